@@ -12,26 +12,32 @@ mod setting;
 use std::time::Instant;
 
 use dht_transformer::{
-    Classifier, Encoder, ForwardContext, HeadSet, PackedBatch, Result, SampleGroup, flops::product_flops,
-    tensors::cross_entropy,
+    Classifier, Encoder, ForwardContext, HeadPlan, HeadSet, PackedBatch, Pooling, Result, SampleGroup,
+    config::KeptDimensions, flops::product_flops, pruning::LayerPlan, tensors::cross_entropy,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use setting::{measuring, setting};
 
-/// What of a 12-layer, 12-head encoder runs.
-struct Route {
+/// What of an encoder runs.
+struct Route<'a> {
     name: &'static str,
+    model: &'a (Encoder, Classifier),
     layers: usize,
-    groups: Vec<SampleGroup>,
+    /// `None`: all heads and neurons that it has.
+    groups: Option<Vec<SampleGroup>>,
 }
 
-fn run(encoder: &Encoder, classifier: &Classifier, batch: &PackedBatch, route: &Route, trains: bool) -> Result<f64> {
+fn run(batch: &PackedBatch, route: &Route<'_>, trains: bool) -> Result<f64> {
     let start = Instant::now();
+    let (encoder, classifier) = route.model;
     let ctx = if trains { ForwardContext::training(encoder.parameters(), 1, 1) } else { ForwardContext::inference() };
     let hidden = encoder.embed(batch, &ctx)?;
-    let hidden = encoder.run_groups(0..route.layers, &hidden, &route.groups, &ctx)?;
+    let hidden = match &route.groups {
+        Some(groups) => encoder.run_groups(0..route.layers, &hidden, groups, &ctx)?,
+        None => encoder.run(0..route.layers, &hidden, &HeadPlan::Full, &ctx)?,
+    };
     let logits = classifier.forward(&hidden, &ctx)?;
     if trains {
         let loss = cross_entropy(&logits, &batch.labels)?.mean_all()?;
@@ -68,8 +74,8 @@ fn main() -> Result<()> {
     let rounds = if measuring() { 15 } else { 1 };
     // Attention alone: one neuron is all that is left of the feed-forward.
     let (encoder, classifier, batch) = setting("12x12x192", 0.0, 64, 64)?;
-    let texts = batch.len();
-    let route = |name, groups| Route { name, layers: 12, groups };
+    let (model, texts) = ((encoder, classifier), batch.len());
+    let route = |name, groups| Route { name, model: &model, layers: 12, groups: Some(groups) };
     let attention = [
         route("attention alone, 12 heads", alike(&batch, HeadSet::full(12)?, 1)),
         route("8 heads, one set", alike(&batch, HeadSet::full(8)?, 1)),
@@ -80,13 +86,15 @@ fn main() -> Result<()> {
         route("8 heads in fours, a set a text", drawn(texts, texts, 4, true, 1)?),
     ];
     for trains in [false, true] {
-        compare("12x12x192", (&encoder, &classifier, &batch), &attention, trains, rounds)?;
+        compare("12x12x192", &batch, &attention, trains, rounds)?;
     }
     for (size, texts, tokens) in [("12x12x192", 32, 64), ("12x12x96", 64, 16)] {
         let (encoder, classifier, batch) = setting(size, 0.1, texts, tokens)?;
         let all = HeadSet::full(12)?;
         let half = HeadSet::from_indices((0..12).step_by(2), 12)?;
         let neurons = encoder.config().intermediate_size;
+        let model = (encoder, classifier);
+        let route = |name, layers, groups| Route { name, model: &model, layers, groups: Some(groups) };
         let groups = [all, half, HeadSet::full(8)?, HeadSet::full(10)?];
         // Four groups of heads, in each of which as large a share of the neurons runs.
         let quarter = batch.len().div_ceil(4);
@@ -96,35 +104,77 @@ fn main() -> Result<()> {
             neurons: (heads.len() * neurons).div_ceil(12),
         });
         let routes = [
-            Route { name: "all", layers: 12, groups: alike(&batch, all, neurons) },
-            Route { name: "4 of 12 layers", layers: 4, groups: alike(&batch, all, neurons) },
-            Route { name: "6 of 12 heads", layers: 12, groups: alike(&batch, half, neurons) },
-            Route { name: "half the neurons", layers: 12, groups: alike(&batch, all, neurons / 2) },
-            Route { name: "6 of 12 heads, half the neurons", layers: 12, groups: alike(&batch, half, neurons / 2) },
-            Route { name: "4 groups of 12, 6, 8, 10 heads and neurons", layers: 12, groups: shares.collect() },
+            route("all", 12, alike(&batch, all, neurons)),
+            route("4 of 12 layers", 4, alike(&batch, all, neurons)),
+            route("6 of 12 heads", 12, alike(&batch, half, neurons)),
+            route("half the neurons", 12, alike(&batch, all, neurons / 2)),
+            route("6 of 12 heads, half the neurons", 12, alike(&batch, half, neurons / 2)),
+            route("4 groups of 12, 6, 8, 10 heads and neurons", 12, shares.collect()),
         ];
         for trains in [false, true] {
-            compare(size, (&encoder, &classifier, &batch), &routes, trains, rounds)?;
+            compare(size, &batch, &routes, trains, rounds)?;
         }
+    }
+    // Matrices of their own sizes, drawn.
+    let (encoder, classifier, batch) = setting("4x12x384", 0.1, 32, 64)?;
+    let some = [
+        ("half the inputs of Q, K and V", [0.5, 1.0, 1.0, 1.0]),
+        ("half the outputs of each head", [1.0, 0.5, 1.0, 1.0]),
+        ("half the neurons", [1.0, 1.0, 0.5, 1.0]),
+        ("half the heads", [1.0, 1.0, 1.0, 0.5]),
+        ("half the inputs, outputs and neurons", [0.5, 0.5, 0.5, 1.0]),
+        ("a quarter of the inputs, outputs and neurons", [0.25, 0.25, 0.25, 1.0]),
+    ];
+    let small = some.map(|(name, shares)| small(&encoder, shares).map(|model| (name, model)));
+    let small = small.into_iter().collect::<Result<Vec<_>>>()?;
+    let whole = ("all", (encoder, classifier));
+    let routes = [&whole].into_iter().chain(&small);
+    let routes: Vec<_> = routes.map(|(name, model)| Route { name, model, layers: 4, groups: None }).collect();
+    for trains in [false, true] {
+        compare("4x12x384", &batch, &routes, trains, rounds)?;
     }
     Ok(())
 }
 
+/// An encoder with these shares of the inputs, each head's outputs, the neurons and the heads, drawn.
+fn small(encoder: &Encoder, [inputs, outputs, neurons, heads]: [f64; 4]) -> Result<(Encoder, Classifier)> {
+    let config = encoder.config();
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut some = |all: usize, share: f64| -> Vec<usize> {
+        let mut list = rand::seq::index::sample(&mut rng, all, (all as f64 * share).round() as usize).into_vec();
+        list.sort_unstable();
+        list
+    };
+    let plans = (0..encoder.layers()).map(|_| {
+        let kept_heads = some(config.num_attention_heads, heads);
+        let mut of_heads = || -> Vec<Vec<usize>> {
+            (0..config.num_attention_heads).map(|_| some(config.head_size(), outputs)).collect()
+        };
+        let (query_key_outputs, value_outputs) = (of_heads(), of_heads());
+        let dimensions = KeptDimensions {
+            query_inputs: some(config.hidden_size, inputs),
+            key_inputs: some(config.hidden_size, inputs),
+            value_inputs: some(config.hidden_size, inputs),
+            query_key_outputs,
+            value_outputs,
+        };
+        let dimensions = dimensions.without_heads(|head| kept_heads.contains(&head));
+        LayerPlan { dimensions, neurons: some(config.intermediate_size, neurons) }
+    });
+    let mut small = encoder.prune_dimensions(&plans.collect::<Vec<_>>())?;
+    let classifier = small.add_classifier("classifier", 4, Pooling::Mean, &mut ChaCha8Rng::seed_from_u64(3))?;
+    Ok((small, classifier))
+}
+
 /// Runs all routes in turns, so that a busy moment of the machine falls on all alike, and prints what each took.
-fn compare(
-    size: &str,
-    (encoder, classifier, batch): (&Encoder, &Classifier, &PackedBatch),
-    routes: &[Route],
-    trains: bool,
-    rounds: usize,
-) -> Result<()> {
+fn compare(size: &str, batch: &PackedBatch, routes: &[Route<'_>], trains: bool, rounds: usize) -> Result<()> {
     let mut seconds = vec![Vec::new(); routes.len()];
     let mut flops = vec![0; routes.len()];
     // The first round only warms up: memory is allocated, clocks rise.
     for round in 0..=rounds {
         for (route, (seconds, flops)) in routes.iter().zip(seconds.iter_mut().zip(&mut flops)) {
             let before = product_flops();
-            let time = run(encoder, classifier, batch, route, trains)?;
+            let time = run(batch, route, trains)?;
             seconds.extend((round > 0).then_some(time));
             *flops = product_flops() - before;
         }

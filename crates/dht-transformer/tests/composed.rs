@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use candle_core::Device;
+use dht_transformer::config::KeptDimensions;
+use dht_transformer::pruning::LayerPlan;
 use dht_transformer::tensors::{Gradient, Gradients, cross_entropy};
 use dht_transformer::{
-    BertConfig, Classifier, Encoder, Encoding, ForwardContext, HeadSet, Hidden, PackedBatch, Pooling, Sample,
+    BertConfig, Classifier, Encoder, Encoding, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling, Sample,
     SampleGroup,
 };
 use rand::SeedableRng;
@@ -12,11 +14,31 @@ use rand_chacha::ChaCha8Rng;
 
 const LAYERS: usize = 2;
 
-fn model(pooling: Pooling) -> (Encoder, Classifier) {
+fn encoder() -> Encoder {
     let mut config = BertConfig::small(LAYERS, 4, 32, 60).unwrap();
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.2, 0.3);
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
+    Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+}
+
+/// A whole layer before one without some of its dimensions, one of whose heads is gone.
+fn ragged() -> Encoder {
+    let encoder = encoder();
+    let every = |all: usize, step: usize| (0..all).step_by(step).collect::<Vec<_>>();
+    let outputs = |counts: [usize; 4]| counts.map(|count| (8 - count..8).collect()).to_vec();
+    let whole = KeptDimensions::all(encoder.config());
+    let dimensions = KeptDimensions {
+        query_inputs: every(32, 3),
+        value_inputs: every(32, 2),
+        query_key_outputs: outputs([3, 0, 8, 1]),
+        value_outputs: outputs([5, 0, 2, 8]),
+        ..whole.clone()
+    };
+    let plan = |dimensions, neurons| LayerPlan { dimensions, neurons };
+    encoder.prune_dimensions(&[plan(whole, every(128, 1)), plan(dimensions, every(128, 5))]).unwrap()
+}
+
+fn with_classifier(mut encoder: Encoder, pooling: Pooling) -> (Encoder, Classifier) {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
     let classifier = encoder.add_classifier("classifier", 3, pooling, &mut rng).unwrap();
     (encoder, classifier)
 }
@@ -38,8 +60,13 @@ fn groups() -> Vec<SampleGroup> {
     all.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons }).to_vec()
 }
 
+/// In groups; all heads and neurons of a model without some of its dimensions.
 fn run(encoder: &Encoder, ctx: &ForwardContext) -> Hidden {
-    encoder.run_groups(0..LAYERS, &encoder.embed(&batch(), ctx).unwrap(), &groups(), ctx).unwrap()
+    let hidden = encoder.embed(&batch(), ctx).unwrap();
+    match encoder.kept_dimensions(1) {
+        None => encoder.run_groups(0..LAYERS, &hidden, &groups(), ctx).unwrap(),
+        Some(_) => encoder.run(0..LAYERS, &hidden, &HeadPlan::Full, ctx).unwrap(),
+    }
 }
 
 fn numbers(hidden: &Hidden) -> Vec<f32> {
@@ -57,16 +84,17 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
 
 #[test]
 fn inference_composed_of_candles_operations_gives_the_fused_rows() {
-    let (encoder, _) = model(Pooling::Mean);
-    let fused = run(&encoder, &ForwardContext::inference());
-    let composed = run(&encoder, &ForwardContext::inference_in_candle_graph());
-    assert_close("rows", &numbers(&composed), &numbers(&fused), 2e-5);
+    for encoder in [encoder(), ragged()] {
+        let fused = run(&encoder, &ForwardContext::inference());
+        let composed = run(&encoder, &ForwardContext::inference_in_candle_graph());
+        assert_close("rows", &numbers(&composed), &numbers(&fused), 2e-5);
+    }
 }
 
 #[test]
 fn a_step_composed_of_candles_operations_has_the_fused_loss_gradients_and_gate_gradients() {
-    for pooling in [Pooling::Mean, Pooling::Pooler] {
-        let (encoder, classifier) = model(pooling);
+    for (encoder, pooling) in [(encoder(), Pooling::Mean), (encoder(), Pooling::Pooler), (ragged(), Pooling::Mean)] {
+        let (encoder, classifier) = with_classifier(encoder, pooling);
         let parameters = encoder.parameters();
         let step = |ctx: ForwardContext| {
             let ctx = ctx.with_head_gate_gradients();

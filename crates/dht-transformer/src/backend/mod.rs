@@ -12,7 +12,8 @@ mod precision;
 pub use context::{ForwardContext, HeadGateGradient};
 pub(crate) use cpu::{
     AttentionParameters, Dropout, DropoutSite, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp,
-    LinearOp, LinearParameters, Sublayer, TokenIds, VocabularyLossOp,
+    LinearOp, LinearParameters, RaggedHead, RaggedParameters, RaggedSublayer, SelectedSublayer, Sublayer, TokenIds,
+    VocabularyLossOp,
 };
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::adamw_step;

@@ -12,8 +12,8 @@ pub enum Precision {
     #[default]
     F32,
     /// Eight-bit integers with exact sums ("dynamic quantisation"): each output's weights are rounded to the multiples −127 … 127 of
-    /// its largest over 127, each token's states likewise while the model runs. Embeddings, attention scores, norms, poolers,
-    /// classifiers and layers whose parts were taken out dimension by dimension stay in single precision, and so do the stored weights.
+    /// its largest over 127, each token's states likewise while the model runs. Embeddings, attention scores, norms, poolers and
+    /// classifiers stay in single precision, and so do the stored weights.
     ///
     /// Answers differ a little from those in single precision; an evaluation says what that costs. Their bits depend neither on the
     /// other texts of a batch nor on which integer instructions the processor has.

@@ -7,8 +7,8 @@ use candle_core::Tensor;
 use super::names;
 use super::ragged::RaggedAttention;
 use crate::backend::{
-    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, LayerGates, LayersOp, Sublayer,
-    composed, gated,
+    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, LayerGates, LayersOp,
+    SelectedSublayer, Sublayer, composed, gated,
 };
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ impl Attention {
     pub(crate) fn output(&self) -> &Parameter {
         match self {
             Self::Whole(whole) => &whole.output,
-            Self::Ragged(ragged) => &ragged.output.weight,
+            Self::Ragged(ragged) => ragged.output(),
         }
     }
 
@@ -183,30 +183,17 @@ impl Block {
         Ok(groups)
     }
 
-    /// Both sublayers on the CPU, fused: neighbours in a run of whole layers are one operation.
+    /// Both sublayers of each layer on the CPU, fused: all are one operation.
     pub(super) fn run_fused(
         blocks: &[Self],
         variants: &[Vec<SampleGroup>],
         hidden: &Hidden,
         ctx: &ForwardContext,
     ) -> Result<Hidden> {
+        let sublayers = blocks.iter().zip(variants).map(|(block, groups)| block.sublayers(groups, ctx));
+        let sublayers = sublayers.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let packing = hidden.packing();
-        let run = |hidden: Hidden, sublayers: Vec<Sublayer>| {
-            Hidden::new(LayersOp::run(hidden.tensor(), packing, sublayers, ctx)?, packing.clone())
-        };
-        let (mut hidden, mut pending) = (hidden.clone(), Vec::new());
-        for (block, groups) in blocks.iter().zip(variants) {
-            let (attention, feed_forward) = block.sublayers(groups, ctx);
-            pending.extend(attention);
-            if let Attention::Ragged(ragged) = &block.attention {
-                block.check_whole(groups)?;
-                hidden = run(hidden, std::mem::take(&mut pending))?;
-                let (probabilities, output, _) = block.dropouts(ctx);
-                hidden = Hidden::new(ragged.forward(&hidden, (probabilities, output), ctx)?, packing.clone())?;
-            }
-            pending.push(feed_forward);
-        }
-        run(hidden, pending)
+        Hidden::new(LayersOp::run(hidden.tensor(), packing, sublayers, ctx)?, packing.clone())
     }
 
     /// Refuses a layer with dimensions taken out that is to run narrower still.
@@ -226,16 +213,20 @@ impl Block {
         }
     }
 
-    /// Both sublayers of samples in groups, for a run of fused layers; no first one where dimensions are taken out of it.
-    fn sublayers(&self, groups: &[SampleGroup], ctx: &ForwardContext) -> (Option<Sublayer>, Sublayer) {
+    /// Both sublayers of samples in groups, for a run of fused layers.
+    fn sublayers(&self, groups: &[SampleGroup], ctx: &ForwardContext) -> Result<[Box<dyn Sublayer>; 2]> {
         let (probabilities, output, feed_forward) = self.dropouts(ctx);
         let sets = groups.iter().map(|group| (group.samples, group.heads));
         let widths = groups.iter().map(|group| (group.samples, group.neurons));
-        let attention = match &self.attention {
-            Attention::Whole(whole) => Some(Sublayer::attention(self.layer, whole, sets, (probabilities, output))),
-            Attention::Ragged(_) => None,
+        let dropouts = (probabilities, output);
+        let attention: Box<dyn Sublayer> = match &self.attention {
+            Attention::Whole(whole) => Box::new(SelectedSublayer::attention(self.layer, whole, sets, dropouts)),
+            Attention::Ragged(ragged) => {
+                self.check_whole(groups)?;
+                Box::new(ragged.sublayer(self.layer, dropouts))
+            }
         };
-        (attention, Sublayer::feed_forward(&self.feed_forward, widths, feed_forward))
+        Ok([attention, Box::new(SelectedSublayer::feed_forward(&self.feed_forward, widths, feed_forward))])
     }
 
     /// The layer composed of candle's operations: samples that run the same together, then all in their
@@ -251,14 +242,14 @@ impl Block {
             let part = hidden.select(samples)?;
             let (x, packing) = (part.tensor(), part.packing());
             let dropouts = (probabilities, output);
+            let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
             let x = match &self.attention {
                 Attention::Whole(whole) => {
-                    let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
                     composed::attention_sublayer(x, packing, whole, *heads, dropouts, gates.as_ref())?
                 }
                 Attention::Ragged(ragged) => {
                     self.check_whole(groups)?;
-                    ragged.forward(&part, dropouts, ctx)?
+                    ragged.composed(&part, dropouts, gates.as_deref(), ctx)?.0
                 }
             };
             let y = composed::feed_forward_sublayer(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
@@ -290,7 +281,7 @@ impl Block {
         let (probabilities, output, feed_forward) = self.dropouts(ctx);
         let dropouts = (probabilities, output);
         let (x, scores) = match &self.attention {
-            Attention::Ragged(ragged) => ragged.recorded(hidden, dropouts, ctx)?,
+            Attention::Ragged(ragged) => ragged.composed(hidden, dropouts, None, ctx)?,
             Attention::Whole(whole) => {
                 let (x, scores) = gated::attention_sublayer(x, packing, whole, dropouts, &LayerGates::default())?;
                 let kept = Tensor::from_iter(heads.iter().map(|head| *head as u32), x.device())?;

@@ -1,11 +1,15 @@
 //! An attention sublayer with dimensions taken out: matrices of their own sizes.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use super::linear::linear;
 use super::names;
 use crate::backend::attend::Rectangles;
-use crate::backend::{Dropout, ForwardContext, LinearParameters, composed};
+use crate::backend::{
+    Dropout, ForwardContext, LinearParameters, RaggedHead, RaggedParameters, RaggedSublayer, composed,
+};
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::Result;
 use crate::flops::LayerSizes;
@@ -20,25 +24,9 @@ use crate::tensors::{Hidden, Parameter, Parameters};
 /// ```
 #[derive(Debug, Clone)]
 pub(crate) struct RaggedAttention {
-    projections: [LinearParameters; 3],
-    pub(crate) output: LinearParameters,
-    scale: Parameter,
-    shift: Parameter,
-    epsilon: f64,
-    /// The columns that each projection reads; `None`: all.
-    inputs: [Option<Tensor>; 3],
-    heads: Vec<RaggedHead>,
+    parameters: Arc<RaggedParameters>,
     pub(crate) all_heads: usize,
-    head_dim: usize,
     kept: KeptDimensions,
-}
-
-/// A head that stays.
-#[derive(Debug, Clone, Copy)]
-struct RaggedHead {
-    number: usize,
-    query_key: usize,
-    value: usize,
 }
 
 impl RaggedAttention {
@@ -84,39 +72,43 @@ impl RaggedAttention {
             inputs: values.len(),
             outputs: hidden,
         };
-        let inputs = |list: &Vec<usize>| (list.len() < hidden).then(|| index(list)).transpose();
+        let inputs =
+            |list: &Vec<usize>| (list.len() < hidden).then(|| list.iter().map(|input| *input as u32).collect());
         let head = |number: usize| RaggedHead {
             number,
             query_key: kept.query_key_outputs[number].len(),
             value: kept.value_outputs[number].len(),
         };
-        Ok(Self {
+        let parameters = RaggedParameters {
             projections,
             output,
             scale: insert(names::ATTENTION_SCALE, &whole(names::ATTENTION_SCALE)?)?,
             shift: insert(names::ATTENTION_SHIFT, &whole(names::ATTENTION_SHIFT)?)?,
             epsilon: config.layer_norm_eps,
-            inputs: [inputs(&kept.query_inputs)?, inputs(&kept.key_inputs)?, inputs(&kept.value_inputs)?],
+            inputs: [inputs(&kept.query_inputs), inputs(&kept.key_inputs), inputs(&kept.value_inputs)],
             heads: kept.heads().into_iter().map(head).collect(),
-            all_heads: config.num_attention_heads,
             head_dim: config.head_size(),
-            kept: kept.clone(),
-        })
+        };
+        Ok(Self { parameters: Arc::new(parameters), all_heads: config.num_attention_heads, kept: kept.clone() })
     }
 
     pub(super) fn parameters(&self) -> Vec<&Parameter> {
-        let linear = self.projections.iter().chain([&self.output]).flat_map(|linear| [&linear.weight, &linear.bias]);
-        linear.chain([&self.scale, &self.shift]).collect()
+        self.parameters.all().to_vec()
+    }
+
+    /// The projection from the heads' contexts: (hidden, inner).
+    pub(crate) fn output(&self) -> &Parameter {
+        &self.parameters.output.weight
     }
 
     /// The head of each column of the output projection.
     pub(crate) fn column_heads(&self) -> Vec<usize> {
-        self.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
+        self.parameters.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
     }
 
     /// A whole layer's sizes with its own in their place.
     pub(super) fn sizes(&self, whole: LayerSizes) -> LayerSizes {
-        let [query, key, value] = &self.projections;
+        let [query, key, value] = &self.parameters.projections;
         LayerSizes {
             query_inputs: query.inputs,
             key_inputs: key.inputs,
@@ -132,44 +124,46 @@ impl RaggedAttention {
         &self.kept
     }
 
-    /// (tokens, hidden) → (tokens, hidden).
-    pub(super) fn forward(
-        &self,
-        hidden: &Hidden,
-        dropouts: (Option<Dropout>, Option<Dropout>),
-        ctx: &ForwardContext,
-    ) -> Result<Tensor> {
-        Ok(self.recorded(hidden, dropouts, ctx)?.0)
+    /// The layer's attention as an operation on the CPU.
+    pub(super) fn sublayer(&self, layer: usize, dropouts: (Option<Dropout>, Option<Dropout>)) -> RaggedSublayer {
+        RaggedSublayer::new(layer, &self.parameters, self.all_heads, dropouts)
     }
 
-    /// The same, and the scores before the softmax: (samples, kept heads, longest, longest).
-    pub(super) fn recorded(
+    /// (tokens, hidden) → (tokens, hidden), composed of candle's operations, and the scores before the softmax: (samples, kept heads,
+    /// longest, longest). Gates on heads are (samples, kept heads).
+    pub(super) fn composed(
         &self,
         hidden: &Hidden,
         (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
+        gates: Option<&Tensor>,
         ctx: &ForwardContext,
     ) -> Result<(Tensor, Tensor)> {
+        let p = &*self.parameters;
         let (x, packing) = (hidden.tensor(), hidden.packing());
         let project = |part: usize| -> Result<Tensor> {
-            let x = self.inputs[part].as_ref().map_or(Ok(x.clone()), |columns| x.index_select(columns, 1))?;
-            linear(&x, &self.projections[part], ctx)
+            let x = match &p.inputs[part] {
+                Some(columns) => x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?,
+                None => x.clone(),
+            };
+            linear(&x, &p.projections[part], ctx)
         };
         let (q, k, v) = (project(0)?, project(1)?, project(2)?);
         let rectangles = Rectangles::new(packing, x.device())?;
         let (mut contexts, mut all_scores, mut compared, mut values) = (Vec::new(), Vec::new(), 0, 0);
-        for head in &self.heads {
+        for (place, head) in p.heads.iter().enumerate() {
             let of_head = |rows: &Tensor, first, width| rows.narrow(1, first, width)?.unsqueeze(1);
             let (q, k) = (of_head(&q, compared, head.query_key)?, of_head(&k, compared, head.query_key)?);
-            let scores = rectangles.scores(&q, &k, 1.0 / (self.head_dim as f64).sqrt())?;
+            let scores = rectangles.scores(&q, &k, 1.0 / (p.head_dim as f64).sqrt())?;
             let dropout = probability_dropout.as_ref().map(|dropout| (*dropout, std::slice::from_ref(&head.number)));
-            let context = rectangles.context(&scores, &of_head(&v, values, head.value)?, dropout, None)?;
+            let gates = gates.map(|gates| gates.narrow(1, place, 1)?.contiguous()).transpose()?;
+            let context = rectangles.context(&scores, &of_head(&v, values, head.value)?, dropout, gates.as_ref())?;
             contexts.push(context.squeeze(1)?);
             all_scores.push(scores);
             (compared, values) = (compared + head.query_key, values + head.value);
         }
-        let h = linear(&Tensor::cat(&contexts, 1)?, &self.output, ctx)?;
+        let h = linear(&Tensor::cat(&contexts, 1)?, &p.output, ctx)?;
         let z = (x + composed::drop_rows(&h, packing, output_dropout)?)?;
-        let y = composed::layer_norm(&z, &self.scale, &self.shift, self.epsilon)?;
+        let y = composed::layer_norm(&z, &p.scale, &p.shift, p.epsilon)?;
         Ok((y, Tensor::cat(&all_scores, 1)?))
     }
 
@@ -182,7 +176,8 @@ impl RaggedAttention {
         let (shape, whole): (Vec<usize>, Vec<f32>) = match tensor {
             names::QKV => {
                 let mut whole = vec![0f32; 3 * hidden * hidden];
-                for (part, ((rows, inputs), linear)) in parts.into_iter().zip(&self.projections).enumerate() {
+                for (part, ((rows, inputs), linear)) in parts.into_iter().zip(&self.parameters.projections).enumerate()
+                {
                     let from = numbers(&linear.weight)?;
                     for (row, from) in rows.iter().zip(from.chunks_exact(inputs.len())) {
                         let to = &mut whole[(part * hidden + row) * hidden..][..hidden];
@@ -193,7 +188,7 @@ impl RaggedAttention {
             }
             names::QKV_BIAS => {
                 let mut whole = vec![0f32; 3 * hidden];
-                for (part, ((rows, _), linear)) in parts.into_iter().zip(&self.projections).enumerate() {
+                for (part, ((rows, _), linear)) in parts.into_iter().zip(&self.parameters.projections).enumerate() {
                     let from = numbers(&linear.bias)?;
                     rows.iter().zip(from).for_each(|(row, number)| whole[part * hidden + row] = number);
                 }
@@ -201,7 +196,7 @@ impl RaggedAttention {
             }
             names::OUTPUT => {
                 let mut whole = vec![0f32; hidden * hidden];
-                let from = numbers(&self.output.weight)?;
+                let from = numbers(self.output())?;
                 for (to, from) in whole.chunks_exact_mut(hidden).zip(from.chunks_exact(values.len())) {
                     values.iter().zip(from).for_each(|(column, number)| to[*column] = *number);
                 }
@@ -209,6 +204,6 @@ impl RaggedAttention {
             }
             _ => return Ok(None),
         };
-        Ok(Some(Tensor::from_vec(whole, shape, self.output.weight.var().device())?))
+        Ok(Some(Tensor::from_vec(whole, shape, self.output().var().device())?))
     }
 }

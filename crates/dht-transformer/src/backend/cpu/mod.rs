@@ -7,7 +7,7 @@ mod variants;
 
 pub(crate) use fused::{
     AttentionParameters, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp, LinearOp, LinearParameters,
-    Sublayer, TokenIds, VocabularyLossOp,
+    RaggedHead, RaggedParameters, RaggedSublayer, SelectedSublayer, Sublayer, TokenIds, VocabularyLossOp,
 };
 pub(crate) use kernels::{Dropout, DropoutSite, has_int8_products};
 pub(crate) use packed_weights::PackedWeights;

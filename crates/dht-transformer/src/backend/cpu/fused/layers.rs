@@ -34,7 +34,7 @@ type BlockGradients = (Vec<f32>, RowGradients<f32>);
 
 /// Sublayers, one after another.
 pub(crate) struct LayersOp {
-    sublayers: Vec<Sublayer>,
+    sublayers: Vec<Box<dyn Sublayer>>,
     packing: Arc<Packing>,
     ctx: ForwardContext,
     activations: Mutex<Option<Vec<BlockActivations>>>,
@@ -45,12 +45,12 @@ impl LayersOp {
     pub(crate) fn run(
         x: &Tensor,
         packing: &Arc<Packing>,
-        sublayers: Vec<Sublayer>,
+        sublayers: Vec<Box<dyn Sublayer>>,
         ctx: &ForwardContext,
     ) -> crate::error::Result<Tensor> {
         let Some(first) = sublayers.first() else { return Ok(x.clone()) };
         let anchor = first.anchor().clone();
-        let trains = sublayers.iter().any(Sublayer::trains);
+        let trains = sublayers.iter().any(|sublayer| sublayer.trains());
         let op = Self { sublayers, packing: packing.clone(), ctx: ctx.clone(), activations: Mutex::new(None) };
         super::apply(x, &anchor, op, trains, ctx)
     }
@@ -118,17 +118,17 @@ impl LayersOp {
         blocks: &[RowBlock],
         wanted: bool,
     ) -> Result<Option<Vec<f32>>> {
-        let packed_of = |sublayer: &Sublayer| {
+        let packed_of = |sublayer: &Box<dyn Sublayer>| {
             self.with_packed_weights(|packed_weights| {
                 sublayer.packed(Direction::Backward, &self.packing, packed_weights)
             })
         };
         // The gradients of a sublayer's weights are computed beside the rows of the sublayer below, and the weights of the next.
-        let mut pending: Option<(&Sublayer, Vec<BlockGradients>)> = None;
+        let mut pending: Option<(&dyn Sublayer, Vec<BlockGradients>)> = None;
         let mut next_packed = None;
         for (index, sublayer) in self.sublayers.iter().enumerate().rev() {
             // What lies below in this run, or before it, wants the gradient.
-            let needed = wanted || self.sublayers[..index].iter().any(Sublayer::trains);
+            let needed = wanted || self.sublayers[..index].iter().any(|sublayer| sublayer.trains());
             let wanted_here = Wanted { input: needed, gates: self.ctx.wants_gate_gradients() };
             let packed = next_packed.take().unwrap_or_else(|| packed_of(sublayer))?;
             let saved: Vec<_> = activations.iter_mut().map_while(Vec::pop).collect();
@@ -150,7 +150,7 @@ impl LayersOp {
             let rows: Vec<_>;
             (gradients, rows) = done.into_iter().unzip();
             sublayer.record_gate_gradients(rows.iter().map(|(_, rows)| rows), &self.packing, &self.ctx);
-            pending = sublayer.trains().then_some((sublayer, rows));
+            pending = sublayer.trains().then_some((&**sublayer, rows));
             if !needed {
                 break;
             }
@@ -168,7 +168,7 @@ impl CustomOp2 for LayersOp {
 
     fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, width) = (slice(x, x_layout)?, x_layout.dims()[1]);
-        let work: usize = self.sublayers.iter().map(Sublayer::multiply_adds_of_a_row).sum();
+        let work: usize = self.sublayers.iter().map(|sublayer| sublayer.multiply_adds_of_a_row()).sum();
         let all = match work * self.packing.spans().tokens() {
             0..=ONE_THREAD => self.forward_all(x, width, true),
             // Inside the pool once: a thread from outside would be put to sleep and woken at every step.
@@ -183,7 +183,7 @@ impl CustomOp2 for LayersOp {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        if self.sublayers.iter().any(Sublayer::trains) {
+        if self.sublayers.iter().any(|sublayer| sublayer.trains()) {
             self.ctx.check_in_backward(self.name())?;
         }
         let activations = self.activations.lock().ok().and_then(|mut place| place.take());

@@ -1,5 +1,9 @@
 //! The parameters of the two sublayers of a layer.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::linear::LinearParameters;
 use crate::config::Activation;
 use crate::tensors::Parameter;
 
@@ -47,4 +51,49 @@ pub(crate) struct FeedForwardParameters {
     pub(crate) hidden: usize,
     pub(crate) neurons: usize,
     pub(crate) activation: Activation,
+}
+
+/// The parameters of an attention sublayer with dimensions taken out.
+#[derive(Debug, Clone)]
+pub(crate) struct RaggedParameters {
+    /// Of Q, of K, of V.
+    pub(crate) projections: [LinearParameters; 3],
+    pub(crate) output: LinearParameters,
+    pub(crate) scale: Parameter,
+    pub(crate) shift: Parameter,
+    pub(crate) epsilon: f64,
+    /// The columns that each projection reads; `None`: all.
+    pub(crate) inputs: [Option<Arc<[u32]>>; 3],
+    /// The heads that stay.
+    pub(crate) heads: Vec<RaggedHead>,
+    /// The width of a whole head.
+    pub(crate) head_dim: usize,
+}
+
+/// A head that stays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RaggedHead {
+    pub(crate) number: usize,
+    /// Columns of Q, and of K.
+    pub(crate) query_key: usize,
+    /// Columns of V.
+    pub(crate) value: usize,
+}
+
+impl RaggedParameters {
+    /// All of them, the weight and the bias of Q, K, V and the output first.
+    pub(crate) fn all(&self) -> [&Parameter; 10] {
+        let [q, k, v] = &self.projections;
+        let [q, k, v, output] = [q, k, v, &self.output].map(|linear| [&linear.weight, &linear.bias]);
+        [q[0], q[1], k[0], k[1], v[0], v[1], output[0], output[1], &self.scale, &self.shift]
+    }
+
+    /// The columns of Q, K and V in rows of all three.
+    pub(crate) fn outputs(&self) -> [Range<usize>; 3] {
+        let mut end = 0;
+        self.projections.each_ref().map(|projection| {
+            end += projection.outputs;
+            end - projection.outputs..end
+        })
+    }
 }

@@ -1,146 +1,73 @@
-//! A sublayer with the tensors of its weights: attention or feed-forward, whole or cut to some heads or neurons.
+//! A sublayer with the tensors of its weights.
 
 use candle_core::Result;
 
-use super::parameters::{AttentionParameters, FeedForwardParameters};
-use super::slices::with_slices;
-use super::weight_slices::{Selection, Side, WeightSlice};
+use super::weight_slices::WeightSlice;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
-    Dropout, GradientChunks, HeadShape, InnerFunction, Norm, OutputNorm, ProbabilityDropout, RowGradients, RowKeys,
-    SavedActivations, Scratch, Segment, Wanted, sublayer, sublayer_backward, sublayer_gradients, transposed,
+    Dropout, Norm, OutputNorm, RowGradients, RowKeys, SavedActivations, Scratch, Segment, Wanted, sublayer,
+    sublayer_backward,
 };
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
-use crate::backend::cpu::variants::{CHUNK, Choice, Variants};
-use crate::config::Activation;
-use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock};
+use crate::tensors::{Packing, Parameter, RowBlock};
 
-/// What lies between the two products of a sublayer.
-#[derive(Debug)]
-enum Inner {
-    Attention { layer: usize, head_dim: usize, dropout: Option<Dropout> },
-    Activation(Activation),
+/// y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), where the samples of a batch may run different parts of the weights.
+pub(crate) trait Sublayer: Send + Sync {
+    /// The parameter whose variable the operation takes as its anchor.
+    fn anchor(&self) -> &Parameter;
+
+    /// Whether any of its parameters is trained.
+    fn trains(&self) -> bool;
+
+    /// Multiply-adds of a row in both products, with all heads and neurons.
+    fn multiply_adds_of_a_row(&self) -> usize;
+
+    /// The weights for a direction.
+    fn packed(&self, direction: Direction, packing: &Packing, packed_weights: &PackedWeights)
+    -> Result<PackedSublayer>;
+
+    /// What the samples of a block run.
+    fn segments<'a>(
+        &'a self,
+        packed: &'a PackedSublayer,
+        packing: &'a Packing,
+        block: &RowBlock,
+    ) -> Vec<Segment<'a, f32>>;
+
+    /// What follows the second product.
+    fn output(&self) -> Output;
+
+    /// The layer whose attention it is.
+    fn attention_layer(&self) -> Option<usize>;
+
+    /// Adds the gradients of the weights to the context, from each block's x and row gradients.
+    fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext);
 }
 
-/// y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)) with some of the rows of W₁ and columns of W₂.
-#[derive(Debug)]
-pub(crate) struct Sublayer {
-    /// W₁ (wide, hidden), b₁, W₂ (hidden, inner), b₂, γ, β.
-    parameters: [Parameter; 6],
-    epsilon: f64,
-    selection: Selection,
-    inner: Inner,
-    dropout: Option<Dropout>,
+/// The end of a sublayer, beside its parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) epsilon: f64,
+    pub(crate) dropout: Option<Dropout>,
 }
 
 /// The weights of a sublayer, packed for the products of one direction.
 pub(crate) struct PackedSublayer {
-    variants: Vec<PackedVariant>,
-    outward_bias: Vec<f32>,
-    scale: Vec<f32>,
-    shift: Vec<f32>,
+    pub(super) variants: Vec<PackedVariant>,
+    pub(super) outward_bias: Vec<f32>,
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
 }
 
 /// The weights of one variant.
-struct PackedVariant {
-    inward: WeightSlice,
-    inward_bias: Vec<f32>,
-    outward: WeightSlice,
+pub(super) struct PackedVariant {
+    /// W₁, or one each for Q, K and V.
+    pub(super) inward: Vec<WeightSlice>,
+    pub(super) inward_bias: Vec<f32>,
+    pub(super) outward: WeightSlice,
 }
 
-impl Sublayer {
-    /// The attention of layer `layer`. `sets`: pairs of a number of consecutive samples and the heads that they run.
-    pub(crate) fn attention(
-        layer: usize,
-        p: &AttentionParameters,
-        sets: impl IntoIterator<Item = (usize, HeadSet)>,
-        (probability_dropout, dropout): (Option<Dropout>, Option<Dropout>),
-    ) -> Self {
-        let parameters = [&p.qkv, &p.qkv_bias, &p.output, &p.output_bias, &p.scale, &p.shift].map(Clone::clone);
-        let hidden = p.hidden();
-        Self {
-            parameters,
-            epsilon: p.epsilon,
-            selection: Selection {
-                hidden,
-                chunks: GradientChunks { inward: 3 * p.head_dim, outward: p.head_dim, wide: 3 * hidden, inner: hidden },
-                variants: Variants::new(sets.into_iter().map(|(samples, set)| (samples, Choice::Heads(set))), p.heads),
-            },
-            inner: Inner::Attention { layer, head_dim: p.head_dim, dropout: probability_dropout },
-            dropout,
-        }
-    }
-
-    /// The feed-forward. `widths`: pairs of a number of consecutive samples and the number of first neurons that they run.
-    pub(crate) fn feed_forward(
-        p: &FeedForwardParameters,
-        widths: impl IntoIterator<Item = (usize, usize)>,
-        dropout: Option<Dropout>,
-    ) -> Self {
-        Self {
-            parameters: [&p.up, &p.up_bias, &p.down, &p.down_bias, &p.scale, &p.shift].map(Clone::clone),
-            epsilon: p.epsilon,
-            selection: Selection {
-                hidden: p.hidden,
-                chunks: GradientChunks { inward: CHUNK, outward: CHUNK, wide: p.neurons, inner: p.neurons },
-                variants: Variants::new(
-                    widths.into_iter().map(|(samples, width)| (samples, Choice::Neurons(width))),
-                    p.neurons,
-                ),
-            },
-            inner: Inner::Activation(p.activation),
-            dropout,
-        }
-    }
-
-    /// The parameter whose variable the operation takes as its anchor.
-    pub(crate) fn anchor(&self) -> &Parameter {
-        &self.parameters[4]
-    }
-
-    /// Whether any of its parameters is trained.
-    pub(crate) fn trains(&self) -> bool {
-        !self.parameters.iter().all(Parameter::is_frozen)
-    }
-
-    /// Multiply-adds of a row in both products, with all heads and neurons.
-    pub(crate) fn multiply_adds_of_a_row(&self) -> usize {
-        self.selection.hidden * (self.selection.chunks.wide + self.selection.chunks.inner)
-    }
-
-    /// The weights for a direction.
-    pub(crate) fn packed(
-        &self,
-        direction: Direction,
-        packing: &Packing,
-        packed_weights: &PackedWeights,
-    ) -> Result<PackedSublayer> {
-        with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
-            let variants = self.selection.variants.different.iter().enumerate().map(|(number, variant)| {
-                let run_tokens = self.run_tokens(number, packing);
-                let weight_slice = |side, index: usize| {
-                    let weight = (&self.parameters[index], slices[index]);
-                    self.selection.weight_slice(side, direction, (variant, run_tokens), weight, packed_weights)
-                };
-                let (inward, outward) = (weight_slice(Side::Inward, 0), weight_slice(Side::Outward, 2));
-                PackedVariant { inward, inward_bias: self.selection.inward_bias(variant, slices[1]), outward }
-            });
-            Ok(PackedSublayer {
-                variants: variants.collect(),
-                outward_bias: slices[3].to_vec(),
-                scale: slices[4].to_vec(),
-                shift: slices[5].to_vec(),
-            })
-        })
-    }
-
-    /// The mean number of tokens in a variant's runs.
-    fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
-        let runs = || self.selection.variants.runs.iter().filter(|(_, variant)| *variant == number);
-        let samples = runs().flat_map(|(run, _)| run.clone());
-        samples.map(|sample| packing.spans().range(sample).len()).sum::<usize>() / runs().count().max(1)
-    }
-
+impl dyn Sublayer {
     /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs; see [`sublayer`].
     pub(crate) fn forward(
         &self,
@@ -167,33 +94,6 @@ impl Sublayer {
         sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), wanted)
     }
 
-    /// Adds the gradients of the weights to the context, from each block's x and row gradients.
-    pub(crate) fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext) {
-        let gradients = sublayer_gradients(blocks, self.selection.hidden, self.selection.chunks);
-        let _span = tracing::trace_span!("adding up gradients").entered();
-        let outward = transposed(&gradients.outward, self.selection.hidden);
-        let (inward, inward_bias) = match self.inner {
-            Inner::Activation(_) => (gradients.inward, gradients.inward_bias),
-            Inner::Attention { .. } => {
-                (self.by_part(&gradients.inward, self.selection.hidden), self.by_part(&gradients.inward_bias, 1))
-            }
-        };
-        let all = [inward, inward_bias, outward, gradients.outward_bias, gradients.scale, gradients.shift];
-        for (parameter, gradient) in self.parameters.iter().zip(all) {
-            ctx.accumulate(parameter.id(), Gradient::Dense(gradient));
-        }
-    }
-
-    /// Reorders rows of `width` values from head-major to the row order of W₁: Q, then K, then V.
-    fn by_part(&self, by_head: &[f32], width: usize) -> Vec<f32> {
-        let size = self.selection.chunks.outward * width;
-        let mut result = Vec::with_capacity(by_head.len());
-        for part in 0..3 {
-            by_head.chunks_exact(3 * size).for_each(|head| result.extend_from_slice(&head[part * size..][..size]));
-        }
-        result
-    }
-
     /// Adds the gradients of gates on its heads, if it has heads, to the context.
     pub(crate) fn record_gate_gradients<'a>(
         &self,
@@ -201,41 +101,11 @@ impl Sublayer {
         packing: &Packing,
         ctx: &ForwardContext,
     ) {
-        let Inner::Attention { layer, .. } = &self.inner else { return };
+        let Some(layer) = self.attention_layer() else { return };
         for (sample, (heads, gradients)) in packing.sample_ids().iter().zip(rows.flat_map(RowGradients::gate_gradients))
         {
-            ctx.record_gate_gradients(*layer, *sample, &heads, gradients);
+            ctx.record_gate_gradients(layer, *sample, &heads, gradients);
         }
-    }
-
-    fn segments<'a>(
-        &'a self,
-        packed: &'a PackedSublayer,
-        packing: &'a Packing,
-        block: &RowBlock,
-    ) -> Vec<Segment<'a, f32>> {
-        let runs = self.selection.variants.within(block.samples.clone());
-        let segments = runs.map(|(samples, variant, number)| {
-            let first = block.samples.start;
-            let inside = samples.start - first..samples.end - first;
-            let rows = block.spans.range(inside.start).start..block.spans.range(inside.end - 1).end;
-            let PackedVariant { inward, inward_bias, outward } = &packed.variants[number];
-            let function = match &self.inner {
-                Inner::Attention { head_dim, dropout, .. } => InnerFunction::Attention {
-                    spans: block.spans.part(inside),
-                    shape: HeadShape { heads: variant.heads.len(), head_dim: *head_dim },
-                    dropout: dropout.map(|dropout| ProbabilityDropout {
-                        dropout,
-                        sample_ids: &packing.sample_ids()[samples],
-                        kept: &variant.heads,
-                    }),
-                },
-                Inner::Activation(activation) => InnerFunction::Activation(*activation),
-            };
-            let (inward, outward, positions) = (inward.part(), outward.part(), variant.positions.clone());
-            Segment { rows, inward, inward_bias, outward, function, positions }
-        });
-        segments.collect()
     }
 
     fn output_norm<'a>(
@@ -244,10 +114,11 @@ impl Sublayer {
         packing: &'a Packing,
         block: &RowBlock,
     ) -> OutputNorm<'a, f32> {
+        let Output { epsilon, dropout } = self.output();
         OutputNorm {
             outward_bias: &packed.outward_bias,
-            norm: Norm { scale: &packed.scale, shift: &packed.shift, epsilon: self.epsilon },
-            dropout: self.dropout.map(|dropout| (dropout, keys(packing, block))),
+            norm: Norm { scale: &packed.scale, shift: &packed.shift, epsilon },
+            dropout: dropout.map(|dropout| (dropout, keys(packing, block))),
         }
     }
 }

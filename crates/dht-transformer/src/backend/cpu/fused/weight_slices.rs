@@ -17,6 +17,12 @@ pub(super) struct WeightSlice {
 }
 
 impl WeightSlice {
+    /// All of a weight that `inputs` columns of rows are multiplied with.
+    pub(super) fn all(packed: Arc<Packed<f32>>, inputs: usize) -> Self {
+        let columns = packed.columns;
+        Self { packed, rows: whole(inputs), groups: vec![0], columns }
+    }
+
     pub(super) fn part(&self) -> Part<'_, f32> {
         self.packed.part(&self.rows, &self.groups, self.columns)
     }

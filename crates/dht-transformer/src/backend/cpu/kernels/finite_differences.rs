@@ -6,9 +6,10 @@ use super::attention::{HeadShape, ProbabilityDropout};
 use super::dropout::{Dropout, DropoutSite};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
+use super::projection::Projection;
 use super::rows::transposed;
 use super::sublayer::{InnerFunction, OutputNorm, Scratch, Segment, Wanted, sublayer, sublayer_backward};
-use super::sublayer_gradients::{GradientChunks, SublayerGradients, sublayer_gradients};
+use super::sublayer_gradients::{GradientChunks, SublayerGradients, projection_gradients, sublayer_gradients};
 use super::test_support::wave;
 use crate::config::Activation;
 use crate::tensors::Spans;
@@ -144,7 +145,7 @@ fn check_sublayer(
             };
             Segment {
                 rows: part.rows.clone(),
-                inward,
+                inward: vec![Projection { inputs: None, outputs: 0..part.wide.len(), weight: inward }],
                 inward_bias: &a[2][part.wide.clone()],
                 outward,
                 function: (part.function)(),
@@ -168,9 +169,13 @@ fn check_sublayer(
         done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, wanted));
     });
     let (dx, rows) = done.unwrap();
-    let got: SublayerGradients<f64> = sublayer_gradients(&[(arguments[0].clone(), rows)], HIDDEN, chunks);
-    let expected = |which| numeric(arguments, which, &dy, &|a| forward(a).0);
-    compare("x", &dx.unwrap(), &expected(0));
+    let got = sublayer_gradients(&[(arguments[0].clone(), rows)], HIDDEN, chunks);
+    compare_all(&dx.unwrap(), &got, &|which| numeric(arguments, which, &dy, &|a| forward(a).0));
+}
+
+/// The gradients of a sublayer's arguments beside numeric ones.
+fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, expected: &dyn Fn(usize) -> Vec<f64>) {
+    compare("x", dx, &expected(0));
     compare("inward", &got.inward, &expected(1));
     compare("inward bias", &got.inward_bias, &expected(2));
     compare("outward", &transposed(&got.outward, HIDDEN), &expected(3));
@@ -186,7 +191,7 @@ fn the_attention_sublayer_agrees_with_finite_differences() {
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionProbabilities { layer: 2 });
     let function = |samples: Range<usize>, kept: &'static [usize]| InnerFunction::Attention {
         spans: fixture.spans.part(samples.clone()),
-        shape: HeadShape { heads: kept.len(), head_dim: 3 },
+        shape: HeadShape::alike(kept.len(), 3),
         dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
     };
     let parts = [
@@ -208,6 +213,73 @@ fn the_attention_sublayer_agrees_with_finite_differences() {
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionOutput { layer: 2 });
     let chunks = GradientChunks { inward: 9, outward: 3, wide: 18, inner: 6 };
     check_sublayer(&sublayer_arguments(fixture.spans.tokens(), 18, 6), &fixture, &parts, chunks, dropout);
+}
+
+#[test]
+fn attention_with_dimensions_taken_out_agrees_with_finite_differences() {
+    let fixture = Fixture::new();
+    let tokens = fixture.spans.tokens();
+    // Q reads three columns, K all, V four; the heads' queries have two columns and one, their values three and two.
+    let (queries, values) = ([0u32, 2, 5], [1u32, 2, 3, 4]);
+    let projections: [(Option<&[u32]>, Range<usize>); 3] =
+        [(Some(&queries), 0..3), (None, 3..6), (Some(&values), 6..11)];
+    let sizes = projections.clone().map(|(inputs, outputs)| (outputs.len(), inputs.map_or(HIDDEN, <[u32]>::len)));
+    let (kept, inner) = ([1, 4], 5);
+    let mut arguments = sublayer_arguments(tokens, 11, inner);
+    arguments[1] = wave(sizes.iter().map(|(outputs, inputs)| outputs * inputs).sum(), 0.31);
+    let dropout = |site| Dropout::new(0.2, 3, 9, site);
+    let probabilities = dropout(DropoutSite::AttentionProbabilities { layer: 2 });
+    let output = dropout(DropoutSite::AttentionOutput { layer: 2 }).map(|dropout| (dropout, fixture.keys()));
+    let run = |a: &[Vec<f64>], backward: bool, f: &mut Use<'_>| {
+        let turned = |weight: Matrix<'_, f64>| Packed::new(if backward { weight } else { weight.transposed() });
+        let mut rest = &a[1][..];
+        let weights = sizes.map(|(outputs, inputs)| {
+            let weight;
+            (weight, rest) = rest.split_at(outputs * inputs);
+            turned(Matrix::new(weight, outputs, inputs))
+        });
+        let outward = turned(Matrix::new(&a[3], HIDDEN, inner));
+        let inward = projections.iter().zip(&weights).map(|((inputs, outputs), weight)| Projection {
+            inputs: *inputs,
+            outputs: outputs.clone(),
+            weight: weight.whole(),
+        });
+        let segment = Segment {
+            rows: 0..tokens,
+            inward: inward.collect(),
+            inward_bias: &a[2],
+            outward: outward.whole(),
+            function: InnerFunction::Attention {
+                spans: fixture.spans.clone(),
+                shape: HeadShape::ragged([(2, 3), (1, 2)].into_iter(), 3),
+                dropout: probabilities.map(|dropout| ProbabilityDropout {
+                    dropout,
+                    sample_ids: &fixture.sample_ids,
+                    kept: &kept,
+                }),
+            },
+            positions: [Some(0), Some(1)].into(),
+        };
+        let norm = Norm { scale: &a[5], shift: &a[6], epsilon: 1e-12 };
+        f(&[segment], OutputNorm { outward_bias: &a[4], norm, dropout: output });
+    };
+    let forward = |a: &[Vec<f64>]| {
+        let mut result = None;
+        run(a, false, &mut |segments, output_norm| {
+            result = Some(sublayer(&a[0], segments, output_norm, (true, 3), &mut Scratch::default()))
+        });
+        result.unwrap()
+    };
+    let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
+    let (mut saved, mut done) = (forward(&arguments).1, None);
+    run(&arguments, true, &mut |segments, output_norm| {
+        let wanted = Wanted { input: true, gates: true };
+        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, wanted));
+    });
+    let (dx, rows) = done.unwrap();
+    assert_eq!(rows.gate_gradients().map(|(_, gates)| gates.len()).collect::<Vec<_>>(), [2, 2, 2]);
+    let got = projection_gradients(&[(arguments[0].clone(), rows)], HIDDEN, &projections, inner);
+    compare_all(&dx.unwrap(), &got, &|which| numeric(&arguments, which, &dy, &|a| forward(a).0));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backw
 use super::dropout::Dropout;
 use super::norm::{Norm, ResidualNormGradients, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Destination, Matrix, Part, product};
+use super::projection::Projection;
 use super::real::Real;
 use super::rows::{CHUNK_ROWS, add_assign, column_sums, sum_of, vectorised};
 use crate::config::Activation;
@@ -36,8 +37,8 @@ pub(crate) struct OutputNorm<'a, T> {
 pub(crate) struct Segment<'a, T> {
     /// Their rows in the block.
     pub(crate) rows: Range<usize>,
-    /// The part of W₁ that they run, for a direction.
-    pub(crate) inward: Part<'a, T>,
+    /// The part of W₁ that they run, for a direction: one product, or one each for Q, K and V.
+    pub(crate) inward: Vec<Projection<'a, T>>,
     /// Of b₁, (wide).
     pub(crate) inward_bias: &'a [T],
     /// Of W₂.
@@ -49,7 +50,7 @@ pub(crate) struct Segment<'a, T> {
 
 /// The function between the two products: (tokens, wide) → (tokens, inner).
 pub(crate) enum InnerFunction<'a> {
-    /// wide = 3·inner: for each head the columns of Q, of K, of V. The spans are the segment's own.
+    /// The spans are the segment's own.
     Attention { spans: Spans, shape: HeadShape, dropout: Option<ProbabilityDropout<'a>> },
     /// wide = inner.
     Activation(Activation),
@@ -62,7 +63,7 @@ impl<T> Segment<'_, T> {
 
     fn inner(&self) -> usize {
         match &self.function {
-            InnerFunction::Attention { shape, .. } => shape.inner(),
+            InnerFunction::Attention { shape, .. } => shape.inner,
             InnerFunction::Activation(_) => self.wide(),
         }
     }
@@ -172,8 +173,7 @@ pub(crate) fn sublayer<T: Real>(
         let attends = matches!(segment.function, InnerFunction::Attention { .. });
         u.par_chunks_mut(chunk_rows * wide).zip(x.par_chunks(chunk_rows * hidden)).for_each(|(u, x)| {
             segment.product_spans()[0].in_scope(|| {
-                let x = Matrix::new(x, x.len() / hidden, hidden);
-                product(u, wide, Destination::Overwrite, T::ONE, x, segment.inward);
+                segment.inward.iter().for_each(|part| part.forward(x, hidden, u, wide));
             });
             if attends {
                 add_to_rows(u, segment.inward_bias);
@@ -191,7 +191,7 @@ pub(crate) fn sublayer<T: Real>(
             let rows = z.len() / hidden;
             match &segment.function {
                 InnerFunction::Attention { spans, shape, dropout } => {
-                    attention(&u, spans, *shape, *dropout, number * chunk_rows..number * chunk_rows + rows, inner_rows);
+                    attention(&u, spans, shape, *dropout, number * chunk_rows..number * chunk_rows + rows, inner_rows);
                 }
                 InnerFunction::Activation(activation) => bias_activation(inner_rows, segment.inward_bias, *activation),
             }
@@ -237,15 +237,17 @@ pub(crate) fn sublayer_backward<T: Real>(
         grow(&mut d_inner_rows, rows * inner);
         let dh = norm.dh[segment.of(hidden)].par_chunks(CHUNK_ROWS * hidden);
         d_inner_rows.par_chunks_mut(CHUNK_ROWS * inner).zip(dh).for_each(|(d_inner_rows, dh)| {
-            row_gradients(d_inner_rows, inner, Destination::Overwrite, (dh, hidden), segment.outward);
+            let _span = tracing::trace_span!("products of row gradients").entered();
+            let dh = Matrix::new(dh, dh.len() / hidden, hidden);
+            product(d_inner_rows, inner, Destination::Overwrite, T::ONE, dh, segment.outward);
         });
         let mut gates = Vec::new();
         let (inner, du, inward_bias) = match &segment.function {
             InnerFunction::Attention { spans, shape, dropout } => {
                 if wanted.gates {
-                    gates = gate_gradients(&context, &d_inner_rows, spans, *shape);
+                    gates = gate_gradients(&context, &d_inner_rows, spans, shape);
                 }
-                let du = attention_backward(&u, &d_inner_rows, spans, *shape, *dropout);
+                let du = attention_backward(&u, &d_inner_rows, spans, shape, *dropout);
                 let bias = tracing::trace_span!("bias of QKV").in_scope(|| column_sums(&du, wide));
                 (context, du, bias)
             }
@@ -260,7 +262,8 @@ pub(crate) fn sublayer_backward<T: Real>(
         if wanted.input {
             let dx = dx[segment.of(hidden)].par_chunks_mut(CHUNK_ROWS * hidden);
             dx.zip(du.par_chunks(CHUNK_ROWS * wide)).for_each(|(dx, du)| {
-                row_gradients(dx, hidden, Destination::Accumulate, (du, wide), segment.inward);
+                let _span = tracing::trace_span!("products of row gradients").entered();
+                segment.inward.iter().for_each(|part| part.backward(du, wide, dx, hidden));
             });
         }
         SegmentGradients {
@@ -274,18 +277,6 @@ pub(crate) fn sublayer_backward<T: Real>(
     });
     let segments = segments.collect();
     (wanted.input.then_some(dx), RowGradients { segments, norm })
-}
-
-/// A product of some rows, `width` values each, with a weight, for the gradient of other rows.
-fn row_gradients<T: Real>(
-    gradient: &mut [T],
-    stride: usize,
-    destination: Destination,
-    (rows, width): (&[T], usize),
-    weight: Part<'_, T>,
-) {
-    let _span = tracing::trace_span!("products of row gradients").entered();
-    product(gradient, stride, destination, T::ONE, Matrix::new(rows, rows.len() / width, width), weight);
 }
 
 /// Resizes a buffer; its values are going to be written over.

@@ -4,9 +4,12 @@
 //! gradient after W₂, is then the same for all of them and is packed once a block. A chunk is a head or some neurons; each
 //! adds up the segments that ran it, in their order.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::product::{Destination, Matrix, Packed, product};
+use super::projection::gather;
 use super::real::Real;
 use super::rows::{add_assign, sum_of};
 use super::sublayer::{RowGradients, SegmentGradients};
@@ -26,7 +29,7 @@ pub(crate) struct GradientChunks {
 
 /// Gradients of a sublayer's weights, zeros where nothing ran. Rows are in the order of the chunks.
 pub(crate) struct SublayerGradients<T> {
-    /// (wide, hidden)
+    /// (wide, hidden); of projections (outputs, inputs), one after another.
     pub(crate) inward: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
     /// (inner, hidden): transposed.
@@ -42,10 +45,6 @@ pub(crate) fn sublayer_gradients<T: Real>(
     hidden: usize,
     chunks: GradientChunks,
 ) -> SublayerGradients<T> {
-    let of = |part: fn(&RowGradients<T>) -> &[T]| {
-        let _span = tracing::trace_span!("adding up gradients").entered();
-        sum_of(blocks.iter().map(|(_, rows)| part(rows)))
-    };
     let pack = |rows: &[T]| {
         let _span = tracing::trace_span!("products of weight gradients").entered();
         Packed::new(Matrix::new(rows, rows.len() / hidden, hidden))
@@ -68,6 +67,54 @@ pub(crate) fn sublayer_gradients<T: Real>(
             }
         }
     }
+    with_norm(blocks, [inward, inward_bias, outward])
+}
+
+/// The same where all samples ran one and the same sublayer, whose W₁ are projections: the columns of x that each reads, and the
+/// columns that it writes.
+pub(crate) fn projection_gradients<T: Real>(
+    blocks: &[(Vec<T>, RowGradients<T>)],
+    hidden: usize,
+    projections: &[(Option<&[u32]>, Range<usize>)],
+    inner: usize,
+) -> SublayerGradients<T> {
+    let wide = projections.iter().map(|(_, outputs)| outputs.end).max().unwrap_or(0);
+    let segments: Vec<_> =
+        blocks.iter().flat_map(|(x, rows)| rows.segments.iter().map(move |s| (x, rows, s))).collect();
+    let inward = projections.iter().map(|(inputs, outputs)| {
+        let columns = inputs.map_or(hidden, <[u32]>::len);
+        let terms = segments.par_iter().map(|(x, _, segment)| {
+            let _span = tracing::trace_span!("products of weight gradients").entered();
+            let (rows, x) = (segment.rows.len(), &x[segment.rows.start * hidden..segment.rows.end * hidden]);
+            let mut gathered = Vec::new();
+            let x = inputs.map_or(x, |inputs| {
+                gather(x, hidden, inputs, &mut gathered);
+                &gathered
+            });
+            (&segment.du[..], rows, Packed::new(Matrix::new(x, rows, columns)))
+        });
+        product_of_columns(&terms.collect::<Vec<_>>(), outputs.clone(), wide, columns)
+    });
+    let inward = inward.collect::<Vec<_>>().concat();
+    let terms = segments.par_iter().map(|(_, rows, segment)| {
+        let _span = tracing::trace_span!("products of weight gradients").entered();
+        let dh = &rows.norm.dh[segment.rows.start * hidden..segment.rows.end * hidden];
+        (&segment.inner[..], segment.rows.len(), Packed::new(Matrix::new(dh, segment.rows.len(), hidden)))
+    });
+    let outward = product_of_columns(&terms.collect::<Vec<_>>(), 0..inner, inner, hidden);
+    let inward_bias = sum_of(segments.iter().map(|(_, _, segment)| &segment.inward_bias[..]));
+    with_norm(blocks, [inward, inward_bias, outward])
+}
+
+/// These and the gradients of what follows the second product.
+fn with_norm<T: Real>(
+    blocks: &[(Vec<T>, RowGradients<T>)],
+    [inward, inward_bias, outward]: [Vec<T>; 3],
+) -> SublayerGradients<T> {
+    let of = |part: fn(&RowGradients<T>) -> &[T]| {
+        let _span = tracing::trace_span!("adding up gradients").entered();
+        sum_of(blocks.iter().map(|(_, rows)| part(rows)))
+    };
     SublayerGradients {
         inward,
         inward_bias,
@@ -76,6 +123,29 @@ pub(crate) fn sublayer_gradients<T: Real>(
         scale: of(|rows| &rows.norm.dscale),
         shift: of(|rows| &rows.norm.dshift),
     }
+}
+
+/// Columns of the left factor that are multiplied at once.
+const COLUMNS: usize = 96;
+
+/// Σ leftᵀ·right, (columns, width), over terms of a left factor's rows of `wide` numbers, of which `columns` count, their number, and
+/// the right factor.
+fn product_of_columns<T: Real>(
+    terms: &[(&[T], usize, Packed<T>)],
+    columns: Range<usize>,
+    wide: usize,
+    width: usize,
+) -> Vec<T> {
+    let mut gradient = tracing::trace_span!("allocation").in_scope(|| vec![T::ZERO; columns.len() * width]);
+    gradient.par_chunks_mut((COLUMNS * width).max(1)).with_max_len(1).enumerate().for_each(|(chunk, gradient)| {
+        let _span = tracing::trace_span!("products of weight gradients").entered();
+        let first = columns.start + chunk * COLUMNS;
+        for (left, rows, right) in terms {
+            let left = Matrix::strided(&left[first..], *rows, gradient.len() / width, wide).transposed();
+            product(gradient, width, Destination::Accumulate, T::ONE, left, right);
+        }
+    });
+    gradient
 }
 
 /// Σ leftᵀ·right over segments, (all, hidden), in chunks of `chunk` rows; each segment has columns of its own of `left`,

@@ -14,18 +14,18 @@ use super::real::Real;
 use super::rows::{CHUNK_ROWS, sum2};
 use crate::tensors::Spans;
 
-/// Some of the context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, 3·inner), the result
+/// Some of the context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, wide), the result
 /// (rows, inner).
 pub(crate) fn attention<T: Real>(
     qkv: &[T],
     spans: &Spans,
-    shape: HeadShape,
+    shape: &HeadShape,
     dropout: Option<ProbabilityDropout<'_>>,
     rows: Range<usize>,
     context: &mut [T],
 ) {
     let _span = tracing::trace_span!("attention").entered();
-    let inner = shape.inner();
+    let (wide, inner) = (shape.wide, shape.inner);
     let mut scores = Scores::default();
     for sample in 0..spans.samples() {
         let range = spans.range(sample);
@@ -35,17 +35,17 @@ pub(crate) fn attention<T: Real>(
         }
         let length = range.len();
         let queries = wanted.start - range.start..wanted.end - range.start;
-        let qkv = &qkv[range.start * 3 * inner..range.end * 3 * inner];
+        let qkv = &qkv[range.start * wide..range.end * wide];
         let context = &mut context[(wanted.start - rows.start) * inner..(wanted.end - rows.start) * inner];
         scores.resize(queries.len(), length);
-        for head in 0..shape.heads {
-            scores.set_probabilities(qkv, queries.clone(), head, shape);
+        for (number, head) in shape.heads.iter().enumerate() {
+            scores.set_probabilities(qkv, queries.clone(), *head, shape);
             if let Some(dropout) = dropout {
-                scores.drop(dropout, sample, head, queries.start);
+                scores.drop(dropout, sample, number, queries.start);
             }
-            let [.., v] = shape.columns(head);
-            let v = Matrix::strided(&qkv[v..], length, shape.head_dim, 3 * inner);
-            let context = &mut context[head * shape.head_dim..];
+            let [.., v] = head.qkv;
+            let v = Matrix::strided(&qkv[v..], length, head.value, wide);
+            let context = &mut context[head.context..];
             product(context, inner, Destination::Overwrite, T::ONE, scores.matrix(), v);
         }
     }
@@ -59,10 +59,10 @@ pub(crate) fn attention_backward<T: Real>(
     qkv: &[T],
     dcontext: &[T],
     spans: &Spans,
-    shape: HeadShape,
+    shape: &HeadShape,
     dropout: Option<ProbabilityDropout<'_>>,
 ) -> Vec<T> {
-    let stride = 3 * shape.inner();
+    let stride = shape.wide;
     let mut dqkv = tracing::trace_span!("allocation").in_scope(|| vec![T::ZERO; spans.tokens() * stride]);
     let mut rest = &mut dqkv[..];
     let chunks = spans.groups(CHUNK_ROWS).into_iter().map(|samples| {
@@ -85,12 +85,11 @@ fn backward_of_samples<T: Real>(
     dcontext: &[T],
     spans: &Spans,
     samples: Range<usize>,
-    shape: HeadShape,
+    shape: &HeadShape,
     dropout: Option<ProbabilityDropout<'_>>,
     dqkv: &mut [T],
 ) {
-    let (inner, dim) = (shape.inner(), shape.head_dim);
-    let (stride, beginning) = (3 * inner, spans.range(samples.start).start);
+    let (inner, stride, beginning) = (shape.inner, shape.wide, spans.range(samples.start).start);
     let (mut p, mut dropped, mut ds) = (Scores::default(), Scores::default(), Scores::default());
     for sample in samples {
         let range = spans.range(sample);
@@ -100,29 +99,29 @@ fn backward_of_samples<T: Real>(
         let dqkv = &mut dqkv[(range.start - beginning) * stride..(range.end - beginning) * stride];
         p.resize(length, length);
         ds.resize(length, length);
-        for head in 0..shape.heads {
-            let [at_q, at_k, at_v] = shape.columns(head);
-            p.set_probabilities(qkv, 0..length, head, shape);
+        for (number, head) in shape.heads.iter().enumerate() {
+            let [at_q, at_k, at_v] = head.qkv;
+            p.set_probabilities(qkv, 0..length, *head, shape);
             let a = match dropout {
                 Some(dropout) => {
                     dropped.clone_from(&p);
-                    dropped.drop(dropout, sample, head, 0);
+                    dropped.drop(dropout, sample, number, 0);
                     &dropped
                 }
                 None => &p,
             };
-            let dc = Matrix::strided(&dcontext[head * dim..], length, dim, inner);
-            let v = Matrix::strided(&qkv[at_v..], length, dim, stride);
+            let dc = Matrix::strided(&dcontext[head.context..], length, head.value, inner);
+            let v = Matrix::strided(&qkv[at_v..], length, head.value, stride);
             let dv = &mut dqkv[at_v..];
             product(dv, stride, Destination::Overwrite, T::ONE, a.matrix().transposed(), dc);
             ds.set_product(T::ONE, dc, v);
             if let Some(dropout) = dropout {
-                ds.drop(dropout, sample, head, 0);
+                ds.drop(dropout, sample, number, 0);
             }
             ds.softmax_backward(&p);
             let ds = ds.matrix();
-            let q = Matrix::strided(&qkv[at_q..], length, dim, stride);
-            let k = Matrix::strided(&qkv[at_k..], length, dim, stride);
+            let q = Matrix::strided(&qkv[at_q..], length, head.query_key, stride);
+            let k = Matrix::strided(&qkv[at_k..], length, head.query_key, stride);
             let scale = shape.scale();
             product(&mut dqkv[at_q..], stride, Destination::Overwrite, scale, ds, k);
             let dk = &mut dqkv[at_k..];
@@ -133,14 +132,14 @@ fn backward_of_samples<T: Real>(
 
 /// The gradient of the loss with respect to a gate ξ = 1 on each head of each sample: ∂L/∂ξ = Σ over its rows of c·dc, for context c
 /// with gradient dc, both (tokens, inner). (samples, heads).
-pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: HeadShape) -> Vec<T> {
-    let (inner, dim) = (shape.inner(), shape.head_dim);
-    let mut slopes = vec![T::ZERO; spans.samples() * shape.heads];
-    for (sample, slopes) in slopes.chunks_exact_mut(shape.heads).enumerate() {
+pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape) -> Vec<T> {
+    let inner = shape.inner;
+    let mut slopes = vec![T::ZERO; spans.samples() * shape.heads.len()];
+    for (sample, slopes) in slopes.chunks_exact_mut(shape.heads.len()).enumerate() {
         let rows = spans.range(sample).start * inner..spans.range(sample).end * inner;
         for (c, dc) in context[rows.clone()].chunks_exact(inner).zip(dcontext[rows].chunks_exact(inner)) {
-            for (slope, (c, dc)) in slopes.iter_mut().zip(c.chunks_exact(dim).zip(dc.chunks_exact(dim))) {
-                *slope += sum2(c, dc, |c, dc| c * dc);
+            for (slope, head) in slopes.iter_mut().zip(&shape.heads) {
+                *slope += sum2(head.context_of(c), head.context_of(dc), |c, dc| c * dc);
             }
         }
     }
@@ -155,13 +154,13 @@ mod tests {
     #[test]
     fn attention_equals_its_definition() {
         let spans = Spans::from_lengths([3, 1, 5]).unwrap();
-        let shape = HeadShape { heads: 2, head_dim: 4 };
+        let shape = HeadShape::alike(2, 4);
         let (inner, stride) = (8, 24);
         let qkv: Vec<f64> = wave(spans.tokens() * stride, 0.61);
         let mut context = vec![0.0; spans.tokens() * inner];
         // In chunks that end within a sample.
         for (chunk, context) in context.chunks_mut(2 * inner).enumerate() {
-            attention(&qkv, &spans, shape, None, 2 * chunk..2 * chunk + context.len() / inner, context);
+            attention(&qkv, &spans, &shape, None, 2 * chunk..2 * chunk + context.len() / inner, context);
         }
         for sample in 0..spans.samples() {
             for query in spans.range(sample) {
@@ -193,13 +192,13 @@ mod tests {
 
     /// Three texts of which the first overflows, beside the same without that.
     fn an_overflow_stays_within_its_text<T: Real + std::fmt::Debug>(huge: f64) {
-        let shape = HeadShape { heads: 2, head_dim: 8 };
+        let shape = HeadShape::alike(2, 8);
         let (inner, stride) = (16, 48);
         let of = |lengths: &[usize], qkv: &[T]| {
             let spans = Spans::from_lengths(lengths.iter().copied()).unwrap();
             let mut context = vec![T::ZERO; spans.tokens() * inner];
-            attention(qkv, &spans, shape, None, 0..spans.tokens(), &mut context);
-            let dqkv = attention_backward(qkv, &wave(spans.tokens() * inner, 0.3)[..], &spans, shape, None);
+            attention(qkv, &spans, &shape, None, 0..spans.tokens(), &mut context);
+            let dqkv = attention_backward(qkv, &wave(spans.tokens() * inner, 0.3)[..], &spans, &shape, None);
             (context, dqkv)
         };
         let mut qkv: Vec<T> = wave((3 + 3 + 17) * stride, 0.61);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::shape::{HeadShape, ProbabilityDropout};
+use super::shape::{HeadColumns, HeadShape, ProbabilityDropout};
 use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, vectorised};
@@ -43,10 +43,10 @@ impl<T: Real> Scores<T> {
     }
 
     /// Becomes softmax(scale·Q·Kᵀ) of one head of one sample for some of its rows.
-    pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: usize, shape: HeadShape) {
-        let (dim, stride, [q, k, _]) = (shape.head_dim, 3 * shape.inner(), shape.columns(head));
-        let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), dim, stride);
-        let k = Matrix::strided(&qkv[k..], self.keys, dim, stride);
+    pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: HeadColumns, shape: &HeadShape) {
+        let (width, stride, [q, k, _]) = (head.query_key, shape.wide, head.qkv);
+        let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), width, stride);
+        let k = Matrix::strided(&qkv[k..], self.keys, width, stride);
         self.set_product(shape.scale(), q, k);
         let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
         pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });

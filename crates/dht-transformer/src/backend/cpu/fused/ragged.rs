@@ -1,0 +1,159 @@
+//! Attention with dimensions taken out: inputs of their own for Q, K and V, and heads of their own widths.
+
+use std::sync::Arc;
+
+use candle_core::Result;
+
+use super::linear::LinearParameters;
+use super::parameters::RaggedParameters;
+use super::slices::with_slices;
+use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer};
+use super::weight_slices::WeightSlice;
+use crate::backend::context::ForwardContext;
+use crate::backend::cpu::kernels::{
+    Concatenated, Dropout, HeadShape, InnerFunction, Matrix, ProbabilityDropout, Projection, RowGradients, Segment,
+    projection_gradients, transposed,
+};
+use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
+use crate::backend::cpu::variants::Choice;
+use crate::tensors::{Gradient, Packing, Parameter, RowBlock};
+
+/// The attention of a layer with dimensions taken out, the same for all samples.
+pub(crate) struct RaggedSublayer {
+    layer: usize,
+    parameters: Arc<RaggedParameters>,
+    /// The numbers of the heads that stay.
+    heads: Vec<usize>,
+    /// For each head of the whole layer its position among them.
+    positions: Arc<[Option<usize>]>,
+    probability_dropout: Option<Dropout>,
+    dropout: Option<Dropout>,
+}
+
+impl RaggedSublayer {
+    /// The attention of layer `layer`, which had `all_heads` heads.
+    pub(crate) fn new(
+        layer: usize,
+        parameters: &Arc<RaggedParameters>,
+        all_heads: usize,
+        (probability_dropout, dropout): (Option<Dropout>, Option<Dropout>),
+    ) -> Self {
+        let heads: Vec<usize> = parameters.heads.iter().map(|head| head.number).collect();
+        let positions = (0..all_heads).map(|head| heads.binary_search(&head).ok()).collect();
+        Self { layer, parameters: parameters.clone(), heads, positions, probability_dropout, dropout }
+    }
+
+    fn hidden(&self) -> usize {
+        self.parameters.output.outputs
+    }
+
+    fn shape(&self) -> HeadShape {
+        let widths = self.parameters.heads.iter().map(|head| (head.query_key, head.value));
+        HeadShape::ragged(widths, self.parameters.head_dim)
+    }
+}
+
+/// A weight for a direction.
+fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, known: &PackedWeights) -> WeightSlice {
+    let extent = Extent { choice: Choice::Neurons(linear.outputs), by_head: false };
+    let matrix = Matrix::new(numbers, linear.outputs, linear.inputs);
+    let (matrix, rows) = match direction {
+        Direction::Forward => (matrix.transposed(), linear.inputs),
+        Direction::Backward => (matrix, linear.outputs),
+    };
+    let parts = || (vec![vec![matrix]], Concatenated::Columns);
+    WeightSlice::all(known.of(&linear.weight, direction, (extent, known.precision()), parts), rows)
+}
+
+impl Sublayer for RaggedSublayer {
+    fn anchor(&self) -> &Parameter {
+        &self.parameters.scale
+    }
+
+    fn trains(&self) -> bool {
+        self.parameters.all().into_iter().any(|parameter| !parameter.is_frozen())
+    }
+
+    fn multiply_adds_of_a_row(&self) -> usize {
+        let linears = self.parameters.projections.iter().chain([&self.parameters.output]);
+        linears.map(|linear| linear.inputs * linear.outputs).sum()
+    }
+
+    fn packed(&self, direction: Direction, _: &Packing, packed_weights: &PackedWeights) -> Result<PackedSublayer> {
+        let p = &*self.parameters;
+        with_slices(&p.all().map(|parameter| parameter.var().as_tensor()), |slices| {
+            let linears = p.projections.iter().chain([&p.output]).zip(slices.chunks(2));
+            let mut inward: Vec<_> =
+                linears.map(|(linear, slices)| packed(linear, slices[0], direction, packed_weights)).collect();
+            let outward = inward.split_off(3).remove(0);
+            let inward_bias = [slices[1], slices[3], slices[5]].concat();
+            Ok(PackedSublayer {
+                variants: vec![PackedVariant { inward, inward_bias, outward }],
+                outward_bias: slices[7].to_vec(),
+                scale: slices[8].to_vec(),
+                shift: slices[9].to_vec(),
+            })
+        })
+    }
+
+    fn segments<'a>(
+        &'a self,
+        packed: &'a PackedSublayer,
+        packing: &'a Packing,
+        block: &RowBlock,
+    ) -> Vec<Segment<'a, f32>> {
+        let projections = self.parameters.inputs.iter().zip(self.parameters.outputs());
+        let of_variant =
+            |variant: &'a PackedVariant| {
+                let projections = projections.clone().zip(&variant.inward).map(|((inputs, outputs), weight)| {
+                    Projection { inputs: inputs.as_deref(), outputs, weight: weight.part() }
+                });
+                Segment {
+                    rows: 0..block.rows.len(),
+                    inward: projections.collect(),
+                    inward_bias: &variant.inward_bias,
+                    outward: variant.outward.part(),
+                    function: InnerFunction::Attention {
+                        spans: block.spans.clone(),
+                        shape: self.shape(),
+                        dropout: self.probability_dropout.map(|dropout| ProbabilityDropout {
+                            dropout,
+                            sample_ids: &packing.sample_ids()[block.samples.clone()],
+                            kept: &self.heads,
+                        }),
+                    },
+                    positions: self.positions.clone(),
+                }
+            };
+        packed.variants.iter().map(of_variant).collect()
+    }
+
+    fn output(&self) -> Output {
+        Output { epsilon: self.parameters.epsilon, dropout: self.dropout }
+    }
+
+    fn attention_layer(&self) -> Option<usize> {
+        Some(self.layer)
+    }
+
+    fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext) {
+        let p = &*self.parameters;
+        let inputs = p.inputs.iter().map(|inputs| inputs.as_deref());
+        let projections: Vec<_> = inputs.zip(p.outputs()).collect();
+        let gradients = projection_gradients(blocks, self.hidden(), &projections, p.output.inputs);
+        let _span = tracing::trace_span!("adding up gradients").entered();
+        let add = |parameter: &Parameter, gradient| ctx.accumulate(parameter.id(), Gradient::Dense(gradient));
+        let (mut weights, mut biases) = (&gradients.inward[..], &gradients.inward_bias[..]);
+        for projection in &p.projections {
+            let (weight, bias);
+            (weight, weights) = weights.split_at(projection.inputs * projection.outputs);
+            (bias, biases) = biases.split_at(projection.outputs);
+            add(&projection.weight, weight.to_vec());
+            add(&projection.bias, bias.to_vec());
+        }
+        add(&p.output.weight, transposed(&gradients.outward, self.hidden()));
+        add(&p.output.bias, gradients.outward_bias);
+        add(&p.scale, gradients.scale);
+        add(&p.shift, gradients.shift);
+    }
+}

@@ -1,0 +1,60 @@
+//! Products of some columns of rows.
+
+use std::ops::Range;
+
+use super::product::{Destination, Matrix, Part, product};
+use super::real::Real;
+use super::rows::CHUNK_ROWS;
+
+/// A linear map from some columns of rows to some columns of others.
+pub(crate) struct Projection<'a, T> {
+    /// The columns that it reads; `None`: all.
+    pub(crate) inputs: Option<&'a [u32]>,
+    /// The columns that it writes.
+    pub(crate) outputs: Range<usize>,
+    /// For a direction: (inputs, outputs) forward, (outputs, inputs) backward.
+    pub(crate) weight: Part<'a, T>,
+}
+
+impl<T: Real> Projection<'_, T> {
+    /// u ← x·Wᵀ in its columns: rows of `hidden` numbers to rows of `wide`.
+    pub(super) fn forward(&self, x: &[T], hidden: usize, u: &mut [T], wide: usize) {
+        let mut run = |first: usize, x: Matrix<'_, T>| {
+            let u = &mut u[first * wide + self.outputs.start..];
+            product(u, wide, Destination::Overwrite, T::ONE, x, self.weight);
+        };
+        let Some(inputs) = self.inputs else { return run(0, Matrix::new(x, x.len() / hidden, hidden)) };
+        let mut gathered = Vec::new();
+        for (chunk, x) in x.chunks(CHUNK_ROWS * hidden).enumerate() {
+            gathered.clear();
+            gather(x, hidden, inputs, &mut gathered);
+            run(chunk * CHUNK_ROWS, Matrix::new(&gathered, x.len() / hidden, inputs.len()));
+        }
+    }
+
+    /// dx ← dx + du·W in the columns that it reads.
+    pub(super) fn backward(&self, du: &[T], wide: usize, dx: &mut [T], hidden: usize) {
+        let Some(inputs) = self.inputs else {
+            return product(dx, hidden, Destination::Accumulate, T::ONE, self.gradients(du, wide), self.weight);
+        };
+        let mut gathered = vec![T::ZERO; CHUNK_ROWS * inputs.len()];
+        for (du, dx) in du.chunks(CHUNK_ROWS * wide).zip(dx.chunks_mut(CHUNK_ROWS * hidden)) {
+            let du = self.gradients(du, wide);
+            product(&mut gathered, inputs.len(), Destination::Overwrite, T::ONE, du, self.weight);
+            for (dx, gathered) in dx.chunks_exact_mut(hidden).zip(gathered.chunks_exact(inputs.len())) {
+                inputs.iter().zip(gathered).for_each(|(input, number)| dx[*input as usize] += *number);
+            }
+        }
+    }
+
+    /// The gradients of what it writes.
+    fn gradients<'d>(&self, du: &'d [T], wide: usize) -> Matrix<'d, T> {
+        Matrix::strided(&du[self.outputs.start..], du.len() / wide, self.outputs.len(), wide)
+    }
+}
+
+/// Appends some columns of rows.
+pub(super) fn gather<T: Real>(rows: &[T], width: usize, columns: &[u32], gathered: &mut Vec<T>) {
+    gathered.reserve(rows.len() / width * columns.len());
+    rows.chunks_exact(width).for_each(|row| gathered.extend(columns.iter().map(|column| row[*column as usize])));
+}
