@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
-use dht_search::nas::{Architecture, Control, CostMeasure, NasCost, NasSettings, NasSpace, Update};
+use dht_search::nas::{Architecture, Control, CostMeasure, Latency, NasCost, NasSettings, NasSpace, Update};
 use dht_transformer::flops::BlockShape;
 
 use crate::compression::arguments::{CompressionArguments, CompressionPlan, refused};
@@ -34,7 +34,7 @@ pub struct NasArguments {
     /// The shares of each space that are to stay, above 0 and at most 1
     #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "0.5")]
     pub targets: Vec<f64>,
-    /// What the shares are of: the space's dimensions, or FLOPs or parameters of the whole student
+    /// What the shares are of: the space's dimensions, or FLOPs, parameters or seconds of the whole student
     #[arg(long, value_enum, default_value_t)]
     pub cost: CostChoice,
     /// Settings of the search: ours, or those of the report
@@ -42,7 +42,7 @@ pub struct NasArguments {
     pub settings: SearchSettingsChoice,
     /// Train weights on one half of the rows and gates on the other, in turns
     #[arg(long)]
-    pub halves: bool,
+    pub alternating: bool,
     /// Passes of each of both stages of the search; of the second the best on validation rows is kept
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub search_epochs: usize,
@@ -113,6 +113,8 @@ pub enum CostChoice {
     Flops,
     /// Parameters of its layers.
     Parameters,
+    /// Its seconds on this machine for texts of the maximum length, from measurements of narrower copies.
+    Latency,
 }
 
 /// How an architecture is searched.
@@ -129,6 +131,8 @@ pub enum SearchSettingsChoice {
 #[derive(Debug, Clone)]
 pub(super) struct NasPlan {
     pub(super) searches: Vec<(SpaceChoice, f64)>,
+    /// The sizes of a layer, and how many there are.
+    student: (BlockShape, usize),
     measure: CostMeasure,
     settings: SearchSettingsChoice,
     update: Update,
@@ -156,7 +160,7 @@ impl NasPlan {
         }
         let measure = match arguments.cost {
             CostChoice::Dimensions => CostMeasure::Dimensions,
-            CostChoice::Flops => CostMeasure::Flops { tokens: common.run.max_length },
+            CostChoice::Flops | CostChoice::Latency => CostMeasure::Flops { tokens: common.run.max_length },
             CostChoice::Parameters => CostMeasure::Parameters,
         };
         let mut searches: Vec<(SpaceChoice, f64)> = Vec::new();
@@ -171,22 +175,44 @@ impl NasPlan {
         let size = common.student;
         let head_dim = size.hidden / size.heads;
         let shape = BlockShape { hidden: size.hidden, heads: size.heads, head_dim, ffn: size.ffn };
-        for (space, target) in &searches {
-            let groups = space.0.groups(shape, size.layers)?;
-            let equal: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
-            Architecture::chosen(&NasCost::new(measure, shape, size.layers, groups, 0.0)?, &equal, *target)?;
-        }
-        Ok(Self {
+        let plan = Self {
             searches,
+            student: (shape, size.layers),
             measure,
             settings: arguments.settings,
-            update: if arguments.halves { Update::Alternating } else { Update::Joint },
+            update: if arguments.alternating { Update::Alternating } else { Update::Joint },
             search_epochs: epochs,
             carry: arguments.carry,
             seeds,
             beside: arguments.beside,
             command: command(arguments, common),
-        })
+        };
+        // What can be reached in seconds is known once they are measured.
+        if arguments.cost != CostChoice::Latency {
+            plan.check_targets(0.0)?;
+        }
+        Ok(plan)
+    }
+
+    /// The same with shares of seconds.
+    ///
+    /// # Errors
+    /// [`Error::Search`](crate::Error::Search) for a target that the minimum sizes do not reach.
+    pub(super) fn with_latency(self, latency: Latency) -> Result<Self> {
+        let plan = Self { measure: CostMeasure::Latency(latency), ..self };
+        plan.check_targets(latency.fixed)?;
+        Ok(plan)
+    }
+
+    /// `fixed`: what comes beside the layers.
+    fn check_targets(&self, fixed: f64) -> Result<()> {
+        let (shape, layers) = self.student;
+        for (space, target) in &self.searches {
+            let groups = space.0.groups(shape, layers)?;
+            let equal: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
+            Architecture::chosen(&NasCost::new(self.measure, shape, layers, groups, fixed)?, &equal, *target)?;
+        }
+        Ok(())
     }
 
     /// The settings of one search.
@@ -227,7 +253,7 @@ fn command(arguments: &NasArguments, common: &CompressionPlan) -> Vec<String> {
     for (flag, value) in values {
         words.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
     }
-    let switches = [("halves", arguments.halves), ("carry", arguments.carry), ("beside", arguments.beside)];
+    let switches = [("alternating", arguments.alternating), ("carry", arguments.carry), ("beside", arguments.beside)];
     words.extend(switches.into_iter().filter(|(_, is)| *is).map(|(flag, _)| format!("--{flag}")));
     words
 }

@@ -4,13 +4,14 @@ mod arguments;
 mod rows;
 mod search;
 
+use dht_search::nas::Latency;
 use dht_transformer::TextClassifier;
 use dht_transformer::storage::write_atomically;
 
 use super::arguments::CompressionPlan;
 use super::bench::Bench;
 use crate::error::Result;
-use crate::experiment::print;
+use crate::experiment::{print, rng};
 use crate::figures::kept_units_figure;
 use crate::record::{ArchitectureSearchRecord, JudgedModel, Summary, this_machine};
 use crate::tables::architecture_search_text;
@@ -20,6 +21,9 @@ use rows::{Rows, StudentStep, unpruned, unpruned_step};
 pub use arguments::{CostChoice, NasArguments, SearchSettingsChoice, SpaceChoice};
 
 const RECORD: &str = "record.json";
+/// The stream of random numbers of the copies that are timed.
+const TIMED_COPIES: u64 = 24;
+const TIMED_TEXTS: usize = 32;
 /// Rows that two halves need, one each.
 const HALVES: usize = 2;
 
@@ -31,8 +35,12 @@ const HALVES: usize = 2;
 pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     let common = CompressionPlan::new(&arguments.common)?;
     let plan = NasPlan::new(arguments, &common)?;
-    let least = if arguments.halves { HALVES } else { 1 };
+    let least = if arguments.alternating { HALVES } else { 1 };
     let bench = Bench::open(common, &arguments.out, &plan.command, least)?;
+    let plan = match arguments.cost {
+        CostChoice::Latency => plan.with_latency(latency(&bench)?)?,
+        _ => plan,
+    };
     let mut whole = Vec::new();
     for seed in 0..plan.seeds {
         whole.push(unpruned(&bench, seed)?);
@@ -71,6 +79,14 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     }
     print(std::io::stdout(), &architecture_search_text(&record))?;
     Ok(record)
+}
+
+/// The seconds of the general student's parts, measured once a run.
+fn latency(bench: &Bench) -> Result<Latency> {
+    bench.steps.once("latency", |_| {
+        let texts = (TIMED_TEXTS, bench.plan.run.max_length);
+        Ok(Latency::measure(&bench.general()?, texts, &mut rng(&bench.plan.run, TIMED_COPIES))?)
+    })
 }
 
 /// The unpruned student; scores are means over seeds.

@@ -4,11 +4,12 @@ use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Load};
 use serde::{Deserialize, Serialize};
 
+use super::latency::Latency;
 use super::space::{Group, NasSpace, Part};
 use crate::error::{Error, Result};
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
     /// The units of the searched parts: the report's tables.
@@ -20,6 +21,8 @@ pub enum CostMeasure {
     },
     /// Parameters of all layers.
     Parameters,
+    /// Seconds of the whole model, as measured.
+    Latency(Latency),
 }
 
 /// The cost of an encoder whose units are gated, as a share of the whole encoder's.
@@ -31,6 +34,7 @@ pub enum CostMeasure {
 /// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
 /// FLOPs:      x = 2T   α = 2Σℓ²   β = 2Σℓ² + 2T·d   φ = 4T·d      κ = 0
 /// parameters: x = 1    α = 2      β = 1 + d         φ = 2d + 1    κ = 6d
+/// seconds:    as measured
 /// ```
 ///
 /// At gates of 0 and 1 that is [`LayerSizes`](dht_transformer::flops::LayerSizes) to the last operation. C is linear in each
@@ -86,7 +90,8 @@ impl NasCost {
         }
         let fixed = match measure {
             CostMeasure::Flops { .. } => model.classifier().shape().forward(Load::of_text(1).samples).total().as_f64(),
-            _ => 0.0,
+            CostMeasure::Latency(latency) => latency.fixed,
+            CostMeasure::Dimensions | CostMeasure::Parameters => 0.0,
         };
         Self::new(measure, shape, layers, space.groups(shape, layers)?, fixed)
     }
@@ -118,7 +123,12 @@ impl NasCost {
                     constant: 0.0,
                 }
             }
-            _ => Coefficients { product: 1.0, compared: 2.0, value: 1.0 + d, neuron: 2.0 * d + 1.0, constant: 6.0 * d },
+            CostMeasure::Latency(Latency { product, query_key, value, neuron, layer, .. }) => {
+                Coefficients { product, compared: query_key, value, neuron, constant: layer }
+            }
+            CostMeasure::Dimensions | CostMeasure::Parameters => {
+                Coefficients { product: 1.0, compared: 2.0, value: 1.0 + d, neuron: 2.0 * d + 1.0, constant: 6.0 * d }
+            }
         }
     }
 
@@ -202,8 +212,14 @@ mod tests {
     use crate::nas::architecture::Architecture;
 
     const SHAPE: BlockShape = BlockShape { hidden: 4, heads: 2, head_dim: 2, ffn: 3 };
-    const MEASURES: [CostMeasure; 3] =
-        [CostMeasure::Dimensions, CostMeasure::Flops { tokens: 5 }, CostMeasure::Parameters];
+    const LATENCY: Latency =
+        Latency { product: 0.3, query_key: 2.0, value: 0.7, neuron: 1.1, layer: 5.0, fixed: 17.0, error: 0.0 };
+    const MEASURES: [CostMeasure; 4] = [
+        CostMeasure::Dimensions,
+        CostMeasure::Flops { tokens: 5 },
+        CostMeasure::Parameters,
+        CostMeasure::Latency(LATENCY),
+    ];
 
     fn cost(measure: CostMeasure, space: NasSpace) -> NasCost {
         NasCost::new(measure, SHAPE, 2, space.groups(SHAPE, 2).unwrap(), 17.0).unwrap()
@@ -236,6 +252,9 @@ mod tests {
                     }
                     CostMeasure::Parameters => {
                         17.0 + (0..2).map(|layer| architecture.sizes(layer).parameters() as f64).sum::<f64>()
+                    }
+                    CostMeasure::Latency(latency) => {
+                        latency.seconds(&(0..2).map(|layer| architecture.sizes(layer)).collect::<Vec<_>>())
                     }
                 };
                 let expected = of(&architecture) / of(&Architecture::whole(SHAPE, 2));

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | say what is searched | [`NasSpace`], [`Minimum`] |
 //! | keep units in degrees | [`RelaxationKind`]: σ(α) masks, softmax weights, Gumbel-softmax, hard-concrete, sampled widths; [`Relaxation`] for one of your own |
-//! | reach a cost | [`Control`]: the cost term of TAS, or a Lagrangian; [`CostMeasure`] |
+//! | reach a cost | [`Control`]: the cost term of TAS, or a Lagrangian; [`CostMeasure`], [`Latency`] |
 //! | search | [`ArchitectureSearch`] with [`Trainer`](dht_transformer::Trainer) |
 //! | distil while it searches | [`SoftLabelLoss`], [`IntermediateLoss`](dht_transformer::tasks::IntermediateLoss), [`ArchitectureSearch::next_stage`] |
 //! | build the model | [`ArchitectureSearch::extracted`], [`extract()`] |
@@ -35,11 +35,13 @@ mod control;
 mod cost;
 mod extract;
 mod importance;
+mod latency;
 mod loss;
 mod relaxation;
 mod search;
 mod settings;
 mod space;
+mod timed;
 mod training;
 
 pub use architecture::Architecture;
@@ -48,6 +50,7 @@ pub use control::Control;
 pub use cost::{CostMeasure, NasCost};
 pub use extract::{extract, extract_folded};
 pub use importance::{gradient_scores, magnitude_scores, random_scores};
+pub use latency::Latency;
 pub use loss::{GatedRun, LabelLoss, SoftLabelLoss, TaskLoss};
 pub use relaxation::{
     GumbelSoftmax, HardConcrete, Relaxation, RelaxationKind, Sigmoid, WeightedSoftmax, WidthSampling,

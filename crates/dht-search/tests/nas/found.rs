@@ -1,10 +1,11 @@
 //! What searches find, and whether they reach their targets.
 
+use dht_search::Result;
 use dht_search::nas::{
-    CostMeasure, GumbelSoftmax, HardConcrete, NasSettings, NasSpace, RelaxationKind, Sigmoid, WeightedSoftmax,
+    CostMeasure, GumbelSoftmax, HardConcrete, Latency, NasSettings, NasSpace, RelaxationKind, Sigmoid, WeightedSoftmax,
 };
 use dht_search::transformer::TextClassifier;
-use dht_search::transformer::flops::Load;
+use dht_search::transformer::flops::{LayerSizes, Load};
 
 use crate::planted::{Outcome, classifier, planted, precision_and_recall, search, search_for, spaces, strong};
 
@@ -83,6 +84,15 @@ fn softmax_weights_find_heads_that_disturb() -> Outcome {
     Ok(())
 }
 
+/// Seconds of no machine there is, a third of which come beside the layers.
+fn latency(model: &TextClassifier) -> Result<Latency> {
+    let encoder = model.encoder();
+    let whole: Vec<LayerSizes> = (0..encoder.layers()).map(|layer| encoder.layer_sizes(layer)).collect();
+    let unit =
+        Latency { product: 1e-9, query_key: 1e-8, value: 1e-8, neuron: 1e-6, layer: 0.0, fixed: 0.0, error: 0.0 };
+    Ok(Latency { fixed: unit.seconds(&whole) / 2.0, ..unit })
+}
+
 #[test]
 fn every_target_of_every_space_is_reached_after_a_short_search() -> Outcome {
     let model = classifier(1)?;
@@ -92,6 +102,7 @@ fn every_target_of_every_space_is_reached_after_a_short_search() -> Outcome {
         spaces().map(|(_, space)| (space, CostMeasure::Dimensions, [0.25, 0.5, 0.75])).into_iter().chain([
             (all, CostMeasure::Flops { tokens: 64 }, [0.3, 0.5, 0.75]),
             (tied, CostMeasure::Parameters, [0.75, 0.8, 0.9]),
+            (all, CostMeasure::Latency(latency(&model)?), [0.5, 0.65, 0.8]),
         ])
     {
         for target in targets {
@@ -100,6 +111,13 @@ fn every_target_of_every_space_is_reached_after_a_short_search() -> Outcome {
             let found = search.found()?;
             assert!((found.reached - target).abs() <= 0.03, "{space:?}: {} for {target}", found.reached);
             let small = search.extracted()?;
+            if let CostMeasure::Latency(latency) = measure {
+                let sizes = |model: &TextClassifier| -> Vec<LayerSizes> {
+                    (0..model.encoder().layers()).map(|layer| model.encoder().layer_sizes(layer)).collect()
+                };
+                let share = latency.seconds(&sizes(&small)) / latency.seconds(&sizes(&model));
+                assert!((share - found.reached).abs() < 1e-9, "{share}, said {}", found.reached);
+            }
             if let CostMeasure::Flops { tokens } = measure {
                 // What is reached is the share of the whole model's FLOPs, as the models themselves count them.
                 let flops = |model: &TextClassifier| model.forward_flops(Load::of_text(tokens)).as_f64();

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use dht_search::nas::{
-    ArchitectureSearch, CostMeasure, Count, HardConcrete, Minimum, NasSettings, NasSpace, RelaxationKind, Selection,
-    Sigmoid, Update, WidthSampling, extract,
+    ArchitectureSearch, CostMeasure, Count, HardConcrete, Latency, Minimum, NasSettings, NasSpace, RelaxationKind,
+    Selection, Sigmoid, Update, WidthSampling, extract,
 };
 use dht_search::transformer::{
     BertConfig, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier,
@@ -104,6 +104,21 @@ fn weights_and_gates_are_trained_in_turns_on_two_halves() -> Outcome {
         .err()
         .ok_or("is refused")?;
     assert!(matches!(error, Error::TooFewRows { rows: 1, least: 2 }), "{error}");
+    Ok(())
+}
+
+#[test]
+fn seconds_are_measured_on_narrower_copies() -> Outcome {
+    let (model, mut rng) = (classifier(2)?, ChaCha8Rng::seed_from_u64(1));
+    let latency = Latency::measure(&model, (4, 8), &mut rng)?;
+    let Latency { product, query_key, value, neuron, layer, fixed, error } = latency;
+    assert!([product, query_key, value, neuron, layer, fixed].iter().all(|of| of.is_finite() && *of >= 0.0));
+    assert!(error.is_finite() && latency.seconds(&[model.encoder().layer_sizes(0)]) > 0.0, "{latency:?}");
+    let longest = model.encoder().config().longest_text();
+    for wrong in [(0, 8), (4, 0), (4, longest + 1)] {
+        let error = Latency::measure(&model, wrong, &mut rng).err().ok_or("is refused")?;
+        assert!(error.to_string().contains("texts and tokens"), "{error}");
+    }
     Ok(())
 }
 

@@ -1,0 +1,151 @@
+//! What a model costs in seconds, by the sizes of its layers.
+
+use dht_transformer::flops::LayerSizes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The seconds that a model needs for some texts.
+///
+/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ with A columns of queries and B of values of all heads together and f
+/// neurons: the form of its FLOPs, so that a difference between the two is one of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// x: of an input and an output of Q, K or V.
+    pub product: f64,
+    /// α: of a dimension of queries and keys.
+    pub query_key: f64,
+    /// β: of a dimension of values.
+    pub value: f64,
+    /// φ: of a neuron.
+    pub neuron: f64,
+    /// κ: of a layer.
+    pub layer: f64,
+    /// Of what comes beside the layers.
+    pub fixed: f64,
+    /// The mean of |fitted − measured| / measured.
+    pub error: f64,
+}
+
+impl Latency {
+    /// The coefficients, none below 0, of the least squared relative error of measured seconds of models with layers of these sizes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer measurements than coefficients, and for seconds that are not above 0.
+    pub fn fit(measured: &[(Vec<LayerSizes>, f64)]) -> Result<Self> {
+        let rows: Vec<[f64; TERMS]> = measured.iter().map(|(layers, _)| terms(layers)).collect();
+        if measured.len() < TERMS {
+            return Err(Error::setting("measured", format!("{TERMS} models or more"), measured.len()));
+        }
+        if let Some((_, seconds)) = measured.iter().find(|(_, seconds)| !(*seconds > 0.0 && seconds.is_finite())) {
+            return Err(Error::setting("measured", "seconds above 0", seconds));
+        }
+        let scaled: Vec<[f64; TERMS]> =
+            rows.iter().zip(measured).map(|(row, (_, seconds))| row.map(|term| term / seconds)).collect();
+        let fitted = non_negative_least_squares(&scaled);
+        let [product, query_key, value, neuron, layer, fixed] = fitted;
+        let off = scaled.iter().map(|row| (dot(row, &fitted) - 1.0).abs());
+        let error = off.sum::<f64>() / measured.len() as f64;
+        Ok(Self { product, query_key, value, neuron, layer, fixed, error })
+    }
+
+    /// The seconds of a model with layers of these sizes.
+    pub fn seconds(&self, layers: &[LayerSizes]) -> f64 {
+        dot(&terms(layers), &[self.product, self.query_key, self.value, self.neuron, self.layer, self.fixed])
+    }
+}
+
+/// Coefficients of a fit.
+const TERMS: usize = 6;
+
+/// What the coefficients are multiplied by.
+fn terms(layers: &[LayerSizes]) -> [f64; TERMS] {
+    let sum = |of: &dyn Fn(&LayerSizes) -> usize| layers.iter().map(of).sum::<usize>() as f64;
+    [
+        sum(&|it| (it.query_inputs + it.key_inputs) * it.query_key + it.value_inputs * it.value),
+        sum(&|it| it.query_key),
+        sum(&|it| it.value),
+        sum(&|it| it.ffn),
+        layers.len() as f64,
+        1.0,
+    ]
+}
+
+fn dot(a: &[f64; TERMS], b: &[f64; TERMS]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// β ≥ 0 of the least ‖X·β − 1‖², coordinate by coordinate.
+fn non_negative_least_squares(rows: &[[f64; TERMS]]) -> [f64; TERMS] {
+    const SWEEPS: usize = 20_000;
+    let (mut fitted, mut left) = ([0.0; TERMS], vec![1.0; rows.len()]);
+    let squares: [f64; TERMS] = std::array::from_fn(|term| rows.iter().map(|row| row[term] * row[term]).sum());
+    for _ in 0..SWEEPS {
+        for term in (0..TERMS).filter(|term| squares[*term] > 0.0) {
+            let slope: f64 = rows.iter().zip(&left).map(|(row, left)| row[term] * left).sum();
+            let moved = (fitted[term] + slope / squares[term]).max(0.0) - fitted[term];
+            fitted[term] += moved;
+            rows.iter().zip(&mut left).for_each(|(row, left)| *left -= moved * row[term]);
+        }
+    }
+    fitted
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn a_fit_finds_what_made_the_seconds() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let planted = Latency {
+            product: 3e-9,
+            query_key: 2e-6,
+            value: 0.0,
+            neuron: 1.5e-6,
+            layer: 4e-4,
+            fixed: 1e-3,
+            error: 0.0,
+        };
+        let mut measured: Vec<(Vec<LayerSizes>, f64)> = (0..20)
+            .map(|_| {
+                let mut up_to = |most: usize| rng.random_range(1..=most);
+                let sizes = LayerSizes {
+                    hidden: 64,
+                    query_inputs: up_to(64),
+                    key_inputs: up_to(64),
+                    value_inputs: up_to(64),
+                    query_key: up_to(64),
+                    value: up_to(64),
+                    ffn: up_to(256),
+                };
+                let layers = vec![sizes; 3];
+                let seconds = planted.seconds(&layers);
+                (layers, seconds)
+            })
+            .collect();
+        measured.push((Vec::new(), planted.fixed));
+        let fitted = Latency::fit(&measured).unwrap();
+        for (layers, seconds) in &measured {
+            assert_relative_eq!(fitted.seconds(layers), *seconds, max_relative = 1e-3);
+        }
+        assert_relative_eq!(fitted.neuron, planted.neuron, max_relative = 1e-2);
+        assert_relative_eq!(fitted.fixed, planted.fixed, max_relative = 1e-3);
+        assert!(fitted.error < 1e-3 && fitted.value < 1e-8);
+    }
+
+    #[test]
+    fn seconds_that_cannot_be_are_refused() {
+        let measured = |seconds: f64| vec![(Vec::new(), seconds); TERMS];
+        assert!(Latency::fit(&measured(1.0)).is_ok());
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(Latency::fit(&measured(wrong)), Err(Error::Setting { .. })), "{wrong}");
+        }
+        assert!(matches!(Latency::fit(&measured(1.0)[..TERMS - 1]), Err(Error::Setting { .. })));
+    }
+}

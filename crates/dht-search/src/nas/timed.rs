@@ -1,0 +1,104 @@
+//! Measures what a model costs in seconds, on narrower copies.
+
+use std::time::Instant;
+
+use dht_transformer::flops::LayerSizes;
+use dht_transformer::{Encoding, ForwardContext, HeadPlan, PackedBatch, Sample, TextClassifier};
+use rand::seq::index;
+use rand::{Rng, RngExt};
+
+use super::architecture::Architecture;
+use super::extract::extract;
+use super::latency::Latency;
+use super::space::{NasSpace, Part};
+use crate::error::{Error, Result};
+
+/// Narrower copies that are timed, beside the whole model and the one without layers.
+const COPIES: usize = 24;
+/// Passes of each, in turns; the first only warms up.
+const PASSES: usize = 9;
+/// The least share of a part that a copy keeps.
+const LEAST_SHARE: f64 = 0.1;
+
+impl Latency {
+    /// Times narrower copies of a classifier on `texts` texts of `tokens` tokens, on this machine and in this moment: keep the result for
+    /// all that is to be compared.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for no texts, or for more tokens than the model takes; as [`extract`] for a model that has parts taken out.
+    pub fn measure<R: Rng + ?Sized>(
+        model: &TextClassifier,
+        (texts, tokens): (usize, usize),
+        rng: &mut R,
+    ) -> Result<Self> {
+        let longest = model.encoder().config().longest_text();
+        if texts == 0 || !(1..=longest).contains(&tokens) {
+            let got = format!("{texts} of {tokens}");
+            return Err(Error::setting("texts and tokens", format!("one or more texts of 1 to {longest} tokens"), got));
+        }
+        let encoding =
+            Encoding { ids: vec![0; tokens], type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
+        let sample = |id| Sample { id, label: 0, targets: Vec::new(), encoding: encoding.clone() };
+        let batch = PackedBatch::from_samples(&(0..texts as u64).map(sample).collect::<Vec<_>>())?;
+        let mut models = vec![Timed::new(model.clone(), 0), Timed::new(model.clone(), model.encoder().layers())];
+        for _ in 0..COPIES {
+            models.push(Timed::new(extract(model, &drawn(model, rng)?)?, model.encoder().layers()));
+        }
+        for pass in 0..=PASSES {
+            for model in &mut models {
+                let seconds = model.pass(&batch)?;
+                if pass > 0 {
+                    model.least = model.least.min(seconds);
+                }
+            }
+        }
+        let measured: Vec<_> = models.iter().map(|model| (model.sizes(), model.least)).collect();
+        Self::fit(&measured)
+    }
+}
+
+/// An architecture that keeps a share of each part, drawn, of units that are drawn.
+fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Architecture> {
+    let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
+    let groups = NasSpace::default().groups(shape, layers)?;
+    let shares = Part::ALL.map(|_| rng.random_range(LEAST_SHARE..1.0));
+    let kept = groups.iter().map(|group| {
+        let share = Part::ALL.iter().zip(shares).find(|(part, _)| **part == group.part).map_or(1.0, |(_, share)| share);
+        let mut kept = vec![false; group.units()];
+        // Heads keep as many outputs each.
+        for block in kept.chunks_mut(group.width) {
+            let count = ((block.len() as f64 * share).round() as usize).clamp(1, block.len());
+            index::sample(rng, block.len(), count).into_iter().for_each(|unit| block[unit] = true);
+        }
+        kept
+    });
+    let kept: Vec<Vec<bool>> = kept.collect();
+    Ok(Architecture::of_groups(shape, layers, &groups, &kept))
+}
+
+/// A model and its least time so far.
+struct Timed {
+    model: TextClassifier,
+    layers: usize,
+    ctx: ForwardContext,
+    least: f64,
+}
+
+impl Timed {
+    fn new(model: TextClassifier, layers: usize) -> Self {
+        Self { model, layers, ctx: ForwardContext::inference(), least: f64::INFINITY }
+    }
+
+    fn sizes(&self) -> Vec<LayerSizes> {
+        (0..self.layers).map(|layer| self.model.encoder().layer_sizes(layer)).collect()
+    }
+
+    fn pass(&self, batch: &PackedBatch) -> Result<f64> {
+        let (encoder, start) = (self.model.encoder(), Instant::now());
+        let hidden = encoder.run(0..self.layers, &encoder.embed(batch, &self.ctx)?, &HeadPlan::Full, &self.ctx)?;
+        let logits = self.model.classifier().forward(&hidden, &self.ctx)?;
+        // On a device the numbers are there once they are fetched.
+        std::hint::black_box(logits.to_vec2::<f32>().map_err(dht_transformer::Error::from)?);
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
