@@ -10,6 +10,12 @@ pub enum HubProblem {
         /// What the hub's client said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The hub is not to be asked, and this is not in the cache.
+    #[error("{what} is not in the cache, and HF_HUB_OFFLINE says not to ask the hub")]
+    Offline {
+        /// The file, or the list of files.
+        what: String,
+    },
     /// The hub refused.
     #[error("the hub answers {status} for {what}: {meaning}")]
     Status {

@@ -12,10 +12,15 @@ use super::server::{COMMIT, Fault, Hub};
 
 /// Runs the hidden test below with these variables; what it prints of the split of a data set.
 fn child(name: &str, split: &str, cache: &Path, hub: &str) -> String {
+    child_with(name, split, cache, hub, "0")
+}
+
+fn child_with(name: &str, split: &str, cache: &Path, hub: &str, offline: &str) -> String {
     let output = Command::new(std::env::current_exe().expect("a path"))
         .args(["--ignored", "--exact", "--nocapture", "data_sets::a_child_reads_a_split"])
         .env("HF_ENDPOINT", hub)
         .env("HF_HOME", cache)
+        .env("HF_HUB_OFFLINE", offline)
         .env("DHT_TEST_DATA", name)
         .env("DHT_TEST_SPLIT", split)
         .env_remove("HF_HUB_CACHE")
@@ -94,6 +99,30 @@ fn a_split_is_fetched_once_into_the_cache_of_the_python_library() {
     std::fs::write(&file, b"PAR1").unwrap();
     assert!(child("some/reviews", "train", cache.path(), &hub.address).contains("read 32 rows"));
     assert!(hub.asked().iter().all(|path| !path.contains("00000-of-00002")));
+}
+
+#[test]
+fn what_is_in_the_cache_is_read_without_the_hub() {
+    let (hub, cache) = place();
+    let whole = child("some/reviews", "train", cache.path(), &hub.address);
+    assert!(whole.contains("read 32 rows"), "{whole}");
+    hub.asked();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = format!("http://{closed}");
+    hub.break_with(Fault::Status(502));
+    for (address, offline) in [(&closed, "0"), (&hub.address, "0"), (&closed, "1"), (&hub.address, "1")] {
+        let said = child_with("some/reviews", "train", cache.path(), address, offline);
+        assert_eq!(said, whole, "{address} {offline}");
+    }
+    assert_eq!(hub.asked().len(), 1, "not when it is not to be asked");
+    let said = child_with("some/reviews", "test", cache.path(), &hub.address, "1");
+    assert!(said.contains("data/test-00000-of-00001.parquet is not in the cache, and HF_HUB_OFFLINE says"), "{said}");
+    let said = child_with("some/other", "test", cache.path(), &hub.address, "TRUE");
+    assert!(said.contains("the list of files is not in the cache, and HF_HUB_OFFLINE says"), "{said}");
+    // A hub that says that there is none is believed.
+    hub.break_with(Fault::Status(404));
+    let said = child("some/reviews", "train", cache.path(), &hub.address);
+    assert!(said.contains("the hub answers 404"), "{said}");
 }
 
 #[test]

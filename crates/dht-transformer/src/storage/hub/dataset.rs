@@ -24,7 +24,9 @@ pub struct HubFile {
 /// that are written otherwise. They are fetched into the cache that Python's `huggingface_hub` uses too, and used only with the size and
 /// the SHA-256 that the hub lists.
 ///
-/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_TOKEN` have their usual meaning.
+/// A hub that cannot be reached, or that `HF_HUB_OFFLINE` says not to ask, is taken to list what it listed the last time.
+///
+/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN` have their usual meaning.
 #[derive(Debug, Clone)]
 pub struct HubDataset {
     pub(super) name: String,

@@ -15,7 +15,7 @@ pub use dataset::{HubDataset, HubFile};
 /// it is there already: `config.json`, `model.safetensors`, and of a tokenizer what there is. All loaders of directories
 /// call it.
 ///
-/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_TOKEN` have their usual meaning.
+/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN` have their usual meaning.
 ///
 /// # Errors
 /// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] when one of the two files that a model must have cannot
@@ -44,14 +44,21 @@ fn fetch(name: &str) -> Result<PathBuf> {
 
 #[cfg(feature = "hub")]
 fn fetch(name: &str) -> Result<PathBuf> {
-    let failed =
-        |file, source: hf_hub::api::sync::ApiError| Error::Hub { name: name.into(), file, source: source.into() };
-    let repository = repository::api().map_err(|source| failed("config.json", source))?.model(name.into());
-    let config = repository.get("config.json").map_err(|source| failed("config.json", source))?;
-    repository.get("model.safetensors").map_err(|source| failed("model.safetensors", source))?;
+    type Failure = Box<dyn std::error::Error + Send + Sync>;
+    let failed = |file| move |source: Failure| Error::Hub { name: name.into(), file, source };
+    let repository = repository::api().map_err(|error| failed("config.json")(error.into()))?.model(name.into());
+    let get = |file: &'static str| -> Result<PathBuf, Failure> {
+        if repository::is_offline() {
+            let missing = || crate::error::HubProblem::Offline { what: file.into() }.into();
+            return repository::cache().model(name.into()).get(file).ok_or_else(missing);
+        }
+        Ok(repository.get(file)?)
+    };
+    let config = get("config.json").map_err(failed("config.json"))?;
+    get("model.safetensors").map_err(failed("model.safetensors"))?;
     // A model need not have a tokenizer, and if it has one, not each of these.
     for file in ["tokenizer.json", "tokenizer_config.json", "vocab.txt"] {
-        if let Err(error) = repository.get(file) {
+        if let Err(error) = get(file) {
             tracing::debug!(name, file, %error, "not fetched");
         }
     }

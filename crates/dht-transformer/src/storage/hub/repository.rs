@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::dataset::HubFile;
 use crate::error::{Error, HubProblem, Result};
-use crate::storage::file_sha256;
+use crate::storage::{file_sha256, write_atomically};
 
 /// The branch that people write to.
 pub(super) const MAIN: &str = "main";
@@ -36,11 +36,18 @@ pub(super) fn api() -> Result<Api, ApiError> {
     builder.build()
 }
 
-fn cache() -> Cache {
+/// Where files are kept.
+pub(super) fn cache() -> Cache {
     match std::env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty()) {
         Some(path) => Cache::new(path.into()),
         None => Cache::from_env(),
     }
+}
+
+/// Whether the hub is not to be asked.
+pub(super) fn is_offline() -> bool {
+    let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_lowercase();
+    ["1", "on", "yes", "true"].contains(&value.as_str())
 }
 
 /// The files of one commit.
@@ -89,35 +96,51 @@ impl Repository {
         Repo::with_revision(self.name.clone(), self.kind, revision.into())
     }
 
-    /// Asks for the files of a branch, with their sizes and sums.
+    /// The files of a branch with their sizes and sums, as the hub lists them now; as it listed them the last time where it is not to be
+    /// asked or cannot be reached.
     pub(super) fn list(&self, branch: &'static str) -> Result<Listing, HubProblem> {
+        let kept = self.kept_list(branch);
+        let problem = match self.ask_for_list(branch) {
+            Ok(text) => {
+                let listing = listing_of(branch, &text)?;
+                // Without it a later run has to reach the hub, that is all.
+                if let Err(error) = keep(&kept, &text) {
+                    tracing::debug!(repository = %self.name, %error, "the list of files was not kept");
+                }
+                return Ok(listing);
+            }
+            Err(problem) => problem,
+        };
+        let unreached = match &problem {
+            HubProblem::Request { .. } | HubProblem::Offline { .. } => true,
+            HubProblem::Status { status, .. } => *status >= 500,
+            _ => false,
+        };
+        match fs::read_to_string(&kept) {
+            Ok(text) if unreached => {
+                tracing::warn!(repository = %self.name, %problem, "using the list of files of the last time");
+                listing_of(branch, &text)
+            }
+            _ => Err(problem),
+        }
+    }
+
+    /// Where the list of a branch's files is kept.
+    fn kept_list(&self, branch: &str) -> PathBuf {
+        let snapshot = cache().repo(self.revision(branch)).pointer_path("list");
+        let folder = snapshot.parent().and_then(Path::parent).unwrap_or(&snapshot);
+        folder.join(format!("list.{}.json", branch.replace('/', ".")))
+    }
+
+    fn ask_for_list(&self, branch: &str) -> Result<String, HubProblem> {
+        if is_offline() {
+            return Err(HubProblem::Offline { what: LIST.into() });
+        }
         let request = self.api.repo(self.revision(branch)).info_request().query("blobs", "true");
         let request = request.config().timeout_global(Some(LONGEST_WAIT)).build();
         let failed = |error| problem_of(LIST, ApiError::from(Box::new(error)));
         let mut response = request.call().map_err(failed)?;
-        let text = response.body_mut().with_config().limit(MOST_BYTES).read_to_string().map_err(failed)?;
-        let answer: Answer =
-            serde_json::from_str(&text).map_err(|error| HubProblem::Answer { message: error.to_string() })?;
-        let refuse = |what: &str, got: &str| Err(HubProblem::Answer { message: format!("{what} {got:?}") });
-        if answer.sha.is_empty() || !answer.sha.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return refuse("the commit is", &answer.sha);
-        }
-        let mut files = Vec::with_capacity(answer.siblings.len());
-        for Sibling { rfilename: path, size, lfs } in answer.siblings {
-            // A path becomes one in the cache.
-            let plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
-            if path.is_empty() || !plain || path.contains('\\') {
-                return refuse("it has the path", &path);
-            }
-            if let Some(LargeFile { sha256, .. }) = &lfs
-                && (sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            {
-                return refuse("it has the SHA-256", sha256);
-            }
-            let size = lfs.as_ref().map(|file| file.size).or(size);
-            files.push(HubFile { path, size, sha256: lfs.map(|file| file.sha256.to_lowercase()) });
-        }
-        Ok(Listing { branch, commit: answer.sha, files })
+        response.body_mut().with_config().limit(MOST_BYTES).read_to_string().map_err(failed)
     }
 
     /// The path of a file in the cache, fetched unless it is there. It has the size and the sum of the list; one that has not is deleted.
@@ -127,6 +150,9 @@ impl Repository {
         let request = |source: std::io::Error| HubProblem::Request { what: file.path.clone(), source: source.into() };
         if pointer.exists() && check(&pointer, file).is_ok() {
             return Ok(pointer);
+        }
+        if is_offline() {
+            return Err(HubProblem::Offline { what: file.path.clone() });
         }
         forget(&pointer);
         // The rest of a file is asked for where a part of it is there; of one that is there as a whole nothing could be.
@@ -147,6 +173,38 @@ impl Repository {
         cached.create_ref(&listing.commit).map_err(request)?;
         Ok(fetched)
     }
+}
+
+/// The files that an answer of the hub lists.
+fn listing_of(branch: &'static str, text: &str) -> Result<Listing, HubProblem> {
+    let answer: Answer =
+        serde_json::from_str(text).map_err(|error| HubProblem::Answer { message: error.to_string() })?;
+    let refuse = |what: &str, got: &str| Err(HubProblem::Answer { message: format!("{what} {got:?}") });
+    if answer.sha.is_empty() || !answer.sha.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return refuse("the commit is", &answer.sha);
+    }
+    let mut files = Vec::with_capacity(answer.siblings.len());
+    for Sibling { rfilename: path, size, lfs } in answer.siblings {
+        // A path becomes one in the cache.
+        let plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
+        if path.is_empty() || !plain || path.contains('\\') {
+            return refuse("it has the path", &path);
+        }
+        if let Some(LargeFile { sha256, .. }) = &lfs
+            && (sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return refuse("it has the SHA-256", sha256);
+        }
+        let size = lfs.as_ref().map(|file| file.size).or(size);
+        files.push(HubFile { path, size, sha256: lfs.map(|file| file.sha256.to_lowercase()) });
+    }
+    Ok(Listing { branch, commit: answer.sha, files })
+}
+
+fn keep(path: &Path, text: &str) -> Result<()> {
+    let failed = |source| Error::Io { path: path.into(), source };
+    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+    write_atomically(path, |file| file.write_all(text.as_bytes()))
 }
 
 /// Compares a file with what the hub lists of it.
