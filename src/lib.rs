@@ -28,7 +28,8 @@ pub use compression::{
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 pub use error::{Error, RecordProblem, Result};
 pub use experiment::{
-    Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, SettingsChoice, command_of, run,
+    Arguments, DataArguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, SettingsChoice,
+    command_of, run,
 };
 pub use figures::{FIGURES, draw_figures, drift_figure, kept_units_figure};
 pub use output_dir::Start;

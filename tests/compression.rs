@@ -127,7 +127,7 @@ fn share_of_the_most_frequent(record: &ArchitectureSearchRecord) -> f64 {
 #[test]
 fn searched_weights_are_carried_and_others_stand_beside() {
     let folder = tempfile::tempdir().unwrap();
-    let flags = ["--space", "heads,all", "--targets", "0.5", "--carry", "--beside", "--seeds", "2", "--halves"];
+    let flags = ["--space", "heads,all", "--targets", "0.5", "--carry", "--beside", "--seeds", "2", "--alternating"];
     let record = searched(&flags, folder.path()).unwrap();
     let methods: Vec<String> = record.beside.iter().map(|row| format!("{} {}", row.space, row.method)).collect();
     let expected = ["heads random", "heads magnitude", "heads gradient", "all random", "all magnitude", "all gradient"];
@@ -202,7 +202,7 @@ fn bad_input_is_refused_before_anything_is_written() {
         (&["--space", "heads", "--targets", "0.3"], "0.5000 to 1.0000"),
         (&["--layers", "5"], "no more of them than its teacher"),
         (&["--heads", "4"], "heads"),
-        (&["--halves", "--train-rows", "2"], "one half trains weights"),
+        (&["--alternating", "--train-rows", "2"], "one half trains weights"),
     ] {
         let error = searched(flags, &out).unwrap_err().to_string();
         assert!(error.contains(named), "{flags:?}: {error}");

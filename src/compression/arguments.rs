@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use clap::Args;
 use dht_transformer::tasks::{LayerMap, StudentSize};
-use dht_transformer::{BertConfig, data::Column, data::NamedDataset, storage::file_sha256};
+use dht_transformer::{BertConfig, data::NamedDataset, storage::file_sha256};
 
 use crate::error::{Error, Result};
-use crate::experiment::{Arguments, Model, RunPlan, named};
+use crate::experiment::{Arguments, DataArguments, Model, RunPlan, named};
 use clap::Parser;
 use dht_cli::DeviceChoice;
 
@@ -21,33 +21,15 @@ const GIB: f64 = (1_u64 << 30) as f64;
 /// Texts, teacher and student.
 #[derive(Debug, Clone, Args)]
 pub struct CompressionArguments {
-    /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// Which texts; pairs are known of the tasks of GLUE by their directory's name
+    #[command(flatten)]
+    pub source: DataArguments,
     /// The teacher: Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
     #[arg(long, value_name = "DIR|LxHxD", default_value = "4x4x64")]
     pub model: Model,
     /// The directory is a classifier of these classes: do not fine-tune it
     #[arg(long)]
     pub fine_tuned: bool,
-    /// Column of the text, by name or by number from 0; may be given several times [default: detected]
-    #[arg(long, value_name = "COLUMN")]
-    pub text_column: Vec<Column>,
-    /// Column of the label, by name or by number from 0 [default: detected]
-    #[arg(long, value_name = "COLUMN")]
-    pub label_column: Option<Column>,
-    /// The two text columns are a pair of sentences; known of the tasks of GLUE by their directory's name
-    #[arg(long)]
-    pub pair: bool,
-    /// Maximum length of a text in tokens [default: 128]
-    #[arg(long, value_name = "N")]
-    pub max_length: Option<usize>,
-    /// Use the first N training rows, a tenth of them for validation [default: all, or 4000 generated]
-    #[arg(long, value_name = "N")]
-    pub train_rows: Option<usize>,
-    /// Use the first N test rows [default: all, or 1000 generated]
-    #[arg(long, value_name = "N")]
-    pub test_rows: Option<usize>,
     /// Most passes of the teacher's fine-tuning; the best on validation rows is kept [default: 3, or 5 with generated texts]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -165,7 +147,7 @@ impl CompressionPlan {
         }
         // The vocabulary of a model from scratch is not known yet, and nothing here depends on it.
         let teacher = match &run.model {
-            Model::Size(size) => size.config(arguments.max_length.unwrap_or(128))?,
+            Model::Size(size) => size.config(arguments.source.max_length.unwrap_or(128))?,
             Model::Directory(folder) => BertConfig::from_file(folder.join("config.json"))?,
         };
         let student = arguments.student(&teacher)?;
@@ -201,18 +183,12 @@ impl CompressionPlan {
 impl CompressionArguments {
     /// The flags of a single run that these amount to.
     fn of_run(&self) -> Arguments {
-        let rows = |given: Option<usize>, default| given.or(self.data.is_none().then_some(default));
-        let known = self.data.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy());
+        let source = self.source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1);
+        let known = source.data.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy());
         let known = known.and_then(|name| NamedDataset::find(&format!("glue/{name}")));
         Arguments {
-            data: self.data.clone(),
+            source: DataArguments { pair: source.pair || known.is_some_and(|known| known.pair), ..source },
             model: self.model.clone(),
-            text_column: self.text_column.clone(),
-            label_column: self.label_column.clone(),
-            pair: self.pair || known.is_some_and(|known| known.pair),
-            max_length: self.max_length,
-            train_rows: rows(self.train_rows, GENERATED_ROWS.0),
-            test_rows: rows(self.test_rows, GENERATED_ROWS.1),
             epochs: self.epochs,
             batch: self.batch,
             lr: self.lr,

@@ -6,6 +6,7 @@ use clap::{Parser, ValueEnum};
 use dht_transformer::data::Column;
 
 use super::choices::Model;
+use super::data_arguments::DataArguments;
 use super::plan::Arguments;
 use crate::error::{Error, Result};
 use crate::record::RunRecord;
@@ -30,15 +31,8 @@ impl Arguments {
     pub(crate) fn flags(&self) -> Vec<String> {
         // Names every field, so that a new one is not forgotten.
         let Self {
-            data,
+            source,
             model,
-            text_column,
-            label_column,
-            pair,
-            max_length,
-            train_rows,
-            test_rows,
-            extra_test_rows,
             epochs,
             batch,
             lr,
@@ -53,6 +47,8 @@ impl Arguments {
             restart: _,
             quiet: _,
         } = self;
+        let DataArguments { data, text_column, label_column, pair, max_length, train_rows, test_rows, extra_test_rows } =
+            source;
         let default = Self::parse_from(["dht"]);
         let number = |number: &Option<usize>| number.map(|number| number.to_string());
         let mut flags = Flags::default();

@@ -4,6 +4,7 @@ mod accelerated;
 mod choices;
 mod command;
 mod data;
+mod data_arguments;
 mod dynamic;
 mod job;
 mod plain;
@@ -15,6 +16,7 @@ pub use choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
 pub use command::command_of;
 pub(crate) use command::named;
 pub use data::RunData;
+pub use data_arguments::DataArguments;
 pub use job::run;
 pub(crate) use job::{
     ACCELERATED, CLASSIFIERS, CONTROL, encoder, model_name, model_record, pooling, print, rng, train_settings,

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use dht_search::{Preset, SpaceConfig, space::FULL_EPOCHS_BEFORE_FREEZING};
-use dht_transformer::{BertConfig, data::Column};
+use dht_transformer::BertConfig;
 
 use super::choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
+use super::data_arguments::DataArguments;
 use crate::error::{Error, Result};
 use crate::output_dir::Start;
 use dht_cli::DeviceChoice;
@@ -29,33 +30,12 @@ const FINE_TUNING_RATE: f64 = 5e-5;
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = "Writes record.json and figures (SVG) into --out.")]
 pub struct Arguments {
-    /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// Which texts
+    #[command(flatten)]
+    pub source: DataArguments,
     /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
     #[arg(long, value_name = "DIR|LxHxD", default_value = "7x12x96")]
     pub model: Model,
-    /// Column of the text, by name or by number from 0; may be given several times [default: detected]
-    #[arg(long, value_name = "COLUMN")]
-    pub text_column: Vec<Column>,
-    /// Column of the label, by name or by number from 0 [default: detected]
-    #[arg(long, value_name = "COLUMN")]
-    pub label_column: Option<Column>,
-    /// The two text columns are a pair of sentences, not parts of one text
-    #[arg(long)]
-    pub pair: bool,
-    /// Maximum length of a text in tokens [default: 128]
-    #[arg(long, value_name = "N")]
-    pub max_length: Option<usize>,
-    /// Use the first N training rows, a tenth of them for validation [default: all, or 16000 generated]
-    #[arg(long, value_name = "N")]
-    pub train_rows: Option<usize>,
-    /// Use the first N test rows [default: all, or 2000 generated]
-    #[arg(long, value_name = "N")]
-    pub test_rows: Option<usize>,
-    /// Add the N training rows after --train-rows to the test rows
-    #[arg(long, value_name = "N", requires = "train_rows")]
-    pub extra_test_rows: Option<usize>,
     /// Passes over the training rows [default: 3, or 5 with generated texts; 4 for P-DHT with the paper's settings]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -183,15 +163,16 @@ impl TryFrom<Arguments> for RunPlan {
     /// a valid `config.json` or an impossible size, [`Error::Search`] for a model too small for a search or a file that is
     /// no search space.
     fn try_from(arguments: Arguments) -> Result<Self> {
+        let texts = &arguments.source;
         let counts = [("epochs", arguments.epochs, 1), ("batch", Some(arguments.batch), 1)];
-        let rows = [("train-rows", arguments.train_rows, 2), ("test-rows", arguments.test_rows, 1)];
+        let rows = [("train-rows", texts.train_rows, 2), ("test-rows", texts.test_rows, 1)];
         for (flag, count, least) in counts.into_iter().chain(rows) {
             if let Some(count) = count.filter(|count| *count < least) {
                 return Err(refused(flag, format!("at least {least}"), count));
             }
         }
-        let most = [("train-rows", arguments.train_rows), ("test-rows", arguments.test_rows)];
-        let others = [("batch", Some(arguments.batch)), ("extra-test-rows", arguments.extra_test_rows)];
+        let most = [("train-rows", texts.train_rows), ("test-rows", texts.test_rows)];
+        let others = [("batch", Some(arguments.batch)), ("extra-test-rows", texts.extra_test_rows)];
         for (flag, count) in most.into_iter().chain(others) {
             if let Some(count) = count.filter(|count| *count > MOST_ROWS) {
                 return Err(refused(flag, format!("at most {MOST_ROWS}"), count));
@@ -203,31 +184,24 @@ impl TryFrom<Arguments> for RunPlan {
         if !(learning_rate.is_finite() && learning_rate > 0.0) {
             return Err(refused("lr", "a finite number above 0", learning_rate));
         }
-        let (least, most) = (if arguments.pair { 5 } else { 3 }, config.longest_text());
-        let max_length = arguments.max_length.unwrap_or(MAX_LENGTH.min(most));
+        let (least, most) = (if texts.pair { 5 } else { 3 }, config.longest_text());
+        let max_length = texts.max_length.unwrap_or(MAX_LENGTH.min(most));
         if !(least..=most).contains(&max_length) {
             return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
         if (arguments.settings, arguments.decide) == (SettingsChoice::Paper, Decision::AtEveryExit) {
             return Err(refused("decide", "at-the-base: in the paper depth is decided once", "at-every-exit"));
         }
-        if arguments.extra_test_rows.is_some() && arguments.data.is_none() {
-            return Err(Error::Needs { flag: "extra-test-rows", needs: "data" });
-        }
-        let (data, flags) = (source_of(&arguments)?, arguments.flags());
+        let (data, flags) = (texts.source()?, arguments.flags());
         let space = arguments.space.as_deref().map(|file| space_of(file, &config)).transpose()?;
         Ok(Self {
-            train_rows: arguments.train_rows,
-            test_rows: arguments.test_rows,
-            extra_test_rows: arguments.extra_test_rows.unwrap_or_default(),
+            train_rows: texts.train_rows,
+            test_rows: texts.test_rows,
+            extra_test_rows: texts.extra_test_rows.unwrap_or_default(),
             data,
             model: arguments.model,
             max_length,
-            epochs: arguments.epochs.unwrap_or(if arguments.data.is_some() {
-                EPOCHS
-            } else {
-                EPOCHS_OF_GENERATED_TEXTS
-            }),
+            epochs: arguments.epochs.unwrap_or(if texts.data.is_some() { EPOCHS } else { EPOCHS_OF_GENERATED_TEXTS }),
             batch: arguments.batch,
             learning_rate,
             seed: arguments.seed,
@@ -271,35 +245,6 @@ fn space_of(file: &Path, config: &BertConfig) -> Result<SpaceConfig> {
     }
     let got = format!("{}, one of {} layers of {} heads", file.display(), space.layers, space.heads);
     Err(refused("space", format!("a space of the model's {layers} layers of {heads} heads"), got))
-}
-
-fn source_of(arguments: &Arguments) -> Result<DataSource> {
-    let Arguments { data, text_column, label_column, pair, .. } = arguments;
-    let Some(folder) = data else {
-        let given =
-            [("text-column", !text_column.is_empty()), ("label-column", label_column.is_some()), ("pair", *pair)];
-        return match given.into_iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(Error::Needs { flag, needs: "data" }),
-            None => Ok(DataSource::Embedded),
-        };
-    };
-    if *pair && ![0, 2].contains(&text_column.len()) {
-        return Err(refused("pair", "two --text-column, or none", format!("with {}", text_column.len())));
-    }
-    for (index, column) in text_column.iter().enumerate() {
-        if label_column.as_ref() == Some(column) {
-            return Err(refused("text-column", "another column than --label-column", column));
-        }
-        if text_column[..index].contains(column) {
-            return Err(refused("text-column", "each column once", column));
-        }
-    }
-    Ok(DataSource::Directory {
-        folder: folder.clone(),
-        text: text_column.clone(),
-        label: label_column.clone(),
-        pair: *pair,
-    })
 }
 
 fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {

@@ -18,7 +18,9 @@ use dht_search::{Predictor, evaluate};
 use dht_transformer::{EncodedDataset, TextClassifier, train::metrics::paired_bootstrap};
 
 use crate::error::{Error, Result};
-use crate::experiment::{ACCELERATED, Arguments, Model, RunData, RunPlan, accelerate_settings, flops, rng};
+use crate::experiment::{
+    ACCELERATED, Arguments, DataArguments, Model, RunData, RunPlan, accelerate_settings, flops, rng,
+};
 use crate::record::{RecipeRecord, SpeedTrial, Trial};
 use dht_cli::report;
 use pruned::Smaller;
@@ -135,13 +137,16 @@ impl Bench {
     fn new(arguments: &RecipeArguments) -> Result<Self> {
         let others = arguments.skip_rows + arguments.judged_rows + arguments.unlabelled_rows;
         let plan = RunPlan::try_from(Arguments {
-            data: Some(arguments.data.clone()),
+            source: DataArguments {
+                data: Some(arguments.data.clone()),
+                max_length: Some(arguments.max_length),
+                train_rows: Some(arguments.train_rows),
+                // One test row has to be read; it is not used.
+                test_rows: Some(1),
+                extra_test_rows: Some(others),
+                ..DataArguments::default()
+            },
             model: Model::Directory(arguments.classifier.clone()),
-            max_length: Some(arguments.max_length),
-            train_rows: Some(arguments.train_rows),
-            // One test row has to be read; it is not used.
-            test_rows: Some(1),
-            extra_test_rows: Some(others),
             epochs: Some(arguments.epochs),
             seed: arguments.seed,
             ..Arguments::parse_from(["recipe"])

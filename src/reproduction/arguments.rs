@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use dht_transformer::{data::Column, storage::file_sha256};
+use dht_transformer::storage::file_sha256;
 
 use super::units::{Selection, Unit};
 use crate::error::{Error, Result};
-use crate::experiment::{Arguments, Model, RunPlan};
+use crate::experiment::{Arguments, DataArguments, Model, RunPlan};
 use dht_cli::DeviceChoice;
 
+/// Rows of the embedded corpus.
+const GENERATED_ROWS: (usize, usize) = (3_000, 1_000);
 /// The largest number of seeds.
 const MOST_SEEDS: u64 = 100;
 
@@ -22,33 +24,12 @@ const MOST_SEEDS: u64 = 100;
                   where it stopped: rows that finished with the same settings are kept."
 )]
 pub struct ReproductionArguments {
-    /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// Which texts
+    #[command(flatten)]
+    pub source: DataArguments,
     /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
     #[arg(long, value_name = "DIR|LxHxD", default_value = "6x12x96")]
     pub model: Model,
-    /// Column of the text, by name or by number from 0; may be given several times [default: detected]
-    #[arg(long, value_name = "COLUMN")]
-    pub text_column: Vec<Column>,
-    /// Column of the label, by name or by number from 0 [default: detected]
-    #[arg(long, value_name = "COLUMN")]
-    pub label_column: Option<Column>,
-    /// The two text columns are a pair of sentences, not parts of one text
-    #[arg(long)]
-    pub pair: bool,
-    /// Maximum length of a text in tokens [default: 128]
-    #[arg(long, value_name = "N")]
-    pub max_length: Option<usize>,
-    /// Use the first N training rows, a tenth of them for validation [default: all, or 3000 generated]
-    #[arg(long, value_name = "N")]
-    pub train_rows: Option<usize>,
-    /// Use the first N test rows [default: all, or 1000 generated]
-    #[arg(long, value_name = "N")]
-    pub test_rows: Option<usize>,
-    /// Add the N training rows after --train-rows to the test rows
-    #[arg(long, value_name = "N", requires = "train_rows")]
-    pub extra_test_rows: Option<usize>,
     /// Passes over the training rows; as published twice as many, beside a full model of as many [default: 2]
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub epochs: usize,
@@ -143,18 +124,9 @@ impl ReproductionPlan {
 impl ReproductionArguments {
     /// The flags of a single run that these amount to.
     fn of_run(&self) -> Arguments {
-        let generated = self.data.is_none();
-        let rows = |given: Option<usize>, default| given.or(generated.then_some(default));
         Arguments {
-            data: self.data.clone(),
+            source: self.source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1),
             model: self.model.clone(),
-            text_column: self.text_column.clone(),
-            label_column: self.label_column.clone(),
-            pair: self.pair,
-            max_length: self.max_length,
-            train_rows: rows(self.train_rows, 3_000),
-            test_rows: rows(self.test_rows, 1_000),
-            extra_test_rows: self.extra_test_rows,
             epochs: Some(self.epochs),
             batch: self.batch,
             lr: self.lr,

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use dht_transformer::config::ModelSize;
+use dht_transformer::{config::ModelSize, data::Column};
 
 use crate::experiment::plan::*;
 

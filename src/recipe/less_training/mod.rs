@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::error::{Error, Result};
-use crate::experiment::{Arguments, CLASSIFIERS, Model, RunData, RunPlan, encoder, pooling, rng};
+use crate::experiment::{Arguments, CLASSIFIERS, DataArguments, Model, RunData, RunPlan, encoder, pooling, rng};
 use crate::record::{Interval, LessTrainingRecord, Summary, TrainedOn, TrainedWay};
 use dht_cli::report;
 use fine_tune::{Answer, Common, STACKED, Trained};
@@ -102,13 +102,16 @@ struct OfSeed {
 
 fn of_seed(arguments: &LessTrainingArguments, ways: &[Way], seed: u64) -> Result<OfSeed> {
     let plan = RunPlan::try_from(Arguments {
-        data: Some(arguments.data.clone()),
+        source: DataArguments {
+            data: Some(arguments.data.clone()),
+            max_length: Some(arguments.max_length),
+            train_rows: Some(arguments.train_rows),
+            // One test row has to be read; where others are judged, it is not used.
+            test_rows: arguments.judged_rows.map(|_| 1),
+            extra_test_rows: arguments.judged_rows.or(arguments.extra_test_rows),
+            ..DataArguments::default()
+        },
         model: Model::Directory(arguments.model.clone()),
-        max_length: Some(arguments.max_length),
-        train_rows: Some(arguments.train_rows),
-        // One test row has to be read; where others are judged, it is not used.
-        test_rows: arguments.judged_rows.map(|_| 1),
-        extra_test_rows: arguments.judged_rows.or(arguments.extra_test_rows),
         lr: Some(arguments.lr),
         seed,
         ..Arguments::parse_from(["less_training"])

@@ -1,0 +1,85 @@
+//! The flags that say which texts a program reads, and which columns and rows of them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dht_transformer::data::Column;
+
+use super::choices::DataSource;
+use crate::error::{Error, Result};
+
+/// Which texts, and which columns and rows of them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DataArguments {
+    /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Column of the text, by name or by number from 0; may be given several times [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: Vec<Column>,
+    /// Column of the label, by name or by number from 0 [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    pub label_column: Option<Column>,
+    /// The two text columns are a pair of sentences, not parts of one text
+    #[arg(long)]
+    pub pair: bool,
+    /// Maximum length of a text in tokens [default: 128]
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+    /// Use the first N training rows, a tenth of them for validation [default: all, or some thousand generated]
+    #[arg(long, value_name = "N")]
+    pub train_rows: Option<usize>,
+    /// Use the first N test rows [default: all, or some thousand generated]
+    #[arg(long, value_name = "N")]
+    pub test_rows: Option<usize>,
+    /// Add the N training rows after --train-rows to the test rows
+    #[arg(long, value_name = "N", requires = "train_rows")]
+    pub extra_test_rows: Option<usize>,
+}
+
+impl DataArguments {
+    /// The same with so many training and test rows where texts are generated and no other numbers are given.
+    #[must_use]
+    pub(crate) fn or_generated(self, train_rows: usize, test_rows: usize) -> Self {
+        let rows = |given: Option<usize>, default| given.or(self.data.is_none().then_some(default));
+        Self { train_rows: rows(self.train_rows, train_rows), test_rows: rows(self.test_rows, test_rows), ..self }
+    }
+
+    /// Where the texts come from.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] and [`Error::Needs`] for flags that do not fit together.
+    pub(super) fn source(&self) -> Result<DataSource> {
+        let Self { data, text_column, label_column, pair, .. } = self;
+        let Some(folder) = data else {
+            let given = [
+                ("text-column", !text_column.is_empty()),
+                ("label-column", label_column.is_some()),
+                ("pair", *pair),
+                ("extra-test-rows", self.extra_test_rows.is_some()),
+            ];
+            return match given.into_iter().find(|(_, given)| *given) {
+                Some((flag, _)) => Err(Error::Needs { flag, needs: "data" }),
+                None => Ok(DataSource::Embedded),
+            };
+        };
+        let refused = |flag, expected: &str, got: String| Err(Error::Argument { flag, expected: expected.into(), got });
+        if *pair && ![0, 2].contains(&text_column.len()) {
+            return refused("pair", "two --text-column, or none", format!("with {}", text_column.len()));
+        }
+        for (index, column) in text_column.iter().enumerate() {
+            if label_column.as_ref() == Some(column) {
+                return refused("text-column", "another column than --label-column", column.to_string());
+            }
+            if text_column[..index].contains(column) {
+                return refused("text-column", "each column once", column.to_string());
+            }
+        }
+        Ok(DataSource::Directory {
+            folder: folder.clone(),
+            text: text_column.clone(),
+            label: label_column.clone(),
+            pair: *pair,
+        })
+    }
+}
