@@ -34,7 +34,7 @@ pub struct SpeedArguments {
     /// The probability with which the promise holds
     #[arg(long, value_name = "SHARE", default_value_t = 0.95, requires = "points")]
     pub confidence: f64,
-    /// Rows that are kept for the promise alone [default: a tenth of the rows, at most 2000]
+    /// Rows that are kept for the promise alone [default: a tenth of the rows, or half of validation rows of their own; at most 2000]
     #[arg(long, value_name = "N", requires = "points")]
     pub calibration_rows: Option<usize>,
 }
@@ -60,7 +60,16 @@ impl SpeedArguments {
 
     /// The rows to keep for the promise, of so many.
     pub fn rows_to_keep(&self, rows: usize) -> usize {
-        let usual = ((rows as f64 * CALIBRATION_SHARE) as usize).min(MOST_CALIBRATION_ROWS);
+        self.kept((rows as f64 * CALIBRATION_SHARE) as usize)
+    }
+
+    /// The same of rows that nothing is fitted on.
+    pub fn rows_to_keep_of_validation(&self, rows: usize) -> usize {
+        self.kept(rows / 2)
+    }
+
+    fn kept(&self, usual: usize) -> usize {
+        let usual = usual.min(MOST_CALIBRATION_ROWS);
         if self.points.is_some() { self.calibration_rows.unwrap_or(usual) } else { 0 }
     }
 }

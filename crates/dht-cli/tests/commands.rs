@@ -119,8 +119,78 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     let at = |made: &Value, row: usize| made["rows"][row]["accuracy"].as_f64().expect("a number");
     assert_eq!(at(&again, 0), at(&made, 0), "the encoder alone answers alike");
     assert!(again["rows"][2]["flops_ratio"].as_f64().expect("a number") < 0.6, "{again}");
+    // Choices on a file of their own: all rows of the other are learned from.
+    std::fs::write(place.path().join("dev.csv"), csv(&reviews(60, 2000))).expect("a file");
+    let beside =
+        ["accelerate", "plain", "--data", "data", "--validation", "dev.csv", "--max-length", "24", "--out", "beside"];
+    let output = dht(place.path(), &beside);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    printed(&output);
+    assert!(said.contains("400 texts, 60 held out") && !said.contains("give others with --validation"), "{said}");
+    let small = refused(&dht(place.path(), &[&beside[..], &["--points", "1", "--calibration-rows", "57"]].concat()), 1);
+    assert!(small.contains("dev has 60 rows, expected at least 61"), "{small}");
     let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);
     assert!(side.contains("layers is 1, expected one with a linear exit"), "{side}");
+}
+
+#[test]
+fn texts_of_several_labels_and_of_numbers_are_trained_scored_and_predicted() {
+    let place = tempfile::tempdir().expect("a folder");
+    let word = |good: bool, row: usize| if good { GOOD[row % 4] } else { BAD[row % 4] };
+    let rows: Vec<(String, usize, String)> = (0..400)
+        .map(|row| {
+            let (food, service) = (row % 2 == 0, row / 2 % 2 == 0);
+            let labels: Vec<&str> =
+                [(food, "food"), (service, "service")].iter().filter(|it| it.0).map(|it| it.1).collect();
+            let text = format!("the soup was {}; the waiter was {}", word(food, row / 4), word(service, row / 16));
+            (labels.join(";"), usize::from(food) + usize::from(service), text)
+        })
+        .collect();
+    let file = |name: &str, row: &dyn Fn(&(String, usize, String)) -> String| {
+        let lines: String = rows.iter().map(row).collect();
+        std::fs::write(place.path().join(name), format!("label,text\n{lines}")).expect("a file");
+    };
+    file("topics.csv", &|(labels, _, text)| format!("{labels},\"{text}\"\n"));
+    file("stars.csv", &|(_, stars, text)| format!("{stars},\"{text}\"\n"));
+    let train = |data: &'static str, task: &'static str, out: &'static str| {
+        let words = [
+            "train", "--data", data, "--task", task, "--out", out, "--model", "2x2x16", "--epochs", "8", "--batch", "8",
+        ];
+        [&words[..], &["--lr", "3e-3", "--json"]].concat()
+    };
+    let topics = [&train("topics.csv", "labels", "topics")[..], &["--label-separator", ";"]].concat();
+    let said = refused(&dht(place.path(), &topics), 1);
+    assert!(
+        said.contains("--kind is dynamic, expected full: the labels of topics.csv are several for each text"),
+        "{said}"
+    );
+    let output = dht(place.path(), &[&topics[..], &["--kind", "full"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("2 labels: food (") && said.contains("rows have none"), "{said}");
+    let made = json(&printed(&output));
+    assert!(made["rows"][0]["score"].as_f64().expect("a number") > 0.9, "{made}");
+    // The columns and the sign are those of its training.
+    let scored = json(&printed(&dht(place.path(), &["evaluate", "topics", "--data", "topics.csv", "--json"])));
+    assert!(scored["results"][0]["score"].as_f64().expect("a number") > 0.9, "{scored}");
+
+    let output = dht(place.path(), &[&train("stars.csv", "number", "stars")[..], &["--kind", "full"]].concat());
+    let made = json(&printed(&output));
+    assert!(made["rows"][0]["score"].as_f64().expect("a number") > 0.9, "{made}");
+
+    std::fs::write(place.path().join("asked.txt"), "the soup was fresh; the waiter was rude\n").expect("a file");
+    let ask = |model: &str| json(&printed(&dht(place.path(), &["predict", model, "asked.txt"])));
+    let (topics, stars) = (ask("topics"), ask("stars"));
+    assert_eq!(topics["predicted"]["label"], "food", "{topics}");
+    let value = stars["predicted"]["value"].as_f64().expect("a number");
+    assert!((value - 1.0).abs() < 0.5, "{stars}");
+    let said = refused(
+        &dht(
+            place.path(),
+            &["accelerate", "topics/model", "--data", "topics.csv", "--task", "labels", "--out", "fast"],
+        ),
+        1,
+    );
+    assert!(said.contains("expected texts of one class each"), "{said}");
 }
 
 #[test]

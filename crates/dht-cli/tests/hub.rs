@@ -192,7 +192,7 @@ mod from_a_server {
             &hub.address,
             &["accelerate", "values", "--data", "glue/stsb", "--out", "fast"],
         ));
-        assert!(said.contains("--data is glue/stsb, expected texts of classes"), "{said}");
+        assert!(said.contains("--data is glue/stsb, expected texts of one class each"), "{said}");
     }
 
     #[test]

@@ -101,6 +101,14 @@
 //! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
 //!   mean of their contexts. Exits and head counts depend on the text and the heads that ran before.
 //!
+//! # Texts of one class each
+//!
+//! Every step from exit to answer is of a distribution over classes: an exit's worth is its cross-entropy, stacking multiplies
+//! the probabilities of two models, a text goes on while max p is low, and thresholds and promises count wrong classes. Of several
+//! labels some may be sure at an exit where others are not, and a number has no probability at all; a rule for either would be
+//! another method, with results of its own to show. Such texts are refused ([`Error::Setting`], `targets`). For them there are
+//! whole, truncated and pruned encoders ([`transformer::Task`], [`transformer::pruning`]), which an [`Engine`] serves as well.
+//!
 //! # When not to use it
 //!
 //! With fewer contexts than [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference runs

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use dht_search::serving::{Origin, TextModel};
 use dht_search::transformer::data::{TextColumns, TextFormat, TextStream};
-use dht_search::transformer::{Dataset, EncodedDataset, Example, TextClassifier, TextTokenizer};
+use dht_search::transformer::{Dataset, EncodedDataset, Example, Task, TextClassifier, TextTokenizer};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -29,10 +29,11 @@ const HELD_OUT_SHARE: f64 = 0.1;
 #[command(after_help = "\
 Examples:
   dht accelerate my-classifier --data reviews.csv --out fast
+  dht accelerate my-classifier --data train.csv --validation dev.csv --out fast --points 1
   dht accelerate my-classifier --data reviews.txt --unlabelled --out fast --points 1
 
-The classifier's weights stay as they are. Best are the texts that it was fine-tuned on; without --unlabelled a tenth of
-them, which it should not have seen, is held out for choices.")]
+The classifier's weights stay as they are. Exits are best fitted on the texts that it was fine-tuned on. Choices and promises
+are made on texts that it has not seen: --validation, or a tenth of --data if that is all new to it.")]
 pub struct AccelerateArguments {
     /// Hugging Face directory of a fine-tuned classifier, or hf:NAME
     classifier: ModelChoice,
@@ -41,6 +42,10 @@ pub struct AccelerateArguments {
     /// The texts have no labels: the classifier's own answers stand in their place
     #[arg(long, conflicts_with = "label_column")]
     unlabelled: bool,
+    /// Labelled texts that the classifier was not fine-tuned on, in the columns of --data, for choices and a promise [default: a tenth of
+    /// the rows of --data]
+    #[arg(long, value_name = "FILE", conflicts_with = "unlabelled")]
+    validation: Option<PathBuf>,
     /// Directory that the model is written to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -74,9 +79,13 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         let expected = "a directory of a fine-tuned classifier";
         return Err(Error::argument("classifier", expected, &arguments.classifier));
     };
-    if arguments.texts.has_numbers() {
+    if arguments.texts.task() != Task::Class {
         let got = arguments.texts.data.display();
-        return Err(Error::argument("data", "texts of classes: numbers leave no exit to choose", got));
+        return Err(Error::argument(
+            "data",
+            "texts of one class each: labels and numbers leave no exit to choose",
+            got,
+        ));
     }
     let notes = arguments.texts.notes()?;
     if !arguments.quiet {
@@ -102,6 +111,11 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         report(&format!("{}: {} texts, {} held out", texts.train.name, train.len(), held_out.len()));
         texts.notes.iter().for_each(|note| report(note));
         texts.train.columns.iter().for_each(|columns| report(&format!("  {columns}")));
+        if arguments.validation.is_none() && !arguments.unlabelled {
+            report(
+                "  held out are rows of the same texts: if the classifier was fine-tuned on them, give others with --validation",
+            );
+        }
     }
     let given = AccelerationTexts {
         training: &train,
@@ -142,13 +156,8 @@ impl AccelerateArguments {
     /// Labelled texts. Their labels are the classifier's, or as many others in the order of their names.
     fn splits(&self, labels: &[String]) -> Result<TextSplits> {
         let found = self.texts.read_training(None)?;
-        let rows = self.train_rows.unwrap_or(usize::MAX).min(found.len());
-        let keep = self.speed.rows_to_keep(rows);
         let known = found.labels.iter().all(|label| labels.contains(label));
-        if known {
-            return self.texts.read_splits(Some(labels), self.train_rows, keep, self.seed);
-        }
-        if found.labels.len() != labels.len() {
+        if !known && found.labels.len() != labels.len() {
             let expected = format!("the classifier's {} classes, {}", labels.len(), labels.join(", "));
             return Err(Error::argument(
                 "data",
@@ -156,12 +165,22 @@ impl AccelerateArguments {
                 format!("one of {} labels, {}", found.labels.len(), found.labels.join(", ")),
             ));
         }
-        if !self.quiet {
+        if !known && !self.quiet {
             let pairs: Vec<String> =
                 found.labels.iter().zip(labels).map(|(own, class)| format!("{own} is {class}")).collect();
             report(&format!("the labels are taken in their order: {}", pairs.join(", ")));
         }
-        self.texts.read_splits(None, self.train_rows, keep, self.seed)
+        let labels = known.then_some(labels);
+        match &self.validation {
+            Some(file) => {
+                let keep = |rows: usize| self.speed.rows_to_keep_of_validation(rows);
+                self.texts.read_splits_beside(file, labels, self.train_rows, keep, self.seed)
+            }
+            None => {
+                let rows = self.train_rows.unwrap_or(usize::MAX).min(found.len());
+                self.texts.read_splits(labels, self.train_rows, self.speed.rows_to_keep(rows), self.seed)
+            }
+        }
     }
 
     /// Texts without labels, one tenth held out.

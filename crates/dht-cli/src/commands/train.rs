@@ -37,6 +37,7 @@ Examples:
   dht train --data reviews.csv --model hf:bert-base-uncased --out reviews --points 1
   dht train --data glue/mrpc --model hf:bert-base-uncased --out paraphrases
   dht train --data glue/stsb --model hf:bert-base-uncased --out similarity --kind full
+  dht train --data topics.csv --task labels --label-separator ';' --model hf:bert-base-uncased --out topics --kind full
   dht train --data hf:OWNER/NAME/CONFIG --model hf:bert-base-uncased --out other
 
 A training that was stopped in any way goes on with the same command.")]
@@ -124,7 +125,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let (train, validation) = (encode(&texts.train)?, encode(&texts.validation)?);
     let calibration = texts.calibration.as_ref().map(encode).transpose()?;
     let test = texts.test.as_ref().map(encode).transpose()?;
-    report_texts(&texts, &train, max_length).iter().for_each(|line| say(line));
+    report_texts(&texts, arguments.texts.task(), &train, max_length).iter().for_each(|line| say(line));
 
     let dir = TrainingDir::open(&arguments.out, &arguments.settings(&train, max_length)?, arguments.restart)?;
     if dir.is_resumed() {
@@ -138,7 +139,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             None => encoder,
         };
         let mut rng = generator(arguments.seed, CLASSIFIER);
-        let (task, outputs) = (arguments.task(), texts.train.labels.len());
+        let (task, outputs) = (arguments.texts.task(), texts.train.labels.len());
         let classifier = TextClassifier::for_task(task, encoder, outputs, start.pooling(), &mut rng)?;
         Ok(match &weights {
             Some(weights) => classifier.with_class_weights(weights)?,
@@ -201,17 +202,18 @@ impl TrainArguments {
         if self.kind == Kind::Full && set {
             return Err(Error::argument("kind", "dynamic, with --budget or --points", "full"));
         }
-        if self.task() == Task::Number {
+        let of = match self.texts.task() {
+            Task::Class => None,
+            Task::Labels => Some("several for each text"),
+            Task::Number => Some("numbers"),
+        };
+        if let Some(of) = of {
             let data = self.texts.data.display();
             if self.kind == Kind::Dynamic {
-                return Err(Error::argument("kind", format!("full: the labels of {data} are numbers"), "dynamic"));
+                return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
             }
             if self.balanced {
-                return Err(Error::argument(
-                    "balanced",
-                    format!("not there: the labels of {data} are numbers"),
-                    "there",
-                ));
+                return Err(Error::argument("balanced", format!("not there: the labels of {data} are {of}"), "there"));
             }
         }
         let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());
@@ -220,10 +222,6 @@ impl TrainArguments {
             return Err(Error::argument("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
         Ok(max_length)
-    }
-
-    fn task(&self) -> Task {
-        if self.texts.has_numbers() { Task::Number } else { Task::Class }
     }
 
     fn read_texts(&self) -> Result<TextSplits> {

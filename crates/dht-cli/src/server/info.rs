@@ -19,7 +19,7 @@ pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 /// Only the page's own style and script, by their SHA-256; requests to this server alone. A test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
-    script-src 'sha256-kTFsQCXlPTHZMO4zUBUZd+uDRPk3KmuUB0RWwdy910k='; \
+    script-src 'sha256-8KqLxUlcRiJsIRMV6fjY95cJVOORYX70bluPa6RkFrY='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /`: the page.
@@ -75,6 +75,7 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
         "layers": shape.layers,
         "heads": shape.heads,
         "speed": engine.speed(),
+        "curve": engine.curve(),
         "max_body_bytes": limits.body_bytes,
         "max_deadline_ms": limits.deadline.as_millis() as u64,
     }))

@@ -5,12 +5,12 @@ mod source;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use dht_search::serving::Origin;
-use dht_search::transformer::data::{Column, Columns, Header, Metric};
-use dht_search::transformer::{Dataset, DatasetReader};
+use dht_search::transformer::data::{Column, Columns, Header, LabelKind, Metric};
+use dht_search::transformer::{Dataset, DatasetReader, Task};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -42,9 +42,26 @@ pub struct TextArguments {
     /// The two text columns are a pair of sentences, not parts of one text
     #[arg(long)]
     pub pair: bool,
+    /// What is told of a text [default: class, or what is known of a data set by name]
+    #[arg(long, value_enum, value_name = "TASK")]
+    pub task: Option<TaskChoice>,
+    /// The sign between the labels of a text, with --task labels
+    #[arg(long, value_name = "SIGN", default_value_t = ',', requires = "task")]
+    pub label_separator: char,
     /// What `data` stands for, once it was looked for.
     #[arg(skip)]
     opened: OnceCell<Source>,
+}
+
+/// What is told of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TaskChoice {
+    /// One of the classes
+    Class,
+    /// Any of several labels, or none
+    Labels,
+    /// A number
+    Number,
 }
 
 /// Texts by what they are for.
@@ -91,6 +108,13 @@ impl TextArguments {
         if !self.text_column.is_empty() {
             reader = reader.text_columns(self.text_column.iter().cloned());
         }
+        if let Some(task) = self.task {
+            reader = reader.label_kind(match task {
+                TaskChoice::Class => LabelKind::Class,
+                TaskChoice::Labels => LabelKind::Several { separator: self.label_separator },
+                TaskChoice::Number => LabelKind::Number,
+            });
+        }
         match &self.label_column {
             Some(label) => reader.label_column(label.clone()),
             None => reader,
@@ -133,9 +157,15 @@ impl TextArguments {
         source::known(&self.data).map(|known| known.metric)
     }
 
-    /// Whether the labels are known to be numbers, not classes.
-    pub fn has_numbers(&self) -> bool {
-        source::known(&self.data).is_some_and(|known| known.has_numbers())
+    /// What is told of a text: as asked for, or as it is known of the data set.
+    pub fn task(&self) -> Task {
+        match self.task {
+            Some(TaskChoice::Labels) => Task::Labels,
+            Some(TaskChoice::Number) => Task::Number,
+            Some(TaskChoice::Class) => Task::Class,
+            None if source::known(&self.data).is_some_and(|known| known.has_numbers()) => Task::Number,
+            None => Task::Class,
+        }
     }
 
     /// A reader of the columns that are known of the data set, unless others are asked for.
@@ -195,34 +225,70 @@ impl TextArguments {
         seed: u64,
     ) -> Result<TextSplits> {
         let all = self.read_training(labels)?.take(rows.unwrap_or(usize::MAX));
-        let source = self.source()?;
-        let mut notes = Vec::new();
-        let test = match source.has_splits() {
-            true => scored(source, &mut notes, |files| files.read(&DatasetReader::new().like(&all)))?,
-            false => None,
-        };
-        let classes = if self.has_numbers() { 1 } else { 2 };
-        for (what, least, got) in [("rows", 4 + calibration_rows, all.len()), ("classes", classes, all.labels.len())] {
-            if got < least {
-                return Err(Error::TooLittle { data: all.name, what, least, got });
-            }
-        }
-        let generator = |stream| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(stream);
-            rng
-        };
-        let share = calibration_rows as f64 / all.len() as f64;
-        let (rest, calibration) = match calibration_rows {
-            0 => (all, None),
-            _ => {
-                let (rest, calibration) = all.split_validation(share, &mut generator(CALIBRATION_STREAM))?;
-                (rest, Some(calibration))
-            }
-        };
-        let (train, validation) = rest.split_validation(VALIDATION_SHARE, &mut generator(VALIDATION_STREAM))?;
+        let (test, notes) = self.read_test(&all)?;
+        self.check_size(&all, 4 + calibration_rows)?;
+        let (rest, calibration) = without_calibration(all, calibration_rows, seed)?;
+        let (train, validation) = rest.split_validation(VALIDATION_SHARE, &mut generator(seed, VALIDATION_STREAM))?;
         Ok(TextSplits { train, validation, calibration, test, notes })
     }
+
+    /// The same with a file of its own for choices, of whose rows `keep` tells how many a promise takes.
+    ///
+    /// # Errors
+    /// As [`read_splits`](Self::read_splits).
+    pub fn read_splits_beside(
+        &self,
+        file: &Path,
+        labels: Option<&[String]>,
+        rows: Option<usize>,
+        keep: impl Fn(usize) -> usize,
+        seed: u64,
+    ) -> Result<TextSplits> {
+        let train = self.read_training(labels)?.take(rows.unwrap_or(usize::MAX));
+        let (test, notes) = self.read_test(&train)?;
+        self.check_size(&train, 4)?;
+        let held_out = DatasetReader::new().like(&train).read(file)?;
+        let calibration_rows = keep(held_out.len());
+        self.check_size(&held_out, 4 + calibration_rows)?;
+        let (validation, calibration) = without_calibration(held_out, calibration_rows, seed)?;
+        Ok(TextSplits { train, validation, calibration, test, notes })
+    }
+
+    /// The test file of a directory, and what there is to say of its choice.
+    fn read_test(&self, like: &Dataset) -> Result<(Option<Dataset>, Vec<String>)> {
+        let (source, mut notes) = (self.source()?, Vec::new());
+        let test = match source.has_splits() {
+            true => scored(source, &mut notes, |files| files.read(&DatasetReader::new().like(like)))?,
+            false => None,
+        };
+        Ok((test, notes))
+    }
+
+    fn check_size(&self, data: &Dataset, rows: usize) -> Result<()> {
+        let classes = if self.task() == Task::Class { 2 } else { 1 };
+        for (what, least, got) in [("rows", rows, data.len()), ("classes", classes, data.labels.len())] {
+            if got < least {
+                return Err(Error::TooLittle { data: data.name.clone(), what, least, got });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng
+}
+
+/// Takes out so many rows for a promise.
+fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset, Option<Dataset>)> {
+    if rows == 0 {
+        return Ok((all, None));
+    }
+    let share = rows as f64 / all.len() as f64;
+    let (rest, calibration) = all.split_validation(share, &mut generator(seed, CALIBRATION_STREAM))?;
+    Ok((rest, Some(calibration)))
 }
 
 /// The first rows that may be scored and whose labels are not kept secret, and a line where these are others than the first; `None` where

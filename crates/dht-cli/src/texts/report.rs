@@ -1,8 +1,6 @@
 //! What the texts are like, before anything is trained on them.
 
-use std::collections::BTreeMap;
-
-use dht_search::transformer::{Dataset, EncodedDataset};
+use dht_search::transformer::{Dataset, EncodedDataset, Task};
 
 use super::{TextSplits, shared_rows};
 
@@ -10,7 +8,7 @@ use super::{TextSplits, shared_rows};
 const LISTED: usize = 20;
 
 /// Rows, columns, classes, lengths, doubles, and texts in both training and test, as lines. `encoded` are the training texts.
-pub fn report_texts(texts: &TextSplits, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
+pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, notes } = texts;
     let mut parts = vec![format!("{} training", train.len()), format!("{} validation", validation.len())];
     parts.extend(calibration.as_ref().map(|data| format!("{} calibration", data.len())));
@@ -21,7 +19,7 @@ pub fn report_texts(texts: &TextSplits, encoded: &EncodedDataset, max_length: us
     let mut lines = vec![format!("{}: {} rows", train.name, parts.join(", "))];
     lines.extend(notes.iter().cloned());
     lines.extend(train.columns.as_ref().map(|columns| format!("  {columns}")));
-    lines.push(format!("  {}", classes(train)));
+    lines.push(format!("  {}", classes(train, task)));
     let mut lengths = encoded.lengths();
     lengths.sort_unstable();
     let at = |share: f64| lengths[((lengths.len() - 1) as f64 * share) as usize];
@@ -52,16 +50,32 @@ fn distinct(data: &Dataset) -> usize {
     texts.len()
 }
 
-fn classes(data: &Dataset) -> String {
+fn classes(data: &Dataset, task: Task) -> String {
+    if task == Task::Labels {
+        return labels(data);
+    }
     let mut numbers = data.examples.iter().filter_map(|row| row.targets.first()).copied();
     if let Some(first) = numbers.next() {
         let (least, most) = numbers.fold((first, first), |(least, most), number| (least.min(number), most.max(number)));
         return format!("numbers from {least} to {most}");
     }
-    let mut counts: BTreeMap<usize, usize> = (0..data.labels.len()).map(|class| (class, 0)).collect();
-    data.examples.iter().for_each(|row| *counts.entry(row.label).or_default() += 1);
-    let listed: Vec<String> =
-        counts.iter().take(LISTED).map(|(class, count)| format!("{} ({count})", data.labels[*class])).collect();
+    let mut counts = vec![0; data.labels.len()];
+    data.examples.iter().for_each(|row| counts[row.label] += 1);
+    format!("{} classes: {}", counts.len(), listed(data, &counts))
+}
+
+/// Labels of which a text may have any.
+fn labels(data: &Dataset) -> String {
+    let mut counts = vec![0; data.labels.len()];
+    for row in &data.examples {
+        counts.iter_mut().zip(&row.targets).for_each(|(count, target)| *count += usize::from(*target > 0.0));
+    }
+    let none = data.examples.iter().filter(|row| row.targets.iter().all(|target| *target == 0.0)).count();
+    format!("{} labels: {}; {none} rows have none", counts.len(), listed(data, &counts))
+}
+
+fn listed(data: &Dataset, counts: &[usize]) -> String {
+    let listed = data.labels.iter().zip(counts).take(LISTED).map(|(label, count)| format!("{label} ({count})"));
     let more = if counts.len() > LISTED { ", …" } else { "" };
-    format!("{} classes: {}{more}", counts.len(), listed.join(", "))
+    listed.collect::<Vec<_>>().join(", ") + more
 }

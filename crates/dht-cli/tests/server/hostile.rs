@@ -104,6 +104,11 @@ fn a_thousand_connections_at_once_are_all_answered() {
     assert_eq!(get(address, "/health").status, 200);
 }
 
+/// A few thousand mutated requests at each run; `DHT_FUZZ_CASES=100000` for more.
+fn cases() -> usize {
+    std::env::var("DHT_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000)
+}
+
 #[test]
 fn mutated_requests_are_always_answered() {
     let server = server();
@@ -118,7 +123,7 @@ fn mutated_requests_are_always_answered() {
     ];
     let mut rng = ChaCha8Rng::seed_from_u64(17);
     let mut statuses = std::collections::BTreeMap::new();
-    for turn in 0..3000 {
+    for turn in 0..cases() {
         let (path, body) = &good[turn % good.len()];
         let mut bytes = body.clone().into_bytes();
         for _ in 0..rng.random_range(1..6) {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
-use crate::evaluation::{Predictor, in_pool};
+use crate::evaluation::{Predictor, SpeedPoint, in_pool};
 use crate::model::Prediction;
 use crate::space::{ModelShape, Route};
 
@@ -92,6 +92,7 @@ pub struct Engine {
     pub(super) ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
+    curve: Arc<[SpeedPoint]>,
     max_length: usize,
     pub(super) batch_size: usize,
 }
@@ -116,6 +117,7 @@ impl Engine {
             ctx: ForwardContext::inference(),
             tokenizer: Arc::new(model.tokenizer),
             labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
+            curve: model.curve.into(),
             max_length: model.max_length,
             batch_size: BATCH_SIZE,
         }
@@ -185,6 +187,11 @@ impl Engine {
     /// The names of the classes, by index.
     pub fn labels(&self) -> &[Arc<str>] {
         &self.labels
+    }
+
+    /// What some speeds cost and got when the model was made, ascending in speed; none where that was not measured.
+    pub fn curve(&self) -> &[SpeedPoint] {
+        &self.curve
     }
 
     /// An answer for each text, in their order; none for no texts. An empty text consists of the tokenizer's special
