@@ -212,6 +212,14 @@ pub enum Error {
         /// The limit.
         of: usize,
     },
+    /// A request whose deadline would pass while others are answered.
+    #[error("what waits takes about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
+    Backlog {
+        /// The time that what waits may take.
+        expected: std::time::Duration,
+        /// The time to the deadline.
+        left: std::time::Duration,
+    },
     /// A request that was not answered before its deadline.
     #[error("the deadline passed before the answer")]
     Deadline,

@@ -73,7 +73,7 @@ impl Refusal {
     /// Why a request was not taken, or not answered.
     pub(super) fn of(error: &Error) -> Self {
         match error {
-            Error::Busy { .. } => Self::overloaded(error.to_string()),
+            Error::Busy { .. } | Error::Backlog { .. } => Self::overloaded(error.to_string()),
             Error::Stopping => Self::stopping(),
             Error::Deadline => Self::late(),
             Error::TooLong { .. } => Self::too_large(error.to_string()),

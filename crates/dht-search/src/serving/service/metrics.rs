@@ -52,7 +52,7 @@ pub struct ServiceMetrics {
     pub late: u64,
     /// Requests that their callers gave up.
     pub cancelled: u64,
-    /// Requests that found the queue full.
+    /// Requests that found the queue full, or too long for their deadline.
     pub refused: u64,
     /// Texts that were computed.
     pub texts: u64,

@@ -7,6 +7,7 @@
 //! ```
 
 mod metrics;
+mod pace;
 mod queue;
 mod settings;
 mod ticket;
@@ -56,7 +57,9 @@ impl<'a> Request<'a> {
 /// A text that leaves at the [front exit](crate::model::FrontExit) is answered on the caller's thread; it waits for no batch and takes
 /// no room in one.
 ///
-/// - The queue is bounded: a request that finds no room is refused at once with [`Error::Busy`], and nothing of it is kept.
+/// - The queue is bounded: a request that finds no room is refused at once with [`Error::Busy`], and nothing of it is kept. So is one, with
+///   [`Error::Backlog`], whose deadline would pass while it waits, as fast as the last batches ran: under too much load some requests
+///   are answered in time, not all of them late.
 /// - An answer does not depend on the other texts of its batch, to the bit: head sets are drawn for each text
 ///   ([`Engine::with_own_head_sets`]), and a row of a product does not depend on the other rows.
 /// - A request past its deadline is answered with [`Error::Deadline`], and one whose ticket was dropped with nothing; neither is
@@ -177,12 +180,12 @@ impl Service {
     /// texts is answered at once.
     ///
     /// # Errors
-    /// [`Error::Busy`] for a full queue, [`Error::Stopping`] after [`stop`](Self::stop), [`Error::Deadline`] for one that has
+    /// [`Error::Busy`] for a full queue, [`Error::Backlog`] where too much waits for its deadline, [`Error::Stopping`] after [`stop`](Self::stop), [`Error::Deadline`] for one that has
     /// passed, [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Setting`] for more texts than the
     /// queue holds and as [`Engine::with_speed`]; [`Error::Transformer`] as [`Engine::predict`].
     pub fn submit(&self, request: &Request<'_>) -> Result<Ticket> {
         let found = self.enqueue(request);
-        if let Err(Error::Busy { .. }) = found {
+        if let Err(Error::Busy { .. } | Error::Backlog { .. }) = found {
             self.shared.counters.get().refused += 1;
         }
         found
@@ -196,8 +199,12 @@ impl Service {
         }
         let arrived = Instant::now();
         let late = || request.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        // A full queue costs no encoding.
-        shared.queue().check_room(texts, 0, settings)?;
+        {
+            // A full queue costs no encoding.
+            let queue = shared.queue();
+            queue.check_room(texts, 0, settings)?;
+            queue.check_time(0, request.deadline, settings)?;
+        }
         let engine = self.model().at(request.speed)?;
         let job = Job::new(texts, arrived, request.deadline);
         let mut waiting = Vec::with_capacity(texts);
@@ -224,7 +231,7 @@ impl Service {
         }
         {
             let mut queue = shared.queue();
-            queue.push(waiting, settings)?;
+            queue.push(waiting, request.deadline, settings)?;
             let mut counters = shared.counters.get();
             counters.accepted += 1;
             if texts == 0 {

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dht_transformer::Sample;
 
+use super::pace::Pace;
 use super::settings::ServiceSettings;
 use super::ticket::Job;
 use crate::error::{Error, Result};
@@ -23,7 +24,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    fn tokens(&self) -> usize {
+    pub(super) fn tokens(&self) -> usize {
         self.sample.encoding.ids.len()
     }
 }
@@ -43,6 +44,9 @@ pub(super) enum Next {
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     tokens: usize,
+    /// Tokens of the batches that run.
+    running: usize,
+    pace: Pace,
     pub(super) stopping: bool,
 }
 
@@ -74,10 +78,32 @@ impl Queue {
         Ok(())
     }
 
+    /// Refuses a request of so many tokens that has less time left than they and what was taken before will take. One before which
+    /// nothing waits is taken, so that batches go on telling how fast they are.
+    pub(super) fn check_time(
+        &self,
+        tokens: usize,
+        deadline: Option<Instant>,
+        settings: &ServiceSettings,
+    ) -> Result<()> {
+        let Some(deadline) = deadline.filter(|_| self.tokens > 0) else { return Ok(()) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let expected = self.pace.expected(self.tokens + self.running + tokens, settings.workers);
+        if expected > left { Err(Error::Backlog { expected, left }) } else { Ok(()) }
+    }
+
     /// Takes all texts of a request, or none.
-    pub(super) fn push(&mut self, texts: Vec<Waiting>, settings: &ServiceSettings) -> Result<()> {
+    pub(super) fn push(
+        &mut self,
+        texts: Vec<Waiting>,
+        deadline: Option<Instant>,
+        settings: &ServiceSettings,
+    ) -> Result<()> {
         let tokens = texts.iter().map(Waiting::tokens).sum();
         self.check_room(texts.len(), tokens, settings)?;
+        if tokens > 0 {
+            self.check_time(tokens, deadline, settings)?;
+        }
         self.tokens += tokens;
         self.waiting.extend(texts);
         Ok(())
@@ -112,7 +138,14 @@ impl Queue {
         }
         self.waiting = left;
         self.tokens -= tokens;
+        self.running += tokens;
         batch
+    }
+
+    /// Takes note of a batch that was taken and has run, and of how long it took to compute so many of its tokens.
+    pub(super) fn ran(&mut self, tokens: usize, computed: usize, taken: Duration) {
+        self.running = self.running.saturating_sub(tokens);
+        self.pace.observe(taken, computed);
     }
 
     /// Drops the texts of a request.
@@ -124,5 +157,29 @@ impl Queue {
             keep
         });
         self.tokens -= tokens;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_would_be_late_is_refused_where_something_waits_before_it() {
+        let (settings, mut queue) = (ServiceSettings::default(), Queue::default());
+        queue.ran(0, 100, Duration::from_secs(1));
+        let within = |seconds| Some(Instant::now() + Duration::from_secs(seconds));
+        assert!(queue.check_time(0, within(0), &settings).is_ok(), "nothing waits");
+        queue.tokens = 1000;
+        assert!(queue.check_time(0, None, &settings).is_ok());
+        assert!(queue.check_time(0, within(60), &settings).is_ok());
+        assert!(matches!(queue.check_time(0, within(5), &settings), Err(Error::Backlog { .. })));
+        assert!(matches!(queue.check_time(9000, within(60), &settings), Err(Error::Backlog { .. })));
+        queue.running = 9000;
+        assert!(matches!(queue.check_time(0, within(60), &settings), Err(Error::Backlog { .. })));
+        let many = ServiceSettings { workers: 8, ..settings };
+        assert!(queue.check_time(0, within(60), &many).is_ok());
+        queue.ran(9000, 0, Duration::from_secs(1));
+        assert!(queue.check_time(0, within(60), &settings).is_ok());
     }
 }

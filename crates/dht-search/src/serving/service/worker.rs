@@ -15,7 +15,9 @@ use crate::serving::engine::Engine;
 /// Runs batches until the service stops and nothing waits.
 pub(super) fn work(shared: &Shared) {
     while let Some(batch) = next_batch(shared) {
-        run(shared, batch);
+        let (start, tokens) = (Instant::now(), batch.iter().map(Waiting::tokens).sum());
+        let computed = run(shared, batch);
+        shared.queue().ran(tokens, computed, start.elapsed());
     }
 }
 
@@ -43,8 +45,9 @@ fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
     }
 }
 
-/// Computes a batch and hands the answers out. Where the batch fails, its texts run one by one, so that a text fails alone.
-fn run(shared: &Shared, batch: Vec<Waiting>) {
+/// Computes a batch and hands the answers out: how many tokens were computed. Where the batch fails, its texts run one by one, so that a
+/// text fails alone.
+fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     let now = Instant::now();
     let mut live = Vec::with_capacity(batch.len());
     for text in batch {
@@ -60,15 +63,20 @@ fn run(shared: &Shared, batch: Vec<Waiting>) {
             _ => live.push(text),
         }
     }
-    let Some(engine) = live.first().map(|text| text.engine.clone()) else { return };
+    let Some(engine) = live.first().map(|text| text.engine.clone()) else { return 0 };
     let samples: Vec<&Sample> = live.iter().map(|text| &text.sample).collect();
     match answers(&engine, &samples) {
         Ok(served) => {
+            let tokens = served.iter().map(|served| served.tokens).sum();
             shared.counters.get().batch(&served);
             live.iter().zip(served).for_each(|(text, served)| deliver(shared, &text.job, text.index, Ok(served)));
+            tokens
         }
-        Err(error) if live.len() == 1 => deliver(shared, &live[0].job, live[0].index, Err(error)),
-        Err(_) => live.into_iter().for_each(|text| run(shared, vec![text])),
+        Err(error) if live.len() == 1 => {
+            deliver(shared, &live[0].job, live[0].index, Err(error));
+            0
+        }
+        Err(_) => live.into_iter().map(|text| run(shared, vec![text])).sum(),
     }
 }
 
