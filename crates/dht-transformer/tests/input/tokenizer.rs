@@ -275,3 +275,15 @@ fn a_vocabulary_learnt_from_real_texts_leaves_hardly_a_word_unknown() {
     assert!(unknown * 1000 < ids.len(), "{unknown} of {}", ids.len());
     assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary_size()));
 }
+
+#[test]
+fn an_escape_of_half_a_character_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    TextTokenizer::from_vocabulary(&["fine".into()]).unwrap().save(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let broken = text.replace("\"##\"", "\"\\ud800\"");
+    assert_ne!(text, broken);
+    std::fs::write(&path, broken).unwrap();
+    assert!(matches!(TextTokenizer::from_file(&path), Err(Error::Tokenizer { .. })));
+}

@@ -326,8 +326,8 @@ impl TextTokenizer {
         if json.starts_with(&GIT_LFS) {
             return Err(failed("is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`".into()));
         }
-        // The crate panics where a part of the file is no JSON; so all of it is looked at first.
-        serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|error| failed(error.into()))?;
+        // The crate panics where a part of the file is no JSON, an escape of half a character among it; so all of it is read first.
+        serde_json::from_slice::<serde_json::Value>(json).map_err(|error| failed(error.into()))?;
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(failed)?;
         tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);
         if tokenizer.get_post_processor().is_none_or(|processor| processor.added_tokens(false) == 0) {
