@@ -118,7 +118,7 @@ impl LayersOp {
         blocks: &[RowBlock],
         wanted: bool,
     ) -> Result<Option<Vec<f32>>> {
-        let packed_of = |sublayer: &Box<dyn Sublayer>| {
+        let packed_of = |sublayer: &dyn Sublayer| {
             self.with_packed_weights(|packed_weights| {
                 sublayer.packed(Direction::Backward, &self.packing, packed_weights)
             })
@@ -130,7 +130,7 @@ impl LayersOp {
             // What lies below in this run, or before it, wants the gradient.
             let needed = wanted || self.sublayers[..index].iter().any(|sublayer| sublayer.trains());
             let wanted_here = Wanted { input: needed, gates: self.ctx.wants_gate_gradients() };
-            let packed = next_packed.take().unwrap_or_else(|| packed_of(sublayer))?;
+            let packed = next_packed.take().unwrap_or_else(|| packed_of(&**sublayer))?;
             let saved: Vec<_> = activations.iter_mut().map_while(Vec::pop).collect();
             let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
             let (done, next) = rayon::join(
@@ -143,7 +143,7 @@ impl LayersOp {
                 },
                 || {
                     pending.take().into_iter().for_each(|(sublayer, rows)| sublayer.accumulate(&rows, &self.ctx));
-                    self.sublayers[..index].last().filter(|_| needed).map(packed_of)
+                    self.sublayers[..index].last().filter(|_| needed).map(|sublayer| packed_of(&**sublayer))
                 },
             );
             next_packed = next;
