@@ -24,8 +24,8 @@ const RECORD: &str = "record.json";
 /// The stream of random numbers of the copies that are timed.
 const TIMED_COPIES: u64 = 24;
 const TIMED_TEXTS: usize = 32;
-/// Rows that two halves need, one each.
-const HALVES: usize = 2;
+/// Rows that alternating needs: one trains weights, one gates.
+const ALTERNATING_ROWS: usize = 2;
 
 /// Runs what these flags ask for; the record is written anew after each search.
 ///
@@ -35,7 +35,7 @@ const HALVES: usize = 2;
 pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     let common = CompressionPlan::new(&arguments.common)?;
     let plan = NasPlan::new(arguments, &common)?;
-    let least = if arguments.alternating { HALVES } else { 1 };
+    let least = if arguments.alternating { ALTERNATING_ROWS } else { 1 };
     let bench = Bench::open(common, &arguments.out, &plan.command, least)?;
     let plan = match arguments.cost {
         CostChoice::Latency => plan.with_latency(latency(&bench)?)?,
