@@ -3,7 +3,9 @@
 
 use candle_core::Device;
 use dht_transformer::config::KeptDimensions;
-use dht_transformer::pruning::LayerPlan;
+use dht_transformer::model::{LayerGates, LayerRecord};
+use dht_transformer::pruning::{LayerPlan, PrunePlan};
+use dht_transformer::tasks::{attention_distance, state_distance};
 use dht_transformer::tensors::{Gradient, Gradients, cross_entropy};
 use dht_transformer::{
     BertConfig, Classifier, Encoder, Encoding, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling, Sample,
@@ -124,5 +126,70 @@ fn a_step_composed_of_candles_operations_has_the_fused_loss_gradients_and_gate_g
         // Another step has other masks, so that the comparison above has seen them.
         let other = step(ForwardContext::training(parameters, 9, 5));
         assert!((other.0 - fused.0).abs() > 1e-4);
+    }
+}
+
+/// Layers with different heads.
+fn fewer_heads() -> Encoder {
+    let encoder = encoder();
+    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let heads = vec![set(&[1, 3]), set(&[0, 2, 3])];
+    encoder.prune(&PrunePlan { heads, ..PrunePlan::first_layers(&encoder, LAYERS).unwrap() }).unwrap()
+}
+
+/// Of rows and scores where there are tokens.
+fn sizes(records: &[LayerRecord]) -> candle_core::Tensor {
+    let distances = records.iter().flat_map(|LayerRecord { hidden, scores, .. }| {
+        let zeros = Hidden::new(hidden.tensor().affine(0.5, 0.1).unwrap(), hidden.packing().clone()).unwrap();
+        let rows = state_distance(hidden.tensor(), &zeros).unwrap();
+        [rows, attention_distance(scores, &scores.zeros_like().unwrap(), &batch().spans).unwrap()]
+    });
+    distances.reduce(|sum, distance| (sum + distance).unwrap()).unwrap()
+}
+
+#[test]
+fn recorded_layers_are_those_that_run_with_the_scores_of_their_heads() {
+    for (encoder, heads) in [(encoder(), [4, 4]), (fewer_heads(), [2, 3]), (ragged(), [4, 3])] {
+        let ctx = ForwardContext::inference();
+        let (embedded, records) = encoder.run_recorded(&batch(), &ctx).unwrap();
+        let whole = encoder.run(0..LAYERS, &embedded, &HeadPlan::Full, &ctx).unwrap();
+        assert_eq!(numbers(&records[LAYERS - 1].hidden), numbers(&whole), "the same operations, the same bits");
+        for (record, heads) in records.iter().zip(heads) {
+            assert_eq!((record.heads.len(), record.scores.dims()), (heads, &[4, heads, 20, 20][..]));
+        }
+        let composed = encoder.run_recorded(&batch(), &ForwardContext::inference_in_candle_graph()).unwrap().1;
+        let size = |records: &[LayerRecord]| sizes(records).to_scalar::<f32>().unwrap();
+        assert_close("sizes", &[size(&composed)], &[size(&records)], 2e-5);
+
+        // What dimensions were taken out of has no gates to compare with.
+        let Ok(gated) = encoder.record_gated(0..1, &embedded, &[LayerGates::default()], &ctx) else { continue };
+        let kept = records[0].heads.iter().map(|head| *head as u32);
+        let kept = candle_core::Tensor::from_iter(kept, &Device::Cpu).unwrap();
+        let scores = gated[0].scores.index_select(&kept, 1).unwrap();
+        let distance = attention_distance(&records[0].scores, &scores, &batch().spans).unwrap();
+        assert!(distance.to_scalar::<f32>().unwrap() < 1e-10);
+    }
+}
+
+#[test]
+fn recorded_layers_have_the_gradients_of_candles_operations() {
+    for encoder in [encoder(), fewer_heads(), ragged()] {
+        let parameters = encoder.parameters();
+        let step = |ctx: ForwardContext| {
+            let (_, records) = encoder.run_recorded(&batch(), &ctx).unwrap();
+            ctx.backward(&sizes(&records), parameters).unwrap()
+        };
+        let fused = step(ForwardContext::training(parameters, 9, 4));
+        let composed = step(ForwardContext::in_candle_graph(parameters, 9, 4));
+        for (id, name, var) in parameters.iter() {
+            let dense = |gradients: &Gradients| {
+                let tensor = gradients.get(id).map(|gradient| gradient.to_tensor(var).unwrap());
+                tensor.map(|tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+            };
+            match (dense(&composed), dense(&fused)) {
+                (Some(composed), Some(fused)) => assert_close(name, &composed, &fused, 1e-3),
+                (composed, fused) => assert_eq!(composed, fused, "{name}"),
+            }
+        }
     }
 }

@@ -102,11 +102,13 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let classes = classifier.classifier().classes();
     let labels = classifier.encoder().config().labels();
     let labels = labels.unwrap_or_else(|| (0..classes).map(|class| format!("LABEL_{class}")).collect());
-    let texts = if arguments.unlabelled { arguments.unlabelled_splits(&labels)? } else { arguments.splits(&labels)? };
+    let mut texts =
+        if arguments.unlabelled { arguments.unlabelled_splits(&labels)? } else { arguments.splits(&labels)? };
     let encode = |data: &Dataset| tokenizer.encode_all(data, max_length);
     let (train, held_out) = (encode(&texts.train)?, encode(&texts.validation)?);
     let calibration = texts.calibration.as_ref().map(encode).transpose()?;
     let test = texts.test.as_ref().map(encode).transpose()?;
+    texts.forget_texts();
     if !arguments.quiet {
         report(&format!("{}: {} texts, {} held out", texts.train.name, train.len(), held_out.len()));
         texts.notes.iter().for_each(|note| report(note));

@@ -118,7 +118,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     };
     let device = arguments.device.open()?;
     arguments.texts.notes()?.iter().for_each(|note| say(note));
-    let texts = arguments.read_texts()?;
+    let mut texts = arguments.read_texts()?;
     // The n-gram classifier reads whole texts.
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let encode = |data| tokenizer.encode_all(data, max_length);
@@ -126,6 +126,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let calibration = texts.calibration.as_ref().map(encode).transpose()?;
     let test = texts.test.as_ref().map(encode).transpose()?;
     report_texts(&texts, arguments.texts.task(), &train, max_length).iter().for_each(|line| say(line));
+    texts.forget_texts();
 
     let dir = TrainingDir::open(&arguments.out, &arguments.settings(&train, max_length)?, arguments.restart)?;
     if dir.is_resumed() {

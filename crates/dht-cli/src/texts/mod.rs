@@ -79,6 +79,15 @@ pub struct TextSplits {
     pub notes: Vec<String>,
 }
 
+impl TextSplits {
+    /// Drops the texts: once they are encoded, names, columns and classes are enough.
+    pub fn forget_texts(&mut self) {
+        let Self { train, validation, calibration, test, .. } = self;
+        let parts = [Some(train), Some(validation), calibration.as_mut(), test.as_mut()];
+        parts.into_iter().flatten().for_each(|data| data.examples = Vec::new());
+    }
+}
+
 impl TextArguments {
     /// Refuses columns that cannot be meant.
     fn check(&self) -> Result<()> {

@@ -121,6 +121,28 @@ pub(crate) fn attention_sublayer(
     norm.apply(x, &product(&context, &output)?, packing, output_dropout)
 }
 
+/// The scores before the softmax, Q·Kᵀ/√dim, of these heads: (tokens, hidden) → (samples, heads, longest, longest), of no meaning in places
+/// where a sample has no token.
+pub(crate) fn attention_scores(
+    x: &Tensor,
+    packing: &Packing,
+    parameters: &AttentionParameters,
+    kept: HeadSet,
+) -> Result<Tensor> {
+    let (heads, dim): (Vec<usize>, usize) = (kept.iter().collect(), parameters.head_dim);
+    let compared = 2 * heads.len() * dim;
+    let (mut rows, mut bias) = (weight(&parameters.qkv), weight(&parameters.qkv_bias));
+    if !kept.is_full(parameters.heads) {
+        let at = parameters.qkv_rows(&heads).into_iter().take(compared).map(|row| row as u32).collect();
+        let at = indices(at, x.device())?;
+        (rows, bias) = (rows.index_select(&at, 0)?, bias.index_select(&at, 0)?);
+    }
+    let both = linear(x, &rows.narrow(0, 0, compared)?, &bias.narrow(0, 0, compared)?)?;
+    let both = both.reshape((x.dims()[0], 2, heads.len(), dim))?;
+    let part = |index: usize| -> Result<Tensor> { Ok(both.narrow(1, index, 1)?.squeeze(1)?) }; // (tokens, heads, dim)
+    Rectangles::new(packing, x.device())?.scores(&part(0)?, &part(1)?, 1.0 / (dim as f64).sqrt())
+}
+
 /// gates ∘ dropout(softmax(Q·Kᵀ/√dim))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are (samples, heads).
 fn contexts(
     qkv: &Tensor,

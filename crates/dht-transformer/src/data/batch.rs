@@ -39,7 +39,7 @@ impl PackedBatch {
         let (mut labels, mut sample_ids) = (Vec::new(), Vec::new());
         let (mut all_targets, mut rest) = (Vec::new(), Vec::new());
         for Sample { id, label, targets, encoding } in samples {
-            if encoding.type_ids.len() != encoding.ids.len() {
+            if ![0, encoding.ids.len()].contains(&encoding.type_ids.len()) {
                 return Err(Error::Shape {
                     what: format!("type_ids of sample {id}"),
                     expected: vec![encoding.ids.len()],
@@ -47,7 +47,7 @@ impl PackedBatch {
                 });
             }
             ids.extend_from_slice(&encoding.ids);
-            type_ids.extend_from_slice(&encoding.type_ids);
+            type_ids.extend(encoding.types());
             lengths.push(encoding.ids.len());
             labels.push(*label);
             all_targets.extend_from_slice(targets);

@@ -8,7 +8,7 @@ use crate::storage::hexadecimal;
 pub struct Encoding {
     /// The token ids, `[CLS]` and `[SEP]` among them; at least one.
     pub ids: Vec<u32>,
-    /// 0 for a text or the first of a pair, 1 for the second; as many as `ids`.
+    /// 0 for a text or the first of a pair, 1 for the second; as many as `ids`, or none where all are 0.
     pub type_ids: Vec<u32>,
     /// Whether tokens were cut off.
     pub truncated: bool,
@@ -17,18 +17,30 @@ pub struct Encoding {
 }
 
 impl Encoding {
+    /// The type of each token, also where all are 0 and [`type_ids`](Self::type_ids) has none.
+    pub fn types(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.ids.len()).map(|token| self.type_ids.get(token).copied().unwrap_or(0))
+    }
+
     /// The first eight bytes of the SHA-256 sum of the tokens, their types and the tokens that were cut off and kept: what tells
     /// one text from another that was encoded alike.
     pub fn digest(&self) -> u64 {
         let mut sum = Sha256::new();
-        for ids in [&self.ids, &self.type_ids, &self.rest.first, &self.rest.second] {
-            sum.update((ids.len() as u64).to_le_bytes());
-            ids.iter().for_each(|id| sum.update(id.to_le_bytes()));
-        }
+        add_ids(&mut sum, self.ids.iter().copied());
+        add_ids(&mut sum, self.types());
+        add_ids(&mut sum, self.rest.first.iter().copied());
+        add_ids(&mut sum, self.rest.second.iter().copied());
         let mut first = [0; 8];
         first.copy_from_slice(&sum.finalize()[..8]);
         u64::from_le_bytes(first)
     }
+}
+
+/// Adds ids to a sum, their number first.
+fn add_ids(sum: &mut Sha256, ids: impl Iterator<Item = u32>) {
+    let bytes: Vec<u8> = ids.flat_map(u32::to_le_bytes).collect();
+    sum.update((bytes.len() as u64 / 4).to_le_bytes());
+    sum.update(bytes);
 }
 
 /// The ids that an [`Encoding`] leaves out, for models that read more of a text than an encoder does: those that follow the
@@ -110,20 +122,13 @@ impl EncodedDataset {
         for Sample { id, label, targets, encoding } in &self.samples {
             sum.update(id.to_le_bytes());
             sum.update(label.to_le_bytes());
-            for (length, bytes) in [
-                (targets.len(), targets.iter().flat_map(|target| target.to_le_bytes()).collect::<Vec<u8>>()),
-                (encoding.ids.len(), encoding.ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
-                (encoding.type_ids.len(), encoding.type_ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
-            ] {
-                sum.update((length as u64).to_le_bytes());
-                sum.update(bytes);
-            }
+            add_ids(&mut sum, targets.iter().map(|target| target.to_bits()));
+            add_ids(&mut sum, encoding.ids.iter().copied());
+            add_ids(&mut sum, encoding.types());
             // Tokens that are not kept leave the sum as it was before any were.
             if !encoding.rest.is_empty() {
-                for ids in [&encoding.rest.first, &encoding.rest.second] {
-                    sum.update((ids.len() as u64).to_le_bytes());
-                    ids.iter().for_each(|id| sum.update(id.to_le_bytes()));
-                }
+                add_ids(&mut sum, encoding.rest.first.iter().copied());
+                add_ids(&mut sum, encoding.rest.second.iter().copied());
             }
         }
         hexadecimal(sum)

@@ -51,14 +51,11 @@ impl EncodedDataset {
             .map(|tokens| [&before, tokens, &after].concat())
             .filter(|ids| ids.len() >= SHORTEST)
             .zip(0..)
-            .map(|(ids, id)| {
-                let type_ids = vec![0; ids.len()];
-                Sample {
-                    id,
-                    label: 0,
-                    targets: Vec::new(),
-                    encoding: Encoding { ids, type_ids, truncated: false, rest: Default::default() },
-                }
+            .map(|(ids, id)| Sample {
+                id,
+                label: 0,
+                targets: Vec::new(),
+                encoding: Encoding { ids, type_ids: Vec::new(), truncated: false, rest: Default::default() },
             })
             .collect();
         if samples.is_empty() {

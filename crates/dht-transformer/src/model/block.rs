@@ -249,7 +249,7 @@ impl Block {
                 }
                 Attention::Ragged(ragged) => {
                     self.check_whole(groups)?;
-                    ragged.composed(&part, dropouts, gates.as_deref(), ctx)?.0
+                    ragged.composed(&part, dropouts, gates.as_deref(), ctx)?
                 }
             };
             let y = composed::feed_forward_sublayer(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
@@ -275,21 +275,19 @@ impl Block {
         Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads: (0..whole.heads).collect() })
     }
 
-    /// The layer composed of candle's operations, and the scores of its kept heads before the softmax.
+    /// The layer, and the scores of its kept heads before the softmax, which are computed beside it: no fused operation hands them out.
     pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
-        let (x, packing, heads) = (hidden.tensor(), hidden.packing(), self.kept.iter().collect::<Vec<_>>());
-        let (probabilities, output, feed_forward) = self.dropouts(ctx);
-        let dropouts = (probabilities, output);
-        let (x, scores) = match &self.attention {
-            Attention::Ragged(ragged) => ragged.composed(hidden, dropouts, None, ctx)?,
-            Attention::Whole(whole) => {
-                let (x, scores) = gated::attention_sublayer(x, packing, whole, dropouts, &LayerGates::default())?;
-                let kept = Tensor::from_iter(heads.iter().map(|head| *head as u32), x.device())?;
-                (x, if heads.len() == whole.heads { scores } else { scores.index_select(&kept, 1)? })
-            }
+        let (x, packing) = (hidden.tensor(), hidden.packing());
+        let scores = match &self.attention {
+            Attention::Whole(whole) => composed::attention_scores(x, packing, whole, self.kept)?,
+            Attention::Ragged(ragged) => ragged.scores(hidden, ctx)?,
         };
-        let y = composed::feed_forward_sublayer(&x, packing, &self.feed_forward, self.width, feed_forward)?;
-        Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads })
+        let groups = vec![SampleGroup { samples: hidden.samples(), heads: self.kept, neurons: self.width }];
+        let hidden = match ctx.fuses(x.device()) {
+            true => Self::run_fused(std::slice::from_ref(self), &[groups], hidden, ctx)?,
+            false => self.composed(hidden, &groups, ctx)?,
+        };
+        Ok(LayerRecord { hidden, scores, heads: self.kept.iter().collect() })
     }
 
     /// Of attention probabilities, of the attention sublayer's output, of the feed-forward sublayer's.

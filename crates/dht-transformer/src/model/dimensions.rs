@@ -61,8 +61,8 @@ impl Encoder {
         Ok(records)
     }
 
-    /// All layers of a batch, with what each computed, and the embeddings' rows before them; composed of candle's operations on
-    /// every device.
+    /// All layers of a batch, with what each computed, and the embeddings' rows before them. Scores are computed beside the layers, with a
+    /// product of queries and keys of their own.
     ///
     /// # Errors
     /// As [`embed`](Self::embed).

@@ -129,42 +129,62 @@ impl RaggedAttention {
         RaggedSublayer::new(layer, &self.parameters, self.all_heads, dropouts)
     }
 
-    /// (tokens, hidden) → (tokens, hidden), composed of candle's operations, and the scores before the softmax: (samples, kept heads,
-    /// longest, longest). Gates on heads are (samples, kept heads).
+    /// The rows that a projection reads, projected: (tokens, hidden) → (tokens, outputs).
+    fn project(&self, part: usize, x: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
+        let p = &*self.parameters;
+        match &p.inputs[part] {
+            Some(columns) => {
+                let read = x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?;
+                linear(&read, &p.projections[part], ctx)
+            }
+            None => linear(x, &p.projections[part], ctx),
+        }
+    }
+
+    /// The scores before the softmax of each kept head: (tokens, hidden) → (samples, 1, longest, longest).
+    fn head_scores(&self, x: &Tensor, rectangles: &Rectangles<'_>, ctx: &ForwardContext) -> Result<Vec<Tensor>> {
+        let p = &*self.parameters;
+        let (q, k) = (self.project(0, x, ctx)?, self.project(1, x, ctx)?);
+        let mut first = 0;
+        let scores = p.heads.iter().map(|head| {
+            let of_head = |rows: &Tensor| rows.narrow(1, first, head.query_key)?.unsqueeze(1);
+            let (q, k) = (of_head(&q)?, of_head(&k)?);
+            first += head.query_key;
+            rectangles.scores(&q, &k, 1.0 / (p.head_dim as f64).sqrt())
+        });
+        scores.collect()
+    }
+
+    /// The scores before the softmax: (samples, kept heads, longest, longest).
+    pub(super) fn scores(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
+        let x = hidden.tensor();
+        let scores = self.head_scores(x, &Rectangles::new(hidden.packing(), x.device())?, ctx)?;
+        Ok(Tensor::cat(&scores, 1)?)
+    }
+
+    /// (tokens, hidden) → (tokens, hidden), composed of candle's operations. Gates on heads are (samples, kept heads).
     pub(super) fn composed(
         &self,
         hidden: &Hidden,
         (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
         gates: Option<&Tensor>,
         ctx: &ForwardContext,
-    ) -> Result<(Tensor, Tensor)> {
+    ) -> Result<Tensor> {
         let p = &*self.parameters;
         let (x, packing) = (hidden.tensor(), hidden.packing());
-        let project = |part: usize| -> Result<Tensor> {
-            let x = match &p.inputs[part] {
-                Some(columns) => x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?,
-                None => x.clone(),
-            };
-            linear(&x, &p.projections[part], ctx)
-        };
-        let (q, k, v) = (project(0)?, project(1)?, project(2)?);
         let rectangles = Rectangles::new(packing, x.device())?;
-        let (mut contexts, mut all_scores, mut compared, mut values) = (Vec::new(), Vec::new(), 0, 0);
-        for (place, head) in p.heads.iter().enumerate() {
-            let of_head = |rows: &Tensor, first, width| rows.narrow(1, first, width)?.unsqueeze(1);
-            let (q, k) = (of_head(&q, compared, head.query_key)?, of_head(&k, compared, head.query_key)?);
-            let scores = rectangles.scores(&q, &k, 1.0 / (p.head_dim as f64).sqrt())?;
+        let (scores, v) = (self.head_scores(x, &rectangles, ctx)?, self.project(2, x, ctx)?);
+        let (mut contexts, mut first) = (Vec::new(), 0);
+        for (place, (head, scores)) in p.heads.iter().zip(&scores).enumerate() {
+            let v = v.narrow(1, first, head.value)?.unsqueeze(1)?;
             let dropout = probability_dropout.as_ref().map(|dropout| (*dropout, std::slice::from_ref(&head.number)));
             let gates = gates.map(|gates| gates.narrow(1, place, 1)?.contiguous()).transpose()?;
-            let context = rectangles.context(&scores, &of_head(&v, values, head.value)?, dropout, gates.as_ref())?;
-            contexts.push(context.squeeze(1)?);
-            all_scores.push(scores);
-            (compared, values) = (compared + head.query_key, values + head.value);
+            contexts.push(rectangles.context(scores, &v, dropout, gates.as_ref())?.squeeze(1)?);
+            first += head.value;
         }
         let h = linear(&Tensor::cat(&contexts, 1)?, &p.output, ctx)?;
         let z = (x + composed::drop_rows(&h, packing, output_dropout)?)?;
-        let y = composed::layer_norm(&z, &p.scale, &p.shift, p.epsilon)?;
-        Ok((y, Tensor::cat(&all_scores, 1)?))
+        composed::layer_norm(&z, &p.scale, &p.shift, p.epsilon)
     }
 
     /// The whole layer's tensor of this name, zero where nothing was kept; `None` for one that is the same in both.

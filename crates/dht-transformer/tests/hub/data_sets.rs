@@ -104,15 +104,16 @@ fn a_split_is_fetched_once_into_the_cache_of_the_python_library() {
 #[test]
 fn what_is_in_the_cache_is_read_without_the_hub() {
     let (hub, cache) = place();
-    let whole = child("some/reviews", "train", cache.path(), &hub.address);
-    assert!(whole.contains("read 32 rows"), "{whole}");
+    let whole = "splits test train\nread 32 rows of bad good\n";
+    let said = child("some/reviews", "train", cache.path(), &hub.address);
+    assert!(said.contains(whole), "{said}");
     hub.asked();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let closed = format!("http://{closed}");
     hub.break_with(Fault::Status(502));
     for (address, offline) in [(&closed, "0"), (&hub.address, "0"), (&closed, "1"), (&hub.address, "1")] {
         let said = child_with("some/reviews", "train", cache.path(), address, offline);
-        assert_eq!(said, whole, "{address} {offline}");
+        assert!(said.contains(whole), "{address} {offline}: {said}");
     }
     assert_eq!(hub.asked().len(), 1, "not when it is not to be asked");
     let said = child_with("some/reviews", "test", cache.path(), &hub.address, "1");

@@ -65,6 +65,18 @@ fn cut_tokens_change_the_sum_of_a_data_set_and_none_do_not() {
 }
 
 #[test]
+fn types_that_are_all_0_need_not_be_there() {
+    let mut samples = samples(&[2, 1, 4]);
+    let kept = samples.clone();
+    samples.iter_mut().take(2).for_each(|sample| sample.encoding.type_ids = Vec::new());
+    assert_eq!(PackedBatch::from_samples(&samples).unwrap(), PackedBatch::from_samples(&kept).unwrap());
+    let digests = |samples: &[Sample]| samples.iter().map(|sample| sample.encoding.digest()).collect::<Vec<_>>();
+    assert_eq!(digests(&samples), digests(&kept));
+    let data = |samples| EncodedDataset { samples, labels: vec!["a".into()], truncated_rows: 0 };
+    assert_eq!(data(samples).sha256(), data(kept).sha256());
+}
+
+#[test]
 fn bad_samples_are_refused() {
     assert!(PackedBatch::from_samples(&samples(&[2, 0])).is_err());
     let mut bad = samples(&[2]);

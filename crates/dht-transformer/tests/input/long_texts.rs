@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use dht_transformer::{Dataset, DatasetReader, Error, Example, TextTokenizer};
+use dht_transformer::{Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -26,6 +26,10 @@ struct Peers {
 
 /// What a tokenizer that reads all of a text makes of it: numbers, types, and whether tokens were cut off.
 type Tokens = (Vec<u32>, Vec<u32>, bool);
+
+fn tokens_of(encoding: &Encoding) -> Tokens {
+    (encoding.ids.clone(), encoding.types().collect(), encoding.truncated)
+}
 
 impl Peers {
     fn of(name: &'static str, file: &Path) -> Self {
@@ -60,7 +64,7 @@ impl Peers {
 
     fn by_parts(&self, text: &str, pair: Option<&str>, max_length: usize) -> Tokens {
         let encoding = self.ours.encode(text, pair, max_length).expect("right texts");
-        (encoding.ids, encoding.type_ids, encoding.truncated)
+        tokens_of(&encoding)
     }
 }
 
@@ -249,7 +253,7 @@ proptest! {
             let after = |ids: &[u32], kept: usize| ids.iter().skip(kept).take(most).copied().collect::<Vec<u32>>();
 
             let alone = keeping.encode(&first, None, max_length).unwrap();
-            let tokens = (alone.ids, alone.type_ids, alone.truncated);
+            let tokens = tokens_of(&alone);
             prop_assert_eq!(tokens, peers.by_parts(&first, None, max_length), "{}", peers.name);
             // All tokenizers here put two special tokens around a text.
             prop_assert_eq!(&alone.rest.first, &after(&first_ids, max_length - 2), "{}", peers.name);
@@ -257,7 +261,7 @@ proptest! {
 
             let both = keeping.encode(&first, Some(&second), max_length).unwrap();
             let kept = both.ids.len();
-            let tokens = (both.ids, both.type_ids, both.truncated);
+            let tokens = tokens_of(&both);
             prop_assert_eq!(tokens, peers.by_parts(&first, Some(&second), max_length), "{}", peers.name);
             let special = peers.theirs.encode_fast(("", ""), true).expect("right texts").len();
             let splits = (0..=kept - special).filter(|kept_of_first| {

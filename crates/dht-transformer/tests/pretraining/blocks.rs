@@ -42,7 +42,7 @@ fn paragraphs_run_on_documents_do_not_and_scraps_are_dropped() {
     assert_eq!(words(&blocks), ["[CLS] a b c d e f g h i [SEP]", "[CLS] j k l m n o p q r s t u [SEP]"]);
     let ids: Vec<u64> = blocks.samples.iter().map(|sample| sample.id).collect();
     assert_eq!(ids, [0, 1]);
-    assert!(blocks.samples.iter().all(|sample| sample.encoding.type_ids == vec![0; sample.encoding.ids.len()]));
+    assert!(blocks.samples.iter().all(|sample| sample.encoding.types().all(|kind| kind == 0)));
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(super) struct Ngram(u8, u32, Option<u32>);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tokens<'a> {
     pub(super) ids: &'a [u32],
+    /// None where all are 0.
     pub(super) type_ids: &'a [u32],
     pub(super) rest: Option<&'a CutTokens>,
 }
@@ -24,10 +25,11 @@ impl Tokens<'_> {
     pub(super) fn ngrams(&self, left_out: &BTreeSet<u32>) -> Vec<(Ngram, u32)> {
         let mut all = Vec::with_capacity(2 * self.ids.len());
         for side in [0, 1] {
-            let kept = self.ids.iter().zip(self.type_ids).filter(|(_, kind)| u8::from(**kind != 0) == side);
+            let side_of = |token| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
+            let kept = self.ids.iter().enumerate().filter(|(token, _)| side_of(*token) == side);
             let rest = self.rest.map_or(&[][..], |rest| if side == 0 { &rest.first } else { &rest.second });
             let mut before = None;
-            for id in kept.map(|(id, _)| id).chain(rest).copied().filter(|id| !left_out.contains(id)) {
+            for id in kept.map(|(_, id)| id).chain(rest).copied().filter(|id| !left_out.contains(id)) {
                 all.push(Ngram(side, id, None));
                 all.extend(before.map(|before| Ngram(side, before, Some(id))));
                 before = Some(id);

@@ -148,7 +148,7 @@ impl Model {
 }
 
 impl Service {
-    /// Starts the workers.
+    /// Warms the model up with two batches of its own, so that its weights are packed and its pace is known, and starts the workers.
     ///
     /// # Errors
     /// As [`ServiceSettings::check`]; [`Error::Setting`] when a thread cannot be started.
@@ -158,6 +158,7 @@ impl Service {
         let shared =
             Arc::new(Shared { settings, queue: Mutex::default(), changed: Condvar::new(), counters: Counters::new() });
         let service = Self { shared, model: RwLock::new(Model::new(engine)), workers: Mutex::default() };
+        worker::warm_up(&service.shared, &service.engine());
         for index in 0..workers {
             let shared = service.shared.clone();
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
@@ -199,6 +200,9 @@ impl Service {
         }
         let arrived = Instant::now();
         let late = || request.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if late() {
+            return Err(Error::Deadline);
+        }
         {
             // A full queue costs no encoding.
             let queue = shared.queue();
@@ -264,9 +268,10 @@ impl Service {
         &self.shared.settings
     }
 
-    /// Puts a model in the place of the present one. Requests that were taken before are answered by the model before.
+    /// Puts a model in the place of the present one, once it is warm as at the [start](Self::start). Requests that were taken before are answered by the model before.
     pub fn reload(&self, engine: Engine) {
         let model = Model::new(engine);
+        worker::warm_up(&self.shared, &model.own);
         *self.model.write().unwrap_or_else(PoisonError::into_inner) = model;
         self.shared.counters.get().reloads += 1;
     }

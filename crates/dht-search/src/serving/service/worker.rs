@@ -12,6 +12,30 @@ use super::ticket::{Job, Served};
 use crate::error::{Error, Result};
 use crate::serving::engine::Engine;
 
+/// Tokens of a batch that warms up.
+const WARM_UP_TOKENS: usize = 2048;
+/// A text of a usual length; what it says is of no matter.
+const WARM_UP_TEXT: &str = "One of two or three texts that say nothing, in four or five lines of some six or seven words each, \
+    as long as eight or nine of ten texts that somebody sends.";
+
+/// Runs two batches of a model's own before texts come: after the first its weights are packed, and the second tells how fast it is.
+pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
+    // A model that cannot answer tells so to who asks it.
+    let Ok(sample) = engine.encode(WARM_UP_TEXT.into()) else { return };
+    let run = |texts: usize| {
+        let start = Instant::now();
+        answers(engine, &vec![&sample; texts]).map(|_| start.elapsed())
+    };
+    if run(1).is_err() {
+        return;
+    }
+    let tokens = sample.encoding.ids.len();
+    let texts = (WARM_UP_TOKENS.min(shared.settings.batch_tokens) / tokens).max(1);
+    if let Ok(taken) = run(texts) {
+        shared.queue().ran(0, texts * tokens, taken);
+    }
+}
+
 /// Runs batches until the service stops and nothing waits.
 pub(super) fn work(shared: &Shared) {
     while let Some(batch) = next_batch(shared) {

@@ -198,7 +198,7 @@ impl DatasetReader {
         }
         let path = parts[0].as_ref();
         let sha256 = Hashing::new(bytes).finish().map_err(|source| Error::io(path, source))?;
-        self.finish(&table, path, sha256)
+        self.finish(table, path, sha256)
     }
 
     /// Reads from anything; `path` gives the format and the name, and stands in errors. Parquet data go to a temporary file first.
@@ -217,7 +217,7 @@ impl DatasetReader {
             io::copy(&mut raw, &mut file).map_err(failed)?;
             let mut table = Table::default();
             self.add_part(&mut table, path, file)?;
-            return self.finish(&table, path, raw.finish().map_err(failed)?);
+            return self.finish(table, path, raw.finish().map_err(failed)?);
         }
         let read = Table::read(&mut Lines::new(path, &mut raw, compressed, self.most_bytes), format);
         let empty = raw.is_unread();
@@ -228,7 +228,7 @@ impl DatasetReader {
             Ok(_) => return Err(at(None, DataProblem::NoRows)),
             Err(error) => return Err(error),
         };
-        self.finish(&table, path, raw.finish().map_err(|source| Error::io(path, source))?)
+        self.finish(table, path, raw.finish().map_err(|source| Error::io(path, source))?)
     }
 
     #[cfg(feature = "hub")]
@@ -241,8 +241,8 @@ impl DatasetReader {
         Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
     }
 
-    /// Finds columns and labels in a table of one or more rows, and makes its rows examples.
-    fn finish(&self, table: &Table, path: &Path, sha256: String) -> Result<Dataset> {
+    /// Finds columns and labels in a table of one or more rows, and makes its rows examples, so that no text is there twice.
+    fn finish(&self, mut table: Table, path: &Path, sha256: String) -> Result<Dataset> {
         let at = |line: Option<u64>, problem| Error::Data { path: path.into(), line, problem };
         let wanted = Wanted {
             header: self.header,
@@ -250,7 +250,7 @@ impl DatasetReader {
             text: self.text.as_deref(),
             labels: self.labels.as_deref(),
         };
-        let places = find_columns(table, &wanted).map_err(|(line, problem)| at(line, problem))?;
+        let places = find_columns(&table, &wanted).map_err(|(line, problem)| at(line, problem))?;
         if self.pair && places.text.len() != 2 {
             return Err(at(None, DataProblem::PairColumns { got: places.text.len() }));
         }
@@ -264,8 +264,10 @@ impl DatasetReader {
             }
         }
         let first = usize::from(places.header_row);
-        let rows = &table.rows[first..];
-        let names = self.class_names(table, places.label);
+        let all_rows = std::mem::take(&mut table.rows);
+        let rows = &all_rows[first..];
+        let first_line = rows.first().map(|row| row.line);
+        let names = self.class_names(&table, places.label);
         let labels = match (&self.labels, names) {
             (Some(labels), _) => labels.clone(),
             (None, Some(names)) => names.to_vec(),
@@ -279,20 +281,20 @@ impl DatasetReader {
             },
         };
         let classes = Classes::new(&labels, names);
-        let example = |(at, row): (usize, &Row)| {
-            self.example(row, &places, &classes).map_err(|problem| Error::Data {
+        let example = |(at, row): (usize, Row)| {
+            self.example(&row, &places, &classes).map_err(|problem| Error::Data {
                 path: table.part_of(at).unwrap_or(path).into(),
                 line: Some(row.line),
                 problem,
             })
         };
-        let examples = (first..).zip(rows).map(example).collect::<Result<Vec<_>>>()?;
+        let examples = all_rows.into_iter().enumerate().skip(first).map(example).collect::<Result<Vec<_>>>()?;
         if labels.is_empty() {
             return Err(at(None, DataProblem::EmptyLabel));
         }
         // A number is kept secret as a class is, but -1 may be a number like any other.
         if self.kind == LabelKind::Number && examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]) {
-            return Err(at(Some(rows[0].line), DataProblem::HiddenLabel));
+            return Err(at(first_line, DataProblem::HiddenLabel));
         }
         Ok(Dataset { name: name_of(path), labels, examples, sha256, columns: Some(places.columns(self.kind)) })
     }

@@ -271,7 +271,9 @@ impl TextTokenizer {
         let FirstTokens { first, second, truncated, rest } =
             first_tokens(&self.tokenizer, &self.parts, texts, max_length - special, self.rest).map_err(failed)?;
         let encoding = self.tokenizer.post_process(first, second, true).map_err(failed)?;
-        Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids: encoding.get_type_ids().to_vec(), truncated, rest })
+        let types = encoding.get_type_ids();
+        let type_ids = if types.iter().all(|kind| *kind == 0) { Vec::new() } else { types.to_vec() };
+        Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids, truncated, rest })
     }
 
     /// Encodes all examples on all cores; the rows keep their order.

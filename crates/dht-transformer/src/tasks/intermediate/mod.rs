@@ -23,7 +23,7 @@ pub use teacher_states::TeacherStates;
 
 /// Trains a student to compute as a teacher does: TinyBERT's intermediate distillation, by [`IntermediateLoss`].
 ///
-/// No labels are read. Layers are composed of candle's operations, since the fused ones do not hand out scores.
+/// No labels are read.
 #[derive(Debug)]
 pub struct IntermediateDistillation {
     student: TextClassifier,
