@@ -209,3 +209,18 @@ fn bad_input_is_refused_before_anything_is_written() {
         assert!(!out.exists(), "{flags:?} left something behind");
     }
 }
+
+#[test]
+fn students_learn_from_copies_of_the_texts_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let vectors = folder.path().join("vectors.txt");
+    fs::write(&vectors, "was 1 0\nwere 0.9 0.1\nplot 0 1\nand 0.1 1\n").expect("a file");
+    let plain = distilled(&[], &folder.path().join("plain")).expect("a distillation");
+    let vectors = vectors.to_string_lossy();
+    let flags = ["--augment", "2", "--word-vectors", &vectors];
+    let augmented = distilled(&flags, &folder.path().join("augmented")).expect("a distillation");
+    assert_eq!(plain.teacher.score, augmented.teacher.score, "the teacher learns from the texts alone");
+    assert!(augmented.command.join(" ").contains("--augment 2 --word-vectors"), "{:?}", augmented.command);
+    let missing = distilled(&["--augment", "2", "--word-vectors", "missing.txt"], &folder.path().join("missing"));
+    assert!(matches!(missing, Err(Error::Transformer(_))), "{missing:?}");
+}

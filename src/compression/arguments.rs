@@ -7,6 +7,7 @@ use clap::Args;
 use dht_transformer::tasks::{LayerMap, StudentSize};
 use dht_transformer::{BertConfig, data::NamedDataset, storage::file_sha256};
 
+use super::augmented::AugmentArguments;
 use crate::error::{Error, Result};
 use crate::experiment::{Arguments, DataArguments, Model, RunPlan, named};
 use clap::Parser;
@@ -15,7 +16,7 @@ use dht_cli::DeviceChoice;
 /// Rows of the embedded corpus.
 const GENERATED_ROWS: (usize, usize) = (4_000, 1_000);
 /// The largest number of seeds and passes.
-const MOST: u64 = 100;
+pub(super) const MOST: u64 = 100;
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// Texts, teacher and student.
@@ -63,6 +64,9 @@ pub struct CompressionArguments {
     /// Passes over the plain texts
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub text_epochs: usize,
+    /// Copies of the training texts
+    #[command(flatten)]
+    pub augment: AugmentArguments,
     /// Passes of each of both stages of distillation; of the second the best on validation rows is kept
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub distillation_epochs: usize,
@@ -112,6 +116,7 @@ pub(super) struct CompressionPlan {
     pub(super) texts: Vec<PathBuf>,
     pub(super) text_epochs: usize,
     pub(super) distillation_epochs: usize,
+    pub(super) augment: AugmentArguments,
     /// In bytes.
     pub(super) teacher_memory: usize,
     /// The checksum of the teacher's weights; empty for a model from scratch.
@@ -136,6 +141,7 @@ impl CompressionPlan {
         if !(memory >= 0.0 && memory.is_finite()) {
             return Err(refused("teacher-memory", "a finite number, at least 0", memory));
         }
+        arguments.augment.check()?;
         let plain = arguments.of_run();
         let run = RunPlan::try_from(plain.clone())?;
         if arguments.fine_tuned && !run.pretrained() {
@@ -166,6 +172,7 @@ impl CompressionPlan {
             texts: arguments.texts.clone(),
             text_epochs: one("text-epochs", arguments.text_epochs)?,
             distillation_epochs: one("distillation-epochs", arguments.distillation_epochs)?,
+            augment: arguments.augment.clone(),
             teacher_memory: (memory * GIB) as usize,
             weights,
             record: arguments.record.clone(),
@@ -237,7 +244,7 @@ impl CompressionArguments {
         ];
         let texts = self.texts.iter().map(|file| ("texts", Some(named(file))));
         let mut flags = Vec::from_iter(self.fine_tuned.then(|| "--fine-tuned".to_owned()));
-        for (flag, value) in values.into_iter().chain(texts) {
+        for (flag, value) in values.into_iter().chain(self.augment.flags()).chain(texts) {
             flags.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
         }
         flags
@@ -283,6 +290,8 @@ mod tests {
             (&["--distillation-epochs", "0"], "distillation-epochs"),
             (&["--teacher-memory", "NaN"], "teacher-memory"),
             (&["--fine-tuned"], "fine-tuned"),
+            (&["--augment", "3"], "augment"),
+            (&["--augment", "0", "--word-vectors", "x"], "augment"),
         ] {
             let error = plan(words).unwrap_err().to_string();
             assert!(error.contains(named), "{words:?}: {error}");

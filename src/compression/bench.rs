@@ -34,6 +34,8 @@ const GENERAL: &str = "general";
 pub(super) struct Bench {
     pub(super) plan: CompressionPlan,
     pub(super) data: RunData,
+    /// The training texts with their copies, where copies were asked for.
+    augmented: Option<EncodedDataset>,
     pub(super) steps: Steps,
     pub(super) judge: Judge,
     pub(super) device: Device,
@@ -73,8 +75,17 @@ impl Bench {
         let teacher = TextClassifier::load(steps.model(TEACHER), &device)?;
         start.general(&teacher)?;
         let general = TextClassifier::load(steps.model(GENERAL), &device)?;
+        let augmented = plan.augment.texts(&data, &plan.run, &device)?;
+        if let Some(augmented) = augmented.as_ref().filter(|_| !plan.run.quiet) {
+            report(&format!("students learn from {} texts, copies with words replaced among them", augmented.len()));
+        }
         let (states, logits) = (OnceCell::new(), OnceCell::new());
-        Ok(Self { plan, data, steps, judge, device, judged_teacher, teacher, general, states, logits })
+        Ok(Self { plan, data, augmented, steps, judge, device, judged_teacher, teacher, general, states, logits })
+    }
+
+    /// The texts that students learn from.
+    fn texts(&self) -> &EncodedDataset {
+        self.augmented.as_ref().unwrap_or(&self.data.train)
     }
 
     /// A copy of the general student.
@@ -87,7 +98,7 @@ impl Bench {
         if let Some(states) = self.states.get() {
             return Ok(states.clone());
         }
-        let (plan, train) = (&self.plan, &self.data.train);
+        let (plan, train) = (&self.plan, self.texts());
         let of = (&plan.map, plan.student.layers);
         let states = TeacherStates::of_teacher(&self.teacher, of, train, BATCH, plan.teacher_memory)?;
         if !plan.run.quiet {
@@ -106,7 +117,7 @@ impl Bench {
         if let Some(logits) = self.logits.get() {
             return Ok(logits.clone());
         }
-        let logits = TeacherLogits::of_teacher(&self.teacher, &self.data.train, BATCH)?;
+        let logits = TeacherLogits::of_teacher(&self.teacher, self.texts(), BATCH)?;
         Ok(self.logits.get_or_init(|| Arc::new(logits)).clone())
     }
 
@@ -230,7 +241,7 @@ impl Stage<'_> {
         let mut progress = TrainingProgress::new(format!("  {}", self.name), self.bench.plan.run.quiet);
         let (settings, groups) = (self.settings, self.groups);
         let trainer = Trainer { settings, groups, checkpoint: Some(self.step.checkpoint(self.name)) };
-        Ok(trainer.fit(objective, &self.bench.data.train, validation, &mut progress)?)
+        Ok(trainer.fit(objective, self.bench.texts(), validation, &mut progress)?)
     }
 }
 

@@ -9,6 +9,7 @@
 //! Each of these is a step that is done once and kept in the output directory.
 
 mod arguments;
+mod augmented;
 mod bench;
 mod distil;
 mod judge;
@@ -16,5 +17,6 @@ mod nas;
 mod steps;
 
 pub use arguments::{CompressionArguments, MapChoice};
+pub use augmented::AugmentArguments;
 pub use distil::{DistilArguments, distil};
 pub use nas::{CostChoice, NasArguments, SearchSettingsChoice, SpaceChoice, nas};

@@ -8,6 +8,7 @@ mod named;
 mod reader;
 mod text_blocks;
 mod tokenizer;
+mod word_vectors;
 
 pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
 pub use dataset::{Dataset, Example};
@@ -19,3 +20,4 @@ pub use reader::{
     TextStream,
 };
 pub use tokenizer::TextTokenizer;
+pub use word_vectors::WordVectors;

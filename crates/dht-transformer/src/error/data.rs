@@ -178,6 +178,12 @@ pub enum DataProblem {
         /// The label.
         label: String,
     },
+    /// A vector of a word with what is no finite number.
+    #[error("{cell:?} in a vector, expected a finite number")]
+    VectorNumber {
+        /// The number.
+        cell: String,
+    },
     /// A label that the training set does not have.
     #[error("unknown label {label:?}, expected one of {known}")]
     UnknownLabel {

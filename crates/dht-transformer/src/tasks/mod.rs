@@ -1,6 +1,7 @@
 //! Models with an objective: classifiers, and guessing masked tokens; and objectives that train a classifier by more than its
 //! labels.
 
+mod augmentation;
 mod distillation;
 mod fine_tuning;
 mod intermediate;
@@ -10,6 +11,7 @@ mod task;
 mod teacher_logits;
 mod text_classifier;
 
+pub use augmentation::{Augmentation, AugmentationSettings};
 pub use distillation::{Distillation, DistillationSettings};
 pub use fine_tuning::FineTuning;
 pub use intermediate::{

@@ -1,0 +1,186 @@
+//! Vectors of words, as text files of GloVe and fastText have them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::reader::Lines;
+use crate::error::{DataProblem, Error, Result};
+
+/// Words and their vectors, scaled to length 1.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::WordVectors;
+///
+/// let file = "fine 1.0 0.1\ngood 1.0 0.2\ndreadful -1.0 0.0\n";
+/// let vectors = WordVectors::read_from("vectors.txt", file.as_bytes())?;
+/// assert_eq!(vectors.nearest("fine", 1), ["good"]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct WordVectors {
+    words: Vec<String>,
+    places: HashMap<String, usize>,
+    width: usize,
+    numbers: Vec<f32>,
+}
+
+impl WordVectors {
+    /// Reads a file with a word and its numbers on each line, separated by spaces; `.gz` is decompressed. A first line of two numbers, how many
+    /// words and how wide, is fastText's; without it the first word has no space. Of a word that is there twice the first counts.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file is missing or unreadable, [`Error::Data`] with the line for what is no text, another number of
+    /// columns than on the first line, what is no finite number, and no words.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::read_from(path, File::open(path).map_err(|source| Error::io(path, source))?)
+    }
+
+    /// Reads from anything; `path` tells whether it is compressed, and stands in errors.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_from(path: impl AsRef<Path>, input: impl Read) -> Result<Self> {
+        let path = path.as_ref();
+        let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+        let mut lines = Lines::new(path, input, compressed, u64::MAX);
+        let mut vectors = Self { words: Vec::new(), places: HashMap::new(), width: 0, numbers: Vec::new() };
+        while let Some(line) = lines.next_line()? {
+            let line = line.trim_end();
+            if line.is_empty() {
+                continue;
+            }
+            if lines.number() == 1
+                && let Some((words, width)) = line.split_once(' ')
+                && let (Ok(_), Ok(width)) = (words.parse::<usize>(), width.parse())
+            {
+                vectors.width = width;
+                continue;
+            }
+            vectors.add(line).map_err(|problem| lines.error_at(lines.number(), problem))?;
+        }
+        if vectors.is_empty() {
+            return Err(Error::Data { path: path.into(), line: None, problem: DataProblem::NoRows });
+        }
+        Ok(vectors)
+    }
+
+    fn add(&mut self, line: &str) -> Result<(), DataProblem> {
+        let cells = line.split(' ').count();
+        if self.width == 0 {
+            self.width = cells - 1;
+        }
+        // A word may have spaces: its numbers are the last cells.
+        if cells < 2 || cells < self.width + 1 {
+            return Err(DataProblem::ColumnCount { expected: self.width.max(1) + 1, got: cells });
+        }
+        let mut from_the_end = line.rsplitn(self.width + 1, ' ');
+        let numbers = from_the_end.by_ref().take(self.width).map(|cell| {
+            let number = cell.parse().ok().filter(|number: &f32| number.is_finite());
+            number.ok_or_else(|| DataProblem::VectorNumber { cell: cell.into() })
+        });
+        let mut numbers = numbers.collect::<Result<Vec<f32>, _>>()?;
+        let word = from_the_end.next().unwrap_or_default().to_owned();
+        if self.places.contains_key(&word) {
+            return Ok(());
+        }
+        let length = numbers.iter().map(|number| number * number).sum::<f32>().sqrt();
+        if length > 0.0 {
+            numbers.iter_mut().for_each(|number| *number /= length);
+        }
+        self.numbers.extend(numbers.into_iter().rev());
+        self.places.insert(word.clone(), self.words.len());
+        self.words.push(word);
+        Ok(())
+    }
+
+    /// How many words there are.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// The numbers of a vector.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The words whose vectors have the greatest cosine to a word's, the nearest first, and of equally near ones the first of the
+    /// file; without the word itself. None for a word that is not there.
+    pub fn nearest(&self, word: &str, count: usize) -> Vec<&str> {
+        let Some(&place) = self.places.get(word) else { return Vec::new() };
+        let own = &self.numbers[place * self.width..][..self.width];
+        let cosine = |other: &[f32]| -> f32 { own.iter().zip(other).map(|(own, other)| own * other).sum() };
+        let cosines: Vec<f32> = self.numbers.par_chunks_exact(self.width).map(cosine).collect();
+        let mut others: Vec<usize> = (0..self.len()).filter(|other| *other != place).collect();
+        let nearer = |left: &usize, right: &usize| cosines[*right].total_cmp(&cosines[*left]).then(left.cmp(right));
+        if count < others.len() {
+            others.select_nth_unstable_by(count, nearer);
+            others.truncate(count);
+        }
+        others.sort_unstable_by(nearer);
+        others.into_iter().map(|other| self.words[other].as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &str) -> Result<WordVectors> {
+        WordVectors::read_from("vectors.txt", file.as_bytes())
+    }
+
+    #[test]
+    fn the_nearest_words_are_those_of_a_full_sort() {
+        let lines: Vec<String> = (0..50)
+            .map(|word| format!("w{word} {} {} {}", (word * 7) % 11 - 5, (word * 3) % 7 - 2, word % 5 - 2))
+            .collect();
+        let vectors = read(&lines.join("\n")).unwrap();
+        assert_eq!((vectors.len(), vectors.width()), (50, 3));
+        let vector = |word: usize| -> Vec<f64> {
+            let own: Vec<f64> = lines[word].split(' ').skip(1).map(|cell| cell.parse().unwrap()).collect();
+            let length = own.iter().map(|number| number * number).sum::<f64>().sqrt().max(1e-9);
+            own.into_iter().map(|number| number / length).collect()
+        };
+        let cosine = |other: usize| vector(4).iter().zip(vector(other)).map(|(own, other)| own * other).sum::<f64>();
+        let found = vectors.nearest("w4", 6);
+        let found: Vec<f64> = found.iter().map(|word| cosine(word[1..].parse().unwrap())).collect();
+        let mut expected: Vec<f64> = (0..50).filter(|other| *other != 4).map(cosine).collect();
+        expected.sort_by(|left, right| right.total_cmp(left));
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+        }
+        assert_eq!(vectors.nearest("w4", 100).len(), 49);
+        assert!(vectors.nearest("w4", 0).is_empty() && vectors.nearest("other", 5).is_empty());
+    }
+
+    #[test]
+    fn headers_words_with_spaces_doubles_and_zeros_are_read() {
+        let vectors = read("4 2\n. . 1 0\nfine 1 0.5\nfine 9 9\nnone 0 0\n").unwrap();
+        assert_eq!((vectors.len(), vectors.width()), (3, 2));
+        assert_eq!(vectors.nearest("fine", 2), [". .", "none"]);
+        assert_eq!(read("3 4\n").unwrap_err().to_string(), "vectors.txt: holds no rows");
+    }
+
+    #[test]
+    fn what_is_no_vector_is_refused_with_its_line() {
+        let refused = |file: &str| read(file).unwrap_err().to_string();
+        assert!(refused("a 1 2\nb 1\n").starts_with("vectors.txt:2: 2 columns, expected 3"));
+        assert!(refused("a\n").starts_with("vectors.txt:1: 1 columns, expected 2"));
+        assert!(refused("a 1 x\n").starts_with("vectors.txt:1: "));
+        assert!(refused("a 1 NaN\n").starts_with("vectors.txt:1: "));
+        assert!(refused("\n").contains("holds no rows"));
+        assert!(WordVectors::read_from("vectors.txt.gz", &b"a 1\n"[..]).is_err());
+        assert!(matches!(WordVectors::read("missing.txt"), Err(Error::Io { .. })));
+    }
+}

@@ -1,0 +1,41 @@
+//! How many copies there are of a text, and how they differ.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How a data set is augmented.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AugmentationSettings {
+    /// Copies of each text, N_a; those that come out alike count once, so that there may be fewer.
+    pub copies: usize,
+    /// Candidates of each word, K.
+    pub candidates: usize,
+    /// The probability that a word is replaced, p_t.
+    pub replaced: f64,
+    /// The most tokens of a copy.
+    pub max_length: usize,
+}
+
+/// The source's: 20 copies, 15 candidates, 0.4; 128 tokens.
+impl Default for AugmentationSettings {
+    fn default() -> Self {
+        Self { copies: 20, candidates: 15, replaced: 0.4, max_length: 128 }
+    }
+}
+
+impl AugmentationSettings {
+    /// Whether copies can come of them.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first that is 0, or no probability above 0.
+    pub fn check(&self) -> Result<()> {
+        let counts = [("copies", self.copies), ("candidates", self.candidates), ("max_length", self.max_length)];
+        match counts.into_iter().find(|(_, count)| *count == 0) {
+            Some((field, _)) => Err(Error::setting(field, "at least 1", "0")),
+            None if self.replaced > 0.0 && self.replaced <= 1.0 => Ok(()),
+            None => Err(Error::setting("replaced", "above 0 and at most 1", self.replaced.to_string())),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The words of encoded texts.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::data::TextTokenizer;
+use crate::error::{Error, Result};
+
+/// What a token that goes on a word begins with.
+const CONTINUATION: &str = "##";
+/// What a token that begins a word begins with, in byte-level vocabularies.
+const VISIBLE_SPACE: char = 'Ġ';
+
+/// What each token of a vocabulary is in a word.
+#[derive(Debug, Clone)]
+pub(super) struct Vocabulary {
+    special: BTreeSet<u32>,
+    tokens: Vec<String>,
+}
+
+impl Vocabulary {
+    /// # Errors
+    /// [`Error::Setting`] for a vocabulary of bytes, whose tokens do not tell where a word begins in a text.
+    pub(super) fn of(tokenizer: &TextTokenizer) -> Result<Self> {
+        let tokens = (0..tokenizer.vocabulary_size() as u32).map(|id| tokenizer.token(id).unwrap_or_default());
+        let own = Self { special: tokenizer.special_tokens(), tokens: tokens.collect() };
+        match own.tokens.iter().find(|token| token.starts_with(VISIBLE_SPACE)) {
+            None => Ok(own),
+            Some(token) => Err(Error::setting("tokenizer", "one of WordPiece or of whole words", format!("{token:?}"))),
+        }
+    }
+
+    fn token(&self, id: u32) -> &str {
+        self.tokens.get(id as usize).map_or("", String::as_str)
+    }
+
+    fn continues(&self, id: u32) -> bool {
+        self.token(id).starts_with(CONTINUATION)
+    }
+
+    /// Whether a token alone is a word of letters.
+    pub(super) fn is_word(&self, id: u32) -> bool {
+        !self.special.contains(&id) && !self.continues(id) && self.token(id).contains(char::is_alphabetic)
+    }
+
+    /// The places of the words that have letters.
+    pub(super) fn words(&self, ids: &[u32]) -> Vec<Range<usize>> {
+        let mut words = Vec::new();
+        let mut start = 0;
+        while start < ids.len() {
+            let more = ids[start + 1..].iter().take_while(|id| self.continues(**id)).count();
+            let word = start..start + 1 + more;
+            let lettered = ids[word.clone()].iter().any(|id| self.token(*id).contains(char::is_alphabetic));
+            if lettered && !self.special.contains(&ids[start]) {
+                words.push(word.clone());
+            }
+            start = word.end;
+        }
+        words
+    }
+
+    /// The letters of a word.
+    pub(super) fn text(&self, word: &[u32]) -> String {
+        let part = |id: &u32| self.token(*id).strip_prefix(CONTINUATION).unwrap_or(self.token(*id));
+        word.iter().map(part).collect()
+    }
+
+    /// Whether some of these tokens stand for what the vocabulary does not have.
+    pub(super) fn has_special(&self, ids: &[u32]) -> bool {
+        ids.iter().any(|id| self.special.contains(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_with_all_their_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let vocabulary = "[PAD] [UNK] [CLS] [SEP] [MASK] play ##ing ##er chess . 1".replace(' ', "\n");
+        std::fs::write(folder.path().join("vocab.txt"), vocabulary).unwrap();
+        let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap();
+        let vocabulary = Vocabulary::of(&tokenizer).unwrap();
+        let id = |token: &str| tokenizer.token_id(token).unwrap();
+        let ids = ["[CLS]", "play", "##ing", "##er", "chess", ".", "1", "[UNK]", "play", "[SEP]"].map(id);
+        assert_eq!(vocabulary.words(&ids), [1..4, 4..5, 8..9]);
+        assert_eq!(vocabulary.text(&ids[1..4]), "playinger");
+        let alone = ids.iter().filter(|id| vocabulary.is_word(**id)).count();
+        assert_eq!(alone, 3, "play, chess, play");
+        assert!(vocabulary.has_special(&ids[7..8]) && !vocabulary.has_special(&ids[1..4]));
+    }
+}

@@ -1,0 +1,84 @@
+//! Copies of the training texts, with words replaced, for a student.
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use clap::Args;
+use dht_transformer::data::{MaskSettings, WordVectors};
+use dht_transformer::tasks::{Augmentation, AugmentationSettings};
+use dht_transformer::{EncodedDataset, MaskedLanguageModel, TextTokenizer};
+
+use super::arguments::{MOST, refused};
+use crate::error::Result;
+use crate::experiment::{RunData, RunPlan, named, rng};
+
+/// The stream of random numbers of the copies.
+const COPIES: u64 = 22;
+
+/// What the copies are made with.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AugmentArguments {
+    /// Copies of each training text, with words replaced, that students learn from too; with --augment-model, --word-vectors, or both
+    #[arg(long, value_name = "N")]
+    pub augment: Option<usize>,
+    /// Directory of a model of masked tokens (BertForMaskedLM) of the teacher's vocabulary, which proposes words of one token
+    #[arg(long, value_name = "DIR", requires = "augment")]
+    pub augment_model: Option<PathBuf>,
+    /// Vectors of words (text format of GloVe or fastText, also .gz), whose nearest words are proposed for words of several tokens
+    #[arg(long, value_name = "FILE", requires = "augment")]
+    pub word_vectors: Option<PathBuf>,
+}
+
+impl AugmentArguments {
+    /// Refuses copies that nothing proposes words for.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.augment {
+            Some(copies) if !(1..=MOST as usize).contains(&copies) => {
+                Err(refused("augment", format!("1 to {MOST}"), copies))
+            }
+            Some(_) if self.augment_model.is_none() && self.word_vectors.is_none() => {
+                Err(refused("augment", "--augment-model or --word-vectors beside it", "neither"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The flags that results depend on.
+    pub(super) fn flags(&self) -> [(&'static str, Option<String>); 3] {
+        [
+            ("augment", self.augment.map(|copies| copies.to_string())),
+            ("augment-model", self.augment_model.as_deref().map(named)),
+            ("word-vectors", self.word_vectors.as_deref().map(named)),
+        ]
+    }
+
+    /// The training texts and their copies; `None` where none were asked for.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for a model of another vocabulary; what reading, the model and
+    /// [`Augmentation`] report.
+    pub(super) fn texts(&self, data: &RunData, run: &RunPlan, device: &Device) -> Result<Option<EncodedDataset>> {
+        let Some(copies) = self.augment else { return Ok(None) };
+        let tokenizer = &data.tokenizer;
+        let model = self.augment_model.as_deref().map(|folder| -> Result<_> {
+            let own = TextTokenizer::from_dir(folder)?;
+            let same = (0..own.vocabulary_size().max(tokenizer.vocabulary_size()) as u32)
+                .all(|id| own.token(id) == tokenizer.token(id));
+            if !same {
+                return Err(refused("augment-model", "a model of the teacher's vocabulary", "one of another"));
+            }
+            Ok(MaskedLanguageModel::load(folder, tokenizer, MaskSettings::default(), device)?)
+        });
+        let model = model.transpose()?;
+        let vectors = self.word_vectors.as_deref().map(WordVectors::read).transpose()?;
+        let settings = AugmentationSettings { copies, max_length: run.max_length, ..AugmentationSettings::default() };
+        let mut augmentation = Augmentation::new(tokenizer, settings)?;
+        if let Some(model) = &model {
+            augmentation = augmentation.with_model(model)?;
+        }
+        if let Some(vectors) = &vectors {
+            augmentation = augmentation.with_vectors(vectors);
+        }
+        Ok(Some(augmentation.augment(&data.train, &mut rng(run, COPIES))?))
+    }
+}
