@@ -63,7 +63,7 @@ fn most_probable(model: &MaskedLanguageModel, sample: &Sample, token: usize, cou
     let row = hidden.tensor().index_select(&Tensor::new(&[token as u32], &Device::Cpu)?, 0)?;
     let logits: Vec<f32> = model.head().logits(&row, &ctx)?.squeeze(0)?.to_vec1()?;
     let mut words: Vec<u32> =
-        ["fine", "good", "bad", "play", "chess"].map(|word| tokenizer.token_id(word).unwrap()).into();
+        ["fine", "good", "bad", "play", "chess"].map(|word| tokenizer.token_id(word).expect("a word")).into();
     words.retain(|word| *word != own);
     words.sort_by(|left, right| logits[*right as usize].total_cmp(&logits[*left as usize]));
     words.truncate(count);
