@@ -127,7 +127,18 @@ fn share_of_the_most_frequent(record: &ArchitectureSearchRecord) -> f64 {
 #[test]
 fn searched_weights_are_carried_and_others_stand_beside() {
     let folder = tempfile::tempdir().unwrap();
-    let flags = ["--space", "heads,all", "--targets", "0.5", "--carry", "--beside", "--seeds", "2", "--alternating"];
+    let flags = [
+        "--space",
+        "heads,all",
+        "--targets",
+        "0.5",
+        "--carry",
+        "--beside",
+        "--seeds",
+        "2",
+        "--alternating",
+        "--second-order",
+    ];
     let record = searched(&flags, folder.path()).unwrap();
     let methods: Vec<String> = record.beside.iter().map(|row| format!("{} {}", row.space, row.method)).collect();
     let expected = ["heads random", "heads magnitude", "heads gradient", "all random", "all magnitude", "all gradient"];

@@ -8,15 +8,14 @@ use dht_transformer::tasks::{LayerMap, StudentSize};
 use dht_transformer::{BertConfig, data::NamedDataset, storage::file_sha256};
 
 use super::augmented::AugmentArguments;
-use crate::error::{Error, Result};
+use super::limits::{MOST, refused};
+use crate::error::Result;
 use crate::experiment::{Arguments, DataArguments, Model, RunPlan, named};
 use clap::Parser;
 use dht_cli::DeviceChoice;
 
 /// Rows of the embedded corpus.
 const GENERATED_ROWS: (usize, usize) = (4_000, 1_000);
-/// The largest number of seeds and passes.
-pub(super) const MOST: u64 = 100;
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// Texts, teacher and student.
@@ -130,7 +129,7 @@ impl CompressionPlan {
     /// Checks the flags and whether student and teacher can be mapped, before any data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Needs`]; [`Error::Transformer`] for a directory without a valid `config.json`, and a student
+    /// [`Error::Argument`](crate::Error::Argument) and `Needs`; `Transformer` for a directory without a valid `config.json`, and a student
     /// that has more layers than its teacher.
     pub(super) fn new(arguments: &CompressionArguments) -> Result<Self> {
         let one = |flag, got: usize| match (1..=MOST as usize).contains(&got) {
@@ -249,10 +248,6 @@ impl CompressionArguments {
         }
         flags
     }
-}
-
-pub(super) fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
-    Error::Argument { flag, expected: expected.into(), got: got.to_string() }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use dht_transformer::data::{MaskSettings, WordVectors};
 use dht_transformer::tasks::{Augmentation, AugmentationSettings};
 use dht_transformer::{EncodedDataset, MaskedLanguageModel, TextTokenizer};
 
-use super::arguments::{MOST, refused};
+use super::limits::{MOST, refused};
 use crate::error::Result;
 use crate::experiment::{RunData, RunPlan, named, rng};
 

@@ -13,6 +13,7 @@ mod augmented;
 mod bench;
 mod distil;
 mod judge;
+mod limits;
 mod nas;
 mod steps;
 

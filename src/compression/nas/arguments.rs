@@ -8,12 +8,9 @@ use clap::{Parser, ValueEnum};
 use dht_search::nas::{Architecture, Control, CostMeasure, Latency, NasCost, NasSettings, NasSpace, Update};
 use dht_transformer::flops::BlockShape;
 
-use crate::compression::arguments::{CompressionArguments, CompressionPlan, refused};
+use crate::compression::arguments::{CompressionArguments, CompressionPlan};
+use crate::compression::limits::{MOST, refused};
 use crate::error::Result;
-
-/// The most passes of each stage of a search: what is chosen on validation rows are at most so many.
-const MOST_SEARCH_EPOCHS: usize = 100;
-const MOST_SEEDS: u64 = 100;
 
 /// Search for smaller architectures of a student while it is distilled, by the five steps of the report on differentiable search for
 /// BERT.
@@ -43,6 +40,9 @@ pub struct NasArguments {
     /// Train weights on one half of the rows and gates on the other, in turns
     #[arg(long)]
     pub alternating: bool,
+    /// With --alternating: gates learn from the loss after the weights' next step (DARTS of second order), in four passes instead of one
+    #[arg(long, requires = "alternating")]
+    pub second_order: bool,
     /// Passes of each of both stages of the search; of the second the best on validation rows is kept
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub search_epochs: usize,
@@ -152,11 +152,11 @@ impl NasPlan {
     /// minimum sizes do not reach.
     pub(super) fn new(arguments: &NasArguments, common: &CompressionPlan) -> Result<Self> {
         let (epochs, seeds) = (arguments.search_epochs, arguments.seeds);
-        if !(1..=MOST_SEARCH_EPOCHS).contains(&epochs) {
-            return Err(refused("search-epochs", format!("1 to {MOST_SEARCH_EPOCHS}"), epochs));
+        if !(1..=MOST as usize).contains(&epochs) {
+            return Err(refused("search-epochs", format!("1 to {MOST}"), epochs));
         }
-        if !(1..=MOST_SEEDS).contains(&seeds) {
-            return Err(refused("seeds", format!("1 to {MOST_SEEDS}"), seeds));
+        if !(1..=MOST).contains(&seeds) {
+            return Err(refused("seeds", format!("1 to {MOST}"), seeds));
         }
         let measure = match arguments.cost {
             CostChoice::Dimensions => CostMeasure::Dimensions,
@@ -180,7 +180,11 @@ impl NasPlan {
             student: (shape, size.layers),
             measure,
             settings: arguments.settings,
-            update: if arguments.alternating { Update::Alternating } else { Update::Joint },
+            update: match (arguments.alternating, arguments.second_order) {
+                (true, true) => Update::Unrolled { rate: common.student_rate },
+                (true, false) => Update::Alternating,
+                (false, _) => Update::Joint,
+            },
             search_epochs: epochs,
             carry: arguments.carry,
             seeds,
@@ -253,7 +257,12 @@ fn command(arguments: &NasArguments, common: &CompressionPlan) -> Vec<String> {
     for (flag, value) in values {
         words.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
     }
-    let switches = [("alternating", arguments.alternating), ("carry", arguments.carry), ("beside", arguments.beside)];
+    let switches = [
+        ("alternating", arguments.alternating),
+        ("second-order", arguments.second_order),
+        ("carry", arguments.carry),
+        ("beside", arguments.beside),
+    ];
     words.extend(switches.into_iter().filter(|(_, is)| *is).map(|(flag, _)| format!("--{flag}")));
     words
 }

@@ -43,6 +43,7 @@ mod settings;
 mod space;
 mod timed;
 mod training;
+mod unrolled;
 
 pub use architecture::Architecture;
 pub use choose::choose;

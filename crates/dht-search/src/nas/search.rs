@@ -28,6 +28,15 @@ pub(super) enum Trained {
     Gates,
 }
 
+/// A batch of the next step.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) batch: PackedBatch,
+    pub(super) trained: Trained,
+    /// The texts of the weights' next step, for gates that look ahead to it.
+    pub(super) ahead: Option<PackedBatch>,
+}
+
 /// Trains a classifier through gates, and the gates with it:
 ///
 /// ```text
@@ -38,7 +47,7 @@ pub(super) enum Trained {
 /// [`parameter_groups`](Self::parameter_groups), by which α have a learning rate of their own. The score is the macro F1 of the
 /// architecture that would be chosen now, and no epoch counts as the best before the target has stopped falling.
 ///
-/// With [`Update::Alternating`](super::Update::Alternating), a batch makes two steps: one on its texts of the first half, weights alone, and one on those
+/// With [`Update::Alternating`](super::Update::Alternating) and [`Update::Unrolled`](super::Update::Unrolled), a batch makes two steps: one on its texts of the first half, weights alone, and one on those
 /// of the second, gates alone. Gradients cannot be accumulated then.
 #[derive(Debug)]
 pub struct ArchitectureSearch {
@@ -54,7 +63,7 @@ pub struct ArchitectureSearch {
     pub(super) settled: bool,
     /// The rows that train gates, where halves are trained in turns.
     pub(super) second_half: BTreeSet<u64>,
-    pub(super) pending: VecDeque<(PackedBatch, Trained)>,
+    pub(super) pending: VecDeque<Pending>,
     /// What was frozen for a step on gates.
     pub(super) frozen: Vec<ParameterId>,
     pub(super) last_step: Option<u64>,

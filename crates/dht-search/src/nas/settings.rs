@@ -10,7 +10,7 @@ use super::space::NasSpace;
 use crate::error::{Error, Result};
 
 /// What is trained on which texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Update {
     /// Weights and gates together on all texts: the report's algorithms.
@@ -19,6 +19,12 @@ pub enum Update {
     /// Weights on one half of the texts, gates on the other, in turns: DARTS of first order (Liu, Simonyan and Yang 2019), and
     /// TAS's split.
     Alternating,
+    /// The same of second order: gates learn from the loss after the weights' next step, which is taken to be one of gradient descent. A
+    /// step of gates takes four passes instead of one.
+    Unrolled {
+        /// ξ, the length of that step in gradients; DARTS takes the weights' learning rate. Above 0.
+        rate: f64,
+    },
 }
 
 /// Which gates the cost is computed at. The gradient flows through the relaxation's own degrees in both cases.
@@ -113,6 +119,11 @@ impl NasSettings {
         self.control.check()?;
         self.relaxation.build()?;
         self.head_relaxation.build()?;
+        if let Update::Unrolled { rate } = self.update
+            && !(rate > 0.0 && rate.is_finite())
+        {
+            return Err(Error::setting("update.unrolled.rate", "a finite number above 0", rate));
+        }
         match self.gate_rate > 0.0 && self.gate_rate.is_finite() {
             true => Ok(()),
             false => Err(Error::setting("gate_rate", "a finite number above 0", self.gate_rate)),

@@ -17,13 +17,21 @@ use serde_json::{Value, json};
 
 use super::cost::hard;
 use super::extract::assigned;
-use super::search::{ArchitectureSearch, Trained};
+use super::search::{ArchitectureSearch, Pending, Trained};
 use super::settings::{Count, Update};
 use crate::error::{Error, Result};
 
 /// Streams of random numbers: of gates, by step, and of halves.
 const GATES: u64 = 0x6e61_7301_0000_0000;
 const HALVES: u64 = 0x6e61_7302_0000_0000;
+
+/// A number whose gradient along each tensor is the one beside it.
+fn with_slopes<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
+    let parts = along.map(|(along, slopes)| (along * slopes.detach())?.sum_all());
+    let sum = parts.reduce(|sum, part| sum? + part?);
+    let sum = sum.ok_or_else(|| Error::setting("space", "at least one group", "none"))??;
+    Ok(((&sum - sum.detach())? + value)?)
+}
 
 impl ArchitectureSearch {
     fn thaw(&mut self) {
@@ -58,25 +66,22 @@ impl ArchitectureSearch {
         };
         let chosen = self.cost.share(&thresholded).0;
         let (value, slope) = self.settings.control.term(expected, chosen, target, self.multiplier);
-        // A sum that is linear in the degrees, with the term's gradient and its value.
-        let mut sum: Option<Tensor> = None;
-        for (open, slopes) in open.iter().zip(slopes) {
+        let slopes = open.iter().zip(slopes).map(|(open, slopes)| {
             let slopes: Vec<f32> = slopes.into_iter().map(|each| (each * slope) as f32).collect();
-            let part = (open * Tensor::from_vec(slopes, open.dims(), open.device())?)?.sum_all()?;
-            sum = Some(match sum {
-                None => part,
-                Some(sum) => (sum + part)?,
-            });
-        }
-        let sum = sum.ok_or_else(|| Error::setting("space", "at least one group", "none"))?;
-        Ok((((&sum - sum.detach())? + value)?, expected))
+            Tensor::from_vec(slopes, open.dims(), open.device())
+        });
+        let slopes = slopes.collect::<candle_core::Result<Vec<_>>>()?;
+        Ok((with_slopes(value, open.iter().zip(&slopes))?, expected))
     }
 
-    fn step(&mut self, batch: &PackedBatch, trained: Trained, progress: Progress) -> Result<StepLoss> {
-        if trained == Trained::Gates {
-            self.freeze_weights();
-        }
-        let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
+    /// The loss of the task on a batch through the gates of this step.
+    pub(super) fn task_loss(
+        &self,
+        batch: &PackedBatch,
+        trained: Trained,
+        progress: Progress,
+        ctx: &ForwardContext,
+    ) -> Result<Tensor> {
         let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
         rng.set_stream(GATES + progress.step);
         let groups = self.cost.groups();
@@ -89,10 +94,27 @@ impl ArchitectureSearch {
         });
         let gates: Vec<Gate> = gates.collect::<Result<_>>()?;
         let gates = assigned(groups, self.cost.layers(), gates);
-        let mut loss = self.loss.loss(&self.run(batch, &gates, &ctx)?, batch, &ctx)?;
+        self.loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
+    }
+
+    fn step(&mut self, Pending { batch, trained, ahead }: &Pending, progress: Progress) -> Result<StepLoss> {
+        let unrolled = match (self.settings.update, ahead) {
+            (Update::Unrolled { rate }, Some(ahead)) => Some(self.unrolled((ahead, batch), rate, progress)?),
+            _ => None,
+        };
+        if *trained == Trained::Gates {
+            self.freeze_weights();
+        }
+        let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
+        let mut loss = match unrolled {
+            Some((slopes, value)) => {
+                with_slopes(value, self.alphas.iter().map(|alpha| alpha.var().as_tensor()).zip(&slopes))?
+            }
+            None => self.task_loss(batch, *trained, progress, &ctx)?,
+        };
         let target = self.settings.control.target(self.settings.target, progress.share);
         self.settled = target <= self.settings.target;
-        if trained != Trained::Weights {
+        if *trained != Trained::Weights {
             let (term, expected) = self.cost_term(target)?;
             loss = (loss + term)?;
             self.multiplier = self.settings.control.adapted(expected, target, self.multiplier);
@@ -131,27 +153,30 @@ impl Objective for ArchitectureSearch {
 
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
         if self.settings.update == Update::Joint {
-            self.pending.push_back((batch, Trained::Both));
+            self.pending.push_back(Pending { batch, trained: Trained::Both, ahead: None });
             return Ok(());
         }
-        for trained in [Trained::Weights, Trained::Gates] {
-            let belongs =
-                |sample: &usize| self.second_half.contains(&batch.sample_ids[*sample]) == (trained == Trained::Gates);
+        let half = |second: bool| {
+            let belongs = |sample: &usize| self.second_half.contains(&batch.sample_ids[*sample]) == second;
             let samples: Vec<usize> = (0..batch.len()).filter(belongs).collect();
-            if !samples.is_empty() {
-                self.pending.push_back((batch.select(&samples), trained));
-            }
-        }
+            (!samples.is_empty()).then(|| batch.select(&samples))
+        };
+        let (weights, gates) = (half(false), half(true));
+        let ahead = weights.clone().filter(|_| matches!(self.settings.update, Update::Unrolled { .. }));
+        let steps = [(weights, Trained::Weights, None), (gates, Trained::Gates, ahead)];
+        self.pending.extend(
+            steps.into_iter().filter_map(|(batch, trained, ahead)| Some(Pending { batch: batch?, trained, ahead })),
+        );
         Ok(())
     }
 
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
         self.thaw();
-        let Some((batch, trained)) = self.pending.pop_front() else { return Ok(None) };
-        if trained != Trained::Both && self.last_step.replace(progress.step) == Some(progress.step) {
+        let Some(pending) = self.pending.pop_front() else { return Ok(None) };
+        if pending.trained != Trained::Both && self.last_step.replace(progress.step) == Some(progress.step) {
             return Err(Error::setting("accumulate", "1 where weights and gates are trained in turns", "more"));
         }
-        self.step(&batch, trained, progress).map(Some)
+        self.step(&pending, progress).map(Some)
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {

@@ -73,10 +73,16 @@ fn the_report_s_settings_run_and_cut_at_their_threshold() -> Outcome {
 
 #[test]
 fn weights_and_gates_are_trained_in_turns_on_two_halves() -> Outcome {
-    let model = classifier(2)?;
-    let settings = NasSettings { update: Update::Alternating, space: NasSpace::neurons(), ..strong() };
+    for update in [Update::Alternating, Update::Unrolled { rate: 0.01 }] {
+        in_turns(update)?;
+    }
+    Ok(())
+}
+
+fn in_turns(update: Update) -> Outcome {
+    let settings = NasSettings { update, space: NasSpace::neurons(), ..strong() };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut search = ArchitectureSearch::new(model, settings, &mut rng)?;
+    let mut search = ArchitectureSearch::new(classifier(2)?, settings, &mut rng)?;
     let data = data(12, 3);
     let progress = |step| dht_search::transformer::Progress { seed: 5, step, epoch: 0, share: 0.1 };
     search.prepare(&data, progress(0))?;
@@ -134,6 +140,9 @@ fn what_cannot_be_searched_is_refused() -> Outcome {
     assert!(refused(NasSettings { space, ..strong() })?.contains("0.7500 to 1.0000"));
     assert!(refused(NasSettings { target: 1.5, ..strong() })?.contains("target"));
     assert!(refused(NasSettings { gate_rate: 0.0, ..strong() })?.contains("gate_rate"));
+    for rate in [0.0, f64::NAN] {
+        assert!(refused(NasSettings { update: Update::Unrolled { rate }, ..strong() })?.contains("unrolled.rate"));
+    }
     assert!(refused(NasSettings { measure: CostMeasure::Flops { tokens: 0 }, ..strong() })?.contains("tokens"));
     let model = classifier(2)?;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
