@@ -14,11 +14,14 @@ use crate::serving::engine::Engine;
 
 /// Tokens of a batch that warms up.
 const WARM_UP_TOKENS: usize = 2048;
+/// How many times as long a batch may take once requests are read and encoded beside it.
+const BUSY: u32 = 3;
 /// A text of a usual length; what it says is of no matter.
 const WARM_UP_TEXT: &str = "One of two or three texts that say nothing, in four or five lines of some six or seven words each, \
     as long as eight or nine of ten texts that somebody sends.";
 
-/// Runs two batches of a model's own before texts come: after the first its weights are packed, and the second tells how fast it is.
+/// Runs two batches of a model's own before texts come: after the first its weights are packed, and the second tells how fast it is, on a
+/// machine that has nothing else to do.
 pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
     // A model that cannot answer tells so to who asks it.
     let Ok(sample) = engine.encode(WARM_UP_TEXT.into()) else { return };
@@ -32,7 +35,7 @@ pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
     let tokens = sample.encoding.ids.len();
     let texts = (WARM_UP_TOKENS.min(shared.settings.batch_tokens) / tokens).max(1);
     if let Ok(taken) = run(texts) {
-        shared.queue().ran(0, texts * tokens, taken);
+        shared.queue().ran(0, texts * tokens, BUSY * taken);
     }
 }
 
