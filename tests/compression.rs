@@ -234,4 +234,5 @@ fn students_learn_from_copies_of_the_texts_too() {
     assert!(augmented.command.join(" ").contains("--augment 2 --word-vectors"), "{:?}", augmented.command);
     let missing = distilled(&["--augment", "2", "--word-vectors", "missing.txt"], &folder.path().join("missing"));
     assert!(matches!(missing, Err(Error::Transformer(_))), "{missing:?}");
+    assert!(!folder.path().join("missing").exists(), "nothing was begun");
 }

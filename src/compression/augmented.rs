@@ -37,7 +37,7 @@ impl AugmentArguments {
                 Err(refused("augment", format!("1 to {MOST}"), copies))
             }
             Some(_) if self.augment_model.is_none() && self.word_vectors.is_none() => {
-                Err(refused("augment", "--augment-model or --word-vectors beside it", "neither"))
+                Err(refused("augment", "with --augment-model or --word-vectors", "alone"))
             }
             _ => Ok(()),
         }

@@ -66,6 +66,11 @@ impl Bench {
         if !plan.run.quiet {
             report(&data.record.summary());
         }
+        // First, so that files that cannot be read cost no teacher and leave no steps behind.
+        let augmented = plan.augment.texts(&data, &plan.run, &device)?;
+        if let Some(augmented) = augmented.as_ref().filter(|_| !plan.run.quiet) {
+            report(&format!("students learn from {} texts, copies with words replaced among them", augmented.len()));
+        }
         let sums =
             format!("{} and {}, up to {} tokens", data.record.sha256, data.record.test_sha256, plan.run.max_length);
         let steps = Steps::open(out, &Identity::new(command, sums, plan.weights.clone()), plan.run.quiet)?;
@@ -75,10 +80,6 @@ impl Bench {
         let teacher = TextClassifier::load(steps.model(TEACHER), &device)?;
         start.general(&teacher)?;
         let general = TextClassifier::load(steps.model(GENERAL), &device)?;
-        let augmented = plan.augment.texts(&data, &plan.run, &device)?;
-        if let Some(augmented) = augmented.as_ref().filter(|_| !plan.run.quiet) {
-            report(&format!("students learn from {} texts, copies with words replaced among them", augmented.len()));
-        }
         let (states, logits) = (OnceCell::new(), OnceCell::new());
         Ok(Self { plan, data, augmented, steps, judge, device, judged_teacher, teacher, general, states, logits })
     }
