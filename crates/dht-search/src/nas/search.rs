@@ -33,8 +33,8 @@ pub(super) enum Trained {
 pub(super) struct Pending {
     pub(super) batch: PackedBatch,
     pub(super) trained: Trained,
-    /// The texts of the weights' next step, for gates that look ahead to it.
-    pub(super) ahead: Option<PackedBatch>,
+    /// What the weights learn from next, for a gradient of second order.
+    pub(super) weights_batch: Option<PackedBatch>,
 }
 
 /// Trains a classifier through gates, and the gates with it:

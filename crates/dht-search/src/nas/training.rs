@@ -97,9 +97,11 @@ impl ArchitectureSearch {
         self.loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    fn step(&mut self, Pending { batch, trained, ahead }: &Pending, progress: Progress) -> Result<StepLoss> {
-        let unrolled = match (self.settings.update, ahead) {
-            (Update::Unrolled { rate }, Some(ahead)) => Some(self.unrolled((ahead, batch), rate, progress)?),
+    fn step(&mut self, Pending { batch, trained, weights_batch }: &Pending, progress: Progress) -> Result<StepLoss> {
+        let unrolled = match (self.settings.update, weights_batch) {
+            (Update::Unrolled { rate }, Some(weights_batch)) => {
+                Some(self.unrolled((weights_batch, batch), rate, progress)?)
+            }
             _ => None,
         };
         if *trained == Trained::Gates {
@@ -153,7 +155,7 @@ impl Objective for ArchitectureSearch {
 
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
         if self.settings.update == Update::Joint {
-            self.pending.push_back(Pending { batch, trained: Trained::Both, ahead: None });
+            self.pending.push_back(Pending { batch, trained: Trained::Both, weights_batch: None });
             return Ok(());
         }
         let half = |second: bool| {
@@ -162,10 +164,12 @@ impl Objective for ArchitectureSearch {
             (!samples.is_empty()).then(|| batch.select(&samples))
         };
         let (weights, gates) = (half(false), half(true));
-        let ahead = weights.clone().filter(|_| matches!(self.settings.update, Update::Unrolled { .. }));
-        let steps = [(weights, Trained::Weights, None), (gates, Trained::Gates, ahead)];
+        let weights_batch = weights.clone().filter(|_| matches!(self.settings.update, Update::Unrolled { .. }));
+        let steps = [(weights, Trained::Weights, None), (gates, Trained::Gates, weights_batch)];
         self.pending.extend(
-            steps.into_iter().filter_map(|(batch, trained, ahead)| Some(Pending { batch: batch?, trained, ahead })),
+            steps
+                .into_iter()
+                .filter_map(|(batch, trained, weights_batch)| Some(Pending { batch: batch?, trained, weights_batch })),
         );
         Ok(())
     }
