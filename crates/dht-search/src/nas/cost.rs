@@ -142,14 +142,14 @@ impl NasCost {
         }
         let ones: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![1.0; group.units()]).collect();
         let whole = self.cost(&ones).0;
-        let (cost, mut slopes) = self.cost(gates);
-        slopes.iter_mut().flatten().for_each(|slope| *slope /= whole);
-        (cost / whole, slopes)
+        let (cost, mut gradients) = self.cost(gates);
+        gradients.iter_mut().flatten().for_each(|gradient| *gradient /= whole);
+        (cost / whole, gradients)
     }
 
     fn cost(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let (with, dim) = (self.coefficients(), self.shape.head_dim.max(1));
-        let mut slopes: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();
+        let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();
         let mut total = self.fixed;
         for layer in 0..self.layers {
             let layer_gates = self.of_layer(layer, gates);
@@ -166,11 +166,11 @@ impl NasCost {
             total += with.compared * a + with.value * b + with.neuron * neurons + with.constant;
             let of_a = with.product * (queries + keys) + with.compared;
             let of_b = with.product * values + with.value;
-            for (group, slopes) in
-                self.groups.iter().zip(&mut slopes).filter(|(group, _)| group.layers.contains(&layer))
+            for (group, gradients) in
+                self.groups.iter().zip(&mut gradients).filter(|(group, _)| group.layers.contains(&layer))
             {
-                for (unit, slope) in slopes.iter_mut().enumerate() {
-                    *slope += match group.part {
+                for (unit, gradient) in gradients.iter_mut().enumerate() {
+                    *gradient += match group.part {
                         Part::QueryInputs | Part::KeyInputs => with.product * a,
                         Part::ValueInputs => with.product * b,
                         Part::QueryKeyOutputs => heads[unit / dim] * of_a,
@@ -181,7 +181,7 @@ impl NasCost {
                 }
             }
         }
-        (total, slopes)
+        (total, gradients)
     }
 
     fn of_layer(&self, layer: usize, gates: &[Vec<f64>]) -> LayerGates {
@@ -270,7 +270,7 @@ mod tests {
         for measure in MEASURES {
             let cost = cost(measure, NasSpace::default());
             let gates = draw(&cost, &mut rng, |rng| rng.random_range(0.1..1.0));
-            let (_, slopes) = cost.share(&gates);
+            let (_, gradients) = cost.share(&gates);
             for (group, units) in gates.iter().enumerate() {
                 for unit in 0..units.len() {
                     // Linear in each gate: a difference over any distance is the derivative.
@@ -279,7 +279,12 @@ mod tests {
                         gates[group][unit] = value;
                         cost.share(&gates).0
                     };
-                    assert_relative_eq!(slopes[group][unit], at(1.0) - at(0.0), epsilon = 1e-13, max_relative = 1e-9);
+                    assert_relative_eq!(
+                        gradients[group][unit],
+                        at(1.0) - at(0.0),
+                        epsilon = 1e-13,
+                        max_relative = 1e-9
+                    );
                 }
             }
         }

@@ -103,8 +103,8 @@ pub fn gradient_scores(
         let gradients = ctx.grad_store(&loss, encoder.parameters())?;
         for (sums, var) in sums.iter_mut().zip(&vars) {
             let Some(gradient) = gradients.get(var) else { continue };
-            for (sum, slope) in sums.iter_mut().zip(gradient.to_vec1::<f32>()?) {
-                *sum += f64::from(slope.abs());
+            for (sum, each) in sums.iter_mut().zip(gradient.to_vec1::<f32>()?) {
+                *sum += f64::from(each.abs());
             }
         }
     }

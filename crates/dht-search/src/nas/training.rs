@@ -26,8 +26,8 @@ const GATES: u64 = 0x6e61_7301_0000_0000;
 const HALVES: u64 = 0x6e61_7302_0000_0000;
 
 /// A number whose gradient along each tensor is the one beside it.
-fn with_slopes<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
-    let parts = along.map(|(along, slopes)| (along * slopes.detach())?.sum_all());
+fn with_gradients<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
+    let parts = along.map(|(along, gradients)| (along * gradients.detach())?.sum_all());
     let sum = parts.reduce(|sum, part| sum? + part?);
     let sum = sum.ok_or_else(|| Error::setting("space", "at least one group", "none"))??;
     Ok(((&sum - sum.detach())? + value)?)
@@ -60,18 +60,18 @@ impl ArchitectureSearch {
             let numbers = |open: &Tensor| Ok(open.to_vec1::<f32>()?.into_iter().map(f64::from).collect());
             open.iter().map(numbers).collect()
         };
-        let (expected, slopes) = match self.settings.count {
+        let (expected, gradients) = match self.settings.count {
             Count::Expected => self.cost.share(&degrees()?),
             Count::Thresholded => self.cost.share(&thresholded),
         };
         let chosen = self.cost.share(&thresholded).0;
-        let (value, slope) = self.settings.control.term(expected, chosen, target, self.multiplier);
-        let slopes = open.iter().zip(slopes).map(|(open, slopes)| {
-            let slopes: Vec<f32> = slopes.into_iter().map(|each| (each * slope) as f32).collect();
-            Tensor::from_vec(slopes, open.dims(), open.device())
+        let (value, gradient) = self.settings.control.term(expected, chosen, target, self.multiplier);
+        let gradients = open.iter().zip(gradients).map(|(open, gradients)| {
+            let gradients: Vec<f32> = gradients.into_iter().map(|each| (each * gradient) as f32).collect();
+            Tensor::from_vec(gradients, open.dims(), open.device())
         });
-        let slopes = slopes.collect::<candle_core::Result<Vec<_>>>()?;
-        Ok((with_slopes(value, open.iter().zip(&slopes))?, expected))
+        let gradients = gradients.collect::<candle_core::Result<Vec<_>>>()?;
+        Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
     /// The loss of the task on a batch through the gates of this step.
@@ -109,8 +109,8 @@ impl ArchitectureSearch {
         }
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let mut loss = match unrolled {
-            Some((slopes, value)) => {
-                with_slopes(value, self.alphas.iter().map(|alpha| alpha.var().as_tensor()).zip(&slopes))?
+            Some((gradients, value)) => {
+                with_gradients(value, self.alphas.iter().map(|alpha| alpha.var().as_tensor()).zip(&gradients))?
             }
             None => self.task_loss(batch, *trained, progress, &ctx)?,
         };

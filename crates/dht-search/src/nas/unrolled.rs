@@ -12,7 +12,7 @@ use crate::error::Result;
 const DISTANCE: f64 = 0.01;
 
 impl ArchitectureSearch {
-    /// The slopes along α of the loss L₂ on `validation` after a step of the weights on the loss L₁ on `training`, and that loss (Liu,
+    /// The gradient along α of the loss L₂ on `validation` after a step of the weights on the loss L₁ on `training`, and that loss (Liu,
     /// Simonyan and Yang 2019, equations 7 and 8):
     ///
     /// ```text
@@ -34,9 +34,9 @@ impl ArchitectureSearch {
         let start = weights.iter().map(|(_, var)| var.as_detached_tensor().copy());
         let start: Vec<Tensor> = start.collect::<candle_core::Result<_>>()?;
         let moves = Moves { search: self, weights, start, progress };
-        let slopes = moves.slopes((training, validation), rate);
+        let gradients = moves.gradients((training, validation), rate);
         moves.back()?;
-        slopes
+        gradients
     }
 }
 
@@ -49,7 +49,7 @@ struct Moves<'a> {
 }
 
 impl Moves<'_> {
-    fn slopes(&self, (training, validation): (&PackedBatch, &PackedBatch), rate: f64) -> Result<(Vec<Tensor>, f64)> {
+    fn gradients(&self, (training, validation): (&PackedBatch, &PackedBatch), rate: f64) -> Result<(Vec<Tensor>, f64)> {
         let (_, step) = self.loss(training)?;
         self.along(&step, -rate)?;
         let (value, then) = self.loss(validation)?;
@@ -69,11 +69,11 @@ impl Moves<'_> {
             self.of_gates(&self.loss(training)?.1)
         };
         let (up, down) = (at(epsilon)?, at(-epsilon)?);
-        let slopes = own.iter().zip(up.iter().zip(&down)).map(|(own, (up, down))| {
+        let gradients = own.iter().zip(up.iter().zip(&down)).map(|(own, (up, down))| {
             let change = ((up - down)? * (rate / (2.0 * epsilon)))?;
             own - change
         });
-        Ok((slopes.collect::<candle_core::Result<_>>()?, value))
+        Ok((gradients.collect::<candle_core::Result<_>>()?, value))
     }
 
     /// The loss of the task on a batch, always with the same gates and masks, and its gradients.
@@ -179,7 +179,7 @@ mod tests {
         let progress = Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
         let weights = |search: &ArchitectureSearch| search.parameters().values().unwrap();
         let before = weights(&search);
-        let (slopes, value) = search.unrolled((&training, &validation), RATE, progress).unwrap();
+        let (gradients, value) = search.unrolled((&training, &validation), RATE, progress).unwrap();
         assert_eq!(format!("{before:?}"), format!("{:?}", weights(&search)), "weights are where they were");
         assert!((value - after_a_step(&search, &training, &validation)).abs() < 1e-5);
 
@@ -188,7 +188,7 @@ mod tests {
         let loss = search.task_loss(&validation, Trained::Both, progress, &ctx).unwrap();
         let first_order = ctx.backward(&loss, search.parameters()).unwrap();
         let (mut rng, mut worst, mut first_orders_worst) = (ChaCha8Rng::seed_from_u64(7), 0.0_f64, 0.0_f64);
-        for (alpha, slopes) in search.alphas.iter().zip(&slopes) {
+        for (alpha, gradients) in search.alphas.iter().zip(&gradients) {
             let start = alpha.var().as_detached_tensor().copy().unwrap();
             let direction: Vec<f32> = (0..start.elem_count()).map(|_| rng.random_range(-1.0..1.0)).collect();
             let direction = Tensor::new(&direction[..], &Device::Cpu).unwrap();
@@ -198,11 +198,11 @@ mod tests {
             };
             let expected = (at(0.02) - at(-0.02)) / 0.04;
             alpha.var().set(&start).unwrap();
-            let along = |slopes: &Tensor| {
-                let along = (slopes * &direction).unwrap().sum_all().unwrap();
+            let along = |gradients: &Tensor| {
+                let along = (gradients * &direction).unwrap().sum_all().unwrap();
                 (f64::from(along.to_scalar::<f32>().unwrap()) - expected).abs()
             };
-            worst = worst.max(along(slopes));
+            worst = worst.max(along(gradients));
             let own = first_order.get(alpha.id()).unwrap().to_tensor(alpha.var()).unwrap();
             first_orders_worst = first_orders_worst.max(along(&own));
         }

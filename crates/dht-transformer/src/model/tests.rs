@@ -152,9 +152,9 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
         let logits = classifier.forward(&hidden, &ctx).unwrap();
         let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
         let gradients = ctx.backward(&loss, encoder.parameters()).unwrap();
-        let mut slopes = ctx.head_gate_gradients();
-        slopes.sort_by_key(|gradient| (gradient.layer, gradient.sample, gradient.head));
-        (numbers(hidden.tensor()), loss.to_scalar::<f32>().unwrap(), gradients, slopes)
+        let mut gate_gradients = ctx.head_gate_gradients();
+        gate_gradients.sort_by_key(|gradient| (gradient.layer, gradient.sample, gradient.head));
+        (numbers(hidden.tensor()), loss.to_scalar::<f32>().unwrap(), gradients, gate_gradients)
     };
     let (fused, composed) = (run(true), run(false));
     assert_close("hidden", &fused.0, &composed.0, 2e-5);
@@ -167,13 +167,13 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
     assert_eq!(fused.3.len(), 4 * 4 + 4 * 2 + (2 + 1 + 2 + 4));
     for (a, b) in fused.3.iter().zip(&composed.3) {
         assert_eq!((a.layer, a.sample, a.head), (b.layer, b.sample, b.head));
-        assert_close("slope", &[a.gradient], &[b.gradient], 2e-5);
+        assert_close("gradient", &[a.gradient], &[b.gradient], 2e-5);
         assert!(a.gradient != 0.0, "{a:?}");
     }
 }
 
 #[test]
-fn slopes_along_gates_add_up_to_what_the_weights_gradients_say() {
+fn gradients_along_gates_add_up_to_what_the_weights_gradients_say() {
     // Σ over the samples of ∂L/∂ξ is Σ W ⊙ ∂L/∂W over the output matrix's columns of the head.
     let (encoder, classifier) = model();
     let batch = batch();
@@ -183,7 +183,7 @@ fn slopes_along_gates_add_up_to_what_the_weights_gradients_say() {
     let loss = cross_entropy(&classifier.forward(&hidden, &ctx).unwrap(), &batch.labels).unwrap();
     assert!(known.head_gate_gradients().is_empty());
     let gradients = ctx.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap();
-    let slopes = known.head_gate_gradients();
+    let gate_gradients = known.head_gate_gradients();
     for (layer, block) in encoder.blocks().iter().enumerate() {
         let output = block.attention.output();
         let gradient = dense(&gradients, &encoder, output.id().index()).unwrap();
@@ -192,7 +192,7 @@ fn slopes_along_gates_add_up_to_what_the_weights_gradients_say() {
             expected[place % 24 / 6] += weight * gradient;
         }
         for (head, expected) in expected.into_iter().enumerate() {
-            let of_head = slopes.iter().filter(|gradient| (gradient.layer, gradient.head) == (layer, head));
+            let of_head = gate_gradients.iter().filter(|gradient| (gradient.layer, gradient.head) == (layer, head));
             assert_close("gate", &[of_head.map(|gradient| gradient.gradient).sum()], &[expected], 1e-5);
         }
     }

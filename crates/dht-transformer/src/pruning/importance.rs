@@ -135,8 +135,8 @@ fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>>
     let weights: Vec<f32> = parameter.var().flatten_all()?.to_vec1()?;
     let mut sums = vec![0.0; width];
     for (weights, gradient) in weights.chunks_exact(width).zip(gradient.chunks_exact(width)) {
-        for ((sum, weight), slope) in sums.iter_mut().zip(weights).zip(gradient) {
-            *sum += f64::from(*weight) * f64::from(*slope);
+        for ((sum, weight), gradient) in sums.iter_mut().zip(weights).zip(gradient) {
+            *sum += f64::from(*weight) * f64::from(*gradient);
         }
     }
     Ok(sums)

@@ -49,8 +49,8 @@ fn gates_have_the_shapes_of_a_layer_and_a_gradient_to_alpha() {
         for group in groups() {
             let alpha = relaxation.start(&group, &mut rng());
             let alpha = var(&spread(alpha.len()));
-            // In one draw all gates may be at an end, where they have no slope.
-            let (mut rng, mut slopes) = (rng(), 0);
+            // In one draw all gates may be at an end, where they have no gradient.
+            let (mut rng, mut nonzero) = (rng(), 0);
             for _ in 0..10 {
                 let gate = relaxation.sample(&alpha, &group, 0.3, &mut rng).unwrap();
                 let expected = match (&gate, group.part.is_by_head()) {
@@ -64,9 +64,9 @@ fn gates_have_the_shapes_of_a_layer_and_a_gradient_to_alpha() {
                 let loss = (gate.flatten_all().unwrap() * weights).unwrap().sum_all().unwrap();
                 let gradients = loss.backward().unwrap();
                 let gradient: Vec<f32> = gradients.get(&alpha).expect("a gradient").to_vec1().unwrap();
-                slopes += gradient.iter().filter(|slope| **slope != 0.0).count();
+                nonzero += gradient.iter().filter(|each| **each != 0.0).count();
             }
-            assert!(slopes > 0, "{kind:?} {:?}", group.part);
+            assert!(nonzero > 0, "{kind:?} {:?}", group.part);
         }
     }
 }

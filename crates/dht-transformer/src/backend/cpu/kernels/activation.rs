@@ -6,7 +6,7 @@ use crate::config::Activation;
 
 /// f(x) and f′(x).
 #[inline(always)]
-fn value_and_slope<T: Real>(activation: Activation, x: T) -> (T, T) {
+fn value_and_derivative<T: Real>(activation: Activation, x: T) -> (T, T) {
     match activation {
         Activation::Gelu => {
             let (cdf, pdf) = x.normal_cdf_pdf();
@@ -37,7 +37,7 @@ pub(crate) fn bias_activation<T: Real>(u: &mut [T], bias: &[T], activation: Acti
         move || {
             for row in u.chunks_exact_mut(bias.len()) {
                 for (u, bias) in row.iter_mut().zip(bias) {
-                    *u = value_and_slope(activation, *u + *bias).0;
+                    *u = value_and_derivative(activation, *u + *bias).0;
                 }
             }
         },
@@ -61,9 +61,9 @@ pub(crate) fn bias_activation_backward<T: Real>(
         move || {
             for (u, da) in u.chunks_exact_mut(width).zip(da.chunks_exact_mut(width)) {
                 for (((u, da), bias), dbias) in u.iter_mut().zip(da).zip(bias).zip(dbias.iter_mut()) {
-                    let (value, slope) = value_and_slope(activation, *u + *bias);
+                    let (value, derivative) = value_and_derivative(activation, *u + *bias);
                     *u = value;
-                    *da *= slope;
+                    *da *= derivative;
                     *dbias += *da;
                 }
             }

@@ -134,16 +134,16 @@ fn backward_of_samples<T: Real>(
 /// with gradient dc, both (tokens, inner). (samples, heads).
 pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape) -> Vec<T> {
     let inner = shape.inner;
-    let mut slopes = vec![T::ZERO; spans.samples() * shape.heads.len()];
-    for (sample, slopes) in slopes.chunks_exact_mut(shape.heads.len()).enumerate() {
+    let mut gradients = vec![T::ZERO; spans.samples() * shape.heads.len()];
+    for (sample, gradients) in gradients.chunks_exact_mut(shape.heads.len()).enumerate() {
         let rows = spans.range(sample).start * inner..spans.range(sample).end * inner;
         for (c, dc) in context[rows.clone()].chunks_exact(inner).zip(dcontext[rows].chunks_exact(inner)) {
-            for (slope, head) in slopes.iter_mut().zip(&shape.heads) {
-                *slope += sum2(head.context_of(c), head.context_of(dc), |c, dc| c * dc);
+            for (gradient, head) in gradients.iter_mut().zip(&shape.heads) {
+                *gradient += sum2(head.context_of(c), head.context_of(dc), |c, dc| c * dc);
             }
         }
     }
-    slopes
+    gradients
 }
 
 #[cfg(test)]
