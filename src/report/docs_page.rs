@@ -8,7 +8,7 @@ use super::findings::{WITHDRAWN, findings, paper_notes, row_name};
 use crate::error::{Error, Result};
 use crate::figures::{Figure, reproduction_figures};
 use crate::readme;
-use crate::record::ReproductionRecord;
+use crate::record::{ReproductionRecord, RowRecord};
 use crate::tables::{markdown_text, reproduction_markdown};
 
 /// The line before the generated part of the page.
@@ -35,8 +35,8 @@ pub fn with_reproduction(page: &str, records: &[ReproductionRecord]) -> Result<S
 /// [`Error::Figure`] when a figure cannot be drawn.
 pub fn reproduction_page(records: &[ReproductionRecord]) -> Result<String> {
     let mut text = String::from("\n");
-    for (record, folder) in records.iter().zip(folders(records)) {
-        text.push_str(&format!("## {}\n\n{}\n\n", markdown_text(&record.data.name), run_line(record)));
+    for ((record, folder), title) in records.iter().zip(folders(records)).zip(titles(records)) {
+        text.push_str(&format!("## {}\n\n{}\n\n", markdown_text(&title), run_line(record)));
         text.push_str("### What we found\n\n");
         text.push_str(&list(&findings(record)));
         text.push_str("### Tables\n\n");
@@ -82,6 +82,23 @@ pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
         names.extend(std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name)));
     }
     names
+}
+
+/// A title for each record: its data set, and where that is there already the methods that are new.
+pub(super) fn titles(records: &[ReproductionRecord]) -> Vec<String> {
+    let titles = records.iter().enumerate().map(|(at, record)| {
+        let name = &record.data.name;
+        let earlier: Vec<&RowRecord> = records[..at]
+            .iter()
+            .filter(|earlier| earlier.data.name == *name)
+            .flat_map(|earlier| &earlier.rows)
+            .collect();
+        let mut new: Vec<&str> = record.rows.iter().map(|row| row.method.as_str()).collect();
+        new.retain(|method| !earlier.is_empty() && earlier.iter().all(|row| row.method != *method));
+        new.dedup();
+        if new.is_empty() { name.clone() } else { format!("{name}: {}", new.join("; ")) }
+    });
+    titles.collect()
 }
 
 /// The command, the data, the model and the machine.

@@ -1,6 +1,6 @@
 //! The README's part about real texts: accuracy at given costs, from the records of reproductions.
 
-use super::docs_page::{FIGURES, folders, run_line};
+use super::docs_page::{FIGURES, folders, run_line, titles};
 use crate::error::Result;
 use crate::readme;
 use crate::record::{AtCosts, Encoders, ReproductionRecord, RowGroup};
@@ -24,9 +24,9 @@ fn block(records: &[ReproductionRecord]) -> String {
     let mut text = String::new();
     let with_costs = records
         .iter()
-        .zip(folders(records))
-        .filter_map(|(record, folder)| Some((record, record.at_costs.as_ref()?, folder)));
-    for (index, (record, table, folder)) in with_costs.enumerate() {
+        .zip(folders(records).into_iter().zip(titles(records)))
+        .filter_map(|(record, names)| Some((record, record.at_costs.as_ref()?, names)));
+    for (index, (record, table, (folder, title))) in with_costs.enumerate() {
         if index == 0 {
             let alt = format!("Accuracy on {} at costs of inference", markdown_text(&record.data.name));
             text.push_str(&format!("![{alt}](docs/{FIGURES}/{folder}/at_costs.svg)\n\n"));
@@ -37,16 +37,16 @@ fn block(records: &[ReproductionRecord]) -> String {
             let (lines, sides) = brief_scores(table);
             text.push_str(&format!("{}\n{}\n\n", grid_markdown(&lines, &sides), run_line(record)));
         }
-        text.push_str(&format!(" - {}\n", markdown_text(&found(record, table))));
+        text.push_str(&format!(" - {}\n", markdown_text(&found(record, &title, table))));
     }
     text
 }
 
 /// What was found on one data set, in a sentence or two.
-fn found(record: &ReproductionRecord, table: &AtCosts) -> String {
+fn found(record: &ReproductionRecord, title: &str, table: &AtCosts) -> String {
     let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty());
     let ours = table.rows.iter().find(|row| row.encoders == Encoders::Accelerated);
-    let mut text = format!("{}, {} test texts", record.data.name, record.data.test_rows);
+    let mut text = format!("{title}, {} test texts", record.data.test_rows);
     if let (Some(full), Some(ours)) = (full, ours) {
         let seeds = if ours.seeds.len() == 1 { "one seed".into() } else { format!("{} seeds", ours.seeds.len()) };
         let full = full.accuracy.mean;

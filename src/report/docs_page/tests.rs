@@ -53,3 +53,12 @@ fn every_figure_that_the_page_names_is_written() {
     }
     assert_eq!(folders(&records()), ["ag_news", "imdb", "ag_news_2"]);
 }
+
+#[test]
+fn a_second_record_of_a_data_set_is_named_by_its_new_methods() {
+    let mut records = records();
+    assert_eq!(titles(&records), ["ag_news", "IMDB", "ag_news"]);
+    records[2].rows[1].method = "truncation, distilled".into();
+    records[2].rows[2].method = "FastBERT, again".into();
+    assert_eq!(titles(&records), ["ag_news", "IMDB", "ag_news: truncation, distilled; FastBERT, again"]);
+}
