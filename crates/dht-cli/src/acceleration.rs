@@ -52,6 +52,9 @@ impl SpeedArguments {
         if let Some(points) = self.points.filter(|points| !(*points > 0.0 && *points < 100.0)) {
             return Err(Error::argument("points", "points of a hundred, above 0 and below 100", points));
         }
+        if self.calibration_rows == Some(0) {
+            return Err(Error::argument("calibration-rows", "at least 1: a promise is shown on rows", 0));
+        }
         if !(self.confidence > 0.0 && self.confidence < 1.0) {
             return Err(Error::argument("confidence", "above 0 and below 1", self.confidence));
         }

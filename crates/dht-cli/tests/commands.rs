@@ -129,8 +129,12 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(said.contains("400 texts, 60 held out") && !said.contains("give others with --validation"), "{said}");
     let small = refused(&dht(place.path(), &[&beside[..], &["--points", "1", "--calibration-rows", "57"]].concat()), 1);
     assert!(small.contains("dev has 60 rows, expected at least 61"), "{small}");
+    let none = refused(&dht(place.path(), &[&beside[..], &["--points", "1", "--calibration-rows", "0"]].concat()), 1);
+    assert!(none.contains("--calibration-rows is 0, expected at least 1"), "{none}");
+    let backwards = refused(&dht(place.path(), &["predict", "model", "data/train.csv", "--speed=-1"]), 1);
+    assert!(backwards.contains("--speed is -1, expected a number of at least 0"), "{backwards}");
     let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);
-    assert!(side.contains("layers is 1, expected one with a linear exit"), "{side}");
+    assert!(side.contains("layers is 1, expected a depth with a linear exit: ["), "{side}");
 }
 
 #[test]

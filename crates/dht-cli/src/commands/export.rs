@@ -15,7 +15,6 @@ use crate::training::saved_directory;
 #[command(after_help = "\
 Examples:
   dht export news --out news-hf
-  dht export news --layers 3 --out news-3
 
 With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, as any other.")]
 pub struct ExportArguments {
@@ -25,7 +24,7 @@ pub struct ExportArguments {
     /// Directory that is written
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The exit after so many layers [default: all layers]
+    /// The exit after so many layers, where it is linear [default: all layers]
     #[arg(long, value_name = "N")]
     layers: Option<usize>,
 }

@@ -179,16 +179,25 @@ fn answer(
     Ok(())
 }
 
+/// Refuses what is no speed.
+pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
+    match speed.filter(|speed| !(speed.is_finite() && *speed >= 0.0)) {
+        Some(speed) => Err(Error::argument("speed", "a number of at least 0", speed)),
+        None => Ok(()),
+    }
+}
+
 /// The speed that costs most within a budget.
 pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
     let least = model.curve.last().map_or(1.0, |point| point.flops_ratio);
-    let expected = || format!("a share of at least {least:.3}, the least that this model costs");
+    let expected = || format!("a share of at least {least:.6}, the least that this model costs");
     let point = model.speed_within(budget).ok_or_else(|| Error::argument("budget", expected(), budget))?;
     Ok(point.speed)
 }
 
 impl PredictArguments {
     fn speed_of(&self, model: &TextModel) -> Result<Option<f64>> {
+        check_speed(self.speed)?;
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
     }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use dht_search::serving::{Engine, ServiceSettings, TextModel};
 use dht_search::transformer::Precision;
 
-use super::predict::speed_within;
+use super::predict::{check_speed, speed_within};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
@@ -54,7 +54,7 @@ pub struct ServeArguments {
     /// File with the token that requests have to bring; else the variable DHT_TOKEN, else nobody has to
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Origin whose pages may read answers; may be given several times
+    /// Origin whose pages may read answers, such as https://example.org; may be given several times; * allows all
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<String>,
     /// Truncate long texts in /predict where the request does not say
@@ -91,6 +91,7 @@ pub struct ServeArguments {
 
 /// Serves until a signal ends it.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
+    check_speed(arguments.speed)?;
     let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
     let (precision, device) = (arguments.precision, arguments.device.open_in(arguments.precision)?);
     let load = move || {

@@ -31,18 +31,21 @@ struct ClassifyRequest {
 #[serde(untagged, expecting = "expected a string, or an object with `text` and, for a pair, `pair`")]
 enum Text {
     Alone(String),
-    Fields {
-        text: String,
-        #[serde(default)]
-        pair: Option<String>,
-    },
+    Fields(TextFields),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextFields {
+    text: String,
+    pair: Option<String>,
 }
 
 impl Text {
     fn query(&self) -> Query<'_> {
         match self {
             Self::Alone(text) => Query { text, pair: None },
-            Self::Fields { text, pair } => Query { text, pair: pair.as_deref() },
+            Self::Fields(TextFields { text, pair }) => Query { text, pair: pair.as_deref() },
         }
     }
 }

@@ -38,6 +38,9 @@ use app::App;
 /// Connections that the system holds for a server until they are accepted.
 const BACKLOG: u32 = 1024;
 
+/// The longest token, in bytes: longer ones may not pass as a header.
+const MOST_OF_A_TOKEN: usize = 4096;
+
 /// A server that runs. Dropped, it stops as by [`stop`](Self::stop).
 #[derive(Debug)]
 pub struct Server {
@@ -51,7 +54,7 @@ impl Server {
     /// Loads a model, binds the address and answers on threads of its own. `load` is called for each reload, too.
     ///
     /// # Errors
-    /// What loading reports, [`Error::Argument`] for an origin that no header can hold and for limits as
+    /// What loading reports, [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold, and for limits as
     /// [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
     pub fn start<E: Into<Error> + 'static>(
         load: impl Fn() -> Result<Engine, E> + Send + Sync + 'static,
@@ -66,6 +69,12 @@ impl Server {
         settings: ServerSettings,
         signals: bool,
     ) -> Result<Self> {
+        let of_header =
+            |token: &String| token.len() <= MOST_OF_A_TOKEN && token.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if settings.token.as_ref().is_some_and(|token| !of_header(token)) {
+            let expected = format!("one line of at most {MOST_OF_A_TOKEN} visible ASCII characters");
+            return Err(Error::Argument { flag: "token-file", expected, got: "something else".into() });
+        }
         let load = move || load().map_err(Into::into);
         let service = Arc::new(Service::start(load()?, settings.service.clone())?);
         let (stop, stopping) = watch::channel(false);
@@ -82,7 +91,7 @@ impl Server {
         let app = Arc::new(App::new(service.clone(), Box::new(load), settings, stopping));
         let router = routes::router(app.clone()).map_err(|got| Error::Argument {
             flag: "cors",
-            expected: "origins such as https://example.org".into(),
+            expected: "origins as browsers send them, such as https://example.org or http://localhost:3000, without a path; or *".into(),
             got,
         })?;
         let listener = runtime.block_on(async { bind(wanted) }).map_err(at_address)?;

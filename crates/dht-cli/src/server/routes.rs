@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::app::App;
 use super::refusal::{ErrorType, Refusal};
@@ -39,14 +39,9 @@ fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
 /// The routes.
 ///
 /// # Errors
-/// An origin that no header can hold.
+/// An origin that no browser sends.
 pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
-    let origins = app
-        .settings
-        .cors
-        .iter()
-        .map(|origin| origin.parse::<HeaderValue>().map_err(|_| format!("{origin:?}, which no header can hold")));
-    let origins: Vec<HeaderValue> = origins.collect::<Result<_, _>>()?;
+    let origins = allowed(&app.settings.cors)?;
     let mut router = Router::new();
     for (path, answers) in paths() {
         router = router.route(path, answers);
@@ -60,12 +55,31 @@ pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::NotFound, reason)
         })
         .layer(from_fn_with_state(app.clone(), with_token));
-    if !origins.is_empty() {
+    if let Some(origins) = origins {
         let cors = CorsLayer::new().allow_origin(origins).allow_methods([Method::GET, Method::POST]);
         router = router.layer(cors.allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION]));
     }
     router = router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(app.clone(), logged));
     Ok(router.with_state(app))
+}
+
+/// The origins whose pages may read answers: those that are named, or with `*` all.
+fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
+    if origins.iter().any(|origin| origin == "*") {
+        return Ok(Some(AllowOrigin::any()));
+    }
+    let parsed = origins.iter().map(|origin| {
+        let uri = origin.parse::<Uri>().ok();
+        let parts = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
+        let usual = |scheme: &str, port| matches!((scheme, port), ("https", Some(443)) | ("http", Some(80)));
+        // As browsers write it: in small letters, without a path and without the port that the scheme has anyway.
+        let same = parts.is_some_and(|(scheme, authority)| {
+            *origin == format!("{scheme}://{authority}").to_lowercase() && !usual(scheme, authority.port_u16())
+        });
+        origin.parse::<HeaderValue>().ok().filter(|_| same).ok_or_else(|| format!("{origin:?}"))
+    });
+    let parsed: Vec<HeaderValue> = parsed.collect::<Result<_, _>>()?;
+    Ok(if parsed.is_empty() { None } else { Some(AllowOrigin::list(parsed)) })
 }
 
 /// A panic is an answer, too.

@@ -166,4 +166,9 @@ fn a_token_and_origins_are_asked_for_where_the_server_wants_them() {
     let allowed = from("https://example.org");
     assert!(allowed.head.contains("access-control-allow-origin: https://example.org"), "{}", allowed.head);
     assert!(!from("https://example.com").head.contains("access-control-allow-origin"));
+    let all = dht_cli::ServerSettings { cors: vec!["*".into()], ..super::model::settings() };
+    let server = dht_cli::Server::start(engine, all).unwrap();
+    let headers = [json, ("Origin", "https://example.com")];
+    let answer = ask(server.address(), "POST", "/predict", &headers, body);
+    assert!(answer.head.contains("access-control-allow-origin: *"), "{}", answer.head);
 }

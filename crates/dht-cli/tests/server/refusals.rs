@@ -32,6 +32,12 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
         ("/v1/classify", json!({ "texts": "fine" }).to_string(), 422, "expected a sequence"),
         ("/v1/classify", json!({ "texts": [1] }).to_string(), 422, "a string, or an object with `text`"),
         ("/v1/classify", json!({ "texts": [{ "texts": "a" }] }).to_string(), 422, "a string, or an object with `text`"),
+        (
+            "/v1/classify",
+            json!({ "texts": [{ "text": "a", "pairs": "b" }] }).to_string(),
+            422,
+            "a string, or an object with `text`",
+        ),
         ("/v1/classify", json!({ "texts": ["a"], "sped": 1 }).to_string(), 422, "unknown field `sped`"),
         ("/v1/classify", json!({ "texts": ["a"], "speed": -1 }).to_string(), 422, "speed is -1"),
         ("/v1/classify", json!({ "texts": ["a"], "speed": "fast" }).to_string(), 422, "expected f64"),
@@ -150,9 +156,17 @@ fn limits_and_origins_that_mean_nothing_are_refused_at_the_start() {
     let service = ServiceSettings { batch_tokens: 0, ..ServiceSettings::default() };
     let error = Server::start(engine, ServerSettings { service, ..settings() }).unwrap_err();
     assert!(error.to_string().contains("batch_tokens is 0"), "{error}");
-    let cors = vec!["https://example.org\n".to_owned()];
-    let error = Server::start(engine, ServerSettings { cors, ..settings() }).unwrap_err();
-    assert!(error.to_string().starts_with("--cors is"), "{error}");
+    for origin in
+        ["https://example.org\n", "https://a.b/", "https://a.b/x", "https://A.b", "https://a.b:443", "foo", ""]
+    {
+        let cors = vec![origin.to_owned()];
+        let error = Server::start(engine, ServerSettings { cors, ..settings() }).unwrap_err();
+        assert!(error.to_string().starts_with("--cors is"), "{origin}: {error}");
+    }
+    for token in ["a\nb", "s\u{e9}cret", "a\0b", &"a".repeat(5000)] {
+        let error = Server::start(engine, ServerSettings { token: Some(token.into()), ..settings() }).unwrap_err();
+        assert!(error.to_string().contains("one line of at most"), "{error}");
+    }
     let server = server();
     let taken = ServerSettings { address: server.address(), ..settings() };
     let error = Server::start(engine, taken).unwrap_err();

@@ -59,18 +59,18 @@ impl DynamicModel {
     /// [`Error::Setting`] for a depth without an exit, and for an exit with a layer of its own, which no ordinary classifier has.
     pub fn classifier_at(&self, depth: usize) -> Result<TextClassifier> {
         let (space, settings) = (self.space(), self.settings());
-        let Some(exit) = (0..space.exits().len()).find(|exit| space.depth(*exit) == depth) else {
-            let expected = format!("a depth with an exit: {:?}", space.exits());
+        let exits = space.exits().len();
+        let pooling_of =
+            |exit: usize| match (settings.last_exit_pooling.filter(|_| exit + 1 == exits), settings.exit_kind) {
+                (Some(pooling), _) => Some(pooling),
+                (None, ExitKind::Linear) => Some(settings.pooling),
+                (None, _) => None,
+            };
+        let found = (0..exits).find(|exit| space.depth(*exit) == depth);
+        let Some((exit, pooling)) = found.and_then(|exit| Some((exit, pooling_of(exit)?))) else {
+            let linear = (0..exits).filter(|exit| pooling_of(*exit).is_some()).map(|exit| space.depth(exit));
+            let expected = format!("a depth with a linear exit: {:?}", linear.collect::<Vec<_>>());
             return Err(Error::setting("layers", expected, depth));
-        };
-        let is_last = exit + 1 == space.exits().len();
-        let pooling = match (settings.last_exit_pooling.filter(|_| is_last), settings.exit_kind) {
-            (Some(pooling), _) => pooling,
-            (None, ExitKind::Linear) => settings.pooling,
-            (None, _) => {
-                let expected = "one with a linear exit; this model's exits before the last have layers of their own";
-                return Err(Error::setting("layers", expected, depth));
-            }
         };
         // Every value that is drawn here is replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
