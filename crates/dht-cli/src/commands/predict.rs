@@ -30,7 +30,7 @@ const WAIT: Duration = Duration::from_millis(2);
 #[command(after_help = "\
 Examples:
   dht predict news asked.csv > answers.csv
-  zcat asked.jsonl.gz | dht predict news --input jsonl | jq .predicted.label
+  zcat asked.jsonl.gz | dht predict news --input jsonl --text-column text | jq .predicted.label
   echo 'Shares fell sharply' | dht predict news
 
 Rows come out in their order: those of csv and tsv files with the columns predicted, probability, route and cost, all
@@ -47,7 +47,7 @@ pub struct PredictArguments {
     /// How answers are written [default: as the texts; jsonl for lines]
     #[arg(long, value_enum)]
     output: Option<OutputFormat>,
-    /// Column of the text, by name or by number from 0; several are joined [default: those of the training, or the only one]
+    /// Column of the text, by name or by number from 0; several are joined [default: those of the training, where the model knows them]
     #[arg(long, value_name = "COLUMN")]
     text_column: Vec<Column>,
     /// The two text columns are a pair of sentences, not parts of one text
@@ -190,7 +190,7 @@ pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
 /// The speed that costs most within a budget.
 pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
     let least = model.curve.last().map_or(1.0, |point| point.flops_ratio);
-    let expected = || format!("a share of at least {least:.6}, the least that this model costs");
+    let expected = || format!("a share above 0 and of at least {least:.1e}, the least that this model costs");
     let point = model.speed_within(budget).ok_or_else(|| Error::argument("budget", expected(), budget))?;
     Ok(point.speed)
 }
