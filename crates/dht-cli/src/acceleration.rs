@@ -159,7 +159,13 @@ pub fn make_dynamic(
                     speed: promised.threshold,
                 });
             }
-            Err(error @ SearchError::Promise { .. }) => misses.push(format!("--points {points}: {error}")),
+            Err(SearchError::Promise { rows, needed, least, .. }) => {
+                let texts = needed.map_or(String::new(), |needed| format!("some {needed} such texts would, or "));
+                misses.push(format!(
+                    "--points {points} cannot be shown from {rows} texts: {texts}--points {:.2}",
+                    100.0 * least + 0.005
+                ));
+            }
             Err(error) => return Err(error.into()),
         }
     }

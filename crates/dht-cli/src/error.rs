@@ -28,6 +28,12 @@ pub enum Error {
         /// What went wrong.
         message: String,
     },
+    /// A file without the columns of the training.
+    #[error("{problem}; the model was trained on that column: name this file's with --text-column")]
+    OtherColumns {
+        /// The column that is not there, and those that are.
+        problem: String,
+    },
     /// Texts that are neither on this disk nor known by name.
     #[error(
         "--data is {name}: there is no such file or directory, and no data set is known by this name; known are {known}; \

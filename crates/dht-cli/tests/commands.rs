@@ -126,6 +126,10 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     let output = dht(place.path(), &beside);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     printed(&output);
+    let replaced = dht(place.path(), &[&beside[..9], &["again", "--seed", "1"]].concat());
+    let warned = String::from_utf8_lossy(&replaced.stderr).into_owned();
+    printed(&replaced);
+    assert!(warned.contains("again holds a model, which will be replaced") && !said.contains("replaced"), "{warned}");
     assert!(said.contains("400 texts, 60 held out") && !said.contains("give others with --validation"), "{said}");
     let small = refused(&dht(place.path(), &[&beside[..], &["--points", "1", "--calibration-rows", "57"]].concat()), 1);
     assert!(small.contains("dev has 60 rows, expected at least 61"), "{small}");
@@ -133,6 +137,8 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(none.contains("--calibration-rows is 0, expected at least 1"), "{none}");
     let backwards = refused(&dht(place.path(), &["predict", "model", "data/train.csv", "--speed=-1"]), 1);
     assert!(backwards.contains("--speed is -1, expected a number of at least 0"), "{backwards}");
+    let own = refused(&dht(place.path(), &["accelerate", "model", "--data", "data", "--out", "m"]), 1);
+    assert!(own.contains("expected a Hugging Face directory: `dht export` writes one"), "{own}");
     let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);
     assert!(side.contains("layers is 1, expected a depth with a linear exit: ["), "{side}");
 }
@@ -315,7 +321,12 @@ fn a_promise_is_kept_or_said_to_be_out_of_reach() {
     assert!(card.contains("Promise: at most 20.00 points of accuracy lost"), "{card}");
     let out_of_reach = promised("0.1", "not");
     assert_eq!(out_of_reach["promise"], Value::Null);
-    assert!(out_of_reach["not_kept"][0].as_str().expect("a sentence").contains("cannot be shown from 80 texts"));
+    assert!(
+        out_of_reach["not_kept"][0]
+            .as_str()
+            .expect("a sentence")
+            .contains("--points 0.1 cannot be shown from 80 texts: ")
+    );
 }
 
 #[test]
@@ -334,6 +345,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
         (&["--text-column", "label", "--label-column", "label"], "--text-column is \"label\", expected another column"),
         (&["--text-column", "words"], "no column \"words\"; there are \"label\", \"text\""),
         (&["--train-rows", "3"], "has 3 rows, expected at least 4"),
+        (&["--train-rows", "12"], "has 11 rows to train on (--kind full takes fewer), expected at least 20"),
     ] {
         let flags: Vec<&str> = flags.to_vec();
         let got = train(&flags);
@@ -346,6 +358,8 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     assert!(!place.path().join("model.training").exists(), "nothing was trained for a target that is taken");
     let nowhere = refused(&dht(place.path(), &["train", "--data", "data", "--model", "nowhere", "--out", "m"]), 1);
     assert!(nowhere.contains("--model is nowhere, expected a directory with a config.json"), "{nowhere}");
+    let narrow = refused(&dht(place.path(), &["train", "--data", "data", "--model", "1x1x1", "--out", "m"]), 1);
+    assert!(narrow.contains("size is 1x1x1, expected a width of at least 2"), "{narrow}");
     refused(&dht(place.path(), &["train", "--data", "data", "--out", "m"]), 2);
     let none = refused(&dht(place.path(), &["predict", "data", "data/test.csv"]), 1);
     assert!(none.contains("its dht.json is none"), "{none}");
@@ -373,6 +387,24 @@ fn a_row_that_cannot_be_read_is_named_after_the_answers_to_those_before() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("an end");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn columns_and_pairs_that_the_training_did_not_have_are_read_or_refused() {
+    let place = trained();
+    let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).expect("a file");
+    write("reviews.csv", "review\nthe soup was cold\n\"the wine, though, was fresh\"\n");
+    let table = printed(&dht(place.path(), &["predict", "model", "reviews.csv"]));
+    assert_eq!(table.lines().next(), Some("review,predicted,probability,route,cost"));
+    assert_eq!(table.lines().count(), 3, "{table}");
+    write("reviews.jsonl", "{\"review\": \"the soup was cold\"}\n");
+    assert!(printed(&dht(place.path(), &["predict", "model", "reviews.jsonl"])).contains("\"predicted\""));
+    write("wide.csv", "id,review\n1,the soup was cold\n");
+    let said = refused(&dht(place.path(), &["predict", "model", "wide.csv"]), 1);
+    assert!(said.contains("name this file's with --text-column"), "{said}");
+    let pair = ["predict", "model", "wide.csv", "--pair", "--text-column", "id", "--text-column", "review"];
+    let said = refused(&dht(place.path(), &pair), 1);
+    assert!(said.contains("--pair is there, expected not there: the model was trained on single texts"), "{said}");
 }
 
 #[test]

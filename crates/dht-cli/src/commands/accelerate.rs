@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dht_search::accelerate::LEAST_TEXTS;
 use dht_search::serving::{Origin, TextModel};
 use dht_search::transformer::data::{TextColumns, TextFormat, TextStream};
 use dht_search::transformer::{Dataset, EncodedDataset, Example, Task, TextClassifier, TextTokenizer};
@@ -74,7 +75,7 @@ pub struct AccelerateArguments {
 /// Makes a fine-tuned classifier dynamic, scores and saves it.
 pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     arguments.speed.check()?;
-    check_target(&arguments.out)?;
+    let replaced = check_target(&arguments.out)?;
     let Some(folder) = arguments.classifier.directory()? else {
         let expected = "a directory of a fine-tuned classifier";
         return Err(Error::argument("classifier", expected, &arguments.classifier));
@@ -89,7 +90,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     }
     let notes = arguments.texts.notes()?;
     if !arguments.quiet {
-        notes.iter().for_each(|note| report(note));
+        replaced.iter().chain(&notes).for_each(|note| report(note));
     }
     let device = arguments.device.open()?;
     let classifier = TextClassifier::load(&folder, &device)?;
@@ -104,6 +105,10 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let labels = labels.unwrap_or_else(|| (0..classes).map(|class| format!("LABEL_{class}")).collect());
     let mut texts =
         if arguments.unlabelled { arguments.unlabelled_splits(&labels)? } else { arguments.splits(&labels)? };
+    if texts.train.len() < LEAST_TEXTS {
+        let (data, got) = (texts.train.name.clone(), texts.train.len());
+        return Err(Error::TooLittle { data, what: "rows to fit exits on", least: LEAST_TEXTS, got });
+    }
     let encode = |data: &Dataset| tokenizer.encode_all(data, max_length);
     let (train, held_out) = (encode(&texts.train)?, encode(&texts.validation)?);
     let calibration = texts.calibration.as_ref().map(encode).transpose()?;

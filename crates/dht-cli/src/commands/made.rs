@@ -30,11 +30,11 @@ pub struct Made<'a> {
 }
 
 /// Refuses a target that could not be written at the end, before anything is trained: a file, or a directory that holds something
-/// else than a model.
+/// else than a model. What is to be said where it holds a model.
 ///
 /// # Errors
 /// [`Error::Foreign`] with the path that is in the way.
-pub fn check_target(out: &Path) -> Result<()> {
+pub fn check_target(out: &Path) -> Result<Option<String>> {
     if out.is_file() {
         return Err(Error::Foreign { path: out.into() });
     }
@@ -43,7 +43,8 @@ pub fn check_target(out: &Path) -> Result<()> {
             return Err(Error::Foreign { path: entry.path() });
         }
     }
-    Ok(())
+    let held = out.join("dht.json").is_file();
+    Ok(held.then(|| format!("{} holds a model, which will be replaced at the end", out.display())))
 }
 
 /// Scores the model, saves it with its card, and prints the results.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use dht_search::serving::{Answer, Engine, Query, TextModel};
-use dht_search::transformer::Precision;
 use dht_search::transformer::data::{Column, Header, TextColumns, TextFormat, TextRow};
+use dht_search::transformer::error::DataProblem;
+use dht_search::transformer::{Error as TransformerError, Precision};
 use dht_search::{Predictor, serving::Origin};
 
 use crate::device::DeviceChoice;
@@ -30,7 +31,7 @@ const WAIT: Duration = Duration::from_millis(2);
 #[command(after_help = "\
 Examples:
   dht predict news asked.csv > answers.csv
-  zcat asked.jsonl.gz | dht predict news --input jsonl --text-column text | jq .predicted.label
+  zcat asked.jsonl.gz | dht predict news --input jsonl | jq .predicted.label
   echo 'Shares fell sharply' | dht predict news
 
 Rows come out in their order: those of csv and tsv files with the columns predicted, probability, route and cost, all
@@ -47,7 +48,7 @@ pub struct PredictArguments {
     /// How answers are written [default: as the texts; jsonl for lines]
     #[arg(long, value_enum)]
     output: Option<OutputFormat>,
-    /// Column of the text, by name or by number from 0; several are joined [default: those of the training, where the model knows them]
+    /// Column of the text, by name or by number from 0; several are joined [default: those of the training, or the only one, or text or sentence]
     #[arg(long, value_name = "COLUMN")]
     text_column: Vec<Column>,
     /// The two text columns are a pair of sentences, not parts of one text
@@ -122,6 +123,7 @@ struct Totals {
 /// Answers all texts.
 pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
+    arguments.check_pair(&model)?;
     let speed = arguments.speed_of(&model)?;
     let origin = model.origin.clone();
     let engine = Engine::of(model).with_precision(arguments.precision);
@@ -135,7 +137,9 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     for path in &inputs {
         let source = Source::open(path, arguments.input.map(TextFormat::from))?;
         let columns = arguments.columns(source.format(), origin.as_ref());
-        let reader = RowReader::start(source, columns)?;
+        let expected = columns.or_only;
+        let hint = |error| if expected { of_other_columns(error) } else { error };
+        let reader = RowReader::start(source, columns).map_err(hint)?;
         out.begin(reader.format(), reader.names())?;
         // What was read before an error is answered.
         let failed = loop {
@@ -146,7 +150,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
                 break end;
             }
         };
-        failed?;
+        failed.map_err(hint)?;
     }
     if arguments.summary {
         let seconds = start.elapsed().as_secs_f64();
@@ -179,6 +183,16 @@ fn answer(
     Ok(())
 }
 
+/// Columns of the training that a file does not have.
+fn of_other_columns(error: Error) -> Error {
+    match error {
+        Error::Transformer(TransformerError::Data { problem: DataProblem::UnknownColumn { .. }, .. }) => {
+            Error::OtherColumns { problem: error.to_string() }
+        }
+        other => other,
+    }
+}
+
 /// Refuses what is no speed.
 pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
     match speed.filter(|speed| !(speed.is_finite() && *speed >= 0.0)) {
@@ -201,6 +215,16 @@ impl PredictArguments {
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
     }
 
+    /// Refuses pairs where the model was trained on single texts.
+    fn check_pair(&self, model: &TextModel) -> Result<()> {
+        match &model.origin {
+            Some(origin) if self.pair && !origin.pair => {
+                Err(Error::argument("pair", "not there: the model was trained on single texts", "there"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The columns that were asked for, or else those of the training.
     fn columns(&self, format: TextFormat, origin: Option<&Origin>) -> TextColumns {
         let header = match (self.header, self.no_header) {
@@ -209,14 +233,13 @@ impl PredictArguments {
             _ => Header::Auto,
         };
         if !self.text_column.is_empty() || format == TextFormat::Lines {
-            return TextColumns { text: self.text_column.clone(), pair: self.pair, header };
+            return TextColumns { text: self.text_column.clone(), pair: self.pair, header, or_only: false };
         }
         let trained = origin.and_then(|origin| Some((origin.columns.as_ref()?, origin.pair)));
         let Some((columns, pair)) = trained else {
             return TextColumns { pair: self.pair, header, ..TextColumns::default() };
         };
-        let of_training = if columns.header { Header::Yes } else { Header::No };
-        let header = if header == Header::Auto { of_training } else { header };
-        TextColumns { text: columns.text.clone(), pair: pair || self.pair, header }
+        let header = if header == Header::Auto && columns.header { Header::Yes } else { header };
+        TextColumns { text: columns.text.clone(), pair, header, or_only: true }
     }
 }

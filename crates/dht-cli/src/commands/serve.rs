@@ -1,6 +1,6 @@
 //! `dht serve`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub struct ServeArguments {
     /// The port; 0 for any that is free, which is printed
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
-    /// The address to listen at; 0.0.0.0 for all of this machine
-    #[arg(long, default_value = "127.0.0.1")]
+    /// The address to listen at, or localhost; 0.0.0.0 for all of this machine
+    #[arg(long, default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
     /// Speed of requests that name none; the model's own if not set
     #[arg(long, allow_negative_numbers = true)]
@@ -69,7 +69,7 @@ pub struct ServeArguments {
     /// Texts that wait, at most; beyond them requests are refused with 429
     #[arg(long, default_value_t = ServiceSettings::default().queue_texts)]
     pub queue_texts: usize,
-    /// Texts of a request, at most
+    /// Texts of a request, at most; no more than --queue-texts
     #[arg(long, default_value_t = Limits::default().texts)]
     pub max_texts: usize,
     /// Bytes of a request's body, at most
@@ -87,6 +87,13 @@ pub struct ServeArguments {
     /// Write no log
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        _ => text.parse().map_err(|_| "expected an IP address or localhost".to_owned()),
+    }
 }
 
 /// Serves until a signal ends it.
@@ -113,17 +120,13 @@ impl ServeArguments {
     fn settings(&self) -> Result<ServerSettings> {
         let limits = Limits {
             body_bytes: self.max_body_bytes,
-            texts: self.max_texts,
+            // More than the queue holds are never taken.
+            texts: self.max_texts.min(self.queue_texts),
             requests: self.max_requests,
             connections: self.max_connections,
             deadline: Duration::from_millis(self.deadline_ms),
             ..Limits::default()
         };
-        let counts =
-            [("max-texts", limits.texts), ("max-requests", limits.requests), ("max-connections", limits.connections)];
-        if let Some((flag, got)) = counts.into_iter().find(|(_, count)| !(1..=1 << 20).contains(count)) {
-            return Err(Error::Argument { flag, expected: "1 to 1048576".into(), got: got.to_string() });
-        }
         let service = ServiceSettings {
             batch_tokens: self.batch_tokens,
             max_wait: Duration::from_millis(self.batch_wait_ms),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use dht_search::accelerate::LEAST_TEXTS;
 use dht_search::serving::{Origin, TextModel};
 use dht_search::transformer::train::History;
 use dht_search::transformer::{
@@ -110,15 +111,17 @@ enum Kind {
 pub fn train(arguments: &TrainArguments) -> Result<()> {
     let start = Start::of(&arguments.model)?;
     let max_length = arguments.check(&start)?;
-    check_target(&arguments.out)?;
+    let replaced = check_target(&arguments.out)?;
     let say = |line: &str| {
         if !arguments.quiet {
             report(line);
         }
     };
+    replaced.iter().for_each(|note| say(note));
     let device = arguments.device.open()?;
     arguments.texts.notes()?.iter().for_each(|note| say(note));
     let mut texts = arguments.read_texts()?;
+    arguments.check_rows(&texts)?;
     // The n-gram classifier reads whole texts.
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let encode = |data| tokenizer.encode_all(data, max_length);
@@ -223,6 +226,16 @@ impl TrainArguments {
             return Err(Error::argument("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
         Ok(max_length)
+    }
+
+    /// Refuses what is too little for exits, before anything is trained.
+    fn check_rows(&self, texts: &TextSplits) -> Result<()> {
+        let (got, least) = (texts.train.len(), LEAST_TEXTS);
+        if self.kind == Kind::Dynamic && got < least {
+            let what = "rows to train on (--kind full takes fewer)";
+            return Err(Error::TooLittle { data: texts.train.name.clone(), what, least, got });
+        }
+        Ok(())
     }
 
     fn read_texts(&self) -> Result<TextSplits> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::app::App;
@@ -29,8 +30,16 @@ pub(super) enum ContentType {
     Lines,
 }
 
-/// The kind of the body by its header.
+/// The kind of the body by its headers. A compressed one is refused.
 pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("something else"));
+    if let Some(encoding) = encoding.filter(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorType::Validation,
+            format!("Content-Encoding is {encoding}, expected none: send the body uncompressed"),
+        ));
+    }
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
     let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match &*kind {
@@ -42,6 +51,14 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> 
             format!("Content-Type is {value}, expected application/json"),
         )),
     }
+}
+
+/// What a JSON object says. A list of its values in their order, which serde would take as well, is refused.
+pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refusal> {
+    if json.trim_ascii_start().starts_with(b"[") {
+        return Err(Refusal::unprocessable("a list is no request, expected an object"));
+    }
+    serde_json::from_slice(json).map_err(|error| Refusal::json(&error))
 }
 
 /// Reads a body whole.

@@ -1,5 +1,6 @@
 //! `POST /v1/classify`: answers with probabilities, route and cost.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use dht_search::Query;
 use dht_search::serving::Request;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::answer_body::AnswerBody;
 use super::app::{App, answers, aside};
@@ -19,34 +22,49 @@ use super::lines;
 use super::refusal::Refusal;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `texts`")]
 struct ClassifyRequest {
     texts: Vec<Text>,
     speed: Option<f64>,
     deadline_ms: Option<u64>,
 }
 
-/// A text, or a pair.
+/// A text, or a pair: a string, or an object.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "expected a string, or an object with `text` and, for a pair, `pair`")]
-enum Text {
-    Alone(String),
-    Fields(TextFields),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TextFields {
+#[serde(deny_unknown_fields, remote = "Self")]
+struct Text {
     text: String,
     pair: Option<String>,
 }
 
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
 impl Text {
     fn query(&self) -> Query<'_> {
-        match self {
-            Self::Alone(text) => Query { text, pair: None },
-            Self::Fields(TextFields { text, pair }) => Query { text, pair: pair.as_deref() },
-        }
+        Query { text: &self.text, pair: self.pair.as_deref() }
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or an object with `text` and, for a pair, `pair`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text { text: text.to_owned(), pair: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Text, A::Error> {
+        // The derived function, which `remote` makes one of the type's own.
+        Text::deserialize(MapAccessDeserializer::new(members))
     }
 }
 
@@ -64,7 +82,7 @@ pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, bo
     let _permit = app.admit()?;
     let own = app.clone();
     let taken = aside(move || {
-        let asked: ClassifyRequest = serde_json::from_slice(&content.bytes).map_err(|error| Refusal::json(&error))?;
+        let asked: ClassifyRequest = body::object(&content.bytes)?;
         let deadline = own.deadline(asked.deadline_ms.map(Duration::from_millis));
         let queries = asked.texts.iter().map(Text::query).collect();
         let request = Request { queries, speed: asked.speed, deadline: Some(deadline), whole: false };

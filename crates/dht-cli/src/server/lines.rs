@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::answer_body::AnswerBody;
 use super::app::{App, answers, aside};
+use super::body;
 use super::refusal::{ErrorType, Refusal, RefusalBody};
 
 /// Lines of one stream whose answers are waited for.
@@ -27,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// A line.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `text`")]
 struct Line {
     text: String,
     pair: Option<String>,
@@ -217,8 +218,7 @@ async fn submit(
 }
 
 fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Result<Line, Refusal>) {
-    let parsed = bytes.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| Refusal::json(&error)));
-    (line, parsed)
+    (line, bytes.and_then(|bytes| body::object(&bytes)))
 }
 
 /// Takes a line as soon as the queue has room.

@@ -54,7 +54,7 @@ impl Server {
     /// Loads a model, binds the address and answers on threads of its own. `load` is called for each reload, too.
     ///
     /// # Errors
-    /// What loading reports, [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold, and for limits as
+    /// What loading reports, [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold, for limits of 0, and as
     /// [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
     pub fn start<E: Into<Error> + 'static>(
         load: impl Fn() -> Result<Engine, E> + Send + Sync + 'static,
@@ -75,6 +75,7 @@ impl Server {
             let expected = format!("one line of at most {MOST_OF_A_TOKEN} visible ASCII characters");
             return Err(Error::Argument { flag: "token-file", expected, got: "something else".into() });
         }
+        settings.limits.check()?;
         let load = move || load().map_err(Into::into);
         let service = Arc::new(Service::start(load()?, settings.service.clone())?);
         let (stop, stopping) = watch::channel(false);

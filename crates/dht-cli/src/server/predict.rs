@@ -19,6 +19,7 @@ use super::body::{self, ContentType, content_type};
 use super::refusal::{ErrorType, Refusal};
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `inputs`")]
 struct PredictRequest {
     inputs: Inputs,
     truncate: Option<bool>,
@@ -84,7 +85,7 @@ pub(super) async fn predict(
     let deadline = app.deadline(None);
     let own = app.clone();
     let taken = aside(move || {
-        let asked: PredictRequest = serde_json::from_slice(&content.bytes).map_err(|error| Refusal::json(&error))?;
+        let asked: PredictRequest = body::object(&content.bytes)?;
         let (texts, single) = match &asked.inputs {
             Inputs::One(text) => (std::slice::from_ref(text), true),
             Inputs::Batch(texts) => (&**texts, false),

@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use dht_search::serving::ServiceSettings;
 
+use crate::error::{Error, Result};
+
+/// The most texts, requests and connections.
+const MOST: usize = 1 << 20;
+
 /// The settings of a [`Server`](super::Server).
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
@@ -45,6 +50,31 @@ pub struct Limits {
     pub reading: Duration,
     /// How long requests that were taken may go on after the server was told to stop.
     pub grace: Duration,
+}
+
+impl Limits {
+    /// Refuses limits that let nothing through.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the flag of the limit.
+    pub(super) fn check(&self) -> Result<()> {
+        let counts = [
+            ("max-body-bytes", self.body_bytes, usize::MAX),
+            ("max-texts", self.texts, MOST),
+            ("max-requests", self.requests, MOST),
+            ("max-connections", self.connections, MOST),
+        ];
+        for (flag, count, most) in counts {
+            if !(1..=most).contains(&count) {
+                let expected = if most == MOST { format!("1 to {MOST}") } else { "at least 1".into() };
+                return Err(Error::argument(flag, expected, count));
+            }
+        }
+        if self.deadline.is_zero() {
+            return Err(Error::argument("deadline-ms", "at least 1", 0));
+        }
+        Ok(())
+    }
 }
 
 impl Default for ServerSettings {

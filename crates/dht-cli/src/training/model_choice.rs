@@ -59,12 +59,16 @@ impl ModelChoice {
     /// The directory on this disk; `None` for a size.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a path that is no directory; what fetching reports.
+    /// [`Error::Argument`] for a path that is no directory, or a model that `dht` has written; what fetching reports.
     pub fn directory(&self) -> Result<Option<PathBuf>> {
         match self {
             Self::Size(_) => Ok(None),
             Self::Hub(_) if Path::new(&self.to_string()).is_dir() => Ok(Some(self.to_string().into())),
             Self::Hub(name) => Ok(Some(model_directory(name)?)),
+            Self::Directory(folder) if folder.join("dht.json").is_file() => {
+                let expected = "a Hugging Face directory: `dht export` writes one of this model";
+                Err(Error::argument("model", expected, folder.display()))
+            }
             Self::Directory(folder) if folder.is_dir() => Ok(Some(folder.clone())),
             Self::Directory(folder) => {
                 let expected = "a directory with a config.json, hf:NAME, or LAYERSxHEADSxHIDDEN such as 6x12x96";

@@ -1,10 +1,12 @@
 //! What is answered.
 
+use dht_cli::Server;
 use dht_search::Answer;
+use dht_search::serving::{Engine, Origin, TextModel};
 use serde_json::{Value, json};
 
 use super::client::{Response, ask, get, post};
-use super::model::{engine, labels, server, settings, texts};
+use super::model::{engine, labels, parts, server, settings, texts};
 
 fn expected(texts: &[String]) -> Vec<Answer> {
     let queries: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -171,4 +173,25 @@ fn a_token_and_origins_are_asked_for_where_the_server_wants_them() {
     let headers = [json, ("Origin", "https://example.com")];
     let answer = ask(server.address(), "POST", "/predict", &headers, body);
     assert!(answer.head.contains("access-control-allow-origin: *"), "{}", answer.head);
+}
+
+#[test]
+fn a_pair_is_refused_where_the_training_had_single_texts() {
+    let of_single_texts = || {
+        let (model, tokenizer) = parts();
+        let origin = Origin { data: "reviews".into(), rows: 300, sha256: String::new(), columns: None, pair: false };
+        let model = TextModel::new(model.clone(), tokenizer.clone(), &labels(), 64)?;
+        Ok::<_, dht_search::Error>(Engine::of(TextModel { origin: Some(origin), ..model }))
+    };
+    let server = Server::start(of_single_texts, settings()).unwrap();
+    for (path, body) in [
+        ("/predict", json!({ "inputs": ["fine", "food"] })),
+        ("/v1/classify", json!({ "texts": [{ "text": "fine", "pair": "food" }] })),
+    ] {
+        let response = post(server.address(), path, body);
+        let (error, kind) = response.refusal();
+        assert_eq!((response.status, kind.as_str()), (422, "Validation"));
+        assert!(error.contains("the model was trained on single texts"), "{error}");
+    }
+    assert_eq!(post(server.address(), "/predict", json!({ "inputs": [["fine"], "food"] })).status, 200);
 }

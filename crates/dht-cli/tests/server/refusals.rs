@@ -26,18 +26,16 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
         ("/v1/classify", "fine".into(), 400, "line 1 column"),
         ("/v1/classify", "{\"texts\": [\"a\"]".into(), 400, "EOF"),
         ("/v1/classify", "{\"texts\": [\"a\"]} {}".into(), 400, "trailing"),
-        ("/v1/classify", "[]".into(), 422, "invalid length 0"),
+        ("/v1/classify", "[]".into(), 422, "expected an object"),
+        ("/v1/classify", " [[\"a\"], 0.5, 9]".into(), 422, "expected an object"),
+        ("/predict", "[\"a\"]".into(), 422, "expected an object"),
         ("/v1/classify", "{}".into(), 422, "missing field `texts`"),
-        ("/v1/classify", "7".into(), 422, "expected struct"),
+        ("/v1/classify", "7".into(), 422, "expected an object with `texts`"),
         ("/v1/classify", json!({ "texts": "fine" }).to_string(), 422, "expected a sequence"),
         ("/v1/classify", json!({ "texts": [1] }).to_string(), 422, "a string, or an object with `text`"),
-        ("/v1/classify", json!({ "texts": [{ "texts": "a" }] }).to_string(), 422, "a string, or an object with `text`"),
-        (
-            "/v1/classify",
-            json!({ "texts": [{ "text": "a", "pairs": "b" }] }).to_string(),
-            422,
-            "a string, or an object with `text`",
-        ),
+        ("/v1/classify", json!({ "texts": [["a", "b"]] }).to_string(), 422, "a string, or an object with `text`"),
+        ("/v1/classify", json!({ "texts": [{ "pair": "a" }] }).to_string(), 422, "missing field `text`"),
+        ("/v1/classify", json!({ "texts": [{ "text": "a", "pairs": "b" }] }).to_string(), 422, "unknown field `pairs`"),
         ("/v1/classify", json!({ "texts": ["a"], "sped": 1 }).to_string(), 422, "unknown field `sped`"),
         ("/v1/classify", json!({ "texts": ["a"], "speed": -1 }).to_string(), 422, "speed is -1"),
         ("/v1/classify", json!({ "texts": ["a"], "speed": "fast" }).to_string(), 422, "expected f64"),
@@ -89,6 +87,10 @@ fn bodies_that_are_no_text_or_too_large_or_of_another_type_are_refused() {
         let response = ask(address, "POST", "/v1/classify", types, b"{}");
         assert_eq!(response.status, 415);
         assert!(response.refusal().0.contains("expected application/json"));
+    }
+    for path in ["/predict", "/v1/classify"] {
+        let response = ask(address, "POST", path, &[json, ("Content-Encoding", "gzip")], b"\x1f\x8b\x08");
+        assert_eq!((response.status, response.refusal().0.contains("Content-Encoding is gzip")), (415, true));
     }
     assert_eq!(get(address, "/nowhere").status, 404);
     assert_eq!(get(address, "/nowhere").refusal().1, "NotFound");
@@ -156,6 +158,14 @@ fn limits_and_origins_that_mean_nothing_are_refused_at_the_start() {
     let service = ServiceSettings { batch_tokens: 0, ..ServiceSettings::default() };
     let error = Server::start(engine, ServerSettings { service, ..settings() }).unwrap_err();
     assert!(error.to_string().contains("batch_tokens is 0"), "{error}");
+    for (limits, flag) in [
+        (Limits { body_bytes: 0, ..Limits::default() }, "--max-body-bytes is 0, expected at least 1"),
+        (Limits { deadline: Duration::ZERO, ..Limits::default() }, "--deadline-ms is 0, expected at least 1"),
+        (Limits { requests: usize::MAX, ..Limits::default() }, "expected 1 to 1048576"),
+    ] {
+        let error = Server::start(engine, ServerSettings { limits, ..settings() }).unwrap_err();
+        assert!(error.to_string().contains(flag), "{error}");
+    }
     for origin in
         ["https://example.org\n", "https://a.b/", "https://a.b/x", "https://A.b", "https://a.b:443", "foo", ""]
     {

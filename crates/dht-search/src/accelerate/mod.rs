@@ -61,8 +61,8 @@ pub struct Accelerated {
     pub report: Report,
 }
 
-/// Fewer texts than this are refused: nothing can be fitted and judged on them.
-const LEAST_TEXTS: usize = 20;
+/// Fewer texts than this are refused by [`accelerate`](fn@accelerate): nothing can be fitted and judged on them.
+pub const LEAST_TEXTS: usize = 20;
 
 /// Makes a dynamic model of a fine-tuned classifier of classes: exits, front exit, stacking and speeds. The classifier stays as
 /// it is.

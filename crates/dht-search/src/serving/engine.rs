@@ -93,6 +93,8 @@ pub struct Engine {
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     curve: Arc<[SpeedPoint]>,
+    /// Whether it was trained on single texts, as far as that is known.
+    of_single_texts: bool,
     max_length: usize,
     pub(super) batch_size: usize,
 }
@@ -118,6 +120,7 @@ impl Engine {
             tokenizer: Arc::new(model.tokenizer),
             labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
             curve: model.curve.into(),
+            of_single_texts: model.origin.is_some_and(|origin| !origin.pair),
             max_length: model.max_length,
             batch_size: BATCH_SIZE,
         }
@@ -198,7 +201,8 @@ impl Engine {
     /// tokens.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the tokenizer makes no token of a text, none of a pair fits the
+    /// [`Error::Setting`] for a pair, where the model is [known](TextModel::origin) to be trained on single texts: what it has learned of
+    /// them says nothing about pairs, and an n-gram classifier would not read the second; [`Error::Transformer`] when the tokenizer makes no token of a text, none of a pair fits the
     /// [maximal length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes); what the encoder
     /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
@@ -225,11 +229,18 @@ impl Engine {
         queries: &[impl Into<Query<'a>> + Copy + Sync],
         first: u64,
     ) -> Result<Vec<Sample>> {
-        let encode = |query: Query<'_>| self.tokenizer.encode(query.text, query.pair, self.max_length);
         let encodings: Vec<Encoding> =
-            queries.par_iter().map(|query| encode((*query).into())).collect::<dht_transformer::Result<_>>()?;
+            queries.par_iter().map(|query| self.encoding((*query).into())).collect::<Result<_>>()?;
         let sample = |(id, encoding)| Sample { id, label: 0, targets: Vec::new(), encoding };
         Ok((first..).zip(encodings).map(sample).collect())
+    }
+
+    fn encoding(&self, query: Query<'_>) -> Result<Encoding> {
+        if self.of_single_texts && query.pair.is_some() {
+            let expected = "none: the model was trained on single texts, not on pairs";
+            return Err(Error::setting("pair", expected, "a second text"));
+        }
+        Ok(self.tokenizer.encode(query.text, query.pair, self.max_length)?)
     }
 
     /// The same engine, whose answers do not depend on the other texts of a batch: head sets are drawn for each text, as by a model
@@ -265,7 +276,7 @@ impl Engine {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn encode(&self, query: Query<'_>) -> Result<Sample> {
-        let encoding = self.tokenizer.encode(query.text, query.pair, self.max_length)?;
+        let encoding = self.encoding(query)?;
         // Ties break by the number of a batch's first text: equal numbers, equal answers.
         Ok(Sample { id: 0, label: 0, targets: Vec::new(), encoding })
     }

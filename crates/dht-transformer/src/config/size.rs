@@ -23,8 +23,15 @@ impl ModelSize {
     /// The configuration of [`BertConfig::small`].
     ///
     /// # Errors
-    /// As [`BertConfig::check`].
+    /// [`Error::Setting`] for a width of 1; as [`BertConfig::check`].
     pub fn config(self, vocab_size: usize) -> Result<BertConfig> {
+        if self.hidden < 2 {
+            return Err(Error::setting(
+                "size",
+                "a width of at least 2: one column is constant once it is normalised",
+                self.to_string(),
+            ));
+        }
         BertConfig::small(self.layers, self.heads, self.hidden, vocab_size)
     }
 }

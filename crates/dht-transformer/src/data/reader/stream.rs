@@ -50,6 +50,8 @@ pub struct TextColumns {
     /// Whether the first row of a csv or tsv file names the columns. [`Header::Auto`]: it does if a column is asked for by
     /// name, or the only one is called `text` or `sentence`.
     pub header: Header,
+    /// Whether a file that has none of these columns is read as if none were named: for columns that are expected, not asked for.
+    pub or_only: bool,
 }
 
 /// A row of texts.
@@ -174,7 +176,10 @@ impl<'a> TextStream<'a> {
         let keys = || members.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
         let columns = match &*self.asked.text {
             [] => vec![self.only(&keys(), line)?],
-            asked => asked.iter().map(|column| self.index(column, &keys(), line)).collect::<Result<_>>()?,
+            asked => match asked.iter().map(|column| self.index(column, &keys(), line)).collect() {
+                Err(error) if self.may_be_others() => vec![self.only(&keys(), line).map_err(|_| error)?],
+                found => found?,
+            },
         };
         let mut cells = Vec::with_capacity(columns.len());
         for column in columns {
@@ -197,25 +202,36 @@ impl<'a> TextStream<'a> {
         let Some((row, width)) = self.read_row()? else { return Ok(()) };
         self.width = width;
         let cells: Vec<String> = (0..width).map(|column| row.cell(column).to_owned()).collect();
-        let usual = |cell: &String| usual_name(cell);
+        let one_is_usual = cells.iter().filter(|cell| usual_name(cell)).count() == 1;
         let named = self.asked.text.iter().any(|column| matches!(column, Column::Name(_)));
-        let header = match self.asked.header {
+        let has_names = |unasked: bool| match self.asked.header {
             Header::Yes => true,
             Header::No => false,
-            Header::Auto => named || self.asked.text.is_empty() && cells.iter().filter(|cell| usual(cell)).count() == 1,
+            Header::Auto => named || unasked && one_is_usual,
         };
-        if header {
-            self.names = cells;
-        }
-        let line = row.line;
-        self.text = match &*self.asked.text {
-            [] => vec![self.only(&self.names, line)?],
-            asked => asked.iter().map(|column| self.index(column, &self.names, line)).collect::<Result<_>>()?,
+        let names = |header: bool| if header { cells.clone() } else { Vec::new() };
+        let mut header = has_names(self.asked.text.is_empty());
+        let found = match &*self.asked.text {
+            [] => self.only(&names(header), row.line).map(|column| vec![column]),
+            asked => asked.iter().map(|column| self.index(column, &names(header), row.line)).collect(),
         };
+        self.text = match found {
+            Err(error) if self.may_be_others() => {
+                header = has_names(true);
+                vec![self.only(&names(header), row.line).map_err(|_| error)?]
+            }
+            found => found?,
+        };
+        self.names = names(header);
         if !header {
             self.first = Some(row);
         }
         Ok(())
+    }
+
+    /// Whether the columns that are asked for are only expected.
+    fn may_be_others(&self) -> bool {
+        self.asked.or_only && !self.asked.text.is_empty() && !self.asked.pair
     }
 
     /// The only column, or the one with a usual name.
@@ -305,6 +321,26 @@ mod tests {
         assert_eq!(texts("a.csv", "one\ntwo\n", columns(&[])), ["one", "two"]);
         assert_eq!(texts("a.jsonl", "{\"text\": \"a\", \"n\": 1}\n\n{\"text\": null}\n", columns(&[])), ["a", ""]);
         assert_eq!(texts("a.jsonl", "{\"t\": \"a\", \"u\": 2}\n", columns(&["u", "t"])), ["2 a"]);
+    }
+
+    #[test]
+    fn columns_that_are_expected_give_way_to_the_only_one() {
+        let expected = |names: &[&str], header| TextColumns { header, or_only: true, ..columns(names) };
+        let named = || expected(&["title", "text"], Header::Yes);
+        assert_eq!(texts("a.csv", "title,text\na,b\n", named()), ["a b"]);
+        assert_eq!(texts("a.csv", "review\nfine\n", named()), ["fine"]);
+        assert_eq!(texts("a.csv", "id,text\n1,fine\n", named()), ["fine"]);
+        assert_eq!(texts("a.jsonl", "{\"review\": \"fine\"}\n", named()), ["fine"]);
+        let numbered = || expected(&["1", "2"], Header::Auto);
+        assert_eq!(texts("a.csv", "text,b,c\n1,2,3\n", numbered()), ["b c", "2 3"]);
+        assert_eq!(texts("a.csv", "fine\nbad\n", numbered()), ["fine", "bad"]);
+        assert_eq!(texts("a.csv", "id,text\n1,fine\n", numbered()), ["fine"]);
+        for (file, columns) in [("a,b\n1,2\n", named()), ("a,b\n1,2\n", numbered())] {
+            let refused = read("a.csv", file, columns).expect_err("two columns").to_string();
+            assert!(refused.contains("no column"), "{refused}");
+        }
+        let pair = TextColumns { pair: true, ..named() };
+        assert!(read("a.csv", "text\nfine\n", pair).is_err());
     }
 
     #[test]
