@@ -137,6 +137,8 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(none.contains("--calibration-rows is 0, expected at least 1"), "{none}");
     let backwards = refused(&dht(place.path(), &["predict", "model", "data/train.csv", "--speed=-1"]), 1);
     assert!(backwards.contains("--speed is -1, expected a number of at least 0"), "{backwards}");
+    let other = refused(&dht(place.path(), &["evaluate", "model", "--data", "data", "--task", "number"]), 1);
+    assert!(other.contains("--task is number, expected class, which the model was trained for"), "{other}");
     let own = refused(&dht(place.path(), &["accelerate", "model", "--data", "data", "--out", "m"]), 1);
     assert!(own.contains("expected a Hugging Face directory: `dht export` writes one"), "{own}");
     let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);

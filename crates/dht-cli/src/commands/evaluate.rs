@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dht_search::serving::TextModel;
-use dht_search::transformer::Precision;
+use dht_search::transformer::{Precision, Task};
 use serde_json::json;
 
 use super::output::print;
 use crate::device::DeviceChoice;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{results, results_table};
 use crate::texts::TextArguments;
@@ -39,9 +39,25 @@ pub struct EvaluateArguments {
     json: bool,
 }
 
+impl EvaluateArguments {
+    /// Refuses texts of another task than the model's.
+    fn check_task(&self, trained: Task) -> Result<()> {
+        let name = |task| match task {
+            Task::Class => "class",
+            Task::Labels => "labels",
+            Task::Number => "number",
+        };
+        let asked = self.texts.task.is_some().then(|| self.texts.task()).filter(|asked| *asked != trained);
+        asked.map_or(Ok(()), |asked| {
+            Err(Error::argument("task", format!("{}, which the model was trained for", name(trained)), name(asked)))
+        })
+    }
+}
+
 /// Scores a model on labelled texts, at its speed, in full and at several costs.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
+    arguments.check_task(model.model.task())?;
     let (texts, notes) = arguments.texts.read_scored(&model.labels, model.origin.as_ref())?;
     notes.iter().for_each(|note| report(note));
     let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
