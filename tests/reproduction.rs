@@ -57,6 +57,9 @@ fn rows_are_means_over_seeds_and_finished_ones_are_kept() {
     }
     let [full, long, truncated, published] = &first.rows[..] else { panic!("{}", first.rows.len()) };
     assert_eq!((full.epochs, long.epochs, published.epochs), (1, 2, 2));
+    // One text fills none of the paper's queues.
+    assert_eq!((full.single_text_wall_ratio, published.single_text_wall_ratio), (Some(1.0), None));
+    assert!(truncated.single_text_wall_ratio.is_some_and(|ratio| ratio > 0.0));
     assert_eq!((full.train_flops_ratio, full.deficit, full.deficit_upper95), (1.0, 0.0, 0.0));
     assert!((truncated.inference_flops_ratio - 0.5).abs() < 0.01 && (truncated.train_flops_ratio - 0.5).abs() < 0.01);
     assert!(published.random_macro_f1.is_some() && published.curves.is_some() && published.routes.is_some());
@@ -79,7 +82,7 @@ fn rows_are_means_over_seeds_and_finished_ones_are_kept() {
     let timeless = |record: &ReproductionRecord| {
         let mut record = record.clone();
         for row in &mut record.rows {
-            (row.train_wall_ratio, row.inference_wall_ratio) = (0.0, 0.0);
+            (row.train_wall_ratio, row.inference_wall_ratio, row.single_text_wall_ratio) = (0.0, 0.0, None);
         }
         record
     };

@@ -129,6 +129,9 @@ pub struct RowRecord {
     pub train_wall_ratio: f64,
     /// Wall clock of predicting the test set over the full model's: both warm, in turns, medians of several passes.
     pub inference_wall_ratio: f64,
+    /// The same with one text after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single_text_wall_ratio: Option<f64>,
     /// Macro F1 with the routes shuffled among the texts, for methods that choose a route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_macro_f1: Option<Summary>,

@@ -13,7 +13,7 @@ use dht_transformer::{TrainSettings, Trainer, tasks::DistillationSettings, train
 use super::files::{Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{CACHE_BYTES, EXIT_RATE, PATIENCES, SPEEDS};
 use super::units::Unit;
-use super::worker::Worker;
+use super::worker::{WallRatios, Worker};
 use crate::error::Result;
 use crate::experiment::{CLASSIFIERS, pooling, rng, train_settings};
 use crate::record::{RouteCounts, RowGroup};
@@ -100,12 +100,12 @@ impl Worker<'_> {
     pub(super) fn rows_at(&self, model: &DynamicModel, speeds: &[f64], group: RowGroup) -> Result<Vec<SeedRow>> {
         let models = speeds.iter().map(|speed| Ok(model.with_speed(*speed)?)).collect::<Result<Vec<_>>>()?;
         let timed: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
-        let row = |(at_speed, wall_ratio): (&DynamicModel, f64)| {
+        let row = |(at_speed, clock): (&DynamicModel, WallRatios)| {
             let tested = self.test(at_speed)?;
             let mut test = BTreeMap::new();
             tested.predictions.iter().for_each(|text| *test.entry(text.route.to_string()).or_default() += 1);
             let routes = Some(RouteCounts { test, ..RouteCounts::default() });
-            Ok(SeedRow { routes, ..self.row(&tested, group, wall_ratio) })
+            Ok(SeedRow { routes, ..self.row(&tested, group, clock) })
         };
         models.iter().zip(self.wall_ratios(&timed)?).map(row).collect()
     }

@@ -56,6 +56,9 @@ pub(super) struct SeedRow {
     pub(super) inference_flops: u64,
     /// Wall clock over the full model's: both warm, in turns, medians.
     pub(super) inference_wall_ratio: f64,
+    /// The same with one text after another; earlier files do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) single_text_wall_ratio: Option<f64>,
     pub(super) train_layer_head_ratio: f64,
     pub(super) inference_layer_head_ratio: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ use super::candidates::{Candidate, Kind, candidates};
 use super::files::{NGRAM, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{COSTS, SPEED_COSTS};
 use super::units::Unit;
-use super::worker::{Tested, Worker};
+use super::worker::{Tested, WallRatios, Worker};
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, rng};
 use crate::record::RowGroup;
@@ -95,9 +95,9 @@ impl Worker<'_> {
         };
         let models = chosen.iter().map(cascade).collect::<Result<Vec<_>>>()?;
         let timed: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
-        let row = |((model, wall_ratio), (candidate, cost)): ((&Cascade, f64), &(&Candidate, f64))| {
+        let row = |((model, clock), (candidate, cost)): ((&Cascade, WallRatios), &(&Candidate, f64))| {
             let tested = self.test(model)?;
-            let mut row = self.ngram_row(&tested, wall_ratio);
+            let mut row = self.ngram_row(&tested, clock);
             row.method = candidate.kind.name().into();
             row.setting = format!("{} at {cost}", candidate.setting);
             self.add_costs(&mut row, candidate)?;
@@ -149,9 +149,9 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn ngram_row(&self, tested: &Tested, wall_ratio: f64) -> SeedRow {
+    fn ngram_row(&self, tested: &Tested, clock: WallRatios) -> SeedRow {
         let deviations = vec!["FLOPs of the n-gram model's fit are left out; its seconds count".into()];
-        SeedRow { inference_layer_head_ratio: 0.0, deviations, ..self.row(tested, RowGroup::Ngram, wall_ratio) }
+        SeedRow { inference_layer_head_ratio: 0.0, deviations, ..self.row(tested, RowGroup::Ngram, clock) }
     }
 
     /// The cost of the first layers in layers × heads.

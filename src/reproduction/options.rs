@@ -7,6 +7,8 @@ use super::units::Unit;
 
 /// Test rows that the clock takes, evenly spaced, and its passes.
 pub(super) const TIMED_ROWS: usize = 256;
+/// Those that are timed one by one.
+pub(super) const SINGLE_ROWS: usize = 128;
 pub(super) const TIMED_PASSES: usize = 5;
 /// Which of the test rows those are, where the cost depends on the text.
 const TIMED: &str = "evenly spaced";

@@ -33,6 +33,7 @@ impl Worker<'_> {
             false => evaluate(model, &self.data.test, self.batch())?,
         };
 
+        let clock = if published { self.wall_ratio(&Queued(model))? } else { self.wall_ratio(model)? };
         let mut row = SeedRow {
             group: if published { RowGroup::AsPublished } else { RowGroup::Ours },
             epochs: self.run.epochs,
@@ -41,7 +42,9 @@ impl Worker<'_> {
             accuracy: evaluation.confusion.accuracy(),
             inference_flops: evaluation.flops + evaluation.bandit_flops,
             inference_layer_head_ratio: evaluation.layer_head_ratio,
-            inference_wall_ratio: if published { self.wall_ratio(&Queued(model))? } else { self.wall_ratio(model)? },
+            inference_wall_ratio: clock.batches,
+            // One text alone fills no queue.
+            single_text_wall_ratio: (!published).then_some(clock.single_texts),
             ..SeedRow::default()
         };
         if published {

@@ -19,7 +19,7 @@ use dht_transformer::{
 use super::arguments::ReproductionPlan;
 use super::files::{LogProbabilities, Part, SeedRow, UnitResult, remove_result, save_log_probabilities};
 use super::identity::hash;
-use super::options::{TIMED_PASSES, TIMED_ROWS};
+use super::options::{SINGLE_ROWS, TIMED_PASSES, TIMED_ROWS};
 use super::units::Unit;
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, flops, pooling, rng, train_settings};
@@ -176,7 +176,7 @@ impl<'a> Worker<'a> {
     }
 
     /// A row of what was tested; the cost of training is still 0.
-    pub(super) fn row(&self, tested: &Tested, group: RowGroup, inference_wall_ratio: f64) -> SeedRow {
+    pub(super) fn row(&self, tested: &Tested, group: RowGroup, clock: WallRatios) -> SeedRow {
         SeedRow {
             group,
             epochs: self.run.epochs,
@@ -185,7 +185,8 @@ impl<'a> Worker<'a> {
             accuracy: tested.accuracy,
             inference_flops: tested.flops,
             inference_layer_head_ratio: tested.layer_head_ratio,
-            inference_wall_ratio,
+            inference_wall_ratio: clock.batches,
+            single_text_wall_ratio: Some(clock.single_texts),
             ..SeedRow::default()
         }
     }
@@ -244,28 +245,43 @@ impl<'a> Worker<'a> {
     }
 
     /// Wall clock of predicting the timed test rows over that of the full model: both warm, in turns, medians.
-    pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<f64> {
+    pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<WallRatios> {
         Ok(self.wall_ratios(&[model])?[0])
     }
 
     /// The same of several models, all in turns.
-    pub(super) fn wall_ratios(&self, models: &[&dyn Predictor]) -> Result<Vec<f64>> {
+    pub(super) fn wall_ratios(&self, models: &[&dyn Predictor]) -> Result<Vec<WallRatios>> {
         if matches!(self.unit, Unit::Full | Unit::FullAsPublished) {
-            return Ok(vec![1.0; models.len()]);
+            return Ok(vec![WallRatios { batches: 1.0, single_texts: 1.0 }; models.len()]);
         }
         let full = self.model_of(self.unit.reference())?;
         let all: Vec<&dyn Predictor> = std::iter::once(&full as &dyn Predictor).chain(models.iter().copied()).collect();
-        let times = time_in_turns(&all, &self.timed_texts(), self.batch(), TIMED_PASSES)?;
-        Ok(times[1..].iter().map(|times_of_one| times_of_one.median() / times[0].median()).collect())
+        let ratios = |texts: &EncodedDataset, batch: usize| -> Result<Vec<f64>> {
+            let times = time_in_turns(&all, texts, batch, TIMED_PASSES)?;
+            Ok(times[1..].iter().map(|times_of_one| times_of_one.median() / times[0].median()).collect())
+        };
+        let batches = ratios(&self.timed_texts(TIMED_ROWS), self.batch())?;
+        let single_texts = ratios(&self.timed_texts(SINGLE_ROWS), 1)?;
+        let pair = |(batches, single_texts)| WallRatios { batches, single_texts };
+        Ok(batches.into_iter().zip(single_texts).map(pair).collect())
     }
 
     /// The test rows that the clock takes: evenly spaced, since the first ones may be of another kind than the others.
-    pub(super) fn timed_texts(&self) -> EncodedDataset {
+    pub(super) fn timed_texts(&self, most: usize) -> EncodedDataset {
         let samples = &self.data.test.samples;
-        let count = samples.len().min(TIMED_ROWS);
+        let count = samples.len().min(most);
         let timed = (0..count).map(|at| samples[at * samples.len() / count].clone()).collect();
         EncodedDataset { samples: timed, ..self.data.test.clone() }
     }
+}
+
+/// Wall clock over the full model's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WallRatios {
+    /// In batches.
+    pub(super) batches: f64,
+    /// One text after another.
+    pub(super) single_texts: f64,
 }
 
 /// `1 layer`, `3 layers`.

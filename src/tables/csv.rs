@@ -7,7 +7,7 @@ use crate::record::{ReproductionRecord, RowRecord, Summary};
 /// The numbers of a row, by heading; those of a row without a finished seed are left out.
 type Number = (&'static str, fn(&RowRecord) -> Option<f64>);
 
-const NUMBERS: [Number; 14] = [
+const NUMBERS: [Number; 15] = [
     ("macro_f1_mean", |row| Some(row.macro_f1.mean)),
     ("macro_f1_sd", |row| deviation(row, row.macro_f1)),
     ("accuracy_mean", |row| Some(row.accuracy.mean)),
@@ -20,6 +20,7 @@ const NUMBERS: [Number; 14] = [
     ("inference_layer_head_ratio", |row| Some(row.inference_layer_head_ratio)),
     ("inference_flops_ratio", |row| Some(row.inference_flops_ratio)),
     ("inference_wall_ratio", |row| Some(row.inference_wall_ratio)),
+    ("single_text_wall_ratio", |row| row.single_text_wall_ratio),
     ("random_macro_f1_mean", |row| row.random_macro_f1.map(|score| score.mean)),
     ("random_macro_f1_sd", |row| row.random_macro_f1.and_then(|score| deviation(row, score))),
 ];

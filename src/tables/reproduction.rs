@@ -59,6 +59,9 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
          bootstrap). ± is the sample standard deviation over seeds, missing where there is one seed."
             .to_owned(),
     ];
+    if columns.iter().any(|column| column.heading == ONE_BY_ONE) {
+        notes.push("\"clock, one by one\" is that of texts in batches of one, of both models.".into());
+    }
     if columns.iter().any(|column| column.heading == SHUFFLED) {
         notes.push(
             "\"shuffled\" is macro F1 with the same routes shuffled among the texts: what choosing is worth.".into(),
@@ -95,6 +98,7 @@ struct Column<'a> {
     cell: Box<dyn Fn(&RowRecord) -> String + 'a>,
 }
 
+const ONE_BY_ONE: &str = "clock, one by one";
 const SHUFFLED: &str = "shuffled";
 
 fn columns<'a>(record: &'a ReproductionRecord, stage: Stage, counterpart: Option<Counterpart>) -> Vec<Column<'a>> {
@@ -128,6 +132,10 @@ fn columns<'a>(record: &'a ReproductionRecord, stage: Stage, counterpart: Option
                 number("FLOPs", |row| share(row.inference_flops_ratio, 3)),
                 number("clock", |row| share(row.inference_wall_ratio, 2)),
             ]);
+            if record.rows.iter().any(|row| row.single_text_wall_ratio.is_some()) {
+                let single = |row: &RowRecord| row.single_text_wall_ratio.map_or(NONE.into(), |ratio| share(ratio, 2));
+                columns.push(number(ONE_BY_ONE, single));
+            }
             if record.rows.iter().any(|row| row.random_macro_f1.is_some()) {
                 let shuffled = |row: &RowRecord| row.random_macro_f1.map(|score| summary(score, row.seeds.len()));
                 let cell = move |row: &RowRecord| shuffled(row).unwrap_or_else(|| NONE.into());
