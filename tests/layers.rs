@@ -63,7 +63,7 @@ const CRATES: [Layers; 5] = [
     (
         "crates/dht-cli/src",
         &[
-            &["error"],
+            &["error", "applying"],
             &["progress", "texts"],
             &["device"],
             &["exit_code", "training", "acceleration"],

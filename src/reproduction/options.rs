@@ -11,7 +11,7 @@ pub(super) const TIMED_ROWS: usize = 256;
 pub(super) const SINGLE_ROWS: usize = 128;
 pub(super) const TIMED_PASSES: usize = 5;
 /// Which of the test rows those are, where the cost depends on the text.
-const TIMED: &str = "evenly spaced";
+const TIMED: &str = "evenly spaced, scaled to the FLOPs of all";
 /// `FastBERT`'s speeds: the paper's rows 6-, 3- and 1-FastBERT, in whose order the paper has a slip.
 pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
 /// PABEE's patiences.

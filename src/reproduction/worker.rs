@@ -185,10 +185,25 @@ impl<'a> Worker<'a> {
             accuracy: tested.accuracy,
             inference_flops: tested.flops,
             inference_layer_head_ratio: tested.layer_head_ratio,
-            inference_wall_ratio: clock.batches,
-            single_text_wall_ratio: Some(clock.single_texts),
+            inference_wall_ratio: self.of_all_rows(clock.batches, TIMED_ROWS, tested),
+            single_text_wall_ratio: Some(self.of_all_rows(clock.single_texts, SINGLE_ROWS, tested)),
             ..SeedRow::default()
         }
+    }
+
+    /// The clock of all test rows, from that of the timed ones: the same model may cost more or less of the full model there, by chance.
+    fn of_all_rows(&self, clock: f64, timed: usize, tested: &Tested) -> f64 {
+        let share = |rows: &mut dyn Iterator<Item = usize>| {
+            let (mut own, mut full) = (0, 0);
+            for row in rows {
+                let prediction = &tested.predictions[row];
+                own += prediction.flops + prediction.routing_flops;
+                full += self.text_flops(self.encoder.layers(), self.data.test.samples[row].encoding.ids.len());
+            }
+            own as f64 / full.max(1) as f64
+        };
+        let timed = share(&mut self.timed_rows(timed));
+        if timed > 0.0 { clock * share(&mut (0..tested.predictions.len())) / timed } else { clock }
     }
 
     /// Predicts the test rows.
@@ -267,10 +282,14 @@ impl<'a> Worker<'a> {
     }
 
     /// The test rows that the clock takes: evenly spaced, since the first ones may be of another kind than the others.
-    pub(super) fn timed_texts(&self, most: usize) -> EncodedDataset {
-        let samples = &self.data.test.samples;
-        let count = samples.len().min(most);
-        let timed = (0..count).map(|at| samples[at * samples.len() / count].clone()).collect();
+    fn timed_rows(&self, most: usize) -> impl Iterator<Item = usize> + use<> {
+        let rows = self.data.test.len();
+        let count = rows.min(most);
+        (0..count).map(move |at| at * rows / count)
+    }
+
+    fn timed_texts(&self, most: usize) -> EncodedDataset {
+        let timed = self.timed_rows(most).map(|row| self.data.test.samples[row].clone()).collect();
         EncodedDataset { samples: timed, ..self.data.test.clone() }
     }
 }

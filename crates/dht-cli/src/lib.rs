@@ -1,6 +1,7 @@
 //! What the command `dht` is made of. For this workspace only: nothing here is promised to stay.
 
 mod acceleration;
+mod applying;
 mod commands;
 mod device;
 mod error;

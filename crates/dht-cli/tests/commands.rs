@@ -192,7 +192,7 @@ fn texts_of_several_labels_and_of_numbers_are_trained_scored_and_predicted() {
     std::fs::write(place.path().join("asked.txt"), "the soup was fresh; the waiter was rude\n").expect("a file");
     let ask = |model: &str| json(&printed(&dht(place.path(), &["predict", model, "asked.txt"])));
     let (topics, stars) = (ask("topics"), ask("stars"));
-    assert_eq!(topics["predicted"]["label"], "food", "{topics}");
+    assert_eq!(topics["predicted"]["labels"], serde_json::json!(["food"]), "{topics}");
     let value = stars["predicted"]["value"].as_f64().expect("a number");
     assert!((value - 1.0).abs() < 0.5, "{stars}");
     let said = refused(
@@ -407,6 +407,27 @@ fn columns_and_pairs_that_the_training_did_not_have_are_read_or_refused() {
     let pair = ["predict", "model", "wide.csv", "--pair", "--text-column", "id", "--text-column", "review"];
     let said = refused(&dht(place.path(), &pair), 1);
     assert!(said.contains("--pair is there, expected not there: the model was trained on single texts"), "{said}");
+    let pair = ["evaluate", "model", "--data", "data", "--pair"];
+    assert!(refused(&dht(place.path(), &pair), 1).contains("the model was trained on single texts"));
+    // A row of names less than there is: the first text would be taken for one.
+    let output = dht(place.path(), &["predict", "model", "reviews.csv"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("reading column \"review\", not those of the training (--no-header if"), "{said}");
+    let said = refused(&dht(place.path(), &["predict", "model", "reviews.csv", "nowhere.csv"]), 1);
+    assert!(said.contains("nowhere.csv"), "{said}");
+
+    let row = |(label, text): &(String, String)| format!("{label},\"{text}\",the food\n");
+    let rows: String = reviews(200, 0).iter().map(row).collect();
+    write("pairs.csv", &format!("label,first,second\n{rows}"));
+    let train = ["train", "--data", "pairs.csv", "--pair", "--model", "2x2x16", "--epochs", "1", "--out", "pairs"];
+    printed(&dht(place.path(), &train));
+    let named = ["predict", "pairs", "pairs.csv", "--text-column", "first", "--text-column", "second"];
+    let own = printed(&dht(place.path(), &["predict", "pairs", "pairs.csv"]));
+    assert_eq!(printed(&dht(place.path(), &named)), own);
+    assert_eq!(printed(&dht(place.path(), &[&named[..], &["--pair"]].concat())), own);
+    let said = refused(&dht(place.path(), &named[..5]), 1);
+    assert!(said.contains("pair is none, expected a second text: the model was trained on pairs"), "{said}");
+    assert!(printed(&dht(place.path(), &["inspect", "pairs"])).contains("of pairs, pairs; "));
 }
 
 #[test]

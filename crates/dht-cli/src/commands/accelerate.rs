@@ -15,7 +15,7 @@ use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic}
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{TextArguments, TextSplits};
+use crate::texts::{TextArguments, TextSplits, shared_rows};
 use crate::training::ModelChoice;
 
 /// The default maximal length in tokens; less where the model has fewer positions.
@@ -113,11 +113,17 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let (train, held_out) = (encode(&texts.train)?, encode(&texts.validation)?);
     let calibration = texts.calibration.as_ref().map(encode).transpose()?;
     let test = texts.test.as_ref().map(encode).transpose()?;
+    let shared = shared_rows(&texts.train, &texts.validation);
     texts.forget_texts();
     if !arguments.quiet {
         report(&format!("{}: {} texts, {} held out", texts.train.name, train.len(), held_out.len()));
         texts.notes.iter().for_each(|note| report(note));
         texts.train.columns.iter().for_each(|columns| report(&format!("  {columns}")));
+        if shared > 0 {
+            report(&format!(
+                "  {shared} held-out rows have the text of a training row: speeds are chosen on what exits have seen"
+            ));
+        }
         if arguments.validation.is_none() && !arguments.unlabelled {
             report(
                 "  held out are rows of the same texts: if the classifier was fine-tuned on them, give others with --validation",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use candle_core::Device;
 use clap::Args;
 use dht_search::serving::{ServedModel, TextModel};
+use dht_search::transformer::Task;
 use serde_json::json;
 
 use super::output::print;
@@ -39,9 +40,15 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
         }
         _ => ("other", 0, Vec::new()),
     };
+    let task = match model.model.task() {
+        Task::Class => "class",
+        Task::Labels => "labels",
+        Task::Number => "number",
+    };
     if arguments.json {
         let value = json!({
             "kind": kind,
+            "task": task,
             "layers": shape.layers,
             "heads": shape.heads,
             "hidden": config.hidden_size,
@@ -64,12 +71,21 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
             shape.layers, shape.heads, config.hidden_size
         ),
         format!("texts       up to {} tokens of {}", model.max_length, config.vocab_size),
-        format!("labels      {}", model.labels.join(", ")),
+        format!(
+            "labels      {}{}",
+            model.labels.join(", "),
+            match model.model.task() {
+                Task::Class => "",
+                Task::Labels => " (any number of them)",
+                Task::Number => " (a number)",
+            }
+        ),
         format!("exits       after {} layers", exits.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     ];
     if let Some(origin) = &model.origin {
         let columns = origin.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
-        lines.push(format!("trained on  {} rows of {}{columns}", origin.rows, origin.data));
+        let pairs = if origin.pair { ", pairs" } else { "" };
+        lines.push(format!("trained on  {} rows of {}{pairs}{columns}", origin.rows, origin.data));
     }
     lines.extend(model.promise.iter().map(promise));
     let mut text = lines.join("\n") + "\n";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use dht_search::serving::{Answer, Engine, Query, TextModel};
-use dht_search::transformer::data::{Column, Header, TextColumns, TextFormat, TextRow};
+use dht_search::transformer::data::{Column, Header, LabelKind, TextColumns, TextFormat, TextRow};
 use dht_search::transformer::error::DataProblem;
 use dht_search::transformer::{Error as TransformerError, Precision};
 use dht_search::{Predictor, serving::Origin};
@@ -126,11 +126,14 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     arguments.check_pair(&model)?;
     let speed = arguments.speed_of(&model)?;
     let origin = model.origin.clone();
+    arguments.check_files()?;
     let engine = Engine::of(model).with_precision(arguments.precision);
     let engine = match speed {
         Some(speed) => engine.with_speed(speed)?,
         None => engine,
     };
+    let kind = origin.as_ref().and_then(|origin| Some(origin.columns.as_ref()?.kind));
+    let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
     let (start, mut totals) = (Instant::now(), Totals::default());
     let mut out = Written::new(std::io::BufWriter::new(std::io::stdout().lock()), arguments.output);
     let inputs = if arguments.files.is_empty() { vec![PathBuf::from("-")] } else { arguments.files.clone() };
@@ -140,11 +143,12 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
         let expected = columns.or_only;
         let hint = |error| if expected { of_other_columns(error) } else { error };
         let reader = RowReader::start(source, columns).map_err(hint)?;
+        reader.note().filter(|_| expected).iter().for_each(|note| report(note));
         out.begin(reader.format(), reader.names())?;
         // What was read before an error is answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
-            answer(&engine, &rows, &mut out, &mut totals)?;
+            answer(&engine, separator, &rows, &mut out, &mut totals)?;
             out.flush()?;
             if let Some(end) = end {
                 break end;
@@ -166,6 +170,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
 
 fn answer(
     engine: &Engine,
+    separator: char,
     rows: &[TextRow],
     out: &mut Written<impl std::io::Write>,
     totals: &mut Totals,
@@ -178,7 +183,8 @@ fn answer(
         totals.flops += u128::from(answer.flops);
         totals.full_flops += u128::from(full_flops);
         let cost = answer.flops as f64 / full_flops.max(1) as f64;
-        out.row(row, &Answered { answer, cost, labels: engine.labels(), task: engine.model().task() })?;
+        let (labels, task) = (engine.labels(), engine.model().task());
+        out.row(row, &Answered { answer, cost, labels, task, separator })?;
     }
     Ok(())
 }
@@ -215,6 +221,14 @@ impl PredictArguments {
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
     }
 
+    /// Refuses a file that is not there before the first is answered.
+    fn check_files(&self) -> Result<()> {
+        let named = self.files.iter().filter(|path| path.as_os_str() != "-");
+        named
+            .map(|path| path.metadata().map_err(|source| Error::Io { path: path.clone(), source }))
+            .try_for_each(|found| found.map(drop))
+    }
+
     /// Refuses pairs where the model was trained on single texts.
     fn check_pair(&self, model: &TextModel) -> Result<()> {
         match &model.origin {
@@ -233,7 +247,9 @@ impl PredictArguments {
             _ => Header::Auto,
         };
         if !self.text_column.is_empty() || format == TextFormat::Lines {
-            return TextColumns { text: self.text_column.clone(), pair: self.pair, header, or_only: false };
+            // Two columns of a model of pairs are one.
+            let pair = self.pair || origin.is_some_and(|origin| origin.pair) && self.text_column.len() == 2;
+            return TextColumns { text: self.text_column.clone(), pair, header, or_only: false };
         }
         let trained = origin.and_then(|origin| Some((origin.columns.as_ref()?, origin.pair)));
         let Some((columns, pair)) = trained else {

@@ -121,7 +121,7 @@ impl ServeArguments {
         let limits = Limits {
             body_bytes: self.max_body_bytes,
             // More than the queue holds are never taken.
-            texts: self.max_texts.min(self.queue_texts),
+            texts: self.max_texts.min(self.queue_texts.max(1)),
             requests: self.max_requests,
             connections: self.max_connections,
             deadline: Duration::from_millis(self.deadline_ms),

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use dht_search::serving::Served;
+use dht_search::serving::{Answer, Served};
+use dht_search::transformer::Task;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+
+use crate::applying::applying;
 
 /// An answer with probabilities, route and cost.
 #[derive(Debug, Serialize)]
 pub(super) struct AnswerBody {
-    #[serde(serialize_with = "text")]
-    label: Arc<str>,
-    #[serde(serialize_with = "by_label")]
-    probabilities: Vec<(Arc<str>, f32)>,
+    #[serde(flatten)]
+    outcome: Outcome,
     /// As `2L12H`.
     route: String,
     /// The heads that each layer kept, of the layers that ran.
@@ -24,12 +25,46 @@ pub(super) struct AnswerBody {
     truncated: bool,
 }
 
+/// What is said of the text, by the model's task.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Class {
+        #[serde(serialize_with = "text")]
+        label: Arc<str>,
+        #[serde(serialize_with = "by_label")]
+        probabilities: Vec<(Arc<str>, f32)>,
+    },
+    /// Those that apply.
+    Labels {
+        labels: Vec<String>,
+        #[serde(serialize_with = "by_label")]
+        probabilities: Vec<(Arc<str>, f32)>,
+    },
+    Number {
+        value: f32,
+    },
+}
+
+impl Outcome {
+    fn of(task: Task, answer: &Answer, labels: &[Arc<str>]) -> Self {
+        let probabilities = labels.iter().cloned().zip(answer.probabilities.iter().copied()).collect();
+        match task {
+            Task::Class => Self::Class { label: answer.label.clone(), probabilities },
+            Task::Labels => {
+                let apply = applying(labels, &answer.probabilities);
+                Self::Labels { labels: apply.iter().map(ToString::to_string).collect(), probabilities }
+            }
+            Task::Number => Self::Number { value: answer.probabilities[0] },
+        }
+    }
+}
+
 impl From<Served> for AnswerBody {
     fn from(served: Served) -> Self {
-        let Served { answer, labels, tokens, full_flops, .. } = served;
+        let Served { answer, task, labels, tokens, full_flops, .. } = served;
         Self {
-            label: answer.label,
-            probabilities: labels.iter().cloned().zip(answer.probabilities).collect(),
+            outcome: Outcome::of(task, &answer, &labels),
             route: answer.route.to_string(),
             layers: answer.route.layers().map(|(_, heads)| heads).collect(),
             flops: answer.flops,

@@ -197,12 +197,23 @@ impl TextArguments {
         source.training()?.read(&reader)
     }
 
+    /// Refuses pairs for a model of single texts.
+    fn check_pair(&self, origin: Option<&Origin>) -> Result<()> {
+        match origin {
+            Some(origin) if self.pair && !origin.pair => {
+                Err(Error::argument("pair", "not there: the model was trained on single texts", "there"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads texts to score: the test rows of a directory or a data set, else its `dev.*` or `validation.*`, or the only file; in the columns
     /// that were asked for or are known, or else those of the model's training. With a line where other rows than the test rows are read.
     ///
     /// # Errors
-    /// As [`read_training`](Self::read_training); a label that the model does not have.
+    /// As [`read_training`](Self::read_training); a label that the model does not have, pairs for a model of single texts.
     pub fn read_scored(&self, labels: &[String], origin: Option<&Origin>) -> Result<(Dataset, Vec<String>)> {
+        self.check_pair(origin)?;
         let source = self.source()?;
         let mut notes = source.notes();
         let known = source::known(&self.data).is_some();
@@ -341,7 +352,7 @@ pub fn all_texts(data: &Dataset) -> impl Iterator<Item = &str> {
 }
 
 /// How many rows of `other` have a text that a row of `data` has.
-fn shared_rows(data: &Dataset, other: &Dataset) -> usize {
+pub fn shared_rows(data: &Dataset, other: &Dataset) -> usize {
     let seen: BTreeSet<(&str, Option<&str>)> =
         data.examples.iter().map(|row| (row.text.as_str(), row.pair.as_deref())).collect();
     other.examples.iter().filter(|row| seen.contains(&(row.text.as_str(), row.pair.as_deref()))).count()

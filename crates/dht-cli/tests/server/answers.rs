@@ -3,6 +3,9 @@
 use dht_cli::Server;
 use dht_search::Answer;
 use dht_search::serving::{Engine, Origin, TextModel};
+use dht_search::transformer::{Pooling, Task, TextClassifier};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use super::client::{Response, ask, get, post};
@@ -194,4 +197,28 @@ fn a_pair_is_refused_where_the_training_had_single_texts() {
         assert!(error.contains("the model was trained on single texts"), "{error}");
     }
     assert_eq!(post(server.address(), "/predict", json!({ "inputs": [["fine"], "food"] })).status, 200);
+}
+
+#[test]
+fn several_labels_and_numbers_are_answered_as_what_they_are() {
+    let of_task = |task: Task, names: &'static [&'static str]| {
+        let engine = move || {
+            let (model, tokenizer) = parts();
+            let mut rng = ChaCha8Rng::seed_from_u64(4);
+            let encoder = model.encoder().clone();
+            let classifier = TextClassifier::for_task(task, encoder, names.len(), Pooling::Mean, &mut rng)?;
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            Engine::new(classifier, tokenizer.clone(), &names)
+        };
+        let server = Server::start(engine, settings()).unwrap();
+        post(server.address(), "/v1/classify", json!({ "texts": ["fine food"] })).json()["answers"][0].clone()
+    };
+    let several = of_task(Task::Labels, &["food", "service", "price", "place"]);
+    let likely = several["probabilities"].as_object().unwrap().iter().filter(|(_, p)| p.as_f64().unwrap() >= 0.5);
+    let likely: Vec<&String> = likely.map(|(name, _)| name).collect();
+    let labels: Vec<&str> = several["labels"].as_array().unwrap().iter().map(|label| label.as_str().unwrap()).collect();
+    assert_eq!(labels.len(), likely.len(), "{several}");
+    assert!(labels.iter().all(|label| likely.iter().any(|own| own == label)) && several.get("label").is_none());
+    let number = of_task(Task::Number, &["stars"]);
+    assert!(number["value"].is_f64() && number.get("probabilities").is_none(), "{number}");
 }

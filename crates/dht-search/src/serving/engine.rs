@@ -93,8 +93,8 @@ pub struct Engine {
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     curve: Arc<[SpeedPoint]>,
-    /// Whether it was trained on single texts, as far as that is known.
-    of_single_texts: bool,
+    /// Whether it was trained on pairs, where that is known.
+    of_pairs: Option<bool>,
     max_length: usize,
     pub(super) batch_size: usize,
 }
@@ -120,7 +120,7 @@ impl Engine {
             tokenizer: Arc::new(model.tokenizer),
             labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
             curve: model.curve.into(),
-            of_single_texts: model.origin.is_some_and(|origin| !origin.pair),
+            of_pairs: model.origin.map(|origin| origin.pair),
             max_length: model.max_length,
             batch_size: BATCH_SIZE,
         }
@@ -201,8 +201,8 @@ impl Engine {
     /// tokens.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a pair, where the model is [known](TextModel::origin) to be trained on single texts: what it has learned of
-    /// them says nothing about pairs, and an n-gram classifier would not read the second; [`Error::Transformer`] when the tokenizer makes no token of a text, none of a pair fits the
+    /// [`Error::Setting`] for a pair where the model is [known](TextModel::origin) to be trained on single texts, whose n-gram classifier would
+    /// not read the second, and for a single text where it is known to be trained on pairs; [`Error::Transformer`] when the tokenizer makes no token of a text, none of a pair fits the
     /// [maximal length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes); what the encoder
     /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
@@ -236,9 +236,15 @@ impl Engine {
     }
 
     fn encoding(&self, query: Query<'_>) -> Result<Encoding> {
-        if self.of_single_texts && query.pair.is_some() {
-            let expected = "none: the model was trained on single texts, not on pairs";
-            return Err(Error::setting("pair", expected, "a second text"));
+        match (self.of_pairs, query.pair) {
+            (Some(false), Some(_)) => {
+                let expected = "none: the model was trained on single texts, not on pairs";
+                return Err(Error::setting("pair", expected, "a second text"));
+            }
+            (Some(true), None) => {
+                return Err(Error::setting("pair", "a second text: the model was trained on pairs", "none"));
+            }
+            _ => {}
         }
         Ok(self.tokenizer.encode(query.text, query.pair, self.max_length)?)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use dht_search::transformer::data::{TextColumns, TextFormat, TextRow, TextStream};
+use dht_search::transformer::data::{Column, TextColumns, TextFormat, TextRow, TextStream};
 
 use crate::error::{Error, Result};
 
@@ -41,10 +41,29 @@ impl Source {
     }
 }
 
+/// What is found in the first row.
+#[derive(Default)]
+struct Found {
+    names: Vec<String>,
+    note: Option<String>,
+}
+
+/// Says which column stands in for those of the training.
+fn note(stream: &TextStream<'_>) -> Option<String> {
+    let column = stream.instead()?;
+    Some(match column {
+        Column::Name(name) => format!(
+            "reading column {name:?}, not those of the training (--no-header if the first row is a text, --text-column for other columns)"
+        ),
+        Column::Number(_) => "reading the only column, not those of the training".into(),
+    })
+}
+
 /// Receives the rows of an input.
 pub struct RowReader {
     format: TextFormat,
     names: Vec<String>,
+    note: Option<String>,
     rows: Receiver<Result<TextRow>>,
 }
 
@@ -56,10 +75,10 @@ impl RowReader {
     pub fn start(source: Source, columns: TextColumns) -> Result<Self> {
         let format = source.format;
         let (send, rows) = sync_channel(WAITING);
-        let (send_names, names) = sync_channel(1);
-        std::thread::spawn(move || read(source, columns, &send_names, &send));
-        let names = names.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
-        Ok(Self { format, names, rows })
+        let (send_found, found) = sync_channel(1);
+        std::thread::spawn(move || read(source, columns, &send_found, &send));
+        let Found { names, note } = found.recv().unwrap_or_else(|_| Ok(Found::default()))?;
+        Ok(Self { format, names, note, rows })
     }
 
     /// How its texts are written.
@@ -70,6 +89,11 @@ impl RowReader {
     /// The names of its columns, where it has a header.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// What is to be said of its columns.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// The next rows, at least one: as many as come without a pause, up to these limits. At the end of the input or at an error also how
@@ -96,21 +120,16 @@ impl RowReader {
 }
 
 /// Reads until the input ends, is wrong, or nobody wants more.
-fn read(
-    source: Source,
-    columns: TextColumns,
-    names: &SyncSender<Result<Vec<String>>>,
-    rows: &SyncSender<Result<TextRow>>,
-) {
+fn read(source: Source, columns: TextColumns, found: &SyncSender<Result<Found>>, rows: &SyncSender<Result<TextRow>>) {
     let Source { path, input, format, compressed } = source;
     let mut stream = match TextStream::new(path, input, format, compressed, columns) {
         Ok(stream) => stream,
         Err(error) => {
-            let _ = names.send(Err(error.into()));
+            let _ = found.send(Err(error.into()));
             return;
         }
     };
-    let _ = names.send(Ok(stream.names().to_vec()));
+    let _ = found.send(Ok(Found { names: stream.names().to_vec(), note: note(&stream) }));
     loop {
         let next = match stream.next_row() {
             Ok(Some(row)) => Ok(row),

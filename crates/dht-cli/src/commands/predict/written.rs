@@ -9,13 +9,12 @@ use dht_search::transformer::data::{TextFormat, TextRow};
 use serde_json::{Map, Value, json};
 
 use super::OutputFormat;
+use crate::applying::applying;
 use crate::commands::output::written;
 use crate::error::{Error, Result};
 
 /// The names of the columns that are added.
 const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
-/// The labels of a model of several apply from this probability on.
-const APPLIES: f32 = 0.5;
 
 /// An answer and what it cost.
 pub struct Answered<'a> {
@@ -27,6 +26,8 @@ pub struct Answered<'a> {
     pub labels: &'a [Arc<str>],
     /// What the model's outputs mean.
     pub task: Task,
+    /// The sign between several labels.
+    pub separator: char,
 }
 
 impl Answered<'_> {
@@ -34,12 +35,13 @@ impl Answered<'_> {
     fn predicted(&self) -> String {
         match self.task {
             Task::Class => self.answer.label.to_string(),
-            Task::Labels => {
-                let applies = self.labels.iter().zip(&self.answer.probabilities);
-                applies.filter(|(_, p)| **p >= APPLIES).map(|(label, _)| &**label).collect::<Vec<_>>().join(" ")
-            }
+            Task::Labels => self.applying().join(&self.separator.to_string()),
             Task::Number => self.answer.probabilities[0].to_string(),
         }
+    }
+
+    fn applying(&self) -> Vec<String> {
+        applying(self.labels, &self.answer.probabilities).iter().map(ToString::to_string).collect()
     }
 
     /// The probability of the class; of several labels, of the most probable; of a value none.
@@ -53,10 +55,12 @@ impl Answered<'_> {
     fn json(&self) -> Value {
         let Answer { probabilities, route, truncated, .. } = self.answer;
         let mut value = json!({ "route": route.to_string(), "cost": self.cost, "truncated": truncated });
-        if self.task == Task::Number {
-            value["value"] = short(probabilities[0]);
-        } else {
-            value["label"] = self.predicted().into();
+        match self.task {
+            Task::Class => value["label"] = self.predicted().into(),
+            Task::Labels => value["labels"] = self.applying().into(),
+            Task::Number => value["value"] = short(probabilities[0]),
+        }
+        if self.task != Task::Number {
             let named = self.labels.iter().zip(probabilities);
             value["probabilities"] =
                 named.map(|(label, p)| (label.to_string(), short(*p))).collect::<Map<_, _>>().into();

@@ -107,7 +107,7 @@ pub(super) fn format_of(name: &str) -> Option<(Format, bool)> {
     let format = match name.rsplit_once('.')?.1 {
         "csv" => Format::Csv,
         "tsv" => Format::Tsv,
-        "jsonl" => Format::JsonLines,
+        "jsonl" | "ndjson" => Format::JsonLines,
         _ => return None,
     };
     Some((format, compressed))

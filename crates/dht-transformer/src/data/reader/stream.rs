@@ -25,8 +25,8 @@ pub enum TextFormat {
 }
 
 impl TextFormat {
-    /// The format that a file's name tells, and whether it is compressed (`.gz`); any name but those of the other formats is
-    /// one of lines.
+    /// The format that a file's name tells, and whether it is compressed (`.gz`): csv, tsv, jsonl (also ndjson and json); any other name
+    /// is one of lines.
     pub fn of_name(name: &str) -> (Self, bool) {
         match format_of(name) {
             Some((Format::Csv, compressed)) => (Self::Csv, compressed),
@@ -34,7 +34,12 @@ impl TextFormat {
             Some((Format::JsonLines, compressed)) => (Self::JsonLines, compressed),
             // Its bytes are refused: they are no text.
             Some((Format::Parquet, _)) => (Self::Lines, false),
-            None => (Self::Lines, name.to_ascii_lowercase().ends_with(".gz")),
+            None => {
+                let name = name.to_ascii_lowercase();
+                let (stem, compressed) = name.strip_suffix(".gz").map_or((&*name, false), |stem| (stem, true));
+                // JSON in another layout is refused at its first line.
+                (if stem.ends_with(".json") { Self::JsonLines } else { Self::Lines }, compressed)
+            }
         }
     }
 }
@@ -91,6 +96,7 @@ pub struct TextStream<'a> {
     width: usize,
     text: Vec<usize>,
     asked: TextColumns,
+    is_instead: bool,
     /// The first row, where it is one of texts.
     first: Option<Row>,
 }
@@ -118,6 +124,7 @@ impl<'a> TextStream<'a> {
             width: 0,
             text: Vec::new(),
             asked: columns,
+            is_instead: false,
             first: None,
         };
         let asked = stream.asked.text.len();
@@ -133,6 +140,12 @@ impl<'a> TextStream<'a> {
     /// The names of the columns of a csv or tsv file, where it has a header; else none.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The column of a csv or tsv file that is read in the place of those that are [expected](TextColumns::or_only).
+    pub fn instead(&self) -> Option<Column> {
+        let column = *self.text.first().filter(|_| self.is_instead)?;
+        Some(self.names.get(column).map_or(Column::Number(column), |name| Column::Name(name.clone())))
     }
 
     /// The next row; `None` at the end.
@@ -215,9 +228,15 @@ impl<'a> TextStream<'a> {
             [] => self.only(&names(header), row.line).map(|column| vec![column]),
             asked => asked.iter().map(|column| self.index(column, &names(header), row.line)).collect(),
         };
+        // Numbers fit any file, and a name says more.
+        let better = self.may_be_others() && !named && one_is_usual && self.asked.header != Header::No;
         self.text = match found {
+            Ok(_) if better => {
+                (header, self.is_instead) = (true, true);
+                vec![self.only(&names(true), row.line)?]
+            }
             Err(error) if self.may_be_others() => {
-                header = has_names(true);
+                (header, self.is_instead) = (has_names(true), true);
                 vec![self.only(&names(header), row.line).map_err(|_| error)?]
             }
             found => found?,
@@ -321,6 +340,8 @@ mod tests {
         assert_eq!(texts("a.csv", "one\ntwo\n", columns(&[])), ["one", "two"]);
         assert_eq!(texts("a.jsonl", "{\"text\": \"a\", \"n\": 1}\n\n{\"text\": null}\n", columns(&[])), ["a", ""]);
         assert_eq!(texts("a.jsonl", "{\"t\": \"a\", \"u\": 2}\n", columns(&["u", "t"])), ["2 a"]);
+        assert_eq!(texts("a.ndjson", "{\"t\": \"a\"}\n", columns(&[])), ["a"]);
+        assert_eq!(texts("a.json", "{\"t\": \"a\"}\n", columns(&[])), ["a"]);
     }
 
     #[test]
@@ -332,7 +353,8 @@ mod tests {
         assert_eq!(texts("a.csv", "id,text\n1,fine\n", named()), ["fine"]);
         assert_eq!(texts("a.jsonl", "{\"review\": \"fine\"}\n", named()), ["fine"]);
         let numbered = || expected(&["1", "2"], Header::Auto);
-        assert_eq!(texts("a.csv", "text,b,c\n1,2,3\n", numbered()), ["b c", "2 3"]);
+        assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", numbered()), ["b c", "2 3"]);
+        assert_eq!(texts("a.csv", "a,text,c\n1,2,3\n", numbered()), ["2"]);
         assert_eq!(texts("a.csv", "fine\nbad\n", numbered()), ["fine", "bad"]);
         assert_eq!(texts("a.csv", "id,text\n1,fine\n", numbered()), ["fine"]);
         for (file, columns) in [("a,b\n1,2\n", named()), ("a,b\n1,2\n", numbered())] {
