@@ -19,7 +19,7 @@ pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 /// Only the page's own style and script, by their SHA-256; requests to this server alone. A test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
-    script-src 'sha256-8KqLxUlcRiJsIRMV6fjY95cJVOORYX70bluPa6RkFrY='; \
+    script-src 'sha256-Vz8uLm/8wp311gLUIF8lKJqZy6aOlZiy3zmJaxS+Riw='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /`: the page.
