@@ -3,7 +3,7 @@
 use super::docs_page::{FIGURES, folders, run_line, titles};
 use crate::error::Result;
 use crate::readme;
-use crate::record::{AtCosts, Encoders, ReproductionRecord, RowGroup};
+use crate::record::{AtCosts, Encoders, ReproductionRecord, RowGroup, RowRecord};
 use crate::tables::{brief_scores, grid_markdown, interval, markdown_text};
 
 /// The line before the generated part.
@@ -66,7 +66,25 @@ fn found(record: &ReproductionRecord, title: &str, table: &AtCosts) -> String {
     if !means.is_empty() {
         text.push_str(&format!(" Points above others, mean of the costs from 0.1 to 0.35: {}.", means.join(", ")));
     }
-    text
+    text + &as_published(record)
+}
+
+/// What the paper's searches have with its own settings.
+fn as_published(record: &ReproductionRecord) -> String {
+    let rows = record.rows.iter().filter(|row| row.group == RowGroup::AsPublished && !row.seeds.is_empty());
+    let rows: Vec<&RowRecord> = rows.collect();
+    let Some(first) = rows.first() else { return String::new() };
+    let shown = |row: &&RowRecord| {
+        let shuffled = row.random_macro_f1.map_or(String::new(), |score| format!(", shuffled {:.3}", score.mean));
+        format!("{} {:.3} at {:.2}{shuffled}", row.method, row.macro_f1.mean, row.inference_flops_ratio)
+    };
+    let full = record.rows.iter().find(|row| row.group == RowGroup::Full && row.epochs == first.epochs);
+    let full =
+        full.map_or(String::new(), |full| format!("; the full model of as many epochs {:.3}", full.macro_f1.mean));
+    format!(
+        " As published, macro F1 at a share of FLOPs: {}{full}.",
+        rows.iter().map(shown).collect::<Vec<_>>().join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -87,6 +105,7 @@ mod tests {
         assert!(once.contains("| accelerated | 0.907 ± 0.002 | 0.909 ± 0.001 |"), "{once}");
         assert!(once.contains("| n-gram cascade | – | 0.901 |"), "{once}");
         assert!(once.contains("one encoder +0.80 \\[+0.30, +1.30\\]"), "{once}");
+        assert!(once.contains("As published, macro F1 at a share of FLOPs: T-DHT "), "{once}");
         assert!(with_real_texts("none", &records).is_err());
     }
 }

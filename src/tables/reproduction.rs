@@ -60,7 +60,7 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
             .to_owned(),
     ];
     if columns.iter().any(|column| column.heading == ONE_BY_ONE) {
-        notes.push("The clock runs test rows that are evenly spaced, and is scaled by the share of FLOPs of all rows over that of these. \
+        notes.push("The clock runs test rows that are evenly spaced, and is scaled (but for rows as published) by the share of FLOPs of all rows over that of these. \
              \"clock, one by one\" is that of texts in batches of one, of both models."
                 .into());
     }
