@@ -16,6 +16,7 @@ use dht_search::{Predictor, serving::Origin};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
+use crate::texts::check_pair;
 use crate::training::saved_directory;
 use rows::{RowReader, Source};
 use written::{Answered, Written};
@@ -123,7 +124,7 @@ struct Totals {
 /// Answers all texts.
 pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
-    arguments.check_pair(&model)?;
+    check_pair(arguments.pair, model.origin.as_ref())?;
     let speed = arguments.speed_of(&model)?;
     let origin = model.origin.clone();
     arguments.check_files()?;
@@ -227,16 +228,6 @@ impl PredictArguments {
         named
             .map(|path| path.metadata().map_err(|source| Error::Io { path: path.clone(), source }))
             .try_for_each(|found| found.map(drop))
-    }
-
-    /// Refuses pairs where the model was trained on single texts.
-    fn check_pair(&self, model: &TextModel) -> Result<()> {
-        match &model.origin {
-            Some(origin) if self.pair && !origin.pair => {
-                Err(Error::argument("pair", "not there: the model was trained on single texts", "there"))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The columns that were asked for, or else those of the training.

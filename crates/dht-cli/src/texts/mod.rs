@@ -197,23 +197,13 @@ impl TextArguments {
         source.training()?.read(&reader)
     }
 
-    /// Refuses pairs for a model of single texts.
-    fn check_pair(&self, origin: Option<&Origin>) -> Result<()> {
-        match origin {
-            Some(origin) if self.pair && !origin.pair => {
-                Err(Error::argument("pair", "not there: the model was trained on single texts", "there"))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Reads texts to score: the test rows of a directory or a data set, else its `dev.*` or `validation.*`, or the only file; in the columns
     /// that were asked for or are known, or else those of the model's training. With a line where other rows than the test rows are read.
     ///
     /// # Errors
     /// As [`read_training`](Self::read_training); a label that the model does not have, pairs for a model of single texts.
     pub fn read_scored(&self, labels: &[String], origin: Option<&Origin>) -> Result<(Dataset, Vec<String>)> {
-        self.check_pair(origin)?;
+        check_pair(self.pair, origin)?;
         let source = self.source()?;
         let mut notes = source.notes();
         let known = source::known(&self.data).is_some();
@@ -292,6 +282,19 @@ impl TextArguments {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses `--pair` for a model of single texts.
+///
+/// # Errors
+/// [`Error::Argument`].
+pub fn check_pair(pair: bool, origin: Option<&Origin>) -> Result<()> {
+    match origin {
+        Some(origin) if pair && !origin.pair => {
+            Err(Error::argument("pair", "not there: the model was trained on single texts", "there"))
+        }
+        _ => Ok(()),
     }
 }
 
