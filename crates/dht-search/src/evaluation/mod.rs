@@ -21,7 +21,7 @@ use dht_transformer::{
 
 use crate::cost::LayerHeadCount;
 use crate::error::Result;
-use crate::model::{BatchPredictions, DynamicModel, Prediction};
+use crate::model::{BatchPredictions, DynamicModel, Prediction, in_pool};
 use crate::routing::RouteChoice;
 use crate::space::{ModelShape, Route};
 
@@ -98,12 +98,6 @@ impl Predictor for TextClassifier {
     fn full_flops(&self, tokens: usize) -> u64 {
         self.forward_flops(dht_transformer::flops::Load::of_text(tokens)).0
     }
-}
-
-/// Runs a prediction in the thread pool: from outside, a model that stops after every layer to decide would be put to sleep and
-/// woken each time.
-pub(crate) fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| predict())
 }
 
 /// Predictions on a data set, scored.

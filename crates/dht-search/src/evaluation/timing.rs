@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use dht_transformer::{EncodedDataset, ForwardContext};
 
-use super::{Predictor, in_pool};
+use super::Predictor;
 use crate::error::{Error, Result};
+use crate::model::in_pool;
 
 /// The wall clock of a model's passes over a data set.
 #[derive(Debug, Clone, PartialEq)]

@@ -123,6 +123,12 @@ fn pack(samples: &[Sample], rows: &[usize]) -> Result<PackedBatch> {
     Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?)
 }
 
+/// Runs a prediction in the thread pool: from outside, a model that stops after every layer to decide would be put to sleep and
+/// woken each time.
+pub(crate) fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| predict())
+}
+
 /// What the front exit says of a text.
 struct ReadInFront {
     /// Its prediction, should the text leave there.
@@ -293,7 +299,7 @@ impl Executor<'_> {
         let logs = read.iter().flat_map(|read| read.log_probabilities.iter().copied()).collect();
         let stacking = front.stacking(LogProbabilities::new(front.ngram().classes(), logs)?);
         let behind = Executor { front: None, stacking: Some(&stacking), ..*self };
-        let mut found = behind.predict(batch)?;
+        let mut found = in_pool(|| behind.predict(batch))?;
         for (prediction, ReadInFront { prediction: before, .. }) in found.predictions.iter_mut().zip(read) {
             prediction.flops += before.flops;
             prediction.routing_flops += before.routing_flops;

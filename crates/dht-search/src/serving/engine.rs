@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
-use crate::evaluation::{Predictor, SpeedPoint, in_pool};
-use crate::model::Prediction;
+use crate::evaluation::{Predictor, SpeedPoint};
+use crate::model::{Prediction, in_pool};
 use crate::space::{ModelShape, Route};
 
 /// Tokens of a text beyond which it is truncated, unless [`Engine::with_max_length`] says otherwise or the model has fewer
@@ -206,9 +206,14 @@ impl Engine {
     /// [maximal length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes); what the encoder
     /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
-        let samples = self.samples(queries, 0)?;
-        let predictions = in_pool(|| self.model.predict_all(&samples, self.batch_size, &self.ctx))?.predictions;
-        Ok(predictions.into_iter().zip(&samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
+        let found = || {
+            let samples = self.samples(queries, 0)?;
+            let predictions = self.model.predict_all(&samples, self.batch_size, &self.ctx)?.predictions;
+            let answers = predictions.into_iter().zip(&samples);
+            Ok(answers.map(|(prediction, sample)| self.answer(prediction, sample)).collect())
+        };
+        // A text alone may leave in front before the pool's threads are awake.
+        if queries.len() == 1 && self.model.reads_rest() { found() } else { in_pool(found) }
     }
 
     fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
@@ -229,8 +234,10 @@ impl Engine {
         queries: &[impl Into<Query<'a>> + Copy + Sync],
         first: u64,
     ) -> Result<Vec<Sample>> {
-        let encodings: Vec<Encoding> =
-            queries.par_iter().map(|query| self.encoding((*query).into())).collect::<Result<_>>()?;
+        let encodings: Vec<Encoding> = match queries {
+            [query] => vec![self.encoding((*query).into())?],
+            _ => queries.par_iter().map(|query| self.encoding((*query).into())).collect::<Result<_>>()?,
+        };
         let sample = |(id, encoding)| Sample { id, label: 0, targets: Vec::new(), encoding };
         Ok((first..).zip(encodings).map(sample).collect())
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use dht_transformer::data::CutTokens;
+use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -20,24 +21,29 @@ pub(super) struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    /// The n-grams of the whole text with their counts, in ascending order. Tokens that are `left_out` do not count, and their
-    /// neighbours become neighbours.
-    pub(super) fn ngrams(&self, left_out: &BTreeSet<u32>) -> Vec<(Ngram, u32)> {
-        let mut all = Vec::with_capacity(2 * self.ids.len());
+    /// Each n-gram of the whole text, as often as it comes. Tokens that are `left_out` do not count, and their neighbours become
+    /// neighbours.
+    fn for_each_ngram(&self, left_out: &BTreeSet<u32>, mut f: impl FnMut(Ngram)) {
         for side in [0, 1] {
             let side_of = |token| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
             let kept = self.ids.iter().enumerate().filter(|(token, _)| side_of(*token) == side);
             let rest = self.rest.map_or(&[][..], |rest| if side == 0 { &rest.first } else { &rest.second });
             let mut before = None;
             for id in kept.map(|(_, id)| id).chain(rest).copied().filter(|id| !left_out.contains(id)) {
-                all.push(Ngram(side, id, None));
-                all.extend(before.map(|before| Ngram(side, before, Some(id))));
-                before = Some(id);
+                f(Ngram(side, id, None));
+                if let Some(before) = before.replace(id) {
+                    f(Ngram(side, before, Some(id)));
+                }
             }
         }
+    }
+
+    /// The n-grams with their counts, in ascending order.
+    pub(super) fn ngrams(&self, left_out: &BTreeSet<u32>) -> Vec<(Ngram, u32)> {
+        let mut all = Vec::with_capacity(2 * self.ids.len());
+        self.for_each_ngram(left_out, |ngram| all.push(ngram));
         all.sort_unstable();
-        let runs = all.chunk_by(|left, right| left == right);
-        runs.map(|run| (run[0], run.len() as u32)).collect()
+        all.chunk_by(|left, right| left == right).map(|run| (run[0], run.len() as u32)).collect()
     }
 }
 
@@ -87,8 +93,13 @@ impl Corpus {
 
     /// A row's features.
     pub(super) fn features(&self, row: usize, columns: &Columns) -> Vec<(u32, f32)> {
-        let known = |(number, count): &(u32, u32)| Some((columns.of_number[*number as usize]?, *count));
-        weigh(self.rows[row].iter().filter_map(known), &columns.idf)
+        let known = |(number, count): &(u32, u32)| {
+            let column = columns.of_number[*number as usize]?;
+            Some((Column { index: column, idf: columns.idf[column as usize] }, *count))
+        };
+        let mut counts: Vec<(Column, u32)> = self.rows[row].iter().filter_map(known).collect();
+        counts.sort_unstable_by_key(|(column, _)| column.index);
+        weigh(counts.into_iter())
     }
 
     /// The vocabulary of these columns.
@@ -118,7 +129,15 @@ impl Columns {
 pub(super) struct Vocabulary {
     ngrams: Vec<Ngram>,
     idf: Vec<f32>,
-    column_of: HashMap<Ngram, u32>,
+    /// Every text is read by it, so that a lookup costs one place in memory and not two.
+    column_of: HashMap<Ngram, Column, RandomState>,
+}
+
+/// A feature: its index, and ln((1 + n)/(1 + d)) + 1 of its n-gram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Column {
+    index: u32,
+    idf: f32,
 }
 
 /// Without what follows from the rest.
@@ -143,7 +162,8 @@ impl From<Vocabulary> for StoredVocabulary {
 
 impl Vocabulary {
     fn new(ngrams: Vec<Ngram>, idf: Vec<f32>) -> Self {
-        let column_of = ngrams.iter().copied().zip(0..).collect();
+        let columns = idf.iter().zip(0..).map(|(idf, index)| Column { index, idf: *idf });
+        let column_of = ngrams.iter().copied().zip(columns).collect();
         Self { ngrams, idf, column_of }
     }
 
@@ -160,18 +180,21 @@ impl Vocabulary {
 
     /// A text's features: its known n-grams.
     pub(super) fn features(&self, text: Tokens<'_>, left_out: &BTreeSet<u32>) -> Vec<(u32, f32)> {
-        let counted = text.ngrams(left_out);
-        weigh(counted.iter().filter_map(|(ngram, count)| Some((*self.column_of.get(ngram)?, *count))), &self.idf)
+        let mut known: Vec<Column> = Vec::with_capacity(2 * text.ids.len());
+        text.for_each_ngram(left_out, |ngram| known.extend(self.column_of.get(&ngram)));
+        known.sort_unstable_by_key(|column| column.index);
+        let runs = known.chunk_by(|left, right| left.index == right.index);
+        weigh(runs.map(|run| (run[0], run.len() as u32)))
     }
 }
 
-/// (1 + ln count) · idf of each column, divided by the length of the vector; by ascending column.
-fn weigh(counts: impl Iterator<Item = (u32, u32)>, idf: &[f32]) -> Vec<(u32, f32)> {
-    let weight =
-        |(column, count): (u32, u32)| (column, (1.0 + f64::from(count).ln()) * f64::from(idf[column as usize]));
-    let mut weights: Vec<(u32, f64)> = counts.map(weight).collect();
-    // The order of the sum below, and with it its bits, must not depend on where the columns come from.
-    weights.sort_unstable_by_key(|(column, _)| *column);
+/// (1 + ln count) · idf of each column, divided by the length of the vector. The columns come in ascending order, so that the
+/// bits of the length do not depend on where they come from.
+fn weigh(counts: impl Iterator<Item = (Column, u32)>) -> Vec<(u32, f32)> {
+    let weight = |(column, count): (Column, u32)| {
+        (column.index, if count == 1 { 1.0 } else { 1.0 + f64::from(count).ln() } * f64::from(column.idf))
+    };
+    let weights: Vec<(u32, f64)> = counts.map(weight).collect();
     let length = weights.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
     weights.into_iter().map(|(column, weight)| (column, (weight / length) as f32)).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::slices::{nothing_saved, rows, slice, with_slices};
+use super::slices::{joined, nothing_saved, rows, slice, with_slices};
 use super::sublayer::keys;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
@@ -121,7 +121,7 @@ impl CustomOp2 for EmbeddingOp {
             if let (true, Ok(mut place)) = (self.ctx.is_training(), self.z.lock()) {
                 *place = Some(z);
             }
-            Ok(y.concat())
+            Ok(joined(y))
         })?;
         Ok(rows(y, p.hidden))
     }

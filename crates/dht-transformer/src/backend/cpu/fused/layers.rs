@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::slices::{nothing_saved, rows, slice, with_slices};
+use super::slices::{joined, nothing_saved, rows, slice, with_slices};
 use super::sublayer::{PackedSublayer, Sublayer};
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{RowGradients, SavedActivations, Scratch, Wanted};
@@ -18,8 +18,9 @@ use crate::tensors::{Packing, RowBlock};
 
 /// Up to this many tokens, weights are packed once for the whole context.
 const SMALL_RUN: usize = 512;
-/// Up to this many multiply-adds, a second thread takes longer to wake than it saves.
-const ONE_THREAD: usize = 1 << 21;
+/// Up to this many multiply-adds, a second thread saves less than handing it its part costs. It is not more, though a thread that
+/// sleeps takes longer to wake: threads that have no part in what lies between two layers would fall asleep over it.
+const ONE_THREAD: usize = 1 << 18;
 
 thread_local! {
     /// Of the last block that this thread ran: runs of single layers, one after another, would fault new pages in each time.
@@ -156,8 +157,7 @@ impl LayersOp {
             }
         }
         pending.into_iter().for_each(|(sublayer, rows)| sublayer.accumulate(&rows, &self.ctx));
-        let _span = tracing::trace_span!("concatenating rows").entered();
-        Ok(wanted.then(|| gradients.concat()))
+        Ok(wanted.then(|| joined(gradients)))
     }
 }
 
@@ -178,8 +178,7 @@ impl CustomOp2 for LayersOp {
         if let (true, Ok(mut place)) = (self.ctx.is_training(), self.activations.lock()) {
             *place = Some(activations);
         }
-        let _span = tracing::trace_span!("concatenating rows").entered();
-        Ok(rows(parts.concat(), width))
+        Ok(rows(joined(parts), width))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {

@@ -29,8 +29,8 @@ impl LinearParameters {
     }
 }
 
-/// Rows of a chunk.
-const ROWS: usize = 64;
+/// Rows of a chunk: few enough for two of an ordinary sentence.
+const ROWS: usize = 24;
 
 /// x·W for a packed W (inputs, outputs), in blocks of rows side by side; `bias` is added to each row.
 fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Vec<f32> {

@@ -23,6 +23,12 @@ pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a 
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
+/// The rows of all blocks, one after another. Those of a block that is alone are not copied.
+pub(crate) fn joined(mut blocks: Vec<Vec<f32>>) -> Vec<f32> {
+    let _span = tracing::trace_span!("concatenating rows").entered();
+    if blocks.len() == 1 { blocks.swap_remove(0) } else { blocks.concat() }
+}
+
 /// The result of an operation: rows of `width` numbers.
 pub(crate) fn rows(numbers: Vec<f32>, width: usize) -> (CpuStorage, Shape) {
     let shape = Shape::from((numbers.len() / width, width));
