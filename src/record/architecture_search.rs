@@ -61,7 +61,7 @@ pub struct SearchedArchitecture {
     pub accuracy: f64,
     /// Likewise.
     pub macro_f1: f64,
-    /// The score of the unpruned student.
+    /// The score of the unpruned student, distilled with the same seeds.
     pub unpruned_score: f64,
     /// The seeds of the distillation, or the draws.
     pub seeds: Vec<u64>,
@@ -91,16 +91,14 @@ pub struct KeptUnits {
     pub heads: Vec<usize>,
 }
 
-impl SearchedArchitecture {
-    /// The change of the score against the unpruned student's, in points.
-    pub fn change(&self) -> f64 {
-        100.0 * (self.score - self.unpruned_score)
-    }
-}
-
 impl ArchitectureSearchRecord {
     /// The version of the layout that this release reads and writes.
     pub const SCHEMA: u32 = 1;
+
+    /// The change of a score against the unpruned student's, in points.
+    pub fn change(&self, score: f64) -> f64 {
+        100.0 * (score - self.unpruned.score)
+    }
 
     /// The share of the unpruned student's margin over the majority class that a score keeps; `None` where there is no margin.
     pub fn margin_kept(&self, score: f64) -> Option<f64> {

@@ -7,7 +7,9 @@ use crate::readme;
 use crate::record::{ArchitectureSearchRecord, INFORMATIVE, SearchedArchitecture};
 use crate::tables::{architecture_lines, compression_sides, grid_markdown, markdown_text};
 
-/// What the report prints of inputs at its target of .5: data set, score of the unpruned student, reached ratio, score there.
+/// The target of the report's rows below.
+const REPORT_TARGET: f64 = 0.5;
+/// What the report prints of inputs: data set, score of the unpruned student, reached ratio, score there.
 const REPORT: [(&str, f64, f64, f64); 3] =
     [("cola", 0.426, 0.654, 0.267), ("rte", 0.667, 0.663, 0.646), ("sst2", 0.917, 0.662, 0.905)];
 
@@ -59,14 +61,14 @@ fn block(record: &ArchitectureSearchRecord) -> String {
 
 /// What a search is worth, in a sentence or two.
 fn found(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> String {
-    let (space, target) = (&search.space, search.target_ratio);
+    let (space, target) = (&search.space, &search.target_ratio);
     let mut text = format!("{space} at {target}: {:.3} of the unpruned student's FLOPs", search.flops_ratio);
     let margin = record.margin_kept(search.score).filter(|_| record.is_informative());
     text += &margin.map_or(String::new(), |margin| format!(", {margin:.3} of its margin"));
-    if let (Some(report), "inputs") = (reported(record), &**space) {
+    if let (Some(report), "inputs", true) = (reported(record), &**space, *target == REPORT_TARGET) {
         text += &report;
     }
-    let own = |other: &&SearchedArchitecture| (&other.space, other.target_ratio) == (space, target);
+    let own = |other: &&SearchedArchitecture| (&other.space, &other.target_ratio) == (space, target);
     let beside: Vec<&SearchedArchitecture> = record.beside.iter().filter(own).collect();
     let random = beside.iter().find(|other| other.method == "random");
     let best = beside.iter().filter(|other| other.method != "random").max_by(|a, b| a.score.total_cmp(&b.score));

@@ -12,6 +12,9 @@ use super::worker::Worker;
 use crate::error::Result;
 use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts, Summary};
 
+/// A model that costs more than a share of the full model by this much of it still is within: the first half of the layers costs a
+/// little more than half of it, since a classifier comes on top.
+const TOLERANCE: f64 = 1e-3;
 /// The costs over which a comparison takes its mean.
 const MEAN_OF: std::ops::RangeInclusive<f64> = 0.1..=0.35;
 
@@ -56,7 +59,8 @@ impl SeedCandidates {
     /// cost more.
     pub(super) fn at(&self, candidate: &Candidate, cost: f64) -> Option<AtCost> {
         let stages = &candidate.validation;
-        let threshold = stages.within(cost * self.full_flops[0] as f64, &stages.thresholds(usize::MAX))?;
+        let most = cost * (1.0 + TOLERANCE) * self.full_flops[0] as f64;
+        let threshold = stages.within(most, &stages.thresholds(usize::MAX))?;
         let right = right(&stages.at(threshold).labels, &self.validation_labels);
         Some(AtCost { validation_accuracy: mean(&right), threshold })
     }

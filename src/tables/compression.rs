@@ -83,7 +83,7 @@ fn of_architecture(record: &ArchitectureSearchRecord, row: &SearchedArchitecture
         format!("{:.3}", row.target_ratio),
         format!("{:.3}", row.reached_ratio),
         score(row.score, row.score_sd),
-        format!("{:+.2}", row.change()),
+        format!("{:+.2}", record.change(row.score)),
         margin,
         steps.join(" "),
         format!("{:.3}", row.flops_ratio),

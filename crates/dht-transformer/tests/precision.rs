@@ -82,3 +82,22 @@ fn a_precision_is_read_as_it_is_written() {
     }
     assert_eq!("fp8".parse::<Precision>().unwrap_err(), "expected f32 or int8, not \"fp8\"");
 }
+
+#[test]
+fn a_text_with_its_own_heads_and_neurons_has_the_same_bits_beside_others() {
+    let (encoder, texts) = (encoder(), texts());
+    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let own = [(set(&[0, 3]), 11), (set(&[2]), 130), (set(&[1, 3]), 60), (set(&[0, 1, 2, 3]), 40)];
+    let run = |chosen: std::ops::Range<usize>| {
+        let groups: Vec<SampleGroup> = own[chosen.clone()]
+            .iter()
+            .map(|(heads, neurons)| SampleGroup { samples: 1, heads: *heads, neurons: *neurons })
+            .collect();
+        let (batch, ctx) =
+            (PackedBatch::from_samples(&texts[chosen]).unwrap(), ForwardContext::inference_in(Precision::Int8));
+        let hidden = encoder.embed(&batch, &ctx).unwrap();
+        numbers(&encoder.run_groups(0..LAYERS, &hidden, &groups, &ctx).unwrap())
+    };
+    let alone: Vec<f32> = (0..own.len()).flat_map(|text| run(text..text + 1)).collect();
+    assert_eq!(run(0..own.len()), alone);
+}

@@ -102,7 +102,7 @@ impl Rows<'_> {
         Ok((searched, beside))
     }
 
-    /// Architectures at random, one distillation each.
+    /// Architectures at random, one distillation each; the seeds take turns.
     fn random(&self, search: (SpaceChoice, f64), cost: &NasCost, ratio: f64) -> Result<SearchedArchitecture> {
         let mut draws = Vec::new();
         for draw in 0..DRAWS {
@@ -110,7 +110,8 @@ impl Rows<'_> {
             let (architecture, reached) = Architecture::chosen(cost, &scores, ratio)?;
             let method = format!("random-{draw}");
             let chosen = Chosen { method, architecture: &architecture, reached, search_seconds: 0.0 };
-            draws.push(self.row(search, &chosen, 0..1)?);
+            let seed = draw % self.plan.seeds;
+            draws.push(self.row(search, &chosen, seed..seed + 1)?);
         }
         let mean = |of: &dyn Fn(&SearchedArchitecture) -> f64| Summary::of(&draws.iter().map(of).collect::<Vec<_>>());
         let score = mean(&|draw| draw.score);
@@ -121,6 +122,7 @@ impl Rows<'_> {
             score_sd: score.sd,
             accuracy: mean(&|draw| draw.accuracy).mean,
             macro_f1: mean(&|draw| draw.macro_f1).mean,
+            unpruned_score: mean(&|draw| draw.unpruned_score).mean,
             seeds: (0..DRAWS).collect(),
             best_steps: draws.iter().flat_map(|draw| draw.best_steps.clone()).collect(),
             flops_ratio: mean(&|draw| draw.flops_ratio).mean,

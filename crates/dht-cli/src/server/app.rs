@@ -30,7 +30,7 @@ pub(super) struct App {
     /// Bytes of bodies that may still be read.
     pub(super) body_bytes: Arc<Semaphore>,
     /// Held while a model is loaded.
-    pub(super) reloading: tokio::sync::Mutex<()>,
+    pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
     token: Option<[u8; 32]>,
     responses: Mutex<BTreeMap<(String, u16), u64>>,
 }
@@ -50,8 +50,9 @@ impl App {
             started: Instant::now(),
             stopping,
             requests: Arc::new(Semaphore::new(settings.limits.requests)),
-            body_bytes: Arc::new(Semaphore::new(settings.limits.all_body_bytes)),
-            reloading: tokio::sync::Mutex::new(()),
+            // A body of the largest size fits when there is no other.
+            body_bytes: Arc::new(Semaphore::new(settings.limits.all_body_bytes.max(settings.limits.body_bytes))),
+            reloading: Arc::default(),
             token,
             responses: Mutex::default(),
             settings,
@@ -73,10 +74,10 @@ impl App {
         self.requests.clone().try_acquire_owned().map_err(busy)
     }
 
-    /// When a request of now is late.
-    pub(super) fn deadline(&self, wanted: Option<Duration>) -> Instant {
+    /// When a request that has arrived at this moment is late.
+    pub(super) fn deadline(&self, arrived: Instant, wanted: Option<Duration>) -> Instant {
         let most = self.settings.limits.deadline;
-        Instant::now() + wanted.map_or(most, |wanted| wanted.min(most))
+        arrived + wanted.map_or(most, |wanted| wanted.min(most))
     }
 
     /// Takes a request; on a thread that may be occupied for a while.
@@ -120,4 +121,12 @@ pub(super) async fn aside<T: Send + 'static>(
         Ok(found) => found,
         Err(error) => Err(Refusal::of_answer(&dht_search::Error::Panic { message: error.to_string() })),
     }
+}
+
+/// As [`aside`]; what comes after the deadline is dropped.
+pub(super) async fn aside_until<T: Send + 'static>(
+    deadline: Instant,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::time::timeout_at(deadline.into(), aside(work)).await.unwrap_or_else(|_| Err(Refusal::late()))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
@@ -16,7 +16,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::answer_body::AnswerBody;
-use super::app::{App, answers, aside};
+use super::app::{App, answers, aside_until};
 use super::body::{self, ContentType, content_type};
 use super::lines;
 use super::refusal::Refusal;
@@ -80,10 +80,10 @@ pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, bo
     }
     let content = body::read(&app, &headers, body).await?;
     let _permit = app.admit()?;
-    let own = app.clone();
-    let taken = aside(move || {
+    let (own, arrived) = (app.clone(), Instant::now());
+    let taken = aside_until(app.deadline(arrived, None), move || {
         let asked: ClassifyRequest = body::object(&content.bytes)?;
-        let deadline = own.deadline(asked.deadline_ms.map(Duration::from_millis));
+        let deadline = own.deadline(arrived, asked.deadline_ms.map(Duration::from_millis));
         let queries = asked.texts.iter().map(Text::query).collect();
         let request = Request { queries, speed: asked.speed, deadline: Some(deadline), whole: false };
         Ok((own.submit(&request)?, deadline))

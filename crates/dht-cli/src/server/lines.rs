@@ -11,11 +11,12 @@ use dht_search::serving::{Request, Ticket};
 use futures_util::stream;
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::answer_body::AnswerBody;
-use super::app::{App, answers, aside};
+use super::app::{App, answers, aside, aside_until};
 use super::body;
 use super::refusal::{ErrorType, Refusal, RefusalBody};
 
@@ -23,6 +24,8 @@ use super::refusal::{ErrorType, Refusal, RefusalBody};
 const ON_THE_WAY: usize = 64;
 /// Lines that are read at once.
 const AT_ONCE: usize = 16;
+/// Bytes of an id.
+const ID_BYTES: usize = 1024;
 /// How long a full queue is waited for before it is asked again.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -33,14 +36,14 @@ struct Line {
     text: String,
     pair: Option<String>,
     speed: Option<f64>,
-    /// Comes back with the answer.
-    id: Option<Value>,
+    /// Comes back with the answer, as it was written.
+    id: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Serialize)]
 struct LineAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Value>,
+    id: Option<Box<RawValue>>,
     #[serde(flatten)]
     outcome: Outcome,
 }
@@ -60,7 +63,7 @@ enum Outcome {
 /// A line that was read.
 struct Pending {
     line: u64,
-    id: Option<Value>,
+    id: Option<Box<RawValue>>,
     taken: Result<(Ticket, Instant), Refusal>,
 }
 
@@ -69,22 +72,31 @@ pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
     let permit = app.admit()?;
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
     tokio::spawn(read(app.clone(), body, sender));
-    let state = (app, receiver, permit, 0_u64, Instant::now());
-    let answers = stream::unfold(state, |(app, mut receiver, permit, count, started): Answering| async move {
+    let (progress, seen) = watch::channel(());
+    tokio::spawn(hold(permit, seen, app.settings.limits.reading + app.settings.limits.deadline));
+    let state = (app, receiver, progress, 0_u64, Instant::now());
+    let answers = stream::unfold(state, |(app, mut receiver, progress, count, started): Answering| async move {
+        progress.send_replace(());
         let Some(pending) = receiver.recv().await else {
             let milliseconds = started.elapsed().as_millis() as u64;
             app.log.event("lines", json!({ "lines": count, "milliseconds": milliseconds }));
             return None;
         };
         let line = pending.answer().await;
-        Some((Ok::<Bytes, std::convert::Infallible>(line), (app, receiver, permit, count + 1, started)))
+        Some((Ok::<Bytes, std::convert::Infallible>(line), (app, receiver, progress, count + 1, started)))
     });
     let mut response = Body::from_stream(answers).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
 }
 
-type Answering = (Arc<App>, mpsc::Receiver<Pending>, OwnedSemaphorePermit, u64, Instant);
+type Answering = (Arc<App>, mpsc::Receiver<Pending>, watch::Sender<()>, u64, Instant);
+
+/// Keeps a stream's place among the requests until it ends, or nobody has taken an answer for so long.
+async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, patience: Duration) {
+    while let Ok(Ok(())) = tokio::time::timeout(patience, progress.changed()).await {}
+    drop(permit);
+}
 
 impl Pending {
     async fn answer(self) -> Bytes {
@@ -218,17 +230,23 @@ async fn submit(
 }
 
 fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Result<Line, Refusal>) {
-    (line, bytes.and_then(|bytes| body::object(&bytes)))
+    let checked = |parsed: Line| match parsed.id.as_ref().map(|id| id.get().len()) {
+        Some(bytes) if bytes > ID_BYTES => {
+            Err(Refusal::unprocessable(format!("id has {bytes} bytes, at most {ID_BYTES}")))
+        }
+        _ => Ok(parsed),
+    };
+    (line, bytes.and_then(|bytes| body::object(&bytes)).and_then(checked))
 }
 
 /// Takes a line as soon as the queue has room.
 async fn take(app: &Arc<App>, line: Line) -> Result<(Ticket, Instant), Refusal> {
     let line = Arc::new(line);
-    let until = app.deadline(None);
+    let until = app.deadline(Instant::now(), None);
     loop {
         let (own, line) = (app.clone(), line.clone());
-        let taken = aside(move || {
-            let deadline = own.deadline(None);
+        let deadline = app.deadline(Instant::now(), None);
+        let taken = aside_until(deadline, move || {
             let query = Query { text: &line.text, pair: line.pair.as_deref() };
             let request = Request { speed: line.speed, deadline: Some(deadline), ..Request::new([query]) };
             Ok((own.submit(&request)?, deadline))

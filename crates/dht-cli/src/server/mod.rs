@@ -174,7 +174,8 @@ async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => drop(reload::load(app.clone()).await),
+            // Beside what follows: a model may take long to load.
+            _ = hangup.recv() => drop(tokio::spawn(reload::load(app.clone()))),
         }
     }
     app.log.event("stopping", json!({}));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
@@ -14,7 +15,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::answer_body::text;
-use super::app::{App, answers, aside};
+use super::app::{App, answers, aside_until};
 use super::body::{self, ContentType, content_type};
 use super::refusal::{ErrorType, Refusal};
 
@@ -82,9 +83,9 @@ pub(super) async fn predict(
     }
     let content = body::read(&app, &headers, body).await?;
     let _permit = app.admit()?;
-    let deadline = app.deadline(None);
+    let deadline = app.deadline(Instant::now(), None);
     let own = app.clone();
-    let taken = aside(move || {
+    let taken = aside_until(deadline, move || {
         let asked: PredictRequest = body::object(&content.bytes)?;
         let (texts, single) = match &asked.inputs {
             Inputs::One(text) => (std::slice::from_ref(text), true),
@@ -116,7 +117,8 @@ fn dependency(refusal: Refusal) -> Refusal {
     }
 }
 
-/// The labels by score. Raw scores are logits: of classes ln p, which is the logits up to a constant; a value is what it is.
+/// The labels by score. Raw scores are logits: of classes ln p, which is the logits up to a constant; of labels as far as a
+/// probability in single precision tells them, up to 16.6; a value is what it is.
 fn scores(served: Served, raw: bool) -> Result<Vec<Score>, Refusal> {
     let probabilities = &served.answer.probabilities;
     if probabilities.iter().any(|p| !p.is_finite()) {
@@ -126,7 +128,7 @@ fn scores(served: Served, raw: bool) -> Result<Vec<Score>, Refusal> {
     let ln = |p: f32| p.max(f32::MIN_POSITIVE).ln();
     let score = |p: f32| match served.task {
         Task::Class if raw => ln(p),
-        Task::Labels if raw => ln(p) - ln(1.0 - p),
+        Task::Labels if raw => ln(p) - (1.0 - p).max(f32::EPSILON / 2.0).ln(),
         Task::Class | Task::Labels | Task::Number => p,
     };
     let mut scores: Vec<Score> = served

@@ -1,13 +1,15 @@
 //! `POST /v1/reload` and SIGHUP: the model of the directory in the place of the present one.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
-use super::app::{App, aside};
+use super::app::App;
 use super::refusal::{ErrorType, Refusal};
 
 /// Reloads on request; only where a token is wanted, which was checked before.
@@ -24,20 +26,31 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, R
 
 /// Loads the model anew. If that fails, the present one stays.
 pub(super) async fn load(app: Arc<App>) -> Result<(), Refusal> {
-    let _one_at_a_time = app.reloading.lock().await;
-    let own = app.clone();
-    let loaded = aside(move || {
-        let engine = (own.load)().map_err(|error| {
+    let one_at_a_time = app.reloading.clone().lock_owned().await;
+    let (send, loaded) = oneshot::channel();
+    // On a thread of its own, with the lock: who asked for it may be gone before it is done, and threads of requests are few.
+    let load = move || {
+        let loaded = match catch_unwind(AssertUnwindSafe(&app.load)) {
+            Ok(Ok(engine)) => {
+                app.service.reload(engine);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("loading it panicked".into()),
+        };
+        let loaded = loaded.map_err(|error| {
             let reason = format!("the present model stays: {error}");
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, reason)
-        })?;
-        own.service.reload(engine);
-        Ok(())
-    });
-    let loaded = loaded.await;
-    match &loaded {
-        Ok(()) => app.log.event("reloaded", json!({})),
-        Err(refusal) => app.log.event("reload_failed", json!({ "error": refusal.reason })),
-    }
-    loaded
+        });
+        match &loaded {
+            Ok(()) => app.log.event("reloaded", json!({})),
+            Err(refusal) => app.log.event("reload_failed", json!({ "error": refusal.reason })),
+        }
+        drop(one_at_a_time);
+        let _ = send.send(loaded);
+    };
+    let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, error);
+    let started = std::thread::Builder::new().name("reload".into()).spawn(load);
+    started.map_err(|error| failed(format!("the present model stays: {error}")))?;
+    loaded.await.map_err(|error| failed(error.to_string()))?
 }

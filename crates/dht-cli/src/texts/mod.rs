@@ -30,7 +30,7 @@ const CALIBRATION_STREAM: u64 = 0x4361_6c69_6272_6174;
 pub struct TextArguments {
     /// Labelled texts: a directory with train.* (and test.* or dev.*), or one file (csv, tsv, jsonl, also .gz; parquet); or, unless there
     /// is such a path, a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full, imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any
-    /// data set on the Hugging Face hub
+    /// data set on the Hugging Face hub (in a build with the feature hub)
     #[arg(long, value_name = "DIR|FILE|NAME")]
     pub data: PathBuf,
     /// Column of the text, by name or by number from 0; several are joined [default: found]

@@ -57,6 +57,21 @@ fn a_bad_line_has_a_line_with_its_reason_and_the_others_go_on() {
 }
 
 #[test]
+fn an_id_comes_back_as_it_was_written_unless_it_is_long() {
+    let server = server();
+    let body = format!(
+        "{{\"text\": \"fine\", \"id\": 123456789012345678901234567890}}\n{{\"text\": \"fine\", \"id\": [{}1]}}\n",
+        "1,".repeat(600)
+    );
+    let headers = [("Content-Type", "application/x-ndjson")];
+    let response = ask(server.address(), "POST", "/v1/classify", &headers, body.as_bytes());
+    let text = String::from_utf8(response.body).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("{\"id\":123456789012345678901234567890,"), "{text}");
+    assert!(lines[1].contains("id has 1203 bytes, at most 1024") && lines.len() == 2, "{text}");
+}
+
+#[test]
 fn answers_come_while_lines_are_still_sent() {
     let server = server();
     let mut stream = connect(server.address());

@@ -50,6 +50,32 @@ fn a_reload_under_load_drops_no_request() {
 }
 
 #[test]
+fn one_reload_follows_another_also_where_who_asked_for_it_has_gone() {
+    static LOADING: AtomicUsize = AtomicUsize::new(0);
+    static LOADS: AtomicUsize = AtomicUsize::new(0);
+    let load = || {
+        assert_eq!(LOADING.fetch_add(1, Ordering::SeqCst), 0, "two loads at once");
+        if LOADS.fetch_add(1, Ordering::SeqCst) > 0 {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        LOADING.fetch_sub(1, Ordering::SeqCst);
+        engine()
+    };
+    let settings = ServerSettings { token: Some("secret".into()), ..settings() };
+    let server = Server::start(load, settings).unwrap();
+    let token = ("Authorization", "Bearer secret");
+    for _ in 0..3 {
+        let mut gone = connect(server.address());
+        gone.write_all(head("POST", "/v1/reload", &[token], Some(0)).as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(ask(server.address(), "POST", "/v1/reload", &[token], b"").status, 200);
+    // The first that was given up has run to its end; those behind it may have been given up before they began.
+    assert!((2..=4).contains(&server.service().metrics().reloads));
+    assert_eq!(LOADS.load(Ordering::SeqCst) as u64, server.service().metrics().reloads + 1);
+}
+
+#[test]
 fn a_reload_takes_a_token() {
     let refused = post(server().address(), "/v1/reload", "");
     assert_eq!(refused.status, 403);

@@ -1,6 +1,6 @@
 //! The front exit: an n-gram classifier before the first layer, whose log-probabilities are added to those of every exit.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use dht_transformer::tensors::log_softmax;
 
 use super::log_probabilities::LogProbabilities;
@@ -69,7 +69,8 @@ impl Stacking<'_> {
         let rows: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
         let exits = LogProbabilities::new(self.ngram.classes(), rows.concat().into_iter().map(f64::from).collect())?;
         let stacked = self.stackers[exit].stack(&self.ngram.select(members), &exits)?;
-        Ok(Tensor::from_slice(stacked.values(), logits.shape(), logits.device())?)
+        // On the CPU, where they have come from: Metal has no f64.
+        Ok(Tensor::from_slice(stacked.values(), logits.shape(), &Device::Cpu)?)
     }
 
     /// FLOPs of stacking one text at one exit.

@@ -242,6 +242,11 @@ impl Engine {
         Ok((first..).zip(encodings).map(sample).collect())
     }
 
+    /// Whether it is known to answer pairs of texts.
+    pub(super) fn of_pairs(&self) -> bool {
+        self.of_pairs == Some(true)
+    }
+
     fn encoding(&self, query: Query<'_>) -> Result<Encoding> {
         match (self.of_pairs, query.pair) {
             (Some(false), Some(_)) => {

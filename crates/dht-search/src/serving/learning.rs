@@ -9,7 +9,7 @@ use super::engine::{Answer, Engine, Query};
 use super::learner::{Decision, Learner, LearnerSettings, Policy};
 use crate::error::{Error, Result};
 use crate::evaluation::{LeavingRule, Predictor};
-use crate::features::log_probabilities;
+use crate::features::{log_probabilities, signals};
 use crate::model::{Prediction, best_class};
 use crate::routing::{Decisions, FrontView, Mode, Router, StageView};
 
@@ -174,6 +174,11 @@ impl Router for PolicyRouter {
             if self.leaves(*id, self.front + view.exit, logs) {
                 decisions.leave(*member, view.exit)?;
             }
+        }
+        // The head bandits look at them too.
+        decisions.signals.resize(decisions.exits.len(), Vec::new());
+        for (&member, signals) in view.members.iter().zip(signals(logits, view.hidden.spans().lengths())?) {
+            decisions.signals[member] = signals;
         }
         Ok(())
     }

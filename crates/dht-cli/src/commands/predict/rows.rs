@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use dht_search::transformer::data::{Column, TextColumns, TextFormat, TextRow, TextStream};
-
 use crate::error::{Error, Result};
+use dht_search::transformer::data::{Column, TextColumns, TextFormat, TextRow, TextStream};
+use serde_json::Value;
 
 /// Rows that wait at most.
-const WAITING: usize = 256;
+const WAITING: usize = 64;
 
 /// An input that is open.
 pub struct Source {
@@ -107,7 +107,7 @@ impl RowReader {
             };
             match next {
                 Ok(Ok(row)) => {
-                    bytes += row.text.len();
+                    bytes += bytes_of(&row);
                     rows.push(row);
                 }
                 Ok(Err(error)) => return (rows, Some(Err(error))),
@@ -117,6 +117,23 @@ impl RowReader {
         }
         (rows, None)
     }
+}
+
+/// Roughly the bytes that a row takes.
+fn bytes_of(row: &TextRow) -> usize {
+    let members = row.members.iter().map(|(name, value)| name.len() + bytes_of_value(value));
+    let cells = row.cells.iter().map(String::len);
+    row.text.len() + row.pair.as_ref().map_or(0, String::len) + cells.sum::<usize>() + members.sum::<usize>()
+}
+
+fn bytes_of_value(value: &Value) -> usize {
+    let within = match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(bytes_of_value).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes_of_value(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + within
 }
 
 /// Reads until the input ends, is wrong, or nobody wants more.

@@ -10,7 +10,7 @@ use super::Shared;
 use super::queue::{Next, Waiting};
 use super::ticket::{Job, Served};
 use crate::error::{Error, Result};
-use crate::serving::engine::Engine;
+use crate::serving::engine::{Engine, Query};
 
 /// Tokens of a batch that warms up.
 const WARM_UP_TOKENS: usize = 2048;
@@ -24,17 +24,19 @@ const WARM_UP_TEXT: &str = "One of two or three texts that say nothing, in four 
 /// machine that has nothing else to do.
 pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
     // A model that cannot answer tells so to who asks it.
-    let Ok(sample) = engine.encode(WARM_UP_TEXT.into()) else { return };
-    let run = |texts: usize| {
+    let pair = engine.of_pairs().then_some(WARM_UP_TEXT);
+    let Ok(sample) = engine.encode(Query { text: WARM_UP_TEXT, pair }) else { return };
+    let run = |engine: &Engine, texts: usize| {
         let start = Instant::now();
         answers(engine, &vec![&sample; texts]).map(|_| start.elapsed())
     };
-    if run(1).is_err() {
+    // At the slowest speed, so that no layer is left out.
+    if run(&engine.with_speed(0.0).unwrap_or_else(|_| engine.clone()), 1).is_err() {
         return;
     }
     let tokens = sample.encoding.ids.len();
     let texts = (WARM_UP_TOKENS.min(shared.settings.batch_tokens) / tokens).max(1);
-    if let Ok(taken) = run(texts) {
+    if let Ok(taken) = run(engine, texts) {
         shared.queue().ran(0, texts * tokens, BUSY * taken);
     }
 }

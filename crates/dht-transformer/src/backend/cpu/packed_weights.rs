@@ -19,10 +19,16 @@ pub(crate) enum Direction {
     Backward,
 }
 
+/// The most bytes of packed parts of weights that are kept; those of whole weights are not counted. Texts that choose their own heads have
+/// many sets of them, and each would stay.
+const PARTS_BYTES: usize = 64 << 20;
+
 /// Which part of a weight is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     pub(crate) choice: Choice,
+    /// Whether that is all of it.
+    pub(crate) whole: bool,
     /// Whether each head's columns begin a panel, so that a product can take some heads of it.
     pub(crate) by_head: bool,
 }
@@ -30,12 +36,22 @@ pub(crate) struct Extent {
 /// The weights that were packed in a context, until an optimiser changes them.
 ///
 /// A routed batch runs a layer in several small groups; packing its weights anew for each would cost as much as the
-/// products of some samples. For a large group that is nothing, and the memory would be missed.
+/// products of some samples. For a large group that is nothing, and the memory would be missed. Whole weights stay; of parts of them
+/// those that were used last, up to 64 MiB.
 #[derive(Debug, Default)]
 pub(crate) struct PackedWeights {
     /// Of the weights of layers.
     precision: Precision,
-    entries: Mutex<HashMap<Key, Entry>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: HashMap<Key, Entry>,
+    /// Uses of all entries so far.
+    uses: u64,
+    /// Of the entries that are parts of weights.
+    parts_bytes: usize,
 }
 
 /// Ids of parameters would not do: several models may run in one context.
@@ -46,12 +62,40 @@ struct Entry {
     /// The version of the parameter's values.
     version: u64,
     packed: Arc<Packed<f32>>,
+    /// The last of all uses that was of this one.
+    used: u64,
+}
+
+impl Kept {
+    fn find(&mut self, key: &Key, version: u64) -> Option<Arc<Packed<f32>>> {
+        let entry = self.entries.get_mut(key).filter(|entry| entry.version == version)?;
+        self.uses += 1;
+        entry.used = self.uses;
+        Some(entry.packed.clone())
+    }
+
+    /// Keeps a weight, and drops the parts that have not been used for longest where there is no room for all.
+    fn keep(&mut self, key: Key, version: u64, packed: Arc<Packed<f32>>, most_bytes: usize) {
+        self.uses += 1;
+        let bytes_of_part = |key: &Key, packed: &Packed<f32>| if key.2.whole { 0 } else { packed.bytes() };
+        self.parts_bytes += bytes_of_part(&key, &packed);
+        if let Some(old) = self.entries.insert(key, Entry { version, packed, used: self.uses }) {
+            self.parts_bytes -= bytes_of_part(&key, &old.packed);
+        }
+        while self.parts_bytes > most_bytes {
+            let parts = self.entries.iter().filter(|(own, _)| !own.2.whole && **own != key);
+            let Some(oldest) = parts.min_by_key(|(_, entry)| entry.used).map(|(own, _)| *own) else { break };
+            if let Some(old) = self.entries.remove(&oldest) {
+                self.parts_bytes -= bytes_of_part(&oldest, &old.packed);
+            }
+        }
+    }
 }
 
 impl PackedWeights {
     /// None yet; those of layers are going to be kept in this precision.
     pub(crate) fn new(precision: Precision) -> Self {
-        Self { precision, entries: Mutex::default() }
+        Self { precision, kept: Mutex::default() }
     }
 
     /// The precision of the weights of layers.
@@ -68,9 +112,9 @@ impl PackedWeights {
         parts: impl FnOnce() -> (Vec<Vec<Matrix<'a, f32>>>, Concatenated),
     ) -> Arc<Packed<f32>> {
         let (key, version) = ((parameter.var().id(), direction, extent), parameter.version());
-        let known = || self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = known().get(&key).filter(|entry| entry.version == version) {
-            return entry.packed.clone();
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(packed) = kept().find(&key, version) {
+            return packed;
         }
         let _span = tracing::trace_span!("packing weights").entered();
         let (groups, concatenated) = parts();
@@ -79,7 +123,41 @@ impl PackedWeights {
             Precision::F32 => packed,
             Precision::Int8 => packed.in_int8(),
         });
-        known().insert(key, Entry { version, packed: packed.clone() });
+        kept().keep(key, version, packed.clone(), PARTS_BYTES);
         packed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+    use crate::tensors::HeadSet;
+
+    #[test]
+    fn parts_that_were_used_last_stay_within_the_bytes_and_whole_weights_always() {
+        let tensor = Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let numbers = [0.5_f32; 64];
+        let packed = || Arc::new(Packed::new(Matrix::new(&numbers, 4, 16)));
+        let key = |head: usize, whole| -> Key {
+            let choice = Choice::Heads(HeadSet::from_indices([head], 12).unwrap());
+            (tensor.id(), Direction::Forward, Extent { choice, whole, by_head: false })
+        };
+        let most = 2 * packed().bytes();
+        let mut kept = Kept::default();
+        kept.keep(key(11, true), 0, packed(), most);
+        kept.keep(key(0, false), 0, packed(), most);
+        kept.keep(key(1, false), 0, packed(), most);
+        // A new version takes the place of the old one.
+        kept.keep(key(1, false), 1, packed(), most);
+        assert_eq!((kept.entries.len(), kept.parts_bytes), (3, most));
+        assert!(kept.find(&key(0, false), 0).is_some() && kept.find(&key(1, false), 0).is_none());
+        kept.keep(key(2, false), 0, packed(), most);
+        assert_eq!((kept.entries.len(), kept.parts_bytes), (3, most));
+        assert!(kept.find(&key(1, false), 1).is_none(), "it was used before the other");
+        for (head, whole) in [(11, true), (0, false), (2, false)] {
+            assert!(kept.find(&key(head, whole), 0).is_some(), "{head}");
+        }
     }
 }

@@ -25,6 +25,14 @@ impl Choice {
         }
     }
 
+    /// All heads or neurons of a sublayer that has so many.
+    fn whole(self, size: usize) -> Self {
+        match self {
+            Self::Heads(own) => Self::Heads(HeadSet::full(size).unwrap_or(own)),
+            Self::Neurons(_) => Self::Neurons(size),
+        }
+    }
+
     /// The union of both.
     fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -53,18 +61,22 @@ pub(crate) struct Variants {
     pub(crate) runs: Vec<(Range<usize>, usize)>,
     /// The union of all variants.
     pub(crate) all: Choice,
+    /// All of the sublayer.
+    pub(crate) whole: Choice,
 }
 
 impl Variants {
     /// `choices`: pairs of a number of consecutive samples and what they run; `size` is the number of heads or neurons of the
     /// sublayer.
     pub(crate) fn new(choices: impl IntoIterator<Item = (usize, Choice)>, size: usize) -> Self {
-        let mut variants = Self { different: Vec::new(), runs: Vec::new(), all: Choice::Neurons(1) };
+        let (all, whole) = (Choice::Neurons(1), Choice::Neurons(size));
+        let mut variants = Self { different: Vec::new(), runs: Vec::new(), all, whole };
         let mut first = 0;
         for (samples, choice) in choices.into_iter().filter(|(samples, _)| *samples > 0) {
             let known = variants.different.iter().position(|variant| variant.choice == choice);
             let variant = known.unwrap_or_else(|| {
                 variants.all = if variants.different.is_empty() { choice } else { variants.all.or(choice) };
+                variants.whole = choice.whole(size);
                 variants.different.push(Variant { choice, heads: choice.heads(), positions: positions(choice, size) });
                 variants.different.len() - 1
             });

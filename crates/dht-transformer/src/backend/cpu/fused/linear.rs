@@ -71,7 +71,7 @@ impl CustomOp2 for LinearOp {
             let weight = match self.ctx.is_training() {
                 true => Arc::new(Packed::new(matrix)),
                 false => {
-                    let extent = Extent { choice: Choice::Neurons(p.outputs), by_head: false };
+                    let extent = Extent { choice: Choice::Neurons(p.outputs), whole: true, by_head: false };
                     let parts = || (vec![vec![matrix]], Concatenated::Columns);
                     self.ctx.packed_weights().of(&p.weight, Direction::Forward, (extent, Precision::F32), parts)
                 }

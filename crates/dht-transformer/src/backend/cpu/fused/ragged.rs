@@ -55,7 +55,7 @@ impl RaggedSublayer {
 
 /// A weight for a direction.
 fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, known: &PackedWeights) -> WeightSlice {
-    let extent = Extent { choice: Choice::Neurons(linear.outputs), by_head: false };
+    let extent = Extent { choice: Choice::Neurons(linear.outputs), whole: true, by_head: false };
     let matrix = Matrix::new(numbers, linear.outputs, linear.inputs);
     let (matrix, rows) = match direction {
         Direction::Forward => (matrix.transposed(), linear.inputs),

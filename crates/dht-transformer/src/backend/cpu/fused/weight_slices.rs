@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, Part};
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
+use crate::backend::precision::Precision;
 use crate::tensors::Parameter;
 
 /// Some rows or columns of a packed weight.
@@ -83,17 +84,21 @@ impl Selection {
             Side::Outward => self.chunks.outward,
         };
         let pack = |choice, by_head| {
-            let extent = Extent { choice, by_head };
+            let extent = Extent { choice, whole: choice == self.variants.whole, by_head };
             let parts = || self.matrices(side, direction, extent, weight);
             packed_weights.of(parameter, direction, (extent, packed_weights.precision()), parts)
         };
-        let all = self.variants.all;
+        let concatenated = concatenated(side, direction);
+        let all = match (concatenated, packed_weights.precision()) {
+            // A column is rounded by its largest number: of all rows, whatever others of the batch run.
+            (Concatenated::Rows, Precision::Int8) => self.variants.whole,
+            _ => self.variants.all,
+        };
         // The positions of a variant's heads among those that are packed.
         let positions = |choice: Choice| -> Vec<usize> {
             let heads = choice.heads();
             variant.heads.iter().filter_map(|head| heads.binary_search(head).ok()).collect()
         };
-        let concatenated = concatenated(side, direction);
         match (concatenated, variant.choice) {
             (Concatenated::Rows, Choice::Neurons(width)) => {
                 WeightSlice { packed: pack(all, false), rows: whole(width), groups: vec![0], columns: self.hidden }

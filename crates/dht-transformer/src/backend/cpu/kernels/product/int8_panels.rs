@@ -21,6 +21,11 @@ pub(super) struct Int8Panels {
 }
 
 impl Int8Panels {
+    /// The memory that they take.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.lines) + size_of_val(&*self.scales)
+    }
+
     /// Rounds the columns of all groups; `column` gives the numbers of one: (group, column of the group).
     #[inline(always)]
     pub(super) fn new<T: Real>(

@@ -75,6 +75,14 @@ impl<T: Real> Packed<T> {
         Self { panels: Panels::Int8(panels), ..self }
     }
 
+    /// The memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.panels {
+            Panels::Real(numbers) => size_of_val(&**numbers),
+            Panels::Int8(panels) => panels.bytes(),
+        }
+    }
+
     /// All of it.
     pub(crate) fn whole(&self) -> Part<'_, T> {
         Part { packed: self, rows: std::slice::from_ref(&self.rows), groups: &self.groups, columns: self.columns }
