@@ -187,11 +187,9 @@ mod from_a_server {
         let row = &json(&made)["rows"][0];
         assert_eq!(row["judged"]["metric"], "Spearman");
         assert!(row["score"].as_f64().unwrap() > 0.5 && row["judged"]["value"].as_f64().unwrap() > 0.5, "{row}");
-        let said = refused(&dht(
-            place.path(),
-            &hub.address,
-            &["accelerate", "values", "--data", "glue/stsb", "--out", "fast"],
-        ));
+        let run = |arguments: &[&str]| dht(place.path(), &hub.address, arguments);
+        printed(&run(&["export", "values", "--out", "exported"]));
+        let said = refused(&run(&["accelerate", "exported", "--data", "glue/stsb", "--out", "fast"]));
         assert!(said.contains("--data is glue/stsb, expected texts of one class each"), "{said}");
     }
 
