@@ -141,10 +141,13 @@ fn searched_weights_are_carried_and_others_stand_beside() {
     ];
     let record = searched(&flags, folder.path()).unwrap();
     let methods: Vec<String> = record.beside.iter().map(|row| format!("{} {}", row.space, row.method)).collect();
-    let expected = ["heads random", "heads magnitude", "heads gradient", "all random", "all magnitude", "all gradient"];
+    let others = ["random", "random by layer", "magnitude", "gradient"];
+    let expected: Vec<String> =
+        ["heads", "all"].iter().flat_map(|space| others.map(|method| format!("{space} {method}"))).collect();
     assert_eq!(methods, expected);
     for row in record.searches.iter().chain(&record.beside) {
-        let draws = if row.method == "random" { 5 } else { 2 };
+        // As many of each seed.
+        let draws = if row.method == "random" { 6 } else { 2 };
         assert_eq!((row.seeds.len(), row.best_steps.len()), (draws, draws), "{} {}", row.space, row.method);
         assert!((row.reached_ratio - 0.5).abs() <= 0.03, "{} {}: {}", row.space, row.method, row.reached_ratio);
         assert!(row.flops_ratio < 1.0 && row.unpruned_score > 0.0);

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use dht_transformer::tasks::{LayerMap, StudentSize};
 use dht_transformer::{BertConfig, data::NamedDataset, storage::file_sha256};
+use sha2::{Digest, Sha256};
 
 use super::augmented::AugmentArguments;
 use super::limits::{MOST, refused};
@@ -118,8 +119,8 @@ pub(super) struct CompressionPlan {
     pub(super) augment: AugmentArguments,
     /// In bytes.
     pub(super) teacher_memory: usize,
-    /// The checksum of the teacher's weights; empty for a model from scratch.
-    pub(super) weights: String,
+    /// The checksums of all files that are read, but for the texts of the task.
+    pub(super) files: String,
     pub(super) record: Option<PathBuf>,
     /// The flags that results depend on.
     pub(super) flags: Vec<String>,
@@ -157,10 +158,7 @@ impl CompressionPlan {
         };
         let student = arguments.student(&teacher)?;
         arguments.layer_map.0.teacher_layers(student.layers, teacher.num_hidden_layers)?;
-        let weights = match &run.model {
-            Model::Directory(folder) => file_sha256(folder.join("model.safetensors")).unwrap_or_default(),
-            Model::Size(_) => String::new(),
-        };
+        let files = checksums(&arguments.files(&run.model))?;
         let mut flags = plain.flags();
         flags.extend(arguments.own_flags());
         Ok(Self {
@@ -173,7 +171,7 @@ impl CompressionPlan {
             distillation_epochs: one("distillation-epochs", arguments.distillation_epochs)?,
             augment: arguments.augment.clone(),
             teacher_memory: (memory * GIB) as usize,
-            weights,
+            files,
             record: arguments.record.clone(),
             run,
             flags,
@@ -223,6 +221,18 @@ impl CompressionArguments {
         Ok(size)
     }
 
+    /// The files that are read beside the texts of the task.
+    fn files(&self, model: &Model) -> Vec<PathBuf> {
+        let mut files = self.texts.clone();
+        files.extend(self.augment.word_vectors.clone());
+        let teacher = if let Model::Directory(folder) = model { Some(folder) } else { None };
+        for folder in teacher.into_iter().chain(&self.augment.augment_model) {
+            let parts = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"];
+            files.extend(parts.map(|part| folder.join(part)).into_iter().filter(|file| file.exists()));
+        }
+        files
+    }
+
     /// Those that [`Arguments`] do not have.
     fn own_flags(&self) -> Vec<String> {
         let number = |number: Option<usize>| number.map(|number| number.to_string());
@@ -248,6 +258,15 @@ impl CompressionArguments {
         }
         flags
     }
+}
+
+/// The checksums of files in one text: of large ones together it would be too long for a message.
+fn checksums(files: &[PathBuf]) -> Result<String> {
+    let mut all = Sha256::new();
+    for file in files {
+        all.update(file_sha256(file)?);
+    }
+    Ok(all.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Bench {
         }
         let sums =
             format!("{} and {}, up to {} tokens", data.record.sha256, data.record.test_sha256, plan.run.max_length);
-        let steps = Steps::open(out, &Identity::new(command, sums, plan.weights.clone()), plan.run.quiet)?;
+        let steps = Steps::open(out, &Identity::new(command, sums, plan.files.clone()), plan.run.quiet)?;
         let judge = Judge::of(&data);
         let start = Start { plan: &plan, data: &data, device: &device, steps: &steps, judge };
         let judged_teacher = start.teacher()?;
@@ -168,8 +168,8 @@ impl Bench {
         Stage { bench: self, step, name, settings, groups }.fit(search, validation)
     }
 
-    /// A model on the test rows.
-    pub(super) fn judged(&self, trained: &Trained) -> Result<JudgedModel> {
+    /// A model on the test rows, and the classes that it predicts.
+    pub(super) fn judged(&self, trained: &Trained) -> Result<(JudgedModel, Vec<u32>)> {
         self.judge.judge(&trained.model, &self.data.test, trained.seconds)
     }
 
@@ -299,7 +299,7 @@ impl Start<'_> {
                 }
             };
             self.save(&model, step)?;
-            self.judge.judge(&model, &self.data.test, seconds)
+            Ok(self.judge.judge(&model, &self.data.test, seconds)?.0)
         })
     }
 

@@ -52,7 +52,7 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
             let trained = stages(&bench, bench.general()?, step)?;
             let (tokenizer, labels) = (Some(&bench.data.tokenizer), &bench.data.train.labels);
             trained.model.save(step.model(), tokenizer, labels)?;
-            bench.judged(&trained)
+            Ok(bench.judged(&trained)?.0)
         })
     };
     let fine_tuned = student(FINE_TUNED, |bench, student, step| bench.fine_tuned(student, step, 0))?;

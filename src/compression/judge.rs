@@ -59,19 +59,20 @@ impl Judge {
         Ok(self.score(&score(&data.test, &vec![most as u32; data.test.len()])?))
     }
 
-    /// A model on the test rows; its clock is not measured yet.
+    /// A model on the test rows, and the classes that it predicts; its clock is not measured yet.
     pub(super) fn judge(
         self,
         model: &TextClassifier,
         test: &EncodedDataset,
         train_seconds: f64,
-    ) -> Result<JudgedModel> {
-        let confusion = evaluate(model, test, BATCH)?.confusion;
+    ) -> Result<(JudgedModel, Vec<u32>)> {
+        let evaluation = evaluate(model, test, BATCH)?;
+        let confusion = evaluation.confusion;
         let classes = model.classifier().classes();
         let mut size = model_record(model.encoder(), classes);
         // With dimensions taken out and a pooler, there are more and fewer than a whole encoder's.
         size.parameters = model.encoder().parameters().elements();
-        Ok(JudgedModel {
+        let judged = JudgedModel {
             size,
             score: self.score(&confusion),
             accuracy: confusion.accuracy(),
@@ -80,6 +81,7 @@ impl Judge {
             wall_ratio: 1.0,
             train_seconds,
             ..JudgedModel::default()
-        })
+        };
+        Ok((judged, evaluation.labels))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! OUT/.lock                         locked while a run writes here
-//! OUT/run.json                      what the run is of: command, texts, weights
+//! OUT/run.json                      what the run is of: command, texts, files
 //! OUT/steps/NAME/result.json        what a step found; written last
 //! OUT/steps/NAME/model/             its model, where later steps read it
 //! OUT/steps/NAME/STAGE.checkpoint   while the step runs: a training of it
@@ -29,7 +29,7 @@ const CHECKPOINT: &str = "checkpoint";
 /// Optimiser steps between two checkpoints.
 const EVERY_STEPS: u64 = 200;
 /// The layout of the directory.
-const FORMAT: &str = "compression 1";
+const FORMAT: &str = "compression 2";
 
 /// What a run is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,18 +40,18 @@ pub(super) struct Identity {
     command: String,
     /// Checksums of training and test texts, and their maximum length.
     texts: String,
-    /// The checksum of the teacher's weights.
-    weights: String,
+    /// Checksums of the teacher's and all other files that are read.
+    files: String,
 }
 
 impl Identity {
-    pub(super) fn new(command: &[String], texts: String, weights: String) -> Self {
-        Self { format: FORMAT.into(), command: command.join(" "), texts, weights }
+    pub(super) fn new(command: &[String], texts: String, files: String) -> Self {
+        Self { format: FORMAT.into(), command: command.join(" "), texts, files }
     }
 
     /// The first thing in which a run differs from another, of this and of the other.
     fn difference<'a>(&'a self, other: &'a Self) -> Option<(&'static str, &'a str, &'a str)> {
-        let of = |it: &'a Self| [("command", &it.command), ("texts", &it.texts), ("weights", &it.weights)];
+        let of = |it: &'a Self| [("command", &it.command), ("texts", &it.texts), ("files", &it.files)];
         let pairs = of(self).into_iter().zip(of(other));
         let mut different = pairs.filter(|((_, own), (_, others))| own != others);
         different.next().map(|((what, own), (_, others))| (what, own.as_str(), others.as_str()))

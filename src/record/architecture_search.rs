@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::at_costs::Interval;
 use super::distillation::JudgedModel;
 use super::file::DataRecord;
 use super::json;
@@ -80,6 +81,10 @@ pub struct SearchedArchitecture {
     /// What stays of each layer; empty for draws.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptUnits>,
+    /// Of a row beside a search: the search's score less this one's, over trainings and test rows. Missing where one of them was trained
+    /// once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Interval>,
 }
 
 /// What stays of a layer.

@@ -82,6 +82,9 @@ pub struct Difference {
     pub interval: Interval,
     /// The same against the model with the highest accuracy on the test rows, which favours that one.
     pub best_on_test: f64,
+    /// FLOPs over the full model's at which both are compared: the rival's on the test rows. Missing where this project's own cost counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flops_ratio: Option<f64>,
 }
 
 /// A mean and its two-sided 95 % interval: paired bootstrap over test texts, and over seeds where there are several.

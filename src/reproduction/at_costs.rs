@@ -58,16 +58,19 @@ impl SeedCandidates {
     /// A model at the threshold that costs most within a share of the full model's FLOPs on validation rows; `None` where all
     /// cost more.
     pub(super) fn at(&self, candidate: &Candidate, cost: f64) -> Option<AtCost> {
-        let stages = &candidate.validation;
-        let most = cost * (1.0 + TOLERANCE) * self.full_flops[0] as f64;
-        let threshold = stages.within(most, &stages.thresholds(usize::MAX))?;
-        let right = right(&stages.at(threshold).labels, &self.validation_labels);
+        let threshold = threshold_within(&candidate.validation, cost, self.full_flops[0])?;
+        let right = right(&candidate.validation.at(threshold).labels, &self.validation_labels);
         Some(AtCost { validation_accuracy: mean(&right), threshold })
     }
 
     fn named(&self, kind: Kind, setting: &str) -> Option<&Candidate> {
         self.candidates.iter().find(|own| own.kind == kind && own.setting == setting)
     }
+}
+
+/// The threshold that costs most within a share of the full model's FLOPs; `None` where all cost more.
+pub(super) fn threshold_within(stages: &Stages, cost: f64, full_flops: u64) -> Option<f64> {
+    stages.within(cost * (1.0 + TOLERANCE) * full_flops as f64, &stages.thresholds(usize::MAX))
 }
 
 fn right(found: &[u32], labels: &[u32]) -> Vec<f64> {
@@ -113,6 +116,32 @@ impl Chosen {
             test,
             right: rights,
         })
+    }
+
+    /// This model where it costs at most what another one costs on the test rows, seed by seed; where that is less than its least cost,
+    /// it is at that. Costs are no labels: nothing is learned of the test rows.
+    fn at_the_cost_of(&self, other: &Self, seeds: &[SeedCandidates]) -> Self {
+        let (mut test, mut rights) = (Vec::new(), Vec::new());
+        for own in &self.seeds {
+            let seed = seeds.iter().find(|seed| seed.seed == *own);
+            let candidate = seed.and_then(|seed| Some((seed, seed.named(self.kind, &self.setting)?)));
+            let most = other.seeds.iter().position(|seed| seed == own).map(|at| other.test[at].flops as f64);
+            let (Some((seed, candidate)), Some(most)) = (candidate, most) else { continue };
+            let stages = &candidate.test;
+            let staged = stages.at(stages.within(most, &stages.thresholds(usize::MAX)).unwrap_or(1.0));
+            rights.push(right(&staged.labels, &seed.test_labels));
+            test.push(staged);
+        }
+        Self { setting: self.setting.clone(), seeds: self.seeds.clone(), test, right: rights, ..*self }
+    }
+
+    /// FLOPs over the full model's on the test rows, the mean over seeds.
+    fn flops_ratio(&self, seeds: &[SeedCandidates]) -> f64 {
+        let ratio = |(own, staged): (&u64, &Staged)| {
+            let seed = seeds.iter().find(|seed| seed.seed == *own)?;
+            Some(staged.flops as f64 / seed.full_flops[1] as f64)
+        };
+        mean(&self.seeds.iter().zip(&self.test).filter_map(ratio).collect::<Vec<_>>())
     }
 
     fn name(&self) -> String {
@@ -163,9 +192,9 @@ pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -
     let comparisons: Vec<Comparison> = [
         (
             "the best with one encoder",
-            against(&|ours, all| Pair::with_best(ours, all, &[Encoders::None, Encoders::One])),
+            against(&|ours, all| Pair::with_best(ours, all, &[Encoders::None, Encoders::One], seeds)),
         ),
-        ("the best with two encoders", against(&|ours, all| Pair::with_best(ours, all, &[Encoders::Two]))),
+        ("the best with two encoders", against(&|ours, all| Pair::with_best(ours, all, &[Encoders::Two], seeds))),
         ("the full model", against(&|ours, _| Some(Pair::with_full(ours, seeds)))),
         ("its own depths dealt at random", against(&|ours, _| Some(Pair::with_random(ours, seeds)))),
     ]
@@ -176,13 +205,12 @@ pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -
 }
 
 fn cell(seeds: &[SeedCandidates], chosen: &Chosen, cost: f64) -> Result<CellAtCost> {
-    let (mut macro_f1, mut ratios) = (Vec::new(), Vec::new());
+    let mut macro_f1 = Vec::new();
     for (own, staged) in chosen.seeds.iter().zip(&chosen.test) {
         let Some(seed) = seeds.iter().find(|seed| seed.seed == *own) else { continue };
         let of = |labels: &[u32]| -> Vec<usize> { labels.iter().map(|label| *label as usize).collect() };
         let confusion = Confusion::from_labels(seed.classes, &of(&seed.test_labels), &of(&staged.labels))?;
         macro_f1.push(confusion.macro_f1());
-        ratios.push(staged.flops as f64 / seed.full_flops[1] as f64);
     }
     let accuracies: Vec<f64> = chosen.right.iter().map(|right| mean(right)).collect();
     Ok(CellAtCost {
@@ -190,7 +218,7 @@ fn cell(seeds: &[SeedCandidates], chosen: &Chosen, cost: f64) -> Result<CellAtCo
         setting: chosen.setting.clone(),
         accuracy: Summary::of(&accuracies),
         macro_f1: Summary::of(&macro_f1),
-        flops_ratio: mean(&ratios),
+        flops_ratio: chosen.flops_ratio(seeds),
     })
 }
 
@@ -200,11 +228,14 @@ struct Pair {
     /// By seed and test row: 1 where this project's alone is right, −1 where the other alone is.
     differences: Vec<Vec<f64>>,
     best_on_test: f64,
+    /// What both cost on the test rows, where it is the rival's cost.
+    flops_ratio: Option<f64>,
 }
 
 impl Pair {
-    /// With the best of some others that have been run with the same seeds.
-    fn with_best(ours: &Chosen, all: &[Chosen], kinds: &[Encoders]) -> Option<Self> {
+    /// With the best of some others that have been run with the same seeds, at what that one costs on the test rows: a budget that both
+    /// keep on validation rows is not the same there.
+    fn with_best(ours: &Chosen, all: &[Chosen], kinds: &[Encoders], seeds: &[SeedCandidates]) -> Option<Self> {
         let rivals = || {
             let same = |model: &&Chosen| ours.seeds.iter().all(|seed| model.seeds.contains(seed));
             all.iter().filter(|model| kinds.contains(&model.kind.encoders())).filter(same)
@@ -215,7 +246,10 @@ impl Pair {
             let at = model.seeds.iter().position(|own| *own == seed);
             at.map_or(Vec::new(), |at| model.right[at].clone())
         };
-        let new = |model: &Chosen| Self::new(ours, model.name(), |seed| rows(model, seed));
+        let new = |model: &Chosen| {
+            let pair = Self::new(&ours.at_the_cost_of(model, seeds), model.name(), |seed| rows(model, seed));
+            Self { flops_ratio: Some(model.flops_ratio(seeds)), ..pair }
+        };
         Some(Self { best_on_test: new(on_test).mean(), ..new(chosen) })
     }
 
@@ -242,8 +276,8 @@ impl Pair {
         let of_seed = |(seed, right): (&u64, &Vec<f64>)| {
             right.iter().zip(other(*seed)).map(|(own, other)| own - other).collect::<Vec<f64>>()
         };
-        let pair =
-            Self { rival, differences: ours.seeds.iter().zip(&ours.right).map(of_seed).collect(), best_on_test: 0.0 };
+        let differences = ours.seeds.iter().zip(&ours.right).map(of_seed).collect();
+        let pair = Self { rival, differences, best_on_test: 0.0, flops_ratio: None };
         Self { best_on_test: pair.mean(), ..pair }
     }
 
@@ -271,6 +305,7 @@ fn comparison<R: Rng + ?Sized>(against: &str, pairs: &[Option<Pair>], rng: &mut 
         rival: pair.rival.clone(),
         interval: Interval::of_paired(&pair.differences, rng),
         best_on_test: pair.best_on_test,
+        flops_ratio: pair.flops_ratio,
     };
     let of_cost = |(cost, pair): (f64, &Option<Pair>)| Some(difference(cost, pair.as_ref()?));
     let differences = SPEED_COSTS.into_iter().zip(pairs).filter_map(of_cost).collect();

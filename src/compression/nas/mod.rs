@@ -1,6 +1,7 @@
 //! The report's five steps, for several spaces and targets, and its table.
 
 mod arguments;
+mod difference;
 mod rows;
 mod search;
 

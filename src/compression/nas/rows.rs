@@ -4,32 +4,47 @@ use std::collections::BTreeMap;
 
 use dht_search::nas::{Architecture, NasCost, Part, extract, gradient_scores, magnitude_scores, random_scores};
 use dht_transformer::TextClassifier;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{NasPlan, SpaceChoice};
+use super::difference::Judged;
 use super::search::{search, step_of};
 use crate::compression::bench::Bench;
 use crate::error::Result;
 use crate::experiment::rng;
 use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
 
-/// Draws of architectures at random.
-const DRAWS: u64 = 5;
+/// Draws of architectures at random at least; there are as many of each seed.
+const LEAST_DRAWS: u64 = 5;
 /// Training texts that the importance by gradients is of.
 const GRADIENT_TEXTS: usize = 256;
-/// The stream of random numbers of draws; each draw has its own after it.
+/// The streams of random numbers of resamples, and of draws; each draw has its own after it.
+const RESAMPLED: u64 = 29;
 const DRAWN: u64 = 30;
 /// The method of a row that was searched.
 const SEARCH: &str = "search";
+/// That of rows whose units are drawn at random.
+const RANDOM: &str = "random";
 /// Those of rows that were chosen by the unpruned student's weights, or its gradients.
 const MAGNITUDE: &str = "magnitude";
 const GRADIENT: &str = "gradient";
+/// That of rows whose units are drawn too, but as many of each part and layer as the search keeps: what its choice of units is worth.
+const RANDOM_BY_LAYER: &str = "random by layer";
 
 /// A distilled student.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StudentStep {
     pub(super) judged: JudgedModel,
     pub(super) best_step: u64,
+    /// The classes of the test rows.
+    pub(super) labels: Vec<u32>,
+}
+
+/// A row, and the classes of the test rows by each of its students.
+pub(super) struct Row {
+    pub(super) record: SearchedArchitecture,
+    labels: Vec<Vec<u32>>,
 }
 
 /// The step of the unpruned student.
@@ -42,7 +57,8 @@ pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
     bench.steps.once(&unpruned_step(seed), |step| {
         let trained = bench.distilled(bench.general()?, step, seed)?;
         trained.model.save(step.model(), Some(&bench.data.tokenizer), &bench.data.train.labels)?;
-        Ok(StudentStep { judged: bench.judged(&trained)?, best_step: trained.best_step })
+        let (judged, labels) = bench.judged(&trained)?;
+        Ok(StudentStep { judged, best_step: trained.best_step, labels })
     })
 }
 
@@ -80,14 +96,24 @@ impl Rows<'_> {
         };
         let searched = self.row((space, target), &chosen, 0..self.plan.seeds)?;
         if !self.plan.beside {
-            return Ok((searched, Vec::new()));
+            return Ok((searched.record, Vec::new()));
         }
         // At the ratio that the search reached; by more than a rounding, so that the smallest sizes are still reached.
         let settings = self.plan.settings(space, target);
         let cost = NasCost::of_model(self.whole, settings.measure, &settings.space)?;
         let ratio = (found.reached * (1.0 + 1e-9)).min(1.0);
-        let mut beside = vec![self.random((space, target), &cost, ratio)?];
-        let rows: Vec<usize> = (0..self.bench.data.train.len().min(GRADIENT_TEXTS)).collect();
+        let draws = LEAST_DRAWS.next_multiple_of(self.plan.seeds);
+        let mut beside = vec![
+            self.drawn((space, target), RANDOM, draws, |rng| {
+                Ok(Architecture::chosen(&cost, &random_scores(&cost, rng), ratio)?)
+            })?,
+            self.drawn((space, target), RANDOM_BY_LAYER, self.plan.seeds, |rng| {
+                Ok((found.architecture.shuffled(rng), found.reached))
+            })?,
+        ];
+        // Evenly spaced: the first rows of a file may be of another kind than the others.
+        let (texts, count) = (self.bench.data.train.len(), self.bench.data.train.len().min(GRADIENT_TEXTS));
+        let rows: Vec<usize> = (0..count).map(|at| at * texts / count).collect();
         let scores = |method: &str| match method {
             MAGNITUDE => magnitude_scores(self.whole, &cost),
             _ => gradient_scores(self.whole, &cost, &self.bench.data.train, &rows),
@@ -99,31 +125,47 @@ impl Rows<'_> {
             let chosen = Chosen { method: method.into(), architecture: &architecture, reached, search_seconds: 0.0 };
             beside.push(self.row((space, target), &chosen, 0..self.plan.seeds)?);
         }
-        Ok((searched, beside))
+        let test = &self.bench.data.test;
+        let truth: Vec<u32> = test.samples.iter().map(|sample| sample.label).collect();
+        let mut rng = rng(&self.bench.plan.run, RESAMPLED);
+        let mut rows = Vec::new();
+        for Row { mut record, labels } in beside {
+            let judged = Judged { judge: self.bench.judge, classes: test.labels.len(), truth: &truth };
+            record.difference = judged.difference(&searched.labels, &labels, &mut rng)?;
+            rows.push(record);
+        }
+        Ok((searched.record, rows))
     }
 
-    /// Architectures at random, one distillation each; the seeds take turns.
-    fn random(&self, search: (SpaceChoice, f64), cost: &NasCost, ratio: f64) -> Result<SearchedArchitecture> {
+    /// Architectures that are drawn, one distillation each; the seeds take turns.
+    fn drawn(
+        &self,
+        search: (SpaceChoice, f64),
+        method: &str,
+        count: u64,
+        draw: impl Fn(&mut ChaCha8Rng) -> Result<(Architecture, f64)>,
+    ) -> Result<Row> {
         let mut draws = Vec::new();
-        for draw in 0..DRAWS {
-            let scores = random_scores(cost, &mut rng(&self.bench.plan.run, DRAWN + draw));
-            let (architecture, reached) = Architecture::chosen(cost, &scores, ratio)?;
-            let method = format!("random-{draw}");
+        for number in 0..count {
+            let (architecture, reached) = draw(&mut rng(&self.bench.plan.run, DRAWN + number))?;
+            let method = format!("{}-{number}", method.replace(' ', "-"));
             let chosen = Chosen { method, architecture: &architecture, reached, search_seconds: 0.0 };
-            let seed = draw % self.plan.seeds;
+            let seed = number % self.plan.seeds;
             draws.push(self.row(search, &chosen, seed..seed + 1)?);
         }
+        let labels = draws.iter().flat_map(|draw| draw.labels.clone()).collect();
+        let draws: Vec<SearchedArchitecture> = draws.into_iter().map(|draw| draw.record).collect();
         let mean = |of: &dyn Fn(&SearchedArchitecture) -> f64| Summary::of(&draws.iter().map(of).collect::<Vec<_>>());
         let score = mean(&|draw| draw.score);
-        Ok(SearchedArchitecture {
-            method: "random".into(),
+        let record = SearchedArchitecture {
+            method: method.into(),
             reached_ratio: mean(&|draw| draw.reached_ratio).mean,
             score: score.mean,
             score_sd: score.sd,
             accuracy: mean(&|draw| draw.accuracy).mean,
             macro_f1: mean(&|draw| draw.macro_f1).mean,
             unpruned_score: mean(&|draw| draw.unpruned_score).mean,
-            seeds: (0..DRAWS).collect(),
+            seeds: (0..count).collect(),
             best_steps: draws.iter().flat_map(|draw| draw.best_steps.clone()).collect(),
             flops_ratio: mean(&|draw| draw.flops_ratio).mean,
             wall_ratio: mean(&|draw| draw.wall_ratio).mean,
@@ -131,7 +173,8 @@ impl Rows<'_> {
             train_seconds: mean(&|draw| draw.train_seconds).mean,
             kept: Vec::new(),
             ..draws[0].clone()
-        })
+        };
+        Ok(Row { record, labels })
     }
 
     /// An architecture's row: extracted and distilled with each seed.
@@ -140,7 +183,7 @@ impl Rows<'_> {
         (space, target): (SpaceChoice, f64),
         chosen: &Chosen<'_>,
         seeds: std::ops::Range<u64>,
-    ) -> Result<SearchedArchitecture> {
+    ) -> Result<Row> {
         let mut students = Vec::new();
         for seed in seeds.clone() {
             students.push(self.student((space, target), chosen, seed)?);
@@ -151,7 +194,7 @@ impl Rows<'_> {
         let unpruned: Vec<f64> =
             self.unpruned[seeds.start as usize..seeds.end as usize].iter().map(|it| it.judged.score).collect();
         let (score, first, whole) = (of(&|judged| judged.score), &students[0].judged, &self.unpruned[0].judged);
-        Ok(SearchedArchitecture {
+        let record = SearchedArchitecture {
             space: space.to_string(),
             method: chosen.method.clone(),
             target_ratio: target,
@@ -169,7 +212,9 @@ impl Rows<'_> {
             search_seconds: chosen.search_seconds,
             train_seconds: first.train_seconds,
             kept: kept(chosen.architecture, space),
-        })
+            difference: None,
+        };
+        Ok(Row { record, labels: students.into_iter().map(|student| student.labels).collect() })
     }
 
     /// One distillation of an extracted student.
@@ -183,9 +228,9 @@ impl Rows<'_> {
                 (true, false) => extract(self.whole, chosen.architecture)?,
             };
             let trained = bench.distilled(student, step, seed)?;
-            let mut judged = bench.judged(&trained)?;
+            let (mut judged, labels) = bench.judged(&trained)?;
             judged.wall_ratio = bench.wall_ratios(&[self.whole, &trained.model])?[1];
-            Ok(StudentStep { judged, best_step: trained.best_step })
+            Ok(StudentStep { judged, best_step: trained.best_step, labels })
         })
     }
 }

@@ -3,6 +3,8 @@
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::flops::{BlockShape, LayerSizes};
 use dht_transformer::pruning::LayerPlan;
+use rand::Rng;
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::choose::choose;
@@ -98,6 +100,28 @@ impl Architecture {
         Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &kept), share))
     }
 
+    /// As many units of each part and layer, but others: heads change places with their outputs, and all else within its part. It costs
+    /// the same, so that what is lost is what the choice of units is worth.
+    #[must_use]
+    pub fn shuffled<R: Rng + ?Sized>(&self, rng: &mut R) -> Self {
+        let mut this = self.clone();
+        for layer in &mut this.layers {
+            for part in [Part::QueryInputs, Part::KeyInputs, Part::ValueInputs, Part::Neurons] {
+                layer.part_mut(part).shuffle(rng);
+            }
+            let mut order: Vec<usize> = (0..layer.heads.len()).collect();
+            order.shuffle(rng);
+            layer.heads = order.iter().map(|head| layer.heads[*head]).collect();
+            for part in [Part::QueryKeyOutputs, Part::ValueOutputs] {
+                let dim = self.shape.head_dim.max(1);
+                let mut heads: Vec<Vec<bool>> = layer.part(part).chunks(dim).map(<[bool]>::to_vec).collect();
+                heads.iter_mut().for_each(|head| head.shuffle(rng));
+                *layer.part_mut(part) = order.iter().flat_map(|head| heads[*head].clone()).collect();
+            }
+        }
+        this
+    }
+
     /// How many layers there are.
     pub fn layers(&self) -> usize {
         self.layers.len()
@@ -160,4 +184,33 @@ impl Architecture {
 
 fn places(kept: &[bool]) -> Vec<usize> {
     kept.iter().enumerate().filter_map(|(place, kept)| kept.then_some(place)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::nas::cost::CostMeasure;
+    use crate::nas::space::NasSpace;
+
+    #[test]
+    fn a_shuffled_architecture_costs_the_same_and_keeps_other_units() {
+        let shape = BlockShape { hidden: 24, heads: 4, head_dim: 6, ffn: 40 };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let groups = NasSpace::default().groups(shape, 2).unwrap();
+        let cost = NasCost::new(CostMeasure::Flops { tokens: 9 }, shape, 2, groups, 0.0).unwrap();
+        let scores: Vec<Vec<f64>> =
+            cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect();
+        let (found, _) = Architecture::chosen(&cost, &scores, 0.5).unwrap();
+        let other = found.shuffled(&mut rng);
+        for layer in 0..2 {
+            assert_eq!(found.sizes(layer), other.sizes(layer));
+            for part in Part::ALL {
+                assert_eq!(found.kept(layer, part).len(), other.kept(layer, part).len());
+            }
+            assert_ne!(found.kept(layer, Part::Neurons), other.kept(layer, Part::Neurons));
+        }
+    }
 }

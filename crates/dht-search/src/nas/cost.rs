@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
-    /// The units of the searched parts: the report's tables.
+    /// The units of the searched parts, as the report's tables have them; outputs of heads that are gone do not count.
     Dimensions,
     /// FLOPs of the whole model for a text of so many tokens.
     Flops {
@@ -35,6 +35,7 @@ pub enum CostMeasure {
 /// FLOPs:      x = 2T   α = 2Σℓ²   β = 2Σℓ² + 2T·d   φ = 4T·d      κ = 0
 /// parameters: x = 1    α = 2      β = 1 + d         φ = 2d + 1    κ = 6d
 /// seconds:    as measured
+/// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, of what is searched
 /// ```
 ///
 /// At gates of 0 and 1 that is [`LayerSizes`](dht_transformer::flops::LayerSizes) to the last operation. C is linear in each
@@ -134,17 +135,45 @@ impl NasCost {
 
     /// The share of the whole encoder's cost at these gates, one list for each group, and its derivative with respect to each.
     pub fn share(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
-        if self.measure == CostMeasure::Dimensions {
-            let units: usize = self.groups.iter().map(|group| group.units() * group.layers.len()).sum();
-            let weight = |group: &Group| group.layers.len() as f64 / units as f64;
-            let sum = self.groups.iter().zip(gates).map(|(group, p)| weight(group) * p.iter().sum::<f64>()).sum();
-            return (sum, self.groups.iter().map(|group| vec![weight(group); group.units()]).collect());
-        }
+        let cost = |gates: &[Vec<f64>]| match self.measure {
+            CostMeasure::Dimensions => self.dimensions(gates),
+            _ => self.cost(gates),
+        };
         let ones: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![1.0; group.units()]).collect();
-        let whole = self.cost(&ones).0;
-        let (cost, mut gradients) = self.cost(gates);
+        let whole = cost(&ones).0;
+        let (cost, mut gradients) = cost(gates);
         gradients.iter_mut().flatten().for_each(|gradient| *gradient /= whole);
         (cost / whole, gradients)
+    }
+
+    /// The units of the groups. Outputs of a head that is gone are gone, too.
+    fn dimensions(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
+        let dim = self.shape.head_dim.max(1);
+        let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();
+        let mut total = 0.0;
+        for layer in 0..self.layers {
+            let layer_gates = self.of_layer(layer, gates);
+            let heads = &layer_gates.gates[at(Part::Heads)];
+            let in_layer = || self.groups.iter().zip(gates).filter(|(group, _)| group.layers.contains(&layer));
+            let outputs = |head: usize| -> f64 {
+                let of_head = in_layer().filter(|(group, _)| group.part.is_by_head());
+                of_head.map(|(_, gates)| gates[head * dim..(head + 1) * dim].iter().sum::<f64>()).sum()
+            };
+            for ((group, gates), gradients) in self
+                .groups
+                .iter()
+                .zip(gates)
+                .zip(&mut gradients)
+                .filter(|((group, _), _)| group.layers.contains(&layer))
+            {
+                for (unit, (gate, gradient)) in gates.iter().zip(gradients).enumerate() {
+                    let weight = if group.part.is_by_head() { heads[unit / dim] } else { 1.0 };
+                    total += weight * gate;
+                    *gradient += if group.part == Part::Heads { 1.0 + outputs(unit) } else { weight };
+                }
+            }
+        }
+        (total, gradients)
     }
 
     fn cost(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
@@ -242,9 +271,18 @@ mod tests {
                     .collect();
                 let architecture = Architecture::of_groups(SHAPE, 2, cost.groups(), &kept);
                 let of = |architecture: &Architecture| match measure {
-                    CostMeasure::Dimensions => Part::ALL
-                        .iter()
-                        .flat_map(|part| (0..2).map(|layer| architecture.kept(layer, *part).len()))
+                    CostMeasure::Dimensions => (0..2)
+                        .map(|layer| {
+                            let heads = architecture.kept(layer, Part::Heads);
+                            let stays = |part: Part, unit: usize| {
+                                !part.is_by_head() || heads.contains(&(unit / SHAPE.head_dim))
+                            };
+                            let of_part = |part: Part| {
+                                let kept = architecture.kept(layer, part);
+                                kept.into_iter().filter(|unit| stays(part, *unit)).count()
+                            };
+                            Part::ALL.into_iter().map(of_part).sum::<usize>()
+                        })
                         .sum::<usize>() as f64,
                     CostMeasure::Flops { tokens } => {
                         let layer = |layer| architecture.sizes(layer).forward(Load::of_text(tokens)).total().as_f64();

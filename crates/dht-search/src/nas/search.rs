@@ -208,7 +208,8 @@ impl ArchitectureSearch {
     pub(super) fn thresholded(&self, alphas: &[Vec<f32>]) -> Vec<Vec<bool>> {
         let groups = self.cost.groups();
         let scores = self.of_groups(alphas, |relaxation, alpha, group| relaxation.score(alpha, &groups[group]));
-        let kept = self.of_groups(alphas, |relaxation, alpha, group| relaxation.kept(alpha, &groups[group]));
+        let kept = self
+            .of_groups(alphas, |relaxation, alpha, group| relaxation.kept(alpha, &groups[group], self.settings.target));
         with_minimum(groups, &scores, kept)
     }
 

@@ -164,7 +164,9 @@ impl Objective for ArchitectureSearch {
             (!samples.is_empty()).then(|| batch.select(&samples))
         };
         let (weights, gates) = (half(false), half(true));
-        let weights_batch = weights.clone().filter(|_| matches!(self.settings.update, Update::Unrolled { .. }));
+        // A small batch may have rows of the second half alone: its gates look ahead by a step on those.
+        let ahead = || weights.clone().or_else(|| gates.clone());
+        let weights_batch = matches!(self.settings.update, Update::Unrolled { .. }).then(ahead).flatten();
         let steps = [(weights, Trained::Weights, None), (gates, Trained::Gates, weights_batch)];
         self.pending.extend(
             steps

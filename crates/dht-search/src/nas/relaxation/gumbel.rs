@@ -59,7 +59,7 @@ impl Relaxation for GumbelSoftmax {
     }
 
     /// Those that are more likely kept than not.
-    fn kept(&self, alpha: &[f32], _: &Group) -> Vec<bool> {
+    fn kept(&self, alpha: &[f32], _: &Group, _: f64) -> Vec<bool> {
         alpha.iter().map(|alpha| sigmoid_of(f64::from(*alpha)) > 0.5).collect()
     }
 

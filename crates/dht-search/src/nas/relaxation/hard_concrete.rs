@@ -72,7 +72,7 @@ impl Relaxation for HardConcrete {
     }
 
     /// Those whose gate without noise is above 0.
-    fn kept(&self, alpha: &[f32], group: &Group) -> Vec<bool> {
+    fn kept(&self, alpha: &[f32], group: &Group, _: f64) -> Vec<bool> {
         self.value(alpha, group).into_iter().map(|value| value > 0.0).collect()
     }
 

@@ -48,8 +48,9 @@ pub trait Relaxation: Debug + Send + Sync {
     /// What units are ranked by, over all groups: the higher the sooner kept. (units)
     fn score(&self, alpha: &[f32], group: &Group) -> Vec<f64>;
 
-    /// Whether each unit lies above the relaxation's own threshold. (units)
-    fn kept(&self, alpha: &[f32], group: &Group) -> Vec<bool>;
+    /// Whether each unit lies above the relaxation's own threshold; where it has none, whether it is one of the best of its block, of
+    /// which this share stays. (units)
+    fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool>;
 
     /// The gate of each unit, should it be kept, without noise. (units)
     fn value(&self, alpha: &[f32], group: &Group) -> Vec<f64>;

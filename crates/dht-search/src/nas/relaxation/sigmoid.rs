@@ -53,7 +53,7 @@ impl Relaxation for Sigmoid {
         alpha.iter().map(|alpha| f64::from(*alpha)).collect()
     }
 
-    fn kept(&self, alpha: &[f32], group: &Group) -> Vec<bool> {
+    fn kept(&self, alpha: &[f32], group: &Group, _: f64) -> Vec<bool> {
         self.value(alpha, group).into_iter().map(|value| value > self.threshold).collect()
     }
 

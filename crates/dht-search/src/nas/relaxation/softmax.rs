@@ -64,9 +64,17 @@ impl Relaxation for WeightedSoftmax {
         self.value(alpha, group)
     }
 
-    /// Those of at least the mean weight.
-    fn kept(&self, alpha: &[f32], group: &Group) -> Vec<bool> {
-        self.value(alpha, group).into_iter().map(|value| value >= 1.0).collect()
+    /// The report's top n of each block.
+    fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool> {
+        let most = (share * group.width as f64).ceil() as usize;
+        let best = |block: &[f32]| {
+            let above = |own: usize| {
+                let before = |other: usize| block[other] > block[own] || (block[other] == block[own] && other < own);
+                (0..block.len()).filter(|other| before(*other)).count()
+            };
+            (0..block.len()).map(|own| above(own) < most).collect::<Vec<_>>()
+        };
+        alpha.chunks(group.width).flat_map(best).collect()
     }
 
     fn value(&self, alpha: &[f32], group: &Group) -> Vec<f64> {

@@ -150,7 +150,7 @@ fn hard_concrete_gates_are_above_zero_as_often_as_their_closed_form_says() {
     let values = relaxation.value(&numbers, group);
     assert_relative_eq!(values[3], 0.5, epsilon = 1e-12);
     assert_eq!((values[0], values[7]), (0.0, 1.0));
-    assert_eq!(relaxation.kept(&numbers, group)[..2], [false, true]);
+    assert_eq!(relaxation.kept(&numbers, group, 0.5)[..2], [false, true]);
 }
 
 #[test]
@@ -162,7 +162,11 @@ fn softmax_weights_have_mean_one_in_each_block_and_rank_heads() {
     let gate = tensor(gate).to_vec1::<f32>().unwrap();
     assert_relative_eq!(gate[0], 0.5, epsilon = 1e-6);
     assert_relative_eq!(gate[1], 1.5, epsilon = 1e-6);
-    assert_eq!(relaxation.kept(&alpha, &group), [false, true]);
+    assert_eq!(relaxation.kept(&alpha, &group, 0.5), [false, true]);
+    // The top n, whatever their weights are, and of equal ones the first.
+    let wide = Group { width: 5, ..group.clone() };
+    assert_eq!(relaxation.kept(&[0.1, 0.3, 0.2, 0.3, 0.0], &wide, 0.6), [false, true, true, true, false]);
+    assert_eq!(relaxation.kept(&[0.1; 5], &wide, 0.25), [true, true, false, false, false]);
     let group = Group { width: 4000, ..group };
     let start = relaxation.start(&group, &mut rng());
     let variance = start.iter().map(|alpha| f64::from(*alpha).powi(2)).sum::<f64>() / 4000.0;
@@ -176,7 +180,7 @@ fn the_reports_masks_start_at_one_and_are_cut_at_a_hundredth() {
     assert_eq!(relaxation.start(group, &mut rng()), [5.0; 8]);
     assert_relative_eq!(relaxation.value(&[5.0], group)[0], 0.993_307_149, epsilon = 1e-8);
     // σ⁻¹(.01) = −4.595.
-    assert_eq!(relaxation.kept(&[-4.59, -4.6], group), [true, false]);
+    assert_eq!(relaxation.kept(&[-4.59, -4.6], group, 0.5), [true, false]);
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn two_widths_are_mixed_into_rows_that_add_up_to_one() {
     for (score, expected) in relaxation.score(&[0.4, -0.3], &group).into_iter().zip([1.0, 1.0, 1.0, p, p, p]) {
         assert_relative_eq!(score, expected, epsilon = 1e-6);
     }
-    assert_eq!(relaxation.kept(&[0.4, -0.3], &group), [true, true, true, false, false, false]);
+    assert_eq!(relaxation.kept(&[0.4, -0.3], &group, 0.5), [true, true, true, false, false, false]);
 }
 
 #[test]

@@ -141,7 +141,7 @@ impl Relaxation for WidthSampling {
     }
 
     /// Those within the most probable width.
-    fn kept(&self, alpha: &[f32], group: &Group) -> Vec<bool> {
+    fn kept(&self, alpha: &[f32], group: &Group, _: f64) -> Vec<bool> {
         let mut best = 0;
         for (place, value) in alpha.iter().enumerate() {
             if *value > alpha[best] {
