@@ -47,8 +47,17 @@ impl Arguments {
             restart: _,
             quiet: _,
         } = self;
-        let DataArguments { data, text_column, label_column, pair, max_length, train_rows, test_rows, extra_test_rows } =
-            source;
+        let DataArguments {
+            data,
+            text_column,
+            label_column,
+            pair,
+            max_length,
+            train_rows,
+            test_rows,
+            extra_test_rows,
+            skip_rows,
+        } = source;
         let default = Self::parse_from(["dht"]);
         let number = |number: &Option<usize>| number.map(|number| number.to_string());
         let mut flags = Flags::default();
@@ -61,6 +70,7 @@ impl Arguments {
         flags.add("train-rows", number(train_rows));
         flags.add("test-rows", number(test_rows));
         flags.add("extra-test-rows", number(extra_test_rows));
+        flags.add("skip-rows", number(skip_rows));
         flags.add("epochs", number(epochs));
         flags.add("batch", number(&Some(*batch).filter(|batch| *batch != default.batch)));
         flags.add("lr", lr.map(|lr| lr.to_string()));

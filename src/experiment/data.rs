@@ -154,7 +154,8 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
     let test = read(&DatasetReader::new().like(&train), test_file(folder)?)?;
     let first = |data: Dataset, rows: Option<usize>| data.take(rows.unwrap_or(usize::MAX));
     let mut test = first(test, plan.test_rows);
-    let later = train.examples.iter().skip(plan.train_rows.unwrap_or(usize::MAX)).take(plan.extra_test_rows);
+    let first_later = plan.train_rows.unwrap_or(usize::MAX).saturating_add(plan.skip_rows);
+    let later = train.examples.iter().skip(first_later).take(plan.extra_test_rows);
     test.examples.extend(later.cloned());
     Ok(Texts { train: first(train, plan.train_rows), test, test_difficulties: Vec::new(), words: None })
 }

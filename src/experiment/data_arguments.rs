@@ -32,9 +32,12 @@ pub struct DataArguments {
     /// Use the first N test rows [default: all, or some thousand generated]
     #[arg(long, value_name = "N")]
     pub test_rows: Option<usize>,
-    /// Add the N training rows after --train-rows to the test rows
+    /// Add N training rows after --train-rows to the test rows
     #[arg(long, value_name = "N", requires = "train_rows")]
     pub extra_test_rows: Option<usize>,
+    /// Leave N training rows unread before those, as rows that choices were made on before
+    #[arg(long, value_name = "N", requires = "extra_test_rows")]
+    pub skip_rows: Option<usize>,
 }
 
 impl DataArguments {

@@ -92,6 +92,8 @@ pub struct RunPlan {
     pub test_rows: Option<usize>,
     /// How many of the training rows after `train_rows` are test rows too.
     pub extra_test_rows: usize,
+    /// How many are left unread between both.
+    pub skip_rows: usize,
     /// Passes over the training rows, at least one.
     pub epochs: usize,
     /// Samples in a batch, at least one.
@@ -172,7 +174,11 @@ impl TryFrom<Arguments> for RunPlan {
             }
         }
         let most = [("train-rows", texts.train_rows), ("test-rows", texts.test_rows)];
-        let others = [("batch", Some(arguments.batch)), ("extra-test-rows", texts.extra_test_rows)];
+        let others = [
+            ("batch", Some(arguments.batch)),
+            ("extra-test-rows", texts.extra_test_rows),
+            ("skip-rows", texts.skip_rows),
+        ];
         for (flag, count) in most.into_iter().chain(others) {
             if let Some(count) = count.filter(|count| *count > MOST_ROWS) {
                 return Err(refused(flag, format!("at most {MOST_ROWS}"), count));
@@ -198,6 +204,7 @@ impl TryFrom<Arguments> for RunPlan {
             train_rows: texts.train_rows,
             test_rows: texts.test_rows,
             extra_test_rows: texts.extra_test_rows.unwrap_or_default(),
+            skip_rows: texts.skip_rows.unwrap_or_default(),
             data,
             model: arguments.model,
             max_length,

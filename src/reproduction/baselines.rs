@@ -6,12 +6,13 @@ use dht_search::{
     DynamicModel, Predictor,
     baselines::{Baseline, distilbert, fastbert, pabee, truncation},
     evaluation::{stage_flops, stage_log_probabilities},
+    settings::ExitKind,
     training::FrozenExits,
 };
 use dht_transformer::{TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
 use super::files::{Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
-use super::options::{CACHE_BYTES, EXIT_RATE, PATIENCES, SPEEDS};
+use super::options::{CACHE_BYTES, EXIT_EPOCHS, EXIT_RATE, PATIENCES, SPEEDS};
 use super::units::Unit;
 use super::worker::{WallRatios, Worker};
 use crate::error::Result;
@@ -59,10 +60,15 @@ impl Worker<'_> {
     /// Exits of the frozen full model at each speed.
     pub(super) fn fastbert(&self) -> Result<UnitResult> {
         let backbone = self.model_of(Unit::Full)?;
-        let settings = fastbert::FastBertSettings::default();
+        // 128 of BERT's 768 columns, as in the source.
+        let width = (self.encoder.block_shape().hidden / 6).max(1);
+        let settings = fastbert::FastBertSettings {
+            exit_kind: ExitKind::SideLayer { width },
+            ..fastbert::FastBertSettings::default()
+        };
         let exits = fastbert::fastbert(&backbone, &settings, &mut rng(&self.run, CLASSIFIERS))?;
         let mut exits = exits.with_cache(CACHE_BYTES);
-        let history = self.fit_at(&mut exits, EXIT_RATE)?;
+        let history = self.fit_exits(&mut exits)?;
         let own = (Baseline::flops(&exits), seconds(&history));
         let full = self.result_of(Unit::Full)?;
         let model = exits.into_model();
@@ -72,7 +78,10 @@ impl Worker<'_> {
             (row.train_flops, row.train_seconds) = (own.0 + full.train_flops, own.1 + full.train_seconds);
             // The layers that learn exits run forward alone; layers × heads counts the fine-tuning.
             row.train_layer_head_ratio = 1.0;
-            row.deviations = vec!["exits of a layer of 128 columns beside a linear classifier of the mean".into()];
+            let exits = format!(
+                "exits of a layer of {width} columns, a sixth as in the source, beside a linear classifier of the mean"
+            );
+            row.deviations = vec![exits];
         }
         self.save_stages(&model)?;
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
@@ -125,10 +134,10 @@ impl Worker<'_> {
         save_log_probabilities(&self.place(), &tables)
     }
 
-    /// As [`fit`](Self::fit), at another learning rate.
-    fn fit_at(&self, exits: &mut FrozenExits, rate: f64) -> Result<History> {
-        let mut settings: TrainSettings = train_settings(&self.run);
-        settings.optimizer.learning_rate = rate;
+    /// As [`fit`](Self::fit), at the learning rate of exits that learn alone, and in as many passes as they need.
+    fn fit_exits(&self, exits: &mut FrozenExits) -> Result<History> {
+        let mut settings = TrainSettings { epochs: EXIT_EPOCHS, ..train_settings(&self.run) };
+        settings.optimizer.learning_rate = EXIT_RATE;
         let mut progress = TrainingProgress::new(format!("{} seed {}", self.unit, self.seed), self.plan.quiet);
         Ok(Trainer::new(settings).fit(exits, &self.data.train, &self.data.validation, &mut progress)?)
     }

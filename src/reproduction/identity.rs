@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::arguments::ReproductionPlan;
-use super::options::{TIMED_PASSES, TIMED_ROWS, options};
+use super::options::{SINGLE_ROWS, TIMED_PASSES, TIMED_ROWS, options, revision};
 use super::units::Unit;
-use crate::experiment::{RunData, model_name};
+use crate::error::Result;
+use crate::experiment::{RunData, model_name, train_settings};
 
 /// The layout of a unit's files. Files of another layout are not used.
 const LAYOUT: u32 = 2;
@@ -24,17 +25,28 @@ pub(super) fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, 
         ("learning_rate".into(), run.learning_rate.into()),
         ("max_length".into(), run.max_length.into()),
         ("timed_rows".into(), TIMED_ROWS.into()),
+        ("timed_single_rows".into(), SINGLE_ROWS.into()),
         ("timed_passes".into(), TIMED_PASSES.into()),
         ("settings".into(), format!("{:?}", run.settings).to_lowercase().into()),
     ])
 }
 
-/// What a unit's files are found again by: SHA-256 of everything that its results depend on.
-pub(super) fn hash(plan: &ReproductionPlan, unit: Unit, seed: u64, data: &RunData) -> String {
+/// What a unit's files are found again by: SHA-256 of everything that its results depend on, the units that it reads included.
+///
+/// # Errors
+/// Those of the model's configuration.
+pub(super) fn hash(plan: &ReproductionPlan, unit: Unit, seed: u64, data: &RunData) -> Result<String> {
     let texts = [&data.train, &data.validation, &data.test].map(EncodedDataset::sha256);
+    Ok(hash_of(plan, unit, seed, &texts, plan.run.layers()?))
+}
+
+fn hash_of(plan: &ReproductionPlan, unit: Unit, seed: u64, texts: &[String; 3], layers: usize) -> String {
+    let needed: Vec<String> =
+        unit.needs(layers).into_iter().map(|needed| hash_of(plan, needed, seed, texts, layers)).collect();
     let text = json!({
         "layout": LAYOUT, "version": env!("CARGO_PKG_VERSION"), "unit": unit.to_string(), "seed": seed,
-        "settings": settings(plan, unit), "options": options(unit), "texts": texts, "weights": plan.weights,
+        "settings": settings(plan, unit), "training": format!("{:?}", train_settings(&plan.training(unit, seed))),
+        "options": options(unit), "revision": revision(unit), "needed": needed, "texts": texts, "weights": plan.weights,
         "device": format!("{:?}", plan.run.device),
     });
     Sha256::digest(text.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()

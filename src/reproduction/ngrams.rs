@@ -7,7 +7,7 @@ use dht_search::baselines::{Cascade, FullModel, NgramClassifier, NgramSettings, 
 use dht_search::{Prediction, Predictor};
 use dht_transformer::EncodedDataset;
 
-use super::at_costs::SeedCandidates;
+use super::at_costs::{SeedCandidates, threshold_within};
 use super::candidates::{Candidate, Kind, candidates};
 use super::files::{NGRAM, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{COSTS, SPEED_COSTS};
@@ -78,7 +78,12 @@ impl Worker<'_> {
             let best = within.reduce(|best, pair| if pair.1 > best.1 { pair } else { best });
             chosen.extend(best.map(|(pair, _)| (pair, cost)));
         }
-        let rows = self.cascade_rows(&chosen)?;
+        let mut rows = self.cascade_rows(&chosen)?;
+        for (row, (pair, cost)) in rows.iter_mut().zip(chosen) {
+            // Another seed may choose another pair.
+            row.setting = format!("best pair at {cost}");
+            row.deviations.push(format!("seed {}: {}", self.seed, pair.setting));
+        }
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
@@ -86,8 +91,7 @@ impl Worker<'_> {
     fn cascade_rows(&self, chosen: &[(&Candidate, f64)]) -> Result<Vec<SeedRow>> {
         let (ngram, full) = (self.fitted_ngram()?, self.full_flops(Part::Validation));
         let cascade = |(candidate, cost): &(&Candidate, f64)| {
-            let stages = &candidate.validation;
-            let threshold = stages.within(cost * full as f64, &stages.thresholds(usize::MAX)).unwrap_or(1.0);
+            let threshold = threshold_within(&candidate.validation, *cost, full).unwrap_or(1.0);
             let encoders =
                 candidate.encoders.iter().map(|(unit, _)| self.model_of(*unit)).collect::<Result<Vec<_>>>()?;
             let stackers = candidate.encoders.iter().map(|(_, stacker)| *stacker).collect();

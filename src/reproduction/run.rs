@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::arguments::{ReproductionArguments, ReproductionPlan};
 use super::at_costs::{SeedCandidates, at_costs};
-use super::files::UnitResult;
+use super::files::{SeedRow, UnitResult};
 use super::identity::{hash, settings};
 use super::promises::promises;
 use super::summary::{Pair, summary};
@@ -43,7 +43,7 @@ pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
     let (name, seed) = own.split_once(' ').ok_or_else(bad)?;
     let (unit, seed) = (plan.units.named(name)?, seed.parse().map_err(|_| bad())?);
     let worker = Worker::new(&plan, unit, seed)?;
-    worker.run(hash(&plan, unit, seed, &worker.data))
+    worker.run(hash(&plan, unit, seed, &worker.data)?)
 }
 
 /// Runs all units that are not finished, and writes the record with its tables, figures and report after each.
@@ -63,7 +63,7 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
     let (mut found, mut rows) = (Found::default(), Vec::new());
     for unit in &plan.units.units {
         for seed in 0..plan.units.seeds(*unit, plan.seeds) {
-            let (place, hash) = (plan.place(*unit, seed), hash(plan, *unit, seed, &data[seed as usize]));
+            let (place, hash) = (plan.place(*unit, seed), hash(plan, *unit, seed, &data[seed as usize])?);
             let outcome = match UnitResult::load(&place, &hash) {
                 Some(result) => Ok(result),
                 None => match found.missing(*unit, seed, plan.run.layers()?) {
@@ -188,11 +188,12 @@ fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, found: &F
         return Ok(if row.failed.is_empty() { Vec::new() } else { vec![row] });
     };
     let mut rows = Vec::new();
-    for at in 0..first.rows.len() {
+    for named in &first.rows {
+        let same = |row: &&SeedRow| (&row.method, &row.setting) == (&named.method, &named.setting);
         let pairs: Vec<Pair<'_>> = results
             .iter()
             .filter_map(|(seed, result, full)| {
-                Some(Pair { seed: *seed, row: result.rows.get(at)?, full: full.rows.first()? })
+                Some(Pair { seed: *seed, row: result.rows.iter().find(same)?, full: full.rows.first()? })
             })
             .collect();
         rows.push(summary(&pairs, &truth, classes, failed.clone(), &mut ChaCha8Rng::seed_from_u64(0))?);

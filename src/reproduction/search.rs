@@ -7,6 +7,7 @@ use dht_search::{
 };
 
 use super::files::{SeedRow, UnitResult};
+use super::options::{SINGLE_ROWS, TIMED_ROWS};
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
@@ -43,12 +44,15 @@ impl Worker<'_> {
             inference_flops: evaluation.flops + evaluation.bandit_flops,
             inference_layer_head_ratio: evaluation.layer_head_ratio,
             inference_wall_ratio: clock.batches,
-            // One text alone fills no queue.
-            single_text_wall_ratio: (!published).then_some(clock.single_texts),
             ..SeedRow::default()
         };
         if published {
+            // One text alone fills no queue, and queues know no cost of a row: neither clock is scaled.
             row.deviations = deviations(model.settings(), model.space(), self.encoder.block_shape().hidden);
+        } else {
+            let tested = self.test(model)?;
+            row.inference_wall_ratio = self.of_all_rows(clock.batches, TIMED_ROWS, &tested);
+            row.single_text_wall_ratio = Some(self.of_all_rows(clock.single_texts, SINGLE_ROWS, &tested));
         }
         let accounting = search.accounting();
         row.method = preset.name().into();

@@ -56,8 +56,19 @@ pub(super) fn summary<R: Rng + ?Sized>(
         random_macro_f1: random.map(|scores| Summary::of(&scores)),
         routes: first.routes.clone(),
         curves: first.curves.clone(),
-        deviations: first.deviations.clone(),
+        deviations: deviations(pairs),
     })
+}
+
+/// Those of all seeds, each once.
+fn deviations(pairs: &[Pair<'_>]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for deviation in pairs.iter().flat_map(|pair| &pair.row.deviations) {
+        if !found.contains(deviation) {
+            found.push(deviation.clone());
+        }
+    }
+    found
 }
 
 /// The mean over seeds of the full model's macro F1 less the row's, and its one-sided upper bound.

@@ -192,7 +192,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The clock of all test rows, from that of the timed ones: the same model may cost more or less of the full model there, by chance.
-    fn of_all_rows(&self, clock: f64, timed: usize, tested: &Tested) -> f64 {
+    pub(super) fn of_all_rows(&self, clock: f64, timed: usize, tested: &Tested) -> f64 {
         let share = |rows: &mut dyn Iterator<Item = usize>| {
             let (mut own, mut full) = (0, 0);
             for row in rows {
@@ -256,7 +256,7 @@ impl<'a> Worker<'a> {
     pub(super) fn result_of(&self, unit: Unit) -> Result<UnitResult> {
         let place = self.plan.place(unit, self.seed);
         let missing = || Error::Argument { flag: "rows", expected: format!("{unit} before"), got: "none".into() };
-        UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)).ok_or_else(missing)
+        UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)?).ok_or_else(missing)
     }
 
     /// Wall clock of predicting the timed test rows over that of the full model: both warm, in turns, medians.
@@ -275,7 +275,7 @@ impl<'a> Worker<'a> {
             let times = time_in_turns(&all, texts, batch, TIMED_PASSES)?;
             Ok(times[1..].iter().map(|times_of_one| times_of_one.median() / times[0].median()).collect())
         };
-        let batches = ratios(&self.timed_texts(TIMED_ROWS), self.batch())?;
+        let batches = ratios(&self.timed_texts(TIMED_ROWS), self.run.batch)?;
         let single_texts = ratios(&self.timed_texts(SINGLE_ROWS), 1)?;
         let pair = |(batches, single_texts)| WallRatios { batches, single_texts };
         Ok(batches.into_iter().zip(single_texts).map(pair).collect())

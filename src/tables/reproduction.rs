@@ -53,7 +53,7 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
         "Costs are shares of the full model's of the same epochs. \"layers × heads\" is the paper's estimate: layers times \
          heads that run, over those of the full model. \"FLOPs\" are those of all matrix products, with all \
          that the method needs before (teacher, passes for arm features, calibration), and of the bandits. \"clock\" is \
-         measured, of training without the optimiser."
+         measured, of training without the optimiser and once a seed, of models one after another: a busy machine changes it."
             .to_owned(),
         "The deficit is the full model's macro F1 less the row's; in brackets its one-sided upper 95 % bound (paired \
          bootstrap). ± is the sample standard deviation over seeds, missing where there is one seed."

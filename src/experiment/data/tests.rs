@@ -197,4 +197,8 @@ fn extra_test_rows_are_the_training_rows_after_those_trained_on() {
     assert_eq!((data.record.train_rows + data.record.validation_rows, data.record.test_rows), (4, 4 + 2));
     let labels: Vec<u32> = data.test.samples[4..].iter().map(|sample| sample.label).collect();
     assert_eq!(labels, [1, 0]);
+    let flags = "--train-rows 4 --extra-test-rows 5 --skip-rows 1";
+    let data = load(&[("train.csv", more), ("test.csv", ROWS)], flags).unwrap();
+    let labels: Vec<u32> = data.test.samples[4..].iter().map(|sample| sample.label).collect();
+    assert_eq!((data.record.train_rows + data.record.validation_rows, labels), (4, vec![0]));
 }

@@ -51,6 +51,7 @@ fn every_flag_is_in_the_plan() {
         train_rows: Some(20),
         test_rows: Some(10),
         extra_test_rows: 0,
+        skip_rows: 0,
         epochs: 2,
         batch: 8,
         learning_rate: 2e-4,

@@ -113,7 +113,9 @@ pub fn accelerate<R: Rng + ?Sized>(
         (Some(side), Some(held_out)) => {
             let (model, flops) = side::train(model, &parts.training, settings.targets, side, kept, rng)?;
             report.side = Some(side.width(hidden));
-            report.flops += flops;
+            // The held-out texts run again, through the exits too.
+            let again = stage_flops(&model, held_out)?.last().map_or(0, |deepest| deepest.iter().sum());
+            report.flops += flops + again;
             let exits = stage_log_probabilities(&model, held_out, settings.batch_size)?;
             (model, exits)
         }
