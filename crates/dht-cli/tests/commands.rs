@@ -246,6 +246,20 @@ fn files_and_pipes_get_the_same_answers_in_order() {
             assert!((own - probability).abs() < 1e-6, "{own} {probability}");
         }
     }
+    // Objects as cells: all members, and none is lost in silence.
+    let cells = printed(&dht(place.path(), &["predict", "model", "asked.jsonl", "asked.jsonl", "--output", "csv"]));
+    let mut cells = cells.lines();
+    assert_eq!(cells.next(), Some("n,text,predicted,probability,route,cost"));
+    let cells: Vec<&str> = cells.collect();
+    assert_eq!(cells.len(), 600);
+    for (at, cell) in cells.iter().enumerate() {
+        let added = rows[at % 300].iter().take(4).rev().copied().collect::<Vec<_>>().join(",");
+        assert!(cell.starts_with(&format!("{},", at % 300)) && cell.ends_with(&added), "{cell}: {added}");
+    }
+    write("more.jsonl", "{\"text\": \"fine soup\"}\n{\"text\": \"cold soup\", \"id\": 7}\n".into());
+    let refused = dht(place.path(), &["predict", "model", "more.jsonl", "--output", "csv"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("id in line 2"), "{said}");
     let right = rows.iter().zip(&asked).filter(|(row, (label, _))| row[3] == label).count();
     assert!(right > 280, "{right} of 300 right");
     let cost = |arguments: &[&str]| {

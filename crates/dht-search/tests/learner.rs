@@ -213,6 +213,27 @@ fn labels_that_nothing_waits_for_change_nothing() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_text_without_a_label_keeps_nothing_of_those_after_it() -> Result<()> {
+    let mut learner = learner(LearnerSettings { window: 10, ..LearnerSettings::default() })?;
+    let mut rng = generator(4);
+    let (stages, _) = text(&mut rng, 0.0);
+    serve(&mut learner, &stages)?;
+    let bytes = |learner: &Learner| serde_json::to_string(learner).unwrap().len();
+    let mut after_some = 0;
+    for labelled in 0..5_000 {
+        let (stages, label) = text(&mut rng, 0.0);
+        let (id, ..) = serve(&mut learner, &stages)?;
+        learner.label(id, label)?;
+        if labelled == 500 {
+            after_some = bytes(&learner);
+        }
+    }
+    assert_eq!(learner.waiting(), 1);
+    assert!(bytes(&learner) < after_some + 1_000, "{} after {after_some}", bytes(&learner));
+    Ok(())
+}
+
 const WORDS: [&str; 8] = ["fine", "good", "bad", "awful", "the", "day", "food", "was"];
 
 /// Texts of one to nine words, and a class: whether good words outnumber bad ones.

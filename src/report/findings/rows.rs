@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::published::{Counterpart, Stage};
-use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
+use crate::record::{AtCosts, ReproductionRecord, RowGroup, RowRecord, Summary};
+use crate::tables::interval;
 
 /// A row is called as good as the full model when the upper 95 % bound of its deficit is at most this.
 const MARGIN: f64 = 0.01;
+/// Below this share of FLOPs the clock shows what comes before the layers.
+const LEAST_CLOCKED: f64 = 0.1;
 
 /// What the rows of a record say, in the order in which a reader asks.
 pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
@@ -19,6 +22,8 @@ pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
             [counted(row.seeds.len(), "seed"), counted(row.epochs, "epoch")].join(", ")
         ));
     }
+    found.extend(record.at_costs.as_ref().and_then(at_equal_costs));
+    found.extend(clock_beside_flops(&finished));
     let published = || finished.iter().copied().filter(|row| row.group == RowGroup::AsPublished);
     found.extend(published().map(|row| against_paper(record, row)));
     found.extend(savings(published()));
@@ -39,6 +44,50 @@ pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
         found.push(format!("{} failed, in {which}; the tables say why.", counted(count, "training")));
     }
     found
+}
+
+/// What the accelerated model is above or below others at their own costs, and where it is furthest below.
+fn at_equal_costs(table: &AtCosts) -> Option<String> {
+    let means = table.comparisons.iter().filter_map(|own| Some(format!("{} {}", own.against, interval(own.mean?))));
+    let means: Vec<String> = means.collect();
+    if means.is_empty() {
+        return None;
+    }
+    let cells = table.comparisons.iter().flat_map(|own| own.differences.iter().map(move |cell| (own, cell)));
+    let rivals = cells.filter(|(_, cell)| cell.flops_ratio.is_some());
+    let worst = rivals.min_by(|a, b| a.1.interval.mean.total_cmp(&b.1.interval.mean)).map(|(own, cell)| {
+        format!(
+            " Its worst cell of table 4 is {} points against {} at {}.",
+            interval(cell.interval),
+            own.against,
+            cell.cost
+        )
+    });
+    Some(format!(
+        "Points of accuracy by which the accelerated model is above others at equal costs, the mean of those from 0.1 to 0.35: {}.{}",
+        means.join(", "),
+        worst.unwrap_or_default()
+    ))
+}
+
+/// By how much the clock of the accelerated model is above its share of FLOPs, where that is at least a tenth.
+fn clock_beside_flops(finished: &[&RowRecord]) -> Option<String> {
+    let rows = || {
+        let own = finished.iter().filter(|row| row.group == RowGroup::Accelerated);
+        own.filter(|row| row.inference_flops_ratio >= LEAST_CLOCKED)
+    };
+    let range = |clock: &dyn Fn(&RowRecord) -> Option<f64>| -> Option<String> {
+        let over: Vec<f64> = rows().map(|row| Some(clock(row)? / row.inference_flops_ratio)).collect::<Option<_>>()?;
+        let (least, most) = (over.iter().copied().reduce(f64::min)?, over.iter().copied().reduce(f64::max)?);
+        Some(format!("{least:.2} to {most:.2}"))
+    };
+    let batches = range(&|row| Some(row.inference_wall_ratio))?;
+    let singles = range(&|row| row.single_text_wall_ratio);
+    let singles = singles.map_or(String::new(), |singles| format!(", and {singles} times for texts one by one"));
+    Some(format!(
+        "The accelerated model's time over the full model's is {batches} times its share of FLOPs in batches{singles}, where that share is at \
+         least {LEAST_CLOCKED}."
+    ))
 }
 
 /// The method with its setting: `T-DHT (as published)`.
@@ -215,10 +264,34 @@ mod tests {
             "it gives 0.55 for the training of T-DHT (as published), which is 1.21",
             "The cheapest inference of all rows that lose at most 0.01 macro F1 (each by its own bound; the bound of \
              the chosen one is wider): F-DHT (ours, λ = 0.3), 0.920 at 0.290",
+            "the mean of those from 0.1 to 0.35: one encoder +0.80 [+0.30, +1.30]. Its worst cell of table 4 is +0.80 [-0.10, +1.30] points \
+             against one encoder at 0.35.",
             "4 trainings failed, in P-DHT (as published), P-DHT (ours)",
         ] {
             assert!(text.contains(part), "{part}\n\n{text}");
         }
+    }
+
+    #[test]
+    fn the_clock_of_the_accelerated_model_is_told_beside_its_flops() {
+        let row = |ratio: f64, clock: f64, single| RowRecord {
+            group: RowGroup::Accelerated,
+            seeds: vec![0],
+            inference_flops_ratio: ratio,
+            inference_wall_ratio: clock,
+            single_text_wall_ratio: single,
+            ..RowRecord::default()
+        };
+        let (cheap, dear, cheapest) =
+            (row(0.1, 0.12, Some(0.11)), row(0.5, 0.5, Some(0.55)), row(0.05, 0.5, Some(0.5)));
+        let text = clock_beside_flops(&[&cheap, &dear, &cheapest]).unwrap();
+        assert!(
+            text.contains("is 1.00 to 1.20 times its share of FLOPs in batches, and 1.10 to 1.10 times for texts one"),
+            "{text}"
+        );
+        let text = clock_beside_flops(&[&row(0.2, 0.2, None)]).unwrap();
+        assert!(text.contains("1.00 to 1.00 times its share of FLOPs in batches, where"), "{text}");
+        assert!(clock_beside_flops(&[&cheapest]).is_none());
     }
 
     #[test]

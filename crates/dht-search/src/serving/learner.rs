@@ -10,6 +10,9 @@ use super::scaling::ClassScaling;
 use crate::error::{Error, LabelProblem, Result};
 use crate::model::DynamicModel;
 
+/// Numbers of labelled texts that are dropped at once at least.
+const LEAST_DROPPED: usize = 64;
+
 /// How a [`Learner`] decides and learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -303,8 +306,9 @@ impl Learner {
             let Some(oldest) = self.order.pop_front() else { break };
             self.without_label += u64::from(self.waiting.remove(&oldest).is_some());
         }
-        while self.order.front().is_some_and(|id| !self.waiting.contains_key(id)) {
-            self.order.pop_front();
+        // Numbers that have had their labels are dropped before they are more than those that wait.
+        if self.order.len() > 2 * self.waiting.len() + LEAST_DROPPED {
+            self.order.retain(|id| self.waiting.contains_key(id));
         }
         Ok(())
     }

@@ -76,12 +76,14 @@ pub struct Written<W: Write> {
     format: OutputFormat,
     names: Vec<String>,
     begun: bool,
+    /// Whether the names are those of the first object.
+    of_objects: bool,
 }
 
 impl<W: Write> Written<W> {
     /// Writes in this format, or as the texts are written.
     pub fn new(out: W, asked: Option<OutputFormat>) -> Self {
-        Self { out, asked, format: OutputFormat::Jsonl, names: Vec::new(), begun: false }
+        Self { out, asked, format: OutputFormat::Jsonl, names: Vec::new(), begun: false, of_objects: false }
     }
 
     /// Begins with the rows of another input.
@@ -94,12 +96,17 @@ impl<W: Write> Written<W> {
             TextFormat::Tsv => OutputFormat::Tsv,
             TextFormat::JsonLines | TextFormat::Lines => OutputFormat::Jsonl,
         });
-        if self.begun && (format != self.format || format != OutputFormat::Jsonl && names != self.names) {
+        let objects_again = self.of_objects && input == TextFormat::JsonLines;
+        let others = format != OutputFormat::Jsonl && names != self.names && !objects_again;
+        if self.begun && (format != self.format || others) {
             return Err(Error::argument(
                 "output",
                 "jsonl, for files of other formats or columns",
                 "that of the first file",
             ));
+        }
+        if objects_again {
+            return Ok(());
         }
         let first = !self.begun;
         (self.format, self.names, self.begun) = (format, names.to_vec(), true);
@@ -113,21 +120,42 @@ impl<W: Write> Written<W> {
     /// Writes a row with its answer.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Argument`] where an object has members that the first does not have, and cells are written.
     pub fn row(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
         if self.format == OutputFormat::Jsonl {
             return self.object(row, answered);
         }
-        let own: Vec<String> = match (row.cells.is_empty(), &row.pair) {
-            (false, _) => row.cells.clone(),
-            (true, Some(pair)) => vec![row.text.clone(), pair.clone()],
-            (true, None) => vec![row.text.clone()],
+        let own: Vec<String> = match (row.members.is_empty(), row.cells.is_empty(), &row.pair) {
+            (false, ..) => self.of_members(row)?,
+            (true, false, _) => row.cells.clone(),
+            (true, true, Some(pair)) => vec![row.text.clone(), pair.clone()],
+            (true, true, None) => vec![row.text.clone()],
         };
         let (route, cost) = (answered.answer.route.to_string(), format!("{:.4}", answered.cost));
         let (predicted, probability) = (answered.predicted(), answered.probability());
         let added = [&*predicted, &*probability, &*route, &*cost];
         let cells: Vec<&str> = own.iter().map(String::as_str).chain(added).collect();
         self.cells(&cells)
+    }
+
+    /// The members of an object as cells, in the order of the first object, whose names are the titles.
+    fn of_members(&mut self, row: &TextRow) -> Result<Vec<String>> {
+        if !self.of_objects {
+            self.names = row.members.iter().map(|(name, _)| name.clone()).collect();
+            self.of_objects = true;
+            let titles: Vec<String> = self.names.iter().cloned().chain(ADDED.map(String::from)).collect();
+            self.cells(&titles.iter().map(String::as_str).collect::<Vec<_>>())?;
+        }
+        if let Some((name, _)) = row.members.iter().find(|(name, _)| !self.names.contains(name)) {
+            let expected = "jsonl, where objects have members that the first does not have";
+            return Err(Error::argument("output", expected, format!("{name} in line {}", row.line)));
+        }
+        let cell = |name: &String| match row.members.iter().find(|(own, _)| own == name) {
+            None | Some((_, Value::Null)) => String::new(),
+            Some((_, Value::String(text))) => text.clone(),
+            Some((_, value)) => value.to_string(),
+        };
+        Ok(self.names.iter().map(cell).collect())
     }
 
     fn object(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
