@@ -164,7 +164,7 @@ impl Objective for ArchitectureSearch {
             (!samples.is_empty()).then(|| batch.select(&samples))
         };
         let (weights, gates) = (half(false), half(true));
-        // A small batch may have rows of the second half alone: its gates look ahead by a step on those.
+        // A small batch may have rows for the gates alone: the unrolled step of the weights is then on those.
         let ahead = || weights.clone().or_else(|| gates.clone());
         let weights_batch = matches!(self.settings.update, Update::Unrolled { .. }).then(ahead).flatten();
         let steps = [(weights, Trained::Weights, None), (gates, Trained::Gates, weights_batch)];
