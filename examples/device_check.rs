@@ -1,14 +1,15 @@
 //! Compares a device with the CPU, and times it: `cargo run --release --features cuda --example device_check -- --device cuda`
 //!
 //! Random weights and texts. The rows, loss, gradients, head gates and parameters after AdamW steps of a small encoder, with
-//! dropout and with texts that keep other heads and neurons, must be the CPU's within rounding. Then inference and a training
-//! step of BERT-base's size on 64 texts of 128 tokens are timed. Prints one JSON object; ends with 1 where a comparison fails.
+//! dropout and with texts that keep other heads and neurons, must be the CPU's in single precision within the rounding of each
+//! precision that the device has. Then inference and a training step of BERT-base's size on 64 texts of 128 tokens are timed in each.
+//! Prints one JSON object; ends with 1 where a comparison fails.
 //! `scripts/gpu-check` runs it.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use dht_cli::{DeviceChoice, exit_code};
 use dht_lab::Result;
@@ -17,7 +18,7 @@ use dht_transformer::tensors::cross_entropy;
 use dht_transformer::train::optim::{AdamW, ParameterGroups};
 use dht_transformer::{
     AdamWSettings, BertConfig, Classifier, Encoder, Encoding, Error, ForwardContext, HeadSet, PackedBatch, Pooling,
-    Sample, SampleGroup,
+    Precision, Sample, SampleGroup,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -53,17 +54,35 @@ fn main() -> ExitCode {
 fn check(arguments: &Arguments) -> Result<(bool, Value)> {
     let device = arguments.device.open()?;
     let mut comparisons = Vec::new();
+    let precisions = [Precision::F32, Precision::Tf32, Precision::Bf16];
+    let precisions: Vec<_> = precisions.into_iter().filter(|precision| precision.check_on(&device).is_ok()).collect();
     for (heads, hidden) in [(4, 32), (2, 128), (1, 96)] {
-        let (cpu, other) = (steps(&Device::Cpu, heads, hidden)?, steps(&device, heads, hidden)?);
-        for ((what, expected), (_, found)) in cpu.iter().zip(&other) {
-            // Gradients add up thousands of rounded products in another order.
-            let (worst, most) = (worst(found, expected), if what.starts_with("rows") { 1e-4 } else { 2e-3 });
-            let what = format!("{what}, {heads} heads of {}", hidden / heads);
-            comparisons.push(json!({"what": what, "worst": worst, "at_most": most, "ok": worst <= most}));
+        let cpu = steps(&Device::Cpu, (heads, hidden), Precision::F32)?;
+        for precision in &precisions {
+            let other = steps(&device, (heads, hidden), *precision)?;
+            for ((what, expected), (_, found)) in cpu.iter().zip(&other) {
+                // Gradients add up thousands of rounded products in another order. Where products round, few numbers differ much; and
+                // AdamW's first steps have the size of the rate, whatever the gradient's: what they lead to is compared in f32 alone.
+                let (far, most) = match (precision, what.starts_with("rows")) {
+                    (Precision::F32, true) => (worst(found, expected), 1e-4),
+                    (Precision::F32, false) => (worst(found, expected), 2e-3),
+                    (_, _) if what.ends_with("steps") || what.starts_with("loss of step") => continue,
+                    (Precision::Tf32, _) => (distance(found, expected), 0.02),
+                    (_, rows) => (distance(found, expected), if rows { 0.03 } else { 0.15 }),
+                };
+                let what = format!("{what}, {heads} heads of {}", hidden / heads);
+                let precision = precision.to_string();
+                comparisons.push(
+                    json!({"what": what, "precision": precision, "far": far, "at_most": most, "ok": far <= most}),
+                );
+            }
         }
     }
     let ok = comparisons.iter().all(|comparison| comparison["ok"] == true);
-    let times = if arguments.compare_only { Value::Null } else { times(arguments, &device)? };
+    let times = match arguments.compare_only {
+        true => Vec::new(),
+        false => precisions.iter().map(|precision| times(arguments, &device, *precision)).collect::<Result<_, _>>()?,
+    };
     let machine = serde_json::to_value(this_machine(&device)).unwrap_or_default();
     let device = arguments.device.to_string();
     Ok((ok, json!({"device": device, "machine": machine, "ok": ok, "comparisons": comparisons, "times": times})))
@@ -78,16 +97,25 @@ fn worst(found: &[f32], expected: &[f32]) -> f64 {
     if found.len() == expected.len() { worst } else { f64::INFINITY }
 }
 
+/// ‖found − expected‖ / ‖expected‖; infinite where there are not as many.
+fn distance(found: &[f32], expected: &[f32]) -> f64 {
+    let norm = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| f64::from(number).powi(2)).sum::<f64>();
+    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    let distance = (difference / norm(&mut expected.iter().copied()).max(1e-12)).sqrt();
+    if found.len() == expected.len() && !distance.is_nan() { distance } else { f64::INFINITY }
+}
+
 fn text(id: u64, tokens: u32, vocabulary: u32) -> Sample {
     let ids: Vec<u32> = (0..tokens).map(|token| 5 + (7919 * token + 31 * id as u32) % (vocabulary - 5)).collect();
     let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
     Sample { id, label: id as u32 % 3, targets: Vec::new(), encoding }
 }
 
-fn model(config: &BertConfig, device: &Device) -> Result<(Encoder, Classifier), Error> {
+fn model(config: &BertConfig, device: &Device, precision: Precision) -> Result<(Encoder, Classifier), Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut encoder = Encoder::random(config, device, &mut rng)?;
     let classifier = encoder.add_classifier("classifier", 3, Pooling::Pooler, &mut rng)?;
+    encoder.parameters().compute_in(precision)?;
     Ok((encoder, classifier))
 }
 
@@ -97,14 +125,18 @@ fn optimizer(encoder: &Encoder) -> Result<AdamW, Error> {
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f32>, Error> {
-    Ok(tensor.flatten_all()?.to_vec1()?)
+    Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
 /// What a small encoder computes in inference and in three training steps.
-fn steps(device: &Device, heads: usize, hidden: usize) -> Result<Vec<(String, Vec<f32>)>, Error> {
+fn steps(
+    device: &Device,
+    (heads, hidden): (usize, usize),
+    precision: Precision,
+) -> Result<Vec<(String, Vec<f32>)>, Error> {
     let mut config = BertConfig::small(3, heads, hidden, 90)?;
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.2, 0.3);
-    let (encoder, classifier) = model(&config, device)?;
+    let (encoder, classifier) = model(&config, device, precision)?;
     let lengths = [9, 1, 40, 4, 70].into_iter().zip([2, 3, 11, 7, 5]);
     let batch = PackedBatch::from_samples(&lengths.map(|(tokens, id)| text(id, tokens, 90)).collect::<Vec<_>>())?;
     let (all, last) = (HeadSet::full(heads)?, HeadSet::from_indices([heads - 1], heads)?);
@@ -140,11 +172,11 @@ fn steps(device: &Device, heads: usize, hidden: usize) -> Result<Vec<(String, Ve
 }
 
 /// BERT-base's size: 768 columns, 12 heads, 30,522 tokens in its vocabulary.
-fn times(arguments: &Arguments, device: &Device) -> Result<Value, Error> {
+fn times(arguments: &Arguments, device: &Device, precision: Precision) -> Result<Value, Error> {
     const TEXTS: u64 = 64;
     const TOKENS: u32 = 128;
     let config = BertConfig::small(arguments.layers, 12, 768, 30_522)?;
-    let (encoder, classifier) = model(&config, device)?;
+    let (encoder, classifier) = model(&config, device, precision)?;
     let batch = PackedBatch::from_samples(&(0..TEXTS).map(|id| text(id, TOKENS, 30_522)).collect::<Vec<_>>())?;
     let all = dht_transformer::HeadPlan::Full;
     let logits = |ctx: &ForwardContext| {
@@ -160,8 +192,9 @@ fn times(arguments: &Arguments, device: &Device) -> Result<Value, Error> {
         optimizer.step(encoder.parameters(), &ctx.backward(&loss, encoder.parameters())?, 1e-5).map(|_| ())
     })?;
     let of = |seconds: f64| json!({"seconds": seconds, "texts_per_second": TEXTS as f64 / seconds});
-    let shape = json!({"layers": arguments.layers, "hidden": 768, "heads": 12, "texts": TEXTS, "tokens": TOKENS, "type": "f32"});
-    Ok(json!({"shape": shape, "inference": of(inference), "training_step": of(training)}))
+    let shape = json!({"layers": arguments.layers, "hidden": 768, "heads": 12, "texts": TEXTS, "tokens": TOKENS});
+    let precision = precision.to_string();
+    Ok(json!({"precision": precision, "shape": shape, "inference": of(inference), "training_step": of(training)}))
 }
 
 /// The median of some runs after three that do not count, each until the device has done it.

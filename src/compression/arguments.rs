@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use dht_transformer::tasks::{LayerMap, StudentSize};
-use dht_transformer::{BertConfig, data::NamedDataset, storage::file_sha256};
+use dht_transformer::{BertConfig, Precision, data::NamedDataset, storage::file_sha256};
 use sha2::{Digest, Sha256};
 
 use super::augmented::AugmentArguments;
@@ -198,6 +198,7 @@ impl CompressionArguments {
             lr: self.lr,
             seed: self.seed,
             device: self.device,
+            precision: Precision::F32,
             quiet: self.quiet,
             ..Arguments::parse_from(["compression"])
         }

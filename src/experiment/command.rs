@@ -38,6 +38,7 @@ impl Arguments {
             lr,
             seed,
             device,
+            precision,
             settings,
             dispatch,
             decide,
@@ -76,6 +77,8 @@ impl Arguments {
         flags.add("lr", lr.map(|lr| lr.to_string()));
         flags.add("seed", Some(*seed).filter(|seed| *seed != default.seed).map(|seed| seed.to_string()));
         flags.add("device", Some(device).filter(|device| **device != default.device).map(ToString::to_string));
+        let precision = Some(precision).filter(|precision| **precision != default.precision);
+        flags.add("precision", precision.map(ToString::to_string));
         flags.add("settings", Some(settings).filter(|settings| **settings != default.settings).and_then(of_choice));
         let usual = settings.dispatch();
         flags.add("dispatch", dispatch.as_ref().filter(|dispatch| **dispatch != usual).and_then(of_choice));

@@ -53,7 +53,7 @@ pub(crate) const ACCELERATED: u64 = 4;
 /// [`Error::OtherRun`] when this run cannot be resumed, [`Error::ForeignFile`] when a file that no run wrote would be
 /// overwritten. A training that diverges keeps its last good checkpoint.
 pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
-    let device = plan.device.open()?;
+    let device = plan.device.open_in(plan.precision)?;
     let data = RunData::load(plan)?;
     if !plan.quiet {
         report(&data.record.summary());
@@ -150,7 +150,14 @@ impl Job<'_> {
             ..DynamicResult::beside(&full.result, result)
         };
         let bandit_seconds = accounting.bandit_seconds;
-        let searched = SearchResult { dynamic: searched, bandit_seconds, regret, oracle, operating_points: Vec::new() };
+        let searched = SearchResult {
+            dynamic: searched,
+            bandit_seconds,
+            synchronisations_per_step: accounting.synchronisations as f64 / history.steps.max(1) as f64,
+            regret,
+            oracle,
+            operating_points: Vec::new(),
+        };
         let routes = RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() };
         let mut curves = accounting.curves.curves(HEAD_SETS);
         curves.loss.insert(FULL.into(), LossCurve::binned(&full.history.losses, LOSS_BINS)?);
@@ -269,7 +276,7 @@ pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
 
 /// The encoder that every model starts from.
 pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
-    Ok(match &plan.model {
+    let encoder = match &plan.model {
         Model::Directory(folder) => {
             let weights = read_hugging_face(folder)?;
             Encoder::from_tensors(&weights.config, &weights.tensors, device)?
@@ -280,7 +287,9 @@ pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result
             (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
             Encoder::random(&config, device, &mut rng(plan, WEIGHTS))?
         }
-    })
+    };
+    encoder.parameters().compute_in(plan.precision)?;
+    Ok(encoder)
 }
 
 /// From scratch [CLS] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.

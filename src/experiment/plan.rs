@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use dht_search::{Preset, SpaceConfig, space::FULL_EPOCHS_BEFORE_FREEZING};
-use dht_transformer::BertConfig;
+use dht_transformer::{BertConfig, Precision};
 
 use super::choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
 use super::data_arguments::DataArguments;
@@ -51,6 +51,9 @@ pub struct Arguments {
     /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
+    /// Numbers that layers are computed in: f32, bf16 (CUDA, Metal) or tf32 (CUDA)
+    #[arg(long, value_name = "PRECISION", default_value_t)]
+    pub precision: Precision,
     /// Settings of the search: ours, or those that the paper prints
     #[arg(long, value_enum, default_value_t)]
     pub settings: SettingsChoice,
@@ -104,6 +107,8 @@ pub struct RunPlan {
     pub seed: u64,
     /// The device of the tensors.
     pub device: DeviceChoice,
+    /// What layers are computed in.
+    pub precision: Precision,
     /// The settings of the search.
     pub settings: SettingsChoice,
     /// How samples of different routes are trained together.
@@ -213,6 +218,7 @@ impl TryFrom<Arguments> for RunPlan {
             learning_rate,
             seed: arguments.seed,
             device: arguments.device,
+            precision: arguments.precision,
             settings: arguments.settings,
             dispatch: arguments.dispatch.unwrap_or(arguments.settings.dispatch()),
             decide: arguments.decide,

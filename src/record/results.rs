@@ -60,6 +60,9 @@ pub struct SearchResult {
     pub dynamic: DynamicResult,
     /// Wall clock of the bandits in training: pooling, selecting, updating.
     pub bandit_seconds: f64,
+    /// How often a training step waits for the device, so that a decision can read its rows.
+    #[serde(default)]
+    pub synchronisations_per_step: f64,
     /// The chosen routes against the best fixed route in hindsight, on the test set.
     pub regret: Regret,
     /// The same trained model on the best exit of each text, chosen with the label known.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use dht_transformer::Precision;
 use dht_transformer::storage::file_sha256;
 
 use super::units::{Selection, Unit};
@@ -131,6 +132,7 @@ impl ReproductionArguments {
             batch: self.batch,
             lr: self.lr,
             device: self.device,
+            precision: Precision::F32,
             ..Arguments::parse_from(["reproduce"])
         }
     }

@@ -44,18 +44,17 @@ impl DeviceChoice {
     /// says so where this processor has no instructions for them.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::Argument`] for int8 on another device.
+    /// As [`open`](Self::open); what the device cannot compute in, as [`Precision::check_on`] says it.
     pub fn open_in(self, precision: Precision) -> Result<Device> {
-        match (precision, self) {
-            (Precision::F32, _) => self.open(),
-            (_, Self::Auto | Self::Cpu) => {
-                if !precision.is_accelerated() {
-                    report(&format!("this processor has no AVX-512 VNNI: {precision} is slower on it than f32"));
-                }
-                Ok(Device::Cpu)
-            }
-            _ => Err(Error::argument("precision", format!("f32 on {self}"), precision)),
+        let device = match (precision, self) {
+            (Precision::Int8, Self::Auto) => Device::Cpu,
+            _ => self.open()?,
+        };
+        precision.check_on(&device)?;
+        if !precision.is_accelerated() {
+            report(&format!("this processor has no AVX-512 VNNI: {precision} is slower on it than f32"));
         }
+        Ok(device)
     }
 
     fn first_that_opens() -> Device {
@@ -115,12 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn eight_bits_are_the_processor_s() {
+    fn eight_bits_are_the_processor_s_and_sixteen_are_not() {
         for choice in [DeviceChoice::Auto, DeviceChoice::Cpu] {
             assert!(choice.open_in(Precision::Int8).unwrap().is_cpu());
         }
-        let error = DeviceChoice::Cuda(1).open_in(Precision::Int8).unwrap_err();
-        assert_eq!(error.to_string(), "--precision is int8, expected f32 on cuda:1");
+        for precision in [Precision::Tf32, Precision::Bf16] {
+            let error = DeviceChoice::Cpu.open_in(precision).unwrap_err();
+            assert!(error.to_string().contains("f32 or int8 on the CPU"), "{error}");
+        }
     }
 
     #[test]

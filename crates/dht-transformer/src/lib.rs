@@ -106,13 +106,13 @@ pub mod tasks;
 pub mod tensors;
 pub mod train;
 
-pub use backend::{ForwardContext, Precision};
+pub use backend::ForwardContext;
 pub use config::{BertConfig, Pooling};
 pub use data::{Dataset, DatasetReader, EncodedDataset, Encoding, Example, PackedBatch, Sample, TextTokenizer};
 pub use error::{Error, Result};
 pub use model::{Classifier, Encoder};
 pub use tasks::{MaskedLanguageModel, Task, TextClassifier};
-pub use tensors::{HeadPlan, HeadSet, Hidden, SampleGroup};
+pub use tensors::{HeadPlan, HeadSet, Hidden, Precision, SampleGroup};
 pub use train::optim::{AdamWSettings, Schedule};
 pub use train::{CheckpointSettings, Objective, Progress, StepLoss, TrainSettings, Trainer};
 

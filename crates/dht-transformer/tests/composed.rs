@@ -1,15 +1,15 @@
 //! Candle's operations, which other devices run, give the fused operations' results: compared on the CPU, where both exist.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::model::{LayerGates, LayerRecord};
 use dht_transformer::pruning::{LayerPlan, PrunePlan};
 use dht_transformer::tasks::{attention_distance, state_distance};
 use dht_transformer::tensors::{Gradient, Gradients, cross_entropy};
 use dht_transformer::{
-    BertConfig, Classifier, Encoder, Encoding, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling, Sample,
-    SampleGroup,
+    BertConfig, Classifier, Encoder, Encoding, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling,
+    Precision, Sample, SampleGroup,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -127,6 +127,83 @@ fn a_step_composed_of_candles_operations_has_the_fused_loss_gradients_and_gate_g
         let other = step(ForwardContext::training(parameters, 9, 5));
         assert!((other.0 - fused.0).abs() > 1e-4);
     }
+}
+
+/// ‖found − expected‖ / ‖expected‖.
+fn distance(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let norm = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| f64::from(number).powi(2)).sum::<f64>();
+    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    (difference / norm(&mut expected.iter().copied()).max(1e-20)).sqrt()
+}
+
+/// candle's products of sixteen bits on the CPU stand for those of other devices.
+#[test]
+fn a_step_in_bf16_is_the_step_in_f32_up_to_its_rounding_with_weights_and_gradients_in_f32() {
+    for (encoder, pooling) in [(encoder(), Pooling::Mean), (ragged(), Pooling::Pooler)] {
+        let (encoder, classifier) = with_classifier(encoder, pooling);
+        let parameters = encoder.parameters();
+        let step = |precision: Precision| {
+            parameters.compute_in(precision).unwrap();
+            let ctx = ForwardContext::in_candle_graph(parameters, 9, 4).with_head_gate_gradients();
+            let rows = run(&encoder, &ctx);
+            let logits = classifier.forward(&rows, &ctx).unwrap();
+            assert_eq!(logits.dtype(), DType::F32, "classifiers are in single precision");
+            let loss = cross_entropy(&logits, &batch().labels).unwrap().mean_all().unwrap();
+            let gradients = ctx.backward(&loss, parameters).unwrap();
+            let mut gates = ctx.head_gate_gradients();
+            gates.sort_by_key(|gate| (gate.layer, gate.sample, gate.head));
+            let gates: Vec<f32> = gates.iter().map(|gate| gate.gradient).collect();
+            (rows, loss.to_scalar::<f32>().unwrap(), gradients, gates)
+        };
+        let (exact, rounded) = (step(Precision::F32), step(Precision::Bf16));
+        assert_eq!((exact.0.tensor().dtype(), rounded.0.tensor().dtype()), (DType::F32, DType::BF16));
+        let values =
+            |hidden: &Hidden| -> Vec<f32> { hidden.to_f32().unwrap().flatten_all().unwrap().to_vec1().unwrap() };
+        let far = distance(&values(&rounded.0), &values(&exact.0));
+        assert!(far > 1e-4 && far < 0.02, "rows: {far}");
+        assert!((rounded.1 - exact.1).abs() < 0.02, "{} and {}", rounded.1, exact.1);
+        let far = distance(&rounded.3, &exact.3);
+        assert!(far < 0.1, "gates: {far}");
+        for (id, name, var) in parameters.iter() {
+            assert_eq!(var.dtype(), DType::F32);
+            let dense = |gradients: &Gradients| -> Vec<f32> {
+                let gradient = gradients.get(id).unwrap().to_tensor(var).unwrap();
+                assert_eq!(gradient.dtype(), DType::F32, "{name}");
+                gradient.flatten_all().unwrap().to_vec1().unwrap()
+            };
+            let far = distance(&dense(&rounded.2), &dense(&exact.2));
+            // A key's bias shifts all scores of a query alike: its gradient is rounding.
+            assert!(far < 0.1 || name.ends_with("self.key.bias"), "{name}: {far}");
+        }
+        // Models made of this one, and contexts of inference, compute as it does.
+        let shallow = encoder.truncated(1).unwrap();
+        assert_eq!(shallow.parameters().precision(), Precision::Bf16);
+        let hidden = shallow.embed(&batch(), &ForwardContext::inference_in_candle_graph()).unwrap();
+        assert_eq!(hidden.tensor().dtype(), DType::BF16);
+    }
+}
+
+/// A sum of thousands of gradients loses nothing to sixteen bits: biases are added in single precision.
+#[test]
+fn the_gradients_of_biases_are_summed_in_single_precision() {
+    let config = BertConfig::small(1, 1, 8, 60).unwrap();
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+    let parameters = encoder.parameters();
+    parameters.compute_in(Precision::Bf16).unwrap();
+    let text = |id: u64| {
+        let ids = vec![7; 100];
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
+        Sample { id, label: 0, targets: Vec::new(), encoding }
+    };
+    let ctx = ForwardContext::in_candle_graph(parameters, 1, 1);
+    let batch = PackedBatch::from_samples(&(0..40).map(text).collect::<Vec<_>>()).unwrap();
+    let rows = encoder.run(0..1, &encoder.embed(&batch, &ctx).unwrap(), &HeadPlan::Full, &ctx).unwrap();
+    // Each row of 4,000 gives 1 to each shift of the last norm; bf16 counts to 256.
+    let gradients = ctx.backward(&rows.to_f32().unwrap().sum_all().unwrap(), parameters).unwrap();
+    let id = parameters.id("encoder.layer.0.output.LayerNorm.bias").unwrap();
+    let sums: Vec<f32> = gradients.get(id).unwrap().to_tensor(parameters.var(id)).unwrap().to_vec1().unwrap();
+    assert_eq!(sums, vec![4000.0; 8]);
 }
 
 /// Layers with different heads.

@@ -76,11 +76,30 @@ fn some_heads_and_neurons_run_in_eight_bits_too() {
 }
 
 #[test]
+fn what_the_processor_cannot_compute_in_is_refused() {
+    let (encoder, batch) = (encoder(), PackedBatch::from_samples(&texts()).unwrap());
+    let refused = |ctx: &ForwardContext| encoder.embed(&batch, ctx).unwrap_err().to_string();
+    for precision in [Precision::Tf32, Precision::Bf16] {
+        let expected = format!("precision is {precision}, expected f32 or int8 on the CPU");
+        assert_eq!(refused(&ForwardContext::inference_in(precision)), expected);
+        assert_eq!(precision.check_on(&Device::Cpu).unwrap_err().to_string(), expected);
+        encoder.parameters().compute_in(precision).unwrap();
+        assert_eq!(refused(&ForwardContext::inference()), expected);
+        assert_eq!(refused(&ForwardContext::training(encoder.parameters(), 1, 1)), expected);
+        // A context's own precision goes before the model's.
+        encoder.embed(&batch, &ForwardContext::inference_in(Precision::F32)).unwrap();
+    }
+    let error = encoder.parameters().compute_in(Precision::Int8).unwrap_err();
+    assert_eq!(error.to_string(), "precision of a model is int8, expected f32, tf32 or bf16");
+    assert_eq!(encoder.parameters().precision(), Precision::Bf16);
+}
+
+#[test]
 fn a_precision_is_read_as_it_is_written() {
-    for precision in [Precision::F32, Precision::Int8] {
+    for precision in [Precision::F32, Precision::Tf32, Precision::Bf16, Precision::Int8] {
         assert_eq!(precision.to_string().parse(), Ok(precision));
     }
-    assert_eq!("fp8".parse::<Precision>().unwrap_err(), "expected f32 or int8, not \"fp8\"");
+    assert_eq!("fp8".parse::<Precision>().unwrap_err(), "expected f32, tf32, bf16 or int8, not \"fp8\"");
 }
 
 #[test]

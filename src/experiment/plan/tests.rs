@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use dht_transformer::{config::ModelSize, data::Column};
+use dht_transformer::{Precision, config::ModelSize, data::Column};
 
 use crate::experiment::plan::*;
 
@@ -36,7 +36,7 @@ fn every_flag_is_in_the_plan() {
     let text = "layers = 12\nheads = 4\nexits = [3, 12]\nsearch = { kind = \"tree\", heads = [[2, 4]] }\n";
     std::fs::write(&file, text).unwrap();
     let line = "--data d --model 12x4x32 --text-column title --text-column 2 --label-column 0 --pair --max-length 64 \
-                --train-rows 20 --test-rows 10 --epochs 2 --batch 8 --lr 2e-4 --seed 5 --device cpu --settings paper --dispatch in-flight \
+                --train-rows 20 --test-rows 10 --epochs 2 --batch 8 --lr 2e-4 --seed 5 --device cpu --precision bf16 --settings paper --dispatch in-flight \
                 --out o --resume --quiet";
     let line = &format!("{line} --space {}", file.display());
     let expected = RunPlan {
@@ -57,6 +57,7 @@ fn every_flag_is_in_the_plan() {
         learning_rate: 2e-4,
         seed: 5,
         device: DeviceChoice::Cpu,
+        precision: Precision::Bf16,
         settings: SettingsChoice::Paper,
         dispatch: DispatchChoice::InFlight,
         decide: Decision::AtTheBase,
@@ -69,7 +70,7 @@ fn every_flag_is_in_the_plan() {
     assert_eq!(plan(line).unwrap(), expected);
     // None of them equals its default.
     let default = plan("").unwrap();
-    assert_ne!(expected.device, default.device);
+    assert_ne!((expected.device, expected.precision), (default.device, default.precision));
     assert_ne!(expected.batch, default.batch);
     assert_eq!(default.space, None);
     assert_eq!((default.start, plan("--restart").unwrap().start), (Start::New, Start::Restart));

@@ -70,7 +70,7 @@ pub struct PredictArguments {
     /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
-    /// Numbers that layers are computed in: f32, or int8, which on processors with AVX-512 VNNI is faster and changes answers a little
+    /// Numbers that layers are computed in: f32; int8 (CPU; faster with AVX-512 VNNI); bf16 (CUDA, Metal) or tf32 (CUDA); answers change a little
     #[arg(long, value_name = "PRECISION", default_value_t)]
     precision: Precision,
     /// Say at the end on standard error what it took

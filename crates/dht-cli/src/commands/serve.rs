@@ -48,7 +48,7 @@ pub struct ServeArguments {
     /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
-    /// Numbers that layers are computed in: f32, or int8, which on processors with AVX-512 VNNI is faster and changes answers a little
+    /// Numbers that layers are computed in: f32; int8 (CPU; faster with AVX-512 VNNI); bf16 (CUDA, Metal) or tf32 (CUDA); answers change a little
     #[arg(long, value_name = "PRECISION", default_value_t)]
     pub precision: Precision,
     /// File with the token that requests have to bring; else the variable DHT_TOKEN, else nobody has to

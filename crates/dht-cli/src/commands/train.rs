@@ -7,7 +7,8 @@ use dht_search::accelerate::LEAST_TEXTS;
 use dht_search::serving::{Origin, TextModel};
 use dht_search::transformer::train::History;
 use dht_search::transformer::{
-    AdamWSettings, CheckpointSettings, EncodedDataset, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    AdamWSettings, CheckpointSettings, EncodedDataset, Precision, Task, TextClassifier, TextTokenizer, TrainSettings,
+    Trainer,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -86,6 +87,9 @@ pub struct TrainArguments {
     /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
+    /// Numbers that training computes in: f32, bf16 (CUDA, Metal) or tf32 (CUDA); the model is saved in f32
+    #[arg(long, value_name = "PRECISION", default_value_t)]
+    precision: Precision,
     /// Delete the state of a stopped training, and begin again
     #[arg(long)]
     restart: bool,
@@ -118,7 +122,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         }
     };
     replaced.iter().for_each(|note| say(note));
-    let device = arguments.device.open()?;
+    let device = arguments.device.open_in(arguments.precision)?;
     arguments.texts.notes()?.iter().for_each(|note| say(note));
     let mut texts = arguments.read_texts()?;
     arguments.check_rows(&texts)?;
@@ -142,6 +146,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             Some(layers) => encoder.truncated(layers)?,
             None => encoder,
         };
+        encoder.parameters().compute_in(arguments.precision)?;
         let mut rng = generator(arguments.seed, CLASSIFIER);
         let (task, outputs) = (arguments.texts.task(), texts.train.labels.len());
         let classifier = TextClassifier::for_task(task, encoder, outputs, start.pooling(), &mut rng)?;
@@ -190,6 +195,9 @@ impl TrainArguments {
             }
         }
         self.lr.iter().try_for_each(LearningRate::check)?;
+        if !self.precision.trains() {
+            return Err(Error::argument("precision", "f32, tf32 or bf16: int8 has no gradients", self.precision));
+        }
         let config = start.config()?;
         let layers = self.layers.unwrap_or(config.num_hidden_layers);
         if !(1..=config.num_hidden_layers).contains(&layers) {
@@ -261,6 +269,7 @@ impl TrainArguments {
             "batch": self.batch,
             "lr": self.lr.as_ref().map(LearningRate::to_string),
             "balanced": self.balanced,
+            "precision": self.precision.to_string(),
             "seed": self.seed,
             "texts": train.sha256(),
         });

@@ -99,7 +99,7 @@ impl<'a> QueuedRun<'a> {
         let batch = self.batch(rows)?;
         let executor = self.model.executor(self.ctx, Mode::Exploit, PassedExits::Skip);
         let (decisions, deciding) = executor.decide(&batch, &mut generator(&batch))?;
-        self.deciding += deciding;
+        self.deciding += deciding.time;
         let (model, space) = (self.model.model(), self.model.space());
         let last = space.exits().len() - 1;
         let read = self.model.router.reads(0, last) || self.model.heads.reads_signals();

@@ -38,7 +38,7 @@ pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) 
 /// On the CPU, in f64.
 fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     let width = hidden.tensor().dims()[1];
-    let rows: Vec<f32> = hidden.tensor().flatten_all()?.to_vec1()?;
+    let rows: Vec<f32> = hidden.to_f32()?.flatten_all()?.to_vec1()?;
     let of_sample = |sample: usize| -> Result<[Vec<f64>; N]> {
         let range = hidden.spans().range(sample);
         let (rows, shape) = (&rows[range.start * width..range.end * width], [range.len(), width]);
@@ -59,7 +59,7 @@ fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> 
 /// As two products in f32 for each pool, parts of rows · rows · parts of columns, and one copy to the CPU for all pools. `None`
 /// where a context is not finite, for the CPU to say which number is the reason.
 fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
-    let (spans, rows) = (hidden.spans(), hidden.tensor().detach());
+    let (spans, rows) = (hidden.spans(), hidden.to_f32()?.detach());
     let (device, width) = (rows.device(), rows.dims()[1]);
     let (mut contexts, mut sizes) = (Vec::new(), Vec::new());
     for pool in pools {

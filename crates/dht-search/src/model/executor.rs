@@ -1,7 +1,7 @@
 //! The forward pass on routes (the paper's Algorithm 2), for training and inference alike: base layers → route → groups of
 //! layers → exits.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use candle_core::Tensor;
 use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, SampleGroup};
@@ -12,8 +12,8 @@ use super::front::{FrontExit, Stacking};
 use crate::error::{Error, Result};
 use crate::features::signals;
 use crate::routing::{
-    Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, GroupView, HeadRouter, Mode, Router,
-    StageView,
+    Deciding, Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, GroupView, HeadRouter, Mode,
+    Router, StageView,
 };
 use crate::space::BaseState;
 
@@ -72,8 +72,8 @@ impl Executor<'_> {
         self.follow(stage, logits, true, rng)
     }
 
-    /// Decides for a batch that runs later. Also returns the time of deciding.
-    pub(crate) fn decide(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<(Decisions, Duration)> {
+    /// Decides for a batch that runs later. Also returns what deciding took.
+    pub(crate) fn decide(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<(Decisions, Deciding)> {
         let Start { state, .. } = self.start(batch)?;
         let mut trace = self.empty_trace(state.samples());
         self.decide_from(&state, &mut trace, rng)?;
@@ -101,7 +101,7 @@ impl Executor<'_> {
             groups: Vec::new(),
             outputs: Vec::new(),
             exit_reads: vec![vec![ExitReads::default(); samples]; self.model.space.exits().len()],
-            deciding: Duration::ZERO,
+            deciding: Deciding::default(),
             pre_pass: false,
         }
     }
@@ -144,7 +144,8 @@ impl Executor<'_> {
             Some(_) => self.read(0, state, &members, true, trace)?,
             None => None,
         };
-        let start = when_done(state, logits.is_some() || self.router.needs_state())?;
+        let read = logits.is_some() || self.router.needs_state();
+        let start = when_done(state, read)?;
         let view = StageView { exit: 0, hidden: state, members: &members, logits: logits.as_ref() };
         trace.decisions = self.router.start(&view, self.last(), self.mode, rng)?;
         self.check(&trace.decisions, members.len())?;
@@ -155,7 +156,7 @@ impl Executor<'_> {
         {
             trace.decisions.signals = signals(logits, state.spans().lengths())?;
         }
-        trace.deciding += start.elapsed();
+        trace.deciding.add(start, read);
         Ok(logits)
     }
 
@@ -266,12 +267,13 @@ impl Executor<'_> {
                 None => self.read(exit, &stage.hidden, &stage.members, routed, &mut stage.trace)?,
             };
             if exit < self.last() {
-                let start = when_done(&stage.hidden, read.is_some() || self.router.needs_state())?;
+                let waits = read.is_some() || self.router.needs_state();
+                let start = when_done(&stage.hidden, waits)?;
                 let view = StageView { exit, hidden: &stage.hidden, members: &stage.members, logits: read.as_ref() };
                 let before = stage.trace.decisions.exits.clone();
                 self.router.at_exit(&view, &mut stage.trace.decisions, self.mode, rng)?;
                 self.check_at_exit(exit, &stage.members, &before, &stage.trace.decisions)?;
-                stage.trace.deciding += start.elapsed();
+                stage.trace.deciding.add(start, waits);
             }
             let continues = |at: &usize| stage.trace.decisions.exits[stage.members[*at]] > exit;
             let (remaining, leaving): (Vec<usize>, Vec<usize>) = (0..stage.members.len()).partition(continues);
@@ -294,7 +296,7 @@ impl Executor<'_> {
         let view =
             GroupView { group, hidden: &stage.hidden, members: &stage.members, decisions: &stage.trace.decisions };
         let mut decisions = self.heads.decide(&view, self.mode, rng)?;
-        stage.trace.deciding += start.elapsed();
+        stage.trace.deciding.add(start, true);
         let order: Vec<usize> = decisions.head_sets.iter().flat_map(|set| set.indices.iter().copied()).collect();
         self.check_order(&order, stage.members.len())?;
         self.check_head_counts(group, &decisions)?;

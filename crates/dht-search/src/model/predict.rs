@@ -341,6 +341,6 @@ impl Executor<'_> {
                 stages: std::mem::take(&mut stages[sample]),
             });
         }
-        Ok(BatchPredictions { predictions, deciding: trace.deciding })
+        Ok(BatchPredictions { predictions, deciding: trace.deciding.time })
     }
 }

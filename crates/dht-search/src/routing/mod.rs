@@ -29,7 +29,9 @@ use crate::space::SearchSpace;
 pub(crate) use fixed::{FixedRoutes, RouteChoice, random_heads};
 pub(crate) use queues::Queues;
 use threshold::{Threshold, Uncertainty};
-pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
+pub use trace::{
+    Deciding, Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses,
+};
 pub(crate) use trace::{ExitContexts, QueuedDecision};
 
 /// How decisions are made.

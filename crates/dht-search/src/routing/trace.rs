@@ -1,6 +1,6 @@
 //! The decisions for a batch, and the trace of its forward pass.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use dht_transformer::HeadSet;
@@ -186,6 +186,23 @@ impl ExitReads {
     }
 }
 
+/// What deciding took beside the layers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Deciding {
+    /// Pooling and routers, from when the rows were there.
+    pub time: Duration,
+    /// How often a decision had to wait for rows. On the CPU they are there; another device finishes all that it was asked to do.
+    pub synchronisations: u64,
+}
+
+impl Deciding {
+    /// One more decision, begun at `start`.
+    pub(crate) fn add(&mut self, start: Instant, synchronised: bool) {
+        self.time += start.elapsed();
+        self.synchronisations += u64::from(synchronised);
+    }
+}
+
 /// The trace of a batch's forward pass: decisions, groups of layers, logits, exit reads.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -198,8 +215,8 @@ pub struct ForwardTrace {
     pub outputs: Vec<ExitOutput>,
     /// How often each exit read each sample: by exit, then by sample.
     pub exit_reads: Vec<Vec<ExitReads>>,
-    /// How long deciding took: pooling and routers.
-    pub deciding: Duration,
+    /// What deciding took.
+    pub deciding: Deciding,
     /// Whether the state that routes were decided from took a pass of its own, without gradient.
     pub pre_pass: bool,
 }

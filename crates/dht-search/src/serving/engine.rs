@@ -168,7 +168,7 @@ impl Engine {
         Ok(Self { batch_size: texts, ..self })
     }
 
-    /// Computes layers in another precision, on the CPU; single precision if not set. The model's weights and its speeds stay as they
+    /// Computes layers in another precision, which the device has to have; what the model computes in if not set. The model's weights and its speeds stay as they
     /// are; [`InPrecision`](crate::evaluation::InPrecision) shows what its answers are worth.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {

@@ -67,7 +67,7 @@ impl SearchObjective {
         let (_, losses) = self.label_losses(batch, &trace)?;
         let start = Instant::now();
         self.dynamic.learn(&trace, &losses)?;
-        self.accounting.bandit_seconds += (trace.deciding + start.elapsed()).as_secs_f64();
+        self.accounting.add_deciding(trace.deciding, start.elapsed());
         let routes = trace.routes(self.dynamic.space())?;
         let flops: u64 = self.exit_model().trace_flops(batch, &trace, &routes).iter().sum();
         self.accounting.flops += flops;

@@ -1,6 +1,6 @@
 //! The steps of a training: a batch runs, encoder and routers learn from its losses, and its cost is counted.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Progress, Sample, StepLoss};
 use rand_chacha::ChaCha8Rng;
@@ -85,7 +85,7 @@ impl SearchObjective {
             awaited = Some(self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0);
         }
         // The training loop stops at a loss that is not finite.
-        self.accounting.bandit_seconds += (trace.deciding + start.elapsed()).as_secs_f64();
+        self.accounting.add_deciding(trace.deciding, start.elapsed());
         match awaited {
             Some(true) => self.await_head_gradients(batch, trace, &losses, &ctx),
             Some(false) => self.await_importance(batch, &ctx),
@@ -100,7 +100,7 @@ impl SearchObjective {
         // Several batches may join the queues between two steps: the samples before this one tell them apart.
         let mut rng = stream(progress, QUEUEING + self.accounting.samples + self.queued.len() as u64);
         let (decisions, deciding) = self.executor(&ctx, progress, PassedExits::Skip).decide(batch, &mut rng)?;
-        self.accounting.bandit_seconds += deciding.as_secs_f64();
+        self.accounting.add_deciding(deciding, Duration::ZERO);
         let (model, last) = (self.exit_model(), self.exit_model().space.exits().len() - 1);
         let read = self.dynamic.router.reads(0, last) || self.dynamic.heads.reads_signals();
         let of_text = |tokens| {

@@ -4,7 +4,7 @@ use candle_core::{D, Device, Tensor};
 
 use crate::backend::cpu::Dropout;
 use crate::error::Result;
-use crate::tensors::Packing;
+use crate::tensors::{Packing, wide};
 
 /// How packed rows become rectangles, one a sample, and back.
 pub(crate) struct Rectangles<'a> {
@@ -58,10 +58,10 @@ impl<'a> Rectangles<'a> {
         Ok(x.transpose(1, 2)?.contiguous()?)
     }
 
-    /// scale·Q·Kᵀ, of no meaning in places where a sample has no token: (tokens, heads, width) → (samples, heads, longest,
+    /// scale·Q·Kᵀ in at least single precision, of no meaning in places where a sample has no token: (tokens, heads, width) → (samples, heads, longest,
     /// longest).
     pub(crate) fn scores(&self, q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
-        Ok((self.padded(q)?.matmul(&self.padded(k)?.t()?)? * scale)?)
+        Ok((wide(&self.padded(q)?.matmul(&self.padded(k)?.t()?)?)? * scale)?)
     }
 
     /// gates ∘ dropout(softmax(scores))·V: values (tokens, heads, width) → (tokens, heads, width). Gates are (samples, heads).
@@ -80,11 +80,11 @@ impl<'a> Rectangles<'a> {
         if let Some((dropout, numbers)) = dropout {
             let keep = self.kept_probabilities(dropout, numbers);
             let keep = Tensor::from_vec(keep, (samples, heads, longest, longest), v.device())?;
-            probabilities = (probabilities * keep.to_dtype(v.dtype())?)?;
+            probabilities = (&probabilities * keep.to_dtype(probabilities.dtype())?)?;
         }
-        let context = probabilities.matmul(&self.padded(v)?)?; // (samples, heads, longest, width)
+        let context = probabilities.to_dtype(v.dtype())?.matmul(&self.padded(v)?)?; // (samples, heads, longest, width)
         let context = match gates {
-            Some(gates) => context.broadcast_mul(&gates.reshape((samples, heads, 1, 1))?)?,
+            Some(gates) => context.broadcast_mul(&gates.to_dtype(v.dtype())?.reshape((samples, heads, 1, 1))?)?,
             None => context,
         };
         let context = context.transpose(1, 2)?.contiguous()?.reshape((samples * longest, heads, width))?;

@@ -9,16 +9,16 @@ use crate::backend::cpu::{AttentionParameters, Dropout, EmbeddingParameters, Fee
 use crate::backend::cuda;
 use crate::config::Activation;
 use crate::error::Result;
-use crate::tensors::{HeadSet, Packing, Parameter};
+use crate::tensors::{HeadSet, Packing, Parameter, wide};
 
 /// The variable, or only its value where it is frozen.
-fn weight(parameter: &Parameter) -> Tensor {
+pub(super) fn weight(parameter: &Parameter) -> Tensor {
     let var: &Var = parameter.var();
     if parameter.is_frozen() { var.as_detached_tensor() } else { var.as_tensor().clone() }
 }
 
-/// The same in the numbers of `x`: f32 in use, f64 where a test compares with finite differences.
-pub(super) fn weight_like(parameter: &Parameter, x: &Tensor) -> Result<Tensor> {
+/// The same in the numbers of `x`: f32 or bf16 in use, f64 where a test compares with finite differences.
+fn weight_like(parameter: &Parameter, x: &Tensor) -> Result<Tensor> {
     Ok(weight(parameter).to_dtype(x.dtype())?)
 }
 
@@ -27,23 +27,33 @@ fn indices(indices: Vec<u32>, device: &Device) -> Result<Tensor> {
     Ok(Tensor::from_vec(indices, count, device)?)
 }
 
+/// LayerNorm of each row, with sums in at least single precision, in the numbers of `x`.
 pub(crate) fn layer_norm(x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if cuda::norms(x) {
         return cuda::layer_norm(x, &weight(scale), &weight(shift), epsilon);
     }
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let z = wide(x)?;
+    let centred = z.broadcast_sub(&z.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let unit = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
-    Ok(unit.broadcast_mul(&weight_like(scale, x)?)?.broadcast_add(&weight_like(shift, x)?)?)
+    let y = unit.broadcast_mul(&weight_like(scale, &z)?)?.broadcast_add(&weight_like(shift, &z)?)?;
+    Ok(y.to_dtype(x.dtype())?)
 }
 
-/// x·Wᵀ + b.
+/// x·Wᵀ + b in the numbers of `x`.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    Ok(product(x, weight)?.broadcast_add(bias)?)
+    let u = product(x, weight)?;
+    #[cfg(feature = "cuda")]
+    if cuda::takes(&u) {
+        return cuda::add_bias(&u, bias);
+    }
+    // The gradient of b is a sum over all rows.
+    let y = wide(&u)?;
+    Ok(y.broadcast_add(&bias.to_dtype(y.dtype())?)?.to_dtype(u.dtype())?)
 }
 
-/// x·Wᵀ.
+/// x·Wᵀ in the numbers of `x`.
 pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (x, transposed) = operands(x, weight)?;
     Ok(x.matmul(&transposed)?)
@@ -52,7 +62,7 @@ pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 /// x and Wᵀ in the layouts that candle's product takes on CUDA: rows, or their transpose, one after another without gaps. The
 /// first columns of a wider matrix are copied.
 fn operands(x: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
-    Ok((x.contiguous()?, weight.contiguous()?.t()?))
+    Ok((x.contiguous()?, weight.to_dtype(x.dtype())?.contiguous()?.t()?))
 }
 
 /// The rows times their dropout mask, the same on every device: a kernel computes it on CUDA; elsewhere it is drawn on the CPU, and
@@ -159,6 +169,7 @@ fn contexts(
         let samples = packing.spans().lengths().enumerate();
         let owners = samples.flat_map(|(sample, length)| std::iter::repeat_n(sample as u32, length)).collect();
         let gates = gates.index_select(&indices(owners, qkv.device())?, 0)?.unsqueeze(2)?; // (tokens, heads, 1)
+        let gates = gates.to_dtype(context.dtype())?;
         return Ok(context.reshape((tokens, heads.len(), dim))?.broadcast_mul(&gates)?.reshape((tokens, inner))?);
     }
     let qkv = qkv.reshape((tokens, 3, heads.len(), dim))?;
@@ -185,9 +196,10 @@ impl OutputNorm<'_> {
             let weights = [self.bias, self.scale, self.shift].map(weight);
             return cuda::residual_norm(x, h, weights.each_ref(), self.epsilon, (packing, dropout));
         }
-        let h = h.broadcast_add(&weight(self.bias))?;
-        let z = (x + drop_rows(&h, packing, dropout)?)?;
-        layer_norm(&z, self.scale, self.shift, self.epsilon)
+        let h = wide(h)?;
+        let h = h.broadcast_add(&weight_like(self.bias, &h)?)?;
+        let z = (wide(x)? + drop_rows(&h, packing, dropout)?)?;
+        Ok(layer_norm(&z, self.scale, self.shift, self.epsilon)?.to_dtype(x.dtype())?)
     }
 }
 
@@ -217,7 +229,9 @@ fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<
     if cuda::takes(u) {
         return cuda::bias_activation(u, bias, activation);
     }
-    activate(&u.broadcast_add(bias)?, activation)
+    let sum = wide(u)?;
+    let sum = sum.broadcast_add(&bias.to_dtype(sum.dtype())?)?;
+    Ok(activate(&sum, activation)?.to_dtype(u.dtype())?)
 }
 
 /// The activation, element by element.
@@ -229,9 +243,14 @@ pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     })
 }
 
-/// x·Wᵀ + b of a pooler or classifier.
+/// x·Wᵀ + b of a pooler or classifier, in single precision.
 pub(crate) fn dense(x: &Tensor, weights: &Parameter, bias: &Parameter) -> Result<Tensor> {
-    linear(&x.to_dtype(DType::F32)?, &weight(weights), &weight(bias))
+    dense_like(&x.to_dtype(DType::F32)?, weights, bias)
+}
+
+/// x·Wᵀ + b in the numbers of `x`.
+pub(crate) fn dense_like(x: &Tensor, weights: &Parameter, bias: &Parameter) -> Result<Tensor> {
+    linear(x, &weight(weights), &weight(bias))
 }
 
 #[cfg(test)]

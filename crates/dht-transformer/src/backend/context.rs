@@ -7,9 +7,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::backend::cpu::{Dropout, DropoutSite, PackedWeights};
-use crate::backend::precision::Precision;
 use crate::error::Result;
-use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters};
+use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters, Precision};
 
 /// How the encoder runs: without gradient, or as one training step.
 ///
@@ -22,6 +21,8 @@ pub struct ForwardContext {
     /// Whether everything is to be composed of candle's operations.
     in_graph: bool,
     gates: Option<Arc<Mutex<Gates>>>,
+    /// Of this context; without one, the model's.
+    precision: Option<Precision>,
     packed_weights: Arc<PackedWeights>,
 }
 
@@ -70,12 +71,14 @@ impl ForwardContext {
     /// batches of an evaluation. After a variable was changed by something other than [`AdamW`](crate::train::optim::AdamW) or
     /// [`Parameters::set_values`], begin another.
     pub fn inference() -> Self {
-        Self { training: None, in_graph: false, gates: None, packed_weights: Arc::default() }
+        Self { training: None, in_graph: false, gates: None, precision: None, packed_weights: Arc::default() }
     }
 
-    /// The same in a precision of its own. On other devices than the CPU, everything is in single precision.
+    /// The same in a precision of its own, whatever the model computes in otherwise. [`Encoder::embed`](crate::Encoder::embed) refuses
+    /// one that the device cannot compute in.
     pub fn inference_in(precision: Precision) -> Self {
-        Self { packed_weights: Arc::new(PackedWeights::new(precision)), ..Self::inference() }
+        let packed_weights = Arc::new(PackedWeights::new(precision));
+        Self { precision: Some(precision), packed_weights, ..Self::inference() }
     }
 
     /// [`inference`](Self::inference), composed of candle's operations on the CPU too: what [`inference`](Self::inference) runs on other devices, up
@@ -106,7 +109,8 @@ impl ForwardContext {
     fn with(parameters: &Parameters, (seed, step): (u64, u32), dropout: bool, in_graph: bool) -> Self {
         let gradients = Mutex::new(Gradients::empty(parameters.len()));
         let training = Training { seed, step, dropout, in_backward: AtomicBool::new(false), gradients };
-        Self { training: Some(Arc::new(training)), in_graph, gates: None, packed_weights: Arc::default() }
+        let training = Some(Arc::new(training));
+        Self { training, in_graph, gates: None, precision: None, packed_weights: Arc::default() }
     }
 
     /// The same context, whose backward also computes the [gradients](Self::head_gate_gradients) of gates on heads. They
@@ -180,6 +184,13 @@ impl ForwardContext {
             }
         }
         Ok(())
+    }
+
+    /// The rows of a forward's beginning, in the precision of this context or else of the model.
+    pub(crate) fn begin(&self, rows: Tensor, parameters: &Parameters) -> Result<Tensor> {
+        let precision = self.precision.unwrap_or(parameters.precision());
+        precision.check(rows.device(), self.fuses(rows.device()))?;
+        precision.begin(rows)
     }
 
     /// Weights packed for the runs of this context.

@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::attend::Rectangles;
-use super::composed::{activate, drop_rows, layer_norm, linear, product, weight_like};
+use super::composed::{activate, drop_rows, layer_norm, linear, product, weight};
 use crate::backend::cpu::{AttentionParameters, Dropout, FeedForwardParameters};
 use crate::error::{Error, Result};
 use crate::tensors::Packing;
@@ -114,7 +114,7 @@ pub(crate) fn attention_sublayer(
 ) -> Result<(Tensor, Tensor)> {
     let (heads, dim) = (parameters.heads, parameters.head_dim);
     let (tokens, hidden) = x.dims2()?;
-    let (qkv, bias) = (weight_like(&parameters.qkv, x)?, weight_like(&parameters.qkv_bias, x)?);
+    let (qkv, bias) = (weight(&parameters.qkv), weight(&parameters.qkv_bias));
     let project = |part: usize, inputs: &Option<Gate>| -> Result<Tensor> {
         let (rows, bias) = (qkv.narrow(0, part * hidden, hidden)?, bias.narrow(0, part * hidden, hidden)?);
         Ok(linear(&Gate::apply(inputs.as_ref(), x)?, &rows, &bias)?.reshape((tokens, heads, dim))?)
@@ -130,7 +130,7 @@ pub(crate) fn attention_sublayer(
     let dropout = probability_dropout.map(|dropout| (dropout, &numbers[..]));
     let context = Gate::apply_to_heads(gates.heads.as_ref(), &rectangles.context(&scores, &v, dropout, None)?)?;
     let context = context.reshape((tokens, hidden))?;
-    let h = linear(&context, &weight_like(&parameters.output, x)?, &weight_like(&parameters.output_bias, x)?)?;
+    let h = linear(&context, &weight(&parameters.output), &weight(&parameters.output_bias))?;
     let z = (x + drop_rows(&h, packing, output_dropout)?)?;
     Ok((layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)?, scores))
 }
@@ -143,9 +143,9 @@ pub(crate) fn feed_forward_sublayer(
     dropout: Option<Dropout>,
     gate: Option<&Gate>,
 ) -> Result<Tensor> {
-    let up = linear(x, &weight_like(&parameters.up, x)?, &weight_like(&parameters.up_bias, x)?)?;
+    let up = linear(x, &weight(&parameters.up), &weight(&parameters.up_bias))?;
     let a = Gate::apply(gate, &activate(&up, parameters.activation)?)?; // (tokens, neurons)
-    let h = linear(&a, &weight_like(&parameters.down, x)?, &weight_like(&parameters.down_bias, x)?)?;
+    let h = linear(&a, &weight(&parameters.down), &weight(&parameters.down_bias))?;
     let z = (x + drop_rows(&h, packing, dropout)?)?;
     layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)
 }

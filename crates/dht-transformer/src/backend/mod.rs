@@ -18,4 +18,3 @@ pub(crate) use cpu::{
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::adamw_step;
 pub use gated::{Gate, LayerGates};
-pub use precision::Precision;

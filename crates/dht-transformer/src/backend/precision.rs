@@ -1,51 +1,49 @@
-//! The numbers that products are computed in.
+//! Which numbers layers compute in on which device.
 
-use std::fmt;
-use std::str::FromStr;
+use candle_core::{DType, Device, Tensor};
 
 use crate::backend::cpu::has_int8_products;
-
-/// The numbers that the products of encoder layers are computed in, in inference on the CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Precision {
-    /// Single precision, 32 bits.
-    #[default]
-    F32,
-    /// Eight-bit integers with exact sums ("dynamic quantisation"): each output's weights are rounded to the multiples −127 … 127 of
-    /// its largest over 127, each token's states likewise while the model runs. Embeddings, attention scores, norms, poolers and
-    /// classifiers stay in single precision, and so do the stored weights.
-    ///
-    /// Answers differ a little from those in single precision; an evaluation says what that costs. Their bits depend neither on the
-    /// other texts of a batch nor on which integer instructions the processor has.
-    Int8,
-}
+use crate::error::{Error, Result};
+use crate::tensors::Precision;
 
 impl Precision {
-    const ALL: [(Self, &str); 2] = [(Self::F32, "f32"), (Self::Int8, "int8")];
-
     /// Whether this processor has instructions for it; without them [`Int8`](Self::Int8) (AVX-512 VNNI) is slower than
-    /// single precision.
+    /// single precision. The others are no matter of the processor.
     pub fn is_accelerated(self) -> bool {
-        match self {
+        self != Self::Int8 || has_int8_products()
+    }
+
+    /// Refuses what a device cannot compute in.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with what it can.
+    pub fn check_on(self, device: &Device) -> Result<()> {
+        self.check(device, device.is_cpu())
+    }
+
+    /// The same; `fused` are the operations of the CPU, in place of candle's.
+    pub(crate) fn check(self, device: &Device, fused: bool) -> Result<()> {
+        let possible = match self {
             Self::F32 => true,
-            Self::Int8 => has_int8_products(),
+            Self::Tf32 => device.is_cuda(),
+            Self::Bf16 => !fused,
+            Self::Int8 => fused,
+        };
+        let others = match (device, fused) {
+            (Device::Cuda(_), _) => "f32, tf32 or bf16 on CUDA",
+            (Device::Metal(_), _) => "f32 or bf16 on Metal",
+            (Device::Cpu, true) => "f32 or int8 on the CPU",
+            (Device::Cpu, false) => "f32 or bf16 in candle's graph on the CPU",
+        };
+        if possible { Ok(()) } else { Err(Error::setting("precision", others, self.to_string())) }
+    }
+
+    /// The rows that a forward begins with, in the numbers that its layers compute in.
+    pub(crate) fn begin(self, rows: Tensor) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if rows.device().is_cuda() {
+            candle_core::cuda::set_gemm_reduced_precision_f32(self == Self::Tf32);
         }
-    }
-}
-
-/// `f32` or `int8`.
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.iter().find(|(precision, _)| precision == self).map_or("", |(_, name)| name);
-        f.write_str(name)
-    }
-}
-
-impl FromStr for Precision {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|(_, name)| *name == text);
-        found.map(|(precision, _)| *precision).ok_or_else(|| format!("expected f32 or int8, not {text:?}"))
+        Ok(if self == Self::Bf16 { rows.to_dtype(DType::BF16)? } else { rows })
     }
 }

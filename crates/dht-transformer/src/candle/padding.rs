@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
-use crate::tensors::{Hidden, Spans};
+use crate::tensors::{Hidden, Spans, wide};
 
 /// A packed batch from padded token ids.
 ///
@@ -39,12 +39,13 @@ pub fn unpad(ids: &Tensor, token_types: Option<&Tensor>, mask: Option<&Tensor>) 
     })
 }
 
-/// (tokens, hidden) → (samples, longest, hidden), with zeros after the last token of each sample. Gradients pass.
+/// (tokens, hidden) → (samples, longest, hidden), with zeros after the last token of each sample. Gradients pass. In at least
+/// single precision.
 ///
 /// # Errors
 /// What candle reports.
 pub fn pad(hidden: &Hidden) -> Result<Tensor> {
-    let (rows, spans) = (hidden.tensor(), hidden.spans());
+    let (rows, spans) = (&wide(hidden.tensor())?, hidden.spans());
     let (tokens, width) = rows.dims2()?;
     let longest = spans.lengths().max().unwrap_or(0);
     // The row after the last one is zero.

@@ -135,6 +135,18 @@ impl Encoder {
         Self::build_by(config, device, &fetch, Parameters::insert)
     }
 
+    /// The same for a model made of this one, which computes as it does.
+    pub(crate) fn build_like(
+        &self,
+        config: &BertConfig,
+        tensors: BTreeMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Self> {
+        let made = Self::build(config, tensors, device)?;
+        made.parameters.compute_in(self.parameters.precision())?;
+        Ok(made)
+    }
+
     /// An encoder of the whole tensors that `fetch` has, each registered by `register`; of layers with dimensions taken out,
     /// what is left is copied.
     fn build_by(
@@ -303,7 +315,8 @@ impl Encoder {
     /// The embedding output h₀ of a batch. (tokens, hidden).
     ///
     /// # Errors
-    /// [`Error::Setting`] when a token, a type or a text's length lies outside the tables.
+    /// [`Error::Setting`] when a token, a type or a text's length lies outside the tables, or the device cannot compute in the
+    /// [precision](crate::Precision).
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
         let within = |field: &'static str, ids: &[u32], size: usize| match ids.iter().find(|id| **id as usize >= size) {
@@ -327,7 +340,7 @@ impl Encoder {
         } else {
             composed::embedding(&ids, &packing, &self.embeddings, dropout)?
         };
-        Hidden::new(tensor, packing)
+        Hidden::new(ctx.begin(tensor, &self.parameters)?, packing)
     }
 
     /// One layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None`: all).

@@ -89,11 +89,20 @@ impl LinearTensors {
     }
 }
 
-/// x·Wᵀ + b on any device.
+/// x·Wᵀ + b on any device, in single precision.
 pub(crate) fn linear(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> Result<Tensor> {
     if ctx.fuses(x.device()) {
         LinearOp::run(x, parameters, ctx)
     } else {
         composed::dense(x, &parameters.weight, &parameters.bias)
+    }
+}
+
+/// The same in the numbers of `x`.
+pub(crate) fn linear_like(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> Result<Tensor> {
+    if ctx.fuses(x.device()) {
+        LinearOp::run(x, parameters, ctx)
+    } else {
+        composed::dense_like(x, &parameters.weight, &parameters.bias)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::linear::linear;
+use super::linear::linear_like;
 use super::names;
 use crate::backend::attend::Rectangles;
 use crate::backend::{
@@ -135,9 +135,9 @@ impl RaggedAttention {
         match &p.inputs[part] {
             Some(columns) => {
                 let read = x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?;
-                linear(&read, &p.projections[part], ctx)
+                linear_like(&read, &p.projections[part], ctx)
             }
-            None => linear(x, &p.projections[part], ctx),
+            None => linear_like(x, &p.projections[part], ctx),
         }
     }
 
@@ -182,7 +182,7 @@ impl RaggedAttention {
             contexts.push(rectangles.context(scores, &v, dropout, gates.as_ref())?.squeeze(1)?);
             first += head.value;
         }
-        let h = linear(&Tensor::cat(&contexts, 1)?, &p.output, ctx)?;
+        let h = linear_like(&Tensor::cat(&contexts, 1)?, &p.output, ctx)?;
         let z = (x + composed::drop_rows(&h, packing, output_dropout)?)?;
         composed::layer_norm(&z, &p.scale, &p.shift, p.epsilon)
     }

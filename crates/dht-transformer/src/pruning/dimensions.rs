@@ -60,7 +60,7 @@ impl Encoder {
         let narrow = self.prune(&neurons)?;
         let mut config = narrow.config().clone();
         config.other.insert(KEPT_DIMENSIONS.into(), json!(kept().collect::<Vec<_>>()));
-        Self::build(&config, narrow.whole_tensors()?, self.parameters().device())
+        self.build_like(&config, narrow.whole_tensors()?, self.parameters().device())
     }
 
     /// An encoder whose weights contain these gates: it gives without them what this one gives with them.
@@ -107,7 +107,7 @@ impl Encoder {
             })?;
             change(&mut tensors, layer, names::DOWN, |down| columns(down, gates.neurons.as_ref()))?;
         }
-        Self::build(config, tensors, self.parameters().device())
+        self.build_like(config, tensors, self.parameters().device())
     }
 }
 

@@ -166,7 +166,7 @@ impl Encoder {
             };
             tensors.insert(name, new);
         }
-        Self::build(&config, tensors, device)
+        self.build_like(&config, tensors, device)
     }
 
     /// The first `layers` layers as an encoder of its own, with weights of its own.

@@ -14,7 +14,7 @@ use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::flops::Load;
-use crate::tensors::{Hidden, Parameters, cosine_distance, cross_entropy, soft_cross_entropy};
+use crate::tensors::{Hidden, Parameters, cosine_distance, cross_entropy, soft_cross_entropy, wide};
 use crate::train::{Objective, Progress, StepLoss};
 
 /// The terms of a distillation's loss, and their weights.
@@ -187,7 +187,7 @@ impl Distillation {
 
 /// For each sample the mean over its tokens of the cosine distance between two states of it. (samples)
 fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
-    let of_tokens = cosine_distance(hidden.tensor(), target.tensor())?.unsqueeze(1)?;
+    let of_tokens = cosine_distance(&wide(hidden.tensor())?, &wide(target.tensor())?)?.unsqueeze(1)?;
     Ok(Hidden::new(of_tokens, hidden.packing().clone())?.mean_rows()?.squeeze(1)?)
 }
 

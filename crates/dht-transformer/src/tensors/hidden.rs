@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::packing::{Packing, Spans};
+use super::precision::wide;
 use crate::error::{Error, Result};
 
 /// The hidden rows of a packed batch. Cloning it copies no numbers.
 ///
 /// # Shapes
-/// The tensor is (tokens, hidden), contiguous.
+/// The tensor is (tokens, hidden), contiguous, in the numbers that the layers compute in.
 #[derive(Debug, Clone)]
 pub struct Hidden {
     tensor: Tensor,
@@ -34,9 +35,17 @@ impl Hidden {
         Ok(Self { tensor: tensor.contiguous()?, packing })
     }
 
-    /// (tokens, hidden).
+    /// (tokens, hidden), in f32 or, of a model that [computes in bf16](super::Precision), in bf16.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
+    }
+
+    /// (tokens, hidden) in single precision. Gradients pass.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn to_f32(&self) -> Result<Tensor> {
+        Ok(self.tensor.to_dtype(DType::F32)?)
     }
 
     /// The samples and their rows.
@@ -92,17 +101,17 @@ impl Hidden {
         }
     }
 
-    /// The first row of each sample: the state of `[CLS]`. (samples, hidden).
+    /// The first row of each sample, in at least single precision: the state of `[CLS]`. (samples, hidden).
     ///
     /// # Errors
     /// What candle reports.
     pub fn first_rows(&self) -> Result<Tensor> {
         let starts: Vec<u32> = self.spans().starts().iter().map(|start| *start as u32).collect();
         let count = starts.len();
-        Ok(self.tensor.index_select(&Tensor::from_vec(starts, count, self.tensor.device())?, 0)?)
+        wide(&self.tensor.index_select(&Tensor::from_vec(starts, count, self.tensor.device())?, 0)?)
     }
 
-    /// The mean row of each sample. (samples, hidden).
+    /// The mean row of each sample, in at least single precision. (samples, hidden).
     ///
     /// # Errors
     /// What candle reports.
@@ -112,8 +121,9 @@ impl Hidden {
             self.spans().lengths().enumerate().flat_map(|(sample, n)| std::iter::repeat_n(sample as u32, n)).collect();
         let share: Vec<f32> = self.spans().lengths().map(|length| 1.0 / length as f32).collect();
         let owner = Tensor::from_vec(owner, self.spans().tokens(), device)?;
-        let sums = Tensor::zeros((samples, self.tensor.dims()[1]), self.tensor.dtype(), device)?;
-        let sums = sums.index_add(&owner, &self.tensor, 0)?;
+        let rows = wide(&self.tensor)?;
+        let sums = Tensor::zeros((samples, rows.dims()[1]), rows.dtype(), device)?;
+        let sums = sums.index_add(&owner, &rows, 0)?;
         Ok(sums.broadcast_mul(&Tensor::from_vec(share, (samples, 1), device)?)?)
     }
 

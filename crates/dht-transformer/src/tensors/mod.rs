@@ -7,6 +7,7 @@ mod hidden;
 mod losses;
 mod packing;
 mod parameters;
+mod precision;
 
 pub use gradients::{Gradient, Gradients};
 pub use head_plan::{HeadPlan, SampleGroup};
@@ -20,3 +21,5 @@ pub use losses::{
 pub(crate) use packing::RowBlock;
 pub use packing::{Packing, Spans};
 pub use parameters::{Parameter, ParameterId, Parameters};
+pub use precision::Precision;
+pub(crate) use precision::wide;

@@ -1,12 +1,13 @@
 //! The trainable tensors of a model under their names, in a fixed order.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarMap;
 
+use super::precision::Precision;
 use crate::error::{Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
 
@@ -26,7 +27,7 @@ impl ParameterId {
 /// The order is that of registration, so that sums over parameters, checkpoints and optimiser states are the same in
 /// every run.
 ///
-/// A clone shares the variables and the frozen flags: it is another handle on the same parameters.
+/// A clone shares the variables, the frozen flags and the precision: it is another handle on the same parameters.
 #[derive(Debug, Clone)]
 pub struct Parameters {
     device: Device,
@@ -34,6 +35,8 @@ pub struct Parameters {
     by_name: BTreeMap<String, ParameterId>,
     /// How often values were changed.
     version: Arc<AtomicU64>,
+    /// The place of the precision among all.
+    precision: Arc<AtomicU8>,
 }
 
 /// A handle on one parameter; clones share the variable and the frozen flag.
@@ -76,7 +79,8 @@ impl Parameter {
 impl Parameters {
     /// No parameters yet; all will live on `device`, in f32.
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), version: Arc::default() }
+        let (version, precision) = (Arc::default(), Arc::default());
+        Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), version, precision }
     }
 
     /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
@@ -185,6 +189,28 @@ impl Parameters {
     /// Freezes or thaws a parameter.
     pub fn set_frozen(&self, id: ParameterId, frozen: bool) {
         self.entries[id.0].frozen.store(frozen, Ordering::Relaxed);
+    }
+
+    /// Makes every forward of the model compute in this precision, in training and in inference, but for contexts that have
+    /// [one of their own](crate::ForwardContext::inference_in). Values stay in single precision, and so do files;
+    /// a model that is [pruned](crate::Encoder::prune) computes as it did before.
+    ///
+    /// A forward is refused where its device cannot compute so.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for one without gradients, int8.
+    pub fn compute_in(&self, precision: Precision) -> Result<()> {
+        if !precision.trains() {
+            return Err(Error::setting("precision of a model", "f32, tf32 or bf16", precision.to_string()));
+        }
+        let place = Precision::ALL.iter().position(|(known, _)| *known == precision);
+        self.precision.store(place.unwrap_or_default() as u8, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What the model computes in.
+    pub fn precision(&self) -> Precision {
+        Precision::ALL[usize::from(self.precision.load(Ordering::Relaxed))].0
     }
 
     /// A copy of all values under their names, for a checkpoint.

@@ -4,10 +4,12 @@ mod curve_recorder;
 mod curves;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::routing::Deciding;
 
 pub use curve_recorder::CurveRecorder;
 pub use curves::{Curves, GroupHeads, LossCurve, SetCount};
@@ -36,6 +38,9 @@ pub struct CostAccounting {
     pub bandit_flops: u64,
     /// Wall clock of the bandits: pooling, deciding, learning.
     pub bandit_seconds: f64,
+    /// How often a decision waited for the device to hand over the rows that it reads.
+    #[serde(default)]
+    pub synchronisations: u64,
     /// How many samples took each route, each epoch counted.
     pub routes: BTreeMap<String, u64>,
     /// The sum over samples of Σ (heads of a layer that ran) / (N_L·N_H): the paper's estimate of a route's cost.
@@ -58,6 +63,7 @@ impl CostAccounting {
             held_out_flops: 0,
             bandit_flops: 0,
             bandit_seconds: 0.0,
+            synchronisations: 0,
             routes: BTreeMap::new(),
             layer_head_sum: 0.0,
             samples: 0,
@@ -66,9 +72,16 @@ impl CostAccounting {
         })
     }
 
+    /// Adds what deciding took, and what learning took after it.
+    pub(crate) fn add_deciding(&mut self, deciding: Deciding, learning: Duration) {
+        self.bandit_seconds += (deciding.time + learning).as_secs_f64();
+        self.synchronisations += deciding.synchronisations;
+    }
+
     /// Refuses a stored accounting that this model cannot have kept.
     pub(crate) fn check_like(&self, stored: &Self) -> Result<()> {
-        let counts = [stored.flops, stored.bandit_flops, stored.samples, stored.held_out_samples];
+        let counts =
+            [stored.flops, stored.bandit_flops, stored.samples, stored.held_out_samples, stored.synchronisations];
         let sums = [stored.bandit_seconds, stored.layer_head_sum];
         if counts.iter().all(|count| *count <= MOST) && sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0) {
             return match stored.curves.is_like(&self.curves) {

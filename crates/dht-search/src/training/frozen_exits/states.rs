@@ -124,7 +124,7 @@ fn key(batch: &PackedBatch, sample: usize) -> Key {
 /// The rows of a sample, without a copy.
 fn rows_of(hidden: &Hidden, sample: usize) -> Result<Tensor> {
     let rows = hidden.spans().range(sample);
-    Ok(hidden.tensor().narrow(0, rows.start, rows.len())?)
+    Ok(hidden.tensor().narrow(0, rows.start, rows.len())?.to_dtype(DType::F32)?)
 }
 
 /// Runs all layers up to the last exit that is wanted, without dropout and without gradients.

@@ -7,8 +7,7 @@ use candle_core::TensorId;
 
 use super::variants::Choice;
 use crate::backend::cpu::kernels::{Concatenated, Matrix, Packed};
-use crate::backend::precision::Precision;
-use crate::tensors::Parameter;
+use crate::tensors::{Parameter, Precision};
 
 /// What a weight (out, in) is multiplied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,8 +119,8 @@ impl PackedWeights {
         let (groups, concatenated) = parts();
         let packed = Packed::of(&groups, concatenated);
         let packed = Arc::new(match precision {
-            Precision::F32 => packed,
             Precision::Int8 => packed.in_int8(),
+            Precision::F32 | Precision::Tf32 | Precision::Bf16 => packed,
         });
         kept().keep(key, version, packed.clone(), PARTS_BYTES);
         packed

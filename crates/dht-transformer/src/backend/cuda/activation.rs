@@ -1,4 +1,4 @@
-//! Bias and activation of the feed-forward: y = f(u + bias).
+//! Bias and activation: y = f(u + bias), of the feed-forward; with the identity for f, of other products.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
@@ -14,15 +14,16 @@ const BLOCKS: usize = 1_056;
 const STRIPS: usize = 64;
 
 /// u is (rows, columns), the bias (columns) in f32.
-pub(super) struct BiasActivation(pub(super) Activation);
+pub(super) struct BiasActivation(pub(super) Option<Activation>);
 
 impl BiasActivation {
     /// Its number in the kernels.
     fn kind(&self) -> Argument<'static> {
         Argument::Whole(match self.0 {
-            Activation::Gelu => 0,
-            Activation::GeluNew => 1,
-            Activation::Relu => 2,
+            Some(Activation::Gelu) => 0,
+            Some(Activation::GeluNew) => 1,
+            Some(Activation::Relu) => 2,
+            None => 3,
         })
     }
 }

@@ -57,7 +57,13 @@ pub(super) fn drop_rows(x: &Tensor, packing: &Packing, dropout: Dropout) -> Resu
 /// f(u + bias).
 pub(super) fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
     let bias = bias.to_dtype(DType::F32)?.contiguous()?;
-    Ok(u.contiguous()?.apply_op2(&bias, activation::BiasActivation(activation))?)
+    Ok(u.contiguous()?.apply_op2(&bias, activation::BiasActivation(Some(activation)))?)
+}
+
+/// u + bias, whose gradient is summed in f32.
+pub(super) fn add_bias(u: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let bias = bias.to_dtype(DType::F32)?.contiguous()?;
+    Ok(u.contiguous()?.apply_op2(&bias, activation::BiasActivation(None))?)
 }
 
 /// Whether heads of this width have a kernel.

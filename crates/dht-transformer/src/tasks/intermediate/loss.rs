@@ -12,7 +12,7 @@ use crate::data::PackedBatch;
 use crate::error::{Error, Result};
 use crate::model::{LayerRecord, Linear};
 use crate::tasks::TextClassifier;
-use crate::tensors::{Hidden, Spans};
+use crate::tensors::{Hidden, Spans, wide};
 
 /// Mean over the texts of the mean over heads and pairs of tokens of (a − b)², between scores before the softmax of one layer of
 /// two models. Both are (samples, heads, longest, longest), of which places without a token do not count; the second is the
@@ -45,7 +45,7 @@ pub fn state_distance(rows: &Tensor, target: &Hidden) -> Result<Tensor> {
     if expected != got {
         return Err(Error::Shape { what: "hidden rows".into(), expected, got });
     }
-    let squares = (rows - target.tensor().detach())?.sqr()?.mean_keepdim(1)?;
+    let squares = (wide(rows)? - wide(target.tensor())?.detach())?.sqr()?.mean_keepdim(1)?;
     Ok(Hidden::new(squares, target.packing().clone())?.mean_rows()?.mean_all()?)
 }
 

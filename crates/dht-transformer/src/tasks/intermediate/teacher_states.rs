@@ -11,7 +11,7 @@ use crate::data::{EncodedDataset, PackedBatch, longest_first};
 use crate::error::Result;
 use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
-use crate::tensors::{Hidden, Packing};
+use crate::tensors::{Hidden, Packing, wide};
 
 /// Embeddings, rows and attention scores of a teacher's layers for texts, found again by the texts' tokens: what
 /// [`IntermediateLoss`](super::IntermediateLoss) compares a student with.
@@ -101,7 +101,7 @@ impl TeacherStates {
 
     fn add(&mut self, batch: &PackedBatch, teacher: &TextClassifier, ctx: &ForwardContext) -> Result<()> {
         let (embedded, records) = teacher.encoder().run_recorded(batch, ctx)?;
-        let numbers = |tensor: &Tensor| -> Result<Vec<f32>> { Ok(tensor.flatten_all()?.to_vec1()?) };
+        let numbers = |tensor: &Tensor| -> Result<Vec<f32>> { Ok(wide(tensor)?.flatten_all()?.to_vec1()?) };
         let embedded = numbers(embedded.tensor())?;
         let of_layer =
             |layer: &usize| Ok((numbers(records[*layer].hidden.tensor())?, numbers(&records[*layer].scores)?));

@@ -10,8 +10,7 @@ use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{Concatenated, Destination, Matrix, Packed, add_assign, column_sums, product};
 use crate::backend::cpu::packed_weights::{Direction, Extent};
 use crate::backend::cpu::variants::Choice;
-use crate::backend::precision::Precision;
-use crate::tensors::{Gradient, Parameter};
+use crate::tensors::{Gradient, Parameter, Precision};
 
 /// Weight (outputs, inputs) and bias (outputs).
 #[derive(Debug, Clone)]

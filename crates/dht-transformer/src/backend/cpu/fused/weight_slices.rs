@@ -6,8 +6,7 @@ use std::sync::Arc;
 use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, Part};
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
-use crate::backend::precision::Precision;
-use crate::tensors::Parameter;
+use crate::tensors::{Parameter, Precision};
 
 /// Some rows or columns of a packed weight.
 pub(super) struct WeightSlice {

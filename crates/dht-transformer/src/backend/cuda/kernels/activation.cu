@@ -1,4 +1,4 @@
-// Bias and activation of the feed-forward: y = f(u + bias), (rows, columns). `kind`: 0 gelu, 1 gelu_new, 2 relu.
+// Bias and activation: y = f(u + bias), (rows, columns). `kind`: 0 gelu, 1 gelu_new, 2 relu, 3 the identity.
 
 struct Activated {
     float value;
@@ -19,9 +19,12 @@ __device__ __forceinline__ Activated activated(u32 kind, float x) {
         float inner = c * (1.0f + 3.0f * a * x * x);
         result.value = x * gate;
         result.slope = gate + x * gate * (1.0f - gate) * inner;
-    } else {
+    } else if (kind == 2) {
         result.value = x > 0.0f ? x : 0.0f;
         result.slope = x > 0.0f ? 1.0f : 0.0f;
+    } else {
+        result.value = x;
+        result.slope = 1.0f;
     }
     return result;
 }

@@ -1,0 +1,77 @@
+//! The numbers that layers compute in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::{DType, Tensor};
+
+use crate::error::Result;
+
+/// The numbers that encoder layers compute in. Stored weights, and an optimiser's, are in single precision always.
+///
+/// | | products | rows between layers | runs on | gradients |
+/// |---|---|---|---|---|
+/// | `F32` | f32 | f32 | every device | yes |
+/// | `Tf32` | f32 rounded to TF32 | f32 | CUDA | yes |
+/// | `Bf16` | bf16, sums in f32 | bf16 | CUDA, Metal | yes |
+/// | `Int8` | 8-bit integers, exact sums | f32 | the CPU | no |
+///
+/// Norms, the softmax of attention, the sums of biases' gradients, poolers and classifiers, losses and contexts of bandits are in single
+/// precision in all of them. What a device cannot do is refused, never replaced.
+///
+/// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets it for one context,
+/// [`Parameters::compute_in`](super::Parameters::compute_in) for everything that a model does, training too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// Single precision, 32 bits.
+    #[default]
+    F32,
+    /// Single precision whose factors a product rounds to 10 bits of fraction (NVIDIA's tensor cores, from Ampere). candle has one switch
+    /// for the process, which every forward on a CUDA device sets: models in both precisions must not run at the same time.
+    Tf32,
+    /// Sixteen bits with the exponents of single precision ("mixed precision"): weights are rounded for each forward, and gradients
+    /// come back to the stored ones in single precision. No loss scale is needed.
+    Bf16,
+    /// Eight-bit integers with exact sums ("dynamic quantisation"), in inference: each output's weights are rounded to the multiples
+    /// −127 … 127 of its largest over 127, each token's states likewise while the model runs. Embeddings, attention scores, norms,
+    /// poolers and classifiers stay in single precision, and so do the stored weights.
+    ///
+    /// Answers differ a little from those in single precision; an evaluation says what that costs. Their bits depend neither on the
+    /// other texts of a batch nor on which integer instructions the processor has.
+    Int8,
+}
+
+impl Precision {
+    pub(super) const ALL: [(Self, &str); 4] =
+        [(Self::F32, "f32"), (Self::Tf32, "tf32"), (Self::Bf16, "bf16"), (Self::Int8, "int8")];
+
+    /// Whether gradients can be computed in it.
+    pub fn trains(self) -> bool {
+        self != Self::Int8
+    }
+}
+
+/// `f32`, `tf32`, `bf16` or `int8`.
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(precision, _)| precision == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text);
+        found.map(|(precision, _)| *precision).ok_or_else(|| format!("expected f32, tf32, bf16 or int8, not {text:?}"))
+    }
+}
+
+/// The numbers in at least single precision: those of sixteen bits converted, others as they are. Gradients pass.
+pub(crate) fn wide(x: &Tensor) -> Result<Tensor> {
+    Ok(match x.dtype() {
+        DType::BF16 | DType::F16 => x.to_dtype(DType::F32)?,
+        _ => x.clone(),
+    })
+}
