@@ -84,6 +84,19 @@ impl Spans {
         groups
     }
 
+    /// The samples in order, cut into at most so many parts, each cut where it is nearest to as many rows for all.
+    fn even_parts(&self, parts: usize) -> Vec<Range<usize>> {
+        let (tokens, samples) = (self.tokens(), self.samples());
+        let cut = |part: usize| {
+            let rows = tokens * part / parts;
+            let after = self.offsets.partition_point(|offset| *offset < rows).min(samples);
+            let before = after.saturating_sub(1);
+            if rows.abs_diff(self.offsets[before]) < rows.abs_diff(self.offsets[after]) { before } else { after }
+        };
+        let ends: Vec<usize> = (0..=parts).map(cut).collect();
+        ends.windows(2).filter(|ends| ends[0] < ends[1]).map(|ends| ends[0]..ends[1]).collect()
+    }
+
     /// The spans of these samples in this order, and the rows to gather for them.
     ///
     /// # Panics
@@ -109,6 +122,13 @@ impl Spans {
         Self { offsets }
     }
 }
+
+/// Each block reads all weights, so that with fewer rows it would wait more for them than it computes.
+const LEAST_ROWS: usize = 32;
+/// With more rows, what a block holds between two products leaves the second-level cache.
+const MOST_ROWS: usize = 256;
+/// Blocks are even where the largest has at most an n-th more rows than the mean.
+const EVEN: usize = 10;
 
 /// Some neighbouring samples of a batch, whose rows are worked on together.
 #[derive(Debug, Clone)]
@@ -165,19 +185,35 @@ impl Packing {
         &self.sample_ids
     }
 
-    /// The batch cut into blocks of rows to be worked on side by side. How it is cut depends on the texts alone, so that
-    /// results do not depend on the number of threads.
+    /// The batch cut into blocks of rows to be worked on side by side. How it is cut depends on the texts alone, so that sums
+    /// over blocks, which are gradients, do not depend on the number of threads.
     pub(crate) fn blocks(&self) -> Vec<RowBlock> {
-        // Enough blocks for the threads of an ordinary machine; where there are more threads, a forward shares out each
-        // block. Each block reads all weights, so that below 32 rows it would wait more for them than it computes; above
-        // 256 what it holds between two products leaves the second-level cache.
-        let rows = (self.spans.tokens() / 8).clamp(32, 256);
-        let groups = self.spans.groups(rows).into_iter();
-        let block = |samples: Range<usize>| {
-            let rows = self.spans.range(samples.start).start..self.spans.range(samples.end - 1).end;
-            RowBlock { spans: self.spans.part(samples.clone()), samples, rows }
-        };
-        groups.map(block).collect()
+        // Enough blocks for the threads of an ordinary machine; where there are more threads, a forward shares out each block.
+        let rows = (self.spans.tokens() / 8).clamp(LEAST_ROWS, MOST_ROWS);
+        self.spans.groups(rows).into_iter().map(|samples| self.block(samples)).collect()
+    }
+
+    /// The batch cut for so many threads where nothing is summed over blocks: a row has the same bits in each.
+    pub(crate) fn blocks_for(&self, threads: usize) -> Vec<RowBlock> {
+        let tokens = self.spans.tokens();
+        let count = tokens.div_ceil(MOST_ROWS).next_multiple_of(threads);
+        let even = self.spans.even_parts(count);
+        let rows =
+            |samples: &Range<usize>| self.spans.range(samples.end - 1).end - self.spans.range(samples.start).start;
+        let most = even.iter().map(rows).max().unwrap_or(0);
+        if tokens >= LEAST_ROWS * count && EVEN * most * count <= (EVEN + 1) * tokens {
+            even.into_iter().map(|samples| self.block(samples)).collect()
+        } else if tokens <= MOST_ROWS * threads {
+            // Threads share out its rows.
+            vec![self.block(0..self.spans.samples())]
+        } else {
+            self.blocks()
+        }
+    }
+
+    fn block(&self, samples: Range<usize>) -> RowBlock {
+        let rows = self.spans.range(samples.start).start..self.spans.range(samples.end - 1).end;
+        RowBlock { spans: self.spans.part(samples.clone()), samples, rows }
     }
 
     /// For each row, its sample's number in the data set.
@@ -210,5 +246,38 @@ impl Packing {
             row_samples: parts.clone().into_iter().flat_map(|part| &part.row_samples).copied().collect(),
             row_tokens: parts.into_iter().flat_map(|part| &part.row_tokens).copied().collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packing(lengths: impl IntoIterator<Item = usize>) -> Packing {
+        let spans = Spans::from_lengths(lengths).unwrap();
+        let ids = (0..spans.samples() as u64).collect();
+        Packing::new(spans, ids).unwrap()
+    }
+
+    #[test]
+    fn blocks_for_threads_hold_every_text_once_evenly_or_are_shared_out() {
+        let of = |packing: &Packing, threads| -> Vec<usize> {
+            let blocks = packing.blocks_for(threads);
+            let samples: Vec<usize> = blocks.iter().flat_map(|block| block.samples.clone()).collect();
+            assert!(samples.into_iter().eq(0..packing.spans().samples()));
+            assert!(blocks.windows(2).all(|two| two[0].rows.end == two[1].rows.start));
+            blocks.iter().map(|block| block.rows.len()).collect()
+        };
+        // As many as there are threads, or a multiple.
+        assert_eq!(of(&packing([13; 32]), 2), [208, 208]);
+        assert_eq!(of(&packing([50; 32]), 2), [200; 8]);
+        // Too uneven, or too few rows for each thread: one block.
+        assert_eq!(of(&packing([50, 50, 50]), 2), [150]);
+        assert_eq!(of(&packing([13, 13]), 2), [26]);
+        assert_eq!(of(&packing([13; 4]), 16), [52]);
+        // Too much for one block, and uneven: those of any number of threads.
+        let uneven = packing([300, 20, 300]);
+        assert_eq!(of(&uneven, 1), uneven.blocks().iter().map(|block| block.rows.len()).collect::<Vec<_>>());
+        assert_eq!(of(&packing([1]), 3), [1]);
     }
 }

@@ -96,7 +96,11 @@ impl LayersOp {
                 .map(|sublayer| sublayer.packed(Direction::Forward, &self.packing, packed_weights))
                 .collect::<Result<_>>()
         })?;
-        let blocks = self.packing.blocks();
+        // The backward sums over the blocks that the forward had.
+        let blocks = match self.ctx.is_training() {
+            true => self.packing.blocks(),
+            false => self.packing.blocks_for(if one_thread { 1 } else { rayon::current_num_threads() }),
+        };
         let chunk_rows = if one_thread { usize::MAX } else { self.chunk_rows(blocks.len()) };
         let work = blocks.par_iter().with_min_len(least).with_max_len(least);
         Ok(work.map(|block| self.forward(block.of(x, width), block, &packed_weights, chunk_rows)).collect())
