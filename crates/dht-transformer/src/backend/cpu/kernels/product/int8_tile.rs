@@ -1,8 +1,11 @@
 //! Sums of products of bytes, eight rows by three vectors at once: by the processor's instruction for them (AVX-512 VNNI), or by
 //! what the compiler makes of loops.
-#![expect(
-    unsafe_code,
-    reason = "the compiler cannot know what the processor has, nor that a vector's bytes are all there"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "the compiler cannot know what the processor has, nor that a vector's bytes are all there"
+    )
 )]
 
 use std::ops::Range;
@@ -61,6 +64,7 @@ impl Dots {
 
     /// Σₗ q(r, l)·(w + 128)(l, j) over lines of a panel, for its first `wide` columns j and more.
     #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "loops sum all columns"))]
     pub(super) fn of<const R: usize>(
         self,
         left: [&[Quad]; R],
