@@ -43,8 +43,9 @@ pub trait Predictor: Sync {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions>;
 
     /// Predicts samples, at most `batch_size` of them together, in their order: by default in batches of like lengths. This
-    /// is what [`evaluate`], [`time_in_turns`] and the [`Engine`](crate::Engine) call; a model whose texts leave before it
-    /// runs at all forms its batches of those that stay.
+    /// is what [`evaluate`], [`time_in_turns`] and the [`Engine`](crate::Engine) call. A model whose texts leave on the way
+    /// forms its batches of those that stay: it has several batches under way at once, of which at most `batch_size` texts
+    /// run a layer together.
     ///
     /// # Errors
     /// As [`predict`](Self::predict); [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.

@@ -197,7 +197,7 @@ impl DynamicModel {
         passed: PassedExits,
     ) -> Executor<'a> {
         let (model, router, heads) = (&self.model, &*self.router, &*self.heads);
-        Executor { model, router, heads, ctx, mode, passed, front: self.front(), stacking: None }
+        Executor { model, router, heads, ctx, mode, passed, front: self.front(), stacking: None, together: usize::MAX }
     }
 
     /// Whether the warm-up of both routers is over.

@@ -1,6 +1,7 @@
 //! The forward pass on routes (the paper's Algorithm 2), for training and inference alike: base layers → route → groups of
 //! layers → exits.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use candle_core::Tensor;
@@ -42,6 +43,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) front: Option<&'a FrontExit>,
     /// What the front exit adds to the exits' logits.
     pub(crate) stacking: Option<&'a Stacking<'a>>,
+    /// How many samples run a layer together at most, where all keep all heads.
+    pub(crate) together: usize,
 }
 
 /// A batch before its routes are known.
@@ -120,7 +123,7 @@ impl Executor<'_> {
         let base = 0..space.base_layers();
         match space.config().base_state {
             BaseState::OnRoute => {
-                let hidden = encoder.run(base, &encoder.embed(batch, self.ctx)?, &HeadPlan::Full, self.ctx)?;
+                let hidden = self.run_full(base, &encoder.embed(batch, self.ctx)?)?;
                 Ok(Start { state: hidden.clone(), hidden, pre_pass: false })
             }
             BaseState::PrePass { .. } | BaseState::Embedding if !self.router.needs_state() => {
@@ -332,11 +335,27 @@ impl Executor<'_> {
     }
 
     fn run_layers(&self, group: usize, hidden: &Hidden, decisions: &GroupDecisions, order: &[usize]) -> Result<Hidden> {
+        if self.heads.keeps_all() {
+            return self.run_full(self.model.space.groups()[group].layers(), hidden);
+        }
         let of_set = |set: &crate::routing::HeadSetGroup| self.model.sample_group(set.indices.len(), set.heads);
         let groups: Vec<SampleGroup> = decisions.head_sets.iter().map(of_set).collect();
         let layers = self.model.space.groups()[group].layers();
         let sorted = if order.is_sorted() { hidden.clone() } else { hidden.select(order)? };
         Ok(self.model.encoder.run_groups(layers, &sorted, &groups, self.ctx)?)
+    }
+
+    /// Runs these layers with all their heads, as many samples at once as may run together.
+    fn run_full(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
+        let samples = hidden.samples();
+        let run = |hidden: &Hidden| self.model.encoder.run(layers.clone(), hidden, &HeadPlan::Full, self.ctx);
+        let parts = samples.div_ceil(self.together.max(1));
+        if parts < 2 {
+            return Ok(run(hidden)?);
+        }
+        let part = |at: usize| -> Vec<usize> { (samples * at / parts..samples * (at + 1) / parts).collect() };
+        let done = (0..parts).map(|at| Ok(run(&hidden.select(&part(at))?)?)).collect::<Result<Vec<Hidden>>>()?;
+        Ok(Hidden::concat(&done)?)
     }
 
     /// Adds the logits at an exit to the trace, of the samples that remain and those that leave (indices in the stage).
@@ -375,7 +394,7 @@ impl Executor<'_> {
         if !leaving.is_empty() {
             let mut last = part(leaving)?;
             if let Some(tail) = self.model.space.tail() {
-                last = self.model.encoder.run(tail.layers(), &last, &HeadPlan::Full, self.ctx)?;
+                last = self.run_full(tail.layers(), &last)?;
             }
             let samples = samples(leaving);
             let logits = self.logits(exit, &last, &samples, false, trace)?;

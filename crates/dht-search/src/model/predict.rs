@@ -16,6 +16,11 @@ use crate::features::log_probabilities;
 use crate::routing::{ForwardTrace, FrontView, Mode};
 use crate::space::Route;
 
+/// How many batches are under way at once where texts leave at exits: the more, the fuller is the last one of a layer.
+const BATCHES_UNDER_WAY: usize = 8;
+/// The rows of all of them together: their states are held until they leave.
+const ROWS_UNDER_WAY: usize = 1 << 14;
+
 /// The prediction for a text.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -213,28 +218,33 @@ impl Executor<'_> {
         self.predictions(batch, &trace)
     }
 
-    /// Predicts samples, those behind the front exit in batches of `batch_size` of their own: all of them are read in front
-    /// first, so that a batch of the encoder is full however many leave before it.
+    /// Predicts samples, at most `batch_size` of them in a layer together. Several batches are under way at once, so that a
+    /// layer has a full batch however many texts left before it: behind the front exit, and where all keep all heads behind
+    /// every exit.
     pub(crate) fn predict_all(&self, samples: &[Sample], batch_size: usize) -> Result<BatchPredictions> {
+        let longest = samples.iter().map(|sample| sample.encoding.ids.len()).max().unwrap_or(0);
+        let batches = if self.heads.keeps_all() { ROWS_UNDER_WAY / longest.max(1) / batch_size.max(1) } else { 1 };
+        let under_way = batch_size.saturating_mul(batches.clamp(1, BATCHES_UNDER_WAY));
+        let executor = Self { together: batch_size, ..*self };
         let Some(front) = self.front else {
-            return BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch));
+            return BatchPredictions::in_batches(samples, under_way, |batch| executor.predict(batch));
         };
         let mut found = Found::new(samples.len());
         let mut waiting: Vec<(usize, ReadInFront)> = Vec::new();
         let run = |waiting: Vec<(usize, ReadInFront)>, found: &mut Found| -> Result<()> {
             let (rows, read): (Vec<usize>, Vec<ReadInFront>) = waiting.into_iter().unzip();
-            found.add(&rows, self.predict_behind(front, &pack(samples, &rows)?, read)?);
+            found.add(&rows, executor.predict_behind(front, &pack(samples, &rows)?, read)?);
             Ok(())
         };
-        for rows in longest_first(&lengths_of(samples), batch_size)? {
+        for rows in longest_first(&lengths_of(samples), under_way)? {
             for (row, read) in rows.iter().zip(self.read_in_front(front, &pack(samples, &rows)?)?) {
                 match read.leaves {
                     true => found.predictions[*row] = Some(read.prediction),
                     false => waiting.push((*row, read)),
                 }
             }
-            if waiting.len() >= batch_size {
-                let more = waiting.split_off(batch_size);
+            if waiting.len() >= under_way {
+                let more = waiting.split_off(under_way);
                 run(std::mem::replace(&mut waiting, more), &mut found)?;
             }
         }

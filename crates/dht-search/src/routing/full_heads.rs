@@ -27,6 +27,10 @@ impl HeadRouter for FullHeads {
         Ok(GroupDecisions::new(vec![HeadSetGroup::new((0..view.members.len()).collect(), self.heads)]))
     }
 
+    fn keeps_all(&self) -> bool {
+        true
+    }
+
     fn box_clone(&self) -> Box<dyn HeadRouter> {
         Box::new(self.clone())
     }

@@ -262,6 +262,12 @@ pub trait HeadRouter: Debug + Send + Sync {
         false
     }
 
+    /// Whether every sample keeps all heads of every group. Its layers may then be run in parts, without the sets of
+    /// [`decide`](Self::decide).
+    fn keeps_all(&self) -> bool {
+        false
+    }
+
     /// FLOPs of the decisions before a group for one sample, two for each multiply-add.
     fn flops(&self) -> u64 {
         0

@@ -5,7 +5,7 @@ use rand::Rng;
 use super::bandit::Setup;
 use super::{Decisions, FrontView, Mode, Router, StageView};
 use crate::error::{Error, Result};
-use crate::features::{log_probabilities, signals};
+use crate::features::{log_probabilities, signals_of};
 
 /// What is compared with the threshold: 0 for one sure class, more where the classes are alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,16 +68,14 @@ impl Router for Threshold {
         let logits = view.logits.ok_or_else(missing)?;
         // In f64 also where they were computed in f32: near 0 the uncertainties of sure texts lie close together.
         let rows = log_probabilities(logits)?;
-        for (&member, logs) in view.members.iter().zip(&rows) {
+        // The head bandits look at the signals too.
+        decisions.signals.resize(decisions.exits.len(), Vec::new());
+        for ((&member, logs), length) in view.members.iter().zip(&rows).zip(view.hidden.spans().lengths()) {
             let uncertainty = self.measure.of(logs.iter().copied());
             if mode != Mode::Random && uncertainty < self.threshold {
                 decisions.leave(member, view.exit)?;
             }
-        }
-        // The head bandits look at them too.
-        decisions.signals.resize(decisions.exits.len(), Vec::new());
-        for (&member, signals) in view.members.iter().zip(signals(logits, view.hidden.spans().lengths())?) {
-            decisions.signals[member] = signals;
+            decisions.signals[member] = signals_of(logs, length);
         }
         Ok(())
     }

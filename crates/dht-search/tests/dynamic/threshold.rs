@@ -1,5 +1,6 @@
 //! The entropy threshold: what it does at both ends and between, and that a budget of FLOPs finds it.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use candle_core::Device;
@@ -7,9 +8,12 @@ use dht_search::evaluation::{CALIBRATION_TOLERANCE, calibrate};
 use dht_search::reward::RewardShape;
 use dht_search::settings::{ContextDesign, Dispatch, ExitLosses, RouterKind};
 use dht_search::space::Search;
-use dht_search::transformer::{AdamWSettings, BertConfig, EncodedDataset, Encoder, TrainSettings, Trainer};
+use dht_search::transformer::{
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, PackedBatch, TrainSettings, Trainer,
+};
 use dht_search::{
-    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpeedCurve, evaluate,
+    DynamicModel, Error, Evaluation, Predictor, Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpeedCurve,
+    evaluate,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -81,6 +85,29 @@ fn raising_the_threshold_never_raises_the_depth_of_a_text() -> Result<()> {
     let between = means.iter().filter(|mean| (1.05..5.95).contains(*mean)).count();
     assert!(between >= 2, "a threshold that splits no texts tests nothing: {means:?}");
     Ok(())
+}
+
+#[test]
+fn a_text_gets_the_same_bits_whichever_batches_are_under_way_with_it() -> Result<()> {
+    let (texts, ctx) = (task(150, 7), ForwardContext::inference());
+    let model = (1..100)
+        .map(|percent| shared().with_speed(f64::from(percent) / 100.0))
+        .find(|model| model.as_ref().is_ok_and(|model| leave_everywhere(model, &texts)))
+        .expect("a threshold at which texts leave at every exit")?;
+    let alone = model.predict_all(&texts.samples, 1, &ctx)?.predictions;
+    for size in [3, 8, 64, 150, usize::MAX] {
+        assert_eq!(model.predict_all(&texts.samples, size, &ctx)?.predictions, alone, "batches of {size}");
+    }
+    for (sample, alone) in texts.samples.iter().zip(&alone) {
+        assert_eq!(&model.predict_batch(&PackedBatch::from_samples([sample])?)?[0], alone);
+    }
+    Ok(())
+}
+
+/// Whether some texts leave at each exit.
+fn leave_everywhere(model: &DynamicModel, texts: &EncodedDataset) -> bool {
+    let depths = |evaluation: Evaluation| evaluation.routes.iter().map(|route| route.depth()).collect::<BTreeSet<_>>();
+    evaluate(model, texts, 16).is_ok_and(|found| depths(found).len() == model.space().exits().len())
 }
 
 #[test]

@@ -75,9 +75,10 @@ impl Hidden {
             return Ok(self.clone());
         }
         let (packing, rows) = self.packing.select(samples);
-        let prefix = samples.iter().copied().eq(0..samples.len());
-        let tensor = if prefix {
-            self.tensor.narrow(0, 0, rows.len())?
+        let first = samples.first().copied().unwrap_or(0);
+        let neighbours = samples.iter().copied().eq(first..first + samples.len());
+        let tensor = if neighbours {
+            self.tensor.narrow(0, rows.first().map_or(0, |row| *row as usize), rows.len())?
         } else {
             let count = rows.len();
             self.tensor.index_select(&Tensor::from_vec(rows, count, self.tensor.device())?, 0)?

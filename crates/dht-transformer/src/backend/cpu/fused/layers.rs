@@ -70,24 +70,23 @@ impl LayersOp {
         packed_weights: &[PackedSublayer],
         chunk_rows: usize,
     ) -> (Vec<f32>, BlockActivations) {
-        let x = tracing::trace_span!("concatenating rows").in_scope(|| first.to_vec());
         // A thread that waits inside may begin another block: that one finds nothing and starts anew.
-        let (mut x, mut activations, mut scratch) = (x, Vec::new(), SCRATCH.take());
+        let (mut x, mut activations, mut scratch) = (None, Vec::new(), SCRATCH.take());
         let keep = self.ctx.is_training();
         for (sublayer, packed) in self.sublayers.iter().zip(packed_weights) {
-            let (y, saved) = sublayer.forward(packed, &x, (&self.packing, block), (keep, chunk_rows), &mut scratch);
-            let input = std::mem::replace(&mut x, y);
-            match saved {
-                Some(saved) => activations.push((input, saved)),
-                None => scratch.y = input,
+            let input = x.as_deref().unwrap_or(first);
+            let (y, saved) = sublayer.forward(packed, input, (&self.packing, block), (keep, chunk_rows), &mut scratch);
+            match (saved, x.replace(y)) {
+                (Some(saved), input) => activations.push((input.unwrap_or_else(|| first.to_vec()), saved)),
+                (None, input) => scratch.results.extend(input),
             }
         }
         SCRATCH.set(scratch);
-        (x, activations)
+        (x.unwrap_or_else(|| first.to_vec()), activations)
     }
 
-    /// All sublayers for all blocks: the rows of each, and what the backward needs of it.
-    fn forward_all(&self, x: &[f32], width: usize, one_thread: bool) -> Result<Vec<(Vec<f32>, BlockActivations)>> {
+    /// All sublayers for all blocks: the rows, and what the backward needs of each block.
+    fn forward_all(&self, x: &[f32], width: usize, one_thread: bool) -> Result<(Vec<f32>, Vec<BlockActivations>)> {
         // Work that is never split runs on the thread that asks for it.
         let least = if one_thread { usize::MAX } else { 1 };
         let packed_weights: Vec<_> = self.with_packed_weights(|packed_weights| {
@@ -103,7 +102,22 @@ impl LayersOp {
         };
         let chunk_rows = if one_thread { usize::MAX } else { self.chunk_rows(blocks.len()) };
         let work = blocks.par_iter().with_min_len(least).with_max_len(least);
-        Ok(work.map(|block| self.forward(block.of(x, width), block, &packed_weights, chunk_rows)).collect())
+        let forward = |block: &RowBlock| self.forward(block.of(x, width), block, &packed_weights, chunk_rows);
+        if self.ctx.is_training() || blocks.len() == 1 {
+            let (parts, activations): (Vec<_>, Vec<_>) = work.map(forward).unzip();
+            return Ok((joined(parts), activations));
+        }
+        // A block's buffer stays with its thread for the next run.
+        let mut all = vec![0.0; x.len()];
+        let mut rest = &mut all[..];
+        let places: Vec<&mut [f32]> =
+            blocks.iter().filter_map(|block| rest.split_off_mut(..block.rows.len() * width)).collect();
+        work.zip(places).for_each(|(block, place)| {
+            let (rows, _) = forward(block);
+            place.copy_from_slice(&rows);
+            SCRATCH.with_borrow_mut(|scratch| scratch.results.push(rows));
+        });
+        Ok((all, Vec::new()))
     }
 
     /// Rows of a chunk: all of a block, unless there are fewer blocks than threads.
@@ -173,16 +187,15 @@ impl CustomOp2 for LayersOp {
     fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, width) = (slice(x, x_layout)?, x_layout.dims()[1]);
         let work: usize = self.sublayers.iter().map(|sublayer| sublayer.multiply_adds_of_a_row()).sum();
-        let all = match work * self.packing.spans().tokens() {
+        let (y, activations) = match work * self.packing.spans().tokens() {
             0..=ONE_THREAD => self.forward_all(x, width, true),
             // Inside the pool once: a thread from outside would be put to sleep and woken at every step.
             _ => rayon::scope(|_| self.forward_all(x, width, false)),
-        };
-        let (parts, activations): (Vec<_>, Vec<_>) = all?.into_iter().unzip();
+        }?;
         if let (true, Ok(mut place)) = (self.ctx.is_training(), self.activations.lock()) {
             *place = Some(activations);
         }
-        Ok(rows(joined(parts), width))
+        Ok(rows(y, width))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {

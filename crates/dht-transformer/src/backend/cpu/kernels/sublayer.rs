@@ -141,13 +141,13 @@ pub(crate) struct Scratch<T> {
     u: Vec<T>,
     inner_rows: Vec<T>,
     z: Vec<T>,
-    /// For the result.
-    pub(crate) y: Vec<T>,
+    /// For results.
+    pub(crate) results: Vec<Vec<T>>,
 }
 
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
-        Self { u: Vec::new(), inner_rows: Vec::new(), z: Vec::new(), y: Vec::new() }
+        Self { u: Vec::new(), inner_rows: Vec::new(), z: Vec::new(), results: Vec::new() }
     }
 }
 
@@ -206,7 +206,7 @@ pub(crate) fn sublayer<T: Real>(
             (false, false) => scratch.u = inner_rows,
         }
     }
-    let mut y = std::mem::take(&mut scratch.y);
+    let mut y = scratch.results.pop().unwrap_or_default();
     grow(&mut y, x.len());
     let rows = y.par_chunks_mut(chunk_rows * hidden).zip(scratch.z.par_chunks_mut(chunk_rows * hidden));
     rows.zip(x.par_chunks(chunk_rows * hidden)).enumerate().for_each(|(number, ((y, z), x))| {
