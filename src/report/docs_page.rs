@@ -8,7 +8,7 @@ use super::findings::{WITHDRAWN, findings, paper_notes, row_name};
 use crate::error::{Error, Result};
 use crate::figures::{Figure, reproduction_figures};
 use crate::readme;
-use crate::record::{ReproductionRecord, RowRecord};
+use crate::record::ReproductionRecord;
 use crate::tables::{markdown_text, reproduction_markdown};
 
 /// The line before the generated part of the page.
@@ -84,17 +84,19 @@ pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     names
 }
 
-/// A title for each record: its data set, and where that is there already the methods that are new.
+/// A title for each record: its data set, and where that is there already the encoder if it is another, else the methods that are new.
 pub(super) fn titles(records: &[ReproductionRecord]) -> Vec<String> {
     let titles = records.iter().enumerate().map(|(at, record)| {
         let name = &record.data.name;
-        let earlier: Vec<&RowRecord> = records[..at]
-            .iter()
-            .filter(|earlier| earlier.data.name == *name)
-            .flat_map(|earlier| &earlier.rows)
-            .collect();
+        let earlier: Vec<&ReproductionRecord> =
+            records[..at].iter().filter(|earlier| earlier.data.name == *name).collect();
+        if !earlier.is_empty() && earlier.iter().all(|earlier| earlier.model != record.model) {
+            let model = &record.model;
+            return format!("{name}, {} layers of {} heads, width {}", model.layers, model.heads, model.hidden);
+        }
+        let known = |method: &str| earlier.iter().flat_map(|earlier| &earlier.rows).any(|row| row.method == method);
         let mut new: Vec<&str> = record.rows.iter().map(|row| row.method.as_str()).collect();
-        new.retain(|method| !earlier.is_empty() && earlier.iter().all(|row| row.method != *method));
+        new.retain(|method| !earlier.is_empty() && !known(method));
         new.dedup();
         if new.is_empty() { name.clone() } else { format!("{name}: {}", new.join("; ")) }
     });

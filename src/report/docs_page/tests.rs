@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixture;
+use crate::record::ModelRecord;
 
 fn records() -> [ReproductionRecord; 3] {
     let named = |name: &str| {
@@ -61,4 +62,6 @@ fn a_second_record_of_a_data_set_is_named_by_its_new_methods() {
     records[2].rows[1].method = "truncation, distilled".into();
     records[2].rows[2].method = "FastBERT, again".into();
     assert_eq!(titles(&records), ["ag_news", "IMDB", "ag_news: truncation, distilled; FastBERT, again"]);
+    records[2].model = ModelRecord { layers: 12, heads: 12, hidden: 96, ..records[2].model };
+    assert_eq!(titles(&records), ["ag_news", "IMDB", "ag_news, 12 layers of 12 heads, width 96"]);
 }
