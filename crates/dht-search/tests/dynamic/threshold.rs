@@ -12,8 +12,8 @@ use dht_search::transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, PackedBatch, TrainSettings, Trainer,
 };
 use dht_search::{
-    DynamicModel, Error, Evaluation, Predictor, Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpeedCurve,
-    evaluate,
+    DynamicModel, Error, Evaluation, Predictor, Preset, Result, SearchObjective, SearchSettings, SearchSpace,
+    SpeedCurve, evaluate,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
