@@ -32,7 +32,7 @@ const DRIFT_FIGURE: &str = "drift.svg";
 /// Write the results of reproductions into a page, and their figures beside it.
 #[derive(Parser)]
 struct Arguments {
-    /// Directory of the records: its files that end in .json, in the order of their names.
+    /// Directory of the records: its files that end in .json, in the order of their names. Parts of one reproduction are joined.
     #[arg(long, default_value = "docs/records")]
     records: PathBuf,
     /// File with the marker lines; made where it is missing.
@@ -76,7 +76,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     if paths.is_empty() {
         return Err(Error::TooLittle { data: folder.display().to_string(), what: "records", least: 1, got: 0 });
     }
-    let records = paths.iter().map(ReproductionRecord::load).collect::<Result<Vec<_>>>()?;
+    let records = ReproductionRecord::joined(paths.iter().map(ReproductionRecord::load).collect::<Result<Vec<_>>>()?);
     let page = match std::fs::read_to_string(&arguments.page) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             format!("# The paper's experiments, repeated\n\n{REPRODUCTION_START}\n{REPRODUCTION_END}\n")

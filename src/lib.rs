@@ -22,8 +22,8 @@ mod run_example;
 mod tables;
 
 pub use compression::{
-    AugmentArguments, CompressionArguments, CostChoice, DistilArguments, MapChoice, NasArguments, SearchSettingsChoice,
-    SpaceChoice, distil, nas,
+    AugmentArguments, CompressionArguments, CostChoice, DistilArguments, MapChoice, NasArguments, RelaxationChoice,
+    SearchSettingsChoice, SpaceChoice, distil, nas,
 };
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 pub use error::{Error, RecordProblem, Result};

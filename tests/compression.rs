@@ -86,6 +86,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     assert_eq!((found.seeds.len(), found.best_steps.len(), found.kept.len()), (1, 1, 2));
     // 180 rows in batches of 32, two passes; kept after one of them.
     assert!([6, 12].contains(&found.best_steps[0]), "{:?}", found.best_steps);
+    assert!((0.0..=1.0).contains(&found.validation_scores[0]) && found.validation_scores[0] > 0.0);
     let size = (first.teacher.size.layers, first.unpruned.size.layers, first.unpruned.size.hidden);
     assert_eq!(size, (4, 2, 16));
     assert_eq!((first.metric.as_str(), first.majority_score), ("accuracy", share_of_the_most_frequent(&first)));
@@ -109,7 +110,15 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     let left: Vec<_> = done(folder.path()).iter().flat_map(|step| fs::read_dir(step).unwrap()).collect();
     assert!(left.iter().all(|entry| !entry.as_ref().unwrap().path().to_string_lossy().ends_with("checkpoint")));
 
-    let error = searched(&["--space", "heads", "--targets", "0.5"], folder.path()).unwrap_err();
+    // Other spaces and targets are further steps of the same run; another relaxation is another one.
+    let before = names(folder.path());
+    let further = searched(&["--space", "inputs+neurons,heads", "--targets", "0.5"], folder.path()).unwrap();
+    assert_eq!(
+        names(folder.path()),
+        [before, vec!["search.heads.0.5".into(), "heads.0.5.search.seed-0".into()]].concat()
+    );
+    assert_eq!(without_clock(&further).searches[0], without_clock(&first).searches[0]);
+    let error = searched(&[&flags[..], &["--relaxation", "gumbel"]].concat(), folder.path()).unwrap_err();
     assert!(matches!(&error, Error::OtherSteps { what: "command", .. }), "{error}");
 }
 

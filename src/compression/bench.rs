@@ -52,7 +52,17 @@ pub(super) struct Trained {
     pub(super) model: TextClassifier,
     /// The optimiser step of the last stage after which it was best on validation rows.
     pub(super) best_step: u64,
+    /// Its score on the validation rows then: macro F1; 0 without any.
+    pub(super) validation_score: f64,
     pub(super) seconds: f64,
+}
+
+impl Trained {
+    /// `last`: its last stage.
+    fn of(model: TextClassifier, last: &History, seconds: f64) -> Self {
+        let best = last.best_epoch.and_then(|best| last.epochs.get(best)?.validation_score);
+        Self { model, best_step: best_step(last), validation_score: best.unwrap_or_default(), seconds }
+    }
 }
 
 impl Bench {
@@ -143,7 +153,7 @@ impl Bench {
         let stage = Stage { bench: self, step, name: "prediction", settings, groups: None };
         let last = stage.fit(&mut second, &self.data.validation)?;
         let seconds = history.train_seconds + last.train_seconds;
-        Ok(Trained { model: copy(&second.into_model())?, best_step: best_step(&last), seconds })
+        Ok(Trained::of(copy(&second.into_model())?, &last, seconds))
     }
 
     /// A student that is fine-tuned on the labels, in as many passes as both stages have.
@@ -152,7 +162,7 @@ impl Bench {
         let settings = self.student_settings(&run, 2 * self.plan.distillation_epochs);
         let stage = Stage { bench: self, step, name: "labels", settings, groups: None };
         let history = stage.fit(&mut student, &self.data.validation)?;
-        Ok(Trained { best_step: best_step(&history), seconds: history.train_seconds, model: student })
+        Ok(Trained::of(student, &history, history.train_seconds))
     }
 
     /// A stage of a search.

@@ -20,4 +20,4 @@ mod steps;
 pub use arguments::{CompressionArguments, MapChoice};
 pub use augmented::AugmentArguments;
 pub use distil::{DistilArguments, distil};
-pub use nas::{CostChoice, NasArguments, SearchSettingsChoice, SpaceChoice, nas};
+pub use nas::{CostChoice, NasArguments, RelaxationChoice, SearchSettingsChoice, SpaceChoice, nas};

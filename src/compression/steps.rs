@@ -29,7 +29,7 @@ const CHECKPOINT: &str = "checkpoint";
 /// Optimiser steps between two checkpoints.
 const EVERY_STEPS: u64 = 200;
 /// The layout of the directory.
-const FORMAT: &str = "compression 2";
+const FORMAT: &str = "compression 3";
 
 /// What a run is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

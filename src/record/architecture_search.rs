@@ -68,6 +68,9 @@ pub struct SearchedArchitecture {
     pub seeds: Vec<u64>,
     /// The optimiser step of the second stage after which each was best on validation rows.
     pub best_steps: Vec<u64>,
+    /// What each had on the validation rows then: macro F1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation_scores: Vec<f64>,
     /// FLOPs of the test rows over the unpruned student's; of the whole model, exact.
     pub flops_ratio: f64,
     /// Wall clock of predicting over the unpruned student's: medians of passes in turns.

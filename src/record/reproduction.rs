@@ -146,5 +146,6 @@ pub struct RowRecord {
     pub deviations: Vec<String>,
 }
 
+mod parts;
 #[cfg(test)]
 mod tests;

@@ -72,14 +72,17 @@ pub fn write_reproduction_figures(records: &[ReproductionRecord], folder: &Path)
     Ok(written)
 }
 
-/// A folder's name for each record: that of its data set, with a number where it is there already.
+/// A folder's name for each record: that of its data set, and where that is there already with its encoder's size, or else a number.
 pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for record in records {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' };
-        let name: String = record.data.name.chars().map(plain).collect();
+        let (name, model) = (record.data.name.chars().map(plain).collect::<String>(), &record.model);
+        let sized = format!("{name}_{}x{}x{}", model.layers, model.heads, model.hidden);
+        let another = records[..names.len()].iter().all(|earlier| earlier.model != *model);
         let numbered = (2..).map(|number| format!("{name}_{number}"));
-        names.extend(std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name)));
+        let mut possible = std::iter::once(name.clone()).chain(another.then_some(sized)).chain(numbered);
+        names.extend(possible.find(|name| !names.contains(name)));
     }
     names
 }

@@ -4,15 +4,24 @@ use super::docs_page::{FIGURES, folders, run_line, titles};
 use crate::error::Result;
 use crate::readme;
 use crate::record::{AtCosts, Encoders, ReproductionRecord, RowGroup, RowRecord};
-use crate::tables::{brief_scores, grid_markdown, interval, markdown_text};
+use crate::tables::{Side, brief_scores, grid_markdown, interval, markdown_text};
 
 /// The line before the generated part.
 pub const REAL_TEXTS_START: &str = "<!-- real texts -->";
 /// The line after it.
 pub const REAL_TEXTS_END: &str = "<!-- /real texts -->";
 
+/// What the table of comparisons says.
+const COMPARED: &str = "The accelerated model on all texts: its first cost of the table above at which it is as good as the full model (else its \
+                        last), and points of accuracy above others at equal costs, the mean of those from 0.1 to 0.35 with its 95 % interval:";
+/// What the table of searches as published says.
+const PUBLISHED: &str = "The paper's four searches as published, beside the full model of as many epochs. *Shuffled* are the same routes dealt \
+                         to the texts at random; FLOPs and clock are shares of the full model's in inference:";
+/// The headings of columns of words.
+const LEFT: [&str; 2] = ["texts", "search"];
+
 /// The README with its part between the two marker lines replaced: the figure and the table of the first record that has accuracies
-/// at costs, and what was found on each of them.
+/// at costs, a line about each of them, and their searches as published.
 ///
 /// # Errors
 /// [`Error::Markers`](crate::Error::Markers) unless each of the two lines is there once, in this order.
@@ -22,69 +31,84 @@ pub fn with_real_texts(readme: &str, records: &[ReproductionRecord]) -> Result<S
 
 fn block(records: &[ReproductionRecord]) -> String {
     let mut text = String::new();
-    let with_costs = records
+    let with_costs: Vec<_> = records
         .iter()
         .zip(folders(records).into_iter().zip(titles(records)))
-        .filter_map(|(record, names)| Some((record, record.at_costs.as_ref()?, names)));
-    for (index, (record, table, (folder, title))) in with_costs.enumerate() {
-        if index == 0 {
-            let alt = format!("Accuracy on {} at costs of inference", markdown_text(&record.data.name));
-            text.push_str(&format!("![{alt}](docs/{FIGURES}/{folder}/at_costs.svg)\n\n"));
-            text.push_str(&format!(
-                "Accuracy on {}, by the share of the full model's FLOPs that inference may take:\n\n",
-                markdown_text(&record.data.name)
-            ));
-            let (lines, sides) = brief_scores(table);
-            text.push_str(&format!("{}\n{}\n\n", grid_markdown(&lines, &sides), run_line(record)));
+        .filter_map(|(record, names)| Some((record, record.at_costs.as_ref()?, names)))
+        .collect();
+    if let Some((record, table, (folder, _))) = with_costs.first() {
+        let name = markdown_text(&record.data.name);
+        text.push_str(&format!(
+            "![Accuracy on {name} at costs of inference](docs/{FIGURES}/{folder}/at_costs.svg)\n\n"
+        ));
+        text.push_str(&format!(
+            "Accuracy on {name}, by the share of the full model's FLOPs that inference may take:\n\n"
+        ));
+        let (lines, sides) = brief_scores(table);
+        text.push_str(&format!("{}\n{}\n\n", grid_markdown(&lines, &sides), run_line(record)));
+    }
+    let headings: Vec<&str> = with_costs.first().map_or(Vec::new(), |(_, table, _)| against(table));
+    let mut compared = vec![["texts", "test texts", "seeds", "full model", "accelerated"].map(String::from).to_vec()];
+    compared[0].extend(headings.iter().map(|against| format!("above {against}")));
+    let mut published =
+        vec![["texts", "search", "macro F1", "shuffled", "full model", "FLOPs", "clock"].map(String::from).to_vec()];
+    for (record, table, (_, title)) in &with_costs {
+        compared.extend(comparison(record, title, table, &headings));
+        published.extend(as_published(record, title));
+    }
+    for (lines, about) in [(compared, COMPARED), (published, PUBLISHED)] {
+        if lines.len() > 1 {
+            let sides: Vec<Side> = lines[0]
+                .iter()
+                .map(|heading| if LEFT.contains(&heading.as_str()) { Side::Left } else { Side::Right })
+                .collect();
+            text.push_str(&format!("{about}\n\n{}\n", grid_markdown(&lines, &sides)));
         }
-        text.push_str(&format!(" - {}\n", markdown_text(&found(record, &title, table))));
     }
-    text
+    text.truncate(text.trim_end().len());
+    text + "\n"
 }
 
-/// What was found on one data set, in a sentence or two.
-fn found(record: &ReproductionRecord, title: &str, table: &AtCosts) -> String {
-    let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty());
-    let ours = table.rows.iter().find(|row| row.encoders == Encoders::Accelerated);
-    let mut text = format!("{title}, {} test texts", record.data.test_rows);
-    if let (Some(full), Some(ours)) = (full, ours) {
-        let seeds = if ours.seeds.len() == 1 { "one seed".into() } else { format!("{} seeds", ours.seeds.len()) };
-        let full = full.accuracy.mean;
-        let reached = ours.cells.iter().find(|cell| cell.accuracy.mean >= full);
-        text.push_str(&match reached {
-            Some(cell) => format!(
-                ", {seeds}: the accelerated model has {:.3} at {:.2} of the FLOPs of the full model, which has {full:.3}.",
-                cell.accuracy.mean, cell.flops_ratio
-            ),
-            None => format!(", {seeds}: at none of these costs the accelerated model has the full model's {full:.3}."),
-        });
-    } else {
-        text.push('.');
-    }
-    let means = table.comparisons.iter().filter_map(|own| Some(format!("{} {}", own.against, interval(own.mean?))));
-    let means: Vec<String> = means.collect();
-    if !means.is_empty() {
-        text.push_str(&format!(" Points above others, mean of the costs from 0.1 to 0.35: {}.", means.join(", ")));
-    }
-    text + &as_published(record)
+fn against(table: &AtCosts) -> Vec<&str> {
+    table.comparisons.iter().map(|own| own.against.as_str()).collect()
 }
 
-/// What the paper's searches have with its own settings.
-fn as_published(record: &ReproductionRecord) -> String {
+/// The line of one data set in the table of comparisons.
+fn comparison(record: &ReproductionRecord, title: &str, table: &AtCosts, headings: &[&str]) -> Option<Vec<String>> {
+    let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty())?.accuracy.mean;
+    let ours = table.rows.iter().find(|row| row.encoders == Encoders::Accelerated)?;
+    let reached = ours.cells.iter().find(|cell| cell.accuracy.mean >= full).or(ours.cells.last())?;
+    let mut line = vec![
+        title.to_owned(),
+        record.data.test_rows.to_string(),
+        ours.seeds.len().to_string(),
+        format!("{full:.3}"),
+        format!("{:.3} at {:.2}", reached.accuracy.mean, reached.flops_ratio),
+    ];
+    line.extend(headings.iter().map(|heading| {
+        let own = table.comparisons.iter().find(|own| own.against == *heading);
+        own.and_then(|own| own.mean).map_or("–".into(), interval)
+    }));
+    Some(line)
+}
+
+/// The lines of one data set's rows as published.
+fn as_published(record: &ReproductionRecord, title: &str) -> Vec<Vec<String>> {
     let rows = record.rows.iter().filter(|row| row.group == RowGroup::AsPublished && !row.seeds.is_empty());
-    let rows: Vec<&RowRecord> = rows.collect();
-    let Some(first) = rows.first() else { return String::new() };
-    let shown = |row: &&RowRecord| {
-        let shuffled = row.random_macro_f1.map_or(String::new(), |score| format!(", shuffled {:.3}", score.mean));
-        format!("{} {:.3} at {:.2}{shuffled}", row.method, row.macro_f1.mean, row.inference_flops_ratio)
+    let of = |row: &RowRecord| {
+        let full = record.rows.iter().find(|full| full.group == RowGroup::Full && full.epochs == row.epochs);
+        let score = |score: Option<f64>| score.map_or("–".into(), |score| format!("{score:.3}"));
+        vec![
+            title.to_owned(),
+            row.method.clone(),
+            score(Some(row.macro_f1.mean)),
+            score(row.random_macro_f1.map(|score| score.mean)),
+            score(full.map(|full| full.macro_f1.mean)),
+            format!("{:.2}", row.inference_flops_ratio),
+            format!("{:.2}", row.inference_wall_ratio),
+        ]
     };
-    let full = record.rows.iter().find(|row| row.group == RowGroup::Full && row.epochs == first.epochs);
-    let full =
-        full.map_or(String::new(), |full| format!("; the full model of as many epochs {:.3}", full.macro_f1.mean));
-    format!(
-        " As published, macro F1 at a share of FLOPs: {}{full}.",
-        rows.iter().map(shown).collect::<Vec<_>>().join(", ")
-    )
+    rows.map(of).collect()
 }
 
 #[cfg(test)]
@@ -104,8 +128,9 @@ mod tests {
         assert!(once.contains("(docs/figures/reproduction/ag_news_2/at_costs.svg)"), "{once}");
         assert!(once.contains("| accelerated | 0.907 ± 0.002 | 0.909 ± 0.001 |"), "{once}");
         assert!(once.contains("| n-gram cascade | – | 0.901 |"), "{once}");
-        assert!(once.contains("one encoder +0.80 \\[+0.30, +1.30\\]"), "{once}");
-        assert!(once.contains("As published, macro F1 at a share of FLOPs: T-DHT "), "{once}");
+        assert!(once.contains("| full model | accelerated | above one encoder |"), "{once}");
+        assert!(once.contains("| +0.80 \\[+0.30, +1.30\\] |"), "{once}");
+        assert!(once.contains("|\n| ag\\_news | T-DHT | 0."), "{once}");
         assert!(with_real_texts("none", &records).is_err());
     }
 }

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
-use dht_search::nas::{Architecture, Control, CostMeasure, Latency, NasCost, NasSettings, NasSpace, Update};
+use dht_search::nas::{
+    Architecture, Control, CostMeasure, GumbelSoftmax, HardConcrete, Latency, NasCost, NasSettings, NasSpace,
+    RelaxationKind, Sigmoid, Update, WeightedSoftmax, WidthSampling,
+};
 use dht_transformer::flops::BlockShape;
 
 use crate::compression::arguments::{CompressionArguments, CompressionPlan};
@@ -19,7 +22,7 @@ use crate::error::Result;
 #[derive(Debug, Clone, Parser)]
 #[command(
     after_help = "Writes record.json and a figure (SVG) of each architecture into --out. A stopped run goes on where it stopped, by \
-                  the same command."
+                  the same command; further spaces, targets, seeds and --beside add to the steps that are there."
 )]
 pub struct NasArguments {
     /// Texts, teacher and student
@@ -37,6 +40,9 @@ pub struct NasArguments {
     /// Settings of the search: ours, or those of the report
     #[arg(long, value_enum, default_value_t)]
     pub settings: SearchSettingsChoice,
+    /// How units are kept in degrees, of dimensions, neurons and heads alike [default: that of --settings]
+    #[arg(long, value_enum)]
+    pub relaxation: Option<RelaxationChoice>,
     /// Train weights on one half of the rows and gates on the other, in turns
     #[arg(long)]
     pub alternating: bool,
@@ -127,6 +133,33 @@ pub enum SearchSettingsChoice {
     Report,
 }
 
+/// How units are kept in degrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RelaxationChoice {
+    /// σ(α) masks.
+    Sigmoid,
+    /// Softmax weights of each block.
+    Softmax,
+    /// Gumbel-softmax with straight-through.
+    Gumbel,
+    /// Gates that are 0 or 1 with positive probability.
+    HardConcrete,
+    /// Two sampled widths, mixed by channel-wise interpolation.
+    Widths,
+}
+
+impl RelaxationChoice {
+    fn kind(self) -> RelaxationKind {
+        match self {
+            Self::Sigmoid => RelaxationKind::Sigmoid(Sigmoid::default()),
+            Self::Softmax => RelaxationKind::WeightedSoftmax(WeightedSoftmax::default()),
+            Self::Gumbel => RelaxationKind::GumbelSoftmax(GumbelSoftmax::default()),
+            Self::HardConcrete => RelaxationKind::HardConcrete(HardConcrete::default()),
+            Self::Widths => RelaxationKind::WidthSampling(WidthSampling::default()),
+        }
+    }
+}
+
 /// Checked [`NasArguments`].
 #[derive(Debug, Clone)]
 pub(super) struct NasPlan {
@@ -135,6 +168,7 @@ pub(super) struct NasPlan {
     student: (BlockShape, usize),
     measure: CostMeasure,
     settings: SearchSettingsChoice,
+    relaxation: Option<RelaxationKind>,
     update: Update,
     pub(super) search_epochs: usize,
     pub(super) carry: bool,
@@ -142,6 +176,8 @@ pub(super) struct NasPlan {
     pub(super) beside: bool,
     /// The example and all flags that results depend on.
     pub(super) command: Vec<String>,
+    /// The same without what only selects steps: spaces, targets, seeds and what stands beside.
+    pub(super) steps: Vec<String>,
 }
 
 impl NasPlan {
@@ -180,6 +216,7 @@ impl NasPlan {
             student: (shape, size.layers),
             measure,
             settings: arguments.settings,
+            relaxation: arguments.relaxation.map(RelaxationChoice::kind),
             update: match (arguments.alternating, arguments.second_order) {
                 (true, true) => Update::Unrolled { rate: common.student_rate },
                 (true, false) => Update::Alternating,
@@ -189,7 +226,8 @@ impl NasPlan {
             carry: arguments.carry,
             seeds,
             beside: arguments.beside,
-            command: command(arguments, common),
+            command: command(arguments, common, true),
+            steps: command(arguments, common, false),
         };
         // What can be reached in seconds is known once they are measured.
         if arguments.cost != CostChoice::Latency {
@@ -225,7 +263,14 @@ impl NasPlan {
             SearchSettingsChoice::Ours => NasSettings { space: space.0, target, ..NasSettings::default() },
             SearchSettingsChoice::Report => NasSettings::report(space.0, target),
         };
-        NasSettings { measure: self.measure, update: self.update, ..settings }
+        let own = |default| self.relaxation.clone().unwrap_or(default);
+        NasSettings {
+            measure: self.measure,
+            update: self.update,
+            relaxation: own(settings.relaxation),
+            head_relaxation: own(settings.head_relaxation),
+            ..settings
+        }
     }
 
     /// The control of a search's second stage: the target has come down in the first.
@@ -237,34 +282,42 @@ impl NasPlan {
     }
 }
 
-fn command(arguments: &NasArguments, common: &CompressionPlan) -> Vec<String> {
+/// The example and its flags; `selected`: with those that only select steps.
+fn command(arguments: &NasArguments, common: &CompressionPlan, selected: bool) -> Vec<String> {
     let mut words = vec!["nas".to_owned()];
     words.extend(common.flags.iter().cloned());
     let joined = |items: Vec<String>| items.join(",");
-    let name = |choice: &dyn Fn() -> Option<clap::builder::PossibleValue>| choice().map(|it| it.get_name().to_owned());
-    let values = [
+    let selection = [
         ("space", Some(joined(arguments.space.iter().map(ToString::to_string).collect()))),
         ("targets", Some(joined(arguments.targets.iter().map(ToString::to_string).collect()))),
-        ("cost", name(&|| arguments.cost.to_possible_value()).filter(|_| arguments.cost != CostChoice::default())),
-        (
-            "settings",
-            name(&|| arguments.settings.to_possible_value())
-                .filter(|_| arguments.settings != SearchSettingsChoice::default()),
-        ),
-        ("search-epochs", Some(arguments.search_epochs.to_string())),
         ("seeds", Some(arguments.seeds.to_string()).filter(|_| arguments.seeds != 1)),
     ];
-    for (flag, value) in values {
+    let settings = [
+        ("cost", other_than_default(arguments.cost)),
+        ("settings", other_than_default(arguments.settings)),
+        ("relaxation", arguments.relaxation.and_then(name)),
+        ("search-epochs", Some(arguments.search_epochs.to_string())),
+    ];
+    for (flag, value) in selection.into_iter().filter(|_| selected).chain(settings) {
         words.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
     }
     let switches = [
         ("alternating", arguments.alternating),
         ("second-order", arguments.second_order),
         ("carry", arguments.carry),
-        ("beside", arguments.beside),
+        ("beside", arguments.beside && selected),
     ];
     words.extend(switches.into_iter().filter(|(_, is)| *is).map(|(flag, _)| format!("--{flag}")));
     words
+}
+
+/// As the command line has it.
+fn name<T: ValueEnum>(choice: T) -> Option<String> {
+    choice.to_possible_value().map(|value| value.get_name().to_owned())
+}
+
+fn other_than_default<T: ValueEnum + Default + PartialEq>(choice: T) -> Option<String> {
+    if choice == T::default() { None } else { name(choice) }
 }
 
 #[cfg(test)]
@@ -295,6 +348,27 @@ mod tests {
             command.ends_with("--space neurons,all --targets 0.6,0.75 --cost flops --search-epochs 3 --carry"),
             "{command}"
         );
+    }
+
+    #[test]
+    fn steps_are_the_same_whatever_is_selected_of_them() {
+        let steps = |words: &[&str]| plan(words).unwrap().steps;
+        let few = steps(&["--space", "inputs"]);
+        assert_eq!(steps(&["--space", "inputs,all", "--targets", ".5,.75", "--seeds", "3", "--beside"]), few);
+        for words in [&["--relaxation", "gumbel"][..], &["--search-epochs", "2"], &["--carry"], &["--seed", "1"]] {
+            assert_ne!(steps(words), few, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_relaxation_holds_for_dimensions_and_heads() {
+        let settings = |words: &[&str]| plan(words).unwrap().settings(SpaceChoice(NasSpace::default()), 0.5);
+        let of_report = settings(&["--settings", "report"]);
+        assert!(matches!(of_report.relaxation, RelaxationKind::Sigmoid(_)));
+        assert!(matches!(of_report.head_relaxation, RelaxationKind::WeightedSoftmax(_)));
+        let widths = settings(&["--settings", "report", "--relaxation", "widths"]);
+        assert!(matches!(widths.relaxation, RelaxationKind::WidthSampling(_)));
+        assert_eq!(widths.relaxation, widths.head_relaxation);
     }
 
     #[test]

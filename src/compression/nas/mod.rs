@@ -19,7 +19,7 @@ use crate::tables::architecture_search_text;
 use arguments::NasPlan;
 use rows::{Rows, StudentStep, unpruned, unpruned_step};
 
-pub use arguments::{CostChoice, NasArguments, SearchSettingsChoice, SpaceChoice};
+pub use arguments::{CostChoice, NasArguments, RelaxationChoice, SearchSettingsChoice, SpaceChoice};
 
 const RECORD: &str = "record.json";
 /// The stream of random numbers of the copies that are timed.
@@ -37,7 +37,7 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     let common = CompressionPlan::new(&arguments.common)?;
     let plan = NasPlan::new(arguments, &common)?;
     let least = if arguments.alternating { ALTERNATING_ROWS } else { 1 };
-    let bench = Bench::open(common, &arguments.out, &plan.command, least)?;
+    let bench = Bench::open(common, &arguments.out, &plan.steps, least)?;
     let plan = match arguments.cost {
         CostChoice::Latency => plan.with_latency(latency(&bench)?)?,
         _ => plan,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::arguments::{NasPlan, SpaceChoice};
 use super::difference::Judged;
 use super::search::{search, step_of};
-use crate::compression::bench::Bench;
+use crate::compression::bench::{Bench, Trained};
 use crate::error::Result;
 use crate::experiment::rng;
 use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
@@ -37,8 +37,16 @@ const RANDOM_BY_LAYER: &str = "random by layer";
 pub(super) struct StudentStep {
     pub(super) judged: JudgedModel,
     pub(super) best_step: u64,
+    /// The score on the validation rows then.
+    pub(super) validation_score: f64,
     /// The classes of the test rows.
     pub(super) labels: Vec<u32>,
+}
+
+impl StudentStep {
+    fn of(trained: &Trained, judged: JudgedModel, labels: Vec<u32>) -> Self {
+        Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
+    }
 }
 
 /// A row, and the classes of the test rows by each of its students.
@@ -58,7 +66,7 @@ pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
         let trained = bench.distilled(bench.general()?, step, seed)?;
         trained.model.save(step.model(), Some(&bench.data.tokenizer), &bench.data.train.labels)?;
         let (judged, labels) = bench.judged(&trained)?;
-        Ok(StudentStep { judged, best_step: trained.best_step, labels })
+        Ok(StudentStep::of(&trained, judged, labels))
     })
 }
 
@@ -167,6 +175,7 @@ impl Rows<'_> {
             unpruned_score: mean(&|draw| draw.unpruned_score).mean,
             seeds: (0..count).collect(),
             best_steps: draws.iter().flat_map(|draw| draw.best_steps.clone()).collect(),
+            validation_scores: draws.iter().flat_map(|draw| draw.validation_scores.clone()).collect(),
             flops_ratio: mean(&|draw| draw.flops_ratio).mean,
             wall_ratio: mean(&|draw| draw.wall_ratio).mean,
             parameters_ratio: mean(&|draw| draw.parameters_ratio).mean,
@@ -206,6 +215,7 @@ impl Rows<'_> {
             unpruned_score: Summary::of(&unpruned).mean,
             seeds: seeds.collect(),
             best_steps: students.iter().map(|student| student.best_step).collect(),
+            validation_scores: students.iter().map(|student| student.validation_score).collect(),
             flops_ratio: first.flops as f64 / whole.flops as f64,
             wall_ratio: of(&|judged| judged.wall_ratio).mean,
             parameters_ratio: first.size.parameters as f64 / whole.size.parameters as f64,
@@ -230,7 +240,7 @@ impl Rows<'_> {
             let trained = bench.distilled(student, step, seed)?;
             let (mut judged, labels) = bench.judged(&trained)?;
             judged.wall_ratio = bench.wall_ratios(&[self.whole, &trained.model])?[1];
-            Ok(StudentStep { judged, best_step: trained.best_step, labels })
+            Ok(StudentStep::of(&trained, judged, labels))
         })
     }
 }

@@ -53,6 +53,9 @@ fn every_figure_that_the_page_names_is_written() {
         assert!(written.contains(&folder.path().join(name)), "{name}");
     }
     assert_eq!(folders(&records()), ["ag_news", "imdb", "ag_news_2"]);
+    let mut sized = records();
+    sized[2].model = ModelRecord { layers: 12, heads: 12, hidden: 96, ..sized[2].model };
+    assert_eq!(folders(&sized), ["ag_news", "imdb", "ag_news_12x12x96"]);
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! Records of one reproduction that was run in parts.
+
+use super::{ReproductionRecord, RowRecord};
+
+impl ReproductionRecord {
+    /// The records with those of one reproduction made one: a later record of the same texts, model, settings and machine adds the rows
+    /// that an earlier one lacks, where the rows that both have show that their full models are the same. Seconds are of the run that a
+    /// row comes from, beside the full model of that run.
+    pub fn joined(records: Vec<Self>) -> Vec<Self> {
+        let mut joined: Vec<Self> = Vec::new();
+        for record in records {
+            match joined.iter_mut().find(|earlier| earlier.is_part_with(&record)) {
+                Some(earlier) => earlier.add(record),
+                None => joined.push(record),
+            }
+        }
+        joined
+    }
+
+    fn is_part_with(&self, other: &Self) -> bool {
+        let about = |record: &Self| (record.schema, record.data.clone(), record.model, record.machine.clone());
+        let once = |own: bool, others: bool| !(own && others);
+        let mut common = self.rows.iter().filter_map(|row| Some((row, other.row_of(row)?))).peekable();
+        about(self) == about(other)
+            && self.settings == other.settings
+            && once(self.at_costs.is_some(), other.at_costs.is_some())
+            && once(!self.promises.is_empty(), !other.promises.is_empty())
+            && common.peek().is_some()
+            && common.all(|(own, others)| own.answers() == others.answers())
+    }
+
+    fn row_of(&self, row: &RowRecord) -> Option<&RowRecord> {
+        self.rows.iter().find(|own| own.name() == row.name())
+    }
+
+    /// A row comes after the last one of its kind, or of a kind before it.
+    fn add(&mut self, other: Self) {
+        for row in other.rows {
+            if self.row_of(&row).is_none() {
+                let at = self.rows.iter().rposition(|own| own.group <= row.group).map_or(0, |last| last + 1);
+                self.rows.insert(at, row);
+            }
+        }
+        self.command.push("and".into());
+        self.command.extend(other.command);
+        self.at_costs = self.at_costs.take().or(other.at_costs);
+        self.promises.extend(other.promises);
+    }
+}
+
+impl RowRecord {
+    fn name(&self) -> (&str, &str, usize) {
+        (&self.method, &self.setting, self.epochs)
+    }
+
+    /// What is the same whenever it is run, unlike seconds.
+    fn answers(&self) -> impl PartialEq + '_ {
+        (&self.seeds, &self.failed, &self.macro_f1, &self.accuracy, self.train_flops_ratio, self.inference_flops_ratio)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{AtCosts, RowGroup, Summary};
+
+    /// A row of each of these kinds, by their methods' names.
+    fn record(rows: &[(RowGroup, &str)]) -> ReproductionRecord {
+        let row = |(group, method): &(RowGroup, &str)| RowRecord {
+            group: *group,
+            method: (*method).into(),
+            seeds: vec![0],
+            accuracy: Summary { mean: 0.88, sd: 0.0 },
+            inference_wall_ratio: 1.0,
+            ..RowRecord::default()
+        };
+        let command = std::iter::once("reproduce").chain(rows.iter().map(|(_, method)| *method));
+        ReproductionRecord {
+            command: command.map(String::from).collect(),
+            rows: rows.iter().map(row).collect(),
+            ..ReproductionRecord::default()
+        }
+    }
+
+    fn first() -> ReproductionRecord {
+        let rows = [
+            (RowGroup::Full, "full"),
+            (RowGroup::Ngram, "n-gram"),
+            (RowGroup::Truncation, "truncation"),
+            (RowGroup::Ngram, "n-gram cascade"),
+            (RowGroup::Accelerated, "accelerated"),
+        ];
+        ReproductionRecord { at_costs: Some(AtCosts::default()), ..record(&rows) }
+    }
+
+    fn second() -> ReproductionRecord {
+        record(&[
+            (RowGroup::Full, "full"),
+            (RowGroup::Full, "full, longer"),
+            (RowGroup::FastBert, "FastBERT"),
+            (RowGroup::AsPublished, "T-DHT"),
+        ])
+    }
+
+    #[test]
+    fn parts_of_one_reproduction_become_one_record_in_the_order_of_its_tables() {
+        let mut later = second();
+        later.rows[0].inference_wall_ratio = 1.01;
+        let joined = ReproductionRecord::joined(vec![first(), later]);
+        let [joined] = &joined[..] else { panic!("{} records", joined.len()) };
+        let methods: Vec<&str> = joined.rows.iter().map(|row| &*row.method).collect();
+        let expected =
+            ["full", "full, longer", "n-gram", "truncation", "FastBERT", "n-gram cascade", "accelerated", "T-DHT"];
+        assert_eq!(methods, expected);
+        // What both have is the first one's.
+        assert_eq!((joined.rows[0].inference_wall_ratio, &joined.at_costs), (1.0, &first().at_costs));
+        assert_eq!(
+            joined.command.join(" "),
+            format!("{} and {}", first().command.join(" "), second().command.join(" "))
+        );
+    }
+
+    #[test]
+    fn records_whose_full_models_or_settings_differ_stay_apart() {
+        let apart = |change: &dyn Fn(&mut ReproductionRecord)| {
+            let mut other = second();
+            change(&mut other);
+            let records = vec![first(), other];
+            assert_eq!(ReproductionRecord::joined(records.clone()), records);
+        };
+        apart(&|other| other.rows[0].accuracy.mean += 1e-9);
+        apart(&|other| other.rows[0].seeds.push(9));
+        apart(&|other| _ = other.rows.remove(0));
+        apart(&|other| other.data.test_sha256.push('0'));
+        apart(&|other| other.machine.cores += 1);
+        apart(&|other| other.model.layers += 1);
+        apart(&|other| _ = other.settings.insert("epochs".into(), 99.into()));
+        apart(&|other| other.at_costs = Some(AtCosts::default()));
+    }
+}
