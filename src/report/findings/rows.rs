@@ -198,7 +198,9 @@ fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option
     let worth: Vec<String> = dynamic
         .filter_map(|row| {
             let shuffled = row.random_macro_f1?;
-            Some(format!("{:+.3} for {}", row.macro_f1.mean - shuffled.mean, row_name(row)))
+            // No -0.000.
+            let worth = (1_000.0 * (row.macro_f1.mean - shuffled.mean)).round() / 1_000.0 + 0.0;
+            Some(format!("{worth:+.3} for {}", row_name(row)))
         })
         .collect();
     (!worth.is_empty()).then(|| {
