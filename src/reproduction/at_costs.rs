@@ -15,8 +15,6 @@ use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Inter
 /// A model that costs more than a share of the full model by this much of it still is within: the first half of the layers costs a
 /// little more than half of it, since a classifier comes on top.
 const TOLERANCE: f64 = 1e-3;
-/// The costs over which a comparison takes its mean.
-const MEAN_OF: std::ops::RangeInclusive<f64> = 0.1..=0.35;
 
 /// The models of one seed.
 pub(super) struct SeedCandidates {
@@ -312,7 +310,7 @@ fn comparison<R: Rng + ?Sized>(against: &str, pairs: &[Option<Pair>], rng: &mut 
     let within: Vec<&Pair> = SPEED_COSTS
         .iter()
         .zip(pairs)
-        .filter(|(cost, _)| MEAN_OF.contains(*cost))
+        .filter(|(cost, _)| Comparison::MEAN_OF.contains(*cost))
         .filter_map(|(_, pair)| pair.as_ref())
         .collect();
     let mean = (!within.is_empty()).then(|| {

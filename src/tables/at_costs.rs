@@ -62,7 +62,7 @@ fn comparisons(table: &AtCosts, name: &str) -> PlainTable {
     let with_rivals =
         |comparison: &Comparison| comparison.differences.iter().any(|own| own.best_on_test != own.interval.mean);
     for comparison in &table.comparisons {
-        let mean = comparison.mean.map_or(NONE.into(), interval);
+        let mean = mean_difference(comparison).unwrap_or(NONE.into());
         let cells = table.costs.iter().map(|cost| {
             let own = comparison.differences.iter().find(|own| own.cost == *cost);
             own.map_or(NONE.into(), difference)
@@ -118,6 +118,12 @@ fn difference(difference: &Difference) -> String {
     difference.flops_ratio.map_or(own.clone(), |ratio| format!("{own} ({ratio:.2})"))
 }
 
+/// The mean over costs, as a difference at one cost: `+0.80 [+0.30, +1.30] +0.40`.
+pub(crate) fn mean_difference(comparison: &Comparison) -> Option<String> {
+    let favoured = comparison.mean_against_best_on_test().map_or(String::new(), |mean| format!(" {}", points(mean)));
+    Some(interval(comparison.mean?) + &favoured)
+}
+
 /// `+0.80 [+0.30, +1.30]`, in points.
 pub(crate) fn interval(interval: Interval) -> String {
     format!("{} [{}, {}]", points(interval.mean), points(interval.lower), points(interval.upper))
@@ -144,7 +150,7 @@ mod tests {
         assert_eq!(scores.lines[2], ["accelerated", "3", "0.907 ± 0.002 (0.10)", "0.909 ± 0.001 (0.35)"]);
         assert_eq!(
             comparisons.lines[1],
-            ["one encoder", "+0.80 [+0.30, +1.30]", "–", "+0.80 [-0.10, +1.30] +0.40 (0.36)"]
+            ["one encoder", "+0.80 [+0.30, +1.30] +0.40", "–", "+0.80 [-0.10, +1.30] +0.40 (0.36)"]
         );
         for table in [scores, comparisons] {
             assert!(table.lines.iter().all(|line| line.len() == table.sides.len()));

@@ -9,7 +9,7 @@ mod promises;
 mod reproduction;
 mod run;
 
-pub(crate) use at_costs::{PlainTable, brief_scores, interval, points};
+pub(crate) use at_costs::{PlainTable, brief_scores, interval, mean_difference, points};
 pub(crate) use compression::{architecture_lines, sides as compression_sides};
 pub use compression::{architecture_search_text, distillation_text};
 pub use csv::reproduction_csv;

@@ -4,8 +4,8 @@ use super::{ReproductionRecord, RowRecord};
 
 impl ReproductionRecord {
     /// The records with those of one reproduction made one: a later record of the same texts, model, settings and machine adds the rows
-    /// that an earlier one lacks, where the rows that both have show that their full models are the same. Seconds are of the run that a
-    /// row comes from, beside the full model of that run.
+    /// that an earlier one lacks, where the rows that both have show that their full models are the same. What both have, comparisons at
+    /// equal costs among it, is the earlier one's. Seconds are of the run that a row comes from, beside the full model of that run.
     pub fn joined(records: Vec<Self>) -> Vec<Self> {
         let mut joined: Vec<Self> = Vec::new();
         for record in records {
@@ -19,12 +19,9 @@ impl ReproductionRecord {
 
     fn is_part_with(&self, other: &Self) -> bool {
         let about = |record: &Self| (record.schema, record.data.clone(), record.model, record.machine.clone());
-        let once = |own: bool, others: bool| !(own && others);
         let mut common = self.rows.iter().filter_map(|row| Some((row, other.row_of(row)?))).peekable();
         about(self) == about(other)
             && self.settings == other.settings
-            && once(self.at_costs.is_some(), other.at_costs.is_some())
-            && once(!self.promises.is_empty(), !other.promises.is_empty())
             && common.peek().is_some()
             && common.all(|(own, others)| own.answers() == others.answers())
     }
@@ -44,7 +41,9 @@ impl ReproductionRecord {
         self.command.push("and".into());
         self.command.extend(other.command);
         self.at_costs = self.at_costs.take().or(other.at_costs);
-        self.promises.extend(other.promises);
+        if self.promises.is_empty() {
+            self.promises = other.promises;
+        }
     }
 }
 
@@ -104,7 +103,8 @@ mod tests {
 
     #[test]
     fn parts_of_one_reproduction_become_one_record_in_the_order_of_its_tables() {
-        let mut later = second();
+        let mut later =
+            ReproductionRecord { at_costs: Some(AtCosts { costs: vec![0.5], ..AtCosts::default() }), ..second() };
         later.rows[0].inference_wall_ratio = 1.01;
         let joined = ReproductionRecord::joined(vec![first(), later]);
         let [joined] = &joined[..] else { panic!("{} records", joined.len()) };
@@ -135,6 +135,5 @@ mod tests {
         apart(&|other| other.machine.cores += 1);
         apart(&|other| other.model.layers += 1);
         apart(&|other| _ = other.settings.insert("epochs".into(), 99.into()));
-        apart(&|other| other.at_costs = Some(AtCosts::default()));
     }
 }
