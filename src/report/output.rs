@@ -11,7 +11,8 @@ use crate::record::ReproductionRecord;
 use crate::tables::{reproduction_csv, reproduction_markdown, reproduction_text};
 
 /// Writes a reproduction into a directory, which is made where it is missing: `record.json`, `report.html`, `tables.txt`,
-/// `tables.md`, `rows.csv`, and the figures in `figures/`; each file atomically. Returns their paths.
+/// `tables.md`, `rows.csv`, and the figures in `figures/`; each file atomically. Figures there that this record does not have are of an earlier
+/// run and are removed. Returns the paths.
 ///
 /// # Errors
 /// [`Error::Record`] when a number is not finite, [`Error::Figure`] when a figure cannot be drawn, [`Error::Io`] and
@@ -33,6 +34,13 @@ pub fn write_reproduction(record: &ReproductionRecord, folder: &Path) -> Result<
     write(folder.join("rows.csv"), &reproduction_csv(record))?;
     for panel in reproduction_figures(record)?.into_iter().flat_map(|figure| figure.panels) {
         write(figures.join(&panel.file), &panel.svg)?;
+    }
+    let failed = |source| Error::Io { path: figures.clone(), source };
+    for entry in std::fs::read_dir(&figures).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "svg") && !written.contains(&path) {
+            std::fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
+        }
     }
     Ok(written)
 }

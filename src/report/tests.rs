@@ -155,4 +155,11 @@ fn all_files_of_a_reproduction_are_written_and_load_again() {
     }
     assert_eq!(written.len(), 5 + 20);
     assert_eq!(ReproductionRecord::load(folder.join("record.json")).unwrap(), record);
+    // Those of a run with other rows go; files that are no figures stay.
+    let [earlier, notes] = ["earlier.svg", "notes.txt"].map(|name| folder.join("figures").join(name));
+    for path in [&earlier, &notes] {
+        std::fs::write(path, "").unwrap();
+    }
+    write_reproduction(&record, &folder).unwrap();
+    assert_eq!((earlier.exists(), notes.exists()), (false, true));
 }
