@@ -46,7 +46,7 @@ pub struct ReproductionArguments {
     /// Names of rows, separated by commas; t-dht selects published-t-dht and ours-t-dht, truncation those of all depths [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub rows: Vec<String>,
-    /// Names of rows that run with seed 0 only
+    /// Names of further rows, which run with seed 0 only
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub once: Vec<String>,
     /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
