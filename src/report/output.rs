@@ -11,16 +11,24 @@ use crate::record::ReproductionRecord;
 use crate::tables::{reproduction_csv, reproduction_markdown, reproduction_text};
 
 /// Writes a reproduction into a directory, which is made where it is missing: `record.json`, `report.html`, `tables.txt`,
-/// `tables.md`, `rows.csv`, and the figures in `figures/`; each file atomically. Figures there that this record does not have are of an earlier
-/// run and are removed. Returns the paths.
+/// `tables.md`, `rows.csv`, and the figures in `figures/`; each file atomically. Figures of the record that is there before, and not of this one,
+/// are removed; no other file is. Returns the paths of what was written.
 ///
 /// # Errors
 /// [`Error::Record`] when a number is not finite, [`Error::Figure`] when a figure cannot be drawn, [`Error::Io`] and
 /// [`Error::Transformer`] when a file cannot be written.
 pub fn write_reproduction(record: &ReproductionRecord, folder: &Path) -> Result<Vec<PathBuf>> {
     let figures = folder.join("figures");
+    let drawn = panels(record)?;
     std::fs::create_dir_all(&figures).map_err(|source| Error::Io { path: figures.clone(), source })?;
     let json = folder.join("record.json");
+    // Before the record that tells which they are goes.
+    for (file, _) in ReproductionRecord::load(&json).and_then(|earlier| panels(&earlier)).unwrap_or_default() {
+        let path = figures.join(&file);
+        if !drawn.iter().any(|(own, _)| *own == file) && path.exists() {
+            std::fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
+        }
+    }
     record.save(&json)?;
     let mut written = vec![json];
     let mut write = |path: PathBuf, text: &str| -> Result<()> {
@@ -32,15 +40,14 @@ pub fn write_reproduction(record: &ReproductionRecord, folder: &Path) -> Result<
     write(folder.join("tables.txt"), &reproduction_text(record))?;
     write(folder.join("tables.md"), &reproduction_markdown(record))?;
     write(folder.join("rows.csv"), &reproduction_csv(record))?;
-    for panel in reproduction_figures(record)?.into_iter().flat_map(|figure| figure.panels) {
-        write(figures.join(&panel.file), &panel.svg)?;
-    }
-    let failed = |source| Error::Io { path: figures.clone(), source };
-    for entry in std::fs::read_dir(&figures).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "svg") && !written.contains(&path) {
-            std::fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
-        }
+    for (file, svg) in drawn {
+        write(figures.join(file), &svg)?;
     }
     Ok(written)
+}
+
+/// The files of a record's figures, and what is in them.
+fn panels(record: &ReproductionRecord) -> Result<Vec<(String, String)>> {
+    let panels = reproduction_figures(record)?.into_iter().flat_map(|figure| figure.panels);
+    Ok(panels.map(|panel| (panel.file, panel.svg)).collect())
 }

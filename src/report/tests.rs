@@ -155,11 +155,18 @@ fn all_files_of_a_reproduction_are_written_and_load_again() {
     }
     assert_eq!(written.len(), 5 + 20);
     assert_eq!(ReproductionRecord::load(folder.join("record.json")).unwrap(), record);
-    // Those of a run with other rows go; files that are no figures stay.
-    let [earlier, notes] = ["earlier.svg", "notes.txt"].map(|name| folder.join("figures").join(name));
-    for path in [&earlier, &notes] {
-        std::fs::write(path, "").unwrap();
-    }
-    write_reproduction(&record, &folder).unwrap();
-    assert_eq!((earlier.exists(), notes.exists()), (false, true));
+}
+
+#[test]
+fn figures_of_the_earlier_record_go_and_files_of_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = write_reproduction(&fixture::reproduction(), folder.path()).unwrap();
+    let own = folder.path().join("figures/own.svg");
+    std::fs::write(&own, "").unwrap();
+    let mut fewer = fixture::reproduction();
+    fewer.rows.retain(|row| !matches!(row.group, RowGroup::AsPublished | RowGroup::Ours));
+    let written = write_reproduction(&fewer, folder.path()).unwrap();
+    let gone: Vec<_> = earlier.iter().filter(|path| !written.contains(path)).collect();
+    assert!(!gone.is_empty() && gone.iter().all(|path| !path.exists()), "{gone:?}");
+    assert!(own.exists() && written.iter().all(|path| path.exists()));
 }

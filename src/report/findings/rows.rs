@@ -64,8 +64,8 @@ fn at_equal_costs(table: &AtCosts) -> Option<String> {
         )
     });
     Some(format!(
-        "Points of accuracy by which the accelerated model is above others at equal costs, the mean of those from 0.1 to 0.35 (after the interval: above \
-         those that are best on the test rows, which favours them): {}.{}",
+        "Points of accuracy by which the accelerated model is above others at equal costs, the mean of those from 0.1 to 0.35 (after the \
+         interval: above those that are best on the test rows, which favours them): {}.{}",
         means.join(", "),
         worst.unwrap_or_default()
     ))

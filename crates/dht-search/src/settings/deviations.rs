@@ -20,7 +20,7 @@ const READINGS: [&str; 8] = [
     "an axis is split into powers of two; the printed 1, 2, 4, 6, 8 contradicts the printed example of seven parts",
     "the numbers of layers 3, 6, 9 and 12 are total depths, as in the experiments; Algorithm 2 adds the base layers to them",
     "of the 12 heads 4 are always kept; 70, 28 and 1 head sets for 8, 10 and 12 heads are possible in no other way, but the \
-     print does not say so",
+     paper does not say so",
     "in Algorithm 1 the matrix A has as many dimensions as w = [x ; z]; the paper gives it those of x alone",
 ];
 
