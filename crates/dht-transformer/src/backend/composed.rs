@@ -131,14 +131,12 @@ pub(crate) fn attention_sublayer(
     norm.apply(x, &product(&context, &output)?, packing, output_dropout)
 }
 
-/// The scores before the softmax, Q·Kᵀ/√dim, of these heads: (tokens, hidden) → (samples, heads, longest, longest), of no meaning in places
-/// where a sample has no token.
-pub(crate) fn attention_scores(
+/// Q and K of these heads: (tokens, hidden) → (tokens, heads·dim) each.
+pub(crate) fn queries_and_keys(
     x: &Tensor,
-    packing: &Packing,
     parameters: &AttentionParameters,
     kept: HeadSet,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Tensor)> {
     let (heads, dim): (Vec<usize>, usize) = (kept.iter().collect(), parameters.head_dim);
     let compared = 2 * heads.len() * dim;
     let (mut rows, mut bias) = (weight(&parameters.qkv), weight(&parameters.qkv_bias));
@@ -148,9 +146,15 @@ pub(crate) fn attention_scores(
         (rows, bias) = (rows.index_select(&at, 0)?, bias.index_select(&at, 0)?);
     }
     let both = linear(x, &rows.narrow(0, 0, compared)?, &bias.narrow(0, 0, compared)?)?;
-    let both = both.reshape((x.dims()[0], 2, heads.len(), dim))?;
-    let part = |index: usize| -> Result<Tensor> { Ok(both.narrow(1, index, 1)?.squeeze(1)?) }; // (tokens, heads, dim)
-    Rectangles::new(packing, x.device())?.scores(&part(0)?, &part(1)?, 1.0 / (dim as f64).sqrt())
+    Ok((both.narrow(1, 0, compared / 2)?, both.narrow(1, compared / 2, compared / 2)?))
+}
+
+/// The scores before the softmax, Q·Kᵀ/√dim, of heads of one width: (tokens, heads·dim) → (samples, heads, longest, longest), of no meaning
+/// in places where a sample has no token.
+pub(crate) fn attention_scores(q: &Tensor, k: &Tensor, packing: &Packing, dim: usize) -> Result<Tensor> {
+    let (tokens, inner) = q.dims2()?;
+    let of_heads = |rows: &Tensor| rows.reshape((tokens, inner / dim, dim));
+    Rectangles::new(packing, q.device())?.scores(&of_heads(q)?, &of_heads(k)?, 1.0 / (dim as f64).sqrt())
 }
 
 /// gates ∘ dropout(softmax(Q·Kᵀ/√dim))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are (samples, heads).

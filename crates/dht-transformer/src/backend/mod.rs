@@ -11,9 +11,9 @@ mod precision;
 
 pub use context::{ForwardContext, HeadGateGradient};
 pub(crate) use cpu::{
-    AttentionParameters, Dropout, DropoutSite, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp,
-    LinearOp, LinearParameters, RaggedHead, RaggedParameters, RaggedSublayer, SelectedSublayer, Sublayer, TokenIds,
-    VocabularyLossOp,
+    AttentionParameters, Dropout, DropoutSite, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, HeadScoresOp,
+    LayersOp, LinearOp, LinearParameters, RaggedHead, RaggedParameters, RaggedSublayer, SelectedSublayer, Sublayer,
+    TokenIds, VocabularyLossOp,
 };
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::adamw_step;

@@ -7,8 +7,8 @@ use candle_core::Tensor;
 use super::names;
 use super::ragged::RaggedAttention;
 use crate::backend::{
-    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, LayerGates, LayersOp,
-    SelectedSublayer, Sublayer, composed, gated,
+    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, HeadScoresOp, LayerGates,
+    LayersOp, SelectedSublayer, Sublayer, composed, gated,
 };
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
@@ -279,7 +279,14 @@ impl Block {
     pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (x, packing) = (hidden.tensor(), hidden.packing());
         let scores = match &self.attention {
-            Attention::Whole(whole) => composed::attention_scores(x, packing, whole, self.kept)?,
+            Attention::Whole(whole) => {
+                let (q, k) = composed::queries_and_keys(x, whole, self.kept)?;
+                if ctx.fuses(x.device()) {
+                    HeadScoresOp::run(&q, &k, packing, vec![whole.head_dim; self.kept.len()], whole.head_dim)?
+                } else {
+                    composed::attention_scores(&q, &k, packing, whole.head_dim)?
+                }
+            }
             Attention::Ragged(ragged) => ragged.scores(hidden, ctx)?,
         };
         let groups = vec![SampleGroup { samples: hidden.samples(), heads: self.kept, neurons: self.width }];

@@ -8,7 +8,7 @@ use super::linear::linear_like;
 use super::names;
 use crate::backend::attend::Rectangles;
 use crate::backend::{
-    Dropout, ForwardContext, LinearParameters, RaggedHead, RaggedParameters, RaggedSublayer, composed,
+    Dropout, ForwardContext, HeadScoresOp, LinearParameters, RaggedHead, RaggedParameters, RaggedSublayer, composed,
 };
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::Result;
@@ -157,7 +157,12 @@ impl RaggedAttention {
 
     /// The scores before the softmax: (samples, kept heads, longest, longest).
     pub(super) fn scores(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
-        let x = hidden.tensor();
+        let (x, p) = (hidden.tensor(), &*self.parameters);
+        if ctx.fuses(x.device()) {
+            let (q, k) = (self.project(0, x, ctx)?, self.project(1, x, ctx)?);
+            let widths = p.heads.iter().map(|head| head.query_key).collect();
+            return HeadScoresOp::run(&q, &k, hidden.packing(), widths, p.head_dim);
+        }
         let scores = self.head_scores(x, &Rectangles::new(hidden.packing(), x.device())?, ctx)?;
         Ok(Tensor::cat(&scores, 1)?)
     }

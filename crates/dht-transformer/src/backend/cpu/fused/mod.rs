@@ -5,6 +5,7 @@
 //! candle's graph.
 
 mod embedding;
+mod head_scores;
 mod layers;
 mod linear;
 mod parameters;
@@ -22,6 +23,7 @@ use crate::error::Result;
 use crate::tensors::Parameter;
 
 pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
+pub(crate) use head_scores::HeadScoresOp;
 pub(crate) use layers::LayersOp;
 pub(crate) use linear::{LinearOp, LinearParameters};
 pub(crate) use parameters::{AttentionParameters, FeedForwardParameters, RaggedHead, RaggedParameters};

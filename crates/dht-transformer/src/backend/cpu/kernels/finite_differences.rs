@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::attention::{HeadShape, ProbabilityDropout};
+use super::attention::{ComparedHeads, HeadShape, ProbabilityDropout, head_scores, head_scores_backward};
 use super::dropout::{Dropout, DropoutSite};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
@@ -300,4 +300,16 @@ fn the_feed_forward_sublayer_agrees_with_finite_differences_for_every_activation
         let chunks = GradientChunks { inward: 4, outward: 4, wide: 10, inner: 10 };
         check_sublayer(&arguments, &fixture, &parts, chunks, dropout);
     }
+}
+
+#[test]
+fn attention_scores_agree_with_finite_differences() {
+    let spans = Fixture::new().spans;
+    let heads = ComparedHeads { widths: vec![2, 0, 3], head_dim: 3 };
+    let arguments: Vec<Vec<f64>> = vec![wave(spans.tokens() * 5, 0.7), wave(spans.tokens() * 5, 0.3)];
+    let forward = |a: &[Vec<f64>]| head_scores(&a[0], &a[1], &spans, &heads);
+    let dy: Vec<f64> = wave(forward(&arguments).len(), 0.43);
+    let (dq, dk) = head_scores_backward(&arguments[0], &arguments[1], &dy, &spans, &heads);
+    compare("q", &dq, &numeric(&arguments, 0, &dy, &forward));
+    compare("k", &dk, &numeric(&arguments, 1, &dy, &forward));
 }

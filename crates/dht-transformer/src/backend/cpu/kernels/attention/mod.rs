@@ -1,5 +1,6 @@
 //! softmax(Q·Kᵀ/√d)·V for each (sample, head) of packed rows, and its backward with the probabilities recomputed.
 
+mod head_scores;
 mod scores;
 mod shape;
 
@@ -7,6 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+pub(crate) use self::head_scores::{ComparedHeads, head_scores, head_scores_backward, longest};
 use self::scores::Scores;
 pub(crate) use self::shape::{HeadShape, ProbabilityDropout};
 use super::product::{Destination, Matrix, product};

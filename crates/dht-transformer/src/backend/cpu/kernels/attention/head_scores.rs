@@ -1,0 +1,120 @@
+//! scale·Q·Kᵀ of each (sample, head) in squares of one size, and its backward: the scores themselves, for losses that compare them.
+
+use rayon::prelude::*;
+
+use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
+use crate::backend::cpu::kernels::real::Real;
+use crate::tensors::Spans;
+
+/// Heads whose columns of Q, and of K, lie one after another.
+#[derive(Debug, Clone)]
+pub(crate) struct ComparedHeads {
+    /// Columns of each head.
+    pub(crate) widths: Vec<usize>,
+    /// What scores are divided by the root of.
+    pub(crate) head_dim: usize,
+}
+
+impl ComparedHeads {
+    fn columns(&self) -> usize {
+        self.widths.iter().sum()
+    }
+
+    fn scale<T: Real>(&self) -> T {
+        T::from_f64(1.0 / (self.head_dim as f64).sqrt())
+    }
+
+    /// Each head's first column, and its columns.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.widths.iter().scan(0, |end, width| {
+            *end += width;
+            Some((*end - width, *width))
+        })
+    }
+
+    /// A head's columns of a sample's rows.
+    fn part<'a, T>(&self, rows: &'a [T], (first, width): (usize, usize)) -> Matrix<'a, T> {
+        // Without columns there is no first one.
+        let rows_of_head = rows.get(first..).unwrap_or_default();
+        Matrix::strided(rows_of_head, rows.len() / self.columns().max(1), width, self.columns())
+    }
+}
+
+/// The longest sample's tokens.
+pub(crate) fn longest(spans: &Spans) -> usize {
+    spans.lengths().max().unwrap_or(0)
+}
+
+/// Scores of each head, (samples, heads, longest, longest), of Q and K, (tokens, columns); 0 where a sample has no token.
+pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
+    let (columns, longest) = (heads.columns(), longest(spans));
+    let of_sample = heads.widths.len() * longest * longest;
+    let mut scores = vec![T::ZERO; spans.samples() * of_sample];
+    scores.par_chunks_mut(of_sample.max(1)).enumerate().for_each(|(sample, scores)| {
+        let rows = spans.range(sample).start * columns..spans.range(sample).end * columns;
+        for (place, scores) in heads.places().zip(scores.chunks_exact_mut(longest * longest)) {
+            let (q, k) = (heads.part(&q[rows.clone()], place), heads.part(&k[rows.clone()], place));
+            product(scores, longest, Destination::Overwrite, heads.scale(), q, k.transposed());
+        }
+    });
+    scores
+}
+
+/// Backward of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q. Gradients of places without a token are not read.
+pub(crate) fn head_scores_backward<T: Real>(
+    q: &[T],
+    k: &[T],
+    dscores: &[T],
+    spans: &Spans,
+    heads: &ComparedHeads,
+) -> (Vec<T>, Vec<T>) {
+    let (columns, longest) = (heads.columns(), longest(spans));
+    let of_sample = heads.widths.len() * longest * longest;
+    let (mut dq, mut dk) = (vec![T::ZERO; q.len()], vec![T::ZERO; k.len()]);
+    let (mut dq_rest, mut dk_rest) = (&mut dq[..], &mut dk[..]);
+    let of_samples = spans.lengths().map(|length| {
+        let (of_q, rest) = std::mem::take(&mut dq_rest).split_at_mut(length * columns);
+        dq_rest = rest;
+        let (of_k, rest) = std::mem::take(&mut dk_rest).split_at_mut(length * columns);
+        dk_rest = rest;
+        (of_q, of_k)
+    });
+    let of_samples: Vec<_> = of_samples.collect();
+    of_samples.into_par_iter().enumerate().for_each(|(sample, (dq, dk))| {
+        let (rows, length) = (spans.range(sample), spans.range(sample).len());
+        let rows = rows.start * columns..rows.end * columns;
+        let dscores = dscores[sample * of_sample..][..of_sample].chunks_exact(longest * longest);
+        for (place, dscores) in heads.places().zip(dscores).filter(|((_, width), _)| *width > 0) {
+            let (q, k) = (heads.part(&q[rows.clone()], place), heads.part(&k[rows.clone()], place));
+            let ds = Matrix::strided(dscores, length, length, longest);
+            product(&mut dq[place.0..], columns, Destination::Overwrite, heads.scale(), ds, k);
+            product(&mut dk[place.0..], columns, Destination::Overwrite, heads.scale(), ds.transposed(), q);
+        }
+    });
+    (dq, dk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::kernels::test_support::wave;
+
+    #[test]
+    fn scores_equal_their_definition_and_are_zero_where_there_is_no_token() {
+        let spans = Spans::from_lengths([3, 1, 5]).unwrap();
+        let heads = ComparedHeads { widths: vec![4, 0, 3], head_dim: 4 };
+        let (q, k): (Vec<f64>, Vec<f64>) = (wave(9 * 7, 0.61), wave(9 * 7, 0.37));
+        let scores = head_scores(&q, &k, &spans, &heads);
+        assert_eq!(scores.len(), 3 * 3 * 5 * 5);
+        for (index, score) in scores.into_iter().enumerate() {
+            let (sample, head, query, key) = (index / 75, index / 25 % 3, index / 5 % 5, index % 5);
+            let rows = spans.range(sample);
+            let inside = query < rows.len() && key < rows.len();
+            let columns = [0..4, 4..4, 4..7][head].clone();
+            let of = |all: &[f64], row: usize, column: usize| all[(rows.start + row) * 7 + column];
+            let dot: f64 =
+                columns.map(|column| if inside { of(&q, query, column) * of(&k, key, column) } else { 0.0 }).sum();
+            approx::assert_relative_eq!(score, dot / 2.0, epsilon = 1e-12);
+        }
+    }
+}
