@@ -43,7 +43,7 @@ fn block(record: &ArchitectureSearchRecord) -> String {
         record.searches.iter().map(|search| format!(" - {}\n", markdown_text(&found(record, search)))).collect();
     format!(
         "{}: {} training, {} validation and {} test rows. Score: {metric}, of the most frequent class {:.4}. Teacher: {teacher}. Unpruned \
-         student: {student}.{note} From `{}`. {}, {} threads, {}.\n\n{}\n{found}",
+         student: {student}.{note} From `{}`. {}, {} {}, {}.\n\n{}\n{found}",
         markdown_text(&record.data.name),
         record.data.train_rows,
         record.data.validation_rows,
@@ -52,6 +52,7 @@ fn block(record: &ArchitectureSearchRecord) -> String {
         record.command.join(" "),
         markdown_text(&machine.cpu),
         machine.cores,
+        if machine.cores == 1 { "thread" } else { "threads" },
         machine.device,
         grid_markdown(&lines, &compression_sides(lines[0].len(), 2))
     )
@@ -103,7 +104,7 @@ mod tests {
         let page = format!("before\n{ARCHITECTURE_START}\nNot measured yet.\n{ARCHITECTURE_END}\nafter\n");
         let text = with_architecture_searches(&page, &[searched()]).unwrap();
         assert!(text.starts_with("before\n") && text.ends_with("after\n") && !text.contains("Not measured"));
-        let row = "| inputs | search | 0.500 | 0.504 | 0.8000 | -5.00 | 0.857 | 120 | 0.800 | 1.25 |";
+        let row = "| inputs | search | 0.500 | 0.504 | 0.8000 | -5.00 | 0.857 | 120 | 0.8150 | 0.800 | 1.25 |";
         assert!(text.contains(row) && text.contains("From `nas --data rte`"), "{text}");
         assert!(text.contains("0.857 of its margin (the report 0.87 at 0.663 of the inputs); points above others of the same target: random ones +3.00 \\[-0.10, +6.10\\]."), "{text}");
     }

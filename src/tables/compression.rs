@@ -4,8 +4,19 @@ use super::grid::{Side, text};
 use crate::record::{ArchitectureSearchRecord, DistillationRecord, INFORMATIVE, JudgedModel, SearchedArchitecture};
 
 const MODEL: [&str; 9] = ["", "score", "macro F1", "layers", "heads", "width", "neurons", "parameters", "FLOPs"];
-const ARCHITECTURE: [&str; 10] =
-    ["space", "units by", "target", "reached", "score", "change", "margin", "best step", "FLOPs", "speed"];
+const ARCHITECTURE: [&str; 11] = [
+    "space",
+    "units by",
+    "target",
+    "reached",
+    "score",
+    "change",
+    "margin",
+    "best step",
+    "validation",
+    "FLOPs",
+    "speed",
+];
 
 /// The teacher and its students.
 pub fn distillation_text(record: &DistillationRecord) -> String {
@@ -49,7 +60,7 @@ pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     format!(
         "Data: {}.\nScore: {}; the most frequent class {:.4}. FLOPs of models: shares of the teacher's; of architectures: of the \
          unpruned student's,\nas are change (points), margin (kept share of what is above the most frequent class) and speed \
-         (clock, how many times as fast).\n{note}\n{}\n{}",
+         (clock, how many times as fast). Validation: macro F1 there, a mean.\n{note}\n{}\n{}",
         record.data.summary(),
         record.metric,
         record.majority_score,
@@ -86,9 +97,14 @@ fn of_architecture(record: &ArchitectureSearchRecord, row: &SearchedArchitecture
         format!("{:+.2}", record.change(row.score)),
         margin,
         steps.join(" "),
+        mean(&row.validation_scores).map_or_else(|| "–".into(), |mean| format!("{mean:.4}")),
         format!("{:.3}", row.flops_ratio),
         format!("{:.2}", 1.0 / row.wall_ratio.max(f64::MIN_POSITIVE)),
     ]
+}
+
+fn mean(numbers: &[f64]) -> Option<f64> {
+    (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
 }
 
 fn score(mean: f64, sd: f64) -> String {
@@ -111,9 +127,10 @@ mod tests {
         let lines = architecture_lines(&record);
         assert_eq!(lines.len(), 3);
         // .80 of a student with .85, the most frequent class has .5.
-        let expected = ["inputs", "search", "0.500", "0.504", "0.8000", "-5.00", "0.857", "120", "0.800", "1.25"];
+        let expected =
+            ["inputs", "search", "0.500", "0.504", "0.8000", "-5.00", "0.857", "120", "0.8150", "0.800", "1.25"];
         assert_eq!(lines[1], expected);
-        assert_eq!((&*lines[2][1], &*lines[2][4]), ("random", "0.7700 ±0.0100"));
+        assert_eq!((&*lines[2][1], &*lines[2][4], &*lines[2][8]), ("random", "0.7700 ±0.0100", "–"));
         let text = architecture_search_text(&record);
         assert!(text.contains("the most frequent class 0.5000") && !text.contains("Not informative"), "{text}");
     }
