@@ -113,7 +113,7 @@ pub use error::{Error, Result};
 pub use model::{Classifier, Encoder};
 pub use tasks::{MaskedLanguageModel, Task, TextClassifier};
 pub use tensors::{HeadPlan, HeadSet, Hidden, Precision, SampleGroup};
-pub use train::optim::{AdamWSettings, Schedule};
+pub use train::optim::AdamWSettings;
 pub use train::{CheckpointSettings, Objective, Progress, StepLoss, TrainSettings, Trainer};
 
 #[doc = include_str!("../README.md")]

@@ -3,9 +3,9 @@
 use approx::assert_relative_eq;
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    AdamWSettings, Result, Schedule,
+    AdamWSettings, Result,
     tensors::{Gradient, Gradients, Parameters},
-    train::optim::{AdamW, ParameterGroups, WarmUp},
+    train::optim::{AdamW, ParameterGroups, Schedule, WarmUp},
 };
 use serde::Deserialize;
 

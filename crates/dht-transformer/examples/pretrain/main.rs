@@ -21,13 +21,16 @@ use std::time::Instant;
 use candle_core::Device;
 use clap::Parser;
 use dht_transformer::{
-    AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, MaskedLanguageModel, Schedule, TextTokenizer,
-    TrainSettings, Trainer,
+    AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, MaskedLanguageModel, TextTokenizer, TrainSettings,
+    Trainer,
     config::ModelSize,
     data::MaskSettings,
     error::CheckpointProblem,
     storage::write_atomically,
-    train::{Event, optim::WarmUp},
+    train::{
+        Event,
+        optim::{Schedule, WarmUp},
+    },
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -24,7 +24,7 @@ pub(crate) type HeadDropout<'a> = Option<(Dropout, &'a [usize])>;
 impl<'a> Rectangles<'a> {
     pub(crate) fn new(packing: &'a Packing, device: &Device) -> Result<Self> {
         let spans = packing.spans();
-        let (samples, longest) = (spans.samples(), spans.lengths().max().unwrap_or(0));
+        let (samples, longest) = (spans.samples(), spans.longest());
         let (mut rows, mut places, mut mask) = (Vec::new(), Vec::new(), Vec::new());
         for sample in 0..samples {
             let range = spans.range(sample);

@@ -47,7 +47,7 @@ pub fn unpad(ids: &Tensor, token_types: Option<&Tensor>, mask: Option<&Tensor>) 
 pub fn pad(hidden: &Hidden) -> Result<Tensor> {
     let (rows, spans) = (&wide(hidden.tensor())?, hidden.spans());
     let (tokens, width) = rows.dims2()?;
-    let longest = spans.lengths().max().unwrap_or(0);
+    let longest = spans.longest();
     // The row after the last one is zero.
     let index = |sample: usize, token: usize| {
         let range = spans.range(sample);

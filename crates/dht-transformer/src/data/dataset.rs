@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
-use crate::data::reader::Columns;
+use super::columns::Columns;
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 

@@ -1,6 +1,7 @@
 //! Data sets that are known by name: where they are on the hub, their columns, and the score that they are judged by.
 
-use super::reader::{Column, DatasetReader, LabelKind};
+use super::columns::{Column, LabelKind};
+use super::reader::DatasetReader;
 
 /// The score that a data set's literature reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

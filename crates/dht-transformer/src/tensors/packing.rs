@@ -61,6 +61,11 @@ impl Spans {
         self.offsets.windows(2).map(|pair| pair[1] - pair[0])
     }
 
+    /// The most rows that a sample has; 0 without samples.
+    pub fn longest(&self) -> usize {
+        self.lengths().max().unwrap_or(0)
+    }
+
     /// The spans of some neighbouring samples by themselves.
     pub(crate) fn part(&self, samples: Range<usize>) -> Self {
         let first = self.offsets[samples.start];

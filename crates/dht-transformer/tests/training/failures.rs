@@ -3,7 +3,8 @@
 use std::error::Error as StdError;
 
 use dht_transformer::{
-    AdamWSettings, Error, Objective, Result, Schedule, TrainSettings, Trainer, train::optim::WarmUp,
+    AdamWSettings, Error, Objective, Result, TrainSettings, Trainer,
+    train::optim::{Schedule, WarmUp},
 };
 
 use crate::toy::{bits, kept, model, settings, task, without_seconds};

@@ -6,6 +6,7 @@ use dht_transformer::{
     train::{
         Event,
         metrics::{predict_all, score},
+        optim::{Schedule, WarmUp},
     },
 };
 use rand::SeedableRng;
@@ -140,7 +141,7 @@ fn each_setting_changes_the_training() -> Result<()> {
     };
     let usual = run(settings())?;
     let slower = AdamWSettings { learning_rate: 1e-3, ..settings().optimizer };
-    let constant = dht_transformer::Schedule::Constant { warm_up: dht_transformer::train::optim::WarmUp::NONE };
+    let constant = Schedule::Constant { warm_up: WarmUp::NONE };
     for changed in [
         TrainSettings { epochs: 3, ..settings() },
         TrainSettings { batch_size: 10, ..settings() },

@@ -45,7 +45,7 @@ impl Attention {
             ids: packing.sample_ids().iter().map(|id| *id as u32).collect(),
             heads: heads.iter().map(|head| *head as u32).collect(),
             dim,
-            longest: spans.lengths().max().unwrap_or(0),
+            longest: spans.longest(),
             dropout,
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::columns::{Column, Columns, Header, LabelKind, LabelSource, Telling};
 use super::table::{Row, Table};
+use crate::data::columns::{Column, Columns, Header, LabelKind, LabelSource, Telling};
 use crate::error::DataProblem;
 
 /// The names of a label column, the first found is taken.

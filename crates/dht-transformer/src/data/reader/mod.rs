@@ -1,4 +1,3 @@
-mod columns;
 mod files;
 mod find_columns;
 mod labels;
@@ -16,11 +15,11 @@ use self::files::{format_of, name_of};
 use self::find_columns::{Places, Wanted, find_columns};
 use self::labels::{Classes, several, sorted_labels};
 use self::table::{Format, Row, Table};
+use super::columns::{Column, Header, LabelKind};
 use super::dataset::{Dataset, Example};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
-pub use columns::{Column, Columns, Header, LabelKind, LabelSource, Telling};
 pub use files::Split;
 pub(crate) use lines::{LONGEST_ROW, Lines};
 pub use stream::{TextColumns, TextFormat, TextRow, TextStream};

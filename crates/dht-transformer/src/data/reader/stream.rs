@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::columns::{Column, Header};
 use super::files::format_of;
 use super::lines::Lines;
 use super::table::{Format, Row, csv_row, next_filled_line, parse_object, tsv_row};
+use crate::data::columns::{Column, Header};
 use crate::error::{DataProblem, Error, Result};
 
 /// How texts to predict are written.

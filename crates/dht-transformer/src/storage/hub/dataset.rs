@@ -3,19 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::file::HubFile;
 use super::is_name;
 use crate::error::{Error, HubProblem, Result};
-
-/// A file as the hub lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HubFile {
-    /// Its path in the repository.
-    pub path: String,
-    /// Its bytes.
-    pub size: Option<u64>,
-    /// Its SHA-256 sum in hexadecimal, which the hub knows of large files.
-    pub sha256: Option<String>,
-}
 
 /// One configuration of a data set on the Hugging Face hub: which parquet files its splits consist of.
 ///

@@ -1,6 +1,7 @@
 //! Names on the Hugging Face hub: of models, which become directories on the disk, and of data sets.
 
 mod dataset;
+mod file;
 #[cfg(feature = "hub")]
 mod repository;
 
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-pub use dataset::{HubDataset, HubFile};
+pub use dataset::HubDataset;
+pub use file::HubFile;
 
 /// The directory that a path or a name stands for. One that exists is itself. Else, what can be a name on the hub (`bert-base-uncased`,
 /// `sentence-transformers/all-MiniLM-L6-v2`) is fetched into the cache that Python's `huggingface_hub` uses too, unless

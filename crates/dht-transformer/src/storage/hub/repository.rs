@@ -8,7 +8,7 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 use serde::Deserialize;
 
-use super::dataset::HubFile;
+use super::file::HubFile;
 use crate::error::{Error, HubProblem, Result};
 use crate::storage::{file_sha256, write_atomically};
 

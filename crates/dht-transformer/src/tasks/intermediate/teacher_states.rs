@@ -106,7 +106,7 @@ impl TeacherStates {
         let of_layer =
             |layer: &usize| Ok((numbers(records[*layer].hidden.tensor())?, numbers(&records[*layer].scores)?));
         let layers: Vec<(Vec<f32>, Vec<f32>)> = self.layers.iter().map(of_layer).collect::<Result<_>>()?;
-        let longest = batch.spans.lengths().max().unwrap_or(0);
+        let longest = batch.spans.longest();
         let places = batch.contents().zip(batch.spans.starts().iter().zip(batch.spans.lengths()));
         for (sample, (text, (start, tokens))) in places.enumerate() {
             let rows = |all: &[f32]| all[start * self.hidden..][..tokens * self.hidden].to_vec();

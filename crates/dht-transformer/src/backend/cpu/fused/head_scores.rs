@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::slices::{slice, with_slices};
-use crate::backend::cpu::kernels::{ComparedHeads, head_scores, head_scores_backward, longest};
+use crate::backend::cpu::kernels::{ComparedHeads, head_scores, head_scores_backward};
 use crate::tensors::Packing;
 
 /// Q·Kᵀ/√dim of each head of each sample.
@@ -42,7 +42,7 @@ impl CustomOp2 for HeadScoresOp {
     ) -> Result<(CpuStorage, Shape)> {
         let (spans, heads) = (self.packing.spans(), self.heads.widths.len());
         let scores = head_scores(slice(q, q_layout)?, slice(k, k_layout)?, spans, &self.heads);
-        let longest = longest(spans);
+        let longest = spans.longest();
         Ok((CpuStorage::F32(scores), Shape::from((spans.samples(), heads, longest, longest))))
     }
 

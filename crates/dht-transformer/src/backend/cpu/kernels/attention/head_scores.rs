@@ -40,14 +40,9 @@ impl ComparedHeads {
     }
 }
 
-/// The longest sample's tokens.
-pub(crate) fn longest(spans: &Spans) -> usize {
-    spans.lengths().max().unwrap_or(0)
-}
-
 /// Scores of each head, (samples, heads, longest, longest), of Q and K, (tokens, columns); 0 where a sample has no token.
 pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
-    let (columns, longest) = (heads.columns(), longest(spans));
+    let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;
     let mut scores = vec![T::ZERO; spans.samples() * of_sample];
     scores.par_chunks_mut(of_sample.max(1)).enumerate().for_each(|(sample, scores)| {
@@ -68,7 +63,7 @@ pub(crate) fn head_scores_backward<T: Real>(
     spans: &Spans,
     heads: &ComparedHeads,
 ) -> (Vec<T>, Vec<T>) {
-    let (columns, longest) = (heads.columns(), longest(spans));
+    let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;
     let (mut dq, mut dk) = (vec![T::ZERO; q.len()], vec![T::ZERO; k.len()]);
     let (mut dq_rest, mut dk_rest) = (&mut dq[..], &mut dk[..]);

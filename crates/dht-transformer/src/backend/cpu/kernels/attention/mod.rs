@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-pub(crate) use self::head_scores::{ComparedHeads, head_scores, head_scores_backward, longest};
+pub(crate) use self::head_scores::{ComparedHeads, head_scores, head_scores_backward};
 use self::scores::Scores;
 pub(crate) use self::shape::{HeadShape, ProbabilityDropout};
 use super::product::{Destination, Matrix, product};
