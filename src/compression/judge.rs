@@ -8,7 +8,7 @@ use dht_transformer::{EncodedDataset, TextClassifier};
 
 use crate::error::Result;
 use crate::experiment::{RunData, model_record};
-use crate::record::JudgedModel;
+use crate::record::{JudgedModel, MATTHEWS};
 
 /// Texts in a batch of predictions.
 pub(super) const BATCH: usize = 64;
@@ -38,7 +38,7 @@ impl Judge {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
-            Self::Matthews => "Matthews correlation",
+            Self::Matthews => MATTHEWS,
             Self::F1(_) => "F1",
         }
     }

@@ -14,7 +14,11 @@ use super::machine::Machine;
 use crate::error::Result;
 
 /// A share of the teacher's margin that the unpruned student has to keep, so that what is lost after it says something.
-pub const INFORMATIVE: f64 = 0.8;
+const INFORMATIVE: f64 = 0.8;
+/// The name of the one metric that is 0 for one who knows nothing.
+pub(crate) const MATTHEWS: &str = "Matthews correlation";
+/// The .975 quantile of the normal distribution.
+const NORMAL: f64 = 1.96;
 
 /// A run of the example `nas`, written as `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +92,9 @@ pub struct SearchedArchitecture {
     /// once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<Interval>,
+    /// Its score less the unpruned student's, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Interval>,
 }
 
 /// What stays of a layer.
@@ -114,10 +121,24 @@ impl ArchitectureSearchRecord {
         (margin > 0.0).then(|| (score - self.majority_score) / margin)
     }
 
-    /// Whether the unpruned student keeps at least [`INFORMATIVE`] of the teacher's margin over the majority class.
-    pub fn is_informative(&self) -> bool {
+    /// Why shares of the unpruned student's margin over the majority class say nothing; `None` where they say something: the teacher has a
+    /// margin that chance does not give 97.5 % of the time, and the unpruned student keeps at least [`INFORMATIVE`] of it.
+    ///
+    /// Of n test rows, the score of one who knows nothing varies by √(m (1 − m) / n) around the majority's m; a Matthews correlation, the φ of a
+    /// table of 2 × 2 with χ² = n φ², by 1/√n around 0.
+    pub fn uninformative(&self) -> Option<String> {
         let of = |model: &JudgedModel| model.score - self.majority_score;
-        of(&self.teacher) > 0.0 && of(&self.unpruned) >= INFORMATIVE * of(&self.teacher)
+        let (majority, rows) = (self.majority_score, self.data.test_rows.max(1) as f64);
+        let chance = if self.metric == MATTHEWS { 1.0 } else { (majority * (1.0 - majority)).max(0.0).sqrt() } / rows.sqrt();
+        if of(&self.teacher) <= NORMAL * chance {
+            Some("the teacher's margin over the most frequent class is within what chance gives".into())
+        } else if of(&self.unpruned) < INFORMATIVE * of(&self.teacher) {
+            Some(format!(
+                "the unpruned student keeps less than {INFORMATIVE} of the teacher's margin over the most frequent class"
+            ))
+        } else {
+            None
+        }
     }
 
     /// Writes the record atomically.

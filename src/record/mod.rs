@@ -16,7 +16,8 @@ mod results;
 mod summary;
 mod truncations;
 
-pub use architecture_search::{ArchitectureSearchRecord, INFORMATIVE, KeptUnits, SearchedArchitecture};
+pub(crate) use architecture_search::MATTHEWS;
+pub use architecture_search::{ArchitectureSearchRecord, KeptUnits, SearchedArchitecture};
 pub use at_costs::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts};
 pub use distillation::{DistillationRecord, JudgedModel};
 pub use drift::{DriftComparison, DriftRecord, DriftWay};

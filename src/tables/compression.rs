@@ -1,7 +1,7 @@
 //! Tables of students: distilled, and of searched architectures.
 
 use super::grid::{Side, text};
-use crate::record::{ArchitectureSearchRecord, DistillationRecord, INFORMATIVE, JudgedModel, SearchedArchitecture};
+use crate::record::{ArchitectureSearchRecord, DistillationRecord, JudgedModel, SearchedArchitecture};
 
 const MODEL: [&str; 9] = ["", "score", "macro F1", "layers", "heads", "width", "neurons", "parameters", "FLOPs"];
 const ARCHITECTURE: [&str; 11] = [
@@ -50,13 +50,7 @@ pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     models.push(of_model("teacher", &record.teacher, &record.teacher));
     models.push(of_model("student, unpruned", &record.unpruned, &record.teacher));
     let lines = architecture_lines(record);
-    let note = if record.is_informative() {
-        String::new()
-    } else {
-        format!(
-            "Not informative: the unpruned student keeps less than {INFORMATIVE} of the teacher's margin over the most frequent class.\n"
-        )
-    };
+    let note = record.uninformative().map_or(String::new(), |why| format!("Not informative: {why}.\n"));
     format!(
         "Data: {}.\nScore: {}; the most frequent class {:.4}. FLOPs of models: shares of the teacher's; of architectures: of the \
          unpruned student's,\nas are change (points), margin (kept share of what is above the most frequent class) and speed \
@@ -83,8 +77,8 @@ pub(crate) fn architecture_lines(record: &ArchitectureSearchRecord) -> Vec<Vec<S
 }
 
 fn of_architecture(record: &ArchitectureSearchRecord, row: &SearchedArchitecture) -> Vec<String> {
-    let margin = match (record.is_informative(), record.margin_kept(row.score)) {
-        (true, Some(kept)) => format!("{kept:.3}"),
+    let margin = match (record.uninformative(), record.margin_kept(row.score)) {
+        (None, Some(kept)) => format!("{kept:.3}"),
         _ => "not informative".into(),
     };
     let steps: Vec<String> = row.best_steps.iter().map(u64::to_string).collect();
@@ -140,12 +134,24 @@ mod tests {
         let mut record = searched();
         // .2 of .4 above the most frequent class.
         record.unpruned.score = 0.7;
-        assert!(!record.is_informative());
+        assert!(record.uninformative().unwrap().contains("less than 0.8"));
         assert!(architecture_search_text(&record).contains("Not informative"));
         assert_eq!(architecture_lines(&record)[1][6], "not informative");
         // The student keeps all of a Matthews correlation.
         (record.majority_score, record.unpruned.score, record.teacher.score) = (0.0, 0.4, 0.45);
         assert_eq!(record.margin_kept(0.1), Some(0.25));
-        assert!(record.is_informative());
+        assert_eq!(record.uninformative(), None);
+        // Of 277 rows, .12 is more than 1.96 deviations of one who knows nothing, and .11 is not.
+        (record.metric, record.unpruned.score) = ("Matthews correlation".into(), 0.12);
+        record.teacher.score = 0.12;
+        assert_eq!(record.uninformative(), None);
+        record.teacher.score = 0.11;
+        assert!(record.uninformative().unwrap().contains("chance"));
+        // Of an accuracy, .06 · √(277 / .25) = 2.0 deviations.
+        record.metric = "accuracy".into();
+        (record.majority_score, record.unpruned.score, record.teacher.score) = (0.5, 0.56, 0.56);
+        assert_eq!(record.uninformative(), None);
+        (record.unpruned.score, record.teacher.score) = (0.55, 0.55);
+        assert!(record.uninformative().unwrap().contains("chance"));
     }
 }

@@ -19,7 +19,8 @@ use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
 const LEAST_DRAWS: u64 = 5;
 /// Training texts that the importance by gradients is of.
 const GRADIENT_TEXTS: usize = 256;
-/// The streams of random numbers of resamples, and of draws; each draw has its own after it.
+/// The streams of random numbers of resamples, those of changes first, and of draws; each draw has its own after it.
+const RESAMPLED_CHANGES: u64 = 28;
 const RESAMPLED: u64 = 29;
 const DRAWN: u64 = 30;
 /// The method of a row that was searched.
@@ -102,7 +103,13 @@ impl Rows<'_> {
             reached: found.reached,
             search_seconds: found.seconds,
         };
-        let searched = self.row((space, target), &chosen, 0..self.plan.seeds)?;
+        let mut searched = self.row((space, target), &chosen, 0..self.plan.seeds)?;
+        let test = &self.bench.data.test;
+        let truth: Vec<u32> = test.samples.iter().map(|sample| sample.label).collect();
+        let judged = Judged { judge: self.bench.judge, classes: test.labels.len(), truth: &truth };
+        let whole: Vec<Vec<u32>> = self.unpruned.iter().map(|student| student.labels.clone()).collect();
+        let mut changes = rng(&self.bench.plan.run, RESAMPLED_CHANGES);
+        searched.record.change = judged.difference(&searched.labels, &whole, &mut changes)?;
         if !self.plan.beside {
             return Ok((searched.record, Vec::new()));
         }
@@ -133,12 +140,10 @@ impl Rows<'_> {
             let chosen = Chosen { method: method.into(), architecture: &architecture, reached, search_seconds: 0.0 };
             beside.push(self.row((space, target), &chosen, 0..self.plan.seeds)?);
         }
-        let test = &self.bench.data.test;
-        let truth: Vec<u32> = test.samples.iter().map(|sample| sample.label).collect();
         let mut rng = rng(&self.bench.plan.run, RESAMPLED);
         let mut rows = Vec::new();
         for Row { mut record, labels } in beside {
-            let judged = Judged { judge: self.bench.judge, classes: test.labels.len(), truth: &truth };
+            record.change = judged.difference(&labels, &whole, &mut changes)?;
             record.difference = judged.difference(&searched.labels, &labels, &mut rng)?;
             rows.push(record);
         }
@@ -223,6 +228,7 @@ impl Rows<'_> {
             train_seconds: first.train_seconds,
             kept: kept(chosen.architecture, space),
             difference: None,
+            change: None,
         };
         Ok(Row { record, labels: students.into_iter().map(|student| student.labels).collect() })
     }
