@@ -129,7 +129,8 @@ impl ArchitectureSearchRecord {
     pub fn uninformative(&self) -> Option<String> {
         let of = |model: &JudgedModel| model.score - self.majority_score;
         let (majority, rows) = (self.majority_score, self.data.test_rows.max(1) as f64);
-        let chance = if self.metric == MATTHEWS { 1.0 } else { (majority * (1.0 - majority)).max(0.0).sqrt() } / rows.sqrt();
+        let chance =
+            if self.metric == MATTHEWS { 1.0 } else { (majority * (1.0 - majority)).max(0.0).sqrt() } / rows.sqrt();
         if of(&self.teacher) <= NORMAL * chance {
             Some("the teacher's margin over the most frequent class is within what chance gives".into())
         } else if of(&self.unpruned) < INFORMATIVE * of(&self.teacher) {
