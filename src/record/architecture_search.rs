@@ -122,7 +122,7 @@ impl ArchitectureSearchRecord {
     }
 
     /// Why shares of the unpruned student's margin over the majority class say nothing; `None` where they say something: the teacher has a
-    /// margin that chance does not give 97.5 % of the time, and the unpruned student keeps at least [`INFORMATIVE`] of it.
+    /// margin that chance does not give 97.5 % of the time, and the unpruned student keeps at least .8 of it.
     ///
     /// Of n test rows, the score of one who knows nothing varies by √(m (1 − m) / n) around the majority's m; a Matthews correlation, the φ of a
     /// table of 2 × 2 with χ² = n φ², by 1/√n around 0.
