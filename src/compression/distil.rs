@@ -66,7 +66,7 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
         command,
         data: bench.data.record.clone(),
         metric: bench.judge.name().into(),
-        majority_score: bench.judge.majority(&bench.data)?,
+        majority_score: bench.judge.majority(&bench.data.test)?,
         teacher: timed(bench.judged_teacher, 0),
         fine_tuned_student: timed(fine_tuned, 1),
         distilled_student: timed(distilled, 2),

@@ -51,12 +51,12 @@ impl Judge {
         }
     }
 
-    /// The score of the class that most training rows have, given to every test row.
-    pub(super) fn majority(self, data: &RunData) -> Result<f64> {
-        let mut counts = vec![0_usize; data.train.labels.len()];
-        data.train.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);
+    /// The score of the class that most test rows have, given to every one of them: at least what any constant answer has.
+    pub(super) fn majority(self, test: &EncodedDataset) -> Result<f64> {
+        let mut counts = vec![0_usize; test.labels.len()];
+        test.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);
         let most = (0..counts.len()).max_by_key(|class| (counts[*class], std::cmp::Reverse(*class))).unwrap_or(0);
-        Ok(self.score(&score(&data.test, &vec![most as u32; data.test.len()])?))
+        Ok(self.score(&score(test, &vec![most as u32; test.len()])?))
     }
 
     /// A model on the test rows, and the classes that it predicts; its clock is not measured yet.

@@ -31,7 +31,7 @@ pub struct ArchitectureSearchRecord {
     pub data: DataRecord,
     /// What scores are: `accuracy`, `Matthews correlation`, …
     pub metric: String,
-    /// The score of the class that most training rows have, given to every test row.
+    /// The score of the class that most test rows have, given to every one of them.
     pub majority_score: f64,
     /// The fine-tuned teacher.
     pub teacher: JudgedModel,
