@@ -160,6 +160,14 @@ fn searched_weights_are_carried_and_others_stand_beside() {
         assert_eq!((row.seeds.len(), row.best_steps.len()), (draws, draws), "{} {}", row.space, row.method);
         assert!((row.reached_ratio - 0.5).abs() <= 0.03, "{} {}: {}", row.space, row.method, row.reached_ratio);
         assert!(row.flops_ratio < 1.0 && row.unpruned_score > 0.0);
+        // Both differences are of the row's own score, in this direction.
+        let change = row.change.as_ref().expect("two seeds").mean;
+        assert!((change - (row.score - record.unpruned.score)).abs() < 1e-9, "{} {}: {change}", row.space, row.method);
+        let search = record.searches.iter().find(|search| search.space == row.space).expect("its search");
+        let difference = row.difference.as_ref().map(|difference| difference.mean);
+        let expected = (row.method != "search").then_some(search.score - row.score);
+        assert_eq!(difference.is_some(), expected.is_some());
+        assert!((difference.unwrap_or(0.0) - expected.unwrap_or(0.0)).abs() < 1e-9, "{} {}", row.space, row.method);
     }
     let heads: Vec<&SearchedArchitecture> = record.searches.iter().filter(|row| row.space == "heads").collect();
     assert!(heads[0].kept.iter().map(|layer| layer.heads.len()).sum::<usize>() == 2, "{:?}", heads[0].kept);
@@ -213,6 +221,52 @@ fn a_distilled_student_is_saved_and_the_run_goes_on_after_each_step() {
     let other = folder.path().join("other");
     let taught = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &other).unwrap();
     assert_eq!((taught.teacher.score, taught.teacher.train_seconds), (student.score, 0.0));
+
+    // A classifier that numbers its classes in another order is the same teacher.
+    let reordered = folder.path().join("reordered");
+    fs::create_dir(&reordered).unwrap();
+    for file in ["config.json", "tokenizer.json"] {
+        fs::copy(out.join(file), reordered.join(file)).unwrap();
+    }
+    let labels = model.encoder().config().labels().unwrap();
+    let order: Vec<usize> = (0..labels.len()).rev().collect();
+    let mut tensors = candle_core::safetensors::load(out.join("model.safetensors"), &candle_core::Device::Cpu).unwrap();
+    for name in ["classifier.weight", "classifier.bias"] {
+        let rows: Vec<u32> = order.iter().map(|class| *class as u32).collect();
+        let rows = candle_core::Tensor::new(rows, &candle_core::Device::Cpu).unwrap();
+        tensors.insert(name.into(), tensors[name].index_select(&rows, 0).unwrap());
+    }
+    candle_core::safetensors::save(&tensors, reordered.join("model.safetensors")).unwrap();
+    let mut config = model.encoder().config().clone();
+    config.set_labels(&order.iter().map(|class| labels[*class].clone()).collect::<Vec<_>>());
+    fs::write(reordered.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
+    let given = reordered.to_string_lossy();
+    let work = folder.path().join("from reordered");
+    let other = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &work).unwrap();
+    assert_eq!((other.teacher.score, other.teacher.macro_f1), (taught.teacher.score, taught.teacher.macro_f1));
+    assert_eq!(other.data.classes, order.iter().map(|class| labels[*class].clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_student_is_not_written_over_its_teacher_its_steps_or_other_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (work, notes) = (folder.path().join("work"), folder.path().join("notes"));
+    fs::create_dir(&notes).unwrap();
+    fs::write(notes.join("notes.txt"), "mine").unwrap();
+    fs::write(notes.join("config.json"), "{}").unwrap();
+    for (out, named) in [(&work, "--work"), (&folder.path().to_path_buf(), "--work"), (&notes, "notes")] {
+        let error = distilled(&["--out", &out.to_string_lossy()], &work).unwrap_err().to_string();
+        assert!(error.contains(named), "{}: {error}", out.display());
+        assert!(!work.exists(), "something was begun");
+    }
+    let teacher = folder.path().join("teacher");
+    let given = teacher.to_string_lossy();
+    distilled(&["--out", &given, "--epochs", "1", "--distillation-epochs", "1"], &work).unwrap();
+    let before = fs::read(teacher.join("model.safetensors")).unwrap();
+    let again = folder.path().join("again");
+    let error = distilled(&["--model", &given, "--fine-tuned", "--layers", "1", "--out", &given], &again).unwrap_err();
+    assert!(matches!(&error, Error::Argument { flag: "out", .. }), "{error}");
+    assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
 }
 
 #[test]
@@ -226,6 +280,8 @@ fn bad_input_is_refused_before_anything_is_written() {
         (&["--layers", "5"], "no more of them than its teacher"),
         (&["--heads", "4"], "heads"),
         (&["--alternating", "--train-rows", "2"], "one half trains weights"),
+        (&["--alternating", "--augment", "1", "--word-vectors", "README.md"], "both halves"),
+        (&["--hidden", "18446744073709551615"], "hidden"),
     ] {
         let error = searched(flags, &out).unwrap_err().to_string();
         assert!(error.contains(named), "{flags:?}: {error}");

@@ -110,6 +110,8 @@ pub(super) struct CompressionPlan {
     /// The teacher's training, with all that concerns the texts.
     pub(super) run: RunPlan,
     pub(super) fine_tuned: bool,
+    /// The names of a fine-tuned teacher's classes, where it has some.
+    pub(super) classes: Option<Vec<String>>,
     pub(super) student: StudentSize,
     pub(super) student_rate: f64,
     pub(super) map: LayerMap,
@@ -163,6 +165,7 @@ impl CompressionPlan {
         flags.extend(arguments.own_flags());
         Ok(Self {
             fine_tuned: arguments.fine_tuned,
+            classes: teacher.labels().filter(|_| arguments.fine_tuned),
             student,
             student_rate,
             map: arguments.layer_map.0.clone(),
@@ -180,7 +183,7 @@ impl CompressionPlan {
 
     /// The same with another seed of the trainings; the texts stay.
     pub(super) fn with_seed(&self, seed: u64) -> RunPlan {
-        RunPlan { seed: self.run.seed + seed, ..self.run.clone() }
+        RunPlan { seed: self.run.seed.wrapping_add(seed), ..self.run.clone() }
     }
 }
 
@@ -208,11 +211,14 @@ impl CompressionArguments {
     fn student(&self, teacher: &BertConfig) -> Result<StudentSize> {
         let whole = StudentSize::of(teacher);
         let hidden = self.hidden.unwrap_or(whole.hidden);
+        let Some(neurons) = whole.ffn.checked_mul(hidden) else {
+            return Err(refused("hidden", "columns of a model that fits into memory", hidden));
+        };
         let size = StudentSize {
             layers: self.layers.unwrap_or(whole.layers.div_ceil(2)),
             heads: self.heads.unwrap_or(whole.heads),
             hidden,
-            ffn: self.ffn.unwrap_or(whole.ffn * hidden / whole.hidden),
+            ffn: self.ffn.unwrap_or(neurons / whole.hidden),
         };
         size.config(teacher)?;
         if size.heads != whole.heads {
@@ -228,7 +234,7 @@ impl CompressionArguments {
         files.extend(self.augment.word_vectors.clone());
         let teacher = if let Model::Directory(folder) = model { Some(folder) } else { None };
         for folder in teacher.into_iter().chain(&self.augment.augment_model) {
-            let parts = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"];
+            let parts = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
             files.extend(parts.map(|part| folder.join(part)).into_iter().filter(|file| file.exists()));
         }
         files

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::experiment::{RunData, RunPlan, named, rng};
 
 /// The stream of random numbers of the copies.
-const COPIES: u64 = 22;
+const COPIES: u64 = 25;
 
 /// What the copies are made with.
 #[derive(Debug, Clone, Default, Args)]

@@ -69,7 +69,14 @@ impl Bench {
     /// Reads the texts, fine-tunes the teacher and makes the general student, where earlier runs have not.
     pub(super) fn open(plan: CompressionPlan, out: &Path, command: &[String], least_rows: usize) -> Result<Self> {
         let device = plan.run.device.open()?;
-        let data = RunData::load(&plan.run)?;
+        let mut data = RunData::load(&plan.run)?;
+        if let Some(labels) = plan.classes.as_ref().filter(|labels| labels.len() == data.train.labels.len())
+            && !data.order_classes(labels)
+            && !plan.run.quiet
+        {
+            let pairs = data.train.labels.iter().zip(labels).map(|(own, class)| format!("{own} is {class}"));
+            report(&format!("the labels are taken in their order: {}", pairs.collect::<Vec<_>>().join(", ")));
+        }
         if data.train.len() < least_rows {
             return Err(dht_search::Error::TooFewRows { rows: data.train.len(), least: least_rows }.into());
         }

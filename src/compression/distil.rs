@@ -1,16 +1,17 @@
 //! TinyBERT's distillation beside the same student without it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
 use super::arguments::{CompressionArguments, CompressionPlan};
 use super::bench::{Bench, Trained};
-use crate::error::{Error, Result};
-use crate::experiment::print;
+use super::limits::refused;
+use crate::error::Result;
+use crate::experiment::{Model, print};
 use crate::record::{DistillationRecord, JudgedModel, this_machine};
 use crate::tables::distillation_text;
-use dht_transformer::TextClassifier;
+use dht_transformer::{TextClassifier, pretrained::check_hugging_face_target};
 
 const RECORD: &str = "record.json";
 const DISTILLED: &str = "distilled";
@@ -37,12 +38,13 @@ pub struct DistilArguments {
 ///
 /// # Errors
 /// All errors of the flags, the data, the teacher and the directories: [`Error::OtherSteps`] where `work`
-/// has the steps of another command, [`Error::ForeignFile`] where `out` is there and no model.
+/// has the steps of another command, [`Error::Argument`] where `out` would replace the teacher or the steps, and `Transformer` where it
+/// is there and has other files than a model.
 pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let plan = CompressionPlan::new(&arguments.common)?;
     // Before anything is trained. What is left of an earlier student is replaced.
-    if let Some(out) = arguments.out.as_ref().filter(|out| out.exists() && !out.join("config.json").is_file()) {
-        return Err(Error::ForeignFile { path: out.clone() });
+    if let Some(out) = &arguments.out {
+        check_out(out, &arguments.work, &plan.run.model)?;
     }
     let command: Vec<String> = std::iter::once("distil".into()).chain(plan.flags.iter().cloned()).collect();
     let bench = Bench::open(plan, &arguments.work, &command, 1)?;
@@ -66,7 +68,7 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
         command,
         data: bench.data.record.clone(),
         metric: bench.judge.name().into(),
-        majority_score: bench.judge.majority(&bench.data.test)?,
+        majority_score: bench.judge.best_constant(&bench.data.test)?,
         teacher: timed(bench.judged_teacher, 0),
         fine_tuned_student: timed(fine_tuned, 1),
         distilled_student: timed(distilled, 2),
@@ -81,4 +83,14 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     }
     print(std::io::stdout(), &distillation_text(&record))?;
     Ok(record)
+}
+
+/// Refuses a directory whose files would be lost, or in which the run itself reads and writes.
+fn check_out(out: &Path, work: &Path, model: &Model) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into());
+    let teacher = if let Model::Directory(folder) = model { Some(folder.as_path()) } else { None };
+    if [Some(work), teacher].into_iter().flatten().any(|used| real(used).starts_with(real(out))) {
+        return Err(refused("out", "another directory than those of --model and --work", out.display()));
+    }
+    Ok(check_hugging_face_target(out)?)
 }

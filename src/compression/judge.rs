@@ -8,12 +8,12 @@ use dht_transformer::{EncodedDataset, TextClassifier};
 
 use crate::error::Result;
 use crate::experiment::{RunData, model_record};
-use crate::record::{JudgedModel, MATTHEWS};
+use crate::record::{F1, JudgedModel, MATTHEWS};
 
 /// Texts in a batch of predictions.
 pub(super) const BATCH: usize = 64;
 
-/// The task's metric: of the tasks of GLUE, by their directory's name, theirs; else accuracy.
+/// The task's metric: of the tasks of GLUE, by their directory's name, theirs, where their labels have its class; else accuracy.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Judge {
     Accuracy,
@@ -39,7 +39,7 @@ impl Judge {
         match self {
             Self::Accuracy => "accuracy",
             Self::Matthews => MATTHEWS,
-            Self::F1(_) => "F1",
+            Self::F1(_) => F1,
         }
     }
 
@@ -51,12 +51,11 @@ impl Judge {
         }
     }
 
-    /// The score of the class that most test rows have, given to every one of them: at least what any constant answer has.
-    pub(super) fn majority(self, test: &EncodedDataset) -> Result<f64> {
-        let mut counts = vec![0_usize; test.labels.len()];
-        test.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);
-        let most = (0..counts.len()).max_by_key(|class| (counts[*class], std::cmp::Reverse(*class))).unwrap_or(0);
-        Ok(self.score(&score(test, &vec![most as u32; test.len()])?))
+    /// The most that one class, given to every test row, scores: of accuracy the share of the most frequent one.
+    pub(super) fn best_constant(self, test: &EncodedDataset) -> Result<f64> {
+        (0..test.labels.len() as u32)
+            .map(|class| Ok(self.score(&score(test, &vec![class; test.len()])?)))
+            .try_fold(0.0, |best: f64, score: Result<f64>| Ok(best.max(score?)))
     }
 
     /// A model on the test rows, and the classes that it predicts; its clock is not measured yet.
@@ -83,5 +82,29 @@ impl Judge {
             ..JudgedModel::default()
         };
         Ok((judged, evaluation.labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dht_transformer::{Encoding, Sample};
+
+    use super::*;
+
+    #[test]
+    fn the_best_constant_answer_is_that_of_the_metric() {
+        // Two of five rows are of class 1.
+        let sample = |(id, label): (u64, u32)| {
+            let encoding =
+                Encoding { ids: vec![2, 3], type_ids: Vec::new(), truncated: false, rest: Default::default() };
+            Sample { id, label, targets: Vec::new(), encoding }
+        };
+        let samples = (0..).zip([0, 1, 0, 1, 0]).map(sample).collect();
+        let test = EncodedDataset { samples, labels: vec!["a".into(), "b".into()], truncated_rows: 0 };
+        let best = |judge: Judge| judge.best_constant(&test).unwrap();
+        assert!((best(Judge::Accuracy) - 0.6).abs() < 1e-12);
+        assert!(best(Judge::Matthews).abs() < 1e-12);
+        // Precision 2/5 and recall 1: F1 = 4/7, although the other class is the more frequent one.
+        assert!((best(Judge::F1(1)) - 4.0 / 7.0).abs() < 1e-12);
     }
 }

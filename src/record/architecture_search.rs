@@ -17,6 +17,8 @@ use crate::error::Result;
 const INFORMATIVE: f64 = 0.8;
 /// The name of the one metric that is 0 for one who knows nothing.
 pub(crate) const MATTHEWS: &str = "Matthews correlation";
+/// That of the one whose constant answers are not about as good as each other.
+pub(crate) const F1: &str = "F1";
 /// The .975 quantile of the normal distribution.
 const NORMAL: f64 = 1.96;
 
@@ -31,7 +33,7 @@ pub struct ArchitectureSearchRecord {
     pub data: DataRecord,
     /// What scores are: `accuracy`, `Matthews correlation`, …
     pub metric: String,
-    /// The score of the class that most test rows have, given to every one of them.
+    /// The most that one class, given to every test row, scores: of accuracy the share of the most frequent one.
     pub majority_score: f64,
     /// The fine-tuned teacher.
     pub teacher: JudgedModel,
@@ -124,14 +126,18 @@ impl ArchitectureSearchRecord {
     /// Why shares of the unpruned student's margin over the majority class say nothing; `None` where they say something: the teacher has a
     /// margin that chance does not give 97.5 % of the time, and the unpruned student keeps at least .8 of it.
     ///
-    /// Of n test rows, the score of one who knows nothing varies by √(m (1 − m) / n) around the majority's m; a Matthews correlation, the φ of a
-    /// table of 2 × 2 with χ² = n φ², by 1/√n around 0.
+    /// Of n test rows, the score m of one class for all of them varies by √(m (1 − m) / n); a Matthews correlation, the φ of a table of 2 × 2
+    /// with χ² = n φ², by 1/√n around 0; and F1 = 2p/(1 + p), of a class that p of the rows have, by F1's derivative times p's √(p (1 − p) / n).
     pub fn uninformative(&self) -> Option<String> {
         let of = |model: &JudgedModel| model.score - self.majority_score;
-        let (majority, rows) = (self.majority_score, self.data.test_rows.max(1) as f64);
-        let chance =
-            if self.metric == MATTHEWS { 1.0 } else { (majority * (1.0 - majority)).max(0.0).sqrt() } / rows.sqrt();
-        if of(&self.teacher) <= NORMAL * chance {
+        let deviation = |share: f64| (share * (1.0 - share)).max(0.0).sqrt();
+        let constant = self.majority_score;
+        let chance = match self.metric.as_str() {
+            MATTHEWS => 1.0,
+            F1 => (2.0 - constant).powi(2) / 2.0 * deviation(constant / (2.0 - constant)),
+            _ => deviation(constant),
+        };
+        if of(&self.teacher) <= NORMAL * chance / (self.data.test_rows.max(1) as f64).sqrt() {
             Some("the teacher's margin over the most frequent class is within what chance gives".into())
         } else if of(&self.unpruned) < INFORMATIVE * of(&self.teacher) {
             Some(format!(

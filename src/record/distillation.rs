@@ -22,7 +22,7 @@ pub struct DistillationRecord {
     pub data: DataRecord,
     /// What scores are: `accuracy`, `Matthews correlation`, …
     pub metric: String,
-    /// The score of the class that most test rows have, given to every one of them.
+    /// The most that one class, given to every test row, scores: of accuracy the share of the most frequent one.
     pub majority_score: f64,
     /// The fine-tuned teacher.
     pub teacher: JudgedModel,

@@ -16,8 +16,8 @@ mod results;
 mod summary;
 mod truncations;
 
-pub(crate) use architecture_search::MATTHEWS;
 pub use architecture_search::{ArchitectureSearchRecord, KeptUnits, SearchedArchitecture};
+pub(crate) use architecture_search::{F1, MATTHEWS};
 pub use at_costs::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts};
 pub use distillation::{DistillationRecord, JudgedModel};
 pub use drift::{DriftComparison, DriftRecord, DriftWay};

@@ -153,5 +153,11 @@ mod tests {
         assert_eq!(record.uninformative(), None);
         (record.unpruned.score, record.teacher.score) = (0.55, 0.55);
         assert!(record.uninformative().unwrap().contains("chance"));
+        // Of an F1 whose class two of three rows have, .8 from one answer: its slope 2/(1 + p)² = .72, so .72 · √(2/9 / 277) = .0204.
+        record.metric = "F1".into();
+        (record.majority_score, record.unpruned.score, record.teacher.score) = (0.8, 0.845, 0.845);
+        assert_eq!(record.uninformative(), None);
+        (record.unpruned.score, record.teacher.score) = (0.835, 0.835);
+        assert!(record.uninformative().unwrap().contains("chance"));
     }
 }

@@ -34,7 +34,7 @@ pub struct NasArguments {
     /// The shares of each space that are to stay, above 0 and at most 1
     #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "0.5")]
     pub targets: Vec<f64>,
-    /// What the shares are of: the space's dimensions, or FLOPs, parameters or seconds of the whole student
+    /// What the shares are of: the space's dimensions, FLOPs or seconds of the whole student, or parameters of its layers
     #[arg(long, value_enum, default_value_t)]
     pub cost: CostChoice,
     /// Settings of the search: ours, or those of the report
@@ -58,7 +58,8 @@ pub struct NasArguments {
     /// Seeds 0 to N − 1 of the distillation after the search
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seeds: u64,
-    /// Add architectures of the same size: five at random, by the weights' magnitude, by the loss's gradient
+    /// Add architectures of the same size: at least five at random, others of as many units in each layer, by the weights' magnitude, by the
+    /// loss's gradient
     #[arg(long)]
     pub beside: bool,
     /// Directory for everything that is written
@@ -193,6 +194,10 @@ impl NasPlan {
         }
         if !(1..=MOST).contains(&seeds) {
             return Err(refused("seeds", format!("1 to {MOST}"), seeds));
+        }
+        if arguments.alternating && common.augment.augment.is_some() {
+            let expected = "without --augment: copies of one text would fall into both halves";
+            return Err(refused("alternating", expected, "with --augment"));
         }
         let measure = match arguments.cost {
             CostChoice::Dimensions => CostMeasure::Dimensions,

@@ -58,7 +58,7 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
         command: plan.command.clone(),
         data: bench.data.record.clone(),
         metric: bench.judge.name().into(),
-        majority_score: bench.judge.majority(&bench.data.test)?,
+        majority_score: bench.judge.best_constant(&bench.data.test)?,
         teacher: bench.judged_teacher,
         unpruned: over_seeds(&whole, ratios[1]),
         searches: Vec::new(),

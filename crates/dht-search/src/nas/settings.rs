@@ -61,7 +61,7 @@ pub struct NasSettings {
     pub measure: CostMeasure,
     /// The relaxation of dimensions and neurons.
     pub relaxation: RelaxationKind,
-    /// That of heads.
+    /// That of heads; of the same kind where one threshold chooses among both ([`Selection::Target`]).
     pub head_relaxation: RelaxationKind,
     /// What drives the cost to the target.
     pub control: Control,
@@ -119,6 +119,15 @@ impl NasSettings {
         self.control.check()?;
         self.relaxation.build()?;
         self.head_relaxation.build()?;
+        let dimensions = self.space.inputs || self.space.outputs || self.space.neurons;
+        let kind = std::mem::discriminant::<RelaxationKind>;
+        if self.selection == Selection::Target
+            && (dimensions && self.space.heads)
+            && kind(&self.relaxation) != kind(&self.head_relaxation)
+        {
+            let expected = "of the kind of relaxation: one threshold chooses among units of all parts";
+            return Err(Error::setting("head_relaxation", expected, format!("{:?}", self.head_relaxation)));
+        }
         if let Update::Unrolled { rate } = self.update
             && !(rate > 0.0 && rate.is_finite())
         {
@@ -128,5 +137,23 @@ impl NasSettings {
             true => Ok(()),
             false => Err(Error::setting("gate_rate", "a finite number above 0", self.gate_rate)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_of_all_parts_are_ranked_by_scores_of_one_kind() {
+        let weighted = RelaxationKind::WeightedSoftmax(WeightedSoftmax::default());
+        let mixed = NasSettings { head_relaxation: weighted.clone(), ..NasSettings::default() };
+        let error = mixed.check().unwrap_err();
+        assert!(matches!(&error, Error::Setting { field: "head_relaxation", .. }), "{error}");
+        // Where one kind is all that is ranked, or each has its own threshold, both may differ.
+        NasSettings { space: NasSpace::heads(), ..mixed.clone() }.check().unwrap();
+        NasSettings { relaxation: weighted, ..mixed.clone() }.check().unwrap();
+        NasSettings { selection: Selection::Threshold, ..mixed }.check().unwrap();
+        NasSettings::report(NasSpace::default(), 0.5).check().unwrap();
     }
 }

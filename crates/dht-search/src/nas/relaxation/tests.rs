@@ -102,12 +102,22 @@ fn open_numbers_are_degrees_and_have_the_gradient_of_their_differences() {
 }
 
 #[test]
-fn a_gate_of_two_gumbel_draws_is_the_softmax_of_its_definition() {
-    // y₁ of two classes with π = (1 − σ(α), σ(α)) and given g, against σ((α + g₁ − g₀)/τ).
-    for (alpha, g0, g1, tau) in [(0.3_f64, 0.1_f64, 1.4_f64, 0.5_f64), (-2.0, 0.7, -0.2, 2.0)] {
-        let keep = sigmoid_of(alpha);
-        let [dropped, kept] = [((1.0 - keep).ln() + g0) / tau, (keep.ln() + g1) / tau].map(f64::exp);
-        assert_relative_eq!(sigmoid_of((alpha + g1 - g0) / tau), kept / (kept + dropped), max_relative = 1e-12);
+fn gumbel_gates_are_cut_at_a_half_and_have_the_gradient_of_what_is_cut() {
+    // y = σ((α + l)/τ), where l, the difference of two Gumbel draws, is logistic; ∂y/∂α = y (1 − y)/τ, and τ falls from 1 to .2.
+    let alpha = var(&[-1.5, -0.5, 0.0, 0.2, 0.5, 1.0, 1.5, 3.0]);
+    let alphas = alpha.to_vec1::<f32>().unwrap();
+    let noise = logistic(alpha.as_tensor(), &mut rng()).unwrap().to_vec1::<f32>().unwrap();
+    for (share, temperature) in [(0.0, 1.0), (1.0, 0.2)] {
+        let drawn = GumbelSoftmax::default().sample(alpha.as_tensor(), &groups()[0], share, &mut rng()).unwrap();
+        let gate = tensor(drawn);
+        let gradient = gate.sum_all().unwrap().backward().unwrap().remove(alpha.as_tensor()).unwrap();
+        let (gate, gradient) = (gate.to_vec1::<f32>().unwrap(), gradient.to_vec1::<f32>().unwrap());
+        for unit in 0..alphas.len() {
+            let y = sigmoid_of(f64::from(alphas[unit] + noise[unit]) / temperature);
+            assert!((f64::from(gate[unit]) - f64::from(u8::from(y > 0.5))).abs() < 1e-6, "{y}: {}", gate[unit]);
+            let expected = y * (1.0 - y) / temperature;
+            assert_relative_eq!(f64::from(gradient[unit]), expected, max_relative = 1e-3, epsilon = 1e-5);
+        }
     }
 }
 
