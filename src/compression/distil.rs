@@ -37,8 +37,8 @@ pub struct DistilArguments {
 /// Runs what these flags ask for.
 ///
 /// # Errors
-/// All errors of the flags, the data, the teacher and the directories: [`Error::OtherSteps`] where `work`
-/// has the steps of another command, [`Error::Argument`] where `out` would replace the teacher or the steps, and `Transformer` where it
+/// All errors of the flags, the data, the teacher and the directories: [`OtherSteps`](crate::Error::OtherSteps) where `work`
+/// has the steps of another command, [`Argument`](crate::Error::Argument) where `out` would replace the teacher or the steps, and `Transformer` where it
 /// is there and has other files than a model.
 pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let plan = CompressionPlan::new(&arguments.common)?;
