@@ -37,7 +37,8 @@ fn the_extracted_model_equals_the_thresholded_masks_and_survives_a_save() -> Out
         RelaxationKind::HardConcrete(HardConcrete::default()),
         RelaxationKind::WidthSampling(WidthSampling::default()),
     ] {
-        let settings = NasSettings { relaxation, measure: CostMeasure::Flops { tokens: 16 }, ..strong() };
+        let (head_relaxation, measure) = (relaxation.clone(), CostMeasure::Flops { tokens: 16 });
+        let settings = NasSettings { relaxation, head_relaxation, measure, ..strong() };
         let search = search(&model, settings, 48, 2, 3)?;
         let ctx = ForwardContext::inference();
         let masked = search.masked_logits(&batch, &ctx)?;
