@@ -245,6 +245,14 @@ fn a_distilled_student_is_saved_and_the_run_goes_on_after_each_step() {
     let other = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &work).unwrap();
     assert_eq!((other.teacher.score, other.teacher.macro_f1), (taught.teacher.score, taught.teacher.macro_f1));
     assert_eq!(other.data.classes, order.iter().map(|class| labels[*class].clone()).collect::<Vec<_>>());
+    // One of other classes is no teacher, which is said before a step is made.
+    config.set_labels(&[labels.clone(), vec!["neither".into()]].concat());
+    fs::write(reordered.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
+    let work = folder.path().join("from others");
+    let error = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &work).unwrap_err().to_string();
+    let (given, needed) = (labels.len() + 1, labels.len());
+    assert!(error.contains(&format!("one of {given}, expected a classifier of {needed} classes")), "{error}");
+    assert!(!work.exists(), "something was begun");
 }
 
 #[test]

@@ -70,12 +70,12 @@ impl Bench {
     pub(super) fn open(plan: CompressionPlan, out: &Path, command: &[String], least_rows: usize) -> Result<Self> {
         let device = plan.run.device.open()?;
         let mut data = RunData::load(&plan.run)?;
-        if let Some(labels) = plan.classes.as_ref().filter(|labels| labels.len() == data.train.labels.len())
-            && !data.order_classes(labels)
-            && !plan.run.quiet
-        {
-            let pairs = data.train.labels.iter().zip(labels).map(|(own, class)| format!("{own} is {class}"));
-            report(&format!("the labels are taken in their order: {}", pairs.collect::<Vec<_>>().join(", ")));
+        if let Some(labels) = &plan.classes {
+            as_many_classes(data.train.labels.len(), labels.len())?;
+            if !data.order_classes(labels) && !plan.run.quiet {
+                let pairs = data.train.labels.iter().zip(labels).map(|(own, class)| format!("{own} is {class}"));
+                report(&format!("the labels are taken in their order: {}", pairs.collect::<Vec<_>>().join(", ")));
+            }
         }
         if data.train.len() < least_rows {
             return Err(dht_search::Error::TooFewRows { rows: data.train.len(), least: least_rows }.into());
@@ -299,11 +299,7 @@ impl Start<'_> {
             let (model, seconds) = match (&run.model, self.plan.fine_tuned) {
                 (crate::experiment::Model::Directory(folder), true) => {
                     let model = TextClassifier::load(folder, self.device)?;
-                    let (expected, got) = (self.classes(), model.classifier().classes());
-                    if expected != got {
-                        let expected = format!("a classifier of {expected} classes");
-                        return Err(Error::Argument { flag: "fine-tuned", expected, got: format!("one of {got}") });
-                    }
+                    as_many_classes(self.classes(), model.classifier().classes())?;
                     (model, 0.0)
                 }
                 _ => {
@@ -359,4 +355,13 @@ impl Start<'_> {
 fn copy_encoder(encoder: &Encoder) -> Result<Encoder> {
     let device = encoder.parameters().device();
     Ok(Encoder::from_tensors(encoder.config(), &encoder.to_tensors()?, device)?)
+}
+
+/// A fine-tuned teacher and the texts have classes one to one.
+fn as_many_classes(expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    let expected = format!("a classifier of {expected} classes");
+    Err(Error::Argument { flag: "fine-tuned", expected, got: format!("one of {got}") })
 }

@@ -109,14 +109,11 @@ impl RunData {
         Ok(Self { record, tokenizer, train, validation, test, test_difficulties, tokenizing_seconds })
     }
 
-    /// Numbers the classes as a classifier does that has the same ones, by their names; `false`, and as they were, where it has others.
+    /// Numbers the classes as a classifier of as many does, by their names; `false`, and as they were, where it has others.
     pub fn order_classes(&mut self, labels: &[String]) -> bool {
         let own = &self.train.labels;
         let place = |label: &String| labels.iter().position(|other| other == label);
         let Some(places) = own.iter().map(place).collect::<Option<Vec<usize>>>() else { return false };
-        if labels.len() != own.len() {
-            return false;
-        }
         for data in [&mut self.train, &mut self.validation, &mut self.test] {
             data.samples.iter_mut().for_each(|sample| sample.label = places[sample.label as usize] as u32);
             data.labels = labels.to_vec();

@@ -117,13 +117,13 @@ impl ArchitectureSearchRecord {
         100.0 * (score - self.unpruned.score)
     }
 
-    /// The share of the unpruned student's margin over the majority class that a score keeps; `None` where there is no margin.
+    /// The share of the unpruned student's margin over the best constant answer that a score keeps; `None` where there is no margin.
     pub fn margin_kept(&self, score: f64) -> Option<f64> {
         let margin = self.unpruned.score - self.majority_score;
         (margin > 0.0).then(|| (score - self.majority_score) / margin)
     }
 
-    /// Why shares of the unpruned student's margin over the majority class say nothing; `None` where they say something: the teacher has a
+    /// Why shares of the unpruned student's margin over the best constant answer say nothing; `None` where they say something: the teacher has a
     /// margin that chance does not give 97.5 % of the time, and the unpruned student keeps at least .8 of it.
     ///
     /// Of n test rows, the score m of one class for all of them varies by √(m (1 − m) / n); a Matthews correlation, the φ of a table of 2 × 2
@@ -138,10 +138,10 @@ impl ArchitectureSearchRecord {
             _ => deviation(constant),
         };
         if of(&self.teacher) <= NORMAL * chance / (self.data.test_rows.max(1) as f64).sqrt() {
-            Some("the teacher's margin over the most frequent class is within what chance gives".into())
+            Some("the teacher's margin over the best constant answer is within what chance gives".into())
         } else if of(&self.unpruned) < INFORMATIVE * of(&self.teacher) {
             Some(format!(
-                "the unpruned student keeps less than {INFORMATIVE} of the teacher's margin over the most frequent class"
+                "the unpruned student keeps less than {INFORMATIVE} of the teacher's margin over the best constant answer"
             ))
         } else {
             None

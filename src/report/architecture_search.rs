@@ -96,7 +96,7 @@ fn block(record: &ArchitectureSearchRecord) -> String {
     let found: String =
         record.searches.iter().map(|search| format!(" - {}\n", markdown_text(&found(record, search)))).collect();
     format!(
-        "### {}\n\n{} training, {} validation and {} test rows. Score: {metric}, of the most frequent class {:.4}. Teacher: {teacher}. Unpruned \
+        "### {}\n\n{} training, {} validation and {} test rows. Score: {metric}, of the best constant answer {:.4}. Teacher: {teacher}. Unpruned \
          student: {student}.{note} From `{}`. {}, {} {}, {}.\n\n{}\n{found}",
         title(record),
         record.data.train_rows,

@@ -29,7 +29,7 @@ pub fn distillation_text(record: &DistillationRecord) -> String {
     }
     let metric = &record.metric;
     format!(
-        "Data: {}.\nScore: {metric}; the most frequent class {:.4}. FLOPs and clock: shares of the teacher's.\n\n{}",
+        "Data: {}.\nScore: {metric}; the best constant answer {:.4}. FLOPs and clock: shares of the teacher's.\n\n{}",
         record.data.summary(),
         record.majority_score,
         text(&lines, &sides(lines[0].len(), 1))
@@ -52,8 +52,8 @@ pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     let lines = architecture_lines(record);
     let note = record.uninformative().map_or(String::new(), |why| format!("Not informative: {why}.\n"));
     format!(
-        "Data: {}.\nScore: {}; the most frequent class {:.4}. FLOPs of models: shares of the teacher's; of architectures: of the \
-         unpruned student's,\nas are change (points), margin (kept share of what is above the most frequent class) and speed \
+        "Data: {}.\nScore: {}; the best constant answer {:.4}. FLOPs of models: shares of the teacher's; of architectures: of the \
+         unpruned student's,\nas are change (points), margin (kept share of what is above the best constant answer) and speed \
          (clock, how many times as fast). Validation: macro F1 there, a mean.\n{note}\n{}\n{}",
         record.data.summary(),
         record.metric,
@@ -120,19 +120,19 @@ mod tests {
         let record = searched();
         let lines = architecture_lines(&record);
         assert_eq!(lines.len(), 3);
-        // .80 of a student with .85, the most frequent class has .5.
+        // .80 of a student with .85, the best constant answer has .5.
         let expected =
             ["inputs", "search", "0.500", "0.504", "0.8000", "-5.00", "0.857", "120", "0.8150", "0.800", "1.25"];
         assert_eq!(lines[1], expected);
         assert_eq!((&*lines[2][1], &*lines[2][4], &*lines[2][8]), ("random", "0.7700 ±0.0100", "–"));
         let text = architecture_search_text(&record);
-        assert!(text.contains("the most frequent class 0.5000") && !text.contains("Not informative"), "{text}");
+        assert!(text.contains("the best constant answer 0.5000") && !text.contains("Not informative"), "{text}");
     }
 
     #[test]
     fn a_student_far_below_its_teacher_makes_a_table_not_informative() {
         let mut record = searched();
-        // .2 of .4 above the most frequent class.
+        // .2 of .4 above the best constant answer.
         record.unpruned.score = 0.7;
         assert!(record.uninformative().unwrap().contains("less than 0.8"));
         assert!(architecture_search_text(&record).contains("Not informative"));

@@ -11,7 +11,7 @@ use crate::nas::space::Group;
 
 /// y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀ = 1 − σ(α) and gᵢ ~ Gumbel(0, 1) (Jang et al. 2017,
 /// equation 2), which is σ((α + g₁ − g₀)/τ). The unit is kept where y > ½; the gradient is y's: `z = y + (1[y > ½] − y).detach()`.
-/// τ falls by one factor over the training.
+/// τ falls by one factor over each training: a search in two stages anneals twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSoftmax {
