@@ -12,6 +12,25 @@ pub(super) fn check_target(target: f64) -> Result<()> {
     }
 }
 
+/// Refuses anything but a finite score for each unit of each group.
+fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
+    if scores.len() != groups.len() {
+        let (expected, got) = (format!("one for each of {} groups", groups.len()), format!("{} lists", scores.len()));
+        return Err(Error::setting("scores", expected, got));
+    }
+    for (group, scores) in groups.iter().zip(scores) {
+        let of = |what: String| format!("{what} of {}", group.name());
+        if scores.len() != group.units() {
+            let expected = format!("one for each of {} units", group.units());
+            return Err(Error::setting("scores", expected, of(format!("a list of {}", scores.len()))));
+        }
+        if let Some((unit, score)) = scores.iter().enumerate().find(|(_, score)| !score.is_finite()) {
+            return Err(Error::setting("scores", "finite numbers", of(format!("{score} at unit {unit}"))));
+        }
+    }
+    Ok(())
+}
+
 /// The units that stay at least: of each block the ones of highest score, of equal ones the first.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
@@ -41,13 +60,15 @@ pub(super) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<
 
 /// The units whose scores lie above one threshold for all groups, found by bisection so that their cost is as close to the
 /// target as any threshold comes; with the minimum of each block in any case. Units of equal score are taken from all groups
-/// evenly.
+/// evenly. Scores are one list for each of the cost's groups, with a number for each of its units.
 ///
 /// # Errors
-/// [`Error::Setting`] for a target outside (0, 1]; [`Error::ArchitectureTarget`] for one below what the minimum sizes cost.
+/// [`Error::Setting`] for a target outside (0, 1], and for scores that are not finite or not one for each unit of each group;
+/// [`Error::ArchitectureTarget`] for one below what the minimum sizes cost.
 pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Vec<bool>>> {
     check_target(target)?;
     let groups = cost.groups();
+    check_scores(groups, scores)?;
     let base = least(groups, scores);
     let share = |kept: &[Vec<bool>]| cost.share(&hard(kept)).0;
     let bottom = share(&base);
@@ -176,5 +197,39 @@ mod tests {
         let one = vec![false, false, false, true];
         let kept = with_minimum(cost.groups(), &scores, vec![one, vec![false; 4], vec![true; 4]]);
         assert_eq!(kept, [vec![false, true, false, true], vec![false, true, true, false], vec![true; 4]]);
+    }
+
+    #[test]
+    fn scores_that_are_not_one_finite_number_for_each_unit_are_refused() {
+        let cost = cost(CostMeasure::Dimensions, NasSpace::neurons());
+        let right = scores(&cost, 1);
+        let with = |group: usize, scores: Vec<f64>| {
+            let mut all = right.clone();
+            all[group] = scores;
+            all
+        };
+        let (mut nan, mut infinite) = (right[1].clone(), right[2].clone());
+        (nan[7], infinite[0]) = (f64::NAN, f64::NEG_INFINITY);
+        for (wrong, message) in [
+            (Vec::new(), "scores is 0 lists, expected one for each of 3 groups"),
+            (right[..2].to_vec(), "scores is 2 lists, expected one for each of 3 groups"),
+            ([right.clone(), right.clone()].concat(), "scores is 6 lists, expected one for each of 3 groups"),
+            (
+                with(1, right[1][1..].to_vec()),
+                "scores is a list of 95 of nas.layer.1.neurons, expected one for each of 96 units",
+            ),
+            (
+                with(0, vec![0.0; 97]),
+                "scores is a list of 97 of nas.layer.0.neurons, expected one for each of 96 units",
+            ),
+            (with(2, Vec::new()), "scores is a list of 0 of nas.layer.2.neurons, expected one for each of 96 units"),
+            (with(1, nan), "scores is NaN at unit 7 of nas.layer.1.neurons, expected finite numbers"),
+            (with(2, infinite), "scores is -inf at unit 0 of nas.layer.2.neurons, expected finite numbers"),
+        ] {
+            let error = choose(&cost, &wrong, 0.5).unwrap_err();
+            assert!(matches!(&error, Error::Setting { field: "scores", .. }), "{error}");
+            assert_eq!(error.to_string(), message);
+        }
+        assert!(choose(&cost, &right, 0.5).is_ok());
     }
 }
