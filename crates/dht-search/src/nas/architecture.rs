@@ -127,7 +127,12 @@ impl Architecture {
         self.layers.len()
     }
 
-    /// Which units of a part stay; outputs head by head.
+    pub(super) fn shape(&self) -> BlockShape {
+        self.shape
+    }
+
+    /// Which units of a part were chosen; outputs head by head. Outputs of a head that is gone may be among them, though they go with it:
+    /// [`count`](Self::count) leaves them out.
     ///
     /// # Panics
     /// When there is no such layer.
@@ -135,7 +140,32 @@ impl Architecture {
         self.layers[layer].part(part)
     }
 
-    /// The kept units of a part, ascending.
+    /// How many units of a part the extracted model has, and how many the whole one: outputs of a head that is gone do not stay.
+    ///
+    /// ```
+    /// use dht_search::nas::{Architecture, CostMeasure, NasCost, NasSpace, Part};
+    /// use dht_search::transformer::flops::BlockShape;
+    ///
+    /// // Of three heads of four dimensions, the first goes, with its outputs.
+    /// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
+    /// let cost = NasCost::new(CostMeasure::Dimensions, shape, 1, NasSpace::heads().groups(shape, 1)?, 0.0)?;
+    /// let (architecture, _) = Architecture::chosen(&cost, &[vec![0.1, 0.9, 0.8]], 0.7)?;
+    /// assert_eq!(architecture.count(0, Part::Heads), (2, 3));
+    /// assert_eq!(architecture.count(0, Part::ValueOutputs), (8, 12));
+    /// assert_eq!(architecture.count(0, Part::Neurons), (20, 20));
+    /// # Ok::<(), dht_search::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn count(&self, layer: usize, part: Part) -> (usize, usize) {
+        let (units, heads) = (self.units(layer, part), self.units(layer, Part::Heads));
+        let head_stays = |unit: usize| !part.is_by_head() || heads[unit / self.shape.head_dim.max(1)];
+        let stays = units.iter().enumerate().filter(|(unit, kept)| **kept && head_stays(*unit));
+        (stays.count(), units.len())
+    }
+
+    /// The chosen units of a part, ascending; of outputs as [`units`](Self::units) has them.
     ///
     /// # Panics
     /// When there is no such layer.
@@ -148,16 +178,14 @@ impl Architecture {
     /// # Panics
     /// When there is no such layer.
     pub fn sizes(&self, layer: usize) -> LayerSizes {
-        let count = |part| self.units(layer, part).iter().filter(|kept| **kept).count();
-        let dimensions = self.dimensions(layer);
-        let outputs = |lists: &[Vec<usize>]| lists.iter().map(Vec::len).sum();
+        let count = |part| self.count(layer, part).0;
         LayerSizes {
             hidden: self.shape.hidden,
             query_inputs: count(Part::QueryInputs),
             key_inputs: count(Part::KeyInputs),
             value_inputs: count(Part::ValueInputs),
-            query_key: outputs(&dimensions.query_key_outputs),
-            value: outputs(&dimensions.value_outputs),
+            query_key: count(Part::QueryKeyOutputs),
+            value: count(Part::ValueOutputs),
             ffn: count(Part::Neurons),
         }
     }
@@ -212,5 +240,38 @@ mod tests {
             }
             assert_ne!(found.kept(layer, Part::Neurons), other.kept(layer, Part::Neurons));
         }
+    }
+
+    #[test]
+    fn outputs_of_a_head_that_is_gone_do_not_count() {
+        let shape = BlockShape { hidden: 6, heads: 3, head_dim: 2, ffn: 5 };
+        let space = NasSpace { outputs: true, heads: true, ..NasSpace::NONE };
+        let groups = space.groups(shape, 1).unwrap();
+        // Head 1 goes, of whose outputs one and two were chosen.
+        let chosen = |part: Part| match part {
+            Part::QueryKeyOutputs => vec![true, false, false, true, true, false],
+            Part::ValueOutputs => vec![true, true, true, true, false, true],
+            _ => vec![true, false, true],
+        };
+        let kept: Vec<Vec<bool>> = groups.iter().map(|group| chosen(group.part)).collect();
+        let architecture = Architecture::of_groups(shape, 1, &groups, &kept);
+        assert_eq!(
+            Part::ALL.map(|part| architecture.count(0, part)),
+            [
+                (6, 6), // inputs of Q, K and V
+                (6, 6),
+                (6, 6),
+                (2, 6), // outputs of heads 0 and 2
+                (3, 6),
+                (2, 3),
+                (5, 5),
+            ]
+        );
+        assert_eq!(architecture.kept(0, Part::QueryKeyOutputs), [0, 3, 4], "as chosen");
+        // What the extracted model has.
+        let plan = architecture.plans().remove(0);
+        let outputs = |lists: &[Vec<usize>]| lists.iter().map(Vec::len).sum::<usize>();
+        assert_eq!(outputs(&plan.dimensions.query_key_outputs), 2);
+        assert_eq!(outputs(&plan.dimensions.value_outputs), 3);
     }
 }
