@@ -25,6 +25,20 @@ pub enum CostMeasure {
     Latency(Latency),
 }
 
+impl CostMeasure {
+    /// Whether costs can be counted by it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for texts without tokens; as [`Latency::check`].
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Flops { tokens: 0 } => Err(Error::setting("measure.tokens", "at least 1", 0)),
+            Self::Latency(latency) => latency.check(),
+            Self::Dimensions | Self::Flops { .. } | Self::Parameters => Ok(()),
+        }
+    }
+}
+
 /// The cost of an encoder whose units are gated, as a share of the whole encoder's.
 ///
 /// For gates p in [0, 1], with e = Σ p over the inputs, a_h = Σ p over the dimensions of head h and g_h the gate on it, a layer
@@ -71,12 +85,18 @@ impl NasCost {
     /// The cost of the groups' encoder. `fixed`: what comes beside the layers, in the measure's unit; a classifier's FLOPs.
     ///
     /// # Errors
-    /// [`Error::Setting`] for texts without tokens.
+    /// As [`CostMeasure::check`]; [`Error::Setting`] for a fixed cost that is below 0 or not finite, and for a whole encoder that costs
+    /// nothing or more than a number can say: no share of it could be told.
     pub fn new(measure: CostMeasure, shape: BlockShape, layers: usize, groups: Vec<Group>, fixed: f64) -> Result<Self> {
-        if measure == (CostMeasure::Flops { tokens: 0 }) {
-            return Err(Error::setting("measure.tokens", "at least 1", 0));
+        measure.check()?;
+        if !(fixed >= 0.0 && fixed.is_finite()) {
+            return Err(Error::setting("fixed", "a finite number, at least 0", fixed));
         }
-        Ok(Self { measure, shape, layers, groups, fixed })
+        let this = Self { measure, shape, layers, groups, fixed };
+        match this.whole() {
+            whole if whole > 0.0 && whole.is_finite() => Ok(this),
+            whole => Err(Error::setting("cost of the whole encoder", "a finite number above 0", whole)),
+        }
     }
 
     /// The cost of a classifier's encoder, of which a space is searched; FLOPs are those of the whole classifier.
@@ -133,15 +153,27 @@ impl NasCost {
         }
     }
 
-    /// The share of the whole encoder's cost at these gates, one list for each group, and its derivative with respect to each.
-    pub fn share(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
-        let cost = |gates: &[Vec<f64>]| match self.measure {
+    /// The cost at these gates, and its derivative with respect to each.
+    fn counted(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
+        match self.measure {
             CostMeasure::Dimensions => self.dimensions(gates),
-            _ => self.cost(gates),
-        };
+            CostMeasure::Flops { .. } | CostMeasure::Parameters | CostMeasure::Latency(_) => self.cost(gates),
+        }
+    }
+
+    /// The whole encoder's cost.
+    fn whole(&self) -> f64 {
         let ones: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![1.0; group.units()]).collect();
-        let whole = cost(&ones).0;
-        let (cost, mut gradients) = cost(gates);
+        self.counted(&ones).0
+    }
+
+    /// The share of the whole encoder's cost at these gates, one list for each group, and its derivative with respect to each.
+    ///
+    /// # Panics
+    /// When a list has not a gate for each unit of its group.
+    pub fn share(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
+        let whole = self.whole();
+        let (cost, mut gradients) = self.counted(gates);
         gradients.iter_mut().flatten().for_each(|gradient| *gradient /= whole);
         (cost / whole, gradients)
     }
@@ -352,6 +384,23 @@ mod tests {
                 mean += weight * cost.share(&gates).0;
             }
             assert_relative_eq!(cost.share(&p).0, mean, max_relative = 1e-12);
+        }
+    }
+
+    #[test]
+    fn an_encoder_that_costs_nothing_or_what_cannot_be_counted_is_refused() {
+        let refused = |latency: Latency, fixed: f64| {
+            let groups = NasSpace::default().groups(SHAPE, 2).unwrap();
+            NasCost::new(CostMeasure::Latency(latency), SHAPE, 2, groups, fixed).unwrap_err().to_string()
+        };
+        let none =
+            Latency { product: 0.0, query_key: 0.0, value: 0.0, neuron: 0.0, layer: 0.0, fixed: 0.0, error: 0.0 };
+        assert!(refused(none, 17.0).contains("latency is 0 in each"));
+        assert!(refused(Latency { fixed: 1.0, ..none }, 0.0).contains("whole encoder is 0"));
+        assert!(refused(Latency { neuron: -1.1, ..LATENCY }, 17.0).contains("latency.neuron is -1.1"));
+        assert!(refused(Latency { product: f64::MAX, ..LATENCY }, 17.0).contains("whole encoder is inf"));
+        for fixed in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(refused(LATENCY, fixed).contains(&format!("fixed is {fixed}")));
         }
     }
 }

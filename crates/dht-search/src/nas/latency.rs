@@ -50,6 +50,29 @@ impl Latency {
         Ok(Self { product, query_key, value, neuron, layer, fixed, error })
     }
 
+    /// Whether these can be what a model costs.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first number that is below 0 or not finite, and where no coefficient is above 0.
+    pub fn check(&self) -> Result<()> {
+        let coefficients = [
+            ("latency.product", self.product),
+            ("latency.query_key", self.query_key),
+            ("latency.value", self.value),
+            ("latency.neuron", self.neuron),
+            ("latency.layer", self.layer),
+            ("latency.fixed", self.fixed),
+        ];
+        let mut numbers = coefficients.into_iter().chain([("latency.error", self.error)]);
+        if let Some((field, value)) = numbers.find(|(_, value)| !(*value >= 0.0 && value.is_finite())) {
+            return Err(Error::setting(field, "a finite number, at least 0", value));
+        }
+        match coefficients.iter().any(|(_, value)| *value > 0.0) {
+            true => Ok(()),
+            false => Err(Error::setting("latency", "at least one coefficient above 0", "0 in each")),
+        }
+    }
+
     /// The seconds of a model with layers of these sizes.
     pub fn seconds(&self, layers: &[LayerSizes]) -> f64 {
         dot(&terms(layers), &[self.product, self.query_key, self.value, self.neuron, self.layer, self.fixed])
@@ -147,5 +170,32 @@ mod tests {
             assert!(matches!(Latency::fit(&measured(wrong)), Err(Error::Setting { .. })), "{wrong}");
         }
         assert!(matches!(Latency::fit(&measured(1.0)[..TERMS - 1]), Err(Error::Setting { .. })));
+    }
+
+    #[test]
+    fn coefficients_that_no_model_costs_are_refused() {
+        let right =
+            Latency { product: 1e-9, query_key: 0.0, value: 0.0, neuron: 0.0, layer: 0.0, fixed: 0.0, error: 0.0 };
+        right.check().unwrap();
+        type Change = fn(&mut Latency, f64);
+        let changes: [(&str, Change); TERMS + 1] = [
+            ("latency.product", |it, value| it.product = value),
+            ("latency.query_key", |it, value| it.query_key = value),
+            ("latency.value", |it, value| it.value = value),
+            ("latency.neuron", |it, value| it.neuron = value),
+            ("latency.layer", |it, value| it.layer = value),
+            ("latency.fixed", |it, value| it.fixed = value),
+            ("latency.error", |it, value| it.error = value),
+        ];
+        for (name, change) in changes {
+            for value in [-1e-12, f64::NAN, f64::INFINITY] {
+                let mut wrong = right;
+                change(&mut wrong, value);
+                let error = wrong.check().unwrap_err().to_string();
+                assert_eq!(error, format!("{name} is {value}, expected a finite number, at least 0"));
+            }
+        }
+        let error = Latency { product: 0.0, error: 0.5, ..right }.check().unwrap_err();
+        assert!(matches!(&error, Error::Setting { field: "latency", .. }), "{error}");
     }
 }

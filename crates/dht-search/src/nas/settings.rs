@@ -116,6 +116,7 @@ impl NasSettings {
     /// [`Error::Setting`] for the first that is not.
     pub fn check(&self) -> Result<()> {
         check_target(self.target)?;
+        self.measure.check()?;
         self.control.check()?;
         self.relaxation.build()?;
         self.head_relaxation.build()?;
