@@ -1,6 +1,7 @@
 //! From an architecture to a model.
 
 use candle_core::{Device, Tensor};
+use dht_transformer::flops::BlockShape;
 use dht_transformer::model::{Gate, LayerGates};
 use dht_transformer::{Encoder, TextClassifier};
 
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 /// student's, or a searched one's whose gates do not matter any more.
 ///
 /// # Errors
-/// [`Error::Setting`] for an architecture of another size; as
+/// [`Error::Setting`] for an architecture of other sizes, with the first layer and part that differ; as
 /// [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
 pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<TextClassifier> {
     check(model.encoder(), architecture)?;
@@ -34,23 +35,36 @@ pub fn extract_folded(
     Ok(model.with_encoder(folded.prune_dimensions(&architecture.plans())?)?)
 }
 
+/// Refuses an architecture that is not of the encoder's sizes, by the first that differs.
 fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
-    let expected = Architecture::whole(encoder.block_shape(), encoder.layers());
-    let sizes = |it: &Architecture| -> Vec<usize> {
-        let units = |layer| Part::ALL.map(|part| it.units(layer, part).len());
-        (0..it.layers()).flat_map(units).collect()
-    };
-    match sizes(&expected) == sizes(architecture) {
-        true => Ok(()),
-        false => {
-            let (layers, got) = (encoder.layers(), architecture.layers());
-            Err(Error::setting(
-                "architecture",
-                format!("{layers} layers of the encoder's sizes"),
-                format!("{got} layers"),
-            ))
+    let refused = |expected: String, got: String| Err(Error::setting("architecture", expected, got));
+    let (layers, got) = (encoder.layers(), architecture.layers());
+    if got != layers {
+        return refused(format!("{layers}, the encoder's"), format!("one of {got} layers"));
+    }
+    let whole = Architecture::whole(encoder.block_shape(), layers);
+    for layer in 0..layers {
+        for part in Part::ALL {
+            let [expected, got] = [&whole, architecture].map(|it| it.units(layer, part).len());
+            if got != expected {
+                return refused(
+                    format!("{expected}, the encoder's"),
+                    format!("one of {got} {} in layer {layer}", part.name()),
+                );
+            }
         }
     }
+    match (encoder.block_shape(), architecture.shape()) {
+        (expected, got) if expected == got => Ok(()),
+        (expected, got) => {
+            refused(format!("one for {}, the encoder's", layer_of(expected)), format!("one for {}", layer_of(got)))
+        }
+    }
+}
+
+/// A layer's sizes in words.
+pub(super) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) -> String {
+    format!("{hidden} hidden dimensions, {heads} heads of {head_dim} and {ffn} neurons")
 }
 
 /// One number for each unit of each group, as gates of the layers.

@@ -1,9 +1,11 @@
 //! The models that a search trains and gives: extracted, saved, resumed, refused.
 
+use std::error::Error as StdError;
+
 use candle_core::{Device, Tensor};
 use dht_search::nas::{
-    ArchitectureSearch, CostMeasure, Count, HardConcrete, Latency, Minimum, NasSettings, NasSpace, RelaxationKind,
-    Selection, Sigmoid, Update, WidthSampling, extract,
+    Architecture, ArchitectureSearch, CostMeasure, Count, HardConcrete, Latency, Minimum, NasSettings, NasSpace,
+    RelaxationKind, Selection, Sigmoid, Update, WidthSampling, extract,
 };
 use dht_search::transformer::{
     BertConfig, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier,
@@ -150,10 +152,56 @@ fn what_cannot_be_searched_is_refused() -> Outcome {
     let small = search(&model, NasSettings { space: NasSpace::heads(), ..strong() }, 32, 1, 1)?;
     let error = ArchitectureSearch::new(small.extracted()?, strong(), &mut rng).err().ok_or("is refused")?;
     assert!(error.to_string().contains("whole layers"), "{error}");
-    let other = BertConfig::small(1, 2, 8, 9)?;
-    let other = TextClassifier::new(Encoder::random(&other, &Device::Cpu, &mut rng)?, 2, Pooling::Cls, &mut rng)?;
-    assert!(
-        extract(&other, &small.found()?.architecture).is_err_and(|error| error.to_string().contains("architecture"))
+    let seconds = |neuron: f64, rest: f64| {
+        let [product, query_key, value, layer, fixed] = [rest; 5];
+        let measure = CostMeasure::Latency(Latency { product, query_key, value, neuron, layer, fixed, error: 0.0 });
+        refused(NasSettings { measure, ..strong() })
+    };
+    assert!(seconds(0.0, 0.0)?.contains("latency is 0 in each"));
+    assert!(seconds(-1.0, 1.0)?.contains("latency.neuron is -1"));
+    assert!(seconds(f64::NAN, 1.0)?.contains("latency.neuron is NaN"));
+    assert_eq!(seconds(1.0, 1e-9)?, "");
+    Ok(())
+}
+
+#[test]
+fn an_architecture_of_other_sizes_is_refused_by_what_differs() -> Outcome {
+    let model = |layers: usize, heads: usize, hidden: usize, intermediate_size: usize| -> Result<TextClassifier> {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let config = BertConfig { intermediate_size, ..BertConfig::small(layers, heads, hidden, 9)? };
+        let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+        Ok(TextClassifier::new(encoder, 2, Pooling::Cls, &mut rng)?)
+    };
+    let architecture = {
+        let model = model(2, 4, 16, 24)?;
+        Architecture::whole(model.encoder().block_shape(), model.encoder().layers())
+    };
+    for (encoder, message) in [
+        (model(1, 4, 16, 24)?, "architecture is one of 2 layers, expected 1, the encoder's"),
+        (model(2, 4, 8, 24)?, "architecture is one of 16 query_inputs in layer 0, expected 8, the encoder's"),
+        (model(2, 2, 16, 24)?, "architecture is one of 4 heads in layer 0, expected 2, the encoder's"),
+        (model(2, 4, 16, 32)?, "architecture is one of 24 neurons in layer 0, expected 32, the encoder's"),
+    ] {
+        let error = extract(&encoder, &architecture).err().ok_or("is refused")?;
+        assert_eq!(error.to_string(), message);
+    }
+    // One that a file has of other lists in one layer, or of other heads than its lists.
+    let written = serde_json::to_value(&architecture)?;
+    let read = |change: &dyn Fn(&mut serde_json::Value)| -> Result<String, Box<dyn StdError>> {
+        let mut written = written.clone();
+        change(&mut written);
+        let architecture: Architecture = serde_json::from_value(written)?;
+        Ok(extract(&model(2, 4, 16, 24)?, &architecture).err().map_or(String::new(), |error| error.to_string()))
+    };
+    assert_eq!(read(&|_| ())?, "");
+    assert_eq!(
+        read(&|it| it["layers"][1]["neurons"] = serde_json::json!([true, false]))?,
+        "architecture is one of 2 neurons in layer 1, expected 24, the encoder's"
+    );
+    assert_eq!(
+        read(&|it| it["shape"]["head_dim"] = 2.into())?,
+        "architecture is one for 16 hidden dimensions, 4 heads of 2 and 24 neurons, expected one for 16 hidden dimensions, 4 heads of 4 \
+         and 24 neurons, the encoder's"
     );
     Ok(())
 }
