@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 
 use candle_core::{D, Tensor, Var};
 use dht_transformer::data::EncodedDataset;
+use dht_transformer::flops::BlockShape;
 use dht_transformer::model::Gate;
 use dht_transformer::tensors::cross_entropy;
 use dht_transformer::{ForwardContext, TextClassifier};
 use rand::{Rng, RngExt};
 
 use super::cost::NasCost;
-use super::extract::assigned;
+use super::extract::{assigned, layer_of};
 use super::space::Part;
 use crate::error::{Error, Result};
 
@@ -69,10 +70,8 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
 /// 2019, equation 2).
 ///
 /// # Errors
-/// [`Error::Setting`] without rows, or for layers that are not whole; what the model reports.
-///
-/// # Panics
-/// When a row is not there.
+/// [`Error::Setting`] without rows, for a row that the data do not have, and for a model of other sizes than the cost's; what the model
+/// reports.
 pub fn gradient_scores(
     model: &TextClassifier,
     cost: &NasCost,
@@ -82,7 +81,15 @@ pub fn gradient_scores(
     if rows.is_empty() {
         return Err(Error::setting("rows", "at least one", "none"));
     }
+    if let Some(row) = rows.iter().find(|row| **row >= data.len()) {
+        return Err(Error::setting("rows", format!("numbers below {}, that of the rows", data.len()), row));
+    }
     let (encoder, groups) = (model.encoder(), cost.groups());
+    let sizes = |layers: usize, shape: BlockShape| format!("one of {layers} layers of {}", layer_of(shape));
+    let (expected, got) = (sizes(cost.layers(), cost.shape()), sizes(encoder.layers(), encoder.block_shape()));
+    if expected != got {
+        return Err(Error::setting("model", expected, got));
+    }
     let mut sums: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
     for row in rows {
         let ctx = ForwardContext::training_without_dropout(encoder.parameters());

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use dht_search::Result;
 use dht_search::nas::{
     Architecture, ArchitectureSearch, Control, CostMeasure, NasCost, NasSettings, NasSpace, SoftLabelLoss,
     gradient_scores, magnitude_scores, random_scores,
 };
 use dht_search::transformer::tasks::{IntermediateLoss, LayerMap, TeacherLogits, attention_distance};
-use dht_search::transformer::{AdamWSettings, EncodedDataset, ForwardContext, TrainSettings, Trainer};
+use dht_search::transformer::{
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, Pooling, TextClassifier, TrainSettings, Trainer,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::planted::{Outcome, classifier, data, planted, precision_and_recall_of, spaces, strong};
+use crate::planted::{
+    CLASSES, Outcome, VOCABULARY, classifier, data, planted, precision_and_recall_of, spaces, strong,
+};
 
 #[test]
 fn magnitude_and_gradient_find_units_that_are_nearly_nothing_and_chance_does_not() -> Outcome {
@@ -38,7 +42,22 @@ fn magnitude_and_gradient_find_units_that_are_nearly_nothing_and_chance_does_not
     }
     let (model, _) = planted(NasSpace::heads(), 1)?;
     let cost = NasCost::of_model(&model, CostMeasure::Dimensions, &NasSpace::heads())?;
-    assert!(gradient_scores(&model, &cost, &data(4, 8), &[]).is_err());
+    let refused = |model: &TextClassifier, rows: &[usize]| match gradient_scores(model, &cost, &data(4, 8), rows) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(refused(&model, &[]), "rows is none, expected at least one");
+    assert_eq!(refused(&model, &[0, 4]), "rows is 4, expected numbers below 4, that of the rows");
+    assert_eq!(refused(&model, &[1_000_000]), "rows is 1000000, expected numbers below 4, that of the rows");
+    assert_eq!(refused(&model, &[0, 3]), "");
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let encoder = Encoder::random(&BertConfig::small(1, 2, 8, VOCABULARY)?, &Device::Cpu, &mut rng)?;
+    let other = TextClassifier::new(encoder, CLASSES, Pooling::Cls, &mut rng)?;
+    assert_eq!(
+        refused(&other, &[0]),
+        "model is one of 1 layers of 8 hidden dimensions, 2 heads of 4 and 32 neurons, expected one of 2 layers of 32 hidden dimensions, \
+         8 heads of 4 and 32 neurons"
+    );
     Ok(())
 }
 
