@@ -19,6 +19,54 @@
 //! | build the model | [`ArchitectureSearch::extracted`], [`extract()`] |
 //! | choose without a search | [`magnitude_scores`], [`gradient_scores`], [`random_scores`], with [`Architecture::chosen`] |
 //!
+//! # A complete program
+//!
+//! Which half of the inputs of Q, K and V a small classifier needs. Gates have a learning rate of their own, which the trainer knows by the
+//! search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
+//!
+//! ```
+//! use candle_core::Device;
+//! use dht_search::nas::{ArchitectureSearch, NasSettings, NasSpace, Part};
+//! use dht_search::transformer::{
+//!     AdamWSettings, BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+//! };
+//! use rand::SeedableRng;
+//!
+//! let example = |text: &str, label| Example { text: text.into(), pair: None, label, targets: Vec::new() };
+//! let examples = vec![
+//!     example("A fine day", 1), example("Fine food", 1), example("The food was fine", 1),
+//!     example("A bad day", 0), example("Bad food", 0), example("The food was bad", 0),
+//! ];
+//! let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+//! let tokenizer = TextTokenizer::train(data.examples.iter().map(|example| &*example.text), 100)?;
+//! let encoded = tokenizer.encode_all(&data, 16)?;
+//!
+//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+//! let config = BertConfig::small(2, 4, 24, tokenizer.vocabulary_size())?;
+//! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+//! let model = TextClassifier::new(encoder, data.labels.len(), Pooling::Mean, &mut rng)?; // or a fine-tuned one, loaded
+//! let parameters = model.encoder().parameters().elements();
+//!
+//! let settings = NasSettings { space: NasSpace::inputs(), target: 0.5, ..NasSettings::default() };
+//! let mut search = ArchitectureSearch::new(model, settings, &mut rng)?;
+//! let optimizer = AdamWSettings { learning_rate: 5e-3, ..AdamWSettings::default() };
+//! let groups = search.parameter_groups(optimizer.learning_rate)?;
+//! let training = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
+//! let trainer = Trainer { groups: Some(groups), ..Trainer::new(training) };
+//! // A program that reports a score has a validation set for the third argument, and a test set for the score.
+//! trainer.fit(&mut search, &encoded, &encoded, &mut ())?;
+//!
+//! let found = search.found()?;
+//! assert!((found.reached - 0.5).abs() < 0.02);
+//! for layer in 0..found.architecture.layers() {
+//!     let (kept, all) = found.architecture.count(layer, Part::ValueInputs);
+//!     println!("layer {layer}: V reads {kept} of {all} dimensions");
+//! }
+//! let small = search.extracted()?; // to be trained on, saved and served like any other classifier
+//! assert!(small.encoder().parameters().elements() < parameters);
+//! # Ok::<(), dht_search::Error>(())
+//! ```
+//!
 //! # When not to use it
 //!
 //! Where magnitude or gradient importance finds as good a model ([`dht_transformer::pruning`]): it costs no training of gates.

@@ -43,9 +43,13 @@ pub(super) struct Pending {
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
 ///
-/// α are parameters of the classifier's encoder, `nas.…`, so that the one training loop trains, saves and resumes them; give it
-/// [`parameter_groups`](Self::parameter_groups), by which α have a learning rate of their own. The score is the macro F1 of the
-/// architecture that would be chosen now, and no epoch counts as the best before the target has stopped falling.
+/// α are parameters of the classifier's encoder, `nas.…`, so that the one training loop trains, saves and resumes them. The score is the
+/// macro F1 of the architecture that would be chosen now, and no epoch counts as the best before the target has stopped falling.
+///
+/// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for the learning rate that it trains at, as the
+/// [module's example](super#a-complete-program) does: by them α move at the [`gate_rate`](NasSettings::gate_rate) and do not decay. Without
+/// them nothing is refused, but α move at the weights' learning rate, at usual rates a thousandth of the gate rate, and decay like
+/// weights: the gates stay near where they start, and the choice among them means little.
 ///
 /// With [`Update::Alternating`](super::Update::Alternating) and [`Update::Unrolled`](super::Update::Unrolled), a batch makes two steps: one on its texts of the first half, weights alone, and one on those
 /// of the second, gates alone. Gradients cannot be accumulated then.
@@ -167,7 +171,8 @@ impl ArchitectureSearch {
     }
 
     /// The groups for a training whose peak learning rate this is: the standard ones, and α without decay at the
-    /// [`gate_rate`](NasSettings::gate_rate).
+    /// [`gate_rate`](NasSettings::gate_rate). They are the trainer's [`groups`](dht_transformer::Trainer::groups), and belong to this
+    /// learning rate alone: at twice of it, gates would move twice as fast.
     ///
     /// # Errors
     /// [`Error::Setting`] for a rate that is not above 0.
@@ -216,7 +221,7 @@ impl ArchitectureSearch {
     /// The architecture that the gates give now.
     ///
     /// # Errors
-    /// What candle reports.
+    /// What candle reports; as [`choose`](super::choose()), for gates that a training made infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let kept = match self.settings.selection {
