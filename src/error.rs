@@ -103,7 +103,7 @@ pub enum Error {
         command: String,
     },
     /// A file that no run wrote, at a path that this run would write to.
-    #[error("{path} was not written by a run of this kind, and this run would overwrite it; move it away, or choose another --out", path = path.display())]
+    #[error("{path} was not written by a run of this kind, and this run would overwrite it; move it away, or choose another path", path = path.display())]
     ForeignFile {
         /// The file.
         path: PathBuf,
@@ -150,7 +150,7 @@ pub enum Error {
     /// A directory with the steps of another run.
     #[error(
         "{out} has the steps of another run: its {what} is {stored}, that of this run {asked}; the same command goes on there, \
-         another one needs another --out",
+         another one needs another directory, or this one deleted",
         out = out.display(),
     )]
     OtherSteps {
@@ -162,6 +162,17 @@ pub enum Error {
         stored: String,
         /// That of this run.
         asked: String,
+    },
+    /// Steps of a run that is not known.
+    #[error(
+        "{steps} has steps, but no {file} beside it says of which run: delete it to start anew, or choose another --out",
+        steps = steps.display(),
+    )]
+    UnknownSteps {
+        /// The directory of the steps.
+        steps: PathBuf,
+        /// The file that is missing.
+        file: &'static str,
     },
     /// A record without the command of its run.
     #[error("{path} does not contain the command that made it; run the example again and use the record that it writes", path = path.display())]

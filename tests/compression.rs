@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use clap::Parser;
 use dht_lab::record::{ArchitectureSearchRecord, DistillationRecord, JudgedModel, SearchedArchitecture};
 use dht_lab::{DistilArguments, Error, NasArguments, distil, nas};
@@ -58,6 +59,14 @@ fn without_clock(record: &ArchitectureSearchRecord) -> ArchitectureSearchRecord 
     record
 }
 
+/// The result of the unpruned student's step, of no test row.
+fn without_labels(out: &Path) -> String {
+    let text = fs::read_to_string(out.join("steps/unpruned.seed-0/result.json")).expect("a result");
+    let mut result: serde_json::Value = serde_json::from_str(&text).expect("a result");
+    result["labels"] = serde_json::json!([]);
+    result.to_string()
+}
+
 /// The steps that are done, in the order of their results.
 fn done(out: &Path) -> Vec<PathBuf> {
     let steps = fs::read_dir(out.join("steps")).expect("steps").map(|entry| entry.expect("a step").path());
@@ -107,6 +116,14 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
         let teacher = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
         assert_eq!(teacher == kept, at > 0, "a finished step ran again");
     }
+    // What cannot be what a step found is found anew.
+    for (name, damage) in [("clock", "[1.0]"), (row, "{}"), ("unpruned.seed-0", &*without_labels(folder.path()))] {
+        fs::write(folder.path().join("steps").join(name).join("result.json"), damage).unwrap();
+        let again = searched(&flags, folder.path()).unwrap();
+        assert_eq!(without_clock(&again), without_clock(&first), "{name}");
+    }
+    let found_model = TextClassifier::load(folder.path().join("steps").join(row).join("model"), &Device::Cpu).unwrap();
+    assert!(found_model.encoder().parameters().elements() < first.unpruned.size.parameters);
     let left: Vec<_> = done(folder.path()).iter().flat_map(|step| fs::read_dir(step).unwrap()).collect();
     assert!(left.iter().all(|entry| !entry.as_ref().unwrap().path().to_string_lossy().ends_with("checkpoint")));
 
@@ -173,7 +190,7 @@ fn searched_weights_are_carried_and_others_stand_beside() {
     assert!(heads[0].kept.iter().map(|layer| layer.heads.len()).sum::<usize>() == 2, "{:?}", heads[0].kept);
     // What was searched is a model of its own; the first seeds of its distillation began there.
     let carried = folder.path().join("steps/search.all.0.5/model");
-    let carried = TextClassifier::load(carried, &candle_core::Device::Cpu).unwrap();
+    let carried = TextClassifier::load(carried, &Device::Cpu).unwrap();
     assert!(carried.encoder().parameters().elements() < record.unpruned.size.parameters);
 }
 
@@ -200,7 +217,7 @@ fn a_distilled_student_is_saved_and_the_run_goes_on_after_each_step() {
         command.ends_with("--layers 2 --hidden 8 --layer-map 1,3 --distillation-epochs 2 --texts plain.txt"),
         "{command}"
     );
-    let model = TextClassifier::load(&out, &candle_core::Device::Cpu).unwrap();
+    let model = TextClassifier::load(&out, &Device::Cpu).unwrap();
     assert_eq!(model.encoder().config().hidden_size, 8);
 
     assert_eq!(names(&work), ["teacher", "general", "fine-tuned", "distilled", "clock"]);
@@ -230,10 +247,10 @@ fn a_distilled_student_is_saved_and_the_run_goes_on_after_each_step() {
     }
     let labels = model.encoder().config().labels().unwrap();
     let order: Vec<usize> = (0..labels.len()).rev().collect();
-    let mut tensors = candle_core::safetensors::load(out.join("model.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let mut tensors = candle_core::safetensors::load(out.join("model.safetensors"), &Device::Cpu).unwrap();
     for name in ["classifier.weight", "classifier.bias"] {
         let rows: Vec<u32> = order.iter().map(|class| *class as u32).collect();
-        let rows = candle_core::Tensor::new(rows, &candle_core::Device::Cpu).unwrap();
+        let rows = candle_core::Tensor::new(rows, &Device::Cpu).unwrap();
         tensors.insert(name.into(), tensors[name].index_select(&rows, 0).unwrap());
     }
     candle_core::safetensors::save(&tensors, reordered.join("model.safetensors")).unwrap();
@@ -251,7 +268,8 @@ fn a_distilled_student_is_saved_and_the_run_goes_on_after_each_step() {
     let work = folder.path().join("from others");
     let error = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &work).unwrap_err().to_string();
     let (given, needed) = (labels.len() + 1, labels.len());
-    assert!(error.contains(&format!("one of {given}, expected a classifier of {needed} classes")), "{error}");
+    let expected = format!("a classifier of {given} classes, expected one of {needed}");
+    assert!(error.contains(&expected), "{error}");
     assert!(!work.exists(), "something was begun");
 }
 
@@ -286,7 +304,6 @@ fn bad_input_is_refused_before_anything_is_written() {
         (&["--targets", "1.2"], "above 0 and at most 1"),
         (&["--space", "heads", "--targets", "0.3"], "0.5000 to 1.0000"),
         (&["--layers", "5"], "no more of them than its teacher"),
-        (&["--heads", "4"], "heads"),
         (&["--alternating", "--train-rows", "2"], "one half trains weights"),
         (&["--alternating", "--augment", "1", "--word-vectors", "README.md"], "both halves"),
         (&["--hidden", "18446744073709551615"], "hidden"),
@@ -295,6 +312,44 @@ fn bad_input_is_refused_before_anything_is_written() {
         assert!(error.contains(named), "{flags:?}: {error}");
         assert!(!out.exists(), "{flags:?} left something behind");
     }
+}
+
+#[test]
+fn files_that_no_run_wrote_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, notes) = (folder.path().join("out"), folder.path().join("notes.csv"));
+    fs::create_dir(&out).unwrap();
+    fs::write(&notes, "mine").unwrap();
+    let to_notes = ["--record", &*notes.to_string_lossy()];
+    let foreign = |error: Error, path: &Path| matches!(&error, Error::ForeignFile { path: named } if named == path);
+    assert!(foreign(searched(&to_notes, &out).unwrap_err(), &notes));
+    assert!(foreign(distilled(&to_notes, &out).unwrap_err(), &notes));
+    for name in ["record.json", "kept.inputs.0.5.svg"] {
+        let file = out.join(name);
+        fs::write(&file, "mine").unwrap();
+        assert!(foreign(searched(&[], &out).unwrap_err(), &file), "{name}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+        fs::remove_file(&file).unwrap();
+    }
+    assert_eq!((fs::read_dir(&out).unwrap().count(), &*fs::read_to_string(&notes).unwrap()), (0, "mine"));
+    // Steps of a run that nothing names are nobody's to go on from.
+    let few = ["--epochs", "1", "--distillation-epochs", "1"];
+    distilled(&few, &out).unwrap();
+    fs::remove_file(out.join("run.json")).unwrap();
+    let error = distilled(&[&few[..], &["--seed", "1"]].concat(), &out).unwrap_err();
+    assert!(matches!(error, Error::UnknownSteps { .. }), "{error}");
+    let inside = out.join("steps/distilled/model");
+    let flags = ["--out", &*inside.to_string_lossy()];
+    let error = distilled(&[&few[..], &flags].concat(), &out).unwrap_err();
+    assert!(matches!(error, Error::Argument { flag: "out", .. }), "{error}");
+}
+
+#[test]
+fn a_teacher_of_one_layer_and_one_head_will_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--model", "1x1x16", "--hidden", "8", "--epochs", "1", "--distillation-epochs", "1"];
+    let record = distilled(&flags, folder.path()).unwrap();
+    assert_eq!((record.distilled_student.size.layers, record.distilled_student.size.hidden), (1, 8));
 }
 
 #[test]

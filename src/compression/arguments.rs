@@ -46,12 +46,9 @@ pub struct CompressionArguments {
     /// The student's layers [default: half of the teacher's]
     #[arg(long, value_name = "N")]
     pub layers: Option<usize>,
-    /// The student's width [default: the teacher's]
+    /// The student's width, of as many heads as the teacher has, whose attention it learns [default: the teacher's]
     #[arg(long, value_name = "N")]
     pub hidden: Option<usize>,
-    /// Heads of each of the student's layers [default: the teacher's]
-    #[arg(long, value_name = "N")]
-    pub heads: Option<usize>,
     /// Neurons of each of the student's feed-forwards [default: as many to a column as the teacher has]
     #[arg(long, value_name = "N")]
     pub ffn: Option<usize>,
@@ -145,7 +142,7 @@ impl CompressionPlan {
         }
         arguments.augment.check()?;
         let plain = arguments.of_run();
-        let run = RunPlan::try_from(plain.clone())?;
+        let run = RunPlan::without_search(plain.clone())?;
         if arguments.fine_tuned && !run.pretrained() {
             return Err(refused("fine-tuned", "only where --model is a directory", "--model with a size"));
         }
@@ -216,15 +213,11 @@ impl CompressionArguments {
         };
         let size = StudentSize {
             layers: self.layers.unwrap_or(whole.layers.div_ceil(2)),
-            heads: self.heads.unwrap_or(whole.heads),
+            heads: whole.heads,
             hidden,
             ffn: self.ffn.unwrap_or(neurons / whole.hidden),
         };
         size.config(teacher)?;
-        if size.heads != whole.heads {
-            let expected = format!("the teacher's {}, whose attention the student learns", whole.heads);
-            return Err(refused("heads", expected, size.heads));
-        }
         Ok(size)
     }
 
@@ -252,7 +245,6 @@ impl CompressionArguments {
             ("student-lr", self.student_lr.map(|rate| rate.to_string())),
             ("layers", number(self.layers)),
             ("hidden", number(self.hidden)),
-            ("heads", number(self.heads)),
             ("ffn", number(self.ffn)),
             ("layer-map", map),
             ("text-epochs", number(Some(self.text_epochs).filter(|epochs| *epochs != 1))),
@@ -303,7 +295,6 @@ mod tests {
         for (words, named) in [
             (&["--layers", "5"][..], "layers"),
             (&["--layers", "0"], "num_hidden_layers"),
-            (&["--heads", "2"], "heads"),
             (&["--hidden", "30"], "hidden_size"),
             (&["--layers", "2", "--layer-map", "3,1"], "layer_map"),
             (&["--layer-map", "1"], "layer_map"),

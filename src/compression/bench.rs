@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_search::evaluation::time_in_turns;
+use dht_search::evaluation::{PassTimes, time_in_turns};
 use dht_search::nas::ArchitectureSearch;
 use dht_transformer::tasks::{
     Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates, student_encoder,
@@ -15,6 +15,7 @@ use dht_transformer::{EncodedDataset, Encoder, Objective, TextClassifier, TrainS
 
 use super::arguments::CompressionPlan;
 use super::judge::{BATCH, Judge};
+use super::limits::refused;
 use super::steps::{Identity, Step, Steps};
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, pooling, rng, train_settings};
@@ -24,8 +25,10 @@ use dht_cli::{TrainingProgress, report};
 /// Streams of random numbers: a student's weights, projections of the intermediate stage.
 const STUDENT: u64 = 20;
 const PROJECTIONS: u64 = 21;
-/// Timed passes and rows.
-const PASSES: usize = 7;
+/// Timed passes of each model: so many, or more until they take a second, up to a limit; and rows.
+const LEAST_PASSES: usize = 7;
+const MOST_PASSES: usize = 101;
+const TIMED_SECONDS: f64 = 1.0;
 const TIMED_ROWS: usize = 256;
 const TEACHER: &str = "teacher";
 const GENERAL: &str = "general";
@@ -83,7 +86,7 @@ impl Bench {
         if !plan.run.quiet {
             report(&data.record.summary());
         }
-        // First, so that files that cannot be read cost no teacher and leave no steps behind.
+        // First, as plain texts are: files that cannot be read cost no teacher and leave no steps behind.
         let augmented = plan.augment.texts(&data, &plan.run, &device)?;
         if let Some(augmented) = augmented.as_ref().filter(|_| !plan.run.quiet) {
             report(&format!("students learn from {} texts, copies with words replaced among them", augmented.len()));
@@ -93,9 +96,10 @@ impl Bench {
         let steps = Steps::open(out, &Identity::new(command, sums, plan.files.clone()), plan.run.quiet)?;
         let judge = Judge::of(&data);
         let start = Start { plan: &plan, data: &data, device: &device, steps: &steps, judge };
+        let texts = if steps.is_done(GENERAL) { None } else { start.plain_texts()? };
         let judged_teacher = start.teacher()?;
         let teacher = TextClassifier::load(steps.model(TEACHER), &device)?;
-        start.general(&teacher)?;
+        start.general(&teacher, texts)?;
         let general = TextClassifier::load(steps.model(GENERAL), &device)?;
         let (states, logits) = (OnceCell::new(), OnceCell::new());
         Ok(Self { plan, data, augmented, steps, judge, device, judged_teacher, teacher, general, states, logits })
@@ -191,15 +195,20 @@ impl Bench {
     }
 
     /// Wall clock of predicting test rows over the first model's: all warm, in turns, medians.
-    pub(super) fn wall_ratios(&self, models: &[&TextClassifier]) -> Result<Vec<f64>> {
+    pub(super) fn wall_ratios<const N: usize>(&self, models: [&TextClassifier; N]) -> Result<[f64; N]> {
         // Evenly spaced, since the first rows may be of another kind than the others.
         let samples = &self.data.test.samples;
         let count = samples.len().min(TIMED_ROWS);
         let timed = (0..count).map(|at| samples[at * samples.len() / count].clone()).collect();
         let timed = EncodedDataset { samples: timed, ..self.data.test.clone() };
-        let models: Vec<&dyn dht_search::Predictor> = models.iter().map(|model| *model as _).collect();
-        let times = time_in_turns(&models, &timed, BATCH, PASSES)?;
-        Ok(times.iter().map(|of_one| of_one.median() / times[0].median()).collect())
+        let models = models.map(|model| model as &dyn dht_search::Predictor);
+        let fastest = |times: &[PassTimes]| times.iter().map(PassTimes::median).fold(f64::INFINITY, f64::min);
+        let mut times = time_in_turns(&models, &timed, BATCH, LEAST_PASSES)?;
+        let passes = (TIMED_SECONDS / fastest(&times)).ceil().min(MOST_PASSES as f64) as usize;
+        if passes > LEAST_PASSES {
+            times = time_in_turns(&models, &timed, BATCH, passes)?;
+        }
+        Ok(std::array::from_fn(|model| times[model].median() / times[0].median()))
     }
 
     /// Settings of the run, for its record.
@@ -217,7 +226,7 @@ impl Bench {
             ("distillation_epochs".into(), (*distillation_epochs).into()),
             ("student_rate".into(), (*student_rate).into()),
             ("layer_map".into(), map),
-            ("timed_passes".into(), PASSES.into()),
+            ("timed_passes_at_least".into(), LEAST_PASSES.into()),
             ("timed_rows".into(), TIMED_ROWS.into()),
         ])
     }
@@ -292,13 +301,27 @@ impl Start<'_> {
         encoder(&self.plan.run, self.data, self.device)
     }
 
+    /// The plain texts of all files, where there are any.
+    fn plain_texts(&self) -> Result<Option<EncodedDataset>> {
+        let (tokenizer, max_length) = (&self.data.tokenizer, self.plan.run.max_length);
+        let mut samples = Vec::new();
+        for file in &self.plan.texts {
+            samples.extend(EncodedDataset::from_text(file, tokenizer, max_length)?.samples);
+        }
+        (0..).zip(&mut samples).for_each(|(id, sample)| sample.id = id);
+        let texts = EncodedDataset { samples, labels: Vec::new(), truncated_rows: 0 };
+        Ok(Some(texts).filter(|texts| !texts.is_empty()))
+    }
+
     /// The teacher: fine-tuned, or as given.
     fn teacher(&self) -> Result<JudgedModel> {
         let run = &self.plan.run;
         self.steps.once(TEACHER, |step| {
             let (model, seconds) = match (&run.model, self.plan.fine_tuned) {
                 (crate::experiment::Model::Directory(folder), true) => {
-                    let model = TextClassifier::load(folder, self.device)?;
+                    let needed = "the directory of a classifier: without --fine-tuned an encoder is fine-tuned";
+                    let model = TextClassifier::load(folder, self.device);
+                    let model = model.map_err(|error| refused("model", needed, error))?;
                     as_many_classes(self.classes(), model.classifier().classes())?;
                     (model, 0.0)
                 }
@@ -318,7 +341,7 @@ impl Start<'_> {
 
     /// The student that knows no task: it begins as layers of the pre-trained encoder where it has their shapes, and learns from it on
     /// plain texts, where there are any. A teacher without pre-training hands its own layers down.
-    fn general(&self, teacher: &TextClassifier) -> Result<usize> {
+    fn general(&self, teacher: &TextClassifier, texts: Option<EncodedDataset>) -> Result<usize> {
         let plan = self.plan;
         self.steps.once(GENERAL, |step| {
             let pretrained = plan.run.pretrained() && !plan.fine_tuned;
@@ -326,14 +349,7 @@ impl Start<'_> {
             let layers = plan.map.teacher_layers(plan.student.layers, source.layers())?;
             let (student, taken) = student_encoder(plan.student, &source, &layers, &mut rng(&plan.run, STUDENT))?;
             let mut student = self.classifier(student)?;
-            if !plan.texts.is_empty() {
-                let mut texts = EncodedDataset { samples: Vec::new(), labels: Vec::new(), truncated_rows: 0 };
-                for file in &plan.texts {
-                    texts
-                        .samples
-                        .extend(EncodedDataset::from_text(file, &self.data.tokenizer, plan.run.max_length)?.samples);
-                }
-                (0..).zip(&mut texts.samples).for_each(|(id, sample)| sample.id = id);
+            if let Some(texts) = texts {
                 let source = self.classifier(copy_encoder(&source)?)?;
                 let mut rng = rng(&plan.run, PROJECTIONS);
                 let mut general = IntermediateDistillation::new(student, &source, plan.map.clone(), &mut rng)?;
@@ -362,6 +378,6 @@ fn as_many_classes(expected: usize, got: usize) -> Result<()> {
     if expected == got {
         return Ok(());
     }
-    let expected = format!("a classifier of {expected} classes");
-    Err(Error::Argument { flag: "fine-tuned", expected, got: format!("one of {got}") })
+    let expected = format!("one of {expected}, as the texts have");
+    Err(refused("model", expected, format!("a classifier of {got} classes")))
 }

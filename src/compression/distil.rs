@@ -6,14 +6,14 @@ use clap::Parser;
 
 use super::arguments::{CompressionArguments, CompressionPlan};
 use super::bench::{Bench, Trained};
-use super::limits::refused;
+use super::limits::{elsewhere, real, refused};
+use super::steps::{Output, Step, Steps};
 use crate::error::Result;
 use crate::experiment::{Model, print};
 use crate::record::{DistillationRecord, JudgedModel, this_machine};
 use crate::tables::distillation_text;
 use dht_transformer::{TextClassifier, pretrained::check_hugging_face_target};
 
-const RECORD: &str = "record.json";
 const DISTILLED: &str = "distilled";
 const FINE_TUNED: &str = "fine-tuned";
 
@@ -21,7 +21,11 @@ const FINE_TUNED: &str = "fine-tuned";
 ///
 /// Without --data it generates its own texts and needs neither files nor a network.
 #[derive(Debug, Clone, Parser)]
-#[command(after_help = "Writes record.json into --work. A stopped run goes on where it stopped, by the same command.")]
+#[command(
+    after_help = "Writes record.json and, below steps, a Hugging Face directory of each model into --work. A stopped run goes on where it \
+                  stopped, by the same command. A directory with the name of a task of GLUE is judged by its metric, and read as pairs \
+                  where the task has pairs."
+)]
 pub struct DistilArguments {
     /// Texts, teacher and student
     #[command(flatten)]
@@ -46,9 +50,13 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     if let Some(out) = &arguments.out {
         check_out(out, &arguments.work, &plan.run.model)?;
     }
+    elsewhere("work", &arguments.work, &plan.run)?;
+    let is_record = |path: &Path| DistillationRecord::load(path).is_ok();
+    let record = plan.record.as_deref();
+    Output { out: &arguments.work, record, is_record, figures: &[] }.check()?;
     let command: Vec<String> = std::iter::once("distil".into()).chain(plan.flags.iter().cloned()).collect();
     let bench = Bench::open(plan, &arguments.work, &command, 1)?;
-    type Stages = fn(&Bench, TextClassifier, &super::steps::Step) -> Result<Trained>;
+    type Stages = fn(&Bench, TextClassifier, &Step) -> Result<Trained>;
     let student = |name: &str, stages: Stages| -> Result<JudgedModel> {
         bench.steps.once(name, |step| {
             let trained = stages(&bench, bench.general()?, step)?;
@@ -61,7 +69,7 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let distilled = student(DISTILLED, |bench, student, step| bench.distilled(student, step, 0))?;
     let load = |name: &str| TextClassifier::load(bench.steps.model(name), &bench.device);
     let model = load(DISTILLED)?;
-    let ratios = bench.steps.once("clock", |_| bench.wall_ratios(&[&bench.teacher, &load(FINE_TUNED)?, &model]))?;
+    let ratios = bench.steps.once("clock", |_| bench.wall_ratios([&bench.teacher, &load(FINE_TUNED)?, &model]))?;
     let timed = |judged: JudgedModel, at: usize| JudgedModel { wall_ratio: ratios[at], ..judged };
     let record = DistillationRecord {
         schema: DistillationRecord::SCHEMA,
@@ -75,7 +83,7 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
         settings: bench.settings(),
         machine: this_machine(&bench.device),
     };
-    for path in std::iter::once(bench.steps.out().join(RECORD)).chain(bench.plan.record.clone()) {
+    for path in std::iter::once(bench.steps.record()).chain(bench.plan.record.clone()) {
         record.save(path)?;
     }
     if let Some(out) = &arguments.out {
@@ -87,9 +95,9 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
 
 /// Refuses a directory whose files would be lost, or in which the run itself reads and writes.
 fn check_out(out: &Path, work: &Path, model: &Model) -> Result<()> {
-    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into());
     let teacher = if let Model::Directory(folder) = model { Some(folder.as_path()) } else { None };
-    if [Some(work), teacher].into_iter().flatten().any(|used| real(used).starts_with(real(out))) {
+    let holds_used = [Some(work), teacher].into_iter().flatten().any(|used| real(used).starts_with(real(out)));
+    if holds_used || Steps::hold(work, out) {
         return Err(refused("out", "another directory than those of --model and --work", out.display()));
     }
     Ok(check_hugging_face_target(out)?)

@@ -3,6 +3,7 @@
 //! ```text
 //! OUT/.lock                         locked while a run writes here
 //! OUT/run.json                      what the run is of: command, texts, files
+//! OUT/record.json, kept.*.svg       the results
 //! OUT/steps/NAME/result.json        what a step found; written last
 //! OUT/steps/NAME/model/             its model, where later steps read it
 //! OUT/steps/NAME/STAGE.checkpoint   while the step runs: a training of it
@@ -19,9 +20,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::error::{Error, Result};
 use crate::output_dir::lock;
 use crate::record::json;
+
+use super::limits::{real, refused};
 use dht_cli::report;
 
 const RUN: &str = "run.json";
+const RECORD: &str = "record.json";
 const STEPS: &str = "steps";
 const RESULT: &str = "result.json";
 const MODEL: &str = "model";
@@ -72,6 +76,45 @@ pub(super) struct Step {
     folder: PathBuf,
 }
 
+/// Where a run writes, and what it may replace there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output<'a> {
+    pub(super) out: &'a Path,
+    /// The file that the record is written to as well.
+    pub(super) record: Option<&'a Path>,
+    /// Whether a file is a record of the program.
+    pub(super) is_record: fn(&Path) -> bool,
+    /// Figures of the run.
+    pub(super) figures: &'a [String],
+}
+
+impl Output<'_> {
+    /// Refuses files that no run of the program wrote, before anything is read or written. Figures are the run's where `run.json` is.
+    ///
+    /// # Errors
+    /// [`Error::ForeignFile`]; [`Error::Argument`] for a record in no directory.
+    pub(super) fn check(&self) -> Result<()> {
+        let run = self.out.join(RUN).exists();
+        let records = std::iter::once(self.out.join(RECORD)).chain(self.record.map(Path::to_path_buf));
+        let foreign = records.filter(|path| there(path) && !(path.is_file() && (self.is_record)(path)));
+        let figures = self.figures.iter().map(|name| self.out.join(name)).filter(|path| there(path));
+        let figures = figures.filter(|path| !run || !path.is_file());
+        if let Some(path) = foreign.chain(figures).next() {
+            return Err(Error::ForeignFile { path });
+        }
+        match self.record.and_then(Path::parent) {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                Err(refused("record", "a file in a directory that is there", folder.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
 impl Step {
     /// The checkpoint of one of its trainings, from which it goes on.
     pub(super) fn checkpoint(&self, stage: &str) -> CheckpointSettings {
@@ -86,36 +129,60 @@ impl Step {
 }
 
 impl Steps {
-    /// Locks a directory for a run, and makes it if it is missing.
+    /// Locks a directory for a run, and makes it if it is missing. Where another run was stopped before its first step had written
+    /// anything, this one takes its place.
     ///
     /// # Errors
     /// [`Error::InUse`] when another run holds the lock, [`Error::OtherSteps`] when the steps there are of another run,
-    /// [`Error::ForeignFile`] when a file in the place of `run.json` is not one of a run.
+    /// [`Error::UnknownSteps`] when nothing says of which run they are, [`Error::ForeignFile`] when a file in the place of `run.json` is
+    /// not one of a run.
     pub(super) fn open(out: &Path, identity: &Identity, quiet: bool) -> Result<Self> {
         std::fs::create_dir_all(out).map_err(|source| Error::Io { path: out.into(), source })?;
         let own = Self { out: out.into(), quiet, _lock: lock(out)? };
         let path = out.join(RUN);
+        let begun = begun(&out.join(STEPS))?;
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let stored = serde_json::from_slice::<Identity>(&bytes).ok().filter(|it| it.format == FORMAT);
-                let stored = stored.ok_or(Error::ForeignFile { path })?;
-                if let Some((what, stored, asked)) = stored.difference(identity) {
-                    let (stored, asked) = (stored.to_owned(), asked.to_owned());
-                    return Err(Error::OtherSteps { out: out.into(), what, stored, asked });
+                let stored = stored.ok_or(Error::ForeignFile { path: path.clone() })?;
+                match stored.difference(identity) {
+                    None => return Ok(own),
+                    Some((what, stored, asked)) if begun => {
+                        let (stored, asked) = (stored.to_owned(), asked.to_owned());
+                        return Err(Error::OtherSteps { out: out.into(), what, stored, asked });
+                    }
+                    Some(_) => {}
                 }
             }
-            Err(source) if source.kind() == ErrorKind::NotFound => {
-                let text = serde_json::to_string_pretty(identity).unwrap_or_default();
-                write_atomically(&path, |file| writeln!(file, "{text}"))?;
+            Err(source) if source.kind() == ErrorKind::NotFound && begun => {
+                return Err(Error::UnknownSteps { steps: out.join(STEPS), file: RUN });
             }
+            Err(source) if source.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(Error::Io { path, source }),
         }
+        let text = serde_json::to_string_pretty(identity).unwrap_or_default();
+        write_atomically(&path, |file| writeln!(file, "{text}"))?;
         Ok(own)
+    }
+
+    /// The record of the run.
+    pub(super) fn record(&self) -> PathBuf {
+        self.out.join(RECORD)
+    }
+
+    /// Whether a path is, or would be, among the steps of a run in a directory.
+    pub(super) fn hold(out: &Path, path: &Path) -> bool {
+        real(path).starts_with(real(&out.join(STEPS)))
     }
 
     /// The directory.
     pub(super) fn out(&self) -> &Path {
         &self.out
+    }
+
+    /// Whether a step is done.
+    pub(super) fn is_done(&self, name: &str) -> bool {
+        self.step(name).folder.join(RESULT).is_file()
     }
 
     /// The model of a step that is done.
@@ -127,7 +194,7 @@ impl Steps {
         Step { folder: self.out.join(STEPS).join(name) }
     }
 
-    /// What a step found before, or finds now.
+    /// What a step found before, or finds now: where its file cannot be read, anew.
     ///
     /// # Errors
     /// What `run` reports; the step starts from its last checkpoint the next time.
@@ -136,9 +203,19 @@ impl Steps {
         name: &str,
         run: impl FnOnce(&Step) -> Result<T>,
     ) -> Result<T> {
+        self.once_valid(name, |_| true, run)
+    }
+
+    /// The same, where not every content of its file can be what it found.
+    pub(super) fn once_valid<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        valid: impl Fn(&T) -> bool,
+        run: impl FnOnce(&Step) -> Result<T>,
+    ) -> Result<T> {
         let step = self.step(name);
         let path = step.folder.join(RESULT);
-        let found = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let found = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).filter(valid);
         if let Some(found) = found {
             return Ok(found);
         }
@@ -158,6 +235,22 @@ impl Steps {
         }
         Ok(found)
     }
+}
+
+/// Whether a step has written anything.
+fn begun(steps: &Path) -> Result<bool> {
+    let entries = match std::fs::read_dir(steps) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(Error::Io { path: steps.into(), source }),
+    };
+    for entry in entries {
+        let path = entry.map_err(|source| Error::Io { path: steps.into(), source })?.path();
+        if !path.is_dir() || std::fs::read_dir(&path).map_err(|source| Error::Io { path, source })?.next().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -185,6 +278,47 @@ mod tests {
         let steps = Steps::open(folder.path(), &identity("--seed 1"), true).unwrap();
         assert_eq!(steps.once("a", |_| Ok(2_u32)).unwrap(), 1);
         assert_eq!(steps.once("b", |_| Ok(2_u32)).unwrap(), 2);
+        // What cannot have been found is found anew.
+        assert_eq!(steps.once_valid("a", |found| *found > 1, |_| Ok(3_u32)).unwrap(), 3);
+    }
+
+    #[test]
+    fn steps_are_those_of_one_run_from_the_first_that_has_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |command: &str| Steps::open(folder.path(), &identity(command), true);
+        let failed = || Error::NoCommand { path: PathBuf::new() };
+        // A step that fails at once leaves nothing that is of that run.
+        assert!(open("--seed 1").unwrap().once::<u32>("a", |_| Err(failed())).is_err());
+        open("--seed 2").unwrap().once("a", |_| Ok(2_u32)).unwrap();
+        assert!(matches!(open("--seed 1").unwrap_err(), Error::OtherSteps { .. }));
+        std::fs::remove_file(folder.path().join(RUN)).unwrap();
+        let error = open("--seed 2").unwrap_err();
+        assert!(matches!(error, Error::UnknownSteps { .. }), "{error}");
+        assert!(!folder.path().join(RUN).exists());
+    }
+
+    #[test]
+    fn files_of_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let is_record = |path: &Path| std::fs::read(path).is_ok_and(|bytes| bytes == b"record");
+        let figures = ["kept.svg".to_owned()];
+        let record = file("copy.json");
+        let output = Output { out: folder.path(), record: Some(&record), is_record, figures: &figures };
+        output.check().unwrap();
+        for name in ["record.json", "copy.json", "kept.svg"] {
+            std::fs::write(file(name), "notes").unwrap();
+            let error = output.check().unwrap_err();
+            assert!(matches!(&error, Error::ForeignFile { path } if *path == file(name)), "{name}: {error}");
+            std::fs::remove_file(file(name)).unwrap();
+        }
+        for (name, text) in [("record.json", "record"), ("copy.json", "record"), ("kept.svg", "<svg"), (RUN, "{}")] {
+            std::fs::write(file(name), text).unwrap();
+        }
+        output.check().unwrap();
+        let record = file("missing/copy.json");
+        let error = Output { record: Some(&record), ..output }.check().unwrap_err();
+        assert!(matches!(error, Error::Argument { flag: "record", .. }), "{error}");
     }
 
     #[test]
@@ -193,6 +327,7 @@ mod tests {
         let steps = Steps::open(folder.path(), &identity("--seed 1"), true).unwrap();
         let again = |command: &str| Steps::open(folder.path(), &identity(command), true).unwrap_err();
         assert!(matches!(again("--seed 1"), Error::InUse { .. }));
+        steps.once("a", |_| Ok(1_u32)).unwrap();
         drop(steps);
         let error = again("--seed 2");
         assert!(matches!(&error, Error::OtherSteps { what: "command", .. }), "{error}");

@@ -158,18 +158,13 @@ impl RunPlan {
         let default = || Path::new("target/dht").join(example_of(preset));
         self.out.clone().unwrap_or_else(default)
     }
-}
 
-impl TryFrom<Arguments> for RunPlan {
-    type Error = Error;
-
-    /// Checks the flags, the model's configuration and the space, before any data are read.
+    /// The plan of a run that trains no dynamic model, so that any size will do.
     ///
     /// # Errors
     /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model directory without
-    /// a valid `config.json` or an impossible size, [`Error::Search`] for a model too small for a search or a file that is
-    /// no search space.
-    fn try_from(arguments: Arguments) -> Result<Self> {
+    /// a valid `config.json` or an impossible size, [`Error::Search`] for a file that is no search space.
+    pub(crate) fn without_search(arguments: Arguments) -> Result<Self> {
         let texts = &arguments.source;
         let counts = [("epochs", arguments.epochs, 1), ("batch", Some(arguments.batch), 1)];
         let rows = [("train-rows", texts.train_rows, 2), ("test-rows", texts.test_rows, 1)];
@@ -235,6 +230,22 @@ impl TryFrom<Arguments> for RunPlan {
     }
 }
 
+impl TryFrom<Arguments> for RunPlan {
+    type Error = Error;
+
+    /// Checks the flags, the model's configuration and the space, before any data are read.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model directory without
+    /// a valid `config.json` or an impossible size, [`Error::Search`] for a model too small for a search or a file that is
+    /// no search space.
+    fn try_from(arguments: Arguments) -> Result<Self> {
+        let config = config_of(&arguments.model)?;
+        Preset::TDht.space(config.num_hidden_layers, config.num_attention_heads)?;
+        Self::without_search(arguments)
+    }
+}
+
 /// The model's configuration; of a model from scratch, without its vocabulary, which is not known yet.
 fn config_of(model: &Model) -> Result<BertConfig> {
     let config = match model {
@@ -245,7 +256,6 @@ fn config_of(model: &Model) -> Result<BertConfig> {
             return Err(refused("model", expected, folder.display()));
         }
     };
-    Preset::TDht.space(config.num_hidden_layers, config.num_attention_heads)?;
     Ok(config)
 }
 

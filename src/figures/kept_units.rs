@@ -15,24 +15,24 @@ const PARTS: [(&str, &str); 7] = [
     ("query_inputs", "inputs of Q"),
     ("key_inputs", "inputs of K"),
     ("value_inputs", "inputs of V"),
-    ("query_key_outputs", "outputs of Q, K"),
+    ("query_key_outputs", "outputs of QK"),
     ("value_outputs", "outputs of V"),
     ("heads", "heads"),
     ("neurons", "neurons"),
 ];
 
-/// The figure, as SVG.
+/// The figure, as SVG; `measure`: what the reached ratio is a share of.
 ///
 /// # Errors
 /// [`Error::Figure`] when it cannot be drawn.
-pub fn kept_units_figure(row: &SearchedArchitecture) -> Result<String> {
+pub fn kept_units_figure(row: &SearchedArchitecture, measure: &str) -> Result<String> {
     let figure = format!("kept.{}.{}.svg", row.space, row.target_ratio);
     let failed = |error: style::DrawError| Error::Figure { figure, message: error.to_string() };
     let height = HEADER as u32 + (ROW * row.kept.len().max(1) as i32) as u32 + 70;
-    style::svg(height, |area| draw(row, area)).map_err(failed)
+    style::svg(height, |area| draw(row, measure, area)).map_err(failed)
 }
 
-fn draw(row: &SearchedArchitecture, area: &Area) -> Drawn {
+fn draw(row: &SearchedArchitecture, measure: &str, area: &Area) -> Drawn {
     let legend: Vec<_> = [0.0, 0.5, 1.0].map(|share| (style::percent(&share), style::on_scale(&BLUES, share))).into();
     let title = format!("What stays of {} at a target of {}", row.space, row.target_ratio);
     let body = style::header(area, &title, &legend)?;
@@ -73,8 +73,8 @@ fn draw(row: &SearchedArchitecture, area: &Area) -> Drawn {
     for (part, (_, heading)) in parts.iter().enumerate() {
         body.draw_text(heading, &letters, ((edge(part) + edge(part + 1)) / 2 - 1, below))?;
     }
-    let note =
-        format!("{:.1} % of the space stay; heads: one cell each, dark where it stays", 100.0 * row.reached_ratio);
+    let heads = if searched("heads") { "; heads: one cell each, dark where it stays" } else { "" };
+    let note = format!("{:.1} % of {measure} stay{heads}", 100.0 * row.reached_ratio);
     body.draw_text(&note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, below + 28))
 }
 
@@ -85,8 +85,9 @@ mod tests {
 
     #[test]
     fn the_figure_names_layers_and_searched_parts() {
-        let svg = kept_units_figure(&searched().searches[0]).unwrap();
-        for text in ["layer 1", "layer 2", "inputs of Q", "inputs of V", "62 %", "50.4 % of the space stay"] {
+        let record = searched();
+        let svg = kept_units_figure(&record.searches[0], record.measure()).unwrap();
+        for text in ["layer 1", "layer 2", "inputs of Q", "inputs of V", "62 %", "50.4 % of the searched units stay"] {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("neurons"));
@@ -99,7 +100,8 @@ mod tests {
             layer.shares = [("heads".to_owned(), 0.5)].into();
             layer.heads = vec![0, 3];
         }
-        let cells = |row: &SearchedArchitecture| kept_units_figure(row).unwrap().matches("<rect").count();
+        let cells =
+            |row: &SearchedArchitecture| kept_units_figure(row, "the searched units").unwrap().matches("<rect").count();
         let four = cells(&row);
         row.kept.iter_mut().for_each(|layer| layer.heads = vec![0, 3, 5]);
         // Six heads in the place of four in each of two layers.

@@ -112,6 +112,17 @@ impl ArchitectureSearchRecord {
     /// The version of the layout that this release reads and writes.
     pub const SCHEMA: u32 = 1;
 
+    /// What target and reached ratios are shares of.
+    pub fn measure(&self) -> &'static str {
+        let cost = self.command.iter().position(|word| word == "--cost").and_then(|at| self.command.get(at + 1));
+        match cost.map(String::as_str) {
+            Some("flops") => "the student's FLOPs for a text of the maximum length",
+            Some("latency") => "the student's seconds for texts of the maximum length, as fitted",
+            Some("parameters") => "the parameters of the student's layers",
+            _ => "the searched units",
+        }
+    }
+
     /// The change of a score against the unpruned student's, in points.
     pub fn change(&self, score: f64) -> f64 {
         100.0 * (score - self.unpruned.score)

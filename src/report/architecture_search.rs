@@ -93,11 +93,10 @@ fn block(record: &ArchitectureSearchRecord) -> String {
     let metric = &record.metric;
     let note = record.uninformative().map_or(String::new(), |why| format!(" Not informative: {why}."));
     let machine = &record.machine;
-    let found: String =
-        record.searches.iter().map(|search| format!(" - {}\n", markdown_text(&found(record, search)))).collect();
     format!(
         "### {}\n\n{} training, {} validation and {} test rows. Score: {metric}, of the best constant answer {:.4}. Teacher: {teacher}. Unpruned \
-         student: {student}.{note} From `{}`. {}, {} {}, {}.\n\n{}\n{found}",
+         student: {student}.{note} From `{}`. {}, {} {}, {}; a search took {} s, a \
+         distillation after it {} s.\n\n{}",
         title(record),
         record.data.train_rows,
         record.data.validation_rows,
@@ -108,6 +107,8 @@ fn block(record: &ArchitectureSearchRecord) -> String {
         machine.cores,
         if machine.cores == 1 { "thread" } else { "threads" },
         machine.device,
+        seconds(record, |search| search.search_seconds),
+        seconds(record, |search| search.train_seconds),
         grid_markdown(&lines, &compression_sides(lines[0].len(), 2))
     )
 }
@@ -132,36 +133,11 @@ fn title(record: &ArchitectureSearchRecord) -> String {
     title
 }
 
-/// What a search is worth, in a sentence or two.
-fn found(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> String {
-    let (space, target) = (&search.space, &search.target_ratio);
-    let mut text = format!("{space} at {target}: {:.3} of the unpruned student's FLOPs", search.flops_ratio);
-    let margin = record.margin_kept(search.score).filter(|_| record.uninformative().is_none());
-    text += &margin.map_or(String::new(), |margin| format!(", {margin:.3} of its margin"));
-    if let Some((kept, ratio)) = reported(record, search) {
-        text += &format!(" (the report {kept:.2} at {ratio} of the inputs)");
-    }
-    if let Some(change) = search.change {
-        text += &format!("; change {}", interval(change));
-    }
-    let own = |other: &&SearchedArchitecture| (&other.space, &other.target_ratio) == (space, target);
-    let beside: Vec<&SearchedArchitecture> = record.beside.iter().filter(own).collect();
-    let against: Vec<String> = beside
-        .iter()
-        .map(|other| {
-            let name = match &*other.method {
-                "random" => "random ones".into(),
-                "random by layer" => "random ones with as many units a layer".into(),
-                method => format!("that by {method}"),
-            };
-            let difference = other.difference.map_or_else(|| points(search.score - other.score), interval);
-            format!("{name} {difference}")
-        })
-        .collect();
-    if !against.is_empty() {
-        text += &format!("; points above others of the same target: {}", against.join(", "));
-    }
-    text + "."
+/// `155`, or `155 to 234` of several searches.
+fn seconds(record: &ArchitectureSearchRecord, of: fn(&SearchedArchitecture) -> f64) -> String {
+    let all = || record.searches.iter().map(|search| of(search).round());
+    let (least, most) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
+    if least < most { format!("{least} to {most}") } else { most.to_string() }
 }
 
 /// What the report keeps of the margin of its own student when it searches inputs for the same target, and the ratio that it reached.
@@ -192,8 +168,9 @@ mod tests {
         let last = text.rfind("### ").map(|at| &text[at..]).unwrap();
         assert!(last.starts_with("### rte: inputs at 0.5, `--relaxation gumbel`, `--carry`\n"), "{text}");
         assert!(text.starts_with("before\n") && text.ends_with("after\n") && !text.contains("Not measured"));
-        let row = "| inputs | search | 0.500 | 0.504 | 0.8000 | -5.00 | 0.857 | 120 | 0.8150 | 0.800 | 1.25 |";
+        let row = "| inputs | search | 0.500 | 0.504 | 0.8000 | -5.00 \\[-8.00, -2.00\\] | – | 0.857 | 120 | 0.8150 | 0.800 | 1.25 |";
         assert!(text.contains(row) && text.contains("From `nas --data rte`"), "{text}");
-        assert!(text.contains("0.857 of its margin (the report 0.87 at 0.663 of the inputs); change -5.00 \\[-8.00, -2.00\\]; points above others of the same target: random ones +3.00 \\[-0.10, +6.10\\]."), "{text}");
+        assert!(text.contains("; a search took 20 s, a distillation after it 15 s."), "{text}");
+        assert!(text.contains("| inputs | random |") && text.contains("| +3.00 \\[-0.10, +6.10\\] |"), "{text}");
     }
 }

@@ -1,22 +1,27 @@
 //! Tables of students: distilled, and of searched architectures.
 
+use super::at_costs::{interval, points};
 use super::grid::{Side, text};
 use crate::record::{ArchitectureSearchRecord, DistillationRecord, JudgedModel, SearchedArchitecture};
 
 const MODEL: [&str; 9] = ["", "score", "macro F1", "layers", "heads", "width", "neurons", "parameters", "FLOPs"];
-const ARCHITECTURE: [&str; 11] = [
+const ARCHITECTURE: [&str; 12] = [
     "space",
     "units by",
     "target",
     "reached",
     "score",
     "change",
+    "search above",
     "margin",
     "best step",
     "validation",
     "FLOPs",
     "speed",
 ];
+
+/// How far a reached ratio may be from its target without a word.
+const MISSED: f64 = 0.03;
 
 /// The teacher and its students.
 pub fn distillation_text(record: &DistillationRecord) -> String {
@@ -50,12 +55,21 @@ pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     models.push(of_model("teacher", &record.teacher, &record.teacher));
     models.push(of_model("student, unpruned", &record.unpruned, &record.teacher));
     let lines = architecture_lines(record);
-    let note = record.uninformative().map_or(String::new(), |why| format!("Not informative: {why}.\n"));
+    let mut note = record.uninformative().map_or(String::new(), |why| format!("Not informative: {why}.\n"));
+    for row in record.searches.iter().filter(|row| (row.reached_ratio - row.target_ratio).abs() > MISSED) {
+        note +=
+            &format!("{} at {} missed its target: it reached {:.3}.\n", row.space, row.target_ratio, row.reached_ratio);
+    }
+    if record.searches.iter().all(|row| row.seeds.len() < 2) {
+        note += "One seed: what a change is worth is not known; more, with --seeds, give it an interval.\n";
+    }
     format!(
-        "Data: {}.\nScore: {}; the best constant answer {:.4}. FLOPs of models: shares of the teacher's; of architectures: of the \
-         unpruned student's,\nas are change (points), margin (kept share of what is above the best constant answer) and speed \
-         (clock, how many times as fast). Validation: macro F1 there, a mean.\n{note}\n{}\n{}",
+        "Data: {}.\nTarget and reached: shares of {}. Score: {}; the best constant answer {:.4}.\nFLOPs of models: shares of the \
+         teacher's; of architectures: of the unpruned student's, as are change (points), margin (kept share\nof what is above the \
+         best constant answer) and speed (clock, how many times as fast). Search above: points above this row.\nIntervals: 95 %, over \
+         trainings and test rows. Validation: macro F1 there, a mean.\n{note}\n{}\n{}",
         record.data.summary(),
+        record.measure(),
         record.metric,
         record.majority_score,
         text(&models, &sides(models[0].len(), 1)),
@@ -67,16 +81,21 @@ pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
 pub(crate) fn architecture_lines(record: &ArchitectureSearchRecord) -> Vec<Vec<String>> {
     let mut lines = vec![ARCHITECTURE.map(String::from).to_vec()];
     for search in &record.searches {
-        lines.push(of_architecture(record, search));
+        lines.push(of_architecture(record, search, None));
         let beside = |other: &&SearchedArchitecture| {
             (&*other.space, other.target_ratio) == (&*search.space, search.target_ratio)
         };
-        lines.extend(record.beside.iter().filter(beside).map(|other| of_architecture(record, other)));
+        lines.extend(record.beside.iter().filter(beside).map(|other| of_architecture(record, other, Some(search))));
     }
     lines
 }
 
-fn of_architecture(record: &ArchitectureSearchRecord, row: &SearchedArchitecture) -> Vec<String> {
+/// `search`: that beside which a row stands.
+fn of_architecture(
+    record: &ArchitectureSearchRecord,
+    row: &SearchedArchitecture,
+    search: Option<&SearchedArchitecture>,
+) -> Vec<String> {
     let margin = match (record.uninformative(), record.margin_kept(row.score)) {
         (None, Some(kept)) => format!("{kept:.3}"),
         _ => "not informative".into(),
@@ -88,7 +107,11 @@ fn of_architecture(record: &ArchitectureSearchRecord, row: &SearchedArchitecture
         format!("{:.3}", row.target_ratio),
         format!("{:.3}", row.reached_ratio),
         score(row.score, row.score_sd),
-        format!("{:+.2}", record.change(row.score)),
+        row.change.map_or_else(|| points(row.score - record.unpruned.score), interval),
+        search.map_or_else(
+            || "–".into(),
+            |search| row.difference.map_or_else(|| points(search.score - row.score), interval),
+        ),
         margin,
         steps.join(" "),
         mean(&row.validation_scores).map_or_else(|| "–".into(), |mean| format!("{mean:.4}")),
@@ -121,12 +144,41 @@ mod tests {
         let lines = architecture_lines(&record);
         assert_eq!(lines.len(), 3);
         // .80 of a student with .85, the best constant answer has .5.
-        let expected =
-            ["inputs", "search", "0.500", "0.504", "0.8000", "-5.00", "0.857", "120", "0.8150", "0.800", "1.25"];
+        let expected = [
+            "inputs",
+            "search",
+            "0.500",
+            "0.504",
+            "0.8000",
+            "-5.00 [-8.00, -2.00]",
+            "–",
+            "0.857",
+            "120",
+            "0.8150",
+            "0.800",
+            "1.25",
+        ];
         assert_eq!(lines[1], expected);
-        assert_eq!((&*lines[2][1], &*lines[2][4], &*lines[2][8]), ("random", "0.7700 ±0.0100", "–"));
+        assert_eq!((&*lines[2][1], &*lines[2][4], &*lines[2][9]), ("random", "0.7700 ±0.0100", "–"));
+        assert_eq!(lines[2][6], "+3.00 [-0.10, +6.10]");
         let text = architecture_search_text(&record);
         assert!(text.contains("the best constant answer 0.5000") && !text.contains("Not informative"), "{text}");
+    }
+
+    #[test]
+    fn a_missed_target_and_a_single_seed_are_told() {
+        let mut record = searched();
+        record.searches[0].seeds = vec![0, 1, 2];
+        let text = architecture_search_text(&record);
+        assert!(
+            text.contains("shares of the searched units") && !text.contains("missed") && !text.contains("One seed")
+        );
+        (record.searches[0].reached_ratio, record.searches[0].seeds) = (0.535, vec![0]);
+        record.command.extend(["--cost", "flops"].map(String::from));
+        let text = architecture_search_text(&record);
+        for part in ["inputs at 0.5 missed its target: it reached 0.535", "One seed", "shares of the student's FLOPs"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]
@@ -136,7 +188,7 @@ mod tests {
         record.unpruned.score = 0.7;
         assert!(record.uninformative().unwrap().contains("less than 0.8"));
         assert!(architecture_search_text(&record).contains("Not informative"));
-        assert_eq!(architecture_lines(&record)[1][6], "not informative");
+        assert_eq!(architecture_lines(&record)[1][7], "not informative");
         // The student keeps all of a Matthews correlation.
         (record.majority_score, record.unpruned.score, record.teacher.score) = (0.0, 0.4, 0.45);
         assert_eq!(record.margin_kept(0.1), Some(0.25));

@@ -21,8 +21,10 @@ use crate::error::Result;
 /// Without --data it generates its own texts and needs neither files nor a network.
 #[derive(Debug, Clone, Parser)]
 #[command(
-    after_help = "Writes record.json and a figure (SVG) of each architecture into --out. A stopped run goes on where it stopped, by \
-                  the same command; further spaces, targets, seeds and --beside add to the steps that are there."
+    after_help = "Writes record.json, a figure (SVG) of each architecture and, below steps, a Hugging Face directory of each model into \
+                  --out. A stopped run goes on where it stopped, by the same command; further spaces, targets, seeds and --beside add to \
+                  the steps that are there. A directory with the name of a task of GLUE is judged by its metric, and read as pairs \
+                  where the task has pairs."
 )]
 pub struct NasArguments {
     /// Texts, teacher and student
@@ -32,7 +34,7 @@ pub struct NasArguments {
     #[arg(long, value_name = "SPACES", value_delimiter = ',', default_value = "inputs")]
     pub space: Vec<SpaceChoice>,
     /// The shares of each space that are to stay, above 0 and at most 1
-    #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "0.5")]
+    #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "0.5", allow_negative_numbers = true)]
     pub targets: Vec<f64>,
     /// What the shares are of: the space's dimensions, FLOPs or seconds of the whole student, or parameters of its layers
     #[arg(long, value_enum, default_value_t)]
@@ -92,6 +94,7 @@ impl FromStr for SpaceChoice {
                 "outputs" => space.outputs = true,
                 "neurons" => space.neurons = true,
                 "heads" => space.heads = true,
+                "all" => return Err("all has every part: it stands alone".into()),
                 _ => {
                     return Err(format!(
                         "{part:?} is no space: expected inputs, outputs, neurons, heads, all, or several joined by +"
@@ -208,7 +211,7 @@ impl NasPlan {
         for space in &arguments.space {
             for target in &arguments.targets {
                 if searches.contains(&(*space, *target)) {
-                    return Err(refused("space and --targets", "each once", format!("{space} {target} twice")));
+                    return Err(refused("targets", format!("each once for {space}"), format!("{target} twice")));
                 }
                 searches.push((*space, *target));
             }
@@ -257,7 +260,15 @@ impl NasPlan {
         for (space, target) in &self.searches {
             let groups = space.0.groups(shape, layers)?;
             let equal: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
-            Architecture::chosen(&NasCost::new(self.measure, shape, layers, groups, fixed)?, &equal, *target)?;
+            let cost = NasCost::new(self.measure, shape, layers, groups, fixed)?;
+            Architecture::chosen(&cost, &equal, *target).map_err(|error| match error {
+                dht_search::Error::ArchitectureTarget { target, least, most } => {
+                    let expected =
+                        format!("{least:.4} to {most:.4} with --space {space}, which its minimum sizes give");
+                    refused("targets", expected, target)
+                }
+                error => error.into(),
+            })?;
         }
         Ok(())
     }
@@ -387,7 +398,7 @@ mod tests {
         assert!(error.contains("0.2500 to 1.0000"), "{error}");
         // All layers' inputs do not cost half of the model.
         let error = plan(&["--space", "inputs", "--targets", ".3", "--cost", "flops"]).unwrap_err().to_string();
-        assert!(error.contains("to 1.0000 of the whole"), "{error}");
+        assert!(error.contains("to 1.0000 with --space inputs"), "{error}");
         assert!(plan(&["--targets", ".5,.5"]).is_err() && plan(&["--seeds", "0"]).is_err());
         assert!(plan(&["--search-epochs", "0"]).is_err());
     }

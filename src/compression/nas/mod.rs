@@ -5,23 +5,27 @@ mod difference;
 mod rows;
 mod search;
 
+use std::path::Path;
+
+use dht_cli::report;
 use dht_search::nas::Latency;
 use dht_transformer::TextClassifier;
 use dht_transformer::storage::write_atomically;
 
 use super::arguments::CompressionPlan;
 use super::bench::Bench;
+use super::limits::elsewhere;
+use super::steps::Output;
 use crate::error::Result;
 use crate::experiment::{print, rng};
 use crate::figures::kept_units_figure;
 use crate::record::{ArchitectureSearchRecord, JudgedModel, Summary, this_machine};
 use crate::tables::architecture_search_text;
 use arguments::NasPlan;
-use rows::{Rows, StudentStep, unpruned, unpruned_step};
+use rows::{Rows, SEARCH, StudentStep, student_step, unpruned, unpruned_step};
 
 pub use arguments::{CostChoice, NasArguments, RelaxationChoice, SearchSettingsChoice, SpaceChoice};
 
-const RECORD: &str = "record.json";
 /// The stream of random numbers of the copies that are timed.
 const TIMED_COPIES: u64 = 24;
 const TIMED_TEXTS: usize = 32;
@@ -36,10 +40,21 @@ const ALTERNATING_ROWS: usize = 2;
 pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     let common = CompressionPlan::new(&arguments.common)?;
     let plan = NasPlan::new(arguments, &common)?;
+    elsewhere("out", &arguments.out, &common.run)?;
+    let is_record = |path: &Path| ArchitectureSearchRecord::load(path).is_ok();
+    let figures: Vec<String> = plan.searches.iter().map(|(space, target)| figure_of(*space, *target)).collect();
+    Output { out: &arguments.out, record: common.record.as_deref(), is_record, figures: &figures }.check()?;
     let least = if arguments.alternating { ALTERNATING_ROWS } else { 1 };
     let bench = Bench::open(common, &arguments.out, &plan.steps, least)?;
     let plan = match arguments.cost {
-        CostChoice::Latency => plan.with_latency(latency(&bench)?)?,
+        CostChoice::Latency => {
+            let latency = latency(&bench)?;
+            if !bench.plan.run.quiet {
+                let wrong = 100.0 * latency.error;
+                report(&format!("seconds of narrower copies are fitted with a mean error of {wrong:.1} %"));
+            }
+            plan.with_latency(latency)?
+        }
         _ => plan,
     };
     let mut whole = Vec::new();
@@ -47,7 +62,7 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
         whole.push(unpruned(&bench, seed)?);
     }
     let student = TextClassifier::load(bench.steps.model(&unpruned_step(0)), &bench.device)?;
-    let ratios = bench.steps.once("clock", |_| bench.wall_ratios(&[&bench.teacher, &student]))?;
+    let ratios = bench.steps.once("clock", |_| bench.wall_ratios([&bench.teacher, &student]))?;
     let mut settings = bench.settings();
     settings.insert("search_epochs".into(), plan.search_epochs.into());
     for (space, target) in plan.searches.iter().take(1) {
@@ -69,17 +84,26 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     let rows = Rows { bench: &bench, plan: &plan, unpruned: &whole, whole: &student };
     for (space, target) in &plan.searches {
         let (searched, beside) = rows.of(*space, *target)?;
-        let figure = bench.steps.out().join(format!("kept.{space}.{target}.svg"));
-        let svg = kept_units_figure(&searched)?;
+        let figure = bench.steps.out().join(figure_of(*space, *target));
+        let svg = kept_units_figure(&searched, record.measure())?;
         write_atomically(&figure, |file| file.write_all(svg.as_bytes()))?;
         record.searches.push(searched);
         record.beside.extend(beside);
-        for path in std::iter::once(bench.steps.out().join(RECORD)).chain(bench.plan.record.clone()) {
+        for path in std::iter::once(bench.steps.record()).chain(bench.plan.record.clone()) {
             record.save(path)?;
         }
     }
     print(std::io::stdout(), &architecture_search_text(&record))?;
+    if !bench.plan.run.quiet {
+        let model = bench.steps.model(&student_step(plan.searches[0], SEARCH, 0));
+        report(&format!("models that were found: a directory each, as {}", model.display()));
+    }
     Ok(record)
+}
+
+/// The figure of a search.
+fn figure_of(space: SpaceChoice, target: f64) -> String {
+    format!("kept.{space}.{target}.svg")
 }
 
 /// The seconds of the general student's parts, measured once a run.

@@ -24,7 +24,7 @@ const RESAMPLED_CHANGES: u64 = 28;
 const RESAMPLED: u64 = 29;
 const DRAWN: u64 = 30;
 /// The method of a row that was searched.
-const SEARCH: &str = "search";
+pub(super) const SEARCH: &str = "search";
 /// That of rows whose units are drawn at random.
 const RANDOM: &str = "random";
 /// Those of rows that were chosen by the unpruned student's weights, or its gradients.
@@ -48,6 +48,12 @@ impl StudentStep {
     fn of(trained: &Trained, judged: JudgedModel, labels: Vec<u32>) -> Self {
         Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
     }
+
+    /// Whether a stored one answers for the test rows.
+    fn fits(bench: &Bench) -> impl Fn(&Self) -> bool {
+        let (rows, classes) = (bench.data.test.len(), bench.data.test.labels.len());
+        move |stored| stored.labels.len() == rows && stored.labels.iter().all(|label| (*label as usize) < classes)
+    }
 }
 
 /// A row, and the classes of the test rows by each of its students.
@@ -61,9 +67,14 @@ pub(super) fn unpruned_step(seed: u64) -> String {
     format!("unpruned.seed-{seed}")
 }
 
+/// The step of a student after its extraction.
+pub(super) fn student_step((space, target): (SpaceChoice, f64), method: &str, seed: u64) -> String {
+    format!("{space}.{target}.{method}.seed-{seed}")
+}
+
 /// The student as it is, distilled.
 pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
-    bench.steps.once(&unpruned_step(seed), |step| {
+    bench.steps.once_valid(&unpruned_step(seed), StudentStep::fits(bench), |step| {
         let trained = bench.distilled(bench.general()?, step, seed)?;
         trained.model.save(step.model(), Some(&bench.data.tokenizer), &bench.data.train.labels)?;
         let (judged, labels) = bench.judged(&trained)?;
@@ -236,7 +247,8 @@ impl Rows<'_> {
     /// One distillation of an extracted student.
     fn student(&self, (space, target): (SpaceChoice, f64), chosen: &Chosen<'_>, seed: u64) -> Result<StudentStep> {
         let bench = self.bench;
-        bench.steps.once(&format!("{space}.{target}.{}.seed-{seed}", chosen.method), |step| {
+        let name = student_step((space, target), &chosen.method, seed);
+        bench.steps.once_valid(&name, StudentStep::fits(bench), |step| {
             // As the report has it, the architecture is the general student's; or what was trained to find it goes on.
             let student = match (self.plan.carry, chosen.method == SEARCH) {
                 (false, _) => extract(&bench.general()?, chosen.architecture)?,
@@ -244,8 +256,11 @@ impl Rows<'_> {
                 (true, false) => extract(self.whole, chosen.architecture)?,
             };
             let trained = bench.distilled(student, step, seed)?;
+            if chosen.method == SEARCH {
+                trained.model.save(step.model(), Some(&bench.data.tokenizer), &bench.data.train.labels)?;
+            }
             let (mut judged, labels) = bench.judged(&trained)?;
-            judged.wall_ratio = bench.wall_ratios(&[self.whole, &trained.model])?[1];
+            judged.wall_ratio = bench.wall_ratios([self.whole, &trained.model])?[1];
             Ok(StudentStep::of(&trained, judged, labels))
         })
     }
@@ -261,9 +276,8 @@ fn kept(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
     };
     let of_layer = |layer: usize| {
         let share = |part: Part| {
-            let units = architecture.units(layer, part);
-            let kept = units.iter().filter(|unit| **unit).count();
-            (part.name().to_owned(), kept as f64 / units.len().max(1) as f64)
+            let (kept, all) = architecture.count(layer, part);
+            (part.name().to_owned(), kept as f64 / all.max(1) as f64)
         };
         let shares: BTreeMap<String, f64> = Part::ALL.into_iter().filter(searched).map(share).collect();
         KeptUnits { shares, heads: architecture.kept(layer, Part::Heads) }
