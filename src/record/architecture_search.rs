@@ -102,7 +102,8 @@ pub struct SearchedArchitecture {
 /// What stays of a layer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeptUnits {
-    /// For each searched part the share of its units.
+    /// For each searched part the share of its units that the extracted model has; outputs are not in records that counted those of heads
+    /// that are gone.
     pub shares: BTreeMap<String, f64>,
     /// The heads that stay, from 0; all of them where heads were not searched.
     pub heads: Vec<usize>,

@@ -94,8 +94,8 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
         }
     }
     print(std::io::stdout(), &architecture_search_text(&record))?;
-    if !bench.plan.run.quiet {
-        let model = bench.steps.model(&student_step(plan.searches[0], SEARCH, 0));
+    let model = bench.steps.model(&student_step(plan.searches[0], SEARCH, 0));
+    if !bench.plan.run.quiet && model.is_dir() {
         report(&format!("models that were found: a directory each, as {}", model.display()));
     }
     Ok(record)
