@@ -23,7 +23,7 @@ use dht_lab::{README_END, README_START};
 use dht_transformer::{
     AdamWSettings, BertConfig, DatasetReader, EncodedDataset, Encoder, Pooling, TextClassifier, TextTokenizer,
     TrainSettings, Trainer,
-    data::Split,
+    data::{NamedDataset, Split},
     storage::write_atomically,
     train::metrics::{predict_all, score},
 };
@@ -163,9 +163,10 @@ fn run() -> Outcome {
     let history = arguments.history()?;
     arguments.page.as_deref().map_or(Ok(()), |page| around_results(page).map(drop))?;
     let tokenizer = TextTokenizer::from_dir(&arguments.encoder)?;
-    let train = DatasetReader::new().read(DatasetReader::find(&arguments.data, Split::Train)?)?;
-    if let Some(columns) = &train.columns {
-        report(&format!("{}: {columns}", train.name));
+    let train =
+        NamedDataset::reader_of_files(&arguments.data).read(DatasetReader::find(&arguments.data, Split::Train)?)?;
+    if let Some(reading) = &train.reading {
+        report(&format!("{}: {reading}", train.name));
     }
     let dev = DatasetReader::new().like(&train).read(DatasetReader::find(&arguments.data, Split::Dev)?)?;
     let longest = BertConfig::from_file(arguments.encoder.join("config.json"))?.longest_text().min(128);

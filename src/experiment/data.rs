@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use dht_transformer::{
-    Dataset, DatasetReader, EncodedDataset, Example, TextTokenizer, data::Split, error::DataProblem,
+    Dataset, DatasetReader, EncodedDataset, Example, TextTokenizer,
+    data::{NamedDataset, Split},
+    error::DataProblem,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -65,7 +67,9 @@ impl RunData {
         let Texts { train, test, test_difficulties, words } = match &plan.data {
             DataSource::Embedded => embedded(plan)?,
             DataSource::Directory { folder, text, label, pair } => {
-                let mut reader = DatasetReader::new().pair(*pair);
+                let as_asked = *pair || !text.is_empty() || label.is_some();
+                let reader = if as_asked { DatasetReader::new() } else { NamedDataset::reader_of_files(folder) };
+                let mut reader = reader.pair(*pair);
                 if !text.is_empty() {
                     reader = reader.text_columns(text.iter().cloned());
                 }
@@ -85,7 +89,7 @@ impl RunData {
             DataSource::Directory { .. } => train.name.trim_end_matches("/train").to_owned(),
         };
         let (sha256, test_sha256) = (train.sha256.clone(), test.sha256.clone());
-        let (classes, columns) = (train.labels.clone(), train.columns.clone());
+        let (classes, columns) = (train.labels.clone(), train.reading.clone());
         let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
         rng.set_stream(VALIDATION_STREAM);
         let (train, validation) = train.split_validation(VALIDATION_SHARE, &mut rng)?;

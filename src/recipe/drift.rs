@@ -10,7 +10,8 @@ use dht_search::DynamicModel;
 use dht_search::baselines::LogProbabilities;
 use dht_search::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
 use dht_search::serving::{ClassScaling, Learner, LearnerSettings};
-use dht_transformer::{Dataset, DatasetReader, EncodedDataset, data::Split};
+use dht_transformer::data::{NamedDataset, Split};
+use dht_transformer::{Dataset, DatasetReader, EncodedDataset};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -78,7 +79,7 @@ pub struct DriftArguments {
 /// [`Error::TooLittle`] for too few rows, [`Error::Argument`] for data sets of other classes; all errors of the models and the record.
 pub fn drift(arguments: &DriftArguments) -> Result<DriftRecord> {
     let read = |folder: &Path| -> Result<Dataset> {
-        Ok(DatasetReader::new().read(DatasetReader::find(folder, Split::Train)?)?)
+        Ok(NamedDataset::reader_of_files(folder).read(DatasetReader::find(folder, Split::Train)?)?)
     };
     let (mut own, mut other) = (read(&arguments.data)?, read(&arguments.into)?);
     if own.labels.len() != other.labels.len() {

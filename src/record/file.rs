@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use dht_search::training::Curves;
-use dht_transformer::data::Columns;
+use dht_transformer::data::Reading;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -81,7 +81,7 @@ pub struct DataRecord {
     pub classes: Vec<String>,
     /// The label and text columns, and how they were found. `None` for generated texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Columns>,
+    pub columns: Option<Reading>,
     /// SHA-256 of the training file, or of the generated texts, in hexadecimal.
     pub sha256: String,
     /// SHA-256 of the test file, likewise.

@@ -34,6 +34,27 @@ pub enum Error {
         /// The column that is not there, and those that are.
         problem: String,
     },
+    /// Pairs of texts for a model of single ones.
+    #[error("`--pair` cannot be used: this model was trained on single texts")]
+    PairOfSingle,
+    /// A column or member that answers would take the name of.
+    #[error(
+        "{place} already has a column {name:?}: give the columns of answers other names, such as with `--prefix dht_`"
+    )]
+    AnswerColumn {
+        /// The file or line.
+        place: String,
+        /// The name.
+        name: String,
+    },
+    /// A cell that a tab-separated row cannot hold.
+    #[error(
+        "line {line}: a cell has a tab or a line end, which tsv cannot hold: use `--output csv` or `--output jsonl`"
+    )]
+    CellOfTsv {
+        /// The line of its row.
+        line: u64,
+    },
     /// Texts that are neither on this disk nor known by name.
     #[error(
         "--data is {name}: there is no such file or directory, and no data set is known by this name; known are {known}; \

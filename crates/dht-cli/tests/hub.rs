@@ -151,7 +151,7 @@ mod from_a_server {
         assert!(accuracy > 0.9 && (matthews - (2.0 * accuracy - 1.0)).abs() < 0.02, "{made}");
 
         let (table, said) = run(&train("glue/mrpc", "mrpc", &["--kind", "full"]));
-        assert!(said.contains("text from columns \"sentence1\", \"sentence2\" (as asked)"), "{said}");
+        assert!(said.contains("text: columns \"sentence1\", \"sentence2\", a pair (as asked)"), "{said}");
         assert!(table.contains("F1 of equivalent"), "{table}");
         let origin = json(&std::fs::read_to_string(place.path().join("mrpc/dht.json")).unwrap())["origin"].clone();
         assert_eq!((&origin["pair"], &origin["data"]), (&true.into(), &"glue/mrpc/train".into()));

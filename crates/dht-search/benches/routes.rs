@@ -16,7 +16,7 @@ use candle_core::Device;
 use dht_search::transformer::{
     DatasetReader, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, Progress, TextClassifier,
     TextTokenizer, TrainSettings, Trainer,
-    data::{Split, longest_first, sequential},
+    data::{NamedDataset, Split, longest_first, sequential},
     storage::write_atomically,
     tensors::log_softmax,
 };
@@ -77,8 +77,9 @@ struct Texts {
 impl Texts {
     fn read(encoder: &Path, data: &Path) -> Result<Self> {
         let tokenizer = TextTokenizer::from_dir(encoder)?;
-        let train =
-            DatasetReader::new().read(DatasetReader::find(data, Split::Train)?)?.take(TRAINING_TEXTS + TEST_TEXTS);
+        let train = NamedDataset::reader_of_files(data)
+            .read(DatasetReader::find(data, Split::Train)?)?
+            .take(TRAINING_TEXTS + TEST_TEXTS);
         let test = DatasetReader::new().like(&train).read(DatasetReader::find(data, Split::Test)?)?.take(TEST_TEXTS);
         let mut training = tokenizer.encode_all(&train, TOKENS)?;
         let samples = training.samples.split_off(TRAINING_TEXTS.min(training.len() / 2));

@@ -149,7 +149,7 @@ fn what_does_not_fit_together_is_refused() -> Result<()> {
     assert!(matches!(short.predict(&[("fine", "food")]), Err(Error::Transformer(_))));
     let strict = short.with_max_bytes(9);
     assert_eq!(strict.predict(&["fine food"])?.len(), 1);
-    let long = strict.predict(&["fine", "fine food "]);
+    let long = strict.predict(&["fine", "fine food."]);
     assert!(
         matches!(long, Err(Error::Transformer(dht_search::transformer::Error::TextTooLong { bytes: 10, most: 9, .. }))),
         "{long:?}"
@@ -251,5 +251,29 @@ fn in_eight_bits_answers_are_nearly_the_same() -> Result<()> {
     let same = exact.iter().zip(&rounded).filter(|(exact, rounded)| exact.class == rounded.class).count();
     assert!(same >= 114, "{same} of 120 classes are the same");
     assert_ne!(exact, rounded, "nothing was rounded");
+    Ok(())
+}
+
+#[test]
+fn spaces_around_a_text_change_no_token() -> Result<()> {
+    let (model, _) = parts()?;
+    // Whole texts are tokens, so that a space or another line end makes another one.
+    let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fine\nday", " fine\r\nday "];
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        words.iter().zip(0..).map(|(word, id)| ((*word).to_owned(), id.into())).collect();
+    let description = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "unk_token": "[UNK]", "vocab": vocabulary },
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tokenizer.json");
+    std::fs::write(&file, description.to_string()).expect("a file");
+    let engine = Engine::new(model, TextTokenizer::from_file(&file)?, &labels())?;
+    let ids = |text: &str| engine.encode(Query::from(text)).map(|sample| sample.encoding.ids);
+    assert_eq!(ids("fine\nday")?, [2, 5, 3]);
+    assert_eq!(ids(" fine\r\nday ")?, ids("fine\nday")?);
+    let pair = |first, second| engine.encode(Query::from((first, second))).map(|sample| sample.encoding.ids);
+    assert_eq!(pair("fine\nday", "\tfine\rday")?, pair("fine\nday", "fine\nday")?);
     Ok(())
 }

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use dht_transformer::{
     BertConfig, DatasetReader, Encoder, ForwardContext, HeadPlan, HeadSet, MaskedLanguageModel, PackedBatch, Pooling,
-    Result, Sample, Task, TextClassifier, TextTokenizer, config::Family, data::MaskSettings, pruning::PrunePlan,
+    Result, Sample, Task, TextClassifier, TextTokenizer,
+    config::Family,
+    data::{MaskSettings, NamedDataset},
+    pruning::PrunePlan,
     tensors::Spans,
 };
 use rand::seq::IndexedRandom;
@@ -99,8 +102,7 @@ fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
 
 /// A tokenizer and a hundred texts: real ones where they are at hand, else made up.
 fn texts() -> Outcome<(TextTokenizer, Vec<String>)> {
-    let (Some(model), Some(data)) = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_DATA", "ag_news/test.csv"))
-    else {
+    let (Some(model), Some(data)) = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_DATA", "ag_news")) else {
         let words: Vec<String> = (b'a'..=b'z').map(|letter| char::from(letter).to_string()).collect();
         let rng = &mut ChaCha8Rng::seed_from_u64(9);
         let mut text = |_| {
@@ -110,7 +112,8 @@ fn texts() -> Outcome<(TextTokenizer, Vec<String>)> {
         let texts = (0..100).map(&mut text).collect();
         return Ok((TextTokenizer::from_vocabulary(&words)?, texts));
     };
-    let texts = DatasetReader::new().read(data)?.take(100).examples.into_iter().map(|example| example.text);
+    let test = NamedDataset::reader_of_files(&data).read(data.join("test.csv"))?;
+    let texts = test.take(100).examples.into_iter().map(|example| example.text);
     Ok((TextTokenizer::from_dir(model)?, texts.collect()))
 }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use dht_search::accelerate::LEAST_TEXTS;
 use dht_search::serving::{Origin, TextModel};
-use dht_search::transformer::data::{TextColumns, TextFormat, TextStream};
+use dht_search::transformer::data::{TextColumns, TextFormat, TextRow, TextStream};
 use dht_search::transformer::{Dataset, EncodedDataset, Example, Task, TextClassifier, TextTokenizer};
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::made::{Made, check_target, finish};
@@ -15,7 +15,7 @@ use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic}
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{TextArguments, TextSplits, shared_rows};
+use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, shared_rows};
 use crate::training::ModelChoice;
 
 /// The default maximal length in tokens; less where the model has fewer positions.
@@ -55,7 +55,7 @@ pub struct AccelerateArguments {
     /// Maximal length of a text in tokens; it is saved with the model [default: 128]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Use the first N rows
+    /// Use N rows, drawn by the seed with each class's share
     #[arg(long, value_name = "N")]
     train_rows: Option<usize>,
     /// Seed of every random choice
@@ -81,7 +81,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         return Err(Error::argument("classifier", expected, &arguments.classifier));
     };
     if arguments.texts.task() != Task::Class {
-        let got = arguments.texts.data.display();
+        let got = arguments.texts.source.data.display();
         return Err(Error::argument(
             "data",
             "texts of one class each: labels and numbers leave no exit to choose",
@@ -118,7 +118,8 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     if !arguments.quiet {
         report(&format!("{}: {} texts, {} held out", texts.train.name, train.len(), held_out.len()));
         texts.notes.iter().for_each(|note| report(note));
-        texts.train.columns.iter().for_each(|columns| report(&format!("  {columns}")));
+        let reading = texts.train.reading.iter().flat_map(|reading| reading.lines());
+        reading.for_each(|line| report(&format!("  {line}")));
         if shared > 0 {
             report(&format!(
                 "  {shared} held-out rows have the text of a training row: speeds are chosen on what exits have seen"
@@ -130,6 +131,13 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
             );
         }
     }
+    let parts = [Some(&train), Some(&held_out), calibration.as_ref(), test.as_ref()];
+    texts
+        .warnings
+        .iter()
+        .cloned()
+        .chain(cut_note(parts.into_iter().flatten(), max_length))
+        .for_each(|note| report(&note));
     let given = AccelerationTexts {
         training: &train,
         held_out: Some(&held_out),
@@ -141,7 +149,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         data: texts.train.name.clone(),
         rows: train.len(),
         sha256: texts.train.sha256.clone(),
-        columns: texts.train.columns.clone(),
+        columns: texts.train.reading.clone(),
         pair: arguments.texts.is_pair(),
     };
     let how = format!(
@@ -166,53 +174,36 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
 }
 
 impl AccelerateArguments {
-    /// Labelled texts. Their labels are the classifier's, or as many others in the order of their names.
+    /// Labelled texts, whose labels are matched with the classifier's.
     fn splits(&self, labels: &[String]) -> Result<TextSplits> {
-        let found = self.texts.read_training(None)?;
-        let known = found.labels.iter().all(|label| labels.contains(label));
-        if !known && found.labels.len() != labels.len() {
-            let expected = format!("the classifier's {} classes, {}", labels.len(), labels.join(", "));
-            return Err(Error::argument(
-                "data",
-                expected,
-                format!("one of {} labels, {}", found.labels.len(), found.labels.join(", ")),
-            ));
-        }
-        if !known && !self.quiet {
-            let pairs: Vec<String> =
-                found.labels.iter().zip(labels).map(|(own, class)| format!("{own} is {class}")).collect();
-            report(&format!("the labels are taken in their order: {}", pairs.join(", ")));
-        }
-        let labels = known.then_some(labels);
-        match &self.validation {
-            Some(file) => {
-                let keep = |rows: usize| self.speed.rows_to_keep_of_validation(rows);
-                self.texts.read_splits_beside(file, labels, self.train_rows, keep, self.seed)
-            }
-            None => {
-                let rows = self.train_rows.unwrap_or(usize::MAX).min(found.len());
-                self.texts.read_splits(labels, self.train_rows, self.speed.rows_to_keep(rows), self.seed)
-            }
-        }
+        self.texts.read_splits(&SplitRequest {
+            labels: Some(labels),
+            rows: self.train_rows,
+            validation: self.validation.as_deref(),
+            keep: &|rows| self.speed.rows_to_keep(rows),
+            keep_of_validation: &|rows| self.speed.rows_to_keep_of_validation(rows),
+            seed: self.seed,
+        })
     }
 
     /// Texts without labels, one tenth held out.
     fn unlabelled_splits(&self, labels: &[String]) -> Result<TextSplits> {
         let most = self.train_rows.unwrap_or(MOST_UNLABELLED);
         // A data set of splits has labels, which are left aside.
-        let all = if self.texts.has_splits()? || self.texts.data.extension().is_some_and(|name| name == "parquet") {
-            let found = self.texts.read_training(None)?.take(most);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let data = &self.texts.source.data;
+        let all = if self.texts.has_splits()? || data.extension().is_some_and(|name| name == "parquet") {
+            let found = self.texts.read_training(None)?.sample(most, &mut rng);
             let examples = found.examples.into_iter().map(|row| Example { label: 0, targets: Vec::new(), ..row });
             Dataset::from_examples(found.name, labels.to_vec(), examples.collect())?
         } else {
-            self.unlabelled_file(labels, most)?
+            self.unlabelled_file(labels, most, &mut rng)?
         };
         let keep = self.speed.rows_to_keep(all.len());
         if all.len() < 4 + keep {
             let (data, got) = (all.name.clone(), all.len());
             return Err(Error::TooLittle { data, what: "texts", least: 4 + keep, got });
         }
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let share = keep as f64 / all.len() as f64;
         let (rest, calibration) = match keep {
             0 => (all, None),
@@ -222,30 +213,42 @@ impl AccelerateArguments {
             }
         };
         let (train, validation) = rest.split_validation(HELD_OUT_SHARE, &mut rng)?;
-        Ok(TextSplits { train, validation, calibration, test: None, notes: Vec::new() })
+        Ok(TextSplits { train, validation, calibration, test: None, notes: Vec::new(), warnings: Vec::new() })
     }
 
-    /// Texts of a file, row by row.
-    fn unlabelled_file(&self, labels: &[String], most: usize) -> Result<Dataset> {
-        let path = &self.texts.data;
+    /// Texts of a file, at most `most`, drawn with equal chances (reservoir sampling) and kept in their order.
+    fn unlabelled_file(&self, labels: &[String], most: usize, rng: &mut ChaCha8Rng) -> Result<Dataset> {
+        let path = &self.texts.source.data;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (format, compressed) = TextFormat::of_name(&name);
         let failed = |source| Error::Io { path: path.clone(), source };
         let file = std::fs::File::open(path).map_err(failed)?;
-        let columns =
-            TextColumns { text: self.texts.text_column.clone(), pair: self.texts.pair, ..TextColumns::default() };
+        let asked = &self.texts.source.table.rows;
+        let columns = TextColumns {
+            text: asked.text_column.clone(),
+            pair: asked.pair,
+            header: asked.header(),
+            look_ahead: true,
+            ..TextColumns::default()
+        };
         let mut rows = TextStream::new(path, file, format, compressed, columns)?;
-        let mut examples = Vec::new();
+        let mut kept: Vec<(usize, TextRow)> = Vec::new();
+        let mut seen = 0;
         while let Some(row) = rows.next_row()? {
-            if examples.len() == most {
-                break;
+            if row.text.is_empty() && row.pair.as_deref().is_none_or(str::is_empty) {
+                continue;
             }
-            let filled = |text: &str| !text.trim().is_empty();
-            if filled(&row.text) || row.pair.as_deref().is_some_and(filled) {
-                examples.push(Example { text: row.text, pair: row.pair, label: 0, targets: Vec::new() });
+            if kept.len() < most {
+                kept.push((seen, row));
+            } else if let Some(place) = kept.get_mut(rng.random_range(0..=seen)) {
+                *place = (seen, row);
             }
+            seen += 1;
         }
-        Ok(Dataset::from_examples(name, labels.to_vec(), examples)?)
+        kept.sort_by_key(|(number, _)| *number);
+        let example =
+            |(_, row): (usize, TextRow)| Example { text: row.text, pair: row.pair, label: 0, targets: Vec::new() };
+        Ok(Dataset::from_examples(name, labels.to_vec(), kept.into_iter().map(example).collect())?)
     }
 }
 

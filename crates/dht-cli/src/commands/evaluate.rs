@@ -11,8 +11,8 @@ use super::output::print;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{results, results_table};
-use crate::texts::TextArguments;
+use crate::results::{majority_note, results, results_table};
+use crate::texts::{TextArguments, cut_note, mapping_note};
 use crate::training::saved_directory;
 
 /// The arguments of `dht evaluate`.
@@ -47,7 +47,7 @@ impl EvaluateArguments {
             Task::Labels => "labels",
             Task::Number => "number",
         };
-        let asked = self.texts.task.is_some().then(|| self.texts.task()).filter(|asked| *asked != trained);
+        let asked = self.texts.asks_task().then(|| self.texts.task()).filter(|asked| *asked != trained);
         asked.map_or(Ok(()), |asked| {
             Err(Error::argument("task", format!("{}, which the model was trained for", name(trained)), name(asked)))
         })
@@ -61,18 +61,22 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let (texts, notes) = arguments.texts.read_scored(&model.labels, model.origin.as_ref())?;
     notes.iter().for_each(|note| report(note));
     let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
+    let warned = mapping_note(&texts).into_iter().chain(cut_note([&encoded], model.max_length));
+    warned.for_each(|note| report(&note));
     let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric())?;
+    majority_note(&rows, &encoded).iter().for_each(|note| report(note));
     if arguments.json {
         let value = json!({
             "data": texts.name,
             "rows": texts.len(),
             "sha256": texts.sha256,
+            "reading": texts.reading,
             "precision": arguments.precision.to_string(),
             "results": rows
         });
         return print(&format!("{value:#}\n"));
     }
-    let columns = texts.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
+    let columns = texts.reading.as_ref().map_or_else(String::new, |reading| format!("; {reading}"));
     let precision = match arguments.precision {
         Precision::F32 => String::new(),
         other => format!("; layers in {other}"),

@@ -4,6 +4,7 @@ mod accelerate;
 mod evaluate;
 mod export;
 mod inspect;
+mod inspect_data;
 mod made;
 mod output;
 mod predict;
@@ -43,6 +44,8 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Say what is in a model's directory
     Inspect(inspect::InspectArguments),
+    /// Print how a table of labelled texts is read, and why
+    InspectData(inspect_data::InspectDataArguments),
     /// Write a model as a Hugging Face directory
     Export(export::ExportArguments),
     /// Print a script that completes commands and flags in a shell
@@ -66,6 +69,7 @@ impl Arguments {
             #[cfg(feature = "server")]
             Command::Serve(arguments) => serve::serve(&arguments),
             Command::Inspect(arguments) => inspect::inspect(&arguments),
+            Command::InspectData(arguments) => inspect_data::inspect_data(arguments),
             Command::Export(arguments) => export::export(&arguments),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use dht_search::serving::{Answer, Engine, Query, TextModel};
-use dht_search::transformer::data::{Column, Header, LabelKind, TextColumns, TextFormat, TextRow};
+use dht_search::transformer::data::{LabelKind, TextColumns, TextFormat, TextRow};
 use dht_search::transformer::error::DataProblem;
 use dht_search::transformer::{Error as TransformerError, Precision};
 use dht_search::{Predictor, serving::Origin};
@@ -16,7 +16,7 @@ use dht_search::{Predictor, serving::Origin};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::check_pair;
+use crate::texts::{RowArguments, check_pair};
 use crate::training::saved_directory;
 use rows::{RowReader, Source};
 use written::{Answered, Written};
@@ -49,18 +49,11 @@ pub struct PredictArguments {
     /// How answers are written [default: as the texts; jsonl for lines]
     #[arg(long, value_enum)]
     output: Option<OutputFormat>,
-    /// Column of the text, by name or by number from 0; several are joined [default: those of the training, or the only one, or text or sentence]
-    #[arg(long, value_name = "COLUMN")]
-    text_column: Vec<Column>,
-    /// The two text columns are a pair of sentences, not parts of one text
-    #[arg(long)]
-    pair: bool,
-    /// The first row of csv or tsv files names the columns
-    #[arg(long, conflicts_with = "no_header")]
-    header: bool,
-    /// It does not
-    #[arg(long)]
-    no_header: bool,
+    #[command(flatten)]
+    rows: RowArguments,
+    /// Prefix of the names of the columns that are added, for files that have such columns
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    prefix: String,
     /// Cost at most this share of the full model's FLOPs, by what the model knows of its speeds
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     budget: Option<f64>,
@@ -73,7 +66,7 @@ pub struct PredictArguments {
     /// Numbers that layers are computed in: f32; int8 (CPU; faster with AVX-512 VNNI); bf16 (CUDA, Metal) or tf32 (CUDA); answers change a little
     #[arg(long, value_name = "PRECISION", default_value_t)]
     precision: Precision,
-    /// Say at the end on standard error what it took
+    /// Print a summary of throughput, costs and cut texts to standard error
     #[arg(long)]
     summary: bool,
 }
@@ -113,10 +106,11 @@ pub(crate) enum OutputFormat {
     Jsonl,
 }
 
-/// What was answered, and what it took.
+/// Answered texts and their costs.
 #[derive(Debug, Default)]
 struct Totals {
     rows: u64,
+    cut: u64,
     flops: u128,
     full_flops: u128,
 }
@@ -124,7 +118,7 @@ struct Totals {
 /// Answers all texts.
 pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
-    check_pair(arguments.pair, model.origin.as_ref())?;
+    check_pair(arguments.rows.pair, model.origin.as_ref())?;
     let speed = arguments.speed_of(&model)?;
     let origin = model.origin.clone();
     arguments.check_files()?;
@@ -136,16 +130,17 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let kind = origin.as_ref().and_then(|origin| Some(origin.columns.as_ref()?.kind));
     let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
     let (start, mut totals) = (Instant::now(), Totals::default());
-    let mut out = Written::new(std::io::BufWriter::new(std::io::stdout().lock()), arguments.output);
+    let out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = Written::new(out, arguments.output, &arguments.prefix);
     let inputs = if arguments.files.is_empty() { vec![PathBuf::from("-")] } else { arguments.files.clone() };
     for path in &inputs {
         let source = Source::open(path, arguments.input.map(TextFormat::from))?;
-        let columns = arguments.columns(source.format(), origin.as_ref());
-        let expected = columns.or_only;
+        let columns = arguments.columns(&source, origin.as_ref());
+        let expected = columns.expected;
         let hint = |error| if expected { of_other_columns(error) } else { error };
         let reader = RowReader::start(source, columns).map_err(hint)?;
         reader.note().filter(|_| expected).iter().for_each(|note| report(note));
-        out.begin(reader.format(), reader.names())?;
+        out.begin(path, reader.format(), reader.names())?;
         // What was read before an error is answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
@@ -165,6 +160,10 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
             totals.rows as f64 / seconds.max(1e-9),
             totals.flops as f64 / totals.full_flops.max(1) as f64
         ));
+        if totals.cut > 0 {
+            let most = engine.max_length();
+            report(&format!("{} of {} texts are longer than {most} tokens and cut", totals.cut, totals.rows));
+        }
     }
     Ok(())
 }
@@ -181,6 +180,7 @@ fn answer(
     for (row, answer) in rows.iter().zip(&answers) {
         let full_flops = engine.model().full_flops(answer.tokens);
         totals.rows += 1;
+        totals.cut += u64::from(answer.truncated);
         totals.flops += u128::from(answer.flops);
         totals.full_flops += u128::from(full_flops);
         let cost = answer.flops as f64 / full_flops.max(1) as f64;
@@ -231,22 +231,18 @@ impl PredictArguments {
     }
 
     /// The columns that were asked for, or else those of the training.
-    fn columns(&self, format: TextFormat, origin: Option<&Origin>) -> TextColumns {
-        let header = match (self.header, self.no_header) {
-            (true, _) => Header::Yes,
-            (_, true) => Header::No,
-            _ => Header::Auto,
-        };
-        if !self.text_column.is_empty() || format == TextFormat::Lines {
+    fn columns(&self, source: &Source, origin: Option<&Origin>) -> TextColumns {
+        let (asked, header) = (&self.rows, self.rows.header());
+        let columns = TextColumns { header, look_ahead: source.is_file(), ..TextColumns::default() };
+        if !asked.text_column.is_empty() || source.format() == TextFormat::Lines {
             // Two columns of a model of pairs are one.
-            let pair = self.pair || origin.is_some_and(|origin| origin.pair) && self.text_column.len() == 2;
-            return TextColumns { text: self.text_column.clone(), pair, header, or_only: false };
+            let pair = asked.pair || origin.is_some_and(|origin| origin.pair) && asked.text_column.len() == 2;
+            return TextColumns { text: asked.text_column.clone(), pair, ..columns };
         }
         let trained = origin.and_then(|origin| Some((origin.columns.as_ref()?, origin.pair)));
-        let Some((columns, pair)) = trained else {
-            return TextColumns { pair: self.pair, header, ..TextColumns::default() };
+        let Some((reading, pair)) = trained else {
+            return TextColumns { pair: asked.pair, ..columns };
         };
-        let header = if header == Header::Auto && columns.header { Header::Yes } else { header };
-        TextColumns { text: columns.text.clone(), pair, header, or_only: true }
+        TextColumns { text: reading.text.clone(), pair, expected: true, ..columns }
     }
 }

@@ -19,7 +19,7 @@ use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic}
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::{TrainingProgress, report};
-use crate::texts::{TextArguments, TextSplits, report_texts};
+use crate::texts::{SplitRequest, TextArguments, TextSplits, report_texts};
 use crate::training::{LearningRate, ModelChoice, Start, TrainingDir, find_learning_rate};
 
 /// The default maximal length in tokens; less where the model has fewer positions.
@@ -63,7 +63,7 @@ pub struct TrainArguments {
     /// Maximal length of a text in tokens; it is saved with the model [default: 128]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Use the first N rows
+    /// Use N rows, drawn by the seed with each class's share
     #[arg(long, value_name = "N")]
     train_rows: Option<usize>,
     /// Most passes over the training rows
@@ -133,6 +133,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let calibration = texts.calibration.as_ref().map(encode).transpose()?;
     let test = texts.test.as_ref().map(encode).transpose()?;
     report_texts(&texts, arguments.texts.task(), &train, max_length).iter().for_each(|line| say(line));
+    texts.warnings.iter().for_each(|line| report(line));
     texts.forget_texts();
 
     let dir = TrainingDir::open(&arguments.out, &arguments.settings(&train, max_length)?, arguments.restart)?;
@@ -220,7 +221,7 @@ impl TrainArguments {
             Task::Number => Some("numbers"),
         };
         if let Some(of) = of {
-            let data = self.texts.data.display();
+            let data = self.texts.source.data.display();
             if self.kind == Kind::Dynamic {
                 return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
             }
@@ -247,15 +248,14 @@ impl TrainArguments {
     }
 
     fn read_texts(&self) -> Result<TextSplits> {
-        let rows = self.train_rows.unwrap_or(usize::MAX);
-        let calibration = match self.speed.points {
-            // The number of rows is known when they are read; a count that was asked for is known before.
-            Some(_) if self.speed.calibration_rows.is_none() => {
-                self.speed.rows_to_keep(self.texts.read_training(None)?.len().min(rows))
-            }
-            _ => self.speed.rows_to_keep(0),
-        };
-        self.texts.read_splits(None, self.train_rows, calibration, self.seed)
+        self.texts.read_splits(&SplitRequest {
+            labels: None,
+            rows: self.train_rows,
+            validation: None,
+            keep: &|rows| self.speed.rows_to_keep(rows),
+            keep_of_validation: &|rows| self.speed.rows_to_keep_of_validation(rows),
+            seed: self.seed,
+        })
     }
 
     /// What the training depends on, so that no other is gone on with.
@@ -322,7 +322,7 @@ impl TrainArguments {
             data: texts.train.name.clone(),
             rows: train.len(),
             sha256: texts.train.sha256.clone(),
-            columns: texts.train.columns.clone(),
+            columns: texts.train.reading.clone(),
             pair: self.texts.is_pair(),
         };
         let labels = &texts.train.labels;

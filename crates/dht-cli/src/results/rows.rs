@@ -153,6 +153,24 @@ fn row(
     }
 }
 
+/// A warning where a classifier, with all its layers, is below always answering the most frequent class: its labels may be mapped
+/// wrongly.
+pub fn majority_note(rows: &[ResultRow], data: &EncodedDataset) -> Option<String> {
+    let accuracy = rows.first()?.accuracy?;
+    let mut counts = vec![0_usize; data.labels.len()];
+    data.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);
+    let (most, class) =
+        counts.iter().copied().zip(0..).max_by_key(|(count, class)| (*count, std::cmp::Reverse(*class)))?;
+    let share = most as f64 / data.len().max(1) as f64;
+    (accuracy < share).then(|| {
+        format!(
+            "beware: accuracy {accuracy:.4} ({}) is below the {share:.4} of always answering {:?}: check that the labels are those of \
+             the model",
+            rows[0].name, data.labels[class]
+        )
+    })
+}
+
 /// So many rows from all over some texts.
 fn evenly_spaced(data: &EncodedDataset, count: usize) -> EncodedDataset {
     let count = count.min(data.len());

@@ -1,11 +1,13 @@
 //! The body of a request, within limits of bytes and time.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
+use dht_search::transformer::data::replace_lone_surrogates;
 use http_body_util::BodyExt;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::app::App;
@@ -53,12 +55,20 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> 
     }
 }
 
-/// What a JSON object says. A list of its values in their order, which serde would take as well, is refused.
-pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refusal> {
+/// Parses a JSON object. A list of its values in their order, which serde would take as well, is refused. Half of a surrogate pair,
+/// as cutting a text within an emoji leaves it, becomes U+FFFD.
+pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     if json.trim_ascii_start().starts_with(b"[") {
-        return Err(Refusal::unprocessable("a list is no request, expected an object"));
+        return Err(Refusal::unprocessable("a list is not a request, expected an object"));
     }
-    serde_json::from_slice(json).map_err(|error| Refusal::json(&error))
+    serde_json::from_slice(json).or_else(|error| {
+        let refused = || Refusal::json(&error);
+        let json = std::str::from_utf8(json).map_err(|_| refused())?;
+        match replace_lone_surrogates(json) {
+            Cow::Borrowed(_) => Err(refused()),
+            Cow::Owned(replaced) => serde_json::from_str(&replaced).map_err(|error| Refusal::json(&error)),
+        }
+    })
 }
 
 /// Reads a body whole.

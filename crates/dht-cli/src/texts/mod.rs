@@ -1,82 +1,75 @@
 //! Labelled texts for training, accelerating and evaluating.
 
+mod arguments;
 mod report;
 mod source;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use dht_search::serving::Origin;
-use dht_search::transformer::data::{Column, Columns, Header, LabelKind, Metric};
-use dht_search::transformer::{Dataset, DatasetReader, Task};
+use dht_search::transformer::data::Metric;
+use dht_search::transformer::error::DataProblem;
+use dht_search::transformer::{Dataset, DatasetReader, Error as TransformerError, Task};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use source::{Source, is_hidden};
+use source::{Source, SplitFiles, is_hidden};
 
-pub use report::report_texts;
+pub use arguments::{DataArguments, RowArguments, TableArguments, TaskChoice};
+pub use report::{cut_note, report_texts};
 
 /// The share of the training rows that choices are made on.
 const VALIDATION_SHARE: f64 = 0.1;
 /// The random streams of the splits.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
 const CALIBRATION_STREAM: u64 = 0x4361_6c69_6272_6174;
+const SAMPLE_STREAM: u64 = 0x5361_6d70_6c65_0000;
 
-/// Where labelled texts are, and which columns they are in.
+/// Where labelled texts are, and how they are read.
 #[derive(Debug, Clone, Args)]
 pub struct TextArguments {
-    /// Labelled texts: a directory with train.* (and test.* or dev.*), or one file (csv, tsv, jsonl, also .gz; parquet); or, unless there
-    /// is such a path, a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full, imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any
-    /// data set on the Hugging Face hub (in a build with the feature hub)
-    #[arg(long, value_name = "DIR|FILE|NAME")]
-    pub data: PathBuf,
-    /// Column of the text, by name or by number from 0; several are joined [default: found]
-    #[arg(long, value_name = "COLUMN")]
-    pub text_column: Vec<Column>,
-    /// Column of the label, by name or by number from 0 [default: found]
-    #[arg(long, value_name = "COLUMN")]
-    pub label_column: Option<Column>,
-    /// The two text columns are a pair of sentences, not parts of one text
-    #[arg(long)]
-    pub pair: bool,
-    /// What is told of a text [default: class, or what is known of a data set by name]
-    #[arg(long, value_enum, value_name = "TASK")]
-    pub task: Option<TaskChoice>,
-    /// The sign between the labels of a text, with --task labels
-    #[arg(long, value_name = "SIGN", default_value_t = ',', requires = "task")]
-    pub label_separator: char,
-    /// What `data` stands for, once it was looked for.
+    #[command(flatten)]
+    pub source: DataArguments,
+    /// The source that `data` names, once it was looked for.
     #[arg(skip)]
     opened: OnceCell<Source>,
 }
 
-/// What is told of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TaskChoice {
-    /// One of the classes
-    Class,
-    /// Any of several labels, or none
-    Labels,
-    /// A number
-    Number,
-}
-
-/// Texts by what they are for.
+/// Texts by their purpose.
 #[derive(Debug, Clone)]
 pub struct TextSplits {
-    /// What is learned from.
+    /// Rows to learn from.
     pub train: Dataset,
-    /// What choices are made on.
+    /// Rows that choices are made on.
     pub validation: Dataset,
-    /// What promises are shown on; `None` where none was asked for.
+    /// Rows that show a promise; `None` where none was asked for.
     pub calibration: Option<Dataset>,
-    /// What is only scored; `None` where there is no such file.
+    /// Rows that are only scored; `None` where there is no such file.
     pub test: Option<Dataset>,
-    /// What there is to say of the choice of these rows.
+    /// Notes on the choice of these rows.
     pub notes: Vec<String>,
+    /// Notes on labels that are not the classes as they are written, which are said in any case.
+    pub warnings: Vec<String>,
+}
+
+/// Rows that are wanted of a data set.
+pub struct SplitRequest<'a> {
+    /// The classes, where a model has them.
+    pub labels: Option<&'a [String]>,
+    /// Training rows; all if not set.
+    pub rows: Option<usize>,
+    /// A file of its own for choices.
+    pub validation: Option<&'a Path>,
+    /// Rows for a promise, of so many training rows.
+    pub keep: &'a dyn Fn(usize) -> usize,
+    /// Rows for a promise, of so many validation rows of their own.
+    pub keep_of_validation: &'a dyn Fn(usize) -> usize,
+    /// Seed of every draw.
+    pub seed: u64,
 }
 
 impl TextSplits {
@@ -89,58 +82,22 @@ impl TextSplits {
 }
 
 impl TextArguments {
-    /// Refuses columns that cannot be meant.
-    fn check(&self) -> Result<()> {
-        if self.pair && ![0, 2].contains(&self.text_column.len()) {
-            return Err(Error::argument(
-                "pair",
-                "two --text-column, or none",
-                format!("with {}", self.text_column.len()),
-            ));
-        }
-        for (index, column) in self.text_column.iter().enumerate() {
-            if self.label_column.as_ref() == Some(column) {
-                return Err(Error::argument("text-column", "another column than --label-column", column));
-            }
-            if self.text_column[..index].contains(column) {
-                return Err(Error::argument("text-column", "each column once", column));
-            }
-        }
-        Ok(())
+    /// Labelled texts of a source that is not on the command line of these flags.
+    pub fn of(source: DataArguments) -> Self {
+        Self { source, opened: OnceCell::new() }
     }
 
-    /// Sets the columns that were asked for.
-    fn asked(&self, mut reader: DatasetReader) -> DatasetReader {
-        if self.pair {
-            reader = reader.pair(true);
-        }
-        if !self.text_column.is_empty() {
-            reader = reader.text_columns(self.text_column.iter().cloned());
-        }
-        if let Some(task) = self.task {
-            reader = reader.label_kind(match task {
-                TaskChoice::Class => LabelKind::Class,
-                TaskChoice::Labels => LabelKind::Several { separator: self.label_separator },
-                TaskChoice::Number => LabelKind::Number,
-            });
-        }
-        match &self.label_column {
-            Some(label) => reader.label_column(label.clone()),
-            None => reader,
-        }
-    }
-
-    /// What `data` stands for.
+    /// The source of the texts.
     fn source(&self) -> Result<&Source> {
-        self.check()?;
+        self.source.table.check()?;
         let opened = match self.opened.get() {
             Some(opened) => opened.clone(),
-            None => Source::open(&self.data)?,
+            None => Source::open(&self.source.data)?,
         };
         Ok(self.opened.get_or_init(|| opened))
     }
 
-    /// What a data set on the hub takes to fetch, and what of it is scored; no line of files on this disk.
+    /// Size of a data set on the hub, and which rows of it are scored; no line of files on this disk.
     ///
     /// # Errors
     /// [`Error::UnknownData`] for what is neither a path nor a name; what asking the hub reports.
@@ -158,38 +115,44 @@ impl TextArguments {
 
     /// Whether texts are pairs: as asked for, or as it is known of the data set.
     pub fn is_pair(&self) -> bool {
-        self.pair || self.text_column.is_empty() && source::known(&self.data).is_some_and(|known| known.pair)
+        let RowArguments { pair, text_column, .. } = &self.source.table.rows;
+        *pair || text_column.is_empty() && source::known(&self.source.data).is_some_and(|known| known.pair)
     }
 
     /// The score that a known data set is judged by.
     pub fn metric(&self) -> Option<Metric> {
-        source::known(&self.data).map(|known| known.metric)
+        source::known(&self.source.data).map(|known| known.metric)
     }
 
-    /// What is told of a text: as asked for, or as it is known of the data set.
+    /// Task of the texts: as asked for, or as it is known of the data set.
     pub fn task(&self) -> Task {
-        match self.task {
+        match self.source.table.labels.task {
             Some(TaskChoice::Labels) => Task::Labels,
             Some(TaskChoice::Number) => Task::Number,
             Some(TaskChoice::Class) => Task::Class,
-            None if source::known(&self.data).is_some_and(|known| known.has_numbers()) => Task::Number,
+            None if source::known(&self.source.data).is_some_and(|known| known.has_numbers()) => Task::Number,
             None => Task::Class,
         }
+    }
+
+    /// Whether a task was asked for.
+    pub fn asks_task(&self) -> bool {
+        self.source.table.labels.task.is_some()
     }
 
     /// A reader of the columns that are known of the data set, unless others are asked for.
     fn reader(&self, source: &Source) -> DatasetReader {
         let reader = source.reader();
-        if self.text_column.is_empty() { reader } else { reader.pair(false) }
+        if self.source.table.rows.text_column.is_empty() { reader } else { reader.pair(false) }
     }
 
-    /// Reads the training file, or the only file.
+    /// Reads the training file, or the only file; its labels are matched with `labels`, where these are given.
     ///
     /// # Errors
     /// As [`notes`](Self::notes); what the reader reports, with file and line.
     pub fn read_training(&self, labels: Option<&[String]>) -> Result<Dataset> {
         let source = self.source()?;
-        let reader = self.asked(self.reader(source));
+        let reader = self.source.table.asked(self.reader(source));
         let reader = match labels {
             Some(labels) => reader.labels(labels.iter().cloned()),
             None => reader,
@@ -197,81 +160,87 @@ impl TextArguments {
         source.training()?.read(&reader)
     }
 
-    /// Reads texts to score: the test rows of a directory or a data set, else its `dev.*` or `validation.*`, or the only file; in the columns
-    /// that were asked for or are known, or else those of the model's training. With a line where other rows than the test rows are read.
+    /// Reads texts to score: the test rows of a directory or a data set, else its validation rows, or the only file; in the columns
+    /// that were asked for or are known, or else as the model's training was read. With a line for other rows than the test rows.
     ///
     /// # Errors
     /// As [`read_training`](Self::read_training); a label that the model does not have, pairs for a model of single texts.
     pub fn read_scored(&self, labels: &[String], origin: Option<&Origin>) -> Result<(Dataset, Vec<String>)> {
-        check_pair(self.pair, origin)?;
+        check_pair(self.source.table.rows.pair, origin)?;
         let source = self.source()?;
         let mut notes = source.notes();
-        let known = source::known(&self.data).is_some();
+        let known = source::known(&self.source.data).is_some();
         let found = scored(source, &mut notes, |files| {
             let reader = self.reader(source).labels(labels.iter().cloned());
             let reader = match origin {
                 // Columns by number are those of a file without names.
-                Some(Origin { columns: Some(columns), pair, .. })
-                    if !known && (columns.header || !files.is_parquet()) =>
-                {
-                    of_columns(reader, columns).pair(*pair)
+                Some(Origin { columns: Some(reading), .. }) if !known && (reading.header || !files.is_parquet()) => {
+                    reader.with_reading(reading)
                 }
                 _ => reader,
             };
-            files.read(&self.asked(reader))
+            files.read(&self.source.table.asked(reader))
         })?;
-        Ok((found.ok_or_else(|| source.nothing_scored())?, notes))
+        Ok((found.ok_or_else(|| source.nothing_scored())?.1, notes))
     }
 
-    /// Reads and splits the texts: a tenth of the training rows for choices, so many for a promise, and the test file of a directory.
+    /// Reads and splits the texts: training rows drawn by the seed and by class, rows for choices (a file of its own, the
+    /// validation file beside a test file, or a tenth of the training rows), rows for a promise, and the rows that are scored.
     ///
     /// # Errors
-    /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows than asked for.
-    pub fn read_splits(
-        &self,
-        labels: Option<&[String]>,
-        rows: Option<usize>,
-        calibration_rows: usize,
-        seed: u64,
-    ) -> Result<TextSplits> {
-        let all = self.read_training(labels)?.take(rows.unwrap_or(usize::MAX));
-        let (test, notes) = self.read_test(&all)?;
-        self.check_size(&all, 4 + calibration_rows)?;
-        let (rest, calibration) = without_calibration(all, calibration_rows, seed)?;
-        let (train, validation) = rest.split_validation(VALIDATION_SHARE, &mut generator(seed, VALIDATION_STREAM))?;
-        Ok(TextSplits { train, validation, calibration, test, notes })
-    }
-
-    /// The same with a file of its own for choices, of whose rows `keep` tells how many a promise takes.
-    ///
-    /// # Errors
-    /// As [`read_splits`](Self::read_splits).
-    pub fn read_splits_beside(
-        &self,
-        file: &Path,
-        labels: Option<&[String]>,
-        rows: Option<usize>,
-        keep: impl Fn(usize) -> usize,
-        seed: u64,
-    ) -> Result<TextSplits> {
-        let train = self.read_training(labels)?.take(rows.unwrap_or(usize::MAX));
-        let (test, notes) = self.read_test(&train)?;
-        self.check_size(&train, 4)?;
-        let held_out = DatasetReader::new().like(&train).read(file)?;
-        let calibration_rows = keep(held_out.len());
-        self.check_size(&held_out, 4 + calibration_rows)?;
-        let (validation, calibration) = without_calibration(held_out, calibration_rows, seed)?;
-        Ok(TextSplits { train, validation, calibration, test, notes })
-    }
-
-    /// The test file of a directory, and what there is to say of its choice.
-    fn read_test(&self, like: &Dataset) -> Result<(Option<Dataset>, Vec<String>)> {
-        let (source, mut notes) = (self.source()?, Vec::new());
+    /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows than asked for;
+    /// [`DataProblem::NoRowOfClass`] for a class without a training row.
+    pub fn read_splits(&self, request: &SplitRequest<'_>) -> Result<TextSplits> {
+        let SplitRequest { labels, rows, validation, keep, keep_of_validation, seed } = *request;
+        let source = self.source()?;
+        let all = self.read_training(labels)?;
+        let all = match rows {
+            Some(rows) => all.sample(rows, &mut generator(seed, SAMPLE_STREAM)),
+            None => all,
+        };
+        let like = DatasetReader::new().like(&all);
+        let mut notes = source.unread()?;
         let test = match source.has_splits() {
-            true => scored(source, &mut notes, |files| files.read(&DatasetReader::new().like(like)))?,
+            true => scored(source, &mut notes, |files| files.read(&like))?,
             false => None,
         };
-        Ok((test, notes))
+        let of_tests = test.as_ref().is_some_and(|(split, _)| *split == source::TEST);
+        let held_out = match validation {
+            Some(file) => Some(like.read(file)?),
+            None if of_tests => source.validation()?.map(|files: SplitFiles| files.read(&like)).transpose()?,
+            None => None,
+        };
+        if validation.is_some() && of_tests {
+            notes.extend(source.validation()?.map(|files| format!("  not read: {}", files.name())));
+        }
+        let (train, validation, calibration) = match held_out {
+            Some(held_out) => {
+                self.check_size(&all, 4)?;
+                let rows = keep_of_validation(held_out.len());
+                self.check_size(&held_out, 4 + rows)?;
+                let (validation, calibration) = without_calibration(held_out, rows, seed)?;
+                notes.push(format!("  choices are made on the rows of {}", validation.name));
+                (all, validation, calibration)
+            }
+            None => {
+                let rows = keep(all.len());
+                self.check_size(&all, 4 + rows)?;
+                let (rest, calibration) = without_calibration(all, rows, seed)?;
+                let mut rng = generator(seed, VALIDATION_STREAM);
+                let (train, validation) = rest.split_validation(VALIDATION_SHARE, &mut rng)?;
+                (train, validation, calibration)
+            }
+        };
+        if let Some(class) = train.class_without_rows() {
+            let problem = DataProblem::NoRowOfClass { class: format!("{class:?}") };
+            return Err(TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into());
+        }
+        let test = test.map(|(_, test)| test);
+        // Rows of one file have one reading.
+        let mut read: Vec<&Dataset> = [Some(&train), Some(&validation), test.as_ref()].into_iter().flatten().collect();
+        read.dedup_by_key(|data| &data.sha256);
+        let warnings = read.into_iter().filter_map(mapping_note).collect();
+        Ok(TextSplits { train, validation, calibration, test, notes, warnings })
     }
 
     fn check_size(&self, data: &Dataset, rows: usize) -> Result<()> {
@@ -285,15 +254,19 @@ impl TextArguments {
     }
 }
 
+/// A line on labels that are not the classes as they are written.
+pub fn mapping_note(data: &Dataset) -> Option<String> {
+    let mapping = data.reading.as_ref()?.mapping.as_ref()?;
+    Some(format!("labels of {}: {mapping}", data.name))
+}
+
 /// Refuses `--pair` for a model of single texts.
 ///
 /// # Errors
 /// [`Error::Argument`].
 pub fn check_pair(pair: bool, origin: Option<&Origin>) -> Result<()> {
     match origin {
-        Some(origin) if pair && !origin.pair => {
-            Err(Error::argument("pair", "not there: the model was trained on single texts", "there"))
-        }
+        Some(origin) if pair && !origin.pair => Err(Error::PairOfSingle),
         _ => Ok(()),
     }
 }
@@ -314,13 +287,13 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
     Ok((rest, Some(calibration)))
 }
 
-/// The first rows that may be scored and whose labels are not kept secret, and a line where these are others than the first; `None` where
-/// there are none.
-fn scored(
-    source: &Source,
+/// The first rows that may be scored and whose labels are not kept secret, with the name of their split, and a line where these are
+/// others than the test rows; `None` where there are none.
+fn scored<'a>(
+    source: &'a Source,
     notes: &mut Vec<String>,
-    read: impl Fn(&source::SplitFiles) -> Result<Dataset>,
-) -> Result<Option<Dataset>> {
+    read: impl Fn(&SplitFiles) -> Result<Dataset>,
+) -> Result<Option<(&'a str, Dataset)>> {
     let mut hidden: Option<(&str, Error)> = None;
     for (name, rows) in source.scored() {
         let Some(files) = rows.files()? else { continue };
@@ -328,25 +301,20 @@ fn scored(
             Err(error) if is_hidden(&error) => hidden = hidden.or(Some((name, error))),
             Err(error) => return Err(error),
             Ok(data) => {
-                if let Some((secret, _)) = hidden {
-                    notes.push(format!(
+                match hidden {
+                    Some((secret, _)) => notes.push(format!(
                         "  scored on the split {name}: the labels of the {secret} split are kept secret"
-                    ));
+                    )),
+                    None if name != source::TEST && source.is_folder() => {
+                        notes.push(format!("  no test file: {} is scored", files.name()));
+                    }
+                    None => {}
                 }
-                return Ok(Some(data));
+                return Ok(Some((name, data)));
             }
         }
     }
     hidden.map_or(Ok(None), |(_, error)| Err(error))
-}
-
-/// A reader of the columns of another file.
-fn of_columns(reader: DatasetReader, columns: &Columns) -> DatasetReader {
-    reader
-        .header(if columns.header { Header::Yes } else { Header::No })
-        .label_column(columns.label.clone())
-        .label_kind(columns.kind)
-        .text_columns(columns.text.iter().cloned())
 }
 
 /// The texts of a data set, both of a pair.

@@ -9,7 +9,7 @@ const LISTED: usize = 20;
 
 /// Rows, columns, classes, lengths, doubles, and texts in both training and test, as lines. `encoded` are the training texts.
 pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
-    let TextSplits { train, validation, calibration, test, notes } = texts;
+    let TextSplits { train, validation, calibration, test, notes, .. } = texts;
     let mut parts = vec![format!("{} training", train.len()), format!("{} validation", validation.len())];
     parts.extend(calibration.as_ref().map(|data| format!("{} calibration", data.len())));
     parts.push(match test {
@@ -18,7 +18,7 @@ pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, ma
     });
     let mut lines = vec![format!("{}: {} rows", train.name, parts.join(", "))];
     lines.extend(notes.iter().cloned());
-    lines.extend(train.columns.as_ref().map(|columns| format!("  {columns}")));
+    lines.extend(train.reading.iter().flat_map(|reading| reading.lines()).map(|line| format!("  {line}")));
     lines.push(format!("  {}", classes(train, task)));
     let mut lengths = encoded.lengths();
     lengths.sort_unstable();
@@ -45,6 +45,15 @@ pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, ma
     lines
 }
 
+/// A line on the texts that are cut, where some are.
+pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_length: usize) -> Option<String> {
+    let (cut, all) =
+        parts.into_iter().fold((0, 0), |(cut, all), part| (cut + part.truncated_rows, all + part.samples.len()));
+    (cut > 0).then(|| {
+        format!("{cut} of {all} texts are longer than {max_length} tokens and cut: --max-length reads more of them")
+    })
+}
+
 fn distinct(data: &Dataset) -> usize {
     let texts: std::collections::BTreeSet<_> = data.examples.iter().map(|row| (&row.text, &row.pair)).collect();
     texts.len()
@@ -59,17 +68,13 @@ fn classes(data: &Dataset, task: Task) -> String {
         let (least, most) = numbers.fold((first, first), |(least, most), number| (least.min(number), most.max(number)));
         return format!("numbers from {least} to {most}");
     }
-    let mut counts = vec![0; data.labels.len()];
-    data.examples.iter().for_each(|row| counts[row.label] += 1);
+    let counts = data.class_counts();
     format!("{} classes: {}", counts.len(), listed(data, &counts))
 }
 
 /// Labels of which a text may have any.
 fn labels(data: &Dataset) -> String {
-    let mut counts = vec![0; data.labels.len()];
-    for row in &data.examples {
-        counts.iter_mut().zip(&row.targets).for_each(|(count, target)| *count += usize::from(*target > 0.0));
-    }
+    let counts = data.class_counts();
     let none = data.examples.iter().filter(|row| row.targets.iter().all(|target| *target == 0.0)).count();
     format!("{} labels: {}; {none} rows have none", counts.len(), listed(data, &counts))
 }

@@ -10,6 +10,8 @@ use dht_search::transformer::storage::HubDataset;
 
 use crate::error::{Error, Result};
 
+/// The split that is scored first.
+pub(super) const TEST: &str = "test";
 /// How a name on the hub begins.
 const ON_THE_HUB: &str = "hf:";
 /// The splits of a data set without a short name that are scored, the first that is there and has labels.
@@ -49,6 +51,11 @@ impl SplitFiles {
             Some(name) => Dataset { name: name.clone(), ..data },
             None => data,
         })
+    }
+
+    /// The name of the first file.
+    pub(super) fn name(&self) -> String {
+        self.paths.first().and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Whether their columns have names in any case.
@@ -98,6 +105,32 @@ impl Source {
         !matches!(self, Self::File(_))
     }
 
+    /// Whether it is a directory on this disk.
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder(_))
+    }
+
+    /// The validation file of a directory, for choices; `None` where there is none.
+    ///
+    /// # Errors
+    /// More than one such file.
+    pub(super) fn validation(&self) -> Result<Option<SplitFiles>> {
+        match self {
+            Self::Folder(folder) => Scored::Folder(folder, Split::Dev).files(),
+            Self::File(_) | Self::Hub { .. } => Ok(None),
+        }
+    }
+
+    /// A line on the files of a directory that are not read.
+    ///
+    /// # Errors
+    /// A directory that cannot be listed.
+    pub(super) fn unread(&self) -> Result<Vec<String>> {
+        let Self::Folder(folder) = self else { return Ok(Vec::new()) };
+        let names = DatasetReader::unread(folder)?;
+        Ok(if names.is_empty() { Vec::new() } else { vec![format!("  not read: {}", names.join(", "))] })
+    }
+
     /// The training rows, or all.
     pub(super) fn training(&self) -> Result<SplitFiles> {
         match self {
@@ -115,7 +148,7 @@ impl Source {
         match self {
             Self::File(path) => vec![("file", Scored::File(path))],
             Self::Folder(folder) => {
-                vec![("test", Scored::Folder(folder, Split::Test)), ("dev", Scored::Folder(folder, Split::Dev))]
+                vec![(TEST, Scored::Folder(folder, Split::Test)), ("dev", Scored::Folder(folder, Split::Dev))]
             }
             Self::Hub { files, known, .. } => {
                 let wanted: &[&str] = match known {
@@ -132,8 +165,7 @@ impl Source {
     pub(super) fn nothing_scored(&self) -> Error {
         use dht_search::transformer::Error as Inner;
 
-        let wanted =
-            "test.csv, test.tsv, test.jsonl, test.parquet, dev.csv, dev.tsv, dev.jsonl, dev.parquet (or with .gz)";
+        let wanted = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or such of dev, validation, valid, val or eval";
         Error::Transformer(match self {
             Self::File(path) | Self::Folder(path) => {
                 let problem = DataProblem::NoSuchSplit { wanted: wanted.into() };

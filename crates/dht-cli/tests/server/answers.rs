@@ -44,6 +44,20 @@ fn classify_gives_the_engines_labels_probabilities_routes_and_costs() {
 }
 
 #[test]
+fn half_of_a_surrogate_pair_is_answered_like_a_replacement() {
+    let server = server();
+    let half = r#"{"texts": ["fine day", "good \ud83d food", {"text": " bad \udc00"}]}"#;
+    let whole = half.replace(r"\ud83d", r"\ufffd").replace(r"\udc00", r"\ufffd");
+    let [half, whole] = [half.to_owned(), whole].map(|body| {
+        let response = post(server.address(), "/v1/classify", body);
+        assert_eq!(response.status, 200, "{response:?}");
+        response.json()["answers"].clone()
+    });
+    assert_eq!(half.as_array().map(Vec::len), Some(3));
+    assert_eq!(half, whole);
+}
+
+#[test]
 fn a_speed_a_pair_and_an_empty_text_are_answered() {
     let server = server();
     let ask = |request: Value| {

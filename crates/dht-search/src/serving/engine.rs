@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
+use dht_transformer::data::clean_text;
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, TextTokenizer};
 use rayon::prelude::*;
 
@@ -20,7 +21,8 @@ const MAX_LENGTH: usize = 128;
 /// Texts in a batch, unless [`Engine::with_batch_size`] says otherwise.
 const BATCH_SIZE: usize = 64;
 
-/// A query: a text, or a pair of texts.
+/// A query: a text, or a pair of texts. Spaces around a text and the kind of its line ends change nothing
+/// ([`clean_text`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
     /// The text, or the first of the pair.
@@ -258,7 +260,8 @@ impl Engine {
             }
             _ => {}
         }
-        Ok(self.tokenizer.encode(query.text, query.pair, self.max_length)?)
+        let pair = query.pair.map(clean_text);
+        Ok(self.tokenizer.encode(&clean_text(query.text), pair.as_deref(), self.max_length)?)
     }
 
     /// The same engine, whose answers do not depend on the other texts of a batch: head sets are drawn for each text, as by a model

@@ -1,7 +1,7 @@
 //! A model with what it takes to read texts as its training did: what is saved, and what a service loads.
 
 use dht_transformer::TextTokenizer;
-use dht_transformer::data::Columns;
+use dht_transformer::data::Reading;
 use serde::{Deserialize, Serialize};
 
 use super::served::ServedModel;
@@ -40,9 +40,9 @@ pub struct Origin {
     pub rows: usize,
     /// The SHA-256 of the file of these rows.
     pub sha256: String,
-    /// The columns it was read from.
+    /// The reading of its file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Columns>,
+    pub columns: Option<Reading>,
     /// Whether its texts are pairs.
     #[serde(default)]
     pub pair: bool,

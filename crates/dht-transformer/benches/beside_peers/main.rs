@@ -21,7 +21,7 @@ use candle_core::{Device, Tensor};
 use dht_transformer::{
     AdamWSettings, Encoder, ForwardContext, HeadPlan, PackedBatch, Pooling, Precision, TextClassifier, TextTokenizer,
     config::ModelSize,
-    data::Split,
+    data::{NamedDataset, Split},
     tensors::{Spans, cross_entropy},
     train::optim::{AdamW, ParameterGroups},
 };
@@ -144,8 +144,10 @@ fn export(request: &Value) -> Outcome<Value> {
 /// The first texts of a data set as token numbers, in batches.
 fn tokens(request: &Value) -> Outcome<Value> {
     let tokenizer = TextTokenizer::from_dir(text(request, "model")?)?;
-    let path = dht_transformer::DatasetReader::find(text(request, "data")?, Split::Test)?;
-    let data = dht_transformer::DatasetReader::new().read(path)?.take(count(request, "rows")?);
+    let folder = Path::new(text(request, "data")?);
+    let data = NamedDataset::reader_of_files(folder)
+        .read(dht_transformer::DatasetReader::find(folder, Split::Test)?)?
+        .take(count(request, "rows")?);
     let encoded = tokenizer.encode_all(&data, 256)?;
     let texts: Vec<&Vec<u32>> = encoded.samples.iter().map(|sample| &sample.encoding.ids).collect();
     let batches: Vec<&[&Vec<u32>]> = texts.chunks(count(request, "batch")?).collect();

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
-use super::columns::Columns;
+use super::reading::Reading;
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 
@@ -34,8 +34,8 @@ pub struct Dataset {
     /// The SHA-256, in hexadecimal, of the file as it lies on the disk (compressed, if it is), or of the examples
     /// when they come from no file. Parts of a data set keep the whole's.
     pub sha256: String,
-    /// The columns it was read from, if it was read.
-    pub columns: Option<Columns>,
+    /// The reading of its file, if it has one.
+    pub reading: Option<Reading>,
 }
 
 impl Dataset {
@@ -75,7 +75,7 @@ impl Dataset {
             targets.iter().for_each(|target| hasher.update(target.to_le_bytes()));
         }
         let sha256 = hexadecimal(hasher);
-        Ok(Self { name: name.into(), labels, examples, sha256, columns: None })
+        Ok(Self { name: name.into(), labels, examples, sha256, reading: None })
     }
 
     /// How many rows there are.
@@ -94,8 +94,63 @@ impl Dataset {
         self
     }
 
+    /// The number of rows of each class; of rows with targets, the number in which each label applies.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.labels.len()];
+        for example in &self.examples {
+            match &*example.targets {
+                [] => counts[example.label] += 1,
+                targets => {
+                    counts.iter_mut().zip(targets).for_each(|(count, target)| *count += usize::from(*target > 0.0));
+                }
+            }
+        }
+        counts
+    }
+
+    /// The first class without a row; `None` for numbers and rows of several labels.
+    pub fn class_without_rows(&self) -> Option<&str> {
+        if self.examples.iter().any(|example| !example.targets.is_empty()) {
+            return None;
+        }
+        let empty = self.class_counts().into_iter().position(|count| count == 0)?;
+        Some(&self.labels[empty])
+    }
+
+    /// `rows` random rows (all, if there are fewer), in the order of the file: of each class the same share, as nearly as whole
+    /// rows allow, and at least one where there are as many rows as classes.
+    pub fn sample<R: Rng + ?Sized>(mut self, rows: usize, rng: &mut R) -> Self {
+        let all = self.len();
+        if rows >= all {
+            return self;
+        }
+        let mut order: Vec<usize> = (0..all).collect();
+        order.shuffle(rng);
+        // Each class in turn gives its next row when it is furthest behind its share: the k-th of n rows is due at (k + ½) / n.
+        let counts = self.class_counts();
+        let of_classes = self.examples.iter().all(|example| example.targets.is_empty());
+        let mut taken = vec![0_usize; self.labels.len()];
+        let mut due: Vec<(bool, f64, usize)> = Vec::with_capacity(all);
+        for (place, &row) in order.iter().enumerate() {
+            let class = self.examples[row].label;
+            let at = match of_classes {
+                true => (taken[class] as f64 + 0.5) / counts[class] as f64,
+                false => place as f64,
+            };
+            // The first row of each class goes before all others.
+            due.push((of_classes && taken[class] > 0, at, row));
+            taken[class] += 1;
+        }
+        due.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
+        let mut keeps = vec![false; all];
+        due.iter().take(rows).for_each(|(_, _, row)| keeps[*row] = true);
+        let mut keeps = keeps.into_iter();
+        self.examples.retain(|_| keeps.next().unwrap_or(false));
+        self
+    }
+
     /// A random `fraction` of the rows as a validation set, and the rest: `(rest, validation)`, each in the order of
-    /// the file, each with at least one row.
+    /// the file, each with at least one row. A class of which all rows are drawn keeps its first row in the rest.
     ///
     /// # Errors
     /// [`Error::Setting`] when the fraction is not between 0 and 1, or there are fewer than two rows.
@@ -115,18 +170,39 @@ impl Dataset {
         for &row in &order[..count] {
             validates[row] = true;
         }
-        let Self { name, labels, examples, sha256, columns } = self;
+        self.keep_classes(&mut validates);
+        let Self { name, labels, examples, sha256, reading } = self;
         let part = |name| Self {
             name,
             labels: labels.clone(),
             examples: Vec::new(),
             sha256: sha256.clone(),
-            columns: columns.clone(),
+            reading: reading.clone(),
         };
         let (mut rest, mut validation) = (part(name.clone()), part(format!("{name} (validation)")));
         for (example, validates) in examples.into_iter().zip(validates) {
             if validates { &mut validation } else { &mut rest }.examples.push(example);
         }
         Ok((rest, validation))
+    }
+
+    /// Takes the first row of each class back that has rows among those that validate alone, and draws none in its place.
+    fn keep_classes(&self, validates: &mut [bool]) {
+        if self.examples.iter().any(|example| !example.targets.is_empty()) {
+            return;
+        }
+        let mut first: Vec<Option<usize>> = vec![None; self.labels.len()];
+        let mut rest = vec![false; self.labels.len()];
+        for (row, example) in self.examples.iter().enumerate() {
+            match validates[row] {
+                true => first[example.label] = first[example.label].or(Some(row)),
+                false => rest[example.label] = true,
+            }
+        }
+        for row in first.into_iter().zip(rest).filter_map(|(first, rest)| first.filter(|_| !rest)) {
+            if validates.iter().filter(|validates| **validates).count() > 1 {
+                validates[row] = false;
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Data sets that are known by name: where they are on the hub, their columns, and the score that they are judged by.
 
-use super::columns::{Column, LabelKind};
+use std::path::Path;
+
 use super::reader::DatasetReader;
+use super::reading::{Column, Header, LabelKind};
 
 /// The score that a data set's literature reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,5 +85,22 @@ impl NamedDataset {
         let kind = if self.has_numbers() { LabelKind::Number } else { LabelKind::Class };
         let text = self.text.iter().map(|name| column(name));
         DatasetReader::new().label_column(column("label")).label_kind(kind).text_columns(text).pair(self.pair)
+    }
+
+    /// A reader of a directory with the files that a data set's authors published, by the directory's name: those of AG News,
+    /// DBpedia and CoLA have no header, and RTE has two texts, which are joined. Of any other directory, a new reader.
+    pub fn reader_of_files(folder: &Path) -> DatasetReader {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let columns = |label: &str, texts: [&str; 2]| {
+            let column = |name: &str| name.parse().unwrap_or_else(|never| match never {});
+            let texts = texts.into_iter().filter(|name| !name.is_empty()).map(column);
+            DatasetReader::new().label_column(column(label)).text_columns(texts)
+        };
+        match &*name {
+            "ag_news" | "dbpedia_14" => columns("0", ["1", "2"]).header(Header::No),
+            "cola" => columns("1", ["3", ""]).header(Header::No),
+            "rte" => columns("label", ["sentence1", "sentence2"]),
+            _ => DatasetReader::new(),
+        }
     }
 }

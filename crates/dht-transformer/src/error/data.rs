@@ -12,7 +12,7 @@ pub enum DataProblem {
         wanted: String,
     },
     /// A directory holds more than one file of the wanted split.
-    #[error("holds both {first} and {second}: name the file to read")]
+    #[error("holds both {first} and {second}: move one of them away, or give the file itself")]
     AmbiguousSplit {
         /// One of them.
         first: String,
@@ -134,32 +134,57 @@ pub enum DataProblem {
         /// Those that are there.
         known: String,
     },
+    /// The first row may name the columns or be data, or is the other of what the training's was.
+    #[error("the first row may be a header or data: say which with `--header` or `--no-header`")]
+    FirstRow,
+    /// The header comes again among the rows, as joining files leaves it.
+    #[error("the header of line {first} comes again: remove this line")]
+    HeaderAgain {
+        /// The line of the header.
+        first: u64,
+    },
     /// No column looks like a label.
     #[error(
         "no column is called label, class or category, and none has a value in every row, each at least twice and 2 to 1000 \
-         of them in all: name the label column"
+         of them in all: name the label column with `--label-column`"
     )]
     NoLabelColumn,
+    /// Several columns may be the label.
+    #[error("columns {columns} may all be the label: name it with `--label-column`")]
+    LabelColumns {
+        /// The columns.
+        columns: String,
+    },
     /// No column looks like text.
-    #[error("no column but the label's looks like text: name the text columns")]
+    #[error("no column but the label's looks like text: name the text column with `--text-column`")]
     NoTextColumn,
-    /// A column that was taken for text tells the label: a model would learn to read it and nothing else.
+    /// Several columns may be the text.
     #[error(
-        "column {column} holds words and tells the label: in {percent} of 100 rows, the label (column {label}) is the most \
-         frequent one of its cell, of which there are {values}; name the text columns, and this one only if it may be read"
+        "columns {columns} may all be the text: name it with `--text-column`; name several to join them, or two and `--pair` \
+         for sentence pairs"
     )]
-    TellsLabel {
-        /// The text column.
-        column: String,
-        /// The label's column.
-        label: String,
-        /// How many different cells it has.
-        values: usize,
-        /// In how many of a hundred different rows it tells the label.
-        percent: usize,
+    TextColumns {
+        /// The columns.
+        columns: String,
+    },
+    /// A jsonl row lacks the key of a text.
+    #[error("the row has no key {key}, which is the text")]
+    MissingKey {
+        /// The key.
+        key: String,
+    },
+    /// A word in the place of a JSON value that is not JSON.
+    #[error("{word} (column {column} of the line) is not JSON, though some programs write it: write {instead}")]
+    ForeignJson {
+        /// The word.
+        word: &'static str,
+        /// Its place in the line, counted from 1.
+        column: usize,
+        /// The value to write.
+        instead: &'static str,
     },
     /// Sentence pairs need two text columns.
-    #[error("sentence pairs need exactly 2 text columns, got {got}: name them")]
+    #[error("sentence pairs need 2 text columns, got {got}: name both with `--text-column`")]
     PairColumns {
         /// How many there are.
         got: usize,
@@ -172,6 +197,77 @@ pub enum DataProblem {
         "the label is -1, which stands for one that is kept secret or not known: leave such rows out, or score validation rows"
     )]
     HiddenLabel,
+    /// A label is written as a missing value.
+    #[error("the label is {label:?}, as programs write a missing value: leave the row out, or give it a label")]
+    MissingLabel {
+        /// The label.
+        label: String,
+    },
+    /// Labels that do not match the classes.
+    #[error(
+        "the labels {labels} do not match the classes {classes}{reason}; name pairs with `--label-map LABEL=CLASS`"
+    )]
+    OtherLabels {
+        /// The file's labels.
+        labels: String,
+        /// The classes of the training set or the model.
+        classes: String,
+        /// A further reason, after a colon.
+        reason: String,
+    },
+    /// One label is written in two ways.
+    #[error("the labels {first} and {second} may be one, written in two ways: write it in one way")]
+    TwoSpellings {
+        /// One of them, escaped.
+        first: String,
+        /// The other, escaped.
+        second: String,
+    },
+    /// Labels are numbers in some rows and strings in others.
+    #[error(
+        "the labels are numbers such as {number} in some rows and strings such as {string} in others: write them in one way"
+    )]
+    TwoTypes {
+        /// A number.
+        number: String,
+        /// A string, escaped.
+        string: String,
+    },
+    /// Labels are numbers with decimals, and nobody says that they are classes.
+    #[error("the labels are numbers such as {label}: say `--task number`, or `--task class` if each is a class")]
+    FractionLabels {
+        /// A label.
+        label: String,
+    },
+    /// No cell has the separator of labels, and most have another sign.
+    #[error(
+        "no label cell has the separator {separator:?}, and {cells} of {filled} have {other:?}: give the right one with \
+         `--label-separator`"
+    )]
+    Separator {
+        /// The separator.
+        separator: char,
+        /// The other sign.
+        other: char,
+        /// Cells that have it.
+        cells: usize,
+        /// Cells that are not empty.
+        filled: usize,
+    },
+    /// A cell of several labels is written as a list.
+    #[error("the label cell {cell:?} is a list: write the labels with the separator {separator:?} alone")]
+    ListCell {
+        /// The cell.
+        cell: String,
+        /// The separator.
+        separator: char,
+    },
+    /// A class has no row to learn from.
+    #[error("the class {class} has no training row: give it rows, or leave it out of all files")]
+    NoRowOfClass {
+        /// The class.
+        class: String,
+    },
     /// A label that should be a number is none.
     #[error("the label is {label:?}, expected a finite number")]
     NotANumber {

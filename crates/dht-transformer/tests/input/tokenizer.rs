@@ -1,7 +1,9 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use dht_transformer::{BertConfig, Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
+use dht_transformer::{
+    BertConfig, Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer, data::NamedDataset,
+};
 use proptest::prelude::*;
 use tokenizers::{Tokenizer, TruncationParams, utils::truncation::truncate_encodings};
 
@@ -266,7 +268,7 @@ fn real_texts_get_the_numbers_that_transformers_gives_them() {
 #[test]
 fn a_vocabulary_learnt_from_real_texts_leaves_hardly_a_word_unknown() {
     let Some(folder) = outside("DHT_DATA", "ag_news") else { return };
-    let train = DatasetReader::new().read(folder.join("train.csv")).unwrap().take(2000);
+    let train = NamedDataset::reader_of_files(&folder).read(folder.join("train.csv")).unwrap().take(2000);
     let test = DatasetReader::new().like(&train).read(folder.join("test.csv")).unwrap().take(500);
     let tokenizer = TextTokenizer::train(train.examples.iter().map(|example| example.text.as_str()), 2000).unwrap();
     assert_eq!(tokenizer.vocabulary_size(), 2000);

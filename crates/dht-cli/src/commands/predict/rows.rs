@@ -7,8 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use dht_search::transformer::data::{Column, TextColumns, TextFormat, TextRow, TextStream};
-use serde_json::Value;
+use dht_search::transformer::data::{Column, Given, TextColumns, TextFormat, TextRow, TextStream};
 
 /// Rows that wait at most.
 const WAITING: usize = 64;
@@ -38,6 +37,11 @@ impl Source {
     /// How its texts are written.
     pub fn format(&self) -> TextFormat {
         self.format
+    }
+
+    /// Whether rows may be read ahead: it is a file, not a pipe that waits for answers.
+    pub fn is_file(&self) -> bool {
+        self.path.metadata().is_ok_and(|facts| facts.is_file())
     }
 }
 
@@ -121,19 +125,12 @@ impl RowReader {
 
 /// Roughly the bytes that a row takes.
 fn bytes_of(row: &TextRow) -> usize {
-    let members = row.members.iter().map(|(name, value)| name.len() + bytes_of_value(value));
-    let cells = row.cells.iter().map(String::len);
-    row.text.len() + row.pair.as_ref().map_or(0, String::len) + cells.sum::<usize>() + members.sum::<usize>()
-}
-
-fn bytes_of_value(value: &Value) -> usize {
-    let within = match value {
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(bytes_of_value).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes_of_value(value)).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    let given: usize = match &row.given {
+        Given::Line(line) => line.len(),
+        Given::Cells(cells) => cells.iter().map(String::len).sum(),
+        Given::Members(members) => members.iter().map(|(name, value)| name.len() + value.get().len()).sum(),
     };
-    size_of::<Value>() + within
+    row.text.len() + row.pair.as_ref().map_or(0, String::len) + given
 }
 
 /// Reads until the input ends, is wrong, or nobody wants more.

@@ -1,11 +1,12 @@
 //! Answers as rows of csv and tsv, or as JSON lines.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use dht_search::serving::Answer;
 use dht_search::transformer::Task;
-use dht_search::transformer::data::{TextFormat, TextRow};
+use dht_search::transformer::data::{Given, Member, TextFormat, TextRow};
 use serde_json::{Map, Value, json};
 
 use super::OutputFormat;
@@ -69,10 +70,12 @@ impl Answered<'_> {
     }
 }
 
-/// Writes answers beside the rows that they are of.
+/// Writes rows as they were given, each with its answer.
 pub struct Written<W: Write> {
     out: W,
     asked: Option<OutputFormat>,
+    /// The names of the columns that are added.
+    added: [String; 4],
     format: OutputFormat,
     names: Vec<String>,
     begun: bool,
@@ -81,16 +84,19 @@ pub struct Written<W: Write> {
 }
 
 impl<W: Write> Written<W> {
-    /// Writes in this format, or as the texts are written.
-    pub fn new(out: W, asked: Option<OutputFormat>) -> Self {
-        Self { out, asked, format: OutputFormat::Jsonl, names: Vec::new(), begun: false, of_objects: false }
+    /// Writes in this format, or as the texts are written; `prefix` begins the names of what is added.
+    pub fn new(out: W, asked: Option<OutputFormat>, prefix: &str) -> Self {
+        let added = ADDED.map(|name| format!("{prefix}{name}"));
+        let format = OutputFormat::Jsonl;
+        Self { out, asked, added, format, names: Vec::new(), begun: false, of_objects: false }
     }
 
     /// Begins with the rows of another input.
     ///
     /// # Errors
-    /// [`Error::Argument`] for inputs whose answers do not fit into one output.
-    pub fn begin(&mut self, input: TextFormat, names: &[String]) -> Result<()> {
+    /// [`Error::Argument`] for inputs whose answers do not fit into one output, [`Error::AnswerColumn`] for a column with the name
+    /// of one that is added.
+    pub fn begin(&mut self, path: &Path, input: TextFormat, names: &[String]) -> Result<()> {
         let format = self.asked.unwrap_or(match input {
             TextFormat::Csv => OutputFormat::Csv,
             TextFormat::Tsv => OutputFormat::Tsv,
@@ -109,82 +115,97 @@ impl<W: Write> Written<W> {
             return Ok(());
         }
         let first = !self.begun;
-        (self.format, self.names, self.begun) = (format, names.to_vec(), true);
+        self.format = format;
+        self.check_names(&path.display().to_string(), names.iter())?;
+        (self.names, self.begun) = (names.to_vec(), true);
         if first && !names.is_empty() && format != OutputFormat::Jsonl {
-            let titles: Vec<&str> = names.iter().map(String::as_str).chain(ADDED).collect();
-            self.cells(&titles)?;
+            let titles: Vec<String> = names.iter().chain(&self.added).cloned().collect();
+            self.cells(&titles.iter().map(String::as_str).collect::<Vec<_>>(), 1)?;
         }
         Ok(())
+    }
+
+    /// Refuses a column or member with the name of one that is added.
+    fn check_names<'a>(&self, place: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
+        let added = if self.format == OutputFormat::Jsonl { &self.added[..1] } else { &self.added[..] };
+        match names.find(|name| added.contains(name)) {
+            Some(name) => Err(Error::AnswerColumn { place: place.into(), name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Writes a row with its answer.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Argument`] where an object has members that the first does not have, and cells are written.
+    /// [`Error::Io`]; [`Error::Argument`] where an object has members that the first does not have, and cells are written;
+    /// [`Error::AnswerColumn`] for a member with the name of one that is added.
     pub fn row(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
+        if let Given::Members(members) = &row.given {
+            self.check_names(&format!("line {}", row.line), members.iter().map(|(name, _)| name))?;
+        }
         if self.format == OutputFormat::Jsonl {
             return self.object(row, answered);
         }
-        let own: Vec<String> = match (row.members.is_empty(), row.cells.is_empty(), &row.pair) {
-            (false, ..) => self.of_members(row)?,
-            (true, false, _) => row.cells.clone(),
-            (true, true, Some(pair)) => vec![row.text.clone(), pair.clone()],
-            (true, true, None) => vec![row.text.clone()],
+        let own: Vec<String> = match &row.given {
+            Given::Members(members) => self.of_members(row.line, members)?,
+            Given::Cells(cells) => cells.clone(),
+            Given::Line(line) => vec![line.clone()],
         };
         let (route, cost) = (answered.answer.route.to_string(), format!("{:.4}", answered.cost));
         let (predicted, probability) = (answered.predicted(), answered.probability());
         let added = [&*predicted, &*probability, &*route, &*cost];
         let cells: Vec<&str> = own.iter().map(String::as_str).chain(added).collect();
-        self.cells(&cells)
+        self.cells(&cells, row.line)
     }
 
     /// The members of an object as cells, in the order of the first object, whose names are the titles.
-    fn of_members(&mut self, row: &TextRow) -> Result<Vec<String>> {
+    fn of_members(&mut self, line: u64, members: &[Member]) -> Result<Vec<String>> {
         if !self.of_objects {
-            self.names = row.members.iter().map(|(name, _)| name.clone()).collect();
+            self.names = members.iter().map(|(name, _)| name.clone()).collect();
             self.of_objects = true;
-            let titles: Vec<String> = self.names.iter().cloned().chain(ADDED.map(String::from)).collect();
-            self.cells(&titles.iter().map(String::as_str).collect::<Vec<_>>())?;
+            let titles: Vec<String> = self.names.iter().chain(&self.added).cloned().collect();
+            self.cells(&titles.iter().map(String::as_str).collect::<Vec<_>>(), line)?;
         }
-        if let Some((name, _)) = row.members.iter().find(|(name, _)| !self.names.contains(name)) {
+        if let Some((name, _)) = members.iter().find(|(name, _)| !self.names.contains(name)) {
             let expected = "jsonl, where objects have members that the first does not have";
-            return Err(Error::argument("output", expected, format!("{name} in line {}", row.line)));
+            return Err(Error::argument("output", expected, format!("{name} in line {line}")));
         }
-        let cell = |name: &String| match row.members.iter().find(|(own, _)| own == name) {
-            None | Some((_, Value::Null)) => String::new(),
-            Some((_, Value::String(text))) => text.clone(),
-            Some((_, value)) => value.to_string(),
+        let cell = |name: &String| match members.iter().find(|(own, _)| own == name).map(|(_, value)| value.get()) {
+            None | Some("null") => String::new(),
+            Some(value) => serde_json::from_str(value).unwrap_or_else(|_| value.to_owned()),
         };
         Ok(self.names.iter().map(cell).collect())
     }
 
     fn object(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
-        // Members keep their order, which a map would not.
+        // Members keep their order and their text, which a map of values would not.
         let mut line = String::from("{");
-        let mut member = |name: &str, value: &Value| {
+        let mut member = |name: &str, value: &dyn std::fmt::Display| {
             if line.len() > 1 {
                 line.push_str(", ");
             }
             line.push_str(&format!("{}: {value}", Value::from(name)));
         };
-        let own = row.members.iter().filter(|(name, _)| name != ADDED[0]);
-        own.for_each(|(name, value)| member(name, value));
-        if row.members.is_empty() {
-            if self.names.len() == row.cells.len() && !self.names.is_empty() {
-                self.names.iter().zip(&row.cells).for_each(|(name, cell)| member(name, &cell.as_str().into()));
-            } else {
-                member("text", &row.text.as_str().into());
-                row.pair.iter().for_each(|pair| member("pair", &pair.as_str().into()));
-            }
+        match &row.given {
+            Given::Members(members) => members.iter().for_each(|(name, value)| member(name, &value.get())),
+            Given::Line(given) => member("text", &Value::from(given.as_str())),
+            Given::Cells(cells) => cells.iter().enumerate().for_each(|(place, cell)| {
+                // A column without a name has its number.
+                let name = self.names.get(place).filter(|name| !name.is_empty());
+                member(&name.cloned().unwrap_or_else(|| place.to_string()), &Value::from(cell.as_str()));
+            }),
         }
-        member(ADDED[0], &answered.json());
+        member(&self.added[0], &answered.json());
         line.push_str("}\n");
         written(self.out.write_all(line.as_bytes()))
     }
 
-    fn cells(&mut self, cells: &[&str]) -> Result<()> {
+    fn cells(&mut self, cells: &[&str], line: u64) -> Result<()> {
         let (separator, tsv) = if self.format == OutputFormat::Tsv { ("\t", true) } else { (",", false) };
-        let cells: Vec<String> = cells.iter().map(|cell| if tsv { unbroken(cell) } else { quoted(cell) }).collect();
+        if tsv && cells.iter().any(|cell| cell.contains(['\t', '\n', '\r'])) {
+            return Err(Error::CellOfTsv { line });
+        }
+        let cells: Vec<String> = cells.iter().map(|cell| if tsv { (*cell).to_owned() } else { quoted(cell) }).collect();
         written(writeln!(self.out, "{}", cells.join(separator)))
     }
 
@@ -206,9 +227,4 @@ fn short(value: f32) -> Value {
 fn quoted(cell: &str) -> String {
     let plain = !cell.contains([',', '"', '\n', '\r']);
     if plain { cell.into() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
-}
-
-/// A cell of tsv, which has no quotes: what would end it becomes a space.
-fn unbroken(cell: &str) -> String {
-    cell.replace(['\t', '\n', '\r'], " ")
 }

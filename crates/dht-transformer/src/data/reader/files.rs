@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::DatasetReader;
-use super::table::Format;
+use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::missing_part;
 
@@ -13,21 +13,27 @@ use crate::storage::missing_part;
 pub enum Split {
     /// `train.*`
     Train,
-    /// `dev.*`; parquet files may also be called `validation`.
+    /// `dev.*`, `validation.*`, `valid.*`, `val.*` or `eval.*`
     Dev,
     /// `test.*`
     Test,
 }
 
 impl Split {
-    /// What its files are called before the first dot, those of parquet also before the first hyphen.
-    fn stems(self, format: Format) -> &'static [&'static str] {
-        match (self, format) {
-            (Self::Train, _) => &["train"],
-            (Self::Dev, Format::Parquet) => &["dev", "validation"],
-            (Self::Dev, _) => &["dev"],
-            (Self::Test, _) => &["test"],
+    /// The names of its files before the first dot, in any case; those of parquet also before the first hyphen.
+    fn stems(self) -> &'static [&'static str] {
+        match self {
+            Self::Train => &["train"],
+            Self::Dev => &["dev", "validation", "valid", "val", "eval"],
+            Self::Test => &["test"],
         }
+    }
+
+    /// Whether a file belongs to it by its name.
+    fn has(self, name: &str, format: TableFormat) -> bool {
+        let stem = name.split('.').next().unwrap_or_default();
+        let stem = if format == TableFormat::Parquet { stem.split('-').next().unwrap_or_default() } else { stem };
+        self.stems().iter().any(|own| own.eq_ignore_ascii_case(stem))
     }
 }
 
@@ -67,11 +73,9 @@ impl DatasetReader {
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
             let Some((format, _)) = format_of(&name) else { continue };
-            let stem = name.split('.').next().unwrap_or_default();
-            let stem = if format == Format::Parquet { stem.split('-').next().unwrap_or_default() } else { stem };
-            if split.stems(format).contains(&stem) {
-                let parted = format == Format::Parquet && name.contains('-');
-                sets.entry(if parted { format!("{stem}-") } else { name.clone() }).or_default().push(name);
+            if split.has(&name, format) {
+                let stem = name.split('-').next().filter(|stem| format == TableFormat::Parquet && *stem != name);
+                sets.entry(stem.map_or_else(|| name.clone(), |stem| format!("{stem}-"))).or_default().push(name);
             }
         }
         let mut sets = sets.into_values();
@@ -89,25 +93,48 @@ impl DatasetReader {
             (None, _) => DataProblem::NoSuchSplit {
                 wanted: format!(
                     "{stem}.csv, {stem}.tsv, {stem}.jsonl (or with .gz), {stem}.parquet",
-                    stem = split.stems(Format::Csv)[0]
+                    stem = split.stems()[0]
                 ),
             },
         };
         Err(Error::Data { path: folder.into(), line: None, problem })
     }
+
+    /// The names of the files in a directory that are of no split, in their order; hidden ones, sums and descriptions aside.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the directory cannot be listed.
+    pub fn unread(folder: impl AsRef<Path>) -> Result<Vec<String>> {
+        let folder = folder.as_ref();
+        let failed = |source| Error::io(folder, source);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            let texts =
+                [".txt", ".json", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".xlsx", ".gz", ".zip"];
+            let lower = name.to_ascii_lowercase();
+            let splits = [Split::Train, Split::Dev, Split::Test];
+            let read = format_of(&name).is_some_and(|(format, _)| splits.iter().any(|split| split.has(&name, format)));
+            if !read && !name.starts_with('.') && texts.iter().any(|ending| lower.ends_with(ending)) {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
 }
 
 /// The format a file's name tells, and whether it is compressed as a whole.
-pub(super) fn format_of(name: &str) -> Option<(Format, bool)> {
+pub(super) fn format_of(name: &str) -> Option<(TableFormat, bool)> {
     let name = name.to_ascii_lowercase();
     if name.ends_with(".parquet") {
-        return Some((Format::Parquet, false));
+        return Some((TableFormat::Parquet, false));
     }
     let (name, compressed) = name.strip_suffix(".gz").map_or((name.as_str(), false), |name| (name, true));
     let format = match name.rsplit_once('.')?.1 {
-        "csv" => Format::Csv,
-        "tsv" => Format::Tsv,
-        "jsonl" | "ndjson" => Format::JsonLines,
+        "csv" => TableFormat::Csv,
+        "tsv" => TableFormat::Tsv,
+        "jsonl" | "ndjson" => TableFormat::JsonLines,
         _ => return None,
     };
     Some((format, compressed))

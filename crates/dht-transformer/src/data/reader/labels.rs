@@ -2,54 +2,177 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::table::{Row, Table};
+use crate::data::label_mapping::{LabelMapping, check_spellings, escaped};
+use crate::data::reading::LabelKind;
 use crate::error::{DataProblem, Result};
 
-/// How many known labels an error lists.
+/// The most known labels that an error lists.
 const LABELS_IN_ERRORS: usize = 20;
+/// The label of rows whose class is kept secret, by convention of the hub.
+const HIDDEN: &str = "-1";
+/// Signs that separate labels where another was expected.
+const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
+/// A separator is taken for the wrong one when another stands in this share of the filled cells.
+const IN_MOST: f64 = 0.5;
 
-/// The classes of a label's cells.
-pub(super) struct Classes<'a> {
-    index: BTreeMap<&'a str, usize>,
-    /// Of cells that are numbers of classes.
-    names: Option<&'a [String]>,
+/// A problem, and the line that it is on.
+type Problem = (Option<u64>, DataProblem);
+
+/// The labels of a file and the classes that they are.
+pub(super) struct Labels {
+    /// The names of the classes.
+    pub(super) classes: Vec<String>,
+    pub(super) mapping: Option<LabelMapping>,
+    kind: LabelKind,
+    place: usize,
+    /// Class by cell.
+    index: BTreeMap<String, usize>,
+    /// Names of the classes that a column numbers.
+    names: Option<Vec<String>>,
 }
 
-impl<'a> Classes<'a> {
-    pub(super) fn new(labels: &'a [String], names: Option<&'a [String]>) -> Self {
-        Self { index: labels.iter().map(String::as_str).zip(0..).collect(), names }
+/// The labels that are asked for or known.
+pub(super) struct KnownLabels<'a> {
+    pub(super) kind: LabelKind,
+    /// Whether the kind was asked for.
+    pub(super) kind_asked: bool,
+    /// The classes of the training set or the model.
+    pub(super) classes: Option<&'a [String]>,
+    /// A mapping of labels to them that is given.
+    pub(super) given: &'a [(String, String)],
+}
+
+impl Labels {
+    /// Reads the labels of a column. `name` is what the numbers of a column of numbers measure.
+    pub(super) fn read(
+        table: &Table,
+        rows: &[Row],
+        place: usize,
+        name: &str,
+        known: &KnownLabels<'_>,
+    ) -> Result<Self, Problem> {
+        let KnownLabels { kind, kind_asked, classes, given } = *known;
+        let names = table.classes.get(&place).filter(|_| kind == LabelKind::Class).cloned();
+        let empty = Self { classes: Vec::new(), mapping: None, kind, place, index: BTreeMap::new(), names };
+        if kind == LabelKind::Number {
+            return Ok(Self { classes: vec![classes.map_or(name, |known| &known[0]).to_owned()], ..empty });
+        }
+        if let LabelKind::Several { separator } = kind {
+            check_cells(rows, place, separator)?;
+        }
+        let own = empty.own(rows, classes)?;
+        check_types(table, place).map_err(|problem| (None, problem))?;
+        check_spellings(&own).map_err(|problem| (None, problem))?;
+        if !kind_asked && classes.is_none() && are_fractions(&own) {
+            let fraction = own.iter().find(|label| label.parse::<f64>().is_ok_and(|value| value.fract() != 0.0));
+            let label = fraction.cloned().unwrap_or_default();
+            return Err((None, DataProblem::FractionLabels { label }));
+        }
+        let (classes, mapping) = match classes {
+            None => (own.clone(), None),
+            Some(classes) => {
+                let mapping = match given {
+                    [] => LabelMapping::of(&own, classes),
+                    given => LabelMapping::given(given, &own, classes),
+                };
+                let line = || {
+                    rows.iter().find(|row| empty.labels_of(row).any(|label| !classes.iter().any(|own| own == label)))
+                };
+                (classes.to_vec(), mapping.map_err(|problem| (line().map(|row| row.line), problem))?)
+            }
+        };
+        let class_of = |name: &str| classes.iter().position(|class| class == name);
+        let mut index: BTreeMap<String, usize> = classes.iter().cloned().zip(0..).collect();
+        for (label, class) in mapping.iter().flat_map(LabelMapping::pairs) {
+            index.extend(class_of(class).map(|class| (label.clone(), class)));
+        }
+        Ok(Self { classes, mapping, index, ..empty })
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.index.len()
+    /// The different labels of a column, in their order: by value when all are (finite) numbers, else by their letters; of a
+    /// column that numbers classes with names, those.
+    fn own(&self, rows: &[Row], classes: Option<&[String]>) -> Result<Vec<String>, Problem> {
+        if let Some(names) = &self.names {
+            // A model need not have names that no row has, unless it knows the numbers.
+            let occurs = |class: usize| rows.iter().any(|row| row.cell(self.place).parse() == Ok(class));
+            let known = |name: &String| classes.is_some_and(|classes| classes.contains(name));
+            let all = classes.is_none() || !names.iter().any(known);
+            return Ok((0..)
+                .zip(names)
+                .filter(|(class, _)| all || occurs(*class))
+                .map(|(_, name)| name.clone())
+                .collect());
+        }
+        let hides = !classes.is_some_and(|classes| classes.iter().any(|class| class == HIDDEN))
+            && (classes.is_some() || rows.iter().all(|row| row.cell(self.place) == HIDDEN));
+        let mut labels: BTreeSet<&str> = BTreeSet::new();
+        for row in rows {
+            // An empty label, and one that is kept secret, are refused where their row is read.
+            for label in self.labels_of(row).filter(|label| !label.is_empty() && !(hides && *label == HIDDEN)) {
+                if is_nan(label) {
+                    return Err((Some(row.line), DataProblem::MissingLabel { label: label.into() }));
+                }
+                labels.insert(label);
+            }
+        }
+        Ok(sorted(labels))
     }
 
-    /// The class of a cell.
-    pub(super) fn of(&self, cell: &str) -> Result<usize, DataProblem> {
-        let named = self.names.and_then(|names| names.get(cell.parse::<usize>().ok()?));
+    /// The labels of a row, as they are written.
+    fn labels_of<'a>(&self, row: &'a Row) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        let cell = row.cell(self.place);
+        match self.kind {
+            LabelKind::Several { separator } => Box::new(several(cell, separator)),
+            _ => Box::new(std::iter::once(cell)),
+        }
+    }
+
+    /// The class of a label.
+    fn class(&self, cell: &str) -> Result<usize, DataProblem> {
+        let named = self.names.as_ref().and_then(|names| names.get(cell.parse::<usize>().ok()?));
         let label = named.map_or(cell, String::as_str);
         if let Some(&class) = self.index.get(label) {
             return Ok(class);
         }
         // By convention of the hub; a data set whose classes are -1, 0 and 1 knows it.
-        if label == "-1" {
+        if label == HIDDEN {
             return Err(DataProblem::HiddenLabel);
         }
-        let mut known: Vec<&str> = self.index.keys().copied().take(LABELS_IN_ERRORS).collect();
-        if self.index.len() > LABELS_IN_ERRORS {
+        let mut known: Vec<&str> = self.classes.iter().map(String::as_str).take(LABELS_IN_ERRORS).collect();
+        if self.classes.len() > LABELS_IN_ERRORS {
             known.push("…");
         }
         Err(DataProblem::UnknownLabel { label: label.into(), known: known.join(", ") })
     }
+
+    /// The class and the targets of a row.
+    pub(super) fn of_row(&self, row: &Row) -> Result<(usize, Vec<f32>), DataProblem> {
+        let cell = row.cell(self.place);
+        match self.kind {
+            LabelKind::Several { separator } => {
+                let mut targets = vec![0.0; self.classes.len()];
+                for label in several(cell, separator) {
+                    targets[self.class(label)?] = 1.0;
+                }
+                Ok((0, targets))
+            }
+            _ if cell.is_empty() => Err(DataProblem::EmptyLabel),
+            LabelKind::Class => Ok((self.class(cell)?, Vec::new())),
+            LabelKind::Number => {
+                let number = cell.parse().ok().filter(|number: &f32| number.is_finite());
+                Ok((0, vec![number.ok_or_else(|| DataProblem::NotANumber { label: cell.into() })?]))
+            }
+        }
+    }
 }
 
 /// The labels of a cell.
-pub(super) fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
+fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
     cell.split(separator).map(str::trim).filter(|label| !label.is_empty())
 }
 
-/// The different labels, by value when all are (finite) numbers, else by their letters.
-pub(super) fn sorted_labels<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let labels: BTreeSet<&str> = labels.filter(|label| !label.is_empty()).collect();
+fn sorted(labels: BTreeSet<&str>) -> Vec<String> {
     let number = |label: &str| label.parse().ok().filter(|value: &f64| value.is_finite());
     let numbers: Option<Vec<f64>> = labels.iter().map(|label| number(label)).collect();
     let mut sorted: Vec<String> = labels.into_iter().map(str::to_owned).collect();
@@ -59,4 +182,52 @@ pub(super) fn sorted_labels<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<St
         sorted = order.into_iter().map(|(_, label)| label).collect();
     }
     sorted
+}
+
+/// Refuses cells of several labels that another sign separates, and such as are written as lists.
+fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Problem> {
+    let filled = || rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty());
+    let is_list = |cell: &str| {
+        [('[', ']'), ('{', '}'), ('(', ')')]
+            .iter()
+            .any(|(open, close)| cell.starts_with(*open) && cell.ends_with(*close))
+    };
+    if let Some((line, cell)) = filled().find(|(_, cell)| is_list(cell)) {
+        return Err((Some(line), DataProblem::ListCell { cell: cell.into(), separator }));
+    }
+    if filled().any(|(_, cell)| cell.contains(separator)) {
+        return Ok(());
+    }
+    let count = filled().count() as f64;
+    let with = |sign: char| filled().filter(|(_, cell)| cell.contains(sign)).count();
+    let other = SEPARATORS.into_iter().filter(|sign| *sign != separator).max_by_key(|sign| with(*sign));
+    match other.filter(|sign| with(*sign) as f64 >= IN_MOST * count && count > 0.0) {
+        Some(other) => {
+            Err((None, DataProblem::Separator { separator, other, cells: with(other), filled: count as usize }))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a column of labels that are numbers in some rows and strings in others.
+fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
+    match table.values.get(&place) {
+        Some([Some(first), Some(second)]) => {
+            let second = second.trim_matches('"');
+            Err(DataProblem::TwoTypes { number: first.clone(), string: escaped(second) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether labels are numbers of which some have decimals.
+fn are_fractions(labels: &[String]) -> bool {
+    let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
+    numbers.is_some_and(|numbers| {
+        numbers.len() > 2 && numbers.iter().any(|value| value.is_finite() && value.fract() != 0.0)
+    })
+}
+
+fn is_nan(cell: &str) -> bool {
+    cell.eq_ignore_ascii_case("nan")
 }

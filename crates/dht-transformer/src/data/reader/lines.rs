@@ -19,6 +19,9 @@ pub(crate) struct Lines<'a> {
     line: u64,
     left: u64,
     most: u64,
+    blank: usize,
+    /// An error that comes in the place of the next line.
+    failed: Option<Error>,
 }
 
 impl<'a> Lines<'a> {
@@ -26,7 +29,7 @@ impl<'a> Lines<'a> {
     pub(crate) fn new(path: &Path, raw: impl Read + 'a, compressed: bool, most: u64) -> Self {
         let reader: Box<dyn BufRead + 'a> =
             if compressed { Box::new(BufReader::new(MultiGzDecoder::new(raw))) } else { Box::new(BufReader::new(raw)) };
-        Self { path: path.into(), reader, compressed, line: 0, left: most, most }
+        Self { path: path.into(), reader, compressed, line: 0, left: most, most, blank: 0, failed: None }
     }
 
     /// The number of the last line returned, counted from 1.
@@ -41,6 +44,9 @@ impl<'a> Lines<'a> {
 
     /// The next line without its `\n` (a `\r` before it stays), or `None` at the end.
     pub(crate) fn next_line(&mut self) -> Result<Option<String>> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let mut bytes = Vec::new();
         self.line += 1;
         let most = (LONGEST_ROW as u64 + 1).min(self.left.saturating_add(1));
@@ -71,6 +77,27 @@ impl<'a> Lines<'a> {
             text.drain(..'\u{feff}'.len_utf8());
         }
         Ok(Some(text))
+    }
+
+    /// The next line that is not blank.
+    pub(super) fn next_filled_line(&mut self) -> Result<Option<String>> {
+        while let Some(line) = self.next_line()? {
+            if !line.trim_end_matches('\r').is_empty() {
+                return Ok(Some(line));
+            }
+            self.blank += 1;
+        }
+        Ok(None)
+    }
+
+    /// Gives an error of a line that was read ahead in the place of the next line.
+    pub(super) fn fail(&mut self, error: Error) {
+        self.failed = Some(error);
+    }
+
+    /// The number of blank lines passed over.
+    pub(super) fn blank_lines(&self) -> usize {
+        self.blank
     }
 
     fn input_error(&self, source: io::Error) -> Error {

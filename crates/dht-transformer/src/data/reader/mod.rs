@@ -1,28 +1,35 @@
+mod cells;
+mod columns;
 mod files;
-mod find_columns;
+mod header;
+mod json;
 mod labels;
 mod lines;
+mod names;
 #[cfg(feature = "hub")]
 mod parquet;
 mod stream;
 mod table;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use self::cells::is_missing;
+use self::columns::{Places, Wanted, find_columns};
 use self::files::{format_of, name_of};
-use self::find_columns::{Places, Wanted, find_columns};
-use self::labels::{Classes, several, sorted_labels};
-use self::table::{Format, Row, Table};
-use super::columns::{Column, Header, LabelKind};
+use self::labels::{KnownLabels, Labels};
+use self::table::{Row, Table};
 use super::dataset::{Dataset, Example};
+use super::reading::{Column, Header, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
 pub use files::Split;
+pub use json::{Member, replace_lone_surrogates};
 pub(crate) use lines::{LONGEST_ROW, Lines};
-pub use stream::{TextColumns, TextFormat, TextRow, TextStream};
+pub use stream::{Given, TextColumns, TextFormat, TextRow, TextStream};
 
 /// The most decompressed bytes a reader takes by default.
 const MOST_BYTES: u64 = 4 << 30;
@@ -30,25 +37,25 @@ const MOST_BYTES: u64 = 4 << 30;
 /// Reads labelled texts from csv, tsv and jsonl files, each also compressed (`.gz`), and (with the feature `hub`) from parquet files.
 ///
 /// csv is quoted as RFC 4180 says, tsv is not quoted at all (as in GLUE), jsonl holds one object a line. Blank lines
-/// are passed over; cells are trimmed; a byte-order mark at the start is dropped. Of a parquet file columns of texts, numbers
+/// are left out; spaces around a cell and a byte-order mark at the start are dropped. Of a parquet file columns of texts, numbers
 /// and truth values are read. If it says the names of the classes that a column numbers, as those on the Hugging Face hub do,
 /// they are the labels, in its order; -1 is no class then.
 ///
-/// What is not asked for is found out:
+/// What is not asked for is decided once, and refused where there are two readings:
 ///
-///  - **Header** (csv and tsv): the first row is one if its cells are filled and different and one of them is `label`,
-///    `class` or `category`, in any case, or the name of a column that was asked for.
-///  - **Label**: the column called `label`, `class` or `category`. Without such a name: the leftmost column that
-///    holds nothing but the training set's labels, when those are given; else the column with the fewest different
-///    values (the leftmost of several) that has a value in every row, each value at least twice, and between 2 and 1000
-///    of them. When none is like that, the reader asks instead of guessing.
-///  - **Texts**: all other columns in which some row has more than one word, joined by a space (empty ones leave no
-///    space); so a column of row numbers, of marks or of source codes is left out. When there is none, all columns that
-///    do not number the rows. Columns called `index`, `idx`, `id` or `guid` are always left out unless asked for. A column
-///    found so whose repeated cells tell the label in 99 of 100 different rows (`very negative` beside 0) is refused, unless
-///    it is the only one with words: to read it, ask for it by name. From 90 of 100 on it is noted ([`Telling`](crate::data::Telling)).
+///  - **Header** (csv and tsv): a first row with the name of a requested or known column, or with a word above numbers or dates, is
+///    one; a first row with a value that comes again in its column is data. Columns may be unnamed: they are not read.
+///  - **Label**: the column called `label`; else the only one called `labels`, `class` or `category`. Without such a name, the
+///    only column that holds nothing but the training set's labels, when those are given; else the only column that has a value in
+///    every row, each at least twice, and between 2 and 1000 of them.
+///  - **Text**: the column called `text`; else the only one called `sentence`, `review`, `comment`, `content`, `message`, `body`,
+///    `document`, `tweet` or `utterance`; else the only one with words in it. Numbers, dates, addresses, and columns called `index`,
+///    `idx`, `id` or `guid` are not words. Several columns are joined when they are asked for.
+///  - **Pair** (when asked for): columns with the names of one, such as `sentence1` and `sentence2` or `premise` and
+///    `hypothesis`; else the only two with words in them.
+///  - **Classes** of another set, when its labels are given: see [`LabelMapping`](crate::data::LabelMapping).
 ///
-/// What was found is in [`Dataset::columns`], with other columns that could have been the label; print it.
+/// [`Dataset::reading`] has all of it; print its [lines](Reading::lines).
 ///
 /// A test file is best read [`like`](Self::like) its training set, so that both have the same labels and columns.
 ///
@@ -65,11 +72,13 @@ const MOST_BYTES: u64 = 4 << 30;
 #[derive(Debug, Clone)]
 pub struct DatasetReader {
     header: Header,
+    expected_header: Option<bool>,
     label: Option<Column>,
     text: Option<Vec<Column>>,
     pair: bool,
-    kind: LabelKind,
+    kind: Option<LabelKind>,
     labels: Option<Vec<String>>,
+    mapping: Vec<(String, String)>,
     most_bytes: u64,
 }
 
@@ -77,18 +86,20 @@ impl Default for DatasetReader {
     fn default() -> Self {
         Self {
             header: Header::Auto,
+            expected_header: None,
             label: None,
             text: None,
             pair: false,
-            kind: LabelKind::Class,
+            kind: None,
             labels: None,
+            mapping: Vec::new(),
             most_bytes: MOST_BYTES,
         }
     }
 }
 
 impl DatasetReader {
-    /// A reader that finds everything out.
+    /// A reader that decides everything by itself.
     pub fn new() -> Self {
         Self::default()
     }
@@ -125,27 +136,45 @@ impl DatasetReader {
     /// should be named as a label is (or given), since no other sign tells them.
     #[must_use]
     pub fn label_kind(mut self, kind: LabelKind) -> Self {
-        self.kind = kind;
+        self.kind = Some(kind);
         self
     }
 
-    /// The training set's labels: a class is its index among them, and a label not among them is an error.
+    /// The training set's labels: a class is its index among them. The file's labels are matched with them as
+    /// [`LabelMapping`](crate::data::LabelMapping) says.
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.labels = Some(labels.into_iter().map(Into::into).collect());
         self
     }
 
+    /// The classes of some of the file's labels, by pairs of both: labels that are not matched by their names.
+    #[must_use]
+    pub fn label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.mapping = pairs.into_iter().collect();
+        self
+    }
+
     /// Reads as the training set was read: its labels and its columns.
     #[must_use]
-    pub fn like(mut self, train: &Dataset) -> Self {
-        self.labels = Some(train.labels.clone());
-        if let Some(columns) = &train.columns {
-            self.header = if columns.header { Header::Yes } else { Header::No };
-            self.label = Some(columns.label.clone());
-            self.kind = columns.kind;
-            self.text = Some(columns.text.clone());
-            self.pair = train.examples.iter().any(|example| example.pair.is_some());
+    pub fn like(self, train: &Dataset) -> Self {
+        let reader = self.labels(train.labels.iter().cloned());
+        match &train.reading {
+            Some(reading) => reader.with_reading(reading),
+            None => reader,
+        }
+    }
+
+    /// Reads the columns of another file's reading, with its kind and mapping of labels.
+    #[must_use]
+    pub fn with_reading(mut self, reading: &Reading) -> Self {
+        self.expected_header = Some(reading.header);
+        self.label = Some(reading.label.clone());
+        self.kind = Some(reading.kind);
+        self.text = Some(reading.text.clone());
+        self.pair = reading.pair;
+        if let Some(mapping) = &reading.mapping {
+            self.mapping = mapping.pairs().to_vec();
         }
         self
     }
@@ -166,7 +195,7 @@ impl DatasetReader {
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
         let path = path.as_ref();
         match format_of(&file_name(path)) {
-            Some((Format::Parquet, _)) => self.read_parts(&[path]),
+            Some((TableFormat::Parquet, _)) => self.read_parts(&[path]),
             _ => self.read_from(path, File::open(path).map_err(|source| Error::io(path, source))?),
         }
     }
@@ -177,7 +206,7 @@ impl DatasetReader {
     /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Setting`] for no file,
     /// or several of other formats.
     pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
-        let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((Format::Parquet, _)));
+        let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _)));
         match parts {
             [] => return Err(Error::setting("parts", "one or more files", "none")),
             [only] if !parquet(only.as_ref()) => return self.read(only),
@@ -197,7 +226,7 @@ impl DatasetReader {
         }
         let path = parts[0].as_ref();
         let sha256 = Hashing::new(bytes).finish().map_err(|source| Error::io(path, source))?;
-        self.finish(table, path, sha256)
+        self.finish(table, TableFormat::Parquet, path, sha256)
     }
 
     /// Reads from anything; `path` gives the format and the name, and stands in errors. Parquet data go to a temporary file first.
@@ -210,13 +239,13 @@ impl DatasetReader {
         let (format, compressed) = format_of(&file_name(path)).ok_or_else(|| at(None, DataProblem::UnknownFormat))?;
 
         let mut raw = Hashing::new(input);
-        if format == Format::Parquet {
+        if format == TableFormat::Parquet {
             let failed = |source| Error::io(path, source);
             let mut file = tempfile::tempfile().map_err(failed)?;
             io::copy(&mut raw, &mut file).map_err(failed)?;
             let mut table = Table::default();
             self.add_part(&mut table, path, file)?;
-            return self.finish(table, path, raw.finish().map_err(failed)?);
+            return self.finish(table, format, path, raw.finish().map_err(failed)?);
         }
         let read = Table::read(&mut Lines::new(path, &mut raw, compressed, self.most_bytes), format);
         let empty = raw.is_unread();
@@ -227,7 +256,7 @@ impl DatasetReader {
             Ok(_) => return Err(at(None, DataProblem::NoRows)),
             Err(error) => return Err(error),
         };
-        self.finish(table, path, raw.finish().map_err(|source| Error::io(path, source))?)
+        self.finish(table, format, path, raw.finish().map_err(|source| Error::io(path, source))?)
     }
 
     #[cfg(feature = "hub")]
@@ -240,102 +269,125 @@ impl DatasetReader {
         Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
     }
 
-    /// Finds columns and labels in a table of one or more rows, and makes its rows examples, so that no text is there twice.
-    fn finish(&self, mut table: Table, path: &Path, sha256: String) -> Result<Dataset> {
-        let at = |line: Option<u64>, problem| Error::Data { path: path.into(), line, problem };
+    /// Decides on the columns and labels of a table of one or more rows, and makes its rows examples, so that no text is there
+    /// twice.
+    fn finish(&self, mut table: Table, format: TableFormat, path: &Path, sha256: String) -> Result<Dataset> {
+        let at = |(line, problem): (Option<u64>, DataProblem)| Error::Data { path: path.into(), line, problem };
         let wanted = Wanted {
             header: self.header,
+            expected_header: self.expected_header,
             label: self.label.as_ref(),
             text: self.text.as_deref(),
+            pair: self.pair,
             labels: self.labels.as_deref(),
         };
-        let places = find_columns(&table, &wanted).map_err(|(line, problem)| at(line, problem))?;
+        let places = find_columns(&table, &wanted).map_err(at)?;
         if self.pair && places.text.len() != 2 {
-            return Err(at(None, DataProblem::PairColumns { got: places.text.len() }));
+            return Err(at((None, DataProblem::PairColumns { got: places.text.len() })));
         }
         for &place in places.text.iter().chain([&places.label]) {
             if let Some(&line) = table.nested.get(&place) {
                 let column = table.keys.as_ref().map(|keys| keys[place].clone()).unwrap_or_default();
-                return Err(match table.types.get(&place) {
-                    Some(got) => at(None, DataProblem::ColumnType { column, got: got.clone() }),
-                    None => at(Some(line), DataProblem::NestedValue { column }),
-                });
+                return Err(at(match table.types.get(&place) {
+                    Some(got) => (None, DataProblem::ColumnType { column, got: got.clone() }),
+                    None => (Some(line), DataProblem::NestedValue { column }),
+                }));
             }
         }
         let first = usize::from(places.header_row);
         let all_rows = std::mem::take(&mut table.rows);
         let rows = &all_rows[first..];
         let first_line = rows.first().map(|row| row.line);
-        let names = self.class_names(&table, places.label);
-        let labels = match (&self.labels, names) {
-            (Some(labels), _) => labels.clone(),
-            (None, Some(names)) => names.to_vec(),
-            (None, None) => match self.kind {
-                LabelKind::Class => sorted_labels(rows.iter().map(|row| row.cell(places.label))),
-                LabelKind::Several { separator } => {
-                    sorted_labels(rows.iter().flat_map(|row| several(row.cell(places.label), separator)))
-                }
-                // The name of what the numbers measure.
-                LabelKind::Number => vec![places.names.as_ref().map_or("number", |names| &names[places.label]).into()],
-            },
+        // The name of what numbers measure.
+        let name = match places.column(places.label) {
+            Column::Name(name) => name,
+            Column::Number(_) => "number".into(),
         };
-        let classes = Classes::new(&labels, names);
+        let kind = self.kind.unwrap_or_default();
+        let known = KnownLabels {
+            kind,
+            kind_asked: self.kind.is_some(),
+            classes: self.labels.as_deref(),
+            given: &self.mapping,
+        };
+        let labels = Labels::read(&table, rows, places.label, &name, &known).map_err(at)?;
+        let columns = |places_of: &[usize]| places_of.iter().map(|place| places.column(*place)).collect::<Vec<_>>();
+        let carried: Vec<usize> =
+            (0..table.width).filter(|place| *place != places.label && !places.text.contains(place)).collect();
+        let mut reading = Reading {
+            format: Some(format),
+            header: places.names.is_some(),
+            header_source: places.header_source.clone(),
+            label: places.column(places.label),
+            label_source: places.label_source,
+            label_rivals: columns(&places.label_rivals),
+            kind,
+            mapping: labels.mapping.clone(),
+            text: columns(&places.text),
+            text_source: places.text_source,
+            pair: self.pair,
+            carried: columns(&carried),
+            rows: rows.len(),
+            blank_lines: table.blank_lines,
+            leaks: places.leaks.clone(),
+            missing_texts: None,
+        };
+        let mut missing: (usize, Option<String>) = (0, None);
         let example = |(at, row): (usize, Row)| {
-            self.example(&row, &places, &classes).map_err(|problem| Error::Data {
+            let example =
+                self.example(&row, &places, &labels, table.keys.is_some() && format == TableFormat::JsonLines);
+            let example = example.map_err(|problem| Error::Data {
                 path: table.part_of(at).unwrap_or(path).into(),
                 line: Some(row.line),
                 problem,
-            })
+            })?;
+            if is_missing(&example.text) {
+                missing.0 += 1;
+                missing.1.get_or_insert_with(|| example.text.clone());
+            }
+            Ok(example)
         };
         let examples = all_rows.into_iter().enumerate().skip(first).map(example).collect::<Result<Vec<_>>>()?;
-        if labels.is_empty() {
-            return Err(at(None, DataProblem::EmptyLabel));
+        reading.missing_texts = missing.1.map(|first| (missing.0, first));
+        if labels.classes.is_empty() {
+            return Err(at((None, DataProblem::EmptyLabel)));
         }
         // A number is kept secret as a class is, but -1 may be a number like any other.
-        if self.kind == LabelKind::Number && examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]) {
-            return Err(at(first_line, DataProblem::HiddenLabel));
+        if kind == LabelKind::Number && examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]) {
+            return Err(at((first_line, DataProblem::HiddenLabel)));
         }
-        Ok(Dataset { name: name_of(path), labels, examples, sha256, columns: Some(places.columns(self.kind)) })
+        Ok(Dataset { name: name_of(path), labels: labels.classes, examples, sha256, reading: Some(reading) })
     }
 
-    /// The names of the classes that a label column numbers, where the file has them, unless the training set's labels are the
-    /// numbers.
-    fn class_names<'a>(&self, table: &'a Table, label: usize) -> Option<&'a [String]> {
-        let names = table.classes.get(&label).filter(|_| self.kind == LabelKind::Class)?;
-        let numbers = self.labels.as_ref().is_some_and(|labels| {
-            let known = |name: &String| labels.contains(name);
-            !names.iter().all(known) && (0..names.len()).all(|class| known(&class.to_string()))
-        });
-        (!numbers).then_some(names)
-    }
-
-    fn example(&self, row: &Row, places: &Places, classes: &Classes<'_>) -> std::result::Result<Example, DataProblem> {
-        let cell = row.cell(places.label);
-        let (mut label, mut targets) = (0, Vec::new());
-        match self.kind {
-            LabelKind::Several { separator } => {
-                targets = vec![0.0; classes.count()];
-                for label in several(cell, separator) {
-                    targets[classes.of(label)?] = 1.0;
-                }
-            }
-            _ if cell.is_empty() => return Err(DataProblem::EmptyLabel),
-            LabelKind::Class => label = classes.of(cell)?,
-            LabelKind::Number => {
-                let number = cell.parse().ok().filter(|number: &f32| number.is_finite());
-                targets.push(number.ok_or_else(|| DataProblem::NotANumber { label: cell.into() })?);
-            }
+    fn example(
+        &self,
+        row: &Row,
+        places: &Places,
+        labels: &Labels,
+        has_keys: bool,
+    ) -> std::result::Result<Example, DataProblem> {
+        if has_keys && let Some(place) = places.text.iter().find(|place| !row.has(**place)) {
+            return Err(DataProblem::MissingKey { key: places.column(*place).to_string() });
         }
-        let texts: Vec<&str> = places.text.iter().map(|&place| row.cell(place)).collect();
+        let (label, targets) = labels.of_row(row)?;
+        let texts: Vec<Cow<'_, str>> = places.text.iter().map(|place| clean_text(row.raw(*place))).collect();
         if texts.iter().all(|text| text.is_empty()) {
             return Err(DataProblem::NoText);
         }
-        Ok(if self.pair {
-            Example { text: texts[0].into(), pair: Some(texts[1].into()), label, targets }
-        } else {
-            Example { text: joined(&texts), pair: None, label, targets }
+        Ok(match &*texts {
+            [text, pair] if self.pair => {
+                Example { text: text.to_string(), pair: Some(pair.to_string()), label, targets }
+            }
+            texts => Example { text: joined(texts), pair: None, label, targets },
         })
     }
+}
+
+/// A text as all readers and services give it to a model: without spaces around it, with `\n` at the ends of lines. Training
+/// and answers read one text alike, in whatever way it comes.
+pub fn clean_text(text: &str) -> Cow<'_, str> {
+    let text = text.trim_matches(|sign: char| sign.is_whitespace() || sign == '\u{feff}');
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
 fn file_name(path: &Path) -> String {
@@ -343,7 +395,7 @@ fn file_name(path: &Path) -> String {
 }
 
 /// The parts of one text; empty ones leave no space.
-fn joined(cells: &[&str]) -> String {
-    let filled: Vec<&str> = cells.iter().copied().filter(|text| !text.is_empty()).collect();
+fn joined(parts: &[Cow<'_, str>]) -> String {
+    let filled: Vec<&str> = parts.iter().map(AsRef::as_ref).filter(|text| !text.is_empty()).collect();
     filled.join(" ")
 }

@@ -1,15 +1,22 @@
 //! Texts without labels, one row after another: what is to be predicted.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::files::format_of;
+use super::header::{decide, is_header_again};
+use super::json::{Member, parse_object, string};
 use super::lines::Lines;
-use super::table::{Format, Row, csv_row, next_filled_line, parse_object, tsv_row};
-use crate::data::columns::{Column, Header};
+use super::names::{TEXT, is_called, is_one_of};
+use super::table::{Row, Table, csv_row, tsv_row};
+use super::{clean_text, joined};
+use crate::data::reading::{Column, Header, TableFormat};
 use crate::error::{DataProblem, Error, Result};
+
+/// Rows of a file that are read to decide on its header.
+const LOOK_AHEAD: usize = 100;
 
 /// How texts to predict are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,11 +36,11 @@ impl TextFormat {
     /// is one of lines.
     pub fn of_name(name: &str) -> (Self, bool) {
         match format_of(name) {
-            Some((Format::Csv, compressed)) => (Self::Csv, compressed),
-            Some((Format::Tsv, compressed)) => (Self::Tsv, compressed),
-            Some((Format::JsonLines, compressed)) => (Self::JsonLines, compressed),
+            Some((TableFormat::Csv, compressed)) => (Self::Csv, compressed),
+            Some((TableFormat::Tsv, compressed)) => (Self::Tsv, compressed),
+            Some((TableFormat::JsonLines, compressed)) => (Self::JsonLines, compressed),
             // Its bytes are refused: they are no text.
-            Some((Format::Parquet, _)) => (Self::Lines, false),
+            Some((TableFormat::Parquet, _)) => (Self::Lines, false),
             None => {
                 let name = name.to_ascii_lowercase();
                 let (stem, compressed) = name.strip_suffix(".gz").map_or((&*name, false), |stem| (stem, true));
@@ -47,31 +54,42 @@ impl TextFormat {
 /// The columns of texts.
 #[derive(Debug, Clone, Default)]
 pub struct TextColumns {
-    /// The texts' columns in the order to join them in. Without any it is the only column, or that called `text` or
-    /// `sentence`.
+    /// The texts' columns in the order to join them in. Without any it is the column with the name of a text (as
+    /// [`DatasetReader`](crate::DatasetReader) lists them), or the only one.
     pub text: Vec<Column>,
     /// Whether two columns are a pair of sentences instead of parts of one text.
     pub pair: bool,
-    /// Whether the first row of a csv or tsv file names the columns. [`Header::Auto`]: it does if a column is asked for by
-    /// name, or the only one is called `text` or `sentence`.
+    /// Whether the first row of a csv or tsv file names the columns. [`Header::Auto`] decides as
+    /// [`DatasetReader`](crate::DatasetReader) does; where nothing tells, a column that is asked for by number says that there is none.
     pub header: Header,
-    /// Whether a file that has none of these columns is read as if none were named: for columns that are expected, not asked for.
-    pub or_only: bool,
+    /// Whether the columns are those of a training, which a file of one column, or with the name of a text, need not have.
+    pub expected: bool,
+    /// Whether some rows are read ahead to decide on the header: for files, not for a pipe that waits for answers.
+    pub look_ahead: bool,
 }
 
 /// A row of texts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TextRow {
     /// The line it begins on, counted from 1.
     pub line: u64,
-    /// The text, or the first of a pair. It may be empty.
+    /// The text, or the first of a pair, [clean](clean_text). It may be empty.
     pub text: String,
     /// The second of a pair.
     pub pair: Option<String>,
-    /// All cells of a csv or tsv row, trimmed; else none.
-    pub cells: Vec<String>,
-    /// All members of a jsonl row in their order; else none.
-    pub members: Vec<(String, Value)>,
+    /// The row as it was given.
+    pub given: Given,
+}
+
+/// A row as it was given, to be written again.
+#[derive(Debug, Clone)]
+pub enum Given {
+    /// A line of text.
+    Line(String),
+    /// The cells of a csv or tsv row.
+    Cells(Vec<String>),
+    /// The members of a jsonl row, in their order.
+    Members(Vec<Member>),
 }
 
 /// Reads rows of texts in bounded memory, one after another, in the order of the input.
@@ -84,7 +102,7 @@ pub struct TextRow {
 /// let mut rows = TextStream::new("asked.csv", file.as_bytes(), TextFormat::Csv, false, TextColumns::default())?;
 /// assert_eq!(rows.names(), ["id", "text"]);
 /// assert_eq!(rows.next_row()?.unwrap().text, "fine food");
-/// assert_eq!(rows.next_row()?.unwrap().cells, ["8", "bad, cold food"]);
+/// assert_eq!(rows.next_row()?.unwrap().text, "bad, cold food");
 /// assert!(rows.next_row()?.is_none());
 /// # Ok::<(), dht_transformer::Error>(())
 /// ```
@@ -92,21 +110,28 @@ pub struct TextStream<'a> {
     path: PathBuf,
     lines: Lines<'a>,
     format: TextFormat,
+    /// The header, where there is one.
+    header: Option<Row>,
     names: Vec<String>,
     width: usize,
+    /// The columns of a csv or tsv file.
     text: Vec<usize>,
+    /// The keys of a jsonl file.
+    keys: Vec<String>,
     asked: TextColumns,
     is_instead: bool,
-    /// The first row, where it is one of texts.
-    first: Option<Row>,
+    /// Rows that were read to decide on the columns.
+    waiting: VecDeque<Row>,
+    object: Option<(u64, Vec<Member>)>,
 }
 
 impl<'a> TextStream<'a> {
-    /// Rows of an input; `path` stands in errors. Reads the first row of a csv or tsv file.
+    /// Rows of an input; `path` stands in errors. Reads the first row of a csv, tsv or jsonl file, or
+    /// [some](TextColumns::look_ahead).
     ///
     /// # Errors
-    /// [`Error::Data`] with the line for columns that are not there or not known, and for what is no text, as
-    /// [`DatasetReader`](crate::DatasetReader).
+    /// [`Error::Data`] with the line for columns that are not there or not known, a first row that may be a header or data, and for
+    /// bytes that are not text, as [`DatasetReader`](crate::DatasetReader).
     pub fn new(
         path: impl AsRef<Path>,
         input: impl Read + 'a,
@@ -120,19 +145,24 @@ impl<'a> TextStream<'a> {
             path: path.into(),
             lines,
             format,
+            header: None,
             names: Vec::new(),
             width: 0,
             text: Vec::new(),
+            keys: Vec::new(),
             asked: columns,
             is_instead: false,
-            first: None,
+            waiting: VecDeque::new(),
+            object: None,
         };
         let asked = stream.asked.text.len();
         if stream.asked.pair && asked != 2 {
             return Err(stream.error(None, DataProblem::PairColumns { got: asked }));
         }
-        if matches!(format, TextFormat::Csv | TextFormat::Tsv) {
-            stream.find_columns()?;
+        match format {
+            TextFormat::Lines => {}
+            TextFormat::Csv | TextFormat::Tsv => stream.find_columns()?,
+            TextFormat::JsonLines => stream.find_keys()?,
         }
         Ok(stream)
     }
@@ -142,125 +172,178 @@ impl<'a> TextStream<'a> {
         &self.names
     }
 
-    /// The column of a csv or tsv file that is read in the place of those that are [expected](TextColumns::or_only).
+    /// The column that is read in the place of those that are [expected](TextColumns::expected).
     pub fn instead(&self) -> Option<Column> {
-        let column = *self.text.first().filter(|_| self.is_instead)?;
-        Some(self.names.get(column).map_or(Column::Number(column), |name| Column::Name(name.clone())))
+        if !self.is_instead {
+            return None;
+        }
+        match (self.keys.first(), self.text.first()) {
+            (Some(key), _) => Some(Column::Name(key.clone())),
+            (None, Some(column)) => {
+                Some(self.names.get(*column).map_or(Column::Number(*column), |name| Column::Name(name.clone())))
+            }
+            (None, None) => None,
+        }
     }
 
     /// The next row; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Data`] with the line, as [`new`](Self::new), for a row of another number of columns than the first, and for a
-    /// jsonl row without the text.
+    /// [`Error::Data`] with the line, as [`new`](Self::new), for a row of another number of columns than the first, for the
+    /// header once more, and for a jsonl row without the text.
     pub fn next_row(&mut self) -> Result<Option<TextRow>> {
         match self.format {
             TextFormat::Lines => {
                 let Some(line) = self.lines.next_line()? else { return Ok(None) };
-                let text = line.trim_end_matches('\r').to_owned();
-                let line = self.lines.number();
-                Ok(Some(TextRow { line, text, pair: None, cells: Vec::new(), members: Vec::new() }))
+                let given = line.strip_suffix('\r').unwrap_or(&line).to_owned();
+                let (text, line) = (clean_text(&given).into_owned(), self.lines.number());
+                Ok(Some(TextRow { line, text, pair: None, given: Given::Line(given) }))
             }
             TextFormat::Csv | TextFormat::Tsv => {
-                let row = match self.first.take() {
+                let row = match self.waiting.pop_front() {
                     Some(row) => row,
                     None => match self.read_row()? {
-                        Some((row, width)) if width == self.width => row,
-                        Some((row, got)) => {
-                            let problem = DataProblem::ColumnCount { expected: self.width, got };
-                            return Err(self.error(Some(row.line), problem));
-                        }
+                        Some(row) => row,
                         None => return Ok(None),
                     },
                 };
-                let (text, pair) = self.texts(self.text.iter().map(|column| row.cell(*column)));
-                let cells = (0..self.width).map(|column| row.cell(column).to_owned()).collect();
-                Ok(Some(TextRow { line: row.line, text, pair, cells, members: Vec::new() }))
+                if let Some(header) = &self.header
+                    && is_header_again(&row, header, self.width)
+                {
+                    let problem = DataProblem::HeaderAgain { first: header.line };
+                    return Err(self.error(Some(row.line), problem));
+                }
+                let (text, pair) = self.texts(self.text.iter().map(|column| clean_text(row.raw(*column))));
+                let cells = (0..self.width).map(|column| row.raw(column).to_owned()).collect();
+                Ok(Some(TextRow { line: row.line, text, pair, given: Given::Cells(cells) }))
             }
             TextFormat::JsonLines => self.next_object(),
         }
     }
 
-    fn next_object(&mut self) -> Result<Option<TextRow>> {
-        let Some(content) = next_filled_line(&mut self.lines)? else { return Ok(None) };
+    fn read_object(&mut self) -> Result<Option<(u64, Vec<Member>)>> {
+        let Some(content) = self.lines.next_filled_line()? else { return Ok(None) };
         let line = self.lines.number();
-        let members = parse_object(&content)
-            .map_err(|error| self.error(Some(line), DataProblem::NotJson { message: error.to_string() }))?;
-        let keys = || members.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
-        let columns = match &*self.asked.text {
-            [] => vec![self.only(&keys(), line)?],
-            asked => match asked.iter().map(|column| self.index(column, &keys(), line)).collect() {
-                Err(error) if self.may_be_others() => vec![self.only(&keys(), line).map_err(|_| error)?],
-                found => found?,
-            },
-        };
-        let mut cells = Vec::with_capacity(columns.len());
-        for column in columns {
-            let (key, value) = &members[column];
-            cells.push(match value {
-                Value::Null => String::new(),
-                Value::String(text) => text.trim().to_owned(),
-                Value::Bool(_) | Value::Number(_) => value.to_string(),
-                Value::Array(_) | Value::Object(_) => {
-                    return Err(self.error(Some(line), DataProblem::NestedValue { column: key.clone() }));
-                }
-            });
-        }
-        let (text, pair) = self.texts(cells.iter().map(String::as_str));
-        Ok(Some(TextRow { line, text, pair, cells: Vec::new(), members }))
+        let members = parse_object(&content).map_err(|problem| self.error(Some(line), problem))?;
+        Ok(Some((line, members)))
     }
 
-    /// Reads the first row and finds the columns of texts.
-    fn find_columns(&mut self) -> Result<()> {
-        let Some((row, width)) = self.read_row()? else { return Ok(()) };
-        self.width = width;
-        let cells: Vec<String> = (0..width).map(|column| row.cell(column).to_owned()).collect();
-        let one_is_usual = cells.iter().filter(|cell| usual_name(cell)).count() == 1;
-        let named = self.asked.text.iter().any(|column| matches!(column, Column::Name(_)));
-        let has_names = |unasked: bool| match self.asked.header {
-            Header::Yes => true,
-            Header::No => false,
-            Header::Auto => named || unasked && one_is_usual,
+    fn next_object(&mut self) -> Result<Option<TextRow>> {
+        let next = match self.object.take() {
+            Some(object) => Some(object),
+            None => self.read_object()?,
         };
-        let names = |header: bool| if header { cells.clone() } else { Vec::new() };
-        let mut header = has_names(self.asked.text.is_empty());
+        let Some((line, members)) = next else { return Ok(None) };
+        let at = |problem| self.error(Some(line), problem);
+        let mut parts = Vec::with_capacity(self.keys.len());
+        for key in &self.keys {
+            let missing = || at(DataProblem::MissingKey { key: format!("{key:?}") });
+            let (_, value) = members.iter().find(|(own, _)| own == key).ok_or_else(missing)?;
+            let text = value.get();
+            parts.push(match text.as_bytes().first() {
+                Some(b'n') => String::new(),
+                Some(b'"') => clean_text(&string(value).map_err(at)?).into_owned(),
+                Some(b'[' | b'{') => return Err(at(DataProblem::NestedValue { column: key.clone() })),
+                _ => text.to_owned(),
+            });
+        }
+        let (text, pair) = self.texts(parts.into_iter().map(Cow::Owned));
+        Ok(Some(TextRow { line, text, pair, given: Given::Members(members) }))
+    }
+
+    /// Reads the first object and decides on the keys of texts.
+    fn find_keys(&mut self) -> Result<()> {
+        let Some((line, members)) = self.read_object()? else { return Ok(()) };
+        let keys: Vec<String> = members.iter().map(|(key, _)| key.clone()).collect();
         let found = match &*self.asked.text {
-            [] => self.only(&names(header), row.line).map(|column| vec![column]),
-            asked => asked.iter().map(|column| self.index(column, &names(header), row.line)).collect(),
+            [] => self.only(&keys, keys.len(), line).map(|key| vec![key]),
+            asked => asked.iter().map(|column| self.index(column, &keys, line)).collect(),
         };
-        // Numbers fit any file, and a name says more.
-        let better = self.may_be_others() && !named && one_is_usual && self.asked.header != Header::No;
-        self.text = match found {
-            Ok(_) if better => {
-                (header, self.is_instead) = (true, true);
-                vec![self.only(&names(true), row.line)?]
-            }
+        let places = match found {
             Err(error) if self.may_be_others() => {
-                (header, self.is_instead) = (has_names(true), true);
-                vec![self.only(&names(header), row.line).map_err(|_| error)?]
+                self.is_instead = true;
+                vec![self.only(&keys, keys.len(), line).map_err(|_| error)?]
             }
             found => found?,
         };
-        self.names = names(header);
-        if !header {
-            self.first = Some(row);
+        self.keys = places.into_iter().map(|place| keys[place].clone()).collect();
+        self.object = Some((line, members));
+        Ok(())
+    }
+
+    /// Reads the first rows and decides on header and columns of texts.
+    fn find_columns(&mut self) -> Result<()> {
+        let mut table = Table::default();
+        while table.rows.len() < if self.asked.look_ahead { LOOK_AHEAD } else { 1 } {
+            match self.read_row() {
+                Ok(Some(row)) => table.rows.push(row),
+                Ok(None) => break,
+                // It is read again, and refused, after the rows before it.
+                Err(error) if table.rows.is_empty() => return Err(error),
+                Err(error) => {
+                    self.lines.fail(error);
+                    break;
+                }
+            }
+        }
+        let Some(first) = table.rows.first() else { return Ok(()) };
+        table.width = self.width;
+        let (line, width) = (first.line, self.width);
+        let columns: Vec<&Column> = self.asked.text.iter().collect();
+        let named = columns.iter().any(|column| matches!(column, Column::Name(_)));
+        let header = match decide(&table, self.asked.header, None, &columns) {
+            Ok((header, _)) => header,
+            // Where no name is asked for, columns have none. Names of a training have to be there.
+            Err(_) if !named => false,
+            Err(_) if named && !self.asked.expected => true,
+            Err(problem) => return Err(self.error(Some(line), problem)),
+        };
+        let names: Vec<String> =
+            if header { (0..width).map(|column| first.cell(column).to_owned()).collect() } else { Vec::new() };
+        let found = match &*self.asked.text {
+            [] => self.only(&names, width, line).map(|column| vec![column]),
+            asked => asked.iter().map(|column| self.index(column, &names, line)).collect(),
+        };
+        // Numbers fit any file, and a name says more.
+        let better = self.may_be_others() && header && !named && names.iter().any(|name| is_one_of(name, &TEXT));
+        self.text = match found {
+            Ok(_) if better => {
+                self.is_instead = true;
+                vec![self.only(&names, width, line)?]
+            }
+            Err(error) if self.may_be_others() => {
+                self.is_instead = true;
+                vec![self.only(&names, width, line).map_err(|_| error)?]
+            }
+            found => found?,
+        };
+        self.names = names;
+        self.waiting = table.rows.into();
+        if header {
+            self.header = self.waiting.pop_front();
         }
         Ok(())
     }
 
-    /// Whether the columns that are asked for are only expected.
+    /// Whether other columns may be read than those of the training.
     fn may_be_others(&self) -> bool {
-        self.asked.or_only && !self.asked.text.is_empty() && !self.asked.pair
+        self.asked.expected && !self.asked.text.is_empty() && !self.asked.pair
     }
 
-    /// The only column, or the one with a usual name.
-    fn only(&self, names: &[String], line: u64) -> Result<usize> {
-        let width = if self.format == TextFormat::JsonLines { names.len() } else { self.width };
-        let mut usual = (0..names.len()).filter(|column| usual_name(&names[*column]));
-        match (usual.next(), usual.next(), width) {
-            (Some(column), None, _) => Ok(column),
-            (None, None, 1) => Ok(0),
-            _ => Err(self.error(Some(line), DataProblem::NoTextColumn)),
+    /// The column with the name of a text, or the only one.
+    fn only(&self, names: &[String], width: usize, line: u64) -> Result<usize> {
+        let called = |wanted: &[&str]| -> Vec<usize> {
+            (0..names.len()).filter(|column| is_one_of(&names[*column], wanted)).collect()
+        };
+        let text: Vec<usize> = (0..names.len()).filter(|column| is_called(&names[*column], TEXT[0])).collect();
+        match (&*text, &*called(&TEXT), width) {
+            (&[column], ..) | ([], &[column], _) => Ok(column),
+            ([], [], 1) => Ok(0),
+            ([], [], _) => Err(self.error(Some(line), DataProblem::NoTextColumn)),
+            (_, several, _) => {
+                let columns: Vec<String> = several.iter().map(|column| format!("{:?}", names[*column])).collect();
+                Err(self.error(Some(line), DataProblem::TextColumns { columns: columns.join(", ") }))
+            }
         }
     }
 
@@ -282,30 +365,33 @@ impl<'a> TextStream<'a> {
         })
     }
 
-    fn read_row(&mut self) -> Result<Option<(Row, usize)>> {
-        let Some(line) = next_filled_line(&mut self.lines)? else { return Ok(None) };
+    /// The next row of a csv or tsv file, as wide as the first.
+    fn read_row(&mut self) -> Result<Option<Row>> {
+        let Some(line) = self.lines.next_filled_line()? else { return Ok(None) };
         let mut row = Row::at(self.lines.number());
         let parse = if self.format == TextFormat::Csv { csv_row } else { tsv_row };
         let width = parse(&mut self.lines, line, &mut row)?;
-        Ok(Some((row, width)))
+        if self.width == 0 {
+            self.width = width;
+        }
+        if width != self.width {
+            let problem = DataProblem::ColumnCount { expected: self.width, got: width };
+            return Err(self.error(Some(row.line), problem));
+        }
+        Ok(Some(row))
     }
 
-    fn texts<'b>(&self, cells: impl Iterator<Item = &'b str>) -> (String, Option<String>) {
-        let cells: Vec<&str> = cells.collect();
-        match &*cells {
-            [text, pair] if self.asked.pair => ((*text).to_owned(), Some((*pair).to_owned())),
-            cells => (super::joined(cells), None),
+    fn texts<'b>(&self, parts: impl Iterator<Item = Cow<'b, str>>) -> (String, Option<String>) {
+        let parts: Vec<Cow<'_, str>> = parts.collect();
+        match &*parts {
+            [text, pair] if self.asked.pair => (text.to_string(), Some(pair.to_string())),
+            parts => (joined(parts), None),
         }
     }
 
     fn error(&self, line: Option<u64>, problem: DataProblem) -> Error {
         Error::Data { path: self.path.clone(), line, problem }
     }
-}
-
-/// Whether a column of this name holds the text where nobody says so.
-fn usual_name(name: &str) -> bool {
-    ["text", "sentence"].iter().any(|usual| name.eq_ignore_ascii_case(usual))
 }
 
 #[cfg(test)]
@@ -333,7 +419,7 @@ mod tests {
 
     #[test]
     fn every_format_gives_its_texts_in_order() {
-        assert_eq!(texts("asked.txt", "one\n\n two\r\n", columns(&[])), ["one", "", " two"]);
+        assert_eq!(texts("asked.txt", "one\n\n two\r\n", columns(&[])), ["one", "", "two"]);
         assert_eq!(texts("a.csv", "text,n\n\"a, b\",1\nc,2\n", columns(&[])), ["a, b", "c"]);
         assert_eq!(texts("a.csv", "3,a,b\n4,c,\n", columns(&["1", "2"])), ["a b", "c"]);
         assert_eq!(texts("a.tsv", "id\tq\n1\tsay \"it\"\n", columns(&["q"])), ["say \"it\""]);
@@ -346,7 +432,7 @@ mod tests {
 
     #[test]
     fn columns_that_are_expected_give_way_to_the_only_one() {
-        let expected = |names: &[&str], header| TextColumns { header, or_only: true, ..columns(names) };
+        let expected = |names: &[&str], header| TextColumns { header, expected: true, ..columns(names) };
         let named = || expected(&["title", "text"], Header::Yes);
         assert_eq!(texts("a.csv", "title,text\na,b\n", named()), ["a b"]);
         assert_eq!(texts("a.csv", "review\nfine\n", named()), ["fine"]);
@@ -354,6 +440,8 @@ mod tests {
         assert_eq!(texts("a.jsonl", "{\"review\": \"fine\"}\n", named()), ["fine"]);
         let numbered = || expected(&["1", "2"], Header::Auto);
         assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", numbered()), ["b c", "2 3"]);
+        let ahead = TextColumns { look_ahead: true, ..numbered() };
+        assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", ahead), ["2 3"]);
         assert_eq!(texts("a.csv", "a,text,c\n1,2,3\n", numbered()), ["2"]);
         assert_eq!(texts("a.csv", "fine\nbad\n", numbered()), ["fine", "bad"]);
         assert_eq!(texts("a.csv", "id,text\n1,fine\n", numbered()), ["fine"]);
@@ -370,9 +458,16 @@ mod tests {
         let pair = TextColumns { pair: true, ..columns(&["b", "a"]) };
         let rows = read("a.csv", "a,b,c\n1,,3\n", pair).expect("rows");
         assert_eq!((rows[0].text.as_str(), rows[0].pair.as_deref()), ("", Some("1")));
-        assert_eq!((rows[0].line, rows[0].cells.clone()), (2, ["1", "", "3"].map(String::from).to_vec()));
-        let rows = read("a.jsonl", "{\"z\": [1], \"text\": \"a\"}\n", columns(&[])).expect("rows");
-        assert_eq!(rows[0].members[0], ("z".into(), serde_json::json!([1])));
+        let Given::Cells(cells) = &rows[0].given else { panic!("{:?}", rows[0]) };
+        assert_eq!((rows[0].line, cells), (2, &["1", "", "3"].map(String::from).to_vec()));
+        let cells = read("a.csv", "text,n\r\n\" a\r\nb \", 7 \r\n", columns(&[])).expect("rows").remove(0);
+        assert_eq!(cells.text, "a\nb");
+        let Given::Cells(cells) = cells.given else { panic!("other rows") };
+        assert_eq!(cells, [" a\r\nb ", " 7 "]);
+        let rows = read("a.jsonl", "{\"z\": [1e3], \"text\": \" a\"}\n", columns(&[])).expect("rows");
+        let Given::Members(members) = &rows[0].given else { panic!("{:?}", rows[0]) };
+        assert_eq!((rows[0].text.as_str(), members[0].0.as_str(), members[0].1.get()), ("a", "z", "[1e3]"));
+        assert_eq!(members[1].1.get(), "\" a\"");
     }
 
     #[test]
@@ -380,12 +475,31 @@ mod tests {
         let refused = |name: &str, file: &str, columns| read(name, file, columns).expect_err("an error").to_string();
         assert_eq!(refused("a.csv", "a,b\n1,2\n", columns(&["c"])), "a.csv:1: no column \"c\"; there are \"a\", \"b\"");
         assert_eq!(refused("a.csv", "1,2\n", columns(&["2"])), "a.csv:1: no column 2; there are columns 0 to 1");
-        assert!(refused("a.csv", "a,b\n1,2\n", columns(&[])).contains("name the text columns"));
+        assert!(refused("a.csv", "a,b\n1,2\n", columns(&[])).contains("name the text column"));
         assert!(refused("a.csv", "text,b\n1\n", columns(&[])).starts_with("a.csv:2: 1 columns, expected 2"));
         assert!(refused("a.jsonl", "{\"text\": [1]}\n", columns(&[])).contains("an array or an object"));
         assert!(refused("a.jsonl", "{\"text\": \"a\"}\n{}\n", columns(&[])).starts_with("a.jsonl:2: "));
         assert!(refused("a.jsonl", "no\n", columns(&[])).contains("is not a JSON object"));
         let pair = TextColumns { pair: true, ..columns(&["a"]) };
-        assert!(refused("a.csv", "a\n1\n", pair).contains("exactly 2 text columns, got 1"));
+        assert!(refused("a.csv", "a\n1\n", pair).contains("2 text columns, got 1"));
+    }
+
+    #[test]
+    fn a_header_is_decided_by_rows_that_are_read_ahead() {
+        let ahead = |names: &[&str]| TextColumns { look_ahead: true, ..columns(names) };
+        assert_eq!(texts("a.csv", "n,opinion\n1,fine\n2,bad\n", ahead(&["1"])), ["fine", "bad"]);
+        assert_eq!(texts("a.csv", "1,fine\n2,bad\n", ahead(&["1"])), ["fine", "bad"]);
+        assert_eq!(texts("a.csv", "fine\nbad\nfine\n", ahead(&[])), ["fine", "bad", "fine"]);
+        let expected = || TextColumns { expected: true, ..ahead(&["text"]) };
+        let refused = read("a.csv", "opinion\nfine\nbad\n", expected()).expect_err("either").to_string();
+        assert_eq!(
+            refused,
+            "a.csv:1: the first row may be a header or data: say which with `--header` or `--no-header`"
+        );
+        assert_eq!(texts("a.csv", "fine\nbad\n", TextColumns { header: Header::No, ..expected() }), ["fine", "bad"]);
+        let broken = read("a.csv", "text,n\na,1\nb\n", ahead(&[])).expect_err("a short row").to_string();
+        assert!(broken.starts_with("a.csv:3: 1 columns"), "{broken}");
+        let again = read("a.csv", "text,n\na,1\ntext,n\n", ahead(&[])).expect_err("two headers").to_string();
+        assert_eq!(again, "a.csv:3: the header of line 1 comes again: remove this line");
     }
 }

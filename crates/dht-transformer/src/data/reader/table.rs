@@ -1,32 +1,17 @@
 //! Rows of cells, and how csv, tsv and jsonl are read into them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::{self, Deserializer as _, MapAccess, Visitor};
-
+use super::json::{parse_object, string};
 use super::lines::{LONGEST_ROW, Lines};
+use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Result};
 
 /// The most columns a table may have.
 pub(super) const MOST_COLUMNS: usize = 1024;
 
-/// How a data set's rows are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end stands in double quotes,
-    /// and a quote inside is doubled.
-    Csv,
-    /// Tab-separated without quoting, as in GLUE: a quote is a letter like any other.
-    Tsv,
-    /// One JSON object a line.
-    JsonLines,
-    /// Columns in compressed pages.
-    Parquet,
-}
-
-/// One row. Empty cells are left out, so that a row costs no more memory than its text.
+/// One row. Empty cells of csv and tsv rows are left out, so that a row costs no more memory than its text.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     /// The physical line it begins on, counted from 1.
@@ -42,14 +27,33 @@ impl Row {
 
     /// A cell, trimmed; empty when the row lacks it.
     pub(crate) fn cell(&self, column: usize) -> &str {
+        self.raw(column).trim()
+    }
+
+    /// A cell as it was written; empty when the row lacks it.
+    pub(crate) fn raw(&self, column: usize) -> &str {
         self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
     }
 
+    /// Whether no cell holds anything but spaces.
+    fn is_blank(&self) -> bool {
+        self.cells.iter().all(|(_, text)| text.trim().is_empty())
+    }
+
+    /// Whether a jsonl row has the key of a column.
+    pub(super) fn has(&self, column: usize) -> bool {
+        self.cells.iter().any(|(index, _)| *index == column)
+    }
+
     pub(super) fn push(&mut self, column: usize, text: &str) {
-        let text = text.trim();
         if !text.is_empty() {
-            self.cells.push((column, text.to_owned()));
+            self.put(column, text);
         }
+    }
+
+    /// Adds a cell that may be empty.
+    fn put(&mut self, column: usize, text: &str) {
+        self.cells.push((column, text.to_owned()));
     }
 }
 
@@ -57,12 +61,16 @@ impl Row {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
-    /// How many columns there are.
+    /// The number of columns.
     pub(crate) width: usize,
+    /// Blank lines and rows of blank cells, which are left out.
+    pub(crate) blank_lines: usize,
     /// The keys of a jsonl file, in the order of their first appearance; the columns of a parquet file.
     pub(crate) keys: Option<Vec<String>>,
     /// Columns of a jsonl file that hold an array or an object, and the first line where they do.
     pub(crate) nested: BTreeMap<usize, u64>,
+    /// The first number or truth value, and the first string, of each column of a jsonl file.
+    pub(crate) values: BTreeMap<usize, [Option<String>; 2]>,
     /// Columns of a parquet file that are neither texts nor numbers (all of them are in `nested`), and what they are.
     pub(crate) types: BTreeMap<usize, String>,
     /// Columns of a parquet file that number classes, and the names of those.
@@ -72,15 +80,16 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn read(lines: &mut Lines<'_>, format: Format) -> Result<Self> {
+    pub(crate) fn read(lines: &mut Lines<'_>, format: TableFormat) -> Result<Self> {
         let mut table = Table::default();
         match format {
-            Format::Csv => table.read_separated(lines, csv_row)?,
-            Format::Tsv => table.read_separated(lines, tsv_row)?,
-            Format::JsonLines => table.read_json_lines(lines)?,
+            TableFormat::Csv => table.read_separated(lines, csv_row)?,
+            TableFormat::Tsv => table.read_separated(lines, tsv_row)?,
+            TableFormat::JsonLines => table.read_json_lines(lines)?,
             // Not made of lines; it is read in parts.
-            Format::Parquet => return Err(lines.error_at(1, DataProblem::Binary)),
+            TableFormat::Parquet => return Err(lines.error_at(1, DataProblem::Binary)),
         }
+        table.blank_lines += lines.blank_lines();
         Ok(table)
     }
 
@@ -94,7 +103,7 @@ impl Table {
         lines: &mut Lines<'_>,
         parse: fn(&mut Lines<'_>, String, &mut Row) -> Result<usize>,
     ) -> Result<()> {
-        while let Some(line) = next_filled_line(lines)? {
+        while let Some(line) = lines.next_filled_line()? {
             let mut row = Row::at(lines.number());
             let width = parse(lines, line, &mut row)?;
             if self.rows.is_empty() {
@@ -102,7 +111,12 @@ impl Table {
             } else if width != self.width {
                 return Err(lines.error_at(row.line, DataProblem::ColumnCount { expected: self.width, got: width }));
             }
-            self.rows.push(row);
+            // Spreadsheets write rows of separators alone.
+            if row.is_blank() {
+                self.blank_lines += 1;
+            } else {
+                self.rows.push(row);
+            }
         }
         Ok(())
     }
@@ -110,16 +124,15 @@ impl Table {
     fn read_json_lines(&mut self, lines: &mut Lines<'_>) -> Result<()> {
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         let mut keys = Vec::new();
-        while let Some(line) = next_filled_line(lines)? {
+        while let Some(line) = lines.next_filled_line()? {
             let number = lines.number();
-            let object = parse_object(&line)
-                .map_err(|error| lines.error_at(number, DataProblem::NotJson { message: error.to_string() }))?;
+            let failed = |problem| lines.error_at(number, problem);
             let mut row = Row::at(number);
-            for (key, value) in object {
+            for (key, value) in parse_object(&line).map_err(failed)? {
                 let column = match places.get(&key) {
                     Some(&column) => column,
                     None if keys.len() == MOST_COLUMNS => {
-                        return Err(lines.error_at(number, DataProblem::TooManyColumns { most: MOST_COLUMNS }));
+                        return Err(failed(DataProblem::TooManyColumns { most: MOST_COLUMNS }));
                     }
                     None => {
                         places.insert(key.clone(), keys.len());
@@ -127,14 +140,22 @@ impl Table {
                         keys.len() - 1
                     }
                 };
-                match value {
-                    serde_json::Value::Null => {}
-                    serde_json::Value::String(text) => row.push(column, &text),
-                    serde_json::Value::Bool(_) | serde_json::Value::Number(_) => row.push(column, &value.to_string()),
-                    serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
+                let text = value.get();
+                let is_string = text.starts_with('"');
+                match text.as_bytes().first() {
+                    Some(b'"') => row.put(column, &string(&value).map_err(failed)?),
+                    Some(b'[' | b'{') => {
                         self.nested.entry(column).or_insert(number);
+                        continue;
                     }
+                    Some(b'n') => {
+                        row.put(column, "");
+                        continue;
+                    }
+                    _ => row.put(column, text),
                 }
+                let first = &mut self.values.entry(column).or_default()[usize::from(is_string)];
+                first.get_or_insert_with(|| text.to_owned());
             }
             self.rows.push(row);
         }
@@ -144,20 +165,10 @@ impl Table {
     }
 }
 
-/// The next line that is not blank.
-pub(super) fn next_filled_line(lines: &mut Lines<'_>) -> Result<Option<String>> {
-    while let Some(line) = lines.next_line()? {
-        if !line.trim_end_matches('\r').is_empty() {
-            return Ok(Some(line));
-        }
-    }
-    Ok(None)
-}
-
 /// Splits at tabs; the number of columns.
 pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
     let mut width = 0;
-    for cell in line.split('\t') {
+    for cell in line.strip_suffix('\r').unwrap_or(&line).split('\t') {
         row.push(width, cell);
         width = next_column(lines, width)?;
     }
@@ -204,7 +215,8 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Re
             if cell.contains('"') {
                 return Err(lines.error_at(begins, DataProblem::StrayQuote { column: width }));
             }
-            row.push(width, cell);
+            let ends = start + length == line.len();
+            row.push(width, cell.strip_suffix('\r').filter(|_| ends).unwrap_or(cell));
             start += length;
         }
         let column = width;
@@ -222,34 +234,4 @@ fn next_column(lines: &Lines<'_>, column: usize) -> Result<usize> {
         return Err(lines.error_at(lines.number(), DataProblem::TooManyColumns { most: MOST_COLUMNS }));
     }
     Ok(column + 1)
-}
-
-/// The members of a JSON object in their order; a key that comes twice is an error.
-pub(super) fn parse_object(line: &str) -> serde_json::Result<Vec<(String, serde_json::Value)>> {
-    struct Members;
-
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<(String, serde_json::Value)>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            let mut seen = std::collections::BTreeSet::new();
-            while let Some((key, value)) = map.next_entry::<String, serde_json::Value>()? {
-                if !seen.insert(key.clone()) {
-                    return Err(de::Error::custom(format!("the key {key:?} comes twice")));
-                }
-                members.push((key, value));
-            }
-            Ok(members)
-        }
-    }
-
-    let mut deserializer = serde_json::Deserializer::from_str(line);
-    let members = deserializer.deserialize_map(Members)?;
-    deserializer.end()?;
-    Ok(members)
 }

@@ -1,5 +1,7 @@
 //! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
 
+mod tables;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -415,14 +417,14 @@ fn columns_and_pairs_that_the_training_did_not_have_are_read_or_refused() {
     assert_eq!(table.lines().count(), 3, "{table}");
     write("reviews.jsonl", "{\"review\": \"the soup was cold\"}\n");
     assert!(printed(&dht(place.path(), &["predict", "model", "reviews.jsonl"])).contains("\"predicted\""));
-    write("wide.csv", "id,review\n1,the soup was cold\n");
+    write("wide.csv", "id,opinion\n1,the soup was cold\n");
     let said = refused(&dht(place.path(), &["predict", "model", "wide.csv"]), 1);
     assert!(said.contains("name this file's with --text-column"), "{said}");
-    let pair = ["predict", "model", "wide.csv", "--pair", "--text-column", "id", "--text-column", "review"];
+    let pair = ["predict", "model", "wide.csv", "--pair", "--text-column", "id", "--text-column", "opinion"];
     let said = refused(&dht(place.path(), &pair), 1);
-    assert!(said.contains("--pair is there, expected not there: the model was trained on single texts"), "{said}");
+    assert!(said.contains("`--pair` cannot be used: this model was trained on single texts"), "{said}");
     let pair = ["evaluate", "model", "--data", "data", "--pair"];
-    assert!(refused(&dht(place.path(), &pair), 1).contains("the model was trained on single texts"));
+    assert!(refused(&dht(place.path(), &pair), 1).contains("this model was trained on single texts"));
     // A row of names less than there is: the first text would be taken for one.
     let output = dht(place.path(), &["predict", "model", "reviews.csv"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -442,6 +444,9 @@ fn columns_and_pairs_that_the_training_did_not_have_are_read_or_refused() {
     let said = refused(&dht(place.path(), &named[..5]), 1);
     assert!(said.contains("pair is none, expected a second text: the model was trained on pairs"), "{said}");
     assert!(printed(&dht(place.path(), &["inspect", "pairs"])).contains("of pairs, pairs; "));
+    // Without the flag, two texts are neither joined nor halved.
+    let said = refused(&dht(place.path(), &[&train[..3], &train[4..]].concat()), 1);
+    assert!(said.contains("columns \"first\", \"second\" may all be the text"), "{said}");
 }
 
 #[test]

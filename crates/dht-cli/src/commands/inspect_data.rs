@@ -1,0 +1,47 @@
+//! `dht inspect-data`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::print;
+use crate::error::Result;
+use crate::texts::{DataArguments, TableArguments, TextArguments};
+
+/// The arguments of `dht inspect-data`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht inspect-data reviews.csv
+  dht inspect-data reviews.csv --text-column title --text-column body --json
+
+Of a directory, the training file is read. Every command reads a file as this one says, with the same flags.")]
+pub struct InspectDataArguments {
+    /// Labelled texts, as for --data of train
+    #[arg(value_name = "DIR|FILE|NAME")]
+    data: PathBuf,
+    #[command(flatten)]
+    table: TableArguments,
+    /// Print the reading and the labels as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the reading of a table.
+pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
+    let InspectDataArguments { data, table, json } = arguments;
+    let data = TextArguments::of(DataArguments { data, table }).read_training(None)?;
+    if json {
+        let value = json!({
+            "data": data.name,
+            "sha256": data.sha256,
+            "labels": data.labels,
+            "rows_by_label": data.class_counts(),
+            "reading": data.reading,
+        });
+        return print(&format!("{value:#}\n"));
+    }
+    let lines = data.reading.iter().flat_map(|reading| reading.lines());
+    print(&lines.map(|line| line + "\n").collect::<String>())
+}

@@ -1,0 +1,150 @@
+//! Flags that say how a table of texts is read.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use dht_search::transformer::DatasetReader;
+use dht_search::transformer::data::{Column, Header, LabelKind};
+
+use crate::error::{Error, Result};
+
+/// Rows and text columns of a table.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RowArguments {
+    /// Column of the text, by name or by number from 0; several are joined by a space [default: of a model, the columns of its training; else
+    /// text, sentence, review, comment, content, message, body, document, tweet or utterance; else the only column with words]
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: Vec<Column>,
+    /// Read two text columns as a pair of sentences, not as parts of one text
+    #[arg(long)]
+    pub pair: bool,
+    /// Treat the first row of csv and tsv files as names of the columns [default: decided by the first rows]
+    #[arg(long, conflicts_with = "no_header")]
+    pub header: bool,
+    /// Treat the first row of csv and tsv files as data
+    #[arg(long)]
+    pub no_header: bool,
+}
+
+impl RowArguments {
+    /// Whether the first row names the columns.
+    pub fn header(&self) -> Header {
+        match (self.header, self.no_header) {
+            (true, _) => Header::Yes,
+            (_, true) => Header::No,
+            _ => Header::Auto,
+        }
+    }
+}
+
+/// Labels of a table.
+#[derive(Debug, Clone, Args)]
+pub struct LabelArguments {
+    /// Column of the label, by name or by number from 0 [default: label; else labels, class or category; else the only column that
+    /// repeats a few values]
+    #[arg(long, value_name = "COLUMN")]
+    pub label_column: Option<Column>,
+    /// Task: one class, several labels, or a number [default: class, or that of a data set known by name]
+    #[arg(long, value_enum, value_name = "TASK")]
+    pub task: Option<TaskChoice>,
+    /// Separator between the labels of a text, with --task labels
+    #[arg(long, value_name = "SIGN", default_value_t = ',', requires = "task")]
+    pub label_separator: char,
+    /// Class of a label that is not matched by its name, such as 3=sports; may be repeated
+    #[arg(long, value_name = "LABEL=CLASS")]
+    pub label_map: Vec<LabelPair>,
+}
+
+/// A label and its class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelPair(String, String);
+
+impl FromStr for LabelPair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pair = text.split_once('=').ok_or("expected LABEL=CLASS, such as 3=sports")?;
+        Ok(Self(pair.0.into(), pair.1.into()))
+    }
+}
+
+/// Task of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TaskChoice {
+    /// One of the classes
+    Class,
+    /// Any of several labels, or none
+    Labels,
+    /// A number
+    Number,
+}
+
+/// A data set, and how its rows are read.
+#[derive(Debug, Clone, Args)]
+pub struct DataArguments {
+    /// Labelled texts: a directory with train.* (and test.*, or dev.*, validation.*, val.*), or one file (csv, tsv, jsonl, also .gz;
+    /// parquet); or, unless there is such a path, a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full, imdb, glue/TASK, or
+    /// hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a build with the feature hub)
+    #[arg(long, value_name = "DIR|FILE|NAME")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub table: TableArguments,
+}
+
+/// How the rows of labelled texts are read.
+#[derive(Debug, Clone, Args)]
+pub struct TableArguments {
+    #[command(flatten)]
+    pub rows: RowArguments,
+    #[command(flatten)]
+    pub labels: LabelArguments,
+}
+
+impl TableArguments {
+    /// Refuses columns that cannot be meant.
+    pub(super) fn check(&self) -> Result<()> {
+        let RowArguments { text_column, pair, .. } = &self.rows;
+        if *pair && ![0, 2].contains(&text_column.len()) {
+            return Err(Error::argument("pair", "two --text-column, or none", format!("with {}", text_column.len())));
+        }
+        for (index, column) in text_column.iter().enumerate() {
+            if self.labels.label_column.as_ref() == Some(column) {
+                return Err(Error::argument("text-column", "another column than --label-column", column));
+            }
+            if text_column[..index].contains(column) {
+                return Err(Error::argument("text-column", "each column once", column));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets what was asked for.
+    pub(super) fn asked(&self, mut reader: DatasetReader) -> DatasetReader {
+        let (rows, labels) = (&self.rows, &self.labels);
+        if rows.header() != Header::Auto {
+            reader = reader.header(rows.header());
+        }
+        if rows.pair {
+            reader = reader.pair(true);
+        }
+        if !rows.text_column.is_empty() {
+            reader = reader.text_columns(rows.text_column.iter().cloned());
+        }
+        if let Some(task) = labels.task {
+            reader = reader.label_kind(match task {
+                TaskChoice::Class => LabelKind::Class,
+                TaskChoice::Labels => LabelKind::Several { separator: labels.label_separator },
+                TaskChoice::Number => LabelKind::Number,
+            });
+        }
+        if !labels.label_map.is_empty() {
+            reader =
+                reader.label_mapping(labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone())));
+        }
+        match &labels.label_column {
+            Some(label) => reader.label_column(label.clone()),
+            None => reader,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Tables as strangers bring them: each is read as it is meant, or refused with what decides.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{csv, dht, json, place, printed, refused, reviews, trained};
+
+fn write(place: &Path, name: &str, text: &str) {
+    let path = place.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    std::fs::write(path, text).expect("a file");
+}
+
+fn said(output: &Output) -> String {
+    printed(output);
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Trains a small full model quickly.
+fn train(place: &Path, data: &str, more: &[&str]) -> Output {
+    let arguments = ["train", "--data", data, "--model", "1x2x16", "--epochs", "1", "--kind", "full", "--out", "m"];
+    dht(place, &[&arguments[..], more].concat())
+}
+
+#[test]
+fn validation_files_are_used_or_named() {
+    let place = place();
+    let rows = |from| csv(&reviews(60, from));
+    for name in ["validation", "valid", "val", "dev", "eval", "VAL"] {
+        let folder = format!("only-{name}");
+        write(place.path(), &format!("{folder}/train.csv"), &rows(0));
+        write(place.path(), &format!("{folder}/{name}.csv"), &rows(900));
+        let said = said(&train(place.path(), &folder, &[]));
+        assert!(said.contains(&format!("no test file: {name}.csv is scored")), "{said}");
+    }
+    write(place.path(), "both/train.csv", &rows(0));
+    write(place.path(), "both/test.csv", &rows(600));
+    write(place.path(), "both/val.csv", &rows(900));
+    write(place.path(), "both/extra.csv", &rows(900));
+    let said = said(&train(place.path(), "both", &[]));
+    assert!(said.contains("60 training, 60 validation, 60 test"), "{said}");
+    assert!(
+        said.contains("choices are made on the rows of both/val") && said.contains("not read: extra.csv"),
+        "{said}"
+    );
+    write(place.path(), "both/dev.csv", &rows(900));
+    assert!(refused(&train(place.path(), "both", &[]), 1).contains("holds both dev.csv and val.csv"));
+}
+
+#[test]
+fn training_rows_are_drawn_from_all_classes() {
+    let place = place();
+    let mut sorted = reviews(200, 0);
+    sorted.sort();
+    write(place.path(), "sorted/train.csv", &csv(&sorted));
+    let said = said(&train(place.path(), "sorted", &["--train-rows", "40"]));
+    assert!(said.contains("2 classes: panned (20), praised (16)"), "{said}");
+    let rows: String = (0..30).map(|row| format!("class {row},the text of row {row}\n")).collect();
+    write(place.path(), "many/train.csv", &format!("label,text\n{}", rows.repeat(2)));
+    let none = refused(&train(place.path(), "many", &["--train-rows", "20"]), 1);
+    assert!(none.contains("has no training row"), "{none}");
+}
+
+#[test]
+fn a_date_beside_the_text_is_not_read() {
+    let place = place();
+    let row = |(at, (label, text)): (usize, &(String, String))| {
+        format!("\"{text}\",{label},{} May 2024 10:00\n", at % 28 + 1)
+    };
+    let rows: String = reviews(60, 0).iter().enumerate().map(row).collect();
+    for (name, header) in [("text", "text,label,created_at\n"), ("opinion", "opinion,label,created_at\n")] {
+        write(place.path(), &format!("{name}.csv"), &format!("{header}{rows}"));
+        let read = json(&printed(&dht(place.path(), &["inspect-data", &format!("{name}.csv"), "--json"])));
+        assert_eq!(read["reading"]["text"], serde_json::json!([{ "name": name }]), "{read}");
+        assert_eq!(read["reading"]["carried"], serde_json::json!([{ "name": "created_at" }]));
+    }
+    let two = "opinion,label,title\n".to_owned() + &rows.replace(" May 2024 10:00", " letters");
+    write(place.path(), "two.csv", &two);
+    let refused = refused(&dht(place.path(), &["inspect-data", "two.csv"]), 1);
+    assert!(refused.contains("may all be the text: name it with `--text-column`"), "{refused}");
+}
+
+#[test]
+fn labels_of_a_classifier_are_matched_by_name() {
+    let place = trained();
+    printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
+    let renamed = |rows: &[(String, String)], rename: &dyn Fn(&str) -> String| {
+        csv(&rows.iter().map(|(label, text)| (rename(label), text.clone())).collect::<Vec<_>>())
+    };
+    let accelerate = |data: &str, more: &[&str]| {
+        let arguments = ["accelerate", "plain", "--data", data, "--max-length", "24", "--out", "fast", "--quiet"];
+        dht(place.path(), &[&arguments[..], more].concat())
+    };
+    write(place.path(), "upper.csv", &renamed(&reviews(200, 0), &str::to_uppercase));
+    let upper = said(&accelerate("upper.csv", &[]));
+    assert!(upper.contains("labels of upper: PANNED is panned, PRAISED is praised"), "{upper}");
+    // The mapping is part of the model, and holds for a file with one class.
+    let praised: Vec<_> = reviews(60, 0).into_iter().filter(|(label, _)| label == "praised").collect();
+    write(place.path(), "one.csv", &renamed(&praised, &str::to_uppercase));
+    let scored = json(&printed(&dht(place.path(), &["evaluate", "fast", "--data", "one.csv", "--json"])));
+    assert!(scored["results"][0]["accuracy"].as_f64().expect("a number") > 0.9, "{scored}");
+
+    let swapped = |label: &str| if label == "praised" { "bad".into() } else { "good".into() };
+    write(place.path(), "other.csv", &renamed(&reviews(200, 0), &swapped));
+    let other = refused(&accelerate("other.csv", &[]), 1);
+    assert!(
+        other.contains(r#"the labels "bad", "good" (2) do not match the classes "panned", "praised" (2)"#),
+        "{other}"
+    );
+    let told = said(&accelerate("other.csv", &["--label-map", "bad=praised", "--label-map", "good=panned"]));
+    assert!(told.contains("bad is praised, good is panned"), "{told}");
+    let wrong = said(&accelerate("other.csv", &["--label-map", "bad=panned", "--label-map", "good=praised"]));
+    assert!(wrong.contains("of always answering") && wrong.contains("check that the labels"), "{wrong}");
+
+    let mut twice = reviews(40, 0);
+    twice[5].0.push('\u{200b}');
+    write(place.path(), "twice.csv", &csv(&twice));
+    let twice = refused(&train(place.path(), "twice.csv", &[]), 1);
+    assert!(twice.contains(r#""panned" and "panned\u{200b}" may be one"#), "{twice}");
+    write(place.path(), "types.jsonl", "{\"text\":\"a b\",\"label\":1}\n{\"text\":\"c d\",\"label\":\"1\"}\n");
+    assert!(
+        refused(&train(place.path(), "types.jsonl", &[]), 1).contains("numbers such as 1 in some rows and strings")
+    );
+}
+
+#[test]
+fn a_first_row_that_may_be_either_is_asked_for() {
+    let place = place();
+    write(
+        place.path(),
+        "either.csv",
+        "opinion,verdict\nfine food,good\ncold soup,bad\nwarm bread,good\nold wine,bad\n",
+    );
+    let inspect = |more: &[&str]| dht(place.path(), &[&["inspect-data", "either.csv"], more].concat());
+    let either = refused(&inspect(&[]), 1);
+    assert!(either.contains("either.csv:1: the first row may be a header or data"), "{either}");
+    assert!(printed(&inspect(&["--header"])).starts_with("csv, a header (as asked); 4 rows"));
+    let data = printed(&inspect(&["--no-header", "--label-column", "1"]));
+    assert!(data.starts_with("csv, no header (as asked); 5 rows"), "{data}");
+    write(place.path(), "index.csv", ",text,label,\n0,fine food,good,\n1,cold soup,bad,\n,,,\n");
+    let index = printed(&dht(place.path(), &["inspect-data", "index.csv"]));
+    let expected = "csv, a header (it has \"text\"); 2 rows, 1 blank row left out\ntext: column \"text\" (by its name)\n\
+                    label: column \"label\", a class (by its name)\nnot read: columns 0, 3\n";
+    assert_eq!(index, expected);
+    write(place.path(), "joined.csv", "text,label\nfine food,good\nlabel,text\ncold soup,bad\n");
+    let again = refused(&dht(place.path(), &["inspect-data", "joined.csv"]), 1);
+    assert!(again.contains("joined.csv:3: the header of line 1 comes again"), "{again}");
+}
+
+#[test]
+fn several_labels_are_split_by_their_own_sign() {
+    let place = place();
+    let inspect = |text: &str, more: &[&str]| {
+        write(place.path(), "topics.csv", &format!("text,label\n{text}"));
+        dht(place.path(), &[&["inspect-data", "topics.csv", "--task", "labels"], more].concat())
+    };
+    let hashes = "fine food,food#wine\ncold soup,food\nold wine,wine#food\n";
+    let wrong = refused(&inspect(hashes, &[]), 1);
+    assert!(wrong.contains("no label cell has the separator ',', and 2 of 3 have '#'"), "{wrong}");
+    assert!(printed(&inspect(hashes, &["--label-separator", "#"])).contains("separated by '#'"));
+    let list = refused(&inspect("fine food,\"['food', 'wine']\"\ncold soup,['food']\n", &[]), 1);
+    assert!(list.contains("topics.csv:2: the label cell \"['food', 'wine']\" is a list"), "{list}");
+}
+
+#[test]
+fn rows_come_back_from_predict_as_they_were_given() {
+    let place = trained();
+    let predict = |file: &str, more: &[&str]| dht(place.path(), &[&["predict", "model", file], more].concat());
+    let without = |line: &str| line.split(", \"predicted\": ").next().unwrap_or_default().to_owned() + "}";
+    write(place.path(), "a.csv", "id-7,the soup was cold\nid-8,\" the wine, was fresh \"\n");
+    let rows = printed(&predict("a.csv", &["--text-column", "1", "--output", "jsonl"]));
+    let rows: Vec<String> = rows.lines().map(without).collect();
+    assert_eq!(rows, [r#"{"0": "id-7", "1": "the soup was cold"}"#, r#"{"0": "id-8", "1": " the wine, was fresh "}"#]);
+    let rows = printed(&predict("a.csv", &["--text-column", "1"]));
+    assert!(rows.lines().nth(1).expect("a row").starts_with("id-8,\" the wine, was fresh \",p"), "{rows}");
+    let given = r#"{"text": "fine \ud83d soup", "id": 340282366920938463463374607431768211455, "price": 19.990, "more": {"a": [1e3]}}"#;
+    write(place.path(), "n.jsonl", given);
+    assert_eq!(printed(&predict("n.jsonl", &[])).lines().map(without).collect::<Vec<_>>(), [given]);
+    let cells = printed(&predict("n.jsonl", &["--output", "csv"]));
+    assert!(cells.contains(",340282366920938463463374607431768211455,19.990,\"{\"\"a\"\": [1e3]}\","), "{cells}");
+
+    write(place.path(), "taken.csv", "text,cost\nfine soup,3\n");
+    let taken = refused(&predict("taken.csv", &[]), 1);
+    assert!(taken.contains("taken.csv already has a column \"cost\"") && taken.contains("`--prefix dht_`"), "{taken}");
+    let own = printed(&predict("taken.csv", &["--prefix", "dht_"]));
+    assert!(own.starts_with("text,cost,dht_predicted,dht_probability,dht_route,dht_cost\nfine soup,3,"), "{own}");
+    write(place.path(), "taken.jsonl", "{\"text\": \"fine soup\", \"predicted\": 1}\n");
+    assert!(refused(&predict("taken.jsonl", &[]), 1).contains("already has a column \"predicted\""));
+    write(place.path(), "lines.csv", "text,n\n\"fine\nsoup\",1\n");
+    assert!(refused(&predict("lines.csv", &["--output", "tsv"]), 1).contains("which tsv cannot hold"));
+    write(place.path(), "keys.jsonl", "{\"text\": \"fine soup\"}\n{\"body\": \"cold soup\"}\n");
+    assert!(refused(&predict("keys.jsonl", &[]), 1).contains("keys.jsonl:2: the row has no key \"text\""));
+}
+
+#[test]
+fn texts_that_are_cut_are_counted() {
+    let place = trained();
+    let long = |(label, text): &(String, String)| (label.clone(), format!("{text} {}", "and so on ".repeat(20)));
+    write(place.path(), "long.csv", &csv(&reviews(30, 0).iter().map(long).collect::<Vec<_>>()));
+    let scored = said(&dht(place.path(), &["evaluate", "model", "--data", "long.csv"]));
+    assert!(scored.contains("30 of 30 texts are longer than 24 tokens and cut"), "{scored}");
+    let predicted = said(&dht(place.path(), &["predict", "model", "long.csv", "--summary"]));
+    assert!(predicted.contains("30 of 30 texts are longer than 24 tokens and cut"), "{predicted}");
+    printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
+    let fast = ["accelerate", "plain", "--data", "long.csv", "--max-length", "24", "--out", "fast", "--quiet"];
+    let made = said(&dht(place.path(), &fast));
+    assert!(made.contains("30 of 30 texts are longer than 24 tokens and cut"), "{made}");
+}
+
+/// One text has one answer, in whatever way it comes.
+#[test]
+fn spaces_and_line_ends_change_no_answer() {
+    let place: TempDir = trained();
+    let text = "the soup was cold\nand the wine was fresh";
+    write(place.path(), "a.csv", &format!("text\r\n\"  {}\"\r\n", text.replace('\n', "\r\n")));
+    write(place.path(), "a.jsonl", &format!("{}\n", serde_json::json!({ "text": format!(" {text} ") })));
+    write(place.path(), "a.txt", &format!("\t{} \r\n", text.replace('\n', " ")));
+    let answer = |file: &str| -> Value {
+        let answer = json(&printed(&dht(place.path(), &["predict", "model", file, "--output", "jsonl"])));
+        answer["predicted"]["probabilities"].clone()
+    };
+    assert_eq!(answer("a.csv"), answer("a.jsonl"));
+    assert_eq!(answer("a.csv"), answer("a.txt"));
+}

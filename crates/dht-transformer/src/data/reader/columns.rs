@@ -1,0 +1,314 @@
+//! Choice of the label column and of the text columns.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cells::{is_date, is_number, is_words};
+use super::header::{decide, is_header_again};
+use super::names::{INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of};
+use super::table::{Row, Table};
+use crate::data::reading::{Column, Header, HeaderSource, LabelLeak, LabelSource, TextSource};
+use crate::error::DataProblem;
+
+/// A column of more different values than this is no label unless it is named as one.
+const MOST_LABELS: usize = 1000;
+/// A text column tells the label if the most frequent label of a cell is the row's in this share of rows, ...
+const TELLING_SHARE: f64 = 0.9;
+/// ... if that leaves at most this share of the errors of always taking the most frequent label, ...
+const ERRORS_LEFT: f64 = 0.2;
+/// ... and if chance would do so less often than this.
+const TELLING_BY_CHANCE: f64 = 0.001;
+
+/// The columns that are asked for, `None` where they are to be decided.
+pub(crate) struct Wanted<'a> {
+    pub(crate) header: Header,
+    /// Whether the training set had a header, where that is known.
+    pub(crate) expected_header: Option<bool>,
+    pub(crate) label: Option<&'a Column>,
+    pub(crate) text: Option<&'a [Column]>,
+    pub(crate) pair: bool,
+    /// The training set's labels.
+    pub(crate) labels: Option<&'a [String]>,
+}
+
+/// The places of label and texts, and whether the first row is a header.
+pub(crate) struct Places {
+    pub(crate) header_row: bool,
+    pub(crate) header_source: HeaderSource,
+    pub(crate) label: usize,
+    pub(crate) label_source: LabelSource,
+    pub(crate) label_rivals: Vec<usize>,
+    pub(crate) text: Vec<usize>,
+    pub(crate) text_source: TextSource,
+    pub(crate) leaks: Vec<LabelLeak>,
+    pub(crate) names: Option<Vec<String>>,
+}
+
+impl Places {
+    /// A column by its name, or by its number where it has none.
+    pub(crate) fn column(&self, place: usize) -> Column {
+        column(self.names.as_deref(), place)
+    }
+}
+
+fn column(names: Option<&[String]>, place: usize) -> Column {
+    let name = names.map(|names| names[place].clone()).filter(|name| !name.is_empty());
+    name.map_or(Column::Number(place), Column::Name)
+}
+
+/// A problem and the line it is on, if it is on one.
+type Problem = (Option<u64>, DataProblem);
+
+pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places, Problem> {
+    let asked: Vec<&Column> = wanted.label.into_iter().chain(wanted.text.unwrap_or_default()).collect();
+    let (header_row, header_source) = match table.keys {
+        Some(_) => (false, HeaderSource::Format),
+        None => decide(table, wanted.header, wanted.expected_header, &asked)
+            .map_err(|problem| (table.rows.first().map(|row| row.line), problem))?,
+    };
+    let names = match &table.keys {
+        Some(keys) => Some(keys.clone()),
+        None if header_row => Some((0..table.width).map(|place| table.rows[0].cell(place).to_owned()).collect()),
+        None => None,
+    };
+    if header_row && let Some(names) = &names {
+        check_header(table, names)?;
+    }
+    if table.rows.len() == usize::from(header_row) {
+        return Err((None, DataProblem::NoRows));
+    }
+
+    let search = Search { table, first: usize::from(header_row), names: names.as_deref(), labels: wanted.labels };
+    let asked = wanted.text.map(|columns| columns.iter().map(|column| search.place(column)).collect()).transpose()?;
+    let named = asked.clone().unwrap_or_else(|| search.named_texts(wanted.pair));
+    let (label_source, label, label_rivals) = match wanted.label {
+        Some(column) => (LabelSource::Asked, search.place(column)?, Vec::new()),
+        None => search.label(&named)?,
+    };
+    let (text_source, text) = match asked {
+        Some(places) => (TextSource::Asked, places),
+        None => search.text(label, wanted.pair)?,
+    };
+    // A text that is alone may repeat: that is what it says, not what stands beside it.
+    let leaks = if text.len() > 1 { search.leaks(&text, label) } else { Vec::new() };
+    Ok(Places { header_row, header_source, label, label_source, label_rivals, text, text_source, leaks, names })
+}
+
+/// Refuses names that come twice, unless they are empty, and the header once more among the rows.
+fn check_header(table: &Table, names: &[String]) -> Result<(), Problem> {
+    let line = table.rows[0].line;
+    let mut seen = BTreeSet::new();
+    if let Some(name) = names.iter().find(|name| !name.is_empty() && !seen.insert(*name)) {
+        return Err((Some(line), DataProblem::DuplicateColumn { column: name.clone() }));
+    }
+    match table.rows[1..].iter().find(|row| is_header_again(row, &table.rows[0], table.width)) {
+        Some(row) => Err((Some(row.line), DataProblem::HeaderAgain { first: line })),
+        None => Ok(()),
+    }
+}
+
+struct Search<'a> {
+    table: &'a Table,
+    /// The first row that is not the header.
+    first: usize,
+    names: Option<&'a [String]>,
+    labels: Option<&'a [String]>,
+}
+
+impl Search<'_> {
+    fn place(&self, column: &Column) -> Result<usize, Problem> {
+        let place = match column {
+            Column::Number(number) => Some(*number).filter(|&number| number < self.table.width),
+            Column::Name(name) => self.names.and_then(|names| names.iter().position(|known| known == name)),
+        };
+        place.ok_or_else(|| {
+            let known = match self.names {
+                Some(names) => names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "),
+                None => format!("{} columns without names, the first is 0", self.table.width),
+            };
+            (None, DataProblem::UnknownColumn { column: column.to_string(), known })
+        })
+    }
+
+    fn cells(&self, place: usize) -> impl Iterator<Item = &str> {
+        self.table.rows[self.first..].iter().map(move |row| row.cell(place))
+    }
+
+    fn name(&self, place: usize) -> &str {
+        self.names.map_or("", |names| names[place].as_str())
+    }
+
+    /// Whether a column of a table with names has none. It is neither a label nor a text.
+    fn is_unnamed(&self, place: usize) -> bool {
+        self.names.is_some_and(|names| names[place].is_empty())
+    }
+
+    /// The columns with this name.
+    fn called(&self, name: &str) -> Vec<usize> {
+        (0..self.table.width).filter(|place| is_called(self.name(*place), name)).collect()
+    }
+
+    fn columns(&self, places: &[usize]) -> String {
+        let columns: Vec<String> = places.iter().map(|place| column(self.names, *place).to_string()).collect();
+        columns.join(", ")
+    }
+
+    /// By its name; else the only column that holds the training set's labels alone; else the only column with a value in
+    /// every row, each at least twice, at least two and at most [`MOST_LABELS`] of them.
+    fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
+        // A text column would tell the model what it is to guess.
+        let others = || (0..self.table.width).filter(|place| !texts.contains(place) && !self.is_unnamed(*place));
+        let ambiguous = |places: &[usize]| (None, DataProblem::LabelColumns { columns: self.columns(places) });
+        let named: Vec<usize> = others().filter(|place| is_one_of(self.name(*place), &LABEL)).collect();
+        let label: Vec<usize> = named.iter().copied().filter(|place| is_called(self.name(*place), LABEL[0])).collect();
+        match (&*label, &*named) {
+            (&[only], _) | ([], &[only]) => {
+                let rivals = named.into_iter().filter(|place| *place != only).collect();
+                return Ok((LabelSource::Name, only, rivals));
+            }
+            ([], []) => {}
+            ([], several) | (several, _) => return Err(ambiguous(several)),
+        }
+        let candidates = || others().filter(|place| !self.table.nested.contains_key(place) && !self.is_index(*place));
+        if let Some(labels) = self.labels {
+            let labels: BTreeSet<&str> = labels.iter().map(String::as_str).collect();
+            let holds = |place: &usize| self.cells(*place).all(|cell| labels.contains(cell));
+            match &*candidates().filter(holds).collect::<Vec<_>>() {
+                [] => {}
+                [only] => return Ok((LabelSource::KnownLabels, *only, Vec::new())),
+                several => return Err(ambiguous(several)),
+            }
+        }
+        // A column is no label if no other is left for the text.
+        let leaves_text = |label: &usize| others().any(|place| place != *label && self.cells(place).any(is_words));
+        let repeating = candidates().filter(|place| self.repeats(*place));
+        match &*repeating.filter(|place| !texts.is_empty() || leaves_text(place)).collect::<Vec<_>>() {
+            [] => Err((None, DataProblem::NoLabelColumn)),
+            [only] => Ok((LabelSource::OnlyRepeating, *only, Vec::new())),
+            several => Err(ambiguous(several)),
+        }
+    }
+
+    fn is_index(&self, place: usize) -> bool {
+        is_one_of(self.name(place), &INDEX)
+    }
+
+    fn repeats(&self, place: usize) -> bool {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for cell in self.cells(place) {
+            *counts.entry(cell).or_default() += 1;
+            if cell.is_empty() || counts.len() > MOST_LABELS {
+                return false;
+            }
+        }
+        counts.len() >= 2 && counts.values().all(|&count| count >= 2)
+    }
+
+    /// The pair of columns with the names of one.
+    fn named_pair(&self) -> Option<[usize; 2]> {
+        PAIRS.iter().find_map(|names| match names.map(|name| self.called(name)) {
+            [first, second] if first.len() == 1 && second.len() == 1 => Some([first[0], second[0]]),
+            _ => None,
+        })
+    }
+
+    /// The columns that are texts by their names; none where names do not tell.
+    fn named_texts(&self, pair: bool) -> Vec<usize> {
+        if pair {
+            return self.named_pair().map_or_else(Vec::new, Vec::from);
+        }
+        match (&*self.called(TEXT[0]), &*self.others_named()) {
+            ([only], _) | ([], [only]) => vec![*only],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The columns with a name of a text other than `text`.
+    fn others_named(&self) -> Vec<usize> {
+        (0..self.table.width).filter(|place| is_one_of(self.name(*place), &TEXT[1..])).collect()
+    }
+
+    /// By its name; else the only column with words in it.
+    fn text(&self, label: usize, pair: bool) -> Result<(TextSource, Vec<usize>), Problem> {
+        let ambiguous = |places: &[usize]| Err((None, DataProblem::TextColumns { columns: self.columns(places) }));
+        let named: Vec<usize> = self.named_texts(pair);
+        if !named.is_empty() && !named.contains(&label) {
+            // A sentence beside a question is half of a pair.
+            let half = self.named_pair().filter(|both| !pair && both.contains(&named[0]) && !self.is_text(named[0]));
+            return match half {
+                Some(both) => ambiguous(&both),
+                None => Ok((TextSource::Name, named)),
+            };
+        }
+        let candidates: Vec<usize> = (0..self.table.width)
+            .filter(|place| *place != label && !self.table.nested.contains_key(place))
+            .filter(|place| !self.is_index(*place) && !self.is_unnamed(*place))
+            .collect();
+        let several: Vec<usize> =
+            candidates.iter().copied().filter(|place| is_one_of(self.name(*place), &TEXT)).collect();
+        if several.len() > 1 && !pair {
+            return ambiguous(&several);
+        }
+        let with = |keep: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            candidates.iter().copied().filter(|place| self.cells(*place).any(keep)).collect()
+        };
+        let mut places = with(&|cell| cell.contains(char::is_whitespace) && is_words(cell));
+        if places.is_empty() {
+            places = with(&is_words);
+        }
+        if places.is_empty() {
+            places = with(&|cell| !cell.is_empty() && !is_number(cell) && !is_date(cell));
+        }
+        match places.len() {
+            0 => Err((None, DataProblem::NoTextColumn)),
+            1 if !pair => Ok((TextSource::OnlyWords, places)),
+            2 if pair => Ok((TextSource::OnlyWords, places)),
+            1 => Err((None, DataProblem::PairColumns { got: 1 })),
+            _ => ambiguous(&places),
+        }
+    }
+
+    fn is_text(&self, place: usize) -> bool {
+        is_called(self.name(place), TEXT[0])
+    }
+
+    /// The text columns whose cells tell the label, or nearly, as a written-out label or the name of a source does: at least
+    /// half of the cells are repeated, and the label is nearly always the most frequent one of the cell. Rows that are alike
+    /// in all their words count once: a file in which each row stands twice tells nothing.
+    fn leaks(&self, texts: &[usize], label: usize) -> Vec<LabelLeak> {
+        let numbers = |place: usize| self.cells(place).all(|cell| cell.is_empty() || is_number(cell));
+        let worded: Vec<usize> =
+            (0..self.table.width).filter(|&place| place != label && !self.is_index(place) && !numbers(place)).collect();
+        let (mut seen, mut rows) = (BTreeSet::new(), Vec::new());
+        for row in &self.table.rows[self.first..] {
+            let words: Vec<&str> = worded.iter().chain([&label]).map(|&place| row.cell(place)).collect();
+            if seen.insert(words) {
+                rows.push(row);
+            }
+        }
+        texts.iter().filter_map(|&place| self.leak(&rows, place, label)).collect()
+    }
+
+    fn leak(&self, rows: &[&Row], place: usize, label: usize) -> Option<LabelLeak> {
+        let mut labels_of: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        let mut rows_of: BTreeMap<&str, usize> = BTreeMap::new();
+        for (cell, label) in
+            rows.iter().map(|row| (row.cell(place), row.cell(label))).filter(|(cell, _)| !cell.is_empty())
+        {
+            *labels_of.entry(cell).or_default().entry(label).or_default() += 1;
+            *rows_of.entry(label).or_default() += 1;
+        }
+        let (filled, values) = (rows_of.values().sum::<usize>(), labels_of.len());
+        let share = |count: usize| count as f64 / filled.max(1) as f64;
+        let told = share(labels_of.values().filter_map(|labels| labels.values().max()).sum());
+        let without = share(rows_of.values().copied().max().unwrap_or_default());
+        // A repetition has the label of the cell's first row by chance as often as two rows have one label.
+        let by_chance: f64 = rows_of.values().map(|&count| share(count).powi(2)).sum();
+        let repeated = filled - values;
+        let tells = 2 * repeated >= filled
+            && told >= TELLING_SHARE
+            && 1.0 - told <= ERRORS_LEFT * (1.0 - without)
+            && by_chance.powf(repeated as f64) <= TELLING_BY_CHANCE;
+        let percent = (100.0 * told).floor() as usize;
+        tells.then(|| LabelLeak { column: column(self.names, place), percent, values })
+    }
+}

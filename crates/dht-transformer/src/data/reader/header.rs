@@ -1,0 +1,113 @@
+//! Whether the first row of a csv or tsv file names the columns.
+
+use std::collections::BTreeSet;
+
+use super::cells::{is_date, is_missing, is_number, is_words};
+use super::names::{INDEX, is_called, is_known, is_one_of};
+use super::table::{Row, Table};
+use crate::data::reading::{Column, Header, HeaderSource};
+use crate::error::DataProblem;
+
+/// Whether the first row is a header, and why.
+pub(super) type Decision = (bool, HeaderSource);
+
+/// Decides by the rows of a table whether the first is a header.
+///
+/// A first row that names a known or requested column, or has a word above numbers or dates, is a header; one with a cell like
+/// others below it is data. `expected` is what the training set's was, where that is known.
+///
+/// # Errors
+/// [`DataProblem::FirstRow`] when it may be either.
+pub(super) fn decide(
+    table: &Table,
+    asked: Header,
+    expected: Option<bool>,
+    columns: &[&Column],
+) -> Result<Decision, DataProblem> {
+    let Some(first) = table.rows.first() else { return Ok((false, HeaderSource::Asked)) };
+    match asked {
+        Header::Yes => return Ok((true, HeaderSource::Asked)),
+        Header::No => return Ok((false, HeaderSource::Asked)),
+        Header::Auto => {}
+    }
+    let rest = &table.rows[1..];
+    let (name, data) = (name_of(first, table.width, rest, columns), value_of(first, table.width, rest));
+    let decision = match (name, data) {
+        (Some(name), None) => Some((true, HeaderSource::Name(name))),
+        (None, Some(column)) => Some((false, HeaderSource::Value(column))),
+        // A name is no value of its own column, so that the other column decides nothing.
+        (Some(_), Some(_)) => None,
+        (None, None) => words_above(first, table.width, rest).map(|source| (true, source)),
+    };
+    match (decision, expected) {
+        (Some(decision), Some(expected)) if decision.0 != expected => Err(DataProblem::FirstRow),
+        (Some(decision), _) => Ok(decision),
+        (None, Some(expected)) => Ok((expected, HeaderSource::Asked)),
+        (None, None) => Err(DataProblem::FirstRow),
+    }
+}
+
+/// A name in the first row of a requested column, or of a known one, that is no value of its column.
+fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Option<String> {
+    let requested = |cell: &str| columns.iter().any(|column| matches!(column, Column::Name(name) if name == cell));
+    let repeats = |column: usize| rest.iter().any(|row| row.cell(column) == first.cell(column)) && !rest.is_empty();
+    let again = |row: &Row| is_header_again(row, first, width);
+    let values =
+        |column: usize| repeats(column) && rest.iter().any(|row| row.cell(column) == first.cell(column) && !again(row));
+    let places = || (0..width).filter(|column| !first.cell(*column).is_empty() && !values(*column));
+    let named = |place: usize| first.cell(place).to_owned();
+    let index = |place: &usize| *place == 0 && is_one_of(first.cell(*place), &INDEX) && all(rest, *place, is_number);
+    places()
+        .find(|place| requested(first.cell(*place)))
+        .or_else(|| places().find(|place| is_known(first.cell(*place))))
+        .or_else(|| places().find(index))
+        .map(named)
+}
+
+/// A column whose first cell is like the others: a number or date among such, or a value that comes again.
+fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
+    (0..width).find(|column| {
+        let cell = first.cell(*column);
+        if cell.is_empty() {
+            return false;
+        }
+        let like = |kind: fn(&str) -> bool| kind(cell) && rest.iter().any(|row| kind(row.cell(*column)));
+        let again = |row: &Row| row.cell(*column) == cell && !is_header_again(row, first, width);
+        like(is_number) || like(is_date) || rest.iter().any(again)
+    })
+}
+
+/// A column of numbers or dates with a word above, or numbers of the columns above words.
+fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> {
+    let above = |column: &usize| {
+        let cell = first.cell(*column);
+        is_words(cell) && !is_missing(cell) && (all(rest, *column, is_number) || all(rest, *column, is_date))
+    };
+    if let Some(column) = (0..width).find(above) {
+        return Some(HeaderSource::Words(column));
+    }
+    // As `df.to_csv` writes columns without names, with or without its index.
+    let counts =
+        |from: usize| width > from && (from..width).all(|column| first.cell(column) == (column - from).to_string());
+    (!rest.is_empty() && (counts(0) || first.cell(0).is_empty() && counts(1))).then_some(HeaderSource::Numbers)
+}
+
+/// Whether all filled cells of a column are of a kind, and some are filled.
+fn all(rest: &[Row], column: usize, kind: fn(&str) -> bool) -> bool {
+    let mut filled =
+        rest.iter().map(|row| row.cell(column)).filter(|cell| !cell.is_empty() && !is_missing(cell)).peekable();
+    filled.peek().is_some() && filled.all(kind)
+}
+
+/// Whether a row is the header once more, in the same or another order: what joining files leaves.
+pub(super) fn is_header_again(row: &Row, header: &Row, width: usize) -> bool {
+    if width < 2 {
+        return false;
+    }
+    if (0..width).all(|column| is_called(row.cell(column), header.cell(column))) {
+        return true;
+    }
+    let names = |row: &Row| (0..width).map(|column| row.cell(column).to_lowercase()).collect::<BTreeSet<_>>();
+    let first = row.cell(0).to_lowercase();
+    (0..width).any(|column| is_called(header.cell(column), &first)) && names(row) == names(header)
+}

@@ -1,0 +1,174 @@
+//! JSON objects of one line, whose values keep their text.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{self, Deserializer as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::DataProblem;
+
+/// Words that programs write in the place of a value, and the value to write.
+const FOREIGN: [(&str, &str); 7] = [
+    ("NaN", "null"),
+    ("-Infinity", "null"),
+    ("Infinity", "null"),
+    ("undefined", "null"),
+    ("None", "null"),
+    ("True", "true"),
+    ("False", "false"),
+];
+
+/// A value of an object: its text, as it was written.
+pub type Member = (String, Box<RawValue>);
+
+/// Parses the members of a JSON object, in their order. Half of a surrogate pair in a key becomes U+FFFD.
+///
+/// # Errors
+/// [`DataProblem::NotJson`], also for a key that comes twice; [`DataProblem::ForeignJson`] for `NaN` and other words in the place
+/// of a value.
+pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
+    let first = match members(line) {
+        Ok(members) => return Ok(members),
+        Err(error) => error,
+    };
+    if let Cow::Owned(replaced) = replace_lone_surrogates(line)
+        && let Ok(members) = members(&replaced)
+    {
+        return Ok(members);
+    }
+    Err(match foreign_word(line) {
+        Some((column, (word, instead))) => DataProblem::ForeignJson { word, column, instead },
+        None => DataProblem::NotJson { message: first.to_string() },
+    })
+}
+
+/// Text of a string value; half of a surrogate pair becomes U+FFFD.
+pub(super) fn string(value: &RawValue) -> Result<String, DataProblem> {
+    let parse = |text: &str| serde_json::from_str::<String>(text);
+    parse(value.get())
+        .or_else(|_| parse(&replace_lone_surrogates(value.get())))
+        .map_err(|error| DataProblem::NotJson { message: error.to_string() })
+}
+
+fn members(line: &str) -> serde_json::Result<Vec<Member>> {
+    struct Members;
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<Member>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            let mut seen = BTreeSet::new();
+            while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                if !seen.insert(key.clone()) {
+                    return Err(de::Error::custom(format!("the key {key:?} comes twice")));
+                }
+                members.push((key, value));
+            }
+            Ok(members)
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(line);
+    let members = deserializer.deserialize_map(Members)?;
+    deserializer.end()?;
+    Ok(members)
+}
+
+/// A word that is not JSON and stands outside of strings, and its place in the line, from 1.
+fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
+    let (mut inside, mut escaped) = (false, false);
+    for (at, sign) in line.char_indices() {
+        if inside {
+            (inside, escaped) = (escaped || sign != '"', sign == '\\' && !escaped);
+            continue;
+        }
+        if sign == '"' {
+            inside = true;
+        }
+        let found = FOREIGN.into_iter().find(|(word, _)| line[at..].starts_with(word));
+        if let Some(found) = found {
+            return Some((at + 1, found));
+        }
+    }
+    None
+}
+
+/// JSON with `\ufffd` for each escape that is half of a surrogate pair, as cutting a text within an emoji leaves it.
+pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
+    const ESCAPE: usize = "\\ud83d".len();
+    let surrogate = |at: usize, range: std::ops::Range<u32>| {
+        let digits = json.get(at..at + ESCAPE).and_then(|escape| escape.strip_prefix("\\u"));
+        digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).is_some_and(|unit| range.contains(&unit))
+    };
+    let (high, low) = (0xd800..0xdc00, 0xdc00..0xe000);
+    let (mut replaced, mut done, mut at) = (String::new(), 0, 0);
+    while let Some(next) = json[at..].find('\\') {
+        at += next;
+        if surrogate(at, high.clone()) && surrogate(at + ESCAPE, low.clone()) {
+            at += 2 * ESCAPE;
+        } else if surrogate(at, high.start..low.end) {
+            replaced.push_str(&json[done..at]);
+            replaced.push_str("\\ufffd");
+            at += ESCAPE;
+            done = at;
+        } else {
+            // The sign after a backslash begins no escape of its own.
+            at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8);
+        }
+    }
+    if done == 0 {
+        return json.into();
+    }
+    replaced.push_str(&json[done..]);
+    replaced.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(json: &str) -> String {
+        string(&parse_object(json).expect("an object").remove(0).1).expect("a string")
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_is_a_replacement_character() {
+        for (json, expected) in [
+            (r#"{"a": "x \ud83d"}"#, "x \u{fffd}"),
+            (r#"{"a": "\ude00 y"}"#, "\u{fffd} y"),
+            (r#"{"a": "\ud83d\ude00"}"#, "😀"),
+            (r#"{"a": "\ud83d\ud83d\ude00"}"#, "\u{fffd}😀"),
+            (r#"{"a": "\\ud83d"}"#, "\\ud83d"),
+            (r#"{"a\ud83d": "b"}"#, "b"),
+            (r#"{"a": "\uD83Dx\u00e9"}"#, "\u{fffd}xé"),
+        ] {
+            assert_eq!(text(json), expected, "{json}");
+        }
+        let unfinished = parse_object(r#"{"a": "\ud8"#);
+        assert!(matches!(unfinished, Err(DataProblem::NotJson { .. })), "{unfinished:?}");
+    }
+
+    #[test]
+    fn words_that_are_not_json_are_named() {
+        for (json, word) in [
+            (r#"{"a": "NaN", "b": NaN}"#, "NaN"),
+            (r#"{"b": -Infinity}"#, "-Infinity"),
+            (r#"{"a": "\"", "b": None}"#, "None"),
+            (r#"{"b": [True]}"#, "True"),
+        ] {
+            let refused = parse_object(json);
+            assert!(
+                matches!(&refused, Err(DataProblem::ForeignJson { word: found, .. }) if *found == word),
+                "{refused:?}"
+            );
+        }
+        assert!(parse_object(r#"{"NaN": "None"}"#).is_ok());
+    }
+}

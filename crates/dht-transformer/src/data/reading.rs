@@ -1,0 +1,320 @@
+//! The reading of a table: what its rows, columns and labels mean, and why.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::label_mapping::LabelMapping;
+
+/// A column by its name or by its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Column {
+    /// The column of this name in the header (or this key of a jsonl file).
+    Name(String),
+    /// The column of this number, from 0.
+    Number(usize),
+}
+
+impl FromStr for Column {
+    type Err = Infallible;
+
+    /// Digits are a number, all else is a name.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.parse().map_or_else(|_| Self::Name(text.into()), Self::Number))
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(formatter, "{name:?}"),
+            Self::Number(number) => write!(formatter, "{number}"),
+        }
+    }
+}
+
+/// Whether the first row of a csv or tsv file names the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Header {
+    /// Decided by the first rows ([`HeaderSource`]). A first row that may be either is refused.
+    #[default]
+    Auto,
+    /// The first row names the columns.
+    Yes,
+    /// The first row is data.
+    No,
+}
+
+/// Format of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum TableFormat {
+    /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end stands in double quotes,
+    /// and a quote inside is doubled.
+    Csv,
+    /// Tab-separated without quoting, as in GLUE: a quote is a letter like any other.
+    Tsv,
+    /// One JSON object a line.
+    #[serde(rename = "jsonl")]
+    JsonLines,
+    /// Columns in compressed pages (feature `hub`).
+    Parquet,
+}
+
+impl fmt::Display for TableFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::JsonLines => "jsonl",
+            Self::Parquet => "parquet",
+        })
+    }
+}
+
+/// Meaning of the cells of a label column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LabelKind {
+    /// The one class of a text.
+    #[default]
+    Class,
+    /// Any number of labels, separated by a sign; an empty cell has none.
+    Several {
+        /// The sign.
+        separator: char,
+    },
+    /// A number.
+    Number,
+}
+
+/// Reason for taking the first row as a header, or as data.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HeaderSource {
+    /// A flag or a caller says so.
+    #[default]
+    Asked,
+    /// The format names its columns.
+    Format,
+    /// The first row has this name of a known or requested column.
+    Name(String),
+    /// The first cell of this column is a word above numbers or dates.
+    Words(usize),
+    /// The first row numbers the columns.
+    Numbers,
+    /// The first cell of this column is a value of the column like others: the first row is data.
+    Value(usize),
+    /// There is one column, without a known name: the first row is data.
+    OneColumn,
+}
+
+impl fmt::Display for HeaderSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => write!(formatter, "as asked"),
+            Self::Format => write!(formatter, "by the format"),
+            Self::Name(name) => write!(formatter, "it has {name:?}"),
+            Self::Words(column) => write!(formatter, "column {column} has a word above numbers or dates"),
+            Self::Numbers => write!(formatter, "it numbers the columns"),
+            Self::Value(column) => write!(formatter, "the first cell of column {column} is like others below"),
+            Self::OneColumn => write!(formatter, "one column without a known name"),
+        }
+    }
+}
+
+/// Reason for the choice of the label column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LabelSource {
+    /// A flag or a caller says so.
+    #[default]
+    Asked,
+    /// It has the name of a label column.
+    Name,
+    /// It is the only column that holds the training set's labels alone.
+    KnownLabels,
+    /// It is the only column that repeats a few values in all rows.
+    OnlyRepeating,
+    /// It repeats the fewest values. In records of earlier releases.
+    FewestValues,
+}
+
+/// Reason for the choice of the text columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TextSource {
+    /// A flag or a caller says so.
+    Asked,
+    /// It has the name of a text column, or both have the names of a pair.
+    Name,
+    /// No other column holds words.
+    OnlyWords,
+    /// All columns that held words. In records of earlier releases.
+    #[default]
+    Found,
+}
+
+/// The reading of a table: header, columns, kind and mapping of its labels, and the reason of each. As text, a sentence on its
+/// columns; [`lines`](Self::lines) has all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Format of the rows; `None` in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<TableFormat>,
+    /// Whether the columns have names.
+    pub header: bool,
+    /// Reason for that.
+    #[serde(default)]
+    pub header_source: HeaderSource,
+    /// Label column.
+    pub label: Column,
+    /// Reason for it.
+    #[serde(default)]
+    pub label_source: LabelSource,
+    /// Columns with another name of a label column.
+    #[serde(default)]
+    pub label_rivals: Vec<Column>,
+    /// Meaning of the label's cells.
+    #[serde(default)]
+    pub kind: LabelKind,
+    /// Mapping of the label's cells to the classes; `None` where they are the classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<LabelMapping>,
+    /// Text columns, in the order they are joined in; of a pair, the first and the second text.
+    pub text: Vec<Column>,
+    /// Reason for them.
+    #[serde(default)]
+    pub text_source: TextSource,
+    /// Whether two text columns are a pair instead of parts of one text.
+    #[serde(default)]
+    pub pair: bool,
+    /// Columns that are not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<Column>,
+    /// Rows that are read.
+    #[serde(default)]
+    pub rows: usize,
+    /// Blank lines and rows of blank cells, which are left out.
+    #[serde(default)]
+    pub blank_lines: usize,
+    /// Text columns whose repeated cells tell the label, or nearly do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaks: Vec<LabelLeak>,
+    /// Texts that are written as a missing value (`nan`, `null` and their like), and the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_texts: Option<(usize, String)>,
+}
+
+/// A text column that tells the label, or nearly does: a written-out label, say, or a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelLeak {
+    /// The column.
+    pub column: Column,
+    /// Percentage of the different rows whose label is the most frequent one of the cell.
+    pub percent: usize,
+    /// Number of different cells.
+    pub values: usize,
+}
+
+impl fmt::Display for LabelLeak {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { column, percent, values } = self;
+        write!(formatter, "beware: column {column} tells the label in {percent} of 100 rows by {values} values")
+    }
+}
+
+fn list(columns: &[Column]) -> String {
+    columns.iter().map(Column::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn plural(columns: &[Column]) -> &'static str {
+    if columns.len() == 1 { "" } else { "s" }
+}
+
+impl Reading {
+    /// All of it, in at most six lines.
+    pub fn lines(&self) -> Vec<String> {
+        let format = self.format.map_or_else(String::new, |format| format!("{format}, "));
+        let blank = match self.blank_lines {
+            0 => String::new(),
+            1 => ", 1 blank row left out".into(),
+            lines => format!(", {lines} blank rows left out"),
+        };
+        let header = if self.header { "a header" } else { "no header" };
+        let mut lines = vec![format!("{format}{header} ({}); {} rows{blank}", self.header_source, self.rows)];
+        let joined = match (self.text.len(), self.pair) {
+            (_, true) => ", a pair",
+            (0 | 1, _) => "",
+            _ => ", joined by a space",
+        };
+        lines.push(format!("text: column{} {}{joined} ({})", plural(&self.text), list(&self.text), self.text_reason()));
+        let kind = match self.kind {
+            LabelKind::Class => "a class".into(),
+            LabelKind::Several { separator } => format!("several labels, separated by {separator:?}"),
+            LabelKind::Number => "a number".into(),
+        };
+        lines.push(format!("label: column {}, {kind} ({})", self.label, self.label_reason()));
+        lines.extend(self.mapping.as_ref().map(|mapping| format!("labels: {mapping}")));
+        if !self.carried.is_empty() {
+            lines.push(format!("not read: column{} {}", plural(&self.carried), list(&self.carried)));
+        }
+        let mut notes: Vec<String> = self.leaks.iter().map(LabelLeak::to_string).collect();
+        notes.extend(
+            self.missing_texts
+                .iter()
+                .map(|(count, first)| format!("beware: {count} texts are a missing value, such as {first:?}")),
+        );
+        if !notes.is_empty() {
+            lines.push(notes.join("; "));
+        }
+        lines
+    }
+
+    fn label_reason(&self) -> String {
+        let source = match self.label_source {
+            LabelSource::Asked => "as asked",
+            LabelSource::Name => "by its name",
+            LabelSource::KnownLabels => "the only one that holds the training set's labels alone",
+            LabelSource::OnlyRepeating => "the only one that repeats a few values",
+            LabelSource::FewestValues => "a guess: the fewest different values",
+        };
+        match &*self.label_rivals {
+            [] => source.into(),
+            rivals => format!("{source}; column{} {} would fit as well", plural(rivals), list(rivals)),
+        }
+    }
+
+    fn text_reason(&self) -> &'static str {
+        match self.text_source {
+            TextSource::Asked => "as asked",
+            TextSource::Name if self.pair => "by their names",
+            TextSource::Name => "by its name",
+            TextSource::OnlyWords if self.pair => "the only two that hold words",
+            TextSource::OnlyWords => "the only one that holds words",
+            TextSource::Found => "found",
+        }
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "label from column {} ({})", self.label, self.label_reason())?;
+        let texts = plural(&self.text);
+        write!(formatter, ", text from column{texts} {} ({})", list(&self.text), self.text_reason())?;
+        if !self.header {
+            // Generated pages have these words.
+            write!(formatter, ", no row of names")?;
+        }
+        self.leaks.iter().try_for_each(|leak| write!(formatter, "; {leak}"))
+    }
+}
