@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, DatasetReader, Encoder, ForwardContext, HeadPlan, HeadSet, MaskedLanguageModel, PackedBatch, Pooling,
-    Result, Sample, Task, TextClassifier, TextTokenizer,
+    BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, MaskedLanguageModel, PackedBatch, Pooling, Result, Sample,
+    Task, TextClassifier, TextTokenizer,
     config::Family,
     data::{MaskSettings, NamedDataset},
     pruning::PrunePlan,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use dht_search::transformer::DatasetReader;
 use dht_search::transformer::data::{Column, Header, LabelKind};
+use dht_search::transformer::{Dataset, DatasetReader};
 
 use crate::error::{Error, Result};
 
@@ -119,6 +119,22 @@ impl TableArguments {
         Ok(())
     }
 
+    /// Classes of labels that are given.
+    fn label_map(&self) -> impl Iterator<Item = (String, String)> {
+        self.labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone()))
+    }
+
+    /// A reader of files beside the training file, with its reading and the classes that are given.
+    pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
+        let reader = DatasetReader::new().like(train);
+        if self.labels.label_map.is_empty() {
+            return reader;
+        }
+        let trained = train.reading.iter().filter_map(|reading| reading.mapping.as_ref());
+        let trained = trained.flat_map(|mapping| mapping.pairs().iter().cloned());
+        reader.label_mapping(trained.chain(self.label_map()).collect::<Vec<_>>())
+    }
+
     /// Sets what was asked for.
     pub(super) fn asked(&self, mut reader: DatasetReader) -> DatasetReader {
         let (rows, labels) = (&self.rows, &self.labels);
@@ -139,8 +155,7 @@ impl TableArguments {
             });
         }
         if !labels.label_map.is_empty() {
-            reader =
-                reader.label_mapping(labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone())));
+            reader = reader.label_mapping(self.label_map());
         }
         match &labels.label_column {
             Some(label) => reader.label_column(label.clone()),

@@ -198,7 +198,7 @@ impl TextArguments {
             Some(rows) => all.sample(rows, &mut generator(seed, SAMPLE_STREAM)),
             None => all,
         };
-        let like = DatasetReader::new().like(&all);
+        let like = self.source.table.like(&all);
         let mut notes = source.unread()?;
         let test = match source.has_splits() {
             true => scored(source, &mut notes, |files| files.read(&like))?,

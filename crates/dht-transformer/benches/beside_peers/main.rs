@@ -15,6 +15,7 @@ mod operations;
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};

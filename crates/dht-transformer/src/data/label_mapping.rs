@@ -66,6 +66,11 @@ impl LabelMapping {
         Ok((!identity).then_some(Self { pairs: mapped }))
     }
 
+    /// Whether it has the class of each of these labels that it has.
+    pub(super) fn agrees(&self, given: &[(String, String)]) -> bool {
+        self.pairs.iter().all(|(label, class)| given.iter().all(|(own, other)| own != label || other == class))
+    }
+
     /// Pairs of a file's label and its class.
     pub fn pairs(&self) -> &[(String, String)] {
         &self.pairs

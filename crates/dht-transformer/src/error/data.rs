@@ -134,6 +134,15 @@ pub enum DataProblem {
         /// Those that are there.
         known: String,
     },
+    /// The lines of a table end with carriage returns alone.
+    #[error("the lines end with carriage returns alone: save the file with line feeds (\\n or \\r\\n)")]
+    CarriageReturns,
+    /// All rows of a labelled table are one cell.
+    #[error("each row is one column, expected a text and a label{other}: csv is separated by commas, tsv by tabs")]
+    OneColumn {
+        /// Another sign that stands in most rows, after a comma.
+        other: String,
+    },
     /// The first row may name the columns or be data, or is the other of what the training's was.
     #[error("the first row may be a header or data: say which with `--header` or `--no-header`")]
     FirstRow,

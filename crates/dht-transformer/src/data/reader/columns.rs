@@ -59,6 +59,9 @@ fn column(names: Option<&[String]>, place: usize) -> Column {
 type Problem = (Option<u64>, DataProblem);
 
 pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places, Problem> {
+    if table.keys.is_none() && table.width == 1 {
+        return Err((table.rows.first().map(|row| row.line), one_column(table)));
+    }
     let asked: Vec<&Column> = wanted.label.into_iter().chain(wanted.text.unwrap_or_default()).collect();
     let (header_row, header_source) = match table.keys {
         Some(_) => (false, HeaderSource::Format),
@@ -91,6 +94,14 @@ pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places,
     // A text that is alone may repeat: that is what it says, not what stands beside it.
     let leaks = if text.len() > 1 { search.leaks(&text, label) } else { Vec::new() };
     Ok(Places { header_row, header_source, label, label_source, label_rivals, text, text_source, leaks, names })
+}
+
+/// The problem of rows of one cell, with the sign that stands in most of them.
+fn one_column(table: &Table) -> DataProblem {
+    let with = |sign: char| table.rows.iter().filter(|row| row.cell(0).contains(sign)).count();
+    let other = [';', '\t', '|', ','].into_iter().max_by_key(|sign| with(*sign));
+    let other = other.filter(|sign| 2 * with(*sign) > table.rows.len());
+    DataProblem::OneColumn { other: other.map_or_else(String::new, |sign| format!(", and most have {sign:?}")) }
 }
 
 /// Refuses names that come twice, unless they are empty, and the header once more among the rows.

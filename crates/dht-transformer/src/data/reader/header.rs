@@ -8,6 +8,9 @@ use super::table::{Row, Table};
 use crate::data::reading::{Column, Header, HeaderSource};
 use crate::error::DataProblem;
 
+/// Words of a cell that is rather a text than a name.
+const SENTENCE: usize = 5;
+
 /// Whether the first row is a header, and why.
 pub(super) type Decision = (bool, HeaderSource);
 
@@ -32,6 +35,12 @@ pub(super) fn decide(
     }
     let rest = &table.rows[1..];
     let (name, data) = (name_of(first, table.width, rest, columns), value_of(first, table.width, rest));
+    // A known name beside a whole sentence may be a label beside its text, unless it was asked for.
+    let asked = |name: &String| columns.iter().any(|column| matches!(column, Column::Name(own) if own == name));
+    let sentence = |column| first.cell(column).split_whitespace().count() >= SENTENCE;
+    if name.as_ref().is_some_and(|name| !asked(name)) && data.is_none() && (0..table.width).any(sentence) {
+        return expected.map_or(Err(DataProblem::FirstRow), |expected| Ok((expected, HeaderSource::Asked)));
+    }
     let decision = match (name, data) {
         (Some(name), None) => Some((true, HeaderSource::Name(name))),
         (None, Some(column)) => Some((false, HeaderSource::Value(column))),

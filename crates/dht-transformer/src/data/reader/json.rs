@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::error::DataProblem;
 
-/// Words that programs write in the place of a value, and the value to write.
-const FOREIGN: [(&str, &str); 7] = [
+/// Signs and words that programs write in JSON, and what to write instead.
+const FOREIGN: [(&str, &str); 8] = [
+    ("'", "\""),
     ("NaN", "null"),
     ("-Infinity", "null"),
     ("Infinity", "null"),
@@ -162,6 +163,7 @@ mod tests {
             (r#"{"b": -Infinity}"#, "-Infinity"),
             (r#"{"a": "\"", "b": None}"#, "None"),
             (r#"{"b": [True]}"#, "True"),
+            (r#"{'b': 1}"#, "'"),
         ] {
             let refused = parse_object(json);
             assert!(

@@ -74,7 +74,13 @@ impl Labels {
             Some(classes) => {
                 let mapping = match given {
                     [] => LabelMapping::of(&own, classes),
-                    given => LabelMapping::given(given, &own, classes),
+                    // Labels without a given class may have one by their names, if that contradicts none that is given.
+                    given => LabelMapping::given(given, &own, classes).or_else(|problem| {
+                        match LabelMapping::of(&own, classes) {
+                            Ok(Some(mapping)) if mapping.agrees(given) => Ok(Some(mapping)),
+                            _ => Err(problem),
+                        }
+                    }),
                 };
                 let line = || {
                     rows.iter().find(|row| empty.labels_of(row).any(|label| !classes.iter().any(|own| own == label)))

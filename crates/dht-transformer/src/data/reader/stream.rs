@@ -10,7 +10,7 @@ use super::header::{decide, is_header_again};
 use super::json::{Member, parse_object, string};
 use super::lines::Lines;
 use super::names::{TEXT, is_called, is_one_of};
-use super::table::{Row, Table, csv_row, tsv_row};
+use super::table::{Row, Table, check_line_ends, csv_row, tsv_row};
 use super::{clean_text, joined};
 use crate::data::reading::{Column, Header, TableFormat};
 use crate::error::{DataProblem, Error, Result};
@@ -369,6 +369,9 @@ impl<'a> TextStream<'a> {
     fn read_row(&mut self) -> Result<Option<Row>> {
         let Some(line) = self.lines.next_filled_line()? else { return Ok(None) };
         let mut row = Row::at(self.lines.number());
+        if self.width == 0 {
+            check_line_ends(&self.lines, &line)?;
+        }
         let parse = if self.format == TextFormat::Csv { csv_row } else { tsv_row };
         let width = parse(&mut self.lines, line, &mut row)?;
         if self.width == 0 {

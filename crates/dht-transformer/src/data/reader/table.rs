@@ -105,6 +105,9 @@ impl Table {
     ) -> Result<()> {
         while let Some(line) = lines.next_filled_line()? {
             let mut row = Row::at(lines.number());
+            if self.width == 0 {
+                check_line_ends(lines, &line)?;
+            }
             let width = parse(lines, line, &mut row)?;
             if self.rows.is_empty() {
                 self.width = width;
@@ -162,6 +165,15 @@ impl Table {
         self.width = keys.len();
         self.keys = Some(keys);
         Ok(())
+    }
+}
+
+/// Refuses a first line that holds carriage returns outside of quotes: all rows in one line.
+pub(super) fn check_line_ends(lines: &Lines<'_>, line: &str) -> Result<()> {
+    let line = line.trim_end_matches('\r');
+    match line.contains('\r') && !line.contains('"') {
+        true => Err(lines.error_at(lines.number(), DataProblem::CarriageReturns)),
+        false => Ok(()),
     }
 }
 
