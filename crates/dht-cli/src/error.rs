@@ -47,6 +47,20 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A member that the first object does not have, where cells are written.
+    #[error("line {line} has the member {name:?}, which the first line does not have: use `--output jsonl`")]
+    OtherMember {
+        /// The line.
+        line: u64,
+        /// The member.
+        name: String,
+    },
+    /// Files whose answers do not fit into one table.
+    #[error("{path} has another format or other columns than the first file: use `--output jsonl`, or one call for each file", path = path.display())]
+    OtherTable {
+        /// The file.
+        path: PathBuf,
+    },
     /// A cell that a tab-separated row cannot hold.
     #[error(
         "line {line}: a cell has a tab or a line end, which tsv cannot hold: use `--output csv` or `--output jsonl`"

@@ -114,6 +114,8 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let calibration = texts.calibration.as_ref().map(encode).transpose()?;
     let test = texts.test.as_ref().map(encode).transpose()?;
     let shared = shared_rows(&texts.train, &texts.validation);
+    let notes = texts.train.reading.iter().flat_map(|reading| reading.notes());
+    let noted: Vec<String> = texts.warnings.iter().cloned().chain(notes).collect();
     texts.forget_texts();
     if !arguments.quiet {
         report(&format!("{}: {} texts, {} held out", texts.train.name, train.len(), held_out.len()));
@@ -132,12 +134,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         }
     }
     let parts = [Some(&train), Some(&held_out), calibration.as_ref(), test.as_ref()];
-    texts
-        .warnings
-        .iter()
-        .cloned()
-        .chain(cut_note(parts.into_iter().flatten(), max_length))
-        .for_each(|note| report(&note));
+    noted.into_iter().chain(cut_note(parts.into_iter().flatten(), max_length)).for_each(|note| report(&note));
     let given = AccelerationTexts {
         training: &train,
         held_out: Some(&held_out),

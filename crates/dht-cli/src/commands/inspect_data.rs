@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::output::print;
 use crate::error::Result;
-use crate::texts::{DataArguments, TableArguments, TextArguments};
+use crate::texts::{DataArguments, TableArguments, TextArguments, classes};
 
 /// The arguments of `dht inspect-data`.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +31,8 @@ pub struct InspectDataArguments {
 /// Prints the reading of a table.
 pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
     let InspectDataArguments { data, table, json } = arguments;
-    let data = TextArguments::of(DataArguments { data, table }).read_training(None)?;
+    let arguments = TextArguments::of(DataArguments { data, table });
+    let (data, task) = (arguments.read_training(None)?, arguments.task());
     if json {
         let value = json!({
             "data": data.name,
@@ -42,6 +43,10 @@ pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
         });
         return print(&format!("{value:#}\n"));
     }
-    let lines = data.reading.iter().flat_map(|reading| reading.lines());
+    let of_labels = |line: String| match line.starts_with("label: ") {
+        true => format!("{line}: {}", classes(&data, task)),
+        false => line,
+    };
+    let lines = data.reading.iter().flat_map(|reading| reading.lines()).map(of_labels);
     print(&lines.map(|line| line + "\n").collect::<String>())
 }

@@ -243,6 +243,7 @@ impl PredictArguments {
         let Some((reading, pair)) = trained else {
             return TextColumns { pair: asked.pair, ..columns };
         };
-        TextColumns { text: reading.text.clone(), pair, expected: true, ..columns }
+        let expected_width = Some(reading.width());
+        TextColumns { text: reading.text.clone(), pair, expected: true, expected_width, ..columns }
     }
 }

@@ -19,7 +19,7 @@ use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic}
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::{TrainingProgress, report};
-use crate::texts::{SplitRequest, TextArguments, TextSplits, report_texts};
+use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, report_texts, warnings};
 use crate::training::{LearningRate, ModelChoice, Start, TrainingDir, find_learning_rate};
 
 /// The default maximal length in tokens; less where the model has fewer positions.
@@ -133,7 +133,11 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let calibration = texts.calibration.as_ref().map(encode).transpose()?;
     let test = texts.test.as_ref().map(encode).transpose()?;
     report_texts(&texts, arguments.texts.task(), &train, max_length).iter().for_each(|line| say(line));
-    texts.warnings.iter().for_each(|line| report(line));
+    if arguments.quiet {
+        warnings(&texts).into_iter().chain(cut_note([&train], max_length)).for_each(|line| report(&line));
+    } else {
+        warnings(&texts).iter().for_each(|line| report(line));
+    }
     texts.forget_texts();
 
     let dir = TrainingDir::open(&arguments.out, &arguments.settings(&train, max_length)?, arguments.restart)?;

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use source::{Source, SplitFiles, is_hidden};
 
 pub use arguments::{DataArguments, RowArguments, TableArguments, TaskChoice};
-pub use report::{cut_note, report_texts};
+pub use report::{classes, cut_note, report_texts, warnings};
 
 /// The share of the training rows that choices are made on.
 const VALIDATION_SHARE: f64 = 0.1;

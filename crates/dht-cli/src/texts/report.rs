@@ -7,7 +7,23 @@ use super::{TextSplits, shared_rows};
 /// Classes that are listed one by one.
 const LISTED: usize = 20;
 
-/// Rows, columns, classes, lengths, doubles, and texts in both training and test, as lines. `encoded` are the training texts.
+/// Warnings that are due in any case: texts in both training and other rows, texts that are missing values, columns that tell the label.
+pub fn warnings(texts: &TextSplits) -> Vec<String> {
+    let TextSplits { train, validation, calibration, test, warnings, .. } = texts;
+    let mut lines = warnings.clone();
+    for (name, other) in
+        [("validation", Some(validation)), ("calibration", calibration.as_ref()), ("test", test.as_ref())]
+    {
+        let shared = other.map_or(0, |other| shared_rows(train, other));
+        if shared > 0 {
+            lines.push(format!("  {shared} {name} rows have the text of a training row: their score is too good"));
+        }
+    }
+    lines.extend(train.reading.iter().flat_map(|reading| reading.notes()).map(|note| format!("  {note}")));
+    lines
+}
+
+/// Rows, columns, classes, lengths and doubles, as lines. `encoded` are the training texts.
 pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, notes, .. } = texts;
     let mut parts = vec![format!("{} training", train.len()), format!("{} validation", validation.len())];
@@ -34,14 +50,6 @@ pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, ma
     if doubles > 0 {
         lines.push(format!("  {doubles} training rows repeat the text of another"));
     }
-    for (name, other) in
-        [("validation", Some(validation)), ("calibration", calibration.as_ref()), ("test", test.as_ref())]
-    {
-        let shared = other.map_or(0, |other| shared_rows(train, other));
-        if shared > 0 {
-            lines.push(format!("  {shared} {name} rows have the text of a training row: their score is too good"));
-        }
-    }
     lines
 }
 
@@ -49,9 +57,7 @@ pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, ma
 pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_length: usize) -> Option<String> {
     let (cut, all) =
         parts.into_iter().fold((0, 0), |(cut, all), part| (cut + part.truncated_rows, all + part.samples.len()));
-    (cut > 0).then(|| {
-        format!("{cut} of {all} texts are longer than {max_length} tokens and cut: --max-length reads more of them")
-    })
+    (cut > 0).then(|| format!("{cut} of {all} texts are longer than {max_length} tokens and cut"))
 }
 
 fn distinct(data: &Dataset) -> usize {
@@ -59,7 +65,8 @@ fn distinct(data: &Dataset) -> usize {
     texts.len()
 }
 
-fn classes(data: &Dataset, task: Task) -> String {
+/// The classes or labels of a data set with the number of rows of each; the range of numbers.
+pub fn classes(data: &Dataset, task: Task) -> String {
     if task == Task::Labels {
         return labels(data);
     }

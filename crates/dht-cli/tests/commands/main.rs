@@ -261,7 +261,7 @@ fn files_and_pipes_get_the_same_answers_in_order() {
     write("more.jsonl", "{\"text\": \"fine soup\"}\n{\"text\": \"cold soup\", \"id\": 7}\n".into());
     let refused = dht(place.path(), &["predict", "model", "more.jsonl", "--output", "csv"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("id in line 2"), "{said}");
+    assert!(!refused.status.success() && said.contains("line 2 has the member \"id\""), "{said}");
     let right = rows.iter().zip(&asked).filter(|(row, (label, _))| row[3] == label).count();
     assert!(right > 280, "{right} of 300 right");
     let cost = |arguments: &[&str]| {

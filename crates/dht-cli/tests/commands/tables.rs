@@ -143,7 +143,7 @@ fn a_first_row_that_may_be_either_is_asked_for() {
     write(place.path(), "index.csv", ",text,label,\n0,fine food,good,\n1,cold soup,bad,\n,,,\n");
     let index = printed(&dht(place.path(), &["inspect-data", "index.csv"]));
     let expected = "csv, a header (it has \"text\"); 2 rows, 1 blank row left out\ntext: column \"text\" (by its name)\n\
-                    label: column \"label\", a class (by its name)\nnot read: columns 0, 3\n";
+                    label: column \"label\", a class (by its name): 2 classes: bad (1), good (1)\nnot read: columns 0, 3\n";
     assert_eq!(index, expected);
     write(place.path(), "joined.csv", "text,label\nfine food,good\nlabel,text\ncold soup,bad\n");
     let again = refused(&dht(place.path(), &["inspect-data", "joined.csv"]), 1);
@@ -224,4 +224,37 @@ fn spaces_and_line_ends_change_no_answer() {
     };
     assert_eq!(answer("a.csv"), answer("a.jsonl"));
     assert_eq!(answer("a.csv"), answer("a.txt"));
+}
+
+#[test]
+fn files_of_other_formats_are_not_answered_line_by_line() {
+    let place = trained();
+    let predict = |name: &str, text: &str| {
+        write(place.path(), name, text);
+        dht(place.path(), &["predict", "model", name])
+    };
+    let returns = refused(&predict("cr.csv", "text,label\rfine soup,praised\rcold soup,panned\r"), 1);
+    assert!(returns.contains("cr.csv:1: the lines end with carriage returns alone"), "{returns}");
+    let signs = refused(&predict("s.csv", "text;label\nfine soup;praised\ncold soup;panned\n"), 1);
+    assert!(signs.contains("and all have ';'"), "{signs}");
+    let ending = refused(&predict("t.tab", "text\tlabel\nfine soup\tpraised\n"), 1);
+    assert!(ending.contains("--input is not set for t.tab, expected lines, csv, tsv or jsonl"), "{ending}");
+    write(place.path(), "numbers.csv", "7,fine soup,good\n8,cold soup,bad\n9,warm soup,good\n10,old soup,bad\n");
+    printed(&train(place.path(), "numbers.csv", &[]));
+    write(place.path(), "narrow.csv", "fine soup,good\ncold soup,bad\n");
+    let narrow = refused(&dht(place.path(), &["predict", "m", "narrow.csv"]), 1);
+    assert!(narrow.contains("2 columns without names, and the training's file had 3"), "{narrow}");
+}
+
+#[test]
+fn warnings_that_are_due_are_said_with_quiet_too() {
+    let place = place();
+    let mut rows = reviews(60, 0);
+    rows[7].1 = "nan".into();
+    write(place.path(), "data/train.csv", &csv(&rows));
+    write(place.path(), "data/test.csv", &csv(&rows[..20]));
+    let said = said(&train(place.path(), "data", &["--quiet", "--max-length", "6"]));
+    for warning in ["tokens and cut", "test rows have the text of a training row", "1 texts are a missing value"] {
+        assert!(said.contains(warning), "{warning}: {said}");
+    }
 }

@@ -18,7 +18,8 @@ const PLACEHOLDER: &str = "LABEL_";
 /// |---|---|---|
 /// | names | the same names | the class of its name: exactly, else ignoring case and surrounding spaces, else as equal numbers |
 /// | numbers or `LABEL_k` | names | class k, from 0; from 1 where 1 to n all occur and 0 does not |
-/// | n names | n numbers or `LABEL_k` | the class of its place among the file's labels |
+/// | numbers | `LABEL_k`, and the other way round | the class of its number |
+/// | no and yes, false and true | two numbers or `LABEL_k` | the lower and the higher one |
 ///
 /// All else is [refused](DataProblem::OtherLabels), and so are numbers that may be counted from 0 or from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,17 +29,18 @@ pub struct LabelMapping {
 }
 
 impl LabelMapping {
-    /// Matches the labels of a file, in their order, with classes; `None` where each label is a class as it is written.
+    /// Matches the labels of a file with classes; `None` where each label is a class as it is written. `ordered` says that the
+    /// labels stand in the order of their numbers, as parquet files have them.
     ///
     /// # Errors
     /// [`DataProblem::OtherLabels`] when they do not match, [`DataProblem::TwoSpellings`] when two labels are one class.
-    pub fn of(labels: &[String], classes: &[String]) -> Result<Option<Self>, DataProblem> {
+    pub fn of(labels: &[String], classes: &[String], ordered: bool) -> Result<Option<Self>, DataProblem> {
         if labels.iter().all(|label| classes.contains(label)) {
             return Ok(None);
         }
         let places = by_name(labels, classes)?
             .map_or_else(|| by_number(labels, classes), |places| Ok(Some(places)))?
-            .or_else(|| by_place(labels, classes));
+            .or_else(|| by_place(labels, classes, ordered));
         let places = places.ok_or_else(|| other_labels(labels, classes, None))?;
         let pairs = labels.iter().zip(places).map(|(label, place)| (label.clone(), classes[place].clone()));
         Ok(Some(Self { pairs: pairs.collect() }))
@@ -53,14 +55,24 @@ impl LabelMapping {
         labels: &[String],
         classes: &[String],
     ) -> Result<Option<Self>, DataProblem> {
+        for (at, (label, class)) in pairs.iter().enumerate() {
+            if !classes.contains(class) {
+                return Err(DataProblem::NoSuchClass { class: escaped(class), classes: listed(classes) });
+            }
+            if let Some((_, other)) = pairs[..at].iter().find(|(own, other)| own == label && other != class) {
+                let (first, second) = (escaped(other), escaped(class));
+                return Err(DataProblem::TwoClasses { label: escaped(label), first, second });
+            }
+        }
         let class = |label: &String| {
             let given = pairs.iter().find(|(own, _)| own == label).map(|(_, class)| class.clone());
-            given.or_else(|| classes.contains(label).then(|| label.clone())).filter(|class| classes.contains(class))
+            given.or_else(|| classes.contains(label).then(|| label.clone()))
         };
         let mapped: Vec<(String, String)> =
             labels.iter().filter_map(|label| Some((label.clone(), class(label)?))).collect();
         if mapped.len() < labels.len() {
-            return Err(other_labels(labels, classes, None));
+            let unmatched: Vec<String> = labels.iter().filter(|label| class(label).is_none()).cloned().collect();
+            return Err(other_labels(&unmatched, classes, None));
         }
         let identity = mapped.iter().all(|(own, class)| own == class);
         Ok((!identity).then_some(Self { pairs: mapped }))
@@ -107,40 +119,42 @@ fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, 
     Ok(Some(places))
 }
 
-/// Numbers and placeholders are class k of names, from 0 or from 1.
+/// Numbers and placeholders are class k of names, from 0 or from 1; a number k and `LABEL_k` are one class.
 fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, DataProblem> {
     let count = classes.len();
     let all = |names: &[String], number: fn(&str) -> Option<usize>| names.iter().map(|name| number(name)).collect();
     let (integers, placeholders): (Option<Vec<usize>>, Option<Vec<usize>>) =
         (all(labels, integer), all(labels, placeholder));
-    let theirs: Option<Vec<usize>> = all(classes, placeholder);
-    let own = match (&integers, &placeholders) {
-        (Some(own), _) | (None, Some(own)) => own.clone(),
-        (None, None) => return Ok(None),
-    };
-    // Numbers on both sides match by name or not at all; numbered classes have to be numbered in their order.
-    let in_order = |numbers: &Option<Vec<usize>>| *numbers == Some((0..count).collect());
-    if theirs.is_some() && (integers.is_none() || !in_order(&theirs)) {
-        return Ok(None);
-    }
-    if classes.iter().any(|class| number(class).is_some())
-        && (placeholders.is_none() || !in_order(&all(classes, integer)))
-    {
-        return Ok(None);
-    }
+    let Some(own) = integers.clone().or(placeholders.clone()) else { return Ok(None) };
     let different: BTreeSet<usize> = own.iter().copied().collect();
     if different.len() < own.len() || different.iter().any(|number| *number > count) {
         return Ok(None);
     }
-    if different.contains(&0) {
-        return Ok((!different.contains(&count)).then_some(own));
+    // The place of class k, by its own number where it has one.
+    let theirs: Option<Vec<usize>> = match (&integers, &placeholders) {
+        (Some(_), _) => all(classes, placeholder),
+        _ => all(classes, integer),
+    };
+    let place = |number: usize| match &theirs {
+        Some(theirs) => theirs.iter().position(|other| *other == number),
+        None => (number < count).then_some(number),
+    };
+    let counted = theirs.as_ref().is_none_or(|theirs| {
+        theirs.iter().copied().collect::<BTreeSet<usize>>() == (0..count).collect::<BTreeSet<usize>>()
+    });
+    // Numbers on both sides match by name or not at all.
+    let numbered = |class: &String| number(class).is_some() || placeholder(class).is_some();
+    if !counted || theirs.is_none() && classes.iter().any(numbered) {
+        return Ok(None);
     }
+    let from =
+        |first: usize| own.iter().map(|number| place(number.checked_sub(first)?)).collect::<Option<Vec<usize>>>();
     // Placeholders are counted from 0 wherever they are written.
-    if integers.is_none() {
-        return Ok((!different.contains(&count)).then_some(own));
+    if different.contains(&0) || integers.is_none() {
+        return Ok(from(0));
     }
     if different.len() == count {
-        return Ok(Some(own.into_iter().map(|number| number - 1).collect()));
+        return Ok(from(1));
     }
     if different.contains(&count) {
         return Ok(None);
@@ -148,23 +162,30 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     Err(other_labels(labels, classes, Some("they may be counted from 0 or from 1")))
 }
 
-/// As many names as classes that are only numbered: a name is the class of its place.
-fn by_place(labels: &[String], classes: &[String]) -> Option<Vec<usize>> {
+/// The words of no and yes are classes 0 and 1 of two that are only numbered; so are the names of a file that orders its own.
+fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<usize>> {
     let count = classes.len();
-    let numbered: Option<Vec<usize>> = classes
-        .iter()
-        .map(|class| integer(class))
-        .collect::<Option<_>>()
-        .or_else(|| classes.iter().map(|class| placeholder(class)).collect());
-    let numbered = numbered?;
+    let all = |number: fn(&str) -> Option<usize>| classes.iter().map(|class| number(class)).collect();
+    let numbered: Vec<usize> = Option::or(all(integer), all(placeholder))?;
+    let truth = labels.iter().map(|label| truth(label)).collect::<Option<Vec<usize>>>();
+    let own = match truth {
+        Some(own) if count == 2 => own,
+        _ if ordered && labels.len() == count => (0..count).collect(),
+        _ => return None,
+    };
     let from = *numbered.iter().min()?;
     let different: BTreeSet<usize> = numbered.iter().copied().collect();
     let counts = from <= 1 && different == (from..from + count).collect();
-    let names = labels.iter().all(|label| placeholder(label).is_none() && number(label).is_none());
-    if !counts || !names || labels.len() != count {
-        return None;
-    }
-    (0..count).map(|place| numbered.iter().position(|number| *number == from + place)).collect()
+    let place = |number: usize| numbered.iter().position(|other| *other == from + number);
+    counts.then(|| own.into_iter().map(place).collect()).flatten()
+}
+
+/// 0 for words of no, 1 for words of yes.
+fn truth(label: &str) -> Option<usize> {
+    ["false", "true", "no", "yes"]
+        .iter()
+        .position(|word| label.trim().eq_ignore_ascii_case(word))
+        .map(|place| place % 2)
 }
 
 /// The number of a label such as `LABEL_3`.
@@ -185,19 +206,18 @@ fn number(label: &str) -> Option<f64> {
 }
 
 fn other_labels(labels: &[String], classes: &[String], reason: Option<&'static str>) -> DataProblem {
-    let listed = |names: &[String]| {
-        let more = if names.len() > LISTED { ", …" } else { "" };
-        format!(
-            "{} ({})",
-            names.iter().take(LISTED).map(|name| escaped(name)).collect::<Vec<_>>().join(", ") + more,
-            names.len()
-        )
-    };
     DataProblem::OtherLabels {
         labels: listed(labels),
         classes: listed(classes),
         reason: reason.map_or_else(String::new, |reason| format!(": {reason}")),
     }
+}
+
+/// The first labels, escaped, and their number.
+fn listed(names: &[String]) -> String {
+    let more = if names.len() > LISTED { ", …" } else { "" };
+    let first: Vec<String> = names.iter().take(LISTED).map(|name| escaped(name)).collect();
+    format!("{}{more} ({})", first.join(", "), names.len())
 }
 
 /// Refuses two labels that readers take for one: they differ in case, spaces, signs that are not seen, or in how a number is
@@ -217,13 +237,18 @@ pub(super) fn check_spellings(labels: &[String]) -> Result<(), DataProblem> {
 
 /// A label without what is hard to see: case, kinds of spaces, signs without width, the composition of accents.
 fn folded(label: &str) -> String {
-    if let Some(number) = number(label) {
-        return format!("{}", if number == 0.0 { 0.0 } else { number });
-    }
     let mut text = tokenizers::NormalizedString::from(label);
-    text.nfkc().lowercase();
+    text.nfkc();
     let seen: String = text.get().chars().filter(|sign| !is_unseen(*sign)).map(look_alike).collect();
-    seen.split_whitespace().collect::<Vec<_>>().join(" ")
+    let seen: String = seen.to_lowercase().chars().map(look_alike).collect();
+    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    // One class as a number and as a word.
+    let number = number(&words).or(placeholder(&words.to_uppercase()).map(|number| number as f64));
+    let truth = ["false", "true"].iter().position(|word| words == *word).map(|truth| truth as f64);
+    match number.or(truth) {
+        Some(number) => format!("{}", if number == 0.0 { 0.0 } else { number }),
+        None => words,
+    }
 }
 
 /// Whether a sign has no width: joiners, marks of direction, variation selectors, soft hyphens, controls.
@@ -235,7 +260,13 @@ fn is_unseen(sign: char) -> bool {
 
 /// The Latin letter or plain sign that a letter or sign looks like.
 fn look_alike(sign: char) -> char {
-    const LETTERS: [(&str, &str); 2] = [("аеорсхуіјѕһԁ", "aeopcxyijshd"), ("αονρυι", "aovpui")];
+    const LETTERS: [(&str, &str); 5] = [
+        ("аеорсхуіјѕһԁ", "aeopcxyijshd"),
+        ("АВЕКМНОРСТУХІЈЅ", "ABEKMHOPCTYXIJS"),
+        ("αονρυι", "aovpui"),
+        ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),
+        ("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९", "012345678901234567890123456789"),
+    ];
     let letter = |(alike, plain): &(&str, &str)| {
         alike.chars().zip(plain.chars()).find(|(other, _)| *other == sign).map(|(_, plain)| plain)
     };

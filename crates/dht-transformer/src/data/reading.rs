@@ -57,7 +57,8 @@ pub enum TableFormat {
     /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end stands in double quotes,
     /// and a quote inside is doubled.
     Csv,
-    /// Tab-separated without quoting, as in GLUE: a quote is a letter like any other.
+    /// Tab-separated without quoting, as in GLUE: a quote is a letter like any other, but for cells in quotes whose inner quotes are
+    /// all doubled, as pandas writes them.
     Tsv,
     /// One JSON object a line.
     #[serde(rename = "jsonl")]
@@ -102,6 +103,8 @@ pub enum HeaderSource {
     /// A flag or a caller says so.
     #[default]
     Asked,
+    /// The training's file has one, or has none.
+    Training,
     /// The format names its columns.
     Format,
     /// The first row has this name of a known or requested column.
@@ -120,6 +123,7 @@ impl fmt::Display for HeaderSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked => write!(formatter, "as asked"),
+            Self::Training => write!(formatter, "as in training"),
             Self::Format => write!(formatter, "by the format"),
             Self::Name(name) => write!(formatter, "it has {name:?}"),
             Self::Words(column) => write!(formatter, "column {column} has a word above numbers or dates"),
@@ -138,6 +142,8 @@ pub enum LabelSource {
     /// A flag or a caller says so.
     #[default]
     Asked,
+    /// It is the training's.
+    Training,
     /// It has the name of a label column.
     Name,
     /// It is the only column that holds the training set's labels alone.
@@ -155,6 +161,8 @@ pub enum LabelSource {
 pub enum TextSource {
     /// A flag or a caller says so.
     Asked,
+    /// They are the training's.
+    Training,
     /// It has the name of a text column, or both have the names of a pair.
     Name,
     /// No other column holds words.
@@ -268,21 +276,29 @@ impl Reading {
         if !self.carried.is_empty() {
             lines.push(format!("not read: column{} {}", plural(&self.carried), list(&self.carried)));
         }
-        let mut notes: Vec<String> = self.leaks.iter().map(LabelLeak::to_string).collect();
-        notes.extend(
-            self.missing_texts
-                .iter()
-                .map(|(count, first)| format!("beware: {count} texts are a missing value, such as {first:?}")),
-        );
+        let notes = self.notes();
         if !notes.is_empty() {
             lines.push(notes.join("; "));
         }
         lines
     }
 
+    /// Warnings on texts that tell the label, and on such that are missing values.
+    pub fn notes(&self) -> Vec<String> {
+        let missing =
+            |(count, first): &(usize, String)| format!("beware: {count} texts are a missing value, such as {first:?}");
+        self.leaks.iter().map(LabelLeak::to_string).chain(self.missing_texts.iter().map(missing)).collect()
+    }
+
+    /// The number of columns of the table.
+    pub fn width(&self) -> usize {
+        1 + self.text.len() + self.carried.len()
+    }
+
     fn label_reason(&self) -> String {
         let source = match self.label_source {
             LabelSource::Asked => "as asked",
+            LabelSource::Training => "as in training",
             LabelSource::Name => "by its name",
             LabelSource::KnownLabels => "the only one that holds the training set's labels alone",
             LabelSource::OnlyRepeating => "the only one that repeats a few values",
@@ -297,6 +313,7 @@ impl Reading {
     fn text_reason(&self) -> &'static str {
         match self.text_source {
             TextSource::Asked => "as asked",
+            TextSource::Training => "as in training",
             TextSource::Name if self.pair => "by their names",
             TextSource::Name => "by its name",
             TextSource::OnlyWords if self.pair => "the only two that hold words",

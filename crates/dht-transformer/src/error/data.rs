@@ -95,7 +95,7 @@ pub enum DataProblem {
         column: usize,
     },
     /// A row has another number of columns than the first.
-    #[error("{got} columns, expected {expected}")]
+    #[error("{got} columns, expected {expected} as in the first row (a text with a separator needs quotes in csv)")]
     ColumnCount {
         /// The first row's number.
         expected: usize,
@@ -121,7 +121,10 @@ pub enum DataProblem {
         message: String,
     },
     /// The label or a text of a jsonl row is an array or an object.
-    #[error("column {column:?} holds an array or an object, expected a string or a number")]
+    #[error(
+        "column {column:?} holds an array or an object, expected a string or a number (several labels: one string such as \
+         \"food,staff\", with `--task labels`)"
+    )]
     NestedValue {
         /// The column.
         column: String,
@@ -146,6 +149,40 @@ pub enum DataProblem {
     /// The first row may name the columns or be data, or is the other of what the training's was.
     #[error("the first row may be a header or data: say which with `--header` or `--no-header`")]
     FirstRow,
+    /// A file with a header beside a training file without one, or the other way round.
+    #[error("this file has {is}, the training's has {expected}: make both alike")]
+    OtherHeader {
+        /// The header of this file.
+        is: &'static str,
+        /// The header of the training's.
+        expected: &'static str,
+    },
+    /// A table without a header has another number of columns than the training's, whose columns are known by their numbers.
+    #[error(
+        "{got} columns without names, and the training's file had {expected}: name the text column with `--text-column`"
+    )]
+    OtherWidth {
+        /// The training's number.
+        expected: usize,
+        /// This file's number.
+        got: usize,
+    },
+    /// A cell of a tsv file opens a quote that its line does not close.
+    #[error(
+        "column {column} opens a quote, and the row ends with its line: tsv holds no line ends, write the file as csv"
+    )]
+    OpenQuote {
+        /// The column, counted from 0.
+        column: usize,
+    },
+    /// The bytes of another encoding, or of compressed data.
+    #[error("looks like {found}: {instead}")]
+    Encoding {
+        /// What the bytes look like.
+        found: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
     /// The header comes again among the rows, as joining files leaves it.
     #[error("the header of line {first} comes again: remove this line")]
     HeaderAgain {
@@ -207,14 +244,14 @@ pub enum DataProblem {
     )]
     HiddenLabel,
     /// A label is written as a missing value.
-    #[error("the label is {label:?}, as programs write a missing value: leave the row out, or give it a label")]
+    #[error("the label {label:?} is a missing value or has a lost character: leave the row out, or give it a label")]
     MissingLabel {
         /// The label.
         label: String,
     },
     /// Labels that do not match the classes.
     #[error(
-        "the labels {labels} do not match the classes {classes}{reason}; name pairs with `--label-map LABEL=CLASS`"
+        "the labels {labels} do not match the classes {classes}{reason}; give them classes with `--label-map LABEL=CLASS`"
     )]
     OtherLabels {
         /// The file's labels.
@@ -224,8 +261,26 @@ pub enum DataProblem {
         /// A further reason, after a colon.
         reason: String,
     },
+    /// A class that a label is given, and that is not one.
+    #[error("`--label-map`: there is no class {class}; the classes are {classes}")]
+    NoSuchClass {
+        /// The name.
+        class: String,
+        /// The classes.
+        classes: String,
+    },
+    /// A label is given two classes.
+    #[error("`--label-map`: the label {label} is given two classes, {first} and {second}")]
+    TwoClasses {
+        /// The label.
+        label: String,
+        /// A class.
+        first: String,
+        /// Another.
+        second: String,
+    },
     /// One label is written in two ways.
-    #[error("the labels {first} and {second} may be one, written in two ways: write it in one way")]
+    #[error("the labels {first} and {second} may be one, written in two ways: write it in one way, or give two names")]
     TwoSpellings {
         /// One of them, escaped.
         first: String,
@@ -272,7 +327,7 @@ pub enum DataProblem {
         separator: char,
     },
     /// A class has no row to learn from.
-    #[error("the class {class} has no training row: give it rows, or leave it out of all files")]
+    #[error("the class {class} has no training row: it needs one beside those of validation, or more `--train-rows`")]
     NoRowOfClass {
         /// The class.
         class: String,
@@ -298,7 +353,7 @@ pub enum DataProblem {
         known: String,
     },
     /// All text columns of a row are empty.
-    #[error("all text columns are empty")]
+    #[error("the text is empty: leave the row out")]
     NoText,
     /// There is no row (a header, at most).
     #[error("holds no rows")]

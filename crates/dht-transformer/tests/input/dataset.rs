@@ -200,7 +200,7 @@ fn bad_json_names_its_line() {
 #[test]
 fn an_error_says_path_and_line() {
     let error = read("news/t.csv", "label,text\n1,a b\n2,\n").unwrap_err();
-    assert_eq!(error.to_string(), "news/t.csv:3: all text columns are empty");
+    assert_eq!(error.to_string(), "news/t.csv:3: the text is empty: leave the row out");
 }
 
 #[test]
@@ -502,4 +502,45 @@ fn a_label_column_with_rivals_is_asked_for() {
         problem(known.read_from("t.csv", marks.as_bytes())).1,
         DataProblem::LabelColumns { columns: "0, 1".into() }
     );
+}
+
+#[test]
+fn headers_of_numbers_are_headers_above_words_alone() {
+    let named = read("t.csv", ",0,1\n0,fine work,0\n1,no work,1\n2,so so,0\n3,well well,1\n").unwrap();
+    assert_eq!((texts(&named)[0], named.len(), named.labels.len()), ("fine work", 4, 2));
+    assert_eq!(problem(read("t.csv", "0,1\n3,0\n4,1\n5,0\n6,1\n")), (Some(1), DataProblem::FirstRow));
+}
+
+#[test]
+fn files_beside_the_training_file_are_read_by_its_reading() {
+    let train = read("t.csv", "7,fine work,good\n8,no work,bad\n9,so so,good\n10,oh no,bad\n").unwrap();
+    let like = |file: &str| DatasetReader::new().like(&train).read_from("e.csv", file.as_bytes());
+    let test = like("3,well then,good\n").unwrap();
+    assert_eq!((texts(&test), classes(&test)), (vec!["well then"], vec![1]));
+    assert!(test.reading.unwrap().lines()[1].ends_with("(as in training)"));
+    assert_eq!(problem(like("well then,good\n")), (Some(1), DataProblem::OtherWidth { expected: 3, got: 2 }));
+    let is = problem(like("id,text,label\n3,well then,good\n4,oh well,bad\n"));
+    assert_eq!(is, (Some(1), DataProblem::OtherHeader { is: "a header", expected: "no header" }));
+}
+
+#[test]
+fn other_encodings_and_quotes_are_named() {
+    let utf16: Vec<u8> = "text,label\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, bytes, found) in [
+        ("t.csv", [&[0xff, 0xfe][..], &utf16].concat(), "UTF-16"),
+        ("t.csv", gzip(NEWS.as_bytes()), "gzip data"),
+        ("t.jsonl", b"PK\x03\x04".to_vec(), "a zip archive or a spreadsheet"),
+    ] {
+        let refused = problem(DatasetReader::new().read_from(name, &*bytes));
+        assert!(matches!(refused, (Some(1), DataProblem::Encoding { found: is, .. }) if is == found), "{refused:?}");
+    }
+    let quoted = "text\tlabel\n\"he said \"\"no\"\" twice\"\tgood\nno work\tbad\n";
+    assert_eq!(texts(&read("t.tsv", quoted).unwrap()), ["he said \"no\" twice", "no work"]);
+    let open = "text\tlabel\n\"\nfine work\"\tgood\nno work\tbad\n";
+    assert_eq!(problem(read("t.tsv", open)), (Some(2), DataProblem::OpenQuote { column: 0 }));
+    assert_eq!(texts(&read("t.tsv", "text\tlabel\n\"so\" \"so\"\tgood\n").unwrap()), ["\"so\" \"so\""]);
+    let halves = "{\"text\": \"a b\", \"label\": \"\\ud83d\"}\n{\"text\": \"c d\", \"label\": \"\\ud83e\"}\n";
+    assert!(matches!(problem(read("t.jsonl", halves)), (Some(1), DataProblem::MissingLabel { .. })));
+    let spaces = read("t.jsonl", "{\"text\": \"a b\", \"label\": 0}\n  \n{\"text\": \"c d\", \"label\": 1}\n").unwrap();
+    assert_eq!((spaces.len(), spaces.reading.unwrap().blank_lines), (2, 1));
 }

@@ -31,6 +31,13 @@ impl Source {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (found, compressed) = TextFormat::of_name(&name);
         let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        // A table under another name would be answered line by line, header and all.
+        let stem = name.strip_suffix(".gz").unwrap_or(&name);
+        let lines = stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()));
+        if format.is_none() && found == TextFormat::Lines && !lines {
+            let expected = "lines, csv, tsv or jsonl, where the name of the file does not say";
+            return Err(Error::argument("input", expected, format!("not set for {}", path.display())));
+        }
         Ok(Self { path: path.into(), input: Box::new(file), format: format.unwrap_or(found), compressed })
     }
 

@@ -94,7 +94,7 @@ impl<W: Write> Written<W> {
     /// Begins with the rows of another input.
     ///
     /// # Errors
-    /// [`Error::Argument`] for inputs whose answers do not fit into one output, [`Error::AnswerColumn`] for a column with the name
+    /// [`Error::OtherTable`] for inputs whose answers do not fit into one output, [`Error::AnswerColumn`] for a column with the name
     /// of one that is added.
     pub fn begin(&mut self, path: &Path, input: TextFormat, names: &[String]) -> Result<()> {
         let format = self.asked.unwrap_or(match input {
@@ -105,11 +105,7 @@ impl<W: Write> Written<W> {
         let objects_again = self.of_objects && input == TextFormat::JsonLines;
         let others = format != OutputFormat::Jsonl && names != self.names && !objects_again;
         if self.begun && (format != self.format || others) {
-            return Err(Error::argument(
-                "output",
-                "jsonl, for files of other formats or columns",
-                "that of the first file",
-            ));
+            return Err(Error::OtherTable { path: path.into() });
         }
         if objects_again {
             return Ok(());
@@ -137,7 +133,7 @@ impl<W: Write> Written<W> {
     /// Writes a row with its answer.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Argument`] where an object has members that the first does not have, and cells are written;
+    /// [`Error::Io`]; [`Error::OtherMember`] where an object has members that the first does not have, and cells are written;
     /// [`Error::AnswerColumn`] for a member with the name of one that is added.
     pub fn row(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
         if let Given::Members(members) = &row.given {
@@ -167,8 +163,7 @@ impl<W: Write> Written<W> {
             self.cells(&titles.iter().map(String::as_str).collect::<Vec<_>>(), line)?;
         }
         if let Some((name, _)) = members.iter().find(|(name, _)| !self.names.contains(name)) {
-            let expected = "jsonl, where objects have members that the first does not have";
-            return Err(Error::argument("output", expected, format!("{name} in line {line}")));
+            return Err(Error::OtherMember { line, name: name.clone() });
         }
         let cell = |name: &String| match members.iter().find(|(own, _)| own == name).map(|(_, value)| value.get()) {
             None | Some("null") => String::new(),

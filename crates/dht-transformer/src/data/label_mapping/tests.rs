@@ -13,7 +13,7 @@ fn names(labels: &[&str]) -> Vec<String> {
 /// The classes of the labels, or `None` where they are refused.
 fn mapped(labels: &[&str], classes: &[&str]) -> Option<Vec<String>> {
     let (labels, classes) = (names(labels), names(classes));
-    match LabelMapping::of(&labels, &classes).ok()? {
+    match LabelMapping::of(&labels, &classes, false).ok()? {
         None => Some(labels),
         Some(mapping) => Some(mapping.pairs().iter().map(|(_, class)| class.clone()).collect()),
     }
@@ -28,8 +28,16 @@ fn labels_are_matched_by_name_then_by_number() {
     assert_eq!(mapped(&["1", "2", "3"], &nli), Some(names(&nli)));
     assert_eq!(mapped(&["0", "2"], &nli), Some(names(&["ENTAILMENT", "CONTRADICTION"])));
     assert_eq!(mapped(&["LABEL_2", "LABEL_1"], &nli), Some(names(&["CONTRADICTION", "NEUTRAL"])));
-    assert_eq!(mapped(&["bad", "good"], &["LABEL_0", "LABEL_1"]), Some(names(&["LABEL_0", "LABEL_1"])));
-    assert_eq!(mapped(&["bad", "good"], &["1", "2"]), Some(names(&["1", "2"])));
+    assert_eq!(mapped(&["no", "yes"], &["LABEL_1", "LABEL_0"]), Some(names(&["LABEL_0", "LABEL_1"])));
+    assert_eq!(mapped(&["True"], &["0", "1"]), Some(names(&["1"])));
+    assert_eq!(
+        mapped(&["2", "0", "1"], &["LABEL_1", "LABEL_0", "LABEL_2"]),
+        Some(names(&["LABEL_2", "LABEL_0", "LABEL_1"]))
+    );
+    let of = |labels: &[&str]| {
+        LabelMapping::of(&names(labels), &names(&["0", "1", "2"]), true).map(|mapping| mapping.is_some())
+    };
+    assert!(matches!(of(&["low", "mid", "high"]), Ok(true)), "a file's own order is known");
     assert_eq!(mapped(&["1", "2"], &["LABEL_0", "LABEL_1"]), Some(names(&["LABEL_0", "LABEL_1"])));
     assert_eq!(mapped(&["LABEL_0", "LABEL_1"], &["0", "1"]), Some(names(&["0", "1"])));
     assert_eq!(mapped(&["0.0", "1.0"], &["1", "0"]), Some(names(&["0", "1"])));
@@ -47,6 +55,8 @@ fn labels_with_two_readings_are_refused() {
         (&["0", "1", "2", "3"], &["a", "b", "c"]),
         (&["LABEL_1", "LABEL_2"], &["LABEL_0", "LABEL_1"]),
         (&["LABEL_0", "LABEL_1"], &["1", "2"]),
+        (&["bad", "good"], &["LABEL_0", "LABEL_1"]),
+        (&["high", "low", "mid"], &["0", "1", "2"]),
         (&["bad", "good", "so so"], &["LABEL_0", "LABEL_1"]),
         (&["bad", "2"], &["a", "b"]),
         (&["Good", "good"], &["bad", "good"]),
@@ -91,7 +101,7 @@ fn random_label_lists_are_right_or_refused() {
         if rng.random_bool(0.1) {
             labels.push(format!("{}\u{200b}", labels[0]));
         }
-        match LabelMapping::of(&labels, &classes) {
+        match LabelMapping::of(&labels, &classes, false) {
             Err(_) => refused += 1,
             Ok(mapping) => {
                 let pairs: Vec<(String, String)> = mapping.map_or_else(
@@ -123,9 +133,26 @@ fn spellings_that_nobody_tells_apart_are_refused() {
         ["caf\u{e9}", "cafe\u{301}"],
         ["news", "n\u{435}ws"],
         ["sci-fi", "sci\u{2010}fi"],
+        ["0", "LABEL_0"],
+        ["1", "True"],
+        ["3", "\u{663}"],
+        ["TOM", "\u{3a4}\u{39f}\u{39c}"],
     ] {
         let refused = check_spellings(&names(&["other", first, second])).expect_err("one label twice").to_string();
         assert!(refused.contains(&escaped(first)) && refused.contains(&escaped(second)), "{refused}");
     }
     assert!(check_spellings(&names(&["0", "1", "01x", "good", "goods", "", "c", "c++", "c#"])).is_ok());
+}
+
+#[test]
+fn classes_that_are_given_have_to_be_there() {
+    let given = |pairs: &[(&str, &str)]| {
+        let pairs: Vec<(String, String)> = pairs.iter().map(|(own, class)| ((*own).into(), (*class).into())).collect();
+        LabelMapping::given(&pairs, &names(&["1", "2"]), &names(&["a", "b"]))
+            .map(|mapping| mapping.map(|all| all.to_string()))
+    };
+    assert_eq!(given(&[("1", "b"), ("2", "a")]), Ok(Some("1 is b, 2 is a".into())));
+    assert!(matches!(given(&[("1", "c")]), Err(DataProblem::NoSuchClass { class, .. }) if class == "\"c\""));
+    assert!(matches!(given(&[("1", "a"), ("1", "b")]), Err(DataProblem::TwoClasses { .. })));
+    assert!(matches!(given(&[("1", "a")]), Err(DataProblem::OtherLabels { labels, .. }) if labels == "\"2\" (1)"));
 }

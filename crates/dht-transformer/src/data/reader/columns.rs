@@ -23,6 +23,11 @@ pub(crate) struct Wanted<'a> {
     pub(crate) header: Header,
     /// Whether the training set had a header, where that is known.
     pub(crate) expected_header: Option<bool>,
+    /// The number of columns of the training set, where they are known by their numbers.
+    pub(crate) expected_width: Option<usize>,
+    /// Whether label and texts are those of the training set.
+    pub(crate) label_of_training: bool,
+    pub(crate) text_of_training: bool,
     pub(crate) label: Option<&'a Column>,
     pub(crate) text: Option<&'a [Column]>,
     pub(crate) pair: bool,
@@ -80,14 +85,24 @@ pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places,
         return Err((None, DataProblem::NoRows));
     }
 
+    if let Some(expected) = wanted.expected_width.filter(|expected| *expected != table.width)
+        && names.is_none()
+        && wanted.text_of_training
+    {
+        return Err((table.rows.first().map(|row| row.line), DataProblem::OtherWidth { expected, got: table.width }));
+    }
     let search = Search { table, first: usize::from(header_row), names: names.as_deref(), labels: wanted.labels };
     let asked = wanted.text.map(|columns| columns.iter().map(|column| search.place(column)).collect()).transpose()?;
     let named = asked.clone().unwrap_or_else(|| search.named_texts(wanted.pair));
     let (label_source, label, label_rivals) = match wanted.label {
-        Some(column) => (LabelSource::Asked, search.place(column)?, Vec::new()),
+        Some(column) => {
+            let source = if wanted.label_of_training { LabelSource::Training } else { LabelSource::Asked };
+            (source, search.place(column)?, Vec::new())
+        }
         None => search.label(&named)?,
     };
     let (text_source, text) = match asked {
+        Some(places) if wanted.text_of_training => (TextSource::Training, places),
         Some(places) => (TextSource::Asked, places),
         None => search.text(label, wanted.pair)?,
     };

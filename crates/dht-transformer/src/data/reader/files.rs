@@ -110,12 +110,12 @@ impl DatasetReader {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            let texts =
-                [".txt", ".json", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".xlsx", ".gz", ".zip"];
             let lower = name.to_ascii_lowercase();
             let splits = [Split::Train, Split::Dev, Split::Test];
             let read = format_of(&name).is_some_and(|(format, _)| splits.iter().any(|split| split.has(&name, format)));
-            if !read && !name.starts_with('.') && texts.iter().any(|ending| lower.ends_with(ending)) {
+            let describes = ["readme", "license", "sha256sums"].iter().any(|start| lower.starts_with(start));
+            let hidden = name.starts_with('.') || lower.ends_with(".md");
+            if !read && !describes && !hidden && folder.join(&name).is_file() {
                 names.push(name);
             }
         }

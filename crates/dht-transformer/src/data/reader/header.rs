@@ -39,7 +39,16 @@ pub(super) fn decide(
     let asked = |name: &String| columns.iter().any(|column| matches!(column, Column::Name(own) if own == name));
     let sentence = |column| first.cell(column).split_whitespace().count() >= SENTENCE;
     if name.as_ref().is_some_and(|name| !asked(name)) && data.is_none() && (0..table.width).any(sentence) {
-        return expected.map_or(Err(DataProblem::FirstRow), |expected| Ok((expected, HeaderSource::Asked)));
+        return expected.map_or(Err(DataProblem::FirstRow), |expected| Ok((expected, HeaderSource::Training)));
+    }
+    if counts(first, table.width) && !rest.is_empty() && name.is_none() {
+        // Numbers of the columns above words are names; above numbers alone they may be data.
+        let above_words =
+            |column: usize| is_number(first.cell(column)) && !rest.iter().any(|row| is_number(row.cell(column)));
+        return match (0..table.width).any(above_words) {
+            true if expected != Some(false) => Ok((true, HeaderSource::Numbers)),
+            _ => expected.map_or(Err(DataProblem::FirstRow), |expected| Ok((expected, HeaderSource::Training))),
+        };
     }
     let decision = match (name, data) {
         (Some(name), None) => Some((true, HeaderSource::Name(name))),
@@ -49,9 +58,11 @@ pub(super) fn decide(
         (None, None) => words_above(first, table.width, rest).map(|source| (true, source)),
     };
     match (decision, expected) {
-        (Some(decision), Some(expected)) if decision.0 != expected => Err(DataProblem::FirstRow),
+        (Some(decision), Some(expected)) if decision.0 != expected => {
+            Err(DataProblem::OtherHeader { is: header_or_none(decision.0), expected: header_or_none(expected) })
+        }
         (Some(decision), _) => Ok(decision),
-        (None, Some(expected)) => Ok((expected, HeaderSource::Asked)),
+        (None, Some(expected)) => Ok((expected, HeaderSource::Training)),
         (None, None) => Err(DataProblem::FirstRow),
     }
 }
@@ -86,19 +97,23 @@ fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     })
 }
 
-/// A column of numbers or dates with a word above, or numbers of the columns above words.
+/// A column of numbers or dates with a word above.
 fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> {
     let above = |column: &usize| {
         let cell = first.cell(*column);
         is_words(cell) && !is_missing(cell) && (all(rest, *column, is_number) || all(rest, *column, is_date))
     };
-    if let Some(column) = (0..width).find(above) {
-        return Some(HeaderSource::Words(column));
-    }
-    // As `df.to_csv` writes columns without names, with or without its index.
-    let counts =
-        |from: usize| width > from && (from..width).all(|column| first.cell(column) == (column - from).to_string());
-    (!rest.is_empty() && (counts(0) || first.cell(0).is_empty() && counts(1))).then_some(HeaderSource::Numbers)
+    (0..width).find(above).map(HeaderSource::Words)
+}
+
+/// Whether a row numbers the columns, as `df.to_csv` writes columns without names, with or without its index.
+fn counts(first: &Row, width: usize) -> bool {
+    let from = usize::from(first.cell(0).is_empty());
+    width > from && (from..width).all(|column| first.cell(column) == (column - from).to_string())
+}
+
+fn header_or_none(header: bool) -> &'static str {
+    if header { "a header" } else { "no header" }
 }
 
 /// Whether all filled cells of a column are of a kind, and some are filled.

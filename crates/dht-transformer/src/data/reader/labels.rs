@@ -73,11 +73,13 @@ impl Labels {
             None => (own.clone(), None),
             Some(classes) => {
                 let mapping = match given {
-                    [] => LabelMapping::of(&own, classes),
+                    [] => LabelMapping::of(&own, classes, empty.names.is_some()),
                     // Labels without a given class may have one by their names, if that contradicts none that is given.
                     given => LabelMapping::given(given, &own, classes).or_else(|problem| {
-                        match LabelMapping::of(&own, classes) {
-                            Ok(Some(mapping)) if mapping.agrees(given) => Ok(Some(mapping)),
+                        match (&problem, LabelMapping::of(&own, classes, false)) {
+                            (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(given) => {
+                                Ok(Some(mapping))
+                            }
                             _ => Err(problem),
                         }
                     }),
@@ -115,8 +117,9 @@ impl Labels {
         let mut labels: BTreeSet<&str> = BTreeSet::new();
         for row in rows {
             // An empty label, and one that is kept secret, are refused where their row is read.
-            for label in self.labels_of(row).filter(|label| !label.is_empty() && !(hides && *label == HIDDEN)) {
-                if is_nan(label) {
+            for label in self.labels_of(row).filter(|label| !(label.is_empty() || hides && *label == HIDDEN)) {
+                // Two labels with a character that was lost would be one.
+                if is_nan(label) || label.contains('\u{fffd}') {
                     return Err((Some(row.line), DataProblem::MissingLabel { label: label.into() }));
                 }
                 labels.insert(label);

@@ -64,6 +64,11 @@ impl<'a> Lines<'a> {
         if bytes.len() > LONGEST_ROW {
             return Err(self.error_at(self.line, DataProblem::RowTooLong { most: LONGEST_ROW }));
         }
+        if self.line == 1
+            && let Some(problem) = encoding(&bytes)
+        {
+            return Err(self.error_at(1, problem));
+        }
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
         }
@@ -82,7 +87,7 @@ impl<'a> Lines<'a> {
     /// The next line that is not blank.
     pub(super) fn next_filled_line(&mut self) -> Result<Option<String>> {
         while let Some(line) = self.next_line()? {
-            if !line.trim_end_matches('\r').is_empty() {
+            if !line.trim_matches([' ', '\r']).is_empty() {
                 return Ok(Some(line));
             }
             self.blank += 1;
@@ -110,5 +115,17 @@ impl<'a> Lines<'a> {
             _ => return Error::io(&self.path, source),
         };
         self.error_at(self.line, problem)
+    }
+}
+
+/// The encoding that the first bytes of a file tell, where it is not UTF-8.
+fn encoding(bytes: &[u8]) -> Option<DataProblem> {
+    let problem = |found, instead| Some(DataProblem::Encoding { found, instead });
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem("UTF-16", "save it as UTF-8"),
+        [0x1f, 0x8b, ..] => problem("gzip data", "give its name the ending .gz"),
+        [b'P', b'K', 3, 4, ..] => problem("a zip archive or a spreadsheet", "save its table as csv"),
+        [b'P', b'A', b'R', b'1', ..] => problem("parquet", "give its name the ending .parquet"),
+        _ => None,
     }
 }

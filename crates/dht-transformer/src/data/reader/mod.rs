@@ -72,7 +72,10 @@ const MOST_BYTES: u64 = 4 << 30;
 #[derive(Debug, Clone)]
 pub struct DatasetReader {
     header: Header,
-    expected_header: Option<bool>,
+    /// Header and number of columns of the training set.
+    expected: Option<(bool, usize)>,
+    label_of_training: bool,
+    text_of_training: bool,
     label: Option<Column>,
     text: Option<Vec<Column>>,
     pair: bool,
@@ -86,7 +89,9 @@ impl Default for DatasetReader {
     fn default() -> Self {
         Self {
             header: Header::Auto,
-            expected_header: None,
+            expected: None,
+            label_of_training: false,
+            text_of_training: false,
             label: None,
             text: None,
             pair: false,
@@ -114,14 +119,14 @@ impl DatasetReader {
     /// The label's column.
     #[must_use]
     pub fn label_column(mut self, column: Column) -> Self {
-        self.label = Some(column);
+        (self.label, self.label_of_training) = (Some(column), false);
         self
     }
 
     /// The texts' columns, in the order to join them in.
     #[must_use]
     pub fn text_columns(mut self, columns: impl IntoIterator<Item = Column>) -> Self {
-        self.text = Some(columns.into_iter().collect());
+        (self.text, self.text_of_training) = (Some(columns.into_iter().collect()), false);
         self
     }
 
@@ -168,10 +173,10 @@ impl DatasetReader {
     /// Reads the columns of another file's reading, with its kind and mapping of labels.
     #[must_use]
     pub fn with_reading(mut self, reading: &Reading) -> Self {
-        self.expected_header = Some(reading.header);
-        self.label = Some(reading.label.clone());
+        self.expected = Some((reading.header, reading.width()));
+        (self.label, self.label_of_training) = (Some(reading.label.clone()), true);
+        (self.text, self.text_of_training) = (Some(reading.text.clone()), true);
         self.kind = Some(reading.kind);
-        self.text = Some(reading.text.clone());
         self.pair = reading.pair;
         if let Some(mapping) = &reading.mapping {
             self.mapping = mapping.pairs().to_vec();
@@ -275,7 +280,10 @@ impl DatasetReader {
         let at = |(line, problem): (Option<u64>, DataProblem)| Error::Data { path: path.into(), line, problem };
         let wanted = Wanted {
             header: self.header,
-            expected_header: self.expected_header,
+            expected_header: self.expected.map(|(header, _)| header),
+            expected_width: self.expected.map(|(_, width)| width),
+            label_of_training: self.label_of_training,
+            text_of_training: self.text_of_training,
             label: self.label.as_ref(),
             text: self.text.as_deref(),
             pair: self.pair,

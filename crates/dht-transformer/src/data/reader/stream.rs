@@ -10,7 +10,7 @@ use super::header::{decide, is_header_again};
 use super::json::{Member, parse_object, string};
 use super::lines::Lines;
 use super::names::{TEXT, is_called, is_one_of};
-use super::table::{Row, Table, check_line_ends, csv_row, tsv_row};
+use super::table::{Row, Table, check_line_ends, csv_row, other_width, tsv_row, unquoted};
 use super::{clean_text, joined};
 use crate::data::reading::{Column, Header, TableFormat};
 use crate::error::{DataProblem, Error, Result};
@@ -64,6 +64,8 @@ pub struct TextColumns {
     pub header: Header,
     /// Whether the columns are those of a training, which a file of one column, or with the name of a text, need not have.
     pub expected: bool,
+    /// The number of columns of the training's file, where columns are expected by their numbers.
+    pub expected_width: Option<usize>,
     /// Whether some rows are read ahead to decide on the header: for files, not for a pipe that waits for answers.
     pub look_ahead: bool,
 }
@@ -213,7 +215,12 @@ impl<'a> TextStream<'a> {
                     let problem = DataProblem::HeaderAgain { first: header.line };
                     return Err(self.error(Some(row.line), problem));
                 }
-                let (text, pair) = self.texts(self.text.iter().map(|column| clean_text(row.raw(*column))));
+                let is_tsv = self.format == TextFormat::Tsv;
+                let cell = |column: &usize| match row.raw(*column) {
+                    raw if is_tsv => Cow::Owned(clean_text(&unquoted(raw)).into_owned()),
+                    raw => clean_text(raw),
+                };
+                let (text, pair) = self.texts(self.text.iter().map(cell));
                 let cells = (0..self.width).map(|column| row.raw(column).to_owned()).collect();
                 Ok(Some(TextRow { line: row.line, text, pair, given: Given::Cells(cells) }))
             }
@@ -289,6 +296,9 @@ impl<'a> TextStream<'a> {
         let Some(first) = table.rows.first() else { return Ok(()) };
         table.width = self.width;
         let (line, width) = (first.line, self.width);
+        if let Some(other) = other_separator(&table) {
+            return Err(self.error(Some(line), DataProblem::OneColumn { other: format!(", and all have {other:?}") }));
+        }
         let columns: Vec<&Column> = self.asked.text.iter().collect();
         let named = columns.iter().any(|column| matches!(column, Column::Name(_)));
         let header = match decide(&table, self.asked.header, None, &columns) {
@@ -298,6 +308,10 @@ impl<'a> TextStream<'a> {
             Err(_) if named && !self.asked.expected => true,
             Err(problem) => return Err(self.error(Some(line), problem)),
         };
+        let numbered = self.may_be_others() && !header && !named && width > 1;
+        if let Some(expected) = self.asked.expected_width.filter(|expected| numbered && *expected != width) {
+            return Err(self.error(Some(line), DataProblem::OtherWidth { expected, got: width }));
+        }
         let names: Vec<String> =
             if header { (0..width).map(|column| first.cell(column).to_owned()).collect() } else { Vec::new() };
         let found = match &*self.asked.text {
@@ -378,8 +392,7 @@ impl<'a> TextStream<'a> {
             self.width = width;
         }
         if width != self.width {
-            let problem = DataProblem::ColumnCount { expected: self.width, got: width };
-            return Err(self.error(Some(row.line), problem));
+            return Err(self.error(Some(row.line), other_width(&row, self.width, width)));
         }
         Ok(Some(row))
     }
@@ -395,6 +408,13 @@ impl<'a> TextStream<'a> {
     fn error(&self, line: Option<u64>, problem: DataProblem) -> Error {
         Error::Data { path: self.path.clone(), line, problem }
     }
+}
+
+/// A sign that separates cells in another format, where each of some rows of one cell has it equally often.
+fn other_separator(table: &Table) -> Option<char> {
+    let counts = |sign: char| table.rows.iter().map(move |row| row.raw(0).matches(sign).count());
+    let all = |sign: &char| counts(*sign).min() > Some(0) && counts(*sign).min() == counts(*sign).max();
+    [';', '\t', '|', ','].into_iter().find(all).filter(|_| table.width == 1 && table.rows.len() > 1)
 }
 
 #[cfg(test)]
@@ -426,6 +446,7 @@ mod tests {
         assert_eq!(texts("a.csv", "text,n\n\"a, b\",1\nc,2\n", columns(&[])), ["a, b", "c"]);
         assert_eq!(texts("a.csv", "3,a,b\n4,c,\n", columns(&["1", "2"])), ["a b", "c"]);
         assert_eq!(texts("a.tsv", "id\tq\n1\tsay \"it\"\n", columns(&["q"])), ["say \"it\""]);
+        assert_eq!(texts("a.tsv", "id\tq\n1\t\"say \"\"it\"\"\"\n", columns(&["q"])), ["say \"it\""]);
         assert_eq!(texts("a.csv", "one\ntwo\n", columns(&[])), ["one", "two"]);
         assert_eq!(texts("a.jsonl", "{\"text\": \"a\", \"n\": 1}\n\n{\"text\": null}\n", columns(&[])), ["a", ""]);
         assert_eq!(texts("a.jsonl", "{\"t\": \"a\", \"u\": 2}\n", columns(&["u", "t"])), ["2 a"]);

@@ -1,5 +1,6 @@
 //! Rows of cells, and how csv, tsv and jsonl are read into them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -84,7 +85,7 @@ impl Table {
         let mut table = Table::default();
         match format {
             TableFormat::Csv => table.read_separated(lines, csv_row)?,
-            TableFormat::Tsv => table.read_separated(lines, tsv_row)?,
+            TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row)?,
             TableFormat::JsonLines => table.read_json_lines(lines)?,
             // Not made of lines; it is read in parts.
             TableFormat::Parquet => return Err(lines.error_at(1, DataProblem::Binary)),
@@ -112,7 +113,7 @@ impl Table {
             if self.rows.is_empty() {
                 self.width = width;
             } else if width != self.width {
-                return Err(lines.error_at(row.line, DataProblem::ColumnCount { expected: self.width, got: width }));
+                return Err(lines.error_at(row.line, other_width(&row, self.width, width)));
             }
             // Spreadsheets write rows of separators alone.
             if row.is_blank() {
@@ -185,6 +186,36 @@ pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Res
         width = next_column(lines, width)?;
     }
     Ok(width)
+}
+
+/// As [`tsv_row`], without the quotes that programs write around cells with quotes in them.
+fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
+    let width = tsv_row(lines, line, row)?;
+    for (_, cell) in &mut row.cells {
+        if let Cow::Owned(unquoted) = unquoted(cell) {
+            *cell = unquoted;
+        }
+    }
+    Ok(width)
+}
+
+/// The content of a tsv cell that is quoted as in csv: quotes around it, and within at least one, all doubled. Others stay as they
+/// are: a quote is a letter.
+pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
+    let inner = cell.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner.filter(|inner| inner.contains("\"\"") && !inner.replace("\"\"", "").contains('"')) {
+        Some(inner) => inner.replace("\"\"", "\"").into(),
+        None => cell.into(),
+    }
+}
+
+/// The problem of a row of another number of columns.
+pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem {
+    let last = row.cell(got.saturating_sub(1));
+    match got < expected && last.starts_with('"') && !last[1..].contains('"') {
+        true => DataProblem::OpenQuote { column: got - 1 },
+        false => DataProblem::ColumnCount { expected, got },
+    }
 }
 
 /// Splits at commas outside of quotes, reading on while a quote is open; the number of columns.
