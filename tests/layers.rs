@@ -32,6 +32,7 @@ const CRATES: [Layers; 5] = [
         &[
             &["error"],
             &["storage"],
+            &["account"],
             &["config"],
             &["tensors"],
             &["flops"],

@@ -69,6 +69,14 @@ pub enum Error {
         /// The line of its row.
         line: u64,
     },
+    /// A directory of a model that cannot be used, all reasons for which are printed.
+    #[error("{path} cannot be loaded: {reasons} reason{s}, listed above", path = path.display(), s = if *reasons == 1 { "" } else { "s" })]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// The number of reasons.
+        reasons: usize,
+    },
     /// Texts that are neither on this disk nor known by name.
     #[error(
         "--data is {name}: there is no such file or directory, and no data set is known by this name; known are {known}; \

@@ -67,6 +67,7 @@
 //! | [`candle`] | the same in programs on `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
 //! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |
 //! | [`flops`] | FLOPs of matrix products, before and after a run |
+//! | [`account`] | every file, field and tensor of a directory, and its treatment: obeyed, harmless, refused, or unknown |
 //! | [`storage`] | files that are written whole; names of models and data sets on the hub (feature `hub`) |
 //! | [`error`] | what can go wrong, in detail |
 //!
@@ -92,6 +93,7 @@
 //! nothing has run on a card yet. candle allocates for every operation, so a program
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 
+pub mod account;
 mod backend;
 pub mod candle;
 pub mod config;

@@ -18,8 +18,6 @@ use crate::progress::report;
 use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, shared_rows};
 use crate::training::ModelChoice;
 
-/// The default maximal length in tokens; less where the model has fewer positions.
-const MAX_LENGTH: usize = 128;
 /// The most texts without labels that are read.
 const MOST_UNLABELLED: usize = 200_000;
 /// The share of unlabelled texts that choices are made on.
@@ -52,7 +50,7 @@ pub struct AccelerateArguments {
     out: PathBuf,
     #[command(flatten)]
     speed: SpeedArguments,
-    /// Maximal length of a text in tokens; it is saved with the model [default: 128]
+    /// Maximal length of a text in tokens; it is saved with the model [default: the classifier's `model_max_length`, up to its positions]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Use N rows, drawn by the seed with each class's share
@@ -96,13 +94,12 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let classifier = TextClassifier::load(&folder, &device)?;
     let tokenizer = TextTokenizer::from_dir(&folder)?.with_rest(REST);
     let most = classifier.encoder().config().longest_text();
-    let max_length = arguments.max_length.unwrap_or(MAX_LENGTH.min(most));
+    let declared = tokenizer.model_max_length().map_or(most, |length| length.min(most));
+    let max_length = arguments.max_length.unwrap_or(declared);
     if !(3..=most).contains(&max_length) {
         return Err(Error::argument("max-length", format!("3 to {most}, the model's positions"), max_length));
     }
-    let classes = classifier.classifier().classes();
-    let labels = classifier.encoder().config().labels();
-    let labels = labels.unwrap_or_else(|| (0..classes).map(|class| format!("LABEL_{class}")).collect());
+    let labels = classifier.class_names()?;
     let mut texts =
         if arguments.unlabelled { arguments.unlabelled_splits(&labels)? } else { arguments.splits(&labels)? };
     if texts.train.len() < LEAST_TEXTS {

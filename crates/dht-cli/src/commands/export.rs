@@ -16,7 +16,8 @@ use crate::training::saved_directory;
 Examples:
   dht export news --out news-hf
 
-With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, as any other.")]
+With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, as any other.
+The names of the classes, the task and the maximal length of a text go with the model.")]
 pub struct ExportArguments {
     /// Directory of the model, or hf:NAME of one on the hub
     #[arg(value_name = "DIR|hf:NAME")]
@@ -41,6 +42,13 @@ pub fn export(arguments: &ExportArguments) -> Result<()> {
             return Err(crate::error::Error::argument("layers", expected, layers));
         }
     };
-    classifier.save(&arguments.out, Some(&model.tokenizer), &model.labels)?;
-    print(&format!("written to {}\n", arguments.out.display()))
+    let tokenizer = model.tokenizer.clone().with_model_max_length(model.max_length);
+    classifier.save(&arguments.out, Some(&tokenizer), &model.labels)?;
+    let pairs = model.origin.as_ref().is_some_and(|origin| origin.pair);
+    let texts = if pairs { "pairs of texts (give the tokenizer both)" } else { "texts" };
+    print(&format!(
+        "written to {}, for {texts} of up to {} tokens (model_max_length)\n",
+        arguments.out.display(),
+        model.max_length
+    ))
 }

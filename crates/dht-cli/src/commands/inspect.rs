@@ -1,5 +1,7 @@
 //! `dht inspect`.
 
+mod account;
+
 use std::path::PathBuf;
 
 use candle_core::Device;
@@ -15,9 +17,15 @@ use crate::training::saved_directory;
 
 /// The arguments of `dht inspect`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  dht inspect news")]
+#[command(after_help = "\
+Examples:
+  dht inspect news
+  dht inspect my-classifier
+
+Of a Hugging Face directory, all files, fields and tensors are listed: obeyed, harmless, refused with a reason, or unknown. The
+exit code is 1 for a directory that can be neither used as a classifier nor trained from.")]
 pub struct InspectArguments {
-    /// Directory of the model, or hf:NAME of one on the hub
+    /// Directory of a model that dht saved, or a Hugging Face directory, or hf:NAME of one on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Print everything as JSON
@@ -25,9 +33,13 @@ pub struct InspectArguments {
     json: bool,
 }
 
-/// Says what is in a model's directory.
+/// Prints the contents of a model's directory.
 pub fn inspect(arguments: &InspectArguments) -> Result<()> {
-    let model = TextModel::load(saved_directory(&arguments.model)?, &Device::Cpu)?;
+    let folder = saved_directory(&arguments.model)?;
+    if folder.is_dir() && !["dht.json", "dynamic.checkpoint"].iter().any(|file| folder.join(file).exists()) {
+        return account::inspect(&folder, arguments.json);
+    }
+    let model = TextModel::load(folder, &Device::Cpu)?;
     let (shape, config) = (model.model.shape(), model.model.config());
     let (kind, parameters, exits) = match &model.model {
         ServedModel::Dynamic(dynamic) => {

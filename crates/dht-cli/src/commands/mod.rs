@@ -42,7 +42,7 @@ enum Command {
     /// Answer texts over HTTP
     #[cfg(feature = "server")]
     Serve(serve::ServeArguments),
-    /// Say what is in a model's directory
+    /// Print the contents of a model's directory, and the reasons that it cannot be loaded
     Inspect(inspect::InspectArguments),
     /// Print how a table of labelled texts is read, and why
     InspectData(inspect_data::InspectDataArguments),

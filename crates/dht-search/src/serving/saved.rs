@@ -105,7 +105,10 @@ impl TextModel {
         let written = write_directory_atomically(folder, &[CARD, CURVE, DESCRIPTION, MODEL], |fresh| {
             let model = fresh.join(MODEL);
             match &self.model {
-                ServedModel::Classifier(classifier) => classifier.save(&model, Some(&self.tokenizer), &self.labels)?,
+                ServedModel::Classifier(classifier) => {
+                    let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
+                    classifier.save(&model, Some(&tokenizer), &self.labels)?;
+                }
                 ServedModel::Dynamic(dynamic) => {
                     if let Err(error) = dynamic.save(&model, Some(&self.tokenizer), &self.labels) {
                         let message = error.to_string();
@@ -166,8 +169,9 @@ impl TextModel {
         let (served, labels, tokenizer): (ServedModel, _, _) = match description.kind {
             Kind::Classifier => {
                 let classifier = TextClassifier::load(&model, device)?;
-                let labels = classifier.encoder().config().labels().unwrap_or_default();
-                (classifier.into(), labels, Some(TextTokenizer::from_dir(&model)?))
+                let labels = classifier.class_names()?;
+                // The file has a checksum, and all that its tokenizer does; the files beside it are for Python.
+                (classifier.into(), labels, Some(TextTokenizer::from_file(model.join("tokenizer.json"))?))
             }
             Kind::Dynamic => {
                 let (dynamic, labels, tokenizer) = DynamicModel::load(&model, device)?;

@@ -1,7 +1,5 @@
 //! BERT, DistilBERT and RoBERTa as data over one encoder: what their files call things, and in what they differ.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 /// Which of the models of BERT's kind an encoder is: `model_type` in its `config.json`.
@@ -44,6 +42,17 @@ struct Naming {
     heads: &'static [(&'static str, &'static str)],
     /// Parts of a head that have these names only beside a classifier.
     beside_classifier: &'static [(&'static str, &'static str)],
+}
+
+/// The names of the tensors of a head in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadNames {
+    /// Those of the family's classifier, beside which a pooler of the encoder is not used.
+    Classifier,
+    /// Those of a classifier of this project's own class.
+    Own,
+    /// Those of no classifier, or of a family whose classifier has BERT's names.
+    Other,
 }
 
 /// Stands before the `model_type` of what `transformers` has no class for.
@@ -143,6 +152,11 @@ impl Family {
         Self::ALL.map(|family| format!("{:?}", family.model_type())).join(", ")
     }
 
+    /// The beginning of the names of its classes in `transformers`, such as `Bert`.
+    pub(crate) fn class(self) -> &'static str {
+        self.naming().class
+    }
+
     /// The name of a class of `transformers`, such as `BertForMaskedLM`.
     pub(crate) fn architecture(self, what: &str) -> String {
         format!("{}{what}", self.naming().class)
@@ -158,6 +172,25 @@ impl Family {
         if self == Self::Roberta { pad_token_id + 1 } else { 0 }
     }
 
+    /// The row of the position table of each token. `tokens` are the tokens' numbers in their texts. A padding token that a
+    /// text spells out has RoBERTa's position of padding, and is not counted.
+    pub(crate) fn positions(self, pad_token_id: u32, ids: &[u32], tokens: &[u32]) -> Vec<u32> {
+        let first = self.first_position(pad_token_id);
+        if self != Self::Roberta || !ids.contains(&pad_token_id) {
+            return tokens.iter().map(|token| first + token).collect();
+        }
+        let mut padding = 0;
+        let position = |(id, token): (&u32, &u32)| {
+            padding = if *token == 0 { 0 } else { padding };
+            if *id == pad_token_id {
+                padding += 1;
+                return pad_token_id;
+            }
+            first + token - padding
+        };
+        ids.iter().zip(tokens).map(position).collect()
+    }
+
     /// Pairs of our field of `config.json` and theirs.
     pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
         self.naming().fields
@@ -168,30 +201,54 @@ impl Family {
         self.fields().iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
     }
 
-    /// BERT's bare name of a tensor in one of their files. Old names of layer norms (`gamma`, `beta`) are replaced; what
-    /// is not known stays as it is.
-    pub(crate) fn ours(self, name: &str) -> String {
+    /// A name without the prefix of the family.
+    pub(crate) fn bare(self, name: &str) -> &str {
+        name.strip_prefix(self.naming().prefix).unwrap_or(name)
+    }
+
+    /// The names of the head in a file of these tensors.
+    pub(crate) fn head_names<'a>(self, own: bool, names: impl IntoIterator<Item = &'a String>) -> HeadNames {
+        let beside = self.naming().beside_classifier;
+        let is_head = |name: &String| {
+            let module = self.bare(name).rsplit_once('.').map_or("", |(module, _)| module);
+            beside.iter().any(|(_, theirs)| *theirs == module)
+        };
+        if own {
+            HeadNames::Own
+        } else if names.into_iter().any(is_head) {
+            HeadNames::Classifier
+        } else {
+            HeadNames::Other
+        }
+    }
+
+    /// BERT's bare name of a tensor in one of their files. Old names of layer norms (`gamma`, `beta`) are replaced. `None`
+    /// for a name that no model of the family has in such a file.
+    pub(crate) fn ours(self, name: &str, head: HeadNames) -> Option<String> {
         let naming = self.naming();
-        let name = name.strip_prefix(naming.prefix).unwrap_or(name);
-        let Some((module, number)) = name.rsplit_once('.') else { return name.to_owned() };
+        let (module, number) = self.bare(name).rsplit_once('.')?;
         let number = match number {
             "gamma" => "weight",
             "beta" => "bias",
             number => number,
         };
-        let theirs = |table: &[(&'static str, &'static str)], module: &str| {
-            table.iter().find(|(_, theirs)| *theirs == module).map(|(ours, _)| *ours)
-        };
-        let module: Cow<'_, str> = match in_layer(module, naming.layers) {
-            Some((layer, part)) => {
-                format!("{BERT_LAYERS}{layer}.{}", theirs(naming.layer, part).unwrap_or(part)).into()
-            }
-            None => theirs(naming.heads, module)
-                .or_else(|| theirs(naming.beside_classifier, module))
-                .unwrap_or(module)
-                .into(),
-        };
-        format!("{module}.{number}")
+        if let Some((layer, part)) = in_layer(module, naming.layers) {
+            // A family with its own names for parts has no other parts.
+            let part = if naming.layer.is_empty() { part } else { ours_of(naming.layer, part)? };
+            return Some(format!("{BERT_LAYERS}{layer}.{part}.{number}"));
+        }
+        let beside = if head == HeadNames::Classifier { naming.beside_classifier } else { &[] };
+        if let Some(module) = ours_of(naming.heads, module).or_else(|| ours_of(beside, module)) {
+            return Some(format!("{module}.{number}"));
+        }
+        // Where a head has names of its own, BERT's names are those of another model's head.
+        let renamed = |(ours, _): &&(&str, &str)| *ours == module;
+        let token_classifier =
+            head == HeadNames::Other && module == "classifier" && !naming.beside_classifier.is_empty();
+        if token_classifier || naming.heads.iter().chain(beside).any(|pair| renamed(&pair)) {
+            return None;
+        }
+        Some(format!("{module}.{number}"))
     }
 
     /// Their name of one of BERT's tensors, in a file that has a head (or not), which is a classifier (or not).
@@ -213,6 +270,11 @@ impl Family {
             None => name.to_owned(),
         }
     }
+}
+
+/// BERT's name of a module that a family calls otherwise.
+fn ours_of(table: &[(&'static str, &'static str)], module: &str) -> Option<&'static str> {
+    table.iter().find(|(_, theirs)| *theirs == module).map(|(ours, _)| *ours)
 }
 
 /// A layer's number and the part of the layer, of a name such as `encoder.layer.7.output.dense`.
@@ -242,10 +304,18 @@ mod tests {
             for (head, classifier) in [(false, false), (true, false), (true, true)] {
                 for name in names {
                     let theirs = family.theirs(name, head, classifier);
-                    assert_eq!(family.ours(&theirs), name, "{family:?}: {theirs}");
+                    let names = if classifier { HeadNames::Classifier } else { HeadNames::Own };
+                    assert_eq!(family.ours(&theirs, names).as_deref(), Some(name), "{family:?}: {theirs}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn padding_in_a_text_has_no_position_of_its_own() {
+        let (ids, tokens) = ([0, 9, 1, 9, 2, 0, 9, 2], [0, 1, 2, 3, 4, 0, 1, 2]);
+        assert_eq!(Family::Roberta.positions(1, &ids, &tokens), [2, 3, 1, 4, 5, 2, 3, 4]);
+        assert_eq!(Family::Bert.positions(1, &ids, &tokens), tokens);
     }
 
     #[test]
@@ -256,7 +326,12 @@ mod tests {
         assert_eq!(Family::Roberta.theirs("classifier.bias", true, true), "classifier.out_proj.bias");
         assert_eq!(Family::Roberta.theirs("pooler.dense.bias", false, false), "pooler.dense.bias");
         assert_eq!(Family::DistilBert.theirs("cls.predictions.bias", true, false), "vocab_projector.bias");
-        assert_eq!(Family::Bert.ours("bert.embeddings.LayerNorm.gamma"), "embeddings.LayerNorm.weight");
-        assert_eq!(Family::Bert.ours("cls"), "cls");
+        let ours = |family: Family, name| family.ours(name, HeadNames::Other);
+        let norm = ours(Family::Bert, "bert.embeddings.LayerNorm.gamma");
+        assert_eq!(norm.as_deref(), Some("embeddings.LayerNorm.weight"));
+        assert_eq!(ours(Family::Bert, "cls"), None);
+        assert_eq!(ours(Family::DistilBert, "pooler.dense.weight"), None);
+        assert_eq!(ours(Family::Roberta, "classifier.weight"), None);
+        assert_eq!(Family::Roberta.ours("roberta.pooler.dense.bias", HeadNames::Classifier), None);
     }
 }

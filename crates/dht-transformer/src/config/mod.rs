@@ -3,7 +3,9 @@
 mod activation;
 mod family;
 mod kept;
+mod labels;
 mod pooling;
+mod read;
 mod size;
 
 use std::path::Path;
@@ -11,13 +13,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::account::config_refusals;
 use crate::error::{Error, Result};
-use crate::storage::{GIT_LFS, write_atomically};
+use crate::storage::write_atomically;
 
 pub use activation::Activation;
 pub use family::Family;
 pub use kept::KeptDimensions;
 pub use pooling::Pooling;
+pub(crate) use read::json_object;
 pub use size::ModelSize;
 
 /// The shape and the settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
@@ -68,18 +72,8 @@ pub struct BertConfig {
     pub other: Map<String, Value>,
 }
 
-/// What tells a configuration's family.
-#[derive(Deserialize)]
-struct Kind {
-    model_type: Option<String>,
-}
-
 /// What Hugging Face's `BertConfig` takes for fields that are absent.
 mod usual {
-    /// Whether a field may be absent.
-    pub(crate) fn has(field: &str) -> bool {
-        ["hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_act"].contains(&field)
-    }
     pub(crate) fn max_position_embeddings() -> usize {
         512
     }
@@ -135,67 +129,6 @@ impl BertConfig {
         self.max_position_embeddings - self.family.first_position(self.pad_token_id) as usize
     }
 
-    /// Reads and checks the text of a `config.json`; `what` stands in errors.
-    ///
-    /// # Errors
-    /// [`Error::Json`] when it is not JSON or a field is missing or of another type, [`Error::Config`] when a field
-    /// has a value that this encoder does not run.
-    pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
-        let failed = |source| Error::Json { what: what.into(), source };
-        if text.starts_with(&GIT_LFS) {
-            let problem = "is a Git LFS pointer and not the configuration: fetch it, as by `git lfs pull`";
-            return Err(failed(serde::de::Error::custom(problem)));
-        }
-        let Kind { model_type } = serde_json::from_slice(text).map_err(failed)?;
-        let (family, own) = match model_type {
-            None => (Family::Bert, false),
-            Some(model_type) => Family::of_model_type(&model_type).ok_or_else(|| Error::Config {
-                file: what.into(),
-                field: "model_type",
-                expected: format!("one of {}", Family::model_types()),
-                got: format!("{model_type:?}"),
-            })?,
-        };
-        let config = match (family, own) {
-            (Family::Bert, false) => serde_json::from_slice(text).map_err(failed)?,
-            _ => {
-                let mut fields: Map<String, Value> = serde_json::from_slice(text).map_err(failed)?;
-                if own {
-                    // They are written anew where they are needed again.
-                    fields.insert("model_type".into(), family.model_type().into());
-                    fields.remove("auto_map");
-                }
-                Self::translated(family, fields).map_err(failed)?
-            }
-        };
-        config.check().map_err(|error| error.in_file(what))?;
-        Ok(config)
-    }
-
-    /// From the fields of another family.
-    fn translated(family: Family, mut fields: Map<String, Value>) -> serde_json::Result<Self> {
-        for (ours, theirs) in family.fields() {
-            fields.remove(*ours);
-            match fields.remove(*theirs) {
-                Some(value) => fields.insert((*ours).to_owned(), value),
-                None if usual::has(ours) => None,
-                None => return Err(serde::de::Error::missing_field(theirs)),
-            };
-        }
-        match family {
-            Family::Bert => {}
-            Family::DistilBert => {
-                // It has no types, and an ε that no field can change.
-                fields.insert("type_vocab_size".into(), 1.into());
-                fields.insert("layer_norm_eps".into(), usual::layer_norm_eps().into());
-            }
-            Family::Roberta => {
-                fields.entry("pad_token_id").or_insert(1.into());
-            }
-        }
-        serde_json::from_value(Value::Object(fields))
-    }
-
     /// Reads and checks a `config.json`.
     ///
     /// # Errors
@@ -241,12 +174,6 @@ impl BertConfig {
         write_atomically(path, |file| file.write_all(text.as_bytes()))
     }
 
-    /// The names of the classes (`id2label`), if the configuration has one for each number from 0.
-    pub fn labels(&self) -> Option<Vec<String>> {
-        let names = self.other.get("id2label")?.as_object()?;
-        (0..names.len()).map(|id| Some(names.get(&id.to_string())?.as_str()?.to_owned())).collect()
-    }
-
     /// Sets the names of the classes (`id2label`, `label2id`).
     pub fn set_labels(&mut self, labels: &[String]) {
         let names = labels.iter().enumerate().map(|(id, label)| (id.to_string(), label.as_str().into())).collect();
@@ -260,8 +187,16 @@ impl BertConfig {
     /// # Errors
     /// [`Error::Setting`] with the field: a size of 0 or beyond reason, heads that do not divide the width, a dropout
     /// outside 0 ≤ p < 1, ε or the initial deviation not positive, a padding token outside the vocabulary,
-    /// no position for a first token, positions that are not absolute, a decoder.
+    /// no position for a first token, a field that
+    /// is refused, such as `quantization_config` (the tables are in [`account`](crate::account)).
     pub fn check(&self) -> Result<()> {
+        if let Some(refusal) = config_refusals(self.family.model_type(), &self.other).into_iter().next() {
+            return Err(refusal);
+        }
+        self.check_sizes()
+    }
+
+    fn check_sizes(&self) -> Result<()> {
         let refuse =
             |field, expected: String, got: String| Err(Error::setting(self.family.field(field), expected, got));
         for (field, value, most) in [
@@ -301,16 +236,6 @@ impl BertConfig {
         if self.max_position_embeddings <= first {
             let expected = format!("above {first}, the first position");
             return refuse("max_position_embeddings", expected, self.max_position_embeddings.to_string());
-        }
-        for (field, expected) in [
-            ("position_embedding_type", Value::from("absolute")),
-            ("is_decoder", Value::from(false)),
-            ("add_cross_attention", Value::from(false)),
-        ] {
-            let value = self.other.get(field).unwrap_or(&Value::Null);
-            if !value.is_null() && *value != expected {
-                return refuse(field, expected.to_string(), value.to_string());
-            }
         }
         Ok(())
     }

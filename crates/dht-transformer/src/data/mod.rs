@@ -24,4 +24,5 @@ pub use reader::{
 };
 pub use reading::{Column, Header, HeaderSource, LabelKind, LabelLeak, LabelSource, Reading, TableFormat, TextSource};
 pub use tokenizer::TextTokenizer;
+pub(crate) use tokenizer::TokenizerDirectory;
 pub use word_vectors::WordVectors;

@@ -174,6 +174,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: WeightsProblem,
     },
+    /// A file, class, field or tensor of a model's directory has an effect that this crate does not compute.
+    #[error("{path}: {item}{reason}", path = path.display(), item = named(item.as_deref()))]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The class, field or tensor; `None` for the file itself.
+        item: Option<String>,
+        /// The reason, and what to do.
+        reason: String,
+    },
     /// A file of a model could not be had from the hub.
     #[error("{name} is no directory, and its {file} could not be fetched from the hub: {source}")]
     Hub {
@@ -214,6 +224,10 @@ fn at_line(line: Option<u64>) -> String {
 
 fn in_row(row: Option<usize>) -> String {
     row.map(|row| format!(" in row {row}")).unwrap_or_default()
+}
+
+fn named(item: Option<&str>) -> String {
+    item.map(|item| format!("`{item}`: ")).unwrap_or_default()
 }
 
 fn at_tensor(tensor: Option<&str>) -> String {

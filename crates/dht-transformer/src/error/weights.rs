@@ -42,9 +42,21 @@ pub enum WeightsProblem {
         /// What the parser said.
         message: String,
     },
-    /// Two tensors have one name, as written or once prefixes are dropped and old names replaced.
+    /// Two tensors have one name.
     #[error("comes twice")]
     Duplicate,
+    /// Two tensors have one name once prefixes are dropped and old names replaced, and other values.
+    #[error("is the same tensor as {other:?}, with other values: keep one of them")]
+    Conflict {
+        /// The name of the other.
+        other: String,
+    },
+    /// A tensor has an effect on the model that is not computed.
+    #[error("is {reason}")]
+    Unsupported {
+        /// The reason, and what to do.
+        reason: &'static str,
+    },
     /// A tensor's end lies before its beginning.
     #[error("lies at bytes {begin}..{end}")]
     Offsets {

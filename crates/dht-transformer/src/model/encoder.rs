@@ -328,10 +328,9 @@ impl Encoder {
             within("token type", &batch.type_ids, self.config.type_vocab_size)?;
         }
         within("position", packing.row_tokens(), self.config.longest_text())?;
-        let first = self.config.family.first_position(self.config.pad_token_id);
         let ids = TokenIds {
             words: batch.ids.clone(),
-            positions: packing.row_tokens().iter().map(|token| first + token).collect(),
+            positions: self.config.family.positions(self.config.pad_token_id, &batch.ids, packing.row_tokens()),
             token_types: batch.type_ids.clone(),
         };
         let dropout = ctx.dropout(self.config.hidden_dropout_prob, DropoutSite::Embedding);

@@ -1,5 +1,7 @@
 //! Hugging Face directories: read, checked, and written whole.
 
+mod account;
+mod class;
 mod header;
 mod names;
 mod own_class;
@@ -9,6 +11,8 @@ mod write;
 
 use crate::error::WeightsProblem;
 
+pub use account::inspect_hugging_face;
+pub(crate) use class::{class_problem, task_problem};
 pub use read::{PretrainedWeights, read_hugging_face};
 pub use write::{check_hugging_face_target, write_hugging_face};
 

@@ -63,12 +63,12 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     ]
 }
 
-/// What an encoder of this configuration has, and what of the optional is there, with the shapes they must have.
-/// `shape_of` tells which tensors are there.
+/// The tensors that an encoder of this configuration has, and those of the optional ones that are there, with the shapes
+/// they must have; and the missing ones. `shape_of` gives the shape of a tensor that is there.
 pub(crate) fn wanted(
     config: &BertConfig,
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,
-) -> Result<Vec<Expected>, WeightsProblem> {
+) -> (Vec<Expected>, Option<WeightsProblem>) {
     let mut wanted = expected(config);
     let classes = shape_of("classifier.bias").and_then(|shape| shape.first().copied()).unwrap_or(0);
     let [pooler, classifier, language] = optional(config, classes);
@@ -86,11 +86,12 @@ pub(crate) fn wanted(
     let missing: Vec<&str> =
         wanted.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();
     if missing.is_empty() {
-        return Ok(wanted);
+        return (wanted, None);
     }
     let mut names = missing[..missing.len().min(NAMES_IN_ERRORS)].join(", ");
     if missing.len() > NAMES_IN_ERRORS {
         names += &format!(" and {} more", missing.len() - NAMES_IN_ERRORS);
     }
-    Err(WeightsProblem::Missing { names })
+    wanted.retain(|expected| shape_of(&expected.name).is_some());
+    (wanted, Some(WeightsProblem::Missing { names }))
 }

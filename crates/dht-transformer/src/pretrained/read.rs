@@ -8,7 +8,8 @@ use candle_core::{DType, Device, Tensor};
 use super::header::{FileHeader, TensorInfo};
 use super::names::{Expected, wanted};
 use super::not_finite;
-use crate::config::BertConfig;
+use crate::account::{Treatment, file_entry, unused_tensor};
+use crate::config::{BertConfig, Pooling};
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::model_directory;
 
@@ -34,42 +35,107 @@ pub struct PretrainedWeights {
 /// # Errors
 /// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration; [`Error::Weights`], naming file and
 /// tensor, when the file is cut off, its header lies (lengths, gaps, overlaps, names that come twice), a tensor has
-/// another shape than the configuration says, is missing, belongs to a layer that the configuration does not have, or
-/// holds NaN or infinite values.
+/// another shape than the configuration says, is missing, belongs to a layer that the configuration does not have, holds
+/// NaN or infinite values, or has an effect that is not computed; [`Error::Unsupported`] for files of an adapter. A tensor
+/// that the model does not use never conflicts with one that it uses.
 pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> {
     let folder = &*model_directory(folder)?;
+    for name in entry_names(folder)? {
+        if let Some(refusal) = file_entry(&name).refusal(folder) {
+            return Err(refusal);
+        }
+    }
     let config = BertConfig::from_file(folder.join("config.json"))?;
     let (mut file, header) = WeightsFile::open(folder.join("model.safetensors"))?;
-    let mut found: BTreeMap<String, (&str, &TensorInfo)> = BTreeMap::new();
-    for (name, info) in &header.tensors {
-        if found.insert(config.family.ours(name), (name, info)).is_some() {
-            return Err(file.error(Some(name), WeightsProblem::Duplicate));
-        }
-    }
-
-    let wanted = wanted(&config, |name| found.get(name).map(|(_, info)| info.shape.clone()))
-        .map_err(|problem| file.error(None, problem))?;
-    // Fewer layers than the file has would be another model than the directory's.
-    let layers = config.num_hidden_layers;
-    if let Some((written, _)) = found.iter().find(|(name, _)| layer_of(name) >= Some(layers)).map(|(_, found)| found) {
-        return Err(file.error(Some(written), WeightsProblem::MoreLayers { layers }));
-    }
-    // All shapes before the first byte of data.
-    for Expected { name, shape } in &wanted {
-        let (written, info) = found[name];
-        if info.shape != *shape {
-            let problem = WeightsProblem::Shape { expected: shape.clone(), got: info.shape.clone() };
-            return Err(file.error(Some(written), problem));
-        }
+    let TensorPlan { wanted, unused, problems } = TensorPlan::new(&config, &header);
+    if let Some((tensor, problem)) = problems.into_iter().next() {
+        return Err(file.error(tensor.as_deref(), problem));
     }
     let mut tensors = BTreeMap::new();
-    for Expected { name, .. } in wanted {
-        if let Some((written, info)) = found.remove(&name) {
-            tensors.insert(name, file.tensor(written, info, header.position(info))?);
+    for (name, written) in wanted {
+        let mut read = |written: &str| {
+            let info = &header.tensors[written];
+            file.tensor(written, info, header.position(info))
+        };
+        let tensor = read(&written[0])?;
+        for other in &written[1..] {
+            if !same(&read(other)?, &tensor)? {
+                return Err(file.error(Some(other), WeightsProblem::Conflict { other: written[0].clone() }));
+            }
         }
+        tensors.insert(name, tensor);
     }
-    let unused = found.into_values().map(|(written, _)| written.to_owned()).collect();
     Ok(PretrainedWeights { config, tensors, unused })
+}
+
+/// The tensors of a file that a model uses, those that it does not use, and what is wrong with them.
+pub(super) struct TensorPlan {
+    /// BERT's names, and the names in the file: several where it has a tensor under a new and an old name.
+    pub(super) wanted: Vec<(String, Vec<String>)>,
+    /// Names in the file, ascending.
+    pub(super) unused: Vec<String>,
+    pub(super) problems: Vec<(Option<String>, WeightsProblem)>,
+}
+
+impl TensorPlan {
+    pub(super) fn new(config: &BertConfig, header: &FileHeader) -> Self {
+        let family = config.family;
+        let own = Pooling::of_config(config).is_ok_and(|pooling| pooling != Pooling::Pooler);
+        let head = family.head_names(own, header.tensors.keys());
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut unused = Vec::new();
+        for name in header.tensors.keys() {
+            match family.ours(name, head) {
+                Some(ours) => found.entry(ours).or_default().push(name.clone()),
+                None => unused.push(name.clone()),
+            }
+        }
+        let shape = |written: &str| header.tensors[written].shape.clone();
+        let (wanted, missing) = wanted(config, |name| found.get(name).map(|names| shape(&names[0])));
+        let mut problems: Vec<_> = missing.map(|missing| (None, missing)).into_iter().collect();
+        // Fewer layers than the file has would be another model than the directory's.
+        let layers = config.num_hidden_layers;
+        if let Some((_, names)) = found.iter().find(|(name, _)| layer_of(name) >= Some(layers)) {
+            problems.push((Some(names[0].clone()), WeightsProblem::MoreLayers { layers }));
+            found.retain(|name, _| layer_of(name) < Some(layers));
+        }
+        let mut used = Vec::new();
+        for Expected { name, shape: expected } in wanted {
+            let Some(names) = found.remove(&name) else { continue };
+            for written in &names {
+                let got = shape(written);
+                if got != expected {
+                    let problem = WeightsProblem::Shape { expected: expected.clone(), got };
+                    problems.push((Some(written.clone()), problem));
+                }
+            }
+            used.push((name, names));
+        }
+        unused.extend(found.into_values().flatten());
+        unused.sort();
+        for name in &unused {
+            if let (Treatment::Refused, reason) = unused_tensor(family.bare(name)) {
+                problems.push((Some(name.clone()), WeightsProblem::Unsupported { reason }));
+            }
+        }
+        Self { wanted: used, unused, problems }
+    }
+}
+
+/// The names of the entries of a directory, ascending.
+pub(super) fn entry_names(folder: &Path) -> Result<Vec<String>> {
+    let failed = |source| Error::io(folder, source);
+    let entries = std::fs::read_dir(folder).map_err(failed)?;
+    let name = |entry: std::io::Result<std::fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = entries.map(name).collect::<std::io::Result<_>>().map_err(failed)?;
+    names.sort();
+    Ok(names)
+}
+
+/// Whether two tensors have the same shape and values.
+fn same(left: &Tensor, right: &Tensor) -> Result<bool> {
+    let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+    Ok(left.dims() == right.dims() && values(left)? == values(right)?)
 }
 
 /// The layer that a tensor belongs to.
@@ -77,13 +143,13 @@ fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("encoder.layer.")?.split_once('.')?.0.parse().ok()
 }
 
-struct WeightsFile {
+pub(super) struct WeightsFile {
     path: PathBuf,
     file: File,
 }
 
 impl WeightsFile {
-    fn open(path: PathBuf) -> Result<(Self, FileHeader)> {
+    pub(super) fn open(path: PathBuf) -> Result<(Self, FileHeader)> {
         let opened = File::open(&path).and_then(|mut file| {
             let length = file.metadata()?.len();
             let header = FileHeader::read(&mut file, length)?;
@@ -95,7 +161,7 @@ impl WeightsFile {
         Ok((this, header))
     }
 
-    fn error(&self, tensor: Option<&str>, problem: WeightsProblem) -> Error {
+    pub(super) fn error(&self, tensor: Option<&str>, problem: WeightsProblem) -> Error {
         Error::Weights { path: self.path.clone(), tensor: tensor.map(str::to_owned), problem }
     }
 

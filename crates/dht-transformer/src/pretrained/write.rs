@@ -113,8 +113,10 @@ fn checked(
         tensor: tensor.map(str::to_owned),
         problem,
     };
-    let wanted = wanted(config, |name| tensors.get(name).map(|tensor| tensor.dims().to_vec()))
-        .map_err(|problem| error(None, problem))?;
+    let (wanted, missing) = wanted(config, |name| tensors.get(name).map(|tensor| tensor.dims().to_vec()));
+    if let Some(missing) = missing {
+        return Err(error(None, missing));
+    }
     for Expected { name, shape } in wanted {
         let got = tensors[&name].dims();
         if got != shape {
@@ -161,17 +163,14 @@ fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
 }
 
 fn tokenizer_config(config: &BertConfig, tokenizer: &TextTokenizer) -> Value {
-    let names = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
-    let tokens = match tokenizer.token_id("[CLS]") {
-        Some(_) => ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
-        None => ["<pad>", "<unk>", "<s>", "</s>", "<mask>"],
-    };
+    let most = config.longest_text();
+    let length = tokenizer.model_max_length().map_or(most, |length| length.min(most));
     // The class that takes all from tokenizer.json.
     let mut described = json!({
-        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.longest_text(),
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length,
         "model_input_names": ["input_ids", "attention_mask"],
     });
-    for (name, token) in names.into_iter().zip(tokens) {
+    for (name, token) in tokenizer.named_tokens() {
         described[name] = token.into();
     }
     if config.family.has_token_types() {

@@ -53,10 +53,7 @@ pub(super) fn description(
         .collect();
     Ok(json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": {
-            "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": cleaning.chinese,
-            "strip_accents": cleaning.strip_accents, "lowercase": cleaning.lowercase,
-        },
+        "normalizer": normalizer(cleaning),
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": {"type": "BertProcessing", "sep": [separator, id(separator)], "cls": [class, id(class)]},
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
@@ -67,4 +64,12 @@ pub(super) fn description(
             json!({"type": model, "unk_token": unknown, "vocab": vocabulary})
         },
     }))
+}
+
+/// BERT's normalizer.
+pub(super) fn normalizer(cleaning: &Cleaning) -> Value {
+    json!({
+        "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": cleaning.chinese,
+        "strip_accents": cleaning.strip_accents, "lowercase": cleaning.lowercase,
+    })
 }

@@ -1,18 +1,21 @@
+mod build;
 mod cut;
 mod description;
+mod directory;
 mod parts;
+mod tokens;
 mod word_piece;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde_json::Value;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{PostProcessor, Tokenizer};
 
 use self::cut::{FirstTokens, first_tokens};
 use self::description::{Cleaning, SPECIAL, description, special_tokens};
+pub(crate) use self::directory::TokenizerDirectory;
 use self::parts::{Parts, words};
 use self::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, train_word_piece};
 use super::dataset::Dataset;
@@ -42,6 +45,9 @@ pub struct TextTokenizer {
     max_bytes: usize,
     /// So many tokens of each text are kept beyond those that fit.
     rest: usize,
+    max_length: Option<usize>,
+    /// Special tokens by the names of their fields in `tokenizer_config.json`.
+    named: Vec<(String, String)>,
 }
 
 impl TextTokenizer {
@@ -57,39 +63,22 @@ impl TextTokenizer {
         Self::from_json(&path.display().to_string(), &bytes)
     }
 
-    /// Reads a directory's `tokenizer.json`, or else its `vocab.txt` (a token a line) as BERT's WordPiece with what
-    /// `tokenizer_config.json`, if there is one, says of letter case, accents and special tokens.
+    /// Reads a directory's tokenizer as `transformers` 5 does: `tokenizer.json`, or else `vocab.txt` (BERT's WordPiece), or
+    /// `vocab.json` and `merges.txt` (RoBERTa's BPE), with `tokenizer_config.json`, `special_tokens_map.json` and
+    /// `added_tokens.json`. Settings of `tokenizer_config.json` override `tokenizer.json`, of which the classes
+    /// `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (the default for a model of that type) take no more than
+    /// the vocabulary and the added tokens. What is read, and what is refused, is in [`account`](crate::account).
     ///
     /// # Errors
-    /// As [`from_file`](Self::from_file) and [`model_directory`], and [`Error::Json`] for the configuration.
+    /// As [`from_file`](Self::from_file) and [`model_directory`]; [`Error::Json`] and [`Error::Config`] for the other files, and
+    /// [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class where no file says which of the
+    /// two is meant.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = &*model_directory(folder)?;
-        let file = folder.join("tokenizer.json");
-        if file.exists() {
-            return Self::from_file(file);
-        }
-        let path = folder.join("vocab.txt");
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::io(&path, source))?;
-        let subwords: Vec<String> = text.trim_end().lines().map(str::to_owned).collect();
-        let path = folder.join("tokenizer_config.json");
-        let config: Value = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|source| Error::Json { what: path.display().to_string(), source })?,
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Value::Null,
-            Err(source) => return Err(Error::io(path, source)),
-        };
-        let fields = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
-        let special: [&str; 5] = std::array::from_fn(|index| {
-            let value = &config[fields[index]];
-            value.as_str().or(value["content"].as_str()).unwrap_or(SPECIAL[index])
-        });
-        let cleaning = Cleaning {
-            lowercase: config["do_lower_case"].as_bool().unwrap_or(true),
-            strip_accents: config["strip_accents"].as_bool(),
-            chinese: config["tokenize_chinese_chars"].as_bool().unwrap_or(true),
-        };
-        let what = folder.join("vocab.txt").display().to_string();
-        Self::from_json(&what, description("WordPiece", &subwords, &special, &cleaning, &what)?.to_string().as_bytes())
+        let read = TokenizerDirectory::read(&model_directory(folder)?).tokenizer();
+        read.map_err(|problems| {
+            let none = || Error::Tokenizer { what: "reading".into(), source: "failed".into() };
+            problems.into_iter().next().unwrap_or_else(none)
+        })
     }
 
     /// A tokenizer of whole words: lower-cased, split at spaces and punctuation, `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`
@@ -183,9 +172,40 @@ impl TextTokenizer {
         self.tokenizer.token_to_id(token)
     }
 
-    /// The id of the token that masks others: `[MASK]`, or RoBERTa's `<mask>`.
+    /// The id of the token that masks others: the directory's `mask_token`, or `[MASK]`, or RoBERTa's `<mask>`.
     pub fn mask_token(&self) -> Option<u32> {
-        ["[MASK]", "<mask>"].into_iter().find_map(|token| self.token_id(token))
+        let named = self.named.iter().filter(|(name, _)| name == "mask_token").map(|(_, token)| token.as_str());
+        named.chain(["[MASK]", "<mask>"]).find_map(|token| self.token_id(token))
+    }
+
+    /// The maximal length of a text in tokens that the directory declares as `model_max_length`; a classifier may have fewer
+    /// positions.
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.max_length
+    }
+
+    /// Declares the maximal length of a text in tokens, which [`write_hugging_face`](crate::pretrained::write_hugging_face)
+    /// writes as `model_max_length`.
+    #[must_use]
+    pub fn with_model_max_length(self, tokens: usize) -> Self {
+        Self { max_length: Some(tokens), ..self }
+    }
+
+    /// Special tokens that the vocabulary has, by the names of their fields in `tokenizer_config.json`.
+    pub(crate) fn named_tokens(&self) -> Vec<(String, String)> {
+        let names = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
+        let usual = match self.token_id("[CLS]") {
+            Some(_) => SPECIAL,
+            None => ["<pad>", "<unk>", "<s>", "</s>", "<mask>"],
+        };
+        let mut tokens = self.named.clone();
+        for (name, token) in names.into_iter().zip(usual) {
+            if tokens.iter().all(|(named, _)| named != name) {
+                tokens.push((name.to_owned(), token.to_owned()));
+            }
+        }
+        tokens.retain(|(_, token)| self.token_id(token).is_some());
+        tokens
     }
 
     /// The numbers of the tokens that are no part of a text: those that the file calls special, and those that go
@@ -330,7 +350,12 @@ impl TextTokenizer {
         }
         // The crate panics where a part of the file is no JSON, an escape of half a character among it; so all of it is read first.
         serde_json::from_slice::<serde_json::Value>(json).map_err(|error| failed(error.into()))?;
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(failed)?;
+        Self::from_tokenizer(what, Tokenizer::from_bytes(json).map_err(failed)?)
+    }
+
+    /// A tokenizer of the crate, without truncation and padding, and with BERT's special tokens if it adds none.
+    fn from_tokenizer(what: &str, mut tokenizer: Tokenizer) -> Result<Self> {
+        let failed = |source| Error::Tokenizer { what: what.into(), source };
         tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);
         if tokenizer.get_post_processor().is_none_or(|processor| processor.added_tokens(false) == 0) {
             let special = |token: &str| tokenizer.token_to_id(token).map(|id| (token.to_owned(), id));
@@ -346,7 +371,15 @@ impl TextTokenizer {
             Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
             None => {
                 let parts = Parts::of(&tokenizer).map_err(failed)?;
-                Ok(Self { tokenizer, parts, vocabulary_size: greatest as usize + 1, max_bytes: LONGEST_ROW, rest: 0 })
+                Ok(Self {
+                    tokenizer,
+                    parts,
+                    vocabulary_size: greatest as usize + 1,
+                    max_bytes: LONGEST_ROW,
+                    rest: 0,
+                    max_length: None,
+                    named: Vec::new(),
+                })
             }
         }
     }

@@ -59,7 +59,16 @@ fn fetch(name: &str) -> Result<PathBuf> {
     let config = get("config.json").map_err(failed("config.json"))?;
     get("model.safetensors").map_err(failed("model.safetensors"))?;
     // A model need not have a tokenizer, and if it has one, not each of these.
-    for file in ["tokenizer.json", "tokenizer_config.json", "vocab.txt"] {
+    const TOKENIZER: [&str; 7] = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+    ];
+    for file in TOKENIZER {
         if let Err(error) = get(file) {
             tracing::debug!(name, file, %error, "not fetched");
         }

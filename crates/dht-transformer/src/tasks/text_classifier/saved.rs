@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use super::TextClassifier;
 use crate::config::Pooling;
 use crate::data::TextTokenizer;
 use crate::error::{Error, Result, WeightsProblem};
 use crate::model::{Encoder, LinearTensors};
-use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
+use crate::pretrained::{PretrainedWeights, class_problem, read_hugging_face, task_problem, write_hugging_face};
+use crate::storage::model_directory;
 use crate::tasks::Task;
 
 /// The field of `config.json` that says the task.
@@ -19,16 +20,25 @@ impl TextClassifier {
     /// Loads what [`save`](Self::save) wrote, or any other `BertForSequenceClassification`.
     ///
     /// # Errors
-    /// As [`read_hugging_face`]; [`Error::Weights`] when the directory has no classifier, or none of the pooler that it
-    /// needs; [`Error::Config`] for an unknown pooling or task, names for another number of classes,
-    /// or heads and neurons left that the model does not have.
+    /// As [`read_hugging_face`]; [`Error::Unsupported`] for a directory that another class of `transformers` wrote, such as
+    /// `BertForTokenClassification`; [`Error::Weights`] when the directory has no classifier, or none of the pooler that it
+    /// needs; [`Error::Config`] for an unknown pooling or task, names that do not name the classes
+    /// ([`BertConfig::class_names`](crate::BertConfig::class_names)), or heads and neurons left that the model does not have.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
         Self::read(folder, device).map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
 
     fn read(folder: &Path, device: &Device) -> Result<Self> {
+        let folder = &*model_directory(folder)?;
         let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let outputs = tensors.get("classifier.bias").map(Tensor::elem_count);
+        if let Some(problem) = class_problem(folder, &config, outputs) {
+            return Err(problem);
+        }
+        if let Some(problem) = outputs.and_then(|outputs| task_problem(&config, outputs)) {
+            return Err(problem);
+        }
         let pooling = Pooling::of_config(&config)?;
         let task = match config.other.get(PROBLEM).filter(|value| !value.is_null()) {
             None => None,
@@ -54,14 +64,16 @@ impl TextClassifier {
         let task = task.unwrap_or(if classes.outputs()? == 1 { Task::Number } else { Task::Class });
         task.check(classes.outputs()?)?;
         let model = Self::assemble(task, encoder, classes, pooling, pooler)?;
-        match config.labels() {
-            Some(labels) if labels.len() != model.classifier.classes() => Err(Error::setting(
-                "id2label",
-                format!("{} classes", model.classifier.classes()),
-                labels.len().to_string(),
-            )),
-            _ => Ok(model),
-        }
+        model.class_names()?;
+        Ok(model)
+    }
+
+    /// The names of the classes, by number: those that the configuration gives, else `LABEL_0` and so on.
+    ///
+    /// # Errors
+    /// As [`BertConfig::class_names`](crate::BertConfig::class_names). A classifier that was loaded has names.
+    pub fn class_names(&self) -> Result<Vec<String>> {
+        self.encoder.config().class_names(self.classifier.classes())
     }
 
     /// Writes a Hugging Face directory, whole or not at all: the encoder, the classifier, the names of its classes and,

@@ -1,0 +1,100 @@
+//! The account of a Hugging Face directory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use candle_core::Device;
+use dht_search::transformer::account::{Account, Entry, Treatment};
+use dht_search::transformer::pretrained::inspect_hugging_face;
+use dht_search::transformer::{Encoder, TextClassifier};
+use serde_json::json;
+
+use crate::commands::output::print;
+use crate::error::{Error, Result};
+
+/// The most names that a line lists.
+const MOST_NAMES: usize = 12;
+
+/// Prints the account of a directory.
+///
+/// # Errors
+/// [`Error::Unusable`] for a directory that can be neither used as a classifier nor trained from, after the account.
+pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
+    let mut account = inspect_hugging_face(folder)?;
+    // Wrong numbers among the weights show when they are read.
+    let read = match (account.is_classifier(), account.is_start()) {
+        (true, _) => TextClassifier::load(folder, &Device::Cpu).map(drop),
+        (false, true) => Encoder::from_pretrained(folder, &Device::Cpu).map(drop),
+        (false, false) => Ok(()),
+    };
+    account.problems.extend(read.err().map(Into::into));
+    print(&if as_json { json_text(&account) } else { text(folder, &account) })?;
+    if account.is_start() {
+        return Ok(());
+    }
+    Err(Error::Unusable { path: folder.into(), reasons: account.problems.len() })
+}
+
+fn kind(account: &Account) -> &'static str {
+    match (account.is_classifier(), account.is_start()) {
+        (true, _) => "classifier",
+        (false, true) => "encoder",
+        (false, false) => "unusable",
+    }
+}
+
+fn json_text(account: &Account) -> String {
+    let problems = account
+        .problems
+        .iter()
+        .map(|problem| json!({ "message": problem.error.to_string(), "classifier_alone": problem.classifier_alone }));
+    let value = json!({
+        "kind": kind(account),
+        "format": "hugging face",
+        "labels": account.labels,
+        "max_length": account.max_length,
+        "problems": problems.collect::<Vec<_>>(),
+        "entries": account.entries,
+    });
+    format!("{value:#}\n")
+}
+
+fn text(folder: &Path, account: &Account) -> String {
+    let mut text = format!("kind        {}, a Hugging Face directory\n", kind(account));
+    let mut line = |name: &str, value: &str| _ = writeln!(text, "{name:<11} {value}");
+    if let Some(labels) = &account.labels {
+        line("labels", &labels.join(", "));
+    }
+    if let Some(length) = account.max_length {
+        line("texts", &format!("up to {length} tokens"));
+    }
+    let folder = folder.display();
+    match kind(account) {
+        "classifier" => line("use", &format!("`dht accelerate {folder}`, `dht train --model {folder}`")),
+        "encoder" => line("use", &format!("`dht train --model {folder}`, not `dht accelerate`")),
+        _ => line("use", "none"),
+    }
+    text += "\nItems by treatment, and why\n";
+    for treatment in [Treatment::Refused, Treatment::Unknown, Treatment::Obeyed, Treatment::Harmless] {
+        let mut groups: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for Entry { file, item, reason, .. } in account.entries.iter().filter(|entry| entry.treatment == treatment) {
+            let (place, name) = item.as_ref().map_or(("files", file.as_str()), |item| (file.as_str(), item.as_str()));
+            groups.entry((place, reason)).or_default().push(name);
+        }
+        for ((place, reason), names) in groups {
+            let more = names.len().saturating_sub(MOST_NAMES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let names = names[..names.len().min(MOST_NAMES)].join(", ");
+            _ = writeln!(text, "{treatment:<9} {place}: {names}{more} ({reason})");
+        }
+    }
+    for problem in &account.problems {
+        let scope = if problem.classifier_alone { "not a classifier" } else { "not loaded" };
+        _ = write!(text, "\n{scope}: {}", problem.error);
+    }
+    if !account.problems.is_empty() {
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,36 @@
+//! The classes of `transformers` that `architectures` names.
+
+/// The class of `transformers` that a directory was saved by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Architecture {
+    /// A classifier of whole texts.
+    SequenceClassifier,
+    /// An encoder, alone or with a head of pre-training.
+    Encoder(&'static str),
+    /// An encoder with a head of another task.
+    OtherTask(&'static str),
+    /// A class that `transformers` does not have for the family.
+    Foreign,
+}
+
+/// The endings of the names of classes, and what they are.
+const CLASSES: [(&str, Architecture); 10] = [
+    ("ForSequenceClassification", Architecture::SequenceClassifier),
+    ("Model", Architecture::Encoder("an encoder without a classifier")),
+    ("ForMaskedLM", Architecture::Encoder("a model of masked tokens")),
+    ("ForPreTraining", Architecture::Encoder("a pre-trained encoder without a classifier")),
+    ("ForNextSentencePrediction", Architecture::OtherTask("a model that tells whether one text follows another")),
+    ("ForTokenClassification", Architecture::OtherTask("a classifier of single tokens")),
+    ("ForMultipleChoice", Architecture::OtherTask("a model that selects one of several texts")),
+    ("ForQuestionAnswering", Architecture::OtherTask("a model that marks answers in texts")),
+    ("ForCausalLM", Architecture::OtherTask("a model that generates text")),
+    ("LMHeadModel", Architecture::OtherTask("a model that generates text")),
+];
+
+impl Architecture {
+    /// The architecture of a class's name, such as `BertForMaskedLM`, of a family whose names begin with `family`.
+    pub(crate) fn from_class(class: &str, family: &str) -> Self {
+        let ending = class.strip_prefix("Dht").unwrap_or(class).strip_prefix(family);
+        CLASSES.iter().find(|(name, _)| ending == Some(name)).map_or(Self::Foreign, |(_, architecture)| *architecture)
+    }
+}

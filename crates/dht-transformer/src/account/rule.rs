@@ -1,0 +1,106 @@
+//! Rules about fields of JSON files.
+
+use serde_json::{Map, Value};
+
+use super::{Entry, Treatment};
+use crate::error::Error;
+
+/// The condition under which a known field is refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Check {
+    /// Never: the field is obeyed.
+    Obeyed,
+    /// Never: the field is without effect on answers.
+    Harmless,
+    /// Refused unless the value is null, false, 0, or an empty text, list or object.
+    Empty,
+    /// Refused unless the value is null or one of these texts.
+    Only(&'static [&'static str]),
+}
+
+/// Known fields that are treated alike.
+pub(super) struct Rule {
+    pub(super) names: &'static [&'static str],
+    /// The model types that have these fields; empty for all.
+    pub(super) families: &'static [&'static str],
+    pub(super) check: Check,
+    pub(super) reason: &'static str,
+}
+
+impl Rule {
+    pub(super) const fn new(check: Check, reason: &'static str, names: &'static [&'static str]) -> Self {
+        Self { names, families: &[], check, reason }
+    }
+
+    pub(super) const fn of(self, families: &'static [&'static str]) -> Self {
+        Self { families, ..self }
+    }
+
+    fn treatment(&self, value: &Value) -> Treatment {
+        match self.check {
+            Check::Obeyed => Treatment::Obeyed,
+            Check::Harmless => Treatment::Harmless,
+            Check::Empty if is_empty(value) => Treatment::Harmless,
+            Check::Only(texts) if value.is_null() || texts.iter().any(|text| value == text) => Treatment::Obeyed,
+            Check::Empty | Check::Only(_) => Treatment::Refused,
+        }
+    }
+}
+
+/// Whether a value switches nothing on.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(true) => false,
+    }
+}
+
+/// The rule about a field of a model type, and the field's name in the table.
+pub(super) fn find(table: &'static [Rule], model_type: &str, field: &str) -> Option<(&'static Rule, &'static str)> {
+    table.iter().filter(|rule| rule.families.is_empty() || rule.families.contains(&model_type)).find_map(|rule| {
+        let name = rule.names.iter().find(|name| **name == field)?;
+        Some((rule, *name))
+    })
+}
+
+/// Entries of the fields of a file, by a table.
+pub(super) fn entries(table: &'static [Rule], model_type: &str, file: &str, fields: &Map<String, Value>) -> Vec<Entry> {
+    let entry = |(field, value): (&String, &Value)| {
+        let (treatment, reason) = match find(table, model_type, field) {
+            Some((rule, _)) => (rule.treatment(value), rule.reason),
+            None => (Treatment::Unknown, "no field that transformers reads for this model"),
+        };
+        Entry::new(file, Some(field), treatment, reason)
+    };
+    fields.iter().map(entry).collect()
+}
+
+/// The errors of refused fields.
+pub(super) fn refusals(table: &'static [Rule], model_type: &str, fields: &Map<String, Value>) -> Vec<Error> {
+    let refusal = |(field, value): (&String, &Value)| {
+        let (rule, name) = find(table, model_type, field)?;
+        let expected = match rule.check {
+            Check::Only(texts) => {
+                let texts: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+                format!("{}: {}", texts.join(" or "), rule.reason)
+            }
+            _ => format!("none: {}", rule.reason),
+        };
+        (rule.treatment(value) == Treatment::Refused).then(|| Error::setting(name, expected, shortened(value)))
+    };
+    fields.iter().filter_map(refusal).collect()
+}
+
+/// A value for a message.
+fn shortened(value: &Value) -> String {
+    const LONGEST: usize = 80;
+    let text = value.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

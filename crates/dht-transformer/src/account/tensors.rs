@@ -1,0 +1,54 @@
+//! The tensors that a model does not use.
+
+use super::Treatment;
+
+/// Parts of names, and the reason that such a tensor has no effect on a classifier.
+const UNUSED: &[(&str, &str)] = &[
+    ("position_ids", "numbers of positions, which are counted anew"),
+    ("embeddings.token_type_ids", "types of tokens, which come from the tokenizer"),
+    ("cls.predictions.", "the head of pre-training on masked tokens"),
+    ("cls.seq_relationship.", "the head of pre-training on pairs of sentences"),
+    ("lm_head.", "the head of pre-training on masked tokens"),
+    ("vocab_transform.", "the head of pre-training on masked tokens"),
+    ("vocab_layer_norm.", "the head of pre-training on masked tokens"),
+    ("vocab_projector.", "the head of pre-training on masked tokens"),
+    ("pooler.dense.", "a pooler that the classifier has no use for"),
+    ("pre_classifier.", "the dense layer of a classifier's head"),
+    ("classifier.", "the head of a classifier, which a training replaces"),
+    ("qa_outputs.", "the head of a model that marks answers in texts"),
+];
+
+/// Parts of names that only tensors with an effect on the encoder have, and the reason that they are refused.
+const REFUSED: &[(&str, &str)] = &[
+    ("lora_", "a weight of an adapter: merge it into the model"),
+    ("adapter", "a weight of an adapter: merge it into the model"),
+    ("prompt_", "a weight of an adapter: merge it into the model"),
+    ("prefix_tuning", "a weight of an adapter: merge it into the model"),
+    (".base_layer.", "a weight of a model with an adapter: merge the adapter into the model"),
+    ("distance_embedding", "positions relative to each other, which are not computed"),
+    ("crossattention", "attention of a decoder, which is not computed"),
+    (".SCB", "the scale of a quantized weight: save the model again in float32"),
+    (".qweight", "a quantized weight: save the model again in float32"),
+    (".weight_scale", "the scale of a quantized weight: save the model again in float32"),
+    (".absmax", "the scale of a quantized weight: save the model again in float32"),
+    (".quant_state", "the state of a quantized weight: save the model again in float32"),
+    (".parametrizations.", "a parametrized weight: save the model again with plain weights"),
+];
+
+/// Beginnings of the names of parts of an encoder, under BERT's names.
+const ENCODER: [&str; 3] = ["encoder.", "embeddings.", "transformer."];
+
+/// Treatment of a tensor that the model does not use, and the reason. `name` has no prefix of the family.
+pub(crate) fn unused_tensor(name: &str) -> (Treatment, &'static str) {
+    let inside = |part: &&(&str, &str)| name.contains(part.0);
+    if let Some((_, reason)) = REFUSED.iter().find(inside) {
+        return (Treatment::Refused, reason);
+    }
+    if let Some((_, reason)) = UNUSED.iter().find(inside) {
+        return (Treatment::Harmless, reason);
+    }
+    if ENCODER.iter().any(|start| name.starts_with(start)) {
+        return (Treatment::Refused, "a part of the encoder that its configuration does not have");
+    }
+    (Treatment::Unknown, "no tensor of this model")
+}

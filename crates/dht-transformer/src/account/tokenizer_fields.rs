@@ -1,0 +1,197 @@
+//! The fields of `tokenizer_config.json` and `special_tokens_map.json`, and the classes of tokenizers.
+
+use serde_json::{Map, Value};
+
+use super::rule::{Check, Rule, entries, refusals};
+use super::{Entry, Treatment};
+use crate::error::Error;
+
+/// The classes of tokenizers of `transformers` 5 that are known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenizerClass {
+    /// WordPiece, rebuilt from the vocabulary and the settings alone.
+    Bert,
+    /// As BERT's, without types of tokens.
+    DistilBert,
+    /// Byte-level BPE, rebuilt from the vocabulary, the merges and the settings alone.
+    Roberta,
+    /// `tokenizer.json` as it is.
+    AsWritten,
+    /// `tokenizer.json` as it is, which has to be a Unigram.
+    Unigram,
+}
+
+const CLASSES: &[(TokenizerClass, &[&str])] = &[
+    (
+        TokenizerClass::Bert,
+        &[
+            "BertTokenizer",
+            "ElectraTokenizer",
+            "MobileBertTokenizer",
+            "SqueezeBertTokenizer",
+            "LxmertTokenizer",
+            "LayoutLMTokenizer",
+        ],
+    ),
+    (TokenizerClass::DistilBert, &["DistilBertTokenizer"]),
+    (TokenizerClass::Roberta, &["RobertaTokenizer", "LongformerTokenizer", "BartTokenizer"]),
+    (TokenizerClass::AsWritten, &["PreTrainedTokenizer", "TokenizersBackend", "PythonBackend"]),
+    (TokenizerClass::Unigram, &["XLMRobertaTokenizer"]),
+];
+
+impl TokenizerClass {
+    /// The class of a name, with or without `Fast` at its end.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_suffix("Fast").unwrap_or(name);
+        CLASSES.iter().find(|(_, names)| names.contains(&name)).map(|(class, _)| *class)
+    }
+
+    /// The class of a model type, for a directory that names none.
+    pub(crate) fn from_model_type(model_type: &str) -> Self {
+        match model_type {
+            "bert" => Self::Bert,
+            "distilbert" => Self::DistilBert,
+            "roberta" => Self::Roberta,
+            _ => Self::AsWritten,
+        }
+    }
+
+    /// Whether `tokenizer.json` gives no more than a vocabulary.
+    pub(crate) fn is_rebuilt(self) -> bool {
+        !matches!(self, Self::AsWritten | Self::Unigram)
+    }
+
+    /// All names, for errors.
+    pub(crate) fn names() -> String {
+        CLASSES.iter().flat_map(|(_, names)| *names).copied().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Settings that a class obeys; elsewhere they have no effect in `transformers` 5.
+const BERT_SETTINGS: &[&str] = &["do_lower_case", "strip_accents", "tokenize_chinese_chars"];
+const ROBERTA_SETTINGS: &[&str] = &["add_prefix_space"];
+
+/// Special tokens by name. Any other field that ends with `_token` and is a text names one more.
+pub(crate) const TOKENS: &[&str] =
+    &["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+const FIELDS: &[Rule] = &[
+    Rule::new(Check::Obeyed, "the class", &["tokenizer_class"]),
+    Rule::new(Check::Obeyed, "letter case, accents, ideographs and spaces", BERT_SETTINGS),
+    Rule::new(Check::Obeyed, "letter case, accents, ideographs and spaces", ROBERTA_SETTINGS),
+    Rule::new(Check::Obeyed, "a special token", TOKENS),
+    Rule::new(
+        Check::Obeyed,
+        "added tokens",
+        &["additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens", "added_tokens_decoder"],
+    ),
+    Rule::new(Check::Obeyed, "the maximal length, bounded by the positions", &["model_max_length", "max_len"]),
+    Rule::new(Check::Obeyed, "whether the second text of a pair has a type of its own", &["model_input_names"]),
+    Rule::new(
+        Check::Only(&["right"]),
+        "long texts are cut at their end (set it to \"right\" to accept that)",
+        &["truncation_side"],
+    ),
+    Rule::new(Check::Empty, "special tokens in texts are never split into parts", &["split_special_tokens"]),
+    Rule::new(Check::Empty, "code in a directory is never run, and may split texts otherwise", &["auto_map"]),
+    Rule::new(
+        Check::Empty,
+        "the tokenizer is read from its own files",
+        &["init_inputs", "vocab", "merges", "tokenizer_object", "gguf_file", "post_processor", "fast_tokenizer_files"],
+    ),
+    Rule::new(
+        Check::Harmless,
+        "no padding is computed",
+        &["padding_side", "pad_token_type_id", "pad_to_multiple_of", "padding", "pad_token_id"],
+    ),
+    Rule::new(
+        Check::Harmless,
+        "ids to text alone",
+        &[
+            "clean_up_tokenization_spaces",
+            "errors",
+            "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
+        ],
+    ),
+    Rule::new(Check::Harmless, "positions of tokens in the text alone", &["trim_offsets"]),
+    Rule::new(
+        Check::Harmless,
+        "no effect in transformers 5",
+        &[
+            "do_basic_tokenize",
+            "never_split",
+            "add_bos_token",
+            "add_eos_token",
+            "use_fast",
+            "from_slow",
+            "legacy",
+            "unk_id",
+            "sp_model_kwargs",
+            "do_split_on_punc",
+            "do_word_tokenize",
+            "do_subword_tokenize",
+        ],
+    ),
+    Rule::new(
+        Check::Harmless,
+        "the caller gives the length",
+        &["max_length", "stride", "truncation", "truncation_strategy"],
+    ),
+    Rule::new(
+        Check::Harmless,
+        "chats alone",
+        &["chat_template", "response_template", "response_schema", "chat_control_tokens"],
+    ),
+    Rule::new(
+        Check::Harmless,
+        "a note",
+        &[
+            "name_or_path",
+            "special_tokens_map_file",
+            "tokenizer_file",
+            "vocab_file",
+            "merges_file",
+            "backend",
+            "is_local",
+            "local_files_only",
+            "full_tokenizer_file",
+            "processor_class",
+            "verbose",
+            "files_loaded",
+            "transformers_version",
+            "device_map",
+            "tokenizer_type",
+            "model_type",
+            "tokenizers_version",
+        ],
+    ),
+];
+
+/// Entries of the fields of one of a tokenizer's files.
+pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<String, Value>) -> Vec<Entry> {
+    let mut entries = entries(FIELDS, "", file, fields);
+    for entry in &mut entries {
+        let Some(field) = entry.item.as_deref() else { continue };
+        let obeyed = match class {
+            TokenizerClass::Bert | TokenizerClass::DistilBert => !ROBERTA_SETTINGS.contains(&field),
+            TokenizerClass::Roberta => !BERT_SETTINGS.contains(&field),
+            TokenizerClass::AsWritten | TokenizerClass::Unigram => {
+                !BERT_SETTINGS.contains(&field) && !ROBERTA_SETTINGS.contains(&field)
+            }
+        };
+        if !obeyed {
+            entry.treatment = Treatment::Harmless;
+            entry.reason = "no effect on a tokenizer of this class".into();
+        }
+        if entry.treatment == Treatment::Unknown && field.ends_with("_token") && fields[field].is_string() {
+            entry.treatment = Treatment::Obeyed;
+            entry.reason = "a special token".into();
+        }
+    }
+    entries
+}
+
+/// The errors of the fields that are refused, as [`Error::Setting`].
+pub(crate) fn tokenizer_refusals(fields: &Map<String, Value>) -> Vec<Error> {
+    refusals(FIELDS, "", fields)
+}

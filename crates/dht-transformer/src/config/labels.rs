@@ -1,0 +1,144 @@
+//! The names of the classes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::BertConfig;
+use crate::error::{Error, Result};
+
+const NAMES: &str = "id2label";
+const NUMBERS: &str = "label2id";
+const COUNT: &str = "num_labels";
+
+impl BertConfig {
+    /// The names of the classes (`id2label`), if the configuration has one for each number from 0.
+    pub fn labels(&self) -> Option<Vec<String>> {
+        let names = self.other.get(NAMES)?.as_object()?;
+        self.class_names(names.len()).ok()
+    }
+
+    /// The names of a classifier's outputs, by number: those of `id2label`, else of `label2id`, else `LABEL_0` and so on.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the field that does not name the outputs 0, 1, …: numbers with a gap or an offset, names that
+    /// occur twice, are empty or differ in what nobody sees alone, another number of names than outputs, `label2id` that gives
+    /// one of the names another number, or `num_labels` that is another number.
+    pub fn class_names(&self, outputs: usize) -> Result<Vec<String>> {
+        let field = |name| self.other.get(name).filter(|value| !value.is_null());
+        if let Some(count) = field(COUNT)
+            && count.as_u64() != Some(outputs as u64)
+        {
+            return Err(Error::setting(COUNT, format!("{outputs}, the classifier's outputs"), count.to_string()));
+        }
+        let numbers = field(NUMBERS).map(numbers).transpose()?;
+        let names = match (field(NAMES), &numbers) {
+            (Some(names), _) => named(names, outputs)?,
+            (None, Some(numbers)) => {
+                let pairs = numbers.iter().map(|(name, number)| (*number, name.clone())).collect::<Vec<_>>();
+                in_order(NUMBERS, pairs, outputs)?
+            }
+            (None, None) => (0..outputs).map(|class| format!("LABEL_{class}")).collect(),
+        };
+        check_names(&names)?;
+        for (class, name) in names.iter().enumerate() {
+            if let Some(number) =
+                numbers.as_ref().and_then(|numbers| numbers.get(name)).filter(|it| **it != class as i64)
+            {
+                let expected = format!("{class} for {name:?}, as {NAMES} says");
+                return Err(Error::setting(NUMBERS, expected, number.to_string()));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether the names of the classes are placeholders: `LABEL_0`, `LABEL_1` and so on.
+    pub fn has_placeholder_names(&self) -> bool {
+        let names = self.labels().unwrap_or_default();
+        names.iter().enumerate().all(|(class, name)| *name == format!("LABEL_{class}"))
+    }
+}
+
+/// The names of `id2label` in the order of their numbers.
+fn named(value: &Value, outputs: usize) -> Result<Vec<String>> {
+    let refuse = |expected: &str, got: String| Err(Error::setting(NAMES, expected, got));
+    let Some(fields) = value.as_object() else {
+        return refuse("an object that gives each class's number its name", value.to_string());
+    };
+    let mut pairs = Vec::with_capacity(fields.len());
+    for (number, name) in fields {
+        let Ok(number) = number.trim().parse::<i64>() else {
+            return refuse("an object whose keys are the numbers of classes", format!("one with the key {number:?}"));
+        };
+        let name = match name {
+            Value::String(name) => name.clone(),
+            Value::Number(name) => name.to_string(),
+            other => return refuse("a name for each class", format!("{other} for class {number}")),
+        };
+        pairs.push((number, name));
+    }
+    in_order(NAMES, pairs, outputs)
+}
+
+/// The numbers of `label2id`, which may be texts.
+fn numbers(value: &Value) -> Result<BTreeMap<String, i64>> {
+    let fields: &Map<String, Value> = value.as_object().ok_or_else(|| {
+        Error::setting(NUMBERS, "an object that gives each class's name its number", value.to_string())
+    })?;
+    let number = |(name, number): (&String, &Value)| {
+        let parsed = number.as_i64().or_else(|| number.as_str()?.trim().parse().ok());
+        let refuse = || Error::setting(NUMBERS, "a whole number for each class", format!("{number} for {name:?}"));
+        Ok((name.clone(), parsed.ok_or_else(refuse)?))
+    };
+    fields.iter().map(number).collect()
+}
+
+/// Names that are numbered 0, 1, …, one for each output.
+fn in_order(field: &'static str, mut pairs: Vec<(i64, String)>, outputs: usize) -> Result<Vec<String>> {
+    pairs.sort();
+    if pairs.iter().map(|(number, _)| *number).eq(0..outputs as i64) {
+        return Ok(pairs.into_iter().map(|(_, name)| name).collect());
+    }
+    let last = outputs.saturating_sub(1);
+    let expected = format!("one name for each of the classifier's outputs, 0 to {last}");
+    const MOST: usize = 12;
+    let mut got: Vec<String> = pairs.iter().take(MOST).map(|(number, name)| format!("{number}: {name:?}")).collect();
+    if pairs.len() > MOST {
+        got.push(format!("… ({} in all)", pairs.len()));
+    }
+    Err(Error::setting(field, expected, if got.is_empty() { "empty".into() } else { got.join(", ") }))
+}
+
+/// Refuses names that are empty or equal, up to what nobody sees.
+fn check_names(names: &[String]) -> Result<()> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for (class, name) in names.iter().enumerate() {
+        let visible = visible(name);
+        if visible.is_empty() {
+            return Err(Error::setting(NAMES, "names with letters", format!("{class}: \"{}\"", name.escape_debug())));
+        }
+        if let Some(other) = seen.insert(visible, class) {
+            let spelled = |class: usize| format!("{class}: \"{}\"", escaped(&names[class]));
+            let got = format!("{}, {}", spelled(other), spelled(class));
+            return Err(Error::setting(NAMES, "another name for each class", got));
+        }
+    }
+    Ok(())
+}
+
+/// A name without spaces around it and signs of no width.
+fn visible(name: &str) -> String {
+    let unseen = |sign: &char| {
+        sign.is_control() || matches!(sign, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    };
+    let spaced: String = name.chars().filter(|sign| !unseen(sign)).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A name in ASCII, so that a difference that nobody sees is seen.
+fn escaped(name: &str) -> String {
+    let sign = |sign: char| {
+        if sign.is_ascii_graphic() || sign == ' ' { sign.to_string() } else { sign.escape_unicode().to_string() }
+    };
+    name.chars().map(sign).collect()
+}

@@ -1,0 +1,180 @@
+//! `config.json` of every family, read field by field.
+
+use serde::de::Error as _;
+use serde_json::{Map, Value};
+
+use super::{BertConfig, Family, usual};
+use crate::account::config_refusals;
+use crate::error::{Error, Result};
+use crate::storage::GIT_LFS;
+
+/// The kind of values that a field takes.
+#[derive(Clone, Copy)]
+enum Values {
+    /// Whole numbers, without a default.
+    Size,
+    /// Whole numbers, with a default.
+    Count,
+    /// Numbers, with a default.
+    Number,
+    /// Names of activations, with a default.
+    Activation,
+}
+
+/// The typed fields under BERT's names, except `pad_token_id`.
+const FIELDS: [(&str, Values); 12] = [
+    ("vocab_size", Values::Size),
+    ("hidden_size", Values::Size),
+    ("num_hidden_layers", Values::Size),
+    ("num_attention_heads", Values::Size),
+    ("intermediate_size", Values::Size),
+    ("max_position_embeddings", Values::Count),
+    ("type_vocab_size", Values::Count),
+    ("layer_norm_eps", Values::Number),
+    ("hidden_dropout_prob", Values::Number),
+    ("attention_probs_dropout_prob", Values::Number),
+    ("initializer_range", Values::Number),
+    ("hidden_act", Values::Activation),
+];
+
+/// The names of the activations in `config.json`.
+const ACTIVATIONS: [&str; 4] = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"];
+
+impl Values {
+    fn contain(self, value: &Value) -> bool {
+        match self {
+            Self::Size | Self::Count => value.as_u64().is_some(),
+            Self::Number => value.is_number(),
+            Self::Activation => value.as_str().is_some_and(|name| ACTIVATIONS.contains(&name)),
+        }
+    }
+
+    fn expected(self) -> String {
+        match self {
+            Self::Size | Self::Count => "a whole number".into(),
+            Self::Number => "a number".into(),
+            Self::Activation => format!("one of {}", ACTIVATIONS.map(|name| format!("{name:?}")).join(", ")),
+        }
+    }
+}
+
+impl BertConfig {
+    /// Reads and checks the text of a `config.json`; `what` names it in errors.
+    ///
+    /// A field that may be absent may be null where `transformers` takes null for "not set", `pad_token_id` among them.
+    ///
+    /// # Errors
+    /// [`Error::Json`] when it is not JSON, [`Error::Config`] when a field is missing, of another type, or has a value that
+    /// this encoder does not run.
+    pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
+        let fields = json_object(what, text)?;
+        Self::from_fields(fields).map_err(|problems| first(problems).in_file(what))
+    }
+
+    /// The configuration of the fields of a file, or all its problems: [`Error::Setting`], each with its field.
+    pub(crate) fn from_fields(mut fields: Map<String, Value>) -> Result<Self, Vec<Error>> {
+        let (family, own) = family(&fields).map_err(|problem| vec![problem])?;
+        if own {
+            // They are written anew where they are needed again.
+            fields.insert("model_type".into(), family.model_type().into());
+            if fields.get("auto_map").is_some_and(is_own_code) {
+                fields.remove("auto_map");
+            }
+        }
+        let mut problems = config_refusals(family.model_type(), &fields);
+        translate(family, &mut fields, &mut problems);
+        for (field, values) in FIELDS {
+            let named = family.field(field);
+            match (fields.get(field), values) {
+                (Some(value), _) if values.contain(value) => {}
+                (Some(value), _) => problems.push(Error::setting(named, values.expected(), value.to_string())),
+                (None, Values::Size) => problems.push(Error::setting(named, values.expected(), "missing")),
+                (None, _) => {}
+            }
+        }
+        padding(family, &mut fields, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let failed = |source| vec![Error::Json { what: "config.json".into(), source }];
+        let config: Self = serde_json::from_value(Value::Object(fields)).map_err(failed)?;
+        config.check().map_err(|problem| vec![problem])?;
+        Ok(config)
+    }
+}
+
+/// The members of a JSON object in a file.
+pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>> {
+    let failed = |source| Error::Json { what: what.into(), source };
+    if text.starts_with(&GIT_LFS) {
+        let problem = "is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`";
+        return Err(failed(serde_json::Error::custom(problem)));
+    }
+    serde_json::from_slice(text).map_err(failed)
+}
+
+/// The first of at least one problem.
+fn first(problems: Vec<Error>) -> Error {
+    problems.into_iter().next().unwrap_or(Error::Setting { field: "config", expected: "".into(), got: "".into() })
+}
+
+/// The family, and whether the directory is one of ours that `transformers` has no class for.
+fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
+    match fields.get("model_type") {
+        None | Some(Value::Null) => Ok((Family::Bert, false)),
+        Some(value) => value.as_str().and_then(Family::of_model_type).ok_or_else(|| {
+            Error::setting("model_type", format!("one of {}", Family::model_types()), value.to_string())
+        }),
+    }
+}
+
+/// Whether `auto_map` names the code that [`write_hugging_face`](crate::pretrained::write_hugging_face) writes.
+fn is_own_code(auto_map: &Value) -> bool {
+    let own = |class: &Value| class.as_str().is_some_and(|class| class.starts_with("modeling_dht.Dht"));
+    auto_map.as_object().is_some_and(|classes| classes.values().all(own))
+}
+
+/// Gives the fields of another family BERT's names.
+fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
+    for (ours, theirs) in family.fields() {
+        let (own, value) = (fields.remove(*ours), fields.remove(*theirs));
+        // `transformers` takes BERT's names of the sizes for these.
+        let alias = own.filter(|_| ["hidden_size", "num_hidden_layers", "num_attention_heads"].contains(ours));
+        let value = match (value, alias) {
+            (Some(value), Some(alias)) if value != alias => {
+                let expected = format!("{alias}, as `{ours}` says");
+                problems.push(Error::setting(theirs, expected, value.to_string()));
+                Some(value)
+            }
+            (value, alias) => value.or(alias),
+        };
+        if let Some(value) = value {
+            fields.insert((*ours).to_owned(), value);
+        }
+    }
+    if family == Family::DistilBert {
+        // It has no types, and an ε that no field can change.
+        fields.insert("type_vocab_size".into(), 1.into());
+        fields.insert("layer_norm_eps".into(), usual::layer_norm_eps().into());
+    }
+}
+
+/// `pad_token_id` as a number. Only RoBERTa computes with it: null and negative numbers mean no padding elsewhere.
+fn padding(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
+    const FIELD: &str = "pad_token_id";
+    let counted = family == Family::Roberta;
+    match fields.get(FIELD) {
+        None => drop(fields.insert(FIELD.into(), u32::from(counted).into())),
+        Some(value) if value.as_u64().is_some_and(|id| u32::try_from(id).is_ok()) => {}
+        Some(value) if !counted && (value.is_null() || value.as_i64().is_some_and(|id| id < 0)) => {
+            fields.insert(FIELD.into(), 0.into());
+        }
+        Some(value) => {
+            let expected = match counted {
+                true => "the number of the padding token: positions are counted from the number after it",
+                false => "a whole number or null",
+            };
+            problems.push(Error::setting(FIELD, expected, value.to_string()));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The tokenizers of BERT and RoBERTa, built from a vocabulary and settings.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tokenizers::{PostProcessor, PostProcessorWrapper, Tokenizer};
+
+use super::description::{Cleaning, normalizer};
+use super::tokens::DeclaredTokens;
+use super::word_piece::MOST_LETTERS_OF_A_WORD;
+use crate::account::TokenizerClass;
+use crate::error::{Error, Result};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The settings of a class in `tokenizer_config.json`.
+pub(super) struct Settings {
+    cleaning: Cleaning,
+    add_prefix_space: bool,
+    /// Whether `model_input_names` has types of tokens.
+    pub(super) types: Option<bool>,
+}
+
+impl Settings {
+    pub(super) fn from_fields(class: TokenizerClass, fields: &Map<String, Value>) -> Result<Self> {
+        let flag = |field: &'static str, default: bool| match fields.get(field) {
+            None => Ok(default),
+            Some(value) => value.as_bool().ok_or_else(|| Error::setting(field, "true or false", value.to_string())),
+        };
+        let types = match fields.get("model_input_names") {
+            None => None,
+            Some(Value::Array(names)) if names.iter().all(Value::is_string) => {
+                Some(names.iter().any(|name| name == "token_type_ids"))
+            }
+            Some(value) => {
+                return Err(Error::setting("model_input_names", "a list of names", value.to_string()));
+            }
+        };
+        let mut settings = Self { cleaning: Cleaning::default(), add_prefix_space: false, types };
+        match class {
+            TokenizerClass::Bert | TokenizerClass::DistilBert => {
+                settings.cleaning.lowercase = flag("do_lower_case", true)?;
+                settings.cleaning.chinese = flag("tokenize_chinese_chars", true)?;
+                settings.cleaning.strip_accents = match fields.get("strip_accents") {
+                    None | Some(Value::Null) => None,
+                    Some(_) => Some(flag("strip_accents", false)?),
+                };
+            }
+            TokenizerClass::Roberta => settings.add_prefix_space = flag("add_prefix_space", false)?,
+            TokenizerClass::AsWritten | TokenizerClass::Unigram => {}
+        }
+        Ok(settings)
+    }
+}
+
+/// Tokens by their text, and the merges of a BPE.
+pub(super) struct Vocabulary {
+    /// The file, for errors.
+    pub(super) path: String,
+    tokens: Map<String, Value>,
+    merges: Value,
+}
+
+impl Vocabulary {
+    /// The vocabulary of a `tokenizer.json`.
+    pub(super) fn from_file(what: &str, class: TokenizerClass, file: &Map<String, Value>) -> Result<Self> {
+        let model = file.get("model").unwrap_or(&Value::Null);
+        let kind = model["type"].as_str();
+        let kinds: &[&str] = if class == TokenizerClass::Roberta { &["BPE"] } else { &["WordPiece", "WordLevel"] };
+        let is_bpe = model.get("merges").is_some();
+        let right = kind.map_or(is_bpe == (class == TokenizerClass::Roberta), |kind| kinds.contains(&kind));
+        match model["vocab"].as_object() {
+            Some(tokens) if right => {
+                let merges = model.get("merges").cloned().unwrap_or(Value::Null);
+                Ok(Self { path: what.into(), tokens: tokens.clone(), merges })
+            }
+            _ => Err(wrong_kind(what, kind, &kinds.join(" or "))),
+        }
+    }
+
+    /// The vocabulary of `vocab.txt`, or of `vocab.json` and `merges.txt`.
+    pub(super) fn from_folder(folder: &Path, class: TokenizerClass) -> Result<Self> {
+        let read = |name: &str| -> Result<(String, String)> {
+            let path = folder.join(name);
+            let failed = |source| Error::io(&path, source);
+            Ok((path.display().to_string(), std::fs::read_to_string(&path).map_err(failed)?))
+        };
+        if class != TokenizerClass::Roberta {
+            let (path, text) = read("vocab.txt")?;
+            let tokens =
+                text.trim_end().lines().enumerate().map(|(id, token)| (token.trim_end().to_owned(), id.into()));
+            return Ok(Self { path, tokens: tokens.collect(), merges: Value::Null });
+        }
+        let (path, text) = read("vocab.json")?;
+        let tokens = serde_json::from_str(&text).map_err(|source| Error::Json { what: path.clone(), source })?;
+        let (_, merges) = read("merges.txt")?;
+        let merges = merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty());
+        Ok(Self { path, tokens, merges: merges.map(Value::from).collect() })
+    }
+
+    /// The number of a token that the class needs.
+    fn id(&self, token: &str) -> Result<Value> {
+        self.tokens.get(token).cloned().ok_or_else(|| {
+            let source = format!("the vocabulary lacks {token}").into();
+            Error::Tokenizer { what: self.path.clone(), source }
+        })
+    }
+}
+
+/// The tokenizer of a class, without its added tokens.
+pub(super) fn rebuilt(
+    what: &str,
+    class: TokenizerClass,
+    vocabulary: Vocabulary,
+    settings: &Settings,
+    tokens: &DeclaredTokens,
+) -> Result<Tokenizer> {
+    let named = |name: &str| tokens.get(name).unwrap_or_default();
+    let (unknown, class_token, separator) = (named("unk_token"), named("cls_token"), named("sep_token"));
+    let (class_id, separator_id) = (vocabulary.id(class_token)?, vocabulary.id(separator)?);
+    let description = if class == TokenizerClass::Roberta {
+        let space = settings.add_prefix_space;
+        json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": {
+                "type": "ByteLevel", "add_prefix_space": space, "trim_offsets": true, "use_regex": true
+            },
+            "post_processor": {
+                "type": "RobertaProcessing", "sep": [separator, separator_id], "cls": [class_token, class_id],
+                "trim_offsets": true, "add_prefix_space": space
+            },
+            "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+            "model": {
+                "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
+                "end_of_word_suffix": "", "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+                "vocab": vocabulary.tokens, "merges": vocabulary.merges
+            },
+        })
+    } else {
+        vocabulary.id(unknown)?;
+        json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+            "normalizer": normalizer(&settings.cleaning),
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {
+                "type": "BertProcessing", "sep": [separator, separator_id], "cls": [class_token, class_id]
+            },
+            "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+            "model": {
+                "type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": MOST_LETTERS_OF_A_WORD, "vocab": vocabulary.tokens
+            },
+        })
+    };
+    parsed(what, &description)
+}
+
+/// The tokenizer of a `tokenizer.json` as it is, without truncation and padding.
+pub(super) fn as_written(what: &str, class: TokenizerClass, file: &Map<String, Value>) -> Result<Tokenizer> {
+    let kind = file.get("model").and_then(|model| model["type"].as_str());
+    if class == TokenizerClass::Unigram && kind != Some("Unigram") {
+        return Err(wrong_kind(what, kind, "Unigram"));
+    }
+    let mut file = file.clone();
+    file.retain(|field, _| field != "truncation" && field != "padding");
+    parsed(what, &Value::Object(file))
+}
+
+/// The error of a vocabulary of another kind than its class needs.
+fn wrong_kind(what: &str, kind: Option<&str>, needed: &str) -> Error {
+    let source = format!(
+        "has a vocabulary of the kind {:?}, and the tokenizer's class needs {needed}: name another `tokenizer_class` in \
+         tokenizer_config.json, such as \"PreTrainedTokenizerFast\", which takes this file as it is",
+        kind.unwrap_or("none"),
+    );
+    Error::Tokenizer { what: what.into(), source: source.into() }
+}
+
+fn parsed(what: &str, description: &Value) -> Result<Tokenizer> {
+    let failed = |source| Error::Tokenizer { what: what.into(), source };
+    Tokenizer::from_bytes(description.to_string().as_bytes()).map_err(failed)
+}
+
+/// Whether a tokenizer puts special tokens around a text.
+pub(super) fn adds_special_tokens(tokenizer: &Tokenizer) -> bool {
+    tokenizer.get_post_processor().is_some_and(|processor| processor.added_tokens(false) > 0)
+}
+
+/// The first part of a description by which two tokenizers split texts differently.
+pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static str> {
+    let part = |tokenizer: &Tokenizer, part: &str| {
+        let mut value = match part {
+            "normalizer" => serde_json::to_value(tokenizer.get_normalizer()),
+            _ => serde_json::to_value(tokenizer.get_pre_tokenizer()),
+        }
+        .unwrap_or_default();
+        value.as_object_mut().map(|fields| fields.remove("trim_offsets"));
+        value
+    };
+    let around = |tokenizer: &Tokenizer| {
+        let ids =
+            tokenizer.encode_fast(("", ""), true).map(|pair| (pair.get_ids().to_vec(), pair.get_type_ids().to_vec()));
+        ids.unwrap_or_default()
+    };
+    // A file without special tokens has left them to the class.
+    let template = |tokenizer| adds_special_tokens(tokenizer).then(|| around(tokenizer));
+    if let Some(name) = ["normalizer", "pre_tokenizer"].into_iter().find(|name| part(left, name) != part(right, name)) {
+        return Some(name);
+    }
+    template(right).is_some_and(|right| right != around(left)).then_some("post_processor")
+}
+
+/// Gives the second text of a pair the type of the first.
+pub(super) fn without_types(tokenizer: &mut Tokenizer) -> Result<(), Failure> {
+    let Some(processor) = tokenizer.get_post_processor() else { return Ok(()) };
+    let mut value = serde_json::to_value(processor)?;
+    remove_types(&mut value);
+    let processor: PostProcessorWrapper = serde_json::from_value(value)?;
+    tokenizer.with_post_processor(Some(processor));
+    Ok(())
+}
+
+fn remove_types(processor: &mut Value) {
+    if processor["type"] == "BertProcessing" {
+        let pair = |name: &str| (processor[name][0].clone(), processor[name][1].clone());
+        let ((separator, separator_id), (class, class_id)) = (pair("sep"), pair("cls"));
+        let special = |token: &Value| json!({"SpecialToken": {"id": token, "type_id": 0}});
+        let text = |name: &str| json!({"Sequence": {"id": name, "type_id": 0}});
+        let declared = |token: &Value, id: &Value| json!({"id": token, "ids": [id], "tokens": [token]});
+        let key = |token: &Value| token.as_str().unwrap_or_default().to_owned();
+        *processor = json!({
+            "type": "TemplateProcessing",
+            "single": [special(&class), text("A"), special(&separator)],
+            "pair": [special(&class), text("A"), special(&separator), text("B"), special(&separator)],
+            "special_tokens": {
+                key(&class): declared(&class, &class_id), key(&separator): declared(&separator, &separator_id)
+            },
+        });
+        return;
+    }
+    match processor {
+        Value::Object(fields) => {
+            if let Some(kind) = fields.get_mut("type_id") {
+                *kind = 0.into();
+            }
+            fields.values_mut().for_each(remove_types);
+        }
+        Value::Array(list) => list.iter_mut().for_each(remove_types),
+        _ => {}
+    }
+}

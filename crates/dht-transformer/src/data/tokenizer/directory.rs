@@ -1,0 +1,250 @@
+//! A tokenizer as the files of a Hugging Face directory declare it, in the order of precedence of `transformers` 5.
+//!
+//! `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` take no more than the vocabulary, the merges and the added
+//! tokens from `tokenizer.json`; all else follows from `tokenizer_config.json` and their defaults.
+//! `PreTrainedTokenizerFast` takes `tokenizer.json` as it is.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::TextTokenizer;
+use super::build::{self, Settings};
+use super::tokens::DeclaredTokens;
+use crate::account::{Entry, TokenizerClass, Treatment, tokenizer_entries, tokenizer_refusals};
+use crate::config::json_object;
+use crate::error::{Error, Result};
+
+const FILE: &str = "tokenizer.json";
+const CONFIG: &str = "tokenizer_config.json";
+const SPECIAL: &str = "special_tokens_map.json";
+const ADDED: &str = "added_tokens.json";
+
+/// The files of a tokenizer.
+pub(crate) struct TokenizerDirectory {
+    folder: PathBuf,
+    /// `tokenizer.json`.
+    file: Option<Map<String, Value>>,
+    /// `tokenizer_config.json`.
+    config: Option<Map<String, Value>>,
+    special: Option<Map<String, Value>>,
+    added: Option<Map<String, Value>>,
+    model: ModelFields,
+    class: TokenizerClass,
+    /// Whether a file names the class.
+    declared: bool,
+    problems: Vec<Error>,
+}
+
+/// The fields of `config.json` that matter to a tokenizer.
+#[derive(Default)]
+struct ModelFields {
+    model_type: String,
+    tokenizer_class: Option<Value>,
+    vocab_size: Option<u64>,
+}
+
+impl TokenizerDirectory {
+    /// Reads the files. What is wrong with them is kept.
+    pub(crate) fn read(folder: &Path) -> Self {
+        let mut problems = Vec::new();
+        let mut object = |name: &str, problem: fn(PathBuf, Error) -> Error| {
+            let path = folder.join(name);
+            let bytes = match std::fs::read(&path) {
+                Ok(bytes) => bytes,
+                Err(source) if source.kind() == std::io::ErrorKind::NotFound => return None,
+                Err(source) => {
+                    problems.push(Error::io(path, source));
+                    return None;
+                }
+            };
+            match json_object(&path.display().to_string(), &bytes) {
+                Ok(fields) => Some(fields),
+                Err(error) => {
+                    problems.push(problem(path, error));
+                    None
+                }
+            }
+        };
+        let file = object(FILE, as_tokenizer_error);
+        let [config, special, added] = [CONFIG, SPECIAL, ADDED].map(|name| object(name, |_, error| error));
+        // The configuration's own faults are for those who read the model.
+        let model = std::fs::read(folder.join("config.json")).ok();
+        let model = model.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
+        let model = model.map_or_else(ModelFields::default, |mut fields| ModelFields {
+            model_type: fields.get("model_type").map_or("bert", |value| value.as_str().unwrap_or_default()).to_owned(),
+            vocab_size: fields.get("vocab_size").and_then(Value::as_u64),
+            tokenizer_class: fields.remove("tokenizer_class"),
+        });
+        let named = config.as_ref().and_then(|fields| fields.get("tokenizer_class")).filter(|value| !value.is_null());
+        let at = if named.is_some() { CONFIG } else { "config.json" };
+        let named = named.or(model.tokenizer_class.as_ref().filter(|value| !value.is_null()));
+        let mut class = TokenizerClass::from_model_type(&model.model_type);
+        if let Some(value) = named {
+            match value.as_str().and_then(TokenizerClass::from_name) {
+                Some(named) => class = named,
+                None => problems.push(Error::Config {
+                    file: folder.join(at).display().to_string(),
+                    field: "tokenizer_class",
+                    expected: format!("one of {} (also with Fast at the end)", TokenizerClass::names()),
+                    got: value.to_string(),
+                }),
+            }
+        }
+        for (name, fields) in [(CONFIG, &config), (SPECIAL, &special)] {
+            let refusals = fields.as_ref().map_or_else(Vec::new, tokenizer_refusals);
+            problems.extend(refusals.into_iter().map(|error| error.in_file(folder.join(name).display().to_string())));
+        }
+        let declared = named.is_some();
+        Self { folder: folder.into(), file, config, special, added, model, class, declared, problems }
+    }
+
+    /// The entries of the fields of all files.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let mut all = Vec::new();
+        for (name, fields) in [(CONFIG, &self.config), (SPECIAL, &self.special)] {
+            all.extend(fields.as_ref().map_or_else(Vec::new, |fields| tokenizer_entries(self.class, name, fields)));
+        }
+        let rebuilt = self.class.is_rebuilt() && (self.config.is_some() || self.declared);
+        for field in self.file.iter().flat_map(Map::keys) {
+            let (treatment, reason) = match field.as_str() {
+                "model" | "added_tokens" => (Treatment::Obeyed, "the vocabulary"),
+                "normalizer" | "pre_tokenizer" | "post_processor" if rebuilt => {
+                    (Treatment::Harmless, "overridden by the tokenizer's class and tokenizer_config.json")
+                }
+                "normalizer" | "pre_tokenizer" | "post_processor" => (Treatment::Obeyed, "the way texts are split"),
+                "truncation" => (Treatment::Obeyed, "the caller gives the length; texts are cut at their end"),
+                "padding" => (Treatment::Harmless, "no padding is computed"),
+                "decoder" => (Treatment::Harmless, "ids to text alone"),
+                "version" => (Treatment::Harmless, "a note"),
+                _ => (Treatment::Unknown, "no field of a tokenizer"),
+            };
+            all.push(Entry::new(FILE, Some(field), treatment, reason));
+        }
+        all
+    }
+
+    /// The tokenizer, or all problems of the files.
+    pub(crate) fn tokenizer(mut self) -> Result<TextTokenizer, Vec<Error>> {
+        if self.problems.is_empty() {
+            match self.build() {
+                Ok(tokenizer) => return Ok(tokenizer),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        Err(self.problems)
+    }
+
+    fn build(&mut self) -> Result<TextTokenizer> {
+        let none = Map::new();
+        let config = self.config.as_ref().unwrap_or(&none);
+        let in_config = |error: Error| error.in_file(self.folder.join(CONFIG).display().to_string());
+        let settings = Settings::from_fields(self.class, config).map_err(in_config)?;
+        let max_length = max_length(config).map_err(in_config)?;
+        self.check_truncation(config)?;
+        let file_tokens = self.file.as_ref().and_then(|file| file.get("added_tokens"));
+        let tokens = DeclaredTokens::new(self.class, config, self.special.as_ref(), self.added.as_ref(), file_tokens)
+            .map_err(in_config)?;
+        let path = self.folder.join(FILE);
+        let what = path.display().to_string();
+        let explicit = self.declared || self.config.is_some();
+        let types = settings.types.or(explicit.then_some(self.class == TokenizerClass::Bert));
+        let mut tokenizer = match (&self.file, self.class) {
+            (Some(file), class) if !class.is_rebuilt() => build::as_written(&what, class, file)?,
+            (Some(file), class) => {
+                let rebuilt = build::rebuilt(
+                    &what,
+                    class,
+                    build::Vocabulary::from_file(&what, class, file)?,
+                    &settings,
+                    &tokens,
+                )?;
+                // Without a word about it, the file's own way of splitting is as plausible.
+                if !explicit
+                    && let Some(part) =
+                        build::difference(&rebuilt, &build::as_written(&what, TokenizerClass::AsWritten, file)?)
+                {
+                    return Err(Error::Unsupported {
+                        path,
+                        item: Some(part.into()),
+                        reason: format!(
+                            "differs from the defaults of the tokenizers of {:?}, which transformers takes in its place: add a {CONFIG} with \
+                             \"tokenizer_class\": \"PreTrainedTokenizerFast\" to use this file as it is, or with the settings of the class",
+                            self.model.model_type
+                        ),
+                    });
+                }
+                rebuilt
+            }
+            (None, class) if !class.is_rebuilt() && self.declared => {
+                let missing =
+                    std::io::Error::new(std::io::ErrorKind::NotFound, "is missing: this class of tokenizers needs it");
+                return Err(Error::io(path, missing));
+            }
+            (None, class) => {
+                let class = if class.is_rebuilt() { class } else { TokenizerClass::Bert };
+                let vocabulary = build::Vocabulary::from_folder(&self.folder, class)?;
+                let what = vocabulary.path.clone();
+                build::rebuilt(&what, class, vocabulary, &settings, &tokens)?
+            }
+        };
+        if !self.class.is_rebuilt() && explicit && !build::adds_special_tokens(&tokenizer) {
+            let source = "adds no special tokens around a text, and its class adds none: name another `tokenizer_class` in \
+                          tokenizer_config.json, such as \"BertTokenizer\"";
+            return Err(Error::Tokenizer { what, source: source.into() });
+        }
+        let rows = self.model.vocab_size.unwrap_or(u64::MAX);
+        tokens.add_to(&mut tokenizer, rows).map_err(in_config)?;
+        if types == Some(false) {
+            build::without_types(&mut tokenizer).map_err(|source| Error::Tokenizer { what: what.clone(), source })?;
+        }
+        let mut tokenizer = TextTokenizer::from_tokenizer(&what, tokenizer)?;
+        tokenizer.max_length = max_length;
+        tokenizer.named = tokens.names();
+        Ok(tokenizer)
+    }
+
+    /// Refuses a file that cuts texts at their beginning.
+    fn check_truncation(&self, config: &Map<String, Value>) -> Result<()> {
+        let direction = self.file.as_ref().and_then(|file| file.get("truncation")?.get("direction"));
+        match direction.and_then(Value::as_str) {
+            Some(direction) if direction != "Right" && !config.contains_key("truncation_side") => {
+                Err(Error::Unsupported {
+                    path: self.folder.join(FILE),
+                    item: Some("truncation.direction".into()),
+                    reason: format!(
+                        "is {direction:?}, and long texts are cut at their end: set \"truncation_side\": \"right\" in {CONFIG} to accept that"
+                    ),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `model_max_length`, or its old name: the number of tokens that texts are cut to.
+fn max_length(config: &Map<String, Value>) -> Result<Option<usize>> {
+    for field in ["model_max_length", "max_len"] {
+        match config.get(field) {
+            None => {}
+            // It decides: the old name is not read beside it.
+            Some(Value::Null) => return Ok(None),
+            Some(value) => {
+                let whole = value.as_f64().filter(|length| *length >= 1.0 && length.fract() == 0.0);
+                let refuse = || Error::setting(field, "a whole number of at least 1, or null", value.to_string());
+                // A length beyond all numbers of tokens is how "none" is written.
+                return whole.map(|length| Some(length as usize)).ok_or_else(refuse);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// An error of `tokenizer.json`.
+fn as_tokenizer_error(path: PathBuf, error: Error) -> Error {
+    let source: Box<dyn std::error::Error + Send + Sync> = match error {
+        Error::Json { source, .. } => source.into(),
+        other => other.into(),
+    };
+    Error::Tokenizer { what: path.display().to_string(), source }
+}

@@ -1,0 +1,221 @@
+//! Special and added tokens, wherever a directory declares them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use tokenizers::{AddedToken, Tokenizer};
+
+use crate::account::{TOKENS, TokenizerClass};
+use crate::error::{Error, Result};
+
+const DECODER: &str = "added_tokens_decoder";
+/// Lists of tokens, the first that is not empty being taken.
+const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
+
+/// The tokens that a directory declares.
+#[derive(Debug, Default)]
+pub(super) struct DeclaredTokens {
+    /// By their declared numbers, ascending.
+    numbered: BTreeMap<i64, AddedToken>,
+    /// Special tokens by the names of their fields.
+    named: Vec<(String, AddedToken)>,
+    extra: Vec<AddedToken>,
+}
+
+impl DeclaredTokens {
+    /// The tokens of `tokenizer_config.json`, and, where that has no `added_tokens_decoder`, of `special_tokens_map.json`,
+    /// `added_tokens.json` and `tokenizer.json`.
+    pub(super) fn new(
+        class: TokenizerClass,
+        config: &Map<String, Value>,
+        special: Option<&Map<String, Value>>,
+        added: Option<&Map<String, Value>>,
+        file: Option<&Value>,
+    ) -> Result<Self> {
+        let mut fields: BTreeMap<String, Value> =
+            config.iter().map(|(field, value)| (field.clone(), value.clone())).collect();
+        let list = |fields: &BTreeMap<String, Value>| {
+            LISTS.iter().find_map(|list| fields.get(*list).filter(|value| !is_nothing(value))).cloned()
+        };
+        let mut extra = list(&fields);
+        let mut numbered = BTreeMap::new();
+        match config.get(DECODER) {
+            Some(tokens) => {
+                let tokens = tokens.as_object().ok_or_else(|| {
+                    Error::setting(DECODER, "an object of tokens by their numbers", tokens.to_string())
+                })?;
+                for (number, value) in tokens {
+                    let parsed = number.trim().parse::<i64>();
+                    let number =
+                        parsed.map_err(|_| Error::setting(DECODER, "numbers as keys", format!("{number:?}")))?;
+                    numbered.insert(number, token(DECODER, value, false)?);
+                }
+            }
+            None => {
+                for (field, value) in special.into_iter().flatten() {
+                    if !LISTS.contains(&field.as_str()) {
+                        let mut value = value.clone();
+                        if let Some(flags) = value.as_object_mut() {
+                            flags.insert("special".into(), true.into());
+                        }
+                        fields.insert(field.clone(), value);
+                    }
+                }
+                let special = special.map(|map| map.clone().into_iter().collect());
+                extra = extra.or_else(|| special.as_ref().and_then(list));
+                for (content, number) in added.into_iter().flatten() {
+                    let refuse = || Error::setting("added_tokens", "a number for each token", number.to_string());
+                    let named = TOKENS.iter().filter_map(|name| content_of(fields.get(*name)?));
+                    let listed = extra.iter().filter_map(Value::as_array).flatten().filter_map(content_of);
+                    let is_special = named.chain(listed).any(|token| token == *content);
+                    numbered.insert(number.as_i64().ok_or_else(refuse)?, AddedToken::from(content, is_special));
+                }
+                for value in file.and_then(Value::as_array).into_iter().flatten() {
+                    let refuse = || Error::setting("added_tokens", "tokens with an id", value.to_string());
+                    numbered.insert(value["id"].as_i64().ok_or_else(refuse)?, token("added_tokens", value, false)?);
+                }
+            }
+        }
+        let mut this = Self { numbered, ..Self::default() };
+        this.name(class, &fields)?;
+        match extra {
+            Some(Value::Array(list)) => {
+                this.extra = list.iter().map(|value| token(LISTS[0], value, true)).collect::<Result<_>>()?;
+            }
+            Some(Value::Object(named)) => {
+                for (name, value) in &named {
+                    this.named.push((name.clone(), token(LISTS[0], value, true)?));
+                }
+            }
+            Some(other) => return Err(Error::setting(LISTS[0], "a list of tokens", other.to_string())),
+            None => {}
+        }
+        Ok(this)
+    }
+
+    /// The special tokens with names: the class's, as the fields say otherwise.
+    fn name(&mut self, class: TokenizerClass, fields: &BTreeMap<String, Value>) -> Result<()> {
+        let others = fields
+            .keys()
+            .map(String::as_str)
+            .filter(|field| field.ends_with("_token") && !TOKENS.contains(field) && fields[*field].is_string());
+        for name in TOKENS.iter().copied().chain(others) {
+            let field: &'static str = TOKENS.iter().find(|field| **field == name).copied().unwrap_or("special token");
+            let given = match fields.get(name) {
+                Some(Value::Null) if needed(class, name) => {
+                    return Err(Error::setting(field, "a token, which this class of tokenizers needs", "null"));
+                }
+                Some(Value::Null) => None,
+                Some(value) => Some(token(field, value, true)?),
+                None => default(class, name).map(|content| AddedToken::from(content, true)),
+            };
+            if let Some(given) = given {
+                // A token that is declared with its number keeps the flags that it has there.
+                let known = self.numbered.values().find(|token| token.content == given.content).cloned();
+                self.named.push((name.to_owned(), known.unwrap_or(given)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The content of a named token.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.named.iter().find(|(named, _)| named == name).map(|(_, token)| token.content.as_str())
+    }
+
+    /// Names and contents of the special tokens.
+    pub(super) fn names(&self) -> Vec<(String, String)> {
+        self.named.iter().map(|(name, token)| (name.clone(), token.content.clone())).collect()
+    }
+
+    /// Adds the tokens to a tokenizer, in the order of `transformers`. A token that only a name declares is left out where the
+    /// model has no row for it, of which it has `rows`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a token outside the vocabulary whose declared number is not the next one.
+    pub(super) fn add_to(&self, tokenizer: &mut Tokenizer, rows: u64) -> Result<()> {
+        let special: BTreeSet<&str> = self.named.iter().map(|(_, token)| token.content.as_str()).collect();
+        let known = |tokenizer: &Tokenizer, token: &AddedToken| tokenizer.token_to_id(&token.content).is_some();
+        let add = |tokenizer: &mut Tokenizer, mut token: AddedToken| {
+            token.special |= special.contains(token.content.as_str());
+            let got = token.content.clone();
+            tokenizer.add_tokens([token]).map(drop).map_err(|error| {
+                Error::setting(DECODER, "tokens that can be added", format!("{got:?}, of which it was said: {error}"))
+            })
+        };
+        for (number, token) in &self.numbered {
+            let new = !known(tokenizer, token);
+            add(tokenizer, token.clone())?;
+            let id = tokenizer.token_to_id(&token.content).map(i64::from);
+            if new && !token.content.is_empty() && id != Some(*number) {
+                let expected =
+                    format!("{} for {:?}, the next number of the vocabulary", id.unwrap_or(-1), token.content);
+                return Err(Error::setting(DECODER, expected, number.to_string()));
+            }
+        }
+        let added: BTreeSet<String> =
+            tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+        for token in self.named.iter().map(|(_, token)| token).chain(&self.extra) {
+            let next = tokenizer.get_vocab_size(true) as u64;
+            if !added.contains(&token.content) && (known(tokenizer, token) || next < rows) {
+                add(tokenizer, token.clone())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a class cannot be without a special token.
+fn needed(class: TokenizerClass, name: &str) -> bool {
+    class.is_rebuilt() && ["unk_token", "cls_token", "sep_token"].contains(&name)
+}
+
+/// The special token of a class that no file names.
+fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
+    let bert = match name {
+        "unk_token" => Some("[UNK]"),
+        "sep_token" => Some("[SEP]"),
+        "pad_token" => Some("[PAD]"),
+        "cls_token" => Some("[CLS]"),
+        "mask_token" => Some("[MASK]"),
+        _ => None,
+    };
+    match class {
+        TokenizerClass::Bert | TokenizerClass::DistilBert => bert,
+        TokenizerClass::Roberta => match name {
+            "bos_token" | "cls_token" => Some("<s>"),
+            "eos_token" | "sep_token" => Some("</s>"),
+            "unk_token" => Some("<unk>"),
+            "pad_token" => Some("<pad>"),
+            "mask_token" => Some("<mask>"),
+            _ => None,
+        },
+        TokenizerClass::AsWritten | TokenizerClass::Unigram => None,
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
+}
+
+/// The text of a token, which is a text or an object with its content.
+fn content_of(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
+/// A token with its flags; a plain text is special or not as `special` says.
+fn token(field: &'static str, value: &Value, special: bool) -> Result<AddedToken> {
+    let refuse = || Error::setting(field, "a text, or an object with the text as its content", value.to_string());
+    let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;
+    let Some(flags) = value.as_object() else { return Ok(AddedToken::from(content, special)) };
+    let flag = |name: &str, default: bool| match flags.get(name) {
+        None => Ok(default),
+        Some(value) => value.as_bool().ok_or_else(refuse),
+    };
+    let is_special = flag("special", false)?;
+    Ok(AddedToken::from(content, is_special)
+        .single_word(flag("single_word", false)?)
+        .lstrip(flag("lstrip", false)?)
+        .rstrip(flag("rstrip", false)?)
+        .normalized(flag("normalized", !is_special)?))
+}

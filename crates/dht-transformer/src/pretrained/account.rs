@@ -1,0 +1,139 @@
+//! The account of a directory.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::class::{class_problem, task_problem};
+use super::header::FileHeader;
+use super::read::{TensorPlan, WeightsFile, entry_names};
+use crate::account::{Account, Entry, Problem, Treatment, config_entries, file_entry, unused_tensor};
+use crate::config::{BertConfig, Pooling, json_object};
+use crate::data::TokenizerDirectory;
+use crate::error::{Error, Result, WeightsProblem};
+use crate::storage::model_directory;
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// The account of a directory, or of a model on the hub ([`model_directory`]): all files, fields and tensors with their
+/// treatment, and every reason that it cannot be loaded. No weights are read.
+///
+/// # Errors
+/// As [`model_directory`], and [`Error::Io`] when the directory cannot be listed.
+pub fn inspect_hugging_face(folder: impl AsRef<Path>) -> Result<Account> {
+    let folder = &*model_directory(folder)?;
+    let mut account = Account::default();
+    for name in entry_names(folder)? {
+        let entry = file_entry(&name);
+        account.problems.extend(entry.refusal(folder).map(Problem::from));
+        account.entries.push(entry);
+    }
+    let config = configuration(folder, &mut account);
+    let tokenizer = TokenizerDirectory::read(folder);
+    account.entries.extend(tokenizer.entries());
+    let tokenizer = tokenizer.tokenizer();
+    let header = match WeightsFile::open(folder.join(WEIGHTS)) {
+        Ok((_, header)) => Some(header),
+        Err(error) => {
+            account.problems.push(error.into());
+            None
+        }
+    };
+    if let Some(config) = &config {
+        let outputs = header.as_ref().and_then(|header| weights(folder, config, header, &mut account));
+        classifier(folder, config, outputs, &mut account);
+        let most = config.longest_text();
+        let declared = tokenizer.as_ref().ok().and_then(|tokenizer| tokenizer.model_max_length());
+        account.max_length = Some(declared.map_or(most, |length| length.min(most)));
+    }
+    match tokenizer {
+        Err(problems) => account.problems.extend(problems.into_iter().map(Problem::from)),
+        Ok(tokenizer) => {
+            let fits = config.map(|config| tokenizer.check_fits(&config));
+            account.problems.extend(fits.and_then(Result::err).map(|error| in_config(folder, error).into()));
+        }
+    }
+    Ok(account)
+}
+
+/// The configuration, with its entries and problems.
+fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
+    let path = folder.join(CONFIG);
+    let text = std::fs::read(&path).map_err(|source| Error::io(&path, source));
+    let fields = text.and_then(|text| json_object(&path.display().to_string(), &text));
+    let fields: Map<String, Value> = match fields {
+        Ok(fields) => fields,
+        Err(error) => {
+            account.problems.push(error.into());
+            return None;
+        }
+    };
+    let model_type = fields.get("model_type").and_then(Value::as_str).unwrap_or("bert");
+    let (stock, own) = (model_type.strip_prefix("dht-"), model_type.starts_with("dht-"));
+    for mut entry in config_entries(stock.unwrap_or(model_type), &fields) {
+        if own && entry.item.as_deref() == Some("auto_map") {
+            (entry.treatment, entry.reason) = (Treatment::Harmless, "this project's own class, for Python".into());
+        }
+        account.entries.push(entry);
+    }
+    match BertConfig::from_fields(fields) {
+        Ok(config) => Some(config),
+        Err(problems) => {
+            account.problems.extend(problems.into_iter().map(|error| in_config(folder, error).into()));
+            None
+        }
+    }
+}
+
+/// Adds the entries of the tensors that are not used, and the problems of those that are. The outputs of the classifier, if
+/// there is one.
+fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mut Account) -> Option<usize> {
+    let TensorPlan { wanted, unused, problems } = TensorPlan::new(config, header);
+    for name in wanted.iter().flat_map(|(_, names)| names) {
+        account.entries.push(Entry::new(WEIGHTS, Some(name), Treatment::Obeyed, "a weight"));
+    }
+    for name in unused {
+        let (treatment, reason) = unused_tensor(config.family.bare(&name));
+        account.entries.push(Entry::new(WEIGHTS, Some(&name), treatment, reason));
+    }
+    for (tensor, problem) in problems {
+        account.problems.push(Error::Weights { path: folder.join(WEIGHTS), tensor, problem }.into());
+    }
+    let shape = |name: &str| {
+        let (_, written) = wanted.iter().find(|(wanted, _)| wanted == name)?;
+        Some(&header.tensors[&written[0]].shape)
+    };
+    let outputs = shape("classifier.bias").and_then(|shape| shape.first().copied());
+    let pooling = match Pooling::of_config(config) {
+        Ok(pooling) => pooling,
+        Err(error) => {
+            account.problems.push(in_config(folder, error).into());
+            return outputs;
+        }
+    };
+    let needed = [("classifier", true), ("pooler.dense", pooling == Pooling::Pooler)];
+    let missing = |(name, needed): (&str, bool)| needed && shape(&format!("{name}.bias")).is_none();
+    for (name, _) in needed.into_iter().filter(|part| missing(*part)) {
+        let problem = WeightsProblem::Missing { names: format!("{name}.weight, {name}.bias") };
+        let error = Error::Weights { path: folder.join(WEIGHTS), tensor: None, problem };
+        account.problems.push(Problem { error, classifier_alone: true });
+    }
+    outputs
+}
+
+/// Adds the problems of a classifier's class and of the names of its classes.
+fn classifier(folder: &Path, config: &BertConfig, outputs: Option<usize>, account: &mut Account) {
+    let alone = |error| Problem { error, classifier_alone: true };
+    account.problems.extend(class_problem(folder, config, outputs).map(alone));
+    let Some(outputs) = outputs else { return };
+    account.problems.extend(task_problem(config, outputs).map(|error| alone(in_config(folder, error))));
+    match config.class_names(outputs) {
+        Ok(labels) => account.labels = Some(labels),
+        Err(error) => account.problems.push(alone(in_config(folder, error))),
+    }
+}
+
+fn in_config(folder: &Path, error: Error) -> Error {
+    error.in_file(folder.join(CONFIG).display().to_string())
+}

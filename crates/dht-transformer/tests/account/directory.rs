@@ -1,0 +1,183 @@
+//! Tiny directories, and what is wrong with each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use dht_transformer::{
+    BertConfig, Encoder, Error, ForwardContext, PackedBatch, Pooling, TextClassifier, TextTokenizer,
+    account::{Account, Treatment},
+    config::Family,
+    pretrained::inspect_hugging_face,
+    tensors::Spans,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+pub const FAMILIES: [(&str, Family); 3] =
+    [("Bert", Family::Bert), ("DistilBert", Family::DistilBert), ("Roberta", Family::Roberta)];
+
+/// A directory of a classifier of `classes` classes.
+pub struct Directory(TempDir);
+
+impl Directory {
+    pub fn new(family: Family, classes: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let words = ["cat", "dog", "bird", "caf\u{e9}"].map(String::from);
+        let tokenizer = TextTokenizer::from_vocabulary(&words).expect("words");
+        let mut config =
+            BertConfig { family, initializer_range: 0.4, ..BertConfig::small(1, 2, 8, 20).expect("a size") };
+        config.max_position_embeddings = 16;
+        if family != Family::Bert {
+            (config.type_vocab_size, config.pad_token_id) = (1, 1);
+        }
+        let rng = &mut ChaCha8Rng::seed_from_u64(3);
+        let encoder = Encoder::random(&config, &Device::Cpu, rng).expect("an encoder");
+        let task = if classes == 1 { dht_transformer::Task::Number } else { dht_transformer::Task::Class };
+        let model = TextClassifier::for_task(task, encoder, classes, Pooling::Pooler, rng).expect("a classifier");
+        let labels: Vec<String> = (0..classes).map(|class| format!("name {class}")).collect();
+        model.save(folder.path().join("model"), Some(&tokenizer), &labels).expect("a directory");
+        Self(folder)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("model")
+    }
+
+    /// Changes a JSON file, which is made if it is missing.
+    pub fn edit(&self, file: &str, change: impl FnOnce(&mut Map<String, Value>)) {
+        let path = self.path().join(file);
+        let read = std::fs::read(&path).map(|bytes| serde_json::from_slice(&bytes).expect("JSON"));
+        let mut fields: Map<String, Value> = read.unwrap_or_default();
+        change(&mut fields);
+        std::fs::write(path, json!(fields).to_string()).expect("a file");
+    }
+
+    /// Sets fields of `config.json`; removes those that are `Value::Null` where `remove` says so.
+    pub fn config(&self, fields: Value) -> &Self {
+        self.edit("config.json", |config| config.extend(fields.as_object().expect("fields").clone()));
+        self
+    }
+
+    pub fn without(&self, field: &str) -> &Self {
+        self.edit("config.json", |config| drop(config.remove(field)));
+        self
+    }
+
+    /// Changes the tensors of the weights.
+    pub fn tensors(&self, change: impl FnOnce(&mut BTreeMap<String, Tensor>)) {
+        let path = self.path().join("model.safetensors");
+        let loaded = candle_core::safetensors::load(&path, &Device::Cpu).expect("weights");
+        let mut tensors = loaded.into_iter().collect();
+        change(&mut tensors);
+        std::fs::write(path, safetensors::serialize(tensors, None).expect("tensors")).expect("a file");
+    }
+
+    pub fn load(&self) -> Result<TextClassifier, Error> {
+        TextClassifier::load(self.path(), &Device::Cpu)
+    }
+
+    pub fn account(&self) -> Account {
+        inspect_hugging_face(self.path()).expect("a directory")
+    }
+
+    /// The refusal as a classifier, which the account lists too, whether or not an encoder can be trained from it.
+    pub fn refused(&self, start: bool) -> String {
+        let error = self.load().expect_err("a refusal").to_string();
+        let account = self.account();
+        let listed: Vec<String> = account.problems.iter().map(|problem| problem.error.to_string()).collect();
+        assert!(listed.contains(&error), "{error} is not among {listed:?}");
+        assert_eq!(account.is_start(), start, "{listed:?}");
+        assert_eq!(Encoder::from_pretrained(self.path(), &Device::Cpu).is_ok(), start, "{listed:?}");
+        error
+    }
+
+    /// The logits of two texts of the loaded classifier.
+    pub fn logits(&self) -> Vec<Vec<f32>> {
+        let account = self.account();
+        assert!(account.is_classifier(), "{:?}", account.problems);
+        logits(&self.load().expect("a classifier"))
+    }
+
+    pub fn treatment(&self, item: &str) -> Treatment {
+        let account = self.account();
+        let entry = account.entries.iter().find(|entry| entry.item.as_deref().unwrap_or(&entry.file) == item);
+        entry.unwrap_or_else(|| panic!("{item} is not listed: {:?}", account.entries)).treatment
+    }
+}
+
+fn logits(model: &TextClassifier) -> Vec<Vec<f32>> {
+    let batch = PackedBatch {
+        ids: vec![2, 5, 6, 3, 2, 7, 3],
+        type_ids: vec![0; 7],
+        spans: Spans::from_lengths([4, 3]).expect("two texts"),
+        labels: vec![0, 0],
+        targets: Vec::new(),
+        sample_ids: vec![0, 1],
+        rest: Vec::new(),
+    };
+    model.logits(&batch, &ForwardContext::inference()).and_then(|logits| Ok(logits.to_vec2()?)).expect("logits")
+}
+
+/// A tensor of one value.
+pub fn full(value: f32, shape: &[usize]) -> Tensor {
+    Tensor::full(value, shape, &Device::Cpu).expect("a tensor")
+}
+
+#[test]
+fn adapters_and_heads_in_other_files_are_refused() {
+    for file in ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "pytorch_model_head.bin"] {
+        let directory = Directory::new(Family::Bert, 2);
+        std::fs::write(directory.path().join(file), "{}").unwrap();
+        assert!(directory.refused(false).contains(file), "{file}");
+        assert_eq!(directory.treatment(file), Treatment::Refused);
+    }
+    let directory = Directory::new(Family::Bert, 2);
+    for file in ["README.md", "pytorch_model.bin", "training_args.bin", "strange.dat"] {
+        std::fs::write(directory.path().join(file), "").unwrap();
+    }
+    directory.logits();
+    assert_eq!(directory.treatment("pytorch_model.bin"), Treatment::Harmless);
+    assert_eq!(directory.treatment("strange.dat"), Treatment::Unknown);
+}
+
+#[test]
+fn every_missing_file_is_a_reason() {
+    for (file, start) in [("config.json", false), ("model.safetensors", false), ("tokenizer.json", false)] {
+        let directory = Directory::new(Family::Roberta, 2);
+        std::fs::remove_file(directory.path().join(file)).unwrap();
+        let account = directory.account();
+        assert_eq!((account.is_classifier(), account.is_start()), (false, start), "{file}");
+        let named = account.problems.iter().any(|problem| problem.error.to_string().contains(file));
+        assert!(named, "{file}: {:?}", account.problems);
+    }
+    assert!(inspect_hugging_face(Path::new("/nowhere/at/all")).is_err());
+}
+
+#[test]
+fn all_reasons_are_listed_and_not_the_first_alone() {
+    let directory = Directory::new(Family::Bert, 2);
+    directory.config(json!({
+        "hidden_size": null, "layer_norm_eps": "1e-5", "quantization_config": {"bits": 4}, "is_decoder": true,
+    }));
+    directory.edit("tokenizer_config.json", |fields| {
+        fields.insert("truncation_side".into(), "left".into());
+        fields.insert("tokenizer_class".into(), "OwnTokenizer".into());
+    });
+    std::fs::write(directory.path().join("adapter_config.json"), "{}").unwrap();
+    let problems = directory.account().problems;
+    let all: Vec<String> = problems.iter().map(|problem| problem.error.to_string()).collect();
+    for part in [
+        "hidden_size is null, expected a whole number",
+        "layer_norm_eps is \"1e-5\", expected a number",
+        "quantization_config is",
+        "is_decoder is true",
+        "truncation_side is \"left\"",
+        "tokenizer_class is \"OwnTokenizer\"",
+        "adapter_config.json",
+    ] {
+        assert_eq!(all.iter().filter(|message| message.contains(part)).count(), 1, "{part}: {all:?}");
+    }
+}
