@@ -13,7 +13,7 @@ fn place() -> TempDir {
     std::fs::create_dir(&data).expect("a folder");
     let row = |row: usize| {
         let (label, word) = if row.is_multiple_of(2) { ("praised", "lovely") } else { ("panned", "stale") };
-        format!("{label},the soup was {word} and the bread was {word}, said guest {} of table {}\n", row % 29, row % 7)
+        format!("{label},the soup was {word} and the bread was {word} said guest {} of table {}\n", row % 29, row % 7)
     };
     let rows = |rows: std::ops::Range<usize>| "label,text\n".to_owned() + &rows.map(row).collect::<String>();
     std::fs::write(data.join("train.csv"), rows(0..300)).expect("a file");
@@ -23,7 +23,7 @@ fn place() -> TempDir {
         "--data",
         "data",
         "--model",
-        "1x2x16",
+        "2x2x16",
         "--kind",
         "full",
         "--epochs",

@@ -202,7 +202,7 @@ fn a_configuration_that_lacks_a_field_or_has_a_bad_one_is_refused_in_the_familys
     let read = |text: &str| BertConfig::from_json("config.json", text.as_bytes());
     let missing =
         read(r#"{"model_type": "distilbert", "vocab_size": 9, "n_layers": 1, "n_heads": 2, "hidden_dim": 4}"#);
-    assert!(missing.is_err_and(|error| error.to_string().contains("`dim`")));
+    assert!(missing.is_err_and(|error| error.to_string().contains("dim is missing")));
     let sizes = r#""vocab_size": 9, "dim": 9, "n_layers": 1, "n_heads": 2, "hidden_dim": 4"#;
     let odd = read(&format!(r#"{{"model_type": "distilbert", {sizes}}}"#));
     assert!(matches!(odd, Err(CrateError::Config { field: "dim", .. })), "{odd:?}");

@@ -172,10 +172,10 @@ fn a_task_has_as_many_outputs_as_it_can() -> Outcome {
     let target = folder.path().join("model");
     model(Task::Labels, 2, 9)?.save(&target, None, &["a".into(), "b".into()])?;
     let text = std::fs::read_to_string(target.join("config.json"))?;
-    for (task, field) in [("ranking", "problem_type"), ("regression", "classes")] {
+    for task in ["ranking", "regression"] {
         std::fs::write(target.join("config.json"), text.replace("multi_label_classification", task))?;
         let refused = TextClassifier::load(&target, &Device::Cpu);
-        assert!(matches!(refused, Err(Error::Config { field: got, .. }) if got == field), "{task}");
+        assert!(matches!(refused, Err(Error::Config { field: "problem_type", .. })), "{task}");
     }
     Ok(())
 }

@@ -71,6 +71,9 @@ pub(super) fn find(table: &'static [Rule], model_type: &str, field: &str) -> Opt
 pub(super) fn entries(table: &'static [Rule], model_type: &str, file: &str, fields: &Map<String, Value>) -> Vec<Entry> {
     let entry = |(field, value): (&String, &Value)| {
         let (treatment, reason) = match find(table, model_type, field) {
+            Some((Rule { check: Check::Empty | Check::Only(_), .. }, _)) if is_empty(value) => {
+                (Treatment::Harmless, "not set")
+            }
             Some((rule, _)) => (rule.treatment(value), rule.reason),
             None => (Treatment::Unknown, "no field that transformers reads for this model"),
         };

@@ -125,7 +125,18 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
 /// Adds the problems of a classifier's class and of the names of its classes.
 fn classifier(folder: &Path, config: &BertConfig, outputs: Option<usize>, account: &mut Account) {
     let alone = |error| Problem { error, classifier_alone: true };
-    account.problems.extend(class_problem(folder, config, outputs).map(alone));
+    if let Some(problem) = class_problem(folder, config, outputs) {
+        account.problems.push(alone(problem));
+        // What a training replaces is left aside.
+        for entry in account.entries.iter_mut().filter(|entry| entry.file == WEIGHTS) {
+            let name = entry.item.as_deref().map_or("", |name| config.family.bare(name));
+            if let (Treatment::Harmless, reason) = unused_tensor(name)
+                && !name.starts_with("pooler.")
+            {
+                (entry.treatment, entry.reason) = (Treatment::Harmless, reason.into());
+            }
+        }
+    }
     let Some(outputs) = outputs else { return };
     account.problems.extend(task_problem(config, outputs).map(|error| alone(in_config(folder, error))));
     match config.class_names(outputs) {

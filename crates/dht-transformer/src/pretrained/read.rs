@@ -138,6 +138,21 @@ fn same(left: &Tensor, right: &Tensor) -> Result<bool> {
     Ok(left.dims() == right.dims() && values(left)? == values(right)?)
 }
 
+/// The error of weights that cannot be opened, which may be there in another form.
+fn missing_weights(path: &Path, source: std::io::Error) -> Error {
+    const OTHERS: [(&str, &str); 4] = [
+        ("model.safetensors.index.json", "weights in several files are not read: save the model again as one"),
+        ("pytorch_model.bin", "weights in this format are not read: save the model again as model.safetensors"),
+        ("tf_model.h5", "weights in this format are not read: save the model again as model.safetensors"),
+        ("flax_model.msgpack", "weights in this format are not read: save the model again as model.safetensors"),
+    ];
+    let mut others = OTHERS.iter().map(|(name, reason)| (path.with_file_name(name), *reason));
+    match others.find(|(other, _)| source.kind() == std::io::ErrorKind::NotFound && other.exists()) {
+        Some((path, reason)) => Error::Unsupported { path, item: None, reason: reason.into() },
+        None => Error::io(path, source),
+    }
+}
+
 /// The layer that a tensor belongs to.
 fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("encoder.layer.")?.split_once('.')?.0.parse().ok()
@@ -155,7 +170,7 @@ impl WeightsFile {
             let header = FileHeader::read(&mut file, length)?;
             Ok((file, header))
         });
-        let (file, header) = opened.map_err(|source| Error::io(&path, source))?;
+        let (file, header) = opened.map_err(|source| missing_weights(&path, source))?;
         let this = Self { path, file };
         let header = header.map_err(|(tensor, problem)| this.error(tensor.as_deref(), problem))?;
         Ok((this, header))

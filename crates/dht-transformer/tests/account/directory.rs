@@ -181,3 +181,26 @@ fn all_reasons_are_listed_and_not_the_first_alone() {
         assert_eq!(all.iter().filter(|message| message.contains(part)).count(), 1, "{part}: {all:?}");
     }
 }
+
+#[test]
+fn weights_in_another_form_are_refused_with_what_to_do() {
+    for (file, part) in [
+        ("pytorch_model.bin", "save the model again as model.safetensors"),
+        ("model.safetensors.index.json", "weights in several files are not read"),
+        ("tf_model.h5", "save the model again as model.safetensors"),
+    ] {
+        let directory = Directory::new(Family::DistilBert, 2);
+        std::fs::rename(directory.path().join("model.safetensors"), directory.path().join(file)).unwrap();
+        let refused = directory.refused(false);
+        assert!(refused.contains(file) && refused.contains(part), "{refused}");
+    }
+}
+
+#[test]
+fn a_head_of_another_task_is_listed_as_left_aside() {
+    let directory = Directory::new(Family::Bert, 2);
+    assert_eq!(directory.treatment("classifier.weight"), Treatment::Obeyed);
+    directory.config(json!({"architectures": ["BertForTokenClassification"]}));
+    assert_eq!(directory.treatment("classifier.weight"), Treatment::Harmless);
+    assert_eq!(directory.treatment("bert.embeddings.LayerNorm.weight"), Treatment::Obeyed);
+}

@@ -82,7 +82,13 @@ impl Vocabulary {
     pub(super) fn from_folder(folder: &Path, class: TokenizerClass) -> Result<Self> {
         let read = |name: &str| -> Result<(String, String)> {
             let path = folder.join(name);
-            let failed = |source| Error::io(&path, source);
+            let failed = |source: std::io::Error| match source.kind() {
+                std::io::ErrorKind::NotFound => {
+                    let missing = "is missing, and there is no tokenizer.json";
+                    Error::io(&path, std::io::Error::new(std::io::ErrorKind::NotFound, missing))
+                }
+                _ => Error::io(&path, source),
+            };
             Ok((path.display().to_string(), std::fs::read_to_string(&path).map_err(failed)?))
         };
         if class != TokenizerClass::Roberta {

@@ -96,6 +96,10 @@ impl TokenizerDirectory {
             problems.extend(refusals.into_iter().map(|error| error.in_file(folder.join(name).display().to_string())));
         }
         let declared = named.is_some();
+        if file.is_none() && !declared && !class.is_rebuilt() {
+            let is_bpe = folder.join("vocab.json").exists() && !folder.join("vocab.txt").exists();
+            class = if is_bpe { TokenizerClass::Roberta } else { TokenizerClass::Bert };
+        }
         Self { folder: folder.into(), file, config, special, added, model, class, declared, problems }
     }
 
@@ -104,6 +108,12 @@ impl TokenizerDirectory {
         let mut all = Vec::new();
         for (name, fields) in [(CONFIG, &self.config), (SPECIAL, &self.special)] {
             all.extend(fields.as_ref().map_or_else(Vec::new, |fields| tokenizer_entries(self.class, name, fields)));
+        }
+        if self.config.as_ref().is_some_and(|fields| fields.contains_key("added_tokens_decoder")) {
+            for entry in all.iter_mut().filter(|entry| entry.file == SPECIAL && entry.treatment == Treatment::Obeyed) {
+                entry.treatment = Treatment::Harmless;
+                entry.reason = format!("not read beside added_tokens_decoder in {CONFIG}");
+            }
         }
         let rebuilt = self.class.is_rebuilt() && (self.config.is_some() || self.declared);
         for field in self.file.iter().flat_map(Map::keys) {
@@ -176,13 +186,12 @@ impl TokenizerDirectory {
                 }
                 rebuilt
             }
-            (None, class) if !class.is_rebuilt() && self.declared => {
+            (None, class) if !class.is_rebuilt() => {
                 let missing =
                     std::io::Error::new(std::io::ErrorKind::NotFound, "is missing: this class of tokenizers needs it");
                 return Err(Error::io(path, missing));
             }
             (None, class) => {
-                let class = if class.is_rebuilt() { class } else { TokenizerClass::Bert };
                 let vocabulary = build::Vocabulary::from_folder(&self.folder, class)?;
                 let what = vocabulary.path.clone();
                 build::rebuilt(&what, class, vocabulary, &settings, &tokens)?
