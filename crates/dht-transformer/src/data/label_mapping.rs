@@ -41,7 +41,7 @@ impl LabelMapping {
         let places = by_name(labels, classes)?
             .map_or_else(|| by_number(labels, classes), |places| Ok(Some(places)))?
             .or_else(|| by_place(labels, classes, ordered));
-        let places = places.ok_or_else(|| other_labels(labels, classes, None))?;
+        let places = places.ok_or_else(|| other_labels(labels, classes, ""))?;
         let pairs = labels.iter().zip(places).map(|(label, place)| (label.clone(), classes[place].clone()));
         Ok(Some(Self { pairs: pairs.collect() }))
     }
@@ -60,8 +60,8 @@ impl LabelMapping {
                 return Err(DataProblem::NoSuchClass { class: escaped(class), classes: listed(classes) });
             }
             if let Some((_, other)) = pairs[..at].iter().find(|(own, other)| own == label && other != class) {
-                let (first, second) = (escaped(other), escaped(class));
-                return Err(DataProblem::TwoClasses { label: escaped(label), first, second });
+                let classes = format!("{} and {}", escaped(other), escaped(class));
+                return Err(DataProblem::TwoClasses { label: escaped(label), classes });
             }
         }
         let class = |label: &String| {
@@ -72,7 +72,7 @@ impl LabelMapping {
             labels.iter().filter_map(|label| Some((label.clone(), class(label)?))).collect();
         if mapped.len() < labels.len() {
             let unmatched: Vec<String> = labels.iter().filter(|label| class(label).is_none()).cloned().collect();
-            return Err(other_labels(&unmatched, classes, None));
+            return Err(other_labels(&unmatched, classes, ""));
         }
         let identity = mapped.iter().all(|(own, class)| own == class);
         Ok((!identity).then_some(Self { pairs: mapped }))
@@ -159,7 +159,7 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     if different.contains(&count) {
         return Ok(None);
     }
-    Err(other_labels(labels, classes, Some("they may be counted from 0 or from 1")))
+    Err(other_labels(labels, classes, ": they may be counted from 0 or from 1"))
 }
 
 /// The words of no and yes are classes 0 and 1 of two that are only numbered; so are the names of a file that orders its own.
@@ -205,12 +205,8 @@ fn number(label: &str) -> Option<f64> {
     label.trim().parse().ok().filter(|value: &f64| value.is_finite())
 }
 
-fn other_labels(labels: &[String], classes: &[String], reason: Option<&'static str>) -> DataProblem {
-    DataProblem::OtherLabels {
-        labels: listed(labels),
-        classes: listed(classes),
-        reason: reason.map_or_else(String::new, |reason| format!(": {reason}")),
-    }
+fn other_labels(labels: &[String], classes: &[String], reason: &'static str) -> DataProblem {
+    DataProblem::OtherLabels { labels: listed(labels), classes: listed(classes), reason }
 }
 
 /// The first labels, escaped, and their number.

@@ -259,7 +259,7 @@ pub enum DataProblem {
         /// The classes of the training set or the model.
         classes: String,
         /// A further reason, after a colon.
-        reason: String,
+        reason: &'static str,
     },
     /// A class that a label is given, and that is not one.
     #[error("`--label-map`: there is no class {class}; the classes are {classes}")]
@@ -270,14 +270,12 @@ pub enum DataProblem {
         classes: String,
     },
     /// A label is given two classes.
-    #[error("`--label-map`: the label {label} is given two classes, {first} and {second}")]
+    #[error("`--label-map`: the label {label} is given two classes, {classes}")]
     TwoClasses {
         /// The label.
         label: String,
-        /// A class.
-        first: String,
-        /// Another.
-        second: String,
+        /// Both classes.
+        classes: String,
     },
     /// One label is written in two ways.
     #[error("the labels {first} and {second} may be one, written in two ways: write it in one way, or give two names")]
