@@ -101,16 +101,14 @@ impl TextModel {
         self.check()?;
         let card = card.into();
         let kind = Kind::of(&self.model);
+        let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
         let mut failed = None;
         let written = write_directory_atomically(folder, &[CARD, CURVE, DESCRIPTION, MODEL], |fresh| {
             let model = fresh.join(MODEL);
             match &self.model {
-                ServedModel::Classifier(classifier) => {
-                    let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
-                    classifier.save(&model, Some(&tokenizer), &self.labels)?;
-                }
+                ServedModel::Classifier(classifier) => classifier.save(&model, Some(&tokenizer), &self.labels)?,
                 ServedModel::Dynamic(dynamic) => {
-                    if let Err(error) = dynamic.save(&model, Some(&self.tokenizer), &self.labels) {
+                    if let Err(error) = dynamic.save(&model, Some(&tokenizer), &self.labels) {
                         let message = error.to_string();
                         failed = Some(error);
                         let source = std::io::Error::other(message);

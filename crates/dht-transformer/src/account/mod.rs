@@ -109,6 +109,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// Whether the names of the classes are placeholders: `LABEL_0`, `LABEL_1` and so on.
+    pub fn has_placeholder_names(&self) -> bool {
+        let mut names = self.labels.iter().flatten().enumerate();
+        names.all(|(class, name)| *name == format!("LABEL_{class}"))
+    }
+
     /// Whether the directory is a classifier that can be used as it is.
     pub fn is_classifier(&self) -> bool {
         self.problems.is_empty()

@@ -51,12 +51,6 @@ impl BertConfig {
         }
         Ok(names)
     }
-
-    /// Whether the names of the classes are placeholders: `LABEL_0`, `LABEL_1` and so on.
-    pub fn has_placeholder_names(&self) -> bool {
-        let names = self.labels().unwrap_or_default();
-        names.iter().enumerate().all(|(class, name)| *name == format!("LABEL_{class}"))
-    }
 }
 
 /// The names of `id2label` in the order of their numbers.

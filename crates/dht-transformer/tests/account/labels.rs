@@ -39,6 +39,10 @@ fn names_that_number_the_outputs_are_taken() {
     for (fields, expected) in taken {
         assert_eq!(names(2, fields.clone()), Ok(expected.map(String::from).to_vec()), "{fields}");
     }
+    let directory = Directory::new(Family::Bert, 2);
+    assert!(!directory.account().has_placeholder_names());
+    directory.without("id2label").without("label2id");
+    assert!(directory.account().has_placeholder_names());
     let many: serde_json::Map<String, Value> =
         (0..12).map(|class| (class.to_string(), json!(format!("n{class}")))).collect();
     assert_eq!(names(12, json!({"id2label": many})).unwrap()[10], "n10");

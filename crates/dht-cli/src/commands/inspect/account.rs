@@ -64,7 +64,8 @@ fn text(folder: &Path, account: &Account) -> String {
     let mut text = format!("kind        {}, a Hugging Face directory\n", kind(account));
     let mut line = |name: &str, value: &str| _ = writeln!(text, "{name:<11} {value}");
     if let Some(labels) = &account.labels {
-        line("labels", &labels.join(", "));
+        let placeholders = if account.has_placeholder_names() { " (placeholders, not names)" } else { "" };
+        line("labels", &(labels.join(", ") + placeholders));
     }
     if let Some(length) = account.max_length {
         line("texts", &format!("up to {length} tokens"));
