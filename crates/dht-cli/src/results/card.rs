@@ -45,6 +45,8 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
             "Trained on {} rows of {}{columns}. SHA-256 of the file: `{}`.",
             origin.rows, origin.data, origin.sha256
         ));
+        let mapping = origin.columns.as_ref().and_then(|reading| reading.mapping.as_ref());
+        lines.extend(mapping.map(|mapping| format!("Labels of these texts: {mapping}.")));
     }
     lines.push(String::new());
     lines.push(format!(

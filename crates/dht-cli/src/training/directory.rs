@@ -24,6 +24,8 @@ const DESCRIPTION: &str = "training.json";
 const CHECKPOINT: &str = "full.checkpoint";
 /// What a checkpoint is called while it is written.
 const PARTIAL: &str = ".full.checkpoint.partial";
+/// Beginning of the name of a file that is written whole or not at all, while it is written.
+const UNFINISHED: &str = ".partial-";
 /// The learning rate that was found.
 const RATE: &str = "learning_rate.json";
 const FORMAT: &str = "dht training";
@@ -55,16 +57,23 @@ impl TrainingDir {
             return Err(Error::Foreign { path: folder });
         }
         let failed = |source| Error::Io { path: folder.clone(), source };
+        let mut unfinished = Vec::new();
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let entry = entry.map_err(failed)?;
-            let own = [LOCK, DESCRIPTION, CHECKPOINT, PARTIAL, RATE].iter().any(|name| entry.file_name() == **name);
-            if !own || !entry.file_type().map_err(failed)?.is_file() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let own = [LOCK, DESCRIPTION, CHECKPOINT, PARTIAL, RATE].contains(&&*name);
+            if name.starts_with(UNFINISHED) {
+                unfinished.push(name.clone());
+            }
+            if !(own || name.starts_with(UNFINISHED)) || !entry.file_type().map_err(failed)?.is_file() {
                 return Err(Error::Foreign { path: entry.path() });
             }
         }
         std::fs::create_dir_all(&folder).map_err(failed)?;
         let lock = lock(&folder)?;
         let mut own = Self { folder, resumed: false, _lock: lock };
+        // What a killed training was writing.
+        own.delete(&unfinished.iter().map(String::as_str).collect::<Vec<_>>())?;
         if restart {
             own.delete(&[CHECKPOINT, PARTIAL, RATE, DESCRIPTION])?;
         }
@@ -190,8 +199,10 @@ mod tests {
         assert!(!first.is_resumed());
         assert!(matches!(TrainingDir::open(&out, &settings(1.0), false), Err(Error::InUse { .. })));
         std::fs::write(first.checkpoint(), b"state").expect("a state");
+        std::fs::write(TrainingDir::beside(&out).join(".partial-x1"), b"{").expect("half a file");
         drop(first);
         assert!(TrainingDir::open(&out, &settings(1.0), false).expect("again").is_resumed());
+        assert!(!TrainingDir::beside(&out).join(".partial-x1").exists());
         let other = TrainingDir::open(&out, &settings(2.0), false).expect_err("another").to_string();
         assert!(other.contains("(lr is 1.0 there and 2.0 here)"), "{other}");
         let fresh = TrainingDir::open(&out, &settings(2.0), true).expect("restarted");
