@@ -92,10 +92,25 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     }
     let device = arguments.device.open()?;
     let classifier = TextClassifier::load(&folder, &device)?;
+    let task = classifier.task();
+    if task != Task::Class {
+        let of = if task == Task::Number { "a number" } else { "several labels" };
+        let expected =
+            "a classifier of one class each: others leave no exit to choose (`dht train --kind full` fine-tunes them)";
+        return Err(Error::argument("classifier", expected, format!("{}, of {of}", folder.display())));
+    }
+    if classifier.encoder().layers() < 2 {
+        let expected = "at least 2 layers: one layer leaves nothing to choose";
+        return Err(Error::argument("classifier", expected, format!("{}, of 1 layer", folder.display())));
+    }
     let tokenizer = TextTokenizer::from_dir(&folder)?.with_rest(REST);
     let most = classifier.encoder().config().longest_text();
     let declared = tokenizer.model_max_length().map_or(most, |length| length.min(most));
     let max_length = arguments.max_length.unwrap_or(declared);
+    if declared < 3 && arguments.max_length.is_none() {
+        let expected = format!("3 to {most}: model_max_length in tokenizer_config.json is {declared}");
+        return Err(Error::argument("max-length", expected, "not set"));
+    }
     if !(3..=most).contains(&max_length) {
         return Err(Error::argument("max-length", format!("3 to {most}, the model's positions"), max_length));
     }

@@ -251,6 +251,11 @@ impl Family {
         Some(format!("{module}.{number}"))
     }
 
+    /// Their names of the weight and the bias of a part of a classifier, in its file.
+    pub(crate) fn names_of(self, part: &str) -> String {
+        ["weight", "bias"].map(|number| self.theirs(&format!("{part}.{number}"), true, true)).join(", ")
+    }
+
     /// Their name of one of BERT's tensors, in a file that has a head (or not), which is a classifier (or not).
     pub(crate) fn theirs(self, name: &str, head: bool, classifier: bool) -> String {
         let naming = self.naming();

@@ -29,8 +29,8 @@ pub enum WeightsProblem {
     GitLfsPointer,
     /// A tensor belongs to a layer beyond the configuration's.
     #[error(
-        "belongs to a layer beyond the {layers} of the configuration; to leave layers out, load all of them and take \
-         `Encoder::truncated`"
+        "belongs to a layer beyond the {layers} of the configuration: set its number of layers to that of the weights \
+         (`dht train --layers N` uses the first N, `Encoder::truncated` in code)"
     )]
     MoreLayers {
         /// The configuration's layers.

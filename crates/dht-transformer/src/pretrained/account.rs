@@ -69,6 +69,10 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
             return None;
         }
     };
+    if fields.get("model_type").is_none_or(Value::is_null) {
+        let reason = "missing: read as bert, where transformers refuses";
+        account.entries.push(Entry::new(CONFIG, Some("model_type"), Treatment::Unknown, reason));
+    }
     let model_type = fields.get("model_type").and_then(Value::as_str).unwrap_or("bert");
     let (stock, own) = (model_type.strip_prefix("dht-"), model_type.starts_with("dht-"));
     for mut entry in config_entries(stock.unwrap_or(model_type), &fields) {
@@ -115,7 +119,7 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
     let needed = [("classifier", true), ("pooler.dense", pooling == Pooling::Pooler)];
     let missing = |(name, needed): (&str, bool)| needed && shape(&format!("{name}.bias")).is_none();
     for (name, _) in needed.into_iter().filter(|part| missing(*part)) {
-        let problem = WeightsProblem::Missing { names: format!("{name}.weight, {name}.bias") };
+        let problem = WeightsProblem::Missing { names: config.family.names_of(name) };
         let error = Error::Weights { path: folder.join(WEIGHTS), tensor: None, problem };
         account.problems.push(Problem { error, classifier_alone: true });
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::account::Architecture;
-use crate::config::BertConfig;
+use crate::config::{BertConfig, Pooling};
 use crate::error::Error;
 
 const FIELD: &str = "architectures";
@@ -22,6 +22,16 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
         Some(Value::Array(classes)) => classes.iter().collect(),
         Some(class) => vec![class],
     };
+    // `transformers` gives its own classes a pooler, whatever the field says.
+    let stock = |class: &&&Value| class.as_str().is_some_and(|class| !class.starts_with("Dht"));
+    if let (Ok(Pooling::Cls | Pooling::Mean), Some(class)) = (Pooling::of_config(config), classes.iter().find(stock)) {
+        let reason = format!("{class} has a pooler in transformers, whatever this field says: remove the field");
+        return Some(Error::Unsupported {
+            path: folder.join("config.json"),
+            item: Some("classifier_pooling".into()),
+            reason,
+        });
+    }
     if classes.is_empty() {
         return unnamed_problem(config, outputs).and_then(refuse);
     }

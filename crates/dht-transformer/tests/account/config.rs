@@ -195,3 +195,13 @@ fn a_task_needs_its_number_of_outputs() {
     one.config(json!({"problem_type": "single_label_classification"}));
     assert!(one.refused(true).contains("problem_type is \"single_label_classification\" of 1 output,"));
 }
+
+#[test]
+fn a_pooling_that_transformers_ignores_is_refused() {
+    let directory = Directory::new(Family::Bert, 2);
+    directory.config(json!({"classifier_pooling": "mean", "architectures": ["BertForSequenceClassification"]}));
+    let refused = directory.refused(true);
+    assert!(refused.contains("classifier_pooling") && refused.contains("remove the field"), "{refused}");
+    directory.config(json!({"classifier_pooling": "pooler"}));
+    assert!(directory.load().is_ok());
+}

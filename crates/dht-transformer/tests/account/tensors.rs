@@ -52,7 +52,7 @@ fn a_pooler_of_the_encoder_is_used_where_no_head_is() {
         tensors.insert("classifier.bias".into(), full(1.0, &[2]));
     });
     directory.without("architectures");
-    assert!(directory.refused(true).contains("lacks the tensors classifier.weight, classifier.bias"));
+    assert!(directory.refused(true).contains("lacks the tensors classifier.out_proj.weight, classifier.out_proj.bias"));
 }
 
 #[test]

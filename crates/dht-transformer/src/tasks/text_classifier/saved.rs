@@ -54,7 +54,7 @@ impl TextClassifier {
             LinearTensors::find(&tensors, name).ok_or_else(|| Error::Weights {
                 path: folder.join("model.safetensors"),
                 tensor: None,
-                problem: WeightsProblem::Missing { names: format!("{name}.weight, {name}.bias") },
+                problem: WeightsProblem::Missing { names: config.family.names_of(name) },
             })
         };
         let classes = find("classifier")?;
