@@ -177,6 +177,17 @@ pub enum Error {
         /// The kind found.
         found: String,
     },
+    /// A saved state of an older version in a binary format, whose fields may be in other positions.
+    #[error(
+        "saved state has format version {found}, expected {required}: in a binary format fields may have moved; save it \
+         as JSON with the version that wrote it"
+    )]
+    OlderState {
+        /// The only version that is read from binary formats.
+        required: u32,
+        /// The version found.
+        found: u32,
+    },
     /// A saved state was written by a newer version of this crate.
     #[error("saved state has format version {found}; versions up to {supported} can be read")]
     NewerState {

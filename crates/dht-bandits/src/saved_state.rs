@@ -7,8 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// The format that this version writes, and the newest that it reads.
 ///
 /// 1: versions alone. 2: epochs of decisions instead of the oldest accepted version, and removed arms; a reader of
-/// format 1 would reuse their ids.
-const FORMAT: u32 = 2;
+/// format 1 would reuse their ids. 3: every field is written, whatever its value, so that binary formats can be read by
+/// position.
+///
+/// Texts (JSON, TOML) name their fields: older formats are read there. Binary formats may write fields by position, which
+/// differ between formats: only this one is read.
+const FORMAT: u32 = 3;
 
 /// The kind and version of a saved state. It comes first, so that it can be read alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,12 +29,16 @@ impl StateHeader {
     }
 }
 
-/// Reads a header and refuses what another family of states, or a newer version, wrote: before the rest is read, which
-/// may have other fields there.
+/// Reads a header and refuses what another family of states, or a version with other fields, wrote: before the rest is
+/// read.
 pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer: D) -> Result<StateHeader, D::Error> {
+    let is_text = deserializer.is_human_readable();
     let header = StateHeader::deserialize(deserializer)?;
     let expected = if header.kind.starts_with(family) { &header.kind } else { family };
     check_header(&header, expected).map_err(D::Error::custom)?;
+    if !is_text && header.format != FORMAT {
+        return Err(D::Error::custom(Error::OlderState { required: FORMAT, found: header.format }));
+    }
     Ok(header)
 }
 
@@ -63,6 +71,41 @@ macro_rules! serde_by_state {
     };
 }
 pub(crate) use serde_by_state;
+
+/// Serialises an enum with its tag among its fields in texts, as people write settings, and by the name of its variant in
+/// binary formats, which cannot all read such a tag back.
+macro_rules! serde_tagged_in_texts {
+    ($type:ident as $name:literal, tag $tag:literal: $variants:tt) => {
+        #[derive(Serialize, Deserialize)]
+        #[serde(remote = $name, tag = $tag, rename_all = "kebab-case", deny_unknown_fields)]
+        enum Tagged $variants
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(remote = $name, rename_all = "kebab-case", deny_unknown_fields)]
+        enum Named $variants
+
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    Tagged::serialize(self, serializer)
+                } else {
+                    Named::serialize(self, serializer)
+                }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    Tagged::deserialize(deserializer)
+                } else {
+                    Named::deserialize(deserializer)
+                }
+            }
+        }
+    };
+}
+pub(crate) use serde_tagged_in_texts;
 
 pub(crate) fn check_header(header: &StateHeader, expected: &str) -> Result<()> {
     if header.kind != expected {

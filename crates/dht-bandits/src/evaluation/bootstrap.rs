@@ -41,15 +41,15 @@ pub(super) fn bootstrap<R: Rng + ?Sized>(
     if resamples < LEAST_RESAMPLES {
         return refuse(resamples);
     }
-    let count = terms.len() as f64;
     let mut values = Vec::with_capacity(resamples);
     for _ in 0..resamples {
-        let (mut offset, mut numerator, mut weight) = (0.0, 0.0, 0.0);
+        let (mut offset, mut numerator, mut weight, mut count) = (0.0, 0.0, 0.0, 0.0);
         for _ in terms {
             let term = &terms[rng.random_range(0..terms.len())];
             offset += term.offset;
             numerator += term.numerator;
             weight += term.weight;
+            count += term.row_weight;
         }
         let value = if ratio { offset / count + numerator / weight } else { (offset + numerator) / count };
         if value.is_finite() {

@@ -139,10 +139,12 @@ impl ConfidenceSequence {
     ///
     /// # Errors
     /// A reward or a prediction outside of the range; a propensity outside (0, 1] or a target outside [0, 1]; with a
-    /// bound, a weight above it or a round without prediction. The sequence is unchanged then.
+    /// bound, a weight above it or a round without prediction; a round with a
+    /// [drop probability](LoggedRound::drop_probability), whose weight is not bounded. The sequence is unchanged then.
     pub fn push(&mut self, round: &LoggedRound) -> Result<Interval> {
         let position = usize::try_from(self.rounds).unwrap_or(usize::MAX);
         super::estimate::check_round(position, round)?;
+        super::estimate::check_counts_once(round)?;
         let (low, high) = self.range;
         let scaled = |value: f64| -> Result<f64> {
             if (low..=high).contains(&value) {

@@ -2,6 +2,7 @@
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
+use crate::log::check_drop_probability;
 use crate::policy::Propensity;
 use crate::validate::{check_parameter, check_scalar};
 use serde::{Deserialize, Serialize};
@@ -31,12 +32,16 @@ pub struct LoggedRound {
     /// that is known; 0 where it is not.
     #[serde(default)]
     pub unsupported: f64,
+    /// The probability with which the log leaves a round like this one out
+    /// ([`LoggedDecision::drop_probability`](crate::log::LoggedDecision::drop_probability)): it counts 1/(1 − p) times.
+    #[serde(default)]
+    pub drop_probability: f64,
 }
 
 impl LoggedRound {
     /// A round without a reward model: enough for inverse propensities, not for the direct method.
     pub fn new(reward: f64, propensity: f64, target: f64) -> Self {
-        Self { reward, propensity, target, prediction: None, unsupported: 0.0 }
+        Self { reward, propensity, target, prediction: None, unsupported: 0.0, drop_probability: 0.0 }
     }
 
     /// A round with the evaluated policy's probabilities of all arms, and a reward model.
@@ -51,6 +56,11 @@ impl LoggedRound {
         let expected = target.iter().map(|entry| entry.probability * model(entry.arm)).sum();
         let prediction = Some(Prediction { logged: model(arm), expected });
         Self { prediction, ..Self::new(reward, propensity, of_arm) }
+    }
+
+    /// How often the round counts.
+    pub(super) fn row_weight(&self) -> f64 {
+        1.0 / (1.0 - self.drop_probability)
     }
 
     /// π(a|x)/p, the importance weight.
@@ -98,6 +108,16 @@ const LARGEST_LOGGED: f64 = 1e50;
 
 /// The smallest sum of importance weights: below it there is no overlap.
 const LEAST_WEIGHTS: f64 = 1e-6;
+
+/// Refuses a round that counts for more than itself, where each round must count once.
+pub(super) fn check_counts_once(entry: &LoggedRound) -> Result<()> {
+    check_parameter(
+        "drop probability",
+        entry.drop_probability,
+        entry.drop_probability == 0.0,
+        "0 here: use `OffPolicy`",
+    )
+}
 
 /// How far a log supports an estimate.
 #[derive(Debug, Clone, Copy, Default)]
@@ -177,6 +197,7 @@ pub(super) fn check_round(round: usize, entry: &LoggedRound) -> Result<()> {
     if !(propensity > 0.0 && propensity <= 1.0) {
         return Err(Error::Propensity { round, propensity });
     }
+    check_drop_probability(entry.drop_probability)?;
     check_parameter("target", entry.target, (0.0..=1.0).contains(&entry.target), "in [0, 1]")?;
     let unsupported = entry.unsupported;
     check_parameter("unsupported", unsupported, (0.0..=1.0 + 1e-6).contains(&unsupported), "in [0, 1]")?;

@@ -58,14 +58,24 @@ pub enum Estimator {
     },
 }
 
-/// What one round contributes: the estimate is the mean offset + the mean numerator, or Σ numerator/Σ weight in its
-/// place.
+/// What one round contributes, times its row weight: the estimate is the mean offset + the mean numerator, or
+/// Σ numerator/Σ weight in its place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Term {
     pub(super) offset: f64,
     pub(super) numerator: f64,
-    /// The weight as it is used.
+    /// The importance weight as it is used.
     pub(super) weight: f64,
+    /// How often the round counts; the mean over rounds is 1.
+    pub(super) row_weight: f64,
+}
+
+impl Term {
+    /// The term of a round that counts so often.
+    pub(super) fn times(self, row_weight: f64) -> Self {
+        let Self { offset, numerator, weight, .. } = self;
+        Self { offset: offset * row_weight, numerator: numerator * row_weight, weight: weight * row_weight, row_weight }
+    }
 }
 
 impl Estimator {
@@ -156,12 +166,13 @@ impl Estimator {
     pub(super) fn term(self, position: usize, round: &LoggedRound) -> Result<Term> {
         let weight = self.weight(round.weight());
         if !self.needs_model() {
-            return Ok(Term { offset: 0.0, numerator: weight * round.reward, weight });
+            return Ok(Term { offset: 0.0, numerator: weight * round.reward, weight, row_weight: 1.0 });
         }
         let Some(prediction) = round.prediction else {
             return Err(Error::NoModel { estimator: self.name(), round: position });
         };
-        Ok(Term { offset: prediction.expected, numerator: weight * (round.reward - prediction.logged), weight })
+        let numerator = weight * (round.reward - prediction.logged);
+        Ok(Term { offset: prediction.expected, numerator, weight, row_weight: 1.0 })
     }
 }
 

@@ -134,7 +134,11 @@ pub fn evaluate<R: Rng + ?Sized>(
     if let Some(twice) = targets.iter().find(|target| !names.insert(target.name())) {
         return Err(Error::DuplicateName { what: "policy to be judged", name: twice.name().to_owned() });
     }
-    let own: Vec<_> = log.iter().map(|row| super::LoggedRound::new(row.reward, 1.0, 1.0)).collect();
+    let own = |row: &LoggedDecision| {
+        let round = super::LoggedRound::new(row.reward, 1.0, 1.0);
+        super::LoggedRound { drop_probability: row.drop_probability, ..round }
+    };
+    let own: Vec<_> = log.iter().map(own).collect();
     for (position, row) in log.iter().enumerate() {
         row.check(position)?;
     }

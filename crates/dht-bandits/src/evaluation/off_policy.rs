@@ -58,15 +58,25 @@ impl<'a> OffPolicy<'a> {
         if estimator.needs_overlap() {
             check_overlap(0, self.rounds.iter().map(LoggedRound::weight).sum())?;
         }
-        self.rounds.iter().enumerate().map(|(position, round)| estimator.term(position, round)).collect()
+        let mean = self.mean_row_weight();
+        let term = |(position, round): (usize, &LoggedRound)| {
+            Ok(estimator.term(position, round)?.times(round.row_weight() / mean))
+        };
+        self.rounds.iter().enumerate().map(term).collect()
+    }
+
+    fn mean_row_weight(&self) -> f64 {
+        self.rounds.iter().map(LoggedRound::row_weight).sum::<f64>() / self.rounds.len() as f64
     }
 
     /// How far the log supports an estimate with these weights.
     fn support(&self, terms: &[Term]) -> Support {
-        let count = self.rounds.len() as f64;
+        let count = self.rounds.len() as f64 * self.mean_row_weight();
+        let sum =
+            |of: fn(&LoggedRound) -> f64| self.rounds.iter().map(|round| of(round) * round.row_weight()).sum::<f64>();
         Support {
-            mean_weight: self.rounds.iter().map(LoggedRound::weight).sum::<f64>() / count,
-            unsupported: self.rounds.iter().map(|round| round.unsupported).sum::<f64>() / count,
+            mean_weight: sum(LoggedRound::weight) / count,
+            unsupported: sum(|round| round.unsupported) / count,
             ..Support::of(terms.iter().map(|term| term.weight))
         }
     }
@@ -80,7 +90,7 @@ impl<'a> OffPolicy<'a> {
         let terms = self.terms(estimator)?;
         let mut support = self.support(&terms);
         if estimator == Estimator::Direct {
-            support.effective_samples = terms.len() as f64;
+            support.effective_samples = Support::of(terms.iter().map(|term| term.row_weight)).effective_samples;
         }
         let (value, deviations) = deviations(&terms, estimator.is_ratio());
         estimate(value, deviations, terms.len(), support)
@@ -178,6 +188,9 @@ fn deviations(terms: &[Term], ratio: bool) -> (f64, impl Iterator<Item = f64> + 
         if ratio { (mean(|term| term.weight), numerator / mean(|term| term.weight)) } else { (1.0, 0.0) };
     let whole = if ratio { value } else { numerator };
     let centre = if ratio { 0.0 } else { numerator };
-    let of_round = move |term: &Term| (term.numerator - centre - term.weight * value) / scale + term.offset - offset;
+    let of_round = move |term: &Term| {
+        (term.numerator - centre * term.row_weight - term.weight * value) / scale + term.offset
+            - offset * term.row_weight
+    };
     (offset + whole, terms.iter().map(of_round))
 }

@@ -7,8 +7,8 @@ use crate::log::{LoggedDecision, check_distribution};
 use crate::posterior::{FullLaplace, FullLaplaceOptions, Posterior, Ridge, RidgeOptions, sigmoid};
 use crate::validate::{check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A model of the reward given context and arm, with an intercept. Ridge regression is of reward less mean reward; logistic
 /// regression, for rewards in [0, 1], takes one pass, each reward learned exactly under a Gaussian approximation of what was
@@ -244,11 +244,12 @@ impl CrossFit {
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
         let mut rounds = rounds(log, targets)?;
         let weight = |position: usize| -> f64 {
+            let row_weight = log[position].row_weight();
             if !self.more_robust {
-                return 1.0;
+                return row_weight;
             }
             let LoggedRound { propensity, target, .. } = rounds[position];
-            (target / propensity) * (target / propensity) * (1.0 - propensity)
+            (target / propensity) * (target / propensity) * (1.0 - propensity) * row_weight
         };
         let weights: Vec<f64> = (0..log.len()).map(weight).collect();
         let mut input = Vec::new();
@@ -257,9 +258,9 @@ impl CrossFit {
             let fitted = self.model.fit(train.map(|position| (&log[position], weights[position])));
             // Where the logging policy leaves no choice nothing weighs anything: any model is as good.
             let fitted = match fitted {
-                Err(Error::TooFewObservations { .. }) if self.more_robust => self
-                    .model
-                    .fit(log.iter().enumerate().filter(|(i, _)| i % folds != fold).map(|(_, row)| (row, 1.0)))?,
+                Err(Error::TooFewObservations { .. }) if self.more_robust => self.model.fit(
+                    log.iter().enumerate().filter(|(i, _)| i % folds != fold).map(|(_, row)| (row, row.row_weight())),
+                )?,
                 other => other?,
             };
             for position in (fold..log.len()).step_by(folds) {
@@ -280,9 +281,28 @@ impl CrossFit {
     }
 }
 
-/// The rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`. An arm counts as
-/// unsupported where the row says that the logging policy gives it no probability, or that it could not be chosen; where the
-/// row does not say, if the log never chose it.
+/// The number of times that a uniform policy would choose an arm on average, from which on an arm that is never chosen
+/// counts as unsupported: by then a uniform policy leaves it out with a probability of e⁻³ = .05.
+const EXPECTED_CHOICES: f64 = 3.0;
+
+/// The arms that could be chosen often and never were, in ascending order.
+fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> {
+    let mut expected: BTreeMap<ArmId, f64> = BTreeMap::new();
+    for row in log.iter().filter(|row| row.probabilities.is_none()) {
+        let arms = row.available.as_deref().unwrap_or_default();
+        for arm in arms.iter().filter(|arm| !chosen.contains(arm)) {
+            *expected.entry(*arm).or_default() += 1.0 / arms.len() as f64;
+        }
+    }
+    expected.retain(|_, count| *count >= EXPECTED_CHOICES);
+    expected.into_keys().collect()
+}
+
+/// The rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
+///
+/// An arm counts as unsupported where the row says that the logging policy gives it no probability, or that it could not be
+/// chosen. Where the row does not say, it counts as unsupported if the log never chose it, though a uniform policy would
+/// have chosen it three times on average: of items with ids of their own in each row nothing is known.
 ///
 /// # Errors
 /// Not as many targets as rows; rows that [`LoggedDecision::check`] refuses; targets that are no distributions.
@@ -290,7 +310,8 @@ pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<V
     if targets.len() != log.len() {
         return Err(Error::Dimension { what: "targets", expected: log.len(), got: targets.len() });
     }
-    let chosen: std::collections::BTreeSet<ArmId> = log.iter().map(|row| row.arm).collect();
+    let chosen: BTreeSet<ArmId> = log.iter().map(|row| row.arm).collect();
+    let never = never_chosen(log, &chosen);
     let (mut rounds, mut supported) = (Vec::with_capacity(log.len()), Vec::new());
     for (position, (row, target)) in log.iter().zip(targets).enumerate() {
         row.check(position)?;
@@ -299,7 +320,7 @@ pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<V
         supported.clear();
         match (&row.probabilities, &row.available) {
             (Some(all), _) => supported.extend(all.iter().filter(|entry| entry.1 > 0.0).map(|entry| entry.0)),
-            (None, Some(arms)) => supported.extend(arms.iter().filter(|arm| chosen.contains(arm))),
+            (None, Some(arms)) => supported.extend(arms.iter().filter(|arm| never.binary_search(arm).is_err())),
             (None, None) => {}
         }
         supported.sort_unstable();
@@ -312,6 +333,7 @@ pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<V
         let unsupported = outside.fold(0.0, |sum, (_, probability)| sum + probability);
         rounds.push(LoggedRound {
             unsupported: unsupported.min(1.0),
+            drop_probability: row.drop_probability,
             ..LoggedRound::new(row.reward, row.propensity, of_arm.min(1.0))
         });
     }

@@ -48,6 +48,9 @@ impl Replay {
 /// Liu, Brunskill & Popović 2016). p_min is `least_propensity`, a bound below which the logging policy never goes, or
 /// the smallest propensity in the log, which is slightly optimistic.
 ///
+/// A row with a [drop probability](LoggedDecision::drop_probability) stands for 1/(1 − p) rows: its propensity counts divided
+/// by that, here and in `least_propensity`.
+///
 /// A logged arm that the policy does not have it never chooses: such a round is passed over and counted
 /// ([`Replay::lacking`]). Of the arms that could be chosen in a round it is asked about those it has.
 ///
@@ -65,7 +68,7 @@ pub fn replay(
     for (round, entry) in log.iter().enumerate() {
         entry.check(round)?;
         check_logged(round, "reward", entry.reward)?;
-        least = least.min(entry.propensity);
+        least = least.min(entry.propensity / entry.row_weight());
     }
     if let Some(given) = least_propensity {
         let fits = given > 0.0 && given <= least * (1.0 + 1e-9);
@@ -100,7 +103,7 @@ pub fn replay(
         if decision.arm() != entry.arm {
             continue;
         }
-        let acceptance = least / entry.propensity;
+        let acceptance = least * entry.row_weight() / entry.propensity;
         if acceptance < 1.0 && rng.random::<f64>() >= acceptance {
             continue;
         }

@@ -2,7 +2,7 @@
 
 use super::bootstrap::Interval;
 use super::confidence_sequence::ConfidenceSequence;
-use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, of_moments};
+use super::estimate::{Estimate, LoggedRound, Support, check_counts_once, check_overlap, check_round, of_moments};
 use crate::error::{Error, Result};
 
 /// Inverse propensities, self-normalised or not, doubly robust where rounds have predictions, and a confidence sequence,
@@ -66,9 +66,11 @@ impl RunningEstimates {
     /// Adds a round.
     ///
     /// # Errors
-    /// As [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`]. Nothing changes then.
+    /// As [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`]; a round with a
+    /// [drop probability](LoggedRound::drop_probability). Nothing changes then.
     pub fn push(&mut self, round: &LoggedRound) -> Result<()> {
         check_round(self.rounds, round)?;
+        check_counts_once(round)?;
         if let Some(sequence) = &mut self.sequence {
             sequence.push(round)?;
         }

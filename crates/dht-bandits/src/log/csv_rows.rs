@@ -126,7 +126,7 @@ impl<R: Read> CsvRows<R> {
             check_value(name, value)?;
             row.context.push(value);
         }
-        (row.available, row.probabilities, row.features) = (None, None, None);
+        (row.available, row.probabilities, row.features, row.drop_probability) = (None, None, None, 0.0);
         Ok(())
     }
 }
@@ -225,6 +225,13 @@ impl<W: Write> CsvWriter<W> {
             .and_then(|()| check_value("reward", row.reward))
             .and_then(|()| row.context.iter().try_for_each(|&value| check_value("context", value)));
         checked.map_err(|problem| LogError::Value { problem })?;
+        if row.drop_probability != 0.0 {
+            let problem = LineProblem::Malformed(format!(
+                "the row has drop probability {}: csv has no column for it, use `write_dsjson`",
+                row.drop_probability
+            ));
+            return Err(LogError::Value { problem });
+        }
         if row.context.len() != self.dimension {
             let (expected, got) = (self.dimension, row.context.len());
             return Err(crate::error::Error::Dimension { what: "context", expected, got }.into());

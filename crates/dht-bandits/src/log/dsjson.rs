@@ -7,6 +7,8 @@ use crate::arm::ArmId;
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, Write};
 use std::path::Path;
 
@@ -45,14 +47,27 @@ struct Event {
     context: Option<Value>,
     #[serde(rename = "RewardValue")]
     dangling: Option<Value>,
+    #[serde(rename = "EventId")]
+    id: Option<Value>,
+    #[serde(rename = "_skipLearn")]
+    skip_learn: Option<bool>,
+    #[serde(rename = "_deferred")]
+    deferred: Option<bool>,
+    #[serde(rename = "pdrop")]
+    drop_probability: Option<f64>,
 }
 
 /// Reads rows from dsjson: reward −`_label_cost`, propensity `_label_probability`, or the first of `p`; arms from the
 /// entries of `_multi`, with their features; the probabilities of all arms where `p` holds them. The chosen action is
 /// `_label_Action`, counted from 1, or `_labelIndex`, counted from 0; where both are there, they agree, or the line is refused.
 ///
-/// Rewards without an event (`RewardValue`) are
-/// [counted](Self::dangling_rewards) and left out, a torn last line likewise.
+/// `pdrop`, the probability with which the service dropped events like this one, becomes the row's
+/// [drop probability](LoggedDecision::drop_probability).
+///
+/// Counted and left out are: rewards without an event (`RewardValue`; [`dangling_rewards`](Self::dangling_rewards)), events
+/// whose action was never shown (`_skipLearn` or `_deferred`; [`skipped`](Self::skipped)), events whose `EventId` an earlier
+/// row had, as queues deliver some twice ([`repeated`](Self::repeated)), and a last line that was cut off
+/// ([`torn`](Self::torn)). To know repeated events it keeps 16 bytes of each `EventId`.
 #[derive(Debug)]
 pub struct DsjsonRows<R> {
     lines: Lines<R>,
@@ -60,6 +75,10 @@ pub struct DsjsonRows<R> {
     dimension: Option<usize>,
     width: Option<usize>,
     dangling: u64,
+    skipped: u64,
+    repeated: u64,
+    // Hashes of the ids of all rows.
+    seen: HashSet<u128>,
     // Whether a column was ever there: those of the context, then those of actions.
     met: Vec<bool>,
 }
@@ -68,12 +87,25 @@ impl<R: BufRead> DsjsonRows<R> {
     /// A reader. The name is for errors.
     pub fn new(reader: R, name: impl AsRef<Path>, columns: DsjsonColumns) -> Self {
         let met = vec![false; columns.context.len() + columns.actions.len()];
-        Self { lines: Lines::new(reader, name.as_ref()), columns, dimension: None, width: None, dangling: 0, met }
+        let lines = Lines::new(reader, name.as_ref());
+        let (dangling, skipped, repeated) = (0, 0, 0);
+        let (dimension, width) = (None, None);
+        Self { lines, columns, dimension, width, dangling, skipped, repeated, seen: HashSet::new(), met }
     }
 
     /// How many lines held a reward without an event.
     pub fn dangling_rewards(&self) -> u64 {
         self.dangling
+    }
+
+    /// The number of events whose action was never shown.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The number of events that an earlier row had already.
+    pub fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     /// Columns that no event has had so far: all their values are 0. A misspelt column is among them.
@@ -136,6 +168,7 @@ impl<R: BufRead> DsjsonRows<R> {
             features: self.features(actions)?,
             available: Some(arms),
             probabilities,
+            drop_probability: event.drop_probability.unwrap_or(0.0),
         };
         // What no estimate could use, such as probabilities that contradict the propensity, is refused with its line.
         row.check(0).map_err(|error| {
@@ -226,15 +259,30 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
                     self.dangling += 1;
                     continue;
                 }
-                Ok(event) => self.row(event),
+                Ok(event) if event.skip_learn == Some(true) || event.deferred == Some(true) => {
+                    self.skipped += 1;
+                    continue;
+                }
+                Ok(event) => {
+                    let id = event.id.as_ref().filter(|id| !id.is_null() && id.as_str() != Some(""));
+                    let hash = id.map(|id| hash_of(&id.to_string()));
+                    if hash.is_some_and(|hash| self.seen.contains(&hash)) {
+                        self.repeated += 1;
+                        continue;
+                    }
+                    self.row(event).map(|row| (row, hash))
+                }
                 Err(error) => Err(LineProblem::Malformed(error.to_string())),
             };
-            let row = row.and_then(|row| match self.dimension {
+            let row = row.and_then(|(row, hash)| match self.dimension {
                 Some(expected) if expected != row.context.len() => {
                     let got = row.context.len();
                     Err(LineProblem::Malformed(format!("the context has {got} values, those before {expected}")))
                 }
-                _ => Ok(row),
+                _ => {
+                    self.seen.extend(hash);
+                    Ok(row)
+                }
             });
             if let Ok(row) = &row {
                 self.dimension = Some(row.context.len());
@@ -244,6 +292,16 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
             return Some(row.map_err(|problem| self.lines.refuse(problem)));
         }
     }
+}
+
+/// 128 bits of an id: two of 10⁹ ids share them with a probability of 1e-21.
+fn hash_of(id: &str) -> u128 {
+    let half = |first: u8| {
+        let mut hasher = DefaultHasher::new();
+        (first, id).hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(0) << 64 | half(1)
 }
 
 /// Writes a row as one line of dsjson that [`DsjsonRows`] reads back with the columns `/x`, those of actions `/f` and the
@@ -288,7 +346,7 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
         }
         action
     };
-    let event = serde_json::json!({
+    let mut event = serde_json::json!({
         "_label_cost": 0.0 - row.reward,
         "_label_probability": row.propensity,
         "_label_Action": chosen,
@@ -301,5 +359,8 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
             "_multi": arms.iter().enumerate().map(action).collect::<Vec<_>>(),
         },
     });
+    if row.drop_probability > 0.0 {
+        event["pdrop"] = row.drop_probability.into();
+    }
     writeln!(out, "{event}").map_err(|source| LogError::io(Path::new("dsjson"), source))
 }

@@ -4,7 +4,10 @@ use super::error::{LineProblem, LogError};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-/// Longer lines are no lines of a log.
+/// What some editors write before the first line of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Longer lines are refused.
 pub(super) const LONGEST_LINE: u64 = 1 << 26;
 pub(super) const TOO_LONG: &str = "longer than 64 MiB";
 
@@ -43,6 +46,9 @@ impl<R: BufRead> Lines<R> {
             })?;
             if length == 0 {
                 return Ok(false);
+            }
+            if self.number == 0 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+                self.buffer.drain(..BYTE_ORDER_MARK.len());
             }
             self.number += 1;
             (self.start, self.end) = (self.end, self.end + length as u64);

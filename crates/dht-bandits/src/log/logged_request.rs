@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 pub struct LoggedRequest {
     /// The context, where it is another than the decision's: policies with features of arms learn from the context with
     /// those of the chosen arm behind it. Always there for a slate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub context: Option<Vec<f64>>,
     /// The arms that could be chosen; `None` for all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub available: Option<Vec<ArmId>>,
     /// Their features, a row of the same length for each, in their order; `None` where arms have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub features: Option<Vec<f64>>,
 }
 

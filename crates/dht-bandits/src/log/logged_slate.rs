@@ -16,11 +16,11 @@ pub struct LoggedSlate {
     /// The chosen arms, best first, without the pinned ones.
     pub shown: Vec<ShownArm>,
     /// The arms that could be chosen, pinned ones included; `None` for every arm of the evaluated policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub available: Option<Vec<ArmId>>,
     /// The features of the available arms, a row of the same length for each, in their order; `None` where arms have
     /// none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub features: Option<Vec<f64>>,
 }
 

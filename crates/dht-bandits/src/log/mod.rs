@@ -45,7 +45,7 @@ mod slate_record;
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
 use crate::policy::{Featured, Request};
-use crate::validate::{check_bounded, check_context, first_double};
+use crate::validate::{check_bounded, check_context, check_parameter, first_double};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "log")]
@@ -81,21 +81,30 @@ pub struct LoggedDecision {
     /// The reward.
     pub reward: f64,
     /// The arms that could be chosen; `None` for every arm of the evaluated policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub available: Option<Vec<ArmId>>,
     /// The logging policy's probability of each arm, where the log holds them all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub probabilities: Option<Vec<(ArmId, f64)>>,
     /// The features of the available arms, a row of the same length for each, in their order; `None` where arms have
     /// none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub features: Option<Vec<f64>>,
+    /// The probability with which the log leaves a row like this one out, in [0, 1): a service that keeps each tenth event
+    /// without a reward writes .9 there and 0 with its rewards. The row counts 1/(1 − p) times.
+    #[serde(default)]
+    pub drop_probability: f64,
 }
 
 impl LoggedDecision {
     /// A row of which only the chosen arm's propensity is known.
     pub fn new(context: Vec<f64>, arm: ArmId, propensity: f64, reward: f64) -> Self {
-        Self { context, arm, propensity, reward, available: None, probabilities: None, features: None }
+        Self { context, arm, propensity, reward, ..Self::default() }
+    }
+
+    /// How often the row counts: 1/(1 − p), p its [drop probability](Self::drop_probability).
+    pub fn row_weight(&self) -> f64 {
+        1.0 / (1.0 - self.drop_probability)
     }
 
     /// What a policy was asked in this row: the context, and the available arms with their features.
@@ -116,15 +125,16 @@ impl LoggedDecision {
     /// Refuses what no estimate can be computed from.
     ///
     /// # Errors
-    /// A propensity outside (0, 1], a reward or context that is not finite or beyond ±1e100; probabilities that are
-    /// negative, do not sum to 1 within 1e-6, or contradict the propensity or the available arms; features that
-    /// [`request`](Self::request) refuses, or beyond ±1e100.
+    /// A propensity outside (0, 1], a drop probability outside [0, 1), a reward or context that is not finite or beyond
+    /// ±1e100; probabilities that are negative, do not sum to 1 within 1e-6 an arm, or contradict the propensity or the
+    /// available arms; features that [`request`](Self::request) refuses, or beyond ±1e100.
     pub fn check(&self, round: usize) -> Result<()> {
         let propensity = self.propensity;
         if !(propensity > 0.0 && propensity <= 1.0) {
             return Err(Error::Propensity { round, propensity });
         }
         let inside = |source| Error::InRound { round, source: Box::new(source) };
+        check_drop_probability(self.drop_probability).map_err(inside)?;
         check_bounded("reward", self.reward).map_err(inside)?;
         check_context(&self.context).map_err(inside)?;
         if self.available.as_ref().is_some_and(|arms| !arms.contains(&self.arm)) {
@@ -139,8 +149,7 @@ impl LoggedDecision {
         }
         if let Some(probabilities) = &self.probabilities {
             check_distribution("the logging policy", probabilities).map_err(inside)?;
-            let available = |arm: &ArmId| self.available.as_ref().is_none_or(|arms| arms.contains(arm));
-            if let Some((arm, p)) = probabilities.iter().find(|(arm, p)| *p > 0.0 && !available(arm)) {
+            if let Some((arm, p)) = self.available.as_deref().and_then(|arms| unavailable(arms, probabilities)) {
                 let problem = format!("{arm} has {}, but could not be chosen", Number(*p));
                 return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
             }
@@ -175,7 +184,30 @@ fn request_of<'a>(
     }
 }
 
-/// Refuses probabilities that are negative, do not sum to 1 within 1e-6, or hold an arm twice.
+/// The first arm with a positive probability that is not available.
+fn unavailable<'a>(arms: &[ArmId], probabilities: &'a [(ArmId, f64)]) -> Option<&'a (ArmId, f64)> {
+    let mut sorted = Vec::new();
+    if arms.len() > 32 {
+        sorted.extend_from_slice(arms);
+        sorted.sort_unstable();
+    }
+    let available = |position: usize, arm: &ArmId| {
+        // Most logs list both in the same order.
+        arms.get(position) == Some(arm)
+            || if sorted.is_empty() { arms.contains(arm) } else { sorted.binary_search(arm).is_ok() }
+    };
+    let positive = probabilities.iter().enumerate().filter(|(_, (_, probability))| *probability > 0.0);
+    positive.filter(|(position, (arm, _))| !available(*position, arm)).map(|(_, entry)| entry).next()
+}
+
+/// Refuses a probability outside [0, 1), or so close to 1 that a row would count for more than 1e12.
+pub(crate) fn check_drop_probability(probability: f64) -> Result<()> {
+    let fits = (0.0..=1.0 - 1e-12).contains(&probability);
+    check_parameter("drop probability", probability, fits, "from 0 to 1 - 1e-12")
+}
+
+/// Refuses probabilities that are negative, do not sum to 1 within 1e-6 an arm, or hold an arm twice. Logs round
+/// probabilities, each by itself: the error of their sum grows with their number.
 pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
     if probabilities.is_empty() {
@@ -188,5 +220,6 @@ pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f6
         return Err(Error::DuplicateArm { arm });
     }
     let sum: f64 = probabilities.iter().map(|(_, probability)| probability).sum();
-    if (sum - 1.0).abs() <= 1e-6 { Ok(()) } else { refuse(format!("they sum to {}", Number(sum))) }
+    let tolerance = 1e-6 * probabilities.len() as f64;
+    if (sum - 1.0).abs() <= tolerance { Ok(()) } else { refuse(format!("they sum to {}", Number(sum))) }
 }

@@ -69,7 +69,7 @@ pub(super) struct SegmentRecord {
     /// The id of the first decision or slate in this file, or in the next that has one.
     pub(super) next_id: u64,
     /// The largest time in all files before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) clock: Option<f64>,
 }
 
@@ -81,9 +81,9 @@ pub(super) struct DecisionRecord {
     pub(super) time: f64,
     pub(super) propensity: Option<f64>,
     pub(super) decision: Decision,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) probabilities: Option<Vec<(ArmId, f64)>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) request: Option<LoggedRequest>,
 }
 
@@ -139,6 +139,7 @@ impl DecisionRecord {
             available: available.or(of_policy),
             probabilities: self.probabilities,
             features,
+            drop_probability: 0.0,
         }
     }
 }

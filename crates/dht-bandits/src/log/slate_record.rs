@@ -15,7 +15,7 @@ pub(super) struct SlateRecord {
     pub(super) id: u64,
     pub(super) time: f64,
     pub(super) slate: Slate,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) request: Option<LoggedRequest>,
 }
 

@@ -48,14 +48,8 @@ pub struct Normalised<P> {
     waiting: Vec<Waiting>,
     // Rewards of the warm-up that the policy inside never learned: their arms were removed before it was over, or it refused them in
     // the final scaling.
-    #[serde(skip_serializing_if = "is_zero")]
     left_out: u64,
     inner: P,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// A reward that waits for the scaling.

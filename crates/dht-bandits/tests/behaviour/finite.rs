@@ -87,6 +87,7 @@ fn round() -> impl Strategy<Value = LoggedRound> {
             target: target.abs(),
             prediction: Some(Prediction { logged: predicted, expected }),
             unsupported: 0.0,
+            drop_probability: 0.0,
         },
     )
 }

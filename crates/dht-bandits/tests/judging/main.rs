@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod coverage;
+mod dropped_rows;
 mod estimators;
 mod evaluation;
 mod logged_slates;

@@ -225,6 +225,30 @@ fn logs_that_cannot_be_judged_are_refused_with_the_round() {
 }
 
 #[test]
+fn items_with_fresh_ids_are_not_unsupported() {
+    // Two items with ids of their own in each row; the log takes the first, the policy the second.
+    let mut rng = rng(14);
+    let mut rows = short_lived(300, &mut rng);
+    let judge = |rows: &[LoggedDecision]| {
+        let second = |row: &LoggedDecision| row.available.as_ref().unwrap()[1];
+        let targets: Targets = rows.iter().map(|row| vec![(row.arm, 0.25), (second(row), 0.75)]).collect();
+        rounds(rows, &targets).unwrap().iter().map(|round| round.unsupported).sum::<f64>() / rows.len() as f64
+    };
+    for (number, row) in rows.iter_mut().enumerate() {
+        let items = [2 * number, 2 * number + 1].map(arm);
+        (row.arm, row.available, row.features) = (items[0], Some(items.to_vec()), Some(vec![1.0, 2.0]));
+    }
+    assert_eq!(judge(&rows), 0.0);
+    // The same two items in each row: the second could have been chosen often, and never was.
+    for row in &mut rows {
+        (row.arm, row.available) = (arm(0), Some(vec![arm(0), arm(1)]));
+    }
+    assert_eq!(judge(&rows), 0.75);
+    // In four rows a uniform policy may well leave it out.
+    assert_eq!(judge(&rows[..4]), 0.0);
+}
+
+#[test]
 fn arms_that_could_not_be_chosen_are_unsupported() {
     let mut rng = rng(13);
     let mut rows = short_lived(30, &mut rng);

@@ -149,7 +149,11 @@ fn lines_of_dsjson_that_cannot_be_used_are_named_and_the_rest_is_read() {
         EVENT.replace("[0.8,0.1,0.1]", "[0.6,0.3,0.1]"),                         // 16: not the label's
         EVENT.to_owned(),
     ];
-    let text = lines.join("\n") + "\n" + &EVENT[..40];
+    // Events of one id would count once.
+    let own_id = |(number, line): (usize, &String)| {
+        line.replace("\"EventId\":\"13118d9b\",\"a\"", &format!("\"EventId\":\"{number}\",\"a\""))
+    };
+    let text = lines.iter().enumerate().map(own_id).collect::<Vec<_>>().join("\n") + "\n" + &EVENT[..40];
     let mut rows = DsjsonRows::new(text.as_bytes(), "log.dsjson", user_columns(None));
     let read: Vec<_> = (&mut rows).collect();
     assert_eq!((rows.dangling_rewards(), rows.torn()), (1, 1));
@@ -280,7 +284,7 @@ fn a_file_that_cannot_be_read_ends_the_rows() {
 #[test]
 fn columns_that_are_nowhere_are_named() {
     let mut text = Vec::new();
-    rows().iter().for_each(|row| write_dsjson(&mut text, "id", row).unwrap());
+    rows().iter().enumerate().for_each(|(id, row)| write_dsjson(&mut text, &id.to_string(), row).unwrap());
     // The last line has no newline, and is whole.
     text.pop();
     let columns = DsjsonColumns { context: vec!["/x".to_owned(), "/y".to_owned(), "/z=3".to_owned()], ..x_columns() };

@@ -2,6 +2,7 @@
 
 mod after_a_crash;
 mod decision_log;
+mod dsjson_events;
 mod files;
 mod formats;
 mod kill;

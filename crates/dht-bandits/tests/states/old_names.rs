@@ -23,11 +23,11 @@ fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)])
 #[test]
 fn a_ridge_of_lambda_and_discount_loads() {
     renamed::<LinUcb>(
-        r#"{"header":{"kind":"disjoint/ridge/ucb","format":2},"dimension":2,"options":{"lambda":0.5,"discount":0.75,"keep_information":true},"index":{"alpha":0.5},"arms":{"ids":[0,1],"next":2,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.0,0.0],"diagonal":[2.0,2.0],"upper":[0.0],"updates":0,"information":{"gram":[0.5,0.0,0.5],"moment":[0.0,0.0]}},{"mean":[0.5026178010471203,0.39790575916230353],"diagonal":[0.6274509803921569,2.136125654450262],"upper":[-0.3137254901960784],"updates":1,"information":{"gram":[1.59375,0.5,0.625],"moment":[1.0,0.5]}}]}"#,
+        r#"{"header":{"kind":"disjoint/ridge/ucb","format":3},"dimension":2,"options":{"lambda":0.5,"discount":0.75,"keep_information":true},"index":{"alpha":0.5},"arms":{"ids":[0,1],"next":2,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.0,0.0],"diagonal":[2.0,2.0],"upper":[0.0],"updates":0,"information":{"gram":[0.5,0.0,0.5],"moment":[0.0,0.0]}},{"mean":[0.5026178010471203,0.39790575916230353],"diagonal":[0.6274509803921569,2.136125654450262],"upper":[-0.3137254901960784],"updates":1,"information":{"gram":[1.59375,0.5,0.625],"moment":[1.0,0.5]}}]}"#,
         &[("lambda", "prior_precision"), ("discount", "decay"), ("index", "exploration")],
     );
     renamed::<EpsilonGreedy>(
-        r#"{"header":{"kind":"disjoint/ridge/epsilon-greedy","format":2},"dimension":2,"options":{"lambda":1.0,"discount":1.0,"keep_information":false},"index":{"epsilon":0.25},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.4444444444444444,0.2222222222222222],"diagonal":[0.5,0.8888888888888888],"upper":[-0.25],"updates":1,"information":null}]}"#,
+        r#"{"header":{"kind":"disjoint/ridge/epsilon-greedy","format":3},"dimension":2,"options":{"lambda":1.0,"discount":1.0,"keep_information":false},"index":{"epsilon":0.25},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.4444444444444444,0.2222222222222222],"diagonal":[0.5,0.8888888888888888],"upper":[-0.25],"updates":1,"information":null}]}"#,
         &[("lambda", "prior_precision"), ("discount", "decay"), ("index", "exploration")],
     );
 }
@@ -35,7 +35,7 @@ fn a_ridge_of_lambda_and_discount_loads() {
 #[test]
 fn a_hybrid_of_two_lambdas_loads() {
     renamed::<HybridLinUcb>(
-        r#"{"header":{"kind":"hybrid/ucb","format":2},"dimension":2,"shared_dimension":1,"options":{"lambda":0.5,"shared_lambda":2.0},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"shared":{"mean":[0.125],"diagonal":[0.4375],"upper":[],"updates":0,"information":null},"own":[{"mean":[0.5714285714285714,0.2857142857142857],"diagonal":[0.6666666666666666,1.7142857142857142],"upper":[-0.3333333333333333],"updates":0,"information":null}],"cross":[0.5714285714285714,0.2857142857142857]}"#,
+        r#"{"header":{"kind":"hybrid/ucb","format":3},"dimension":2,"shared_dimension":1,"options":{"lambda":0.5,"shared_lambda":2.0},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"shared":{"mean":[0.125],"diagonal":[0.4375],"upper":[],"updates":0,"information":null},"own":[{"mean":[0.5714285714285714,0.2857142857142857],"diagonal":[0.6666666666666666,1.7142857142857142],"upper":[-0.3333333333333333],"updates":0,"information":null}],"cross":[0.5714285714285714,0.2857142857142857]}"#,
         &[("lambda", "prior_precision"), ("shared_lambda", "shared_prior_precision"), ("index", "exploration")],
     );
 }
@@ -43,11 +43,11 @@ fn a_hybrid_of_two_lambdas_loads() {
 #[test]
 fn logistic_posteriors_of_precision_and_strength_load() {
     renamed::<LogisticTs>(
-        r#"{"header":{"kind":"disjoint/full-laplace/thompson","format":2},"dimension":2,"options":{"precision":2.0},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"diagonal":[0.4453386178402547,0.48669820179754186],"upper":[-0.05466138215974529]}]}"#,
+        r#"{"header":{"kind":"disjoint/full-laplace/thompson","format":3},"dimension":2,"options":{"precision":2.0},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"diagonal":[0.4453386178402547,0.48669820179754186],"upper":[-0.05466138215974529]}]}"#,
         &[("precision", "prior_precision"), ("index", "exploration")],
     );
     // What an arm has learned has a precision too, which keeps its name.
-    let saved = r#"{"header":{"kind":"disjoint/diagonal-laplace/thompson","format":2},"dimension":2,"options":{"prior":{"Gaussian":{"precision":2.0}},"strength":0.5},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"precision":[2.245482336226914,2.0613705840567285]}]}"#;
+    let saved = r#"{"header":{"kind":"disjoint/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior":{"Gaussian":{"precision":2.0}},"strength":0.5},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"precision":[2.245482336226914,2.0613705840567285]}]}"#;
     let loaded: DiagonalLogisticTs = serde_json::from_str(saved).unwrap();
     let today = saved
         .replace(r#"{"precision":2.0}"#, r#"{"prior_precision":2.0}"#)
@@ -55,7 +55,7 @@ fn logistic_posteriors_of_precision_and_strength_load() {
         .replace("index", "exploration");
     assert_eq!(serde_json::to_string(&loaded).unwrap(), today);
     renamed::<TopKThompson>(
-        r#"{"header":{"kind":"top-k/diagonal-laplace/thompson","format":2},"dimension":2,"options":{"prior":{"AsPrinted":{"precision_floor":0.5}},"strength":1.0},"index":{"alpha":0.5},"sharing":"PerArm","draw":"PerSlate","arms":{"ids":[0,1],"next":2,"removed":[]},"pinned":[1],"version":0,"epoch":0,"learned":[{"mean":[1.0,1.0],"precision":[0.5,0.5]},{"mean":[1.0,1.0],"precision":[0.5,0.5]}]}"#,
+        r#"{"header":{"kind":"top-k/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior":{"AsPrinted":{"precision_floor":0.5}},"strength":1.0},"index":{"alpha":0.5},"sharing":"PerArm","draw":"PerSlate","arms":{"ids":[0,1],"next":2,"removed":[]},"pinned":[1],"version":0,"epoch":0,"learned":[{"mean":[1.0,1.0],"precision":[0.5,0.5]},{"mean":[1.0,1.0],"precision":[0.5,0.5]}]}"#,
         &[
             ("AsPrinted", "AsPublished"),
             ("precision_floor", "prior_precision_floor"),
@@ -68,7 +68,7 @@ fn logistic_posteriors_of_precision_and_strength_load() {
 #[test]
 fn a_normalizer_of_forget_and_a_comparison_of_standings_load() {
     renamed::<Normalizer>(
-        r#"{"header":{"kind":"running-norm","format":2},"options":{"floor":1e-9,"clip":5.0,"forget":0.5},"weight":1.5,"mean":[2.333333333333333,0.5],"squares":[1.3333333333333333,0.0],"frozen":false}"#,
+        r#"{"header":{"kind":"running-norm","format":3},"options":{"floor":1e-9,"clip":5.0,"forget":0.5},"weight":1.5,"mean":[2.333333333333333,0.5],"squares":[1.3333333333333333,0.0],"frozen":false}"#,
         &[("forget", "decay")],
     );
     renamed::<dht_bandits::simulation::Comparison>(

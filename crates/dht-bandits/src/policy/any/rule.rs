@@ -6,12 +6,13 @@ use crate::exploration::{
 };
 use crate::gaussian::Score;
 use crate::policy::{BetaThompson, Ucb1};
+use crate::saved_state::serde_tagged_in_texts;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// An exploration rule as settings name it: `{ rule = "ucb", alpha = 0.5 }`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "rule", rename_all = "kebab-case")]
+/// An exploration rule as settings name it: `{ rule = "ucb", alpha = 0.5 }` in texts. Binary formats have the name of the rule
+/// in the place of a tag.
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum AnyRule {
     /// Upper confidence bounds.
@@ -33,6 +34,18 @@ pub enum AnyRule {
     /// Beta-Thompson sampling, without contexts.
     BetaThompson(BetaThompson),
 }
+
+serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
+    Ucb(Ucb),
+    Thompson(Thompson),
+    EpsilonGreedy(Greedy),
+    DecayingGreedy(DecayingGreedy),
+    ExploreFirst(ExploreFirst),
+    Softmax(Softmax),
+    SquareCb(SquareCb),
+    Ucb1(Ucb1),
+    BetaThompson(BetaThompson),
+});
 
 /// The same for every rule with contexts; the others are refused where a policy is made.
 macro_rules! each {

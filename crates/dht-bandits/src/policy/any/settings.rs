@@ -81,16 +81,16 @@ pub struct PolicySettings {
     /// With it all arms forget by one clock, those that are not chosen too ([`DiscountedRidge`](crate::posterior::DiscountedRidge)):
     /// `"updates"`, of any arm, or `"time"`, which [`AnyPolicy::elapse`](super::AnyPolicy::elapse) lets pass. For `linear`
     /// with a decay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub clock: Option<DecayClock>,
     /// So many last rewards are learned from, those before them not at all ([`SlidingWindow`](crate::policy::drift::SlidingWindow)).
     /// For `linear` without a decay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub window: Option<usize>,
     /// The policy begins anew when this test says that its predictions have grown worse
     /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window; rewards count for the test
     /// where they are learned with their decisions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub reset: Option<ChangeTest>,
     /// The scaling of contexts; `None` takes them as they are.
     #[serde(default)]

@@ -2,11 +2,12 @@
 
 use super::{Adwin, Change, ChangeDetector, PageHinkley};
 use crate::error::Result;
+use crate::saved_state::serde_tagged_in_texts;
 use serde::{Deserialize, Serialize};
 
-/// A change test as settings name it: `{ test = "adwin", delta = 0.002, range = 1.0 }`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "test", rename_all = "kebab-case", deny_unknown_fields)]
+/// A change test as settings name it: `{ test = "adwin", delta = 0.002, range = 1.0 }` in texts. Binary formats have the name of
+/// the test in the place of a tag.
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeTest {
     /// [`PageHinkley::new`].
@@ -24,6 +25,11 @@ pub enum ChangeTest {
         range: f64,
     },
 }
+
+serde_tagged_in_texts!(ChangeTest as "ChangeTest", tag "test": {
+    PageHinkley { tolerance: f64, threshold: f64 },
+    Adwin { delta: f64, range: f64 },
+});
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

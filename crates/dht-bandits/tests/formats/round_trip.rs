@@ -1,0 +1,110 @@
+//! One value through every format.
+
+use crate::values::every_value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::type_name;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::path::Path;
+
+/// The formats: JSON and CBOR and MessagePack with the names of fields, MessagePack and postcard by position.
+const FORMATS: [&str; 5] = ["JSON", "CBOR", "MessagePack named", "MessagePack", "postcard"];
+
+pub fn write<T: Serialize>(format: &str, value: &T) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    match format {
+        "JSON" => serde_json::to_vec(value).map_err(|error| error.to_string()),
+        "CBOR" => ciborium::into_writer(value, &mut bytes).map(|()| bytes).map_err(|error| error.to_string()),
+        "MessagePack named" => rmp_serde::to_vec_named(value).map_err(|error| error.to_string()),
+        "MessagePack" => rmp_serde::to_vec(value).map_err(|error| error.to_string()),
+        _ => postcard::to_allocvec(value).map_err(|error| error.to_string()),
+    }
+}
+
+pub fn read<T: DeserializeOwned>(format: &str, bytes: &[u8]) -> Result<T, String> {
+    match format {
+        "JSON" => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+        "CBOR" => ciborium::from_reader(bytes).map_err(|error| error.to_string()),
+        "MessagePack named" | "MessagePack" => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
+        _ => postcard::from_bytes(bytes).map_err(|error| error.to_string()),
+    }
+}
+
+/// What is done with every value.
+#[derive(Default)]
+pub struct Visit {
+    names: BTreeSet<String>,
+}
+
+impl Visit {
+    pub fn value<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, value: &T) {
+        self.note::<T>();
+        for format in FORMATS {
+            let bytes = write(format, value).unwrap_or_else(|error| panic!("{format}: {error}: {value:?}"));
+            let again: T = read(format, &bytes).unwrap_or_else(|error| panic!("{format}: {error}: {value:?}"));
+            assert_eq!(&again, value, "{format}");
+        }
+    }
+
+    /// A value that is compared by its JSON.
+    pub fn policy<T: Serialize + DeserializeOwned>(&mut self, value: &T) {
+        self.note::<T>();
+        let text = serde_json::to_string(value).unwrap();
+        for format in FORMATS {
+            let bytes = write(format, value).unwrap_or_else(|error| panic!("{format}: {error}: {text}"));
+            let again: T = read(format, &bytes).unwrap_or_else(|error| panic!("{format}: {error}: {text}"));
+            assert_eq!(serde_json::to_string(&again).unwrap(), text, "{format}");
+        }
+    }
+
+    /// Remembers the names of a type and of its parameters.
+    fn note<T>(&mut self) {
+        let names = type_name::<T>().split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        self.names.extend(names.map(str::to_owned));
+    }
+}
+
+/// The public types of the sources that implement serde.
+fn types_with_serde(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            types_with_serde(&path, names);
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        let mut derived = false;
+        for line in source.lines() {
+            derived |= line.starts_with("#[derive(") && line.contains("Serialize");
+            let declared = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "));
+            if let Some(rest) = declared.filter(|_| derived) {
+                names.insert(rest.chars().take_while(|c| c.is_alphanumeric()).collect());
+            }
+            derived &= line.starts_with('#') || line.starts_with("///") || line.starts_with("//");
+            for by_hand in ["serde_tagged_in_texts!(", "impl Serialize for "] {
+                if let Some(rest) = line.strip_prefix(by_hand) {
+                    names.insert(rest.chars().take_while(|c| c.is_alphanumeric()).collect());
+                }
+            }
+            if let Some((_, rest)) = line.strip_prefix("serde_by_state!(").and_then(|rest| rest.split_once("] ")) {
+                names.insert(rest.chars().take_while(|c| c.is_alphanumeric()).collect());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_public_type_survives_every_format() {
+    let mut visit = Visit::default();
+    every_value(&mut visit);
+    let mut expected = BTreeSet::new();
+    types_with_serde(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut expected);
+    // Inside of states and headers alone.
+    for inner in ["StateHeader", "ArmSetState", "InformationState", "NaturalParameters"] {
+        expected.remove(inner);
+    }
+    assert!(expected.len() > 60, "{expected:?}");
+    let missing: Vec<_> = expected.difference(&visit.names).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

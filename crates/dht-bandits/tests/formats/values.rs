@@ -1,0 +1,253 @@
+//! Values of every public type that implements serde.
+
+use crate::round_trip::Visit;
+use dht_bandits::{
+    ArmId, Choice, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, RidgeOptions, Thompson, Ucb,
+    evaluation::{
+        CrossFit, Estimator, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Target, evaluate,
+        replay,
+    },
+    exploration::{DecayingGreedy, ExploreFirst, Greedy, Softmax, SquareCb},
+    features::{NormalizerOptions, PyramidPool},
+    log::{
+        DsjsonColumns, LogPosition, LogSettings, LoggedDecision, LoggedRequest, LoggedSlate, ReadSettings, ShownArm,
+        SlateReadSettings,
+    },
+    policy::{
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, DiagonalLogisticTs, Disjoint, Draw, Featured, Feedback, Fixed,
+        HybridLinUcb, HybridOptions, NoisyLinTs, Normalised, NormaliserSettings, PolicyKind, PolicySettings,
+        Propensity, SharedLinTs, Sharing, Ucb1, Uniform,
+        drift::{Adwin, Change, ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
+    },
+    posterior::{
+        DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
+        NormalInverseGammaOptions, Score, TsPrior,
+    },
+    simulation::{Entry, GlmEnvironment, compare},
+};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+const ARMS: [ArmId; 3] = [ArmId::new(0), ArmId::new(1), ArmId::new(2)];
+const CONTEXT: [f64; 2] = [0.1, -1.5];
+const FEATURES: [f64; 6] = [0.1, 0.2, 0.3, -0.4, 0.5, 0.6];
+
+fn request() -> Request<'static> {
+    Request::new(&CONTEXT).featured(Featured::new(&ARMS, &FEATURES, 2).unwrap())
+}
+
+/// A policy that has decided and learned.
+fn learned<P: Policy>(mut policy: P, request: &Request<'_>) -> P {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for round in 0..7 {
+        let decision = policy.decide(request, &mut rng).unwrap();
+        policy.learn(&decision, f64::from(round % 2)).unwrap();
+    }
+    policy
+}
+
+fn settings(kind: PolicyKind, exploration: Option<AnyRule>) -> PolicySettings {
+    let free = kind == PolicyKind::ContextFree;
+    PolicySettings { seed: 9, ..PolicySettings::new(kind, if free { 0 } else { 2 }, 3, exploration) }
+}
+
+pub fn every_setting() -> Vec<PolicySettings> {
+    let ucb = Some(AnyRule::Ucb(Ucb { alpha: 0.5 }));
+    let decay = Forgetting::new(0.9).unwrap();
+    let linear = || settings(PolicyKind::Linear, ucb);
+    vec![
+        linear(),
+        PolicySettings { decay, clock: Some(DecayClock::Updates), ..linear() },
+        PolicySettings { window: Some(4), ..linear() },
+        PolicySettings { reset: Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 }), ..linear() },
+        PolicySettings {
+            reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.5 }),
+            normaliser: Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: Some(4.0) }),
+            ..linear()
+        },
+        settings(PolicyKind::Logistic, Some(AnyRule::EpsilonGreedy(Greedy { epsilon: 0.1 }))),
+        settings(PolicyKind::LinearNoise, Some(AnyRule::Thompson(Thompson { alpha: 0.1 }))),
+        settings(PolicyKind::DiagonalLogistic, Some(AnyRule::Softmax(Softmax { temperature: 0.1 }))),
+        PolicySettings { features: 2, ..settings(PolicyKind::Hybrid, Some(AnyRule::SquareCb(SquareCb::new(3.0)))) },
+        PolicySettings { features: 2, arms: 0, ..settings(PolicyKind::SharedLinear, ucb) },
+        settings(PolicyKind::ContextFree, Some(AnyRule::Ucb1(Ucb1::default()))),
+        settings(PolicyKind::ContextFree, Some(AnyRule::BetaThompson(BetaThompson::default()))),
+        settings(PolicyKind::Uniform, None),
+    ]
+}
+
+pub fn every_value(visit: &mut Visit) {
+    rules(visit);
+    settings_of_posteriors(visit);
+    policies(visit);
+    decisions_and_logs(visit);
+    evaluations(visit);
+}
+
+fn rules(visit: &mut Visit) {
+    let (greedy, first) = (DecayingGreedy { epsilon: 2.0, power: 0.5 }, ExploreFirst { rewards: 9 });
+    visit.value(&Ucb { alpha: 0.5 });
+    visit.value(&Thompson { alpha: 0.5 });
+    visit.value(&Greedy { epsilon: 0.5 });
+    visit.value(&greedy);
+    visit.value(&first);
+    visit.value(&Softmax { temperature: 0.5 });
+    visit.value(&SquareCb { gamma: 3.0, power: 0.25 });
+    visit.value(&Ucb1 { alpha: 2.0 });
+    visit.value(&BetaThompson { successes: 0.5, failures: 2.0 });
+    visit.value(&AnyRule::DecayingGreedy(greedy));
+    visit.value(&AnyRule::ExploreFirst(first));
+    visit.value(&AnyRule::Ucb1(Ucb1::default()));
+    visit.value(&ChangeTest::PageHinkley { tolerance: 0.1, threshold: 2.0 });
+    visit.value(&Change::Decrease);
+    visit.value(&Adwin::new(0.1, 1.0).unwrap());
+    visit.value(&PageHinkley::new(0.1, 1.0).unwrap());
+    visit.value(&PolicyKind::SharedLogistic);
+    visit.value(&NormaliserSettings { warm_up: 3, bias: true, floor: 0.1, clip: None });
+    for settings in every_setting() {
+        visit.value(&settings);
+    }
+}
+
+fn settings_of_posteriors(visit: &mut Visit) {
+    let forgetting = Forgetting::new(0.9).unwrap();
+    visit.value(&forgetting);
+    visit.value(&RidgeOptions { prior_precision: 2.0, forgetting, keep_information: true });
+    visit.value(&DiscountedRidgeOptions { prior_precision: 2.0, forgetting, clock: DecayClock::Time });
+    visit.value(&DecayClock::Time);
+    visit.value(&NormalInverseGammaOptions { prior_precision: 3.0, ..NormalInverseGammaOptions::default() });
+    visit.value(&FullLaplaceOptions { prior_precision: 3.0 });
+    visit.value(&DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision: 3.0 }, forgetting });
+    visit.value(&TsPrior::AsPublished { prior_precision_floor: 0.1 });
+    visit.value(&HybridOptions { prior_precision: 2.0, shared_prior_precision: 3.0 });
+    visit.value(&NormalizerOptions { floor: 0.1, clip: Some(3.0), forgetting });
+    visit.value(&PyramidPool::grid(0..=1, 2..=3).unwrap());
+    visit.value(&Score { mean: 0.25, width: 0.5 });
+    visit.value(&Sharing::Shared);
+    visit.value(&Draw::PerCandidate);
+}
+
+fn policies(visit: &mut Visit) {
+    let ridge = RidgeOptions { keep_information: true, ..RidgeOptions::default() };
+    let plain = Request::new(&CONTEXT);
+    let (ucb, thompson) = (Ucb { alpha: 0.5 }, Thompson { alpha: 0.5 });
+    let mut linear = learned(LinUcb::new(2, 3, ridge, ucb).unwrap(), &plain);
+    let before = linear.clone();
+    linear.remove_arm(ARMS[1]).unwrap();
+    let linear = learned(linear, &Request::new(&CONTEXT).only(&[ARMS[2]]));
+    visit.value(&linear.state());
+    visit.policy(&linear);
+    visit.value(&linear.diff(&before).unwrap());
+    let discounted = DiscountedRidgeOptions {
+        prior_precision: 1.0,
+        forgetting: Forgetting::new(0.9).unwrap(),
+        clock: DecayClock::Updates,
+    };
+    visit.value(&learned(Disjoint::<DiscountedRidge, _>::new(2, 3, discounted, ucb).unwrap(), &plain).state());
+    visit.value(
+        &learned(NoisyLinTs::new(2, 3, NormalInverseGammaOptions::default(), thompson).unwrap(), &plain).state(),
+    );
+    visit.value(&learned(LogisticTs::new(2, 3, FullLaplaceOptions::default(), thompson).unwrap(), &plain).state());
+    let diagonal = DiagonalLaplaceOptions::default();
+    visit.value(&learned(DiagonalLogisticTs::new(2, 3, diagonal, thompson).unwrap(), &plain).state());
+    let hybrid = HybridLinUcb::new(2, 2, 3, HybridOptions::default(), ucb).unwrap();
+    let after = learned(hybrid.clone(), &request());
+    visit.value(&after.state());
+    visit.policy(&after);
+    visit.value(&after.diff(&hybrid).unwrap());
+    let shared = learned(SharedLinTs::shared(4, ridge, thompson).unwrap(), &request());
+    visit.value(&shared.state());
+    visit.policy(&shared);
+    let free = learned(ContextFree::new(3, BetaThompson::default()).unwrap(), &Request::new(&[]));
+    visit.value(&free.state());
+    visit.value(&free.statistics(ARMS[0]).unwrap());
+    visit.policy(&free);
+    visit.value(&Uniform::new(2, 3).unwrap().state());
+    visit.policy(&Uniform::new(2, 3).unwrap());
+    visit.value(&Fixed::new(2, 3, ARMS[1]).unwrap().state());
+    visit.policy(&Fixed::new(2, 3, ARMS[1]).unwrap());
+    let normaliser = NormalizerOptions::default();
+    for warm_up in [3, 50] {
+        let inner = LinUcb::new(3, 3, ridge, ucb).unwrap();
+        visit.policy(&learned(Normalised::new(inner, 2, normaliser, warm_up, true).unwrap(), &plain));
+    }
+    let mut normalizer = Normalizer::new(2, normaliser).unwrap();
+    normalizer.observe(&CONTEXT).unwrap();
+    visit.value(&normalizer.state());
+    visit.policy(&normalizer);
+    let window = SlidingWindow::new(LinUcb::new(2, 3, RidgeOptions::default(), ucb).unwrap(), 4).unwrap();
+    visit.policy(&learned(window, &plain));
+    let reset = ResetOnChange::new(LinUcb::new(2, 3, ridge, ucb).unwrap(), Adwin::new(0.1, 1.0).unwrap());
+    visit.policy(&learned(reset, &plain));
+    for settings in every_setting() {
+        let blank = AnyPolicy::new(settings.clone()).unwrap();
+        let policy = learned(blank.clone(), &if settings.features > 0 { request() } else { plain });
+        visit.policy(&policy);
+        if let Ok(delta) = policy.diff(&blank) {
+            visit.value(&delta);
+        }
+    }
+}
+
+fn decisions_and_logs(visit: &mut Visit) {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let decision = policy.decide(&Request::new(&CONTEXT), &mut rng).unwrap();
+    visit.value(&ARMS[2]);
+    visit.value(&Choice { propensity: None, epoch: 3, ..decision.choice });
+    visit.value(&decision);
+    visit.value(&Observation::new(decision, 0.5));
+    visit.value(&Propensity { arm: ARMS[1], probability: 0.25, standard_error: 0.01 });
+    let shared = SharedLinTs::shared(4, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    visit.value(&shared.decide_slate(2, &request(), &mut rng).unwrap());
+    visit.value(&Feedback::Observed(0.5));
+    visit.value(&Feedback::Unobserved);
+    let (available, features) = (Some(ARMS.to_vec()), Some(FEATURES.to_vec()));
+    let bare = LoggedDecision::new(CONTEXT.to_vec(), ARMS[0], 0.5, 1.0);
+    visit.value(&bare);
+    // An optional field that is there after one that is not.
+    visit.value(&LoggedDecision { features: features.clone(), drop_probability: 0.5, ..bare.clone() });
+    let probabilities = Some(vec![(ARMS[0], 0.5), (ARMS[1], 0.5)]);
+    visit.value(&LoggedDecision { available: available.clone(), probabilities, ..bare });
+    let shown = vec![ShownArm { arm: ARMS[0], propensity: 0.5, feedback: Feedback::Observed(1.0) }];
+    visit.value(&shown[0]);
+    visit.value(&LoggedSlate { shown: shown.clone(), features: features.clone(), ..LoggedSlate::default() });
+    visit.value(&LoggedSlate { context: CONTEXT.to_vec(), shown, available: available.clone(), features: None });
+    visit.value(&LoggedRequest { context: None, available: None, features });
+    visit.value(&LoggedRequest { context: Some(CONTEXT.to_vec()), available, features: None });
+    visit.value(&LogSettings { horizon: Some(3.0), rotate_bytes: 9, sync: true });
+    visit.value(&ReadSettings { horizon: None, default_reward: Some(0.5) });
+    visit.value(&SlateReadSettings { horizon: Some(0.5), unobserved: true });
+    let position: LogPosition = serde_json::from_str(r#"{"file":3,"byte":70}"#).unwrap();
+    visit.value(&position);
+    visit.value(&DsjsonColumns { context: vec!["/x".to_owned()], actions: Vec::new(), arm: Some("/id".to_owned()) });
+}
+
+fn evaluations(visit: &mut Visit) {
+    let prediction = Prediction { logged: 0.5, expected: 0.25 };
+    visit.value(&prediction);
+    visit.value(&LoggedRound { prediction: Some(prediction), ..LoggedRound::new(1.0, 0.5, 0.25) });
+    visit.value(&LoggedRound::new(1.0, 0.5, 0.25));
+    visit.value(&Interval { low: 0.25, high: 0.5 });
+    visit.value(&Estimator::Direct);
+    visit.value(&Estimator::SwitchDoublyRobust { threshold: 4.0 });
+    visit.value(&OutcomeModel::SharedLogistic { prior_precision: 2.0 });
+    visit.value(&CrossFit { folds: 3, ..CrossFit::default() });
+    visit.value(&EvaluationSettings { model: None, resamples: 40, reward_range: Some((0.0, 1.0)) });
+    let row = |number: u64| LoggedDecision::new(vec![1.0, number as f64], ARMS[(number % 3) as usize], 1.0 / 3.0, 0.5);
+    let log: Vec<_> = (0..60).map(row).collect();
+    let settings =
+        EvaluationSettings { resamples: 40, reward_range: Some((0.0, 1.0)), ..EvaluationSettings::default() };
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let table = evaluate(&log, &[Target::always(ARMS[0])], &settings, &mut rng).unwrap();
+    visit.value(&table.rows[1]);
+    visit.value(&table.rows[1].estimate);
+    visit.value(&table);
+    let mut policy = Uniform::new(2, 3).unwrap();
+    visit.value(&replay(&mut policy, &log, None, &mut rng).unwrap());
+    let entries = [Entry::new("uniform", || Uniform::new(2, 2))];
+    let comparison =
+        compare(&entries, |rng: &mut ChaCha8Rng| GlmEnvironment::linear(2, 2, 0.1, rng), 20, &[1, 2]).unwrap();
+    visit.value(&comparison.entries[0].curves[0]);
+    visit.value(&comparison.entries[0]);
+    visit.value(&comparison);
+}
