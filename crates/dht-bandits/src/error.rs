@@ -110,6 +110,15 @@ pub enum Error {
         /// How many features an arm must have.
         width: usize,
     },
+    /// A context next to shared weights, without products of context and features.
+    #[error(
+        "a context of length {context} cannot change which arm shared weights prefer: it adds the same to every score. Add \
+         products of context and features (`TopK::with_interactions`, in settings `interactions`), or leave the context out"
+    )]
+    NeedsInteractions {
+        /// The length of the context.
+        context: usize,
+    },
     /// A slate is larger than what is available.
     #[error("cannot choose {wanted} arms: only {available} are available")]
     TooFewArms {

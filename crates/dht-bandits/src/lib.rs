@@ -16,12 +16,13 @@
 //! # A complete program
 //!
 //! ```
-//! use dht_bandits::{LinUcb, Request, RidgeOptions, Ucb};
+//! use dht_bandits::policy::{AnyPolicy, RewardType};
+//! use dht_bandits::{Policy, Request};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
 //! let mut rng = ChaCha8Rng::seed_from_u64(7);
-//! // Contexts of length 2, three arms, prior precision 1, exploration α = .5.
-//! let mut policy = LinUcb::new(2, 3, RidgeOptions::with_prior_precision(1.0), Ucb { alpha: 0.5 })?;
+//! // Contexts of length 2, three arms, rewards of 0 or 1, recommended settings.
+//! let mut policy = AnyPolicy::recommended(2, 3, RewardType::Binary)?;
 //! for round in 0..300 {
 //!     let context = [1.0, f64::from(round % 2)];
 //!     let decision = policy.decide(&Request::new(&context), &mut rng)?;
@@ -38,15 +39,17 @@
 //!
 //! | you have | take | because |
 //! |---|---|---|
-//! | a few lasting arms, real-valued rewards | [`LinUcb`], α from .1 to 1 | strong, random only in ties, propensities known |
+//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | scales contexts and rewards itself; constants chosen by measurement |
+//! | a few lasting arms, real-valued rewards | [`LinUcb`], α = .25, λ = d/4 on normalised features | random only in ties, propensities known |
 //! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
 //! | rewards whose scale and noise are unknown | [`NoisyLinTs`](policy::NoisyLinTs) | learns the variance of the noise |
-//! | clicks: rewards 0 or 1, rare or near-certain | [`LogisticTs`], [`LogisticUcb`](policy::LogisticUcb) | the right noise model; needs normalised contexts |
+//! | clicks: rewards 0 or 1, rare or near-certain | [`LogisticUcb`](policy::LogisticUcb), α = .25, λ = d/16; [`LogisticTs`], α ≤ .25 | the right noise model; needs normalised contexts |
 //! | the same with many features, or little time | [`DiagonalLogisticTs`] | O(d), but ignores correlations: normalise first |
 //! | many short-lived items, described by features | [`SharedLinUcb`](policy::SharedLinUcb), [`SharedLinTs`](policy::SharedLinTs) | what is learned from one item serves all |
+//! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |
 //! | both: shared features, and arms with weights of their own | [`HybridLinUcb`](policy::HybridLinUcb) | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`EpsilonGreedy`](policy::EpsilonGreedy), [`SquareCb`](exploration::SquareCb), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb`](exploration::SquareCb), γ = 100, over a logistic or linear model; [`EpsilonGreedy`](policy::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity |
 //! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
 //! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
@@ -63,7 +66,7 @@
 //! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`](policy::Disjoint), [`Hybrid`](policy::Hybrid) and [`TopK`](policy::TopK) policies under their names; baselines; slates; merging; propensities |
 //! | [`posterior`] | beliefs about the weights of each arm: ridge regression, with learned noise, full and diagonal Laplace; priors and forgetting |
 //! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
-//! | [`features`] | contexts from raw values: [`Normalizer`], [`PyramidPool`](features::PyramidPool), [`columns`](features::columns) |
+//! | [`features`] | contexts from raw values: [`Normalizer`], [`Interactions`](features::Interactions), [`PyramidPool`](features::PyramidPool), [`columns`](features::columns) |
 //! | [`policy::drift`] | worlds that move: sliding windows, change tests |
 //! | [`log`] | rows of decisions and slates, propensities and rewards |
 //! | [`evaluation`] | what a policy would have earned, from the log of another: estimators, intervals, tables, replay |

@@ -1,6 +1,6 @@
 //! Settings in TOML and JSON, and policies in files: the feature `settings`.
 
-use dht_bandits::policy::{AnyPolicy, PolicySettings};
+use dht_bandits::policy::{AnyPolicy, PolicyKind, PolicySettings, RewardType};
 use dht_bandits::{Error, Policy, Request};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -74,7 +74,9 @@ fn a_policy_goes_through_a_file() {
 #[test]
 fn sizes_beyond_all_memory_are_refused_by_name() {
     let most = usize::MAX;
-    for (kind, more) in [("linear", ""), ("shared-linear", r#","features":1"#), ("hybrid", r#","features":1"#)] {
+    for (kind, more) in
+        [("linear", ""), ("shared-linear", r#","features":1,"interactions":{}"#), ("hybrid", r#","features":1"#)]
+    {
         for bias in ["false", "true"] {
             let json = format!(
                 r#"{{"kind":"{kind}","dimension":{most}{more},"exploration":{{"rule":"ucb","alpha":0.5}},
@@ -105,7 +107,7 @@ fn thompson_sampling_whose_draws_hardly_differ_has_propensities_that_sum_to_one(
 
 #[test]
 fn damaged_lengths_are_refused_before_memory_is_made_for_them() {
-    let text = "kind = \"shared-linear\"\ndimension = 3\nfeatures = 2\nexploration = { rule = \"ucb\", alpha = 1.0 }";
+    let text = "kind = \"shared-linear\"\ndimension = 3\nfeatures = 2\ninteractions = {}\nexploration = { rule = \"ucb\", alpha = 1.0 }";
     let saved = AnyPolicy::new(PolicySettings::from_toml(text).unwrap()).unwrap().to_json().unwrap();
     // A covariance of this length would take 80 GB.
     let damaged = saved.replacen("\"dimension\":3", "\"dimension\":100000", 1);
@@ -166,4 +168,67 @@ fn a_save_keeps_links_and_replaces_no_device() {
     assert!(is_link("to-socket") && !std::fs::symlink_metadata(at("socket")).unwrap().is_file());
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{left:?}");
+}
+
+#[test]
+fn auto_stands_for_the_recommended_settings() {
+    let read =
+        |text: &str| AnyPolicy::new(PolicySettings::from_toml(text).unwrap()).map(|policy| policy.settings().clone());
+    let arms = read("kind = \"auto\"\nreward = \"binary\"\ndimension = 8\narms = 4\nseed = 3").unwrap();
+    assert_eq!(arms, PolicySettings { seed: 3, ..PolicySettings::recommended(8, 4, RewardType::Binary) });
+    assert_eq!((arms.kind, arms.prior_precision), (PolicyKind::Logistic, 0.5));
+    let real = read("kind = \"auto\"\nreward = \"real\"\ndimension = 8\narms = 4").unwrap();
+    assert_eq!((real.kind, real.prior_precision, real.normaliser.unwrap().rewards), (PolicyKind::Linear, 2.0, true));
+    let items = read("kind = \"auto\"\nreward = \"real\"\ndimension = 2\nfeatures = 3").unwrap();
+    assert_eq!(items, PolicySettings::recommended_for_items(2, 3, RewardType::Real));
+    let groups = "\n[interactions]\ngroups = { user = [0, 1] }\npairs = [[\"user\", \"features\"]]";
+    let grouped = read(&format!("kind = \"auto\"\nreward = \"binary\"\ndimension = 2\nfeatures = 3{groups}")).unwrap();
+    assert_eq!(grouped.kind, PolicyKind::SharedLogistic);
+    assert_eq!(grouped.interactions.unwrap().groups["user"], (0, 1));
+    let items = read("kind = \"auto\"\nreward = \"binary\"\nfeatures = 3").unwrap();
+    assert_eq!((items.kind, items.interactions), (PolicyKind::SharedLogistic, None));
+    let free = read("kind = \"auto\"\nreward = \"binary\"\narms = 3").unwrap();
+    assert_eq!(free.kind, PolicyKind::ContextFree);
+    // A saved policy names what it stands for, so that later recommendations do not change it.
+    let policy = AnyPolicy::recommended(8, 4, RewardType::Binary).unwrap();
+    let loaded = AnyPolicy::from_json(&policy.to_json().unwrap()).unwrap();
+    assert_eq!(loaded.settings().kind, PolicyKind::Logistic);
+}
+
+#[test]
+fn auto_refuses_what_it_sets_itself() {
+    let base = "kind = \"auto\"\nreward = \"binary\"\ndimension = 2\narms = 3\n";
+    for key in [
+        "prior_precision = 2.0",
+        "exploration = { rule = \"ucb\", alpha = 0.5 }",
+        "normaliser = { warm_up = 5 }",
+        "decay = 0.9",
+        "window = 9",
+        "shared_prior_precision = 2.0",
+    ] {
+        let settings = PolicySettings::from_toml(&format!("{base}{key}")).unwrap();
+        assert!(problem(AnyPolicy::new(settings)).contains("name a kind"), "{key}");
+    }
+    let without = PolicySettings::from_toml(&base.replace("reward = \"binary\"\n", "")).unwrap();
+    assert!(problem(AnyPolicy::new(without)).contains("\"binary\" (from 0 to 1) or \"real\""));
+    let elsewhere = PolicySettings::from_toml(&format!("{TOML}reward = \"real\"")).unwrap();
+    assert!(problem(AnyPolicy::new(elsewhere)).contains("reward"));
+    let unknown = problem(PolicySettings::from_toml(&base.replace("binary", "clicks")));
+    assert!(unknown.contains("clicks") && unknown.contains("line 2"), "{unknown}");
+    let items = PolicySettings::from_toml(&format!("{base}features = 2")).unwrap();
+    assert!(problem(AnyPolicy::new(items)).contains("arms"));
+    let nothing = PolicySettings::from_toml("kind = \"auto\"\nreward = \"real\"\narms = 3").unwrap();
+    assert!(problem(AnyPolicy::new(nothing)).contains("there is no context"));
+}
+
+#[test]
+fn only_linear_kinds_scale_rewards() {
+    let with = |kind: &str| {
+        let rewards = "normaliser = { rewards = true }";
+        let text = TOML.replace("linear", kind).replace("normaliser = { warm_up = 4, bias = true }", rewards);
+        AnyPolicy::new(PolicySettings::from_toml(&text.replace("decay = 0.999\n", "")).unwrap())
+    };
+    assert_eq!(with("linear").unwrap().settings().normaliser.unwrap().warm_up, 200);
+    assert!(with("linear-noise").is_ok());
+    assert!(problem(with("logistic")).contains("normaliser.rewards"));
 }

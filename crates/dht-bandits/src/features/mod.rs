@@ -1,9 +1,11 @@
 //! Features: raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors, [`columns`] appends a bias
-//! or categories.
+//! or categories, [`Interactions`] multiplies columns.
 
 pub mod columns;
+mod interactions;
 mod normalizer;
 mod pyramid_pool;
 
+pub use interactions::Interactions;
 pub use normalizer::{Normalizer, NormalizerOptions, NormalizerState};
 pub use pyramid_pool::PyramidPool;

@@ -78,6 +78,12 @@ impl Normalizer {
         Ok(Self { options, weight: 0.0, mean: vec![0.0; dimension], squares: vec![0.0; dimension], frozen: false })
     }
 
+    /// A normalizer with the same options that has observed nothing.
+    pub(crate) fn blank(&self) -> Self {
+        let zeros = vec![0.0; self.dimension()];
+        Self { options: self.options, weight: 0.0, mean: zeros.clone(), squares: zeros, frozen: false }
+    }
+
     /// The length of a context.
     pub fn dimension(&self) -> usize {
         self.mean.len()

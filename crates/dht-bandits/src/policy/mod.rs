@@ -35,7 +35,9 @@ pub use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
-pub use any::{AnyDelta, AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings};
+pub use any::{
+    AnyDelta, AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
+};
 pub use baselines::{BaselineState, Fixed, Uniform};
 pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, ContextFreeState, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};

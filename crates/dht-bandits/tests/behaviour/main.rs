@@ -5,6 +5,7 @@ mod arms;
 mod features;
 mod finite;
 mod fuzz;
+mod interactions;
 mod learned_noise;
 mod limits;
 mod models;

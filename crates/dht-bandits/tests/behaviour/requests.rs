@@ -5,6 +5,7 @@ use dht_bandits::{
     Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, RidgeOptions, Thompson, TopKThompson,
     Ucb,
     exploration::{DecayingGreedy, Exploration, ExploreFirst, Greedy, Softmax, SquareCb},
+    features::Interactions,
     policy::{
         Disjoint, EpsilonGreedy, Featured, Fixed, HybridLinUcb, HybridOptions, SharedLinTs, SharedLinUcb, Uniform,
     },
@@ -17,6 +18,10 @@ const RIDGE: RidgeOptions = RidgeOptions {
     forgetting: dht_bandits::posterior::Forgetting::NONE,
     keep_information: false,
 };
+
+fn products() -> Interactions {
+    Interactions::new(2, 3).unwrap()
+}
 
 /// Every kind of policy, over 4 arms, contexts of length 2 and features of length 3; those without a context first take
 /// context and features as one.
@@ -34,8 +39,10 @@ fn policies() -> Vec<Box<dyn Policy>> {
         Box::new(HybridLinUcb::new(2, 3, 4, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap()),
         Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
         Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), SquareCb::new(3.0)).unwrap()),
-        Box::new(SharedLinUcb::shared(5, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
-        Box::new(SharedLinTs::shared(5, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(SharedLinUcb::shared(11, RIDGE, Ucb { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap()),
+        Box::new(
+            SharedLinTs::shared(11, RIDGE, Thompson { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap(),
+        ),
         Box::new(TopKThompson::per_arm(5, 4, laplace, Thompson { alpha: 0.5 }).unwrap()),
         Box::new(Uniform::new(2, 4).unwrap()),
         Box::new(Fixed::new(2, 4, ArmId::new(2)).unwrap()),

@@ -96,7 +96,7 @@ fn context_free<R: ContextFreeRule>(rule: R) -> ContextFree<R> {
 /// With a scaling, in its warm-up before so many rewards.
 fn chosen_by_settings(warm_up: u64) -> AnyPolicy {
     let rule = AnyRule::Thompson(Thompson { alpha: 0.5 });
-    let normaliser = Some(NormaliserSettings { warm_up, bias: true, floor: 1e-9, clip: None });
+    let normaliser = Some(NormaliserSettings { warm_up, bias: true, floor: 1e-9, clip: None, rewards: false });
     let settings = PolicySettings { normaliser, ..PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule)) };
     let mut policy = AnyPolicy::new(settings).unwrap();
     for round in 0..5 {

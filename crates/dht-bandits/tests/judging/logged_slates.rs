@@ -3,6 +3,7 @@
 use crate::world::{arm, rng};
 use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
 use dht_bandits::exploration::{Exploration, Greedy};
+use dht_bandits::features::Interactions;
 use dht_bandits::log::{LoggedSlate, ShownArm};
 use dht_bandits::policy::{Featured, Feedback, SlatePolicy, TopK};
 use dht_bandits::posterior::{Ridge, RidgeOptions};
@@ -166,7 +167,8 @@ fn what_the_log_never_shows_is_unsupported_and_bad_rows_are_refused() {
     assert!(refused(&|slate| slate.context.push(1.0)).contains("context"));
     assert!(refused(&|slate| slate.features = Some(vec![1.0])).contains("features"));
     // Features go with the arms.
-    let shared = TopK::<Ridge, _>::shared(3, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let shared = TopK::<Ridge, _>::shared(5, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let shared = shared.with_interactions(Interactions::new(2, 1).unwrap()).unwrap();
     let items: Vec<_> = (0..6).map(arm).collect();
     let features: Vec<f64> = (0..6).map(f64::from).collect();
     for slate in &mut log {

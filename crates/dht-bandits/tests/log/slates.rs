@@ -1,6 +1,7 @@
 //! Slates and the feedback on them: joined, refused, rotated, torn, learned from.
 
 use crate::support::{decision, read, rng};
+use dht_bandits::features::Interactions;
 use dht_bandits::log::{
     DecisionLog, JoinedSlate, LineProblem, LogError, LogSettings, ReadSettings, RewardProblem, SlateReadSettings,
     SlateReader,
@@ -261,7 +262,8 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
     let mut log = open(folder.path(), None);
     let arms = [0, 1, 2, 3].map(ArmId::new);
     let features: Vec<f64> = (0..8).map(f64::from).collect();
-    let policy = TopK::<Ridge, _>::shared(4, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let policy = TopK::<Ridge, _>::shared(8, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let policy = policy.with_interactions(Interactions::new(2, 2).unwrap()).unwrap();
     let policy = policy.with_pinned(&arms[..1]).unwrap();
     let request = Request::new(&[1.0, 2.0]).featured(Featured::new(&arms, &features, 2).unwrap());
     let slate = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
@@ -293,7 +295,9 @@ fn a_policy_learns_from_its_log_of_slates_what_it_learned_in_service() {
     let folder = tempfile::tempdir().unwrap();
     let new = || {
         let options = DiagonalLaplaceOptions::default();
-        TopKThompson::shared(3, options, Thompson { alpha: 0.5 }).unwrap().with_pinned(&[ArmId::new(5)]).unwrap()
+        let policy = TopKThompson::shared(5, options, Thompson { alpha: 0.5 }).unwrap();
+        let policy = policy.with_interactions(Interactions::new(1, 2).unwrap()).unwrap();
+        policy.with_pinned(&[ArmId::new(5)]).unwrap()
     };
     let (mut served, mut log, mut rng) = (new(), open(folder.path(), None), rng(1));
     let mut reused = Slate::default();

@@ -2,7 +2,9 @@
 
 use crate::any_policy::{every_kind, round};
 use crate::support::{assert_close, featured, normals, rng};
-use dht_bandits::policy::{AnyDelta, AnyPolicy, AnyRule, Decision, NormaliserSettings, PolicyKind, PolicySettings};
+use dht_bandits::policy::{
+    AnyDelta, AnyPolicy, AnyRule, Decision, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings,
+};
 use dht_bandits::{ArmId, Error, Observation, Policy, Thompson, Ucb};
 
 fn json(policy: &AnyPolicy) -> String {
@@ -197,7 +199,8 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     let shared = |dimension, features| {
         let rule = Some(AnyRule::Ucb(Ucb { alpha: 0.5 }));
         let settings = PolicySettings::new(PolicyKind::SharedLinear, dimension, 0, rule);
-        AnyPolicy::new(PolicySettings { features, ..settings }).unwrap()
+        AnyPolicy::new(PolicySettings { features, interactions: Some(InteractionSettings::default()), ..settings })
+            .unwrap()
     };
     refused(&shared(3, 2), &shared(2, 3), "dimension");
     // How arms are explored, which there are, and the seed may differ.
@@ -208,7 +211,7 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     ours.clone().merge(&other).unwrap();
 
     // Scalings: frozen, and the same.
-    let normaliser = Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: None });
+    let normaliser = Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: None, rewards: false });
     let scaled = |seed| {
         let mut policy = AnyPolicy::new(settings(&|other| other.normaliser = normaliser)).unwrap();
         let before = policy.clone();

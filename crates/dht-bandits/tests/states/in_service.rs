@@ -93,7 +93,7 @@ fn the_resets_of_a_change_test_are_told() {
 #[test]
 fn late_rewards_of_a_warm_up_say_nothing_of_a_change_in_a_batch_either() {
     let settings = PolicySettings {
-        normaliser: Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: None }),
+        normaliser: Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: None, rewards: false }),
         reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 3.0 }),
         ..PolicySettings::new(PolicyKind::Linear, 1, 1, Some(UCB))
     };

@@ -4,7 +4,7 @@ use crate::support::{check, normals};
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, LinTs, Policy, Request, RidgeOptions, Thompson, Ucb,
     exploration::{Exploration, Greedy, Softmax, SquareCb},
-    features::NormalizerOptions,
+    features::{Interactions, NormalizerOptions},
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, EpsilonGreedy, Featured, Fixed, Hybrid, HybridOptions,
         LogisticUcb, NoisyLinTs, Normalised, PolicyKind, PolicySettings, SharedLinUcb, TopK, Ucb1, Uniform,
@@ -115,10 +115,13 @@ fn check_featured<E: Exploration>(name: &str, rule: E, rng: &mut ChaCha8Rng) {
     let mut hybrid = Hybrid::new(2, 3, ARMS, HybridOptions::default(), rule.clone()).unwrap();
     hybrid.update(ArmId::new(2), &context, &rows[..3], 1.0, 3.0).unwrap();
     check(&format!("hybrid {name}"), &hybrid, &request, rng);
-    let mut shared = TopK::<Ridge, _>::shared(5, RidgeOptions::default(), rule.clone()).unwrap();
+    let products = || Interactions::new(2, 3).unwrap();
+    let shared = TopK::<Ridge, _>::shared(11, RidgeOptions::default(), rule.clone()).unwrap();
+    let mut shared = shared.with_interactions(products()).unwrap();
     teach(&mut shared, 5, rng);
     check(&format!("shared {name}"), &shared, &request, rng);
-    let mut logistic = TopK::<FullLaplace, _>::shared(5, FullLaplaceOptions::default(), rule).unwrap();
+    let logistic = TopK::<FullLaplace, _>::shared(11, FullLaplaceOptions::default(), rule).unwrap();
+    let mut logistic = logistic.with_interactions(products()).unwrap();
     teach(&mut logistic, 5, rng);
     check(&format!("shared logistic {name}"), &logistic, &request, rng);
 }

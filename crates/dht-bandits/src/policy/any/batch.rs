@@ -2,7 +2,7 @@
 
 use crate::clock::check_epoch;
 use crate::error::Result;
-use crate::policy::{Decision, Normalised, Observation, Policy};
+use crate::policy::{Normalised, Observation, Policy};
 
 /// Learns rewards one after the other on a copy: all of them, or none.
 pub(super) fn learn_in_order<P: Policy + Clone>(policy: &mut P, observations: &[Observation]) -> Result<()> {
@@ -21,21 +21,17 @@ pub(super) fn learn_in_order<P: Policy + Clone>(policy: &mut P, observations: &[
 }
 
 /// Learns rewards of decisions with raw contexts, as the policy inside learns a batch. In a warm-up, and with rewards of one, in
-/// order: what was drawn there is learned otherwise than what was chosen.
+/// order: decisions of the warm-up are learned as bare updates.
 pub(super) fn learn_normalised<P: Policy + Clone>(
     policy: &mut Normalised<P>,
     observations: &[Observation],
     learn_batch: impl FnOnce(&mut P, &[Observation]) -> Result<()>,
 ) -> Result<()> {
-    let of_warm_up = |observation: &Observation| policy.was_drawn(&observation.decision);
+    let of_warm_up = |observation: &Observation| policy.is_of_warm_up(&observation.decision);
     if !policy.normalizer().is_frozen() || observations.iter().any(of_warm_up) {
         return learn_in_order(policy, observations);
     }
-    let scaled = |observation: &Observation| {
-        let context = policy.scaled(&observation.decision.context)?;
-        let decision = Decision { choice: observation.decision.choice, context };
-        Ok(Observation { decision, reward: observation.reward, weight: observation.weight })
-    };
+    let scaled = |observation: &Observation| policy.scaled_observation(observation);
     let scaled = observations.iter().map(scaled).collect::<Result<Vec<_>>>()?;
     learn_batch(policy.inner_mut(), &scaled)
 }

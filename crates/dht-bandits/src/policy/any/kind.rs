@@ -1,9 +1,11 @@
 //! The policies that settings can name.
 
 use super::batch::learn_in_order;
+use super::interactions::multiplied;
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
+use crate::features::Interactions;
 use crate::policy::drift::{AnyDetector, ResetOnChange, SlidingWindow};
 use crate::policy::forward::chooses_as;
 use crate::policy::{
@@ -109,7 +111,8 @@ impl Kind {
     pub(super) fn new(settings: &PolicySettings) -> Result<Self> {
         let PolicySettings { kind, arms, prior_precision, decay, .. } = *settings;
         let (d, features) = (settings.scaled_dimension(), settings.features);
-        let both = d.saturating_add(features);
+        let products = settings.products()?;
+        let both = products.as_ref().map_or(d.saturating_add(features), Interactions::dimension);
         let rule = || {
             let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
             settings.exploration.ok_or_else(missing)
@@ -136,13 +139,19 @@ impl Kind {
             PolicyKind::Logistic => Self::Logistic(Disjoint::new(d, arms, full, rule()?)?),
             PolicyKind::DiagonalLogistic => Self::DiagonalLogistic(Disjoint::new(d, arms, diagonal, rule()?)?),
             PolicyKind::Hybrid => Self::Hybrid(Hybrid::new(d, features, arms, hybrid, rule()?)?),
-            PolicyKind::TopKLinear => Self::TopKLinear(TopK::per_arm(both, arms, ridge, rule()?)?),
-            PolicyKind::TopKDiagonalLogistic => {
-                Self::TopKDiagonalLogistic(TopK::per_arm(both, arms, diagonal, rule()?)?)
+            PolicyKind::TopKLinear => {
+                Self::TopKLinear(multiplied(TopK::per_arm(both, arms, ridge, rule()?)?, products)?)
             }
-            PolicyKind::SharedLinear => Self::SharedLinear(TopK::shared(both, ridge, rule()?)?),
-            PolicyKind::SharedLogistic => Self::SharedLogistic(TopK::shared(both, full, rule()?)?),
-            PolicyKind::SharedDiagonalLogistic => Self::SharedDiagonalLogistic(TopK::shared(both, diagonal, rule()?)?),
+            PolicyKind::TopKDiagonalLogistic => {
+                Self::TopKDiagonalLogistic(multiplied(TopK::per_arm(both, arms, diagonal, rule()?)?, products)?)
+            }
+            PolicyKind::SharedLinear => Self::SharedLinear(multiplied(TopK::shared(both, ridge, rule()?)?, products)?),
+            PolicyKind::SharedLogistic => {
+                Self::SharedLogistic(multiplied(TopK::shared(both, full, rule()?)?, products)?)
+            }
+            PolicyKind::SharedDiagonalLogistic => {
+                Self::SharedDiagonalLogistic(multiplied(TopK::shared(both, diagonal, rule()?)?, products)?)
+            }
             PolicyKind::ContextFree => match rule()? {
                 AnyRule::Ucb1(rule) => Self::Ucb1(ContextFree::new(arms, rule)?),
                 AnyRule::BetaThompson(rule) => Self::BetaThompson(ContextFree::new(arms, rule)?),
@@ -152,6 +161,8 @@ impl Kind {
                 }
             },
             PolicyKind::Uniform => Self::Uniform(Uniform::new(d, arms)?),
+            // Stands for one of the others where a policy is made.
+            PolicyKind::Auto => return Err(Error::Settings { problem: "kind: \"auto\" is not resolved".to_owned() }),
         })
     }
 
@@ -232,7 +243,7 @@ impl Kind {
     /// Refuses to copy a policy for which memory cannot be had, about: d²/2 values an arm and its cross terms, or d with a
     /// diagonal.
     pub(super) fn check_copy(&self) -> Result<()> {
-        let d = Policy::dimension(self);
+        let d = self.interactions().map_or(Policy::dimension(self), Interactions::dimension);
         let full = d.saturating_add(16).checked_mul(d.saturating_add(16)).map(|square| square / 2);
         let (arms, numbers) = match self {
             Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_) => (self.arms().len(), Some(4)),
@@ -361,7 +372,7 @@ impl Kind {
             (Self::Uniform(_), Self::Uniform(_)) => true,
             _ => false,
         };
-        same && self.dimension() == blank.dimension()
+        same && self.dimension() == blank.dimension() && self.interactions() == blank.interactions()
     }
 }
 

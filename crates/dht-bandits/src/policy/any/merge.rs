@@ -3,7 +3,7 @@
 use super::kind::Kind;
 use super::{AnyPolicy, PolicySettings, Wrapped};
 use crate::error::{Error, Result};
-use crate::features::Normalizer;
+use crate::policy::normalised::Scaling;
 use crate::policy::{Delta, HybridDelta};
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct AnyDelta {
     settings: PolicySettings,
-    /// The scaling of contexts in which it was learned.
-    scaling: Option<Normalizer>,
+    /// The scaling in which it was learned.
+    scaling: Option<Scaling>,
     learned: Learned,
 }
 
@@ -87,12 +87,24 @@ fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
             })*
         };
     }
-    same!(kind, dimension, features, prior_precision, shared_prior_precision, decay, clock, window, reset, normaliser);
+    same!(
+        kind,
+        dimension,
+        features,
+        prior_precision,
+        shared_prior_precision,
+        decay,
+        clock,
+        window,
+        reset,
+        normaliser,
+        interactions
+    );
     Ok(())
 }
 
 /// Refuses contexts in another scaling.
-fn check_scaling(ours: Option<&Normalizer>, theirs: Option<&Normalizer>) -> Result<()> {
+fn check_scaling(ours: Option<&Scaling>, theirs: Option<&Scaling>) -> Result<()> {
     if ours == theirs {
         return Ok(());
     }
@@ -133,10 +145,10 @@ impl AnyPolicy {
     }
 
     /// The scaling, which must be frozen.
-    fn scaling(&self) -> Result<Option<&Normalizer>> {
+    fn scaling(&self) -> Result<Option<&Scaling>> {
         match &self.policy {
             Wrapped::Plain(_) => Ok(None),
-            Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => Ok(Some(policy.normalizer())),
+            Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => Ok(Some(policy.scaling())),
             Wrapped::Normalised(_) => Err(refused("normaliser: expected a frozen scaling to merge, this one warms up")),
         }
     }

@@ -1,8 +1,10 @@
 //! Policies that are chosen at run time, by settings.
 
 mod batch;
+mod interactions;
 mod kind;
 mod merge;
+mod recommended;
 mod rule;
 mod saved;
 mod settings;
@@ -19,8 +21,10 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use batch::learn_normalised;
+pub use interactions::InteractionSettings;
 use kind::Kind;
 pub use merge::AnyDelta;
+pub use recommended::RewardType;
 pub use rule::AnyRule;
 pub use settings::{NormaliserSettings, PolicyKind, PolicySettings};
 
@@ -62,27 +66,23 @@ impl AnyPolicy {
     /// # Errors
     /// [`Error::Settings`]: settings that the kind lacks or has no use for; a value out of its range.
     pub fn new(settings: PolicySettings) -> Result<Self> {
+        let settings = settings.resolved()?;
         settings.check()?;
         let kind = Kind::new(&settings)?;
         let policy = match settings.normaliser {
             None => Wrapped::Plain(kind),
-            Some(NormaliserSettings { warm_up, bias, floor, clip }) => {
+            Some(NormaliserSettings { warm_up, bias, floor, clip, rewards }) => {
                 let features = if kind.joins_features() { settings.features } else { 0 };
                 let options = NormalizerOptions { floor, clip, forgetting: Forgetting::NONE };
-                Wrapped::Normalised(Normalised::with_features(
-                    kind,
-                    settings.dimension,
-                    features,
-                    options,
-                    warm_up,
-                    bias,
-                )?)
+                let raw = settings.dimension;
+                let scaled = Normalised::with_features(kind, raw, features, options, warm_up, bias)?;
+                Wrapped::Normalised(if rewards { scaled.with_scaled_rewards()? } else { scaled })
             }
         };
         Ok(Self { settings, policy })
     }
 
-    /// The settings it was made with.
+    /// The settings it was made with; for `kind = "auto"`, those that it stands for.
     pub fn settings(&self) -> &PolicySettings {
         &self.settings
     }

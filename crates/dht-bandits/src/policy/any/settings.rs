@@ -1,6 +1,6 @@
 //! The settings of a policy that is chosen at run time.
 
-use super::AnyRule;
+use super::{AnyRule, InteractionSettings, RewardType};
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
@@ -8,7 +8,7 @@ use crate::policy::drift::ChangeTest;
 use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
 
-/// What is learned of arms.
+/// The model of an arm's reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -35,26 +35,37 @@ pub enum PolicyKind {
     SharedDiagonalLogistic,
     /// The mean reward of each arm ([`ContextFree`](crate::policy::ContextFree)).
     ContextFree,
-    /// Nothing: arms are drawn uniformly.
+    /// No model: arms are drawn uniformly.
     Uniform,
+    /// One of the above, with its other settings, by the length of contexts, the features of arms and `reward`:
+    /// [`PolicySettings::recommended`].
+    Auto,
 }
 
 /// The settings of an [`AnyPolicy`](super::AnyPolicy): of a file in TOML, JSON or another format of serde. Unknown keys are
 /// refused.
 ///
 /// ```toml
-/// kind = "linear"
+/// kind = "auto"
+/// reward = "binary"
 /// dimension = 8
 /// arms = 4
-/// prior_precision = 1.0
-/// exploration = { rule = "square-cb", gamma = 20.0 }
-/// normaliser = { warm_up = 200, bias = true }
+/// seed = 7
+/// ```
+///
+/// ```toml
+/// kind = "logistic"
+/// dimension = 8
+/// arms = 4
+/// prior_precision = 0.5
+/// exploration = { rule = "square-cb", gamma = 100.0 }
+/// normaliser = { warm_up = 200, bias = true, clip = 3.0 }
 /// seed = 7
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicySettings {
-    /// What is learned of arms.
+    /// The model of an arm's reward.
     pub kind: PolicyKind,
     /// The length of a context as it is given in requests; 0 without contexts, and for shared kinds whose arms are known by
     /// features alone.
@@ -75,21 +86,21 @@ pub struct PolicySettings {
     /// How arms are explored; `None` for uniform draws alone.
     #[serde(default)]
     pub exploration: Option<AnyRule>,
-    /// What an arm has learned counts so much at each of its updates; 1 forgets nothing.
+    /// Factor on an arm's evidence at each of its updates; 1 forgets nothing.
     #[serde(default, alias = "discount")]
     pub decay: Forgetting,
-    /// With it all arms forget by one clock, those that are not chosen too ([`DiscountedRidge`](crate::posterior::DiscountedRidge)):
-    /// `"updates"`, of any arm, or `"time"`, which [`AnyPolicy::elapse`](super::AnyPolicy::elapse) lets pass. For `linear`
-    /// with a decay.
+    /// Clock by which all arms forget, whether or not they are chosen ([`DiscountedRidge`](crate::posterior::DiscountedRidge)):
+    /// `"updates"` of any arm, or `"time"`, which [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a
+    /// decay.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// So many last rewards are learned from, those before them not at all ([`SlidingWindow`](crate::policy::drift::SlidingWindow)).
-    /// For `linear` without a decay.
+    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::drift::SlidingWindow)). For `linear`
+    /// without a decay.
     #[serde(default)]
     pub window: Option<usize>,
-    /// The policy begins anew when this test says that its predictions have grown worse
-    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window; rewards count for the test
-    /// where they are learned with their decisions.
+    /// Test of the policy's predictions: when it detects a change, the policy starts again
+    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window. The test uses rewards that
+    /// are learned with their decisions.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
     /// The scaling of contexts; `None` takes them as they are.
@@ -98,6 +109,12 @@ pub struct PolicySettings {
     /// For the generator, which the caller makes: `ChaCha8Rng::seed_from_u64(settings.seed)`.
     #[serde(default)]
     pub seed: u64,
+    /// The range of rewards, for `kind = "auto"` alone.
+    #[serde(default)]
+    pub reward: Option<RewardType>,
+    /// Products of context and features, or of named groups of both. Shared kinds need them to use a context.
+    #[serde(default)]
+    pub interactions: Option<InteractionSettings>,
 }
 
 fn one() -> f64 {
@@ -108,7 +125,9 @@ fn one() -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NormaliserSettings {
-    /// So many rewards arrive before the scaling is frozen.
+    /// The number of rewards after which the scaling is frozen; until then it is provisional
+    /// ([`Normalised`](crate::policy::Normalised)).
+    #[serde(default = "warm_up")]
     pub warm_up: u64,
     /// Append a constant 1 to the normalised context.
     #[serde(default)]
@@ -119,9 +138,16 @@ pub struct NormaliserSettings {
     /// Normalised values are kept in [−clip, clip].
     #[serde(default)]
     pub clip: Option<f64>,
+    /// Scale rewards too, so that exploration does not depend on their unit and offset: linear kinds without `reset`.
+    #[serde(default)]
+    pub rewards: bool,
 }
 
-fn floor() -> f64 {
+fn warm_up() -> u64 {
+    NormaliserSettings::default().warm_up
+}
+
+pub(super) fn floor() -> f64 {
     NormalizerOptions::default().floor
 }
 
@@ -142,6 +168,8 @@ impl PolicySettings {
             reset: None,
             normaliser: None,
             seed: 0,
+            reward: None,
+            interactions: None,
         }
     }
 
@@ -223,6 +251,24 @@ impl PolicySettings {
             self.exploration.is_some() == (kind != Uniform),
             "exploration: expected with every kind but uniform".to_owned(),
         )?;
-        refuse(self.normaliser.is_none() || (!free && self.dimension > 0), "normaliser: there is no context".to_owned())
+        refuse(
+            self.normaliser.is_none() || (!free && self.dimension > 0),
+            "normaliser: there is no context".to_owned(),
+        )?;
+        let scales_rewards = self.normaliser.is_some_and(|normaliser| normaliser.rewards);
+        let linear = matches!(kind, Linear | PolicyKind::LinearNoise | Hybrid | TopKLinear | SharedLinear);
+        refuse(
+            !scales_rewards || (linear && self.reset.is_none()),
+            "normaliser.rewards: expected with linear kinds without reset alone".to_owned(),
+        )?;
+        let joins = shared || matches!(kind, TopKLinear | TopKDiagonalLogistic);
+        refuse(
+            self.interactions.is_none() || (joins && self.features > 0 && self.dimension > 0),
+            "interactions: expected with a shared or top-k kind, a context and features of arms alone".to_owned(),
+        )?;
+        if shared && self.dimension > 0 && self.interactions.is_none() {
+            return Err(Error::NeedsInteractions { context: self.dimension });
+        }
+        self.products().map(drop)
     }
 }

@@ -16,7 +16,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
 /// The arms of a request, each with the vector x that its weights are multiplied with: the context, followed by the
-/// arm's features if it has any.
+/// arm's features if it has any, followed by products.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidates<'a> {
     pub(super) arms: &'a [ArmId],
@@ -24,35 +24,54 @@ pub(super) struct Candidates<'a> {
     /// From one arm's row to the next; 0 where all share one.
     stride: usize,
     dimension: usize,
+    /// The length of a row without products.
+    raw: usize,
 }
 
 impl<'a> Candidates<'a> {
     pub(super) fn context(&self, position: usize) -> &'a [f64] {
         &self.contexts[position * self.stride..][..self.dimension]
     }
+
+    /// The context and the features alone.
+    fn raw(&self, position: usize) -> &'a [f64] {
+        &self.context(position)[..self.raw]
+    }
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// The arms of a request and their contexts, checked.
     pub(super) fn candidates<'a>(&self, request: &Request<'a>, space: &'a mut Gathered) -> Result<Candidates<'a>> {
-        let (context, dimension) = (request.context, self.dimension());
+        let (context, raw, dimension) = (request.context, self.dimension(), self.posterior.dimension());
+        if let Some(interactions) = &self.interactions {
+            check_finite("context", context, interactions.context())?;
+            request.actions.features(interactions.features())?;
+        }
         let Gathered { ids, rows } = space;
         ids.clear();
         let (arms, contexts, stride): (&'a [ArmId], &'a [f64], usize) = match request.actions {
-            Actions::Featured(_) if context.is_empty() => {
+            Actions::Featured(_)
+                if self.sharing == Sharing::Shared && self.interactions.is_none() && !context.is_empty() =>
+            {
+                return Err(Error::NeedsInteractions { context: context.len() });
+            }
+            Actions::Featured(_) if context.is_empty() && self.interactions.is_none() => {
                 let featured = request.actions.features(dimension)?;
                 (featured.ids(), featured.rows(), dimension)
             }
             Actions::Featured(featured) => {
                 let got = context.len() + featured.width();
-                if got != dimension {
-                    return Err(Error::Dimension { what: "context and features", expected: dimension, got });
+                if got != raw {
+                    return Err(Error::Dimension { what: "context and features", expected: raw, got });
                 }
                 check_finite("context", context, context.len())?;
                 rows.clear();
                 for position in 0..featured.ids().len() {
                     rows.extend_from_slice(context);
                     rows.extend_from_slice(featured.at(position));
+                    if let Some(interactions) = &self.interactions {
+                        interactions.append_products(rows, position * dimension);
+                    }
                 }
                 (featured.ids(), rows, dimension)
             }
@@ -73,7 +92,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             return Err(Error::NoArms { arms: self.arms.len() });
         }
         arms.iter().try_for_each(|&arm| self.slot(arm).map(drop))?;
-        Ok(Candidates { arms, contexts, stride, dimension })
+        Ok(Candidates { arms, contexts, stride, dimension, raw })
     }
 
     /// The factor on the deviation with which weights are drawn once for all candidates, if they are.
@@ -99,12 +118,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Chooses `k` of the arms of a request, best first, beside those that are pinned.
     ///
     /// What an arm's weights are multiplied with is the context of the request, followed by the arm's features if it has
-    /// any; together they are as long as [`dimension`](Self::dimension). Shared weights need features; the context may
-    /// be empty.
+    /// any; together they are as long as [`dimension`](Self::dimension). Shared weights need features, and take a context
+    /// only with [interactions](Self::with_interactions).
     ///
     /// # Errors
     /// A context, or a context and features, of the wrong length or not finite, missing features, an unknown, removed or
-    /// repeated arm, `k` larger than the number of arms that are not pinned (or than one with
+    /// repeated arm, a context next to shared weights without interactions, `k` larger than the number of arms that are not pinned (or than one with
     /// [`SquareCb`](crate::exploration::SquareCb)), scores that overflow.
     pub fn select_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
         let mut slate = Slate::default();
@@ -150,7 +169,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.check_positions(k, candidates.arms)?;
         let scale = self.slate_draw();
         if let Some(scale) = scale {
-            slate.weights.resize(self.dimension(), 0.0);
+            slate.weights.resize(self.posterior.dimension(), 0.0);
             self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
         }
         let Clock { version, epoch } = self.clock;
@@ -186,7 +205,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         for position in 0..k {
             let (choice, row, _) = slate.ranked[position];
             slate.choices.push(choice);
-            slate.contexts.extend_from_slice(candidates.context(row));
+            slate.contexts.extend_from_slice(candidates.raw(row));
         }
         (slate.version, slate.epoch) = (version, epoch);
         Ok(())

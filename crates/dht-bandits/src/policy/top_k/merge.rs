@@ -28,6 +28,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
 
     /// Refuses a policy whose weights belong to others.
     fn check_sharing(&self, other: &Self) -> Result<()> {
+        if self.interactions != other.interactions {
+            let problem = "interactions: expected the same products in both policies to merge".to_owned();
+            return Err(Error::Settings { problem });
+        }
         if self.sharing == other.sharing {
             return Ok(());
         }
@@ -78,7 +82,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.check_sharing(other)?;
         let (options, exploration) = (other.posterior.options().clone(), other.exploration.clone());
-        let blank = Self::make(other.dimension(), 0, options, exploration, other.sharing)?;
+        let mut blank = Self::make(other.posterior.dimension(), 0, options, exploration, other.sharing)?;
+        blank.interactions.clone_from(&other.interactions);
         self.apply(&other.diff(&blank)?)
     }
 

@@ -12,10 +12,11 @@ use crate::arm_set::ArmSet;
 use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
+use crate::features::Interactions;
 use crate::gaussian::Score;
 use crate::policy::Observation;
 use crate::posterior::{Posterior, Sample, UpdateBatch};
-use crate::validate::{check_finite, check_weight};
+use crate::validate::{check_finite, check_length, check_parameter, check_weight};
 use serde::{Deserialize, Serialize};
 
 pub use policy::SlatePolicy;
@@ -51,9 +52,12 @@ pub struct TopK<P: Posterior, E: Exploration> {
     exploration: E,
     sharing: Sharing,
     pub(crate) draw: Draw,
+    interactions: Option<Interactions>,
     pinned: Vec<ArmId>,
     clock: Clock,
     update_batch: UpdateBatch,
+    // Of the observation that is being learned: context, features and their products.
+    expanded: Vec<f64>,
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
@@ -66,7 +70,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Self::make(dimension, arms, options, exploration, Sharing::PerArm)
     }
 
-    /// A semi-bandit whose candidates share their weights and differ by their features alone.
+    /// A semi-bandit whose candidates share their weights and differ by their features. A context counts by its products
+    /// with them: [`with_interactions`](Self::with_interactions).
     ///
     /// # Errors
     /// A dimension of zero or too large, a setting out of its range; memory that cannot be had.
@@ -91,9 +96,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             exploration,
             sharing,
             draw: Draw::PerSlate,
+            interactions: None,
             pinned: Vec::new(),
             clock: Clock::default(),
             update_batch: UpdateBatch::default(),
+            expanded: Vec::new(),
         })
     }
 
@@ -101,6 +108,41 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     pub fn with_draw(mut self, draw: Draw) -> Self {
         self.draw = draw;
         self
+    }
+
+    /// Appends products of context and features to what the weights are multiplied with. The policy must have been made for
+    /// rows of length [`Interactions::dimension`]; requests, decisions and slates hold context and features alone.
+    ///
+    /// ```
+    /// use dht_bandits::{ArmId, Request, RidgeOptions, Ucb, features::Interactions, policy::{Featured, SharedLinUcb}};
+    /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    ///
+    /// let products = Interactions::new(2, 3)?;
+    /// let policy = SharedLinUcb::shared(products.dimension(), RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    /// let policy = policy.with_interactions(products)?;
+    /// let (items, features) = ([4, 9].map(ArmId::new), [0.1, 0.2, 1.0, 0.7, 0.3, 1.0]);
+    /// let request = Request::new(&[1.0, -0.5]).featured(Featured::new(&items, &features, 3)?);
+    /// let slate = policy.decide_slate(1, &request, &mut ChaCha8Rng::seed_from_u64(7))?;
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A policy of another dimension; interactions of a context alone; rewards have been learned already.
+    pub fn with_interactions(mut self, interactions: Interactions) -> Result<Self> {
+        check_length("features of an arm", interactions.features())?;
+        let (expected, got) = (interactions.dimension(), self.posterior.dimension());
+        if got != expected {
+            return Err(Error::Dimension { what: "weights of a policy with interactions", expected, got });
+        }
+        let learned = self.version() as f64;
+        check_parameter("rewards learned", learned, learned == 0.0, "0 to add interactions")?;
+        self.interactions = Some(interactions);
+        Ok(self)
+    }
+
+    /// The products of context and features, if there are any.
+    pub fn interactions(&self) -> Option<&Interactions> {
+        self.interactions.as_ref()
     }
 
     /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback. A policy
@@ -128,9 +170,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// The length of a candidate's context.
+    /// The length of a candidate's context: of the request's context and the arm's features, without their products.
     pub fn dimension(&self) -> usize {
-        self.posterior.dimension()
+        let length = |interactions: &Interactions| interactions.context() + interactions.features();
+        self.interactions.as_ref().map_or(self.posterior.dimension(), length)
     }
 
     /// The arms that exist now; none with shared weights, where any id may be a candidate.
@@ -258,7 +301,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
-        self.posterior.score(self.slot(arm)?, context).checked()
+        let slot = self.slot(arm)?;
+        match &self.interactions {
+            None => self.posterior.score(slot, context).checked(),
+            Some(_) => self.posterior.score(slot, &self.expand(context, Vec::new())).checked(),
+        }
     }
 
     /// Learns the feedback on a slate: one for each of its chosen arms, in order.
@@ -304,6 +351,16 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.update_observed(batch.iter().copied())
     }
 
+    /// What the weights are multiplied with, in reused memory.
+    fn expand(&self, context: &[f64], mut row: Vec<f64>) -> Vec<f64> {
+        row.clear();
+        row.extend_from_slice(context);
+        if let Some(interactions) = &self.interactions {
+            interactions.append_products(&mut row, 0);
+        }
+        row
+    }
+
     /// The slot whose weights learn of an arm.
     fn check(&self, arm: ArmId, context: &[f64], weight: f64) -> Result<usize> {
         check_finite("context", context, self.dimension())?;
@@ -322,7 +379,13 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             };
             if let Feedback::Observed(reward) = feedback {
                 self.posterior.check_reward(reward)?;
-                self.update_batch.push(Sample { slot, context, reward, weight });
+                if self.interactions.is_some() {
+                    let space = std::mem::take(&mut self.expanded);
+                    self.expanded = self.expand(context, space);
+                    self.update_batch.push(Sample { slot, context: &self.expanded, reward, weight });
+                } else {
+                    self.update_batch.push(Sample { slot, context, reward, weight });
+                }
             }
         }
         let clock = self.clock.after(self.update_batch.len() as u64)?;

@@ -103,7 +103,8 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
         self.posterior.check_reward(reward)?;
         self.clock.after(1)?;
         // As a batch of one, which a logistic posterior may learn otherwise than a single reward.
-        copy_of_slot(&self.posterior, slot)?.update_batch(0, context, &[reward], &[weight])?;
+        let row = self.expand(context, Vec::new());
+        copy_of_slot(&self.posterior, slot)?.update_batch(0, &row, &[reward], &[weight])?;
         Ok(true)
     }
 }

@@ -79,8 +79,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
 
     /// Means of the candidates' values, and how a draw of the shared weights moves them.
     fn shared_draw(&self, candidates: &Candidates<'_>, free: &[usize], scores: &[FreeScore], scale: f64) -> SharedDraw {
-        let mut rows = vec![0.0; free.len() * self.dimension()];
-        for (row, &position) in rows.chunks_exact_mut(self.dimension()).zip(free) {
+        let dimension = self.posterior.dimension();
+        let mut rows = vec![0.0; free.len() * dimension];
+        for (row, &position) in rows.chunks_exact_mut(dimension).zip(free) {
             self.posterior.deviations(0, scale, candidates.context(position), row);
         }
         SharedDraw { means: scores.iter().map(|(score, _)| score.mean).collect(), rows }

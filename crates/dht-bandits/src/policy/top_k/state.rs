@@ -6,8 +6,10 @@ use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::exploration::Exploration;
+use crate::features::Interactions;
 use crate::posterior::{Posterior, UpdateBatch};
 use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
+use crate::validate::check_length;
 use serde::{Deserialize, Serialize};
 
 header_reader!("top-k/");
@@ -31,6 +33,8 @@ pub struct TopKState<O, S, E> {
     #[serde(alias = "oldest_accepted")]
     epoch: u64,
     learned: Vec<S>,
+    #[serde(default)]
+    interactions: Option<Interactions>,
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
@@ -47,7 +51,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     pub fn state(&self) -> TopKState<P::Options, P::ArmState, E> {
         TopKState {
             header: StateHeader::of(Self::kind()),
-            dimension: self.dimension(),
+            dimension: self.posterior.dimension(),
             options: self.posterior.options().clone(),
             exploration: self.exploration.clone(),
             sharing: self.sharing,
@@ -57,6 +61,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             version: self.clock.version,
             epoch: self.clock.epoch,
             learned: (0..self.slots()).map(|slot| self.posterior.arm_state(slot)).collect(),
+            interactions: self.interactions.clone(),
         }
     }
 
@@ -76,6 +81,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         for (index, learned) in state.learned.iter().enumerate() {
             posterior.push_state(index, learned)?;
         }
+        // Refused without the weights that the products need.
+        if let Some(interactions) = &state.interactions {
+            check_count("weights of a policy with interactions", state.dimension, interactions.dimension())?;
+            check_length("features of an arm", interactions.features())?;
+        }
         let policy = Self {
             arms,
             posterior,
@@ -85,6 +95,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             pinned: Vec::new(),
             clock,
             update_batch: UpdateBatch::default(),
+            interactions: state.interactions.clone(),
+            expanded: Vec::new(),
         };
         policy.with_pinned(&state.pinned)
     }

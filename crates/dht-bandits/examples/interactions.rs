@@ -1,0 +1,47 @@
+//! Readers of three segments, items of three topics that are new each day. A reader clicks .8 of the items of the topic of
+//! the own segment and .1 of the others. Weights that all items share learn this from products of segment and topic alone.
+//!
+//! cargo run --release -p dht-bandits --example interactions
+
+use dht_bandits::features::columns::with_one_hot;
+use dht_bandits::policy::{AnyPolicy, Featured, PolicyKind, PolicySettings, RewardType};
+use dht_bandits::{ArmId, Error, Policy, Request};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const ROUNDS: u64 = 4000;
+
+/// The mean of clicks over all rounds; without its context a policy sees the items' topics alone.
+fn clicks(policy: &mut dyn Policy, with_context: bool) -> dht_bandits::Result<f64> {
+    let (mut rng, mut total) = (ChaCha8Rng::seed_from_u64(7), 0.0);
+    for round in 0..ROUNDS {
+        let segment = rng.random_range(0..3usize);
+        let context = if with_context { with_one_hot(&[], segment, 3)? } else { Vec::new() };
+        // A new item of each topic, under an id that never comes again.
+        let items = [0, 1, 2].map(|topic| ArmId::new(3 * round + topic));
+        let topics = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let request = Request::new(&context).featured(Featured::new(&items, &topics, 3)?);
+        let decision = policy.decide(&request, &mut rng)?;
+        let topic = (decision.arm().number() % 3) as usize;
+        let clicked = f64::from(rng.random::<f64>() < if topic == segment { 0.8 } else { 0.1 });
+        policy.learn(&decision, clicked)?;
+        total += clicked;
+    }
+    Ok(total / ROUNDS as f64)
+}
+
+fn main() -> dht_bandits::Result<()> {
+    // `kind = "auto"` with features takes all products of context and features.
+    let settings = PolicySettings::recommended_for_items(3, 3, RewardType::Binary);
+    let with = clicks(&mut AnyPolicy::new(settings.clone())?, true)?;
+    let without = clicks(&mut AnyPolicy::new(PolicySettings::recommended_for_items(0, 3, RewardType::Binary))?, false)?;
+    println!("clicks a round: {without:.3} without products, {with:.3} with them; at random .333, at best .800");
+    assert!(without < 0.36 && with > 0.77, "{without} {with}");
+    // A context without products is an error, not a policy that ignores it.
+    let refused = AnyPolicy::new(PolicySettings { interactions: None, kind: PolicyKind::SharedLogistic, ..settings });
+    assert!(matches!(&refused, Err(Error::NeedsInteractions { context: 3 })));
+    if let Err(error) = refused {
+        println!("refused: {error}");
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Products of columns: of a context and the features of an arm, or of named groups of both.
+
+use crate::error::{Error, Result};
+use crate::validate::{check_finite, check_length};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// Interactions: a context and the features of an arm, followed by products of their columns.
+///
+/// With shared weights every arm has the same context, so that the context's own weights add the same to each score and
+/// cancel in every comparison. What a context changes about the order of arms is in its products with their features (Vowpal
+/// Wabbit's `-q`). The expanded row is
+///
+/// x = (row, row_i·row_j for each pair of groups, i of the first and j of the second),  row = (context, features).
+///
+/// A group paired with itself gives each product once, squares included. Dense: Σ n_a·n_b values more, O(d²) of them in a
+/// full covariance. Give columns a scale near 1 first: products of large values dominate. A context of constant 1 next to the
+/// others gives the policy an intercept.
+///
+/// ```
+/// use dht_bandits::features::Interactions;
+///
+/// // Two values of context with three features of an arm: 2 + 3 + 2 × 3.
+/// let all = Interactions::new(2, 3)?;
+/// assert_eq!(all.dimension(), 11);
+/// let groups = [("user", 0..2), ("topic", 2..4), ("price", 4..5)];
+/// let some = Interactions::with_groups(2, 3, &groups, &[("user", "topic")])?;
+/// assert_eq!(some.expand(&[1.0, 2.0], &[3.0, 4.0, 9.0])?, [1.0, 2.0, 3.0, 4.0, 9.0, 3.0, 4.0, 6.0, 8.0]);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Columns", into = "Columns")]
+pub struct Interactions {
+    context: usize,
+    features: usize,
+    pairs: Vec<(Range<usize>, Range<usize>)>,
+}
+
+/// As it is saved.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Columns {
+    context: usize,
+    features: usize,
+    pairs: Vec<[usize; 4]>,
+}
+
+fn refused<T>(problem: String) -> Result<T> {
+    Err(Error::Settings { problem: format!("interactions: {problem}") })
+}
+
+impl Interactions {
+    /// Products of every value of a context of length `context` with every one of an arm's `features` features.
+    ///
+    /// # Errors
+    /// A length of zero, or more than 16,777,216 values in an expanded row.
+    pub fn new(context: usize, features: usize) -> Result<Self> {
+        check_length("context", context)?;
+        check_length("features of an arm", features)?;
+        Self::between(context, features, vec![(0..context, context..context + features)])
+    }
+
+    /// Products of pairs of named groups. A group is a range of columns, counted from the start of the context through the
+    /// features; the names `context` and `features` are defined already.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: a name that is unknown or defined twice; a group that is empty or beyond the last column; no pair,
+    /// a pair given twice, a pair of groups that overlap without being the same. More than 16,777,216 values in an expanded row.
+    pub fn with_groups<S: AsRef<str>>(
+        context: usize,
+        features: usize,
+        groups: &[(S, Range<usize>)],
+        pairs: &[(S, S)],
+    ) -> Result<Self> {
+        let columns = context.saturating_add(features);
+        let defined = [("context", 0..context), ("features", context..columns)];
+        let named = || groups.iter().map(|(name, range)| (name.as_ref(), range));
+        let all: Vec<_> = defined.iter().map(|(name, range)| (*name, range)).chain(named()).collect();
+        for (position, (name, range)) in named().enumerate() {
+            if all[..position + defined.len()].iter().any(|(other, _)| *other == name) {
+                return refused(format!("the group {name:?} is defined twice"));
+            }
+            if range.is_empty() || range.end > columns {
+                let (from, to) = (range.start, range.end);
+                return refused(format!("the group {name:?} is {from} to {to}, expected columns from 0 to {columns}"));
+            }
+        }
+        let find = |wanted: &S| {
+            let wanted = wanted.as_ref();
+            match all.iter().find(|(name, _)| *name == wanted) {
+                Some((_, range)) => Ok((*range).clone()),
+                None => {
+                    let names = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+                    refused(format!("the group {wanted:?} is unknown, expected one of {names}"))
+                }
+            }
+        };
+        let pairs = pairs.iter().map(|(left, right)| Ok((find(left)?, find(right)?))).collect::<Result<Vec<_>>>()?;
+        Self::between(context, features, pairs)
+    }
+
+    fn between(context: usize, features: usize, pairs: Vec<(Range<usize>, Range<usize>)>) -> Result<Self> {
+        let columns = context.saturating_add(features);
+        if pairs.is_empty() {
+            return refused("there is no pair of groups, expected at least one".to_owned());
+        }
+        for (position, (left, right)) in pairs.iter().enumerate() {
+            let (from, to, other_from, other_to) = (left.start, left.end, right.start, right.end);
+            if left.is_empty() || right.is_empty() || to.max(other_to) > columns {
+                return refused(format!("pair {position} has an empty group, or one beyond column {columns}"));
+            }
+            if left != right && from.max(other_from) < to.min(other_to) {
+                let problem = format!("the groups of pair {position} overlap, expected the same or separate ones");
+                return refused(problem);
+            }
+            let same = |other: &(Range<usize>, Range<usize>)| {
+                (&other.0, &other.1) == (left, right) || (&other.0, &other.1) == (right, left)
+            };
+            if pairs[..position].iter().any(same) {
+                return refused(format!("pair {position} is given twice"));
+            }
+        }
+        let interactions = Self { context, features, pairs };
+        check_length("expanded row", interactions.dimension())?;
+        Ok(interactions)
+    }
+
+    /// The same products where the context is longer by `columns` columns at its end.
+    ///
+    /// # Errors
+    /// A group that holds both the last column of the context and the first feature; an expanded row that is too long.
+    pub(crate) fn with_columns_inserted(&self, columns: usize) -> Result<Self> {
+        let moved = |group: &Range<usize>| match () {
+            () if group.end <= self.context || columns == 0 => Ok(group.clone()),
+            () if group.start >= self.context => Ok(group.start + columns..group.end + columns),
+            () => refused("a group has columns of both context and features, expected two groups".to_owned()),
+        };
+        let pairs = self.pairs.iter().map(|(left, right)| Ok((moved(left)?, moved(right)?))).collect::<Result<_>>()?;
+        Self::between(self.context.saturating_add(columns), self.features, pairs)
+    }
+
+    /// The length of a context.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// The number of features of an arm.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// The length of an expanded row.
+    pub fn dimension(&self) -> usize {
+        let products = |(left, right): &(Range<usize>, Range<usize>)| match left == right {
+            true => left.len().saturating_mul(left.len().saturating_add(1)) / 2,
+            false => left.len().saturating_mul(right.len()),
+        };
+        let row = self.context.saturating_add(self.features);
+        self.pairs.iter().map(products).fold(row, usize::saturating_add)
+    }
+
+    /// The row of a context and an arm's features, with the products.
+    ///
+    /// # Errors
+    /// A context or features of another length, or not finite.
+    pub fn expand(&self, context: &[f64], features: &[f64]) -> Result<Vec<f64>> {
+        check_finite("context", context, self.context)?;
+        check_finite("features of an arm", features, self.features)?;
+        let mut row = [context, features].concat();
+        self.append_products(&mut row, 0);
+        Ok(row)
+    }
+
+    /// Appends the products of the row (context, features) that begins at `start` and ends `row`.
+    pub(crate) fn append_products(&self, row: &mut Vec<f64>, start: usize) {
+        for (left, right) in &self.pairs {
+            for i in left.clone() {
+                // Of a group with itself, the products with this and later columns.
+                let others = if left == right { i..right.end } else { right.clone() };
+                for j in others {
+                    row.push(row[start + i] * row[start + j]);
+                }
+            }
+        }
+    }
+}
+
+impl From<Interactions> for Columns {
+    fn from(Interactions { context, features, pairs }: Interactions) -> Self {
+        let pairs = pairs.into_iter().map(|(left, right)| [left.start, left.end, right.start, right.end]).collect();
+        Self { context, features, pairs }
+    }
+}
+
+impl TryFrom<Columns> for Interactions {
+    type Error = Error;
+
+    fn try_from(Columns { context, features, pairs }: Columns) -> Result<Self> {
+        let pairs = pairs.into_iter().map(|[from, to, other_from, other_to]| (from..to, other_from..other_to));
+        Self::between(context, features, pairs.collect())
+    }
+}

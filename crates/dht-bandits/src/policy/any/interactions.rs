@@ -1,0 +1,78 @@
+//! Interactions as settings name them.
+
+use super::kind::Kind;
+use super::{AnyRule, PolicySettings};
+use crate::error::Result;
+use crate::features::Interactions;
+use crate::policy::TopK;
+use crate::posterior::Posterior;
+use crate::validate::check_length;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Products of columns for shared and top-k kinds: [`Interactions`].
+///
+/// ```toml
+/// [interactions]
+/// groups = { user = [0, 3], topic = [5, 9] }   # columns of context and features, the last one excluded
+/// pairs = [["user", "topic"], ["topic", "topic"]]
+/// ```
+///
+/// `interactions = {}` multiplies every value of the context with every feature. The groups `context` and `features` are
+/// defined already. Columns are counted in raw contexts, without a bias of the normaliser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InteractionSettings {
+    /// Named ranges of columns, counted from the start of the context through the features of an arm: first and end.
+    #[serde(default)]
+    pub groups: BTreeMap<String, (usize, usize)>,
+    /// Pairs of groups whose columns are multiplied.
+    #[serde(default = "all_pairs")]
+    pub pairs: Vec<(String, String)>,
+}
+
+fn all_pairs() -> Vec<(String, String)> {
+    vec![("context".to_owned(), "features".to_owned())]
+}
+
+impl Default for InteractionSettings {
+    fn default() -> Self {
+        Self { groups: BTreeMap::new(), pairs: all_pairs() }
+    }
+}
+
+impl PolicySettings {
+    /// The products of contexts as the posterior sees them: a bias stands between context and features.
+    pub(super) fn products(&self) -> Result<Option<Interactions>> {
+        let Some(InteractionSettings { groups, pairs }) = &self.interactions else { return Ok(None) };
+        check_length("dimension", self.dimension)?;
+        check_length("features", self.features)?;
+        let raw: Vec<_> = groups.iter().map(|(name, &(from, to))| (name.clone(), from..to)).collect();
+        let checked = Interactions::with_groups(self.dimension, self.features, &raw, pairs)?;
+        let bias = self.scaled_dimension() - self.dimension;
+        Ok(Some(checked.with_columns_inserted(bias)?))
+    }
+}
+
+/// With the products of settings.
+pub(super) fn multiplied<P: Posterior>(
+    policy: TopK<P, AnyRule>,
+    products: Option<Interactions>,
+) -> Result<TopK<P, AnyRule>> {
+    match products {
+        Some(products) => policy.with_interactions(products),
+        None => Ok(policy),
+    }
+}
+
+impl Kind {
+    /// Products of context and features.
+    pub(super) fn interactions(&self) -> Option<&Interactions> {
+        match self {
+            Self::TopKLinear(policy) | Self::SharedLinear(policy) => policy.interactions(),
+            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => policy.interactions(),
+            Self::SharedLogistic(policy) => policy.interactions(),
+            _ => None,
+        }
+    }
+}

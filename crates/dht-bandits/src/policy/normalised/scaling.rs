@@ -1,0 +1,85 @@
+//! Affine maps of contexts and rewards.
+
+use crate::error::{Error, Result};
+use crate::features::Normalizer;
+use crate::policy::Choice;
+use crate::validate::check_scalar;
+use serde::{Deserialize, Serialize};
+
+/// The scaling of contexts and, if asked for, of rewards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::policy) struct Scaling {
+    pub(super) contexts: Normalizer,
+    /// Whether a constant 1 follows the normalised context.
+    pub(super) bias: bool,
+    /// Of dimension 1; `None` leaves rewards as they are.
+    pub(super) rewards: Option<Box<Normalizer>>,
+}
+
+impl Scaling {
+    /// The same options without observations.
+    pub(super) fn blank(&self) -> Self {
+        let rewards = self.rewards.as_ref().map(|rewards| Box::new(rewards.blank()));
+        Self { contexts: self.contexts.blank(), bias: self.bias, rewards }
+    }
+
+    pub(super) fn observe(&mut self, context: &[f64], reward: f64) -> Result<()> {
+        let mut rewards = self.rewards.clone();
+        if let Some(rewards) = &mut rewards {
+            rewards.observe(&[reward])?;
+        }
+        self.contexts.observe(&context[..self.contexts.dimension()])?;
+        self.rewards = rewards;
+        Ok(())
+    }
+
+    pub(super) fn freeze(&mut self) {
+        self.contexts.freeze();
+        if let Some(rewards) = &mut self.rewards {
+            rewards.freeze();
+        }
+    }
+
+    /// The normalised context, followed by what follows the raw one in a decision.
+    pub(super) fn context(&self, context: &[f64]) -> Result<Vec<f64>> {
+        let raw = self.contexts.dimension();
+        if context.len() < raw {
+            return Err(Error::Dimension { what: "context", expected: raw, got: context.len() });
+        }
+        let (context, rest) = context.split_at(raw);
+        let mut scaled = self.contexts.normalise(context)?;
+        if self.bias {
+            scaled.push(1.0);
+        }
+        scaled.extend_from_slice(rest);
+        Ok(scaled)
+    }
+
+    /// Mean and deviation of rewards; 0 and 1 where they are not scaled, a deviation of 1 where they do not vary.
+    fn reward_units(&self) -> (f64, f64) {
+        self.rewards.as_ref().map_or((0.0, 1.0), |rewards| {
+            let deviation = rewards.deviation(0).unwrap_or(0.0);
+            (rewards.mean()[0], if deviation > 0.0 { deviation } else { 1.0 })
+        })
+    }
+
+    pub(super) fn reward(&self, reward: f64) -> Result<f64> {
+        check_scalar("reward", reward)?;
+        let (mean, deviation) = self.reward_units();
+        Ok((reward - mean) / deviation)
+    }
+
+    /// A choice of the policy inside, in units of raw rewards.
+    pub(super) fn raw_choice(&self, choice: Choice) -> Choice {
+        let (mean, deviation) = self.reward_units();
+        let raw = |value: f64| value * deviation + mean;
+        Choice { score: raw(choice.score), mean: raw(choice.mean), width: choice.width * deviation, ..choice }
+    }
+
+    /// A choice in units of the policy inside.
+    pub(super) fn scaled_choice(&self, choice: Choice) -> Choice {
+        let (mean, deviation) = self.reward_units();
+        let scaled = |value: f64| (value - mean) / deviation;
+        Choice { score: scaled(choice.score), mean: scaled(choice.mean), width: choice.width / deviation, ..choice }
+    }
+}

@@ -1,0 +1,94 @@
+//! Normalised policies as they are saved.
+
+use super::{Normalised, Scaling, Waiting};
+use crate::error::{Error, Result};
+use crate::features::Normalizer;
+use crate::policy::Policy;
+use crate::validate::{check_context, check_scalar, check_weight};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::OnceLock;
+
+#[derive(Serialize)]
+struct Saved<'a, P> {
+    normalizer: &'a Normalizer,
+    bias: bool,
+    features: usize,
+    warm_up: u64,
+    waiting: &'a [Waiting],
+    left_out: u64,
+    rewards: Option<&'a Normalizer>,
+    inner: &'a P,
+}
+
+impl<P: Serialize> Serialize for Normalised<P> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { scaling: Scaling { contexts, bias, rewards }, features, warm_up, waiting, left_out, inner, .. } =
+            self;
+        let (bias, features, warm_up, left_out) = (*bias, *features, *warm_up, *left_out);
+        Saved { normalizer: contexts, bias, features, warm_up, waiting, left_out, rewards: rewards.as_deref(), inner }
+            .serialize(serializer)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Loaded<P> {
+    normalizer: Normalizer,
+    bias: bool,
+    features: usize,
+    warm_up: u64,
+    waiting: Vec<Waiting>,
+    #[serde(default)]
+    left_out: u64,
+    #[serde(default)]
+    rewards: Option<Normalizer>,
+    inner: P,
+}
+
+impl<'de, P: Policy + Clone + Deserialize<'de>> Deserialize<'de> for Normalised<P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Loaded { normalizer, bias, features, warm_up, waiting, left_out, rewards, inner } =
+            Loaded::deserialize(deserializer)?;
+        let scaling = Scaling { contexts: normalizer, bias, rewards: rewards.map(Box::new) };
+        let policy = Self { scaling, features, warm_up, waiting, left_out, inner, provisional: OnceLock::new() };
+        policy.check().and_then(|()| policy.check_warm_up()).map_err(D::Error::custom)?;
+        Ok(policy)
+    }
+}
+
+impl<P: Policy + Clone> Normalised<P> {
+    /// Refuses a warm-up that contradicts its scaling, or rewards that no scaling makes right.
+    fn check_warm_up(&self) -> Result<()> {
+        let Self { warm_up, left_out, .. } = *self;
+        let (frozen, stored) = (self.is_warm(), self.waiting.len() as u64);
+        let problem = if left_out > warm_up || (!frozen && left_out > 0) {
+            format!("{left_out} were left out of a warm-up of {warm_up} that is not over, or not as long")
+        } else if stored >= warm_up || (frozen && stored > 0) {
+            format!("{stored} rewards wait for a scaling that is due after {warm_up}")
+        } else if self.scaling.rewards.as_ref().is_some_and(|rewards| rewards.is_frozen() != frozen) {
+            "one of the scalings of contexts and rewards is frozen, the other is not".to_owned()
+        } else if self.scaling.rewards.as_ref().is_some_and(|rewards| rewards.dimension() != 1) {
+            "the scaling of rewards has another dimension than 1".to_owned()
+        } else {
+            return self.check_waiting();
+        };
+        Err(Error::InvalidState { what: "rewards of the warm-up", index: 0, problem })
+    }
+
+    fn check_waiting(&self) -> Result<()> {
+        let mut learned = self.inner.clone();
+        self.waiting.iter().try_for_each(|waiting| {
+            self.scaling.context(&waiting.context)?;
+            check_context(&waiting.context)?;
+            check_scalar("reward", waiting.reward)?;
+            check_weight(waiting.weight)?;
+            // Rewards of arms that were removed since are left out when the scaling is frozen, and so are those that the
+            // final scaling does not allow.
+            match waiting.teach(&self.scaling, &mut learned) {
+                Err(wrong @ (Error::Dimension { .. } | Error::UnknownArm { .. } | Error::Reward { .. })) => Err(wrong),
+                _ => Ok(()),
+            }
+        })
+    }
+}
