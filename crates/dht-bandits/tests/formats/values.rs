@@ -8,15 +8,15 @@ use dht_bandits::{
         replay,
     },
     exploration::{DecayingGreedy, ExploreFirst, Greedy, Softmax, SquareCb},
-    features::{NormalizerOptions, PyramidPool},
+    features::{Interactions, NormalizerOptions, PyramidPool},
     log::{
         DsjsonColumns, LogPosition, LogSettings, LoggedDecision, LoggedRequest, LoggedSlate, ReadSettings, ShownArm,
         SlateReadSettings,
     },
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ContextFree, DiagonalLogisticTs, Disjoint, Draw, Featured, Feedback, Fixed,
-        HybridLinUcb, HybridOptions, NoisyLinTs, Normalised, NormaliserSettings, PolicyKind, PolicySettings,
-        Propensity, SharedLinTs, Sharing, Ucb1, Uniform,
+        HybridLinUcb, HybridOptions, InteractionSettings, NoisyLinTs, Normalised, NormaliserSettings, PolicyKind,
+        PolicySettings, Propensity, RewardType, SharedLinTs, Sharing, Ucb1, Uniform,
         drift::{Adwin, Change, ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
     },
     posterior::{
@@ -30,6 +30,11 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 const ARMS: [ArmId; 3] = [ArmId::new(0), ArmId::new(1), ArmId::new(2)];
 const CONTEXT: [f64; 2] = [0.1, -1.5];
 const FEATURES: [f64; 6] = [0.1, 0.2, 0.3, -0.4, 0.5, 0.6];
+
+/// A request without a context, whose items have features.
+fn items() -> Request<'static> {
+    Request::new(&[]).featured(Featured::new(&ARMS, &FEATURES, 2).unwrap())
+}
 
 fn request() -> Request<'static> {
     Request::new(&CONTEXT).featured(Featured::new(&ARMS, &FEATURES, 2).unwrap())
@@ -61,14 +66,20 @@ pub fn every_setting() -> Vec<PolicySettings> {
         PolicySettings { reset: Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 }), ..linear() },
         PolicySettings {
             reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.5 }),
-            normaliser: Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: Some(4.0) }),
+            normaliser: Some(NormaliserSettings {
+                warm_up: 5,
+                bias: true,
+                floor: 1e-9,
+                clip: Some(4.0),
+                rewards: false,
+            }),
             ..linear()
         },
         settings(PolicyKind::Logistic, Some(AnyRule::EpsilonGreedy(Greedy { epsilon: 0.1 }))),
         settings(PolicyKind::LinearNoise, Some(AnyRule::Thompson(Thompson { alpha: 0.1 }))),
         settings(PolicyKind::DiagonalLogistic, Some(AnyRule::Softmax(Softmax { temperature: 0.1 }))),
         PolicySettings { features: 2, ..settings(PolicyKind::Hybrid, Some(AnyRule::SquareCb(SquareCb::new(3.0)))) },
-        PolicySettings { features: 2, arms: 0, ..settings(PolicyKind::SharedLinear, ucb) },
+        PolicySettings { features: 2, arms: 0, dimension: 0, ..settings(PolicyKind::SharedLinear, ucb) },
         settings(PolicyKind::ContextFree, Some(AnyRule::Ucb1(Ucb1::default()))),
         settings(PolicyKind::ContextFree, Some(AnyRule::BetaThompson(BetaThompson::default()))),
         settings(PolicyKind::Uniform, None),
@@ -102,7 +113,10 @@ fn rules(visit: &mut Visit) {
     visit.value(&Adwin::new(0.1, 1.0).unwrap());
     visit.value(&PageHinkley::new(0.1, 1.0).unwrap());
     visit.value(&PolicyKind::SharedLogistic);
-    visit.value(&NormaliserSettings { warm_up: 3, bias: true, floor: 0.1, clip: None });
+    visit.value(&NormaliserSettings { warm_up: 3, bias: true, floor: 0.1, clip: None, rewards: true });
+    visit.value(&RewardType::Real);
+    visit.value(&Interactions::new(2, 3).unwrap());
+    visit.value(&InteractionSettings::default());
     for settings in every_setting() {
         visit.value(&settings);
     }
@@ -154,7 +168,7 @@ fn policies(visit: &mut Visit) {
     visit.value(&after.state());
     visit.policy(&after);
     visit.value(&after.diff(&hybrid).unwrap());
-    let shared = learned(SharedLinTs::shared(4, ridge, thompson).unwrap(), &request());
+    let shared = learned(SharedLinTs::shared(2, ridge, thompson).unwrap(), &items());
     visit.value(&shared.state());
     visit.policy(&shared);
     let free = learned(ContextFree::new(3, BetaThompson::default()).unwrap(), &Request::new(&[]));
@@ -180,7 +194,14 @@ fn policies(visit: &mut Visit) {
     visit.policy(&learned(reset, &plain));
     for settings in every_setting() {
         let blank = AnyPolicy::new(settings.clone()).unwrap();
-        let policy = learned(blank.clone(), &if settings.features > 0 { request() } else { plain });
+        let policy = learned(
+            blank.clone(),
+            &match (settings.dimension, settings.features) {
+                (_, 0) => plain,
+                (0, _) => items(),
+                _ => request(),
+            },
+        );
         visit.policy(&policy);
         if let Ok(delta) = policy.diff(&blank) {
             visit.value(&delta);
@@ -197,8 +218,8 @@ fn decisions_and_logs(visit: &mut Visit) {
     visit.value(&decision);
     visit.value(&Observation::new(decision, 0.5));
     visit.value(&Propensity { arm: ARMS[1], probability: 0.25, standard_error: 0.01 });
-    let shared = SharedLinTs::shared(4, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
-    visit.value(&shared.decide_slate(2, &request(), &mut rng).unwrap());
+    let shared = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    visit.value(&shared.decide_slate(2, &items(), &mut rng).unwrap());
     visit.value(&Feedback::Observed(0.5));
     visit.value(&Feedback::Unobserved);
     let (available, features) = (Some(ARMS.to_vec()), Some(FEATURES.to_vec()));
