@@ -23,7 +23,11 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
         Some(class) => vec![class],
     };
     // `transformers` gives its own classes a pooler, whatever the field says.
-    let stock = |class: &&&Value| class.as_str().is_some_and(|class| !class.starts_with("Dht"));
+    let stock = |class: &&&Value| {
+        let name = class.as_str().unwrap_or_default();
+        !name.starts_with("Dht")
+            && Architecture::from_class(name, config.family.class()) == Architecture::SequenceClassifier
+    };
     if let (Ok(Pooling::Cls | Pooling::Mean), Some(class)) = (Pooling::of_config(config), classes.iter().find(stock)) {
         let reason = format!("{class} has a pooler in transformers, whatever this field says: remove the field");
         return Some(Error::Unsupported {
