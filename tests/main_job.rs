@@ -239,10 +239,10 @@ fn the_classes_and_columns_that_were_read_are_recorded_and_displayed() {
     std::fs::write(data.join("train.csv"), rows(60)).unwrap();
     std::fs::write(data.join("test.csv"), rows(12)).unwrap();
     let out = folder.path().join("out");
-    let record = job(&["--data", &data.to_string_lossy()], &out).unwrap();
+    let record = job(&["--data", &data.to_string_lossy(), "--label-column", "1"], &out).unwrap();
     assert_eq!(record.data.classes, ["no", "yes"]);
-    let summary = "stars: 54 training, 6 validation and 12 test rows; 2 classes: no, yes; label from column 1 (a guess: the \
-                   fewest different values; column 0 would fit as well), text from column 2 (found), no row of names";
+    let summary = "stars: 54 training, 6 validation and 12 test rows; 2 classes: no, yes; label from column 1 (as asked), \
+                   text from column 2 (the only one that holds words), no row of names";
     assert_eq!(record.data.summary(), summary);
     assert!(text_table(&record).starts_with(&format!("Data: {summary}.\n\nmodel")));
     assert_eq!(RunRecord::load(out.join("record.json")).unwrap().data, record.data);

@@ -1,6 +1,5 @@
 //! Interactions as settings name them.
 
-use super::kind::Kind;
 use super::{AnyRule, PolicySettings};
 use crate::error::Result;
 use crate::features::Interactions;
@@ -62,17 +61,5 @@ pub(super) fn multiplied<P: Posterior>(
     match products {
         Some(products) => policy.with_interactions(products),
         None => Ok(policy),
-    }
-}
-
-impl Kind {
-    /// Products of context and features.
-    pub(super) fn interactions(&self) -> Option<&Interactions> {
-        match self {
-            Self::TopKLinear(policy) | Self::SharedLinear(policy) => policy.interactions(),
-            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => policy.interactions(),
-            Self::SharedLogistic(policy) => policy.interactions(),
-            _ => None,
-        }
     }
 }
