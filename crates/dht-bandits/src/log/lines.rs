@@ -4,7 +4,7 @@ use super::error::{LineProblem, LogError};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-/// What some editors write before the first line of a file in UTF-8.
+/// Byte-order mark, which some editors write before the first line of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Longer lines are refused.

@@ -120,7 +120,7 @@ fn products_equal_features_multiplied_by_hand() {
 }
 
 #[test]
-fn lengths_that_do_not_fit_products_are_refused_and_change_nothing() {
+fn lengths_that_do_not_fit_products_change_nothing() {
     let mut policy = with_products(&[("context", "features")]);
     let (arms, features) = ([0, 1].map(ArmId::new), [0.5; 6]);
     let decision = Policy::decide(&policy, &featured(&[1.0; 3], &arms, &features), &mut rng(1)).unwrap();

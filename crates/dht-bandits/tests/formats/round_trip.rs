@@ -31,7 +31,7 @@ pub fn read<T: DeserializeOwned>(format: &str, bytes: &[u8]) -> Result<T, String
     }
 }
 
-/// What is done with every value.
+/// Visitor of every value.
 #[derive(Default)]
 pub struct Visit {
     names: BTreeSet<String>,

@@ -92,7 +92,7 @@ pub struct DataArguments {
     pub table: TableArguments,
 }
 
-/// How the rows of labelled texts are read.
+/// Flags for reading the rows of labelled texts.
 #[derive(Debug, Clone, Args)]
 pub struct TableArguments {
     #[command(flatten)]

@@ -351,7 +351,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.update_observed(batch.iter().copied())
     }
 
-    /// What the weights are multiplied with, in reused memory.
+    /// Factors of the weights, in reused memory.
     fn expand(&self, context: &[f64], mut row: Vec<f64>) -> Vec<f64> {
         row.clear();
         row.extend_from_slice(context);
