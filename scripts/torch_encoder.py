@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """PyTorch at the work that device_check times: inference and a training step of BERT-base's size, 64 texts of 128 tokens.
 
-    scripts/torch_encoder.py [--device cuda] [--layers 12] [--repetitions 10]
+    scripts/torch_encoder.py [--device cuda] [--layers 12] [--repetitions 10] [--compile]
 
-Random weights, eager, torch's scaled_dot_product_attention, AdamW (fused on CUDA). In bf16, inference has its weights in bf16, and
-training f32 weights under autocast. Prints one JSON object with the median of the repetitions, each until the device has done it.
+Random weights, torch's scaled_dot_product_attention, AdamW (fused on CUDA); eager, and with --compile through torch.compile too. In
+bf16, inference has its weights in bf16, and training f32 weights under autocast. Prints one JSON object with the median of the
+repetitions, each until the device has done it; three runs before them do not count, so that compiling is not timed.
 """
 
 import argparse
@@ -60,6 +61,7 @@ def main():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--repetitions", type=int, default=10)
+    parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     finished = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
@@ -78,16 +80,21 @@ def main():
     ids = torch.randint(5, VOCABULARY, (TEXTS, TOKENS), device=device)
     labels = torch.randint(0, CLASSES, (TEXTS,), device=device)
     times = []
-    for precision in ("f32", "tf32", "bf16") if device.type == "cuda" else ("f32",):
+    modes = ("eager", "torch.compile") if arguments.compile else ("eager",)
+    precisions = ("f32", "tf32", "bf16") if device.type == "cuda" else ("f32",)
+    for mode, precision in ((mode, precision) for mode in modes for precision in precisions):
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         half = precision == "bf16"
         model = Classifier(arguments.layers).to(device)
+        # Each shape and precision is compiled for itself.
+        torch.compiler.reset()
+        compiled = torch.compile(model) if mode == "torch.compile" else model
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=device.type == "cuda")
 
         def step():
             cast = torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext()
             with cast:
-                logits = model(ids)
+                logits = compiled(ids)
             functional.cross_entropy(logits.float(), labels).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -95,10 +102,12 @@ def main():
 
         training = median(step)
         model = (model.to(torch.bfloat16) if half else model).eval()
+        compiled = torch.compile(model) if mode == "torch.compile" else model
         with torch.inference_mode():
-            inference = median(lambda: model(ids))
-        per_second = {name: {"seconds": s, "texts_per_second": TEXTS / s} for name, s in (("inference", inference), ("training_step", training))}
-        times.append({"precision": precision, **per_second})
+            inference = median(lambda: compiled(ids))
+        both = (("inference", inference), ("training_step", training))
+        per_second = {name: {"seconds": s, "texts_per_second": TEXTS / s} for name, s in both}
+        times.append({"mode": mode, "precision": precision, **per_second})
     print(json.dumps({"torch": torch.__version__, "times": times}, indent=2))
 
 

@@ -1,13 +1,20 @@
-//! Compiles the CUDA kernels to PTX where the feature `cuda` is on.
+//! Compiles the CUDA kernels where the feature `cuda` is on.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// In the order in which the files make one text; scripts/check-kernels has the same.
-const KERNELS: [&str; 6] = ["numbers", "dropout", "norm", "activation", "attention", "adamw"];
-/// The oldest cards that CUDA 13 knows. The driver compiles PTX for the card that is there.
-const ARCHITECTURE: &str = "compute_75";
+/// What is compiled, the files in the order in which they make one text (scripts/check-kernels has the same), and the oldest cards that
+/// it is for.
+const MODULES: [(&str, &[&str], u32); 2] = [
+    // The oldest that CUDA 13 knows.
+    ("kernels", &["numbers", "dropout", "norm", "activation", "rows", "attention", "row_attention", "adamw"], 75),
+    // The oldest whose matrix units take bf16.
+    ("matrix_kernels", &["numbers", "dropout", "attention", "matrix_attention"], 80),
+];
+
+/// The capability of the card that a build is for, as candle's kernels read it: 90 for 9.0.
+const CAPABILITY: &str = "CUDA_COMPUTE_CAP";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -16,22 +23,45 @@ fn main() {
     }
     let folder = Path::new("src/backend/cuda/kernels");
     println!("cargo::rerun-if-changed={}", folder.display());
-    for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH", "PATH"] {
+    for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH", "PATH", CAPABILITY] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
-    let text: String = KERNELS.iter().map(|name| read(&folder.join(name).with_extension("cu"))).collect();
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo names OUT_DIR"));
-    let (source, ptx) = (out.join("kernels.cu"), out.join("kernels.ptx"));
-    fs::write(&source, text).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     let compiler = compiler();
-    let status = Command::new(&compiler)
-        .args(["--ptx", "-O3", "-std=c++17", "-arch", ARCHITECTURE, "-o"])
-        .args([&ptx, &source])
-        .status()
-        .unwrap_or_else(|error| {
-            panic!("the feature `cuda` needs nvcc, and {} does not run: {error}", compiler.display())
-        });
-    assert!(status.success(), "{} does not compile the kernels: {status}", compiler.display());
+    for (module, files, architecture) in MODULES {
+        let text: String = files.iter().map(|name| read(&folder.join(name).with_extension("cu"))).collect();
+        let (source, code) = (out.join(module).with_extension("cu"), out.join(module).with_extension("fatbin"));
+        fs::write(&source, text).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        let status = Command::new(&compiler)
+            .args(["--fatbin", "-O3", "-std=c++17"])
+            .args(targets(architecture))
+            .arg("-o")
+            .args([&code, &source])
+            .status()
+            .unwrap_or_else(|error| {
+                panic!("the feature `cuda` needs nvcc, and {} does not run: {error}", compiler.display())
+            });
+        assert!(status.success(), "{} does not compile the kernels: {status}", compiler.display());
+    }
+}
+
+/// Code that the driver compiles when a program starts, for the oldest card and all newer ones; and machine code for one card, which
+/// needs no compiling, where its capability is known.
+fn targets(oldest: u32) -> Vec<String> {
+    let mut targets = vec![format!("-gencode=arch=compute_{oldest},code=compute_{oldest}")];
+    if let Some(capability) = capability().filter(|capability| *capability >= oldest) {
+        targets.push(format!("-gencode=arch=compute_{capability},code=sm_{capability}"));
+    }
+    targets
+}
+
+/// `$CUDA_COMPUTE_CAP`, else that of the card that is there: candle's kernels are compiled for the same.
+fn capability() -> Option<u32> {
+    if let Ok(named) = env::var(CAPABILITY) {
+        return named.parse().ok();
+    }
+    let asked = Command::new("nvidia-smi").args(["--query-gpu=compute_cap", "--format=csv,noheader"]).output().ok()?;
+    String::from_utf8_lossy(&asked.stdout).lines().next()?.trim().replace('.', "").parse().ok()
 }
 
 fn read(path: &Path) -> String {

@@ -59,7 +59,7 @@ struct Fiber {
     std::vector<char> stack = std::vector<char>(STACK);
     void *top = nullptr;
     Wait wait = RUNS;
-    float given = 0;
+    const void *given = nullptr;
 };
 
 inline std::vector<Fiber> fibers;
@@ -86,8 +86,17 @@ inline void enter() {
     fail("a fiber that is done was run again");
 }
 
-// All threads of one block, each up to its next barrier or shuffle, until all are done.
-inline void run_block(const std::vector<unsigned> &order) {
+// Lets the threads of a warp go on whose shuffle all have reached.
+inline bool release(size_t warp) {
+    auto begin = fibers.begin() + warp, end = fibers.begin() + std::min<size_t>(warp + 32, fibers.size());
+    bool all = std::all_of(begin, end, [](const Fiber &f) { return f.wait == IN_WARP; });
+    for (auto fiber = begin; all && fiber != end; ++fiber) fiber->wait = RUNS;
+    return all;
+}
+
+// All threads of one block, each up to its next barrier or shuffle, until all are done; `eager`: a warp goes on until it waits for
+// the others, so that it gets as far ahead of them as barriers let it.
+inline void run_block(const std::vector<unsigned> &order, bool eager) {
     for (Fiber &fiber : fibers) {
         // The stack as emulation_switch leaves it: six registers, then where to return to, at an address that makes the
         // stack aligned as after a call.
@@ -98,10 +107,15 @@ inline void run_block(const std::vector<unsigned> &order) {
     }
     for (;;) {
         for (unsigned index : order) {
-            if (fibers[index].wait == RUNS) {
-                current = index;
-                emulation_switch(&scheduler, fibers[index].top);
-            }
+            do {
+                size_t first = eager ? index / 32 * 32 : index, last = eager ? std::min<size_t>(first + 32, fibers.size()) : index + 1;
+                for (size_t thread = first; thread < last; ++thread) {
+                    if (fibers[thread].wait == RUNS) {
+                        current = thread;
+                        emulation_switch(&scheduler, fibers[thread].top);
+                    }
+                }
+            } while (eager && release(index / 32 * 32));
         }
         size_t count = fibers.size();
         auto all = [&](size_t from, size_t to, Wait wait) {
@@ -115,27 +129,29 @@ inline void run_block(const std::vector<unsigned> &order) {
             moved = true;
             for (Fiber &fiber : fibers) fiber.wait = RUNS;
         }
-        for (size_t warp = 0; warp < count; warp += 32) {
-            if (all(warp, std::min(warp + 32, count), IN_WARP)) {
-                moved = true;
-                for (size_t index = warp; index < std::min(warp + 32, count); ++index) fibers[index].wait = RUNS;
-            }
-        }
+        for (size_t warp = 0; warp < count; warp += 32) moved |= release(warp);
         if (!moved) fail("threads wait for others that never come: a barrier or shuffle that not all reach");
     }
 }
 
-inline float exchange(float value, unsigned lane) {
-    fibers[current].given = value;
+// What each lane of the warp gives, while `use` reads it: lane → address.
+template <typename G, typename U> inline void in_warp(const G &given, const U &use) {
+    fibers[current].given = &given;
     unsigned warp = current / 32 * 32;
     pause(IN_WARP);
-    float found = fibers[warp + lane % 32].given;
+    use([=](unsigned lane) { return static_cast<const G *>(fibers[warp + lane % 32].given); });
     // Nobody gives the next value before all have taken this one.
     pause(IN_WARP);
+}
+
+inline float exchange(float value, unsigned lane) {
+    float found;
+    in_warp(value, [&](auto of) { found = *of(lane); });
     return found;
 }
 
-// Runs a kernel over a grid. `order` 0: threads from the first to the last, 1: from the last to the first, else shuffled.
+// Runs a kernel over a grid. `order` 0: threads from the first to the last, 1: from the last to the first, else shuffled, and with 3
+// warp after warp.
 inline void launch(Index blocks, unsigned count, size_t shared_floats, unsigned order, const std::function<void()> &kernel) {
     fibers.resize(count);
     std::vector<unsigned> turns(count);
@@ -154,7 +170,7 @@ inline void launch(Index blocks, unsigned count, size_t shared_floats, unsigned 
                     random = random * 1664525 + 1013904223;
                     std::swap(turns[index - 1], turns[random / 65536 % index]);
                 }
-                run_block(turns);
+                run_block(turns, order == 3);
             }
 }
 }  // namespace emulation
@@ -181,14 +197,44 @@ inline unsigned __float_as_uint(float value) {
     std::memcpy(&bits, &value, 4);
     return bits;
 }
-inline float f32_of_f16(unsigned short bits) {
-    _Float16 half;
-    std::memcpy(&half, &bits, 2);
-    return static_cast<float>(half);
+
+// The matrix units, by the layouts that the instructions document.
+struct bf16;
+struct Eight;
+inline float half_of(unsigned word, unsigned at, bf16 *) { return __uint_as_float(word >> (16 * at) << 16); }
+
+template <typename T> inline void multiply(float *c, const unsigned *a, const unsigned *b, T) {
+    struct Factors {
+        unsigned a[4], b[2];
+    } own = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    unsigned group = emulation::current % 32 / 4, pair = emulation::current % 4;
+    emulation::in_warp(own, [&](auto of) {
+        for (unsigned at = 0; at < 4; ++at) {
+            // Row group + 8·(at / 2) of a, column 2·pair + at % 2 of b.
+            double sum = c[at];
+            for (unsigned k = 0; k < 16; ++k) {
+                unsigned word = at / 2 + 2 * (k / 8);
+                sum += double(half_of(of(4 * group + k % 8 / 2)->a[word], k % 2, static_cast<T *>(nullptr))) *
+                       half_of(of(4 * (2 * pair + at % 2) + k % 8 / 2)->b[k / 8], k % 2, static_cast<T *>(nullptr));
+            }
+            c[at] = static_cast<float>(sum);
+        }
+    });
 }
-inline unsigned short f16_of_f32(float value) {
-    _Float16 half = static_cast<_Float16>(value);
-    unsigned short bits;
-    std::memcpy(&bits, &half, 2);
-    return bits;
+
+inline void load_matrices(unsigned *words, const Eight *row) {
+    unsigned lane = emulation::current % 32;
+    emulation::in_warp(row, [&](auto of) {
+        for (unsigned m = 0; m < 4; ++m) std::memcpy(&words[m], reinterpret_cast<const char *>(*of(8 * m + lane / 4)) + 4 * (lane % 4), 4);
+    });
+}
+
+inline void load_transposed(unsigned *words, const Eight *row) {
+    unsigned lane = emulation::current % 32;
+    emulation::in_warp(row, [&](auto of) {
+        for (unsigned m = 0; m < 4; ++m)
+            for (unsigned odd = 0; odd < 2; ++odd)
+                std::memcpy(reinterpret_cast<char *>(&words[m]) + 2 * odd,
+                            reinterpret_cast<const char *>(*of(8 * m + 2 * (lane % 4) + odd)) + 2 * (lane / 4), 2);
+    });
 }

@@ -109,19 +109,33 @@ struct Rows {
 };
 
 #define NORM_KERNELS(SUFFIX, T)                                                                                     \
-    template <> struct Norm<T> {                                                                                    \
-        static constexpr auto forward = norm_forward_##SUFFIX;                                                      \
-        static constexpr auto backward = norm_backward_##SUFFIX;                                                    \
-        static constexpr auto activation = activation_forward_##SUFFIX;                                             \
-        static constexpr auto activation_backward = activation_backward_##SUFFIX;                                   \
+    template <> struct Rowwise<T> {                                                                                 \
         static constexpr auto drop = drop_rows_##SUFFIX;                                                            \
+        static constexpr auto select = select_rows_##SUFFIX;                                                        \
+        static constexpr auto sum_rows = sum_rows_##SUFFIX;                                                         \
+        static constexpr auto sum_parts = sum_parts_##SUFFIX;                                                       \
+    };                                                                                                              \
+    NORM_STEPS(SUFFIX, T, 1)                                                                                        \
+    NORM_STEPS(SUFFIX, T, 4)                                                                                        \
+    ACTIVATION_KERNELS(SUFFIX, T, 1)                                                                                \
+    ACTIVATION_KERNELS(SUFFIX, T, 8)
+#define NORM_STEPS(SUFFIX, T, STEPS)                                                                                \
+    template <> struct Norm<T, STEPS> {                                                                             \
+        static constexpr auto forward = norm_forward_##SUFFIX##_##STEPS;                                            \
+        static constexpr auto backward = norm_backward_##SUFFIX##_##STEPS;                                          \
     };
-template <typename T> struct Norm;
+#define ACTIVATION_KERNELS(SUFFIX, T, COUNT)                                                                        \
+    template <> struct Activation<T, COUNT> {                                                                       \
+        static constexpr auto forward = activation_forward_##SUFFIX##_##COUNT;                                      \
+        static constexpr auto backward = activation_backward_##SUFFIX##_##COUNT;                                    \
+    };
+template <typename T> struct Rowwise;
+template <typename T, int STEPS> struct Norm;
+template <typename T, int COUNT> struct Activation;
 NORM_KERNELS(f32, float)
 NORM_KERNELS(bf16, bf16)
-NORM_KERNELS(f16, f16)
 
-template <typename T> static void norm(const char *type, double tolerance, Rows r, bool residual, double probability) {
+template <typename T, int STEPS> static void norm(const char *type, double tolerance, Rows r, bool residual, double probability) {
     Dropout d = dropout_of(probability, 2);
     size_t count = size_t(r.rows) * r.columns;
     std::vector<T> x = stored<T>(wave(count, .37)), h = stored<T>(wave(count, .71)), dy = stored<T>(wave(count, .53));
@@ -159,14 +173,16 @@ template <typename T> static void norm(const char *type, double tolerance, Rows 
     std::snprintf(name, sizeof name, "norm %s %ux%u%s dropout %.1f", type, r.rows, r.columns, residual ? " residual" : "", probability);
     std::vector<T> y = room<T>(count), dz = room<T>(count), dh = room<T>(count);
     const T *from = residual ? x.data() : nullptr;
-    run(name, {r.rows, 1, 1}, 64, r.columns, y, [&] {
-        Norm<T>::forward(from, h.data(), weights.data(), y.data(), r.samples.data(), r.tokens.data(), r.columns, epsilon, DROPOUT_ARGUMENTS(d));
+    const float *bias = weights.data(), *scale = bias + r.columns, *shift = scale + r.columns;
+    run(name, {(r.rows + 1) / 2, 1, 1}, 64, 0, y, [&] {
+        Norm<T, STEPS>::forward(from, h.data(), bias, scale, shift, y.data(), r.samples.data(), r.tokens.data(), r.rows, r.columns,
+                                epsilon, DROPOUT_ARGUMENTS(d));
     });
-    const u32 blocks = 3;
+    const u32 blocks = 2;
     std::vector<float> parts = room<float>(blocks * 3 * r.columns), total = room<float>(3 * r.columns);
-    run(name, {blocks, 1, 1}, 64, 4 * r.columns, parts, [&] {
-        Norm<T>::backward(from, h.data(), weights.data(), dy.data(), dz.data(), dh.data(), parts.data(), r.samples.data(),
-                          r.tokens.data(), r.rows, r.columns, epsilon, DROPOUT_ARGUMENTS(d));
+    run(name, {blocks, 1, 1}, 64, 3 * r.columns, parts, [&] {
+        Norm<T, STEPS>::backward(from, h.data(), bias, scale, dy.data(), dz.data(), dh.data(), parts.data(), r.samples.data(),
+                                 r.tokens.data(), r.rows, r.columns, epsilon, DROPOUT_ARGUMENTS(d));
     });
     run(name, {(3 * r.columns + 63) / 64, 1, 1}, 64, 0, total, [&] { column_sums(parts.data(), total.data(), blocks, 3 * r.columns); });
     std::string label = name;
@@ -190,7 +206,7 @@ static std::pair<double, double> activation_of(u32 kind, double x) {
     return {x, 1.0};
 }
 
-template <typename T> static void activation(const char *type, double tolerance, u32 rows, u32 columns, u32 kind) {
+template <typename T, int COUNT> static void activation(const char *type, double tolerance, u32 rows, u32 columns, u32 kind) {
     size_t count = size_t(rows) * columns;
     std::vector<double> wide = wave(count, .41);
     for (double &number : wide) number *= 5;
@@ -207,9 +223,9 @@ template <typename T> static void activation(const char *type, double tolerance,
     std::vector<T> y = room<T>(count), du = room<T>(count);
     const u32 strips = 3;
     std::vector<float> parts = room<float>(strips * columns), total = room<float>(columns);
-    run(label.c_str(), {4, 1, 1}, 64, 0, y, [&] { Norm<T>::activation(u.data(), bias.data(), y.data(), count, columns, kind); });
+    run(label.c_str(), {4, 1, 1}, 64, 0, y, [&] { Activation<T, COUNT>::forward(u.data(), bias.data(), y.data(), count, columns, kind); });
     run(label.c_str(), {(columns + 63) / 64, strips, 1}, 64, 0, parts, [&] {
-        Norm<T>::activation_backward(u.data(), bias.data(), dy.data(), du.data(), parts.data(), rows, columns, kind);
+        Activation<T, COUNT>::backward(u.data(), bias.data(), dy.data(), du.data(), parts.data(), rows, columns, kind);
     });
     run(label.c_str(), {(columns + 63) / 64, 1, 1}, 64, 0, total, [&] { column_sums(parts.data(), total.data(), strips, columns); });
     close((label + ": y").c_str(), loaded(y), Y, tolerance);
@@ -217,20 +233,23 @@ template <typename T> static void activation(const char *type, double tolerance,
     close((label + ": bias").c_str(), loaded(total), sums, 3e-5);
 }
 
-#define ATTENTION_KERNELS(SUFFIX, T, PARTS)                                                                         \
-    template <> struct Attention<T, PARTS> {                                                                        \
-        static constexpr auto forward = attention_forward_##SUFFIX;                                                 \
-        static constexpr auto queries = attention_backward_queries_##SUFFIX;                                        \
-        static constexpr auto keys = attention_backward_keys_##SUFFIX;                                              \
+#define ATTENTION_KERNELS(KERNEL, SUFFIX, T, PARTS, MATRIX, ROWS, BACKWARD_ROWS)                                        \
+    template <> struct Attention<T, PARTS, MATRIX> {                                                                \
+        static constexpr auto forward = KERNEL##_forward_##SUFFIX;                                                  \
+        static constexpr auto queries = KERNEL##_backward_queries_##SUFFIX;                                         \
+        static constexpr auto keys = KERNEL##_backward_keys_##SUFFIX;                                               \
+        static constexpr u32 rows = ROWS, backward_rows = BACKWARD_ROWS;                                            \
     };
-template <typename T, int PARTS> struct Attention;
-ATTENTION_KERNELS(f32_1, float, 1)
-ATTENTION_KERNELS(f32_2, float, 2)
-ATTENTION_KERNELS(f32_4, float, 4)
-ATTENTION_KERNELS(bf16_2, bf16, 2)
-ATTENTION_KERNELS(f16_1, f16, 1)
+template <typename T, int PARTS, bool MATRIX> struct Attention;
+ATTENTION_KERNELS(attention, f32_1, float, 1, false, 16, 8)
+ATTENTION_KERNELS(attention, f32_2, float, 2, false, 16, 8)
+ATTENTION_KERNELS(attention, f32_4, float, 4, false, 16, 8)
+ATTENTION_KERNELS(attention, bf16_2, bf16, 2, false, 16, 8)
+ATTENTION_KERNELS(matrix_attention, bf16_1, bf16, 1, true, 64, 64)
+ATTENTION_KERNELS(matrix_attention, bf16_2, bf16, 2, true, 64, 64)
+ATTENTION_KERNELS(matrix_attention, bf16_4, bf16, 4, true, 64, 64)
 
-template <typename T, int PARTS>
+template <typename T, int PARTS, bool MATRIX = false>
 static void attention(const char *type, double tolerance, u32 dim, std::vector<u32> lengths, std::vector<u32> kept, double probability) {
     Dropout d = dropout_of(probability, 4);
     u32 heads = kept.size(), samples = lengths.size(), longest = 0;
@@ -277,23 +296,61 @@ static void attention(const char *type, double tolerance, u32 dim, std::vector<u
                         DX[at(offsets[s] + k, 1, head, c)] += ds * X[at(row, 0, head, c)];
                     }
             }
-    std::string label = std::string("attention ") + type + " dim " + std::to_string(dim) + (probability > 0 ? " dropout" : "");
+    typedef Attention<T, PARTS, MATRIX> Kernels;
+    std::string label = std::string(MATRIX ? "matrix attention " : "attention ") + type + " dim " + std::to_string(dim);
+    label += probability > 0 ? " dropout" : "";
     std::vector<T> out = room<T>(tokens * inner), dqkv = room<T>(tokens * 3 * inner);
-    std::vector<float> statistics = room<float>(tokens * heads * 2);
-    run(label.c_str(), {(longest + 15) / 16, heads, samples}, 128, 0, out, [&] {
-        Attention<T, PARTS>::forward(qkv.data(), out.data(), offsets.data(), ids.data(), kept.data(), heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
+    std::vector<float> logs = room<float>(tokens * heads), deltas = room<float>(tokens * heads);
+    run(label.c_str(), {(longest + Kernels::rows - 1) / Kernels::rows, heads, samples}, 128, 0, out, [&] {
+        Kernels::forward(qkv.data(), out.data(), logs.data(), offsets.data(), ids.data(), kept.data(), heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
     });
     close((label + ": out").c_str(), loaded(out), O, tolerance);
-    Index blocks = {(longest + 7) / 8, heads, samples};
-    run(label.c_str(), blocks, 128, 0, statistics, [&] {
-        Attention<T, PARTS>::queries(qkv.data(), out.data(), dout.data(), dqkv.data(), statistics.data(), offsets.data(), ids.data(),
-                                     kept.data(), heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
+    Index blocks = {(longest + Kernels::backward_rows - 1) / Kernels::backward_rows, heads, samples};
+    run(label.c_str(), blocks, 128, 0, deltas, [&] {
+        Kernels::queries(qkv.data(), out.data(), dout.data(), dqkv.data(), logs.data(), deltas.data(), offsets.data(), ids.data(),
+                         kept.data(), heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
     });
     run(label.c_str(), blocks, 128, 0, dqkv, [&] {
-        Attention<T, PARTS>::keys(qkv.data(), dout.data(), dqkv.data(), statistics.data(), offsets.data(), ids.data(), kept.data(),
-                                  heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
+        Kernels::keys(qkv.data(), dout.data(), dqkv.data(), logs.data(), deltas.data(), offsets.data(), ids.data(), kept.data(),
+                      heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
     });
     close((label + ": dqkv").c_str(), loaded(dqkv), DX, 4 * tolerance);
+}
+
+// Rows by number, and the sums of rows of one number, of which the second has more than one piece.
+template <typename T> static void rows(const char *type, double tolerance) {
+    const u32 columns = 70, count = 9, all = 5;
+    std::vector<T> table = stored<T>(wave(all * columns, .31)), gradient = stored<T>(wave(count * columns, .47));
+    std::vector<u32> numbers = {3, 1, 1, 4, 1, 3, 1, 1, 0}, order = {8, 1, 2, 4, 6, 7, 0, 5, 3};
+    std::vector<u32> starts = {0, 1, 4, 6, 8, 9}, firsts = {0, 1, 3, 4, 5}, targets = {0, 1, 3, 4};
+    std::vector<double> from = loaded(table), G = loaded(gradient), selected(count * columns), sums(all * columns);
+    for (u32 row = 0; row < count; ++row)
+        for (u32 c = 0; c < columns; ++c) {
+            selected[row * columns + c] = from[numbers[row] * columns + c];
+            sums[numbers[row] * columns + c] += G[row * columns + c];
+        }
+    std::string label = std::string("rows ") + type;
+    std::vector<T> found = room<T>(count * columns), total = stored<T>(std::vector<double>(all * columns));
+    std::vector<float> parts = room<float>(5 * columns);
+    run(label.c_str(), {count, 1, 1}, 64, 0, found, [&] { Rowwise<T>::select(table.data(), found.data(), numbers.data(), columns); });
+    run(label.c_str(), {5, 2, 1}, 64, 0, parts, [&] {
+        Rowwise<T>::sum_rows(gradient.data(), parts.data(), order.data(), starts.data(), nullptr, columns);
+    });
+    run(label.c_str(), {4, 2, 1}, 64, 0, total, [&] {
+        Rowwise<T>::sum_parts(parts.data(), total.data(), nullptr, firsts.data(), targets.data(), columns);
+    });
+    close((label + ": by number").c_str(), loaded(found), selected, 0);
+    close((label + ": sums").c_str(), loaded(total), sums, tolerance);
+}
+
+static void sum_of_squares() {
+    const size_t count = 3001;
+    std::vector<float> x = stored<float>(wave(count, .3)), parts = room<float>(3);
+    double sum = 0, found = 0;
+    for (double number : loaded(x)) sum += number * number;
+    run("squares", {3, 1, 1}, 64, 0, parts, [&] { squares(x.data(), parts.data(), count); });
+    for (double part : loaded(parts)) found += part;
+    close("squares", {found}, {sum}, 1e-6);
 }
 
 static void adamw_step() {
@@ -337,14 +394,17 @@ int main() {
     masks();
     for (bool residual : {true, false})
         for (double probability : {0.0, 0.3}) {
-            norm<float>("f32", 5e-6, Rows(7, 200), residual, probability);
-            norm<float>("f32", 5e-6, Rows(2, 24), residual, probability);
+            norm<float, 1>("f32", 5e-6, Rows(7, 200), residual, probability);
+            norm<float, 1>("f32", 5e-6, Rows(2, 24), residual, probability);
+            norm<float, 4>("f32", 5e-6, Rows(5, 1000), residual, probability);
         }
-    norm<bf16>("bf16", 5e-3, Rows(5, 96), true, 0.3);
-    norm<f16>("f16", 1e-3, Rows(5, 96), true, 0.3);
-    for (u32 kind : {0, 1, 2, 3}) activation<float>("f32", 2e-6, 9, 150, kind);
-    activation<bf16>("bf16", 5e-3, 4, 70, 0);
-    activation<f16>("f16", 1e-3, 4, 70, 1);
+    norm<bf16, 1>("bf16", 5e-3, Rows(5, 96), true, 0.3);
+    for (u32 kind : {0, 1, 2, 3}) activation<float, 1>("f32", 2e-6, 9, 150, kind), activation<float, 8>("f32", 2e-6, 9, 600, kind);
+    activation<bf16, 1>("bf16", 5e-3, 4, 70, 0);
+    activation<bf16, 8>("bf16", 5e-3, 4, 72, 2);
+    rows<float>("f32", 1e-6);
+    rows<bf16>("bf16", 5e-3);
+    sum_of_squares();
     for (double probability : {0.0, 0.4}) {
         attention<float, 1>("f32", 5e-6, 32, {5, 1, 40, 33}, {0, 3}, probability);
         attention<float, 1>("f32", 5e-6, 8, {3, 17}, {1, 2, 5}, probability);
@@ -352,7 +412,12 @@ int main() {
     }
     attention<float, 4>("f32", 5e-6, 96, {34}, {2}, 0.2);
     attention<bf16, 2>("bf16", 1e-2, 64, {20, 7}, {1, 6}, 0.2);
-    attention<f16, 1>("f16", 2e-3, 32, {20, 7}, {1, 6}, 0.2);
+    for (double probability : {0.0, 0.3}) {
+        attention<bf16, 2, true>("bf16", 1e-2, 64, {150, 1, 63}, {1, 6}, probability);
+    }
+    attention<bf16, 1, true>("bf16", 1e-2, 32, {65, 130}, {2}, 0.2);
+    attention<bf16, 1, true>("bf16", 1e-2, 8, {5, 90}, {0, 1}, 0.2);
+    attention<bf16, 4, true>("bf16", 1e-2, 128, {70}, {4}, 0.2);
     adamw_step();
     std::printf("%s\n", failures == 0 ? "all kernels agree with their formulas" : "some kernels are WRONG");
     return failures == 0 ? 0 : 1;

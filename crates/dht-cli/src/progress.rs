@@ -112,7 +112,12 @@ impl Observer for TrainingProgress {
                 }
             }
             Event::Step { progress, loss, .. } => self.step(progress.share, loss),
+            Event::InParts { refused, at_once } => report(&format!(
+                "the device's memory does not hold {refused} texts at once: going on with {at_once}, whose gradients are added \
+                 up to the same step"
+            )),
             Event::Epoch(record) => self.validation = record.validation_score.or(self.validation),
+            _ => {}
         }
     }
 }

@@ -61,9 +61,9 @@ fn train(path: Option<&Path>, die_at: &str) -> Result<StoredTensors, Box<dyn Err
     let checkpoint = path.map(|path| CheckpointSettings { path: path.into(), every_steps: 1, resume: true });
     let mut observer = |event: Event<'_>| {
         let here = match event {
-            Event::Started { .. } => return,
             Event::Step { progress, .. } => format!("step {}", progress.step),
             Event::Epoch(record) => format!("epoch {}", record.epoch),
+            _ => return,
         };
         if here == die_at {
             // Nothing is dropped, flushed or removed, as under a kill.

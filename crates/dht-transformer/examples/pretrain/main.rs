@@ -177,7 +177,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         Event::Epoch(record) => {
             tell(format_args!("loss on validation {:.3}", -record.validation_score.unwrap_or_default()))
         }
-        Event::Started { .. } | Event::Step { .. } => {}
+        _ => {}
     };
     let history = trainer.fit(&mut model, &blocks, &validation, &mut observer).map_err(or_begin_anew)?;
     model.save(place.directory(), &tokenizer)?;

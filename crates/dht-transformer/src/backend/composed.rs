@@ -65,6 +65,15 @@ fn operands(x: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((x.contiguous()?, weight.to_dtype(x.dtype())?.contiguous()?.t()?))
 }
 
+/// The rows `numbers` of a matrix.
+pub(crate) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::takes(matrix) {
+        return cuda::select_rows(matrix, numbers);
+    }
+    Ok(matrix.index_select(&indices(numbers.to_vec(), matrix.device())?, 0)?)
+}
+
 /// The rows times their dropout mask, the same on every device: a kernel computes it on CUDA; elsewhere it is drawn on the CPU, and
 /// copied.
 pub(crate) fn drop_rows(x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
@@ -88,10 +97,7 @@ pub(crate) fn embedding(
     parameters: &EmbeddingParameters,
     dropout: Option<Dropout>,
 ) -> Result<Tensor> {
-    let device = parameters.word.var().device();
-    let look_up = |table: &Parameter, rows: &[u32]| -> Result<Tensor> {
-        Ok(weight(table).index_select(&indices(rows.to_vec(), device)?, 0)?)
-    };
+    let look_up = |table: &Parameter, rows: &[u32]| select_rows(&weight(table), rows);
     let sum = (look_up(&parameters.word, &ids.words)? + look_up(&parameters.position, &ids.positions)?)?;
     let sum = match &parameters.token_type {
         Some(token_type) => (sum + look_up(token_type, &ids.token_types)?)?,
@@ -166,16 +172,6 @@ fn contexts(
     gates: Option<&Tensor>,
 ) -> Result<Tensor> {
     let (tokens, inner) = (qkv.dims()[0], heads.len() * dim);
-    #[cfg(feature = "cuda")]
-    if cuda::takes(qkv) && cuda::attends(dim) {
-        let context = cuda::attention(qkv, packing, heads, dim, dropout)?;
-        let Some(gates) = gates else { return Ok(context) };
-        let samples = packing.spans().lengths().enumerate();
-        let owners = samples.flat_map(|(sample, length)| std::iter::repeat_n(sample as u32, length)).collect();
-        let gates = gates.index_select(&indices(owners, qkv.device())?, 0)?.unsqueeze(2)?; // (tokens, heads, 1)
-        let gates = gates.to_dtype(context.dtype())?;
-        return Ok(context.reshape((tokens, heads.len(), dim))?.broadcast_mul(&gates)?.reshape((tokens, inner))?);
-    }
     let qkv = qkv.reshape((tokens, 3, heads.len(), dim))?;
     let part = |index: usize| -> Result<Tensor> { Ok(qkv.narrow(1, index, 1)?.squeeze(1)?) }; // (tokens, heads, dim)
     let rectangles = Rectangles::new(packing, qkv.device())?;
@@ -195,11 +191,6 @@ struct OutputNorm<'a> {
 impl OutputNorm<'_> {
     /// LayerNorm(x + dropout(h + bias)).
     fn apply(&self, x: &Tensor, h: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
-        #[cfg(feature = "cuda")]
-        if cuda::norms(h) {
-            let weights = [self.bias, self.scale, self.shift].map(weight);
-            return cuda::residual_norm(x, h, weights.each_ref(), self.epsilon, (packing, dropout));
-        }
         let h = wide(h)?;
         let h = h.broadcast_add(&weight_like(self.bias, &h)?)?;
         let z = (wide(x)? + drop_rows(&h, packing, dropout)?)?;
@@ -229,10 +220,6 @@ pub(crate) fn feed_forward_sublayer(
 
 /// f(u + bias), element by element.
 fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
-    #[cfg(feature = "cuda")]
-    if cuda::takes(u) {
-        return cuda::bias_activation(u, bias, activation);
-    }
     let sum = wide(u)?;
     let sum = sum.broadcast_add(&bias.to_dtype(sum.dtype())?)?;
     Ok(activate(&sum, activation)?.to_dtype(u.dtype())?)

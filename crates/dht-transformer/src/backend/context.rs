@@ -8,6 +8,8 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use crate::backend::cpu::{Dropout, DropoutSite, PackedWeights};
 use crate::error::Result;
+#[cfg(feature = "cuda")]
+use crate::tensors::Parameter;
 use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters, Precision};
 
 /// How the encoder runs: without gradient, or as one training step.
@@ -24,7 +26,13 @@ pub struct ForwardContext {
     /// Of this context; without one, the model's.
     precision: Option<Precision>,
     packed_weights: Arc<PackedWeights>,
+    #[cfg(feature = "cuda")]
+    rounded_weights: Arc<Mutex<RoundedWeights>>,
 }
+
+/// Weights in the numbers that layers compute in, by the id of the variable, with the version of its values.
+#[cfg(feature = "cuda")]
+type RoundedWeights = std::collections::HashMap<(candle_core::TensorId, DType), (u64, Tensor)>;
 
 #[derive(Debug)]
 struct Training {
@@ -57,6 +65,9 @@ struct Gates {
     gate_gradients: Vec<HeadGateGradient>,
     /// Gates that candle's graph holds, on other devices than the CPU, (samples, heads): layer, samples, heads.
     vars: Vec<(usize, Vec<u64>, HeadSet, Var)>,
+    /// Gradients that a backward computed on another device, likewise.
+    #[cfg(feature = "cuda")]
+    on_device: Vec<(usize, Vec<u64>, HeadSet, Tensor)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,7 +82,15 @@ impl ForwardContext {
     /// batches of an evaluation. After a variable was changed by something other than [`AdamW`](crate::train::optim::AdamW) or
     /// [`Parameters::set_values`], begin another.
     pub fn inference() -> Self {
-        Self { training: None, in_graph: false, gates: None, precision: None, packed_weights: Arc::default() }
+        Self {
+            training: None,
+            in_graph: false,
+            gates: None,
+            precision: None,
+            packed_weights: Arc::default(),
+            #[cfg(feature = "cuda")]
+            rounded_weights: Arc::default(),
+        }
     }
 
     /// The same in a precision of its own, whatever the model computes in otherwise. [`Encoder::embed`](crate::Encoder::embed) refuses
@@ -109,8 +128,7 @@ impl ForwardContext {
     fn with(parameters: &Parameters, (seed, step): (u64, u32), dropout: bool, in_graph: bool) -> Self {
         let gradients = Mutex::new(Gradients::empty(parameters.len()));
         let training = Training { seed, step, dropout, in_backward: AtomicBool::new(false), gradients };
-        let training = Some(Arc::new(training));
-        Self { training, in_graph, gates: None, precision: None, packed_weights: Arc::default() }
+        Self { training: Some(Arc::new(training)), in_graph, ..Self::inference() }
     }
 
     /// The same context, whose backward also computes the [gradients](Self::head_gate_gradients) of gates on heads. They
@@ -168,6 +186,24 @@ impl ForwardContext {
         Ok(Some(var))
     }
 
+    /// Keeps the gradients of gates on these heads, (samples, heads), if they are wanted; [`backward`](Self::backward) reads them.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn keep_gate_gradients(
+        &self,
+        layer: usize,
+        packing: &Packing,
+        heads: HeadSet,
+        gradients: impl FnOnce() -> candle_core::Result<Tensor>,
+    ) -> candle_core::Result<()> {
+        if self.wants_gate_gradients() {
+            let gradients = gradients()?;
+            if let Some(mut gates) = self.lock_gates() {
+                gates.on_device.push((layer, packing.sample_ids().to_vec(), heads, gradients));
+            }
+        }
+        Ok(())
+    }
+
     /// The same step without head gates, for layers whose heads are not the encoder's.
     pub(crate) fn without_head_gates(&self) -> Self {
         Self { gates: None, ..self.clone() }
@@ -175,6 +211,16 @@ impl ForwardContext {
 
     /// Reads the gradients of the gates that candle's graph held.
     fn read_gates(&self, store: &GradStore) -> Result<()> {
+        #[cfg(feature = "cuda")]
+        {
+            let computed = self.lock_gates().map(|mut gates| std::mem::take(&mut gates.on_device)).unwrap_or_default();
+            for (layer, samples, heads, gradients) in computed {
+                let heads: Vec<usize> = heads.iter().collect();
+                for (sample, gradients) in samples.iter().zip(gradients.to_vec2::<f32>()?) {
+                    self.record_gate_gradients(layer, *sample, &heads, &gradients);
+                }
+            }
+        }
         let vars = self.lock_gates().map(|mut gates| std::mem::take(&mut gates.vars)).unwrap_or_default();
         for (layer, samples, heads, var) in vars.iter().rev() {
             let Some(gate_gradients) = store.get(var) else { continue };
@@ -196,6 +242,28 @@ impl ForwardContext {
     /// Weights packed for the runs of this context.
     pub(crate) fn packed_weights(&self) -> &PackedWeights {
         &self.packed_weights
+    }
+
+    /// A weight in the numbers that layers compute in, without history. In inference it is kept for the next batch.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn rounded(&self, parameter: &Parameter, dtype: DType) -> candle_core::Result<Tensor> {
+        let value = parameter.var().as_detached_tensor();
+        if self.is_training() || dtype == value.dtype() {
+            return value.to_dtype(dtype);
+        }
+        let (key, version) = ((parameter.var().id(), dtype), parameter.version());
+        if let Some((_, kept)) = lock(&self.rounded_weights).get(&key).filter(|(kept, _)| *kept == version) {
+            return Ok(kept.clone());
+        }
+        let rounded = value.to_dtype(dtype)?;
+        lock(&self.rounded_weights).insert(key, (version, rounded.clone()));
+        Ok(rounded)
+    }
+
+    /// Whether everything is to be composed of candle's operations.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn in_graph(&self) -> bool {
+        self.in_graph
     }
 
     /// Whether operations on this device are the fused ones.
@@ -236,6 +304,12 @@ impl ForwardContext {
         if let Some(mut gradients) = self.gradients() {
             gradients.add_on_host(id, gradient);
         }
+    }
+
+    /// Adds a gradient to a parameter's; both lie on one device that is not the CPU.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn accumulate_on_device(&self, id: ParameterId, gradient: Tensor) -> Result<()> {
+        self.gradients().map_or(Ok(()), |mut gradients| gradients.add(id, Gradient::Device(gradient)))
     }
 
     /// Runs the backward of `loss` (one value) and returns every parameter's gradient.

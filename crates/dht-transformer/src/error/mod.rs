@@ -99,7 +99,13 @@ pub enum Error {
     },
     /// candle refused an operation.
     #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    Candle(candle_core::Error),
+    /// The device has no memory left for a tensor.
+    #[error(
+        "the device's memory is full ({0}); it has to hold the parameters, and of a training their gradients, two moments and the \
+         states of a batch: fewer texts at once, a shorter length or bf16 need less"
+    )]
+    DeviceMemory(candle_core::Error),
     /// A loss was NaN or infinite; the parameters are those before the step, the last checkpoint is still there.
     #[error("the loss of step {step} is {loss}, expected a finite number: lower the learning rate")]
     Diverged {
@@ -236,6 +242,16 @@ fn at_tensor(tensor: Option<&str>) -> String {
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// [`Error::DeviceMemory`] where the device says that its memory is full, else [`Error::Candle`].
+impl From<candle_core::Error> for Error {
+    fn from(source: candle_core::Error) -> Self {
+        // What CUDA's driver and cuBLAS say; candle has no kind of error for it.
+        let text = source.to_string();
+        let full = ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"].iter().any(|code| text.contains(code));
+        if full { Self::DeviceMemory(source) } else { Self::Candle(source) }
+    }
+}
 
 impl Error {
     /// An I/O error with the path it happened at.

@@ -8,7 +8,7 @@ use super::names;
 use super::ragged::RaggedAttention;
 use crate::backend::{
     AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, HeadScoresOp, LayerGates,
-    LayersOp, SelectedSublayer, Sublayer, composed, gated,
+    LayersOp, SelectedSublayer, Sublayer, composed, gated, sublayers,
 };
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
@@ -242,17 +242,17 @@ impl Block {
             let part = hidden.select(samples)?;
             let (x, packing) = (part.tensor(), part.packing());
             let dropouts = (probabilities, output);
-            let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
             let x = match &self.attention {
                 Attention::Whole(whole) => {
-                    composed::attention_sublayer(x, packing, whole, *heads, dropouts, gates.as_ref())?
+                    sublayers::attention_sublayer((self.layer, x, packing), whole, *heads, dropouts, ctx)?
                 }
                 Attention::Ragged(ragged) => {
                     self.check_whole(groups)?;
+                    let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
                     ragged.composed(&part, dropouts, gates.as_deref(), ctx)?
                 }
             };
-            let y = composed::feed_forward_sublayer(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
+            let y = sublayers::feed_forward_sublayer((&x, packing), &self.feed_forward, *neurons, feed_forward, ctx)?;
             Hidden::new(y, packing.clone())
         };
         let parts = alike.iter().map(run).collect::<Result<Vec<_>>>()?;

@@ -116,6 +116,10 @@ fn masking(encoder: &Encoder, tokenizer: &TextTokenizer, settings: MaskSettings)
 impl Objective for MaskedLanguageModel {
     type Error = Error;
 
+    fn may_split(error: &Error) -> bool {
+        matches!(error, Error::DeviceMemory(_))
+    }
+
     fn parameters(&self) -> &Parameters {
         self.encoder.parameters()
     }

@@ -300,6 +300,10 @@ impl TextClassifier {
 impl Objective for TextClassifier {
     type Error = Error;
 
+    fn may_split(error: &Error) -> bool {
+        matches!(error, Error::DeviceMemory(_))
+    }
+
     fn parameters(&self) -> &Parameters {
         self.encoder.parameters()
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
+use super::distinct_rows::distinct_rows;
 use super::packing::{Packing, Spans};
 use super::precision::wide;
 use crate::error::{Error, Result};
@@ -80,8 +81,12 @@ impl Hidden {
         let tensor = if neighbours {
             self.tensor.narrow(0, rows.first().map_or(0, |row| *row as usize), rows.len())?
         } else {
-            let count = rows.len();
-            self.tensor.index_select(&Tensor::from_vec(rows, count, self.tensor.device())?, 0)?
+            let mut seen = vec![false; self.samples()];
+            let distinct = samples.iter().all(|sample| !std::mem::replace(&mut seen[*sample], true));
+            match distinct {
+                true => distinct_rows(&self.tensor, rows)?,
+                false => self.tensor.index_select(&Tensor::new(rows, self.tensor.device())?, 0)?,
+            }
         };
         Ok(Self { tensor, packing: Arc::new(packing) })
     }
@@ -107,9 +112,8 @@ impl Hidden {
     /// # Errors
     /// What candle reports.
     pub fn first_rows(&self) -> Result<Tensor> {
-        let starts: Vec<u32> = self.spans().starts().iter().map(|start| *start as u32).collect();
-        let count = starts.len();
-        wide(&self.tensor.index_select(&Tensor::from_vec(starts, count, self.tensor.device())?, 0)?)
+        let starts = self.spans().starts().iter().map(|start| *start as u32).collect();
+        wide(&distinct_rows(&self.tensor, starts)?)
     }
 
     /// The mean row of each sample, in at least single precision. (samples, hidden).

@@ -1,5 +1,6 @@
 //! What flows between modules: packed rows, head sets, parameters and gradients, losses.
 
+mod distinct_rows;
 mod gradients;
 mod head_plan;
 mod heads;

@@ -158,7 +158,32 @@ pub struct Packing {
     sample_ids: Vec<u64>,
     row_samples: Vec<u64>,
     row_tokens: Vec<u32>,
+    #[cfg(feature = "cuda")]
+    on_device: OnDevice,
 }
+
+/// The numbers of a packing on the first device that asked for them. It says nothing that the packing does not: copies begin
+/// without, and all are equal.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Default)]
+struct OnDevice(std::sync::OnceLock<candle_core::Tensor>);
+
+#[cfg(feature = "cuda")]
+impl Clone for OnDevice {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl PartialEq for OnDevice {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Eq for OnDevice {}
 
 impl Packing {
     /// `sample_ids` are the samples' numbers in their data set: they key dropout masks, so that a sample's mask does not
@@ -177,7 +202,14 @@ impl Packing {
         let rows = || spans.lengths().zip(&sample_ids);
         let row_samples = rows().flat_map(|(length, id)| std::iter::repeat_n(*id, length)).collect();
         let row_tokens = rows().flat_map(|(length, _)| 0..length as u32).collect();
-        Ok(Self { spans, sample_ids, row_samples, row_tokens })
+        Ok(Self {
+            spans,
+            sample_ids,
+            row_samples,
+            row_tokens,
+            #[cfg(feature = "cuda")]
+            on_device: OnDevice::default(),
+        })
     }
 
     /// Where each sample's rows lie.
@@ -231,6 +263,23 @@ impl Packing {
         &self.row_tokens
     }
 
+    /// What kernels read, one after another in one tensor of u32: the first row of each sample and the end (samples + 1), the samples'
+    /// numbers (samples), for each row its sample's number (rows) and its position (rows). The lower halves of the samples' numbers
+    /// are what keys dropout on the CPU too.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn numbers_on(&self, device: &candle_core::Device) -> candle_core::Result<candle_core::Tensor> {
+        if let Some(tensor) = self.on_device.0.get().filter(|tensor| tensor.device().same_device(device)) {
+            return Ok(tensor.clone());
+        }
+        let ends = self.spans.offsets.iter().map(|row| *row as u32);
+        let samples = self.sample_ids.iter().chain(&self.row_samples).map(|id| *id as u32);
+        let all: Vec<u32> = ends.chain(samples).chain(self.row_tokens.iter().copied()).collect();
+        let tensor = candle_core::Tensor::new(all, device)?;
+        // Another thread may have been first, which is as good.
+        let _ = self.on_device.0.set(tensor.clone());
+        Ok(tensor)
+    }
+
     /// These samples in this order, and the rows to gather for them.
     pub(crate) fn select(&self, samples: &[usize]) -> (Self, Vec<u32>) {
         let (spans, rows) = self.spans.select(samples);
@@ -239,6 +288,8 @@ impl Packing {
             sample_ids: samples.iter().map(|sample| self.sample_ids[*sample]).collect(),
             row_samples: rows.iter().map(|row| self.row_samples[*row as usize]).collect(),
             row_tokens: rows.iter().map(|row| self.row_tokens[*row as usize]).collect(),
+            #[cfg(feature = "cuda")]
+            on_device: OnDevice::default(),
         };
         (packing, rows)
     }
@@ -250,6 +301,8 @@ impl Packing {
             sample_ids: parts.clone().into_iter().flat_map(|part| &part.sample_ids).copied().collect(),
             row_samples: parts.clone().into_iter().flat_map(|part| &part.row_samples).copied().collect(),
             row_tokens: parts.into_iter().flat_map(|part| &part.row_tokens).copied().collect(),
+            #[cfg(feature = "cuda")]
+            on_device: OnDevice::default(),
         }
     }
 }

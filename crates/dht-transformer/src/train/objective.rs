@@ -66,6 +66,12 @@ pub trait Objective {
     /// The implementor's.
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Self::Error>;
 
+    /// Whether this error says that the device's memory did not hold a batch, and the batch may be offered again in parts, whose
+    /// gradients are added up. By default never: right where a loss is of more than the samples of one batch.
+    fn may_split(_: &Self::Error) -> bool {
+        false
+    }
+
     /// How well it does on these samples, the more the better: after each epoch on the validation samples, to tell which
     /// epoch was best. A classifier's is the macro F1 of its predictions, [`macro_f1`](crate::train::metrics::macro_f1).
     ///

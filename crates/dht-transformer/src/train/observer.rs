@@ -5,6 +5,7 @@ use super::objective::Progress;
 
 /// What is reported to an observer. An observer cannot change the training.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// The training begins, or resumes after `samples` of `total` samples.
     Started {
@@ -21,6 +22,14 @@ pub enum Event<'a> {
         loss: f64,
         /// How many samples.
         samples: usize,
+    },
+    /// The device's memory does not hold as many samples at once: from now on batches are gone through in parts, whose gradients make
+    /// one step.
+    InParts {
+        /// The samples that it did not hold.
+        refused: usize,
+        /// The most samples of a part.
+        at_once: usize,
     },
     /// An epoch is over.
     Epoch(&'a EpochRecord),

@@ -12,7 +12,7 @@ use super::objective::{Objective, Progress, StepLoss};
 use super::observer::{Event, Observer};
 use super::optim::{AdamW, AdamWCounters, AdamWState};
 use super::settings::{CheckpointSettings, TrainSettings};
-use crate::data::EncodedDataset;
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{CheckpointProblem, Error, Result, SettingMismatch};
 use crate::storage::{StoredTensor, StoredTensors};
 use crate::tensors::{Gradients, Parameters};
@@ -34,6 +34,10 @@ pub(crate) struct Session<'a> {
     steps_at_last_save: u64,
     /// What the next step is made of.
     pending: Pending,
+    /// Whether the parameters are on their way to other values: what fails then cannot be tried again.
+    stepping: bool,
+    /// The most samples that are offered at once, where the device's memory did not hold a batch.
+    most_at_once: usize,
     pub(crate) history: History,
     pub(crate) best: Option<Best>,
 }
@@ -42,6 +46,8 @@ pub(crate) struct Session<'a> {
 #[derive(Debug, Default)]
 struct Pending {
     losses: usize,
+    /// Whether each gradient is multiplied by the terms of its loss.
+    weighed: bool,
     samples: u64,
     terms: usize,
     /// Σ terms·loss
@@ -100,6 +106,8 @@ impl<'a> Session<'a> {
             epoch_loss: (0.0, 0),
             steps_at_last_save: 0,
             pending: Pending::default(),
+            stepping: false,
+            most_at_once: usize::MAX,
             history: History::default(),
             best: None,
         }
@@ -122,6 +130,64 @@ impl<'a> Session<'a> {
         self.settings.patience.is_some_and(|patience| scores.len() > best + patience)
     }
 
+    /// Offers a batch and takes the steps that are ready. A batch that the device's memory does not hold is offered again in halves, and so
+    /// are all after it: the step is the same up to rounding.
+    pub(crate) fn take_batch<O: Objective>(
+        &mut self,
+        objective: &mut O,
+        training: &EncodedDataset,
+        rows: &[usize],
+        observer: &mut dyn Observer,
+    ) -> Result<(), O::Error> {
+        let before = self.progress();
+        self.samples += rows.len() as u64;
+        self.batch += 1;
+        loop {
+            let at_once = self.most_at_once.clamp(1, rows.len().max(1));
+            let taken = if at_once == rows.len() {
+                objective
+                    .offer(training.batch(rows)?, before)
+                    .and_then(|()| self.step_while_ready(objective, false, observer))
+            } else {
+                let parts = rows.chunks(at_once).map(|part| training.batch(part)).collect::<Result<Vec<_>>>()?;
+                self.take_parts(objective, parts, before, observer)
+            };
+            match taken {
+                // Sums of several batches cannot be taken back.
+                Err(error)
+                    if O::may_split(&error) && at_once > 1 && self.settings.accumulate == 1 && !self.stepping =>
+                {
+                    self.pending = Pending::default();
+                    self.most_at_once = at_once.div_ceil(2);
+                    // Where the device refuses that too, the next try says so.
+                    let _ = crate::backend::release_memory(objective.parameters().device());
+                    observer.observe(Event::InParts { refused: at_once, at_once: self.most_at_once });
+                }
+                taken => return taken,
+            }
+        }
+    }
+
+    /// The same in parts that make one step.
+    fn take_parts<O: Objective>(
+        &mut self,
+        objective: &mut O,
+        parts: Vec<PackedBatch>,
+        before: Progress,
+        observer: &mut dyn Observer,
+    ) -> Result<(), O::Error> {
+        for part in parts {
+            objective.offer(part, before)?;
+            while let Some(loss) = objective.next_loss(self.progress(), false)? {
+                self.add(&loss, objective.parameters(), true)?;
+            }
+        }
+        if self.pending.losses > 0 {
+            self.step(objective.parameters(), observer)?;
+        }
+        Ok(())
+    }
+
     /// Steps for every loss that the objective has ready.
     pub(crate) fn step_while_ready<O: Objective>(
         &mut self,
@@ -130,7 +196,7 @@ impl<'a> Session<'a> {
         observer: &mut dyn Observer,
     ) -> Result<(), O::Error> {
         while let Some(loss) = objective.next_loss(self.progress(), drain)? {
-            self.add(&loss, objective.parameters())?;
+            self.add(&loss, objective.parameters(), self.settings.accumulate > 1)?;
             if self.pending.losses == self.settings.accumulate {
                 self.step(objective.parameters(), observer)?;
             }
@@ -141,22 +207,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The backward of one loss.
-    fn add(&mut self, step: &StepLoss, parameters: &Parameters) -> Result<()> {
+    /// The backward of one loss; `weighed` by its terms where it is not alone in its step.
+    fn add(&mut self, step: &StepLoss, parameters: &Parameters, weighed: bool) -> Result<()> {
         let loss = f64::from(step.loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         if !loss.is_finite() {
             return Err(Error::Diverged { step: self.history.steps, loss });
         }
-        let weighed = match self.settings.accumulate {
-            1 => None,
-            _ => Some((&step.loss * step.terms as f64)?),
-        };
+        let weighed = if weighed { Some((&step.loss * step.terms as f64)?) } else { None };
         let gradients = step.ctx.backward(weighed.as_ref().unwrap_or(&step.loss), parameters)?;
         let pending = &mut self.pending;
         match &mut pending.gradients {
             Some(sum) => sum.add_all(gradients)?,
             none => *none = Some(gradients),
         }
+        pending.weighed |= weighed.is_some();
         pending.losses += 1;
         pending.samples += step.samples as u64;
         pending.terms += step.terms;
@@ -167,17 +231,19 @@ impl<'a> Session<'a> {
     /// The step that the pending gradients make.
     fn step(&mut self, parameters: &Parameters, observer: &mut dyn Observer) -> Result<()> {
         let progress = self.progress();
-        let Pending { samples, terms, loss, gradients, .. } = std::mem::take(&mut self.pending);
+        let Pending { samples, terms, loss, gradients, weighed, .. } = std::mem::take(&mut self.pending);
         let loss = loss / terms.max(1) as f64;
         let mut gradients = gradients.unwrap_or_default();
         let start = Instant::now();
         let middle = self.history.samples + samples / 2;
         let settings = self.settings;
-        if settings.accumulate > 1 {
+        if weighed {
             gradients.scale(1.0 / terms.max(1) as f64)?;
         }
         let rate = settings.optimizer.learning_rate * settings.schedule.rate(middle, self.total);
+        self.stepping = true;
         let report = self.optimizer.step(parameters, &gradients, rate)?;
+        self.stepping = false;
         self.history.optimizer_seconds += start.elapsed().as_secs_f64();
         self.history.steps += 1;
         self.history.skipped_steps += u64::from(report.skipped);
@@ -190,6 +256,20 @@ impl<'a> Session<'a> {
         self.epoch_loss.1 += samples;
         observer.observe(Event::Step { progress, loss, samples: samples as usize });
         Ok(())
+    }
+
+    /// The score on validation samples, in batches that the device's memory holds.
+    pub(crate) fn score<O: Objective>(&self, objective: &O, validation: &EncodedDataset) -> Result<f64, O::Error> {
+        let mut at_once = self.settings.batch_size.min(self.most_at_once).saturating_mul(2);
+        loop {
+            match objective.score(validation, at_once) {
+                Err(error) if O::may_split(&error) && at_once > 1 => {
+                    let _ = crate::backend::release_memory(objective.parameters().device());
+                    at_once = at_once.min(validation.len()).div_ceil(2);
+                }
+                scored => return scored,
+            }
+        }
     }
 
     pub(crate) fn end_epoch<O: Objective>(

@@ -68,10 +68,7 @@ impl Trainer {
         while session.epoch < self.settings.epochs && !session.is_out_of_patience() {
             for rows in self.order(&lengths, session.epoch)?.iter().skip(session.batch) {
                 let start = Instant::now();
-                objective.offer(training.batch(rows)?, session.progress())?;
-                session.samples += rows.len() as u64;
-                session.batch += 1;
-                session.step_while_ready(objective, false, observer)?;
+                session.take_batch(objective, training, rows, observer)?;
                 session.history.train_seconds += start.elapsed().as_secs_f64();
                 session.save_if_due(objective)?;
             }
@@ -80,7 +77,7 @@ impl Trainer {
             session.history.train_seconds += start.elapsed().as_secs_f64();
             let score = match validation.is_empty() {
                 true => None,
-                false => Some(objective.score(validation, 2 * self.settings.batch_size)?),
+                false => Some(session.score(objective, validation)?),
             };
             session.end_epoch(objective, score, observer)?;
         }

@@ -9,7 +9,7 @@ use dht_transformer::{
 };
 
 use crate::toy::{bits, kept, model, settings, task, without_seconds};
-use crate::wrapped::{Place, Poison, Poisoned, Stop, Stopping};
+use crate::wrapped::{Cramped, Place, Poison, Poisoned, Stop, Stopping};
 
 type Outcome = Result<(), Box<dyn StdError>>;
 
@@ -87,5 +87,30 @@ fn one_gradient_that_is_no_number_spoils_its_step_alone() -> Outcome {
     let none = TrainSettings { accumulate: 0, ..settings };
     let refused = Trainer::new(none).fit(&mut model(1)?, &training, &nothing, &mut ());
     assert!(matches!(refused, Err(Error::Setting { field: "accumulate", .. })), "{refused:?}");
+    Ok(())
+}
+
+#[test]
+fn a_batch_that_memory_does_not_hold_is_one_step_in_parts() -> Outcome {
+    let (training, nothing) = (task(37, 1), task(0, 2));
+    let fit = |objective: &mut Cramped, accumulate| {
+        Trainer::new(in_batches(12, accumulate)).fit(objective, &training, &nothing, &mut ())
+    };
+    let mut roomy = Cramped::new(model(1)?, 12, 0);
+    let expected = fit(&mut roomy, 1)?;
+    let mut cramped = Cramped::new(model(1)?, 4, 2);
+    let history = fit(&mut cramped, 1)?;
+    // Found once, in the third step: 12, 6 and then 3.
+    assert_eq!(cramped.refused, [12, 6]);
+    assert_eq!((history.steps, history.samples), (expected.steps, expected.samples));
+    let apart = distance(cramped.model.parameters(), roomy.model.parameters())?;
+    assert!(apart < 1e-5, "apart by {apart}");
+
+    // One sample is the least; and sums of several batches cannot be taken back.
+    for (most, accumulate) in [(0, 1), (4, 2)] {
+        let refused = fit(&mut Cramped::new(model(1)?, most, 0), accumulate);
+        let Err(Error::DeviceMemory(_)) = &refused else { panic!("{refused:?}") };
+        assert!(refused.unwrap_err().to_string().contains("fewer texts at once"));
+    }
     Ok(())
 }

@@ -117,6 +117,7 @@ fn an_observer_hears_every_step_and_epoch_in_their_order() -> Result<()> {
             steps.push((progress.step, samples, loss));
         }
         Event::Epoch(record) => epochs.push(*record),
+        other => panic!("{other:?}"),
     };
     let history = Trainer::new(settings()).fit(&mut model(1)?, &task(20, 1), &task(0, 2), &mut observer)?;
     assert_eq!(started, Some((0, 40)));

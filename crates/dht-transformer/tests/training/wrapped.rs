@@ -94,6 +94,61 @@ impl Predict for Stopping {
     }
 }
 
+/// A model on a device that holds so many samples at once, from some step on.
+pub struct Cramped {
+    pub model: TextClassifier,
+    pub most: usize,
+    pub from_step: u64,
+    pub refused: Vec<usize>,
+    offered: usize,
+}
+
+impl Cramped {
+    pub fn new(model: TextClassifier, most: usize, from_step: u64) -> Self {
+        Self { model, most, from_step, refused: Vec::new(), offered: 0 }
+    }
+}
+
+impl Objective for Cramped {
+    type Error = Error;
+
+    fn may_split(error: &Error) -> bool {
+        TextClassifier::may_split(error)
+    }
+
+    fn parameters(&self) -> &Parameters {
+        self.model.parameters()
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+        self.offered = batch.len();
+        self.model.offer(batch, progress)
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        let loss = self.model.next_loss(progress, drain)?;
+        if loss.is_some() && self.offered > self.most && progress.step >= self.from_step {
+            self.refused.push(self.offered);
+            // What CUDA's driver says.
+            let text = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+            return Err(candle_core::Error::Msg(text.into()).into());
+        }
+        Ok(loss)
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        self.model.score(data, batch_size)
+    }
+
+    fn state(&self) -> Result<Value> {
+        self.model.state()
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        self.model.restore(state, training)
+    }
+}
+
 /// Holds every batch back until another comes or the epoch ends, and counts what it trains on.
 pub struct HoldingBack {
     model: TextClassifier,

@@ -1,121 +1,84 @@
 //! Attention of packed rows, without padding.
 
-use candle_core::backend::BackendStorage;
-use candle_core::cuda_backend::CudaDevice;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CudaStorage, DType, Result, Tensor, bail};
 
-use super::keys::words;
-use super::launch::{Argument, Grid, Numbers, copied, launch, room, suffix, tensor, with_numbers};
+use super::keys::{BatchKeys, words};
+use super::launch::{Argument, Grid, Numbers, has_matrix_units, launch, room, suffix, tensor, with_numbers};
 use crate::backend::cpu::Dropout;
-use crate::tensors::Packing;
 
 /// Four warps, as in the kernels.
 const THREADS: u32 = 128;
-/// Rows of a block in the forward and in the backward.
+/// Rows of a block: in the forward and in the backward, and with matrix units.
 const FORWARD_ROWS: usize = 16;
 const BACKWARD_ROWS: usize = 8;
+const MATRIX_ROWS: usize = 64;
 /// The widest head.
 pub(super) const WIDEST: usize = 128;
 
-/// qkv (tokens, 3·heads·dim), of the heads that are kept, → contexts (tokens, heads·dim).
+/// What does not change between the forward and the backward.
+#[derive(Debug, Clone)]
 pub(super) struct Attention {
-    offsets: Vec<u32>,
-    ids: Vec<u32>,
-    /// The numbers of the heads in the whole layer.
-    heads: Vec<u32>,
-    dim: usize,
-    longest: usize,
-    dropout: Option<Dropout>,
-}
-
-/// What the kernels read beside the rows.
-struct OnCard([CudaStorage; 3]);
-
-impl OnCard {
-    fn arguments(&self) -> impl Iterator<Item = Argument<'_>> {
-        self.0.iter().map(|storage| Argument::Numbers(Numbers::whole(storage)))
-    }
+    pub(super) keys: BatchKeys,
+    /// The numbers of the heads that are kept: (heads).
+    pub(super) heads: Tensor,
+    pub(super) dim: usize,
+    pub(super) longest: usize,
+    pub(super) dropout: Option<Dropout>,
 }
 
 impl Attention {
-    pub(super) fn new(packing: &Packing, heads: &[usize], dim: usize, dropout: Option<Dropout>) -> Self {
-        let spans = packing.spans();
-        Self {
-            offsets: spans.starts().iter().copied().chain([spans.tokens()]).map(|row| row as u32).collect(),
-            ids: packing.sample_ids().iter().map(|id| *id as u32).collect(),
-            heads: heads.iter().map(|head| *head as u32).collect(),
-            dim,
-            longest: spans.longest(),
-            dropout,
-        }
-    }
-
-    fn tokens(&self) -> usize {
-        self.offsets.last().map_or(0, |end| *end as usize)
-    }
-
-    /// Numbers of a context row.
-    fn inner(&self) -> usize {
-        self.heads.len() * self.dim
-    }
-
-    fn on_card(&self, device: &CudaDevice) -> Result<OnCard> {
-        Ok(OnCard([copied(device, &self.offsets)?, copied(device, &self.ids)?, copied(device, &self.heads)?]))
-    }
-
-    /// Runs a kernel whose first arguments are these.
-    fn run(&self, device: &CudaDevice, name: &str, dtype: DType, rows: usize, first: Vec<Argument<'_>>) -> Result<()> {
-        let on_card = self.on_card(device)?;
-        let mut all = first;
-        all.extend(on_card.arguments());
-        all.extend([self.heads.len(), self.dim].map(|count| Argument::Whole(count as u32)));
-        all.push(Argument::Real((1.0 / (self.dim as f64).sqrt()) as f32));
-        all.extend(words(self.dropout));
+    /// Runs a kernel on rows, of which the first are qkv, and on what it writes.
+    fn run(&self, name: &str, rows: usize, read: &[&Tensor], written: &[&CudaStorage]) -> Result<()> {
+        let Some(qkv) = read.first() else { bail!("{name} without rows") };
+        let (dtype, device) = (qkv.dtype(), qkv.device().as_cuda_device()?);
         let parts = match self.dim {
             0..=32 => 1,
             33..=64 => 2,
             65..=WIDEST => 4,
             other => bail!("{name}: a head of {other} columns, at most {WIDEST}"),
         };
-        let blocks = [self.longest.div_ceil(rows), self.heads.len(), self.ids.len()];
-        let grid = Grid { blocks, threads: THREADS, shared_floats: 0 };
-        launch(device, &format!("{name}_{}_{parts}", suffix(dtype)?), &grid, &all)
+        let all: Vec<&Tensor> = read.iter().copied().chain([self.keys.tensor(), &self.heads]).collect();
+        with_numbers(&all, |numbers| {
+            let (rows_of, [batch, heads]) = numbers.split_at(read.len()) else { bail!("{name}: tensors are missing") };
+            let matrix = dtype != DType::F32
+                && self.dim.is_multiple_of(8)
+                && rows_of.iter().all(|numbers| numbers.aligned(8))
+                && has_matrix_units(device);
+            let mut arguments: Vec<_> = rows_of.iter().copied().map(Argument::Numbers).collect();
+            arguments.extend(written.iter().map(|storage| Argument::Numbers(Numbers::whole(storage))));
+            arguments.extend([self.keys.offsets(*batch), self.keys.ids(*batch), Argument::Numbers(*heads)]);
+            arguments.extend([self.heads.elem_count(), self.dim].map(|count| Argument::Whole(count as u32)));
+            arguments.push(Argument::Real((1.0 / (self.dim as f64).sqrt()) as f32));
+            arguments.extend(words(self.dropout));
+            let (kind, rows) = if matrix { ("matrix_", MATRIX_ROWS) } else { ("", rows) };
+            let blocks = [self.longest.div_ceil(rows), self.heads.elem_count(), self.keys.samples()];
+            let grid = Grid { blocks, threads: THREADS, shared_floats: 0 };
+            launch(device, &format!("{kind}{name}_{}_{parts}", suffix(dtype)?), &grid, &arguments)
+        })
     }
-}
 
-impl CustomOp1 for Attention {
-    fn name(&self) -> &'static str {
-        "packed attention"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("this attention is CUDA's")
-    }
-
-    fn cuda_fwd(&self, qkv: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let expected = [self.tokens(), 3 * self.inner()];
-        if layout.dims() != expected {
-            bail!("packed attention: rows {:?}, expected {expected:?}", layout.dims());
+    /// qkv (tokens, 3·heads·dim) → contexts (tokens, heads·dim), and for each row and head ln Σ exp(scores).
+    pub(super) fn forward(&self, qkv: &Tensor) -> Result<[Tensor; 2]> {
+        let (device, heads) = (qkv.device().as_cuda_device()?, self.heads.elem_count());
+        let (tokens, inner) = (self.keys.tokens(), heads * self.dim);
+        if qkv.dims() != [tokens, 3 * inner] {
+            bail!("packed attention: rows {:?}, expected {:?}", qkv.dims(), [tokens, 3 * inner]);
         }
-        let out = room(&qkv.device, qkv.dtype(), self.tokens() * self.inner())?;
-        let first = vec![Argument::Numbers(Numbers::of(qkv, layout)?), Argument::Numbers(Numbers::whole(&out))];
-        self.run(&qkv.device, "attention_forward", qkv.dtype(), FORWARD_ROWS, first)?;
-        Ok((out, Shape::from((self.tokens(), self.inner()))))
+        let (out, logs) = (room(device, qkv.dtype(), tokens * inner)?, room(device, DType::F32, tokens * heads)?);
+        self.run("attention_forward", FORWARD_ROWS, &[qkv], &[&out, &logs])?;
+        Ok([tensor(out, (tokens, inner)), tensor(logs, (tokens, heads))])
     }
 
-    fn bwd(&self, qkv: &Tensor, out: &Tensor, dout: &Tensor) -> Result<Option<Tensor>> {
-        let (dtype, device, dout) = (qkv.dtype(), qkv.device().as_cuda_device()?, dout.contiguous()?);
-        let dqkv = room(device, dtype, 3 * self.tokens() * self.inner())?;
-        let statistics = room(device, DType::F32, 2 * self.tokens() * self.heads.len())?;
-        with_numbers(&[&qkv.contiguous()?, out, &dout], |numbers| {
-            let [qkv, out, dout] = [0, 1, 2].map(|index| Argument::Numbers(numbers[index]));
-            let results = || [&dqkv, &statistics].map(|storage| Argument::Numbers(Numbers::whole(storage)));
-            let first = [qkv, out, dout].into_iter().chain(results()).collect();
-            self.run(device, "attention_backward_queries", dtype, BACKWARD_ROWS, first)?;
-            let [qkv, dout] = [0, 2].map(|index| Argument::Numbers(numbers[index]));
-            let first = [qkv, dout].into_iter().chain(results()).collect();
-            self.run(device, "attention_backward_keys", dtype, BACKWARD_ROWS, first)
-        })?;
-        Ok(Some(tensor(dqkv, qkv.shape())))
+    /// The gradient of qkv, and for each row and head Σ dout·out: the gradient of a gate on it.
+    pub(super) fn backward(&self, qkv: &Tensor, [out, logs]: [&Tensor; 2], dout: &Tensor) -> Result<[Tensor; 2]> {
+        let (dtype, device) = (qkv.dtype(), qkv.device().as_cuda_device()?);
+        let dqkv = room(device, dtype, qkv.elem_count())?;
+        let deltas = room(device, DType::F32, logs.elem_count())?;
+        // The kernels' order: qkv, out, dout, dqkv, logs, deltas; and qkv, dout, dqkv, logs, deltas.
+        let dqkv = tensor(dqkv, qkv.shape());
+        self.run("attention_backward_queries", BACKWARD_ROWS, &[qkv, out, dout, &dqkv, logs], &[&deltas])?;
+        let deltas = tensor(deltas, logs.shape());
+        self.run("attention_backward_keys", BACKWARD_ROWS, &[qkv, dout, &dqkv, logs, &deltas], &[])?;
+        Ok([dqkv, deltas])
     }
 }

@@ -1,58 +1,52 @@
-//! What keys dropout in the kernels: the numbers of samples and tokens on the card, and the words of the generator.
+//! What the kernels read of a packed batch: where samples begin, what keys dropout, and the words of the generator.
 
-use candle_core::cuda_backend::CudaDevice;
-use candle_core::{CudaStorage, Result};
+use candle_core::{Device, Result, Tensor};
 
-use super::launch::{Argument, Numbers, copied};
+use super::launch::{Argument, Numbers};
 use crate::backend::cpu::Dropout;
 use crate::tensors::Packing;
 
-/// The dropout of rows.
-pub(super) struct RowDropout {
-    dropout: Option<Dropout>,
-    samples: Vec<u32>,
-    tokens: Vec<u32>,
+/// A batch on a card.
+#[derive(Debug, Clone)]
+pub(super) struct BatchKeys {
+    numbers: Tensor,
+    samples: usize,
+    rows: usize,
 }
 
-/// The same on a card.
-pub(super) struct RowKeys(Option<[CudaStorage; 2]>);
-
-impl RowDropout {
-    /// Of all rows of a batch; without dropout no numbers are copied.
-    pub(super) fn new(dropout: Option<Dropout>, packing: &Packing) -> Self {
-        let (samples, tokens) = match dropout {
-            // The CPU's masks are keyed by the lower half of a sample's number too.
-            Some(_) => (packing.row_samples().iter().map(|id| *id as u32).collect(), packing.row_tokens().to_vec()),
-            None => (Vec::new(), Vec::new()),
-        };
-        Self { dropout, samples, tokens }
+impl BatchKeys {
+    pub(super) fn of(packing: &Packing, device: &Device) -> Result<Self> {
+        let numbers = packing.numbers_on(device)?;
+        Ok(Self { numbers, samples: packing.spans().samples(), rows: packing.spans().tokens() })
     }
 
-    /// Rows that nothing is dropped of.
-    pub(super) fn none() -> Self {
-        Self { dropout: None, samples: Vec::new(), tokens: Vec::new() }
+    pub(super) fn samples(&self) -> usize {
+        self.samples
     }
 
-    pub(super) fn keys(&self, device: &CudaDevice) -> Result<RowKeys> {
-        Ok(RowKeys(match self.dropout {
-            Some(_) => Some([copied(device, &self.samples)?, copied(device, &self.tokens)?]),
-            None => None,
-        }))
+    pub(super) fn tokens(&self) -> usize {
+        self.rows
     }
 
-    /// The arguments key0, key1, site, step, threshold, scale.
-    pub(super) fn words(&self) -> [Argument<'static>; 6] {
-        words(self.dropout)
+    /// The tensor that [`offsets`](Self::offsets) and the others are parts of.
+    pub(super) fn tensor(&self) -> &Tensor {
+        &self.numbers
     }
-}
 
-impl RowKeys {
-    /// The arguments samples and tokens.
-    pub(super) fn arguments(&self) -> [Argument<'_>; 2] {
-        match &self.0 {
-            Some(both) => both.each_ref().map(|numbers| Argument::Numbers(Numbers::whole(numbers))),
-            None => [Argument::Absent, Argument::Absent],
-        }
+    /// The first row of each sample, and the end: (samples + 1).
+    pub(super) fn offsets<'a>(&self, numbers: Numbers<'a>) -> Argument<'a> {
+        Argument::Numbers(numbers)
+    }
+
+    /// The number of each sample in its data set: (samples).
+    pub(super) fn ids<'a>(&self, numbers: Numbers<'a>) -> Argument<'a> {
+        Argument::Numbers(numbers.after(self.samples + 1))
+    }
+
+    /// For each row its sample's number, and its place in the sample: (rows) each.
+    pub(super) fn rows<'a>(&self, numbers: Numbers<'a>) -> [Argument<'a>; 2] {
+        let first = 2 * self.samples + 1;
+        [first, first + self.rows].map(|first| Argument::Numbers(numbers.after(first)))
     }
 }
 

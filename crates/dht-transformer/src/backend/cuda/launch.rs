@@ -1,16 +1,31 @@
 //! Launches of the kernels: the only place where the compiler cannot check what a kernel reads and writes.
 #![expect(unsafe_code, reason = "a kernel's arguments are addresses")]
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use candle_core::backend::{BackendDevice, BackendStorage};
-use candle_core::cuda_backend::cudarc::driver::{DevicePtr, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::result::mem_get_info;
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, DevicePtr, DriverError, LaunchConfig, PushKernelArg, sys,
+};
+use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::cuda_backend::{CudaDevice, CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 
-/// The kernels, compiled by `build.rs`.
-const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
-/// Their name among the modules that candle keeps for a device.
-const MODULE: &str = "dht_transformer";
+/// Kernels that `build.rs` compiled: machine code for the card that the build was for, and what the driver compiles for any other.
+struct Module {
+    name: &'static str,
+    code: &'static [u8],
+}
+
+/// For every card.
+const KERNELS: Module = Module { name: "kernels", code: include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")) };
+/// For cards whose matrix units take sixteen bits.
+const MATRIX_KERNELS: Module =
+    Module { name: "matrix_kernels", code: include_bytes!(concat!(env!("OUT_DIR"), "/matrix_kernels.fatbin")) };
+/// What the names of the latter begin with.
+const MATRIX: &str = "matrix_";
 /// Of one dimension of a grid but the first.
 const MOST_BLOCKS: usize = 65_535;
 
@@ -55,6 +70,22 @@ impl<'a> Numbers<'a> {
     pub(super) fn whole(storage: &'a CudaStorage) -> Self {
         Self { storage, first: 0 }
     }
+
+    /// Those after the first `count`.
+    pub(super) fn after(self, count: usize) -> Self {
+        Self { first: self.first + count, ..self }
+    }
+
+    /// Whether a thread may read and write so many at once, of rows that have a multiple of that.
+    pub(super) fn aligned(&self, count: usize) -> bool {
+        self.first % count == 0
+    }
+}
+
+/// Whether the card's matrix units take sixteen bits.
+pub(super) fn has_matrix_units(device: &CudaDevice) -> bool {
+    !MATRIX_KERNELS.code.is_empty()
+        && device.cuda_stream().context().compute_capability().is_ok_and(|(major, _)| major >= 8)
 }
 
 /// Calls `f` with the numbers of contiguous tensors on a card.
@@ -73,11 +104,6 @@ pub(super) fn room(device: &CudaDevice, dtype: DType, count: usize) -> Result<Cu
     unsafe { device.alloc_uninit(&Shape::from(count), dtype) }
 }
 
-/// The numbers of the CPU on a card.
-pub(super) fn copied(device: &CudaDevice, numbers: &[u32]) -> Result<CudaStorage> {
-    Ok(CudaStorage::wrap_cuda_slice(device.clone_htod(numbers)?, device.clone()))
-}
-
 /// A tensor without history.
 pub(super) fn tensor(storage: CudaStorage, shape: impl Into<Shape>) -> Tensor {
     Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
@@ -91,8 +117,7 @@ pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
     match dtype {
         DType::F32 => Ok("f32"),
         DType::BF16 => Ok("bf16"),
-        DType::F16 => Ok("f16"),
-        other => bail!("no kernel has numbers of type {other:?}; expected f32, bf16 or f16"),
+        other => bail!("no kernel has numbers of type {other:?}; expected f32 or bf16"),
     }
 }
 
@@ -103,7 +128,8 @@ pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
 /// # Errors
 /// A grid that no card takes; what the driver reports; a build whose nvcc was a stand-in.
 pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: &[Argument<'_>]) -> Result<()> {
-    if PTX.trim().is_empty() {
+    let module = if kernel.starts_with(MATRIX) { MATRIX_KERNELS } else { KERNELS };
+    if module.code.is_empty() {
         bail!("this build has no CUDA kernels: it was made with a stand-in for nvcc, which is for type checks alone");
     }
     let [x, y, z] = grid.blocks;
@@ -113,8 +139,7 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
     if y > MOST_BLOCKS || z > MOST_BLOCKS || x > i32::MAX as usize {
         bail!("{kernel}: {x} × {y} × {z} blocks, at most 2147483647 × {MOST_BLOCKS} × {MOST_BLOCKS}");
     }
-    let function = device.get_or_load_custom_func(kernel, MODULE, PTX)?;
-    let stream = device.cuda_stream();
+    let (function, stream) = (function(device, &module, kernel)?, device.cuda_stream());
     // The guards make another stream that uses the numbers wait for the kernel.
     let (mut words, mut guards) = (Vec::with_capacity(arguments.len()), Vec::new());
     for argument in arguments {
@@ -131,7 +156,6 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
                     CudaStorageSlice::F32(slice) => address!(slice, 4),
                     CudaStorageSlice::U32(slice) => address!(slice, 4),
                     CudaStorageSlice::BF16(slice) => address!(slice, 2),
-                    CudaStorageSlice::F16(slice) => address!(slice, 2),
                     _ => bail!("{kernel}: no kernel has numbers of type {:?}", numbers.storage.dtype()),
                 })
             }
@@ -141,7 +165,7 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
             Argument::Real(number) => Word::Real(*number),
         });
     }
-    let mut builder = function.builder();
+    let mut builder = stream.launch_builder(&function);
     for word in &words {
         match word {
             Word::Long(word) => builder.arg(word),
@@ -158,6 +182,53 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
     // the kernel reads and writes, and it writes only to room that nobody else has, or in place where the caller says so.
     unsafe { builder.launch(config) }.w()?;
     Ok(())
+}
+
+/// A kernel of a module, which a card loads once in a process.
+fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFunction> {
+    static LOADED: Mutex<Vec<(usize, &'static str, Arc<CudaModule>)>> = Mutex::new(Vec::new());
+    let stream = device.cuda_stream();
+    let (context, mut loaded) = (stream.context(), LOADED.lock().unwrap_or_else(PoisonError::into_inner));
+    let found = loaded.iter().find(|(card, name, _)| (*card, *name) == (context.ordinal(), module.name));
+    if let Some((_, _, module)) = found {
+        return module.load_function(kernel).w();
+    }
+    keep_memory(context);
+    let code = context.load_module(Ptx::from_binary(module.code.to_vec())).w()?;
+    loaded.push((context.ordinal(), module.name, code.clone()));
+    code.load_function(kernel).w()
+}
+
+/// Lets the driver keep three quarters of a card's memory where it is free: as it begins, it gives all back whenever somebody waits for
+/// the card, and each step pays for it anew. Where the driver refuses, steps are slower, and no more.
+fn keep_memory(context: &Arc<CudaContext>) {
+    let _ = with_pool(context, |pool| {
+        let (_, total) = mem_get_info()?;
+        let mut kept = (total / 4 * 3) as u64;
+        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        // SAFETY: the attribute is a u64, which lives until the call is over.
+        unsafe { sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut kept).cast()) }.result()
+    });
+}
+
+/// Gives back what a card keeps for later: what is not allocated from its pool, code of kernels and cuBLAS's room, needs memory too.
+pub(super) fn release_memory(device: &CudaDevice) -> Result<()> {
+    let stream = device.cuda_stream();
+    stream.synchronize().w()?;
+    // SAFETY: nothing that is in use is given back.
+    with_pool(stream.context(), |pool| unsafe { sys::cuMemPoolTrimTo(pool, 0) }.result()).w()
+}
+
+/// Calls `f` with the pool that tensors on a card are allocated from.
+fn with_pool<R>(
+    context: &Arc<CudaContext>,
+    f: impl FnOnce(sys::CUmemoryPool) -> std::result::Result<R, DriverError>,
+) -> std::result::Result<R, DriverError> {
+    context.bind_to_thread()?;
+    let mut pool = std::ptr::null_mut();
+    // SAFETY: the driver writes the pool of this device.
+    unsafe { sys::cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()) }.result()?;
+    f(pool)
 }
 
 /// An argument as the driver takes it.

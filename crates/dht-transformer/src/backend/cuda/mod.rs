@@ -1,69 +1,39 @@
 //! The project's own kernels for CUDA: the end of a sublayer (bias, dropout, residual, norm), bias and activation, attention of
-//! packed rows, dropout and AdamW. Their gradients go through candle's graph. What they do not cover, products of matrices above
-//! all, is candle's.
+//! packed rows, rows by number, dropout and AdamW; and the sublayers made of them. Products of matrices are candle's.
 //!
 //! The kernels are checked against their formulas on a CPU (`scripts/check-kernels`); `docs/gpu.md` says what was run on a card.
 
 mod activation;
 mod adamw;
 mod attention;
+mod graph;
 mod keys;
 mod launch;
 mod norm;
+mod rows;
+mod squares;
+mod sublayer;
 
 use candle_core::{DType, Tensor};
 
-use self::keys::RowDropout;
+use self::graph::in_graph;
+use self::keys::BatchKeys;
+use self::norm::{Norm, NormInputs};
 use crate::backend::cpu::Dropout;
-use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::Packing;
 
+pub(super) use self::sublayer::{attention_sublayer, feed_forward_sublayer};
+
 /// Whether the kernels take these rows; others are composed of candle's operations on the same device.
 pub(super) fn takes(rows: &Tensor) -> bool {
-    let dtype = matches!(rows.dtype(), DType::F32 | DType::BF16 | DType::F16);
+    let dtype = matches!(rows.dtype(), DType::F32 | DType::BF16);
     rows.device().is_cuda() && dtype && rows.rank() == 2
 }
 
 /// Whether the kernels norm these rows.
 pub(super) fn norms(rows: &Tensor) -> bool {
-    takes(rows) && rows.dims()[1] <= norm::WIDEST
-}
-
-/// LayerNorm(x + dropout(h + bias)): `weights` are bias, γ and β.
-pub(super) fn residual_norm(
-    x: &Tensor,
-    h: &Tensor,
-    weights: [&Tensor; 3],
-    epsilon: f64,
-    (packing, dropout): (&Packing, Option<Dropout>),
-) -> Result<Tensor> {
-    let norm = norm::Norm { epsilon, dropout: RowDropout::new(dropout, packing) };
-    Ok(x.contiguous()?.apply_op3(&h.contiguous()?, &stacked(weights)?, norm)?)
-}
-
-/// LayerNorm(x).
-pub(super) fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, epsilon: f64) -> Result<Tensor> {
-    let norm = norm::Norm { epsilon, dropout: RowDropout::none() };
-    let no_bias = shift.zeros_like()?;
-    Ok(x.contiguous()?.apply_op2(&stacked([&no_bias, scale, shift])?, norm)?)
-}
-
-/// Rows times their dropout mask.
-pub(super) fn drop_rows(x: &Tensor, packing: &Packing, dropout: Dropout) -> Result<Tensor> {
-    Ok(x.contiguous()?.apply_op1(norm::DropRows(RowDropout::new(Some(dropout), packing)))?)
-}
-
-/// f(u + bias).
-pub(super) fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
-    let bias = bias.to_dtype(DType::F32)?.contiguous()?;
-    Ok(u.contiguous()?.apply_op2(&bias, activation::BiasActivation(Some(activation)))?)
-}
-
-/// u + bias, whose gradient is summed in f32.
-pub(super) fn add_bias(u: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    let bias = bias.to_dtype(DType::F32)?.contiguous()?;
-    Ok(u.contiguous()?.apply_op2(&bias, activation::BiasActivation(None))?)
+    takes(rows) && norm::takes(rows.dims()[1])
 }
 
 /// Whether heads of this width have a kernel.
@@ -71,15 +41,44 @@ pub(super) fn attends(dim: usize) -> bool {
     dim <= attention::WIDEST
 }
 
-/// The contexts (tokens, heads·dim) of qkv (tokens, 3·heads·dim); `heads` are the numbers of those that are kept.
-pub(super) fn attention(
-    qkv: &Tensor,
-    packing: &Packing,
-    heads: &[usize],
-    dim: usize,
-    dropout: Option<Dropout>,
-) -> Result<Tensor> {
-    Ok(qkv.contiguous()?.apply_op1(attention::Attention::new(packing, heads, dim, dropout))?)
+/// LayerNorm(x).
+pub(super) fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, epsilon: f64) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    let norm = Norm { epsilon, dropout: None };
+    let (h, scale_value, shift_value) = (x.detach(), scale.detach(), shift.detach());
+    let inputs = NormInputs { x: None, h, bias: None, scale: scale_value, shift: shift_value };
+    let y = norm.forward(&inputs)?;
+    Ok(in_graph("norm", (y, x.dims2()?), &[&x, scale, shift], move |dy| {
+        let [_, dh, sums] = norm.backward(&inputs, dy)?;
+        Ok([Some(dh), Some(sums.get(1)?), Some(sums.get(2)?)])
+    })?)
+}
+
+/// Rows times their dropout mask.
+pub(super) fn drop_rows(x: &Tensor, packing: &Packing, dropout: Dropout) -> Result<Tensor> {
+    let (x, keys) = (x.contiguous()?, BatchKeys::of(packing, x.device())?);
+    let y = norm::drop_rows(&x.detach(), (dropout, &keys))?;
+    let shape = x.dims2()?;
+    Ok(in_graph("dropout", (y, shape), &[&x], move |dy| {
+        let dx = norm::drop_rows(dy, (dropout, &keys))?;
+        Ok([Some(launch::tensor(dx, shape)), None, None])
+    })?)
+}
+
+/// u + bias, whose gradient is summed in f32.
+pub(super) fn add_bias(u: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (u, bias) = (u.contiguous()?, bias.to_dtype(DType::F32)?.contiguous()?);
+    let (u_value, bias_value) = (u.detach(), bias.detach());
+    let y = activation::forward(&u_value, &bias_value, None)?;
+    Ok(in_graph("bias", (y, u.dims2()?), &[&u, &bias], move |dy| {
+        let [du, dbias] = activation::backward(&u_value, &bias_value, None, dy)?;
+        Ok([Some(du), Some(dbias), None])
+    })?)
+}
+
+/// The rows `numbers` of a matrix.
+pub(super) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+    Ok(rows::select_rows(matrix, numbers)?)
 }
 
 /// One step of a parameter on a card, in place, and its next moments; see [`adamw::step`] for the constants.
@@ -92,7 +91,12 @@ pub(crate) fn adamw_step(
     Ok(adamw::step([parameter, first, second, &gradient.contiguous()?], constants)?)
 }
 
-/// (3, columns) in f32.
-fn stacked(weights: [&Tensor; 3]) -> Result<Tensor> {
-    Ok(Tensor::stack(&weights, 0)?.to_dtype(DType::F32)?)
+/// Gives back what a card keeps for later.
+pub(crate) fn release_memory(device: &candle_core::CudaDevice) -> Result<()> {
+    Ok(launch::release_memory(device)?)
+}
+
+/// Σ x² of each tensor, all in f32 on one card.
+pub(crate) fn sums_of_squares(tensors: &[&Tensor]) -> Result<Vec<f64>> {
+    Ok(squares::sums_of_squares(tensors)?)
 }

@@ -1,76 +1,101 @@
-//! y = LayerNorm(x + dropout(h + bias)) and rows times their dropout mask.
+//! y = LayerNorm(x + dropout(h + bias)), and rows times their dropout mask.
 
-use candle_core::backend::BackendStorage;
-use candle_core::cuda_backend::CudaDevice;
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail,
-};
+use candle_core::{CudaDevice, CudaStorage, DType, Result, Tensor};
 
-use super::keys::RowDropout;
+use super::keys::{BatchKeys, words};
 use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
+use crate::backend::cpu::Dropout;
 
-/// Threads that have a row.
-const THREADS: u32 = 128;
-/// Blocks that share the rows of a backward, each with sums of its own.
-const BLOCKS: usize = 264;
-/// The backward keeps four rows in the 48 kB that a block may share.
-pub(super) const WIDEST: usize = 3_000;
+/// Threads of a block; a warp has a row.
+const THREADS: u32 = 256;
+const ROWS: usize = THREADS as usize / 32;
+/// The same of a backward, whose rows take many registers, and the blocks that share the rows, each with sums of its own.
+const BACKWARD_THREADS: u32 = 128;
+const BACKWARD_ROWS: usize = BACKWARD_THREADS as usize / 32;
+const BLOCKS: usize = 396;
+/// Columns that a warp takes at once, and how often.
+const STEP: usize = 256;
+const STEPS: usize = 4;
 
-/// The norm of rows h (rows, columns), with a residual x or without; the weights are (3, columns): bias, γ, β, in f32.
+/// Whether rows of so many columns have a kernel.
+pub(super) fn takes(columns: usize) -> bool {
+    columns.is_multiple_of(2) && columns <= STEP * STEPS
+}
+
+/// What a norm does beside its tensors.
+#[derive(Debug, Clone)]
 pub(super) struct Norm {
     pub(super) epsilon: f64,
-    pub(super) dropout: RowDropout,
+    /// Of h + bias, and what keys it.
+    pub(super) dropout: Option<(Dropout, BatchKeys)>,
+}
+
+/// The tensors of a norm: rows h (rows, columns), a residual of the same shape, and in f32 (columns) each bias, γ and β.
+#[derive(Debug, Clone)]
+pub(super) struct NormInputs {
+    pub(super) x: Option<Tensor>,
+    pub(super) h: Tensor,
+    pub(super) bias: Option<Tensor>,
+    pub(super) scale: Tensor,
+    pub(super) shift: Tensor,
 }
 
 impl Norm {
-    fn forward(
+    /// Runs a kernel on tensors of which some may be absent, and on what it writes.
+    fn run(
         &self,
-        device: &CudaDevice,
-        [x, h, weights]: [Option<Numbers<'_>>; 3],
-        dims: &[usize],
-        dtype: DType,
-    ) -> Result<(CudaStorage, Shape)> {
-        let &[rows, columns] = dims else { bail!("a norm takes rows and columns, not {dims:?}") };
-        let (y, keys) = (room(device, dtype, rows * columns)?, self.dropout.keys(device)?);
-        let [samples, tokens] = keys.arguments();
-        let mut arguments = [x, h, weights].map(optional).into_iter().collect::<Vec<_>>();
-        arguments.push(Argument::Numbers(Numbers::whole(&y)));
-        arguments.extend([samples, tokens, Argument::Whole(columns as u32), Argument::Real(self.epsilon as f32)]);
-        arguments.extend(self.dropout.words());
-        let grid = Grid { blocks: [rows, 1, 1], threads: THREADS, shared_floats: columns };
-        launch(device, &format!("norm_forward_{}", suffix(dtype)?), &grid, &arguments)?;
-        Ok((y, Shape::from((rows, columns))))
-    }
-
-    /// The gradients of x, h and the weights.
-    fn backward(&self, x: Option<&Tensor>, h: &Tensor, weights: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
-        let ((rows, columns), dtype, device) = (h.dims2()?, h.dtype(), h.device().as_cuda_device()?);
-        let (h, dy) = (h.contiguous()?, dy.contiguous()?);
-        let x = x.map(Tensor::contiguous).transpose()?;
-        let blocks = BLOCKS.min(rows.max(1));
-        let (dz, dh) = (room(device, dtype, rows * columns)?, room(device, dtype, rows * columns)?);
-        let (parts, sums) = (room(device, DType::F32, blocks * 3 * columns)?, room(device, DType::F32, 3 * columns)?);
-        let keys = self.dropout.keys(device)?;
-        let tensors: Vec<&Tensor> = [&h, weights, &dy].into_iter().chain(&x).collect();
-        with_numbers(&tensors, |numbers| {
-            let given = [numbers.get(3).copied(), Some(numbers[0]), Some(numbers[1]), Some(numbers[2])];
-            let mut arguments = given.map(optional).into_iter().collect::<Vec<_>>();
-            arguments.extend([&dz, &dh, &parts].map(|storage| Argument::Numbers(Numbers::whole(storage))));
-            arguments.extend(keys.arguments());
+        (name, grid): (&str, &Grid),
+        h: &Tensor,
+        read: [Option<&Tensor>; 5],
+        written: &[&CudaStorage],
+    ) -> Result<()> {
+        let ((rows, columns), device) = (h.dims2()?, h.device().as_cuda_device()?);
+        let keys = self.dropout.as_ref().map(|(_, keys)| keys);
+        let all: Vec<&Tensor> = read.into_iter().flatten().chain(keys.map(BatchKeys::tensor)).collect();
+        with_numbers(&all, |numbers| {
+            let mut rest = numbers.iter().copied();
+            let mut arguments = Vec::new();
+            for tensor in read {
+                arguments.push(tensor.and_then(|_| rest.next()).map_or(Argument::Absent, Argument::Numbers));
+            }
+            arguments.extend(written.iter().map(|storage| Argument::Numbers(Numbers::whole(storage))));
+            arguments.extend(match (keys, rest.next()) {
+                (Some(keys), Some(numbers)) => keys.rows(numbers),
+                _ => [Argument::Absent, Argument::Absent],
+            });
             arguments.extend([rows, columns].map(|count| Argument::Whole(count as u32)));
             arguments.push(Argument::Real(self.epsilon as f32));
-            arguments.extend(self.dropout.words());
-            let grid = Grid { blocks: [blocks, 1, 1], threads: THREADS, shared_floats: 4 * columns };
-            launch(device, &format!("norm_backward_{}", suffix(dtype)?), &grid, &arguments)
-        })?;
-        column_sums(device, &parts, &sums, blocks, 3 * columns)?;
-        let shape = (rows, columns);
-        Ok([tensor(dz, shape), tensor(dh, shape), tensor(sums, (3, columns))])
+            arguments.extend(words(self.dropout.as_ref().map(|(dropout, _)| *dropout)));
+            let (suffix, steps) = (suffix(h.dtype())?, columns.div_ceil(STEP));
+            launch(device, &format!("{name}_{suffix}_{steps}"), grid, &arguments)
+        })
     }
-}
 
-fn optional(numbers: Option<Numbers<'_>>) -> Argument<'_> {
-    numbers.map_or(Argument::Absent, Argument::Numbers)
+    pub(super) fn forward(&self, NormInputs { x, h, bias, scale, shift }: &NormInputs) -> Result<CudaStorage> {
+        let (rows, columns) = h.dims2()?;
+        let y = room(h.device().as_cuda_device()?, h.dtype(), rows * columns)?;
+        let grid = Grid { blocks: [rows.div_ceil(ROWS), 1, 1], threads: THREADS, shared_floats: 0 };
+        let read = [x.as_ref(), Some(h), bias.as_ref(), Some(scale), Some(shift)];
+        self.run(("norm_forward", &grid), h, read, &[&y])?;
+        Ok(y)
+    }
+
+    /// The gradients of x and h, and (3, columns) those of bias, γ and β.
+    pub(super) fn backward(
+        &self,
+        NormInputs { x, h, bias, scale, .. }: &NormInputs,
+        dy: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        let ((rows, columns), dtype, device) = (h.dims2()?, h.dtype(), h.device().as_cuda_device()?);
+        let blocks = BLOCKS.min(rows.div_ceil(BACKWARD_ROWS).max(1));
+        let (dz, dh) = (room(device, dtype, rows * columns)?, room(device, dtype, rows * columns)?);
+        let (parts, sums) = (room(device, DType::F32, blocks * 3 * columns)?, room(device, DType::F32, 3 * columns)?);
+        let grid = Grid { blocks: [blocks, 1, 1], threads: BACKWARD_THREADS, shared_floats: 3 * columns };
+        let read = [x.as_ref(), Some(h), bias.as_ref(), Some(scale), Some(dy)];
+        self.run(("norm_backward", &grid), h, read, &[&dz, &dh, &parts])?;
+        column_sums(device, &parts, &sums, blocks, 3 * columns)?;
+        Ok([tensor(dz, (rows, columns)), tensor(dh, (rows, columns)), tensor(sums, (3, columns))])
+    }
 }
 
 /// (rows, columns) → (columns), in f32.
@@ -88,111 +113,17 @@ pub(super) fn column_sums(
     launch(device, "column_sums", &grid, &arguments)
 }
 
-/// Without a residual: h and the weights.
-impl CustomOp2 for Norm {
-    fn name(&self) -> &'static str {
-        "norm"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("this norm is CUDA's")
-    }
-
-    fn cuda_fwd(
-        &self,
-        h: &CudaStorage,
-        h_layout: &Layout,
-        weights: &CudaStorage,
-        layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let numbers = [None, Some(Numbers::of(h, h_layout)?), Some(Numbers::of(weights, layout)?)];
-        self.forward(&h.device, numbers, h_layout.dims(), h.dtype())
-    }
-
-    fn bwd(&self, h: &Tensor, weights: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [_, dh, dweights] = self.backward(None, h, weights, dy)?;
-        Ok((Some(dh), Some(dweights)))
-    }
-}
-
-/// With a residual: x, h and the weights.
-impl CustomOp3 for Norm {
-    fn name(&self) -> &'static str {
-        "residual and norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        bail!("this norm is CUDA's")
-    }
-
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        x_layout: &Layout,
-        h: &CudaStorage,
-        h_layout: &Layout,
-        weights: &CudaStorage,
-        layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let numbers = [Numbers::of(x, x_layout)?, Numbers::of(h, h_layout)?, Numbers::of(weights, layout)?].map(Some);
-        self.forward(&h.device, numbers, h_layout.dims(), h.dtype())
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        h: &Tensor,
-        weights: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [dz, dh, dweights] = self.backward(Some(x), h, weights, dy)?;
-        Ok((Some(dz), Some(dh), Some(dweights)))
-    }
-}
-
-/// Rows times their mask; the gradient takes the same way.
-pub(super) struct DropRows(pub(super) RowDropout);
-
-impl DropRows {
-    fn run(&self, device: &CudaDevice, x: Numbers<'_>, dims: &[usize], dtype: DType) -> Result<CudaStorage> {
-        let &[rows, columns] = dims else { bail!("dropout takes rows and columns, not {dims:?}") };
-        let (y, keys) = (room(device, dtype, rows * columns)?, self.0.keys(device)?);
-        let mut arguments = vec![Argument::Numbers(x), Argument::Numbers(Numbers::whole(&y))];
-        arguments.extend(keys.arguments());
+/// Rows times their dropout mask.
+pub(super) fn drop_rows(x: &Tensor, (dropout, keys): (Dropout, &BatchKeys)) -> Result<CudaStorage> {
+    let ((rows, columns), dtype, device) = (x.dims2()?, x.dtype(), x.device().as_cuda_device()?);
+    let y = room(device, dtype, rows * columns)?;
+    with_numbers(&[x, keys.tensor()], |numbers| {
+        let mut arguments = vec![Argument::Numbers(numbers[0]), Argument::Numbers(Numbers::whole(&y))];
+        arguments.extend(keys.rows(numbers[1]));
         arguments.push(Argument::Whole(columns as u32));
-        arguments.extend(self.0.words());
+        arguments.extend(words(Some(dropout)));
         let grid = Grid { blocks: [rows, 1, 1], threads: THREADS, shared_floats: 0 };
-        launch(device, &format!("drop_rows_{}", suffix(dtype)?), &grid, &arguments)?;
-        Ok(y)
-    }
-}
-
-impl CustomOp1 for DropRows {
-    fn name(&self) -> &'static str {
-        "dropout"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("this dropout is CUDA's")
-    }
-
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let y = self.run(&x.device, Numbers::of(x, layout)?, layout.dims(), x.dtype())?;
-        Ok((y, layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let (dy, device) = (dy.contiguous()?, x.device().as_cuda_device()?);
-        let dx = with_numbers(&[&dy], |numbers| self.run(device, numbers[0], dy.dims(), dy.dtype()))?;
-        Ok(Some(tensor(dx, x.shape())))
-    }
+        launch(device, &format!("drop_rows_{}", suffix(dtype)?), &grid, &arguments)
+    })?;
+    Ok(y)
 }

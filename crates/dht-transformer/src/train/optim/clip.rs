@@ -57,17 +57,15 @@ pub(crate) fn global_norm<'a>(gradients: impl Iterator<Item = (ParameterId, &'a 
         match gradient {
             Gradient::Dense(values) | Gradient::Rows { values, .. } => squares.push((id, sum_of_squares(values))),
             Gradient::Device(tensor) => {
-                on_device.push((squares.len(), tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?));
+                on_device.push((squares.len(), tensor.to_dtype(DType::F32)?));
                 squares.push((id, 0.0));
             }
         }
     }
     if !on_device.is_empty() {
-        // One transfer for all, instead of one wait for the device a parameter.
-        let (places, sums): (Vec<usize>, Vec<Tensor>) = on_device.into_iter().unzip();
-        let sums = Tensor::stack(&sums, 0)?.to_vec1::<f32>()?;
-        for (place, sum) in places.into_iter().zip(sums) {
-            squares[place].1 = f64::from(sum);
+        let (places, tensors): (Vec<usize>, Vec<Tensor>) = on_device.into_iter().unzip();
+        for (place, sum) in places.into_iter().zip(squares_on_device(&tensors)?) {
+            squares[place].1 = sum;
         }
     }
     // f32 squared cannot overflow f64, so a sum on the CPU is finite exactly if all its terms are.
@@ -75,6 +73,16 @@ pub(crate) fn global_norm<'a>(gradients: impl Iterator<Item = (ParameterId, &'a 
         norm: squares.iter().map(|(_, square)| square).sum::<f64>().sqrt(),
         first_non_finite: squares.iter().find(|(_, square)| !square.is_finite()).map(|(id, _)| *id),
     })
+}
+
+/// Σ x² of each tensor, in one transfer instead of one wait for the device a parameter.
+fn squares_on_device(tensors: &[Tensor]) -> Result<Vec<f64>> {
+    #[cfg(feature = "cuda")]
+    if tensors.iter().all(|tensor| tensor.device().is_cuda()) {
+        return crate::backend::sums_of_squares(&tensors.iter().collect::<Vec<_>>());
+    }
+    let sums = tensors.iter().map(|tensor| tensor.sqr()?.sum_all()).collect::<candle_core::Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&sums, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
 }
 
 fn sum_of_squares(values: &[f32]) -> f64 {

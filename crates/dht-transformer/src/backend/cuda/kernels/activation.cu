@@ -29,42 +29,58 @@ __device__ __forceinline__ Activated activated(u32 kind, float x) {
     return result;
 }
 
-template <typename T>
+// A thread has COUNT numbers of a row at once, which divides `columns`.
+template <typename T, u32 COUNT>
 __device__ void activation_forward(const T *u, const float *bias, T *y, size_t count, u32 columns, u32 kind) {
-    size_t step = (size_t)gridDim.x * blockDim.x;
-    for (size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += step) {
-        write(y, at, activated(kind, read(u, at) + bias[at % columns]).value);
+    size_t step = (size_t)gridDim.x * blockDim.x * COUNT;
+    for (size_t at = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * COUNT; at < count; at += step) {
+        float values[COUNT], added[COUNT];
+        read_some<COUNT>(u, at, values);
+        read_some<COUNT>(bias, at % columns, added);
+        for (u32 i = 0; i < COUNT; ++i) {
+            values[i] = activated(kind, values[i] + added[i]).value;
+        }
+        write_some<COUNT>(y, at, values);
     }
 }
 
-// du, and the sums of du over each block's rows: (gridDim.y, columns). A thread has a column; block row b has the rows b, b +
+// du, and the sums of du over each block's rows: (gridDim.y, columns). A thread has COUNT columns; block row b has the rows b, b +
 // gridDim.y, …
-template <typename T>
+template <typename T, u32 COUNT>
 __device__ void activation_backward(const T *u, const float *bias, const T *dy, T *du, float *parts, u32 rows,
                                     u32 columns, u32 kind) {
-    u32 column = blockIdx.x * blockDim.x + threadIdx.x;
+    u32 column = (blockIdx.x * blockDim.x + threadIdx.x) * COUNT;
     if (column >= columns) {
         return;
     }
-    float sum = 0.0f;
+    float sums[COUNT], added[COUNT];
+    read_some<COUNT>(bias, column, added);
+    for (u32 i = 0; i < COUNT; ++i) {
+        sums[i] = 0.0f;
+    }
     for (size_t row = blockIdx.y; row < rows; row += gridDim.y) {
         size_t at = row * columns + column;
-        float gradient = read(dy, at) * activated(kind, read(u, at) + bias[column]).slope;
-        write(du, at, gradient);
-        sum += gradient;
+        float values[COUNT], gradients[COUNT];
+        read_some<COUNT>(u, at, values);
+        read_some<COUNT>(dy, at, gradients);
+        for (u32 i = 0; i < COUNT; ++i) {
+            gradients[i] *= activated(kind, values[i] + added[i]).slope;
+            sums[i] += gradients[i];
+        }
+        write_some<COUNT>(du, at, gradients);
     }
-    parts[(size_t)blockIdx.y * columns + column] = sum;
+    write_some<COUNT>(parts, (size_t)blockIdx.y * columns + column, sums);
 }
 
-#define ACTIVATION(SUFFIX, T)                                                                                            \
-    extern "C" __global__ void activation_forward_##SUFFIX(const T *u, const float *bias, T *y, u64 count, u32 columns,  \
-                                                           u32 kind) {                                                   \
-        activation_forward<T>(u, bias, y, count, columns, kind);                                                         \
+#define ACTIVATION(SUFFIX, T, COUNT)                                                                                     \
+    extern "C" __global__ void activation_forward_##SUFFIX##_##COUNT(const T *u, const float *bias, T *y, u64 count,     \
+                                                                     u32 columns, u32 kind) {                            \
+        activation_forward<T, COUNT>(u, bias, y, count, columns, kind);                                                  \
     }                                                                                                                    \
-    extern "C" __global__ void activation_backward_##SUFFIX(const T *u, const float *bias, const T *dy, T *du,           \
-                                                            float *parts, u32 rows, u32 columns, u32 kind) {             \
-        activation_backward<T>(u, bias, dy, du, parts, rows, columns, kind);                                             \
+    extern "C" __global__ void activation_backward_##SUFFIX##_##COUNT(const T *u, const float *bias, const T *dy, T *du, \
+                                                                      float *parts, u32 rows, u32 columns, u32 kind) {   \
+        activation_backward<T, COUNT>(u, bias, dy, du, parts, rows, columns, kind);                                      \
     }
-ACTIVATION(f32, float)
-ACTIVATION(bf16, bf16)
-ACTIVATION(f16, f16)
+#define ACTIVATION_OF(SUFFIX, T) ACTIVATION(SUFFIX, T, 1) ACTIVATION(SUFFIX, T, 8)
+ACTIVATION_OF(f32, float)
+ACTIVATION_OF(bf16, bf16)

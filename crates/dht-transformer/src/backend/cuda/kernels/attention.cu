@@ -86,10 +86,10 @@ __device__ __forceinline__ void store_own(T *to, const float *sums, Place place,
     }
 }
 
-// out (tokens, heads, dim).
+// out (tokens, heads, dim), and for each row and head ln Σ exp(scores): logs (tokens, heads).
 template <typename T, u32 PARTS>
-__device__ void attention_forward(const T *qkv, T *out, const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads,
-                                  u32 dim, float scale, Dropout dropout) {
+__device__ void attention_forward(const T *qkv, T *out, float *logs, const u32 *offsets, const u32 *ids, const u32 *numbers,
+                                  u32 heads, u32 dim, float scale, Dropout dropout) {
     const u32 ROWS = 4;
     __shared__ float keys[WARP][32 * PARTS + 1], values[WARP][32 * PARTS + 1];
     __shared__ float queries[WARPS][ROWS][32 * PARTS];
@@ -131,15 +131,18 @@ __device__ void attention_forward(const T *qkv, T *out, const u32 *offsets, cons
     }
     for (u32 r = 0; r < ROWS; ++r) {
         store_own<T, PARTS>(out, sums[r], place, first + r, dim, inner, column, 1.0f / total[r]);
+        if (lane == 0 && first + r < place.length) {
+            logs[(size_t)(place.start + first + r) * heads + place.head] = best[r] + logf(total[r]);
+        }
     }
 }
 
-// The gradient of Q in dqkv, and for each row and head ln Σ exp(scores) and Σ dout·out: `statistics` (tokens, heads, 2).
+// The gradient of Q in dqkv, and for each row and head Σ dout·out: deltas (tokens, heads).
 // With probabilities p, mask m and dp = m·(dout·Vᵀ): ds = p·(dp − Σ dout·out), dQ = scale·ds·K.
 template <typename T, u32 PARTS>
-__device__ void attention_backward_queries(const T *qkv, const T *out, const T *dout, T *dqkv, float *statistics,
-                                           const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads, u32 dim,
-                                           float scale, Dropout dropout) {
+__device__ void attention_backward_queries(const T *qkv, const T *out, const T *dout, T *dqkv, const float *logs,
+                                           float *deltas, const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads,
+                                           u32 dim, float scale, Dropout dropout) {
     const u32 ROWS = 2;
     __shared__ float keys[WARP][32 * PARTS + 1], values[WARP][32 * PARTS + 1];
     __shared__ float queries[WARPS][ROWS][32 * PARTS], gradients[WARPS][ROWS][32 * PARTS];
@@ -149,12 +152,11 @@ __device__ void attention_backward_queries(const T *qkv, const T *out, const T *
     }
     u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, first = (blockIdx.x * WARPS + warp) * ROWS;
     size_t inner = (size_t)heads * dim, column = (size_t)place.head * dim;
-    float best[ROWS], total[ROWS], delta[ROWS], sums[ROWS][PARTS], scores[ROWS], products[ROWS];
+    float log[ROWS], delta[ROWS], sums[ROWS][PARTS], scores[ROWS], products[ROWS];
     for (u32 r = 0; r < ROWS; ++r) {
         load_own<T, PARTS>(queries[warp][r], qkv, place, first + r, dim, 3 * inner, column, scale);
         load_own<T, PARTS>(gradients[warp][r], dout, place, first + r, dim, inner, column, 1.0f);
-        best[r] = LOWEST;
-        total[r] = delta[r] = 0.0f;
+        log[r] = delta[r] = 0.0f;
         for (u32 part = 0; part < PARTS; ++part) {
             sums[r][part] = 0.0f;
             u32 d = lane + WARP * part;
@@ -163,25 +165,12 @@ __device__ void attention_backward_queries(const T *qkv, const T *out, const T *
             }
         }
         delta[r] = warp_sum(delta[r]);
-    }
-    for (u32 tile = 0; tile < place.length; tile += WARP) {
-        __syncthreads();
-        load_tile<T, PARTS>(keys, qkv, place, tile, dim, 3 * inner, inner + column);
-        __syncthreads();
-        dots<ROWS, PARTS>(queries[warp], keys[lane], dim, scores);
-        for (u32 r = 0; r < ROWS; ++r) {
-            float score = tile + lane < place.length ? scores[r] : LOWEST;
-            float largest = fmaxf(best[r], warp_max(score));
-            total[r] = total[r] * expf(best[r] - largest) + warp_sum(expf(score - largest));
-            best[r] = largest;
-        }
-    }
-    for (u32 r = 0; r < ROWS; ++r) {
-        best[r] += logf(total[r]);
-        if (lane == 0 && first + r < place.length) {
-            size_t at = ((size_t)(place.start + first + r) * heads + place.head) * 2;
-            statistics[at] = best[r];
-            statistics[at + 1] = delta[r];
+        if (first + r < place.length) {
+            size_t at = (size_t)(place.start + first + r) * heads + place.head;
+            log[r] = logs[at];
+            if (lane == 0) {
+                deltas[at] = delta[r];
+            }
         }
     }
     for (u32 tile = 0; tile < place.length; tile += WARP) {
@@ -194,7 +183,7 @@ __device__ void attention_backward_queries(const T *qkv, const T *out, const T *
         bool there = tile + lane < place.length;
         for (u32 r = 0; r < ROWS; ++r) {
             float keep = kept_at(dropout, ids[place.sample], first + r, numbers[place.head], tile + lane);
-            scores[r] = there ? expf(scores[r] - best[r]) * (products[r] * keep - delta[r]) : 0.0f;
+            scores[r] = there ? expf(scores[r] - log[r]) * (products[r] * keep - delta[r]) : 0.0f;
         }
         u32 left = place.length - tile;
         add_weighted<ROWS, PARTS>(sums, scores, keys, left < WARP ? left : WARP);
@@ -206,9 +195,9 @@ __device__ void attention_backward_queries(const T *qkv, const T *out, const T *
 
 // The gradients of K and V in dqkv, after attention_backward_queries: dK = scale·dsᵀ·Q, dV = (m·p)ᵀ·dout.
 template <typename T, u32 PARTS>
-__device__ void attention_backward_keys(const T *qkv, const T *dout, T *dqkv, const float *statistics, const u32 *offsets,
-                                        const u32 *ids, const u32 *numbers, u32 heads, u32 dim, float scale,
-                                        Dropout dropout) {
+__device__ void attention_backward_keys(const T *qkv, const T *dout, T *dqkv, const float *logs, const float *deltas,
+                                        const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads, u32 dim,
+                                        float scale, Dropout dropout) {
     const u32 ROWS = 2;
     __shared__ float queries[WARP][32 * PARTS + 1], gradients[WARP][32 * PARTS + 1];
     __shared__ float keys[WARPS][ROWS][32 * PARTS], values[WARPS][ROWS][32 * PARTS];
@@ -234,11 +223,11 @@ __device__ void attention_backward_keys(const T *qkv, const T *dout, T *dqkv, co
         dots<ROWS, PARTS>(keys[warp], queries[lane], dim, scores);
         dots<ROWS, PARTS>(values[warp], gradients[lane], dim, products);
         bool there = tile + lane < place.length;
-        size_t at = there ? ((size_t)(place.start + tile + lane) * heads + place.head) * 2 : 0;
+        size_t at = there ? (size_t)(place.start + tile + lane) * heads + place.head : 0;
         for (u32 r = 0; r < ROWS; ++r) {
             float keep = kept_at(dropout, ids[place.sample], tile + lane, numbers[place.head], first + r);
-            float probability = there ? expf(scores[r] - statistics[at]) : 0.0f;
-            scores[r] = there ? probability * (products[r] * keep - statistics[at + 1]) : 0.0f;
+            float probability = there ? expf(scores[r] - logs[at]) : 0.0f;
+            scores[r] = there ? probability * (products[r] * keep - deltas[at]) : 0.0f;
             products[r] = probability * keep;
         }
         u32 left = place.length - tile, count = left < WARP ? left : WARP;
@@ -251,33 +240,27 @@ __device__ void attention_backward_keys(const T *qkv, const T *dout, T *dqkv, co
     }
 }
 
-#define ATTENTION(SUFFIX, T, PARTS)                                                                                      \
-    extern "C" __global__ void attention_forward_##SUFFIX(                                                               \
-        const T *qkv, T *out, const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads, u32 dim, float scale,   \
-        u32 key0, u32 key1, u32 site, u32 step, u32 threshold, float kept_scale) {                                       \
+// KERNEL is attention or matrix_attention; SIZE is what its templates take.
+#define ATTENTION(KERNEL, SUFFIX, T, SIZE)                                                                               \
+    extern "C" __global__ void KERNEL##_forward_##SUFFIX(                                                                \
+        const T *qkv, T *out, float *logs, const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads, u32 dim,   \
+        float scale, u32 key0, u32 key1, u32 site, u32 step, u32 threshold, float kept_scale) {                          \
         Dropout dropout = {key0, key1, site, step, threshold, kept_scale};                                               \
-        attention_forward<T, PARTS>(qkv, out, offsets, ids, numbers, heads, dim, scale, dropout);                        \
+        KERNEL##_forward<T, SIZE>(qkv, out, logs, offsets, ids, numbers, heads, dim, scale, dropout);                    \
     }                                                                                                                    \
-    extern "C" __global__ void attention_backward_queries_##SUFFIX(                                                      \
-        const T *qkv, const T *out, const T *dout, T *dqkv, float *statistics, const u32 *offsets, const u32 *ids,       \
-        const u32 *numbers, u32 heads, u32 dim, float scale, u32 key0, u32 key1, u32 site, u32 step, u32 threshold,      \
-        float kept_scale) {                                                                                              \
+    extern "C" __global__ void KERNEL##_backward_queries_##SUFFIX(                                                       \
+        const T *qkv, const T *out, const T *dout, T *dqkv, const float *logs, float *deltas, const u32 *offsets,        \
+        const u32 *ids, const u32 *numbers, u32 heads, u32 dim, float scale, u32 key0, u32 key1, u32 site, u32 step,     \
+        u32 threshold, float kept_scale) {                                                                               \
         Dropout dropout = {key0, key1, site, step, threshold, kept_scale};                                               \
-        attention_backward_queries<T, PARTS>(qkv, out, dout, dqkv, statistics, offsets, ids, numbers, heads, dim, scale, \
-                                             dropout);                                                                   \
+        KERNEL##_backward_queries<T, SIZE>(qkv, out, dout, dqkv, logs, deltas, offsets, ids, numbers, heads, dim, scale, \
+                                           dropout);                                                                     \
     }                                                                                                                    \
-    extern "C" __global__ void attention_backward_keys_##SUFFIX(                                                         \
-        const T *qkv, const T *dout, T *dqkv, const float *statistics, const u32 *offsets, const u32 *ids,               \
-        const u32 *numbers, u32 heads, u32 dim, float scale, u32 key0, u32 key1, u32 site, u32 step, u32 threshold,      \
-        float kept_scale) {                                                                                              \
+    extern "C" __global__ void KERNEL##_backward_keys_##SUFFIX(                                                          \
+        const T *qkv, const T *dout, T *dqkv, const float *logs, const float *deltas, const u32 *offsets,                \
+        const u32 *ids, const u32 *numbers, u32 heads, u32 dim, float scale, u32 key0, u32 key1, u32 site, u32 step,     \
+        u32 threshold, float kept_scale) {                                                                               \
         Dropout dropout = {key0, key1, site, step, threshold, kept_scale};                                               \
-        attention_backward_keys<T, PARTS>(qkv, dout, dqkv, statistics, offsets, ids, numbers, heads, dim, scale,         \
-                                          dropout);                                                                      \
+        KERNEL##_backward_keys<T, SIZE>(qkv, dout, dqkv, logs, deltas, offsets, ids, numbers, heads, dim, scale,         \
+                                        dropout);                                                                        \
     }
-#define ATTENTION_OF(SUFFIX, T)                                                                                          \
-    ATTENTION(SUFFIX##_1, T, 1)                                                                                          \
-    ATTENTION(SUFFIX##_2, T, 2)                                                                                          \
-    ATTENTION(SUFFIX##_4, T, 4)
-ATTENTION_OF(f32, float)
-ATTENTION_OF(bf16, bf16)
-ATTENTION_OF(f16, f16)

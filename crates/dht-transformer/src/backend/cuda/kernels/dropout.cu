@@ -74,4 +74,3 @@ __device__ void drop_rows(const T *x, T *y, const u32 *samples, const u32 *token
     }
 DROP_ROWS(drop_rows_f32, float)
 DROP_ROWS(drop_rows_bf16, bf16)
-DROP_ROWS(drop_rows_f16, f16)

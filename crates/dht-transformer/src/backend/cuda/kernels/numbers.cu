@@ -1,14 +1,10 @@
-// Numbers of three types, read and written as f32, and sums over a block. All files of this folder are one text to the
+// Numbers of two types, read and written as f32, and sums over a block. All files of this folder are one text to the
 // compiler, in the order that build.rs has; none includes another.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
 struct bf16 {
-    unsigned short bits;
-};
-
-struct f16 {
     unsigned short bits;
 };
 
@@ -27,22 +23,9 @@ __device__ __forceinline__ void write(bf16 *to, size_t at, float value) {
 
 // The emulation on a CPU has its own.
 #ifndef EMULATED
-__device__ __forceinline__ float f32_of_f16(unsigned short bits) {
-    float value;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-    return value;
-}
-__device__ __forceinline__ unsigned short f16_of_f32(float value) {
-    unsigned short bits;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
-    return bits;
-}
 // Shared memory whose size the launch says.
 #define SHARED_OF_LAUNCH(NAME) extern __shared__ float NAME[]
 #endif
-
-__device__ __forceinline__ float read(const f16 *from, size_t at) { return f32_of_f16(from[at].bits); }
-__device__ __forceinline__ void write(f16 *to, size_t at, float value) { to[at].bits = f16_of_f32(value); }
 
 // −∞
 #define LOWEST __uint_as_float(0xFF800000u)
@@ -80,6 +63,47 @@ __device__ __forceinline__ float block_sum(float value, float *place) {
     return sum;
 }
 
+// Eight numbers of sixteen bits, which a thread reads and writes at once.
+struct alignas(16) Eight {
+    u32 of[4];
+};
+
+// COUNT numbers one after another: one, two or eight. Where there are more, the address is a multiple of their bytes, 16 at most.
+template <u32 COUNT> __device__ __forceinline__ void read_some(const float *from, size_t at, float *values) {
+    struct alignas(COUNT == 1 ? 4 : COUNT == 2 ? 8 : 16) Some {
+        float of[COUNT];
+    } some = *(const Some *)(from + at);
+    for (u32 i = 0; i < COUNT; ++i) {
+        values[i] = some.of[i];
+    }
+}
+template <u32 COUNT> __device__ __forceinline__ void write_some(float *to, size_t at, const float *values) {
+    struct alignas(COUNT == 1 ? 4 : COUNT == 2 ? 8 : 16) Some {
+        float of[COUNT];
+    } some;
+    for (u32 i = 0; i < COUNT; ++i) {
+        some.of[i] = values[i];
+    }
+    *(Some *)(to + at) = some;
+}
+template <u32 COUNT, typename T> __device__ __forceinline__ void read_some(const T *from, size_t at, float *values) {
+    struct alignas(2 * COUNT) Some {
+        T of[COUNT];
+    } some = *(const Some *)(from + at);
+    for (u32 i = 0; i < COUNT; ++i) {
+        values[i] = read(some.of, i);
+    }
+}
+template <u32 COUNT, typename T> __device__ __forceinline__ void write_some(T *to, size_t at, const float *values) {
+    struct alignas(2 * COUNT) Some {
+        T of[COUNT];
+    } some;
+    for (u32 i = 0; i < COUNT; ++i) {
+        write(some.of, i, values[i]);
+    }
+    *(Some *)(to + at) = some;
+}
+
 // Sums over the rows of `parts`, (rows, columns) → (columns), always in the same order. A thread has a column.
 extern "C" __global__ void column_sums(const float *parts, float *sums, u32 rows, u32 columns) {
     u32 column = blockIdx.x * blockDim.x + threadIdx.x;
@@ -91,4 +115,19 @@ extern "C" __global__ void column_sums(const float *parts, float *sums, u32 rows
         sum += parts[(size_t)row * columns + column];
     }
     sums[column] = sum;
+}
+
+// Each block's part of Σ x², parts (blocks). Blocks have 256 threads.
+extern "C" __global__ void squares(const float *x, float *parts, u64 count) {
+    __shared__ float place[32];
+    float sum = 0.0f;
+    size_t step = (size_t)gridDim.x * blockDim.x;
+#pragma unroll 8
+    for (size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += step) {
+        sum += x[at] * x[at];
+    }
+    sum = block_sum(sum, place);
+    if (threadIdx.x == 0) {
+        parts[blockIdx.x] = sum;
+    }
 }

@@ -2,9 +2,12 @@
 //!
 //! Random weights and texts. The rows, loss, gradients, head gates and parameters after AdamW steps of a small encoder, with
 //! dropout and with texts that keep other heads and neurons, must be the CPU's in single precision within the rounding of each
-//! precision that the device has. Then inference and a training step of BERT-base's size on 64 texts of 128 tokens are timed in each.
+//! precision that the device has. A T-DHT trained on the routes that bandits chose on the CPU must predict the same. Then inference and a
+//! training step of BERT-base's size on 64 texts of 128 tokens are timed in each precision, and the way from texts to labels.
 //! Prints one JSON object; ends with 1 where a comparison fails.
 //! `scripts/gpu-check` runs it.
+
+mod routes;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -17,10 +20,10 @@ use dht_lab::record::this_machine;
 use dht_transformer::tensors::cross_entropy;
 use dht_transformer::train::optim::{AdamW, ParameterGroups};
 use dht_transformer::{
-    AdamWSettings, BertConfig, Classifier, Encoder, Encoding, Error, ForwardContext, HeadSet, PackedBatch, Pooling,
-    Precision, Sample, SampleGroup,
+    AdamWSettings, BertConfig, Classifier, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadSet,
+    PackedBatch, Pooling, Precision, Sample, SampleGroup, TextClassifier, TextTokenizer,
 };
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
@@ -39,6 +42,12 @@ struct Arguments {
     /// Do not time anything
     #[arg(long)]
     compare_only: bool,
+    /// Compare nothing: for a profiler
+    #[arg(long, conflicts_with = "compare_only")]
+    time_only: bool,
+    /// This precision alone [default: each that the device has]
+    #[arg(long)]
+    precision: Option<Precision>,
 }
 
 fn main() -> ExitCode {
@@ -54,16 +63,24 @@ fn main() -> ExitCode {
 fn check(arguments: &Arguments) -> Result<(bool, Value)> {
     let device = arguments.device.open()?;
     let mut comparisons = Vec::new();
-    let precisions = [Precision::F32, Precision::Tf32, Precision::Bf16];
-    let precisions: Vec<_> = precisions.into_iter().filter(|precision| precision.check_on(&device).is_ok()).collect();
-    for (heads, hidden) in [(4, 32), (2, 128), (1, 96)] {
+    let precisions: Vec<_> = match arguments.precision {
+        Some(precision) => vec![precision],
+        None => {
+            let all = [Precision::F32, Precision::Tf32, Precision::Bf16];
+            all.into_iter().filter(|precision| precision.check_on(&device).is_ok()).collect()
+        }
+    };
+    let shapes: &[_] = if arguments.time_only { &[] } else { &[(4, 32), (2, 128), (1, 96)] };
+    for &(heads, hidden) in shapes {
         let cpu = steps(&Device::Cpu, (heads, hidden), Precision::F32)?;
         for precision in &precisions {
             let other = steps(&device, (heads, hidden), *precision)?;
             for ((what, expected), (_, found)) in cpu.iter().zip(&other) {
-                // Gradients add up thousands of rounded products in another order. Where products round, few numbers differ much; and
-                // AdamW's first steps have the size of the rate, whatever the gradient's: what they lead to is compared in f32 alone.
+                // Gradients add up thousands of rounded products in another order. Where products round, few numbers differ much. And
+                // AdamW's first steps have the size of the rate, whatever the gradient's: a number whose gradient is all rounding takes
+                // any step, so that what they lead to is compared as a whole, and in f32 alone.
                 let (far, most) = match (precision, what.starts_with("rows")) {
+                    (Precision::F32, _) if what.ends_with("steps") => (distance(found, expected), 2e-3),
                     (Precision::F32, true) => (worst(found, expected), 1e-4),
                     (Precision::F32, false) => (worst(found, expected), 2e-3),
                     (_, _) if what.ends_with("steps") || what.starts_with("loss of step") => continue,
@@ -77,6 +94,16 @@ fn check(arguments: &Arguments) -> Result<(bool, Value)> {
                 );
             }
         }
+    }
+    if !arguments.time_only {
+        let routes = routes::recorded()?;
+        let (cpu, other) = (routes::replayed(&Device::Cpu, &routes)?, routes::replayed(&device, &routes)?);
+        let (far, most) = (worst(&other.probabilities, &cpu.probabilities), 1e-4);
+        let ok = far <= most && other.flops == cpu.flops;
+        let what = "probabilities of a T-DHT trained on recorded routes";
+        let flops = [cpu.flops, other.flops];
+        comparisons
+            .push(json!({"what": what, "precision": "f32", "far": far, "at_most": most, "flops": flops, "ok": ok}));
     }
     let ok = comparisons.iter().all(|comparison| comparison["ok"] == true);
     let times = match arguments.compare_only {
@@ -191,10 +218,47 @@ fn times(arguments: &Arguments, device: &Device, precision: Precision) -> Result
         let loss = cross_entropy(&logits(&ctx)?, &batch.labels)?.mean_all()?;
         optimizer.step(encoder.parameters(), &ctx.backward(&loss, encoder.parameters())?, 1e-5).map(|_| ())
     })?;
+    drop(optimizer);
     let of = |seconds: f64| json!({"seconds": seconds, "texts_per_second": TEXTS as f64 / seconds});
+    let texts = text_to_label(&config, device, precision)?;
     let shape = json!({"layers": arguments.layers, "hidden": 768, "heads": 12, "texts": TEXTS, "tokens": TOKENS});
     let precision = precision.to_string();
-    Ok(json!({"precision": precision, "shape": shape, "inference": of(inference), "training_step": of(training)}))
+    Ok(json!({"precision": precision, "shape": shape, "inference": of(inference), "training_step": of(training),
+        "text_to_label": texts}))
+}
+
+/// From texts of random words to labels: the tokenizer on the CPU, then the classifier in batches of 64.
+fn text_to_label(config: &BertConfig, device: &Device, precision: Precision) -> Result<Value, Error> {
+    const TEXTS: usize = 2_048;
+    const WORDS: usize = 90;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let word = |rng: &mut ChaCha8Rng| -> String {
+        // Few letters, so that words come again.
+        (0..rng.random_range(2..6)).map(|_| rng.random_range('a'..'g')).collect()
+    };
+    let texts: Vec<String> =
+        (0..TEXTS).map(|_| (0..WORDS).map(|_| word(&mut rng)).collect::<Vec<_>>().join(" ")).collect();
+    let tokenizer = TextTokenizer::train(texts.iter().take(200).map(String::as_str), 2_000)?;
+    let classifier = TextClassifier::new(Encoder::random(config, device, &mut rng)?, 3, Pooling::Pooler, &mut rng)?;
+    classifier.encoder().parameters().compute_in(precision)?;
+    let labels: Vec<String> = ["one", "two", "three"].map(String::from).into();
+    let run = |texts: &[String]| -> Result<(f64, f64, usize), Error> {
+        let start = Instant::now();
+        let encode = |(id, text): (usize, &String)| -> Result<Sample, Error> {
+            let encoding = tokenizer.encode(text, None, 128)?;
+            Ok(Sample { id: id as u64, label: 0, targets: Vec::new(), encoding })
+        };
+        let samples = texts.iter().enumerate().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let tokenizing = start.elapsed().as_secs_f64();
+        let data = EncodedDataset { samples, labels: labels.clone(), truncated_rows: 0 };
+        let answers = classifier.probabilities_of_all(&data, 64)?;
+        let tokens = data.lengths().iter().sum::<usize>();
+        Ok((tokenizing, start.elapsed().as_secs_f64(), tokens / answers.len().max(1)))
+    };
+    run(&texts[..128])?;
+    let (tokenizing, seconds, tokens) = run(&texts)?;
+    Ok(json!({"texts": TEXTS, "mean_tokens": tokens, "tokenizing_seconds": tokenizing, "seconds": seconds,
+        "texts_per_second": TEXTS as f64 / seconds}))
 }
 
 /// The median of some runs after three that do not count, each until the device has done it.

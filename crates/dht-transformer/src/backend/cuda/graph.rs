@@ -1,0 +1,79 @@
+//! Results that are computed, as nodes of candle's graph.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use super::launch::tensor;
+
+/// The gradients of up to three arguments, from that of the result.
+type Backward = Box<dyn Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync>;
+
+/// An operation whose result is there before candle asks for it: while candle runs an operation it holds the locks of its
+/// arguments, which kernels take too.
+struct Computed {
+    name: &'static str,
+    result: Mutex<Option<CudaStorage>>,
+    shape: Shape,
+    backward: Backward,
+}
+
+/// A result with a way back to its arguments, of which there are one to three; without one where none has a gradient.
+pub(super) fn in_graph(
+    name: &'static str,
+    (result, shape): (CudaStorage, impl Into<Shape>),
+    arguments: &[&Tensor],
+    backward: impl Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync + 'static,
+) -> Result<Tensor> {
+    let shape = shape.into();
+    let Some(first) = arguments.iter().find(|argument| argument.track_op()) else { return Ok(tensor(result, shape)) };
+    // candle takes three; one more of the first has no gradient of its own.
+    let of = |index: usize| arguments.get(index).unwrap_or(first);
+    let op = Computed { name, result: Mutex::new(Some(result)), shape, backward: Box::new(backward) };
+    of(0).apply_op3(of(1), of(2), op)
+}
+
+impl CustomOp3 for Computed {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        bail!("{} is CUDA's", self.name)
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        match self.result.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(result) => Ok((result, self.shape.clone())),
+            None => bail!("{} was asked for its result twice", self.name),
+        }
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [first, second, third] = (self.backward)(&gradient.contiguous()?)?;
+        Ok((first, second, third))
+    }
+}

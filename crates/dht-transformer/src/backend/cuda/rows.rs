@@ -1,0 +1,80 @@
+//! Rows of a matrix by their numbers. The gradient is a sum of rows in a fixed order.
+
+use candle_core::{Result, Tensor};
+
+use super::graph::in_graph;
+use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
+
+const THREADS: u32 = 128;
+/// Rows that one thread adds up; sums of more are sums of sums.
+const PIECE: usize = 64;
+
+/// The rows `numbers` of a matrix.
+pub(super) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+    let from = matrix.contiguous()?.detach();
+    let ((rows, columns), device) = (from.dims2()?, from.device().as_cuda_device()?);
+    let to = room(device, from.dtype(), numbers.len() * columns)?;
+    let on_card = Tensor::new(numbers, from.device())?;
+    with_numbers(&[&from, &on_card], |read| {
+        let arguments = [
+            Argument::Numbers(read[0]),
+            Argument::Numbers(Numbers::whole(&to)),
+            Argument::Numbers(read[1]),
+            Argument::Whole(columns as u32),
+        ];
+        let grid = Grid { blocks: [numbers.len(), 1, 1], threads: THREADS, shared_floats: 0 };
+        launch(device, &format!("select_rows_{}", suffix(from.dtype())?), &grid, &arguments)
+    })?;
+    let (shape, numbers) = ((numbers.len(), columns), numbers.to_vec());
+    in_graph("rows by number", (to, shape), &[matrix], move |gradient| {
+        Ok([Some(sum_rows(gradient, &numbers, rows)?), None, None])
+    })
+}
+
+/// (rows, columns): row r is the sum of those rows of `gradient` that have the number r; zeros where there are none.
+pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Result<Tensor> {
+    let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
+    order.sort_by_key(|row| numbers[*row as usize]);
+    // Pieces of the rows of one number, and the pieces of each number.
+    let (mut starts, mut firsts, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    let mut at = 0;
+    for same in order.chunk_by(|a, b| numbers[*a as usize] == numbers[*b as usize]) {
+        firsts.push(starts.len() as u32);
+        targets.push(numbers[same[0] as usize]);
+        for piece in same.chunks(PIECE) {
+            starts.push(at);
+            at += piece.len() as u32;
+        }
+    }
+    let pieces = starts.len();
+    starts.push(at);
+    firsts.push(pieces as u32);
+
+    let (columns, device) = (gradient.dims2()?.1, gradient.device());
+    let sums = Tensor::zeros((rows, columns), gradient.dtype(), device)?;
+    let parts = tensor(room(device.as_cuda_device()?, candle_core::DType::F32, pieces * columns)?, (pieces, columns));
+    let suffix = suffix(gradient.dtype())?;
+    run(&format!("sum_rows_{suffix}"), [gradient, &parts], [Some(&order), Some(&starts), None])?;
+    run(&format!("sum_parts_{suffix}"), [&parts, &sums], [None, Some(&firsts), Some(&targets)])?;
+    Ok(sums)
+}
+
+/// Sums of rows of a matrix into another; the indices are order, starts and targets.
+fn run(kernel: &str, [from, to]: [&Tensor; 2], indices: [Option<&Vec<u32>>; 3]) -> Result<()> {
+    let (columns, device) = (from.dims2()?.1, from.device());
+    let on_card = indices.map(|numbers| numbers.map(|numbers| Tensor::new(numbers.as_slice(), device)).transpose());
+    let [order, starts, targets] = on_card;
+    let on_card = [order?, starts?, targets?];
+    let segments = indices[1].map_or(0, |starts| starts.len() - 1);
+    let tensors: Vec<&Tensor> = [from, to].into_iter().chain(on_card.iter().flatten()).collect();
+    with_numbers(&tensors, |numbers| {
+        let mut rest = numbers.iter().copied().map(Argument::Numbers);
+        let mut arguments: Vec<_> = rest.by_ref().take(2).collect();
+        for tensor in &on_card {
+            arguments.push(tensor.as_ref().and_then(|_| rest.next()).unwrap_or(Argument::Absent));
+        }
+        arguments.push(Argument::Whole(columns as u32));
+        let blocks = [segments, columns.div_ceil(THREADS as usize), 1];
+        launch(device.as_cuda_device()?, kernel, &Grid { blocks, threads: THREADS, shared_floats: 0 }, &arguments)
+    })
+}

@@ -1,0 +1,194 @@
+//! The two sublayers of a layer. Their backward is written out: candle's graph would keep and add up a gradient for each tensor
+//! between, each of which takes two more passes over it. The gradients of weights go to the [`ForwardContext`].
+
+use std::sync::Arc;
+
+use candle_core::{DType, Result, Tensor};
+
+use super::activation;
+use super::attention::Attention;
+use super::graph::in_graph;
+use super::keys::BatchKeys;
+use super::norm::{Norm, NormInputs};
+use super::rows::sum_rows;
+use crate::backend::ForwardContext;
+use crate::backend::cpu::{AttentionParameters, Dropout, FeedForwardParameters};
+use crate::tensors::{HeadSet, Packing, Parameter};
+
+/// A weight as the forward read it.
+fn value(parameter: &Parameter) -> Tensor {
+    parameter.var().as_detached_tensor()
+}
+
+/// x·Wᵀ.
+fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    x.matmul(&weight.t()?)
+}
+
+/// The gradient of a weight W of y = x·Wᵀ, in f32.
+fn weight_gradient(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    dy.t()?.matmul(x)?.to_dtype(DType::F32)
+}
+
+/// Fills up a dimension with zeros.
+fn widened(part: Tensor, axis: usize, size: usize) -> Result<Tensor> {
+    let missing = size - part.dims()[axis];
+    if missing == 0 { Ok(part) } else { part.pad_with_zeros(axis, 0, missing) }
+}
+
+/// Adds to the gradients of weights that are trained; each is computed where it is wanted.
+fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
+    if parameter.is_frozen() {
+        return Ok(());
+    }
+    ctx.accumulate_on_device(parameter.id(), gradient()?).map_err(candle_core::Error::wrap)
+}
+
+/// The end of a sublayer, which both share: LayerNorm(x + dropout(h + bias)).
+struct End {
+    norm: Norm,
+    inputs: NormInputs,
+    /// Bias, γ and β.
+    parameters: [Parameter; 3],
+}
+
+impl End {
+    fn new(
+        [x, h]: [&Tensor; 2],
+        [bias, scale, shift]: [&Parameter; 3],
+        epsilon: f64,
+        dropout: Option<(Dropout, BatchKeys)>,
+    ) -> Self {
+        let (x, h) = (Some(x.clone()), h.clone());
+        let inputs = NormInputs { x, h, bias: Some(value(bias)), scale: value(scale), shift: value(shift) };
+        let parameters = [bias, scale, shift].map(Clone::clone);
+        Self { norm: Norm { epsilon, dropout }, inputs, parameters }
+    }
+
+    /// The gradients of x and h.
+    fn backward(&self, dy: &Tensor, ctx: &ForwardContext) -> Result<[Tensor; 2]> {
+        let [dz, dh, sums] = self.norm.backward(&self.inputs, dy)?;
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            accumulate(ctx, parameter, || sums.get(index))?;
+        }
+        Ok([dz, dh])
+    }
+}
+
+/// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of the heads that are kept.
+pub(in crate::backend) fn attention_sublayer(
+    (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
+    p: &AttentionParameters,
+    kept: HeadSet,
+    (probabilities, output): (Option<Dropout>, Option<Dropout>),
+    ctx: &ForwardContext,
+) -> Result<Tensor> {
+    let (graph_x, x) = (x.contiguous()?, x.contiguous()?.detach());
+    let (device, dtype) = (x.device(), x.dtype());
+    let heads: Vec<usize> = kept.iter().collect();
+    // The rows of W of Q, K and V, and the columns of the output's, where not all heads are kept.
+    let as_u32 = |places: Vec<usize>| places.into_iter().map(|place| place as u32).collect::<Vec<u32>>();
+    let part = (!kept.is_full(p.heads)).then(|| (as_u32(p.qkv_rows(&heads)), as_u32(p.columns(&heads))));
+    let (mut qkv_weight, mut output_weight) = (ctx.rounded(&p.qkv, dtype)?, ctx.rounded(&p.output, dtype)?);
+    let mut qkv_bias = value(&p.qkv_bias);
+    if let Some((rows, columns)) = &part {
+        let rows = Tensor::new(rows.as_slice(), device)?;
+        qkv_weight = qkv_weight.index_select(&rows, 0)?;
+        qkv_bias = qkv_bias.index_select(&rows, 0)?;
+        output_weight = output_weight.index_select(&Tensor::new(columns.as_slice(), device)?, 1)?;
+    }
+    let keys = BatchKeys::of(packing, device)?;
+    let attention = Attention {
+        keys: keys.clone(),
+        heads: Tensor::new(as_u32(heads.clone()), device)?,
+        dim: p.head_dim,
+        longest: packing.spans().longest(),
+        dropout: probabilities,
+    };
+
+    let u = product(&x, &qkv_weight)?;
+    let qkv = super::launch::tensor(activation::forward(&u, &qkv_bias, None)?, u.shape());
+    drop(u);
+    let [context, logs] = attention.forward(&qkv)?;
+    let h = product(&context, &output_weight)?;
+    let weights = [&p.output_bias, &p.scale, &p.shift];
+    let end = End::new([&x, &h], weights, p.epsilon, output.map(|dropout| (dropout, keys)));
+    let y = end.norm.forward(&end.inputs)?;
+
+    let shape = x.dims2()?;
+    let (p, ctx, packing) = (p.clone(), ctx.clone(), packing.clone());
+    let anchor = anchor(&p.qkv, &[&p.qkv, &p.qkv_bias, &p.output, &p.output_bias, &p.scale, &p.shift], &ctx);
+    in_graph("attention", (y, shape), &[&graph_x, &anchor], move |dy| {
+        ctx.check_in_backward("attention")?;
+        let [dz, dh] = end.backward(dy, &ctx)?;
+        accumulate(&ctx, &p.output, || {
+            let gradient = weight_gradient(&context, &dh)?;
+            match &part {
+                None => Ok(gradient),
+                Some((_, columns)) => {
+                    sum_rows(&gradient.t()?.contiguous()?, columns, p.heads * p.head_dim)?.t()?.contiguous()
+                }
+            }
+        })?;
+        let dcontext = dh.matmul(&output_weight)?;
+        let [dqkv, gates] = attention.backward(&qkv, [&context, &logs], &dcontext)?;
+        ctx.keep_gate_gradients(layer, &packing, kept, || {
+            let owners = packing.spans().lengths().enumerate();
+            let owners: Vec<u32> = owners.flat_map(|(sample, n)| std::iter::repeat_n(sample as u32, n)).collect();
+            sum_rows(&gates, &owners, packing.spans().samples())
+        })?;
+        let rows = 3 * p.heads * p.head_dim;
+        accumulate(&ctx, &p.qkv, || {
+            let gradient = weight_gradient(&x, &dqkv)?;
+            part.as_ref().map_or(Ok(gradient.clone()), |(part, _)| sum_rows(&gradient, part, rows))
+        })?;
+        accumulate(&ctx, &p.qkv_bias, || {
+            let gradient = activation::column_sums(&dqkv)?;
+            match &part {
+                None => Ok(gradient),
+                Some((part, _)) => sum_rows(&gradient.unsqueeze(1)?, part, rows)?.squeeze(1),
+            }
+        })?;
+        Ok([Some((dz + dqkv.matmul(&qkv_weight)?)?), None, None])
+    })
+}
+
+/// LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+pub(in crate::backend) fn feed_forward_sublayer(
+    (x, packing): (&Tensor, &Packing),
+    p: &FeedForwardParameters,
+    width: usize,
+    dropout: Option<Dropout>,
+    ctx: &ForwardContext,
+) -> Result<Tensor> {
+    let (graph_x, x) = (x.contiguous()?, x.contiguous()?.detach());
+    let up = ctx.rounded(&p.up, x.dtype())?.narrow(0, 0, width)?.contiguous()?;
+    let up_bias = value(&p.up_bias).narrow(0, 0, width)?;
+    let down = ctx.rounded(&p.down, x.dtype())?.narrow(1, 0, width)?.contiguous()?;
+    let u = product(&x, &up)?;
+    let a = super::launch::tensor(activation::forward(&u, &up_bias, Some(p.activation))?, u.shape());
+    let h = product(&a, &down)?;
+    let keys = dropout.map(|dropout| Ok::<_, candle_core::Error>((dropout, BatchKeys::of(packing, x.device())?)));
+    let weights = [&p.down_bias, &p.scale, &p.shift];
+    let end = End::new([&x, &h], weights, p.epsilon, keys.transpose()?);
+    let y = end.norm.forward(&end.inputs)?;
+
+    let (shape, p, ctx) = (x.dims2()?, p.clone(), ctx.clone());
+    let anchor = anchor(&p.up, &[&p.up, &p.up_bias, &p.down, &p.down_bias, &p.scale, &p.shift], &ctx);
+    in_graph("feed-forward", (y, shape), &[&graph_x, &anchor], move |dy| {
+        ctx.check_in_backward("feed-forward")?;
+        let [dz, dh] = end.backward(dy, &ctx)?;
+        accumulate(&ctx, &p.down, || widened(weight_gradient(&a, &dh)?, 1, p.neurons))?;
+        let da = dh.matmul(&down)?;
+        let [du, dbias] = activation::backward(&u, &up_bias, Some(p.activation), &da)?;
+        accumulate(&ctx, &p.up, || widened(weight_gradient(&x, &du)?, 0, p.neurons))?;
+        accumulate(&ctx, &p.up_bias, || widened(dbias, 0, p.neurons))?;
+        Ok([Some((dz + du.matmul(&up)?)?), None, None])
+    })
+}
+
+/// What makes candle call the backward even where the rows have no gradient: a weight, if one is trained.
+fn anchor(weight: &Parameter, all: &[&Parameter], ctx: &ForwardContext) -> Tensor {
+    let trains = ctx.is_training() && all.iter().any(|parameter| !parameter.is_frozen());
+    if trains { weight.var().as_tensor().clone() } else { value(weight) }
+}

@@ -1,0 +1,130 @@
+//! A T-DHT trained on recorded routes: what a search runs, without a decision that rounding could turn.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::Device;
+use dht_search::evaluation::Predictor;
+use dht_search::routing::{GroupDecisions, GroupView, HeadSetGroup, Mode};
+use dht_search::{
+    Decisions, DynamicModel, HeadRouter, Preset, Result, Router, SearchObjective, SearchSettings, StageView, evaluate,
+};
+use dht_transformer::{
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, HeadSet, PackedBatch, TrainSettings, Trainer,
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::text;
+
+const CLASSES: usize = 3;
+const VOCABULARY: u32 = 90;
+const LAYERS: usize = 4;
+const HEADS: usize = 6;
+const HIDDEN: usize = 96;
+
+/// The exit of each text, and its heads in each group that it runs, by the text's number.
+type Routes = Arc<BTreeMap<u64, (usize, Vec<HeadSet>)>>;
+
+/// What a training came to.
+pub struct Trained {
+    /// By text and class.
+    pub probabilities: Vec<f32>,
+    /// Of all predictions.
+    pub flops: u64,
+}
+
+/// Sends each text where the recording has it.
+#[derive(Debug, Clone)]
+struct Recorded(Routes);
+
+impl Recorded {
+    fn route(&self, id: u64) -> &(usize, Vec<HeadSet>) {
+        &self.0[&id]
+    }
+}
+
+impl Router for Recorded {
+    fn reads(&self, _exit: usize, _last: usize) -> bool {
+        false
+    }
+
+    fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        let ids = view.hidden.packing().sample_ids().iter();
+        Ok(Decisions::leaving_at(ids.map(|id| self.route(*id).0).collect()))
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl HeadRouter for Recorded {
+    fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
+        let mut alike: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
+        for (index, id) in view.hidden.packing().sample_ids().iter().enumerate() {
+            let sets = &self.route(*id).1;
+            let all = HeadSet::full(HEADS)?;
+            alike.entry(sets.get(view.group).copied().unwrap_or(all)).or_default().push(index);
+        }
+        Ok(GroupDecisions::new(alike.into_iter().map(|(heads, samples)| HeadSetGroup::new(samples, heads)).collect()))
+    }
+
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}
+
+fn texts(ids: std::ops::Range<u64>) -> EncodedDataset {
+    let samples = ids.map(|id| text(id, 3 + (id * 13 % 37) as u32, VOCABULARY)).collect();
+    EncodedDataset { samples, labels: ["one", "two", "three"].map(String::from).into(), truncated_rows: 0 }
+}
+
+fn model(device: &Device) -> Result<DynamicModel> {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut config = BertConfig::small(LAYERS, HEADS, HIDDEN, VOCABULARY as usize)?;
+    (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.1, 0.1);
+    let encoder = Encoder::random(&config, device, &mut rng)?;
+    let settings = SearchSettings { warm_up_contexts: 64, ..SearchSettings::default() };
+    DynamicModel::new(encoder, Preset::TDht.space(LAYERS, HEADS)?, settings, CLASSES, &mut rng)
+}
+
+fn trained(model: DynamicModel, texts: &EncodedDataset) -> Result<DynamicModel> {
+    let mut search = SearchObjective::new(model)?;
+    let optimizer = AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() };
+    let settings = TrainSettings { epochs: 2, batch_size: 16, optimizer, keep_best: false, ..TrainSettings::default() };
+    Trainer::new(settings).fit(
+        &mut search,
+        texts,
+        &EncodedDataset { samples: Vec::new(), ..texts.clone() },
+        &mut (),
+    )?;
+    Ok(search.into_model())
+}
+
+/// The routes that bandits chose on the CPU: of texts to train on, and of others.
+pub fn recorded() -> Result<Routes> {
+    let texts = texts(0..160);
+    let model = trained(model(&Device::Cpu)?, &texts)?;
+    let ctx = ForwardContext::inference();
+    let predictions = model.predict(&PackedBatch::from_samples(&texts.samples)?, &ctx)?.predictions;
+    let exits = model.space().exits().to_vec();
+    let routes = texts.samples.iter().zip(predictions).map(|(sample, prediction)| {
+        let exit = exits.iter().position(|exit| *exit == prediction.route.exit()).unwrap_or(0);
+        (sample.id, (exit, prediction.head_sets))
+    });
+    Ok(Arc::new(routes.collect()))
+}
+
+/// Trains on recorded routes, and predicts the same texts.
+pub fn replayed(device: &Device, routes: &Routes) -> Result<Trained> {
+    let texts = texts(0..160);
+    let router = Recorded(routes.clone());
+    let model = model(device)?.with_router(Box::new(router.clone())).with_head_router(Box::new(router));
+    let model = trained(model, &texts)?;
+    let evaluation = evaluate(&model, &texts, 32)?;
+    let batch = PackedBatch::from_samples(&texts.samples)?;
+    let predictions = model.predict(&batch, &ForwardContext::inference())?.predictions;
+    let probabilities = predictions.into_iter().flat_map(|prediction| prediction.probabilities).collect();
+    Ok(Trained { probabilities, flops: evaluation.flops })
+}
