@@ -122,6 +122,7 @@ struct Rows {
 #define NORM_STEPS(SUFFIX, T, STEPS)                                                                                \
     template <> struct Norm<T, STEPS> {                                                                             \
         static constexpr auto forward = norm_forward_##SUFFIX##_##STEPS;                                            \
+        static constexpr auto wide = norm_forward_wide_##SUFFIX##_##STEPS;                                          \
         static constexpr auto backward = norm_backward_##SUFFIX##_##STEPS;                                          \
     };
 #define ACTIVATION_KERNELS(SUFFIX, T, COUNT)                                                                        \
@@ -178,6 +179,14 @@ template <typename T, int STEPS> static void norm(const char *type, double toler
         Norm<T, STEPS>::forward(from, h.data(), bias, scale, shift, y.data(), r.samples.data(), r.tokens.data(), r.rows, r.columns,
                                 epsilon, DROPOUT_ARGUMENTS(d));
     });
+    if (probability == 0) {
+        std::vector<T> wide = room<T>(count);
+        run(name, {(r.rows + 1) / 2, 1, 1}, 64, 0, wide, [&] {
+            Norm<T, STEPS>::wide(from, h.data(), bias, scale, shift, wide.data(), nullptr, nullptr, r.rows, r.columns, epsilon,
+                                 DROPOUT_ARGUMENTS(d));
+        });
+        close((std::string(name) + ": y, wide").c_str(), loaded(wide), Y, tolerance);
+    }
     const u32 blocks = 2;
     std::vector<float> parts = room<float>(blocks * 3 * r.columns), total = room<float>(3 * r.columns);
     run(name, {blocks, 1, 1}, 64, 3 * r.columns, parts, [&] {
@@ -263,7 +272,14 @@ static void attention(const char *type, double tolerance, u32 dim, std::vector<u
     std::vector<double> wide = wave(tokens * 3 * inner, .33);
     for (double &number : wide) number *= 2;
     std::vector<T> qkv = stored<T>(wide), dout = stored<T>(wave(tokens * inner, .61));
-    std::vector<double> X = loaded(qkv), G = loaded(dout), O(tokens * inner), DX(tokens * 3 * inner);
+    std::vector<float> bias = stored<float>(wave(3 * inner, .27));
+    std::vector<double> X = loaded(qkv), G = loaded(dout), B = loaded(bias), O(tokens * inner), DX(tokens * 3 * inner);
+    // The sum is rounded as a tile of it is, but that of a tile in f32.
+    for (size_t i = 0; i < X.size(); ++i) {
+        T sum;
+        write(&sum, 0, float(X[i] + B[i % (3 * inner)]));
+        X[i] = MATRIX ? read(&sum, 0) : X[i] + B[i % (3 * inner)];
+    }
     double scale = 1 / std::sqrt(double(dim));
     auto at = [&](size_t token, u32 part, u32 head, u32 c) { return (token * 3 + part) * inner + head * dim + c; };
     for (u32 s = 0; s < samples; ++s)
@@ -302,16 +318,16 @@ static void attention(const char *type, double tolerance, u32 dim, std::vector<u
     std::vector<T> out = room<T>(tokens * inner), dqkv = room<T>(tokens * 3 * inner);
     std::vector<float> logs = room<float>(tokens * heads), deltas = room<float>(tokens * heads);
     run(label.c_str(), {(longest + Kernels::rows - 1) / Kernels::rows, heads, samples}, 128, 0, out, [&] {
-        Kernels::forward(qkv.data(), out.data(), logs.data(), offsets.data(), ids.data(), kept.data(), heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
+        Kernels::forward(qkv.data(), bias.data(), out.data(), logs.data(), offsets.data(), ids.data(), kept.data(), heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
     });
     close((label + ": out").c_str(), loaded(out), O, tolerance);
     Index blocks = {(longest + Kernels::backward_rows - 1) / Kernels::backward_rows, heads, samples};
     run(label.c_str(), blocks, 128, 0, deltas, [&] {
-        Kernels::queries(qkv.data(), out.data(), dout.data(), dqkv.data(), logs.data(), deltas.data(), offsets.data(), ids.data(),
+        Kernels::queries(qkv.data(), bias.data(), out.data(), dout.data(), dqkv.data(), logs.data(), deltas.data(), offsets.data(), ids.data(),
                          kept.data(), heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
     });
     run(label.c_str(), blocks, 128, 0, dqkv, [&] {
-        Kernels::keys(qkv.data(), dout.data(), dqkv.data(), logs.data(), deltas.data(), offsets.data(), ids.data(), kept.data(),
+        Kernels::keys(qkv.data(), bias.data(), dout.data(), dqkv.data(), logs.data(), deltas.data(), offsets.data(), ids.data(), kept.data(),
                       heads, dim, float(scale), DROPOUT_ARGUMENTS(d));
     });
     close((label + ": dqkv").c_str(), loaded(dqkv), DX, 4 * tolerance);
@@ -399,6 +415,7 @@ int main() {
             norm<float, 4>("f32", 5e-6, Rows(5, 1000), residual, probability);
         }
     norm<bf16, 1>("bf16", 5e-3, Rows(5, 96), true, 0.3);
+    norm<bf16, 1>("bf16", 5e-3, Rows(5, 96), true, 0.0);
     for (u32 kind : {0, 1, 2, 3}) activation<float, 1>("f32", 2e-6, 9, 150, kind), activation<float, 8>("f32", 2e-6, 9, 600, kind);
     activation<bf16, 1>("bf16", 5e-3, 4, 70, 0);
     activation<bf16, 8>("bf16", 5e-3, 4, 72, 2);

@@ -57,28 +57,33 @@ impl Attention {
         })
     }
 
-    /// qkv (tokens, 3·heads·dim) → contexts (tokens, heads·dim), and for each row and head ln Σ exp(scores).
-    pub(super) fn forward(&self, qkv: &Tensor) -> Result<[Tensor; 2]> {
+    /// qkv (tokens, 3·heads·dim), to which the bias (3·heads·dim) is added in f32 → contexts (tokens, heads·dim), and for each row and head ln Σ exp(scores).
+    pub(super) fn forward(&self, [qkv, bias]: [&Tensor; 2]) -> Result<[Tensor; 2]> {
         let (device, heads) = (qkv.device().as_cuda_device()?, self.heads.elem_count());
         let (tokens, inner) = (self.keys.tokens(), heads * self.dim);
         if qkv.dims() != [tokens, 3 * inner] {
             bail!("packed attention: rows {:?}, expected {:?}", qkv.dims(), [tokens, 3 * inner]);
         }
         let (out, logs) = (room(device, qkv.dtype(), tokens * inner)?, room(device, DType::F32, tokens * heads)?);
-        self.run("attention_forward", FORWARD_ROWS, &[qkv], &[&out, &logs])?;
+        self.run("attention_forward", FORWARD_ROWS, &[qkv, bias], &[&out, &logs])?;
         Ok([tensor(out, (tokens, inner)), tensor(logs, (tokens, heads))])
     }
 
     /// The gradient of qkv, and for each row and head Σ dout·out: the gradient of a gate on it.
-    pub(super) fn backward(&self, qkv: &Tensor, [out, logs]: [&Tensor; 2], dout: &Tensor) -> Result<[Tensor; 2]> {
+    pub(super) fn backward(
+        &self,
+        [qkv, bias]: [&Tensor; 2],
+        [out, logs]: [&Tensor; 2],
+        dout: &Tensor,
+    ) -> Result<[Tensor; 2]> {
         let (dtype, device) = (qkv.dtype(), qkv.device().as_cuda_device()?);
         let dqkv = room(device, dtype, qkv.elem_count())?;
         let deltas = room(device, DType::F32, logs.elem_count())?;
-        // The kernels' order: qkv, out, dout, dqkv, logs, deltas; and qkv, dout, dqkv, logs, deltas.
+        // The kernels' order: qkv, bias, out, dout, dqkv, logs, deltas; and qkv, bias, dout, dqkv, logs, deltas.
         let dqkv = tensor(dqkv, qkv.shape());
-        self.run("attention_backward_queries", BACKWARD_ROWS, &[qkv, out, dout, &dqkv, logs], &[&deltas])?;
+        self.run("attention_backward_queries", BACKWARD_ROWS, &[qkv, bias, out, dout, &dqkv, logs], &[&deltas])?;
         let deltas = tensor(deltas, logs.shape());
-        self.run("attention_backward_keys", BACKWARD_ROWS, &[qkv, dout, &dqkv, logs, &deltas], &[])?;
+        self.run("attention_backward_keys", BACKWARD_ROWS, &[qkv, bias, dout, &dqkv, logs, &deltas], &[])?;
         Ok([dqkv, deltas])
     }
 }

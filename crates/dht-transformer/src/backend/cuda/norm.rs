@@ -17,6 +17,8 @@ const BLOCKS: usize = 396;
 const STEP: usize = 256;
 const STEPS: usize = 4;
 
+const FORWARD: &str = "norm_forward";
+
 /// Whether rows of so many columns have a kernel.
 pub(super) fn takes(columns: usize) -> bool {
     columns.is_multiple_of(2) && columns <= STEP * STEPS
@@ -53,6 +55,10 @@ impl Norm {
         let keys = self.dropout.as_ref().map(|(_, keys)| keys);
         let all: Vec<&Tensor> = read.into_iter().flatten().chain(keys.map(BatchKeys::tensor)).collect();
         with_numbers(&all, |numbers| {
+            let wide = self.dropout.is_none()
+                && columns.is_multiple_of(8)
+                && name == FORWARD
+                && numbers.iter().all(|numbers| numbers.aligned(8));
             let mut rest = numbers.iter().copied();
             let mut arguments = Vec::new();
             for tensor in read {
@@ -67,7 +73,8 @@ impl Norm {
             arguments.push(Argument::Real(self.epsilon as f32));
             arguments.extend(words(self.dropout.as_ref().map(|(dropout, _)| *dropout)));
             let (suffix, steps) = (suffix(h.dtype())?, columns.div_ceil(STEP));
-            launch(device, &format!("{name}_{suffix}_{steps}"), grid, &arguments)
+            let wide = if wide { "_wide" } else { "" };
+            launch(device, &format!("{name}{wide}_{suffix}_{steps}"), grid, &arguments)
         })
     }
 
@@ -76,7 +83,7 @@ impl Norm {
         let y = room(h.device().as_cuda_device()?, h.dtype(), rows * columns)?;
         let grid = Grid { blocks: [rows.div_ceil(ROWS), 1, 1], threads: THREADS, shared_floats: 0 };
         let read = [x.as_ref(), Some(h), bias.as_ref(), Some(scale), Some(shift)];
-        self.run(("norm_forward", &grid), h, read, &[&y])?;
+        self.run((FORWARD, &grid), h, read, &[&y])?;
         Ok(y)
     }
 

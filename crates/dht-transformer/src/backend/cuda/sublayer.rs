@@ -106,10 +106,8 @@ pub(in crate::backend) fn attention_sublayer(
         dropout: probabilities,
     };
 
-    let u = product(&x, &qkv_weight)?;
-    let qkv = super::launch::tensor(activation::forward(&u, &qkv_bias, None)?, u.shape());
-    drop(u);
-    let [context, logs] = attention.forward(&qkv)?;
+    let qkv = product(&x, &qkv_weight)?;
+    let [context, logs] = attention.forward([&qkv, &qkv_bias])?;
     let h = product(&context, &output_weight)?;
     let weights = [&p.output_bias, &p.scale, &p.shift];
     let end = End::new([&x, &h], weights, p.epsilon, output.map(|dropout| (dropout, keys)));
@@ -131,7 +129,7 @@ pub(in crate::backend) fn attention_sublayer(
             }
         })?;
         let dcontext = dh.matmul(&output_weight)?;
-        let [dqkv, gates] = attention.backward(&qkv, [&context, &logs], &dcontext)?;
+        let [dqkv, gates] = attention.backward([&qkv, &qkv_bias], [&context, &logs], &dcontext)?;
         ctx.keep_gate_gradients(layer, &packing, kept, || {
             let owners = packing.spans().lengths().enumerate();
             let owners: Vec<u32> = owners.flat_map(|(sample, n)| std::iter::repeat_n(sample as u32, n)).collect();

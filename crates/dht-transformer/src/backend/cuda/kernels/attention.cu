@@ -1,5 +1,5 @@
-// Attention of packed rows: softmax(scale·Q·Kᵀ)·V within each sample, without padding and without a matrix of scores. `qkv` is
-// (tokens, 3, heads, dim), with the heads that were kept; `numbers` (heads) are their numbers in the whole layer, which key
+// Attention of packed rows: softmax(scale·Q·Kᵀ)·V within each sample, without padding and without a matrix of scores. `qkv` + `bias` is
+// (tokens, 3, heads, dim), with the heads that were kept, and `bias` (3, heads, dim); `numbers` (heads) are their numbers in the whole layer, which key
 // dropout, as `ids` (samples) do. `offsets` (samples + 1) are the samples' first rows.
 //
 // A block of 4 warps has some rows of one head of one sample. Each warp has a few rows and keeps their vectors in shared
@@ -22,27 +22,29 @@ __device__ __forceinline__ Place place_of(const u32 *offsets) {
 }
 
 // Rows first, first + 1, … of a sample as a tile in shared memory, zeros beyond its end and beyond dim. `width` numbers a row,
-// of which the head's begin at `column`.
+// of which the head's begin at `column`; `bias`, unless it is null, is added to it.
 template <typename T, u32 PARTS>
-__device__ __forceinline__ void load_tile(float (*tile)[32 * PARTS + 1], const T *from, Place place, u32 first, u32 dim,
-                                          size_t width, size_t column) {
+__device__ __forceinline__ void load_tile(float (*tile)[32 * PARTS + 1], const T *from, const float *bias, Place place,
+                                          u32 first, u32 dim, size_t width, size_t column) {
     for (u32 row = threadIdx.x / WARP; row < WARP; row += WARPS) {
         for (u32 part = 0; part < PARTS; ++part) {
             u32 d = threadIdx.x % WARP + WARP * part;
             bool inside = first + row < place.length && d < dim;
-            tile[row][d] = inside ? read(from, (place.start + first + row) * width + column + d) : 0.0f;
+            float added = inside && bias != nullptr ? bias[column + d] : 0.0f;
+            tile[row][d] = inside ? read(from, (place.start + first + row) * width + column + d) + added : 0.0f;
         }
     }
 }
 
 // The same of one row for the warp that has it, times `scale`.
 template <typename T, u32 PARTS>
-__device__ __forceinline__ void load_own(float *own, const T *from, Place place, u32 row, u32 dim, size_t width,
-                                         size_t column, float scale) {
+__device__ __forceinline__ void load_own(float *own, const T *from, const float *bias, Place place, u32 row, u32 dim,
+                                         size_t width, size_t column, float scale) {
     for (u32 part = 0; part < PARTS; ++part) {
         u32 d = threadIdx.x % WARP + WARP * part;
         bool inside = row < place.length && d < dim;
-        own[d] = inside ? read(from, (place.start + row) * width + column + d) * scale : 0.0f;
+        float added = inside && bias != nullptr ? bias[column + d] : 0.0f;
+        own[d] = inside ? (read(from, (place.start + row) * width + column + d) + added) * scale : 0.0f;
     }
 }
 
@@ -88,7 +90,7 @@ __device__ __forceinline__ void store_own(T *to, const float *sums, Place place,
 
 // out (tokens, heads, dim), and for each row and head ln Σ exp(scores): logs (tokens, heads).
 template <typename T, u32 PARTS>
-__device__ void attention_forward(const T *qkv, T *out, float *logs, const u32 *offsets, const u32 *ids, const u32 *numbers,
+__device__ void attention_forward(const T *qkv, const float *bias, T *out, float *logs, const u32 *offsets, const u32 *ids, const u32 *numbers,
                                   u32 heads, u32 dim, float scale, Dropout dropout) {
     const u32 ROWS = 4;
     __shared__ float keys[WARP][32 * PARTS + 1], values[WARP][32 * PARTS + 1];
@@ -101,7 +103,7 @@ __device__ void attention_forward(const T *qkv, T *out, float *logs, const u32 *
     size_t inner = (size_t)heads * dim, column = (size_t)place.head * dim;
     float best[ROWS], total[ROWS], sums[ROWS][PARTS], scores[ROWS];
     for (u32 r = 0; r < ROWS; ++r) {
-        load_own<T, PARTS>(queries[warp][r], qkv, place, first + r, dim, 3 * inner, column, scale);
+        load_own<T, PARTS>(queries[warp][r], qkv, bias, place, first + r, dim, 3 * inner, column, scale);
         best[r] = LOWEST;
         total[r] = 0.0f;
         for (u32 part = 0; part < PARTS; ++part) {
@@ -110,8 +112,8 @@ __device__ void attention_forward(const T *qkv, T *out, float *logs, const u32 *
     }
     for (u32 tile = 0; tile < place.length; tile += WARP) {
         __syncthreads();
-        load_tile<T, PARTS>(keys, qkv, place, tile, dim, 3 * inner, inner + column);
-        load_tile<T, PARTS>(values, qkv, place, tile, dim, 3 * inner, 2 * inner + column);
+        load_tile<T, PARTS>(keys, qkv, bias, place, tile, dim, 3 * inner, inner + column);
+        load_tile<T, PARTS>(values, qkv, bias, place, tile, dim, 3 * inner, 2 * inner + column);
         __syncthreads();
         dots<ROWS, PARTS>(queries[warp], keys[lane], dim, scores);
         bool there = tile + lane < place.length;
@@ -140,7 +142,7 @@ __device__ void attention_forward(const T *qkv, T *out, float *logs, const u32 *
 // The gradient of Q in dqkv, and for each row and head Σ dout·out: deltas (tokens, heads).
 // With probabilities p, mask m and dp = m·(dout·Vᵀ): ds = p·(dp − Σ dout·out), dQ = scale·ds·K.
 template <typename T, u32 PARTS>
-__device__ void attention_backward_queries(const T *qkv, const T *out, const T *dout, T *dqkv, const float *logs,
+__device__ void attention_backward_queries(const T *qkv, const float *bias, const T *out, const T *dout, T *dqkv, const float *logs,
                                            float *deltas, const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads,
                                            u32 dim, float scale, Dropout dropout) {
     const u32 ROWS = 2;
@@ -154,8 +156,8 @@ __device__ void attention_backward_queries(const T *qkv, const T *out, const T *
     size_t inner = (size_t)heads * dim, column = (size_t)place.head * dim;
     float log[ROWS], delta[ROWS], sums[ROWS][PARTS], scores[ROWS], products[ROWS];
     for (u32 r = 0; r < ROWS; ++r) {
-        load_own<T, PARTS>(queries[warp][r], qkv, place, first + r, dim, 3 * inner, column, scale);
-        load_own<T, PARTS>(gradients[warp][r], dout, place, first + r, dim, inner, column, 1.0f);
+        load_own<T, PARTS>(queries[warp][r], qkv, bias, place, first + r, dim, 3 * inner, column, scale);
+        load_own<T, PARTS>(gradients[warp][r], dout, nullptr, place, first + r, dim, inner, column, 1.0f);
         log[r] = delta[r] = 0.0f;
         for (u32 part = 0; part < PARTS; ++part) {
             sums[r][part] = 0.0f;
@@ -175,8 +177,8 @@ __device__ void attention_backward_queries(const T *qkv, const T *out, const T *
     }
     for (u32 tile = 0; tile < place.length; tile += WARP) {
         __syncthreads();
-        load_tile<T, PARTS>(keys, qkv, place, tile, dim, 3 * inner, inner + column);
-        load_tile<T, PARTS>(values, qkv, place, tile, dim, 3 * inner, 2 * inner + column);
+        load_tile<T, PARTS>(keys, qkv, bias, place, tile, dim, 3 * inner, inner + column);
+        load_tile<T, PARTS>(values, qkv, bias, place, tile, dim, 3 * inner, 2 * inner + column);
         __syncthreads();
         dots<ROWS, PARTS>(queries[warp], keys[lane], dim, scores);
         dots<ROWS, PARTS>(gradients[warp], values[lane], dim, products);
@@ -195,7 +197,7 @@ __device__ void attention_backward_queries(const T *qkv, const T *out, const T *
 
 // The gradients of K and V in dqkv, after attention_backward_queries: dK = scale·dsᵀ·Q, dV = (m·p)ᵀ·dout.
 template <typename T, u32 PARTS>
-__device__ void attention_backward_keys(const T *qkv, const T *dout, T *dqkv, const float *logs, const float *deltas,
+__device__ void attention_backward_keys(const T *qkv, const float *bias, const T *dout, T *dqkv, const float *logs, const float *deltas,
                                         const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads, u32 dim,
                                         float scale, Dropout dropout) {
     const u32 ROWS = 2;
@@ -209,16 +211,16 @@ __device__ void attention_backward_keys(const T *qkv, const T *dout, T *dqkv, co
     size_t inner = (size_t)heads * dim, column = (size_t)place.head * dim;
     float key_sums[ROWS][PARTS], value_sums[ROWS][PARTS], scores[ROWS], products[ROWS];
     for (u32 r = 0; r < ROWS; ++r) {
-        load_own<T, PARTS>(keys[warp][r], qkv, place, first + r, dim, 3 * inner, inner + column, scale);
-        load_own<T, PARTS>(values[warp][r], qkv, place, first + r, dim, 3 * inner, 2 * inner + column, 1.0f);
+        load_own<T, PARTS>(keys[warp][r], qkv, bias, place, first + r, dim, 3 * inner, inner + column, scale);
+        load_own<T, PARTS>(values[warp][r], qkv, bias, place, first + r, dim, 3 * inner, 2 * inner + column, 1.0f);
         for (u32 part = 0; part < PARTS; ++part) {
             key_sums[r][part] = value_sums[r][part] = 0.0f;
         }
     }
     for (u32 tile = 0; tile < place.length; tile += WARP) {
         __syncthreads();
-        load_tile<T, PARTS>(queries, qkv, place, tile, dim, 3 * inner, column);
-        load_tile<T, PARTS>(gradients, dout, place, tile, dim, inner, column);
+        load_tile<T, PARTS>(queries, qkv, bias, place, tile, dim, 3 * inner, column);
+        load_tile<T, PARTS>(gradients, dout, nullptr, place, tile, dim, inner, column);
         __syncthreads();
         dots<ROWS, PARTS>(keys[warp], queries[lane], dim, scores);
         dots<ROWS, PARTS>(values[warp], gradients[lane], dim, products);
@@ -243,24 +245,24 @@ __device__ void attention_backward_keys(const T *qkv, const T *dout, T *dqkv, co
 // KERNEL is attention or matrix_attention; SIZE is what its templates take.
 #define ATTENTION(KERNEL, SUFFIX, T, SIZE)                                                                               \
     extern "C" __global__ void KERNEL##_forward_##SUFFIX(                                                                \
-        const T *qkv, T *out, float *logs, const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads, u32 dim,   \
+        const T *qkv, const float *bias, T *out, float *logs, const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads, u32 dim,   \
         float scale, u32 key0, u32 key1, u32 site, u32 step, u32 threshold, float kept_scale) {                          \
         Dropout dropout = {key0, key1, site, step, threshold, kept_scale};                                               \
-        KERNEL##_forward<T, SIZE>(qkv, out, logs, offsets, ids, numbers, heads, dim, scale, dropout);                    \
+        KERNEL##_forward<T, SIZE>(qkv, bias, out, logs, offsets, ids, numbers, heads, dim, scale, dropout);                    \
     }                                                                                                                    \
     extern "C" __global__ void KERNEL##_backward_queries_##SUFFIX(                                                       \
-        const T *qkv, const T *out, const T *dout, T *dqkv, const float *logs, float *deltas, const u32 *offsets,        \
+        const T *qkv, const float *bias, const T *out, const T *dout, T *dqkv, const float *logs, float *deltas, const u32 *offsets,        \
         const u32 *ids, const u32 *numbers, u32 heads, u32 dim, float scale, u32 key0, u32 key1, u32 site, u32 step,     \
         u32 threshold, float kept_scale) {                                                                               \
         Dropout dropout = {key0, key1, site, step, threshold, kept_scale};                                               \
-        KERNEL##_backward_queries<T, SIZE>(qkv, out, dout, dqkv, logs, deltas, offsets, ids, numbers, heads, dim, scale, \
+        KERNEL##_backward_queries<T, SIZE>(qkv, bias, out, dout, dqkv, logs, deltas, offsets, ids, numbers, heads, dim, scale, \
                                            dropout);                                                                     \
     }                                                                                                                    \
     extern "C" __global__ void KERNEL##_backward_keys_##SUFFIX(                                                          \
-        const T *qkv, const T *dout, T *dqkv, const float *logs, const float *deltas, const u32 *offsets,                \
+        const T *qkv, const float *bias, const T *dout, T *dqkv, const float *logs, const float *deltas, const u32 *offsets,                \
         const u32 *ids, const u32 *numbers, u32 heads, u32 dim, float scale, u32 key0, u32 key1, u32 site, u32 step,     \
         u32 threshold, float kept_scale) {                                                                               \
         Dropout dropout = {key0, key1, site, step, threshold, kept_scale};                                               \
-        KERNEL##_backward_keys<T, SIZE>(qkv, dout, dqkv, logs, deltas, offsets, ids, numbers, heads, dim, scale,         \
+        KERNEL##_backward_keys<T, SIZE>(qkv, bias, dout, dqkv, logs, deltas, offsets, ids, numbers, heads, dim, scale,         \
                                         dropout);                                                                        \
     }

@@ -64,15 +64,24 @@ __device__ __forceinline__ float row_max(float value) {
 }
 
 // Rows first … first + 63 of a sample, zeros beyond its end and beyond dim. `width` numbers a row, of which the head's begin at
-// `column`. The eight more at the end of a row let eight rows be read at once.
+// `column`; `bias`, unless it is null, is added to them. The eight more at the end of a row let eight rows be read at once.
 template <typename T, u32 D>
-__device__ __forceinline__ void load_rows(Eight (*tile)[D / 8 + 1], const T *from, Place place, u32 first, u32 dim,
-                                          size_t width, size_t column) {
-    for (u32 at = threadIdx.x; at < TILE * (D / 8); at += WARP * WARPS) {
-        u32 row = at / (D / 8), piece = at % (D / 8);
+__device__ __forceinline__ void load_rows(Eight (*tile)[D / 8 + 1], const T *from, const float *bias, Place place, u32 first,
+                                          u32 dim, size_t width, size_t column) {
+    for (u32 turn = threadIdx.x; turn < TILE * (D / 8); turn += WARP * WARPS) {
+        u32 row = turn / (D / 8), piece = turn % (D / 8);
         Eight numbers = {{0, 0, 0, 0}};
         if (first + row < place.length && 8 * piece < dim) {
-            numbers = *(const Eight *)(from + (place.start + first + row) * width + column + 8 * piece);
+            const T *at = from + (place.start + first + row) * width + column + 8 * piece;
+            numbers = *(const Eight *)at;
+            if (bias != nullptr) {
+                float sums[8], added[8];
+                read_some<8>(at, 0, sums);
+                read_some<8>(bias, column + 8 * piece, added);
+                for (u32 pair = 0; pair < 4; ++pair) {
+                    numbers.of[pair] = packed(sums[2 * pair] + added[2 * pair], sums[2 * pair + 1] + added[2 * pair + 1], T());
+                }
+            }
         }
         tile[row][piece] = numbers;
     }
@@ -151,7 +160,7 @@ __device__ __forceinline__ void store_rows(T *to, float (*sums)[4], Place place,
 }
 
 template <typename T, u32 D>
-__device__ void matrix_attention_forward(const T *qkv, T *out, float *logs, const u32 *offsets, const u32 *ids,
+__device__ void matrix_attention_forward(const T *qkv, const float *bias, T *out, float *logs, const u32 *offsets, const u32 *ids,
                                          const u32 *numbers, u32 heads, u32 dim, float scale, Dropout dropout) {
     __shared__ Eight keys[TILE][D / 8 + 1], values[TILE][D / 8 + 1];
     Place place = place_of(offsets);
@@ -163,7 +172,7 @@ __device__ void matrix_attention_forward(const T *qkv, T *out, float *logs, cons
     u32 rows[2] = {first + 16 * warp + lane / 4, first + 16 * warp + lane / 4 + 8};
     size_t inner = (size_t)heads * dim, column = (size_t)place.head * dim;
     u32 queries[D / 16][4];
-    load_rows<T, D>(keys, qkv, place, first, dim, 3 * inner, column);
+    load_rows<T, D>(keys, qkv, bias, place, first, dim, 3 * inner, column);
     __syncthreads();
     left_factors<D>(queries, keys, 16 * warp + lane % 16);
     float best[2] = {LOWEST, LOWEST}, total[2] = {0.0f, 0.0f}, sums[D / 8][4];
@@ -174,8 +183,8 @@ __device__ void matrix_attention_forward(const T *qkv, T *out, float *logs, cons
     }
     for (u32 tile = 0; tile < place.length; tile += TILE) {
         __syncthreads();
-        load_rows<T, D>(keys, qkv, place, tile, dim, 3 * inner, inner + column);
-        load_rows<T, D>(values, qkv, place, tile, dim, 3 * inner, 2 * inner + column);
+        load_rows<T, D>(keys, qkv, bias, place, tile, dim, 3 * inner, inner + column);
+        load_rows<T, D>(values, qkv, bias, place, tile, dim, 3 * inner, 2 * inner + column);
         __syncthreads();
         float scores[TILE / 8][4], largest[2] = {best[0], best[1]}, sum[2] = {0.0f, 0.0f}, shrink[2];
         for (u32 part = 0; part < TILE / 16; ++part) {
@@ -223,7 +232,7 @@ __device__ void matrix_attention_forward(const T *qkv, T *out, float *logs, cons
 }
 
 template <typename T, u32 D>
-__device__ void matrix_attention_backward_queries(const T *qkv, const T *out, const T *dout, T *dqkv, const float *logs,
+__device__ void matrix_attention_backward_queries(const T *qkv, const float *bias, const T *out, const T *dout, T *dqkv, const float *logs,
                                                   float *deltas, const u32 *offsets, const u32 *ids, const u32 *numbers,
                                                   u32 heads, u32 dim, float scale, Dropout dropout) {
     __shared__ Eight keys[TILE][D / 8 + 1], values[TILE][D / 8 + 1];
@@ -236,8 +245,8 @@ __device__ void matrix_attention_backward_queries(const T *qkv, const T *out, co
     u32 rows[2] = {first + 16 * warp + lane / 4, first + 16 * warp + lane / 4 + 8};
     size_t inner = (size_t)heads * dim, column = (size_t)place.head * dim;
     u32 queries[D / 16][4], gradients[D / 16][4];
-    load_rows<T, D>(keys, qkv, place, first, dim, 3 * inner, column);
-    load_rows<T, D>(values, dout, place, first, dim, inner, column);
+    load_rows<T, D>(keys, qkv, bias, place, first, dim, 3 * inner, column);
+    load_rows<T, D>(values, dout, nullptr, place, first, dim, inner, column);
     __syncthreads();
     left_factors<D>(queries, keys, 16 * warp + lane % 16);
     left_factors<D>(gradients, values, 16 * warp + lane % 16);
@@ -265,8 +274,8 @@ __device__ void matrix_attention_backward_queries(const T *qkv, const T *out, co
     }
     for (u32 tile = 0; tile < place.length; tile += TILE) {
         __syncthreads();
-        load_rows<T, D>(keys, qkv, place, tile, dim, 3 * inner, inner + column);
-        load_rows<T, D>(values, qkv, place, tile, dim, 3 * inner, 2 * inner + column);
+        load_rows<T, D>(keys, qkv, bias, place, tile, dim, 3 * inner, inner + column);
+        load_rows<T, D>(values, qkv, bias, place, tile, dim, 3 * inner, 2 * inner + column);
         __syncthreads();
         u32 keep = kept_bits(dropout, ids[place.sample], rows[0], numbers[place.head], tile);
         for (u32 part = 0; part < TILE / 16; ++part) {
@@ -289,7 +298,7 @@ __device__ void matrix_attention_backward_queries(const T *qkv, const T *out, co
 }
 
 template <typename T, u32 D>
-__device__ void matrix_attention_backward_keys(const T *qkv, const T *dout, T *dqkv, const float *logs, const float *deltas,
+__device__ void matrix_attention_backward_keys(const T *qkv, const float *bias, const T *dout, T *dqkv, const float *logs, const float *deltas,
                                                const u32 *offsets, const u32 *ids, const u32 *numbers, u32 heads, u32 dim,
                                                float scale, Dropout dropout) {
     __shared__ Eight queries[TILE][D / 8 + 1], gradients[TILE][D / 8 + 1];
@@ -305,8 +314,8 @@ __device__ void matrix_attention_backward_keys(const T *qkv, const T *dout, T *d
     u32 rows[2] = {first + own + lane / 4, first + own + lane / 4 + 16};
     size_t inner = (size_t)heads * dim, column = (size_t)place.head * dim;
     u32 keys[D / 16][4], values[D / 16][4];
-    load_rows<T, D>(queries, qkv, place, first, dim, 3 * inner, inner + column);
-    load_rows<T, D>(gradients, qkv, place, first, dim, 3 * inner, 2 * inner + column);
+    load_rows<T, D>(queries, qkv, bias, place, first, dim, 3 * inner, inner + column);
+    load_rows<T, D>(gradients, qkv, bias, place, first, dim, 3 * inner, 2 * inner + column);
     __syncthreads();
     left_factors<D>(keys, queries, own + lane % 8 + 16 * (lane / 8 % 2));
     left_factors<D>(values, gradients, own + lane % 8 + 16 * (lane / 8 % 2));
@@ -318,8 +327,8 @@ __device__ void matrix_attention_backward_keys(const T *qkv, const T *dout, T *d
     }
     for (u32 tile = 0; tile < place.length; tile += TILE) {
         __syncthreads();
-        load_rows<T, D>(queries, qkv, place, tile, dim, 3 * inner, column);
-        load_rows<T, D>(gradients, dout, place, tile, dim, inner, column);
+        load_rows<T, D>(queries, qkv, bias, place, tile, dim, 3 * inner, column);
+        load_rows<T, D>(gradients, dout, nullptr, place, tile, dim, inner, column);
         if (threadIdx.x < TILE && tile + threadIdx.x < place.length) {
             size_t at = (size_t)(place.start + tile + threadIdx.x) * heads + place.head;
             log[threadIdx.x] = logs[at];

@@ -4,9 +4,10 @@
 // A warp has a row, of an even number of columns, 256·STEPS at most. A lane has pairs of them 16 apart, for which one counter of
 // dropout gives the words: in step s the columns 64·(4·s + lane / 8) + 2·(lane % 8) + {0, 16, 32, 48} + {0, 1}.
 
-__device__ __forceinline__ u32 norm_column(u32 step, u32 part) {
+// Without dropout a lane may have eight columns one after another instead (WIDE).
+template <bool WIDE = false> __device__ __forceinline__ u32 norm_column(u32 step, u32 part) {
     u32 lane = threadIdx.x % WARP;
-    return 64 * (4 * step + lane / 8) + 2 * (lane % 8) + 16 * part;
+    return WIDE ? 256 * step + 8 * lane + 2 * part : 64 * (4 * step + lane / 8) + 2 * (lane % 8) + 16 * part;
 }
 
 // z of a row, in f32, and bits that say which of its numbers dropout keeps; zeros beyond its end.
@@ -49,7 +50,7 @@ __device__ __forceinline__ u32 norm_row(const T *x, const T *h, const float *bia
 }
 
 // Brings z to mean 0 and variance 1, and returns 1/√(variance + ε).
-template <u32 STEPS> __device__ __forceinline__ float normalise(float *z, u32 columns, float epsilon) {
+template <u32 STEPS, bool WIDE = false> __device__ __forceinline__ float normalise(float *z, u32 columns, float epsilon) {
     float sum = 0.0f, squares = 0.0f;
 #pragma unroll
     for (u32 at = 0; at < 8 * STEPS; ++at) {
@@ -58,7 +59,7 @@ template <u32 STEPS> __device__ __forceinline__ float normalise(float *z, u32 co
     float mean = warp_sum(sum) / columns;
 #pragma unroll
     for (u32 at = 0; at < 8 * STEPS; ++at) {
-        z[at] = norm_column(at / 8, at % 8 / 2) < columns ? z[at] - mean : 0.0f;
+        z[at] = norm_column<WIDE>(at / 8, at % 8 / 2) < columns ? z[at] - mean : 0.0f;
         squares += z[at] * z[at];
     }
     float inverse = 1.0f / sqrtf(warp_sum(squares) / columns + epsilon);
@@ -93,6 +94,48 @@ __device__ void norm_forward(const T *x, const T *h, const float *bias, const fl
                 }
                 write_some<2>(y, row * columns + column, result);
             }
+        }
+    }
+}
+
+// The same without dropout, of columns that eight divides.
+template <typename T, u32 STEPS>
+__device__ void norm_forward_wide(const T *x, const T *h, const float *bias, const float *scale, const float *shift, T *y,
+                                  u32 rows, u32 columns, float epsilon) {
+    size_t row = (size_t)blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
+    if (row >= rows) {
+        return;
+    }
+    float z[8 * STEPS];
+#pragma unroll
+    for (u32 step = 0; step < STEPS; ++step) {
+        u32 column = norm_column<true>(step, 0);
+        float added[8] = {0.0f}, residual[8] = {0.0f}, own[8] = {0.0f};
+        if (column < columns) {
+            read_some<8>(h, row * columns + column, own);
+            if (bias != nullptr) {
+                read_some<8>(bias, column, added);
+            }
+            if (x != nullptr) {
+                read_some<8>(x, row * columns + column, residual);
+            }
+        }
+        for (u32 i = 0; i < 8; ++i) {
+            z[8 * step + i] = own[i] + added[i] + residual[i];
+        }
+    }
+    normalise<STEPS, true>(z, columns, epsilon);
+#pragma unroll
+    for (u32 step = 0; step < STEPS; ++step) {
+        u32 column = norm_column<true>(step, 0);
+        if (column < columns) {
+            float gamma[8], beta[8], result[8];
+            read_some<8>(scale, column, gamma);
+            read_some<8>(shift, column, beta);
+            for (u32 i = 0; i < 8; ++i) {
+                result[i] = z[8 * step + i] * gamma[i] + beta[i];
+            }
+            write_some<8>(y, row * columns + column, result);
         }
     }
 }
@@ -182,6 +225,11 @@ __device__ void norm_backward(const T *x, const T *h, const float *bias, const f
         float kept_scale) {                                                                                              \
         Dropout dropout = {key0, key1, site, step, threshold, kept_scale};                                               \
         norm_forward<T, STEPS>(x, h, bias, scale, shift, y, samples, tokens, rows, columns, epsilon, dropout);           \
+    }                                                                                                                    \
+    extern "C" __global__ void norm_forward_wide_##SUFFIX##_##STEPS(                                                     \
+        const T *x, const T *h, const float *bias, const float *scale, const float *shift, T *y, const u32 *,            \
+        const u32 *, u32 rows, u32 columns, float epsilon, u32, u32, u32, u32, u32, float) {                             \
+        norm_forward_wide<T, STEPS>(x, h, bias, scale, shift, y, rows, columns, epsilon);                                \
     }                                                                                                                    \
     extern "C" __global__ void norm_backward_##SUFFIX##_##STEPS(                                                         \
         const T *x, const T *h, const float *bias, const float *scale, const T *dy, T *dz, T *dh, float *parts,          \
