@@ -57,7 +57,8 @@ pub struct PredictArguments {
     /// Cost at most this share of the full model's FLOPs, by what the model knows of its speeds
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     budget: Option<f64>,
-    /// The speed itself; 0 runs all layers
+    /// The speed itself; 0 runs all layers, whose answers an accelerated model mixes with those of its word counts: they are not the
+    /// given classifier's alone
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
     /// Device of the tensors: auto, cpu, cuda, cuda:N or metal

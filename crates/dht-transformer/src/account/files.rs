@@ -17,7 +17,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
         "tokens, where tokenizer_config.json has no added_tokens_decoder",
         &["special_tokens_map.json", "added_tokens.json"],
     ),
-    (Treatment::Obeyed, "the vocabulary, where tokenizer.json is missing", &["vocab.txt", "vocab.json", "merges.txt"]),
+    (Treatment::Obeyed, VOCABULARY, &["vocab.txt", "vocab.json", "merges.txt"]),
     (
         Treatment::Refused,
         "weights of an adapter, which would change the model's: merge them into the model (merge_and_unload in peft)",
@@ -30,7 +30,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
     ),
     (
         Treatment::Harmless,
-        "weights in another format, which are not read beside model.safetensors",
+        OTHER_WEIGHTS,
         &[
             "pytorch_model*",
             "tf_model.h5",
@@ -127,7 +127,25 @@ pub(crate) fn file_entry(name: &str) -> Entry {
     }
 }
 
+/// Reasons that depend on the files beside.
+const OTHER_WEIGHTS: &str = "weights in another format, which are not read beside model.safetensors";
+const VOCABULARY: &str = "the vocabulary, where tokenizer.json is missing";
+
 impl Entry {
+    /// The entry of a file beside others: weights in another format are all that there are where model.safetensors is missing,
+    /// and a vocabulary is not read where there is a tokenizer.json.
+    pub(crate) fn beside(mut self, names: &[String]) -> Self {
+        let there = |name: &str| names.iter().any(|other| other == name);
+        if self.reason == OTHER_WEIGHTS && !there("model.safetensors") {
+            (self.treatment, self.reason) =
+                (Treatment::Refused, "weights that are not read: only model.safetensors is".into());
+        } else if self.reason == VOCABULARY && there("tokenizer.json") {
+            (self.treatment, self.reason) =
+                (Treatment::Harmless, "a vocabulary, which is not read beside tokenizer.json".into());
+        }
+        self
+    }
+
     /// The error of a refused file.
     pub(crate) fn refusal(&self, folder: &std::path::Path) -> Option<Error> {
         (self.treatment == Treatment::Refused && self.item.is_none()).then(|| Error::Unsupported {

@@ -91,6 +91,7 @@ pub(super) fn refusals(table: &'static [Rule], model_type: &str, fields: &Map<St
                 let texts: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
                 format!("{}: {}", texts.join(" or "), rule.reason)
             }
+            _ if value.is_boolean() => format!("false: {}", rule.reason),
             _ => format!("none: {}", rule.reason),
         };
         (rule.treatment(value) == Treatment::Refused).then(|| Error::setting(name, expected, shortened(value)))

@@ -201,6 +201,11 @@ impl Family {
         self.fields().iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
     }
 
+    /// What the names of an encoder's tensors begin with in a file of a model with a head.
+    pub(crate) fn prefix(self) -> &'static str {
+        self.naming().prefix
+    }
+
     /// A name without the prefix of the family.
     pub(crate) fn bare(self, name: &str) -> &str {
         name.strip_prefix(self.naming().prefix).unwrap_or(name)

@@ -110,6 +110,10 @@ pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>>
         let problem = "is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`";
         return Err(failed(serde_json::Error::custom(problem)));
     }
+    if text.starts_with("\u{feff}".as_bytes()) {
+        let problem = "begins with a byte order mark, which transformers refuses too: save it as UTF-8 without one";
+        return Err(failed(serde_json::Error::custom(problem)));
+    }
     serde_json::from_slice(text).map_err(failed)
 }
 

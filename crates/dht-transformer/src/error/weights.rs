@@ -51,6 +51,17 @@ pub enum WeightsProblem {
         /// The name of the other.
         other: String,
     },
+    /// The names of all tensors begin otherwise than those of this type of model.
+    #[error(
+        "the names of its tensors begin with {found:?}, where this model_type has {expected:?} or nothing: rename them, or correct \
+         the model_type in config.json"
+    )]
+    Prefix {
+        /// What they begin with.
+        found: String,
+        /// The type's prefix.
+        expected: &'static str,
+    },
     /// A tensor has an effect on the model that is not computed.
     #[error("is {reason}")]
     Unsupported {

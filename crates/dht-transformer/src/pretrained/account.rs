@@ -8,7 +8,7 @@ use super::class::{class_problem, task_problem};
 use super::header::FileHeader;
 use super::read::{TensorPlan, WeightsFile, entry_names};
 use crate::account::{Account, Entry, Problem, Treatment, config_entries, file_entry, unused_tensor};
-use crate::config::{BertConfig, Pooling, json_object};
+use crate::config::{BertConfig, Family, Pooling, json_object};
 use crate::data::TokenizerDirectory;
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::model_directory;
@@ -24,10 +24,11 @@ const WEIGHTS: &str = "model.safetensors";
 pub fn inspect_hugging_face(folder: impl AsRef<Path>) -> Result<Account> {
     let folder = &*model_directory(folder)?;
     let mut account = Account::default();
-    for name in entry_names(folder)? {
-        let entry = file_entry(&name);
+    let names = entry_names(folder)?;
+    for name in &names {
+        let entry = file_entry(name);
         account.problems.extend(entry.refusal(folder).map(Problem::from));
-        account.entries.push(entry);
+        account.entries.push(entry.beside(&names));
     }
     let config = configuration(folder, &mut account);
     let tokenizer = TokenizerDirectory::read(folder);
@@ -75,7 +76,19 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     }
     let model_type = fields.get("model_type").and_then(Value::as_str).unwrap_or("bert");
     let (stock, own) = (model_type.strip_prefix("dht-"), model_type.starts_with("dht-"));
+    if Family::of_model_type(model_type).is_none() {
+        // The fields of another family are not judged by the tables of these.
+        account.entries.push(Entry::new(CONFIG, Some("model_type"), Treatment::Refused, "another family of models"));
+        let problems = BertConfig::from_fields(fields).err().into_iter().flatten();
+        account.problems.extend(problems.map(|error| in_config(folder, error).into()));
+        return None;
+    }
+    let unnamed = fields.get("id2label").is_none_or(Value::is_null);
     for mut entry in config_entries(stock.unwrap_or(model_type), &fields) {
+        if unnamed && entry.item.as_deref() == Some("label2id") {
+            entry.reason =
+                "the names of the classes; transformers calls them LABEL_0 and so on where id2label is missing".into();
+        }
         if own && entry.item.as_deref() == Some("auto_map") {
             (entry.treatment, entry.reason) = (Treatment::Harmless, "this project's own class, for Python".into());
         }
@@ -101,6 +114,7 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
         let (treatment, reason) = unused_tensor(config.family.bare(&name));
         account.entries.push(Entry::new(WEIGHTS, Some(&name), treatment, reason));
     }
+    let misnamed = problems.iter().any(|(_, problem)| matches!(problem, WeightsProblem::Prefix { .. }));
     for (tensor, problem) in problems {
         account.problems.push(Error::Weights { path: folder.join(WEIGHTS), tensor, problem }.into());
     }
@@ -117,7 +131,9 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
         }
     };
     let needed = [("classifier", true), ("pooler.dense", pooling == Pooling::Pooler)];
-    let missing = |(name, needed): (&str, bool)| needed && shape(&format!("{name}.bias")).is_none();
+    // Of a weight without its bias, or the other way round, the plan has named the other.
+    let there = |name: &str| ["weight", "bias"].iter().any(|part| shape(&format!("{name}.{part}")).is_some());
+    let missing = |(name, needed): (&str, bool)| needed && !misnamed && !there(name);
     for (name, _) in needed.into_iter().filter(|part| missing(*part)) {
         let problem = WeightsProblem::Missing { names: config.family.names_of(name) };
         let error = Error::Weights { path: folder.join(WEIGHTS), tensor: None, problem };

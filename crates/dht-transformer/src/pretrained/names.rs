@@ -70,7 +70,8 @@ pub(crate) fn wanted(
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,
 ) -> (Vec<Expected>, Option<WeightsProblem>) {
     let mut wanted = expected(config);
-    let classes = shape_of("classifier.bias").and_then(|shape| shape.first().copied()).unwrap_or(0);
+    let shape = shape_of("classifier.bias").or_else(|| shape_of("classifier.weight"));
+    let classes = shape.and_then(|shape| shape.first().copied()).unwrap_or(0);
     let [pooler, classifier, language] = optional(config, classes);
     let there = |expected: &Expected| shape_of(&expected.name).is_some();
     // A weight without its bias, or the other way round, lacks the other.

@@ -68,6 +68,9 @@ pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> 
     Ok(PretrainedWeights { config, tensors, unused })
 }
 
+/// The words' embeddings under BERT's name.
+const WORDS: &str = "embeddings.word_embeddings.weight";
+
 /// The tensors of a file that a model uses, those that it does not use, and what is wrong with them.
 pub(super) struct TensorPlan {
     /// BERT's names, and the names in the file: several where it has a tensor under a new and an old name.
@@ -92,6 +95,16 @@ impl TensorPlan {
         }
         let shape = |written: &str| header.tensors[written].shape.clone();
         let (wanted, missing) = wanted(config, |name| found.get(name).map(|names| shape(&names[0])));
+        // Where no part of the embeddings is found under any name, only its prefix can be wrong.
+        let elsewhere = |name: &String| Some(name.strip_suffix(WORDS)?.to_owned()).filter(|prefix| !prefix.is_empty());
+        let misnamed = match found.contains_key(WORDS) {
+            true => None,
+            false => header.tensors.keys().find_map(elsewhere),
+        };
+        let missing = match misnamed {
+            Some(found) => Some(WeightsProblem::Prefix { found, expected: family.prefix() }),
+            None => missing,
+        };
         let mut problems: Vec<_> = missing.map(|missing| (None, missing)).into_iter().collect();
         // Fewer layers than the file has would be another model than the directory's.
         let layers = config.num_hidden_layers;
@@ -146,8 +159,15 @@ fn missing_weights(path: &Path, source: std::io::Error) -> Error {
         ("tf_model.h5", "weights in this format are not read: save the model again as model.safetensors"),
         ("flax_model.msgpack", "weights in this format are not read: save the model again as model.safetensors"),
     ];
+    let missing = source.kind() == std::io::ErrorKind::NotFound;
     let mut others = OTHERS.iter().map(|(name, reason)| (path.with_file_name(name), *reason));
-    match others.find(|(other, _)| source.kind() == std::io::ErrorKind::NotFound && other.exists()) {
+    // The same under another name.
+    let named = |name: &String| name.ends_with(".safetensors") && !name.starts_with("adapter");
+    let names = path.parent().and_then(|folder| entry_names(folder).ok()).unwrap_or_default();
+    let renamed = names.iter().find(|name| named(name)).map(|name| {
+        (path.with_file_name(name), "is not read under this name: call it model.safetensors if it has all weights")
+    });
+    match others.find(|(other, _)| other.exists()).or(renamed).filter(|_| missing) {
         Some((path, reason)) => Error::Unsupported { path, item: None, reason: reason.into() },
         None => Error::io(path, source),
     }

@@ -204,3 +204,77 @@ fn a_head_of_another_task_is_listed_as_left_aside() {
     assert_eq!(directory.treatment("classifier.weight"), Treatment::Harmless);
     assert_eq!(directory.treatment("bert.embeddings.LayerNorm.weight"), Treatment::Obeyed);
 }
+
+/// One fault, one reason, which says what to do.
+#[test]
+fn each_fault_has_one_reason() {
+    type Fault = (&'static str, fn(&Directory));
+    let faults: [Fault; 9] = [
+        ("lacks the tensors classifier.bias", |directory| {
+            directory.tensors(|tensors| drop(tensors.remove("classifier.bias")));
+        }),
+        (r#"begin with "module.bert.", where this model_type has "bert." or nothing"#, |directory| {
+            directory.tensors(|tensors| {
+                *tensors =
+                    std::mem::take(tensors).into_iter().map(|(name, it)| (format!("module.{name}"), it)).collect();
+            });
+        }),
+        (r#"begin with "bert.", where this model_type has "roberta." or nothing"#, |directory| {
+            directory.config(json!({ "model_type": "roberta", "architectures": ["RobertaForSequenceClassification"] }));
+        }),
+        (r#"model_type is "electra", expected one of"#, |directory| {
+            directory.config(json!({ "model_type": "electra", "embedding_size": 4, "pruned_heads": { "0": [1] } }));
+        }),
+        ("is_decoder is true, expected false", |directory| {
+            directory.config(json!({ "is_decoder": true }));
+        }),
+        ("begins with a byte order mark", |directory| {
+            let path = directory.path().join("config.json");
+            std::fs::write(&path, format!("\u{feff}{}", std::fs::read_to_string(&path).unwrap())).unwrap();
+        }),
+        ("model.fp16.safetensors: is not read under this name: call it model.safetensors", |directory| {
+            let path = directory.path();
+            std::fs::rename(path.join("model.safetensors"), path.join("model.fp16.safetensors")).unwrap();
+        }),
+        ("copy the tokenizer's files of the model that this one was trained from", |directory| {
+            for file in ["tokenizer.json", "tokenizer_config.json"] {
+                std::fs::remove_file(directory.path().join(file)).unwrap();
+            }
+        }),
+        ("the tokenizer's token \"<new>\" has the number 20, and the embeddings need a row for it", |directory| {
+            directory.edit("tokenizer.json", |fields| {
+                let token = json!({ "id": 20, "content": "<new>", "single_word": false, "lstrip": false, "rstrip": false,
+                    "normalized": false, "special": true });
+                fields["added_tokens"].as_array_mut().unwrap().push(token);
+                let vocabulary = fields["model"]["vocab"].as_object_mut().unwrap();
+                vocabulary.extend((vocabulary.len()..20).map(|id| (format!("word{id}"), json!(id))).collect::<Vec<_>>());
+            });
+        }),
+    ];
+    for (expected, fault) in faults {
+        let directory = Directory::new(Family::Bert, 2);
+        fault(&directory);
+        let reasons: Vec<String> = directory.account().problems.iter().map(|it| it.error.to_string()).collect();
+        assert_eq!(reasons.len(), 1, "{expected}: {reasons:?}");
+        assert!(reasons[0].contains(expected), "{expected}: {reasons:?}");
+        if !expected.contains("token") {
+            assert_eq!(directory.load().unwrap_err().to_string(), reasons[0]);
+        }
+    }
+}
+
+#[test]
+fn a_file_is_treated_by_what_is_beside_it() {
+    let directory = Directory::new(Family::Bert, 2);
+    for file in ["pytorch_model.bin", "vocab.txt"] {
+        std::fs::write(directory.path().join(file), "").unwrap();
+        assert_eq!(directory.treatment(file), Treatment::Harmless, "{file}");
+    }
+    for (file, missing, treatment) in [
+        ("pytorch_model.bin", "model.safetensors", Treatment::Refused),
+        ("vocab.txt", "tokenizer.json", Treatment::Obeyed),
+    ] {
+        std::fs::remove_file(directory.path().join(missing)).unwrap();
+        assert_eq!(directory.treatment(file), treatment, "{file}");
+    }
+}

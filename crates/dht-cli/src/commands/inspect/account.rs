@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::Device;
 use dht_search::transformer::account::{Account, Entry, Treatment};
 use dht_search::transformer::pretrained::inspect_hugging_face;
-use dht_search::transformer::{Encoder, TextClassifier};
+use dht_search::transformer::{Encoder, Task, TextClassifier};
 use serde_json::json;
 
 use crate::commands::output::print;
@@ -23,13 +23,16 @@ const MOST_NAMES: usize = 12;
 pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
     let mut account = inspect_hugging_face(folder)?;
     // Wrong numbers among the weights show when they are read.
+    let mut accelerates = false;
     let read = match (account.is_classifier(), account.is_start()) {
-        (true, _) => TextClassifier::load(folder, &Device::Cpu).map(drop),
+        (true, _) => TextClassifier::load(folder, &Device::Cpu).map(|classifier| {
+            accelerates = classifier.task() == Task::Class && classifier.encoder().layers() > 1;
+        }),
         (false, true) => Encoder::from_pretrained(folder, &Device::Cpu).map(drop),
         (false, false) => Ok(()),
     };
     account.problems.extend(read.err().map(Into::into));
-    print(&if as_json { json_text(&account) } else { text(folder, &account) })?;
+    print(&if as_json { json_text(&account) } else { text(folder, &account, accelerates) })?;
     if account.is_start() {
         return Ok(());
     }
@@ -60,7 +63,7 @@ fn json_text(account: &Account) -> String {
     format!("{value:#}\n")
 }
 
-fn text(folder: &Path, account: &Account) -> String {
+fn text(folder: &Path, account: &Account, accelerates: bool) -> String {
     let mut text = format!("kind        {}, a Hugging Face directory\n", kind(account));
     let mut line = |name: &str, value: &str| _ = writeln!(text, "{name:<11} {value}");
     if let Some(labels) = &account.labels {
@@ -72,7 +75,13 @@ fn text(folder: &Path, account: &Account) -> String {
     }
     let folder = folder.display();
     match kind(account) {
-        "classifier" => line("use", &format!("`dht accelerate {folder}`, `dht train --model {folder}`")),
+        "classifier" if accelerates => line("use", &format!("`dht accelerate {folder}`, `dht train --model {folder}`")),
+        "classifier" => line(
+            "use",
+            &format!(
+                "`dht train --model {folder}`; `dht accelerate` is for one class of a text and at least two layers"
+            ),
+        ),
         "encoder" => line("use", &format!("`dht train --model {folder}`, not `dht accelerate`")),
         _ => line("use", "none"),
     }

@@ -78,7 +78,7 @@ impl<'a> Numbers<'a> {
 
     /// Whether a thread may read and write so many at once, of rows that have a multiple of that.
     pub(super) fn aligned(&self, count: usize) -> bool {
-        self.first % count == 0
+        self.first.is_multiple_of(count)
     }
 }
 

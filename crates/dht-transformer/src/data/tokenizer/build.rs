@@ -84,7 +84,7 @@ impl Vocabulary {
             let path = folder.join(name);
             let failed = |source: std::io::Error| match source.kind() {
                 std::io::ErrorKind::NotFound => {
-                    let missing = "is missing, and there is no tokenizer.json";
+                    let missing = "is missing, and there is no tokenizer.json: copy the tokenizer's files of the model that this one was trained from";
                     Error::io(&path, std::io::Error::new(std::io::ErrorKind::NotFound, missing))
                 }
                 _ => Error::io(&path, source),

@@ -163,7 +163,12 @@ impl TextTokenizer {
         if self.vocabulary_size <= config.vocab_size {
             return Ok(());
         }
-        let expected = format!("at least the tokenizer's {}", self.vocabulary_size);
+        let last = self.vocabulary_size - 1;
+        let token = self.token(last as u32).map(|token| format!(" {token:?}")).unwrap_or_default();
+        let expected = format!(
+            "at least {}: the tokenizer's token{token} has the number {last}, and the embeddings need a row for it",
+            self.vocabulary_size
+        );
         Err(Error::setting("vocab_size", expected, config.vocab_size.to_string()))
     }
 
