@@ -287,6 +287,28 @@ fn candles_own_loop_trains_as_ours_does() -> Result<()> {
 }
 
 #[test]
+fn a_kept_context_sees_the_steps_of_an_optimiser_of_the_same_variables() -> Result<()> {
+    let model = classifier()?;
+    let parameters = model.encoder().parameters();
+    let vars = VarMap::new();
+    parameters.put_into(&vars, "")?;
+    let settings = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
+    let mut optimizer = VarAdamW::of_var_map(&vars, settings)?;
+    let (kept, batch) = (ForwardContext::inference(), batch()?);
+    let mut before = model.logits(&batch, &kept)?.to_vec2::<f32>()?;
+    for step in 0..3 {
+        let ctx = ForwardContext::training(parameters, 0, step);
+        optimizer.step(&ctx.grad_store(&loss(&model, &ctx)?, parameters)?)?;
+        let expected = model.logits(&batch, &ForwardContext::inference())?.to_vec2::<f32>()?;
+        let found = model.logits(&batch, &kept)?.to_vec2::<f32>()?;
+        assert_ne!(before, expected);
+        assert_eq!(found, expected);
+        before = found;
+    }
+    Ok(())
+}
+
+#[test]
 fn every_gradient_of_candles_graph_is_that_of_the_fused_operations() -> Result<()> {
     let model = classifier()?;
     let parameters = model.encoder().parameters();

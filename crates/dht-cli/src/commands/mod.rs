@@ -21,7 +21,7 @@ use crate::error::Result;
 ///
 /// Exit codes: 0 for success, 1 for an error, 2 for arguments that cannot be read, 130 after Ctrl-C.
 ///
-/// Names on the Hugging Face hub need a build with the feature hub: cargo install --features hub.
+/// Names on the Hugging Face hub need a build with the feature hub: cargo install --locked --features hub.
 #[derive(Debug, Parser)]
 #[command(name = "dht", version, arg_required_else_help = true)]
 pub struct Arguments {

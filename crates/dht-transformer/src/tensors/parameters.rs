@@ -1,10 +1,10 @@
 //! The trainable tensors of a model under their names, in a fixed order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, TensorId, Var};
 use candle_nn::VarMap;
 
 use super::precision::Precision;
@@ -33,8 +33,6 @@ pub struct Parameters {
     device: Device,
     entries: Vec<Parameter>,
     by_name: BTreeMap<String, ParameterId>,
-    /// How often values were changed.
-    version: Arc<AtomicU64>,
     /// The place of the precision among all.
     precision: Arc<AtomicU8>,
 }
@@ -46,7 +44,24 @@ pub struct Parameter {
     name: Arc<str>,
     var: Var,
     frozen: Arc<AtomicBool>,
+    /// How often the variable's values were changed.
     version: Arc<AtomicU64>,
+}
+
+/// The version of a variable, which all that share the variable share: a model, and an optimiser that was made of its variables.
+fn version_of(var: &Var) -> Arc<AtomicU64> {
+    static VERSIONS: LazyLock<Mutex<HashMap<TensorId, Weak<AtomicU64>>>> = LazyLock::new(Mutex::default);
+    let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(version) = versions.get(&var.id()).and_then(Weak::upgrade) {
+        return version;
+    }
+    // Those of variables that are gone go from time to time.
+    if versions.len().is_power_of_two() {
+        versions.retain(|_, version| version.strong_count() > 0);
+    }
+    let version = Arc::new(AtomicU64::new(0));
+    versions.insert(var.id(), Arc::downgrade(&version));
+    version
 }
 
 impl Parameter {
@@ -79,8 +94,7 @@ impl Parameter {
 impl Parameters {
     /// No parameters yet; all will live on `device`, in f32.
     pub fn new(device: &Device) -> Self {
-        let (version, precision) = (Arc::default(), Arc::default());
-        Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), version, precision }
+        Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), precision: Arc::default() }
     }
 
     /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
@@ -101,7 +115,8 @@ impl Parameters {
     /// Registers a variable as a parameter and shares it: when one of candle's optimisers, or a `VarMap`, changes the
     /// variable, it changes the parameter.
     ///
-    /// A [`ForwardContext`](crate::ForwardContext) keeps packed weights; begin another after each such change.
+    /// A [`ForwardContext`](crate::ForwardContext) keeps packed weights; begin another after a change by anything but this crate's
+    /// optimisers ([`VarAdamW`](crate::candle::VarAdamW) among them) and [`set_values`](Self::set_values).
     ///
     /// # Errors
     /// [`Error::Parameter`] when the name is taken, or the variable is not in f32, contiguous and on the parameters'
@@ -137,7 +152,8 @@ impl Parameters {
         }
         let id = ParameterId(self.entries.len());
         let frozen = Arc::new(AtomicBool::new(false));
-        let parameter = Parameter { id, name: name.as_str().into(), var, frozen, version: self.version.clone() };
+        let version = version_of(&var);
+        let parameter = Parameter { id, name: name.as_str().into(), var, frozen, version };
         self.entries.push(parameter.clone());
         self.by_name.insert(name, id);
         Ok(parameter)
@@ -233,18 +249,21 @@ impl Parameters {
     /// nothing has changed then.
     pub fn set_values(&self, mut values: StoredTensors) -> Result<()> {
         self.check_values(&values)?;
-        self.changed();
-        for (_, name, var) in self.iter() {
+        let set = self.iter().try_for_each(|(_, name, var)| -> Result<()> {
             if let Some(StoredTensor { shape, values }) = values.remove(name) {
                 var.set(&Tensor::from_vec(values, shape, &self.device)?)?;
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        self.changed();
+        set
     }
 
-    /// To be called when values change: what was derived from them is made anew.
+    /// To be called after values have changed: what was derived from them, from old ones or half of the new ones too, is made anew.
     pub(crate) fn changed(&self) {
-        self.version.fetch_add(1, Ordering::AcqRel);
+        for parameter in &self.entries {
+            parameter.version.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// Whether [`set_values`](Self::set_values) would take these.

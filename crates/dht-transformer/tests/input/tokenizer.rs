@@ -165,7 +165,8 @@ fn a_tokenizer_with_more_tokens_than_a_model_has_rows_does_not_fit_it() {
     assert!(fits(8).is_ok() && fits(9).is_ok());
     let error = fits(7).unwrap_err();
     assert!(matches!(&error, Error::Setting { field: "vocab_size", .. }));
-    assert_eq!(error.to_string(), "vocab_size is 7, expected at least the tokenizer's 8");
+    let expected = "vocab_size is 7, expected at least 8: the tokenizer's token \"c\" has the number 7, and the embeddings need a row for it";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]

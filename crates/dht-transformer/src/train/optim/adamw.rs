@@ -114,13 +114,14 @@ impl AdamW {
             return self.skip(norm.norm, norm.first_non_finite);
         }
         self.skipped_in_a_row = 0;
-        parameters.changed();
         let scale = self.settings.clip_norm.map_or(1.0, |limit| clip_scale(norm.norm, limit));
-        for (id, gradient) in gradients.iter().filter(trained) {
+        let stepped = gradients.iter().filter(trained).try_for_each(|(id, gradient)| {
             let slot = &mut self.slots[id.index()];
             let with = coefficients(&self.settings, slot, learning_rate, scale);
-            slot.step(parameters.var(id), gradient, with)?;
-        }
+            slot.step(parameters.var(id), gradient, with)
+        });
+        parameters.changed();
+        stepped?;
         Ok(StepReport { grad_norm: norm.norm, skipped: false })
     }
 

@@ -72,7 +72,7 @@ impl EmbeddingOp {
         };
         // The shift stands in for the rows that this operation does not have.
         let rows = parameters.shift.var().as_detached_tensor();
-        super::apply(&rows, &parameters.scale, op, parameters.trains(), ctx)
+        super::apply(&rows, op, parameters.trains(), ctx)
     }
 
     fn drop(&self, numbers: &mut [f32], block: &RowBlock) {

@@ -49,11 +49,12 @@ impl LayersOp {
         sublayers: Vec<Box<dyn Sublayer>>,
         ctx: &ForwardContext,
     ) -> crate::error::Result<Tensor> {
-        let Some(first) = sublayers.first() else { return Ok(x.clone()) };
-        let anchor = first.anchor().clone();
+        if sublayers.is_empty() {
+            return Ok(x.clone());
+        }
         let trains = sublayers.iter().any(|sublayer| sublayer.trains());
         let op = Self { sublayers, packing: packing.clone(), ctx: ctx.clone(), activations: Mutex::new(None) };
-        super::apply(x, &anchor, op, trains, ctx)
+        super::apply(x, op, trains, ctx)
     }
 
     /// Calls `f` with the packed weights to be used: the context's where nothing else needs the memory, or the run is small.

@@ -53,7 +53,7 @@ impl LinearOp {
     /// (rows, inputs) → (rows, outputs).
     pub(crate) fn run(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> crate::error::Result<Tensor> {
         let op = Self { parameters: parameters.clone(), ctx: ctx.clone() };
-        super::apply(x, &parameters.bias, op, parameters.trains(), ctx)
+        super::apply(x, op, parameters.trains(), ctx)
     }
 }
 

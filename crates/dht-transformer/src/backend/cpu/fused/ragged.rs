@@ -66,10 +66,6 @@ fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, know
 }
 
 impl Sublayer for RaggedSublayer {
-    fn anchor(&self) -> &Parameter {
-        &self.parameters.scale
-    }
-
     fn trains(&self) -> bool {
         self.parameters.all().into_iter().any(|parameter| !parameter.is_frozen())
     }

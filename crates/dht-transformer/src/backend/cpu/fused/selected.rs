@@ -98,10 +98,6 @@ impl SelectedSublayer {
 }
 
 impl Sublayer for SelectedSublayer {
-    fn anchor(&self) -> &Parameter {
-        &self.parameters[4]
-    }
-
     fn trains(&self) -> bool {
         !self.parameters.iter().all(Parameter::is_frozen)
     }

@@ -9,13 +9,10 @@ use crate::backend::cpu::kernels::{
     sublayer_backward,
 };
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
-use crate::tensors::{Packing, Parameter, RowBlock};
+use crate::tensors::{Packing, RowBlock};
 
 /// y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), where the samples of a batch may run different parts of the weights.
 pub(crate) trait Sublayer: Send + Sync {
-    /// The parameter whose variable the operation takes as its anchor.
-    fn anchor(&self) -> &Parameter;
-
     /// Whether any of its parameters is trained.
     fn trains(&self) -> bool;
 

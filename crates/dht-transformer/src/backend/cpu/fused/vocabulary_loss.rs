@@ -28,7 +28,7 @@ impl VocabularyLossOp {
     ) -> crate::error::Result<Tensor> {
         let op =
             Self { decoder: decoder.clone(), targets: targets.to_vec(), ctx: ctx.clone(), gradients: Mutex::new(None) };
-        super::apply(x, &decoder.bias, op, decoder.trains(), ctx)
+        super::apply(x, op, decoder.trains(), ctx)
     }
 }
 
