@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Rows and text columns of a table.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RowArguments {
-    /// Column of the text, by name or by number from 0; several are joined by a space [default: of a model, the columns of its training; else
+    /// Column of the text, by name, or by number from 0 where none is called so; several are joined by a space [default: of a model, the columns of its training; else
     /// text, sentence, review, comment, content, message, body, document, tweet or utterance; else the only column with words]
     #[arg(long, value_name = "COLUMN")]
     pub text_column: Vec<Column>,
@@ -41,7 +41,7 @@ impl RowArguments {
 /// Labels of a table.
 #[derive(Debug, Clone, Args)]
 pub struct LabelArguments {
-    /// Column of the label, by name or by number from 0 [default: label; else labels, class or category; else the only column that
+    /// Column of the label, by name, or by number from 0 where none is called so [default: label; else labels, class or category; else the only column that
     /// repeats a few values]
     #[arg(long, value_name = "COLUMN")]
     pub label_column: Option<Column>,

@@ -82,7 +82,7 @@ const FIELDS: &[Rule] = &[
     Rule::new(Check::Harmless, "the positions are stored", &["sinusoidal_pos_embds"]).of(DISTILBERT),
     Rule::new(
         Check::Harmless,
-        "the weights may be of any floating-point type; products are in float32",
+        "the weights may be of any floating-point type and products are in float32, where transformers 5 computes in this type",
         &["dtype", "torch_dtype", "use_bfloat16"],
     ),
     Rule::new(

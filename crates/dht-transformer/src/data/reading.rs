@@ -14,7 +14,7 @@ use super::label_mapping::LabelMapping;
 pub enum Column {
     /// The column of this name in the header (or this key of a jsonl file).
     Name(String),
-    /// The column of this number, from 0.
+    /// The column of this number, from 0, or the one that is called so.
     Number(usize),
 }
 

@@ -140,6 +140,11 @@ pub enum DataProblem {
     /// The lines of a table end with carriage returns alone.
     #[error("the lines end with carriage returns alone: save the file with line feeds (\\n or \\r\\n)")]
     CarriageReturns,
+    /// All cells of the first row of a tsv file are in quotes.
+    #[error(
+        "all cells are in quotes, which in tsv are letters of the text: write the file without quotes around cells, or as csv"
+    )]
+    QuotedTsv,
     /// All rows of a labelled table are one cell.
     #[error("each row is one column, expected a text and a label{other}: csv is separated by commas, tsv by tabs")]
     OneColumn {

@@ -536,6 +536,8 @@ fn other_encodings_and_quotes_are_named() {
     }
     let quoted = "text\tlabel\n\"he said \"\"no\"\" twice\"\tgood\nno work\tbad\n";
     assert_eq!(texts(&read("t.tsv", quoted).unwrap()), ["he said \"no\" twice", "no work"]);
+    let all = "\"text\"\t\"label\"\n\"fine work\"\t\"good\"\n\"no work\"\t\"bad\"\n";
+    assert_eq!(problem(read("t.tsv", all)), (Some(1), DataProblem::QuotedTsv));
     let open = "text\tlabel\n\"\nfine work\"\tgood\nno work\tbad\n";
     assert_eq!(problem(read("t.tsv", open)), (Some(2), DataProblem::OpenQuote { column: 0 }));
     assert_eq!(texts(&read("t.tsv", "text\tlabel\n\"so\" \"so\"\tgood\n").unwrap()), ["\"so\" \"so\""]);
@@ -543,4 +545,21 @@ fn other_encodings_and_quotes_are_named() {
     assert!(matches!(problem(read("t.jsonl", halves)), (Some(1), DataProblem::MissingLabel { .. })));
     let spaces = read("t.jsonl", "{\"text\": \"a b\", \"label\": 0}\n  \n{\"text\": \"c d\", \"label\": 1}\n").unwrap();
     assert_eq!((spaces.len(), spaces.reading.unwrap().blank_lines), (2, 1));
+}
+
+#[test]
+fn a_number_is_first_the_name_of_a_column() {
+    let table = "1,0,2\nfine work,7,good\nno work,8,bad\nso fine,9,good\nso bad,7,bad\n";
+    let columns = |text, label| {
+        DatasetReader::new()
+            .text_columns([Column::Number(text)])
+            .label_column(Column::Number(label))
+            .header(Header::Yes)
+    };
+    let by_name = columns(1, 2).read_from("t.csv", table.as_bytes()).unwrap();
+    assert_eq!((texts(&by_name)[0], &by_name.labels[..]), ("fine work", &["bad".to_owned(), "good".into()][..]));
+    // No column is called 3 in the other, so that it is a place.
+    let by_place = table.replacen("1,0,2", "a,b,3", 1);
+    let by_place = columns(0, 2).read_from("t.csv", by_place.as_bytes()).unwrap();
+    assert_eq!(texts(&by_place), texts(&by_name));
 }

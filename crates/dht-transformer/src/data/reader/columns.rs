@@ -142,9 +142,13 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn place(&self, column: &Column) -> Result<usize, Problem> {
+        let named = |name: &str| self.names.and_then(|names| names.iter().position(|known| known == name));
         let place = match column {
-            Column::Number(number) => Some(*number).filter(|&number| number < self.table.width),
-            Column::Name(name) => self.names.and_then(|names| names.iter().position(|known| known == name)),
+            // Where a number is a column's name, that is meant: messages say names.
+            Column::Number(number) => {
+                named(&number.to_string()).or(Some(*number).filter(|&number| number < self.table.width))
+            }
+            Column::Name(name) => named(name),
         };
         place.ok_or_else(|| {
             let known = match self.names {

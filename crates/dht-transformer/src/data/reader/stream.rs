@@ -10,7 +10,7 @@ use super::header::{decide, is_header_again};
 use super::json::{Member, parse_object, string};
 use super::lines::Lines;
 use super::names::{TEXT, is_called, is_one_of};
-use super::table::{Row, Table, check_line_ends, csv_row, other_width, tsv_row, unquoted};
+use super::table::{Row, Table, check_first_line, csv_row, other_width, tsv_row, unquoted};
 use super::{clean_text, joined};
 use crate::data::reading::{Column, Header, TableFormat};
 use crate::error::{DataProblem, Error, Result};
@@ -367,7 +367,10 @@ impl<'a> TextStream<'a> {
             Column::Number(number) if self.format == TextFormat::JsonLines => {
                 names.iter().position(|own| *own == number.to_string())
             }
-            Column::Number(number) => Some(*number).filter(|number| *number < self.width),
+            Column::Number(number) => {
+                let named = names.iter().position(|own| *own == number.to_string());
+                named.or(Some(*number).filter(|number| *number < self.width))
+            }
         };
         found.ok_or_else(|| {
             let known = if names.is_empty() {
@@ -384,7 +387,7 @@ impl<'a> TextStream<'a> {
         let Some(line) = self.lines.next_filled_line()? else { return Ok(None) };
         let mut row = Row::at(self.lines.number());
         if self.width == 0 {
-            check_line_ends(&self.lines, &line)?;
+            check_first_line(&self.lines, &line, self.format == TextFormat::Tsv)?;
         }
         let parse = if self.format == TextFormat::Csv { csv_row } else { tsv_row };
         let width = parse(&mut self.lines, line, &mut row)?;

@@ -84,8 +84,8 @@ impl Table {
     pub(crate) fn read(lines: &mut Lines<'_>, format: TableFormat) -> Result<Self> {
         let mut table = Table::default();
         match format {
-            TableFormat::Csv => table.read_separated(lines, csv_row)?,
-            TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row)?,
+            TableFormat::Csv => table.read_separated(lines, csv_row, false)?,
+            TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row, true)?,
             TableFormat::JsonLines => table.read_json_lines(lines)?,
             // Not made of lines; it is read in parts.
             TableFormat::Parquet => return Err(lines.error_at(1, DataProblem::Binary)),
@@ -103,11 +103,12 @@ impl Table {
         &mut self,
         lines: &mut Lines<'_>,
         parse: fn(&mut Lines<'_>, String, &mut Row) -> Result<usize>,
+        is_tsv: bool,
     ) -> Result<()> {
         while let Some(line) = lines.next_filled_line()? {
             let mut row = Row::at(lines.number());
             if self.width == 0 {
-                check_line_ends(lines, &line)?;
+                check_first_line(lines, &line, is_tsv)?;
             }
             let width = parse(lines, line, &mut row)?;
             if self.rows.is_empty() {
@@ -169,13 +170,18 @@ impl Table {
     }
 }
 
-/// Refuses a first line that holds carriage returns outside of quotes: all rows in one line.
-pub(super) fn check_line_ends(lines: &Lines<'_>, line: &str) -> Result<()> {
+/// Refuses a first line that holds carriage returns outside of quotes, which is all rows in one line, and one of tsv with quotes
+/// around each of several cells: they would stay around names, labels and texts.
+pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> Result<()> {
     let line = line.trim_end_matches('\r');
-    match line.contains('\r') && !line.contains('"') {
-        true => Err(lines.error_at(lines.number(), DataProblem::CarriageReturns)),
-        false => Ok(()),
+    let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');
+    if line.contains('\r') && !line.contains('"') {
+        return Err(lines.error_at(lines.number(), DataProblem::CarriageReturns));
     }
+    if is_tsv && line.contains('\t') && line.split('\t').all(quoted) {
+        return Err(lines.error_at(lines.number(), DataProblem::QuotedTsv));
+    }
+    Ok(())
 }
 
 /// Splits at tabs; the number of columns.
