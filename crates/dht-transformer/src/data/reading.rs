@@ -221,6 +221,9 @@ pub struct Reading {
     /// Texts that are written as a missing value (`nan`, `null` and their like), and the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_texts: Option<(usize, String)>,
+    /// Line and class of a first or last row whose class no other row has: it may be a second row of names, or a sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lone_class: Option<(u64, String)>,
 }
 
 /// A text column that tells the label, or nearly does: a written-out label, say, or a source.
@@ -283,11 +286,17 @@ impl Reading {
         lines
     }
 
-    /// Warnings on texts that tell the label, and on such that are missing values.
+    /// Warnings on texts that tell the label, on such that are missing values, and on a row that may be none.
     pub fn notes(&self) -> Vec<String> {
         let missing =
             |(count, first): &(usize, String)| format!("beware: {count} texts are a missing value, such as {first:?}");
-        self.leaks.iter().map(LabelLeak::to_string).chain(self.missing_texts.iter().map(missing)).collect()
+        let lone = |(line, class): &(u64, String)| {
+            format!(
+                "beware: line {line} alone has the class {class:?}: remove it if it is a second row of names, or a sum"
+            )
+        };
+        let notes = self.leaks.iter().map(LabelLeak::to_string).chain(self.missing_texts.iter().map(missing));
+        notes.chain(self.lone_class.iter().map(lone)).collect()
     }
 
     /// The number of columns of the table.

@@ -563,3 +563,12 @@ fn a_number_is_first_the_name_of_a_column() {
     let by_place = columns(0, 2).read_from("t.csv", by_place.as_bytes()).unwrap();
     assert_eq!(texts(&by_place), texts(&by_name));
 }
+
+#[test]
+fn a_row_that_alone_has_its_class_at_an_end_is_pointed_out() {
+    let rows = (0..8).map(|row| format!("fine work {row},good\nno work {row},bad\n")).collect::<String>();
+    let note = |content: String| read("t.csv", &content).unwrap().reading.unwrap().notes().join("; ");
+    assert_eq!(note(format!("text,label\n{rows}")), "");
+    assert!(note(format!("text,label\nfirst,mean\n{rows}")).contains("line 2 alone has the class \"mean\""));
+    assert!(note(format!("text,label\n{rows}All of them,16\n")).contains("line 18 alone has the class \"16\""));
+}

@@ -306,6 +306,7 @@ impl DatasetReader {
         let all_rows = std::mem::take(&mut table.rows);
         let rows = &all_rows[first..];
         let first_line = rows.first().map(|row| row.line);
+        let last_line = rows.last().map(|row| row.line);
         // The name of what numbers measure.
         let name = match places.column(places.label) {
             Column::Name(name) => name,
@@ -339,6 +340,7 @@ impl DatasetReader {
             blank_lines: table.blank_lines,
             leaks: places.leaks.clone(),
             missing_texts: None,
+            lone_class: None,
         };
         let mut missing: (usize, Option<String>) = (0, None);
         let example = |(at, row): (usize, Row)| {
@@ -359,6 +361,15 @@ impl DatasetReader {
         reading.missing_texts = missing.1.map(|first| (missing.0, first));
         if labels.classes.is_empty() {
             return Err(at((None, DataProblem::EmptyLabel)));
+        }
+        // In a file of few rows many classes have one.
+        if kind == LabelKind::Class && self.labels.is_none() && examples.len() >= 4 * labels.classes.len() {
+            let ends = [(first_line, examples.first()), (last_line, examples.last())];
+            let alone = |label| examples.iter().filter(|example| example.label == label).count() == 1;
+            reading.lone_class = ends.into_iter().find_map(|(line, example)| {
+                let class = example.map(|example| example.label).filter(|label| alone(*label))?;
+                Some((line?, labels.classes.get(class)?.clone()))
+            });
         }
         // A number is kept secret as a class is, but -1 may be a number like any other.
         if kind == LabelKind::Number && examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]) {
