@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// What is compiled, the files in the order in which they make one text (scripts/check-kernels has the same), and the oldest cards that
+/// Modules: their files in the order in which they make one text (scripts/check-kernels has the same), and the oldest cards that
 /// it is for.
 const MODULES: [(&str, &[&str], u32); 2] = [
     // The oldest that CUDA 13 knows.

@@ -287,7 +287,7 @@ fn candles_own_loop_trains_as_ours_does() -> Result<()> {
 }
 
 #[test]
-fn a_kept_context_sees_the_steps_of_an_optimiser_of_the_same_variables() -> Result<()> {
+fn a_kept_context_sees_steps_of_an_optimiser_of_its_variables() -> Result<()> {
     let model = classifier()?;
     let parameters = model.encoder().parameters();
     let vars = VarMap::new();

@@ -23,7 +23,7 @@ fn kind(activation: Option<Activation>) -> Argument<'static> {
     })
 }
 
-/// How many numbers a thread takes at once.
+/// Count of numbers that a thread takes at once.
 fn at_once(columns: usize, numbers: &[Numbers<'_>]) -> usize {
     const MANY: usize = 8;
     let many = columns.is_multiple_of(MANY) && numbers.iter().all(|numbers| numbers.aligned(MANY));

@@ -15,7 +15,7 @@ const MATRIX_ROWS: usize = 64;
 /// The widest head.
 pub(super) const WIDEST: usize = 128;
 
-/// What does not change between the forward and the backward.
+/// Attention of one batch: the arguments that forward and backward share.
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
     pub(super) keys: BatchKeys,
