@@ -168,6 +168,14 @@ pub enum Error {
         /// Its value.
         got: String,
     },
+    /// A directory holds no saved model.
+    #[error("{path} has no dht.json: {instead}", path = path.display())]
+    NotAModel {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// The contents of the directory, or the directory to name.
+        instead: &'static str,
+    },
     /// A file of a saved model is not the one that was saved together with its checkpoint.
     #[error(
         "{path} is not the file that {checkpoint} was saved with: its SHA-256 checksum is {got}, expected {expected}; \

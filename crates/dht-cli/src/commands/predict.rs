@@ -112,6 +112,9 @@ pub(crate) enum OutputFormat {
 struct Totals {
     rows: u64,
     cut: u64,
+    /// Rows without a text, and the line of the first.
+    without_text: u64,
+    first_without: u64,
     flops: u128,
     full_flops: u128,
 }
@@ -153,6 +156,10 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
         };
         failed.map_err(hint)?;
     }
+    if totals.without_text > 0 {
+        let (count, all, line) = (totals.without_text, totals.rows, totals.first_without);
+        report(&format!("{count} of {all} rows have no text, the first in line {line}: their answers mean nothing"));
+    }
     if arguments.summary {
         let seconds = start.elapsed().as_secs_f64();
         report(&format!(
@@ -181,6 +188,10 @@ fn answer(
     for (row, answer) in rows.iter().zip(&answers) {
         let full_flops = engine.model().full_flops(answer.tokens);
         totals.rows += 1;
+        if row.is_missing() {
+            totals.without_text += 1;
+            totals.first_without = if totals.without_text == 1 { row.line } else { totals.first_without };
+        }
         totals.cut += u64::from(answer.truncated);
         totals.flops += u128::from(answer.flops);
         totals.full_flops += u128::from(full_flops);

@@ -1,11 +1,15 @@
 //! What the texts are like, before anything is trained on them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use dht_search::transformer::{Dataset, EncodedDataset, Task};
 
 use super::{TextSplits, shared_rows};
 
 /// Classes that are listed one by one.
 const LISTED: usize = 20;
+/// Letters of a text that are shown.
+const SHOWN: usize = 60;
 
 /// Warnings that are due in any case: texts in both training and other rows, texts that are missing values, columns that tell the label.
 pub fn warnings(texts: &TextSplits) -> Vec<String> {
@@ -19,8 +23,29 @@ pub fn warnings(texts: &TextSplits) -> Vec<String> {
             lines.push(format!("  {shared} {name} rows have the text of a training row: their score is too good"));
         }
     }
+    let (count, first) = of_two_labels(train);
+    if let Some(first) = first {
+        let first: String = first.chars().take(SHOWN).collect();
+        lines.push(format!("  {count} training texts stand in several rows with different labels, such as {first:?}"));
+    }
     lines.extend(train.reading.iter().flat_map(|reading| reading.notes()).map(|note| format!("  {note}")));
     lines
+}
+
+/// The number of texts that have more than one label, and the first of them.
+fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
+    let mut labels = BTreeMap::new();
+    let mut several = BTreeSet::new();
+    let mut first = None;
+    for row in &data.examples {
+        let own = (row.label, &row.targets);
+        let text = (&row.text, &row.pair);
+        if *labels.entry(text).or_insert(own) != own {
+            several.insert(text);
+            first.get_or_insert(row.text.as_str());
+        }
+    }
+    (several.len(), first)
 }
 
 /// Rows, columns, classes, lengths and doubles, as lines. `encoded` are the training texts.
@@ -61,7 +86,7 @@ pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_len
 }
 
 fn distinct(data: &Dataset) -> usize {
-    let texts: std::collections::BTreeSet<_> = data.examples.iter().map(|row| (&row.text, &row.pair)).collect();
+    let texts: BTreeSet<_> = data.examples.iter().map(|row| (&row.text, &row.pair)).collect();
     texts.len()
 }
 

@@ -238,6 +238,14 @@ fn files_and_pipes_get_the_same_answers_in_order() {
         .expect("dht runs");
     piped.stdin.take().expect("a pipe").write_all(csv(&asked).as_bytes()).expect("written");
     let piped = objects(&printed(&piped.wait_with_output().expect("an end")));
+    // A table that is taken for lines is refused, and rows without a text are counted.
+    write("table.txt", csv(&asked));
+    let said = refused(&dht(place.path(), &["predict", "model", "table.txt"]), 1);
+    assert!(said.contains("whose first line names columns"), "{said}");
+    write("gaps.txt", "good work\n\nnull\n".into());
+    let gaps = dht(place.path(), &["predict", "model", "gaps.txt"]);
+    let gaps = String::from_utf8_lossy(&gaps.stderr);
+    assert!(gaps.contains("2 of 3 rows have no text, the first in line 2"), "{gaps}");
     for (at, row) in rows.iter().enumerate() {
         assert_eq!(members[at]["n"], at);
         for other in [&lines[at], &members[at], &piped[at]] {
@@ -380,7 +388,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     assert!(narrow.contains("size is 1x1x1, expected a width of at least 2"), "{narrow}");
     refused(&dht(place.path(), &["train", "--data", "data", "--out", "m"]), 2);
     let none = refused(&dht(place.path(), &["predict", "data", "data/test.csv"]), 1);
-    assert!(none.contains("its dht.json is none"), "{none}");
+    assert!(none.contains("has no dht.json: name a directory"), "{none}");
     assert!(printed(&dht(place.path(), &["completions", "bash"])).contains("accelerate"));
 }
 

@@ -146,7 +146,7 @@ impl TextModel {
     /// Reads a directory that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Model`] for a directory of another kind or release, which says what to do with it; [`Error::ModelFile`] for a
+    /// [`Error::NotAModel`] for another directory, [`Error::Model`] for one of another release; [`Error::ModelFile`] for a
     /// file that was changed or is missing; [`Error::State`] when the description is not what this release writes; as
     /// [`TextClassifier::load`] and [`DynamicModel::load`].
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
@@ -194,15 +194,14 @@ impl TextModel {
 
 /// Says what a directory without a description is.
 fn not_a_model(folder: &Path) -> Error {
-    let got = if folder.join("dynamic.checkpoint").exists() {
-        "none: a dynamic model of the library, which DynamicModel::load reads"
+    let instead = if folder.join("dynamic.checkpoint").exists() {
+        "it is a dynamic model of the library, which DynamicModel::load reads"
     } else if folder.join("config.json").exists() {
-        "none: a Hugging Face directory, which `dht accelerate` or `dht train` makes a model of"
+        "it is a Hugging Face directory, of which `dht accelerate` or `dht train` makes a model"
     } else {
-        "none"
+        "name a directory that `dht train` or `dht accelerate` wrote"
     };
-    let expected = "that of a model that this release saved".into();
-    Error::Model { path: folder.into(), field: DESCRIPTION, expected, got: got.into() }
+    Error::NotAModel { path: folder.into(), instead }
 }
 
 fn read_description(path: &Path, bytes: &[u8]) -> Result<Description> {

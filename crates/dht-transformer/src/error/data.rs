@@ -65,7 +65,7 @@ pub enum DataProblem {
         byte: usize,
     },
     /// The compressed data end before their end.
-    #[error("the gzip data are cut off here")]
+    #[error("the gzip data are cut off here, or other bytes follow them")]
     TruncatedGzip,
     /// The compressed data are damaged, or were never compressed.
     #[error("is not gzip data: {message}")]
@@ -89,10 +89,12 @@ pub enum DataProblem {
     #[error("a quoted field that begins here is never closed")]
     UnclosedQuote,
     /// A quote inside a field that is not quoted, or text after the closing quote.
-    #[error("a quote in column {column} that neither opens nor closes a field (double it inside a quoted field)")]
+    #[error("a quote in column {column} neither opens nor closes a field: {cause}")]
     StrayQuote {
         /// The column, counted from 0.
         column: usize,
+        /// The change that is likely due.
+        cause: &'static str,
     },
     /// A row has another number of columns than the first.
     #[error("{got} columns, expected {expected} as in the first row (a text with a separator needs quotes in csv)")]
@@ -180,7 +182,7 @@ pub enum DataProblem {
         /// The column, counted from 0.
         column: usize,
     },
-    /// The bytes of another encoding, or of compressed data.
+    /// The bytes of another encoding or format, or of compressed data.
     #[error("looks like {found}: {instead}")]
     Encoding {
         /// What the bytes look like.

@@ -14,19 +14,19 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::outside::outside;
 
-fn read(name: &str, content: &str) -> Result<Dataset, Error> {
+pub(crate) fn read(name: &str, content: &str) -> Result<Dataset, Error> {
     DatasetReader::new().read_from(name, content.as_bytes())
 }
 
 /// The line and problem of a data error.
-fn problem(result: Result<Dataset, Error>) -> (Option<u64>, DataProblem) {
+pub(crate) fn problem(result: Result<Dataset, Error>) -> (Option<u64>, DataProblem) {
     match result {
         Err(Error::Data { line, problem, .. }) => (line, problem),
         other => panic!("expected a data error, got {other:?}"),
     }
 }
 
-fn texts(data: &Dataset) -> Vec<&str> {
+pub(crate) fn texts(data: &Dataset) -> Vec<&str> {
     data.examples.iter().map(|example| example.text.as_str()).collect()
 }
 
@@ -34,13 +34,15 @@ fn classes(data: &Dataset) -> Vec<usize> {
     data.examples.iter().map(|example| example.label).collect()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).expect("memory takes it");
     encoder.finish().expect("memory takes it")
 }
 
-const NEWS: &str = "\"2\",\"\",\"a match, won\"\n\"1\",\"Title here\",\"said \"\"no\"\" twice\"\n\"2\",\"On\",\"two\nlines\"\n\"1\",\"\",\"x\\y z\"\n";
+const DOUBLE: &str = "double each quote inside a quoted field";
+const QUOTE: &str = "put the field in quotes, and double each quote inside";
+pub(crate) const NEWS: &str = "\"2\",\"\",\"a match, won\"\n\"1\",\"Title here\",\"said \"\"no\"\" twice\"\n\"2\",\"On\",\"two\nlines\"\n\"1\",\"\",\"x\\y z\"\n";
 
 /// A reader of columns 1 and 2, joined.
 fn news() -> DatasetReader {
@@ -160,8 +162,8 @@ fn every_bad_file_gives_its_own_error_with_its_line() {
         ("t.csv", b"label,text\n1,a b\n2,\0\n", Some(3), P::Binary),
         ("t.csv", b"label,text\n1,a b\n2,ab\xff\n", Some(3), P::NotUtf8 { byte: 4 }),
         ("t.csv", b"label,text\n1,\"a\nb\"\n2,\"a\nb\nc\n", Some(4), P::UnclosedQuote),
-        ("t.csv", b"label,text\n1,\"a\nb\"c\n", Some(3), P::StrayQuote { column: 1 }),
-        ("t.csv", b"label,text\n1,5\" disk\n", Some(2), P::StrayQuote { column: 1 }),
+        ("t.csv", b"label,text\n1,\"a\nb\"c\n", Some(3), P::StrayQuote { column: 1, cause: DOUBLE }),
+        ("t.csv", b"label,text\n1,5\" disk\n", Some(2), P::StrayQuote { column: 1, cause: QUOTE }),
         ("t.csv", b"label,text\n1,\"a\nb\"\n2,a,b\n", Some(4), P::ColumnCount { expected: 2, got: 3 }),
         ("t.tsv", b"label\ttext\n1\n", Some(2), P::ColumnCount { expected: 2, got: 1 }),
         ("t.csv", b"label,text\n,a b\n", Some(2), P::EmptyLabel),
@@ -521,54 +523,4 @@ fn files_beside_the_training_file_are_read_by_its_reading() {
     assert_eq!(problem(like("well then,good\n")), (Some(1), DataProblem::OtherWidth { expected: 3, got: 2 }));
     let is = problem(like("id,text,label\n3,well then,good\n4,oh well,bad\n"));
     assert_eq!(is, (Some(1), DataProblem::OtherHeader { is: "a header", expected: "no header" }));
-}
-
-#[test]
-fn other_encodings_and_quotes_are_named() {
-    let utf16: Vec<u8> = "text,label\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    for (name, bytes, found) in [
-        ("t.csv", [&[0xff, 0xfe][..], &utf16].concat(), "UTF-16"),
-        ("t.csv", gzip(NEWS.as_bytes()), "gzip data"),
-        ("t.jsonl", b"PK\x03\x04".to_vec(), "a zip archive or a spreadsheet"),
-    ] {
-        let refused = problem(DatasetReader::new().read_from(name, &*bytes));
-        assert!(matches!(refused, (Some(1), DataProblem::Encoding { found: is, .. }) if is == found), "{refused:?}");
-    }
-    let quoted = "text\tlabel\n\"he said \"\"no\"\" twice\"\tgood\nno work\tbad\n";
-    assert_eq!(texts(&read("t.tsv", quoted).unwrap()), ["he said \"no\" twice", "no work"]);
-    let all = "\"text\"\t\"label\"\n\"fine work\"\t\"good\"\n\"no work\"\t\"bad\"\n";
-    assert_eq!(problem(read("t.tsv", all)), (Some(1), DataProblem::QuotedTsv));
-    let open = "text\tlabel\n\"\nfine work\"\tgood\nno work\tbad\n";
-    assert_eq!(problem(read("t.tsv", open)), (Some(2), DataProblem::OpenQuote { column: 0 }));
-    assert_eq!(texts(&read("t.tsv", "text\tlabel\n\"so\" \"so\"\tgood\n").unwrap()), ["\"so\" \"so\""]);
-    let halves = "{\"text\": \"a b\", \"label\": \"\\ud83d\"}\n{\"text\": \"c d\", \"label\": \"\\ud83e\"}\n";
-    assert!(matches!(problem(read("t.jsonl", halves)), (Some(1), DataProblem::MissingLabel { .. })));
-    let spaces = read("t.jsonl", "{\"text\": \"a b\", \"label\": 0}\n  \n{\"text\": \"c d\", \"label\": 1}\n").unwrap();
-    assert_eq!((spaces.len(), spaces.reading.unwrap().blank_lines), (2, 1));
-}
-
-#[test]
-fn a_number_is_first_the_name_of_a_column() {
-    let table = "1,0,2\nfine work,7,good\nno work,8,bad\nso fine,9,good\nso bad,7,bad\n";
-    let columns = |text, label| {
-        DatasetReader::new()
-            .text_columns([Column::Number(text)])
-            .label_column(Column::Number(label))
-            .header(Header::Yes)
-    };
-    let by_name = columns(1, 2).read_from("t.csv", table.as_bytes()).unwrap();
-    assert_eq!((texts(&by_name)[0], &by_name.labels[..]), ("fine work", &["bad".to_owned(), "good".into()][..]));
-    // No column is called 3 in the other, so that it is a place.
-    let by_place = table.replacen("1,0,2", "a,b,3", 1);
-    let by_place = columns(0, 2).read_from("t.csv", by_place.as_bytes()).unwrap();
-    assert_eq!(texts(&by_place), texts(&by_name));
-}
-
-#[test]
-fn a_row_that_alone_has_its_class_at_an_end_is_pointed_out() {
-    let rows = (0..8).map(|row| format!("fine work {row},good\nno work {row},bad\n")).collect::<String>();
-    let note = |content: String| read("t.csv", &content).unwrap().reading.unwrap().notes().join("; ");
-    assert_eq!(note(format!("text,label\n{rows}")), "");
-    assert!(note(format!("text,label\nfirst,mean\n{rows}")).contains("line 2 alone has the class \"mean\""));
-    assert!(note(format!("text,label\n{rows}All of them,16\n")).contains("line 18 alone has the class \"16\""));
 }

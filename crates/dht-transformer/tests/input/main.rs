@@ -5,6 +5,7 @@ mod config;
 mod dataset;
 mod files;
 mod long_texts;
+mod suspicious;
 mod tables;
 mod tokenizer;
 mod weights;

@@ -18,15 +18,17 @@ pub struct Source {
     input: Box<dyn Read + Send>,
     format: TextFormat,
     compressed: bool,
+    /// Whether lines are read because nothing says otherwise.
+    is_guess: bool,
 }
 
 impl Source {
     /// Opens a file, or standard input for `-`.
     pub fn open(path: &Path, format: Option<TextFormat>) -> Result<Self> {
         if path == Path::new("-") {
-            let format = format.unwrap_or(TextFormat::Lines);
+            let (is_guess, format) = (format.is_none(), format.unwrap_or(TextFormat::Lines));
             let input = Box::new(std::io::stdin());
-            return Ok(Self { path: "standard input".into(), input, format, compressed: false });
+            return Ok(Self { path: "standard input".into(), input, format, compressed: false, is_guess });
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (found, compressed) = TextFormat::of_name(&name);
@@ -38,7 +40,8 @@ impl Source {
             let expected = "lines, csv, tsv or jsonl, where the name of the file does not say";
             return Err(Error::argument("input", expected, format!("not set for {}", path.display())));
         }
-        Ok(Self { path: path.into(), input: Box::new(file), format: format.unwrap_or(found), compressed })
+        let (is_guess, format) = (format.is_none() && found == TextFormat::Lines, format.unwrap_or(found));
+        Ok(Self { path: path.into(), input: Box::new(file), format, compressed, is_guess })
     }
 
     /// How its texts are written.
@@ -140,9 +143,20 @@ fn bytes_of(row: &TextRow) -> usize {
     row.text.len() + row.pair.as_ref().map_or(0, String::len) + given
 }
 
+/// Refuses to answer the lines of what is likely a table, names and all.
+fn of_table(name: &str, format: TextFormat) -> Error {
+    let (format, first) = match format {
+        TextFormat::JsonLines => ("jsonl", "is a JSON object"),
+        TextFormat::Tsv => ("tsv", "names columns"),
+        _ => ("csv", "names columns"),
+    };
+    Error::argument("input", format!("{format}, or lines"), format!("not set for {name}, whose first line {first}"))
+}
+
 /// Reads until the input ends, is wrong, or nobody wants more.
 fn read(source: Source, columns: TextColumns, found: &SyncSender<Result<Found>>, rows: &SyncSender<Result<TextRow>>) {
-    let Source { path, input, format, compressed } = source;
+    let Source { path, input, format, compressed, is_guess } = source;
+    let name = path.display().to_string();
     let mut stream = match TextStream::new(path, input, format, compressed, columns) {
         Ok(stream) => stream,
         Err(error) => {
@@ -153,7 +167,10 @@ fn read(source: Source, columns: TextColumns, found: &SyncSender<Result<Found>>,
     let _ = found.send(Ok(Found { names: stream.names().to_vec(), note: note(&stream) }));
     loop {
         let next = match stream.next_row() {
-            Ok(Some(row)) => Ok(row),
+            Ok(Some(row)) => match row.is_of_table().filter(|_| is_guess && row.line == 1) {
+                Some(format) => Err(of_table(&name, format)),
+                None => Ok(row),
+            },
             Ok(None) => return,
             Err(error) => Err(error.into()),
         };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::{is_date, is_number, is_words};
 use super::header::{decide, is_header_again};
-use super::names::{INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of};
+use super::names::{INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of, place_of};
 use super::table::{Row, Table};
 use crate::data::reading::{Column, Header, HeaderSource, LabelLeak, LabelSource, TextSource};
 use crate::error::DataProblem;
@@ -142,7 +142,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn place(&self, column: &Column) -> Result<usize, Problem> {
-        let named = |name: &str| self.names.and_then(|names| names.iter().position(|known| known == name));
+        let named = |name: &str| self.names.and_then(|names| place_of(names, name));
         let place = match column {
             // Where a number is a column's name, that is meant: messages say names.
             Column::Number(number) => {
@@ -267,9 +267,17 @@ impl Search<'_> {
         if !named.is_empty() && !named.contains(&label) {
             // A sentence beside a question is half of a pair.
             let half = self.named_pair().filter(|both| !pair && both.contains(&named[0]) && !self.is_text(named[0]));
+            // A column of numbers or addresses is no text, whatever its name.
+            let words = |place: &usize| self.cells(*place).any(is_words);
+            let sentences = |place: &usize| self.cells(*place).any(|cell| cell.contains(' ') && is_words(cell));
+            let better = |place: &usize| *place != label && !self.is_index(*place) && sentences(place);
             return match half {
                 Some(both) => ambiguous(&both),
-                None => Ok((TextSource::Name, named)),
+                None if named.iter().any(words) => Ok((TextSource::Name, named)),
+                None => match (0..self.table.width).filter(better).collect::<Vec<_>>() {
+                    others if others.is_empty() => Ok((TextSource::Name, named)),
+                    others => ambiguous(&[named, others].concat()),
+                },
             };
         }
         let candidates: Vec<usize> = (0..self.table.width)

@@ -21,6 +21,13 @@ pub(super) const PAIRS: [[&str; 2]; 10] = [
 /// Names of columns that number the rows.
 pub(super) const INDEX: [&str; 4] = ["index", "idx", "id", "guid"];
 
+/// The column with this name: exactly, else the only one that differs in case or outer spaces alone.
+pub(super) fn place_of(names: &[String], name: &str) -> Option<usize> {
+    let mut called = (0..names.len()).filter(|place| is_called(&names[*place], name.trim()));
+    let only = || called.next().filter(|_| called.next().is_none());
+    names.iter().position(|own| own == name).or_else(only)
+}
+
 /// Whether a column is called so.
 pub(super) fn is_called(column: &str, name: &str) -> bool {
     column.trim().eq_ignore_ascii_case(name)

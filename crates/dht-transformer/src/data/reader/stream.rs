@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::cells::is_missing;
 use super::files::format_of;
 use super::header::{decide, is_header_again};
 use super::json::{Member, parse_object, string};
 use super::lines::Lines;
-use super::names::{TEXT, is_called, is_one_of};
+use super::names::{TEXT, is_called, is_known, is_one_of, place_of};
 use super::table::{Row, Table, check_first_line, csv_row, other_width, tsv_row, unquoted};
 use super::{clean_text, joined};
 use crate::data::reading::{Column, Header, TableFormat};
@@ -81,6 +82,27 @@ pub struct TextRow {
     pub pair: Option<String>,
     /// The row as it was given.
     pub given: Given,
+}
+
+impl TextRow {
+    /// Whether there is no text: an empty one, or a word that programs write for a missing value.
+    pub fn is_missing(&self) -> bool {
+        let missing = |text: &str| text.is_empty() || is_missing(text);
+        missing(&self.text) && self.pair.as_deref().is_none_or(missing)
+    }
+
+    /// Whether a line of text is a JSON object, or names columns of which one is a text or a label: a table that is read as lines.
+    pub fn is_of_table(&self) -> Option<TextFormat> {
+        let Given::Line(line) = &self.given else { return None };
+        if line.trim_start().starts_with('{') && parse_object(line).is_ok() {
+            return Some(TextFormat::JsonLines);
+        }
+        [(',', TextFormat::Csv), ('\t', TextFormat::Tsv)].into_iter().find_map(|(sign, format)| {
+            let cells: Vec<&str> = line.split(sign).map(|cell| cell.trim().trim_matches('"')).collect();
+            let words = cells.iter().all(|cell| !cell.contains(char::is_whitespace));
+            (cells.len() > 1 && words && cells.iter().any(|cell| is_known(cell))).then_some(format)
+        })
+    }
 }
 
 /// A row as it was given, to be written again.
@@ -363,7 +385,7 @@ impl<'a> TextStream<'a> {
 
     fn index(&self, column: &Column, names: &[String], line: u64) -> Result<usize> {
         let found = match column {
-            Column::Name(name) => names.iter().position(|own| own == name),
+            Column::Name(name) => place_of(names, name),
             Column::Number(number) if self.format == TextFormat::JsonLines => {
                 names.iter().position(|own| *own == number.to_string())
             }
@@ -421,112 +443,4 @@ fn other_separator(table: &Table) -> Option<char> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(name: &str, file: &str, columns: TextColumns) -> Result<Vec<TextRow>> {
-        let (format, compressed) = TextFormat::of_name(name);
-        let mut stream = TextStream::new(name, file.as_bytes(), format, compressed, columns)?;
-        let mut rows = Vec::new();
-        while let Some(row) = stream.next_row()? {
-            rows.push(row);
-        }
-        Ok(rows)
-    }
-
-    fn texts(name: &str, file: &str, columns: TextColumns) -> Vec<String> {
-        read(name, file, columns).expect("rows").into_iter().map(|row| row.text).collect()
-    }
-
-    fn columns(names: &[&str]) -> TextColumns {
-        let text = names.iter().map(|name| name.parse().expect("a column")).collect();
-        TextColumns { text, ..TextColumns::default() }
-    }
-
-    #[test]
-    fn every_format_gives_its_texts_in_order() {
-        assert_eq!(texts("asked.txt", "one\n\n two\r\n", columns(&[])), ["one", "", "two"]);
-        assert_eq!(texts("a.csv", "text,n\n\"a, b\",1\nc,2\n", columns(&[])), ["a, b", "c"]);
-        assert_eq!(texts("a.csv", "3,a,b\n4,c,\n", columns(&["1", "2"])), ["a b", "c"]);
-        assert_eq!(texts("a.tsv", "id\tq\n1\tsay \"it\"\n", columns(&["q"])), ["say \"it\""]);
-        assert_eq!(texts("a.tsv", "id\tq\n1\t\"say \"\"it\"\"\"\n", columns(&["q"])), ["say \"it\""]);
-        assert_eq!(texts("a.csv", "one\ntwo\n", columns(&[])), ["one", "two"]);
-        assert_eq!(texts("a.jsonl", "{\"text\": \"a\", \"n\": 1}\n\n{\"text\": null}\n", columns(&[])), ["a", ""]);
-        assert_eq!(texts("a.jsonl", "{\"t\": \"a\", \"u\": 2}\n", columns(&["u", "t"])), ["2 a"]);
-        assert_eq!(texts("a.ndjson", "{\"t\": \"a\"}\n", columns(&[])), ["a"]);
-        assert_eq!(texts("a.json", "{\"t\": \"a\"}\n", columns(&[])), ["a"]);
-    }
-
-    #[test]
-    fn columns_that_are_expected_give_way_to_the_only_one() {
-        let expected = |names: &[&str], header| TextColumns { header, expected: true, ..columns(names) };
-        let named = || expected(&["title", "text"], Header::Yes);
-        assert_eq!(texts("a.csv", "title,text\na,b\n", named()), ["a b"]);
-        assert_eq!(texts("a.csv", "review\nfine\n", named()), ["fine"]);
-        assert_eq!(texts("a.csv", "id,text\n1,fine\n", named()), ["fine"]);
-        assert_eq!(texts("a.jsonl", "{\"review\": \"fine\"}\n", named()), ["fine"]);
-        let numbered = || expected(&["1", "2"], Header::Auto);
-        assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", numbered()), ["b c", "2 3"]);
-        let ahead = TextColumns { look_ahead: true, ..numbered() };
-        assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", ahead), ["2 3"]);
-        assert_eq!(texts("a.csv", "a,text,c\n1,2,3\n", numbered()), ["2"]);
-        assert_eq!(texts("a.csv", "fine\nbad\n", numbered()), ["fine", "bad"]);
-        assert_eq!(texts("a.csv", "id,text\n1,fine\n", numbered()), ["fine"]);
-        for (file, columns) in [("a,b\n1,2\n", named()), ("a,b\n1,2\n", numbered())] {
-            let refused = read("a.csv", file, columns).expect_err("two columns").to_string();
-            assert!(refused.contains("no column"), "{refused}");
-        }
-        let pair = TextColumns { pair: true, ..named() };
-        assert!(read("a.csv", "text\nfine\n", pair).is_err());
-    }
-
-    #[test]
-    fn pairs_cells_and_members_are_kept() {
-        let pair = TextColumns { pair: true, ..columns(&["b", "a"]) };
-        let rows = read("a.csv", "a,b,c\n1,,3\n", pair).expect("rows");
-        assert_eq!((rows[0].text.as_str(), rows[0].pair.as_deref()), ("", Some("1")));
-        let Given::Cells(cells) = &rows[0].given else { panic!("{:?}", rows[0]) };
-        assert_eq!((rows[0].line, cells), (2, &["1", "", "3"].map(String::from).to_vec()));
-        let cells = read("a.csv", "text,n\r\n\" a\r\nb \", 7 \r\n", columns(&[])).expect("rows").remove(0);
-        assert_eq!(cells.text, "a\nb");
-        let Given::Cells(cells) = cells.given else { panic!("other rows") };
-        assert_eq!(cells, [" a\r\nb ", " 7 "]);
-        let rows = read("a.jsonl", "{\"z\": [1e3], \"text\": \" a\"}\n", columns(&[])).expect("rows");
-        let Given::Members(members) = &rows[0].given else { panic!("{:?}", rows[0]) };
-        assert_eq!((rows[0].text.as_str(), members[0].0.as_str(), members[0].1.get()), ("a", "z", "[1e3]"));
-        assert_eq!(members[1].1.get(), "\" a\"");
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_named_with_its_line() {
-        let refused = |name: &str, file: &str, columns| read(name, file, columns).expect_err("an error").to_string();
-        assert_eq!(refused("a.csv", "a,b\n1,2\n", columns(&["c"])), "a.csv:1: no column \"c\"; there are \"a\", \"b\"");
-        assert_eq!(refused("a.csv", "1,2\n", columns(&["2"])), "a.csv:1: no column 2; there are columns 0 to 1");
-        assert!(refused("a.csv", "a,b\n1,2\n", columns(&[])).contains("name the text column"));
-        assert!(refused("a.csv", "text,b\n1\n", columns(&[])).starts_with("a.csv:2: 1 columns, expected 2"));
-        assert!(refused("a.jsonl", "{\"text\": [1]}\n", columns(&[])).contains("an array or an object"));
-        assert!(refused("a.jsonl", "{\"text\": \"a\"}\n{}\n", columns(&[])).starts_with("a.jsonl:2: "));
-        assert!(refused("a.jsonl", "no\n", columns(&[])).contains("is not a JSON object"));
-        let pair = TextColumns { pair: true, ..columns(&["a"]) };
-        assert!(refused("a.csv", "a\n1\n", pair).contains("2 text columns, got 1"));
-    }
-
-    #[test]
-    fn a_header_is_decided_by_rows_that_are_read_ahead() {
-        let ahead = |names: &[&str]| TextColumns { look_ahead: true, ..columns(names) };
-        assert_eq!(texts("a.csv", "n,opinion\n1,fine\n2,bad\n", ahead(&["1"])), ["fine", "bad"]);
-        assert_eq!(texts("a.csv", "1,fine\n2,bad\n", ahead(&["1"])), ["fine", "bad"]);
-        assert_eq!(texts("a.csv", "fine\nbad\nfine\n", ahead(&[])), ["fine", "bad", "fine"]);
-        let expected = || TextColumns { expected: true, ..ahead(&["text"]) };
-        let refused = read("a.csv", "opinion\nfine\nbad\n", expected()).expect_err("either").to_string();
-        assert_eq!(
-            refused,
-            "a.csv:1: the first row may be a header or data: say which with `--header` or `--no-header`"
-        );
-        assert_eq!(texts("a.csv", "fine\nbad\n", TextColumns { header: Header::No, ..expected() }), ["fine", "bad"]);
-        let broken = read("a.csv", "text,n\na,1\nb\n", ahead(&[])).expect_err("a short row").to_string();
-        assert!(broken.starts_with("a.csv:3: 1 columns"), "{broken}");
-        let again = read("a.csv", "text,n\na,1\ntext,n\n", ahead(&[])).expect_err("two headers").to_string();
-        assert_eq!(again, "a.csv:3: the header of line 1 comes again: remove this line");
-    }
-}
+mod tests;

@@ -114,7 +114,11 @@ impl Table {
             if self.rows.is_empty() {
                 self.width = width;
             } else if width != self.width {
-                return Err(lines.error_at(row.line, other_width(&row, self.width, width)));
+                let problem = match self.separator_of(&row) {
+                    Some(found) if !is_tsv => DataProblem::Encoding { found, instead: "separate the cells by commas" },
+                    _ => other_width(&row, self.width, width),
+                };
+                return Err(lines.error_at(row.line, problem));
             }
             // Spreadsheets write rows of separators alone.
             if row.is_blank() {
@@ -124,6 +128,15 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// A sign other than the comma that all rows and this one have equally often: it separates cells, and commas stand in texts.
+    fn separator_of(&self, row: &Row) -> Option<&'static str> {
+        let count = |row: &Row, sign: char| row.cells.iter().map(|(_, cell)| cell.matches(sign).count()).sum::<usize>();
+        let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];
+        let alike =
+            |sign: char| count(row, sign) > 0 && self.rows.iter().all(|own| count(own, sign) == count(row, sign));
+        signs.into_iter().find(|(sign, _)| alike(*sign)).map(|(_, found)| found)
     }
 
     fn read_json_lines(&mut self, lines: &mut Lines<'_>) -> Result<()> {
@@ -170,13 +183,17 @@ impl Table {
     }
 }
 
-/// Refuses a first line that holds carriage returns outside of quotes, which is all rows in one line, and one of tsv with quotes
-/// around each of several cells: they would stay around names, labels and texts.
+/// Refuses a first line that holds carriage returns outside of quotes, which is all rows in one line; a JSON object; and one of tsv
+/// with quotes around each of several cells: they would stay around names, labels and texts.
 pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> Result<()> {
     let line = line.trim_end_matches('\r');
     let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');
-    if line.contains('\r') && !line.contains('"') {
+    if line.split('"').step_by(2).any(|outside| outside.contains('\r')) {
         return Err(lines.error_at(lines.number(), DataProblem::CarriageReturns));
+    }
+    if line.starts_with('{') && parse_object(line).is_ok() {
+        let instead = "give its name the ending .jsonl";
+        return Err(lines.error_at(lines.number(), DataProblem::Encoding { found: "jsonl", instead }));
     }
     if is_tsv && line.contains('\t') && line.split('\t').all(quoted) {
         return Err(lines.error_at(lines.number(), DataProblem::QuotedTsv));
@@ -262,7 +279,11 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Re
             let length = line[start..].find(',').unwrap_or(line.len() - start);
             let cell = &line[start..start + length];
             if cell.contains('"') {
-                return Err(lines.error_at(begins, DataProblem::StrayQuote { column: width }));
+                let cause = match cell.trim_start().starts_with('"') {
+                    true => "remove the space before the quote that opens the field",
+                    false => "put the field in quotes, and double each quote inside",
+                };
+                return Err(lines.error_at(begins, DataProblem::StrayQuote { column: width, cause }));
             }
             let ends = start + length == line.len();
             row.push(width, cell.strip_suffix('\r').filter(|_| ends).unwrap_or(cell));
@@ -273,7 +294,13 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Re
         match &line[start..] {
             "" | "\r" => return Ok(width),
             rest if rest.starts_with(',') => start += 1,
-            _ => return Err(lines.error_at(lines.number(), DataProblem::StrayQuote { column })),
+            _ => {
+                let cause = match quoted.ends_with('\\') {
+                    true => "write a quote inside a quoted field as two quotes, without a backslash",
+                    false => "double each quote inside a quoted field",
+                };
+                return Err(lines.error_at(lines.number(), DataProblem::StrayQuote { column, cause }));
+            }
         }
     }
 }
