@@ -212,6 +212,7 @@ impl Bench {
             inference_flops_ratio: lossless.flops as f64 / self.full_flops(&self.judged),
             deficit_upper95: deficit.upper_95,
             train_flops_ratio: 1.0 + (pruning + made.report.flops) as f64 / self.fine_tuning as f64,
+            fits_counted: true,
             kept: variant.name == DEFAULT,
         };
         Ok((trial, choices.speeds))

@@ -3,6 +3,7 @@
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
+use super::right::RightTexts;
 use super::summary::Summary;
 
 /// What each kind of model scores at each cost. Thresholds, and which model of a kind is taken, are chosen on validation rows;
@@ -57,6 +58,9 @@ pub struct CellAtCost {
     pub macro_f1: Summary,
     /// FLOPs over the full model's, on the test rows.
     pub flops_ratio: f64,
+    /// The test rows that are answered right; records of earlier releases do not have them.
+    #[serde(default, skip_serializing_if = "RightTexts::is_empty")]
+    pub right: RightTexts,
 }
 
 /// Accuracy of this project's model less that of the best of some others.

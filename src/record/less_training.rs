@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::at_costs::Interval;
 use super::json;
+use super::right::RightTexts;
 use super::summary::Summary;
 use crate::error::Result;
 
@@ -48,6 +49,9 @@ pub struct TrainedWay {
     /// Of all with the n-gram model stacked on them that take at most .35 of the reference's FLOPs of training, the best on validation
     /// rows.
     pub cheap: bool,
+    /// The judged texts that are answered right; records of earlier releases do not have them.
+    #[serde(default, skip_serializing_if = "RightTexts::is_empty")]
+    pub right: RightTexts,
     /// Over seeds.
     pub accuracy: Summary,
     /// Over seeds.
@@ -61,6 +65,9 @@ pub struct TrainedWay {
     pub cheap_above: Option<Interval>,
     /// FLOPs of training over the reference's.
     pub train_flops_ratio: f64,
+    /// Whether these have the convex fits of the n-gram model, exits and stacking; those of earlier releases do not.
+    #[serde(default)]
+    pub fits_counted: bool,
     /// Wall clock of training over the reference's, of the first seed; where the n-gram model has a part, with the seconds of its fits.
     pub train_wall_ratio: f64,
     /// FLOPs of the judged rows over those of the reference.

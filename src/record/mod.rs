@@ -13,6 +13,7 @@ mod promises;
 mod recipe;
 mod reproduction;
 mod results;
+mod right;
 mod summary;
 mod truncations;
 
@@ -29,4 +30,6 @@ pub use promises::PromiseTrial;
 pub use recipe::{HeadChoice, HeadChoiceWay, RecipeRecord, SpeedTrial, Trial};
 pub use reproduction::{ReproductionRecord, RowGroup, RowRecord};
 pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts, SearchResult};
+pub use right::RightTexts;
+pub(crate) use right::{packed, unpacked};
 pub use summary::Summary;

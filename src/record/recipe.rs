@@ -95,6 +95,9 @@ pub struct Trial {
     pub deficit_upper95: f64,
     /// FLOPs of fine-tuning and of everything that is fitted and trained afterwards, over those of fine-tuning.
     pub train_flops_ratio: f64,
+    /// Whether these have the convex fits; those of earlier releases do not.
+    #[serde(default)]
+    pub fits_counted: bool,
     /// Whether the default settings have it.
     pub kept: bool,
 }

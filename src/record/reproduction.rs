@@ -13,6 +13,7 @@ use super::json;
 use super::machine::Machine;
 use super::promises::PromiseTrial;
 use super::results::RouteCounts;
+use super::right::RightTexts;
 use super::summary::Summary;
 use crate::error::Result;
 
@@ -107,6 +108,9 @@ pub struct RowRecord {
     /// Why it failed, by seed; empty when all seeds finished. Without a finished seed all numbers are 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failed: BTreeMap<u64, String>,
+    /// The test texts that are answered right; records of earlier releases do not have them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub right: RightTexts,
     /// Macro F1 on the test set.
     pub macro_f1: Summary,
     /// Accuracy on the test set.

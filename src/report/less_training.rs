@@ -1,5 +1,6 @@
 //! The part of the page on the recipe about models that train less.
 
+use super::{FITS_LEFT_OUT, FITS_NOTE};
 use crate::error::Result;
 use crate::readme;
 use crate::record::{LessTrainingRecord, TrainedOn, TrainedWay};
@@ -33,7 +34,10 @@ const SIDES: [Side; 10] = {
 /// # Errors
 /// [`Error::Markers`](crate::Error::Markers) unless each of the two lines is there once, in this order.
 pub fn with_less_training(page: &str, record: &LessTrainingRecord) -> Result<String> {
-    let blocks: Vec<String> = record.data.iter().map(block).collect();
+    let mut blocks: Vec<String> = record.data.iter().map(block).collect();
+    if record.data.iter().flat_map(|data| &data.ways).any(|way| !way.fits_counted) {
+        blocks.push(FITS_NOTE.into());
+    }
     readme::replaced(page, (LESS_TRAINING_START, LESS_TRAINING_END), &blocks.join("\n"))
 }
 
@@ -67,7 +71,11 @@ fn line(way: &TrainedWay) -> Vec<String> {
         if way.reference { "–".into() } else { interval(way.to_reference) },
         if way.reference { "–".into() } else { format!("{:+.2}", 100.0 * way.deficit_upper95) },
         way.cheap_above.map_or("–".into(), interval),
-        format!("{:.3}", way.train_flops_ratio),
+        format!(
+            "{:.3}{}",
+            way.train_flops_ratio,
+            if way.fits_counted || way.answer == "alone" { "" } else { FITS_LEFT_OUT }
+        ),
         format!("{:.2}", way.train_wall_ratio),
         format!("{:.3}", way.inference_flops_ratio),
     ]
@@ -91,7 +99,9 @@ mod tests {
             macro_f1: Summary { mean: accuracy, sd: 0.0 },
             to_reference: Interval { mean: accuracy - 0.9, lower: -0.02, upper: 0.001 },
             deficit_upper95: 0.018,
+            right: Default::default(),
             train_flops_ratio: 0.35,
+            fits_counted: reference,
             train_wall_ratio: 0.36,
             inference_flops_ratio: 0.25,
         };
@@ -108,7 +118,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("| weighted:0.35x2 in words | n-gram stacked | 0.8950 | 0.8950 | -0.50 \\[-2.00, +0.10\\] | +1.80 | – | 0.350 | 0.36 | 0.250 |"),
+            text.contains("| weighted:0.35x2 in words | n-gram stacked | 0.8950 | 0.8950 | -0.50 \\[-2.00, +0.10\\] | +1.80 | – | 0.350 † | 0.36 | 0.250 |"),
             "{text}"
         );
     }

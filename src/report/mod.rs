@@ -12,6 +12,11 @@ mod page;
 mod real_texts;
 mod tried;
 
+/// Sign of FLOPs of training that do not have the convex fits.
+const FITS_LEFT_OUT: &str = " †";
+/// The sign's meaning.
+const FITS_NOTE: &str = "† Without the FLOPs of the convex fits, which this run did not count.\n";
+
 pub use architecture_search::{ARCHITECTURE_END, ARCHITECTURE_START, with_architecture_searches};
 pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,

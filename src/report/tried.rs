@@ -1,6 +1,7 @@
 //! The parts of the page on the recipe that say what was tried and what speeds are worth, from the record of the trials.
 
 use super::head_choices::with_head_choices;
+use super::{FITS_LEFT_OUT, FITS_NOTE};
 use crate::error::Result;
 use crate::readme;
 use crate::record::{RecipeRecord, SpeedTrial, Trial};
@@ -74,6 +75,9 @@ fn block(record: &RecipeRecord) -> String {
         text.push_str(&grid_markdown(&lines, &sides));
         text.push('\n');
     }
+    if record.tried.iter().any(|trial| !trial.fits_counted) {
+        text.push_str(FITS_NOTE);
+    }
     text
 }
 
@@ -92,7 +96,7 @@ fn line(trial: &Trial, default: Option<f64>) -> Vec<String> {
         at(Trial::COSTS.len() - 1),
         format!("{:.4}", trial.accuracy),
         format!("{:.3}", trial.inference_flops_ratio),
-        format!("{:.2}", trial.train_flops_ratio),
+        format!("{:.2}{}", trial.train_flops_ratio, if trial.fits_counted { "" } else { FITS_LEFT_OUT }),
     ]
 }
 

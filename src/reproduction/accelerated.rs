@@ -42,8 +42,6 @@ impl Worker<'_> {
             row.train_flops = full.train_flops + report.flops;
             row.train_seconds = full.train_seconds + report.seconds;
             row.train_layer_head_ratio = 1.0;
-            row.deviations =
-                vec!["FLOPs of the fits of n-gram model and linear exits are left out; their seconds count".into()];
         }
         Ok(UnitResult { hash: String::new(), train_flops: report.flops, train_seconds: report.seconds, rows })
     }

@@ -10,7 +10,7 @@ use super::options::SPEED_COSTS;
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
-use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts, Summary};
+use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts, Summary, packed};
 
 /// A model that costs more than a share of the full model by this much of it still is within: the first half of the layers costs a
 /// little more than half of it, since a classifier comes on top.
@@ -217,7 +217,13 @@ fn cell(seeds: &[SeedCandidates], chosen: &Chosen, cost: f64) -> Result<CellAtCo
         accuracy: Summary::of(&accuracies),
         macro_f1: Summary::of(&macro_f1),
         flops_ratio: chosen.flops_ratio(seeds),
+        right: chosen.seeds.iter().copied().zip(chosen.right.iter().map(|right| bits(right))).collect(),
     })
+}
+
+/// A bit for each row that is right.
+fn bits(right: &[f64]) -> String {
+    packed(&right.iter().map(|right| *right > 0.5).collect::<Vec<_>>())
 }
 
 /// This project's model beside another at one cost.

@@ -25,7 +25,7 @@ impl Worker<'_> {
         let start = Instant::now();
         let fit = NgramClassifier::fit(&self.data.train, &settings, full, &mut rng(&self.run, CLASSIFIERS))?;
         let seconds = start.elapsed().as_secs_f64();
-        let model = fit.classifier;
+        let (model, flops) = (fit.classifier, fit.flops);
         model.save(self.place().join(NGRAM))?;
         let of = |data: &EncodedDataset| Ok::<_, dht_search::Error>(f32_rows(&model.log_probabilities_of_all(data)?));
         let tables = BTreeMap::from([
@@ -38,7 +38,8 @@ impl Worker<'_> {
         let mut row = self.ngram_row(&tested, self.wall_ratio(&model)?);
         row.method = "n-gram".into();
         row.train_seconds = seconds;
-        Ok(UnitResult { hash: String::new(), train_flops: 0, train_seconds: seconds, rows: vec![row] })
+        row.train_flops = flops;
+        Ok(UnitResult { hash: String::new(), train_flops: flops, train_seconds: seconds, rows: vec![row] })
     }
 
     /// The n-gram model stacked on the first layers, or on the full model.
@@ -154,8 +155,7 @@ impl Worker<'_> {
     }
 
     fn ngram_row(&self, tested: &Tested, clock: WallRatios) -> SeedRow {
-        let deviations = vec!["FLOPs of the n-gram model's fit are left out; its seconds count".into()];
-        SeedRow { inference_layer_head_ratio: 0.0, deviations, ..self.row(tested, RowGroup::Ngram, clock) }
+        SeedRow { inference_layer_head_ratio: 0.0, ..self.row(tested, RowGroup::Ngram, clock) }
     }
 
     /// The cost of the first layers in layers × heads.

@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 
 use super::files::SeedRow;
 use crate::error::Result;
-use crate::record::{RowRecord, Summary};
+use crate::record::{RowRecord, Summary, packed};
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
@@ -42,6 +42,7 @@ pub(super) fn summary<R: Rng + ?Sized>(
         seeds: pairs.iter().map(|pair| pair.seed).collect(),
         epochs: first.epochs,
         failed,
+        right: pairs.iter().map(|pair| (pair.seed, packed(&right(&pair.row.labels, truth)))).collect(),
         macro_f1: all(&|pair| pair.row.macro_f1),
         accuracy: all(&|pair| pair.row.accuracy),
         deficit,
@@ -58,6 +59,10 @@ pub(super) fn summary<R: Rng + ?Sized>(
         curves: first.curves.clone(),
         deviations: deviations(pairs),
     })
+}
+
+fn right(found: &[u32], truth: &[u32]) -> Vec<bool> {
+    found.iter().zip(truth).map(|(found, truth)| found == truth).collect()
 }
 
 /// Those of all seeds, each once.

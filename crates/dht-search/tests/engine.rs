@@ -174,12 +174,12 @@ fn a_loaded_engine_answers_as_the_saved_one() -> Result<()> {
     let (full, _) = classifier(Task::Class, 2)?;
     let models: [(&str, ServedModel); 2] = [("dynamic", dynamic.into()), ("full", full.into())];
     for (name, model) in models {
-        let saved = TextModel { rest: 9, ..TextModel::new(model, tokenizer.clone(), &labels(), 7)? };
+        let saved = TextModel::new(model, tokenizer.clone().with_rest(9), &labels(), 7)?;
         let place = folder.path().join(name);
         saved.save(&place, "# A card")?;
         assert_eq!(std::fs::read_to_string(place.join("README.md")).expect("a card"), "# A card");
         let loaded = TextModel::load(&place, &Device::Cpu)?;
-        assert_eq!((loaded.max_length, loaded.rest, &loaded.labels), (7, 9, &labels()), "{name}");
+        assert_eq!((loaded.max_length, loaded.tokenizer.rest(), &loaded.labels), (7, 9, &labels()), "{name}");
         let (loaded, saved) = (Engine::load(&place)?.predict(&queries)?, Engine::of(saved).predict(&queries)?);
         assert_eq!(loaded, saved, "{name}");
         assert!(saved.iter().any(|answer| answer.truncated), "{name}: texts are cut at 7 tokens");

@@ -268,10 +268,10 @@ fn an_encoder_without_dimensions_equals_gates_at_zero_and_survives_a_save() -> O
     let plain = whole(model.encoder(), &batch)?;
     assert!(plain.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 0.1), "nothing was taken out");
     // In candle's graph, as on other devices.
-    let ctx = ForwardContext::in_candle_graph(small.encoder().parameters(), 0, 0);
     let config =
         BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..small.encoder().config().clone() };
     let still = Encoder::from_tensors(&config, &small.encoder().to_tensors()?, &Device::Cpu)?;
+    let ctx = ForwardContext::in_candle_graph(still.parameters(), 0, 0);
     let composed = still.run(0..LAYERS, &still.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
     assert_close("composed", &numbers(composed.tensor())?, &expected, 2e-5);
 

@@ -72,7 +72,7 @@ fn targets_that_do_not_fit_are_refused() -> Outcome {
     assert!(matches!(encoded.batch(&[0, 1, 1]), Err(Error::Shape { .. })));
     let model = model(Task::Labels, 2, tokenizer.vocabulary_size())?;
     let refused = train(model, &EncodedDataset { samples: encoded.samples[1..].to_vec(), ..encoded }, 1);
-    assert!(matches!(refused, Err(Error::Shape { .. })));
+    assert!(matches!(refused, Err(Error::Setting { field: "targets", .. })));
     Ok(())
 }
 

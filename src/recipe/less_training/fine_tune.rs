@@ -74,6 +74,8 @@ pub(super) struct Common<'a> {
     pub(super) front: [&'a LogProbabilities; 3],
     /// What the n-gram model's answers to the judged rows cost.
     pub(super) front_flops: u64,
+    /// FLOPs of its fits.
+    pub(super) fit_flops: u64,
     /// Wall clock of the n-gram model's fits, those of its folds included.
     pub(super) front_seconds: f64,
 }
@@ -127,7 +129,9 @@ impl Common<'_> {
             of_texts.iter().zip(sure(threshold, 1)).map(|(flops, sure)| if sure { 0 } else { *flops }).sum();
         let own_seconds = history.train_seconds + if way.asks_ngrams() { self.front_seconds } else { 0.0 };
         let with_ngrams = history.train_seconds + self.front_seconds;
-        let answer = |name: &str, train_seconds, inference_flops, validation, labels| Answer {
+        let own_flops = train_flops + if way.asks_ngrams() { self.fit_flops } else { 0 };
+        let flops_with_ngrams = train_flops + self.fit_flops;
+        let answer = |name: &str, (train_flops, train_seconds), inference_flops, validation, labels| Answer {
             name: name.into(),
             train_flops,
             train_seconds,
@@ -137,9 +141,21 @@ impl Common<'_> {
         };
         let cascaded = right(&cascade(threshold, 0)) as f64 / truth.len().max(1) as f64;
         let mut answers = vec![
-            answer(ALONE, own_seconds, all, validation.accuracy(&truth), judged.labels()),
-            answer(STACKED, with_ngrams, all + self.front_flops, stacked[0].accuracy(&truth), stacked[1].labels()),
-            answer(CASCADE, with_ngrams, unsure + self.front_flops, cascaded, cascade(threshold, 1)),
+            answer(ALONE, (own_flops, own_seconds), all, validation.accuracy(&truth), judged.labels()),
+            answer(
+                STACKED,
+                (flops_with_ngrams, with_ngrams),
+                all + self.front_flops,
+                stacked[0].accuracy(&truth),
+                stacked[1].labels(),
+            ),
+            answer(
+                CASCADE,
+                (flops_with_ngrams, with_ngrams),
+                unsure + self.front_flops,
+                cascaded,
+                cascade(threshold, 1),
+            ),
         ];
         if way.accelerated {
             answers.push(self.accelerate(&model, &answers[0])?);

@@ -15,7 +15,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::error::{Error, Result};
 use crate::experiment::{Arguments, CLASSIFIERS, DataArguments, Model, RunData, RunPlan, encoder, pooling, rng};
-use crate::record::{Interval, LessTrainingRecord, Summary, TrainedOn, TrainedWay};
+use crate::record::{Interval, LessTrainingRecord, Summary, TrainedOn, TrainedWay, packed};
 use dht_cli::report;
 use fine_tune::{Answer, Common, STACKED, Trained};
 pub use way::Way;
@@ -137,14 +137,23 @@ fn of_seed(arguments: &LessTrainingArguments, ways: &[Way], seed: u64) -> Result
     let start = Instant::now();
     let ngram = NgramClassifier::fit(&data.train, &settings, FullModel::of(&blank), &mut rng(&plan, CLASSIFIERS))?;
     let front_seconds = start.elapsed().as_secs_f64();
+    let fit_flops = ngram.flops;
     let front_flops = ngram.classifier.flops_of_all(&judged).into_iter().sum();
     let of = |data: &EncodedDataset| ngram.classifier.log_probabilities_of_all(data);
     let (validation, answers) = (of(&data.validation)?, of(&judged)?);
     let truth: Vec<u32> = judged.samples.iter().map(|sample| sample.label).collect();
     report(&format!("seed {seed}, n-gram model alone: {:.4}", answers.accuracy(&truth)));
     let front = [&ngram.out_of_fold, &validation, &answers];
-    let common =
-        Common { plan: &plan, data: &data, encoder: &encoder, judged: &judged, front, front_flops, front_seconds };
+    let common = Common {
+        plan: &plan,
+        data: &data,
+        encoder: &encoder,
+        judged: &judged,
+        front,
+        front_flops,
+        fit_flops,
+        front_seconds,
+    };
     let mut trained: Vec<Trained> = Vec::new();
     for way in ways {
         let key = format!(
@@ -186,6 +195,11 @@ fn of_seed(arguments: &LessTrainingArguments, ways: &[Way], seed: u64) -> Result
 fn kept(path: &Path, key: &str) -> Option<Trained> {
     let found: Trained = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     (found.key == key).then_some(found)
+}
+
+/// A bit for each row that is right.
+fn bits(right: &[f64]) -> String {
+    packed(&right.iter().map(|right| *right > 0.5).collect::<Vec<_>>())
 }
 
 /// 1 for each row whose class was found, else 0.
@@ -250,7 +264,9 @@ fn summary(arguments: &LessTrainingArguments, ways: &[Way], seeds: &[OfSeed]) ->
             to_reference: Interval::of_paired(&differences, &mut rng),
             deficit_upper95: Interval::upper_bound_of_deficit(&differences, &mut rng),
             cheap_above: others.map(|cheap| Interval::of_paired(&less(cheap, (way, answer)), &mut rng)),
+            right: seeds.iter().zip(0..).map(|(seed, at)| (at, bits(&right_of(seed, way, answer)))).collect(),
             train_flops_ratio: ratio(&|answer| answer.train_flops as f64),
+            fits_counted: true,
             train_wall_ratio: own / whole,
             inference_flops_ratio: ratio(&|answer| answer.inference_flops as f64),
         }

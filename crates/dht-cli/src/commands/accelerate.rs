@@ -167,8 +167,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         made.report.seconds
     );
     let model = TextModel::new(made.model, tokenizer, &labels, max_length)?;
-    let model =
-        TextModel { rest: REST, curve: made.report.curve, promise: made.promise, origin: Some(origin), ..model };
+    let model = TextModel { curve: made.report.curve, promise: made.promise, origin: Some(origin), ..model };
     let (scored, scored_on) = match &test {
         Some(test) if !arguments.unlabelled => (test.clone(), format!("the {} test rows", test.len())),
         _ if arguments.unlabelled => {

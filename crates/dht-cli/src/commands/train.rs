@@ -331,14 +331,14 @@ impl TrainArguments {
         };
         let labels = &texts.train.labels;
         if self.kind == Kind::Full {
-            let model = TextModel::new(classifier, tokenizer, labels, max_length)?;
+            let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, max_length)?;
             return Ok((TextModel { origin: Some(origin), ..model }, Vec::new()));
         }
         let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
         let made = make_dynamic(&classifier, &tokenizer, texts, &self.speed, self.seed)?;
         let model = TextModel::new(made.model, tokenizer, labels, max_length)?;
         let (curve, promise) = (made.report.curve, made.promise);
-        Ok((TextModel { rest: REST, curve, promise, origin: Some(origin), ..model }, made.misses))
+        Ok((TextModel { curve, promise, origin: Some(origin), ..model }, made.misses))
     }
 
     fn how(&self, start: &Start, settings: &TrainSettings, history: &History) -> String {

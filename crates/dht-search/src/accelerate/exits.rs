@@ -24,6 +24,8 @@ pub(super) struct FittedExit {
     pub(super) c: f64,
     /// What it says of the rows that it is judged on.
     pub(super) judged: LogProbabilities,
+    /// FLOPs of all fits, and of the answers that they are judged by.
+    pub(super) flops: u64,
 }
 
 /// What standardises states: (x − mean)/deviation, and 0 where a state is constant.
@@ -91,8 +93,12 @@ pub(super) fn fit_exit(
     let scaled = scaling.apply(states);
     let all = OwnTargets::of(targets, &(0..states.len() / width).collect::<Vec<_>>(), classes);
     let all = all.as_targets();
-    let fit = |features: &FeatureMatrix, targets: Targets<'_>, c: f64, start: Option<Minimum>| {
-        LogisticRegression::fit(features, targets, classes, FitSettings { c, tolerance: TOLERANCE }, start)
+    let mut flops = 0;
+    let mut fit = |features: &FeatureMatrix, targets: Targets<'_>, c: f64, start: Option<Minimum>, judged: u64| {
+        let settings = FitSettings { c, tolerance: TOLERANCE };
+        let fitted = LogisticRegression::fit(features, targets, classes, settings, start)?;
+        flops += fitted.1.flops + judged;
+        Ok::<_, Error>(fitted)
     };
     match judge {
         Judge::HeldOut { states: others, labels } => {
@@ -100,7 +106,7 @@ pub(super) fn fit_exit(
             let others = FeatureMatrix::dense(width, scaling.apply(others));
             let (mut best, mut start): (Option<(f64, f64, LogisticRegression, LogProbabilities)>, _) = (None, None);
             for &c in c {
-                let (regression, minimum) = fit(&features, all, c, start)?;
+                let (regression, minimum) = fit(&features, all, c, start, others.flops(classes))?;
                 start = Some(minimum);
                 let judged = LogProbabilities::new(classes, regression.log_probabilities_of(&others))?;
                 let loss = judged.mean_loss(labels);
@@ -112,7 +118,7 @@ pub(super) fn fit_exit(
                 return Err(Error::setting("c", "at least one", 0));
             };
             let (weights, bias) = scaling.fold(&regression);
-            Ok(FittedExit { weights, bias, c, judged })
+            Ok(FittedExit { weights, bias, c, judged, flops })
         }
         Judge::CrossFit { fold_of, labels } => {
             let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
@@ -127,7 +133,7 @@ pub(super) fn fit_exit(
                 let own = OwnTargets::of(targets, &rows, classes);
                 let mut start = None;
                 for (table, &c) in tables.iter_mut().zip(c) {
-                    let (regression, minimum) = fit(&features, own.as_targets(), c, start)?;
+                    let (regression, minimum) = fit(&features, own.as_targets(), c, start, others.flops(classes))?;
                     start = Some(minimum);
                     let logs = regression.log_probabilities_of(&others);
                     for (row, logs) in held.iter().zip(logs.chunks_exact(classes)) {
@@ -139,11 +145,11 @@ pub(super) fn fit_exit(
                 tables.into_iter().map(|table| LogProbabilities::new(classes, table)).collect::<Result<Vec<_>>>()?;
             let losses: Vec<f64> = tables.iter().map(|table| table.mean_loss(labels)).collect();
             let chosen = (1..losses.len()).fold(0, |best, at| if losses[at] < losses[best] { at } else { best });
-            let (regression, _) = fit(&FeatureMatrix::dense(width, scaled), all, c[chosen], None)?;
+            let (regression, _) = fit(&FeatureMatrix::dense(width, scaled), all, c[chosen], None, 0)?;
             let (weights, bias) = scaling.fold(&regression);
             let judged = tables.into_iter().nth(chosen);
             let judged = judged.ok_or_else(|| Error::setting("c", "at least one", 0))?;
-            Ok(FittedExit { weights, bias, c: c[chosen], judged })
+            Ok(FittedExit { weights, bias, c: c[chosen], judged, flops })
         }
     }
 }
@@ -198,6 +204,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::linear_model::MULTIPLY_ADDS;
 
     const WIDTH: usize = 5;
 
@@ -258,5 +265,25 @@ mod tests {
         let own = judged(Judge::HeldOut { states: &states, labels: &labels }).accuracy(&labels);
         let crossed = judged(Judge::CrossFit { fold_of: &fold_of, labels: &labels }).accuracy(&labels);
         assert!(own > 0.95 && crossed < 0.75, "{own}, {crossed}");
+    }
+
+    #[test]
+    fn flops_are_the_multiply_adds_that_run() {
+        let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
+        let fold_of: Vec<usize> = (0..200).map(|row| row % 5).collect();
+        let judges = [
+            Judge::HeldOut { states: &others, labels: &other_labels },
+            Judge::CrossFit { fold_of: &fold_of, labels: &labels },
+        ];
+        // On one thread, which counts what it does.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+        for judge in judges {
+            let (counted, flops) = pool.install(|| {
+                MULTIPLY_ADDS.set(0);
+                let exit = fit_exit(&states, WIDTH, Targets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+                (2 * MULTIPLY_ADDS.get(), exit.flops)
+            });
+            assert!(counted > 0 && flops == counted, "{flops}, and {counted} ran");
+        }
     }
 }

@@ -68,7 +68,7 @@ pub const LEAST_TEXTS: usize = 20;
 /// it is.
 ///
 /// # Errors
-/// [`Error::Setting`] for settings out of range, fewer than 20 texts, texts of several labels or other classes than the
+/// [`Error::Setting`] for settings out of range, fewer than 20 texts, held-out texts of which more than half are training texts, texts of several labels or other classes than the
 /// classifier's, unlabelled texts where nothing is held out, states that are not finite; as [`DynamicModel::of_classifier`] and [`NgramClassifier::fit`]; what the encoder reports.
 pub fn accelerate<R: Rng + ?Sized>(
     classifier: &TextClassifier,
@@ -80,6 +80,7 @@ pub fn accelerate<R: Rng + ?Sized>(
     if texts.training.len() < LEAST_TEXTS {
         return Err(Error::setting("texts", format!("at least {LEAST_TEXTS}"), texts.training.len()));
     }
+    texts.check_held_out()?;
     let start = Instant::now();
     let parts = Parts::new(texts, settings, rng)?;
     let hidden = classifier.encoder().block_shape().hidden;
@@ -107,6 +108,7 @@ pub fn accelerate<R: Rng + ?Sized>(
     let fitted = fit_exits(&model, &parts, (&training, other.as_ref()), settings)?;
     model.set_linear_exits(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
     let judged_own = other.as_ref().map_or(&training.own, |other| &other.own);
+    report.flops_of_fits = fitted.iter().map(|exit| exit.flops).sum();
     let c: Vec<Option<f64>> = fitted.iter().map(|exit| Some(exit.c)).chain([None]).collect();
     report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
     let (model, exits) = match (side, &parts.held_out) {
@@ -132,7 +134,17 @@ pub fn accelerate<R: Rng + ?Sized>(
                 Some(held_out) => fit.classifier.log_probabilities_of_all(held_out)?,
                 None => fit.out_of_fold,
             };
-            let stackers = exits.iter().map(|exit| Stacker::fit(&front, exit, &labels)).collect::<Result<Vec<_>>>()?;
+            let mut flops = fit.flops;
+            if let Some(held_out) = &parts.held_out {
+                flops += fit.classifier.flops_of_all(held_out).iter().sum::<u64>();
+            }
+            let stack = |exit| {
+                let (stacker, of_fit) = Stacker::fit_counted(&front, exit, &labels)?;
+                flops += of_fit;
+                Ok(stacker)
+            };
+            let stackers = exits.iter().map(stack).collect::<Result<Vec<_>>>()?;
+            report.flops_of_fits += flops;
             report.front(fit.c, &front, &labels);
             let model = model.with_front(FrontExit::new(fit.classifier, stackers))?;
             (model, vec![front])
@@ -163,6 +175,7 @@ pub fn accelerate<R: Rng + ?Sized>(
             report.of_bandit(routers::curve(&model, held_out, full_flops, settings.batch_size)?);
         }
     }
+    report.flops += report.flops_of_fits;
     report.seconds = start.elapsed().as_secs_f64();
     let speed = report.speed;
     Ok(Accelerated { model: model.with_speed(speed)?, report })

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use super::settings::{AccelerateSettings, Targets};
 use super::states::States;
 use crate::error::{Error, Result};
+use crate::model::SeenTexts;
 
 /// The texts of an acceleration.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,20 @@ impl<'a> Texts<'a> {
     /// The same with unlabelled texts.
     pub fn with_unlabelled(self, unlabelled: &'a EncodedDataset) -> Self {
         Self { unlabelled: Some(unlabelled), ..self }
+    }
+
+    /// Refuses held-out texts that say nothing: none at all, or such that are mostly training texts.
+    pub(super) fn check_held_out(self) -> Result<()> {
+        let Some(held_out) = self.held_out else { return Ok(()) };
+        let seen = SeenTexts::of([self.training]).rows_of(held_out).len();
+        match held_out.len() {
+            0 => Err(Error::setting("held-out texts", "at least one", "none")),
+            all if 2 * seen > all => {
+                let expected = "texts that are not among the training's";
+                Err(Error::setting("held-out texts", expected, format!("{seen} of {all} that are")))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn all(self) -> impl Iterator<Item = &'a EncodedDataset> {

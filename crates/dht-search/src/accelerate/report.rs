@@ -32,8 +32,11 @@ pub struct Report {
     pub speed: f64,
     /// The columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
-    /// FLOPs of the encoder's pass over the texts, and of the training of the side layers. The fits are counted in seconds only.
+    /// FLOPs of everything: the encoder's pass over the texts, the fits, and the training of the side layers.
     pub flops: u64,
+    /// Of those, of the convex fits of n-gram model, exits and stacking: of each value and gradient that L-BFGS asked for, two for
+    /// each multiply-add, and of the answers by which a C is chosen.
+    pub flops_of_fits: u64,
     /// Wall clock of everything.
     pub seconds: f64,
     /// Of those, of the encoder's pass.

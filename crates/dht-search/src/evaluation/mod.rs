@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use dht_transformer::{
     EncodedDataset, ForwardContext, HeadSet, PackedBatch, Sample, TextClassifier,
-    tensors::log_softmax,
+    tensors::{finite_rows, log_softmax},
     train::metrics::{Confusion, score},
 };
 
@@ -85,7 +85,7 @@ impl Predictor for DynamicModel {
 
 impl Predictor for TextClassifier {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
-        let probabilities = log_softmax(&self.logits(batch, ctx)?)?.exp()?.to_vec2()?;
+        let probabilities = finite_rows(&log_softmax(&self.logits(batch, ctx)?)?.exp()?, &batch.sample_ids)?;
         let (layers, heads) = (self.encoder().layers(), self.encoder().block_shape().heads);
         let route = Route::truncated(ModelShape { layers, heads }, layers)?;
         let flops = batch.spans.lengths().map(|tokens| self.full_flops(tokens));
@@ -93,6 +93,7 @@ impl Predictor for TextClassifier {
     }
 
     fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        self.encoder().check_samples(texts)?;
         Ok(texts.check_classes(self.classifier().classes())?)
     }
 

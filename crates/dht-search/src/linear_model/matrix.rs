@@ -21,6 +21,19 @@ pub(crate) struct FeatureMatrix {
     by_column: Rows,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Multiply-adds of the products on this thread, one by one.
+    pub(crate) static MULTIPLY_ADDS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts multiply-adds in tests of what formulas say.
+#[inline(always)]
+fn count(_multiply_adds: usize) {
+    #[cfg(test)]
+    MULTIPLY_ADDS.with(|done| done.set(done.get() + _multiply_adds as u64));
+}
+
 impl Rows {
     /// out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\]; `right` has `classes` columns. Shape of the result: (rows, classes).
     fn product(&self, rows: usize, right: &[f64], classes: usize) -> Vec<f64> {
@@ -39,6 +52,7 @@ impl Rows {
         out.par_iter_mut().with_min_len(16).enumerate().for_each(|(row, out)| {
             let mut sums = [0.0; CLASSES];
             let mut add = |value: f32, right: &[f64; CLASSES]| {
+                count(CLASSES);
                 for class in 0..CLASSES {
                     sums[class] += f64::from(value) * right[class];
                 }
@@ -67,6 +81,7 @@ impl Rows {
         out.par_chunks_mut(classes).with_min_len(16).enumerate().for_each(|(row, sums)| match self {
             Self::Dense { width, values } => {
                 for (value, right) in values[row * width..(row + 1) * width].iter().zip(right.chunks_exact(classes)) {
+                    count(classes);
                     add_scaled(sums, f64::from(*value), right);
                 }
             }
@@ -74,6 +89,7 @@ impl Rows {
                 let range = starts[row]..starts[row + 1];
                 for (column, value) in columns[range.clone()].iter().zip(&values[range]) {
                     let at = *column as usize * classes;
+                    count(classes);
                     add_scaled(sums, f64::from(*value), &right[at..at + classes]);
                 }
             }
@@ -150,6 +166,12 @@ impl FeatureMatrix {
     /// Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
     pub(crate) fn transposed_times(&self, residuals: &[f64], classes: usize) -> Vec<f64> {
         self.by_column.product(self.columns, residuals, classes)
+    }
+
+    /// FLOPs of one product with a matrix of so many columns, two for each multiply-add: of a sparse one, of the values that it stores.
+    pub(crate) fn flops(&self, classes: usize) -> u64 {
+        let (Rows::Dense { values, .. } | Rows::Sparse { values, .. }) = &self.by_row;
+        2 * (values.len() * classes) as u64
     }
 
     /// Σᵢ X\[i, j\]² of each column j.

@@ -20,6 +20,9 @@ const EVALUATIONS: u64 = 20;
 pub(crate) trait Function {
     /// Its value at a point, and its gradient.
     fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>);
+
+    /// FLOPs of the products of one value and gradient, two for each multiply-add.
+    fn flops(&self) -> u64;
 }
 
 /// Where a minimisation ended.
@@ -28,6 +31,8 @@ pub(crate) struct Minimum {
     pub(crate) at: Vec<f64>,
     /// ‖∇f‖₂ there.
     pub(crate) gradient_norm: f64,
+    /// FLOPs of all values and gradients on the way. The solver's own sums over its last steps are left out.
+    pub(crate) flops: u64,
 }
 
 /// A point with the value and the gradient there.
@@ -37,8 +42,9 @@ type Evaluated = (Vec<f64>, f64, Vec<f64>);
 struct Remembering<'a, F> {
     function: &'a F,
     last: RefCell<Option<Evaluated>>,
-    /// How often it may still be evaluated.
-    left: Cell<u64>,
+    /// How often it was evaluated, and may be at most.
+    evaluations: &'a Cell<u64>,
+    most: u64,
 }
 
 impl<F: Function> Remembering<'_, F> {
@@ -47,8 +53,10 @@ impl<F: Function> Remembering<'_, F> {
         match &*last {
             Some(known) if known.0 == at => Ok(read(known)),
             _ => {
-                let left = self.left.get().checked_sub(1);
-                self.left.set(left.ok_or_else(|| ArgminError::msg("a line search that does not end"))?);
+                if self.evaluations.get() == self.most {
+                    return Err(ArgminError::msg("a line search that does not end"));
+                }
+                self.evaluations.set(self.evaluations.get() + 1);
                 let (value, gradient) = self.function.value_and_gradient(at);
                 Ok(read(last.insert((at.to_vec(), value, gradient))))
             }
@@ -87,14 +95,15 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
         return Err(failed(format!("{value}, with a gradient of norm {norm}")));
     }
     if norm < tolerance {
-        return Ok(Minimum { at: start, gradient_norm: norm });
+        return Ok(Minimum { at: start, gradient_norm: norm, flops: function.flops() });
     }
     let solver = LBFGS::new(MoreThuenteLineSearch::new(), REMEMBERED)
         .with_tolerance_grad(tolerance)
         // The value of a nearly flat function changes less than any useful tolerance long before the end.
         .and_then(|solver| solver.with_tolerance_cost(0.0))
         .map_err(|error| failed(error.to_string()))?;
-    let remembering = Remembering { function, last: RefCell::new(None), left: Cell::new(EVALUATIONS * most_steps) };
+    let (most, evaluations) = (EVALUATIONS * most_steps, Cell::new(0));
+    let remembering = Remembering { function, last: RefCell::new(None), evaluations: &evaluations, most };
     let result = Executor::new(remembering, solver)
         .configure(|state| state.param(start).cost(value).gradient(gradient).max_iters(most_steps))
         .timer(false)
@@ -107,7 +116,8 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
     if !value.is_finite() || !gradient_norm.is_finite() {
         return Err(failed(format!("{value}, with a gradient of norm {gradient_norm}, after {steps} steps")));
     }
-    Ok(Minimum { at, gradient_norm })
+    // With those of the start and of the end.
+    Ok(Minimum { at, gradient_norm, flops: (evaluations.get() + 2) * function.flops() })
 }
 
 fn norm(gradient: &[f64]) -> f64 {

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub(crate) use matrix::FeatureMatrix;
+#[cfg(test)]
+pub(crate) use matrix::MULTIPLY_ADDS;
 pub(crate) use minimize::{Function, Minimum, minimize};
 
 /// A longer gradient of the mean objective is not that of a minimum.
@@ -135,6 +137,11 @@ impl<'a> PenalisedLoss<'a> {
 }
 
 impl Function for PenalisedLoss<'_> {
+    /// Of scores and gradient. Penalty, scales and softmax are left out, which need no product of matrices.
+    fn flops(&self) -> u64 {
+        2 * self.features.flops(self.classes)
+    }
+
     fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
         let classes = self.classes;
 

@@ -18,7 +18,7 @@ use crate::space::SearchSpace;
 /// An encoder with exits and two routers: for each text a [`Router`] decides the depth and a [`HeadRouter`] the heads.
 ///
 /// [`SearchObjective`](crate::training::SearchObjective) trains it. A clone is another handle on the same weights, with a
-/// copy of the routers' state.
+/// copy of the routers' state: training one trains the weights of the other. [`deep_clone`](Self::deep_clone) copies them.
 #[derive(Debug, Clone)]
 pub struct DynamicModel {
     pub(crate) model: ExitModel,
@@ -27,8 +27,9 @@ pub struct DynamicModel {
     pub(crate) settings: SearchSettings,
     front: Option<Arc<FrontExit>>,
     seen: Arc<SeenTexts>,
-    /// Whether the router is not the settings', so that its speed is not in them.
-    own_router: bool,
+    /// Whether the routers are not the settings', so that these do not have their speed and do not say how to build them.
+    pub(super) own_router: bool,
+    pub(super) own_heads: bool,
 }
 
 impl DynamicModel {
@@ -50,7 +51,16 @@ impl DynamicModel {
     /// As [`new`](Self::new), of an encoder that has its exits.
     pub(crate) fn of_model(model: ExitModel, settings: SearchSettings) -> Result<Self> {
         let (router, heads) = build(&model.space, &settings, model.encoder.block_shape(), model.exits.shape())?;
-        Ok(Self { model, router, heads, settings, front: None, seen: Arc::default(), own_router: false })
+        Ok(Self {
+            model,
+            router,
+            heads,
+            settings,
+            front: None,
+            seen: Arc::default(),
+            own_router: false,
+            own_heads: false,
+        })
     }
 
     /// The same model with another router, for example one of a user's own. In an integrated space it has to
@@ -64,7 +74,15 @@ impl DynamicModel {
     /// The same model with another head router; see [`with_router`](Self::with_router).
     #[must_use]
     pub fn with_head_router(self, heads: Box<dyn HeadRouter>) -> Self {
-        Self { heads, ..self }
+        Self { heads, own_heads: true, ..self }
+    }
+
+    /// A copy with weights and routers of its own: training one leaves the other as it is.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn deep_clone(&self) -> Result<Self> {
+        Ok(Self { model: self.model.deep_clone(&self.settings)?, ..self.clone() })
     }
 
     /// The same model, whose head sets are drawn for each text
@@ -129,7 +147,7 @@ impl DynamicModel {
 
     /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
     pub fn speed(&self) -> Option<f64> {
-        self.settings.speed()
+        if self.own_router { self.router.speed() } else { self.settings.speed() }
     }
 
     /// λ, the price of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.

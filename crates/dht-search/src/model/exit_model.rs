@@ -4,7 +4,8 @@ use dht_transformer::{
     EncodedDataset, Encoder, HeadSet, PackedBatch, SampleGroup,
     pruning::{Importance, PrunePlan},
 };
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::exits::Exits;
 use crate::cost::{ExecutedFlops, WidthCoupling};
@@ -13,7 +14,8 @@ use crate::routing::{ExitReads, ForwardTrace};
 use crate::settings::SearchSettings;
 use crate::space::{Route, SearchSpace};
 
-/// An encoder, its exits, and the space of routes through both. A clone is another handle on the same weights.
+/// An encoder, its exits, and the space of routes through both. A clone is another handle on the same weights: training one trains
+/// the other.
 #[derive(Debug, Clone)]
 pub struct ExitModel {
     pub(crate) encoder: Encoder,
@@ -59,6 +61,26 @@ impl ExitModel {
         let model = Self { encoder, exits, space, coupling: settings.width_coupling };
         model.freeze_tail(true);
         Ok(model)
+    }
+
+    /// A copy with weights of its own; `settings` are those of the exits.
+    pub(crate) fn deep_clone(&self, settings: &SearchSettings) -> Result<Self> {
+        let own = self.encoder.parameters();
+        let encoder = Encoder::from_tensors(self.encoder.config(), &self.encoder.to_tensors()?, own.device())?;
+        encoder.parameters().compute_in(own.precision())?;
+        // What is drawn for the exits is replaced.
+        let mut nothing = ChaCha8Rng::seed_from_u64(0);
+        let mut copy = Self::of_sorted(encoder, self.space.clone(), settings, self.classes(), &mut nothing)?;
+        for (id, name, var) in own.iter() {
+            let known = copy.encoder.parameters().id(name);
+            let copied = match known {
+                Ok(copied) => copied,
+                Err(_) => copy.encoder.add_parameter(name, var.as_tensor())?.id(),
+            };
+            copy.encoder.parameters().set_frozen(copied, own.is_frozen(id));
+        }
+        copy.encoder.parameters().set_values(own.values()?)?;
+        Ok(copy)
     }
 
     /// The encoder.
@@ -127,6 +149,7 @@ impl ExitModel {
             let got = format!("{} in row {}", sample.targets.len(), sample.id);
             return Err(Error::setting("targets", expected, got));
         }
+        self.encoder.check_samples(texts)?;
         texts.check_classes(self.classes())?;
         if texts.labels.len() != self.classes() {
             return Err(Error::setting(

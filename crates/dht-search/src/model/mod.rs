@@ -26,7 +26,7 @@ pub use full_model::FullModel;
 pub use log_probabilities::LogProbabilities;
 pub(crate) use log_probabilities::best_class;
 pub use ngram::{NgramClassifier, NgramFit, NgramSettings};
+pub(crate) use predict::in_pool;
 pub use predict::{BatchPredictions, Prediction};
-pub(crate) use predict::{in_pool, most_probable};
 pub use seen_texts::SeenTexts;
 pub use stacker::Stacker;

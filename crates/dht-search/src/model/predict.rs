@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use candle_core::DType;
-use dht_transformer::{ForwardContext, HeadSet, PackedBatch, Sample, data::longest_first, tensors::log_softmax};
+use dht_transformer::{
+    ForwardContext, HeadSet, PackedBatch, Sample,
+    data::longest_first,
+    tensors::{finite_rows, log_softmax, most_probable},
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -141,12 +145,6 @@ struct ReadInFront {
     /// By class.
     log_probabilities: Vec<f64>,
     leaves: bool,
-}
-
-/// The first class of the highest probability.
-pub(crate) fn most_probable(probabilities: &[f32]) -> u32 {
-    let best = |best: usize, class: usize| if probabilities[class] > probabilities[best] { class } else { best };
-    (1..probabilities.len()).fold(0, best) as u32
 }
 
 impl DynamicModel {
@@ -323,8 +321,8 @@ impl Executor<'_> {
         let mut probabilities = vec![Vec::new(); batch.len()];
         let mut stages = vec![Vec::new(); batch.len()];
         for output in &trace.outputs {
-            let logs = log_softmax(&output.logits)?;
-            let rows: Vec<Vec<f32>> = logs.exp()?.to_dtype(DType::F32)?.to_vec2()?;
+            let ids: Vec<u64> = output.samples.iter().map(|sample| batch.sample_ids[*sample]).collect();
+            let rows = finite_rows(&log_softmax(&output.logits)?.exp()?.to_dtype(DType::F32)?, &ids)?;
             for (sample, row) in output.samples.iter().zip(rows) {
                 probabilities[*sample] = row;
             }

@@ -11,11 +11,13 @@
 //! The checksums tie the two together: the exits and routers of one model mean nothing on the encoder of another.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 use candle_core::Device;
 use dht_transformer::{
     Encoder, TextTokenizer,
+    config::check_class_names,
     pretrained::write_hugging_face,
     storage::{StoredTensors, file_sha256, write_atomically, write_directory_atomically},
     tensors::Parameters,
@@ -60,6 +62,16 @@ struct Stored {
     encoder: BTreeMap<String, String>,
     router: Value,
     heads: Value,
+    /// Whether the settings do not say how to build the routers.
+    #[serde(default)]
+    own_router: bool,
+    #[serde(default)]
+    own_heads: bool,
+    /// Ids beyond the maximal length that the tokenizer keeps, and that length, where it is known.
+    #[serde(default)]
+    rest: usize,
+    #[serde(default)]
+    max_length: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     front: Option<StoredFront>,
     /// The SHA-256 checksum of the digests of texts.
@@ -78,19 +90,21 @@ struct StoredFront {
 
 impl DynamicModel {
     /// Writes the model atomically as a directory: the encoder as a Hugging Face directory, and a checkpoint with the
-    /// exits, the routers' state and the speed. An earlier save there is replaced.
+    /// exits, the routers' state, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and
+    /// [maximal length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
     ///
     /// The state that resumes a training (the optimiser, samples in queues, the cost accounting) is in the training's own
     /// checkpoint, not here.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there are not as many `labels` as classes; [`Error::Transformer`] when the directory holds
-    /// something else, writing fails, the tokenizer has more tokens than the encoder, or a weight is not finite.
+    /// [`Error::Setting`] when there are not as many `labels` as classes; [`Error::Transformer`] when two of them are equal, the directory
+    /// holds something else, writing fails, the tokenizer has more tokens than the encoder, or a weight is not finite.
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.model.classes();
         if labels.len() != classes {
             return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
         }
+        check_class_names(labels)?;
         let tensors = exit_tensors(self.model.encoder.parameters(), self.space(), self.settings())?;
         let encoder = self.model.encoder.to_tensors()?;
         let (router, heads) = (self.router.state()?, self.heads.state()?);
@@ -121,6 +135,10 @@ impl DynamicModel {
                 encoder: checksums(&fresh.join(ENCODER))?,
                 router,
                 heads,
+                own_router: self.own_router,
+                own_heads: self.own_heads,
+                rest: tokenizer.map_or(0, TextTokenizer::rest),
+                max_length: tokenizer.and_then(TextTokenizer::model_max_length),
                 front,
                 seen_texts,
             };
@@ -148,7 +166,7 @@ impl DynamicModel {
     /// [`with_router`](Self::with_router) and [`with_head_router`](Self::with_head_router), which then take up their states.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Model`] when a router refuses its state.
+    /// As [`load`](Self::load); [`Error::Model`] when a router refuses its state, and for a model of own routers that gets none.
     pub fn load_with(
         folder: impl AsRef<Path>,
         device: &Device,
@@ -178,14 +196,21 @@ impl DynamicModel {
         }
         values.extend(tensors);
         model.encoder().parameters().set_values(values)?;
-        let refused = |field, error: Error| Error::Model {
+        let refused = |field, got: &dyn Display| Error::Model {
             path: path.clone(),
             field,
             expected: "the state of this model's router; one with routers of its own is read by load_with".into(),
-            got: error.to_string(),
+            got: got.to_string(),
         };
-        model.router.restore(stored.router).map_err(|error| refused("router", error))?;
-        model.heads.restore(stored.heads).map_err(|error| refused("heads", error))?;
+        for (field, own, given) in
+            [("router", stored.own_router, model.own_router), ("heads", stored.own_heads, model.own_heads)]
+        {
+            if own && !given {
+                return Err(refused(field, &"that of a router of its own"));
+            }
+        }
+        model.router.restore(stored.router).map_err(|error| refused("router", &error))?;
+        model.heads.restore(stored.heads).map_err(|error| refused("heads", &error))?;
 
         if let Some(StoredFront { stackers, ngram }) = stored.front {
             let file = folder.join(NGRAM);
@@ -209,6 +234,10 @@ impl DynamicModel {
 
         let tokenizer = folder.join(ENCODER).join(TOKENIZER);
         let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
+        let tokenizer = tokenizer.map(|tokenizer| match stored.max_length {
+            Some(tokens) => tokenizer.with_rest(stored.rest).with_model_max_length(tokens),
+            None => tokenizer.with_rest(stored.rest),
+        });
         Ok((model, stored.labels, tokenizer))
     }
 }

@@ -30,6 +30,11 @@ struct StackedLoss<'a> {
 }
 
 impl Function for StackedLoss<'_> {
+    fn flops(&self) -> u64 {
+        // Scores and gradient, of two weights each.
+        8 * self.tables[0].values().len() as u64
+    }
+
     fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
         let [ngram, exit] = self.tables;
         let (mut value, mut gradient) = (0.0, vec![0.0; 2]);
@@ -65,6 +70,15 @@ impl Stacker {
     /// # Errors
     /// [`Error::Setting`] for tables of different shapes, and for labels that are not one class for each row.
     pub fn fit(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<Self> {
+        Ok(Self::fit_counted(ngram, exit, labels)?.0)
+    }
+
+    /// As [`fit`](Self::fit), with the FLOPs of the fit.
+    pub(crate) fn fit_counted(
+        ngram: &LogProbabilities,
+        exit: &LogProbabilities,
+        labels: &[u32],
+    ) -> Result<(Self, u64)> {
         check_alike(ngram, exit)?;
         if labels.len() != ngram.len() {
             return Err(Error::setting("labels", format!("{}, one a row", ngram.len()), labels.len()));
@@ -74,11 +88,11 @@ impl Stacker {
         }
         let halves = Self::halves();
         if labels.is_empty() {
-            return Ok(halves);
+            return Ok((halves, 0));
         }
         let loss = StackedLoss { tables: [ngram, exit], labels };
         let minimum = minimize(&loss, vec![halves.ngram, halves.exit], TOLERANCE, MOST_STEPS)?;
-        Ok(Self { ngram: minimum.at[0], exit: minimum.at[1] })
+        Ok((Self { ngram: minimum.at[0], exit: minimum.at[1] }, minimum.flops))
     }
 
     /// The log-probabilities of both models together.

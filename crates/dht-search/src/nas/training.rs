@@ -132,6 +132,7 @@ impl ArchitectureSearch {
         if training.len() < 2 {
             return Err(Error::TooFewRows { rows: training.len(), least: 2 });
         }
+        training.check_ids()?;
         let mut ids: Vec<u64> = training.samples.iter().map(|sample| sample.id).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(HALVES);
@@ -146,6 +147,10 @@ impl Objective for ArchitectureSearch {
 
     fn parameters(&self) -> &Parameters {
         self.model.encoder().parameters()
+    }
+
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        Ok(self.model.check_data(data)?)
     }
 
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {

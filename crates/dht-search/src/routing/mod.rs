@@ -180,6 +180,11 @@ pub trait Router: Debug + Send + Sync {
         true
     }
 
+    /// The speed that [`set_speed`](Self::set_speed) set, for a router of a user's own; `None` by default: a router of one speed.
+    fn speed(&self) -> Option<f64> {
+        None
+    }
+
     /// Sets the speed: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's cost in
     /// nats of loss; for a threshold the threshold, for a patience its reciprocal.
     ///

@@ -15,8 +15,8 @@ use crate::evaluation::{Predictor, SpeedPoint};
 use crate::model::{Prediction, in_pool};
 use crate::space::{ModelShape, Route};
 
-/// Tokens of a text beyond which it is truncated, unless [`Engine::with_max_length`] says otherwise or the model has fewer
-/// positions.
+/// Tokens of a text beyond which it is truncated, unless the tokenizer or [`Engine::with_max_length`] says otherwise or the model has
+/// fewer positions.
 const MAX_LENGTH: usize = 128;
 /// Texts in a batch, unless [`Engine::with_batch_size`] says otherwise.
 const BATCH_SIZE: usize = 64;
@@ -102,15 +102,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine of a trained model; `labels` are the names of its classes, by index. A [`TextModel`] also says how texts are
-    /// to be read: see [`of`](Self::of).
+    /// An engine of a trained model; `labels` are the names of its classes, by index. Texts are cut at the tokenizer's
+    /// [maximal length](TextTokenizer::model_max_length), else at 128 tokens, or at the model's positions. A [`TextModel`] also says
+    /// how texts are to be read: see [`of`](Self::of).
     ///
     /// # Errors
     /// [`Error::Setting`] when there are not as many labels as classes, [`Error::Transformer`] when the tokenizer has
     /// more tokens than the model.
     pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
         let model = model.into();
-        let max_length = MAX_LENGTH.min(model.config().longest_text());
+        let max_length = tokenizer.model_max_length().unwrap_or(MAX_LENGTH).min(model.config().longest_text());
         Ok(Self::of(TextModel::new(model, tokenizer, labels, max_length)?))
     }
 
@@ -146,7 +147,7 @@ impl Engine {
         Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
     }
 
-    /// Sets the maximal number of tokens of a text, special tokens included; 128 or all positions of the model if not set.
+    /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for what it is if not set.
     ///
     /// # Errors
     /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for too few to hold a text.

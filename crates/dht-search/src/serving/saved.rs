@@ -123,7 +123,7 @@ impl TextModel {
                 kind,
                 labels: self.labels.clone(),
                 max_length: self.max_length,
-                rest: self.rest,
+                rest: self.tokenizer.rest(),
                 curve: self.curve.clone(),
                 origin: self.origin.clone(),
                 promise: self.promise,
@@ -150,6 +150,18 @@ impl TextModel {
     /// file that was changed or is missing; [`Error::State`] when the description is not what this release writes; as
     /// [`TextClassifier::load`] and [`DynamicModel::load`].
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Self::load_with(folder, device, |model| model)
+    }
+
+    /// As [`load`](Self::load), of a dynamic model with routers of a user's own; see [`DynamicModel::load_with`].
+    ///
+    /// # Errors
+    /// As [`load`](Self::load) and [`DynamicModel::load_with`].
+    pub fn load_with(
+        folder: impl AsRef<Path>,
+        device: &Device,
+        with_routers: impl FnOnce(DynamicModel) -> DynamicModel,
+    ) -> Result<Self> {
         let folder = folder.as_ref();
         let path = folder.join(DESCRIPTION);
         let bytes = match std::fs::read(&path) {
@@ -172,7 +184,7 @@ impl TextModel {
                 (classifier.into(), labels, Some(TextTokenizer::from_file(model.join("tokenizer.json"))?))
             }
             Kind::Dynamic => {
-                let (dynamic, labels, tokenizer) = DynamicModel::load(&model, device)?;
+                let (dynamic, labels, tokenizer) = DynamicModel::load_with(&model, device, with_routers)?;
                 (dynamic.into(), labels, tokenizer)
             }
         };
@@ -186,7 +198,7 @@ impl TextModel {
         };
         let Description { max_length, rest, curve, origin, promise, .. } = description;
         let tokenizer = tokenizer.with_rest(rest);
-        let loaded = Self { model: served, tokenizer, labels, max_length, rest, curve, origin, promise };
+        let loaded = Self { model: served, tokenizer, labels, max_length, curve, origin, promise };
         loaded.check()?;
         Ok(loaded)
     }

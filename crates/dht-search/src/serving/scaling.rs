@@ -28,6 +28,10 @@ struct ScaledLoss<'a> {
 }
 
 impl Function for ScaledLoss<'_> {
+    fn flops(&self) -> u64 {
+        4 * self.rows.iter().map(|(logs, _)| logs.len() as u64).sum::<u64>()
+    }
+
     fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
         let (mut value, mut gradient) = (0.0, vec![0.0; at.len()]);
         for (logs, label) in self.rows {

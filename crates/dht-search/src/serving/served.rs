@@ -1,6 +1,6 @@
 //! What an engine runs: a classifier in full, or a dynamic model.
 
-use dht_transformer::tensors::log_softmax;
+use dht_transformer::tensors::{finite_rows, log_softmax};
 use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
 use crate::error::{Error, Result};
@@ -122,7 +122,7 @@ impl Predictor for ServedModel {
         let shape = self.shape();
         let route = Route::truncated(shape, shape.layers)?;
         let flops = batch.spans.lengths().map(|tokens| model.full_flops(tokens));
-        Ok(BatchPredictions::of_fixed_route(answers.to_vec2()?, &route, flops))
+        Ok(BatchPredictions::of_fixed_route(finite_rows(&answers, &batch.sample_ids)?, &route, flops))
     }
 
     fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {

@@ -1,6 +1,7 @@
 //! A model with what it takes to read texts as its training did: what is saved, and what a service loads.
 
 use dht_transformer::TextTokenizer;
+use dht_transformer::config::check_class_names;
 use dht_transformer::data::Reading;
 use serde::{Deserialize, Serialize};
 
@@ -8,19 +9,19 @@ use super::served::ServedModel;
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
 
-/// A model, its tokenizer, the names of its classes, and how it reads texts. [`save`](Self::save) writes it as one directory.
+/// A model, its tokenizer, the names of its classes, and how it reads texts. [`save`](Self::save) writes it as one directory. A clone
+/// is another handle on the same weights.
 #[derive(Debug, Clone)]
 pub struct TextModel {
     /// The model.
     pub model: ServedModel,
-    /// Its tokenizer.
+    /// Its tokenizer, which also says how many tokens beyond the maximal length an exit before the first layer reads
+    /// ([`TextTokenizer::with_rest`]).
     pub tokenizer: TextTokenizer,
     /// The names of its classes or labels, by index; of a value, the name of what it measures.
     pub labels: Vec<String>,
     /// The maximal number of tokens of a text, special ones included, in training as in service.
     pub max_length: usize,
-    /// So many tokens after these are read by an exit before the first layer; see [`TextTokenizer::with_rest`].
-    pub rest: usize,
     /// What its speeds cost and get on texts that they were not fitted on, from the most expensive to the cheapest; empty for
     /// a model of one speed.
     pub curve: Vec<SpeedPoint>,
@@ -71,7 +72,7 @@ impl TextModel {
     ///
     /// # Errors
     /// [`Error::Setting`] for another number of labels than outputs, and for a length of no token or beyond the model's
-    /// positions; [`Error::Transformer`] for a tokenizer with more tokens than the model.
+    /// positions; [`Error::Transformer`] for two equal labels, and for a tokenizer with more tokens than the model.
     pub fn new(
         model: impl Into<ServedModel>,
         tokenizer: TextTokenizer,
@@ -79,8 +80,7 @@ impl TextModel {
         max_length: usize,
     ) -> Result<Self> {
         let (model, labels) = (model.into(), labels.to_vec());
-        let model =
-            Self { model, tokenizer, labels, max_length, rest: 0, curve: Vec::new(), origin: None, promise: None };
+        let model = Self { model, tokenizer, labels, max_length, curve: Vec::new(), origin: None, promise: None };
         model.check()?;
         Ok(model)
     }
@@ -91,6 +91,7 @@ impl TextModel {
         if self.labels.len() != outputs {
             return Err(Error::setting("labels", format!("the names of {outputs} outputs"), self.labels.len()));
         }
+        check_class_names(&self.labels)?;
         let config = self.model.config();
         self.tokenizer.check_fits(config)?;
         let most = config.longest_text();

@@ -183,6 +183,10 @@ impl Objective for SearchObjective {
         self.dynamic.encoder().parameters()
     }
 
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        self.exit_model().check_texts(data)
+    }
+
     /// Chooses the first pinned heads, unless the routers are warm already, and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.exit_model().check_texts(training)?;
@@ -191,6 +195,7 @@ impl Objective for SearchObjective {
         self.check_teacher()?;
         self.check_first_epoch(training)?;
         if let Some(queues) = &mut self.queues {
+            training.check_ids()?;
             *queues = queues.emptied();
         }
         let pinned = self.first_pins()?;

@@ -381,3 +381,24 @@ fn an_exit_is_a_classifier_of_its_own_with_the_same_bits() -> Result<()> {
     assert!(model.classifier_at(LAYERS).is_ok());
     Ok(())
 }
+
+#[test]
+fn held_out_texts_that_were_trained_on_are_refused() -> Result<()> {
+    let training = task(300, 1);
+    let part =
+        |rows: std::ops::Range<usize>| EncodedDataset { samples: training.samples[rows].to_vec(), ..training.clone() };
+    let refused = |held_out: &EncodedDataset| {
+        let texts = Texts::new(&training).with_held_out(held_out);
+        let made = accelerate(full_model(Pooling::Mean), texts, &without_front(), &mut generator());
+        made.map(drop).expect_err("it says nothing").to_string()
+    };
+    assert!(
+        refused(&part(0..60)).starts_with("held-out texts is 60 of 60 that are, expected texts that are not among")
+    );
+    assert!(refused(&part(0..0)).starts_with("held-out texts is none, expected at least one"));
+    let mut mixed = task(120, 7);
+    mixed.samples.truncate(100);
+    mixed.samples.extend(part(0..20).samples);
+    let texts = Texts::new(&training).with_held_out(&mixed);
+    accelerate(full_model(Pooling::Mean), texts, &without_front(), &mut generator()).map(drop)
+}

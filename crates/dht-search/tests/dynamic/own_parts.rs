@@ -1,7 +1,7 @@
 //! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
 
 use dht_search::routing::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode};
-use dht_search::settings::ContextDesign;
+use dht_search::settings::{ContextDesign, RouterKind};
 use dht_search::transformer::{EncodedDataset, HeadSet, Trainer};
 use dht_search::{
     Decisions, DynamicModel, Error, Preset, Result, Router, SearchObjective, SearchSettings, StageView, evaluate,
@@ -154,21 +154,85 @@ fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
     Ok(())
 }
 
+/// All samples leave at the exit that its speed is.
+#[derive(Debug, Clone)]
+struct AtSpeed(f64);
+
+impl Router for AtSpeed {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        Ok(Decisions::leaving_at(vec![self.0 as usize; view.members.len()]))
+    }
+
+    fn speed(&self) -> Option<f64> {
+        Some(self.0)
+    }
+
+    fn set_speed(&mut self, speed: f64) -> Result<()> {
+        self.0 = speed;
+        Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
 #[test]
 fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("model");
     let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
-    let own = with(Own(LAST, NOTHING), ContextDesign::State)?;
-    own.save(&path, None, &labels)?;
-    let device = candle_core::Device::Cpu;
-    match DynamicModel::load(&path, &device).map(drop) {
-        Err(error @ Error::Model { field: "router", .. }) => assert!(error.to_string().contains("load_with")),
-        other => panic!("{other:?}"),
+    let (device, test) = (candle_core::Device::Cpu, task(20, 2));
+    // The second of these models would be built with a router that has no state either.
+    for (name, router) in
+        [("bandit", RouterKind::Bandit), ("threshold", RouterKind::EntropyThreshold { threshold: 0.5 })]
+    {
+        let path = folder.path().join(name);
+        let settings = SearchSettings { router, ..kinds()[0].1.clone() };
+        let own = model(settings, 1)?.into_model().with_router(Box::new(AtSpeed(1.0)));
+        own.save(&path, None, &labels)?;
+        match DynamicModel::load(&path, &device).map(drop) {
+            Err(error @ Error::Model { field: "router", .. }) => assert!(error.to_string().contains("load_with")),
+            other => panic!("{name}: {other:?}"),
+        }
+        let (loaded, ..) = DynamicModel::load_with(&path, &device, |model| model.with_router(Box::new(AtSpeed(1.0))))?;
+        assert_eq!(evaluate(&loaded, &test, 8)?.losses, evaluate(&own, &test, 8)?.losses);
     }
-    let (loaded, ..) =
-        DynamicModel::load_with(&path, &device, |model| model.with_router(Box::new(Own(LAST, NOTHING))))?;
-    let test = task(20, 2);
-    assert_eq!(evaluate(&loaded, &test, 8)?.losses, evaluate(&own, &test, 8)?.losses);
+    Ok(())
+}
+
+#[test]
+fn the_speed_of_a_model_is_that_of_its_own_router() -> Result<()> {
+    let settings = SearchSettings { router: RouterKind::EntropyThreshold { threshold: 0.5 }, ..kinds()[0].1.clone() };
+    let model = model(settings, 1)?.into_model();
+    assert_eq!(model.speed(), Some(0.5));
+    let own = model.clone().with_router(Box::new(AtSpeed(0.0)));
+    assert_eq!((own.speed(), own.with_speed(2.0)?.speed()), (Some(0.0), Some(2.0)));
+    let fixed = model.with_router(Box::new(Own(LAST, NOTHING)));
+    assert_eq!((fixed.speed(), fixed.with_speed(1.0).is_err()), (None, true));
+    Ok(())
+}
+
+#[test]
+fn training_a_copied_model_leaves_the_model_as_it_is() -> Result<()> {
+    let (training, test) = (task(37, 1), task(20, 2));
+    for (name, settings) in kinds() {
+        let mut search = model(settings, 1)?;
+        Trainer::new(train_settings()).fit(&mut search, &training, &test, &mut ())?;
+        let model = search.into_model();
+        let answers = |model: &DynamicModel| -> Result<_> {
+            let found = evaluate(model, &test, 8)?;
+            Ok((found.losses, found.routes, model.encoder().parameters().values()?))
+        };
+        let before = answers(&model)?;
+        let copy = model.deep_clone()?;
+        assert!(answers(&copy)? == before, "{name}: a copy answers alike");
+        let mut again = SearchObjective::new(copy)?;
+        Trainer::new(train_settings()).fit(&mut again, &training, &test, &mut ())?;
+        assert!(answers(again.model())?.2 != before.2 && answers(&model)? == before, "{name}");
+    }
     Ok(())
 }

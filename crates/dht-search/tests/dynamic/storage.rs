@@ -8,7 +8,7 @@ use dht_search::transformer::{
     BertConfig, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError, TextTokenizer, Trainer,
     error::CheckpointProblem, train::checkpoint::Checkpoint,
 };
-use dht_search::{DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings};
+use dht_search::{DynamicModel, Engine, Error, Preset, Result, SearchObjective, SearchSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -68,7 +68,7 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
 #[test]
 fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result<()> {
     let texts = ["a fine day", "bad food", "the food was fine", "a bad day"];
-    let tokenizer = TextTokenizer::train(texts, 60)?;
+    let tokenizer = TextTokenizer::train(texts, 60)?.with_rest(40).with_model_max_length(5);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let config = BertConfig::small(6, 12, 24, tokenizer.vocabulary_size())?;
     let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
@@ -80,6 +80,11 @@ fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result
     let (_, _, loaded) = DynamicModel::load(&target, &Device::Cpu)?;
     let loaded = loaded.expect("a tokenizer");
     assert_eq!(loaded.encode("bad day", None, 9)?, tokenizer.encode("bad day", None, 9)?);
+    assert_eq!((loaded.rest(), loaded.model_max_length()), (40, Some(5)));
+    let engine = Engine::new(model.clone(), loaded, &labels())?;
+    assert_eq!((engine.max_length(), engine.predict(&["the food was fine"])?[0].tokens), (5, 5));
+    let refused = model.save(folder.path().join("equal"), None, &["a", "b", "a"].map(String::from));
+    assert!(refused.expect_err("equal names").to_string().contains("another name for each class"));
     let alone = Encoder::from_pretrained(target.join("encoder"), &Device::Cpu)?;
     let values = alone.parameters().values()?;
     let full = model.encoder().parameters().values()?;

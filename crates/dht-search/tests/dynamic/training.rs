@@ -204,3 +204,20 @@ fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Resu
     }
     Ok(())
 }
+
+#[test]
+fn rows_of_one_id_are_refused_before_a_training_with_queues() -> Result<()> {
+    let mut twice = task(ROWS, 1);
+    twice.samples.extend(task(ROWS, 2).samples);
+    for (name, settings) in kinds() {
+        let queued = matches!(settings.dispatch, Dispatch::Queue { .. });
+        let fitted = Trainer::new(train_settings()).fit(&mut model(settings, 1)?, &twice, &task(ROWS, 3), &mut ());
+        match fitted {
+            Err(error) if queued => {
+                assert_eq!(error.to_string(), "id is 0 in rows 0 and 37, expected another for each row", "{name}");
+            }
+            fitted => assert!(fitted.is_ok() && !queued, "{name}"),
+        }
+    }
+    Ok(())
+}

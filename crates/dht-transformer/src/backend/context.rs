@@ -7,7 +7,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::backend::cpu::{Dropout, DropoutSite, PackedWeights};
-use crate::error::Result;
+use crate::error::{Error, Result};
 #[cfg(feature = "cuda")]
 use crate::tensors::Parameter;
 use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters, Precision};
@@ -36,6 +36,8 @@ type RoundedWeights = std::collections::HashMap<(candle_core::TensorId, DType), 
 
 #[derive(Debug)]
 struct Training {
+    /// The parameters that it is made for, but for those that were added later.
+    parameters: Parameters,
     seed: u64,
     step: u32,
     dropout: bool,
@@ -127,7 +129,14 @@ impl ForwardContext {
 
     fn with(parameters: &Parameters, (seed, step): (u64, u32), dropout: bool, in_graph: bool) -> Self {
         let gradients = Mutex::new(Gradients::empty(parameters.len()));
-        let training = Training { seed, step, dropout, in_backward: AtomicBool::new(false), gradients };
+        let training = Training {
+            parameters: parameters.clone(),
+            seed,
+            step,
+            dropout,
+            in_backward: AtomicBool::new(false),
+            gradients,
+        };
         Self { training: Some(Arc::new(training)), in_graph, ..Self::inference() }
     }
 
@@ -230,6 +239,20 @@ impl ForwardContext {
             }
         }
         Ok(())
+    }
+
+    /// Refuses parameters that this training step does not collect gradients of.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub(crate) fn check(&self, parameters: &Parameters) -> Result<()> {
+        let Some(own) = self.training.as_ref().map(|training| &training.parameters) else { return Ok(()) };
+        let got = match own.is_same(parameters) {
+            true if own.len() >= parameters.len() => return Ok(()),
+            true => "made before parameters were added to them",
+            false => "made for others",
+        };
+        Err(Error::setting("context", "one of a training step over the model's parameters", got))
     }
 
     /// The rows of a forward's beginning, in the precision of this context or else of the model.
@@ -342,6 +365,7 @@ impl ForwardContext {
 
     /// What candle's graph gathered, and all gradients of the parameters.
     fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
+        self.check(parameters)?;
         let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
         in_backward(true);
         let store = loss.backward();

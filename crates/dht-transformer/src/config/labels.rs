@@ -40,7 +40,7 @@ impl BertConfig {
             }
             (None, None) => (0..outputs).map(|class| format!("LABEL_{class}")).collect(),
         };
-        check_names(&names)?;
+        check_names(NAMES, &names)?;
         for (class, name) in names.iter().enumerate() {
             if let Some(number) =
                 numbers.as_ref().and_then(|numbers| numbers.get(name)).filter(|it| **it != class as i64)
@@ -103,18 +103,26 @@ fn in_order(field: &'static str, mut pairs: Vec<(i64, String)>, outputs: usize) 
     Err(Error::setting(field, expected, if got.is_empty() { "empty".into() } else { got.join(", ") }))
 }
 
-/// Refuses names that are empty or equal, up to what nobody sees.
-fn check_names(names: &[String]) -> Result<()> {
+/// Refuses names of classes of which one is empty, or two are equal up to what nobody sees.
+///
+/// # Errors
+/// [`Error::Setting`] with the names.
+pub fn check_class_names(names: &[String]) -> Result<()> {
+    check_names("labels", names)
+}
+
+/// The same of a field.
+fn check_names(field: &'static str, names: &[String]) -> Result<()> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for (class, name) in names.iter().enumerate() {
         let visible = visible(name);
         if visible.is_empty() {
-            return Err(Error::setting(NAMES, "names with letters", format!("{class}: \"{}\"", name.escape_debug())));
+            return Err(Error::setting(field, "names with letters", format!("{class}: \"{}\"", name.escape_debug())));
         }
         if let Some(other) = seen.insert(visible, class) {
             let spelled = |class: usize| format!("{class}: \"{}\"", escaped(&names[class]));
             let got = format!("{}, {}", spelled(other), spelled(class));
-            return Err(Error::setting(NAMES, "another name for each class", got));
+            return Err(Error::setting(field, "another name for each class", got));
         }
     }
     Ok(())

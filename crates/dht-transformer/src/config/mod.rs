@@ -20,6 +20,7 @@ use crate::storage::write_atomically;
 pub use activation::Activation;
 pub use family::Family;
 pub use kept::KeptDimensions;
+pub use labels::check_class_names;
 pub use pooling::Pooling;
 pub(crate) use read::json_object;
 pub use size::ModelSize;

@@ -2,7 +2,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::encoded::{CutTokens, EncodedDataset, Sample};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, same_length};
 use crate::tensors::Spans;
 
 /// The tokens of some samples one after another, without padding.
@@ -37,7 +37,7 @@ impl PackedBatch {
     pub fn from_samples<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<Self> {
         let (mut ids, mut type_ids, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         let (mut labels, mut sample_ids) = (Vec::new(), Vec::new());
-        let (mut all_targets, mut rest) = (Vec::new(), Vec::new());
+        let (mut all_targets, mut rest, mut width) = (Vec::new(), Vec::new(), None);
         for Sample { id, label, targets, encoding } in samples {
             if ![0, encoding.ids.len()].contains(&encoding.type_ids.len()) {
                 return Err(Error::Shape {
@@ -50,6 +50,14 @@ impl PackedBatch {
             type_ids.extend(encoding.types());
             lengths.push(encoding.ids.len());
             labels.push(*label);
+            if *width.get_or_insert(targets.len()) != targets.len() {
+                let expected = vec![width.unwrap_or_default()];
+                return Err(Error::Shape {
+                    what: format!("targets of sample {id}"),
+                    expected,
+                    got: vec![targets.len()],
+                });
+            }
             all_targets.extend_from_slice(targets);
             sample_ids.push(*id);
             // Samples without any take no memory before the first one that has some.
@@ -58,12 +66,30 @@ impl PackedBatch {
                 rest.push(encoding.rest.clone());
             }
         }
-        if !all_targets.is_empty() && !all_targets.len().is_multiple_of(labels.len()) {
-            let (expected, got) = (vec![labels.len()], vec![all_targets.len()]);
-            return Err(Error::Shape { what: "targets".into(), expected, got });
-        }
         let spans = Spans::from_lengths(lengths)?;
         Ok(Self { ids, type_ids, spans, labels, targets: all_targets, sample_ids, rest })
+    }
+
+    /// Whether it has a sample, and its lists are of one length.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a batch of no sample, [`Error::Shape`] with the list of another length.
+    pub fn check(&self) -> Result<()> {
+        let (samples, tokens) = (self.len(), self.tokens());
+        if samples == 0 {
+            return Err(Error::setting("batch", "at least one sample", "none"));
+        }
+        let targets = self.targets.len().next_multiple_of(samples);
+        let rest = if self.rest.is_empty() { 0 } else { samples };
+        let lists = [
+            ("ids of a batch", tokens, self.ids.len()),
+            ("type_ids of a batch", tokens, self.type_ids.len()),
+            ("labels of a batch", samples, self.labels.len()),
+            ("sample_ids of a batch", samples, self.sample_ids.len()),
+            ("targets of a batch", targets, self.targets.len()),
+            ("rest of a batch", rest, self.rest.len()),
+        ];
+        lists.into_iter().try_for_each(|(what, expected, got)| same_length(what, expected, got))
     }
 
     /// How many samples there are.
@@ -125,11 +151,11 @@ impl EncodedDataset {
     /// These rows as a batch.
     ///
     /// # Errors
-    /// As [`PackedBatch::from_samples`].
-    ///
-    /// # Panics
-    /// When a row is not there.
+    /// As [`PackedBatch::from_samples`]; [`Error::Setting`] for a row that is not there.
     pub fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
+        if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
+            return Err(Error::setting("row", format!("below {}", self.len()), row.to_string()));
+        }
         PackedBatch::from_samples(rows.iter().map(|&row| &self.samples[row]))
     }
 }

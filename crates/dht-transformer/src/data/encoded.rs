@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -114,6 +116,21 @@ impl EncodedDataset {
                 format!("{} in row {row}", sample.label),
             )),
         }
+    }
+
+    /// Whether no two rows have one [id](Sample::id), as those of two data sets that were joined do.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the first two rows that do.
+    pub fn check_ids(&self) -> Result<()> {
+        let mut rows = HashMap::with_capacity(self.len());
+        for (row, sample) in self.samples.iter().enumerate() {
+            if let Some(first) = rows.insert(sample.id, row) {
+                let got = format!("{} in rows {first} and {row}", sample.id);
+                return Err(Error::setting("id", "another for each row", got));
+            }
+        }
+        Ok(())
     }
 
     /// The SHA-256 sum of all samples in their order, in hexadecimal: what tells one data set from another.

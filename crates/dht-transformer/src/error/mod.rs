@@ -106,13 +106,24 @@ pub enum Error {
          states of a batch: fewer texts at once, a shorter length or bf16 need less"
     )]
     DeviceMemory(candle_core::Error),
-    /// A loss was NaN or infinite; the parameters are those before the step, the last checkpoint is still there.
+    /// A loss was NaN or infinite; the last checkpoint is still there. [`Trainer::fit`](crate::Trainer::fit) says which parameters the
+    /// model has then.
     #[error("the loss of step {step} is {loss}, expected a finite number: lower the learning rate")]
     Diverged {
         /// The optimiser step, from 0.
         step: u64,
         /// The loss.
         loss: f64,
+    },
+    /// An answer is NaN or infinite, because weights are.
+    #[error(
+        "the answer of sample {sample} is {got}, expected finite numbers: the model's weights hold NaN or infinity, or overflow"
+    )]
+    NotFinite {
+        /// The sample's number.
+        sample: u64,
+        /// The first such number.
+        got: f32,
     },
     /// A file is no checkpoint that can be read.
     #[error("checkpoint {path}: {problem}", path = path.display())]

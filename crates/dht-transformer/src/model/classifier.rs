@@ -12,6 +12,8 @@ use crate::flops::ClassifierShape;
 use crate::tensors::{Hidden, Parameters};
 
 /// A linear classifier over pooled rows: logits = pool(h)·Wᵀ + b.
+///
+/// A clone is another handle on the same parameters, which are the encoder's.
 #[derive(Debug, Clone)]
 pub struct Classifier {
     pooling: Pooling,

@@ -17,7 +17,7 @@ use super::var_source::VarSource;
 use super::{init, local_attention, names, pruned};
 use crate::backend::{DropoutSite, EmbeddingOp, EmbeddingParameters, ForwardContext, TokenIds, composed};
 use crate::config::{BertConfig, Pooling};
-use crate::data::PackedBatch;
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
 use crate::flops::BlockShape;
 use crate::pretrained::read_hugging_face;
@@ -33,6 +33,8 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 ///
 /// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::config::Family). On the CPU both sublayers of a layer are
 /// one fused operation each; on other devices they are composed of candle's, with own kernels in place of some on CUDA.
+///
+/// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone) copies them.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     config: BertConfig,
@@ -190,6 +192,52 @@ impl Encoder {
         names::unpack(&self.config, self.whole_tensors()?)
     }
 
+    /// A copy with parameters of its own: training one leaves the other as it is. Parameters that were added are copied too; the
+    /// classifiers and heads that were made with them stay those of this encoder.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn deep_clone(&self) -> Result<Self> {
+        let mut copy = self.copy_of_own()?;
+        copy.parameters.copy_others(&self.parameters)?;
+        Ok(copy)
+    }
+
+    /// A copy of embeddings and layers alone.
+    pub(crate) fn copy_of_own(&self) -> Result<Self> {
+        self.build_like(&self.config, self.whole_tensors()?, self.parameters.device())
+    }
+
+    /// Copies the parameters that another encoder has beside these, and takes over what is frozen there.
+    pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
+        self.parameters.copy_others(&from.parameters)
+    }
+
+    /// Whether the encoder can read all of these samples.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the first row that has no token, more tokens than there are positions, or a token or type that is
+    /// not in the tables.
+    pub fn check_samples(&self, data: &EncodedDataset) -> Result<()> {
+        let Self { config, .. } = self;
+        let types = if self.embeddings.token_type.is_some() { config.type_vocab_size } else { usize::MAX };
+        for (row, sample) in data.samples.iter().enumerate() {
+            let ids = &sample.encoding.ids;
+            let refuse = |field, expected: String, got: String| Err(Error::setting(field, expected, got));
+            if ids.is_empty() || ids.len() > config.longest_text() {
+                let expected = format!("1 to {} tokens, the positions of the model", config.longest_text());
+                return refuse("length", expected, format!("{} in row {row}", ids.len()));
+            }
+            if let Some(id) = ids.iter().find(|id| **id as usize >= config.vocab_size) {
+                return refuse("token id", format!("below {}", config.vocab_size), format!("{id} in row {row}"));
+            }
+            if let Some(id) = sample.encoding.types().find(|id| *id as usize >= types) {
+                return refuse("token type", format!("below {types}"), format!("{id} in row {row}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The configuration.
     pub fn config(&self) -> &BertConfig {
         &self.config
@@ -315,9 +363,11 @@ impl Encoder {
     /// The embedding output h₀ of a batch. (tokens, hidden).
     ///
     /// # Errors
-    /// [`Error::Setting`] when a token, a type or a text's length lies outside the tables, or the device cannot compute in the
-    /// [precision](crate::Precision).
+    /// As [`PackedBatch::check`]; [`Error::Setting`] when a token, a type or a text's length lies outside the tables, the context is
+    /// of a training step over other parameters, or the device cannot compute in the [precision](crate::Precision).
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
+        batch.check()?;
+        ctx.check(&self.parameters)?;
         let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
         let within = |field: &'static str, ids: &[u32], size: usize| match ids.iter().find(|id| **id as usize >= size) {
             Some(id) => Err(Error::setting(field, format!("below {size}"), id.to_string())),

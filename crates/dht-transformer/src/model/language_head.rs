@@ -26,6 +26,8 @@ const BIAS: &str = "cls.predictions.bias";
 ///
 /// where E is the encoder's own word embedding (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tie). Only
 /// the rows that are asked about should come here: at 30,522 tokens a row costs more than a layer.
+///
+/// A clone is another handle on the same parameters, which are the encoder's.
 #[derive(Debug, Clone)]
 pub struct LanguageHead {
     dense: LinearParameters,

@@ -15,6 +15,8 @@ use crate::tensors::Parameters;
 
 /// A linear layer whose parameters are an encoder's: y = x·Wᵀ + b. Made by
 /// [`Encoder::add_linear`](crate::Encoder::add_linear).
+///
+/// A clone is another handle on the same parameters, which are the encoder's.
 #[derive(Debug, Clone)]
 pub struct Linear(LinearParameters);
 

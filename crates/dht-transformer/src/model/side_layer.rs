@@ -19,6 +19,8 @@ const NEURONS: usize = 2;
 
 /// A transformer layer of its own width over an encoder's rows: layer(h·Wᵀ + b), (tokens, hidden) → (tokens, width). Made by
 /// [`Encoder::add_side_layer`].
+///
+/// A clone is another handle on the same parameters, which are the encoder's.
 #[derive(Debug, Clone)]
 pub struct SideLayer {
     narrow: Linear,

@@ -227,6 +227,10 @@ impl Objective for Distillation {
         self.student.parameters()
     }
 
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        self.student.check_data(data)
+    }
+
     fn prepare(&mut self, training: &EncodedDataset, _: Progress) -> Result<()> {
         self.pending = None;
         training.check_classes(self.student.classifier().classes())

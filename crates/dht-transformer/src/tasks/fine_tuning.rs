@@ -53,6 +53,10 @@ impl Objective for FineTuning {
         self.model.parameters()
     }
 
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        self.model.check_data(data)
+    }
+
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.model.prepare(training, progress)
     }

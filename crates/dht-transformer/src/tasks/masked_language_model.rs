@@ -124,6 +124,10 @@ impl Objective for MaskedLanguageModel {
         self.encoder.parameters()
     }
 
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        self.encoder.check_samples(data)
+    }
+
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
         self.pending = Some(batch);
         Ok(())

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::data::PackedBatch;
+use crate::data::{EncodedDataset, PackedBatch, Sample};
 use crate::error::{Error, Result};
 use crate::tensors::{binary_cross_entropy, cross_entropy, log_softmax, squared_error};
 
@@ -37,6 +37,33 @@ impl Task {
             return Ok(());
         }
         Err(Error::setting("classes", expected, outputs.to_string()))
+    }
+
+    /// Whether rows have what a model of so many outputs learns from.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the first row of a class that the model does not have, with targets where it has classes, or without
+    /// a finite target for each output.
+    pub fn check_targets(self, data: &EncodedDataset, outputs: usize) -> Result<()> {
+        if self == Self::Class {
+            data.check_classes(outputs)?;
+        }
+        let width = if self == Self::Class { 0 } else { outputs };
+        for (row, Sample { targets, .. }) in data.samples.iter().enumerate() {
+            let expected = match self {
+                Self::Class => "none, for a model of classes",
+                Self::Labels => "a number from 0 to 1 for each label",
+                Self::Number => "one finite number",
+            };
+            if targets.len() != width {
+                return Err(Error::setting("targets", expected, format!("{} in row {row}", targets.len())));
+            }
+            let right = |target: &f32| target.is_finite() && (self != Self::Labels || (0.0..=1.0).contains(target));
+            if let Some(target) = targets.iter().find(|target| !right(target)) {
+                return Err(Error::setting("targets", expected, format!("{target} in row {row}")));
+            }
+        }
+        Ok(())
     }
 
     /// The mean loss of a batch's outputs (samples, outputs): one number.

@@ -5,7 +5,7 @@ mod saved;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use rand::Rng;
 
@@ -18,12 +18,13 @@ use crate::flops::{BackwardNeeds, Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
 use crate::pretrained::{PretrainedWeights, read_hugging_face};
 use crate::pruning::PrunePlan;
-use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, cross_entropy};
+use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, cross_entropy, finite_rows, most_probable};
 use crate::train::metrics::{LabelCounts, macro_f1, pearson};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
 /// What the classifier's parameters are called in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
+
 /// All layers, all heads, one classifier after the last layer. Its [`Task`] says what its outputs mean (classes by
 /// default), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
 /// probability of at least one half, and Pearson's correlation of numbers.
@@ -41,7 +42,7 @@ const NAME: &str = "classifier";
 /// directory is taken to have a pooler. A `BertForSequenceClassification` that is asked for by name warns of the model
 /// type and of a pooler that it makes up, and loads.
 ///
-/// A clone is another handle on the same weights.
+/// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone) copies them.
 #[derive(Debug, Clone)]
 pub struct TextClassifier {
     encoder: Encoder,
@@ -170,6 +171,16 @@ impl TextClassifier {
         Ok(Self { class_weights: Some(weights.into()), ..self })
     }
 
+    /// A copy with weights of its own: training one leaves the other as it is. Parameters that were added are copied too.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn deep_clone(&self) -> Result<Self> {
+        let mut copy = self.with_encoder(self.encoder.copy_of_own()?)?;
+        copy.encoder.copy_others(&self.encoder)?;
+        Ok(Self { class_weights: self.class_weights.clone(), ..copy })
+    }
+
     /// What its outputs mean.
     pub fn task(&self) -> Task {
         self.task
@@ -273,19 +284,19 @@ impl TextClassifier {
     /// weights for this batch alone; for many batches see [`probabilities_of_all`](Self::probabilities_of_all).
     ///
     /// # Errors
-    /// As [`Encoder::embed`].
+    /// As [`Encoder::embed`]; [`Error::NotFinite`] where weights are NaN or infinite.
     pub fn probabilities(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
         self.answers(batch, &ForwardContext::inference())
     }
 
     fn answers(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<Vec<f32>>> {
-        Ok(self.task.answers(&self.logits(batch, ctx)?)?.to_vec2()?)
+        finite_rows(&self.task.answers(&self.logits(batch, ctx)?)?, &batch.sample_ids)
     }
 
     /// [`probabilities`](Self::probabilities) of every row of a data set.
     ///
     /// # Errors
-    /// As [`Encoder::embed`].
+    /// As [`probabilities`](Self::probabilities).
     pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
         let (mut all, ctx) = (vec![Vec::new(); data.len()], ForwardContext::inference());
         for rows in longest_first(&data.lengths(), batch_size)? {
@@ -306,6 +317,11 @@ impl Objective for TextClassifier {
 
     fn parameters(&self) -> &Parameters {
         self.encoder.parameters()
+    }
+
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        self.encoder.check_samples(data)?;
+        self.task.check_targets(data, self.classifier.classes())
     }
 
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
@@ -351,6 +367,7 @@ impl Objective for TextClassifier {
 
 impl Predict for TextClassifier {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
-        Ok(self.logits(batch, ctx)?.argmax(D::Minus1)?.to_vec1()?)
+        let rows = finite_rows(&self.logits(batch, ctx)?, &batch.sample_ids)?;
+        Ok(rows.iter().map(|row| most_probable(row)).collect())
     }
 }

@@ -1,5 +1,6 @@
 //! What flows between modules: packed rows, head sets, parameters and gradients, losses.
 
+mod answers;
 mod distinct_rows;
 mod gradients;
 mod head_plan;
@@ -10,6 +11,7 @@ mod packing;
 mod parameters;
 mod precision;
 
+pub use answers::{finite_rows, most_probable};
 pub use gradients::{Gradient, Gradients};
 pub use head_plan::{HeadPlan, SampleGroup};
 pub use heads::HeadSet;

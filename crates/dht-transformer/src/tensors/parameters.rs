@@ -97,6 +97,26 @@ impl Parameters {
         Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), precision: Arc::default() }
     }
 
+    /// Whether these are handles on the same parameters.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.precision, &other.precision)
+    }
+
+    /// Adds copies of the parameters that another model has beside these, and takes over what is frozen there.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
+        for parameter in &from.entries {
+            let id = match self.id(&parameter.name) {
+                Ok(id) => id,
+                Err(_) => self.insert(&*parameter.name, parameter.var.as_tensor())?.id,
+            };
+            self.set_frozen(id, parameter.is_frozen());
+        }
+        Ok(())
+    }
+
     /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
     ///
     /// # Errors

@@ -46,6 +46,15 @@ pub trait Objective {
     /// The parameters to train.
     fn parameters(&self) -> &Parameters;
 
+    /// Refuses samples that cannot be trained or scored on: called with the training and the validation samples before a training
+    /// begins or goes on, so that nothing fails at its end. By default none.
+    ///
+    /// # Errors
+    /// The implementor's, with the row.
+    fn check_data(&self, _data: &EncodedDataset) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// Called once before the first batch of a training (not of a resumed one).
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Reports from a running training.
 
-use super::history::EpochRecord;
+use super::history::{EpochRecord, History};
 use super::objective::Progress;
 
 /// What is reported to an observer. An observer cannot change the training.
@@ -33,6 +33,8 @@ pub enum Event<'a> {
     },
     /// An epoch is over.
     Epoch(&'a EpochRecord),
+    /// The training ends with an error. Its history so far, with the epoch whose parameters the model has now, if any.
+    Failed(&'a History),
 }
 
 /// Receives the events of a training.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// How a training runs. Learned state is elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct TrainSettings {
     /// How often the training samples are gone through.
     pub epochs: usize,

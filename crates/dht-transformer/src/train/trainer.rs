@@ -40,8 +40,11 @@ impl Trainer {
     /// Stopped and resumed, a training takes the same steps and ends with the same bits as one that was not.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range or an empty training set; [`Error::Diverged`] when a loss is not
-    /// finite, in which case the last checkpoint is still there; what checkpoints and the objective report.
+    /// [`Error::Setting`] for settings out of range, an empty training set, or patience without validation samples; what
+    /// [`Objective::check_data`] refuses, before anything is trained; [`Error::Diverged`] when a loss is not finite; what checkpoints
+    /// and the objective report. After an error in a later epoch than the first, `objective` has the best parameters so far where
+    /// these are [kept](TrainSettings::keep_best), the last checkpoint is still there, and the observer gets [`Event::Failed`] with the
+    /// history; else it has the parameters of the last step.
     pub fn fit<O: Objective>(
         &self,
         objective: &mut O,
@@ -53,6 +56,11 @@ impl Trainer {
         if training.is_empty() {
             return Err(Error::setting("training", "at least one sample", "none").into());
         }
+        if self.settings.patience.is_some() && validation.is_empty() {
+            return Err(Error::setting("patience", "none without validation samples", "set").into());
+        }
+        objective.check_data(training)?;
+        objective.check_data(validation)?;
         let standard = || ParameterGroups::standard(objective.parameters());
         let groups = self.groups.clone().unwrap_or_else(standard);
         let optimizer = AdamW::new(self.settings.optimizer.clone(), &groups, objective.parameters())?;
@@ -63,7 +71,26 @@ impl Trainer {
             session.history.train_seconds += start.elapsed().as_secs_f64();
         }
         observer.observe(Event::Started { samples: session.samples, total: session.total });
+        let trained = self.train(&mut session, objective, (training, validation), observer);
+        // Also after an error: an hour of training is worth its best epoch.
+        if let (true, Some(best)) = (self.settings.keep_best, session.best.take()) {
+            session.history.best_epoch = Some(best.epoch);
+            best.put_back(objective)?;
+        }
+        if let Err(error) = trained {
+            observer.observe(Event::Failed(&session.history));
+            return Err(error);
+        }
+        Ok(session.history)
+    }
 
+    fn train<O: Objective>(
+        &self,
+        session: &mut Session<'_>,
+        objective: &mut O,
+        (training, validation): (&EncodedDataset, &EncodedDataset),
+        observer: &mut dyn Observer,
+    ) -> Result<(), O::Error> {
         let lengths = training.lengths();
         while session.epoch < self.settings.epochs && !session.is_out_of_patience() {
             for rows in self.order(&lengths, session.epoch)?.iter().skip(session.batch) {
@@ -81,11 +108,7 @@ impl Trainer {
             };
             session.end_epoch(objective, score, observer)?;
         }
-        if let (true, Some(best)) = (self.settings.keep_best, session.best.take()) {
-            session.history.best_epoch = Some(best.epoch);
-            best.put_back(objective)?;
-        }
-        Ok(session.history)
+        Ok(())
     }
 
     /// The batches of an epoch: a function of seed and epoch alone, so that a resumed training finds them again.

@@ -3,14 +3,20 @@
 use std::error::Error as StdError;
 
 use dht_transformer::{
-    AdamWSettings, Error, Objective, Result, TrainSettings, Trainer,
-    train::optim::{Schedule, WarmUp},
+    AdamWSettings, EncodedDataset, Error, Objective, Result, Sample, TrainSettings, Trainer,
+    train::{
+        Event,
+        optim::{Schedule, WarmUp},
+    },
 };
 
 use crate::toy::{bits, kept, model, settings, task, without_seconds};
 use crate::wrapped::{Poison, Poisoned};
 
 type Outcome = Result<(), Box<dyn StdError>>;
+
+/// A change of a sample that makes it wrong.
+type Change = fn(&mut Sample);
 
 const PATIENCE: u32 = 3;
 
@@ -89,4 +95,66 @@ fn impossible_settings_and_empty_training_sets_are_refused() -> Result<()> {
     let optimizer = AdamWSettings { learning_rate: f64::NAN, ..settings().optimizer };
     refused(TrainSettings { optimizer, ..settings() }, 5, "learning_rate")?;
     refused(settings(), 0, "training")
+}
+
+#[test]
+fn a_training_that_diverges_leaves_its_best_epoch_and_its_history() -> Outcome {
+    let (training, validation) = (task(37, 1), task(11, 2));
+    // Five steps an epoch: the seventh is of the second.
+    for keep_best in [true, false] {
+        let mut objective = Poisoned::new(model(1)?, Poison::Weight, 7);
+        let mut failed = None;
+        let mut observer = |event: Event<'_>| {
+            if let Event::Failed(history) = event {
+                failed = Some(history.clone());
+            }
+        };
+        // The schedule of one epoch, so that the first is that of the model above.
+        let schedule = Schedule::Constant { warm_up: WarmUp::NONE };
+        let of = |epochs| TrainSettings { epochs, keep_best, schedule, ..settings() };
+        let fitted = Trainer::new(of(3)).fit(&mut objective, &training, &validation, &mut observer);
+        assert!(matches!(fitted, Err(Error::Diverged { step: 7, .. })), "{fitted:?}");
+        let history = failed.expect("it is told");
+        assert_eq!((history.epochs.len(), history.steps, history.best_epoch), (1, 7, keep_best.then_some(0)));
+        let mut once = model(1)?;
+        Trainer::new(of(1)).fit(&mut once, &training, &validation, &mut ())?;
+        assert_eq!(bits(objective.parameters())? == bits(once.parameters())?, keep_best);
+    }
+    Ok(())
+}
+
+#[test]
+fn samples_that_cannot_be_trained_on_are_refused_with_their_row() -> Outcome {
+    let (good, validation) = (task(37, 1), task(11, 2));
+    let change = |data: &EncodedDataset, row: usize, change: Change| {
+        let mut changed = data.clone();
+        change(&mut changed.samples[row]);
+        changed
+    };
+    let changes: [(&str, Change); 5] = [
+        ("label is 9 in row 5, expected below 3, the classes of the model", |sample| sample.label = 9),
+        ("length is 12 in row 5, expected 1 to 9 tokens, the positions of the model", |sample| {
+            (sample.encoding.ids, sample.encoding.type_ids) = (vec![4; 12], Vec::new());
+        }),
+        ("token id is 16 in row 5, expected below 16", |sample| sample.encoding.ids[1] = 16),
+        ("token type is 2 in row 5, expected below 2", |sample| sample.encoding.type_ids[1] = 2),
+        ("targets is 2 in row 5, expected none, for a model of classes", |sample| sample.targets = vec![1.0, 0.0]),
+    ];
+    for (expected, wrong) in changes {
+        for (training, validation) in
+            [(change(&good, 5, wrong), validation.clone()), (good.clone(), change(&validation, 5, wrong))]
+        {
+            let mut objective = model(1)?;
+            let mut events = 0;
+            let fitted =
+                Trainer::new(settings()).fit(&mut objective, &training, &validation, &mut |_: Event<'_>| events += 1);
+            let refused = fitted.expect_err(expected).to_string();
+            assert_eq!(refused, expected);
+            assert_eq!(events, 0, "nothing was trained");
+        }
+    }
+    let patient = TrainSettings { patience: Some(1), ..settings() };
+    let refused = Trainer::new(patient).fit(&mut model(1)?, &good, &task(0, 2), &mut ()).expect_err("no judge");
+    assert!(refused.to_string().starts_with("patience is set, expected none without validation samples"), "{refused}");
+    Ok(())
 }

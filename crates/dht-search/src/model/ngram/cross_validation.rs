@@ -43,7 +43,7 @@ pub(super) struct ClassScores {
 }
 
 impl ClassScores {
-    /// Fits rows for each C in turn, each from where the one before ended.
+    /// Fits rows for each C in turn, each from where the one before ended. Also gives the FLOPs.
     pub(super) fn fit(
         corpus: &Corpus,
         columns: &Columns,
@@ -51,31 +51,37 @@ impl ClassScores {
         classes: usize,
         c: &[f64],
         tolerance: f64,
-    ) -> Result<Vec<Self>> {
+    ) -> Result<(Vec<Self>, u64)> {
         let mut present: Vec<u32> = rows.iter().map(|row| labels[*row]).collect();
         present.sort_unstable();
         present.dedup();
         let scores = |regression| Self { classes, present: present.clone(), rows: rows.len(), regression };
         if present.len() < 2 {
-            return Ok(c.iter().map(|_| scores(None)).collect());
+            return Ok((c.iter().map(|_| scores(None)).collect(), 0));
         }
         let features: Vec<Vec<(u32, f32)>> = rows.par_iter().map(|row| corpus.features(*row, columns)).collect();
         let features = FeatureMatrix::sparse(columns.len(), features.iter().map(Vec::as_slice));
         let index = |row: &usize| present.partition_point(|class| *class < labels[*row]) as u32;
         let labels: Vec<u32> = rows.iter().map(index).collect();
-        let (mut fitted, mut start) = (Vec::with_capacity(c.len()), None);
+        let (mut fitted, mut start, mut flops) = (Vec::with_capacity(c.len()), None, 0);
         for c in c {
             let settings = FitSettings { c: *c, tolerance };
             let (regression, minimum) =
                 LogisticRegression::fit(&features, Targets::Classes(&labels), present.len(), settings, start)?;
             fitted.push(scores(Some(regression)));
+            flops += minimum.flops;
             start = Some(minimum);
         }
-        Ok(fitted)
+        Ok((fitted, flops))
     }
 
     pub(super) fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// FLOPs of the log-probabilities of rows of so many features in all.
+    fn flops(&self, features: usize) -> u64 {
+        2 * (features * self.present.len()) as u64
     }
 
     /// Of a row of features. Classes without training rows share a probability of 1/(rows + classes) each.
@@ -107,28 +113,31 @@ impl ClassScores {
     }
 }
 
-/// The out-of-fold log-probabilities for each C, and the index of the best C.
+/// The out-of-fold log-probabilities for each C, the index of the best C, and the FLOPs.
 pub(super) fn cross_validate<R: Rng + ?Sized>(
     corpus: &Corpus,
     labels: &[u32],
     classes: usize,
     settings: &NgramSettings,
     rng: &mut R,
-) -> Result<(Vec<LogProbabilities>, usize)> {
+) -> Result<(Vec<LogProbabilities>, usize, u64)> {
     let fold_of = folds(labels, settings.folds.min(labels.len()), rng);
     let folds = 0..settings.folds.min(labels.len());
     let of_fold = |fold: usize| {
         let (held_out, rows): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|row| fold_of[*row] == fold);
         let columns = corpus.columns(&rows, settings.min_rows);
         let tolerance = CROSS_VALIDATION_TOLERANCE;
-        let fitted = ClassScores::fit(corpus, &columns, (&rows, labels), classes, &settings.c, tolerance)?;
+        let (fitted, flops) = ClassScores::fit(corpus, &columns, (&rows, labels), classes, &settings.c, tolerance)?;
         let features: Vec<_> = held_out.iter().map(|row| corpus.features(*row, &columns)).collect();
         let logs = |scores: &ClassScores| features.iter().map(|row| scores.log_probabilities(row)).collect::<Vec<_>>();
-        Ok((held_out, fitted.iter().map(logs).collect::<Vec<_>>()))
+        let read: usize = features.iter().map(Vec::len).sum();
+        let flops = flops + fitted.iter().map(|scores| scores.flops(read)).sum::<u64>();
+        Ok((held_out, fitted.iter().map(logs).collect::<Vec<_>>(), flops))
     };
     let folds = folds.into_par_iter().map(of_fold).collect::<Result<Vec<_>>>()?;
     let mut tables = vec![vec![0.0; labels.len() * classes]; settings.c.len()];
-    for (held_out, by_c) in folds {
+    let flops = folds.iter().map(|(.., flops)| flops).sum();
+    for (held_out, by_c, _) in folds {
         for (table, logs) in tables.iter_mut().zip(by_c) {
             for (row, logs) in held_out.iter().zip(logs) {
                 table[row * classes..(row + 1) * classes].copy_from_slice(&logs);
@@ -138,7 +147,7 @@ pub(super) fn cross_validate<R: Rng + ?Sized>(
     let tables = tables.into_iter().map(|table| LogProbabilities::new(classes, table)).collect::<Result<Vec<_>>>()?;
     let losses: Vec<f64> = tables.iter().map(|table| table.mean_loss(labels)).collect();
     let chosen = (1..losses.len()).fold(0, |best, index| if losses[index] < losses[best] { index } else { best });
-    Ok((tables, chosen))
+    Ok((tables, chosen, flops))
 }
 
 /// The fold of each row: rows are shuffled and dealt out class by class, so that folds have like shares of each class.

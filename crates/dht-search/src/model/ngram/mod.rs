@@ -55,6 +55,9 @@ pub struct NgramFit {
     pub c: f64,
     /// Each C with the mean out-of-fold loss in nats.
     pub losses: Vec<(f64, f64)>,
+    /// FLOPs of all regressions, of the folds and of all rows: of each value and gradient that L-BFGS asked for, two for each
+    /// multiply-add, and of the answers out of fold.
+    pub flops: u64,
 }
 
 impl NgramClassifier {
@@ -79,16 +82,18 @@ impl NgramClassifier {
         let corpus = Corpus::new(&texts, &settings.left_out);
         let labels: Vec<u32> = training.samples.iter().map(|sample| sample.label).collect();
         let classes = training.labels.len();
-        let (mut tables, chosen) = cross_validate(&corpus, &labels, classes, settings, rng)?;
+        let (mut tables, chosen, of_folds) = cross_validate(&corpus, &labels, classes, settings, rng)?;
         let losses: Vec<(f64, f64)> =
             settings.c.iter().copied().zip(tables.iter().map(|table| table.mean_loss(&labels))).collect();
         let c = settings.c[chosen];
         let rows: Vec<usize> = (0..training.len()).collect();
         let columns = corpus.columns(&rows, settings.min_rows);
-        let scores = ClassScores::fit(&corpus, &columns, (&rows, &labels), classes, &[c], FINAL_TOLERANCE)?.remove(0);
+        let (mut scores, of_all) =
+            ClassScores::fit(&corpus, &columns, (&rows, &labels), classes, &[c], FINAL_TOLERANCE)?;
         let vocabulary = corpus.vocabulary(columns);
-        let classifier = Self { settings: settings.clone(), full_model, vocabulary, scores };
-        Ok(NgramFit { classifier, out_of_fold: tables.swap_remove(chosen), c, losses })
+        let classifier = Self { settings: settings.clone(), full_model, vocabulary, scores: scores.remove(0) };
+        let flops = of_folds + of_all;
+        Ok(NgramFit { classifier, out_of_fold: tables.swap_remove(chosen), c, losses, flops })
     }
 
     /// The log-probabilities of a batch.

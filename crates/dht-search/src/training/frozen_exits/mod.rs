@@ -6,14 +6,14 @@ use candle_core::Tensor;
 use dht_transformer::{
     EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss,
     error::SettingMismatch,
-    tensors::{Parameters, cross_entropy, soft_cross_entropy},
+    tensors::{Parameters, cross_entropy, most_probable, soft_cross_entropy},
     train::metrics::score,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, exit_log_probabilities, most_probable};
+use crate::model::{DynamicModel, exit_log_probabilities};
 use crate::routing::ExitReads;
 use crate::space::Route;
 use states::BatchStates;
@@ -180,6 +180,10 @@ impl Objective for FrozenExits {
 
     fn parameters(&self) -> &Parameters {
         self.model.encoder().parameters()
+    }
+
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        self.model.model().check_texts(data)
     }
 
     fn prepare(&mut self, training: &EncodedDataset, _: Progress) -> Result<()> {

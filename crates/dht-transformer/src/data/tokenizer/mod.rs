@@ -267,6 +267,11 @@ impl TextTokenizer {
         Self { rest: tokens, ..self }
     }
 
+    /// The number of ids of each text that are kept beyond the maximal length; see [`with_rest`](Self::with_rest).
+    pub fn rest(&self) -> usize {
+        self.rest
+    }
+
     /// The tokens of a text or a pair, at most `max_length` with the special ones. Of a pair, tokens are taken from
     /// the end of the longer text until both are equally long, then from both, as Hugging Face's `longest_first`.
     ///

@@ -81,6 +81,10 @@ impl Objective for IntermediateDistillation {
         self.student.parameters()
     }
 
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        self.student.encoder().check_samples(data)
+    }
+
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
         self.pending = Some(batch);
         Ok(())

@@ -80,7 +80,8 @@ impl TextClassifier {
     /// if there is one, the tokenizer.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there are not as many labels as classes; as [`write_hugging_face`].
+    /// [`Error::Shape`] when there are not as many labels as classes, [`Error::Setting`] when two are equal or one is empty; as
+    /// [`write_hugging_face`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.classifier.classes();
         if labels.len() != classes {
@@ -88,6 +89,7 @@ impl TextClassifier {
         }
         let mut config = self.encoder.config().clone();
         config.set_labels(labels);
+        config.class_names(classes)?;
         match (self.task, config.other.contains_key(PROBLEM)) {
             (Task::Class, false) => {}
             (task, _) => {
