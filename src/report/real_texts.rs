@@ -169,7 +169,7 @@ mod tests {
         assert!(once.contains("(docs/figures/reproduction/ag_news_2/at_costs.svg)"), "{once}");
         assert!(once.contains("| accelerated | 0.907 ± 0.002 | 0.909 ± 0.001 |"), "{once}");
         assert!(once.contains("| n-gram cascade | – | 0.901 |"), "{once}");
-        assert!(once.contains("| full model | accelerated | above one encoder |"), "{once}");
+        assert!(once.contains("| accelerated | above n-gram, then all layers | above one encoder |"), "{once}");
         assert!(once.contains("| +0.80 \\[+0.30, +1.30\\] +0.40 |"), "{once}");
         assert!(once.contains("|\n| ag\\_news | T-DHT | 0."), "{once}");
         assert!(with_real_texts("none", &records).is_err());

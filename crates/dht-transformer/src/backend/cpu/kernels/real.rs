@@ -110,6 +110,17 @@ macro_rules! vectors_of_pulp {
     };
 }
 
+/// The polynomial of these coefficients at x, that of the highest power first (Horner). A loop, since folds over arrays may stay
+/// functions of their own, for processors without fused multiply-adds.
+#[inline(always)]
+fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
+    let mut sum = coefficients[0];
+    for coefficient in &coefficients[1..] {
+        sum = sum.mul_add(x, *coefficient);
+    }
+    sum
+}
+
 /// 1/√(2π).
 const INV_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
 
@@ -147,9 +158,10 @@ impl Real for f32 {
         let shifted = x.mul_add(std::f32::consts::LOG2_E, MAGIC);
         let n = shifted - MAGIC;
         let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
-        let poly = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5, 1.0, 1.0]
-            .into_iter()
-            .fold(1.987_569_1e-4_f32, |poly, coefficient| poly.mul_add(r, coefficient));
+        let poly = polynomial(
+            r,
+            [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5, 1.0, 1.0],
+        );
         let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
         poly * scale
     }
@@ -167,24 +179,26 @@ impl Real for f32 {
         // NaN has to stay NaN.
         let x = if self > END { END } else { self };
         let s = (x * x).mul_add(2.0 / (END * END), -1.0);
-        let q = [
-            -6.519_745e-4,
-            6.950_205e-4,
-            -1.053_364_6e-3,
-            2.853_879e-3,
-            -5.432_67e-3,
-            8.441_951e-3,
-            -1.278_389_7e-2,
-            1.853_097_4e-2,
-            -2.503_966_2e-2,
-            3.203_259_4e-2,
-            -3.976_366_7e-2,
-            4.964_572e-2,
-            -6.712_681e-2,
-            1.346_593_5e-1,
-        ]
-        .into_iter()
-        .fold(2.306_388_8e-4_f32, |q, coefficient| q.mul_add(s, coefficient));
+        let q = polynomial(
+            s,
+            [
+                2.306_388_8e-4,
+                -6.519_745e-4,
+                6.950_205e-4,
+                -1.053_364_6e-3,
+                2.853_879e-3,
+                -5.432_67e-3,
+                8.441_951e-3,
+                -1.278_389_7e-2,
+                1.853_097_4e-2,
+                -2.503_966_2e-2,
+                3.203_259_4e-2,
+                -3.976_366_7e-2,
+                4.964_572e-2,
+                -6.712_681e-2,
+                1.346_593_5e-1,
+            ],
+        );
         let cdf = q.mul_add(x, 0.5);
         let cdf = if self < -END { 0.0 } else { cdf };
         (cdf, Real::exp(-0.5 * self * self) * INV_SQRT_TAU as f32)

@@ -66,12 +66,29 @@ pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
 /// Numbers that loops take at once: a vector of the widest instructions.
 pub(crate) const LANES: usize = 16;
 
+/// f(0), f(1), … in loops over vectors. `std::array::from_fn` and `map` stay functions of their own where the compiler splits a crate
+/// into units, as it does by default, and vectors then pass through memory.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "a counted loop is unrolled, whatever its length")]
+pub(crate) fn array<T: Copy, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
+    const { assert!(N > 0) };
+    let mut array = [f(0); N];
+    for place in 1..N {
+        array[place] = f(place);
+    }
+    array
+}
+
 /// One number of sixteen, by halves: the same order everywhere, and no longer a chain than needed.
 #[inline(always)]
 pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     let mut all = lanes;
     for step in [8, 4, 2, 1] {
-        all = std::array::from_fn(|i| f(all[i], all[i ^ step]));
+        let last = all;
+        all = array(
+            #[inline(always)]
+            |i| f(last[i], last[i ^ step]),
+        );
     }
     all[0]
 }

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::shape::{HeadColumns, HeadShape, ProbabilityDropout};
 use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
-use crate::backend::cpu::kernels::rows::{LANES, vectorised};
+use crate::backend::cpu::kernels::rows::{LANES, array, vectorised};
 
 /// Scores of some queries, a row each; rows are whole vectors long, so that no loop over them has a rest. What is after
 /// the keys is of no meaning.
@@ -76,7 +76,7 @@ impl<T: Real> Scores<T> {
 /// `inside` where the last vector of a row of so many numbers has one of them, and `after` them.
 #[inline(always)]
 fn last_vector<T: Real>(numbers: usize, inside: T, after: T) -> [T; LANES] {
-    std::array::from_fn(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { after })
+    array(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { after })
 }
 
 /// Softmax of the first `keys` numbers of each row. Its steps go through all rows one after another, so that no row waits
@@ -113,7 +113,9 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
             }
         }
         for vector in numbers.as_chunks_mut::<LANES>().0 {
-            *vector = vector.map(Real::exp);
+            for value in vector {
+                *value = value.exp();
+            }
         }
         for row in numbers.chunks_exact_mut(stride) {
             let row = T::vectors_mut::<S>(row);

@@ -18,6 +18,7 @@ use super::int8_tile::{COLUMNS, Dots, Line, QUAD, Quad};
 use super::matrix::{Destination, Matrix};
 use super::packed::Part;
 use crate::backend::cpu::kernels::real::Real;
+use crate::backend::cpu::kernels::rows::array;
 
 /// Whether this processor has instructions for products in bytes.
 pub(crate) fn has_int8_products() -> bool {
@@ -161,7 +162,7 @@ impl Strip<'_> {
 
     #[inline(always)]
     fn tile<T: Real, const R: usize>(&self, c: &mut [T], row: usize) {
-        let left: [&[Quad]; R] = std::array::from_fn(|r| self.left.row(row + r));
+        let left: [&[Quad]; R] = array(|r| self.left.row(row + r));
         let dots = self.dots.of(left, self.panel, self.lines, self.wide);
         for (r, dots) in dots.iter().enumerate() {
             let (scale, offset) = (self.scale * self.left.scales[row + r], self.left.offsets[row + r]);

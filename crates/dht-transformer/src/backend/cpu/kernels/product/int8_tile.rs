@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use crate::backend::cpu::kernels::rows::array;
+
 /// Vectors of a panel's row.
 const VECTORS: usize = 3;
 /// Rows of B that lie together.
@@ -102,7 +104,7 @@ fn vnni<const R: usize, const V: usize>(
     let mut first = 0;
     for lines in lines {
         let count = lines.len();
-        let left = left.map(|row| &row[first..first + count]);
+        let left: [&[Quad]; R] = array(|r| &left[r][first..first + count]);
         for (l, line) in (0..count).zip(&panel[lines.clone()]) {
             let mut columns = [_mm512_setzero_si512(); V];
             for (column, bytes) in columns.iter_mut().zip(&line.0) {
@@ -110,7 +112,7 @@ fn vnni<const R: usize, const V: usize>(
                 *column = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
             }
             for r in 0..R {
-                let quad = _mm512_set1_epi32(i32::from_ne_bytes(left[r][l].map(i8::cast_unsigned)));
+                let quad = _mm512_set1_epi32(i32::from_ne_bytes(array(|i| left[r][l][i].cast_unsigned())));
                 for v in 0..V {
                     sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], columns[v], quad);
                 }
@@ -136,7 +138,7 @@ fn portable<const R: usize>(left: [&[Quad]; R], panel: &[Line], lines: &[Range<u
         for (l, line) in panel[lines.clone()].iter().enumerate() {
             let columns = line.0.as_flattened().as_chunks::<QUAD>().0;
             for (sums, row) in sums.iter_mut().zip(left) {
-                let quad = row[first + l].map(i32::from);
+                let quad: [i32; QUAD] = array(|i| i32::from(row[first + l][i]));
                 for (sum, column) in sums.iter_mut().zip(columns) {
                     *sum += (0..QUAD).map(|i| quad[i] * i32::from(column[i])).sum::<i32>();
                 }

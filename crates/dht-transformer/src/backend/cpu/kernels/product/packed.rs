@@ -7,6 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::int8_panels::Int8Panels;
 use super::matrix::Matrix;
 use crate::backend::cpu::kernels::real::Real;
+use crate::backend::cpu::kernels::rows::array;
 
 /// Vectors of a panel's row.
 pub(crate) const VECTORS: usize = 3;
@@ -187,12 +188,11 @@ pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut
     let (squares, side) = (wide / SIDE * SIDE, SIDE);
     let column = |j: usize| &b.data[(columns.start + j) * b.column_stride..][..b.rows];
     for j in (0..squares).step_by(side) {
-        let columns: [&[T]; SIDE] = std::array::from_fn(|i| column(j + i));
-        let columns = columns.map(|column| column.as_chunks::<SIDE>().0);
+        let columns: [&[[T; SIDE]]; SIDE] = array(|i| column(j + i).as_chunks::<SIDE>().0);
         for (l, rows) in panel.chunks_exact_mut(SIDE * width).enumerate() {
-            let square: [[T; SIDE]; SIDE] = std::array::from_fn(|i| columns[i][l]);
+            let square: [[T; SIDE]; SIDE] = array(|i| columns[i][l]);
             for (k, row) in rows.chunks_exact_mut(width).enumerate() {
-                row[place + j..place + j + SIDE].copy_from_slice(&square.map(|column| column[k]));
+                row[place + j..place + j + SIDE].copy_from_slice(&array::<T, SIDE>(|i| square[i][k]));
             }
         }
     }

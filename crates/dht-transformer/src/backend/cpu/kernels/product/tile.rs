@@ -8,6 +8,7 @@ use pulp::Simd;
 use super::matrix::{Destination, Matrix};
 use super::packed::{VECTORS, WIDEST, lanes};
 use crate::backend::cpu::kernels::real::Real;
+use crate::backend::cpu::kernels::rows::array;
 
 /// Up to three vectors of each row of a right factor.
 pub(crate) trait Columns<T: Real>: Copy {
@@ -25,7 +26,12 @@ impl<T: Real> Columns<T> for Panel<'_, T> {
         let panel = &T::vectors::<S>(self.0).as_chunks::<VECTORS>().0[rows];
         panel.iter().map(
             #[inline(always)]
-            |row| std::array::from_fn(|v| row[v]),
+            |row| {
+                array(
+                    #[inline(always)]
+                    |v| row[v],
+                )
+            },
         )
     }
 }
@@ -44,7 +50,10 @@ impl<T: Real> Columns<T> for Lines<'_, T> {
             #[inline(always)]
             move |row| {
                 let line = T::vectors::<S>(&self.numbers[row * self.stride..][..V * lanes::<S, T>()]);
-                std::array::from_fn(|v| line[v])
+                array(
+                    #[inline(always)]
+                    |v| line[v],
+                )
             },
         )
     }
@@ -98,7 +107,7 @@ impl<T: Real> Strip<'_, T> {
         for rows in self.rows {
             let (b, inner) = (b.rows::<S, V>(rows.clone()), rows.len());
             sums = if a.column_stride == 1 {
-                let left: [&[T]; R] = std::array::from_fn(|r| &a.data[(row + r) * a.row_stride + first..][..inner]);
+                let left: [&[T]; R] = array(|r| &a.data[(row + r) * a.row_stride + first..][..inner]);
                 sums_over_rows::<S, T, R, V>(simd, left, inner, b, sums)
             } else {
                 let columns = a.data.get(first * a.column_stride + row..).unwrap_or_default();
@@ -136,6 +145,7 @@ impl<T: Real> Strip<'_, T> {
     }
 
     /// The first `wide` numbers of each line into a row of C.
+    #[inline]
     fn store_part(&self, lines: &[[T; WIDEST]], c: &mut [T]) {
         for (r, line) in lines.iter().enumerate() {
             for (out, value) in c[r * self.stride..][..self.wide].iter_mut().zip(line) {
@@ -157,7 +167,7 @@ fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
     b: impl Iterator<Item = [T::Vector<S>; V]>,
     mut sums: [[T::Vector<S>; V]; R],
 ) -> [[T::Vector<S>; V]; R] {
-    let rows = rows.map(|row| &row[..inner]);
+    let rows: [&[T]; R] = array(|r| &rows[r][..inner]);
     for (l, b) in (0..inner).zip(b) {
         for r in 0..R {
             let factor = T::splat(simd, rows[r][l]);
