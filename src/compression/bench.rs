@@ -267,7 +267,8 @@ impl Stage<'_> {
     {
         let mut progress = TrainingProgress::new(format!("  {}", self.name), self.bench.plan.run.quiet);
         let (settings, groups) = (self.settings, self.groups);
-        let trainer = Trainer { settings, groups, checkpoint: Some(self.step.checkpoint(self.name)) };
+        let trainer =
+            Trainer { settings, groups, checkpoint: Some(self.step.checkpoint(self.name)), ..Trainer::default() };
         Ok(trainer.fit(objective, self.bench.texts(), validation, &mut progress)?)
     }
 }

@@ -23,7 +23,7 @@ pub use error::{Error, Result};
 pub use exit_code::exit_code;
 pub use progress::{RouteTally, TrainingProgress, report};
 #[cfg(feature = "server")]
-pub use server::{Limits, Server, ServerSettings};
+pub use server::{Limits, LoadedModel, Server, ServerSettings};
 
 /// Tensors of the same sizes are allocated and freed all the time; mimalloc keeps their pages.
 #[global_allocator]

@@ -32,6 +32,8 @@ pub struct TrainingProgress {
     last_line: f64,
     loss: Option<f64>,
     validation: Option<f64>,
+    /// Name of the validation score.
+    metric: &'static str,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl TrainingProgress {
             last_line: 0.0,
             loss: None,
             validation: None,
+            metric: "score",
         }
     }
 
@@ -72,7 +75,7 @@ impl TrainingProgress {
 
     fn state(&self) -> String {
         let loss = self.loss.map(|loss| format!("loss {loss:.3}"));
-        let validation = self.validation.map(|score| format!("validation F1 {score:.3}"));
+        let validation = self.validation.map(|score| format!("validation {} {score:.3}", self.metric));
         [loss, validation, self.routes.summary()].into_iter().flatten().collect::<Vec<_>>().join("  ")
     }
 
@@ -102,7 +105,8 @@ impl TrainingProgress {
 impl Observer for TrainingProgress {
     fn observe(&mut self, event: Event<'_>) {
         match event {
-            Event::Started { samples, total } => {
+            Event::Started { samples, total, metric } => {
+                self.metric = metric;
                 self.first_share = samples as f64 / total.max(1) as f64;
                 (self.last_line, self.started) = (self.first_share, Instant::now());
                 if let Output::Bar(bar) = &self.output {
@@ -173,20 +177,23 @@ mod tests {
     #[test]
     fn a_line_names_loss_validation_mix_and_time_left() {
         let mut progress = TrainingProgress::new("dynamic", true);
-        progress.observe(Event::Started { samples: 0, total: 100 });
+        progress.observe(Event::Started { samples: 0, total: 100, metric: "Pearson's correlation" });
         progress.observe(step(0.1, 2.0));
         progress.observe(step(0.25, 1.0));
         progress.observe(Event::Epoch(&EpochRecord { epoch: 0, loss: 1.0, validation_score: Some(0.5) }));
         let routes = progress.routes();
         [1, 1, 1, 6].into_iter().for_each(|depth| routes.add(depth));
         let line = progress.line(0.25, Duration::from_secs(10));
-        assert_eq!(line, "dynamic: 25 %  loss 1.950  validation F1 0.500  layers 1: 75 % 6: 25 %  30 s left");
+        assert_eq!(
+            line,
+            "dynamic: 25 %  loss 1.950  validation Pearson's correlation 0.500  layers 1: 75 % 6: 25 %  30 s left"
+        );
     }
 
     #[test]
     fn the_time_left_of_a_resumed_training_counts_from_where_it_was_resumed() {
         let mut progress = TrainingProgress::new("full", true);
-        progress.observe(Event::Started { samples: 80, total: 100 });
+        progress.observe(Event::Started { samples: 80, total: 100, metric: "macro F1" });
         progress.observe(step(0.9, 1.0));
         assert!(progress.line(0.9, Duration::from_secs(7)).ends_with("  7 s left"));
     }

@@ -1,18 +1,20 @@
 //! `dht serve`.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use dht_search::serving::{Engine, ServiceSettings, TextModel};
 use dht_search::transformer::Precision;
+use sha2::{Digest, Sha256};
 
 use super::predict::{check_speed, speed_within};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::server::{Limits, Server, ServerSettings};
+use crate::server::{Limits, LoadedModel, Server, ServerSettings};
 use crate::training::saved_directory;
 
 /// The variable with the token, where no file is named.
@@ -78,13 +80,22 @@ pub struct ServeArguments {
     /// Requests that are worked on at once, at most
     #[arg(long, default_value_t = Limits::default().requests)]
     pub max_requests: usize,
-    /// Connections at once, at most
+    /// Connections at once, at most; beyond them the one that waits longest for its client is closed
     #[arg(long, default_value_t = Limits::default().connections)]
     pub max_connections: usize,
     /// Milliseconds until a request is answered with 504
     #[arg(long, default_value_t = 10_000)]
     pub deadline_ms: u64,
-    /// Write no log
+    /// Milliseconds for the head of a request, and for its body
+    #[arg(long, default_value_t = 10_000)]
+    pub read_timeout_ms: u64,
+    /// Milliseconds that a response waits for a client that does not read, or reads less than 1 KiB a second
+    #[arg(long, default_value_t = 10_000)]
+    pub write_timeout_ms: u64,
+    /// Milliseconds that a connection stays open without a request
+    #[arg(long, default_value_t = 60_000)]
+    pub idle_timeout_ms: u64,
+    /// Write no log but failures of the server, such as a failed reload
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -102,18 +113,34 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
     let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
     let (precision, device) = (arguments.precision, arguments.device.open_in(arguments.precision)?);
     let load = move || {
+        let sha256 = description_sha256(&path)?;
         let model = TextModel::load(&path, &device)?;
+        if description_sha256(&path)? != sha256 {
+            let changed = std::io::Error::other("it was replaced while it was being loaded: load it again");
+            return Err(Error::Io { path: path.clone(), source: changed });
+        }
         let speed = budget.map_or(Ok(speed), |budget| speed_within(&model, budget).map(Some))?;
         let engine = Engine::of(model).with_precision(precision);
-        Ok::<_, Error>(match speed {
+        let engine = match speed {
             Some(speed) => engine.with_speed(speed)?,
             None => engine,
-        })
+        };
+        Ok::<_, Error>(LoadedModel { engine, sha256 })
     };
     let mut server = Server::start_with(load, arguments.settings()?, true)?;
     report(&format!("http://{} answers", server.address()));
     server.wait();
     Ok(())
+}
+
+/// SHA-256 of a model's description, which has the checksums of its other files. `None` where there is none: loading says what is missing.
+fn description_sha256(model: &Path) -> Result<Option<String>> {
+    let path = model.join("dht.json");
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path, source }),
+    }
 }
 
 impl ServeArguments {
@@ -125,6 +152,9 @@ impl ServeArguments {
             requests: self.max_requests,
             connections: self.max_connections,
             deadline: Duration::from_millis(self.deadline_ms),
+            reading: Duration::from_millis(self.read_timeout_ms),
+            writing: Duration::from_millis(self.write_timeout_ms),
+            idle: Duration::from_millis(self.idle_timeout_ms),
             ..Limits::default()
         };
         let service = ServiceSettings {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dht_search::accelerate::LEAST_TEXTS;
 use dht_search::serving::{Origin, TextModel};
+use dht_search::transformer::Error as TransformerError;
 use dht_search::transformer::train::History;
 use dht_search::transformer::{
     AdamWSettings, CheckpointSettings, EncodedDataset, Precision, Task, TextClassifier, TextTokenizer, TrainSettings,
@@ -20,11 +21,11 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::{TrainingProgress, report};
 use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, report_texts, warnings};
-use crate::training::{LearningRate, ModelChoice, Start, TrainingDir, find_learning_rate};
+use crate::training::{Interruption, LearningRate, ModelChoice, Start, TrainingDir, find_learning_rate};
 
 /// The default maximal length in tokens; less where the model has fewer positions.
 const MAX_LENGTH: usize = 128;
-/// Steps between two checkpoints.
+/// Steps between two checkpoints, where these take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
 /// The random streams of weights and classifier.
 const WEIGHTS: u64 = 0x5765_6967_6874_7300;
@@ -42,7 +43,8 @@ Examples:
   dht train --data topics.csv --task labels --label-separator ';' --model hf:bert-base-uncased --out topics --kind full
   dht train --data hf:OWNER/NAME/CONFIG --model hf:bert-base-uncased --out other
 
-A training that was stopped in any way goes on with the same command.")]
+The state is saved each minute, at the end of each pass, and on Ctrl-C and SIGTERM, in the directory OUT.training. The
+same command resumes, and makes the same model as without a stop.")]
 pub struct TrainArguments {
     #[command(flatten)]
     texts: TextArguments,
@@ -142,8 +144,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
 
     let dir = TrainingDir::open(&arguments.out, &arguments.settings(&train, max_length)?, arguments.restart)?;
     if dir.is_resumed() {
-        say("going on with the training that was stopped");
+        say("resuming the stopped training");
     }
+    let checkpoint = dir.checkpoint();
+    let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&checkpoint));
     let weights = arguments.balanced.then(|| balanced(&train));
     let fresh = || {
         let encoder = start.encoder(tokenizer.vocabulary_size(), &device, &mut generator(arguments.seed, WEIGHTS))?;
@@ -166,7 +170,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         settings.optimizer.learning_rate = dir.learning_rate(find)?;
     }
     let mut classifier = fresh()?;
-    let history = arguments.fit(&settings, &dir, &mut classifier, (&train, &validation))?;
+    let history = arguments.fit(&settings, (&dir, &interruption), &mut classifier, (&train, &validation))?;
 
     let scored_on = match &test {
         Some(test) => format!("the {} test rows", test.len()),
@@ -304,14 +308,23 @@ impl TrainArguments {
     fn fit(
         &self,
         settings: &TrainSettings,
-        dir: &TrainingDir,
+        (dir, interruption): (&TrainingDir, &Interruption),
         classifier: &mut TextClassifier,
         (train, validation): (&EncodedDataset, &EncodedDataset),
     ) -> Result<History> {
         let checkpoint = CheckpointSettings { path: dir.checkpoint(), every_steps: CHECKPOINT_STEPS, resume: true };
-        let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings.clone()) };
+        let stop = Some(interruption.stop());
+        let trainer = Trainer { checkpoint: Some(checkpoint), stop, ..Trainer::new(settings.clone()) };
         let mut progress = TrainingProgress::new("training", self.quiet);
-        Ok(trainer.fit(classifier, train, validation, &mut progress)?)
+        let trained = interruption.during(|| trainer.fit(classifier, train, validation, &mut progress));
+        drop(progress);
+        match &trained {
+            Ok(_) | Err(TransformerError::Stopped { .. }) => interruption.exit_if_asked(),
+            // It would diverge again.
+            Err(TransformerError::Diverged { .. }) => {}
+            Err(_) => report(&TrainingDir::message_if_stopped(&dir.checkpoint())),
+        }
+        Ok(trained?)
     }
 
     /// The model that is saved, and what was asked for and is not so.

@@ -1,20 +1,57 @@
 //! What all requests share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use dht_search::serving::{Engine, Request, Served, Service, Ticket};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::connections::Table;
 use super::log::Log;
 use super::refusal::Refusal;
 use super::settings::ServerSettings;
 use crate::error::Error;
 
 /// Loads the model, at the start and for each reload.
-pub(super) type Loader = Box<dyn Fn() -> Result<Engine, Error> + Send + Sync>;
+pub(super) type Loader = Box<dyn Fn() -> Result<LoadedModel, Error> + Send + Sync>;
+
+/// A model that was loaded from a directory, or made in the process.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// Answers texts.
+    pub engine: Engine,
+    /// SHA-256 of the directory's `dht.json`, which has the checksums of all its files; `None` for a model without a directory.
+    pub sha256: Option<String>,
+}
+
+impl From<Engine> for LoadedModel {
+    fn from(engine: Engine) -> Self {
+        Self { engine, sha256: None }
+    }
+}
+
+/// Identity of the model that answers.
+#[derive(Debug, Clone)]
+pub(super) struct ModelVersion {
+    pub(super) sha256: Option<String>,
+    pub(super) loaded: SystemTime,
+}
+
+impl ModelVersion {
+    /// The version of a model that is loaded now.
+    pub(super) fn now(sha256: Option<String>) -> Self {
+        Self { sha256, loaded: SystemTime::now() }
+    }
+
+    /// Seconds since 1970 at which it was loaded.
+    pub(super) fn loaded_seconds(&self) -> f64 {
+        let since = self.loaded.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0.0, |since| (since.as_secs_f64() * 1e3).round() / 1e3)
+    }
+}
 
 /// What all requests share.
 pub(super) struct App {
@@ -29,6 +66,13 @@ pub(super) struct App {
     requests: Arc<Semaphore>,
     /// Bytes of bodies that may still be read.
     pub(super) body_bytes: Arc<Semaphore>,
+    pub(super) connections: Table,
+    /// Version of the present model.
+    pub(super) version: Mutex<ModelVersion>,
+    /// Reloads that failed.
+    pub(super) failed_reloads: AtomicU64,
+    /// The most layers of a model so far.
+    pub(super) most_layers: AtomicU64,
     /// Held while a model is loaded.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
     token: Option<[u8; 32]>,
@@ -38,6 +82,7 @@ pub(super) struct App {
 impl App {
     pub(super) fn new(
         service: Arc<Service>,
+        version: ModelVersion,
         load: Loader,
         settings: ServerSettings,
         stopping: watch::Receiver<bool>,
@@ -46,12 +91,16 @@ impl App {
         Self {
             service,
             load,
-            log: Log::start(settings.log),
+            log: Log::start(!settings.log),
             started: Instant::now(),
             stopping,
             requests: Arc::new(Semaphore::new(settings.limits.requests)),
             // A body of the largest size fits when there is no other.
             body_bytes: Arc::new(Semaphore::new(settings.limits.all_body_bytes.max(settings.limits.body_bytes))),
+            connections: Table::default(),
+            version: Mutex::new(version),
+            failed_reloads: AtomicU64::new(0),
+            most_layers: AtomicU64::new(0),
             reloading: Arc::default(),
             token,
             responses: Mutex::default(),
@@ -91,6 +140,11 @@ impl App {
             return Err(Refusal::unprocessable(format!("speed is {speed}, expected a number of at least 0")));
         }
         self.service.submit(request).map_err(|error| Refusal::of(&error))
+    }
+
+    /// Version of the present model.
+    pub(super) fn version(&self) -> ModelVersion {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a response by the route and its status.

@@ -110,7 +110,7 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Resu
 
 /// Reads and drops what is left of a body that is refused, within limits: a client that is still sending when its connection closes
 /// may lose the refusal.
-async fn drain(body: &mut Body, most: usize) {
+pub(super) async fn drain(body: &mut Body, most: usize) {
     let read = async {
         let mut left = DRAINED.saturating_mul(most);
         while let Some(Ok(frame)) = body.frame().await {

@@ -34,7 +34,7 @@ pub(super) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// `GET /health`: whether requests are taken.
+/// `/health`, with any method: whether requests are taken.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     if *app.stopping.borrow() {
         return Err(Refusal::stopping());
@@ -45,7 +45,7 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Json<Value>, R
 /// `GET /info`: the model and the limits; the first fields are those of text-embeddings-inference.
 pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let (engine, settings) = (app.service.engine(), &app.settings);
-    let (limits, shape) = (&settings.limits, engine.model_shape());
+    let (limits, shape, version) = (&settings.limits, engine.model_shape(), app.version());
     let labels: Vec<&str> = engine.labels().iter().map(|label| &**label).collect();
     let names = labels.iter().enumerate();
     let task = match engine.model().task() {
@@ -57,7 +57,8 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let label2id: Map<String, Value> = names.map(|(id, label)| (label.to_string(), json!(id))).collect();
     Json(json!({
         "model_id": settings.name,
-        "model_sha": null,
+        "model_sha": version.sha256,
+        "model_loaded": version.loaded_seconds(),
         "model_dtype": "float32",
         "model_type": { "classifier": { "id2label": id2label, "label2id": label2id } },
         "max_concurrent_requests": limits.requests,

@@ -18,6 +18,8 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// Writes lines on a thread of its own.
 #[derive(Debug)]
 pub(super) struct Log {
+    /// Whether failures are all that is written.
+    quiet: bool,
     /// Lines, and `None` as the last.
     lines: Option<SyncSender<Option<String>>>,
     dropped: AtomicU64,
@@ -26,20 +28,27 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// A log; a silent one writes nothing.
-    pub(super) fn start(wanted: bool) -> Self {
+    /// A log; a quiet one writes failures alone.
+    pub(super) fn start(quiet: bool) -> Self {
         let (sender, lines) = sync_channel::<Option<String>>(WAITING);
         let (end, written) = sync_channel(1);
         let write = move || {
             lines.into_iter().map_while(|line| line).for_each(|line| report(&line));
             drop(end);
         };
-        let started = wanted && std::thread::Builder::new().name("log".into()).spawn(write).is_ok();
-        Self { lines: started.then_some(sender), dropped: AtomicU64::new(0), written: Mutex::new(written) }
+        let started = std::thread::Builder::new().name("log".into()).spawn(write).is_ok();
+        Self { quiet, lines: started.then_some(sender), dropped: AtomicU64::new(0), written: Mutex::new(written) }
     }
 
-    /// Writes an event with its fields.
+    /// Writes an event with its fields, unless the log is quiet.
     pub(super) fn event(&self, event: &str, fields: Value) {
+        if !self.quiet {
+            self.failure(event, fields);
+        }
+    }
+
+    /// Writes a failure of the server with its fields.
+    pub(super) fn failure(&self, event: &str, fields: Value) {
         let Some(lines) = &self.lines else { return };
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         let mut line = json!({ "time": (seconds * 1e3).round() / 1e3, "event": event });

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::header;
@@ -13,11 +14,28 @@ use super::app::App;
 /// All counters.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut text = Text::default();
-    text.help("dht_responses_total", "counter", "HTTP responses by route and status.");
+    text.help(
+        "dht_responses_total",
+        "counter",
+        "HTTP responses by route and status; the route of a head that cannot be read is `unparsed`.",
+    );
     for ((route, status), count) in app.responses() {
         text.value("dht_responses_total", &format!("{{route=\"{route}\",status=\"{status}\"}}"), count);
     }
-    text.of_service(&app.service.metrics(), app.service.engine().model_shape().layers);
+    let layers = app.service.engine().model_shape().layers as u64;
+    // A model of fewer layers takes no bucket away.
+    let layers = layers.max(app.most_layers.fetch_max(layers, Ordering::Relaxed));
+    text.of_service(&app.service.metrics(), layers as usize);
+    let (help, failed) =
+        ("Reloads that failed; the model before them stays.", app.failed_reloads.load(Ordering::Relaxed));
+    text.one("dht_reload_failures_total", "counter", help, failed);
+    let help = "Seconds since 1970 at which the present model was loaded.";
+    text.one("dht_model_loaded_seconds", "gauge", help, app.version().loaded_seconds());
+    text.one("dht_connections", "gauge", "Open connections.", app.connections.open());
+    text.help("dht_connections_closed_total", "counter", "Connections that the server closed, by reason.");
+    for (closing, count) in app.connections.closed() {
+        text.value("dht_connections_closed_total", &format!("{{reason=\"{}\"}}", closing.name()), count);
+    }
     text.one("dht_uptime_seconds", "gauge", "Seconds since the start.", app.started.elapsed().as_secs_f64());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
 }
@@ -67,8 +85,8 @@ impl Text {
         self.one("dht_queue_tokens", "gauge", "Tokens of the texts that wait.", metrics.queued_tokens);
         self.one("dht_tokens_total", "counter", "Tokens that were computed.", metrics.tokens);
         self.one("dht_flops_total", "counter", "FLOPs that were spent.", metrics.flops);
-        let saved = metrics.full_flops.saturating_sub(metrics.flops);
-        self.one("dht_flops_saved_total", "counter", "FLOPs of the full model that were not spent.", saved);
+        let help = "FLOPs of the full model for the same texts.";
+        self.one("dht_full_model_flops_total", "counter", help, metrics.full_flops);
         self.one("dht_reloads_total", "counter", "Models that were loaded after the first.", metrics.reloads);
         let named = |histogram: &Histogram| histogram.bounds.clone().into_iter().map(|bound| bound.to_string());
         let help = "Seconds from taking a request to its answer.";

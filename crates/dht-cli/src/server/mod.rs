@@ -4,7 +4,8 @@
 //!  connections ─▶ routes: token, log ─▶ body (bounded) ─▶ request of texts ─▶ Service: queue, batches ─▶ JSON
 //! ```
 //!
-//! Every refusal is JSON with a reason. A client that goes away gives its request up.
+//! A refusal is JSON with a reason, but for heads that hyper cannot read: it answers these with a status and no body. A client that
+//! resets its connection gives its request up; one that only ends its side may still read, and is answered.
 
 mod answer_body;
 mod app;
@@ -25,15 +26,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use dht_search::serving::{Engine, Service};
+use dht_search::serving::Service;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+pub use app::LoadedModel;
 pub use settings::{Limits, ServerSettings};
 
 use crate::error::{Error, Result};
-use app::App;
+use app::{App, ModelVersion};
 
 /// Connections that the system holds for a server until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -56,16 +58,16 @@ impl Server {
     /// # Errors
     /// What loading reports, [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold, for limits of 0, and as
     /// [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
-    pub fn start<E: Into<Error> + 'static>(
-        load: impl Fn() -> Result<Engine, E> + Send + Sync + 'static,
+    pub fn start<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
+        load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
         settings: ServerSettings,
     ) -> Result<Self> {
         Self::start_with(load, settings, false)
     }
 
     /// As [`start`](Self::start); with `signals` SIGTERM and SIGINT stop the server, and SIGHUP loads the model anew.
-    pub(crate) fn start_with<E: Into<Error> + 'static>(
-        load: impl Fn() -> Result<Engine, E> + Send + Sync + 'static,
+    pub(crate) fn start_with<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
+        load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
         settings: ServerSettings,
         signals: bool,
     ) -> Result<Self> {
@@ -76,8 +78,9 @@ impl Server {
             return Err(Error::Argument { flag: "token-file", expected, got: "something else".into() });
         }
         settings.limits.check()?;
-        let load = move || load().map_err(Into::into);
-        let service = Arc::new(Service::start(load()?, settings.service.clone())?);
+        let load = move || load().map(Into::into).map_err(Into::into);
+        let LoadedModel { engine, sha256 } = load()?;
+        let service = Arc::new(Service::start(engine, settings.service.clone())?);
         let (stop, stopping) = watch::channel(false);
         let wanted = settings.address;
         let at_address = |source| Error::Io { path: wanted.to_string().into(), source };
@@ -89,7 +92,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(at_address)?;
-        let app = Arc::new(App::new(service.clone(), Box::new(load), settings, stopping));
+        let app = Arc::new(App::new(service.clone(), ModelVersion::now(sha256), Box::new(load), settings, stopping));
         let router = routes::router(app.clone()).map_err(|got| Error::Argument {
             flag: "cors",
             expected: "origins as browsers send them, such as https://example.org or http://localhost:3000, without a path; or *".into(),
@@ -167,17 +170,26 @@ async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
 
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else {
-        app.log.event("no_signals", json!({}));
+        app.log.failure("no_signals", json!({}));
         return;
     };
+    // Loading takes long: signals that come meanwhile ask for one more reload.
+    let (wanted, own) = (Arc::new(Notify::new()), app.clone());
+    let reload = wanted.clone();
+    let reloads = tokio::spawn(async move {
+        loop {
+            reload.notified().await;
+            let _ = reload::load(own.clone()).await;
+        }
+    });
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            // Beside what follows: a model may take long to load.
-            _ = hangup.recv() => drop(tokio::spawn(reload::load(app.clone()))),
+            _ = hangup.recv() => wanted.notify_one(),
         }
     }
+    reloads.abort();
     app.log.event("stopping", json!({}));
     let _ = stop.send(true);
 }

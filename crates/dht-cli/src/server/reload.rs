@@ -1,7 +1,8 @@
 //! `POST /v1/reload` and SIGHUP: the model of the directory in the place of the present one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +10,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::app::App;
+use super::app::{App, LoadedModel, ModelVersion};
 use super::refusal::{ErrorType, Refusal};
 
 /// Reloads on request; only where a token is wanted, which was checked before.
@@ -28,11 +29,13 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, R
 pub(super) async fn load(app: Arc<App>) -> Result<(), Refusal> {
     let one_at_a_time = app.reloading.clone().lock_owned().await;
     let (send, loaded) = oneshot::channel();
+    let own = app.clone();
     // On a thread of its own, with the lock: who asked for it may be gone before it is done, and threads of requests are few.
     let load = move || {
         let loaded = match catch_unwind(AssertUnwindSafe(&app.load)) {
-            Ok(Ok(engine)) => {
+            Ok(Ok(LoadedModel { engine, sha256 })) => {
                 app.service.reload(engine);
+                *app.version.lock().unwrap_or_else(PoisonError::into_inner) = ModelVersion::now(sha256);
                 Ok(())
             }
             Ok(Err(error)) => Err(error.to_string()),
@@ -43,14 +46,26 @@ pub(super) async fn load(app: Arc<App>) -> Result<(), Refusal> {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, reason)
         });
         match &loaded {
-            Ok(()) => app.log.event("reloaded", json!({})),
-            Err(refusal) => app.log.event("reload_failed", json!({ "error": refusal.reason })),
+            Ok(()) => app.log.event("reloaded", json!({ "model_sha": app.version().sha256 })),
+            Err(refusal) => app.reload_failed(&refusal.reason),
         }
         drop(one_at_a_time);
         let _ = send.send(loaded);
     };
     let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, error);
     let started = std::thread::Builder::new().name("reload".into()).spawn(load);
-    started.map_err(|error| failed(format!("the present model stays: {error}")))?;
+    started.map_err(|error| {
+        let reason = format!("the present model stays: {error}");
+        own.reload_failed(&reason);
+        failed(reason)
+    })?;
     loaded.await.map_err(|error| failed(error.to_string()))?
+}
+
+impl App {
+    /// Counts and logs a reload that failed.
+    fn reload_failed(&self, reason: &str) {
+        self.failed_reloads.fetch_add(1, Ordering::Relaxed);
+        self.log.failure("reload_failed", json!({ "error": reason }));
+    }
 }

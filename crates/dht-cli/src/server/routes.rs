@@ -9,17 +9,21 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::app::App;
+use super::body;
+use super::connections::Lane;
 use super::refusal::{ErrorType, Refusal};
 use super::{classify, info, metrics, predict, reload};
 
-/// Paths that need no token.
-const OPEN: [&str; 3] = ["/", "/health", "/openapi.json"];
+/// The path that answers on every connection, to every method, without a token.
+const HEALTH: &str = "/health";
+/// Paths whose GET needs no token.
+const OPEN: [&str; 2] = ["/", "/openapi.json"];
 
 /// Each path with what answers it.
 fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
@@ -29,7 +33,7 @@ fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/predict", post(predict::predict)),
         ("/v1/classify", post(classify::classify)),
         ("/v1/reload", post(reload::reload)),
-        ("/health", get(info::health)),
+        (HEALTH, any(info::health)),
         ("/info", get(info::info)),
         ("/metrics", get(metrics::metrics)),
         ("/openapi.json", get(info::openapi)),
@@ -54,7 +58,8 @@ pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
             let reason = "this path takes another method: see /openapi.json";
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::NotFound, reason)
         })
-        .layer(from_fn_with_state(app.clone(), with_token));
+        .layer(from_fn_with_state(app.clone(), with_token))
+        .layer(from_fn_with_state(app.clone(), with_room));
     if let Some(origins) = origins {
         let cors = CorsLayer::new().allow_origin(origins).allow_methods([Method::GET, Method::POST]);
         router = router.layer(cors.allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION]));
@@ -92,12 +97,30 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
 async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-    let open = OPEN.contains(&request.uri().path()) && request.method() == Method::GET;
+    let (path, method) = (request.uri().path(), request.method());
+    let open = path == HEALTH || OPEN.contains(&path) && (method == Method::GET || method == Method::HEAD);
     if app.settings.token.is_none() || open || given.is_some_and(|(_, token)| app.is_token(token.trim())) {
         return Ok(next.run(request).await);
     }
     let reason = "expected the header `Authorization: Bearer …` with this server's token";
     Err(Refusal::new(StatusCode::UNAUTHORIZED, ErrorType::Unauthorized, reason))
+}
+
+/// Refuses requests on connections beyond the limit, and closes these.
+async fn with_room(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if request.extensions().get::<Lane>() != Some(&Lane::Spare) {
+        return next.run(request).await;
+    }
+    let mut response = if request.uri().path() == HEALTH {
+        next.run(request).await
+    } else {
+        let limits = &app.settings.limits;
+        body::drain(&mut request.into_body(), limits.body_bytes).await;
+        let reason = format!("{} connections are open already: try again later", limits.connections);
+        Refusal::overloaded(reason).into_response()
+    };
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Counts and logs a response, without anything that was sent.

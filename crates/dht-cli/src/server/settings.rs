@@ -23,7 +23,7 @@ pub struct ServerSettings {
     pub cors: Vec<String>,
     /// Whether `/predict` truncates long texts where the request does not say.
     pub auto_truncate: bool,
-    /// Whether requests are logged.
+    /// Whether requests are logged; failures of the server always are.
     pub log: bool,
     /// The limits.
     pub limits: Limits,
@@ -42,12 +42,17 @@ pub struct Limits {
     pub texts: usize,
     /// The most requests that are worked on at once.
     pub requests: usize,
-    /// The most connections; further ones wait to be accepted.
+    /// The most connections. At the limit the one that has waited longest for its client is closed; where none waits, a further connection is
+    /// answered by `/health` alone.
     pub connections: usize,
     /// How long a request may take from its last byte to its answer, unless it says less.
     pub deadline: Duration,
     /// How long a client may take for the head of a request, and for its body.
     pub reading: Duration,
+    /// How long a response may wait for its client to read; a client that reads less than 1 KiB a second over this time is as one that does not.
+    pub writing: Duration,
+    /// How long a connection may stay open without a request.
+    pub idle: Duration,
     /// How long requests that were taken may go on after the server was told to stop.
     pub grace: Duration,
 }
@@ -70,8 +75,14 @@ impl Limits {
                 return Err(Error::argument(flag, expected, count));
             }
         }
-        if self.deadline.is_zero() {
-            return Err(Error::argument("deadline-ms", "at least 1", 0));
+        let times = [
+            ("deadline-ms", self.deadline),
+            ("read-timeout-ms", self.reading),
+            ("write-timeout-ms", self.writing),
+            ("idle-timeout-ms", self.idle),
+        ];
+        if let Some((flag, _)) = times.into_iter().find(|(_, time)| time.is_zero()) {
+            return Err(Error::argument(flag, "at least 1", 0));
         }
         Ok(())
     }
@@ -102,6 +113,8 @@ impl Default for Limits {
             connections: 1024,
             deadline: Duration::from_secs(10),
             reading: Duration::from_secs(10),
+            writing: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
             grace: Duration::from_secs(30),
         }
     }

@@ -101,6 +101,14 @@ impl TrainingDir {
         self.folder.join(CHECKPOINT)
     }
 
+    /// Sentence on how to resume a training that stops now.
+    pub fn message_if_stopped(checkpoint: &Path) -> String {
+        match checkpoint.parent().filter(|_| checkpoint.exists()) {
+            Some(folder) => format!("the state is saved in {}; the same command resumes", folder.display()),
+            None => "no state is saved yet; the same command starts again".into(),
+        }
+    }
+
     /// Whether a state was there.
     pub fn is_resumed(&self) -> bool {
         self.resumed

@@ -1,9 +1,11 @@
-//! What a training begins with and keeps: the encoder, the learning rate, and a directory to go on from.
+//! Parts of a training: the encoder to start from, the learning rate, a directory to resume from, and signals.
 
 mod directory;
+mod interruption;
 mod learning_rate;
 mod model_choice;
 
 pub use directory::TrainingDir;
+pub use interruption::Interruption;
 pub use learning_rate::{LearningRate, find_learning_rate};
 pub use model_choice::{ModelChoice, Start, saved_directory};

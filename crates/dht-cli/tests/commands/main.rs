@@ -1,5 +1,6 @@
 //! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
 
+mod stopping;
 mod tables;
 
 use std::io::Write;

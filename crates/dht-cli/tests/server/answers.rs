@@ -1,5 +1,8 @@
 //! What is answered.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dht_cli::Server;
 use dht_search::Answer;
 use dht_search::serving::{Engine, Origin, TextModel};
@@ -154,7 +157,80 @@ fn health_info_description_metrics_and_page_answer() {
     assert_eq!(value("dht_latency_seconds_count"), 1.0);
     assert_eq!(value("dht_queue_texts"), 0.0);
     assert_eq!(value("dht_responses_total{route=\"/v1/classify\",status=\"400\"}"), 1.0);
-    assert!(value("dht_flops_saved_total") > 0.0 && value("dht_tokens_total") > 40.0);
+    assert!(value("dht_full_model_flops_total") > value("dht_flops_total") && value("dht_tokens_total") > 40.0);
+}
+
+/// The counters and buckets of the metrics by name and labels.
+fn counters(metrics: &str) -> BTreeMap<String, f64> {
+    let (mut counters, mut counts) = (BTreeMap::new(), false);
+    for line in metrics.lines() {
+        if let Some(described) = line.strip_prefix("# TYPE ") {
+            counts = !described.ends_with(" gauge");
+        } else if counts && !line.starts_with('#') {
+            let (name, value) = line.rsplit_once(' ').expect("a value");
+            counters.insert(name.to_owned(), value.parse().expect("a number"));
+        }
+    }
+    counters
+}
+
+#[test]
+fn no_counter_falls_or_vanishes() {
+    let loads = AtomicUsize::new(0);
+    // After a reload a model of fewer layers answers.
+    let load = move || match loads.fetch_add(1, Ordering::Relaxed) {
+        0 => engine(),
+        _ => {
+            let (model, tokenizer) = parts();
+            let encoder = model.model().encoder().truncated(2)?;
+            let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut ChaCha8Rng::seed_from_u64(5))?;
+            Ok(Engine::of(TextModel::new(classifier, tokenizer.clone(), &labels(), 64)?))
+        }
+    };
+    let token = Some("secret".to_owned());
+    let server = Server::start(load, dht_cli::ServerSettings { token, ..settings() }).unwrap();
+    let headers = [("Content-Type", "application/json"), ("Authorization", "Bearer secret")];
+    let metrics = || {
+        let response = ask(server.address(), "GET", "/metrics", &headers, b"");
+        counters(&String::from_utf8(response.body).unwrap())
+    };
+    let mut before = metrics();
+    for turn in 0..6 {
+        // At speed 0 a text may cost more than in the full model, which has no exits.
+        let (path, body) = match turn {
+            3 => ("/v1/reload", String::new()),
+            _ => {
+                let speed = (turn < 3).then_some(f64::from(turn % 2 == 0));
+                ("/v1/classify", json!({ "texts": texts(10, turn), "speed": speed }).to_string())
+            }
+        };
+        let answer = ask(server.address(), "POST", path, &headers, body.as_bytes());
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        let after = metrics();
+        for (name, value) in &before {
+            assert!(after.get(name).is_some_and(|now| now >= value), "{name}: {value}, then {:?}", after.get(name));
+        }
+        before = after;
+    }
+    assert!(!before.keys().any(|name| name.contains("saved")), "saved FLOPs may be negative");
+    assert_eq!((before["dht_reloads_total"], before["dht_reload_failures_total"]), (1.0, 0.0));
+}
+
+#[test]
+fn health_needs_no_token_with_any_method() {
+    let settings = dht_cli::ServerSettings { token: Some("a secret".into()), ..settings() };
+    let server = Server::start(engine, settings).unwrap();
+    for method in ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "BREW"] {
+        let response = ask(server.address(), method, "/health", &[], b"");
+        assert_eq!(response.status, 200, "{method}");
+        assert_eq!(response.body.is_empty(), method == "HEAD", "{method}");
+    }
+    for path in ["/", "/openapi.json"] {
+        assert_eq!(ask(server.address(), "HEAD", path, &[], b"").status, 200, "{path}");
+        assert_eq!(ask(server.address(), "DELETE", path, &[], b"").status, 401, "{path}");
+    }
+    assert_eq!(ask(server.address(), "HEAD", "/info", &[], b"").status, 401);
+    assert_eq!(get(server.address(), "/health/").status, 401);
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_model_directory_is_served_reloaded_and_stopped_by_signals_and_no_text_is_lo
             return object;
         }
     };
-    next("reloaded");
+    assert_eq!(next("reloaded")["model_sha"], info["model_sha"]);
     signal(&child, "TERM");
     next("stopping");
     let stopped = next("stopped");
@@ -86,6 +86,58 @@ fn a_model_directory_is_served_reloaded_and_stopped_by_signals_and_no_text_is_lo
     let statuses: Vec<u64> =
         logged.iter().filter_map(|l| serde_json::from_str::<Value>(l).ok()?["status"].as_u64()).collect();
     assert_eq!(statuses, [200, 200, 422]);
+}
+
+#[test]
+fn a_failed_reload_is_reported_and_the_model_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("reviews");
+    save(&model);
+    let (mut child, address, mut lines) = start(&[model.to_str().unwrap(), "--quiet"]);
+    let before = get(address, "/info").json();
+    let sha256 = before["model_sha"].as_str().expect("a hash").to_owned();
+    assert_eq!((sha256.len(), sha256.bytes().all(|byte| byte.is_ascii_hexdigit())), (64, true));
+    let loaded = before["model_loaded"].as_f64().expect("seconds");
+    assert!(loaded > 1.7e9);
+    let description = std::fs::read_to_string(model.join("dht.json")).unwrap();
+    let some = std::fs::read_dir(model.join("model")).unwrap().map(|entry| entry.unwrap().path());
+    let some = some.into_iter().find(|path| path.is_file()).expect("a file");
+    let content = std::fs::read(&some).unwrap();
+    // No description, half of one, and half of another file: a directory that is being written.
+    for (file, half) in [
+        (model.join("dht.json"), None),
+        (model.join("dht.json"), Some(&description.as_bytes()[..description.len() / 2])),
+        (some.clone(), Some(&content[..content.len() / 2])),
+    ] {
+        match half {
+            Some(half) => std::fs::write(&file, half).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        signal(&child, "HUP");
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).expect("a line") > 0);
+        let failed: Value = serde_json::from_str(&line).expect("a line of JSON");
+        assert_eq!(failed["event"], "reload_failed");
+        assert!(failed["error"].as_str().unwrap().contains("the present model stays"), "{line}");
+        std::fs::write(model.join("dht.json"), &description).unwrap();
+    }
+    assert_eq!(get(address, "/info").json(), before);
+    let metrics = || String::from_utf8(get(address, "/metrics").body).unwrap();
+    assert!(metrics().contains("\ndht_reload_failures_total 3\n") && metrics().contains("\ndht_reloads_total 0\n"));
+    std::fs::write(&some, &content).unwrap();
+    std::fs::write(model.join("dht.json"), description + "\n").unwrap();
+    // Several signals at once, one of them while the model is being loaded.
+    (0..5).for_each(|_| signal(&child, "HUP"));
+    while get(address, "/info").json()["model_sha"] == sha256.as_str() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(get(address, "/info").json()["model_loaded"].as_f64().unwrap() > loaded);
+    assert_eq!(post(address, "/predict", json!({ "inputs": "fine" })).status, 200);
+    signal(&child, "TERM");
+    assert!(child.wait().unwrap().success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "nothing else is written");
 }
 
 #[test]
@@ -144,6 +196,9 @@ fn what_cannot_be_served_ends_with_a_reason() {
         (vec![nowhere.to_str().unwrap()], "nowhere"),
         (vec![model, "--token-file", empty.to_str().unwrap()], "expected a token"),
         (vec![model, "--max-texts", "0"], "--max-texts is 0"),
+        (vec![model, "--write-timeout-ms", "0"], "--write-timeout-ms is 0"),
+        (vec![model, "--idle-timeout-ms", "0"], "--idle-timeout-ms is 0"),
+        (vec![model, "--read-timeout-ms", "0"], "--read-timeout-ms is 0"),
         (vec![model, "--speed", "-1"], "-1"),
         (vec![model, "--budget", ".1"], "--budget is 0.1"),
         (vec![model, "--host", "192.0.2.1"], "192.0.2.1"),

@@ -125,6 +125,12 @@ pub enum Error {
         /// The first such number.
         got: f32,
     },
+    /// A training that ended because it was asked to; its checkpoint, if it has one, is of its last step.
+    #[error("the training was stopped after {steps} steps")]
+    Stopped {
+        /// The optimiser steps before the end.
+        steps: u64,
+    },
     /// A file is no checkpoint that can be read.
     #[error("checkpoint {path}: {problem}", path = path.display())]
     Checkpoint {

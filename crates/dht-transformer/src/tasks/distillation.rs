@@ -257,6 +257,10 @@ impl Objective for Distillation {
         self.student.score(data, batch_size)
     }
 
+    fn metric(&self) -> &'static str {
+        self.student.metric()
+    }
+
     fn state(&self) -> Result<Value> {
         let (student, teacher) = (self.student.state()?, self.teacher.state()?);
         let settings = serde_json::to_value(self.settings)

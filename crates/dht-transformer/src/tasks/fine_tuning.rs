@@ -78,6 +78,10 @@ impl Objective for FineTuning {
         self.model.score(data, batch_size)
     }
 
+    fn metric(&self) -> &'static str {
+        self.model.metric()
+    }
+
     fn state(&self) -> Result<Value> {
         Ok(json!({ "model": self.model.state()?, "flops": self.flops }))
     }

@@ -155,6 +155,10 @@ impl Objective for MaskedLanguageModel {
         Ok(-sum / count.max(1) as f64)
     }
 
+    fn metric(&self) -> &'static str {
+        "minus loss"
+    }
+
     /// What is hidden, and how: a batch is answered by a loss at once, so there is nothing else to keep.
     fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))

@@ -350,6 +350,13 @@ impl Objective for TextClassifier {
         pearson(&numbers(&truth), &numbers(&answers))
     }
 
+    fn metric(&self) -> &'static str {
+        match self.task {
+            Task::Class | Task::Labels => "macro F1",
+            Task::Number => "Pearson's correlation",
+        }
+    }
+
     /// A batch is answered by a loss at once, so there is nothing to keep but what the parameters' shapes do not tell.
     fn state(&self) -> Result<serde_json::Value> {
         let (task, pooling) = (self.task, self.classifier.pooling());

@@ -7,7 +7,9 @@ pub mod optim;
 mod history;
 mod objective;
 mod observer;
+mod save_schedule;
 mod session;
+mod session_state;
 mod settings;
 mod trainer;
 

@@ -88,6 +88,11 @@ pub trait Objective {
     /// The implementor's.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error>;
 
+    /// Name of the [`score`](Self::score), as in "validation macro F1".
+    fn metric(&self) -> &'static str {
+        "macro F1"
+    }
+
     /// Whether what it is now may be kept as the best of a training: not while it is still to become another model.
     fn may_be_best(&self) -> bool {
         true

@@ -13,6 +13,8 @@ pub enum Event<'a> {
         samples: u64,
         /// Samples of all epochs.
         total: u64,
+        /// Name of the [validation score](super::Objective::metric).
+        metric: &'static str,
     },
     /// A step was made.
     Step {

@@ -1,19 +1,20 @@
 //! The running state of one training: what a checkpoint holds.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::DType;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
 use super::history::{EpochRecord, History};
 use super::objective::{Objective, Progress, StepLoss};
 use super::observer::{Event, Observer};
-use super::optim::{AdamW, AdamWCounters, AdamWState};
+use super::optim::{AdamW, AdamWState};
+use super::save_schedule::SaveSchedule;
+use super::session_state::{State, Training};
 use super::settings::{CheckpointSettings, TrainSettings};
 use crate::data::{EncodedDataset, PackedBatch};
-use crate::error::{CheckpointProblem, Error, Result, SettingMismatch};
+use crate::error::{CheckpointProblem, Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
 use crate::tensors::{Gradients, Parameters};
 
@@ -31,7 +32,7 @@ pub(crate) struct Session<'a> {
     pub(crate) samples: u64,
     /// Sum of losses over the epoch's samples, and how many.
     epoch_loss: (f64, u64),
-    steps_at_last_save: u64,
+    saves: SaveSchedule,
     /// What the next step is made of.
     pending: Pending,
     /// Whether the parameters are on their way to other values: what fails then cannot be tried again.
@@ -65,46 +66,25 @@ pub(crate) struct Best {
     state: Value,
 }
 
-/// Which samples a training is on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Training {
-    rows: usize,
-    sha256: String,
-}
-
-/// What a checkpoint says beside its tensors.
-#[derive(Serialize, Deserialize)]
-struct State {
-    settings: TrainSettings,
-    training: Training,
-    epoch: usize,
-    batch: usize,
-    samples: u64,
-    epoch_loss: (f64, u64),
-    history: History,
-    optimizer: AdamWCounters,
-    objective: Value,
-    best: Option<(usize, f64, Value)>,
-}
-
 impl<'a> Session<'a> {
     pub(crate) fn new(
         settings: &'a TrainSettings,
-        checkpoint: Option<&'a CheckpointSettings>,
+        (checkpoint, save_every): (Option<&'a CheckpointSettings>, Duration),
         optimizer: AdamW,
         training: &EncodedDataset,
     ) -> Self {
+        let every_steps = checkpoint.map_or(u64::MAX, |checkpoint| checkpoint.every_steps);
         Self {
             settings,
             checkpoint,
             optimizer,
-            training: Training { rows: training.len(), sha256: training.sha256() },
+            training: Training::of(training),
             total: (settings.epochs * training.len()) as u64,
             epoch: 0,
             batch: 0,
             samples: 0,
             epoch_loss: (0.0, 0),
-            steps_at_last_save: 0,
+            saves: SaveSchedule::new(every_steps, save_every),
             pending: Pending::default(),
             stepping: false,
             most_at_once: usize::MAX,
@@ -293,10 +273,21 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn save_if_due<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
-        let every = self.checkpoint.map_or(u64::MAX, |checkpoint| checkpoint.every_steps.max(1));
-        // Between two steps only: gradients that wait for others are not kept.
-        let due = self.history.steps - self.steps_at_last_save >= every && self.pending.losses == 0;
-        if due { self.save(objective) } else { Ok(()) }
+        if self.saves.is_due(self.history.steps) && self.is_between_steps() { self.save(objective) } else { Ok(()) }
+    }
+
+    /// Whether no gradients wait for others: these are not stored.
+    fn is_between_steps(&self) -> bool {
+        self.pending.losses == 0
+    }
+
+    /// Stores the state and ends the training, once that is possible.
+    pub(crate) fn stop<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
+        if !self.is_between_steps() {
+            return Ok(());
+        }
+        self.save(objective)?;
+        Err(Error::Stopped { steps: self.history.steps }.into())
     }
 
     fn save<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
@@ -329,7 +320,7 @@ impl<'a> Session<'a> {
             return Err(Error::Parameter { name: name.clone(), problem }.into());
         }
         checkpoint.save(&settings.path)?;
-        self.steps_at_last_save = self.history.steps;
+        self.saves.saved(self.history.steps);
         Ok(())
     }
 
@@ -370,21 +361,8 @@ impl<'a> Session<'a> {
         self.best = state.best.map(|(epoch, score, state)| Best { epoch, score, tensors: best_tensors, state });
         (self.epoch, self.batch, self.samples) = (state.epoch, state.batch, state.samples);
         (self.epoch_loss, self.history) = (state.epoch_loss, state.history);
-        self.steps_at_last_save = self.history.steps;
+        self.saves.saved(self.history.steps);
         Ok(true)
-    }
-}
-
-impl State {
-    /// In what this is not a training of these settings on these samples.
-    fn differences(&self, settings: &TrainSettings, training: &Training) -> Result<Vec<SettingMismatch>> {
-        let as_json = |settings: &TrainSettings, training: &Training| -> Result<Value> {
-            let failed = |source| Error::Json { what: "training settings".into(), source };
-            let mut value = serde_json::to_value(settings).map_err(failed)?;
-            value["training"] = serde_json::to_value(training).map_err(failed)?;
-            Ok(value)
-        };
-        Ok(SettingMismatch::between(&as_json(&self.settings, &self.training)?, &as_json(settings, training)?))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The one training loop: epochs, steps, validation, checkpoints.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -14,11 +16,14 @@ use super::settings::{CheckpointSettings, TrainSettings};
 use crate::data::{EncodedDataset, epoch_order};
 use crate::error::{Error, Result};
 
+/// The default of [`Trainer::save_every`].
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
 /// Trains an objective.
 ///
 /// # Examples
 /// See `examples/` of this crate.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Trainer {
     /// How the training runs.
     pub settings: TrainSettings,
@@ -26,12 +31,23 @@ pub struct Trainer {
     pub checkpoint: Option<CheckpointSettings>,
     /// Decay and rate of each parameter; `None` is [`ParameterGroups::standard`].
     pub groups: Option<ParameterGroups>,
+    /// Maximal age of the checkpoint at a step, beside the steps of [`CheckpointSettings`]. It changes no result. By default a minute.
+    pub save_every: Duration,
+    /// Request to stop: once it is true, the training saves its state after the present step, or after the validation at the end of an epoch,
+    /// and ends with [`Error::Stopped`]. `None` for never.
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+impl Default for Trainer {
+    fn default() -> Self {
+        Self::new(TrainSettings::default())
+    }
 }
 
 impl Trainer {
     /// A training with these settings that is kept nowhere.
     pub fn new(settings: TrainSettings) -> Self {
-        Self { settings, checkpoint: None, groups: None }
+        Self { settings, checkpoint: None, groups: None, save_every: SAVE_EVERY, stop: None }
     }
 
     /// Trains `objective` on the training samples, scores it on the validation samples after each epoch (none: no
@@ -41,10 +57,12 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range, an empty training set, or patience without validation samples; what
-    /// [`Objective::check_data`] refuses, before anything is trained; [`Error::Diverged`] when a loss is not finite; what checkpoints
-    /// and the objective report. After an error in a later epoch than the first, `objective` has the best parameters so far where
-    /// these are [kept](TrainSettings::keep_best), the last checkpoint is still there, and the observer gets [`Event::Failed`] with the
-    /// history; else it has the parameters of the last step.
+    /// [`Objective::check_data`] refuses, before anything is trained; [`Error::Diverged`] when a loss is not finite; [`Error::Stopped`]
+    /// when it was [asked to](Self::stop) before its last epoch was over; what checkpoints and the objective report.
+    ///
+    /// After an error in a later epoch than the first, `objective` has the best parameters so far where these are
+    /// [kept](TrainSettings::keep_best), the last checkpoint is still there, and the observer gets [`Event::Failed`] with the history;
+    /// else it has the parameters of the last step.
     pub fn fit<O: Objective>(
         &self,
         objective: &mut O,
@@ -64,13 +82,15 @@ impl Trainer {
         let standard = || ParameterGroups::standard(objective.parameters());
         let groups = self.groups.clone().unwrap_or_else(standard);
         let optimizer = AdamW::new(self.settings.optimizer.clone(), &groups, objective.parameters())?;
-        let mut session = Session::new(&self.settings, self.checkpoint.as_ref(), optimizer, training);
+        let mut session =
+            Session::new(&self.settings, (self.checkpoint.as_ref(), self.save_every), optimizer, training);
         if !session.resume(objective, training)? {
             let start = Instant::now();
             objective.prepare(training, session.progress())?;
             session.history.train_seconds += start.elapsed().as_secs_f64();
         }
-        observer.observe(Event::Started { samples: session.samples, total: session.total });
+        let (samples, total, metric) = (session.samples, session.total, objective.metric());
+        observer.observe(Event::Started { samples, total, metric });
         let trained = self.train(&mut session, objective, (training, validation), observer);
         // Also after an error: an hour of training is worth its best epoch.
         if let (true, Some(best)) = (self.settings.keep_best, session.best.take()) {
@@ -97,7 +117,10 @@ impl Trainer {
                 let start = Instant::now();
                 session.take_batch(objective, training, rows, observer)?;
                 session.history.train_seconds += start.elapsed().as_secs_f64();
-                session.save_if_due(objective)?;
+                match self.is_to_stop() {
+                    true => session.stop(objective)?,
+                    false => session.save_if_due(objective)?,
+                }
             }
             let start = Instant::now();
             session.step_while_ready(objective, true, observer)?;
@@ -107,8 +130,15 @@ impl Trainer {
                 false => Some(session.score(objective, validation)?),
             };
             session.end_epoch(objective, score, observer)?;
+            if self.is_to_stop() && session.epoch < self.settings.epochs {
+                session.stop(objective)?;
+            }
         }
         Ok(())
+    }
+
+    fn is_to_stop(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// The batches of an epoch: a function of seed and epoch alone, so that a resumed training finds them again.

@@ -111,7 +111,7 @@ fn the_parameters_and_the_state_of_the_best_epoch_come_back_if_they_are_wanted()
 fn an_observer_hears_every_step_and_epoch_in_their_order() -> Result<()> {
     let (mut steps, mut epochs, mut started) = (Vec::new(), Vec::new(), None);
     let mut observer = |event: Event<'_>| match event {
-        Event::Started { samples, total } => started = Some((samples, total)),
+        Event::Started { samples, total, metric } => started = Some((samples, total, metric)),
         Event::Step { progress, samples, loss } => {
             assert_eq!(progress.epoch, epochs.len());
             steps.push((progress.step, samples, loss));
@@ -120,7 +120,7 @@ fn an_observer_hears_every_step_and_epoch_in_their_order() -> Result<()> {
         other => panic!("{other:?}"),
     };
     let history = Trainer::new(settings()).fit(&mut model(1)?, &task(20, 1), &task(0, 2), &mut observer)?;
-    assert_eq!(started, Some((0, 40)));
+    assert_eq!(started, Some((0, 40, "macro F1")));
     assert_eq!(epochs, history.epochs);
     assert!(steps.iter().map(|step| step.0).eq(0..6));
     assert!(steps.iter().map(|step| step.2).eq(history.losses.iter().map(|loss| loss.1)));

@@ -1,6 +1,9 @@
 //! Stopped and resumed, a training ends with the bits of one that was not.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use candle_core::Device;
 use dht_transformer::{
@@ -51,6 +54,56 @@ fn a_training_stopped_anywhere_and_resumed_equals_one_that_was_not() -> Outcome 
         }
     }
     assert_eq!(stops, 2 * (4 * 5 - 1));
+    Ok(())
+}
+
+#[test]
+fn checkpoints_by_time_change_no_result() -> Outcome {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    for accumulate in [1, 3] {
+        let settings = TrainSettings { accumulate, ..settings() };
+        let mut uninterrupted = model(1)?;
+        let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
+        let expected = (bits(uninterrupted.parameters())?, without_seconds(history));
+        // A checkpoint after each step, of which each in turn is the last.
+        let mut stops = 0;
+        for asked_at in 0..12 {
+            let folder = tempfile::tempdir()?;
+            let path = folder.path().join("training");
+            let stop = Arc::new(AtomicBool::new(false));
+            let trainer = Trainer {
+                save_every: Duration::ZERO,
+                stop: Some(stop.clone()),
+                ..kept(settings.clone(), &path, u64::MAX)
+            };
+            let (mut steps, mut first) = (0, model(1)?);
+            let mut observer = |event: Event<'_>| {
+                if let Event::Step { .. } = event {
+                    steps += 1;
+                    stop.store(steps == asked_at, Ordering::Relaxed);
+                }
+            };
+            let stopped = trainer.fit(&mut first, &training, &validation, &mut observer);
+            match stopped {
+                Ok(history) => {
+                    assert!(asked_at == 0 || asked_at >= expected.1.steps, "asked at step {asked_at}");
+                    assert!((bits(first.parameters())?, without_seconds(history)) == expected, "not stopped");
+                    continue;
+                }
+                Err(Error::Stopped { steps }) => assert_eq!(steps, asked_at),
+                Err(error) => return Err(error.into()),
+            }
+            let checkpoint = Checkpoint::load(&path)?;
+            assert_eq!(checkpoint.state["history"]["steps"], asked_at);
+            stop.store(false, Ordering::Relaxed);
+            let mut resumed = model(99)?;
+            let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
+            let got = (bits(resumed.parameters())?, without_seconds(history));
+            assert!(got == expected, "stopped after step {asked_at}, {accumulate} a step");
+            stops += 1;
+        }
+        assert!(stops >= 3, "{stops} stops");
+    }
     Ok(())
 }
 

@@ -215,6 +215,10 @@ impl Objective for FrozenExits {
         Ok(students.iter().map(macro_f1).sum::<Result<f64>>()? / students.len() as f64)
     }
 
+    fn metric(&self) -> &'static str {
+        "mean macro F1 of the exits"
+    }
+
     fn state(&self) -> Result<Value> {
         let mut state = self.comparable()?;
         state["flops"] = self.flops.into();

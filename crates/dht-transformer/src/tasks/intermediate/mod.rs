@@ -107,6 +107,10 @@ impl Objective for IntermediateDistillation {
         Ok(-sum / data.len().max(1) as f64)
     }
 
+    fn metric(&self) -> &'static str {
+        "minus loss"
+    }
+
     fn state(&self) -> Result<Value> {
         let map =
             serde_json::to_value(self.loss.map()).map_err(|source| Error::Json { what: "layer map".into(), source })?;

@@ -1,0 +1,96 @@
+//! SIGINT and SIGTERM of a training.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use crate::progress::report;
+
+/// Number of SIGINT, where signals have no numbers, too.
+#[cfg(not(unix))]
+const INTERRUPT: i32 = 2;
+
+/// Handles SIGINT and SIGTERM. While a training loop runs, the first of them asks it to save its state; at other times, and from the second on,
+/// they end the process with exit code 128 + signal.
+#[derive(Clone)]
+pub struct Interruption(Arc<State>);
+
+struct State {
+    stop: Arc<AtomicBool>,
+    /// Whether a training loop runs.
+    training: AtomicBool,
+    /// The first signal; 0 before it.
+    signal: AtomicI32,
+    message: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Interruption {
+    /// Handles signals from now on; `message` says how to resume. Where no handler can be installed, a signal ends the process without it.
+    pub fn watch(message: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        let own = Self(Arc::new(State {
+            stop: Arc::default(),
+            training: AtomicBool::new(false),
+            signal: AtomicI32::new(0),
+            message: Box::new(message),
+        }));
+        own.clone().install();
+        own
+    }
+
+    /// Request to stop, for [`Trainer::stop`](dht_search::transformer::Trainer::stop).
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        self.0.stop.clone()
+    }
+
+    /// Runs a training loop, which obeys the request to stop.
+    pub fn during<T>(&self, train: impl FnOnce() -> T) -> T {
+        self.0.training.store(true, Ordering::SeqCst);
+        let done = train();
+        self.0.training.store(false, Ordering::SeqCst);
+        done
+    }
+
+    /// Ends the process if there was a signal.
+    pub fn exit_if_asked(&self) {
+        if self.0.stop.load(Ordering::SeqCst) {
+            self.exit(self.0.signal.load(Ordering::SeqCst));
+        }
+    }
+
+    fn received(&self, signal: i32) {
+        let first = self.0.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if !(first && self.0.training.load(Ordering::SeqCst)) {
+            self.exit(signal);
+        }
+        report(&format!("\n{}: saving the state; a second signal ends at once", name(signal)));
+        self.0.stop.store(true, Ordering::SeqCst);
+    }
+
+    fn exit(&self, signal: i32) -> ! {
+        report(&format!("\nstopped by {}: {}", name(signal), (self.0.message)()));
+        std::process::exit(128 + signal)
+    }
+
+    #[cfg(unix)]
+    fn install(self) {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+
+        let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
+        let obey = move || signals.forever().for_each(|signal| self.received(signal));
+        let _ = std::thread::Builder::new().name("signals".into()).spawn(obey);
+    }
+
+    #[cfg(not(unix))]
+    fn install(self) {
+        let _ = ctrlc::set_handler(move || self.received(INTERRUPT));
+    }
+}
+
+#[cfg(unix)]
+fn name(signal: i32) -> &'static str {
+    signal_hook::low_level::signal_name(signal).unwrap_or("a signal")
+}
+
+#[cfg(not(unix))]
+fn name(_: i32) -> &'static str {
+    "Ctrl-C"
+}

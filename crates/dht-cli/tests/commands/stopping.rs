@@ -1,0 +1,144 @@
+//! Trainings that are stopped by signals or by a full disk, and resumed.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use super::{dht, place, printed};
+
+/// Long enough to be stopped within.
+const LONG: [&str; 12] =
+    ["train", "--data", "data", "--model", "3x2x16", "--epochs", "20", "--batch", "8", "--max-length", "24", "--out"];
+
+fn spawn(place: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dht"))
+        .current_dir(place)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("dht runs");
+    let said = BufReader::new(child.stderr.take().expect("a pipe"));
+    (child, said)
+}
+
+/// Reads lines up to one that begins so.
+fn read_until(said: &mut impl BufRead, beginning: &str) {
+    let mut line = String::new();
+    while !line.starts_with(beginning) {
+        line.clear();
+        assert!(said.read_line(&mut line).expect("a line") > 0, "no line begins with {beginning:?}");
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+}
+
+/// The rest of what it says, and its exit code.
+fn end(mut child: Child, mut said: impl Read) -> (String, Option<i32>) {
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("text");
+    (rest, child.wait().expect("an end").code())
+}
+
+fn weights(place: &Path, name: &str) -> [Vec<u8>; 3] {
+    ["encoder/model.safetensors", "dynamic.checkpoint", "ngram.json"]
+        .map(|file| std::fs::read(place.join(name).join("model").join(file)).expect("a file"))
+}
+
+#[test]
+fn signals_save_the_state_and_resuming_gives_the_same_bits() {
+    let place = place();
+    printed(&dht(place.path(), &[&LONG[..], &["whole"]].concat()));
+    let stopped = [&LONG[..], &["stopped"]].concat();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let (child, mut said) = spawn(place.path(), &stopped);
+        read_until(&mut said, "training: ");
+        signal(&child, name);
+        let (rest, ended) = end(child, said);
+        assert_eq!(ended, Some(code), "{rest}");
+        assert!(rest.contains(&format!("SIG{name}: saving the state; a second signal ends at once")), "{rest}");
+        let resumes = format!("stopped by SIG{name}: the state is saved in stopped.training; the same command resumes");
+        assert!(rest.contains(&resumes), "{rest}");
+        assert!(place.path().join("stopped.training/full.checkpoint").exists());
+    }
+    // Signals while the state is being saved.
+    let (child, mut said) = spawn(place.path(), &stopped);
+    read_until(&mut said, "resuming the stopped training");
+    read_until(&mut said, "training: ");
+    ["INT", "INT", "TERM"].into_iter().for_each(|name| {
+        let _ =
+            Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).stderr(Stdio::null()).status();
+    });
+    let (rest, ended) = end(child, said);
+    assert!(matches!(ended, Some(130 | 143)), "{ended:?}: {rest}");
+    printed(&dht(place.path(), &stopped));
+    assert_eq!(weights(place.path(), "stopped"), weights(place.path(), "whole"));
+    assert!(!place.path().join("stopped.training").exists());
+}
+
+#[test]
+fn a_signal_before_the_first_state_says_that_nothing_is_saved() {
+    let place = place();
+    let (child, mut said) = spawn(place.path(), &[&LONG[..], &["found", "--lr", "find"]].concat());
+    read_until(&mut said, "learning rate ");
+    signal(&child, "INT");
+    let (rest, ended) = end(child, said);
+    assert_eq!(ended, Some(130), "{rest}");
+    assert!(rest.contains("no state is saved yet; the same command starts again"), "{rest}");
+}
+
+#[test]
+fn a_full_disk_keeps_the_last_state_and_names_the_way_on() {
+    let place = place();
+    let command = [&LONG[..], &["full"]].concat();
+    printed(&dht(place.path(), &[&LONG[..], &["whole"]].concat()));
+    let (child, mut said) = spawn(place.path(), &command);
+    read_until(&mut said, "training: ");
+    signal(&child, "INT");
+    end(child, said);
+    let state = place.path().join("full.training/full.checkpoint");
+    let before = std::fs::read(&state).expect("a state");
+    // A limit on the size of files stands for a full disk: a write beyond it fails.
+    let limited = Command::new("sh")
+        .current_dir(place.path())
+        .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_dht")])
+        .args(&command)
+        .output()
+        .expect("sh runs");
+    let said = String::from_utf8_lossy(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(1), "{said}");
+    assert!(said.contains("the state is saved in full.training; the same command resumes"), "{said}");
+    assert!(said.contains("error: ") && said.contains("full.checkpoint"), "{said}");
+    assert_eq!(std::fs::read(&state).expect("a state"), before);
+    let files = std::fs::read_dir(place.path().join("full.training")).expect("a folder");
+    let names: Vec<_> = files.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names.len(), 3, "no half-written state is left: {names:?}");
+    printed(&dht(place.path(), &command));
+    assert_eq!(weights(place.path(), "full"), weights(place.path(), "whole"));
+}
+
+#[test]
+fn progress_names_the_score_that_it_shows() {
+    let place = place();
+    let rows: String =
+        (0..300).map(|row| format!("{}.5,the soup number {} was {}\n", row % 7, row % 7, row % 5)).collect();
+    std::fs::write(place.path().join("numbers.csv"), format!("score,text\n{rows}")).expect("a file");
+    let rows: String =
+        (0..300).map(|row| format!("{},the soup number {}\n", ["a", "b", "a;b"][row % 3], row % 3)).collect();
+    std::fs::write(place.path().join("several.csv"), format!("label,text\n{rows}")).expect("a file");
+    let full = ["--kind", "full", "--model", "2x2x16", "--epochs", "5", "--max-length", "16", "--out", "model"];
+    for (data, metric) in [
+        (&["numbers.csv", "--task", "number", "--label-column", "score"][..], "validation Pearson's correlation 0."),
+        (&["several.csv", "--task", "labels", "--label-separator", ";"], "validation macro F1 "),
+        (&["data"], "validation macro F1 "),
+    ] {
+        let output = dht(place.path(), &[&["train", "--data"], data, &full].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains(metric), "{data:?}: {said}");
+    }
+}

@@ -1,0 +1,51 @@
+//! State of a training in a checkpoint, beside its tensors.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::history::History;
+use super::optim::AdamWCounters;
+use super::settings::TrainSettings;
+use crate::data::EncodedDataset;
+use crate::error::{Error, Result, SettingMismatch};
+
+/// Training samples, by their number and hash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Training {
+    rows: usize,
+    sha256: String,
+}
+
+/// Content of a checkpoint beside its tensors.
+#[derive(Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) settings: TrainSettings,
+    pub(super) training: Training,
+    pub(super) epoch: usize,
+    pub(super) batch: usize,
+    pub(super) samples: u64,
+    pub(super) epoch_loss: (f64, u64),
+    pub(super) history: History,
+    pub(super) optimizer: AdamWCounters,
+    pub(super) objective: Value,
+    pub(super) best: Option<(usize, f64, Value)>,
+}
+
+impl Training {
+    pub(super) fn of(samples: &EncodedDataset) -> Self {
+        Self { rows: samples.len(), sha256: samples.sha256() }
+    }
+}
+
+impl State {
+    /// Settings and samples in which a stored training differs from this one.
+    pub(super) fn differences(&self, settings: &TrainSettings, training: &Training) -> Result<Vec<SettingMismatch>> {
+        let as_json = |settings: &TrainSettings, training: &Training| -> Result<Value> {
+            let failed = |source| Error::Json { what: "training settings".into(), source };
+            let mut value = serde_json::to_value(settings).map_err(failed)?;
+            value["training"] = serde_json::to_value(training).map_err(failed)?;
+            Ok(value)
+        };
+        Ok(SettingMismatch::between(&as_json(&self.settings, &self.training)?, &as_json(settings, training)?))
+    }
+}
