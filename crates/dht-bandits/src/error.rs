@@ -119,6 +119,14 @@ pub enum Error {
         /// The length of the context.
         context: usize,
     },
+    /// A floor of probabilities that not all arms can have.
+    #[error("floor {} is above 1/{arms}: {arms} arms cannot all have it, lower it or offer fewer arms", Number(*floor))]
+    Floor {
+        /// The floor.
+        floor: f64,
+        /// The number of arms that may be chosen.
+        arms: usize,
+    },
     /// A slate is larger than what is available.
     #[error("cannot choose {wanted} arms: only {available} are available")]
     TooFewArms {
@@ -287,6 +295,16 @@ pub enum Error {
         position: usize,
         /// The sum of the importance weights.
         weights: f64,
+    },
+    /// An estimator that needs propensities met a logged round without one.
+    #[error(
+        "{estimator} needs a propensity in every logged round: round {round} has none; the direct method needs none"
+    )]
+    NoPropensity {
+        /// The estimator.
+        estimator: &'static str,
+        /// The first round without a propensity.
+        round: usize,
     },
     /// An estimator that needs a model's predictions met a logged round without one.
     #[error("{estimator} needs a model's prediction in every logged round: round {round} has none")]

@@ -49,7 +49,7 @@
 //! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |
 //! | both: shared features, and arms with weights of their own | [`HybridLinUcb`](policy::HybridLinUcb) | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb`](exploration::SquareCb), γ = 100, over a logistic or linear model; [`EpsilonGreedy`](policy::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb`](exploration::SquareCb), γ = 100, over a logistic or linear model; [`EpsilonGreedy`](policy::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity. [`Floor`](exploration::Floor) does it under any rule |
 //! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
 //! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::drift::SlidingWindow) | old evidence fades in all arms, the prior stays |

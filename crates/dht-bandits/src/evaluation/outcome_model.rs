@@ -243,15 +243,16 @@ impl CrossFit {
         let folds = self.folds;
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
         let mut rounds = rounds(log, targets)?;
-        let weight = |position: usize| -> f64 {
+        let weight = |position: usize| -> Result<f64> {
             let row_weight = log[position].row_weight();
             if !self.more_robust {
-                return row_weight;
+                return Ok(row_weight);
             }
             let LoggedRound { propensity, target, .. } = rounds[position];
-            (target / propensity) * (target / propensity) * (1.0 - propensity) * row_weight
+            let propensity = propensity.ok_or(Error::NoPropensity { estimator: "MRDR", round: position })?;
+            Ok((target / propensity) * (target / propensity) * (1.0 - propensity) * row_weight)
         };
-        let weights: Vec<f64> = (0..log.len()).map(weight).collect();
+        let weights = (0..log.len()).map(weight).collect::<Result<Vec<f64>>>()?;
         let mut input = Vec::new();
         for fold in 0..folds {
             let train = (0..log.len()).filter(|position| position % folds != fold);

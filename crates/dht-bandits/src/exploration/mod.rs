@@ -11,17 +11,19 @@
 //! | [`SquareCb`] | with probability 1/(K + γ·gap), the rest to the best | Foster & Rakhlin (2020) |
 //!
 //! Each goes with every [`Posterior`](crate::posterior::Posterior); the last three and the greedy ones ignore widths.
+//! [`Floor`] gives every arm a least probability under any of them.
 
 mod argmax;
 mod decaying_greedy;
 mod epsilon_greedy;
 mod explore_first;
+mod floor;
 mod softmax;
 mod square_cb;
 mod thompson;
 mod ucb;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gaussian::Score;
 use rand::Rng;
 use serde::Serialize;
@@ -31,6 +33,8 @@ pub(crate) use argmax::Best;
 pub use decaying_greedy::DecayingGreedy;
 pub use epsilon_greedy::Greedy;
 pub use explore_first::ExploreFirst;
+pub use floor::Floor;
+pub(crate) use softmax::Partition;
 pub use softmax::Softmax;
 pub use square_cb::SquareCb;
 pub(crate) use square_cb::{InverseGap, inverse_gap};
@@ -66,6 +70,11 @@ pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Seria
     /// The name in saved states.
     const NAME: &'static str;
 
+    /// The name in saved states with that of a rule inside, for rules around another.
+    fn name() -> String {
+        Self::NAME.to_owned()
+    }
+
     /// The value by which arms are compared; not finite where mean or width is not, so that a choice among scores that
     /// overflow is refused. Depends on the generator only where [`selection`](Self::selection) says how it is drawn.
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64;
@@ -80,11 +89,35 @@ pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Seria
         0.0
     }
 
+    /// The least probability of each arm ([`Floor`]).
+    fn floor(&self) -> f64 {
+        0.0
+    }
+
     /// Refuses settings out of their range.
     ///
     /// # Errors
-    /// [`Error::Parameter`](crate::Error::Parameter).
+    /// [`Error::Parameter`].
     fn check(&self) -> Result<()>;
+}
+
+/// Probability of a uniform draw among `arms` arms: the rule's own, and what its floor needs.
+///
+/// # Errors
+/// [`Error::Floor`]: a floor that not all arms can have.
+#[inline]
+pub(crate) fn drawn_uniformly<E: Exploration>(rule: &E, learned: u64, arms: usize) -> Result<f64> {
+    let (share, floor) = (rule.uniform_share(learned), rule.floor());
+    if floor == 0.0 {
+        return Ok(share);
+    }
+    let for_floor = floor * arms as f64;
+    // 1/K times K may be above 1 by rounding.
+    if for_floor > 1.0 + 1e-12 {
+        return Err(Error::Floor { floor, arms });
+    }
+    let for_floor = for_floor.min(1.0);
+    Ok(for_floor + (1.0 - for_floor) * share)
 }
 
 /// The mean, or NaN where the width is infinite: the value of rules that ignore widths.

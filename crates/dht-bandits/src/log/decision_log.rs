@@ -247,10 +247,11 @@ impl DecisionLog {
     }
 
     /// Writes a decision, with the policy's probability of each arm where they are known, and returns its id. The
-    /// propensity is the decision's own, or else that of the probabilities.
+    /// propensity is the decision's own, or else that of the probabilities. A decision without either is written too: it can
+    /// be learned from, and judges no policy but by the direct method.
     ///
     /// # Errors
-    /// A decision without a propensity, or with one outside (0, 1]; probabilities that are no distribution; values that
+    /// A propensity outside (0, 1]; probabilities that are no distribution; values that
     /// are not finite, such as the time; a line that cannot be written, also because the next file is there already
     /// ([`LogError::File`]). The log is unchanged then.
     pub fn append(

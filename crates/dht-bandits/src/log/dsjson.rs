@@ -163,7 +163,7 @@ impl<R: BufRead> DsjsonRows<R> {
         let row = LoggedDecision {
             context: features,
             arm: chosen_arm,
-            propensity,
+            propensity: Some(propensity),
             reward,
             features: self.features(actions)?,
             available: Some(arms),
@@ -309,7 +309,7 @@ fn hash_of(id: &str) -> u128 {
 /// `f` of its features, where it has some. Arms that the probabilities leave out are written with 0.
 ///
 /// # Errors
-/// A row that could not be read again: without available arms, with the chosen one not among them, with a propensity
+/// A row that could not be read again: without a propensity or available arms, with the chosen one not among them, with a propensity
 /// outside (0, 1] or values that are not finite, with probabilities and an arm that is available twice; the system's.
 pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) -> Result<(), LogError> {
     let refuse = |problem| Err(LogError::Value { problem });
@@ -319,7 +319,8 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
     let Some(arms) = &row.available else { return refuse(LineProblem::Missing("available arms".to_owned())) };
     let number = |arm: ArmId| arms.iter().position(|other| *other == arm).map(|position| position + 1);
     let Some(chosen) = number(row.arm) else { return refuse(LineProblem::UnknownAction(row.arm.to_string())) };
-    let mut all: Vec<(usize, f64)> = vec![(chosen, row.propensity)];
+    let Some(propensity) = row.propensity else { return refuse(LineProblem::Missing("propensity".to_owned())) };
+    let mut all: Vec<(usize, f64)> = vec![(chosen, propensity)];
     if let Some(probabilities) = &row.probabilities {
         for (arm, probability) in probabilities.iter().filter(|(arm, _)| *arm != row.arm) {
             match number(*arm) {
@@ -348,7 +349,7 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
     };
     let mut event = serde_json::json!({
         "_label_cost": 0.0 - row.reward,
-        "_label_probability": row.propensity,
+        "_label_probability": propensity,
         "_label_Action": chosen,
         "_labelIndex": chosen - 1,
         "EventId": event_id,

@@ -76,8 +76,9 @@ pub struct LoggedDecision {
     pub context: Vec<f64>,
     /// The arm that was chosen.
     pub arm: ArmId,
-    /// The probability with which the logging policy chose it, in (0, 1].
-    pub propensity: f64,
+    /// The probability with which the logging policy chose it, in (0, 1]; `None` where it is not known. Estimators that need
+    /// it refuse the row by its number ([`Error::NoPropensity`]); the direct method does not.
+    pub propensity: Option<f64>,
     /// The reward.
     pub reward: f64,
     /// The arms that could be chosen; `None` for every arm of the evaluated policy.
@@ -97,12 +98,12 @@ pub struct LoggedDecision {
 }
 
 impl LoggedDecision {
-    /// A row of which only the chosen arm's propensity is known.
-    pub fn new(context: Vec<f64>, arm: ArmId, propensity: f64, reward: f64) -> Self {
-        Self { context, arm, propensity, reward, ..Self::default() }
+    /// A row of which only the chosen arm's propensity is known, or not even that.
+    pub fn new(context: Vec<f64>, arm: ArmId, propensity: impl Into<Option<f64>>, reward: f64) -> Self {
+        Self { context, arm, propensity: propensity.into(), reward, ..Self::default() }
     }
 
-    /// How often the row counts: 1/(1 − p), p its [drop probability](Self::drop_probability).
+    /// Number of times that the row counts: 1/(1 − p), p its [drop probability](Self::drop_probability).
     pub fn row_weight(&self) -> f64 {
         1.0 / (1.0 - self.drop_probability)
     }
@@ -129,10 +130,7 @@ impl LoggedDecision {
     /// ±1e100; probabilities that are negative, do not sum to 1 within 1e-6 an arm, or contradict the propensity or the
     /// available arms; features that [`request`](Self::request) refuses, or beyond ±1e100.
     pub fn check(&self, round: usize) -> Result<()> {
-        let propensity = self.propensity;
-        if !(propensity > 0.0 && propensity <= 1.0) {
-            return Err(Error::Propensity { round, propensity });
-        }
+        check_logged_propensity(round, self.propensity)?;
         let inside = |source| Error::InRound { round, source: Box::new(source) };
         check_drop_probability(self.drop_probability).map_err(inside)?;
         check_bounded("reward", self.reward).map_err(inside)?;
@@ -154,7 +152,9 @@ impl LoggedDecision {
                 return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
             }
             let logged = probabilities.iter().find(|(arm, _)| *arm == self.arm).map_or(0.0, |entry| entry.1);
-            if (logged - propensity).abs() > 1e-6 {
+            if let Some(propensity) = self.propensity
+                && (logged - propensity).abs() > 1e-6
+            {
                 let (logged, propensity) = (Number(logged), Number(propensity));
                 let problem = format!("{} has {logged}, but its propensity is {propensity}", self.arm);
                 return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
@@ -181,6 +181,14 @@ fn request_of<'a>(
         (None, Some(features)) => {
             Err(Error::Dimension { what: "features without available arms", expected: 0, got: features.len() })
         }
+    }
+}
+
+/// Refuses a propensity outside (0, 1].
+pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> Result<()> {
+    match propensity {
+        Some(propensity) if !(propensity > 0.0 && propensity <= 1.0) => Err(Error::Propensity { round, propensity }),
+        _ => Ok(()),
     }
 }
 

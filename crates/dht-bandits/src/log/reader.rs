@@ -33,8 +33,8 @@ pub struct JoinedDecision {
     pub time: f64,
     /// The decision, to [learn](crate::Policy::learn) from.
     pub decision: Decision,
-    /// Its propensity.
-    pub propensity: f64,
+    /// Its propensity, where it was logged.
+    pub propensity: Option<f64>,
     /// The policy's probability of each arm, where it was logged.
     pub probabilities: Option<Vec<(ArmId, f64)>>,
     /// What the policy was asked, where it was logged.
@@ -53,7 +53,7 @@ impl JoinedDecision {
         let record = DecisionRecord {
             id: self.id,
             time: self.time,
-            propensity: Some(self.propensity),
+            propensity: self.propensity,
             decision: self.decision,
             probabilities: self.probabilities,
             request: self.request,
@@ -95,7 +95,7 @@ impl Kind for Decisions {
 
     fn join(made: DecisionRecord, reward: f64, answered_at: Option<LogPosition>) -> JoinedDecision {
         let DecisionRecord { id, time, propensity, decision, probabilities, request } = made;
-        let propensity = propensity.unwrap_or(f64::NAN);
+        let propensity = propensity.or(decision.choice.propensity);
         let defaulted = answered_at.is_none();
         JoinedDecision { id, time, decision, propensity, probabilities, request, reward, defaulted, answered_at }
     }

@@ -76,7 +76,8 @@ impl Uniform {
 
     fn choice(&self, slot: usize, propensity: f64) -> Choice {
         let (arm, Clock { version, epoch }) = (self.arms.id(slot), self.clock);
-        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity: Some(propensity), epoch }
+        let propensity = Some(propensity);
+        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity, epoch, propensity_error: 0.0 }
     }
 }
 

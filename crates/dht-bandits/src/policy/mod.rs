@@ -49,7 +49,7 @@ pub use named::{
 pub use normalised::Normalised;
 pub use propensity::{Propensity, QUADRATURE_ERROR};
 pub use request::{Actions, Featured, Request};
-pub use top_k::{ArmFeedback, Draw, Feedback, Sharing, Slate, SlatePolicy, TopK, TopKState};
+pub use top_k::{ArmFeedback, Draw, Feedback, SharedPropensity, Sharing, Slate, SlatePolicy, TopK, TopKState};
 
 /// An arm that a policy chose, with its scores and propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -66,13 +66,16 @@ pub struct Choice {
     pub mean: f64,
     /// The posterior width of the arm.
     pub width: f64,
-    /// The probability of this choice; in a slate, of showing this arm. `decide` always gives it, to rounding, to 1e-9
-    /// where it is an integral, and with a stated standard error where one draw of shared weights scores all arms
-    /// ([`Propensity`]). `select` gives it where it costs nothing, and `None` where it would be an integral.
+    /// The probability of this choice; in a slate, of showing this arm. `decide` gives it, unless the policy was told to
+    /// leave it out ([`SharedPropensity::Omitted`]). `select` gives it where it costs nothing.
     pub propensity: Option<f64>,
     /// How often the policy had expired decisions: it learns from those of its own epoch.
     #[serde(default)]
     pub epoch: u64,
+    /// The error of the propensity: 0 where it is exact but for rounding, a bound of 1e-9 where it is an integral, and a
+    /// standard error where it is an estimate ([`SharedPropensity`]).
+    #[serde(default)]
+    pub propensity_error: f64,
 }
 
 impl Choice {
@@ -152,7 +155,7 @@ pub trait Policy {
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice>;
 
     /// Chooses, and keeps with the choice what is learned from later: the context, for policies whose arms have
-    /// features followed by those of the chosen arm. The choice carries its exact propensity.
+    /// features followed by those of the chosen arm. The choice carries its propensity.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -160,8 +163,9 @@ pub trait Policy {
         let mut choice = self.select(request, rng)?;
         if choice.propensity.is_none() {
             let propensities = self.propensities(request)?;
-            choice.propensity =
-                propensities.iter().find(|entry| entry.arm == choice.arm).map(|entry| entry.probability);
+            if let Some(entry) = propensities.iter().find(|entry| entry.arm == choice.arm) {
+                (choice.propensity, choice.propensity_error) = (Some(entry.probability), entry.standard_error);
+            }
         }
         Ok(choice.with_context(request.context))
     }

@@ -4,6 +4,7 @@
 mod arms;
 mod features;
 mod finite;
+mod floor;
 mod fuzz;
 mod interactions;
 mod learned_noise;
@@ -14,5 +15,6 @@ mod precision;
 mod requests;
 mod ridge;
 mod semi_bandit;
+mod shared_propensities;
 mod stability;
 mod support;

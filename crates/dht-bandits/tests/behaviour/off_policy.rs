@@ -82,8 +82,8 @@ fn evaluating_the_logging_policy_gives_the_mean_reward() {
 fn logs_with_impossible_values_are_refused() {
     let good = LoggedRound::new(1.0, 0.5, 0.5);
     let refuse = |bad: LoggedRound| OffPolicy::new(&[good, bad]).unwrap_err();
-    assert_eq!(refuse(LoggedRound { propensity: 0.0, ..good }), Error::Propensity { round: 1, propensity: 0.0 });
-    assert!(matches!(refuse(LoggedRound { propensity: f64::NAN, ..good }), Error::Propensity { .. }));
+    assert_eq!(refuse(LoggedRound { propensity: Some(0.0), ..good }), Error::Propensity { round: 1, propensity: 0.0 });
+    assert!(matches!(refuse(LoggedRound { propensity: Some(f64::NAN), ..good }), Error::Propensity { .. }));
     assert!(matches!(refuse(LoggedRound { target: 1.5, ..good }), Error::Parameter { name: "target", .. }));
     assert!(matches!(refuse(LoggedRound { reward: f64::NAN, ..good }), Error::NotFinite { .. }));
     assert!(matches!(OffPolicy::new(&[good]), Err(Error::TooFewObservations { .. })));

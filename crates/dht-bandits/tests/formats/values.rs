@@ -7,7 +7,7 @@ use dht_bandits::{
         CrossFit, Estimator, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Target, evaluate,
         replay,
     },
-    exploration::{DecayingGreedy, ExploreFirst, Greedy, Softmax, SquareCb},
+    exploration::{DecayingGreedy, ExploreFirst, Floor, Greedy, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions, PyramidPool},
     log::{
         DsjsonColumns, LogPosition, LogSettings, LoggedDecision, LoggedRequest, LoggedSlate, ReadSettings, ShownArm,
@@ -16,12 +16,12 @@ use dht_bandits::{
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ContextFree, DiagonalLogisticTs, Disjoint, Draw, Featured, Feedback, Fixed,
         HybridLinUcb, HybridOptions, InteractionSettings, NoisyLinTs, Normalised, NormaliserSettings, PolicyKind,
-        PolicySettings, Propensity, RewardType, SharedLinTs, Sharing, Ucb1, Uniform,
+        PolicySettings, Propensity, RewardType, SharedLinTs, SharedPropensity, Sharing, Ucb1, Uniform,
         drift::{Adwin, Change, ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
     },
     posterior::{
         DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
-        NormalInverseGammaOptions, Score, TsPrior,
+        NormalInverseGammaOptions, Ridge, Score, TsPrior,
     },
     simulation::{Entry, GlmEnvironment, compare},
 };
@@ -138,6 +138,13 @@ fn settings_of_posteriors(visit: &mut Visit) {
     visit.value(&Score { mean: 0.25, width: 0.5 });
     visit.value(&Sharing::Shared);
     visit.value(&Draw::PerCandidate);
+    visit.value(&SharedPropensity::Integral);
+    visit.value(&SharedPropensity::Estimated { lines: 64 });
+    visit.value(&Floor::new(Softmax { temperature: 0.5 }, 0.1).unwrap());
+    let floored = Floor::new(Ucb { alpha: 0.5 }, 0.25).unwrap();
+    visit.policy(&Disjoint::<Ridge, _>::new(2, 3, RidgeOptions::default(), floored).unwrap());
+    let omitted = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    visit.policy(&omitted.with_shared_propensity(SharedPropensity::Omitted).unwrap());
 }
 
 fn policies(visit: &mut Visit) {
@@ -229,7 +236,7 @@ fn decisions_and_logs(visit: &mut Visit) {
     visit.value(&LoggedDecision { features: features.clone(), drop_probability: 0.5, ..bare.clone() });
     let probabilities = Some(vec![(ARMS[0], 0.5), (ARMS[1], 0.5)]);
     visit.value(&LoggedDecision { available: available.clone(), probabilities, ..bare });
-    let shown = vec![ShownArm { arm: ARMS[0], propensity: 0.5, feedback: Feedback::Observed(1.0) }];
+    let shown = vec![ShownArm { arm: ARMS[0], propensity: Some(0.5), feedback: Feedback::Observed(1.0) }];
     visit.value(&shown[0]);
     visit.value(&LoggedSlate { shown: shown.clone(), features: features.clone(), ..LoggedSlate::default() });
     visit.value(&LoggedSlate { context: CONTEXT.to_vec(), shown, available: available.clone(), features: None });

@@ -65,7 +65,8 @@ fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
     // With all probabilities logged, support is known row by row.
     for (position, row) in log.iter_mut().enumerate() {
         let other = if position % 2 == 0 { 9 } else { 8 };
-        row.probabilities = Some(vec![(row.arm, row.propensity), (arm(other), 1.0 - row.propensity)]);
+        let propensity = row.propensity.unwrap();
+        row.probabilities = Some(vec![(row.arm, propensity), (arm(other), 1.0 - propensity)]);
     }
     let table = evaluate(&log, &targets, &EvaluationSettings { model: None, ..Default::default() }, &mut rng).unwrap();
     let unsupported = table.row("bold", "SNIPS").unwrap().estimate.unsupported;

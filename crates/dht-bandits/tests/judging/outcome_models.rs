@@ -203,7 +203,7 @@ fn logs_that_cannot_be_judged_are_refused_with_the_round() {
         fit.rounds(&log, &targets).unwrap_err()
     };
     for propensity in [0.0, -0.5, 1.5, f64::NAN] {
-        let error = refuse(&|log, _| log[4].propensity = propensity);
+        let error = refuse(&|log, _| log[4].propensity = Some(propensity));
         assert!(matches!(error, Error::Propensity { round: 4, .. }), "{error}");
     }
     assert!(matches!(refuse(&|log, _| log[4].reward = f64::NAN), Error::InRound { round: 4, .. }));

@@ -97,7 +97,7 @@ fn probabilities_of_many_actions_may_be_rounded() {
         DsjsonRows::new(line(probability).as_bytes(), "events.json", columns).next().unwrap()
     };
     let row: LoggedDecision = read("0.0020005").unwrap();
-    assert_eq!((row.arm, row.propensity), (ArmId::new(6), 0.0020005));
+    assert_eq!((row.arm, row.propensity), (ArmId::new(6), Some(0.0020005)));
     assert!(read("0.0021").is_err());
 }
 

@@ -5,7 +5,7 @@ use dht_bandits::log::{DecisionLog, FileProblem, LogError, LogReader, LogSetting
 use std::fs;
 use std::path::Path;
 
-const SMALL: LogSettings = LogSettings { horizon: None, rotate_bytes: 500, sync: false };
+const SMALL: LogSettings = LogSettings { horizon: None, rotate_bytes: 560, sync: false };
 
 /// So many decisions, two or three a file.
 fn write(folder: &Path, count: u64) -> DecisionLog {

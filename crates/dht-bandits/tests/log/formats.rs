@@ -41,7 +41,7 @@ fn csv_keeps_every_bit() {
     assert_eq!(read, expected);
     let mut writer = CsvWriter::new(Vec::new(), 2).unwrap();
     assert!(writer.write(&rows()[0]).is_err());
-    let bad = LoggedDecision { propensity: 0.0, ..LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0) };
+    let bad = LoggedDecision { propensity: Some(0.0), ..LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0) };
     assert!(matches!(writer.write(&bad), Err(LogError::Value { problem: LineProblem::Propensity(_) })));
 }
 
@@ -122,7 +122,7 @@ fn an_event_of_wabbits_documentation_is_read() {
     let of = |arm| DsjsonRows::new(text.as_bytes(), "log", user_columns(arm)).next().unwrap().unwrap();
     let row = of(None);
     assert_eq!(row.context, [30.0, 1.0, 1.0, 0.0, 0.0]);
-    assert_eq!((row.arm, row.propensity, row.reward), (ArmId::new(1), 0.8, 1.0));
+    assert_eq!((row.arm, row.propensity, row.reward), (ArmId::new(1), Some(0.8), 1.0));
     assert_eq!(row.probabilities.unwrap(), [(1, 0.8), (0, 0.1), (2, 0.1)].map(|(arm, p)| (ArmId::new(arm), p)));
     let row = of(Some("/Article/id"));
     assert_eq!((row.arm, row.available.unwrap()), (ArmId::new(4), [17, 4, 5].map(ArmId::new).to_vec()));

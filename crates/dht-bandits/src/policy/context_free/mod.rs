@@ -224,6 +224,7 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
             width: best.score.width,
             propensity: certain.then(|| 1.0 / f64::from(best.ties)),
             epoch,
+            propensity_error: 0.0,
         })
     }
 
@@ -234,6 +235,7 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
             let slots = self.arms.resolve(request.actions.available(), &mut space)?;
             let position = slots.iter().position(|slot| self.arms.id(slot) == choice.arm).unwrap_or_default();
             choice.propensity = Some(inclusion_of(&self.laws(slots), position, &[1.0]));
+            choice.propensity_error = QUADRATURE_ERROR;
         }
         Ok(choice.with_context(&[]))
     }

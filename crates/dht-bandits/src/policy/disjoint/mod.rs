@@ -7,7 +7,7 @@ mod select_batch;
 mod state;
 
 use super::choose::{Chosen, ScoredArms, choose, drawn_value};
-use super::{Actions, Choice, Decision, Observation, Policy, Propensity, Request};
+use super::{Actions, Choice, Decision, Observation, Policy, Propensity, QUADRATURE_ERROR, Request};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::{Clock, check_epoch};
@@ -213,28 +213,40 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// # Errors
     /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
+        self.choose::<false, R>(request, rng)
+    }
+
+    #[inline(always)]
+    fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
         check_finite("context", request.context, self.dimension())?;
         match (request.actions, self.arms.every_slot()) {
             // The common case, without the memory of a set of slots.
-            (Actions::All, Some(slots)) => self.choose(request.context, slots, rng),
+            (Actions::All, Some(slots)) => self.choose_among::<PROPENSITY, R>(request.context, slots, rng),
             (actions, _) => {
                 let mut space = SlotSpace::default();
-                self.choose(request.context, self.arms.resolve(actions.available(), &mut space)?, rng)
+                let slots = self.arms.resolve(actions.available(), &mut space)?;
+                self.choose_among::<PROPENSITY, R>(request.context, slots, rng)
             }
         }
     }
 
     #[inline(always)]
-    fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {
+    fn choose_among<const PROPENSITY: bool, R: Rng + ?Sized>(
+        &self,
+        context: &[f64],
+        slots: Slots<'_>,
+        rng: &mut R,
+    ) -> Result<Choice> {
         let arms = SlotScores { posterior: &self.posterior, slots, context };
-        Ok(self.choice(choose(&arms, &self.exploration, self.clock.version, rng)?))
+        Ok(self.choice(choose::<PROPENSITY, _, _, _>(&arms, &self.exploration, self.clock.version, rng)?))
     }
 
     #[inline(always)]
     fn choice(&self, chosen: Chosen) -> Choice {
         let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
         let Clock { version, epoch } = self.clock;
-        Choice { arm: self.arms.id(index), version, score: value, mean, width, propensity, epoch }
+        let arm = self.arms.id(index);
+        Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 }
     }
 
     /// Chooses, and keeps the context with the choice for feedback that comes later. The choice carries its exact
@@ -243,9 +255,10 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// # Errors
     /// As [`select`](Self::select).
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
-        let mut choice = self.select(request, rng)?;
+        let mut choice = self.choose::<true, R>(request, rng)?;
         if choice.propensity.is_none() {
             choice.propensity = Some(self.propensity_of(request, choice.arm)?);
+            choice.propensity_error = QUADRATURE_ERROR;
         }
         Ok(choice.with_context(request.context))
     }

@@ -69,7 +69,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             self.posterior.score_batch(slots, contexts, &mut batch.scores);
             for scores in batch.scores.chunks_exact(width) {
                 let arms = ComputedScores { posterior: &self.posterior, slots, scores };
-                match choose(&arms, self.exploration(), self.version(), rng).map(|chosen| self.choice(chosen)) {
+                match choose::<false, _, _, _>(&arms, self.exploration(), self.version(), rng)
+                    .map(|chosen| self.choice(chosen))
+                {
                     Ok(choice) => batch.choices.push(choice),
                     Err(error) => {
                         batch.choices.clear();

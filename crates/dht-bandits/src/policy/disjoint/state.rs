@@ -31,7 +31,7 @@ pub struct DisjointState<O, S, E> {
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     fn kind() -> String {
-        format!("disjoint/{}/{}", P::NAME, E::NAME)
+        format!("disjoint/{}/{}", P::NAME, E::name())
     }
 
     /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.

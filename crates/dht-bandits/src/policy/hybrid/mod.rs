@@ -5,7 +5,7 @@ mod policy;
 mod state;
 
 use super::choose::{Chosen, choose};
-use super::propensity::{Propensity, of_independent, one_of_independent};
+use super::propensity::{Propensity, QUADRATURE_ERROR, of_independent, one_of_independent};
 use super::{Choice, Decision, Request};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
@@ -269,7 +269,7 @@ impl<E: Exploration> Hybrid<E> {
     /// A context of the wrong length or not finite, features of another width or none, an unknown or removed arm,
     /// scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
-        Ok(self.choose(request, rng)?.1)
+        Ok(self.choose::<false, R>(request, rng)?.1)
     }
 
     /// The arms of a request, checked.
@@ -281,12 +281,17 @@ impl<E: Exploration> Hybrid<E> {
     }
 
     /// The position among the arms, and the choice.
-    fn choose<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<(usize, Choice)> {
+    fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(
+        &self,
+        request: &Request<'_>,
+        rng: &mut R,
+    ) -> Result<(usize, Choice)> {
         let candidates = self.candidates(request)?;
-        let chosen = choose(&candidates, &self.exploration, self.clock.version, rng)?;
+        let chosen = choose::<PROPENSITY, _, _, _>(&candidates, &self.exploration, self.clock.version, rng)?;
         let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
         let (arm, Clock { version, epoch }) = (candidates.featured.ids()[index], self.clock);
-        Ok((index, Choice { arm, version, score: value, mean, width, propensity, epoch }))
+        let choice = Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 };
+        Ok((index, choice))
     }
 
     /// Chooses, and keeps context and features with the choice, the features after the context, for feedback that comes
@@ -295,11 +300,12 @@ impl<E: Exploration> Hybrid<E> {
     /// # Errors
     /// As [`select`](Self::select).
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
-        let (position, mut choice) = self.choose(request, rng)?;
+        let (position, mut choice) = self.choose::<true, R>(request, rng)?;
         let featured = request.actions.features(self.shared_dimension())?;
         if choice.propensity.is_none() {
             let scores = self.candidates(request)?.scores();
             choice.propensity = Some(one_of_independent(&self.exploration, self.clock.version, &scores, position)?);
+            choice.propensity_error = QUADRATURE_ERROR;
         }
         Ok(Decision { choice, context: [request.context, featured.at(position)].concat() })
     }

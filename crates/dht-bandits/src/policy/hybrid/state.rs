@@ -41,7 +41,7 @@ fn arm_state(factors: &Factors, slot: usize) -> RidgeArmState {
 
 impl<E: Exploration> Hybrid<E> {
     fn kind() -> String {
-        format!("hybrid/{}", E::NAME)
+        format!("hybrid/{}", E::name())
     }
 
     /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.

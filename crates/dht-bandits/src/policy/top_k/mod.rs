@@ -41,6 +41,41 @@ pub enum Draw {
     PerCandidate,
 }
 
+/// How a propensity is computed where one draw of shared weights scores every candidate ([`Draw::PerSlate`]): there is no
+/// closed form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedPropensity {
+    /// The integral for all candidates at once, scaled so that they sum to the number of positions: O(N²) for each of 2,048
+    /// lines. For up to some fifty candidates.
+    Integral,
+    /// An estimate for the chosen candidates alone: O(N·d) for each line. Its standard error
+    /// ([`Choice::propensity_error`](crate::policy::Choice::propensity_error)) falls with the number of lines.
+    Estimated {
+        /// The number of lines, from 64 to 65,536, in multiples of 32.
+        lines: u32,
+    },
+    /// None: for decisions that are only learned from. Estimators that need propensities refuse them by name.
+    Omitted,
+}
+
+impl Default for SharedPropensity {
+    fn default() -> Self {
+        Self::Estimated { lines: 2048 }
+    }
+}
+
+impl SharedPropensity {
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Estimated { lines } => {
+                check_parameter("lines", f64::from(lines), (64..=1 << 16).contains(&lines), "from 64 to 65536")
+            }
+            Self::Integral | Self::Omitted => Ok(()),
+        }
+    }
+}
+
 /// A combinatorial semi-bandit: keeps the K candidates of the highest value, beside the pinned ones.
 ///
 /// Wang & Chen (2018), "Thompson sampling for combinatorial semi-bandits", with contexts as in Chapelle & Li (2011).
@@ -53,6 +88,7 @@ pub struct TopK<P: Posterior, E: Exploration> {
     sharing: Sharing,
     pub(crate) draw: Draw,
     interactions: Option<Interactions>,
+    shared_propensity: SharedPropensity,
     pinned: Vec<ArmId>,
     clock: Clock,
     update_batch: UpdateBatch,
@@ -97,6 +133,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             sharing,
             draw: Draw::PerSlate,
             interactions: None,
+            shared_propensity: SharedPropensity::default(),
             pinned: Vec::new(),
             clock: Clock::default(),
             update_batch: UpdateBatch::default(),
@@ -143,6 +180,17 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// The products of context and features, if there are any.
     pub fn interactions(&self) -> Option<&Interactions> {
         self.interactions.as_ref()
+    }
+
+    /// Sets how propensities are computed where one draw of shared weights scores every candidate. With weights per arm, and
+    /// with rules that draw no weights, they are exact whatever this says.
+    ///
+    /// # Errors
+    /// A number of lines out of its range.
+    pub fn with_shared_propensity(mut self, method: SharedPropensity) -> Result<Self> {
+        method.check()?;
+        self.shared_propensity = method;
+        Ok(self)
     }
 
     /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback. A policy
