@@ -35,13 +35,14 @@ impl Exploration for LowerBound {
 }
 
 /// Plays one arm until the policy inside has learned from so many rewards, and that policy from then on.
+#[derive(Clone)]
 struct After<P> {
     rewards: u64,
     first: ArmId,
     inner: P,
 }
 
-impl<P: Policy> Policy for After<P> {
+impl<P: Policy + Clone + 'static> Policy for After<P> {
     fn dimension(&self) -> usize {
         self.inner.dimension()
     }

@@ -104,6 +104,22 @@ pub enum Error {
         /// How many arms exist.
         arms: usize,
     },
+    /// A policy has no such operation.
+    #[error("this policy does not support {what}")]
+    Unsupported {
+        /// The operation.
+        what: &'static str,
+    },
+    /// A model of the caller's predicted a value that is not finite, or a negative width.
+    #[error("the oracle gives {arm} the {what} {}, expected a finite number, widths not negative", Number(*value))]
+    Oracle {
+        /// The arm.
+        arm: ArmId,
+        /// `prediction` or `width`.
+        what: &'static str,
+        /// The value.
+        value: f64,
+    },
     /// The policy knows arms by their features, and the request has none.
     #[error("the actions have no features: this policy needs {width} of each arm (`Actions::Featured`)")]
     NeedsFeatures {

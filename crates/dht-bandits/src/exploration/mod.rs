@@ -66,7 +66,9 @@ pub enum Selection {
 }
 
 /// An exploration rule: maps the scores of arms under the posterior to a choice.
-pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned {
+pub trait Exploration:
+    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static
+{
     /// The name in saved states.
     const NAME: &'static str;
 

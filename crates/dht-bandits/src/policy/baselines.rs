@@ -4,7 +4,7 @@ use super::{Choice, Policy, Propensity, Request};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{check_finite, check_length, check_scalar, check_weight};
 use rand::{Rng, RngExt};
@@ -112,6 +112,18 @@ impl Policy for Uniform {
         Ok(slots.iter().map(|slot| Propensity::exact(self.arms.id(slot), probability)).collect())
     }
 
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.insert_arm(arm)
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.remove_arm(arm)
+    }
+
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.clock = self.after(arm, context, reward, weight)?;
         Ok(())
@@ -169,6 +181,23 @@ impl Policy for Fixed {
             propensities.iter_mut().for_each(|entry| entry.probability = of(entry.arm));
         }
         Ok(propensities)
+    }
+
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.inner.add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.inner.insert_arm(arm)
+    }
+
+    /// Removes an arm for good, unless it is the one that is played.
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        if arm == self.arm {
+            Err(Error::Unsupported { what: "removing the arm it plays" })
+        } else {
+            self.inner.remove_arm(arm)
+        }
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
@@ -231,7 +260,7 @@ impl Fixed {
     pub fn from_state(state: &BaselineState) -> Result<Self> {
         check_header(&state.header, "fixed")?;
         let inner = Uniform::load(state)?;
-        let arm = state.arm.ok_or(crate::error::Error::NoArms { arms: inner.arms.len() })?;
+        let arm = state.arm.ok_or(Error::NoArms { arms: inner.arms.len() })?;
         inner.arms.slot(arm)?;
         Ok(Self { inner, arm })
     }

@@ -1,6 +1,6 @@
-//! What one policy leaves to another: written once for boxes, references, settings and wrappers.
+//! Forwards methods of [`Policy`] to a policy inside: for boxes, settings and wrappers.
 
-use super::{Decision, Policy};
+use super::{Decision, Observation, Policy};
 use crate::arm::ArmId;
 use crate::error::Result;
 
@@ -49,29 +49,49 @@ macro_rules! chooses_as {
 }
 pub(crate) use chooses_as;
 
-macro_rules! forward {
-    ($type:ty) => {
-        impl<P: Policy + ?Sized> Policy for $type {
-            chooses_as!(self => &**self);
+/// The methods of a [`Policy`] that change arms, of one that leaves them to a policy inside.
+macro_rules! changes_arms_as {
+    ($self:ident => $inside:expr) => {
+        fn add_arm(&mut $self) -> $crate::error::Result<$crate::policy::ArmId> {
+            $crate::policy::Policy::add_arm($inside)
+        }
 
-            fn dimension(&self) -> usize {
-                (**self).dimension()
-            }
+        fn insert_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {
+            $crate::policy::Policy::insert_arm($inside, arm)
+        }
 
-            fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-                (**self).update(arm, context, reward, weight)
-            }
+        fn remove_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {
+            $crate::policy::Policy::remove_arm($inside, arm)
+        }
 
-            fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
-                (**self).check_update(arm, context, reward, weight)
-            }
-
-            fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-                (**self).learn(decision, reward)
-            }
+        fn expire_decisions(&mut $self) -> $crate::error::Result<()> {
+            $crate::policy::Policy::expire_decisions($inside)
         }
     };
 }
+pub(crate) use changes_arms_as;
 
-forward!(Box<P>);
-forward!(&mut P);
+impl Policy for Box<dyn Policy> {
+    chooses_as!(self => &**self);
+    changes_arms_as!(self => &mut **self);
+
+    fn dimension(&self) -> usize {
+        (**self).dimension()
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        (**self).update(arm, context, reward, weight)
+    }
+
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        (**self).learn(decision, reward)
+    }
+
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        (**self).learn_batch(observations)
+    }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        (**self).check_update(arm, context, reward, weight)
+    }
+}

@@ -14,6 +14,7 @@
 mod any;
 mod baselines;
 mod choose;
+mod cloning;
 mod context_free;
 mod disjoint;
 pub mod drift;
@@ -21,13 +22,14 @@ pub(crate) mod forward;
 mod hybrid;
 mod named;
 mod normalised;
+mod oracle;
 mod propensity;
 mod request;
 pub mod snapshot;
 mod top_k;
 
 use crate::clock::check_epoch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,8 @@ pub use any::{
     AnyDelta, AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
 };
 pub use baselines::{BaselineState, Fixed, Uniform};
+#[doc(hidden)]
+pub use cloning::ClonePolicy;
 pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, ContextFreeState, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};
 pub use hybrid::{Hybrid, HybridDelta, HybridOptions, HybridState};
@@ -47,6 +51,7 @@ pub use named::{
     SharedLinUcb, TopKThompson,
 };
 pub use normalised::Normalised;
+pub use oracle::{Oracle, OraclePolicy};
 pub use propensity::{Propensity, QUADRATURE_ERROR};
 pub use request::{Actions, Featured, Request};
 pub use top_k::{ArmFeedback, Draw, Feedback, SharedPropensity, Sharing, Slate, SlatePolicy, TopK, TopKState};
@@ -109,7 +114,10 @@ impl Decision {
 /// A contextual bandit: chooses one of its arms in a context, and learns from the reward.
 ///
 /// Choosing takes `&self`: many readers may choose from one policy at once. Nothing learned depends on the generator;
-/// the same state, request and generator give the same choice, to the bit. `Box<dyn Policy>` and `&mut P` are policies.
+/// the same state, request and generator give the same choice, to the bit.
+///
+/// `Box<dyn Policy>` is a policy too: it is cloned with what it has learned, sent between threads, and its arms come and go.
+/// A policy of your own needs `Clone`, and the methods without a default.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::Uniform};
@@ -124,10 +132,12 @@ impl Decision {
 ///     let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
 ///     assert_eq!(decision.choice.propensity, Some(1.0 / 3.0)); // the ties of a new LinUCB
 ///     policy.learn(&decision, 1.0)?;
+///     let added = policy.clone().add_arm()?; // a copy has a fourth arm
+///     assert_eq!((added.number(), policy.arms().len()), (3, 3));
 /// }
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
-pub trait Policy {
+pub trait Policy: Send + Sync + ClonePolicy {
     /// The length of a context.
     fn dimension(&self) -> usize;
 
@@ -199,6 +209,47 @@ pub trait Policy {
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.update(decision.choice.arm, &decision.context, reward, 1.0)
+    }
+
+    /// Learns rewards that arrived together: all of them, or none if one is refused. The default learns one after the other
+    /// on a copy of the policy.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn), for the first observation that is refused. The policy is unchanged then.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        self.learn_in_order(observations)
+    }
+
+    /// Adds an arm that has learned nothing, under the number after the largest that was ever given.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy whose arms do not change. No number is left; memory that cannot be had.
+    fn add_arm(&mut self) -> Result<ArmId> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Adds an arm that has learned nothing under an id of the caller's, which may be any that was never given.
+    ///
+    /// # Errors
+    /// As [`add_arm`](Self::add_arm); the id is taken, or is that of a removed arm, or its number is not below 2⁶³.
+    fn insert_arm(&mut self, _arm: ArmId) -> Result<()> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Removes an arm for good: its id is never reused.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default; the arm is unknown or removed already.
+    fn remove_arm(&mut self, _arm: ArmId) -> Result<()> {
+        Err(Error::Unsupported { what: "removing arms" })
+    }
+
+    /// Begins the next epoch: decisions made before are refused from now on. To be followed by a save.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy whose decisions do not expire.
+    fn expire_decisions(&mut self) -> Result<()> {
+        Err(Error::Unsupported { what: "expiring decisions" })
     }
 }
 

@@ -43,7 +43,7 @@ pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
 ///
 /// Arms are slots here; [`Disjoint`](crate::policy::Disjoint) and [`TopK`](crate::policy::TopK) map their ids to slots. Sealed: the
 /// methods trust that slots exist and contexts are of the right length and finite.
-pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
+pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 'static {
     /// The settings.
     type Options: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
 

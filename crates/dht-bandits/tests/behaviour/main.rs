@@ -11,6 +11,7 @@ mod learned_noise;
 mod limits;
 mod models;
 mod off_policy;
+mod oracle;
 mod precision;
 mod requests;
 mod ridge;

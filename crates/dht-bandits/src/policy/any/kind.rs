@@ -1,6 +1,5 @@
 //! The policies that settings can name.
 
-use super::batch::learn_in_order;
 use super::interactions::multiplied;
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
@@ -45,13 +44,8 @@ fn no_slates() -> Error {
     Error::Settings { problem: "kind: expected a shared or a top-k one, for slates".to_owned() }
 }
 
-fn no_arms<T>(_: &impl SlatePolicy) -> Result<T> {
-    let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
-    Err(Error::Settings { problem })
-}
-
-fn no_epochs(_: &Uniform) -> Result<()> {
-    Err(Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() })
+fn no_epochs() -> Error {
+    Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() }
 }
 
 /// The same for each of them.
@@ -74,35 +68,6 @@ macro_rules! each {
             Kind::Ucb1($policy) => $then,
             Kind::BetaThompson($policy) => $then,
             Kind::Uniform($policy) => $then,
-        }
-    };
-}
-
-/// The same for each family: weights of each arm's own, a policy around such a one, hybrids, slates with weights of each
-/// arm's own and with shared ones, arms without contexts, uniform draws.
-macro_rules! by_family {
-    (
-        $self:expr, $policy:ident =>
-        disjoint: $disjoint:expr, around: $around:expr, hybrid: $hybrid:expr, top_k: $top_k:expr, shared: $shared:expr,
-        free: $free:expr, uniform: $uniform:expr $(,)?
-    ) => {
-        match $self {
-            Kind::Linear($policy) => $disjoint,
-            Kind::LinearClock($policy) => $disjoint,
-            Kind::LinearNoise($policy) => $disjoint,
-            Kind::Logistic($policy) => $disjoint,
-            Kind::DiagonalLogistic($policy) => $disjoint,
-            Kind::LinearWindow($policy) => $around,
-            Kind::LinearReset($policy) => $around,
-            Kind::Hybrid($policy) => $hybrid,
-            Kind::TopKLinear($policy) => $top_k,
-            Kind::TopKDiagonalLogistic($policy) => $top_k,
-            Kind::SharedLinear($policy) => $shared,
-            Kind::SharedLogistic($policy) => $shared,
-            Kind::SharedDiagonalLogistic($policy) => $shared,
-            Kind::Ucb1($policy) => $free,
-            Kind::BetaThompson($policy) => $free,
-            Kind::Uniform($policy) => $uniform,
         }
     };
 }
@@ -202,21 +167,19 @@ impl Kind {
         each!(self, policy => policy)
     }
 
-    /// Adds an arm that has learned nothing.
-    pub(super) fn add_arm(&mut self) -> Result<ArmId> {
-        by_family!(self, policy =>
-            disjoint: policy.add_arm(), around: policy.policy_mut().add_arm(), hybrid: policy.add_arm(),
-            top_k: policy.add_arm(), shared: no_arms(policy), free: policy.add_arm(), uniform: policy.add_arm(),
-        )
+    fn inside_mut(&mut self) -> &mut dyn Policy {
+        each!(self, policy => policy)
     }
 
-    /// Adds an arm that has learned nothing, under this id.
-    pub(super) fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        by_family!(self, policy =>
-            disjoint: policy.insert_arm(arm), around: policy.policy_mut().insert_arm(arm), hybrid: policy.insert_arm(arm),
-            top_k: policy.insert_arm(arm), shared: no_arms(policy), free: policy.insert_arm(arm),
-            uniform: policy.insert_arm(arm),
-        )
+    /// Refuses to change the arms of shared kinds.
+    fn check_arms_change(&self) -> Result<()> {
+        match self {
+            Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => {
+                let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
+                Err(Error::Settings { problem })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Replaces the exploration rule.
@@ -233,11 +196,20 @@ impl Kind {
             (Self::Uniform(_), _) => return other("none"),
             _ => {}
         }
-        by_family!(self, policy =>
-            disjoint: policy.set_exploration(rule), around: policy.policy_mut().set_exploration(rule),
-            hybrid: policy.set_exploration(rule), top_k: policy.set_exploration(rule),
-            shared: policy.set_exploration(rule), free: { let _ = policy; Ok(()) }, uniform: { let _ = policy; Ok(()) },
-        )
+        match self {
+            Self::Linear(policy) => policy.set_exploration(rule),
+            Self::LinearClock(policy) => policy.set_exploration(rule),
+            Self::LinearWindow(policy) => policy.policy_mut().set_exploration(rule),
+            Self::LinearReset(policy) => policy.policy_mut().set_exploration(rule),
+            Self::LinearNoise(policy) => policy.set_exploration(rule),
+            Self::Logistic(policy) => policy.set_exploration(rule),
+            Self::DiagonalLogistic(policy) => policy.set_exploration(rule),
+            Self::Hybrid(policy) => policy.set_exploration(rule),
+            Self::TopKLinear(policy) | Self::SharedLinear(policy) => policy.set_exploration(rule),
+            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => policy.set_exploration(rule),
+            Self::SharedLogistic(policy) => policy.set_exploration(rule),
+            Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_) => Ok(()),
+        }
     }
 
     /// Refuses to copy a policy for which memory cannot be had, about: d²/2 values an arm and its cross terms, or d with a
@@ -261,39 +233,6 @@ impl Kind {
             _ => (self.arms().len(), full),
         };
         check_memory("copy of the policy", numbers.and_then(|numbers| numbers.checked_mul(arms)))
-    }
-
-    /// Removes an arm for good.
-    pub(super) fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        by_family!(self, policy =>
-            disjoint: policy.remove_arm(arm), around: policy.policy_mut().remove_arm(arm), hybrid: policy.remove_arm(arm),
-            top_k: policy.remove_arm(arm), shared: no_arms(policy), free: policy.remove_arm(arm),
-            uniform: policy.remove_arm(arm),
-        )
-    }
-
-    /// Begins the next epoch.
-    pub(super) fn expire_decisions(&mut self) -> Result<()> {
-        by_family!(self, policy =>
-            disjoint: policy.expire_decisions(), around: policy.policy_mut().expire_decisions(),
-            hybrid: policy.expire_decisions(), top_k: policy.expire_decisions(), shared: policy.expire_decisions(),
-            free: policy.expire_decisions(), uniform: return no_epochs(policy),
-        );
-        Ok(())
-    }
-
-    /// Learns rewards that arrived together: all of them, or none.
-    pub(super) fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        let free = matches!(self, Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_));
-        if free || matches!(self, Self::LinearWindow(_) | Self::LinearReset(_) | Self::Hybrid(_)) {
-            self.check_copy()?;
-        }
-        by_family!(self, policy =>
-            disjoint: policy.learn_batch(observations), around: learn_in_order(policy, observations),
-            hybrid: learn_in_order(policy, observations), top_k: policy.learn_batch(observations),
-            shared: policy.learn_batch(observations), free: learn_in_order(policy, observations),
-            uniform: learn_in_order(policy, observations),
-        )
     }
 
     /// Lets time pass where it lets evidence fade.
@@ -378,13 +317,13 @@ impl Kind {
 
 impl Policy for Kind {
     fn dimension(&self) -> usize {
-        each!(self, policy => Policy::dimension(policy))
+        self.inside().dimension()
     }
 
     chooses_as!(self => self.inside());
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        each!(self, policy => Policy::update(policy, arm, context, reward, weight))
+        self.inside_mut().update(arm, context, reward, weight)
     }
 
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
@@ -392,6 +331,33 @@ impl Policy for Kind {
     }
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        each!(self, policy => Policy::learn(policy, decision, reward))
+        self.inside_mut().learn(decision, reward)
+    }
+
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        let free = matches!(self, Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_));
+        if free || matches!(self, Self::LinearWindow(_) | Self::LinearReset(_) | Self::Hybrid(_)) {
+            self.check_copy()?;
+        }
+        self.inside_mut().learn_batch(observations)
+    }
+
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.check_arms_change()?;
+        self.inside_mut().add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.check_arms_change()?;
+        self.inside_mut().insert_arm(arm)
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.check_arms_change()?;
+        self.inside_mut().remove_arm(arm)
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        if let Self::Uniform(_) = self { Err(no_epochs()) } else { self.inside_mut().expire_decisions() }
     }
 }

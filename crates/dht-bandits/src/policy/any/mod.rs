@@ -1,6 +1,5 @@
 //! Policies that are chosen at run time, by settings.
 
-mod batch;
 mod interactions;
 mod kind;
 mod merge;
@@ -20,7 +19,6 @@ use crate::features::NormalizerOptions;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use batch::learn_normalised;
 pub use interactions::InteractionSettings;
 use kind::Kind;
 pub use merge::AnyDelta;
@@ -151,10 +149,10 @@ impl AnyPolicy {
     /// As [`learn`](Policy::learn), for the first observation that is refused.
     pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         match &mut self.policy {
-            Wrapped::Plain(kind) => kind.learn_batch(observations),
+            Wrapped::Plain(kind) => Policy::learn_batch(kind, observations),
             Wrapped::Normalised(policy) => {
                 check_copy_of_warm_up(policy)?;
-                learn_normalised(policy, observations, Kind::learn_batch)
+                policy.learn_batch(observations)
             }
         }
     }
@@ -253,6 +251,26 @@ impl Policy for AnyPolicy {
                 policy.update(arm, context, reward, weight)
             }
         }
+    }
+
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        self.learn_batch(observations)
+    }
+
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.insert_arm(arm)
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.remove_arm(arm)
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        self.expire_decisions()
     }
 
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {

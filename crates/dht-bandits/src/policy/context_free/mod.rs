@@ -39,7 +39,7 @@ impl ArmStatistics {
 
 /// A rule of a [`ContextFree`] policy: [`Ucb1`] or [`BetaThompson`].
 pub trait ContextFreeRule:
-    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Rule
+    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Rule + 'static
 {
     /// The name in saved states.
     const NAME: &'static str;
@@ -247,6 +247,23 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
         let standard_error = if laws.iter().all(|law| matches!(law, Law::Point(_))) { 0.0 } else { QUADRATURE_ERROR };
         let entry = |(slot, probability)| Propensity { arm: self.arms.id(slot), probability, standard_error };
         Ok(slots.iter().zip(inclusion(&laws, &[1.0])).map(entry).collect())
+    }
+
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.insert_arm(arm)
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.remove_arm(arm)
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        self.expire_decisions();
+        Ok(())
     }
 
     fn update(&mut self, arm: ArmId, _: &[f64], reward: f64, weight: f64) -> Result<()> {

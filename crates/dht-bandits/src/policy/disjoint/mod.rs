@@ -383,6 +383,27 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
         self.propensities(request)
     }
 
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.insert_arm(arm)
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.remove_arm(arm)
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        self.expire_decisions();
+        Ok(())
+    }
+
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        self.learn_batch(observations)
+    }
+
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.update(arm, context, reward, weight)
     }

@@ -70,6 +70,23 @@ impl<E: Exploration> Policy for Hybrid<E> {
         self.decide(request, rng)
     }
 
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.insert_arm(arm)
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.remove_arm(arm)
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        self.expire_decisions();
+        Ok(())
+    }
+
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let (expected, got) = (self.dimension() + self.shared_dimension(), context.len());
         if got != expected {

@@ -5,7 +5,7 @@ use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::policy::{Choice, Decision, Policy, Propensity, Request};
+use crate::policy::{Choice, Decision, Observation, Policy, Propensity, Request};
 use crate::posterior::{Posterior, copy_of_slot};
 use rand::Rng;
 
@@ -91,6 +91,27 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
 
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         self.slate_propensities(1, request)
+    }
+
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.insert_arm(arm)
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.remove_arm(arm)
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        self.expire_decisions();
+        Ok(())
+    }
+
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        self.learn_batch(observations)
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
