@@ -5,6 +5,7 @@ use super::error::{LineProblem, LogError, check_propensity, check_value};
 use super::lines::Lines;
 use crate::arm::ArmId;
 use crate::error::Error;
+use crate::policy::QUADRATURE_ERROR;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -169,6 +170,7 @@ impl<R: BufRead> DsjsonRows<R> {
             available: Some(arms),
             probabilities,
             drop_probability: event.drop_probability.unwrap_or(0.0),
+            propensity_error: 0.0,
         };
         // What no estimate could use, such as probabilities that contradict the propensity, is refused with its line.
         row.check(0).map_err(|error| {
@@ -306,7 +308,8 @@ fn hash_of(id: &str) -> u128 {
 
 /// Writes a row as one line of dsjson that [`DsjsonRows`] reads back with the columns `/x`, those of actions `/f` and the
 /// arms at `/i/id`: the context is the list `x` of the shared features, each arm has its number as a feature and the list
-/// `f` of its features, where it has some. Arms that the probabilities leave out are written with 0.
+/// `f` of its features, where it has some. Arms that the probabilities leave out are written with 0. With an estimated
+/// propensity, to which they need not add up to 1, only the chosen arm's is written.
 ///
 /// # Errors
 /// A row that could not be read again: without a propensity or available arms, with the chosen one not among them, with a propensity
@@ -321,7 +324,7 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
     let Some(chosen) = number(row.arm) else { return refuse(LineProblem::UnknownAction(row.arm.to_string())) };
     let Some(propensity) = row.propensity else { return refuse(LineProblem::Missing("propensity".to_owned())) };
     let mut all: Vec<(usize, f64)> = vec![(chosen, propensity)];
-    if let Some(probabilities) = &row.probabilities {
+    if let Some(probabilities) = row.probabilities.as_ref().filter(|_| row.propensity_error <= QUADRATURE_ERROR) {
         for (arm, probability) in probabilities.iter().filter(|(arm, _)| *arm != row.arm) {
             match number(*arm) {
                 Some(number) => all.push((number, *probability)),

@@ -137,6 +137,7 @@ impl DecisionRecord {
             probabilities: self.probabilities,
             features,
             drop_probability: 0.0,
+            propensity_error: self.decision.choice.propensity_error,
         }
     }
 }
