@@ -12,6 +12,7 @@
 mod beta;
 mod independent;
 mod law;
+mod plackett_luce;
 mod ranks;
 mod shared;
 
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use independent::{inclusion, inclusion_of};
 pub(crate) use law::Law;
+pub(crate) use plackett_luce::inclusion_of_first;
 pub(crate) use ranks::{point_inclusion_of, rank_weights};
 pub(crate) use shared::{SharedDraw, inclusion_of_shared, inclusion_of_shared_arms};
 

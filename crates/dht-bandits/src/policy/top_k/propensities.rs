@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection, drawn_uniformly};
 use crate::gaussian::Score;
 use crate::policy::propensity::{
-    ClosedForm, FreeScore, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of, inclusion_of_shared,
-    inclusion_of_shared_arms, laws, of_independent, point_inclusion_of, rank_weights,
+    ClosedForm, FreeScore, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of, inclusion_of_first,
+    inclusion_of_shared, inclusion_of_shared_arms, laws, of_independent, point_inclusion_of, rank_weights,
 };
 use crate::policy::{Choice, Request};
 use crate::posterior::Posterior;
@@ -58,6 +58,14 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             let shown =
                 |(choice, ..): &(Choice, usize, u32)| (point_inclusion_of(choice.score, values.clone(), &weights), 0.0);
             return Ok(ranked[..k].iter().map(shown).collect());
+        }
+        if let Selection::Softmax { temperature } = selection
+            && share == 0.0
+        {
+            let means: Vec<f64> = ranked.iter().map(|(choice, ..)| choice.mean).collect();
+            if let Some(shown) = inclusion_of_first(&means, temperature, k) {
+                return Ok(shown.into_iter().map(|shown| (shown, QUADRATURE_ERROR)).collect());
+            }
         }
         let score = |(Choice { arm, mean, width, .. }, ..): &(Choice, usize, u32)| {
             let freedom = self.posterior.freedom(self.slot(*arm)?);
