@@ -68,7 +68,7 @@ fn disjoint(criterion: &mut Criterion) -> Result<()> {
         time(criterion, "LinUcb", LinUcb::new(d, k, ridge, Ucb { alpha: 1.0 })?)?;
         time(criterion, "LinTs", LinTs::new(d, k, ridge, Thompson { alpha: 1.0 })?)?;
     }
-    let kept = RidgeOptions { keep_information: true, ..ridge };
+    let kept = ridge.with_keep_information(true);
     time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, kept, Ucb { alpha: 1.0 })?)?;
     time(criterion, "LogisticTs", LogisticTs::new(64, 100, FullLaplaceOptions::default(), Thompson { alpha: 1.0 })?)
 }

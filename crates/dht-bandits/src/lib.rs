@@ -101,6 +101,7 @@ pub mod exploration;
 pub mod features;
 mod gaussian;
 pub mod log;
+mod options;
 pub mod policy;
 pub mod posterior;
 mod saved_state;

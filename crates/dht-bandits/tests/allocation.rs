@@ -44,20 +44,15 @@ const UCB: Ucb = Ucb { alpha: 1.0 };
 const THOMPSON: Thompson = Thompson { alpha: 1.0 };
 
 fn fading() -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions {
-        prior: TsPrior::Gaussian { prior_precision: 1.0 },
-        forgetting: Forgetting::new(0.9).unwrap(),
-    }
+    DiagonalLaplaceOptions::default()
+        .with_prior(TsPrior::Gaussian { prior_precision: 1.0 })
+        .with_forgetting(Forgetting::new(0.9).unwrap())
 }
 
 fn single_choices() {
     let mut rng = rng();
     for dimension in [12, 40] {
-        let kept = RidgeOptions {
-            forgetting: Forgetting::new(0.99).unwrap(),
-            keep_information: true,
-            ..RidgeOptions::default()
-        };
+        let kept = RidgeOptions::default().with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
         let (ridge, full, diagonal) =
             (RidgeOptions::default(), FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
         let policies: Vec<Box<dyn Policy>> = vec![

@@ -10,6 +10,7 @@ use super::outcome_model::{CrossFit, rounds_for};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
+use crate::options::options;
 use crate::policy::{Policy, Request};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,7 @@ impl std::fmt::Debug for Target<'_> {
 /// What [`evaluate`] computes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct EvaluationSettings {
     /// The reward model of the doubly robust estimators; `None` leaves them out.
     pub model: Option<CrossFit>,
@@ -92,11 +94,11 @@ pub struct EvaluationSettings {
     pub reward_range: Option<(f64, f64)>,
 }
 
-impl Default for EvaluationSettings {
-    fn default() -> Self {
-        Self { model: Some(CrossFit::default()), resamples: 0, reward_range: None }
-    }
-}
+options!(EvaluationSettings::new() {
+    model / with_model: Option<CrossFit> = Some(CrossFit::new()),
+    resamples / with_resamples: usize = 0,
+    reward_range / with_reward_range: Option<(f64, f64)> = None,
+});
 
 /// One estimate of one policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

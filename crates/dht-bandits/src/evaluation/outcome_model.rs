@@ -4,6 +4,7 @@ use super::estimate::{LoggedRound, Prediction};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedDecision, check_distribution};
+use crate::options::options;
 use crate::posterior::{FullLaplace, FullLaplaceOptions, Posterior, Ridge, RidgeOptions, sigmoid};
 use crate::validate::{check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
@@ -91,7 +92,7 @@ impl OutcomeModel {
         let length = lengths.0 + lengths.1 + 1;
         let mut regressions = match *self {
             Self::Ridge { prior_precision } | Self::SharedRidge { prior_precision } => {
-                Regressions::Ridge(Ridge::empty(length, &RidgeOptions::with_prior_precision(prior_precision))?)
+                Regressions::Ridge(Ridge::empty(length, &RidgeOptions::new(prior_precision))?)
             }
             Self::Logistic { prior_precision } | Self::SharedLogistic { prior_precision } => {
                 Regressions::Logistic(FullLaplace::empty(length, &FullLaplaceOptions { prior_precision })?)
@@ -217,6 +218,7 @@ impl FittedOutcome {
 /// that the model has learned by heart.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct CrossFit {
     /// The model.
     pub model: OutcomeModel,
@@ -228,11 +230,11 @@ pub struct CrossFit {
     pub more_robust: bool,
 }
 
-impl Default for CrossFit {
-    fn default() -> Self {
-        Self { model: OutcomeModel::Ridge { prior_precision: 1.0 }, folds: 5, more_robust: false }
-    }
-}
+options!(CrossFit::new() {
+    model / with_model: OutcomeModel = OutcomeModel::Ridge { prior_precision: 1.0 },
+    folds / with_folds: usize = 5,
+    more_robust / with_more_robust: bool = false,
+});
 
 impl CrossFit {
     /// The rounds of a log with predictions, for a policy whose probabilities in row i are `targets[i]`.

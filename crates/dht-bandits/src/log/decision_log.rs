@@ -6,6 +6,7 @@ use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, p
 use super::segment_writer::SegmentWriter;
 use super::segments::{LogPosition, check_regular, lock_folder, read_if_there, segments};
 use crate::arm::ArmId;
+use crate::options::options;
 use crate::policy::{Decision, Request};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use std::path::Path;
 /// The settings of a [`DecisionLog`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct LogSettings {
     /// How long after its decision a reward is accepted, in the caller's unit of time; `None` for ever. Decisions younger
     /// than this are kept in memory, some 50 bytes each. Time is that of the whole log, which goes on after a restart: seconds since
@@ -28,11 +30,11 @@ pub struct LogSettings {
     pub sync: bool,
 }
 
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { horizon: None, rotate_bytes: 1 << 28, sync: false }
-    }
-}
+options!(LogSettings::new() {
+    horizon / with_horizon: Option<f64> = None,
+    rotate_bytes / with_rotate_bytes: u64 = 1 << 28,
+    sync / with_sync: bool = false,
+});
 
 /// Writes decisions, and their rewards when they come, as JSON lines into numbered files of a folder.
 ///
@@ -57,7 +59,7 @@ impl Default for LogSettings {
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
-/// let mut log = DecisionLog::open(&folder, LogSettings { horizon: Some(60.0), ..LogSettings::default() })?;
+/// let mut log = DecisionLog::open(&folder, LogSettings::default().with_horizon(Some(60.0)))?;
 /// let request = Request::new(&[1.0, 0.2]);
 /// let decision = policy.decide(&request, &mut rng)?;
 /// let id = log.append_request(&request, &decision, None, 0.0)?;

@@ -5,6 +5,7 @@ use super::error::{LineProblem, LogError, check_propensity, check_value};
 use super::lines::Lines;
 use crate::arm::ArmId;
 use crate::error::Error;
+use crate::options::setters;
 use crate::policy::QUADRATURE_ERROR;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +21,7 @@ use std::path::Path;
 /// that is missing is 0, as Wabbit has it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct DsjsonColumns {
     /// The columns of the context.
     pub context: Vec<String>,
@@ -28,6 +30,12 @@ pub struct DsjsonColumns {
     /// Where an action (an entry of `_multi`) holds the number of its arm; without it the first is arm 0.
     pub arm: Option<String>,
 }
+
+setters!(fn, DsjsonColumns {
+    context / with_context: Vec<String>,
+    actions / with_actions: Vec<String>,
+    arm / with_arm: Option<String>,
+});
 
 /// An event as Wabbit writes it; other fields are ignored.
 #[derive(Debug, Deserialize)]

@@ -8,14 +8,16 @@ use super::record::{DecisionRecord, Record, RewardRecord};
 use super::segments::LogPosition;
 use super::slate_record::SlateRecord;
 use crate::arm::ArmId;
+use crate::options::options;
 use crate::policy::Decision;
 use crate::validate::check_bounded;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// How rewards are joined to decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct ReadSettings {
     /// How long a decision waits for its reward, in the log's unit of time and by its clock, the largest time so far; `None`
     /// until the end of the log.
@@ -23,6 +25,11 @@ pub struct ReadSettings {
     /// The reward of a decision that got none within the horizon, such as 0 for no click; `None` leaves it out.
     pub default_reward: Option<f64>,
 }
+
+options!(ReadSettings::new() {
+    horizon / with_horizon: Option<f64> = None,
+    default_reward / with_default_reward: Option<f64> = None,
+});
 
 /// A decision with its reward.
 #[derive(Debug, Clone, PartialEq)]

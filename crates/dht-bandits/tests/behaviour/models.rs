@@ -12,7 +12,7 @@ use dht_bandits::{
 fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
     for (d, k) in [(3, 4), (9, 2), (34, 5), (2, 40)] {
         let (arms, lambda, shared_prior_precision) = (3, 0.5, 2.0);
-        let options = HybridOptions { prior_precision: lambda, shared_prior_precision };
+        let options = HybridOptions::new(lambda, shared_prior_precision);
         let mut hybrid = HybridLinUcb::new(d, k, arms, options, Ucb { alpha: 1.0 }).unwrap();
         // One long vector: shared weights, then those of each arm.
         let mut dense = Dense::new(k + arms * d, lambda);
@@ -147,9 +147,7 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
 #[test]
 fn one_logistic_observation_moves_to_the_mode_and_adds_its_curvature() {
     for dimension in [2, 40] {
-        let mut policy =
-            LogisticTs::new(dimension, 1, FullLaplaceOptions { prior_precision: 0.5 }, Thompson { alpha: 1.0 })
-                .unwrap();
+        let mut policy = LogisticTs::new(dimension, 1, FullLaplaceOptions::new(0.5), Thompson { alpha: 1.0 }).unwrap();
         let mut rng = rng(4);
         let context = normals(&mut rng, dimension);
         policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
@@ -173,8 +171,7 @@ fn one_logistic_observation_moves_to_the_mode_and_adds_its_curvature() {
 
 #[test]
 fn a_saturated_logistic_policy_stays_finite() {
-    let mut policy =
-        LogisticTs::new(3, 1, FullLaplaceOptions { prior_precision: 1e-9 }, Thompson { alpha: 1.0 }).unwrap();
+    let mut policy = LogisticTs::new(3, 1, FullLaplaceOptions::new(1e-9), Thompson { alpha: 1.0 }).unwrap();
     for round in 0..200 {
         policy.update(ArmId::new(0), &[1e6, 1e3, f64::from(round)], 1.0, 1e6).unwrap();
     }

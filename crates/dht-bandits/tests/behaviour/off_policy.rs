@@ -152,11 +152,7 @@ fn a_drifting_environment_changes_its_best_arm_and_a_forgetful_ridge_follows() {
         for seed in 0..5 {
             let mut rng = rng(seed);
             let mut environment = GlmEnvironment::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
-            let options = RidgeOptions {
-                prior_precision: 1.0,
-                forgetting: Forgetting::new(decay).unwrap(),
-                keep_information: false,
-            };
+            let options = RidgeOptions::new(1.0).with_forgetting(Forgetting::new(decay).unwrap());
             let mut policy = LinUcb::new(4, 4, options, Ucb { alpha: 0.5 }).unwrap();
             total += simulate(&mut policy, &mut environment, 2400, &mut rng).unwrap().total_regret();
         }

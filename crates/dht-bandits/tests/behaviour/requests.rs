@@ -13,11 +13,7 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 
-const RIDGE: RidgeOptions = RidgeOptions {
-    prior_precision: 1.0,
-    forgetting: dht_bandits::posterior::Forgetting::NONE,
-    keep_information: false,
-};
+const RIDGE: RidgeOptions = RidgeOptions::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
 
 fn products() -> Interactions {
     Interactions::new(2, 3).unwrap()

@@ -49,7 +49,7 @@ fn estimators_that_need_propensities_refuse_by_name() {
         assert_eq!(refused, Error::NoPropensity { estimator: name, round: 7 });
         assert!(judge.bootstrap(estimator, 100, &mut rng(2)).is_err());
     }
-    let refused = CrossFit { more_robust: true, ..CrossFit::default() }.rounds(&rows, &targets(&rows)).unwrap_err();
+    let refused = CrossFit::default().with_more_robust(true).rounds(&rows, &targets(&rows)).unwrap_err();
     assert_eq!(refused, Error::NoPropensity { estimator: "MRDR", round: 7 });
     let targets = [Target::always(arm(0))];
     let refused = evaluate(&rows, &targets, &EvaluationSettings::default(), &mut rng(2)).unwrap_err();

@@ -8,10 +8,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-const CLICKS: ReadSettings = ReadSettings { horizon: Some(10.0), default_reward: Some(0.0) };
+const CLICKS: ReadSettings = ReadSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
 
 fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
-    DecisionLog::open(folder, LogSettings { horizon, ..LogSettings::default() })
+    DecisionLog::open(folder, LogSettings::default().with_horizon(horizon))
         .unwrap_or_else(|error| unreachable!("{error}"))
 }
 
@@ -40,9 +40,9 @@ fn rewards_that_come_late_or_never_are_joined() {
     let counts = reader.counts();
     assert_eq!((counts.rewarded, counts.defaulted, counts.waiting, counts.torn), (2, 1, 2, 0));
     // Without a default they are left out; without a horizon they wait for the end.
-    let (joined, _, reader) = read(folder.path(), ReadSettings { default_reward: None, ..CLICKS });
+    let (joined, _, reader) = read(folder.path(), CLICKS.with_default_reward(None));
     assert_eq!((joined.len(), reader.counts().unrewarded), (2, 1));
-    let (joined, ..) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(-1.0) });
+    let (joined, ..) = read(folder.path(), ReadSettings::default().with_default_reward(Some(-1.0)));
     assert_eq!(joined.iter().map(|entry| entry.reward).collect::<Vec<_>>(), [1.0, -1.0, 0.5, -1.0, -1.0]);
     let row = joined[0].clone().into_row();
     assert_eq!((row.arm, row.propensity, row.reward), (decision(0).arm(), Some(1.0 / 3.0), 1.0));
@@ -119,7 +119,7 @@ fn decisions_that_no_estimate_could_use_are_refused_and_change_nothing() {
 #[test]
 fn files_are_rotated_by_size_and_read_as_one_log() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings { rotate_bytes: 1000, ..LogSettings::default() };
+    let settings = LogSettings::default().with_rotate_bytes(1000);
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     for number in 0..50 {
         let id = log.append(&decision(number), None, number as f64).unwrap();
@@ -141,7 +141,7 @@ fn files_are_rotated_by_size_and_read_as_one_log() {
     drop(log);
     fs::write(folder.path().join("00000000.jsonl"), "not a record\n").unwrap();
     assert!(DecisionLog::open(folder.path(), settings).is_err());
-    let recent = LogSettings { horizon: Some(5.0), ..settings };
+    let recent = settings.with_horizon(Some(5.0));
     let log = DecisionLog::open(folder.path(), recent).unwrap();
     assert_eq!(log.next_id(), 50);
 }
@@ -260,7 +260,7 @@ fn one_writer_a_folder() {
     assert!(matches!(DecisionLog::open(folder.path(), LogSettings::default()), Err(LogError::InUse { .. })));
     drop(first);
     assert!(DecisionLog::open(folder.path(), LogSettings::default()).is_ok());
-    let bad = LogSettings { horizon: Some(0.0), ..LogSettings::default() };
+    let bad = LogSettings::default().with_horizon(Some(0.0));
     assert!(matches!(DecisionLog::open(folder.path(), bad), Err(LogError::Setting(_))));
     assert!(matches!(LogReader::open(folder.path().join("none"), ReadSettings::default()), Err(LogError::Io { .. })));
 }
@@ -291,7 +291,7 @@ fn a_policy_learns_from_its_log_what_it_learned_in_service() {
 #[test]
 fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings { rotate_bytes: 200, horizon: Some(1000.0), ..LogSettings::default() };
+    let settings = LogSettings::default().with_rotate_bytes(200).with_horizon(Some(1000.0));
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     for number in 0..5 {
         log.append(&decision(number), None, number as f64).unwrap();
@@ -301,7 +301,7 @@ fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
     }
     drop(log);
     // The files that a horizon of 20 reaches hold rewards alone.
-    let late = LogSettings { horizon: Some(20.0), ..settings };
+    let late = settings.with_horizon(Some(20.0));
     let log = DecisionLog::open(folder.path(), late).unwrap();
     assert_eq!(log.next_id(), 5);
     drop(log);
@@ -331,7 +331,7 @@ fn a_whole_last_line_without_a_newline_is_kept_and_the_largest_number_is_no_id()
     assert_eq!((log.torn_bytes(), log.waiting()), (0, 0));
     log.append(&decision(1), None, 2.0).unwrap();
     drop(log);
-    let (joined, errors, _) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(0.0) });
+    let (joined, errors, _) = read(folder.path(), ReadSettings::default().with_default_reward(Some(0.0)));
     assert!(errors.is_empty() && joined.len() == 2, "{errors:?}");
     add_line(folder.path(), "{\"reward\":{\"id\":18446744073709551615,\"time\":1.0,\"reward\":0.5}}\n");
     let (_, errors, _) = read(folder.path(), ReadSettings::default());

@@ -44,7 +44,7 @@ fn estimates_may_differ_from_all_probabilities_by_their_errors() {
         // An exact propensity would be refused.
         assert!(rows.iter().map(gap).fold(0.0, f64::max) > 1e-6);
         let uniform = Target::new("uniform", |_| Ok((0..ARMS).map(|arm| (ArmId::new(arm), 1.0 / 8.0)).collect()));
-        let settings = EvaluationSettings { model: None, ..EvaluationSettings::default() };
+        let settings = EvaluationSettings::default().with_model(None);
         evaluate(&rows, &[uniform], &settings, &mut rng(1)).unwrap();
         let mut out = Vec::new();
         rows.iter().for_each(|row| write_dsjson(&mut out, "1", row).unwrap());

@@ -10,7 +10,7 @@ use dht_bandits::{
 type Seen = Vec<(u64, Vec<f64>, Vec<f64>, f64)>;
 
 fn blank() -> HybridLinUcb {
-    let options = HybridOptions { prior_precision: 0.5, shared_prior_precision: 2.0 };
+    let options = HybridOptions::new(0.5, 2.0);
     HybridLinUcb::new(3, 2, 3, options, Ucb { alpha: 0.5 }).unwrap()
 }
 

@@ -7,13 +7,8 @@ use proptest::prelude::*;
 const ARM: ArmId = ArmId::new(0);
 
 fn blank(dimension: usize, lambda: f64, keep_information: bool) -> LinUcb {
-    LinUcb::new(
-        dimension,
-        1,
-        RidgeOptions { prior_precision: lambda, forgetting: Forgetting::NONE, keep_information },
-        Ucb { alpha: 0.5 },
-    )
-    .unwrap()
+    LinUcb::new(dimension, 1, RidgeOptions::new(lambda).with_keep_information(keep_information), Ucb { alpha: 0.5 })
+        .unwrap()
 }
 
 fn text(policy: &LinUcb) -> String {

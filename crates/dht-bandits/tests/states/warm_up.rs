@@ -199,7 +199,7 @@ fn a_reward_that_would_stop_the_end_of_a_warm_up_is_refused_at_once() {
 #[test]
 fn a_reward_that_the_final_scaling_does_not_allow_is_left_out_and_keeps_none_from_being_learned() {
     for (reward, weight) in [(1e100, 1.0), (1.0, 1e15), (1.0, 1.0)] {
-        let options = RidgeOptions { prior_precision: 1e-80, ..RidgeOptions::default() };
+        let options = RidgeOptions::new(1e-80);
         let inner = LinUcb::new(3, 2, options, Ucb { alpha: 0.5 }).unwrap();
         let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
         policy.update(ArmId::new(0), &[0.5, 0.1], reward, weight).unwrap();

@@ -4,6 +4,7 @@ use super::{AnyRule, InteractionSettings, RewardType};
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
+use crate::options::setters;
 use crate::policy::drift::ChangeTest;
 use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,7 @@ pub enum PolicyKind {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct PolicySettings {
     /// The model of an arm's reward.
     pub kind: PolicyKind,
@@ -117,6 +119,24 @@ pub struct PolicySettings {
     pub interactions: Option<InteractionSettings>,
 }
 
+setters!(fn, PolicySettings {
+    kind / with_kind: PolicyKind,
+    dimension / with_dimension: usize,
+    arms / with_arms: usize,
+    features / with_features: usize,
+    prior_precision / with_prior_precision: f64,
+    shared_prior_precision / with_shared_prior_precision: f64,
+    exploration / with_exploration: Option<AnyRule>,
+    decay / with_decay: Forgetting,
+    clock / with_clock: Option<DecayClock>,
+    window / with_window: Option<usize>,
+    reset / with_reset: Option<ChangeTest>,
+    normaliser / with_normaliser: Option<NormaliserSettings>,
+    seed / with_seed: u64,
+    reward / with_reward: Option<RewardType>,
+    interactions / with_interactions: Option<InteractionSettings>,
+});
+
 fn one() -> f64 {
     1.0
 }
@@ -124,6 +144,7 @@ fn one() -> f64 {
 /// The settings of a [`Normalised`](crate::policy::Normalised) policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NormaliserSettings {
     /// The number of rewards after which the scaling is frozen; until then it is provisional
     /// ([`Normalised`](crate::policy::Normalised)).
@@ -142,6 +163,14 @@ pub struct NormaliserSettings {
     #[serde(default)]
     pub rewards: bool,
 }
+
+setters!(const fn, NormaliserSettings {
+    warm_up / with_warm_up: u64,
+    bias / with_bias: bool,
+    floor / with_floor: f64,
+    clip / with_clip: Option<f64>,
+    rewards / with_rewards: bool,
+});
 
 fn warm_up() -> u64 {
     NormaliserSettings::default().warm_up

@@ -32,7 +32,7 @@ pub use state::DisjointState;
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// let mut policy = LinUcb::new(2, 3, RidgeOptions::with_prior_precision(1.0), Ucb { alpha: 0.5 })?;
+/// let mut policy = LinUcb::new(2, 3, RidgeOptions::new(1.0), Ucb { alpha: 0.5 })?;
 /// let context = [1.0, 0.2];
 /// let decision = policy.decide(&Request::new(&context), &mut rng)?; // keep it while the reward is on its way
 /// policy.learn(&decision, 1.0)?;

@@ -13,6 +13,7 @@ use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
+use crate::options::options;
 use crate::validate::{
     check_bounded, check_context, check_finite, check_precision, check_scalar, check_weight, reserve,
 };
@@ -26,6 +27,7 @@ pub use state::HybridState;
 /// The settings of a [`Hybrid`] policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HybridOptions {
     /// Prior precision of each arm's own weights θ_a.
     #[serde(alias = "lambda")]
@@ -35,11 +37,10 @@ pub struct HybridOptions {
     pub shared_prior_precision: f64,
 }
 
-impl Default for HybridOptions {
-    fn default() -> Self {
-        Self { prior_precision: 1.0, shared_prior_precision: 1.0 }
-    }
-}
+options!(HybridOptions::new(
+    prior_precision / with_prior_precision: f64 = 1.0,
+    shared_prior_precision / with_shared_prior_precision: f64 = 1.0
+) {});
 
 /// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) with shared weights, and the
 /// context x with the arm's own.

@@ -46,7 +46,7 @@ impl LinearBandit {
         let exploration = dht_bandits::Ucb { alpha };
         Ok(Self {
             policy: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
-            norm: Normalizer::new(raw, NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() })?,
+            norm: Normalizer::new(raw, NormalizerOptions::default().with_clip(Some(CLIP)))?,
             arms: (0..arms as u64).map(ArmId::new).collect(),
             learning_flops: 0,
         })
