@@ -116,6 +116,7 @@ pub use policy::{
     TopKThompson,
 };
 pub use posterior::RidgeOptions;
+pub use rand;
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
