@@ -1,6 +1,7 @@
 //! Microseconds per select and update. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use dht_bandits::Policy;
 use dht_bandits::{
     Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Request, Result, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Exploration,

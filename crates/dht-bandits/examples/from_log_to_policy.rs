@@ -4,6 +4,7 @@
 //!
 //! cargo run --release -p dht-bandits --features log --example from_log_to_policy
 
+use dht_bandits::Policy;
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
 use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
 use dht_bandits::simulation::{Environment, GlmEnvironment};

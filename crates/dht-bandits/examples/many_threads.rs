@@ -4,6 +4,7 @@
 //!
 //! cargo run --release -p dht-bandits --example many_threads
 
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, LinUcb, Observation, Request, Result, RidgeOptions, Ucb,
     policy::{

@@ -1,7 +1,7 @@
 //! Microseconds per select and update, for each size; a streaming read of the packed triangles is the floor.
 
 use cpu_time::ThreadTime;
-use dht_bandits::{ArmId, LinTs, LinUcb, Request, RidgeOptions, Thompson, Ucb};
+use dht_bandits::{ArmId, LinTs, LinUcb, Policy, Request, RidgeOptions, Thompson, Ucb};
 use irithyll::bandits::ContextualBandit;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

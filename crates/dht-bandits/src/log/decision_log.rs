@@ -52,7 +52,7 @@ options!(LogSettings::new() {
 /// the largest time that it holds, and a reward is late when the clock, not its own time, is beyond the horizon.
 ///
 /// ```
-/// use dht_bandits::{Request, LinUcb, RidgeOptions, Ucb};
+/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
@@ -65,7 +65,8 @@ options!(LogSettings::new() {
 /// let id = log.append_request(&request, &decision, None, 0.0)?;
 /// // … twenty seconds later the click arrives
 /// log.reward(id, 1.0, 20.0)?;
-/// for joined in LogReader::open(&folder, ReadSettings { horizon: Some(60.0), default_reward: Some(0.0) })? {
+/// let settings = ReadSettings::default().with_horizon(Some(60.0)).with_default_reward(Some(0.0));
+/// for joined in LogReader::open(&folder, settings)? {
 ///     let joined = joined?;
 ///     policy.learn(&joined.decision, joined.reward)?;
 /// }
@@ -79,7 +80,7 @@ options!(LogSettings::new() {
 /// from the rewards after that position, in their order ([`JoinedDecision::answered_at`](super::JoinedDecision::answered_at)):
 ///
 /// ```
-/// # use dht_bandits::{Request, LinUcb, RidgeOptions, Ucb};
+/// # use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 /// # use dht_bandits::log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings};
 /// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));

@@ -5,6 +5,7 @@ use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::policy::managed::manages_arms;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{check_finite, check_length, check_scalar, check_weight};
 use rand::{Rng, RngExt};
@@ -35,29 +36,13 @@ impl Uniform {
         Ok(Self { dimension, arms: ArmSet::new(arms)?, clock: Clock::default() })
     }
 
-    /// Adds an arm.
-    ///
-    /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed.
-    pub fn add_arm(&mut self) -> Result<ArmId> {
-        self.arms.add()
+    fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
+        Ok(())
     }
 
-    /// Adds an arm under an id of the caller's, which may be any that was never given.
-    ///
-    /// # Errors
-    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³.
-    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.arms.insert(arm)
-    }
+    fn push_arm(&mut self, _arm: ArmId, _like: Option<usize>) {}
 
-    /// Removes an arm for good: its id is never reused.
-    ///
-    /// # Errors
-    /// The arm is unknown or removed already.
-    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.arms.remove(arm).map(|_| ())
-    }
+    fn remove_slot(&mut self, _arm: ArmId, _slot: usize) {}
 
     /// Refuses a context of another length, or with a value that is not finite.
     fn check_context(&self, context: &[f64]) -> Result<()> {
@@ -82,16 +67,10 @@ impl Uniform {
 }
 
 impl Policy for Uniform {
+    manages_arms!(self);
+
     fn dimension(&self) -> usize {
         self.dimension
-    }
-
-    fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    fn version(&self) -> u64 {
-        self.clock.version
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
@@ -110,18 +89,6 @@ impl Policy for Uniform {
         let slots = self.arms.resolve(request.actions.available(), &mut space)?;
         let probability = 1.0 / slots.count() as f64;
         Ok(slots.iter().map(|slot| Propensity::exact(self.arms.id(slot), probability)).collect())
-    }
-
-    fn add_arm(&mut self) -> Result<ArmId> {
-        self.add_arm()
-    }
-
-    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.insert_arm(arm)
-    }
-
-    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.remove_arm(arm)
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

@@ -4,8 +4,8 @@ use super::{Decision, Observation, Policy};
 use crate::arm::ArmId;
 use crate::error::Result;
 
-/// The methods of a [`Policy`] that choose, of one that leaves them to a policy inside.
-macro_rules! chooses_as {
+/// The methods of a [`Policy`] that report its state, of one that leaves them to a policy inside.
+macro_rules! reports_as {
     ($self:ident => $inside:expr) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {
             $crate::policy::Policy::arms($inside)
@@ -22,6 +22,14 @@ macro_rules! chooses_as {
         fn keeps_features(&$self) -> bool {
             $crate::policy::Policy::keeps_features($inside)
         }
+    };
+}
+pub(crate) use reports_as;
+
+/// The methods of a [`Policy`] that choose, of one that leaves them and its state to a policy inside.
+macro_rules! chooses_as {
+    ($self:ident => $inside:expr) => {
+        $crate::policy::forward::reports_as!($self => $inside);
 
         fn select(
             &$self,
@@ -58,6 +66,13 @@ macro_rules! changes_arms_as {
 
         fn insert_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {
             $crate::policy::Policy::insert_arm($inside, arm)
+        }
+
+        fn add_arm_like(
+            &mut $self,
+            like: $crate::policy::ArmId,
+        ) -> $crate::error::Result<$crate::policy::ArmId> {
+            $crate::policy::Policy::add_arm_like($inside, like)
         }
 
         fn remove_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {

@@ -20,6 +20,7 @@ mod disjoint;
 pub mod drift;
 pub(crate) mod forward;
 mod hybrid;
+pub(crate) mod managed;
 mod named;
 mod normalised;
 mod oracle;
@@ -228,7 +229,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
-    /// Adds an arm that has learned nothing under an id of the caller's, which may be any that was never given.
+    /// Adds an arm that has learned nothing under an id of the caller's, which may be any that was never given: workers that
+    /// add the same arm independently must agree on its id to merge later.
     ///
     /// # Errors
     /// As [`add_arm`](Self::add_arm); the id is taken, or is that of a removed arm, or its number is not below 2⁶³.
@@ -236,7 +238,17 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
-    /// Removes an arm for good: its id is never reused.
+    /// Adds an arm that starts with what `like` has learned, under the number after the largest that was ever given.
+    ///
+    /// # Errors
+    /// As [`add_arm`](Self::add_arm); `like` is unknown or removed.
+    fn add_arm_like(&mut self, _like: ArmId) -> Result<ArmId> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too. Later rewards
+    /// of its decisions are refused as [`Error::RemovedArm`], and with one of them the whole [`learn_batch`](Self::learn_batch):
+    /// leave them out by [`ArmSet::contains`].
     ///
     /// # Errors
     /// [`Error::Unsupported`], the default; the arm is unknown or removed already.

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
+use crate::policy::managed::manages_arms;
 use crate::validate::{check_context, check_finite, check_length, check_scalar, check_weight};
 use rand::Rng;
 
@@ -130,6 +131,22 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         Ok(())
     }
 
+    fn reserve_arm(&mut self, like: Option<usize>) -> Result<()> {
+        if like.is_some() {
+            Err(Error::Unsupported { what: "arms like another: an oracle is not copied" })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn push_arm(&mut self, arm: ArmId, _like: Option<usize>) {
+        self.oracle.add_arm(arm);
+    }
+
+    fn remove_slot(&mut self, arm: ArmId, _slot: usize) {
+        self.oracle.remove_arm(arm);
+    }
+
     /// The arms of a request with their scores.
     fn scored(&self, request: &Request<'_>) -> Result<Vec<(ArmId, Score)>> {
         check_finite("context", request.context, self.dimension)?;
@@ -202,20 +219,10 @@ fn with_freedom(scored: &[(ArmId, Score)]) -> Vec<FreeScore> {
 }
 
 impl<O: Oracle, E: Exploration> Policy for OraclePolicy<O, E> {
+    manages_arms!(self);
+
     fn dimension(&self) -> usize {
         self.dimension
-    }
-
-    fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    fn epoch(&self) -> u64 {
-        self.clock.epoch
     }
 
     fn keeps_features(&self) -> bool {
@@ -262,29 +269,6 @@ impl<O: Oracle, E: Exploration> Policy for OraclePolicy<O, E> {
         learned.learn(arm, context, reward, weight)?;
         check_score(&learned, arm, context)?;
         (self.oracle, self.clock) = (learned, clock);
-        Ok(())
-    }
-
-    fn add_arm(&mut self) -> Result<ArmId> {
-        let arm = self.arms.add()?;
-        self.oracle.add_arm(arm);
-        Ok(arm)
-    }
-
-    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.arms.insert(arm)?;
-        self.oracle.add_arm(arm);
-        Ok(())
-    }
-
-    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.arms.remove(arm)?;
-        self.oracle.remove_arm(arm);
-        Ok(())
-    }
-
-    fn expire_decisions(&mut self) -> Result<()> {
-        self.clock.expire();
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Estimates, scores and curves are finite, or there is a typed error.
 
 use crate::support::{featured, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Decision, Error, LinUcb, Request, RidgeOptions, Ucb,
     evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, SlateOffPolicy, replay},

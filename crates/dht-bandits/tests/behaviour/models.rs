@@ -1,6 +1,7 @@
 //! Hybrid and shared models, full Laplace posteriors, propensities, snapshots.
 
 use crate::support::{Dense, assert_close, featured, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Error, LinTs, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Greedy,
@@ -73,7 +74,7 @@ fn a_late_decision_of_a_hybrid_is_learned_alike() {
     assert_eq!(late.state(), direct.state());
     let twin = late.add_arm_like(decision.arm()).unwrap();
     assert_eq!(late.score(twin, &context, row), late.score(decision.arm(), &context, row));
-    late.expire_decisions();
+    late.expire_decisions().unwrap();
     let before = late.state();
     assert_eq!(late.learn(&decision, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
     let mut short = late.decide(&featured(&context, &arms, &features), &mut rng).unwrap();

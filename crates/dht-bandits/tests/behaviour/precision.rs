@@ -1,6 +1,7 @@
 //! What rounding does to the factor, over many and badly conditioned updates.
 
 use crate::support::{normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior};
 use dht_bandits::{ArmId, DiagonalLogisticTs, Error, LinUcb, Observation, Request, RidgeOptions, Thompson, Ucb};
 

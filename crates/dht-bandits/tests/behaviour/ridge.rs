@@ -1,6 +1,7 @@
 //! LinUCB against ridge regression by dense inversion.
 
 use crate::support::{Dense, assert_close, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{ArmId, Error, LinUcb, Request, RidgeOptions, Ucb, posterior::Forgetting};
 
 fn learner(dimension: usize, arms: usize, lambda: f64) -> LinUcb {

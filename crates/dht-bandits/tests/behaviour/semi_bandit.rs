@@ -1,6 +1,7 @@
 //! Slates of K arms: choosing, pinning, partial feedback.
 
 use crate::support::{featured, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Error, Request, Thompson, TopKThompson, Ucb,
     policy::{ArmFeedback, Draw, Featured, Feedback, HybridLinUcb, HybridOptions, Slate},

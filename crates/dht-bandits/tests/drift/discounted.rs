@@ -1,5 +1,6 @@
 //! Ridges with one clock, against a dense ridge with discounted sums.
 
+use dht_bandits::Policy as _;
 use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting, Score};
 use dht_bandits::{ArmId, Error, Observation, Request, Thompson, Ucb, policy::Disjoint};
 use nalgebra::{DMatrix, DVector};

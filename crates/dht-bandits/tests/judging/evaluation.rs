@@ -1,6 +1,7 @@
 //! The table of all estimates, support, and replay.
 
 use crate::world::{VALUE, arm, log, moments, rng, target};
+use dht_bandits::Policy;
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
 use dht_bandits::log::LoggedDecision;
 use dht_bandits::policy::{HybridLinUcb, Uniform};

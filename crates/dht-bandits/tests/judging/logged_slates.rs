@@ -1,6 +1,7 @@
 //! Policies of slates judged from the log of another, against what they truly earn.
 
 use crate::world::{arm, rng};
+use dht_bandits::Policy;
 use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
 use dht_bandits::exploration::{Exploration, Greedy};
 use dht_bandits::features::Interactions;

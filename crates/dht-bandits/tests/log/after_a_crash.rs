@@ -1,6 +1,7 @@
 //! What a policy learned since it was last saved is learned again from the log.
 
 use crate::support::{decision, read, rng};
+use dht_bandits::Policy;
 use dht_bandits::log::{
     DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings, SlateReadSettings, SlateReader,
 };

@@ -1,6 +1,7 @@
 //! Csv and dsjson, whole and damaged.
 
 use dht_bandits::ArmId;
+use dht_bandits::Policy;
 use dht_bandits::log::{
     CsvRows, CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson,
 };

@@ -1,6 +1,7 @@
 //! What was asked, in the log: a policy with features of arms in service, judged from its own log.
 
 use crate::support::{decision, read, rng};
+use dht_bandits::Policy;
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate};
 use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogSettings, LoggedDecision, ReadSettings};
 use dht_bandits::policy::{Featured, Hybrid, HybridOptions};

@@ -121,7 +121,7 @@ fn expiring_decisions_never_overflows() {
     let mut value = serde_json::to_value(aged(&learner(), MOST)).unwrap();
     value["epoch"] = u64::MAX.into();
     let mut policy: LinUcb = serde_json::from_value(value).unwrap();
-    policy.expire_decisions();
+    policy.expire_decisions().unwrap();
     assert_eq!(again(&policy).state(), policy.state());
 }
 

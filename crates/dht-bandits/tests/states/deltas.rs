@@ -1,6 +1,7 @@
 //! Deltas as they come over the wire: learned whole, or refused with nothing changed.
 
 use crate::support::{normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, Error, LinUcb, RidgeOptions, Thompson, Ucb, policy::Delta,
     posterior::DiagonalLaplaceOptions,

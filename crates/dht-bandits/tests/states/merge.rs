@@ -1,6 +1,7 @@
 //! Merging, differences, forgetting, unlearning.
 
 use crate::support::{Dense, assert_close, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, Error, LinUcb, LogisticTs, RidgeOptions, Thompson, Ucb,
     policy::Delta,

@@ -1,6 +1,7 @@
 //! Hybrid policies merged and forgetting, against one policy that has seen everything.
 
 use crate::support::{assert_close, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Error, Ucb,
     policy::{HybridDelta, HybridLinUcb, HybridOptions},

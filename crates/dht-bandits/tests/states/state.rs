@@ -1,6 +1,7 @@
 //! Saving and loading.
 
 use crate::support::{normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, Normalizer, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     features::{NormalizerOptions, PyramidPool},

@@ -1,5 +1,6 @@
 //! Whether policies find the planted best arm, over seeds.
 
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Greedy,

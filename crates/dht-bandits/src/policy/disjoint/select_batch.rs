@@ -5,6 +5,7 @@ use crate::arm_set::{SlotSpace, Slots};
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
+use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice};
 use crate::posterior::Posterior;

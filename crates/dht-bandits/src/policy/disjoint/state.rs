@@ -5,6 +5,7 @@ use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::exploration::Exploration;
+use crate::policy::Policy;
 use crate::posterior::{Posterior, UpdateBatch};
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection, drawn_uniformly};
 use crate::gaussian::Score;
+use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice, Request};
 use crate::posterior::Posterior;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::features::Interactions;
 use crate::gaussian::Score;
-use crate::policy::Observation;
+use crate::policy::Policy;
 use crate::posterior::{Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_length, check_parameter, check_weight};
 use serde::{Deserialize, Serialize};
@@ -218,30 +218,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// The length of a candidate's context: of the request's context and the arm's features, without their products.
-    pub fn dimension(&self) -> usize {
-        let length = |interactions: &Interactions| interactions.context() + interactions.features();
-        self.interactions.as_ref().map_or(self.posterior.dimension(), length)
-    }
-
-    /// The arms that exist now; none with shared weights, where any id may be a candidate.
-    pub fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
     /// The arms that are always chosen.
     pub fn pinned(&self) -> &[ArmId] {
         &self.pinned
-    }
-
-    /// The number of updates this policy has learned from.
-    pub fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    /// How often slates have been expired.
-    pub fn epoch(&self) -> u64 {
-        self.clock.epoch
     }
 
     /// Whether arms have weights of their own.
@@ -269,71 +248,25 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// Adds an arm with the prior. With shared weights this only gives a new id.
-    ///
-    /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed; memory that cannot be had. The policy is unchanged then.
-    pub fn add_arm(&mut self) -> Result<ArmId> {
-        if self.sharing == Sharing::PerArm {
-            self.posterior.reserve(1)?;
-        }
-        let arm = self.arms.add()?;
-        if self.sharing == Sharing::PerArm {
-            self.posterior.push_prior();
-        }
-        Ok(arm)
+    fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
+        if self.sharing == Sharing::PerArm { self.posterior.reserve(1) } else { Ok(()) }
     }
 
-    /// Adds an arm under an id of the caller's, which may be any that was never given. With shared weights this only
-    /// takes the id.
-    ///
-    /// # Errors
-    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
-    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        if self.sharing == Sharing::PerArm {
-            self.posterior.reserve(1)?;
+    /// With shared weights an arm is only an id.
+    fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
+        match like {
+            _ if self.sharing == Sharing::Shared => {}
+            Some(slot) => self.posterior.push_copy(slot),
+            None => self.posterior.push_prior(),
         }
-        self.arms.insert(arm)?;
-        if self.sharing == Sharing::PerArm {
-            self.posterior.push_prior();
-        }
-        Ok(())
     }
 
-    /// Adds an arm that starts with the posterior of `like`. With shared weights this only gives a new id.
-    ///
-    /// # Errors
-    /// With weights per arm, `like` is unknown or removed; as [`add_arm`](Self::add_arm).
-    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
-        let slot = self.slot(like)?;
-        if self.sharing == Sharing::PerArm {
-            self.posterior.reserve(1)?;
-        }
-        let arm = self.arms.add()?;
-        if self.sharing == Sharing::PerArm {
-            self.posterior.push_copy(slot);
-        }
-        Ok(arm)
-    }
-
-    /// Removes an arm for good, and unpins it: its id is never reused. With shared weights, where any id may be a
-    /// candidate, it may still be one.
-    ///
-    /// # Errors
-    /// The arm is unknown or removed already.
-    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        let slot = self.arms.remove(arm)?;
+    /// What was learned of an arm, and its pin.
+    fn remove_slot(&mut self, arm: ArmId, slot: usize) {
         if self.sharing == Sharing::PerArm {
             self.posterior.swap_remove(slot);
         }
         self.pinned.retain(|&pinned| pinned != arm);
-        Ok(())
-    }
-
-    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling
-    /// changes, and followed by a save.
-    pub fn expire_decisions(&mut self) {
-        self.clock.expire();
     }
 
     fn slot(&self, arm: ArmId) -> Result<usize> {
@@ -373,18 +306,6 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             }
         }
         self.update_observed(slate.feedback(feedback))
-    }
-
-    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
-    ///
-    /// # Errors
-    /// A decision of another epoch; as [`update_batch`](Self::update_batch).
-    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
-        self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {
-            let (context, feedback) = (&decision.context[..], Feedback::Observed(*reward));
-            ArmFeedback { arm: decision.arm(), context, feedback, weight: *weight }
-        }))
     }
 
     /// Learns a batch of feedback, all of it or, if one is refused, none. [`Feedback::Unobserved`] changes nothing.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use dht_bandits::{
-    ArmId, Normalizer, Request, Thompson,
+    ArmId, Normalizer, Policy, Request, Thompson,
     features::NormalizerOptions,
     policy::{ArmFeedback, Featured, Feedback, TopK},
     posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting},

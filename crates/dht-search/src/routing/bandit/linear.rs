@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use dht_bandits::{ArmId, LinUcb, Normalizer, Request, features::NormalizerOptions, posterior::Score};
+use dht_bandits::{ArmId, LinUcb, Normalizer, Policy, Request, features::NormalizerOptions, posterior::Score};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 

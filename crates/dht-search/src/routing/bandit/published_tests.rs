@@ -1,7 +1,7 @@
 //! The paper's settings: rewards, contexts and updates of each bandit, computed by hand from the losses of two batches.
 
 use dht_bandits::{
-    ArmId, LinUcb, RidgeOptions, Thompson, Ucb,
+    ArmId, LinUcb, Policy, RidgeOptions, Thompson, Ucb,
     policy::{ArmFeedback, Feedback, TopK},
     posterior::{DiagonalLaplace, DiagonalLaplaceOptions, TsPrior},
 };
