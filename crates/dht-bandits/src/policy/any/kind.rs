@@ -1,5 +1,6 @@
 //! The policies that settings can name.
 
+use super::configured::Configured;
 use super::interactions::multiplied;
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
@@ -46,30 +47,6 @@ fn no_slates() -> Error {
 
 fn no_epochs() -> Error {
     Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() }
-}
-
-/// The same for each of them.
-macro_rules! each {
-    ($self:expr, $policy:ident => $then:expr) => {
-        match $self {
-            Kind::Linear($policy) => $then,
-            Kind::LinearClock($policy) => $then,
-            Kind::LinearWindow($policy) => $then,
-            Kind::LinearReset($policy) => $then,
-            Kind::LinearNoise($policy) => $then,
-            Kind::Logistic($policy) => $then,
-            Kind::DiagonalLogistic($policy) => $then,
-            Kind::Hybrid($policy) => $then,
-            Kind::TopKLinear($policy) => $then,
-            Kind::TopKDiagonalLogistic($policy) => $then,
-            Kind::SharedLinear($policy) => $then,
-            Kind::SharedLogistic($policy) => $then,
-            Kind::SharedDiagonalLogistic($policy) => $then,
-            Kind::Ucb1($policy) => $then,
-            Kind::BetaThompson($policy) => $then,
-            Kind::Uniform($policy) => $then,
-        }
-    };
 }
 
 impl Kind {
@@ -145,30 +122,54 @@ impl Kind {
 
     /// The policy of slates that it is.
     pub(super) fn slates(&self) -> Result<&dyn SlatePolicy> {
-        match self {
-            Self::TopKLinear(policy) | Self::SharedLinear(policy) => Ok(policy),
-            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => Ok(policy),
-            Self::SharedLogistic(policy) => Ok(policy),
-            _ => Err(no_slates()),
-        }
+        self.inside().slates().ok_or_else(no_slates)
     }
 
     /// As [`slates`](Self::slates), to learn.
     pub(super) fn slates_mut(&mut self) -> Result<&mut dyn SlatePolicy> {
+        self.inside_mut().slates_mut().ok_or_else(no_slates)
+    }
+
+    fn inside(&self) -> &dyn Configured {
         match self {
-            Self::TopKLinear(policy) | Self::SharedLinear(policy) => Ok(policy),
-            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => Ok(policy),
-            Self::SharedLogistic(policy) => Ok(policy),
-            _ => Err(no_slates()),
+            Self::Linear(policy) => policy,
+            Self::LinearClock(policy) => policy,
+            Self::LinearWindow(policy) => policy,
+            Self::LinearReset(policy) => policy,
+            Self::LinearNoise(policy) => policy,
+            Self::Logistic(policy) => policy,
+            Self::DiagonalLogistic(policy) => policy,
+            Self::Hybrid(policy) => policy,
+            Self::TopKLinear(policy) => policy,
+            Self::TopKDiagonalLogistic(policy) => policy,
+            Self::SharedLinear(policy) => policy,
+            Self::SharedLogistic(policy) => policy,
+            Self::SharedDiagonalLogistic(policy) => policy,
+            Self::Ucb1(policy) => policy,
+            Self::BetaThompson(policy) => policy,
+            Self::Uniform(policy) => policy,
         }
     }
 
-    fn inside(&self) -> &dyn Policy {
-        each!(self, policy => policy)
-    }
-
-    fn inside_mut(&mut self) -> &mut dyn Policy {
-        each!(self, policy => policy)
+    fn inside_mut(&mut self) -> &mut dyn Configured {
+        match self {
+            Self::Linear(policy) => policy,
+            Self::LinearClock(policy) => policy,
+            Self::LinearWindow(policy) => policy,
+            Self::LinearReset(policy) => policy,
+            Self::LinearNoise(policy) => policy,
+            Self::Logistic(policy) => policy,
+            Self::DiagonalLogistic(policy) => policy,
+            Self::Hybrid(policy) => policy,
+            Self::TopKLinear(policy) => policy,
+            Self::TopKDiagonalLogistic(policy) => policy,
+            Self::SharedLinear(policy) => policy,
+            Self::SharedLogistic(policy) => policy,
+            Self::SharedDiagonalLogistic(policy) => policy,
+            Self::Ucb1(policy) => policy,
+            Self::BetaThompson(policy) => policy,
+            Self::Uniform(policy) => policy,
+        }
     }
 
     /// Refuses to change the arms of shared kinds.
@@ -182,34 +183,14 @@ impl Kind {
         }
     }
 
+    /// Products of context and features.
+    pub(super) fn interactions(&self) -> Option<&Interactions> {
+        self.inside().interactions()
+    }
+
     /// Replaces the exploration rule.
     pub(super) fn set_exploration(&mut self, rule: AnyRule) -> Result<()> {
-        let other = |expected: &str| {
-            let problem = format!("exploration: expected {expected} with this policy");
-            Err(Error::Settings { problem })
-        };
-        match (&mut *self, rule) {
-            (Self::Ucb1(policy), AnyRule::Ucb1(rule)) => return policy.set_rule(rule),
-            (Self::BetaThompson(policy), AnyRule::BetaThompson(rule)) => return policy.set_rule(rule),
-            (Self::Ucb1(_), _) => return other("ucb1"),
-            (Self::BetaThompson(_), _) => return other("beta-thompson"),
-            (Self::Uniform(_), _) => return other("none"),
-            _ => {}
-        }
-        match self {
-            Self::Linear(policy) => policy.set_exploration(rule),
-            Self::LinearClock(policy) => policy.set_exploration(rule),
-            Self::LinearWindow(policy) => policy.policy_mut().set_exploration(rule),
-            Self::LinearReset(policy) => policy.policy_mut().set_exploration(rule),
-            Self::LinearNoise(policy) => policy.set_exploration(rule),
-            Self::Logistic(policy) => policy.set_exploration(rule),
-            Self::DiagonalLogistic(policy) => policy.set_exploration(rule),
-            Self::Hybrid(policy) => policy.set_exploration(rule),
-            Self::TopKLinear(policy) | Self::SharedLinear(policy) => policy.set_exploration(rule),
-            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => policy.set_exploration(rule),
-            Self::SharedLogistic(policy) => policy.set_exploration(rule),
-            Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_) => Ok(()),
-        }
+        self.inside_mut().set_rule(rule)
     }
 
     /// Refuses to copy a policy for which memory cannot be had, about: d²/2 values an arm and its cross terms, or d with a
@@ -257,61 +238,11 @@ impl Kind {
             return false;
         }
         let Ok(blank) = Self::new(&PolicySettings { arms: 0, ..settings.clone() }) else { return false };
-        let like = |rule: Option<&AnyRule>| rule == settings.exploration.as_ref();
-        let same = match (self, &blank) {
-            (Self::Linear(ours), Self::Linear(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::LinearClock(ours), Self::LinearClock(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::LinearWindow(ours), Self::LinearWindow(blank)) => {
-                let [inside, blank_inside] = [ours, blank].map(SlidingWindow::policy);
-                like(Some(inside.exploration()))
-                    && inside.options() == blank_inside.options()
-                    && ours.length() == blank.length()
-            }
-            (Self::LinearReset(ours), Self::LinearReset(blank)) => {
-                let [inside, blank_inside] = [ours, blank].map(ResetOnChange::policy);
-                like(Some(inside.exploration()))
-                    && inside.options() == blank_inside.options()
-                    && settings.reset.is_some_and(|test| ours.detector().is_of(test))
-            }
-            (Self::LinearNoise(ours), Self::LinearNoise(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::Logistic(ours), Self::Logistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::DiagonalLogistic(ours), Self::DiagonalLogistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::Hybrid(ours), Self::Hybrid(blank)) => {
-                like(Some(ours.exploration()))
-                    && ours.options() == blank.options()
-                    && ours.shared_dimension() == blank.shared_dimension()
-            }
-            (Self::TopKLinear(ours), Self::TopKLinear(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::TopKDiagonalLogistic(ours), Self::TopKDiagonalLogistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::SharedLinear(ours), Self::SharedLinear(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::SharedLogistic(ours), Self::SharedLogistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::SharedDiagonalLogistic(ours), Self::SharedDiagonalLogistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::Ucb1(ours), Self::Ucb1(blank)) => ours.rule() == blank.rule(),
-            (Self::BetaThompson(ours), Self::BetaThompson(blank)) => ours.rule() == blank.rule(),
-            (Self::Uniform(_), Self::Uniform(_)) => true,
-            _ => false,
-        };
-        same && self.dimension() == blank.dimension() && self.interactions() == blank.interactions()
+        let (ours, theirs) = (self.inside(), blank.inside());
+        std::mem::discriminant(self) == std::mem::discriminant(&blank)
+            && ours.rule() == theirs.rule()
+            && ours.dimension() == theirs.dimension()
+            && ours.has_settings_of(theirs)
     }
 }
 
@@ -345,6 +276,11 @@ impl Policy for Kind {
     fn add_arm(&mut self) -> Result<ArmId> {
         self.check_arms_change()?;
         self.inside_mut().add_arm()
+    }
+
+    fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        self.check_arms_change()?;
+        self.inside_mut().add_arm_like(like)
     }
 
     fn insert_arm(&mut self, arm: ArmId) -> Result<()> {

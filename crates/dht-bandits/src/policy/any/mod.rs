@@ -1,5 +1,6 @@
 //! Policies that are chosen at run time, by settings.
 
+mod configured;
 mod interactions;
 mod kind;
 mod merge;
