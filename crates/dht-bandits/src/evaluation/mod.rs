@@ -42,7 +42,7 @@ pub use estimate::{Estimate, LoggedRound, Prediction};
 pub use estimator::Estimator;
 pub use evaluate::{Evaluation, EvaluationRow, EvaluationSettings, Target, evaluate};
 pub use off_policy::OffPolicy;
-pub use outcome_model::{CrossFit, FittedOutcome, OutcomeModel, rounds};
+pub use outcome_model::{CrossFit, OutcomeModel, rounds};
 #[cfg(feature = "nalgebra")]
 pub use pseudo_inverse::PseudoInverse;
 pub use replay::{Replay, replay};

@@ -41,12 +41,12 @@ pub use crate::saved_state::StateHeader;
 pub use any::{
     AnyDelta, AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
 };
-pub use baselines::{BaselineState, Fixed, Uniform};
+pub use baselines::{Fixed, Uniform};
 #[doc(hidden)]
 pub use cloning::ClonePolicy;
-pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, ContextFreeState, Ucb1};
-pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};
-pub use hybrid::{Hybrid, HybridDelta, HybridOptions, HybridState};
+pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, Ucb1};
+pub use disjoint::{ChoiceBatch, Delta, Disjoint};
+pub use hybrid::{Hybrid, HybridDelta, HybridOptions};
 pub use named::{
     DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, NoisyLinTs, SharedLinTs,
     SharedLinUcb, TopKThompson,
@@ -55,7 +55,7 @@ pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};
 pub use propensity::{Propensity, QUADRATURE_ERROR};
 pub use request::{Actions, Featured, Request};
-pub use top_k::{ArmFeedback, Draw, Feedback, SharedPropensity, Sharing, Slate, SlatePolicy, TopK, TopKState};
+pub use top_k::{ArmFeedback, Draw, Feedback, SharedPropensity, Sharing, Slate, SlatePolicy, TopK};
 
 /// An arm that a policy chose, with its scores and propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

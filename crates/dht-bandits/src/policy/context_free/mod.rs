@@ -18,7 +18,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use beta_thompson::BetaThompson;
-pub use state::ContextFreeState;
 pub use ucb1::Ucb1;
 
 /// What an arm without contexts has learned.

@@ -22,7 +22,6 @@ use rand::Rng;
 
 pub use merge::Delta;
 pub use select_batch::ChoiceBatch;
-pub use state::DisjointState;
 
 /// A policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Exploration`] rule.
 ///

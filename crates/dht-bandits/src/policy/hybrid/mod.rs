@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 
 pub use merge::HybridDelta;
 use policy::Candidates;
-pub use state::HybridState;
 
 /// The settings of a [`Hybrid`] policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

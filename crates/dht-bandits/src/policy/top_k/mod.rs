@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 
 pub use policy::SlatePolicy;
 pub use slate::{ArmFeedback, Feedback, Slate};
-pub use state::TopKState;
 
 /// Whose weights a candidate's features are multiplied with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
