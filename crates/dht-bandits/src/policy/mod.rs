@@ -21,7 +21,6 @@ pub mod drift;
 pub(crate) mod forward;
 mod hybrid;
 pub(crate) mod managed;
-mod named;
 mod normalised;
 mod oracle;
 mod propensity;
@@ -31,6 +30,8 @@ mod top_k;
 
 use crate::clock::check_epoch;
 use crate::error::{Error, Result};
+use crate::exploration::{Greedy, Thompson, Ucb};
+use crate::posterior::{DiagonalLaplace, FullLaplace, NormalInverseGamma, Ridge};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -47,15 +48,35 @@ pub use cloning::ClonePolicy;
 pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint};
 pub use hybrid::{Hybrid, HybridDelta, HybridOptions};
-pub use named::{
-    DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, NoisyLinTs, SharedLinTs,
-    SharedLinUcb, TopKThompson,
-};
 pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};
 pub use propensity::{Propensity, QUADRATURE_ERROR};
 pub use request::{Actions, Featured, Request};
 pub use top_k::{ArmFeedback, Draw, Feedback, SharedPropensity, Sharing, Slate, SlatePolicy, TopK};
+
+/// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
+pub type LinUcb = Disjoint<Ridge, Ucb>;
+/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
+pub type LinTs = Disjoint<Ridge, Thompson>;
+/// Linear Thompson sampling that learns the variance of its noise (Riquelme, Tucker & Snoek 2018).
+pub type NoisyLinTs = Disjoint<NormalInverseGamma, Thompson>;
+/// LinUCB with hybrid arms (Li et al. 2010, Algorithm 2).
+pub type HybridLinUcb = Hybrid<Ucb>;
+/// LinUCB with one vector of weights for all candidates, which differ by their features ([`TopK::shared`]; slates of
+/// one are single choices).
+pub type SharedLinUcb = TopK<Ridge, Ucb>;
+/// Linear Thompson sampling with one vector of weights for all candidates, drawn once a slate.
+pub type SharedLinTs = TopK<Ridge, Thompson>;
+/// Contextual ε-greedy: ridge regressions, explored uniformly.
+pub type EpsilonGreedy = Disjoint<Ridge, Greedy>;
+/// Logistic Thompson sampling with diagonal posteriors (Chapelle & Li 2011, Algorithm 3).
+pub type DiagonalLogisticTs = Disjoint<DiagonalLaplace, Thompson>;
+/// Logistic Thompson sampling with full Laplace posteriors.
+pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
+/// Logistic upper confidence bounds with full Laplace posteriors, on log-odds.
+pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
+/// The top-K semi-bandit by Thompson sampling over logistic regressions with diagonal posteriors.
+pub type TopKThompson = TopK<DiagonalLaplace, Thompson>;
 
 /// An arm that a policy chose, with its scores and propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
