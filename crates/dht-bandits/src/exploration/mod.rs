@@ -10,7 +10,7 @@
 //! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |
 //! | [`SquareCb`] | with probability 1/(K + γ·gap), the rest to the best | Foster & Rakhlin (2020) |
 //!
-//! Each goes with every [`Posterior`](crate::posterior::Posterior); the last three and the greedy ones ignore widths.
+//! Each combines with every [`Posterior`](crate::posterior::Posterior); the last three and the greedy ones ignore widths.
 //! [`Floor`] gives every arm a least probability under any of them.
 
 mod decaying_greedy;

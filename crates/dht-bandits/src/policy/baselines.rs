@@ -5,7 +5,7 @@ use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::policy::managed::manages_arms;
+use crate::policy::forward::manages_arms;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{check_finite, check_length, check_scalar, check_weight};
 use rand::{Rng, RngExt};

@@ -20,7 +20,6 @@ mod disjoint;
 pub mod drift;
 pub(crate) mod forward;
 mod hybrid;
-pub(crate) mod managed;
 mod normalised;
 mod oracle;
 mod propensity;

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
-use crate::policy::managed::manages_arms;
+use crate::policy::forward::manages_arms;
 use crate::validate::{check_context, check_finite, check_length, check_scalar, check_weight};
 use rand::Rng;
 

@@ -11,7 +11,7 @@ use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::policy::managed::manages_arms;
+use crate::policy::forward::manages_arms;
 use crate::validate::{check_scalar, check_sum, check_weight, reserve};
 use rand::Rng;
 use serde::de::DeserializeOwned;

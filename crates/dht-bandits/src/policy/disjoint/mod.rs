@@ -15,7 +15,7 @@ use crate::clock::{Clock, check_epoch};
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
-use crate::policy::managed::manages_arms;
+use crate::policy::forward::manages_arms;
 use crate::posterior::{Posterior, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
 use rand::Rng;

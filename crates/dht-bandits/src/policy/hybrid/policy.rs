@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::policy::choose::ScoredArms;
-use crate::policy::managed::manages_arms;
+use crate::policy::forward::manages_arms;
 use crate::policy::propensity::{FreeScore, of_independent};
 use crate::policy::{Choice, Decision, Featured, Policy, Propensity, Request};
 use rand::Rng;

@@ -6,7 +6,7 @@ use crate::clock::check_epoch;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::features::Interactions;
-use crate::policy::managed::manages_arms;
+use crate::policy::forward::manages_arms;
 use crate::policy::{Choice, Decision, Observation, Policy, Propensity, Request};
 use crate::posterior::{Posterior, copy_of_slot};
 use rand::Rng;
