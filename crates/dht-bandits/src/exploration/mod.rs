@@ -100,6 +100,12 @@ pub trait Exploration:
     fn check(&self) -> Result<()>;
 }
 
+/// Refuses a floor that not all of `arms` arms can have.
+pub(crate) fn check_floor(floor: f64, arms: usize) -> Result<()> {
+    // 1/K times K may be above 1 by rounding.
+    if floor * arms as f64 <= 1.0 + 1e-12 { Ok(()) } else { Err(Error::Floor { floor, arms }) }
+}
+
 /// Probability of a uniform draw among `arms` arms: the rule's own, and what its floor needs.
 ///
 /// # Errors
@@ -110,12 +116,8 @@ pub(crate) fn drawn_uniformly<E: Exploration>(rule: &E, learned: u64, arms: usiz
     if floor == 0.0 {
         return Ok(share);
     }
-    let for_floor = floor * arms as f64;
-    // 1/K times K may be above 1 by rounding.
-    if for_floor > 1.0 + 1e-12 {
-        return Err(Error::Floor { floor, arms });
-    }
-    let for_floor = for_floor.min(1.0);
+    check_floor(floor, arms)?;
+    let for_floor = (floor * arms as f64).min(1.0);
     Ok(for_floor + (1.0 - for_floor) * share)
 }
 

@@ -4,7 +4,9 @@ use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, RidgeOptions, Thompson, Ucb,
     exploration::{Exploration, Floor, Greedy, Softmax, SquareCb},
-    policy::{Disjoint, Hybrid, HybridOptions, SlatePolicy, TopK},
+    policy::{
+        AnyPolicy, AnyRule, Disjoint, Hybrid, HybridOptions, PolicyKind, PolicySettings, RewardType, SlatePolicy, TopK,
+    },
     posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Ridge},
 };
 
@@ -103,4 +105,34 @@ fn floors_out_of_range_are_refused_and_saved_ones_keep_their_rule() {
     assert!(serde_json::from_str::<Disjoint<Ridge, Floor<Ucb>>>(&saved).is_ok());
     let other = serde_json::from_str::<Disjoint<Ridge, Floor<Thompson>>>(&saved).unwrap_err();
     assert!(other.to_string().contains("floor/ucb"), "{other}");
+}
+
+#[test]
+fn a_floor_of_settings_holds_after_a_change_of_rule_and_a_load() {
+    fn check(policy: &AnyPolicy) {
+        let all = policy.propensities(&Request::new(&[1.0, -0.5])).unwrap();
+        let least = all.iter().map(|entry| entry.probability).fold(1.0, f64::min);
+        assert!((least - 0.1).abs() < 1e-12, "{all:?}");
+    }
+    let ucb = Some(AnyRule::Ucb(Ucb { alpha: 0.1 }));
+    let auto = PolicySettings::new(PolicyKind::Auto, 2, 4, None).with_reward(Some(RewardType::Binary));
+    for settings in [PolicySettings::new(PolicyKind::Logistic, 2, 4, ucb), auto] {
+        let mut policy = AnyPolicy::new(settings.with_floor(0.1)).unwrap();
+        for round in 0..20 {
+            policy.update(ARMS[round % 2], &[1.0, 0.1 * round as f64], (round % 2) as f64, 1.0).unwrap();
+        }
+        check(&policy);
+        let loaded: AnyPolicy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+        check(&loaded);
+        policy.set_exploration(AnyRule::EpsilonGreedy(Greedy { epsilon: 0.0 })).unwrap();
+        check(&policy);
+    }
+    let linear = |arms| PolicySettings::new(PolicyKind::Linear, 2, arms, ucb);
+    let refused = AnyPolicy::new(linear(4).with_floor(0.3)).unwrap_err();
+    assert_eq!(refused, Error::Floor { floor: 0.3, arms: 4 });
+    for floor in [-0.1, f64::NAN, 1.5] {
+        assert!(matches!(AnyPolicy::new(linear(0).with_floor(floor)), Err(Error::Settings { .. })), "{floor}");
+    }
+    let uniform = PolicySettings::new(PolicyKind::Uniform, 2, 4, None).with_floor(0.1);
+    assert!(matches!(AnyPolicy::new(uniform), Err(Error::Settings { .. })));
 }

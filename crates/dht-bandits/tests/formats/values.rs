@@ -63,6 +63,7 @@ pub fn every_setting() -> Vec<PolicySettings> {
         linear(),
         linear().with_decay(decay).with_clock(Some(DecayClock::Updates)),
         linear().with_window(Some(4)),
+        linear().with_floor(0.1),
         linear().with_reset(Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 })),
         linear().with_reset(Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.5 })).with_normaliser(Some(
             NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9).with_clip(Some(4.0)),
@@ -227,6 +228,7 @@ fn decisions_and_logs(visit: &mut Visit) {
     // An optional field that is there after one that is not.
     visit.value(&LoggedDecision { features: features.clone(), drop_probability: 0.5, ..bare.clone() });
     let probabilities = Some(vec![(ARMS[0], 0.5), (ARMS[1], 0.5)]);
+    visit.value(&LoggedDecision { propensity_error: 0.25, ..bare.clone() });
     visit.value(&LoggedDecision { available: available.clone(), probabilities, ..bare });
     let shown = vec![ShownArm { arm: ARMS[0], propensity: Some(0.5), feedback: Feedback::Observed(1.0) }];
     visit.value(&shown[0]);

@@ -1,6 +1,7 @@
 //! What settings need of a policy beside [`Policy`]: one implementation for each family.
 
 use super::AnyRule;
+use super::rule::FlooredRule;
 use crate::error::{Error, Result};
 use crate::features::Interactions;
 use crate::policy::drift::{AnyDetector, ResetOnChange, SlidingWindow};
@@ -13,8 +14,8 @@ pub(super) trait Configured: Policy + Any {
     /// The exploration rule; `None` for uniform draws.
     fn rule(&self) -> Option<AnyRule>;
 
-    /// Replaces the exploration rule.
-    fn set_rule(&mut self, rule: AnyRule) -> Result<()>;
+    /// Replaces the exploration rule and its floor.
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()>;
 
     /// Whether the other policy is of this type and has the same settings, whatever rule either has.
     fn has_settings_of(&self, other: &dyn Any) -> bool;
@@ -37,12 +38,12 @@ fn other_rule<T>(expected: &str) -> Result<T> {
     Err(Error::Settings { problem: format!("exploration: expected {expected} with this policy") })
 }
 
-impl<P: Posterior> Configured for Disjoint<P, AnyRule> {
+impl<P: Posterior> Configured for Disjoint<P, FlooredRule> {
     fn rule(&self) -> Option<AnyRule> {
-        Some(*self.exploration())
+        Some(self.exploration().rule)
     }
 
-    fn set_rule(&mut self, rule: AnyRule) -> Result<()> {
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
         self.set_exploration(rule)
     }
 
@@ -51,12 +52,12 @@ impl<P: Posterior> Configured for Disjoint<P, AnyRule> {
     }
 }
 
-impl Configured for SlidingWindow<AnyRule> {
+impl Configured for SlidingWindow<FlooredRule> {
     fn rule(&self) -> Option<AnyRule> {
         self.policy().rule()
     }
 
-    fn set_rule(&mut self, rule: AnyRule) -> Result<()> {
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
         self.policy_mut().set_rule(rule)
     }
 
@@ -66,12 +67,12 @@ impl Configured for SlidingWindow<AnyRule> {
     }
 }
 
-impl Configured for ResetOnChange<Ridge, AnyRule, AnyDetector> {
+impl Configured for ResetOnChange<Ridge, FlooredRule, AnyDetector> {
     fn rule(&self) -> Option<AnyRule> {
         self.policy().rule()
     }
 
-    fn set_rule(&mut self, rule: AnyRule) -> Result<()> {
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
         self.policy_mut().set_rule(rule)
     }
 
@@ -82,12 +83,12 @@ impl Configured for ResetOnChange<Ridge, AnyRule, AnyDetector> {
     }
 }
 
-impl Configured for Hybrid<AnyRule> {
+impl Configured for Hybrid<FlooredRule> {
     fn rule(&self) -> Option<AnyRule> {
-        Some(*self.exploration())
+        Some(self.exploration().rule)
     }
 
-    fn set_rule(&mut self, rule: AnyRule) -> Result<()> {
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
         self.set_exploration(rule)
     }
 
@@ -98,12 +99,12 @@ impl Configured for Hybrid<AnyRule> {
     }
 }
 
-impl<P: Posterior> Configured for TopK<P, AnyRule> {
+impl<P: Posterior> Configured for TopK<P, FlooredRule> {
     fn rule(&self) -> Option<AnyRule> {
-        Some(*self.exploration())
+        Some(self.exploration().rule)
     }
 
-    fn set_rule(&mut self, rule: AnyRule) -> Result<()> {
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
         self.set_exploration(rule)
     }
 
@@ -130,8 +131,8 @@ impl Configured for ContextFree<Ucb1> {
         Some(AnyRule::Ucb1(*Self::rule(self)))
     }
 
-    fn set_rule(&mut self, rule: AnyRule) -> Result<()> {
-        if let AnyRule::Ucb1(rule) = rule { Self::set_rule(self, rule) } else { other_rule("ucb1") }
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        if let AnyRule::Ucb1(rule) = rule.rule { Self::set_rule(self, rule) } else { other_rule("ucb1") }
     }
 
     fn has_settings_of(&self, other: &dyn Any) -> bool {
@@ -144,8 +145,12 @@ impl Configured for ContextFree<BetaThompson> {
         Some(AnyRule::BetaThompson(*Self::rule(self)))
     }
 
-    fn set_rule(&mut self, rule: AnyRule) -> Result<()> {
-        if let AnyRule::BetaThompson(rule) = rule { Self::set_rule(self, rule) } else { other_rule("beta-thompson") }
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        if let AnyRule::BetaThompson(rule) = rule.rule {
+            Self::set_rule(self, rule)
+        } else {
+            other_rule("beta-thompson")
+        }
     }
 
     fn has_settings_of(&self, other: &dyn Any) -> bool {
@@ -158,7 +163,7 @@ impl Configured for Uniform {
         None
     }
 
-    fn set_rule(&mut self, _: AnyRule) -> Result<()> {
+    fn set_rule(&mut self, _: FlooredRule) -> Result<()> {
         other_rule("none")
     }
 

@@ -2,6 +2,7 @@
 
 use super::configured::Configured;
 use super::interactions::multiplied;
+use super::rule::FlooredRule;
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -23,19 +24,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
-    Linear(Disjoint<Ridge, AnyRule>),
-    LinearClock(Disjoint<DiscountedRidge, AnyRule>),
-    LinearWindow(SlidingWindow<AnyRule>),
-    LinearReset(ResetOnChange<Ridge, AnyRule, AnyDetector>),
-    LinearNoise(Disjoint<NormalInverseGamma, AnyRule>),
-    Logistic(Disjoint<FullLaplace, AnyRule>),
-    DiagonalLogistic(Disjoint<DiagonalLaplace, AnyRule>),
-    Hybrid(Hybrid<AnyRule>),
-    TopKLinear(TopK<Ridge, AnyRule>),
-    TopKDiagonalLogistic(TopK<DiagonalLaplace, AnyRule>),
-    SharedLinear(TopK<Ridge, AnyRule>),
-    SharedLogistic(TopK<FullLaplace, AnyRule>),
-    SharedDiagonalLogistic(TopK<DiagonalLaplace, AnyRule>),
+    Linear(Disjoint<Ridge, FlooredRule>),
+    LinearClock(Disjoint<DiscountedRidge, FlooredRule>),
+    LinearWindow(SlidingWindow<FlooredRule>),
+    LinearReset(ResetOnChange<Ridge, FlooredRule, AnyDetector>),
+    LinearNoise(Disjoint<NormalInverseGamma, FlooredRule>),
+    Logistic(Disjoint<FullLaplace, FlooredRule>),
+    DiagonalLogistic(Disjoint<DiagonalLaplace, FlooredRule>),
+    Hybrid(Hybrid<FlooredRule>),
+    TopKLinear(TopK<Ridge, FlooredRule>),
+    TopKDiagonalLogistic(TopK<DiagonalLaplace, FlooredRule>),
+    SharedLinear(TopK<Ridge, FlooredRule>),
+    SharedLogistic(TopK<FullLaplace, FlooredRule>),
+    SharedDiagonalLogistic(TopK<DiagonalLaplace, FlooredRule>),
     Ucb1(ContextFree<Ucb1>),
     BetaThompson(ContextFree<BetaThompson>),
     Uniform(Uniform),
@@ -55,10 +56,7 @@ impl Kind {
         let (d, features) = (settings.scaled_dimension(), settings.features);
         let products = settings.products()?;
         let both = products.as_ref().map_or(d.saturating_add(features), Interactions::dimension);
-        let rule = || {
-            let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
-            settings.exploration.ok_or_else(missing)
-        };
+        let rule = || settings.floored_rule();
         let ridge = RidgeOptions { prior_precision, forgetting: decay, keep_information: false };
         let noise = NormalInverseGammaOptions { prior_precision, ..NormalInverseGammaOptions::default() };
         let full = FullLaplaceOptions { prior_precision };
@@ -94,7 +92,7 @@ impl Kind {
             PolicyKind::SharedDiagonalLogistic => {
                 Self::SharedDiagonalLogistic(multiplied(TopK::shared(both, diagonal, rule()?)?, products)?)
             }
-            PolicyKind::ContextFree => match rule()? {
+            PolicyKind::ContextFree => match rule()?.rule {
                 AnyRule::Ucb1(rule) => Self::Ucb1(ContextFree::new(arms, rule)?),
                 AnyRule::BetaThompson(rule) => Self::BetaThompson(ContextFree::new(arms, rule)?),
                 _ => {
@@ -189,7 +187,7 @@ impl Kind {
     }
 
     /// Replaces the exploration rule.
-    pub(super) fn set_exploration(&mut self, rule: AnyRule) -> Result<()> {
+    pub(super) fn set_exploration(&mut self, rule: FlooredRule) -> Result<()> {
         self.inside_mut().set_rule(rule)
     }
 

@@ -25,6 +25,7 @@ use kind::Kind;
 pub use merge::AnyDelta;
 pub use recommended::RewardType;
 pub use rule::AnyRule;
+use rule::FlooredRule;
 pub use settings::{NormaliserSettings, PolicyKind, PolicySettings};
 
 /// A policy whose kind, exploration and scaling come from [`PolicySettings`].
@@ -93,7 +94,8 @@ impl AnyPolicy {
     /// [`Error::Settings`]: uniform draws, which have none; a rule without contexts for a policy with contexts and the
     /// reverse, UCB1 for Beta-Thompson sampling and the reverse. A setting out of its range. The policy is unchanged then.
     pub fn set_exploration(&mut self, exploration: AnyRule) -> Result<()> {
-        self.kind_mut().set_exploration(exploration)?;
+        let floor = self.settings.floor;
+        self.kind_mut().set_exploration(FlooredRule { rule: exploration, floor })?;
         self.settings.exploration = Some(exploration);
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! The settings of a policy that is chosen at run time.
 
+use super::rule::FlooredRule;
 use super::{AnyRule, InteractionSettings, RewardType};
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
+use crate::exploration::check_floor;
 use crate::features::NormalizerOptions;
 use crate::options::setters;
 use crate::policy::drift::ChangeTest;
@@ -117,6 +119,10 @@ pub struct PolicySettings {
     /// Products of context and features, or of named groups of both. Shared kinds need them to use a context.
     #[serde(default)]
     pub interactions: Option<InteractionSettings>,
+    /// The least probability of each arm under any rule ([`Floor`](crate::exploration::Floor)): at most 1/K among K arms; 0 for
+    /// none. For rules that use contexts.
+    #[serde(default)]
+    pub floor: f64,
 }
 
 setters!(fn, PolicySettings {
@@ -135,6 +141,7 @@ setters!(fn, PolicySettings {
     seed / with_seed: u64,
     reward / with_reward: Option<RewardType>,
     interactions / with_interactions: Option<InteractionSettings>,
+    floor / with_floor: f64,
 });
 
 fn one() -> f64 {
@@ -199,6 +206,7 @@ impl PolicySettings {
             seed: 0,
             reward: None,
             interactions: None,
+            floor: 0.0,
         }
     }
 
@@ -223,6 +231,15 @@ impl PolicySettings {
     /// The length of the context that the posterior sees, without features.
     pub(super) fn scaled_dimension(&self) -> usize {
         self.dimension.saturating_add(usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias)))
+    }
+
+    /// The exploration rule with the floor.
+    ///
+    /// # Errors
+    /// There is no rule.
+    pub(super) fn floored_rule(&self) -> Result<FlooredRule> {
+        let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
+        Ok(FlooredRule { rule: self.exploration.ok_or_else(missing)?, floor: self.floor })
     }
 
     /// Refuses settings that the kind has no use for, so that nobody believes they do something.
@@ -280,6 +297,11 @@ impl PolicySettings {
             self.exploration.is_some() == (kind != Uniform),
             "exploration: expected with every kind but uniform".to_owned(),
         )?;
+        refuse((0.0..=1.0).contains(&self.floor), format!("floor: {} given, expected from 0 to 1", self.floor))?;
+        refuse(self.floor == 0.0 || !free, "floor: this kind has no rule with contexts".to_owned())?;
+        if !shared && self.arms > 0 {
+            check_floor(self.floor, self.arms)?;
+        }
         refuse(
             self.normaliser.is_none() || (!free && self.dimension > 0),
             "normaliser: there is no context".to_owned(),
