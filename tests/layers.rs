@@ -16,7 +16,7 @@ const CRATES: [Layers; 5] = [
         &[
             &["arm"],
             &["error"],
-            &["validate"],
+            &["validate", "options"],
             &["clock"],
             &["arm_set"],
             &["saved_state"],

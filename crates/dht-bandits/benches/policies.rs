@@ -1,6 +1,7 @@
 //! Microseconds per select and update. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use dht_bandits::Policy;
 use dht_bandits::{
     Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Request, Result, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Exploration,
@@ -68,7 +69,7 @@ fn disjoint(criterion: &mut Criterion) -> Result<()> {
         time(criterion, "LinUcb", LinUcb::new(d, k, ridge, Ucb { alpha: 1.0 })?)?;
         time(criterion, "LinTs", LinTs::new(d, k, ridge, Thompson { alpha: 1.0 })?)?;
     }
-    let kept = RidgeOptions { keep_information: true, ..ridge };
+    let kept = ridge.with_keep_information(true);
     time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, kept, Ucb { alpha: 1.0 })?)?;
     time(criterion, "LogisticTs", LogisticTs::new(64, 100, FullLaplaceOptions::default(), Thompson { alpha: 1.0 })?)
 }

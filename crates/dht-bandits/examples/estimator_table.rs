@@ -83,7 +83,7 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
             targets.push(softmax(&context, target));
             log.push(LoggedDecision::new(context, arm, propensity, reward));
         }
-        let model = CrossFit { model: OutcomeModel::Logistic { prior_precision: 1.0 }, ..CrossFit::default() };
+        let model = CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 1.0 });
         let rounds = model.rounds(&log, &targets)?;
         let judge = OffPolicy::new(&rounds)?;
         let switch = judge.candidates(|threshold| Estimator::SwitchDoublyRobust { threshold });
@@ -109,7 +109,7 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
             let entry = runs.entry(position).or_insert_with(|| (name.to_owned(), Runs::default()));
             entry.1.add(truth, &judge.estimate(estimator)?, bootstrap);
         }
-        let more_robust = CrossFit { more_robust: true, ..model }.rounds(&log, &targets)?;
+        let more_robust = model.with_more_robust(true).rounds(&log, &targets)?;
         let entry = runs.entry(rows.len()).or_insert_with(|| ("MRDR".to_owned(), Runs::default()));
         entry.1.add(truth, &OffPolicy::new(&more_robust)?.doubly_robust()?, None);
         let mut sequence = ConfidenceSequence::new((0.0, 1.0), 0.05)?;

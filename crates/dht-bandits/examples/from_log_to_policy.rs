@@ -4,6 +4,7 @@
 //!
 //! cargo run --release -p dht-bandits --features log --example from_log_to_policy
 
+use dht_bandits::Policy;
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
 use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
 use dht_bandits::simulation::{Environment, GlmEnvironment};
@@ -50,7 +51,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     // 2. Learn candidates from one half, and judge them by the other.
     let mut candidates = Vec::new();
     for prior_precision in [1.0, 1000.0] {
-        let options = RidgeOptions::with_prior_precision(prior_precision);
+        let options = RidgeOptions::new(prior_precision);
         let mut policy = EpsilonGreedy::new(3, 4, options, Greedy { epsilon: 0.1 })?;
         train.iter().try_for_each(|row| policy.update(row.arm, &row.context, row.reward, 1.0))?;
         candidates.push(policy);
@@ -60,8 +61,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         Target::new(name, move |request| probabilities(&policy, request))
     };
     let targets: Vec<Target> = candidates.iter().map(of).chain([Target::always(ArmId::new(3))]).collect();
-    let model = CrossFit { model: OutcomeModel::Logistic { prior_precision: 1.0 }, ..CrossFit::default() };
-    let settings = EvaluationSettings { model: Some(model), resamples: 1000, reward_range: Some(RANGE) };
+    let model = CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 1.0 });
+    let settings =
+        EvaluationSettings::default().with_model(Some(model)).with_resamples(1000).with_reward_range(Some(RANGE));
     let table = evaluate(test, &targets, &settings, &mut rng)?;
     println!("{}", table.to_markdown());
     // 3. How would one learn that starts from nothing? Replay tells the first rounds.
@@ -84,7 +86,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
-    let settings = LogSettings { horizon: Some(100.0), ..LogSettings::default() };
+    let settings = LogSettings::default().with_horizon(Some(100.0));
     let mut log = DecisionLog::open(&folder, settings)?;
     for round in 0..2000 {
         if round == 1000 {
@@ -103,7 +105,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         }
     }
     // 6. Its own log: what was promised, by what came; and is it worth learning from the first half of it?
-    let mut reader = LogReader::open(&folder, ReadSettings { horizon: Some(100.0), default_reward: Some(0.0) })?;
+    let mut reader =
+        LogReader::open(&folder, ReadSettings::default().with_horizon(Some(100.0)).with_default_reward(Some(0.0)))?;
     let (mut served, mut learner) = (Vec::new(), policy.clone());
     for joined in &mut reader {
         let joined = joined?;
@@ -116,7 +119,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let earned = served.iter().map(|row| row.reward).sum::<f64>() / served.len() as f64;
     println!("in service: {earned:.3} a round, {} rewarded, {} by default\n", counts.rewarded, counts.defaulted);
     let learned = Target::new("the same, 1,000 rounds later", |request| probabilities(&learner, request));
-    let settings = EvaluationSettings { model: None, resamples: 0, reward_range: Some(RANGE) };
+    let settings = EvaluationSettings::default().with_model(None).with_reward_range(Some(RANGE));
     println!("{}", evaluate(&served[1000..], &[of(&policy), learned], &settings, &mut rng)?.to_markdown());
     std::fs::remove_dir_all(&folder)?;
     Ok(())

@@ -38,7 +38,7 @@ fn main() -> dht_bandits::Result<()> {
     println!("clicks a round: {without:.3} without products, {with:.3} with them; at random .333, at best .800");
     assert!(without < 0.36 && with > 0.77, "{without} {with}");
     // A context without products is an error, not a policy that ignores it.
-    let refused = AnyPolicy::new(PolicySettings { interactions: None, kind: PolicyKind::SharedLogistic, ..settings });
+    let refused = AnyPolicy::new(settings.with_interactions(None).with_kind(PolicyKind::SharedLogistic));
     assert!(matches!(&refused, Err(Error::NeedsInteractions { context: 3 })));
     if let Err(error) = refused {
         println!("refused: {error}");

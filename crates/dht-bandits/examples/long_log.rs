@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let start = Instant::now();
-    let settings = LogSettings { horizon: Some(1000.0), ..LogSettings::default() };
+    let settings = LogSettings::default().with_horizon(Some(1000.0));
     let mut log = DecisionLog::open(&folder_of_log, settings)?;
     for round in 0..rows {
         let context: Vec<f64> = (0..4).map(|_| rng.random()).collect();
@@ -92,8 +92,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     report("decision log, written", rows, start);
     drop(log);
     let start = Instant::now();
-    let mut reader =
-        LogReader::open(&folder_of_log, ReadSettings { horizon: Some(1000.0), default_reward: Some(0.0) })?;
+    let mut reader = LogReader::open(
+        &folder_of_log,
+        ReadSettings::default().with_horizon(Some(1000.0)).with_default_reward(Some(0.0)),
+    )?;
     let mut estimates = RunningEstimates::new(None);
     for joined in &mut reader {
         estimates.push(&judged(&joined?.into_row()))?;

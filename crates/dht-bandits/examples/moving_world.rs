@@ -12,12 +12,12 @@ use rand_chacha::ChaCha8Rng;
 const UCB: Ucb = Ucb { alpha: 0.3 };
 
 fn ridge(decay: f64) -> Result<LinUcb> {
-    LinUcb::new(4, 5, RidgeOptions { forgetting: Forgetting::new(decay)?, ..RidgeOptions::default() }, UCB)
+    LinUcb::new(4, 5, RidgeOptions::default().with_forgetting(Forgetting::new(decay)?), UCB)
 }
 
 fn clocked() -> Result<Disjoint<DiscountedRidge, Ucb>> {
     let (forgetting, clock) = (Forgetting::new(0.98)?, DecayClock::Updates);
-    Disjoint::new(4, 5, DiscountedRidgeOptions { prior_precision: 1.0, forgetting, clock }, UCB)
+    Disjoint::new(4, 5, DiscountedRidgeOptions::new(forgetting).with_clock(clock), UCB)
 }
 
 fn main() -> Result<()> {

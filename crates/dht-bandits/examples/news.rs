@@ -3,6 +3,7 @@
 //!
 //! cargo run --release -p dht-bandits --example news
 
+use dht_bandits::Policy;
 use dht_bandits::{
     Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Request, RidgeOptions, Ucb,
     features::{NormalizerOptions, columns},

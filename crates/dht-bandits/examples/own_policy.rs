@@ -35,13 +35,14 @@ impl Exploration for LowerBound {
 }
 
 /// Plays one arm until the policy inside has learned from so many rewards, and that policy from then on.
+#[derive(Clone)]
 struct After<P> {
     rewards: u64,
     first: ArmId,
     inner: P,
 }
 
-impl<P: Policy> Policy for After<P> {
+impl<P: Policy + Clone + 'static> Policy for After<P> {
     fn dimension(&self) -> usize {
         self.inner.dimension()
     }
@@ -81,7 +82,7 @@ impl<P: Policy> Policy for After<P> {
 fn main() -> Result<()> {
     const DIMENSION: usize = 5;
     const ARMS: usize = 4;
-    let options = || RidgeOptions::with_prior_precision(1.0);
+    let options = || RidgeOptions::new(1.0);
     let lin_ucb = || LinUcb::new(DIMENSION, ARMS, options(), Ucb { alpha: 0.5 });
     let entries = [
         Entry::new("LinUCB", lin_ucb),

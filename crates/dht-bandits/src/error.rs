@@ -104,6 +104,22 @@ pub enum Error {
         /// How many arms exist.
         arms: usize,
     },
+    /// A policy has no such operation.
+    #[error("this policy does not support {what}")]
+    Unsupported {
+        /// The operation.
+        what: &'static str,
+    },
+    /// A model of the caller's predicted a value that is not finite, or a negative width.
+    #[error("the oracle gives {arm} the {what} {}, expected a finite number, widths not negative", Number(*value))]
+    Oracle {
+        /// The arm.
+        arm: ArmId,
+        /// `prediction` or `width`.
+        what: &'static str,
+        /// The value.
+        value: f64,
+    },
     /// The policy knows arms by their features, and the request has none.
     #[error("the actions have no features: this policy needs {width} of each arm (`Actions::Featured`)")]
     NeedsFeatures {
@@ -118,6 +134,14 @@ pub enum Error {
     NeedsInteractions {
         /// The length of the context.
         context: usize,
+    },
+    /// A floor of probabilities that not all arms can have.
+    #[error("floor {} is above 1/{arms}: {arms} arms cannot all have it, lower it or offer fewer arms", Number(*floor))]
+    Floor {
+        /// The floor.
+        floor: f64,
+        /// The number of arms that may be chosen.
+        arms: usize,
     },
     /// A slate is larger than what is available.
     #[error("cannot choose {wanted} arms: only {available} are available")]
@@ -287,6 +311,16 @@ pub enum Error {
         position: usize,
         /// The sum of the importance weights.
         weights: f64,
+    },
+    /// An estimator that needs propensities met a logged round without one.
+    #[error(
+        "{estimator} needs a propensity in every logged round: round {round} has none; the direct method needs none"
+    )]
+    NoPropensity {
+        /// The estimator.
+        estimator: &'static str,
+        /// The first round without a propensity.
+        round: usize,
     },
     /// An estimator that needs a model's predictions met a logged round without one.
     #[error("{estimator} needs a model's prediction in every logged round: round {round} has none")]

@@ -49,14 +49,15 @@
 //! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |
 //! | both: shared features, and arms with weights of their own | [`HybridLinUcb`](policy::HybridLinUcb) | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb`](exploration::SquareCb), γ = 100, over a logistic or linear model; [`EpsilonGreedy`](policy::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb`](exploration::SquareCb), γ = 100, over a logistic or linear model; [`EpsilonGreedy`](policy::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity. [`Floor`](exploration::Floor) does it under any rule |
 //! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
+//! | a reward model of your own: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
 //! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
 //! | one that changes at once, and seldom | [`ResetOnChange`](policy::drift::ResetOnChange) | nothing is forgotten without a reason |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | a learner that does not beat them has learned nothing |
 //!
-//! None of these where the reward is far from linear in the context: make features first. And none where a choice
+//! Linear and logistic models need features in which the reward is nearly linear. And none where a choice
 //! changes later contexts; that is reinforcement learning.
 //!
 //! # Catalogue
@@ -101,6 +102,7 @@ pub mod exploration;
 pub mod features;
 mod gaussian;
 pub mod log;
+mod options;
 pub mod policy;
 pub mod posterior;
 mod saved_state;
@@ -115,6 +117,7 @@ pub use policy::{
     TopKThompson,
 };
 pub use posterior::RidgeOptions;
+pub use rand;
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

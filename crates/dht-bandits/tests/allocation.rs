@@ -1,12 +1,14 @@
-//! `select`, `update` and `learn` do not allocate: counted by an instrumented allocator, in a binary of its own.
+//! `select`, `update` and `learn` do not allocate, and `evaluate` little: counted by an instrumented allocator, in a binary of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
     Actions, ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request,
     RidgeOptions, Thompson, TopKThompson, Ucb,
+    evaluation::{EvaluationSettings, Target, evaluate},
     exploration::{Exploration, Greedy},
     features::NormalizerOptions,
+    log::LoggedDecision,
     policy::{
         ArmFeedback, ChoiceBatch, Disjoint, EpsilonGreedy, Featured, Feedback, Fixed, HybridLinUcb, HybridOptions,
         Slate, TopK, Uniform,
@@ -42,20 +44,15 @@ const UCB: Ucb = Ucb { alpha: 1.0 };
 const THOMPSON: Thompson = Thompson { alpha: 1.0 };
 
 fn fading() -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions {
-        prior: TsPrior::Gaussian { prior_precision: 1.0 },
-        forgetting: Forgetting::new(0.9).unwrap(),
-    }
+    DiagonalLaplaceOptions::default()
+        .with_prior(TsPrior::Gaussian { prior_precision: 1.0 })
+        .with_forgetting(Forgetting::new(0.9).unwrap())
 }
 
 fn single_choices() {
     let mut rng = rng();
     for dimension in [12, 40] {
-        let kept = RidgeOptions {
-            forgetting: Forgetting::new(0.99).unwrap(),
-            keep_information: true,
-            ..RidgeOptions::default()
-        };
+        let kept = RidgeOptions::default().with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
         let (ridge, full, diagonal) =
             (RidgeOptions::default(), FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
         let policies: Vec<Box<dyn Policy>> = vec![
@@ -130,6 +127,29 @@ fn hybrid() {
     assert_eq!(count, 0);
 }
 
+/// `evaluate` holds the probabilities of one row at a time.
+fn evaluation() {
+    const ROWS: usize = 2000;
+    const ARMS: usize = 200;
+    let row = |number: usize| {
+        let arm = ArmId::new((number * 7919 % ARMS) as u64);
+        LoggedDecision::new(vec![1.0], arm, 1.0 / ARMS as f64, (number % 2) as f64)
+    };
+    let log: Vec<_> = (0..ROWS).map(row).collect();
+    let live = || {
+        let stats = COUNTED.stats();
+        stats.bytes_allocated as isize - stats.bytes_deallocated as isize
+    };
+    let (before, most) = (live(), std::cell::Cell::new(0));
+    let uniform = Target::new("uniform", |_| {
+        most.set(most.get().max(live() - before));
+        Ok((0..ARMS as u64).map(|arm| (ArmId::new(arm), 1.0 / ARMS as f64)).collect())
+    });
+    evaluate(&log, &[uniform], &EvaluationSettings::default(), &mut rng()).unwrap();
+    let all_rows = (ROWS * ARMS * size_of::<(ArmId, f64)>()) as isize;
+    assert!(most.get() > 0 && most.get() < all_rows / 2, "{} of {all_rows} bytes", most.get());
+}
+
 /// One test, because the count is the process's.
 #[test]
 fn selecting_and_learning_allocate_nothing() {
@@ -154,4 +174,5 @@ fn selecting_and_learning_allocate_nothing() {
         norm.normalise_in_place(&mut context).unwrap();
     });
     assert_eq!(count, 0);
+    evaluation();
 }

@@ -175,7 +175,7 @@ fn auto_stands_for_the_recommended_settings() {
     let read =
         |text: &str| AnyPolicy::new(PolicySettings::from_toml(text).unwrap()).map(|policy| policy.settings().clone());
     let arms = read("kind = \"auto\"\nreward = \"binary\"\ndimension = 8\narms = 4\nseed = 3").unwrap();
-    assert_eq!(arms, PolicySettings { seed: 3, ..PolicySettings::recommended(8, 4, RewardType::Binary) });
+    assert_eq!(arms, PolicySettings::recommended(8, 4, RewardType::Binary).with_seed(3));
     assert_eq!((arms.kind, arms.prior_precision), (PolicyKind::Logistic, 0.5));
     let real = read("kind = \"auto\"\nreward = \"real\"\ndimension = 8\narms = 4").unwrap();
     assert_eq!((real.kind, real.prior_precision, real.normaliser.unwrap().rewards), (PolicyKind::Linear, 2.0, true));

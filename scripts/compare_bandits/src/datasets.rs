@@ -80,21 +80,21 @@ type Make = fn(usize, usize, f64, f64) -> Box<dyn Policy>;
 
 const FAMILIES: [(&str, &str, &[f64], Make); 5] = [
     ("LogisticUcb", "α", &[0.1, 0.25, 0.5], |d, arms, alpha, prior_precision| {
-        Box::new(LogisticUcb::new(d, arms, FullLaplaceOptions { prior_precision }, Ucb { alpha }).unwrap())
+        Box::new(LogisticUcb::new(d, arms, FullLaplaceOptions::new(prior_precision), Ucb { alpha }).unwrap())
     }),
     ("LogisticTs", "α", &[0.05, 0.1, 0.25], |d, arms, alpha, prior_precision| {
-        Box::new(LogisticTs::new(d, arms, FullLaplaceOptions { prior_precision }, Thompson { alpha }).unwrap())
+        Box::new(LogisticTs::new(d, arms, FullLaplaceOptions::new(prior_precision), Thompson { alpha }).unwrap())
     }),
     ("logistic SquareCB", "γ", &[30.0, 100.0, 300.0], |d, arms, gamma, prior_precision| {
-        let options = FullLaplaceOptions { prior_precision };
+        let options = FullLaplaceOptions::new(prior_precision);
         Box::new(Disjoint::<FullLaplace, _>::new(d, arms, options, SquareCb::new(gamma)).unwrap())
     }),
     ("LinUcb", "α", &[0.1, 0.25, 0.5], |d, arms, alpha, prior_precision| {
-        let options = RidgeOptions::with_prior_precision(prior_precision);
+        let options = RidgeOptions::new(prior_precision);
         Box::new(LinUcb::new(d, arms, options, Ucb { alpha }).unwrap())
     }),
     ("linear SquareCB", "γ", &[10.0, 30.0, 100.0], |d, arms, gamma, prior_precision| {
-        let options = RidgeOptions::with_prior_precision(prior_precision);
+        let options = RidgeOptions::new(prior_precision);
         Box::new(Disjoint::<dht_bandits::posterior::Ridge, _>::new(d, arms, options, SquareCb::new(gamma)).unwrap())
     }),
 ];
@@ -117,7 +117,8 @@ pub fn run(directory: &str, names: &[String]) {
             let mut policy = make(set.features() + 1, set.arms(), value, share * set.features() as f64);
             set.mean_reward(&set.standardised, order, &mut *policy)
         };
-        let settings: Vec<_> = SHARES.iter().flat_map(|share| values.iter().map(move |value| (*value, *share))).collect();
+        let settings: Vec<_> =
+            SHARES.iter().flat_map(|share| values.iter().map(move |value| (*value, *share))).collect();
         let mean = |setting| {
             let runs = selecting.iter().flat_map(|set| SELECTION.map(move |order| of(set, order, setting)));
             runs.sum::<f64>() / (SELECTION_SETS.len() * SELECTION.len()) as f64

@@ -8,8 +8,8 @@ use dht_bandits::features::NormalizerOptions;
 use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
 use dht_bandits::policy::{NoisyLinTs, SharedLinUcb, Slate};
 use dht_bandits::posterior::{
-    DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,
-    FullLaplaceOptions, NormalInverseGammaOptions, Posterior, Ridge, TsPrior,
+    DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace, FullLaplaceOptions,
+    NormalInverseGammaOptions, Posterior, Ridge, TsPrior,
 };
 use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
 use dht_bandits::{
@@ -75,7 +75,7 @@ impl Task<'_> {
 }
 
 fn laplace(precision: f64) -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision: precision }, forgetting: Forgetting::NONE }
+    DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision: precision })
 }
 
 /// `directory` holds digits-N.csv for streams 0 to 2, and for 100 to 102, on which settings are chosen: the label, then
@@ -93,8 +93,7 @@ fn digits(streams: &[Stream]) {
     // Early ties are broken at random, and that matters: eight generators a stream.
     let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let on = |run: u64| (&streams[(run / 8) as usize][..], run);
-    let (ridge, full) =
-        (RidgeOptions::with_prior_precision, |precision| FullLaplaceOptions { prior_precision: precision });
+    let (ridge, full) = (RidgeOptions::new, |precision| FullLaplaceOptions::new(precision));
     let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let wide = [0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
@@ -124,7 +123,7 @@ fn digits(streams: &[Stream]) {
         },
     );
     task.report("NoisyLinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
-        let options = NormalInverseGammaOptions { prior_precision: s.lambda, ..NormalInverseGammaOptions::default() };
+        let options = NormalInverseGammaOptions::new(s.lambda);
         bandit(on(run), false, NoisyLinTs::new(d, 10, options, Thompson { alpha: s.alpha }).unwrap())
     });
     for (suffix, normalised) in [("raw", false), ("normalised", true)] {
@@ -149,9 +148,7 @@ fn moving_digits(streams: &[Stream]) {
     let d = streams[0][0].1.len();
     let task = Task { name: "digits, moving", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let run = |policy: &mut dyn Policy, run: u64| moving(&streams[(run / 8) as usize], run, policy);
-    let lin_ucb = |forgetting| {
-        LinUcb::new(d, 10, RidgeOptions { forgetting, ..RidgeOptions::with_prior_precision(1.0) }, RULE).unwrap()
-    };
+    let lin_ucb = |forgetting| LinUcb::new(d, 10, RidgeOptions::new(1.0).with_forgetting(forgetting), RULE).unwrap();
     let grid = |symbol, values: &[f64]| grid_of(symbol, values, &[1.0]);
     let decays = [0.99, 0.995, 0.998, 0.999, 0.9995];
     task.report("LinUcb", &grid("α", &[RULE.alpha]), |_, seed| run(&mut lin_ucb(Forgetting::NONE), seed));
@@ -162,7 +159,7 @@ fn moving_digits(streams: &[Stream]) {
     );
     task.report("DiscountedRidge", &grid("γ", &decays), |s, seed| {
         let forgetting = Forgetting::new(s.alpha).unwrap();
-        let options = DiscountedRidgeOptions { prior_precision: 1.0, forgetting, clock: DecayClock::Updates };
+        let options = DiscountedRidgeOptions::new(forgetting);
         run(&mut Disjoint::<DiscountedRidge, _>::new(d, 10, options, RULE).unwrap(), seed)
     });
     task.report("SlidingWindow", &grid("n", &[200.0, 400.0, 600.0, 800.0, 1200.0]), |s, seed| {
@@ -191,7 +188,7 @@ fn clicks() {
             slates(policy, spread, normalise, seed)
         });
         task.report("TopK<FullLaplace>", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = FullLaplaceOptions { prior_precision: s.lambda };
+            let options = FullLaplaceOptions::new(s.lambda);
             slates(
                 TopK::<FullLaplace, _>::shared(17, options, Thompson { alpha: s.alpha }).unwrap(),
                 spread,
@@ -200,7 +197,7 @@ fn clicks() {
             )
         });
         task.report("SharedLinUcb", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = RidgeOptions::with_prior_precision(s.lambda);
+            let options = RidgeOptions::new(s.lambda);
             slates(SharedLinUcb::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
         });
     }
@@ -236,8 +233,7 @@ fn bandit<P: Posterior, E: Exploration>(
     mut policy: Disjoint<P, E>,
 ) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut norm =
-        Normalizer::new(policy.dimension(), NormalizerOptions { floor: 1e-6, ..NormalizerOptions::default() }).unwrap();
+    let mut norm = Normalizer::new(policy.dimension(), NormalizerOptions::default().with_floor(1e-6)).unwrap();
     let mut total = 0.0;
     for (label, features) in stream {
         let mut context = features.clone();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// use dht_bandits::RidgeOptions;
 /// use dht_bandits::posterior::Forgetting;
 ///
-/// let options = RidgeOptions { forgetting: Forgetting::new(0.99)?, ..RidgeOptions::default() };
+/// let options = RidgeOptions::default().with_forgetting(Forgetting::new(0.99)?);
 /// assert_eq!(RidgeOptions::default().forgetting, Forgetting::NONE);
 /// assert!(Forgetting::new(1.5).is_err());
 /// # Ok::<(), dht_bandits::Error>(())

@@ -153,7 +153,8 @@ impl ConfidenceSequence {
                 Err(Error::Reward { reward: value, low, high })
             }
         };
-        let (weight, reward) = (round.weight(), scaled(round.reward)?);
+        let weight = round.weight_for("a confidence sequence", position)?;
+        let reward = scaled(round.reward)?;
         let (below, above) = match (self.largest_weight, round.prediction) {
             (None, _) => (weight * reward, weight * (1.0 - reward)),
             (Some(_), None) => return Err(Error::NoModel { estimator: "a doubly robust sequence", round: position }),

@@ -2,7 +2,7 @@
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
-use crate::log::check_drop_probability;
+use crate::log::{check_drop_probability, check_logged_propensity};
 use crate::policy::Propensity;
 use crate::validate::{check_parameter, check_scalar};
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,9 @@ pub struct Prediction {
 pub struct LoggedRound {
     /// The reward of the logged arm.
     pub reward: f64,
-    /// The probability with which the logging policy chose that arm, in (0, 1].
-    pub propensity: f64,
+    /// The probability with which the logging policy chose that arm, in (0, 1]; `None` where it is not known: enough for the
+    /// direct method alone.
+    pub propensity: Option<f64>,
     /// The probability with which the evaluated policy would choose it, in [0, 1].
     pub target: f64,
     /// What a reward model predicts, where there is one.
@@ -40,7 +41,8 @@ pub struct LoggedRound {
 
 impl LoggedRound {
     /// A round without a reward model: enough for inverse propensities, not for the direct method.
-    pub fn new(reward: f64, propensity: f64, target: f64) -> Self {
+    pub fn new(reward: f64, propensity: impl Into<Option<f64>>, target: f64) -> Self {
+        let propensity = propensity.into();
         Self { reward, propensity, target, prediction: None, unsupported: 0.0, drop_probability: 0.0 }
     }
 
@@ -48,7 +50,7 @@ impl LoggedRound {
     pub fn with_model(
         arm: ArmId,
         reward: f64,
-        propensity: f64,
+        propensity: impl Into<Option<f64>>,
         target: &[Propensity],
         model: impl Fn(ArmId) -> f64,
     ) -> Self {
@@ -58,14 +60,22 @@ impl LoggedRound {
         Self { prediction, ..Self::new(reward, propensity, of_arm) }
     }
 
-    /// How often the round counts.
+    /// Number of times that the round counts.
     pub(super) fn row_weight(&self) -> f64 {
         1.0 / (1.0 - self.drop_probability)
     }
 
-    /// π(a|x)/p, the importance weight.
-    pub fn weight(&self) -> f64 {
-        self.target / self.propensity
+    /// π(a|x)/p, the importance weight; `None` without a propensity.
+    pub fn weight(&self) -> Option<f64> {
+        self.propensity.map(|propensity| self.target / propensity)
+    }
+
+    /// The importance weight for an estimator that needs it.
+    ///
+    /// # Errors
+    /// [`Error::NoPropensity`].
+    pub(super) fn weight_for(&self, estimator: &'static str, round: usize) -> Result<f64> {
+        self.weight().ok_or(Error::NoPropensity { estimator, round })
     }
 }
 
@@ -93,7 +103,7 @@ pub struct Estimate {
     /// The largest weight that the estimator uses.
     pub largest_weight: f64,
     /// The mean importance weight. Its expectation is 1 less the share of the evaluated policy's choices that the
-    /// logging policy never makes: a mean far below 1 means missing support.
+    /// logging policy never makes: a mean far below 1 means missing support. Of rounds without a propensity it is 0.
     pub mean_weight: f64,
     /// The mean over rounds of [`LoggedRound::unsupported`].
     pub unsupported: f64,
@@ -193,10 +203,7 @@ pub(super) fn check_logged(round: usize, what: &'static str, value: f64) -> Resu
 }
 
 pub(super) fn check_round(round: usize, entry: &LoggedRound) -> Result<()> {
-    let propensity = entry.propensity;
-    if !(propensity > 0.0 && propensity <= 1.0) {
-        return Err(Error::Propensity { round, propensity });
-    }
+    check_logged_propensity(round, entry.propensity)?;
     check_drop_probability(entry.drop_probability)?;
     check_parameter("target", entry.target, (0.0..=1.0).contains(&entry.target), "in [0, 1]")?;
     let unsupported = entry.unsupported;
@@ -206,8 +213,10 @@ pub(super) fn check_round(round: usize, entry: &LoggedRound) -> Result<()> {
         check_logged(round, "predicted", prediction.logged)?;
         check_logged(round, "expected", prediction.expected)?;
     }
-    if entry.weight() <= LARGEST_LOGGED {
-        return Ok(());
+    match entry.weight() {
+        Some(value) if value > LARGEST_LOGGED => {
+            Err(Error::LoggedRound { round, what: "weight", value, limit: LARGEST_LOGGED })
+        }
+        _ => Ok(()),
     }
-    Err(Error::LoggedRound { round, what: "weight", value: entry.weight(), limit: LARGEST_LOGGED })
 }

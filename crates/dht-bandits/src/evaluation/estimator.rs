@@ -66,12 +66,12 @@ pub(super) struct Term {
     pub(super) numerator: f64,
     /// The importance weight as it is used.
     pub(super) weight: f64,
-    /// How often the round counts; the mean over rounds is 1.
+    /// Number of times that the round counts; the mean over rounds is 1.
     pub(super) row_weight: f64,
 }
 
 impl Term {
-    /// The term of a round that counts so often.
+    /// The term of a round that counts `row_weight` times.
     pub(super) fn times(self, row_weight: f64) -> Self {
         let Self { offset, numerator, weight, .. } = self;
         Self { offset: offset * row_weight, numerator: numerator * row_weight, weight: weight * row_weight, row_weight }
@@ -162,9 +162,12 @@ impl Estimator {
     /// The term of a round.
     ///
     /// # Errors
-    /// [`Error::NoModel`].
+    /// [`Error::NoPropensity`], [`Error::NoModel`].
     pub(super) fn term(self, position: usize, round: &LoggedRound) -> Result<Term> {
-        let weight = self.weight(round.weight());
+        let weight = match self {
+            Self::Direct => 0.0,
+            _ => self.weight(round.weight_for(self.name(), position)?),
+        };
         if !self.needs_model() {
             return Ok(Term { offset: 0.0, numerator: weight * round.reward, weight, row_weight: 1.0 });
         }

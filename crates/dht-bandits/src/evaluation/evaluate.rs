@@ -6,13 +6,15 @@ use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::known_arms::ask_of_known;
 use super::off_policy::OffPolicy;
-use super::outcome_model::{CrossFit, rounds};
+use super::outcome_model::{CrossFit, rounds_for};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
+use crate::options::options;
 use crate::policy::{Policy, Request};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -57,16 +59,19 @@ impl<'a> Target<'a> {
         &self.name
     }
 
-    /// Its probabilities in each row of a log.
+    /// Its probabilities in each row of a log: as many values as rows times arms. [`evaluate()`] asks row by row instead.
     ///
     /// # Errors
     /// What the policy refuses, with the round.
     pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
         let of_row = |(round, row): (usize, &LoggedDecision)| {
-            (row.request().and_then(|request| (self.probabilities)(&request)))
-                .map_err(|source| Error::InRound { round, source: Box::new(source) })
+            self.probabilities_in(row).map_err(|source| Error::InRound { round, source: Box::new(source) })
         };
         log.iter().enumerate().map(of_row).collect()
+    }
+
+    fn probabilities_in(&self, row: &LoggedDecision) -> Result<Vec<(ArmId, f64)>> {
+        (self.probabilities)(&row.request()?)
     }
 }
 
@@ -79,6 +84,7 @@ impl std::fmt::Debug for Target<'_> {
 /// What [`evaluate`] computes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct EvaluationSettings {
     /// The reward model of the doubly robust estimators; `None` leaves them out.
     pub model: Option<CrossFit>,
@@ -88,11 +94,11 @@ pub struct EvaluationSettings {
     pub reward_range: Option<(f64, f64)>,
 }
 
-impl Default for EvaluationSettings {
-    fn default() -> Self {
-        Self { model: Some(CrossFit::default()), resamples: 0, reward_range: None }
-    }
-}
+options!(EvaluationSettings::new() {
+    model / with_model: Option<CrossFit> = Some(CrossFit::new()),
+    resamples / with_resamples: usize = 0,
+    reward_range / with_reward_range: Option<(f64, f64)> = None,
+});
 
 /// One estimate of one policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,6 +126,9 @@ pub struct Evaluation {
 /// parameters of clipped IPS, switch-DR and DRos are chosen by [SLOPE](OffPolicy::slope); MRDR is DR with a model that is
 /// [fitted for it](CrossFit::more_robust).
 ///
+/// Time is linear in rows and arms. Beside the log, memory holds a few hundred bytes a row: each target is asked for its
+/// probabilities row by row, once without a model and three times with one.
+///
 /// # Errors
 /// Fewer than two rows, or than folds; rows that are refused; what a policy refuses, with the round; a policy that never
 /// does what was logged ([`Error::NoOverlap`]); a reward outside of the given range; [`Error::DuplicateName`]: two
@@ -144,12 +153,18 @@ pub fn evaluate<R: Rng + ?Sized>(
     }
     let mut table = Table { settings, rows: Vec::new() };
     table.add(THE_LOG, "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
+    // Weighted by rows alone, and so the same for every target.
+    let models = settings.model.filter(|model| !model.more_robust && !targets.is_empty());
+    let models = models.map(|model| model.fit(log, &own)).transpose()?;
     for target in targets {
-        let probabilities = target.probabilities(log)?;
-        let judged = match &settings.model {
-            Some(model) => model.rounds(log, &probabilities)?,
-            None => rounds(log, &probabilities)?,
-        };
+        let probabilities = |position: usize| Ok(Cow::Owned(target.probabilities_in(&log[position])?));
+        let mut judged = rounds_for(log, &probabilities)?;
+        if let Some(model) = &settings.model {
+            judged = match &models {
+                Some(models) => model.predict(models, log, judged, &probabilities)?,
+                None => model.predict(&model.fit(log, &judged)?, log, judged, &probabilities)?,
+            };
+        }
         let judge = OffPolicy::new(&judged)?;
         let plain = [Estimator::InversePropensity, Estimator::SelfNormalised];
         let robust = [Estimator::Direct, Estimator::DoublyRobust, Estimator::SelfNormalisedDoublyRobust];
@@ -165,7 +180,8 @@ pub fn evaluate<R: Rng + ?Sized>(
         for estimator in robust.into_iter().chain(tuned) {
             table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
         }
-        let more_robust = CrossFit { more_robust: true, ..model }.rounds(log, &probabilities)?;
+        let more_robust = CrossFit { more_robust: true, ..model };
+        let more_robust = more_robust.predict(&more_robust.fit(log, &judged)?, log, judged.clone(), &probabilities)?;
         table.add(target.name(), "MRDR", Estimator::DoublyRobust, &OffPolicy::new(&more_robust)?, rng)?;
     }
     Ok(Evaluation { rows: table.rows })

@@ -29,6 +29,7 @@ mod evaluate;
 mod known_arms;
 mod off_policy;
 mod outcome_model;
+#[cfg(feature = "nalgebra")]
 mod pseudo_inverse;
 mod replay;
 mod running;
@@ -41,8 +42,9 @@ pub use estimate::{Estimate, LoggedRound, Prediction};
 pub use estimator::Estimator;
 pub use evaluate::{Evaluation, EvaluationRow, EvaluationSettings, Target, evaluate};
 pub use off_policy::OffPolicy;
-pub use outcome_model::{CrossFit, FittedOutcome, OutcomeModel, rounds};
-pub use pseudo_inverse::{PseudoInverse, pseudo_inverse_estimate};
+pub use outcome_model::{CrossFit, OutcomeModel, rounds};
+#[cfg(feature = "nalgebra")]
+pub use pseudo_inverse::PseudoInverse;
 pub use replay::{Replay, replay};
 pub use running::RunningEstimates;
-pub use slates::{SlateOffPolicy, slate_rounds};
+pub use slates::{SlateOffPolicy, pseudo_inverse_estimate, slate_rounds};

@@ -56,7 +56,11 @@ impl<'a> OffPolicy<'a> {
     pub(super) fn terms(&self, estimator: Estimator) -> Result<Vec<Term>> {
         estimator.check()?;
         if estimator.needs_overlap() {
-            check_overlap(0, self.rounds.iter().map(LoggedRound::weight).sum())?;
+            let mut sum = 0.0;
+            for (position, round) in self.rounds.iter().enumerate() {
+                sum += round.weight_for(estimator.name(), position)?;
+            }
+            check_overlap(0, sum)?;
         }
         let mean = self.mean_row_weight();
         let term = |(position, round): (usize, &LoggedRound)| {
@@ -75,7 +79,7 @@ impl<'a> OffPolicy<'a> {
         let sum =
             |of: fn(&LoggedRound) -> f64| self.rounds.iter().map(|round| of(round) * round.row_weight()).sum::<f64>();
         Support {
-            mean_weight: sum(LoggedRound::weight) / count,
+            mean_weight: sum(|round| round.weight().unwrap_or(0.0)) / count,
             unsupported: sum(|round| round.unsupported) / count,
             ..Support::of(terms.iter().map(|term| term.weight))
         }
@@ -84,8 +88,8 @@ impl<'a> OffPolicy<'a> {
     /// The estimate of this estimator, with its standard error: of a mean, or by the delta method of a ratio.
     ///
     /// # Errors
-    /// [`Error::NoModel`]; [`Error::NoOverlap`]: all weights are zero; a parameter out of its range; values that
-    /// overflow.
+    /// [`Error::NoPropensity`], but for the direct method; [`Error::NoModel`]; [`Error::NoOverlap`]: all weights are zero; a
+    /// parameter out of its range; values that overflow.
     pub fn estimate(&self, estimator: Estimator) -> Result<Estimate> {
         let terms = self.terms(estimator)?;
         let mut support = self.support(&terms);

@@ -4,9 +4,11 @@ use super::estimate::{LoggedRound, Prediction};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedDecision, check_distribution};
+use crate::options::options;
 use crate::posterior::{FullLaplace, FullLaplaceOptions, Posterior, Ridge, RidgeOptions, sigmoid};
 use crate::validate::{check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,7 +92,7 @@ impl OutcomeModel {
         let length = lengths.0 + lengths.1 + 1;
         let mut regressions = match *self {
             Self::Ridge { prior_precision } | Self::SharedRidge { prior_precision } => {
-                Regressions::Ridge(Ridge::empty(length, &RidgeOptions::with_prior_precision(prior_precision))?)
+                Regressions::Ridge(Ridge::empty(length, &RidgeOptions::new(prior_precision))?)
             }
             Self::Logistic { prior_precision } | Self::SharedLogistic { prior_precision } => {
                 Regressions::Logistic(FullLaplace::empty(length, &FullLaplaceOptions { prior_precision })?)
@@ -216,6 +218,7 @@ impl FittedOutcome {
 /// that the model has learned by heart.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct CrossFit {
     /// The model.
     pub model: OutcomeModel,
@@ -227,11 +230,11 @@ pub struct CrossFit {
     pub more_robust: bool,
 }
 
-impl Default for CrossFit {
-    fn default() -> Self {
-        Self { model: OutcomeModel::Ridge { prior_precision: 1.0 }, folds: 5, more_robust: false }
-    }
-}
+options!(CrossFit::new() {
+    model / with_model: OutcomeModel = OutcomeModel::Ridge { prior_precision: 1.0 },
+    folds / with_folds: usize = 5,
+    more_robust / with_more_robust: bool = false,
+});
 
 impl CrossFit {
     /// The rounds of a log with predictions, for a policy whose probabilities in row i are `targets[i]`.
@@ -240,45 +243,77 @@ impl CrossFit {
     /// Fewer than two folds or rows than folds; as many targets as rows are needed; rows and targets that
     /// [`LoggedDecision::check`] or the model refuse.
     pub fn rounds(&self, log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<LoggedRound>> {
+        check_targets(log, targets)?;
+        let target = |position: usize| Ok(Cow::Borrowed(&targets[position][..]));
+        let rounds = rounds_for(log, &target)?;
+        let models = self.fit(log, &rounds)?;
+        self.predict(&models, log, rounds, &target)
+    }
+
+    /// A model for each fold, of the rows of the other folds; `rounds` has the target's probabilities for MRDR.
+    pub(super) fn fit(&self, log: &[LoggedDecision], rounds: &[LoggedRound]) -> Result<Vec<FittedOutcome>> {
         let folds = self.folds;
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
-        let mut rounds = rounds(log, targets)?;
-        let weight = |position: usize| -> f64 {
+        let weight = |position: usize| -> Result<f64> {
             let row_weight = log[position].row_weight();
             if !self.more_robust {
-                return row_weight;
+                return Ok(row_weight);
             }
             let LoggedRound { propensity, target, .. } = rounds[position];
-            (target / propensity) * (target / propensity) * (1.0 - propensity) * row_weight
+            let propensity = propensity.ok_or(Error::NoPropensity { estimator: "MRDR", round: position })?;
+            Ok((target / propensity) * (target / propensity) * (1.0 - propensity) * row_weight)
         };
-        let weights: Vec<f64> = (0..log.len()).map(weight).collect();
-        let mut input = Vec::new();
-        for fold in 0..folds {
+        let weights = (0..log.len()).map(weight).collect::<Result<Vec<f64>>>()?;
+        let fit = |fold: usize| {
             let train = (0..log.len()).filter(|position| position % folds != fold);
-            let fitted = self.model.fit(train.map(|position| (&log[position], weights[position])));
-            // Where the logging policy leaves no choice nothing weighs anything: any model is as good.
-            let fitted = match fitted {
-                Err(Error::TooFewObservations { .. }) if self.more_robust => self.model.fit(
-                    log.iter().enumerate().filter(|(i, _)| i % folds != fold).map(|(_, row)| (row, row.row_weight())),
-                )?,
-                other => other?,
-            };
-            for position in (fold..log.len()).step_by(folds) {
-                let mut predict = |arm| fitted.predict_with(&log[position], arm, &mut input);
-                let mut prediction = || -> Result<Prediction> {
-                    let mut expected = 0.0;
-                    for (arm, probability) in targets[position].iter().filter(|(_, probability)| *probability > 0.0) {
-                        expected += probability * predict(*arm)?;
-                    }
-                    Ok(Prediction { logged: predict(log[position].arm)?, expected })
-                };
-                let prediction =
-                    prediction().map_err(|source| Error::InRound { round: position, source: Box::new(source) })?;
-                rounds[position].prediction = Some(prediction);
+            match self.model.fit(train.clone().map(|position| (&log[position], weights[position]))) {
+                // Where the logging policy leaves no choice nothing weighs anything: any model is as good.
+                Err(Error::TooFewObservations { .. }) if self.more_robust => {
+                    self.model.fit(train.map(|position| (&log[position], log[position].row_weight())))
+                }
+                fitted => fitted,
             }
+        };
+        (0..folds).map(fit).collect()
+    }
+
+    /// Adds the predictions of the models to rounds, each by the model that did not see it.
+    pub(super) fn predict<'a>(
+        &self,
+        models: &[FittedOutcome],
+        log: &[LoggedDecision],
+        mut rounds: Vec<LoggedRound>,
+        target: &impl Fn(usize) -> Result<Probabilities<'a>>,
+    ) -> Result<Vec<LoggedRound>> {
+        let mut input = Vec::new();
+        for (position, (row, round)) in log.iter().zip(&mut rounds).enumerate() {
+            let model = &models[position % self.folds];
+            let mut prediction = || -> Result<Prediction> {
+                let mut expected = 0.0;
+                for (arm, probability) in target(position)?.iter().filter(|(_, probability)| *probability > 0.0) {
+                    expected += probability * model.predict_with(row, *arm, &mut input)?;
+                }
+                Ok(Prediction { logged: model.predict_with(row, row.arm, &mut input)?, expected })
+            };
+            round.prediction = Some(prediction().map_err(|source| in_round(position, source))?);
         }
         Ok(rounds)
     }
+}
+
+/// Probabilities of the evaluated policy in one row: only those of one row at a time are in memory.
+pub(super) type Probabilities<'a> = Cow<'a, [(ArmId, f64)]>;
+
+fn in_round(round: usize, source: Error) -> Error {
+    match source {
+        Error::InRound { .. } => source,
+        source => Error::InRound { round, source: Box::new(source) },
+    }
+}
+
+fn check_targets(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<()> {
+    let (expected, got) = (log.len(), targets.len());
+    if got == expected { Ok(()) } else { Err(Error::Dimension { what: "targets", expected, got }) }
 }
 
 /// The number of times that a uniform policy would choose an arm on average, from which on an arm that is never chosen
@@ -307,16 +342,22 @@ fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> 
 /// # Errors
 /// Not as many targets as rows; rows that [`LoggedDecision::check`] refuses; targets that are no distributions.
 pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<LoggedRound>> {
-    if targets.len() != log.len() {
-        return Err(Error::Dimension { what: "targets", expected: log.len(), got: targets.len() });
-    }
+    check_targets(log, targets)?;
+    rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
+}
+
+/// As [`rounds`], for a policy that is asked row by row.
+pub(super) fn rounds_for<'a>(
+    log: &[LoggedDecision],
+    target: &impl Fn(usize) -> Result<Probabilities<'a>>,
+) -> Result<Vec<LoggedRound>> {
     let chosen: BTreeSet<ArmId> = log.iter().map(|row| row.arm).collect();
     let never = never_chosen(log, &chosen);
     let (mut rounds, mut supported) = (Vec::with_capacity(log.len()), Vec::new());
-    for (position, (row, target)) in log.iter().zip(targets).enumerate() {
+    for (position, row) in log.iter().enumerate() {
         row.check(position)?;
-        check_distribution("the evaluated policy", target)
-            .map_err(|source| Error::InRound { round: position, source: Box::new(source) })?;
+        let target = target(position).map_err(|source| in_round(position, source))?;
+        check_distribution("the evaluated policy", &target).map_err(|source| in_round(position, source))?;
         supported.clear();
         match (&row.probabilities, &row.available) {
             (Some(all), _) => supported.extend(all.iter().filter(|entry| entry.1 > 0.0).map(|entry| entry.0)),

@@ -1,6 +1,5 @@
 //! The pseudo-inverse estimator: slates whose reward is a sum over positions that nobody sees.
 
-use super::estimate::{Estimate, Support, check_logged, check_overlap, estimate};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::check_distribution;
@@ -119,29 +118,4 @@ fn check_slates(what: &'static str, slates: &[(Vec<ArmId>, f64)], positions: usi
     let probabilities: Vec<_> =
         slates.iter().enumerate().map(|(index, entry)| (ArmId::new(index as u64), entry.1)).collect();
     check_distribution(what, &probabilities)
-}
-
-/// The mean of w·r over slates of this weight and reward, or Σwr/Σw if it is self-normalised, which is biased by O(1/n)
-/// and of less variance.
-///
-/// # Errors
-/// Fewer than two rounds; values that are not finite or beyond ±1e50; self-normalised, weights whose sum is not
-/// positive.
-pub fn pseudo_inverse_estimate(rounds: &[(f64, f64)], self_normalised: bool) -> Result<Estimate> {
-    if rounds.len() < 2 {
-        return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });
-    }
-    for (position, &(weight, reward)) in rounds.iter().enumerate() {
-        check_logged(position, "weight", weight)?;
-        check_logged(position, "reward", reward)?;
-    }
-    let count = rounds.len() as f64;
-    let support = Support::of(rounds.iter().map(|entry| entry.0));
-    let mean = rounds.iter().map(|(weight, reward)| weight * reward).sum::<f64>() / count;
-    if !self_normalised {
-        return estimate(mean, rounds.iter().map(|(w, r)| w * r - mean), rounds.len(), support);
-    }
-    check_overlap(0, support.mean_weight * count)?;
-    let value = mean / support.mean_weight;
-    estimate(value, rounds.iter().map(|(w, r)| w * (r - value) / support.mean_weight), rounds.len(), support)
 }

@@ -40,6 +40,12 @@ impl Replay {
     }
 }
 
+/// Propensity of a row, divided by the number of times that the row counts.
+fn rate(round: usize, entry: &LoggedDecision) -> Result<f64> {
+    let propensity = entry.propensity.ok_or(Error::NoPropensity { estimator: "replay", round })?;
+    Ok(propensity / entry.row_weight())
+}
+
 /// Runs a learning policy through a log: it chooses in each logged context, a round counts where it chose what was
 /// logged, and then with probability p_min/p, p the logged propensity; from those rounds it learns.
 ///
@@ -55,7 +61,7 @@ impl Replay {
 /// ([`Replay::lacking`]). Of the arms that could be chosen in a round it is asked about those it has.
 ///
 /// # Errors
-/// What [`LoggedDecision::check`] refuses, a reward beyond ±1e50, a propensity below `least_propensity`: before the
+/// What [`LoggedDecision::check`] refuses, a row without a propensity, a reward beyond ±1e50, a propensity below `least_propensity`: before the
 /// policy learns anything. What the policy refuses, after it has learned from the rounds before. Fewer than two rounds
 /// accepted.
 pub fn replay(
@@ -68,7 +74,7 @@ pub fn replay(
     for (round, entry) in log.iter().enumerate() {
         entry.check(round)?;
         check_logged(round, "reward", entry.reward)?;
-        least = least.min(entry.propensity / entry.row_weight());
+        least = least.min(rate(round, entry)?);
     }
     if let Some(given) = least_propensity {
         let fits = given > 0.0 && given <= least * (1.0 + 1e-9);
@@ -76,7 +82,7 @@ pub fn replay(
         least = given;
     }
     let (mut rewards, mut kept, mut sum, mut lacking) = (Vec::new(), Vec::new(), 0.0, 0);
-    for entry in log {
+    for (round, entry) in log.iter().enumerate() {
         let request = entry.request()?;
         let mut has_logged = true;
         let outcome = ask_of_known(&request, |asked| {
@@ -103,7 +109,7 @@ pub fn replay(
         if decision.arm() != entry.arm {
             continue;
         }
-        let acceptance = least * entry.row_weight() / entry.propensity;
+        let acceptance = least / rate(round, entry)?;
         if acceptance < 1.0 && rng.random::<f64>() >= acceptance {
             continue;
         }

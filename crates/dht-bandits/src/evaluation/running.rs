@@ -71,10 +71,11 @@ impl RunningEstimates {
     pub fn push(&mut self, round: &LoggedRound) -> Result<()> {
         check_round(self.rounds, round)?;
         check_counts_once(round)?;
+        let weight = round.weight_for("a running estimate", self.rounds)?;
         if let Some(sequence) = &mut self.sequence {
             sequence.push(round)?;
         }
-        let (weight, reward) = (round.weight(), round.reward);
+        let reward = round.reward;
         self.weights += weight;
         self.squared_weights += weight * weight;
         self.largest_weight = self.largest_weight.max(weight);

@@ -1,8 +1,7 @@
 //! Off-policy estimators for slates.
 
-use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, estimate};
+use super::estimate::{Estimate, LoggedRound, Support, check_logged, check_overlap, check_round, estimate};
 use super::known_arms::ask_of_known;
-use super::pseudo_inverse::pseudo_inverse_estimate;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedSlate, ShownArm};
@@ -45,6 +44,11 @@ pub fn slate_rounds(log: &[LoggedSlate], policy: &dyn SlatePolicy) -> Result<Vec
     log.iter().enumerate().map(of_slate).collect()
 }
 
+/// The importance weight, without which a slate was refused.
+fn weight_of(entry: &LoggedRound) -> f64 {
+    entry.weight().unwrap_or(0.0)
+}
+
 /// Logged slates: each holds one entry for each position, with the propensity, target and reward of that position; from
 /// [`slate_rounds`], of the arm at whichever position.
 ///
@@ -60,13 +64,16 @@ impl<'a> SlateOffPolicy<'a> {
     /// Checks a log of slates.
     ///
     /// # Errors
-    /// As [`OffPolicy::new`](super::OffPolicy::new).
+    /// As [`OffPolicy::new`](super::OffPolicy::new); an arm without a propensity ([`Error::NoPropensity`]).
     pub fn new(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
         if slates.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: slates.len() });
         }
         for (round, slate) in slates.iter().enumerate() {
-            slate.iter().try_for_each(|entry| check_round(round, entry))?;
+            for entry in slate {
+                check_round(round, entry)?;
+                entry.weight_for("an estimate of slates", round)?;
+            }
         }
         Ok(Self { slates })
     }
@@ -77,10 +84,10 @@ impl<'a> SlateOffPolicy<'a> {
     /// No overlap at any position.
     fn support(&self) -> Result<Support> {
         let entries = || self.slates.iter().flatten();
-        check_overlap(0, entries().map(LoggedRound::weight).sum())?;
+        check_overlap(0, entries().map(weight_of).sum())?;
         let count = entries().count() as f64;
         let unsupported = entries().map(|entry| entry.unsupported).sum::<f64>() / count;
-        Ok(Support { unsupported, ..Support::of(entries().map(LoggedRound::weight)) })
+        Ok(Support { unsupported, ..Support::of(entries().map(weight_of)) })
     }
 
     /// The pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' whole reward, Σ over positions, where the
@@ -101,7 +108,7 @@ impl<'a> SlateOffPolicy<'a> {
     pub fn pseudo_inverse(&self) -> Result<Estimate> {
         let unsupported = self.support()?.unsupported;
         let of_slate = |slate: &Vec<LoggedRound>| {
-            let (weight, reward) = (slate.iter().map(LoggedRound::weight), slate.iter().map(|entry| entry.reward));
+            let (weight, reward) = (slate.iter().map(weight_of), slate.iter().map(|entry| entry.reward));
             (1.0 + weight.map(|weight| weight - 1.0).sum::<f64>(), reward.sum::<f64>())
         };
         let rounds: Vec<_> = self.slates.iter().map(of_slate).collect();
@@ -113,7 +120,7 @@ impl<'a> SlateOffPolicy<'a> {
     /// # Errors
     /// [`Error::NoOverlap`]: all weights are zero.
     pub fn independent(&self) -> Result<Estimate> {
-        let total = |slate: &Vec<LoggedRound>| slate.iter().map(|entry| entry.weight() * entry.reward).sum::<f64>();
+        let total = |slate: &Vec<LoggedRound>| slate.iter().map(|entry| weight_of(entry) * entry.reward).sum::<f64>();
         let (count, support) = (self.slates.len(), self.support()?);
         let value = self.slates.iter().map(total).sum::<f64>() / count as f64;
         estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, support)
@@ -128,8 +135,8 @@ impl<'a> SlateOffPolicy<'a> {
     pub fn pooled_self_normalised(&self) -> Result<Estimate> {
         let (count, support) = (self.slates.len() as f64, self.support()?);
         let sums = |slate: &Vec<LoggedRound>| {
-            let weights: f64 = slate.iter().map(LoggedRound::weight).sum();
-            let earned: f64 = slate.iter().map(|entry| entry.weight() * entry.reward).sum();
+            let weights: f64 = slate.iter().map(weight_of).sum();
+            let earned: f64 = slate.iter().map(|entry| weight_of(entry) * entry.reward).sum();
             (slate.len() as f64, weights, earned)
         };
         let mean =
@@ -156,17 +163,42 @@ impl<'a> SlateOffPolicy<'a> {
         for position in 0..positions {
             let entries = || self.slates.iter().map(move |slate| slate.get(position));
             let shown = entries().flatten().count() as f64;
-            let weights: f64 = entries().flatten().map(LoggedRound::weight).sum();
+            let weights: f64 = entries().flatten().map(weight_of).sum();
             check_overlap(position, weights)?;
             // A position that only some slates have counts by the share of slates that have it.
             let share = shown / count as f64;
-            let ratio = entries().flatten().map(|entry| entry.weight() * entry.reward).sum::<f64>() / weights;
+            let ratio = entries().flatten().map(|entry| weight_of(entry) * entry.reward).sum::<f64>() / weights;
             value += share * ratio;
             let scale = share * count as f64 / weights;
             for (deviation, entry) in deviations.iter_mut().zip(entries()) {
-                *deviation += entry.map_or(0.0, |entry| entry.weight() * (entry.reward - ratio) * scale);
+                *deviation += entry.map_or(0.0, |entry| weight_of(entry) * (entry.reward - ratio) * scale);
             }
         }
         estimate(value, deviations.into_iter(), count, support)
     }
+}
+
+/// The mean of w·r over slates of this weight and reward, or Σwr/Σw if it is self-normalised, which is biased by O(1/n)
+/// and of less variance.
+///
+/// # Errors
+/// Fewer than two rounds; values that are not finite or beyond ±1e50; self-normalised, weights whose sum is not
+/// positive.
+pub fn pseudo_inverse_estimate(rounds: &[(f64, f64)], self_normalised: bool) -> Result<Estimate> {
+    if rounds.len() < 2 {
+        return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });
+    }
+    for (position, &(weight, reward)) in rounds.iter().enumerate() {
+        check_logged(position, "weight", weight)?;
+        check_logged(position, "reward", reward)?;
+    }
+    let count = rounds.len() as f64;
+    let support = Support::of(rounds.iter().map(|entry| entry.0));
+    let mean = rounds.iter().map(|(weight, reward)| weight * reward).sum::<f64>() / count;
+    if !self_normalised {
+        return estimate(mean, rounds.iter().map(|(w, r)| w * r - mean), rounds.len(), support);
+    }
+    check_overlap(0, support.mean_weight * count)?;
+    let value = mean / support.mean_weight;
+    estimate(value, rounds.iter().map(|(w, r)| w * (r - value) / support.mean_weight), rounds.len(), support)
 }

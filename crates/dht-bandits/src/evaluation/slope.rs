@@ -51,7 +51,7 @@ impl OffPolicy<'_> {
     /// Ten members of one family for [`slope`](Self::slope): `make` gets weights, first one so large that its square,
     /// too, leaves the estimate unbiased, then from the largest of the log down to 1, evenly spaced by their logarithms.
     pub fn candidates(&self, make: impl Fn(f64) -> Estimator) -> Vec<Estimator> {
-        let largest = self.rounds().iter().map(|round| round.weight()).fold(1.0, f64::max);
+        let largest = self.rounds().iter().filter_map(|round| round.weight()).fold(1.0, f64::max);
         let grid = (0..9).map(|step| largest.powf(1.0 - f64::from(step) / 8.0));
         std::iter::once(UNBIASED * largest).chain(grid).map(make).collect()
     }

@@ -10,32 +10,33 @@
 //! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |
 //! | [`SquareCb`] | with probability 1/(K + γ·gap), the rest to the best | Foster & Rakhlin (2020) |
 //!
-//! Each goes with every [`Posterior`](crate::posterior::Posterior); the last three and the greedy ones ignore widths.
+//! Each combines with every [`Posterior`](crate::posterior::Posterior); the last three and the greedy ones ignore widths.
+//! [`Floor`] gives every arm a least probability under any of them.
 
-mod argmax;
 mod decaying_greedy;
 mod epsilon_greedy;
 mod explore_first;
+mod floor;
 mod softmax;
 mod square_cb;
 mod thompson;
-mod ucb;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gaussian::Score;
-use rand::Rng;
-use serde::Serialize;
+use crate::validate::check_parameter;
+use rand::{Rng, RngExt};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-pub(crate) use argmax::Best;
 pub use decaying_greedy::DecayingGreedy;
 pub use epsilon_greedy::Greedy;
 pub use explore_first::ExploreFirst;
+pub use floor::Floor;
+pub(crate) use softmax::Partition;
 pub use softmax::Softmax;
 pub use square_cb::SquareCb;
 pub(crate) use square_cb::{InverseGap, inverse_gap};
 pub use thompson::Thompson;
-pub use ucb::Ucb;
 
 /// How a rule chooses among arms, given their scores: what their propensities are computed from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,9 +63,16 @@ pub enum Selection {
 }
 
 /// An exploration rule: maps the scores of arms under the posterior to a choice.
-pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned {
+pub trait Exploration:
+    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static
+{
     /// The name in saved states.
     const NAME: &'static str;
+
+    /// The name in saved states with that of a rule inside, for rules around another.
+    fn name() -> String {
+        Self::NAME.to_owned()
+    }
 
     /// The value by which arms are compared; not finite where mean or width is not, so that a choice among scores that
     /// overflow is refused. Depends on the generator only where [`selection`](Self::selection) says how it is drawn.
@@ -80,15 +88,103 @@ pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Seria
         0.0
     }
 
+    /// The least probability of each arm ([`Floor`]).
+    fn floor(&self) -> f64 {
+        0.0
+    }
+
     /// Refuses settings out of their range.
     ///
     /// # Errors
-    /// [`Error::Parameter`](crate::Error::Parameter).
+    /// [`Error::Parameter`].
     fn check(&self) -> Result<()>;
+}
+
+/// Refuses a floor that not all of `arms` arms can have.
+pub(crate) fn check_floor(floor: f64, arms: usize) -> Result<()> {
+    // 1/K times K may be above 1 by rounding.
+    if floor * arms as f64 <= 1.0 + 1e-12 { Ok(()) } else { Err(Error::Floor { floor, arms }) }
+}
+
+/// Probability of a uniform draw among `arms` arms: the rule's own, and what its floor needs.
+///
+/// # Errors
+/// [`Error::Floor`]: a floor that not all arms can have.
+#[inline]
+pub(crate) fn drawn_uniformly<E: Exploration>(rule: &E, learned: u64, arms: usize) -> Result<f64> {
+    let (share, floor) = (rule.uniform_share(learned), rule.floor());
+    if floor == 0.0 {
+        return Ok(share);
+    }
+    check_floor(floor, arms)?;
+    let for_floor = (floor * arms as f64).min(1.0);
+    Ok(for_floor + (1.0 - for_floor) * share)
 }
 
 /// The mean, or NaN where the width is infinite: the value of rules that ignore widths.
 #[inline(always)]
 fn mean_if_finite(score: Score) -> f64 {
     score.mean + 0.0 * score.width
+}
+
+/// Upper confidence bound: mean + α·width (Li et al. 2010, Algorithm 1, line 9).
+///
+/// α = 0 is greedy. The proof's α is 1 + √(ln(2/δ)/2); in practice 0.1 to 1 with rewards of unit scale.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ucb {
+    /// The exploration factor α ≥ 0.
+    pub alpha: f64,
+}
+
+impl Exploration for Ucb {
+    const NAME: &'static str = "ucb";
+
+    #[inline]
+    fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {
+        score.mean + self.alpha * score.width
+    }
+
+    fn check(&self) -> Result<()> {
+        check_parameter("alpha", self.alpha, self.alpha >= 0.0, "at least 0")
+    }
+}
+
+/// The highest value so far; equal ones are kept with equal probability.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Best {
+    pub(crate) slot: usize,
+    pub(crate) value: f64,
+    pub(crate) score: Score,
+    pub(crate) ties: u32,
+}
+
+impl Best {
+    pub(crate) fn new() -> Self {
+        Self { slot: 0, value: f64::NEG_INFINITY, score: Score { mean: 0.0, width: 0.0 }, ties: 0 }
+    }
+
+    /// The better of the best so far and this one.
+    #[inline(always)]
+    pub(crate) fn or<R: Rng + ?Sized>(self, slot: usize, value: f64, score: Score, rng: &mut R) -> Self {
+        if value < self.value {
+            self
+        } else if value == self.value {
+            let ties = self.ties + 1;
+            if wins_tie(ties, rng) { Self { slot, value, score, ties } } else { Self { ties, ..self } }
+        } else if self.value.is_nan() {
+            self
+        } else {
+            // A NaN wins and stays the best, so that the caller sees it.
+            Self { slot, value, score, ties: 1 }
+        }
+    }
+}
+
+/// Whether the last of so many equals is taken. Out of line: a generator in the loop over arms would cost it its
+/// registers.
+#[cold]
+#[inline(never)]
+fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {
+    rng.random_range(0..ties) == 0
 }

@@ -20,6 +20,36 @@ pub struct Softmax {
     pub temperature: f64,
 }
 
+/// Σ exp(mean/τ) over the arms so far, relative to the largest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Partition {
+    temperature: f64,
+    largest: f64,
+    sum: f64,
+}
+
+impl Partition {
+    pub(crate) fn new(temperature: f64) -> Self {
+        Self { temperature, largest: f64::NEG_INFINITY, sum: 0.0 }
+    }
+
+    /// With one more arm.
+    #[inline(always)]
+    pub(crate) fn plus(self, mean: f64) -> Self {
+        let Self { temperature, largest, sum } = self;
+        if mean > largest {
+            Self { temperature, largest: mean, sum: 1.0 + sum * ((largest - mean) / temperature).exp() }
+        } else {
+            Self { temperature, largest, sum: sum + ((mean - largest) / temperature).exp() }
+        }
+    }
+
+    /// The probability of an arm of this mean; an arm that can be drawn is never given 0.
+    pub(crate) fn probability(self, mean: f64) -> f64 {
+        (((mean - self.largest) / self.temperature).exp() / self.sum).max(f64::MIN_POSITIVE)
+    }
+}
+
 impl Exploration for Softmax {
     const NAME: &'static str = "softmax";
 

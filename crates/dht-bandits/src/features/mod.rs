@@ -7,5 +7,5 @@ mod normalizer;
 mod pyramid_pool;
 
 pub use interactions::Interactions;
-pub use normalizer::{Normalizer, NormalizerOptions, NormalizerState};
+pub use normalizer::{Normalizer, NormalizerOptions};
 pub use pyramid_pool::PyramidPool;

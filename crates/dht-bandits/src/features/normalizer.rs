@@ -2,6 +2,7 @@
 
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
+use crate::options::options;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{
     LARGEST, LARGEST_SUM, check_bounded, check_context, check_finite, check_length, check_parameter, check_part,
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The settings of a [`Normalizer`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NormalizerOptions {
     /// A standard deviation at or below this counts as zero, and the dimension maps to 0; at least 0.
     pub floor: f64,
@@ -22,11 +24,11 @@ pub struct NormalizerOptions {
     pub forgetting: Forgetting,
 }
 
-impl Default for NormalizerOptions {
-    fn default() -> Self {
-        Self { floor: 1e-9, clip: None, forgetting: Forgetting::NONE }
-    }
-}
+options!(NormalizerOptions::new() {
+    floor / with_floor: f64 = 1e-9,
+    clip / with_clip: Option<f64> = None,
+    forgetting / with_forgetting: Forgetting = Forgetting::NONE,
+});
 
 /// Normalises each dimension of a stream of contexts to mean 0 and variance 1: z = (x − μ)/σ.
 ///

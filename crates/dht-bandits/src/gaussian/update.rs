@@ -1,7 +1,7 @@
 //! Bierman's update of a factor in panels, by one observation.
 
 use super::layout::{LANES, Lanes, PanelLayout};
-use super::simd::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
+use super::layout::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
 use pulp::{Simd, WithSimd};
 
 /// What an update keeps between the projection of an observation and the rank-one update.

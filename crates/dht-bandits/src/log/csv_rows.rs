@@ -116,8 +116,9 @@ impl<R: Read> CsvRows<R> {
                 LineProblem::UnknownAction(text.to_owned())
             }
         })?;
-        row.propensity = number(propensity, "propensity")?;
-        check_propensity(row.propensity)?;
+        let propensity = number(propensity, "propensity")?;
+        check_propensity(propensity)?;
+        row.propensity = Some(propensity);
         row.reward = number(reward, "reward")?;
         check_value("reward", row.reward)?;
         row.context.clear();
@@ -221,7 +222,9 @@ impl<W: Write> CsvWriter<W> {
     /// # Errors
     /// A row that could not be read again; the system's.
     pub fn write(&mut self, row: &LoggedDecision) -> Result<(), LogError> {
-        let checked = check_propensity(row.propensity)
+        let propensity = row.propensity.ok_or_else(|| LineProblem::Missing("propensity".to_owned()));
+        let propensity = propensity.map_err(|problem| LogError::Value { problem })?;
+        let checked = check_propensity(propensity)
             .and_then(|()| check_value("reward", row.reward))
             .and_then(|()| row.context.iter().try_for_each(|&value| check_value("context", value)));
         checked.map_err(|problem| LogError::Value { problem })?;
@@ -238,7 +241,7 @@ impl<W: Write> CsvWriter<W> {
         }
         self.record.clear();
         self.record.push(row.arm.number().to_string());
-        let numbers = [row.propensity, row.reward].into_iter().chain(row.context.iter().copied());
+        let numbers = [propensity, row.reward].into_iter().chain(row.context.iter().copied());
         self.record.extend(numbers.map(|value| value.to_string()));
         self.writer.write_record(&self.record).map_err(|error| refuse(Path::new("csv"), &error))
     }

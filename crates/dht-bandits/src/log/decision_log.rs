@@ -6,6 +6,7 @@ use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, p
 use super::segment_writer::SegmentWriter;
 use super::segments::{LogPosition, check_regular, lock_folder, read_if_there, segments};
 use crate::arm::ArmId;
+use crate::options::options;
 use crate::policy::{Decision, Request};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use std::path::Path;
 /// The settings of a [`DecisionLog`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct LogSettings {
     /// How long after its decision a reward is accepted, in the caller's unit of time; `None` for ever. Decisions younger
     /// than this are kept in memory, some 50 bytes each. Time is that of the whole log, which goes on after a restart: seconds since
@@ -28,11 +30,11 @@ pub struct LogSettings {
     pub sync: bool,
 }
 
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { horizon: None, rotate_bytes: 1 << 28, sync: false }
-    }
-}
+options!(LogSettings::new() {
+    horizon / with_horizon: Option<f64> = None,
+    rotate_bytes / with_rotate_bytes: u64 = 1 << 28,
+    sync / with_sync: bool = false,
+});
 
 /// Writes decisions, and their rewards when they come, as JSON lines into numbered files of a folder.
 ///
@@ -50,20 +52,21 @@ impl Default for LogSettings {
 /// the largest time that it holds, and a reward is late when the clock, not its own time, is beyond the horizon.
 ///
 /// ```
-/// use dht_bandits::{Request, LinUcb, RidgeOptions, Ucb};
+/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
-/// let mut log = DecisionLog::open(&folder, LogSettings { horizon: Some(60.0), ..LogSettings::default() })?;
+/// let mut log = DecisionLog::open(&folder, LogSettings::default().with_horizon(Some(60.0)))?;
 /// let request = Request::new(&[1.0, 0.2]);
 /// let decision = policy.decide(&request, &mut rng)?;
 /// let id = log.append_request(&request, &decision, None, 0.0)?;
 /// // … twenty seconds later the click arrives
 /// log.reward(id, 1.0, 20.0)?;
-/// for joined in LogReader::open(&folder, ReadSettings { horizon: Some(60.0), default_reward: Some(0.0) })? {
+/// let settings = ReadSettings::default().with_horizon(Some(60.0)).with_default_reward(Some(0.0));
+/// for joined in LogReader::open(&folder, settings)? {
 ///     let joined = joined?;
 ///     policy.learn(&joined.decision, joined.reward)?;
 /// }
@@ -77,7 +80,7 @@ impl Default for LogSettings {
 /// from the rewards after that position, in their order ([`JoinedDecision::answered_at`](super::JoinedDecision::answered_at)):
 ///
 /// ```
-/// # use dht_bandits::{Request, LinUcb, RidgeOptions, Ucb};
+/// # use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 /// # use dht_bandits::log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings};
 /// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));
@@ -247,10 +250,11 @@ impl DecisionLog {
     }
 
     /// Writes a decision, with the policy's probability of each arm where they are known, and returns its id. The
-    /// propensity is the decision's own, or else that of the probabilities.
+    /// propensity is the decision's own, or else that of the probabilities. A decision without either is written too: it can
+    /// be learned from, and judges no policy but by the direct method.
     ///
     /// # Errors
-    /// A decision without a propensity, or with one outside (0, 1]; probabilities that are no distribution; values that
+    /// A propensity outside (0, 1]; probabilities that are no distribution; values that
     /// are not finite, such as the time; a line that cannot be written, also because the next file is there already
     /// ([`LogError::File`]). The log is unchanged then.
     pub fn append(

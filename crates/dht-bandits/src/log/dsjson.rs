@@ -5,6 +5,8 @@ use super::error::{LineProblem, LogError, check_propensity, check_value};
 use super::lines::Lines;
 use crate::arm::ArmId;
 use crate::error::Error;
+use crate::options::setters;
+use crate::policy::QUADRATURE_ERROR;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -19,6 +21,7 @@ use std::path::Path;
 /// that is missing is 0, as Wabbit has it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct DsjsonColumns {
     /// The columns of the context.
     pub context: Vec<String>,
@@ -27,6 +30,12 @@ pub struct DsjsonColumns {
     /// Where an action (an entry of `_multi`) holds the number of its arm; without it the first is arm 0.
     pub arm: Option<String>,
 }
+
+setters!(fn, DsjsonColumns {
+    context / with_context: Vec<String>,
+    actions / with_actions: Vec<String>,
+    arm / with_arm: Option<String>,
+});
 
 /// An event as Wabbit writes it; other fields are ignored.
 #[derive(Debug, Deserialize)]
@@ -163,12 +172,13 @@ impl<R: BufRead> DsjsonRows<R> {
         let row = LoggedDecision {
             context: features,
             arm: chosen_arm,
-            propensity,
+            propensity: Some(propensity),
             reward,
             features: self.features(actions)?,
             available: Some(arms),
             probabilities,
             drop_probability: event.drop_probability.unwrap_or(0.0),
+            propensity_error: 0.0,
         };
         // What no estimate could use, such as probabilities that contradict the propensity, is refused with its line.
         row.check(0).map_err(|error| {
@@ -306,10 +316,11 @@ fn hash_of(id: &str) -> u128 {
 
 /// Writes a row as one line of dsjson that [`DsjsonRows`] reads back with the columns `/x`, those of actions `/f` and the
 /// arms at `/i/id`: the context is the list `x` of the shared features, each arm has its number as a feature and the list
-/// `f` of its features, where it has some. Arms that the probabilities leave out are written with 0.
+/// `f` of its features, where it has some. Arms that the probabilities leave out are written with 0. With an estimated
+/// propensity, to which they need not add up to 1, only the chosen arm's is written.
 ///
 /// # Errors
-/// A row that could not be read again: without available arms, with the chosen one not among them, with a propensity
+/// A row that could not be read again: without a propensity or available arms, with the chosen one not among them, with a propensity
 /// outside (0, 1] or values that are not finite, with probabilities and an arm that is available twice; the system's.
 pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) -> Result<(), LogError> {
     let refuse = |problem| Err(LogError::Value { problem });
@@ -319,8 +330,9 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
     let Some(arms) = &row.available else { return refuse(LineProblem::Missing("available arms".to_owned())) };
     let number = |arm: ArmId| arms.iter().position(|other| *other == arm).map(|position| position + 1);
     let Some(chosen) = number(row.arm) else { return refuse(LineProblem::UnknownAction(row.arm.to_string())) };
-    let mut all: Vec<(usize, f64)> = vec![(chosen, row.propensity)];
-    if let Some(probabilities) = &row.probabilities {
+    let Some(propensity) = row.propensity else { return refuse(LineProblem::Missing("propensity".to_owned())) };
+    let mut all: Vec<(usize, f64)> = vec![(chosen, propensity)];
+    if let Some(probabilities) = row.probabilities.as_ref().filter(|_| row.propensity_error <= QUADRATURE_ERROR) {
         for (arm, probability) in probabilities.iter().filter(|(arm, _)| *arm != row.arm) {
             match number(*arm) {
                 Some(number) => all.push((number, *probability)),
@@ -348,7 +360,7 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
     };
     let mut event = serde_json::json!({
         "_label_cost": 0.0 - row.reward,
-        "_label_probability": row.propensity,
+        "_label_probability": propensity,
         "_label_Action": chosen,
         "_labelIndex": chosen - 1,
         "EventId": event_id,

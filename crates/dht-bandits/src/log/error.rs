@@ -205,8 +205,8 @@ pub(super) fn check_value(what: &str, value: f64) -> Result<(), LineProblem> {
 /// Refuses a choice with a score that JSON has no number for. The largest number is UCB1's score of an arm that nothing is
 /// known of.
 pub(super) fn check_choice(choice: &Choice) -> Result<(), LineProblem> {
-    let Choice { score, mean, width, .. } = *choice;
-    let values = [("score", score), ("mean", mean), ("width", width)];
+    let Choice { score, mean, width, propensity_error, .. } = *choice;
+    let values = [("score", score), ("mean", mean), ("width", width), ("propensity_error", propensity_error)];
     values.into_iter().filter(|(_, value)| *value != f64::MAX).try_for_each(|(what, value)| check_value(what, value))
 }
 

@@ -1,6 +1,6 @@
 //! Rows of logged slates.
 
-use super::request_of;
+use super::{check_logged_propensity, request_of};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::policy::{Feedback, Request};
@@ -30,8 +30,8 @@ pub struct LoggedSlate {
 pub struct ShownArm {
     /// The arm.
     pub arm: ArmId,
-    /// The probability with which the logging policy shows it, at whichever position, in (0, 1].
-    pub propensity: f64,
+    /// The probability with which the logging policy shows it, at whichever position, in (0, 1]; `None` where it is not known.
+    pub propensity: Option<f64>,
     /// What came of it.
     pub feedback: Feedback,
 }
@@ -67,9 +67,7 @@ impl LoggedSlate {
         }
         for entry in &self.shown {
             let ShownArm { arm, propensity, .. } = *entry;
-            if !(propensity > 0.0 && propensity <= 1.0) {
-                return Err(Error::Propensity { round, propensity });
-            }
+            check_logged_propensity(round, propensity)?;
             check_bounded("reward", entry.reward()).map_err(inside)?;
             if self.available.as_ref().is_some_and(|arms| !arms.contains(&arm)) {
                 return Err(inside(Error::UnknownArm { arm }));

@@ -8,14 +8,16 @@ use super::record::{DecisionRecord, Record, RewardRecord};
 use super::segments::LogPosition;
 use super::slate_record::SlateRecord;
 use crate::arm::ArmId;
+use crate::options::options;
 use crate::policy::Decision;
 use crate::validate::check_bounded;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// How rewards are joined to decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct ReadSettings {
     /// How long a decision waits for its reward, in the log's unit of time and by its clock, the largest time so far; `None`
     /// until the end of the log.
@@ -23,6 +25,11 @@ pub struct ReadSettings {
     /// The reward of a decision that got none within the horizon, such as 0 for no click; `None` leaves it out.
     pub default_reward: Option<f64>,
 }
+
+options!(ReadSettings::new() {
+    horizon / with_horizon: Option<f64> = None,
+    default_reward / with_default_reward: Option<f64> = None,
+});
 
 /// A decision with its reward.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +40,8 @@ pub struct JoinedDecision {
     pub time: f64,
     /// The decision, to [learn](crate::Policy::learn) from.
     pub decision: Decision,
-    /// Its propensity.
-    pub propensity: f64,
+    /// Its propensity, where it was logged.
+    pub propensity: Option<f64>,
     /// The policy's probability of each arm, where it was logged.
     pub probabilities: Option<Vec<(ArmId, f64)>>,
     /// What the policy was asked, where it was logged.
@@ -53,7 +60,7 @@ impl JoinedDecision {
         let record = DecisionRecord {
             id: self.id,
             time: self.time,
-            propensity: Some(self.propensity),
+            propensity: self.propensity,
             decision: self.decision,
             probabilities: self.probabilities,
             request: self.request,
@@ -95,7 +102,7 @@ impl Kind for Decisions {
 
     fn join(made: DecisionRecord, reward: f64, answered_at: Option<LogPosition>) -> JoinedDecision {
         let DecisionRecord { id, time, propensity, decision, probabilities, request } = made;
-        let propensity = propensity.unwrap_or(f64::NAN);
+        let propensity = propensity.or(decision.choice.propensity);
         let defaulted = answered_at.is_none();
         JoinedDecision { id, time, decision, propensity, probabilities, request, reward, defaulted, answered_at }
     }

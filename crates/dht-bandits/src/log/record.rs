@@ -102,10 +102,7 @@ impl DecisionRecord {
         check_id(self.id)?;
         check_value("time", self.time)?;
         check_choice(&self.decision.choice)?;
-        match self.propensity {
-            Some(propensity) => check_propensity(propensity)?,
-            None => return Err(LineProblem::Missing("propensity".to_owned())),
-        }
+        self.propensity.map_or(Ok(()), check_propensity)?;
         self.decision.context.iter().try_for_each(|&value| check_value("context", value))?;
         if let Some(probabilities) = &self.probabilities {
             super::check_distribution("the logging policy", probabilities)
@@ -134,12 +131,13 @@ impl DecisionRecord {
         LoggedDecision {
             context: context.unwrap_or(self.decision.context),
             arm,
-            propensity: self.propensity.unwrap_or(f64::NAN),
+            propensity: self.propensity.or(self.decision.choice.propensity),
             reward,
             available: available.or(of_policy),
             probabilities: self.probabilities,
             features,
             drop_probability: 0.0,
+            propensity_error: self.decision.choice.propensity_error,
         }
     }
 }

@@ -8,13 +8,15 @@ use super::record::{DecisionRecord, Record};
 use super::segments::LogPosition;
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::error::Error;
+use crate::options::options;
 use crate::policy::{Feedback, Slate};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// How feedback is joined to slates.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct SlateReadSettings {
     /// How long a slate waits for its feedback, in the log's unit of time and by its clock, the largest time so far; `None`
     /// until the end of the log.
@@ -24,6 +26,11 @@ pub struct SlateReadSettings {
     /// flatters a policy where it is missing because nobody clicked.
     pub unobserved: bool,
 }
+
+options!(SlateReadSettings::new() {
+    horizon / with_horizon: Option<f64> = None,
+    unobserved / with_unobserved: bool = false,
+});
 
 /// A slate with its feedback.
 #[derive(Debug, Clone, PartialEq)]

@@ -43,11 +43,10 @@ impl SlateRecord {
         for choice in choices {
             check_choice(choice)?;
             match choice.propensity {
-                Some(propensity) if propensity > 0.0 && propensity <= 1.0 + ROUNDING => {}
-                Some(propensity) => return Err(LineProblem::Propensity(propensity)),
-                None => {
-                    return Err(LineProblem::Missing(format!("propensity of {}: decide_slate gives it", choice.arm)));
+                Some(propensity) if !(propensity > 0.0 && propensity <= 1.0 + ROUNDING) => {
+                    return Err(LineProblem::Propensity(propensity));
                 }
+                _ => {}
             }
         }
         let contexts = self.slate.contexts();
@@ -81,8 +80,7 @@ impl SlateRecord {
         };
         let choices = self.slate.choices().iter().zip(feedback);
         let shown = choices.map(|(choice, feedback)| {
-            // Without one the record was refused.
-            let propensity = choice.propensity.map_or(f64::NAN, |propensity| propensity.min(1.0));
+            let propensity = choice.propensity.map(|propensity| propensity.min(1.0));
             ShownArm { arm: choice.arm, propensity, feedback }
         });
         let shown = shown.collect();

@@ -4,7 +4,8 @@ use super::{Choice, Policy, Propensity, Request};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::policy::forward::manages_arms;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{check_finite, check_length, check_scalar, check_weight};
 use rand::{Rng, RngExt};
@@ -35,29 +36,13 @@ impl Uniform {
         Ok(Self { dimension, arms: ArmSet::new(arms)?, clock: Clock::default() })
     }
 
-    /// Adds an arm.
-    ///
-    /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed.
-    pub fn add_arm(&mut self) -> Result<ArmId> {
-        self.arms.add()
+    fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
+        Ok(())
     }
 
-    /// Adds an arm under an id of the caller's, which may be any that was never given.
-    ///
-    /// # Errors
-    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³.
-    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.arms.insert(arm)
-    }
+    fn push_arm(&mut self, _arm: ArmId, _like: Option<usize>) {}
 
-    /// Removes an arm for good: its id is never reused.
-    ///
-    /// # Errors
-    /// The arm is unknown or removed already.
-    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.arms.remove(arm).map(|_| ())
-    }
+    fn remove_slot(&mut self, _arm: ArmId, _slot: usize) {}
 
     /// Refuses a context of another length, or with a value that is not finite.
     fn check_context(&self, context: &[f64]) -> Result<()> {
@@ -76,21 +61,16 @@ impl Uniform {
 
     fn choice(&self, slot: usize, propensity: f64) -> Choice {
         let (arm, Clock { version, epoch }) = (self.arms.id(slot), self.clock);
-        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity: Some(propensity), epoch }
+        let propensity = Some(propensity);
+        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity, epoch, propensity_error: 0.0 }
     }
 }
 
 impl Policy for Uniform {
+    manages_arms!(self);
+
     fn dimension(&self) -> usize {
         self.dimension
-    }
-
-    fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    fn version(&self) -> u64 {
-        self.clock.version
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
@@ -170,6 +150,23 @@ impl Policy for Fixed {
         Ok(propensities)
     }
 
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.inner.add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.inner.insert_arm(arm)
+    }
+
+    /// Removes an arm for good, unless it is the one that is played.
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        if arm == self.arm {
+            Err(Error::Unsupported { what: "removing the arm it plays" })
+        } else {
+            self.inner.remove_arm(arm)
+        }
+    }
+
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.inner.update(arm, context, reward, weight)
     }
@@ -230,7 +227,7 @@ impl Fixed {
     pub fn from_state(state: &BaselineState) -> Result<Self> {
         check_header(&state.header, "fixed")?;
         let inner = Uniform::load(state)?;
-        let arm = state.arm.ok_or(crate::error::Error::NoArms { arms: inner.arms.len() })?;
+        let arm = state.arm.ok_or(Error::NoArms { arms: inner.arms.len() })?;
         inner.arms.slot(arm)?;
         Ok(Self { inner, arm })
     }

@@ -1,7 +1,7 @@
 //! One choice among scored arms: the same for every policy.
 
 use crate::error::Result;
-use crate::exploration::{Best, Exploration, InverseGap, Selection};
+use crate::exploration::{Best, Exploration, InverseGap, Partition, Selection, drawn_uniformly};
 use crate::gaussian::Score;
 use crate::posterior::Posterior;
 use crate::validate::check_scalar;
@@ -52,22 +52,36 @@ pub(crate) struct Chosen {
     pub(crate) propensity: Option<f64>,
 }
 
-/// Chooses by a rule that has learned so many rewards; ties are broken by the generator, uniformly.
+/// Chooses by a rule that has learned `learned` rewards; ties are broken by the generator, uniformly. With `PROPENSITY` the
+/// propensity is computed wherever one pass over the scores suffices: by every rule but Thompson sampling.
 ///
 /// # Errors
-/// Scores that overflow.
+/// Scores that overflow; a floor that not all arms can have.
 #[inline(always)]
-pub(crate) fn choose<A: ScoredArms, E: Exploration, R: Rng + ?Sized>(
+pub(crate) fn choose<const PROPENSITY: bool, A: ScoredArms, E: Exploration, R: Rng + ?Sized>(
     arms: &A,
     rule: &E,
     learned: u64,
     rng: &mut R,
 ) -> Result<Chosen> {
-    let (count, share) = (arms.count(), rule.uniform_share(learned));
+    let count = arms.count();
+    let share = drawn_uniformly(rule, learned, count)?;
     let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
-    let best = arms.fold(Best::new(), |best, index, score| {
-        best.or(index, arms.value(rule, learned, index, score, rng), score, rng)
-    });
+    let (best, partition) = match rule.selection(learned) {
+        Selection::Softmax { temperature } if PROPENSITY => {
+            let first = (Best::new(), Partition::new(temperature));
+            arms.fold(first, |(best, partition), index, score| {
+                let value = arms.value(rule, learned, index, score, rng);
+                (best.or(index, value, score, rng), partition.plus(score.mean))
+            })
+        }
+        _ => {
+            let best = arms.fold(Best::new(), |best, index, score| {
+                best.or(index, arms.value(rule, learned, index, score, rng), score, rng)
+            });
+            (best, Partition::new(1.0))
+        }
+    };
     check_scalar("score", best.value)?;
     if let Selection::InverseGap { gamma } = rule.selection(learned) {
         return choose_by_gap(arms, gamma, best, (share, explored), rng);
@@ -80,7 +94,12 @@ pub(crate) fn choose<A: ScoredArms, E: Exploration, R: Rng + ?Sized>(
         None => (best.slot, best.value, best.score),
     };
     let greedy = || if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
-    let propensity = matches!(rule.selection(learned), Selection::Index).then(|| share / count as f64 + greedy());
+    let own = match rule.selection(learned) {
+        Selection::Index => Some(greedy()),
+        Selection::Softmax { .. } if PROPENSITY => Some((1.0 - share) * partition.probability(score.mean)),
+        _ => None,
+    };
+    let propensity = own.map(|own| share / count as f64 + own);
     Ok(Chosen { index, value, score: score.checked()?, propensity })
 }
 

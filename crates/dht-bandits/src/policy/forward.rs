@@ -1,11 +1,11 @@
-//! What one policy leaves to another: written once for boxes, references, settings and wrappers.
+//! Methods of [`Policy`] written once: arm management, and forwarding to a policy inside.
 
-use super::{Decision, Policy};
+use super::{Decision, Observation, Policy};
 use crate::arm::ArmId;
 use crate::error::Result;
 
-/// The methods of a [`Policy`] that choose, of one that leaves them to a policy inside.
-macro_rules! chooses_as {
+/// The methods of a [`Policy`] that report its state, of one that leaves them to a policy inside.
+macro_rules! reports_as {
     ($self:ident => $inside:expr) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {
             $crate::policy::Policy::arms($inside)
@@ -22,6 +22,14 @@ macro_rules! chooses_as {
         fn keeps_features(&$self) -> bool {
             $crate::policy::Policy::keeps_features($inside)
         }
+    };
+}
+pub(crate) use reports_as;
+
+/// The methods of a [`Policy`] that choose, of one that leaves them and its state to a policy inside.
+macro_rules! chooses_as {
+    ($self:ident => $inside:expr) => {
+        $crate::policy::forward::reports_as!($self => $inside);
 
         fn select(
             &$self,
@@ -49,29 +57,109 @@ macro_rules! chooses_as {
 }
 pub(crate) use chooses_as;
 
-macro_rules! forward {
-    ($type:ty) => {
-        impl<P: Policy + ?Sized> Policy for $type {
-            chooses_as!(self => &**self);
+/// The methods of a [`Policy`] that change arms, of one that leaves them to a policy inside.
+macro_rules! changes_arms_as {
+    ($self:ident => $inside:expr) => {
+        fn add_arm(&mut $self) -> $crate::error::Result<$crate::policy::ArmId> {
+            $crate::policy::Policy::add_arm($inside)
+        }
 
-            fn dimension(&self) -> usize {
-                (**self).dimension()
-            }
+        fn insert_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {
+            $crate::policy::Policy::insert_arm($inside, arm)
+        }
 
-            fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-                (**self).update(arm, context, reward, weight)
-            }
+        fn add_arm_like(
+            &mut $self,
+            like: $crate::policy::ArmId,
+        ) -> $crate::error::Result<$crate::policy::ArmId> {
+            $crate::policy::Policy::add_arm_like($inside, like)
+        }
 
-            fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
-                (**self).check_update(arm, context, reward, weight)
-            }
+        fn remove_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {
+            $crate::policy::Policy::remove_arm($inside, arm)
+        }
 
-            fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-                (**self).learn(decision, reward)
-            }
+        fn expire_decisions(&mut $self) -> $crate::error::Result<()> {
+            $crate::policy::Policy::expire_decisions($inside)
         }
     };
 }
+pub(crate) use changes_arms_as;
 
-forward!(Box<P>);
-forward!(&mut P);
+/// The methods of a [`Policy`](super::Policy) that manage arms and expire decisions, for a policy with the fields `arms` and
+/// `clock` and three private methods: `reserve_arm` makes room for a copy of a slot or, without one, for an arm that has learned
+/// nothing; `push_arm` adds it, which cannot fail; `remove_slot` removes what a slot has learned, and moves the last one there.
+macro_rules! manages_arms {
+    ($self:ident) => {
+        fn arms(&$self) -> &$crate::policy::ArmSet {
+            &$self.arms
+        }
+
+        fn version(&$self) -> u64 {
+            $self.clock.version
+        }
+
+        fn epoch(&$self) -> u64 {
+            $self.clock.epoch
+        }
+
+        fn add_arm(&mut $self) -> $crate::error::Result<$crate::policy::ArmId> {
+            $self.reserve_arm(None)?;
+            let arm = $self.arms.add()?;
+            $self.push_arm(arm, None);
+            Ok(arm)
+        }
+
+        fn insert_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {
+            $self.reserve_arm(None)?;
+            $self.arms.insert(arm)?;
+            $self.push_arm(arm, None);
+            Ok(())
+        }
+
+        fn add_arm_like(&mut $self, like: $crate::policy::ArmId) -> $crate::error::Result<$crate::policy::ArmId> {
+            let like = Some($self.arms.slot(like)?);
+            $self.reserve_arm(like)?;
+            let arm = $self.arms.add()?;
+            $self.push_arm(arm, like);
+            Ok(arm)
+        }
+
+        fn remove_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {
+            let slot = $self.arms.remove(arm)?;
+            $self.remove_slot(arm, slot);
+            Ok(())
+        }
+
+        fn expire_decisions(&mut $self) -> $crate::error::Result<()> {
+            $self.clock.expire();
+            Ok(())
+        }
+    };
+}
+pub(crate) use manages_arms;
+
+impl Policy for Box<dyn Policy> {
+    chooses_as!(self => &**self);
+    changes_arms_as!(self => &mut **self);
+
+    fn dimension(&self) -> usize {
+        (**self).dimension()
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        (**self).update(arm, context, reward, weight)
+    }
+
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        (**self).learn(decision, reward)
+    }
+
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        (**self).learn_batch(observations)
+    }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        (**self).check_update(arm, context, reward, weight)
+    }
+}

@@ -14,20 +14,23 @@
 mod any;
 mod baselines;
 mod choose;
+mod cloning;
 mod context_free;
 mod disjoint;
 pub mod drift;
 pub(crate) mod forward;
 mod hybrid;
-mod named;
 mod normalised;
+mod oracle;
 mod propensity;
 mod request;
 pub mod snapshot;
 mod top_k;
 
 use crate::clock::check_epoch;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::exploration::{Greedy, Thompson, Ucb};
+use crate::posterior::{DiagonalLaplace, FullLaplace, NormalInverseGamma, Ridge};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -38,18 +41,41 @@ pub use crate::saved_state::StateHeader;
 pub use any::{
     AnyDelta, AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
 };
-pub use baselines::{BaselineState, Fixed, Uniform};
-pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, ContextFreeState, Ucb1};
-pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};
-pub use hybrid::{Hybrid, HybridDelta, HybridOptions, HybridState};
-pub use named::{
-    DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, NoisyLinTs, SharedLinTs,
-    SharedLinUcb, TopKThompson,
-};
+pub use baselines::{Fixed, Uniform};
+#[doc(hidden)]
+pub use cloning::ClonePolicy;
+pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, Ucb1};
+pub use disjoint::{ChoiceBatch, Delta, Disjoint};
+pub use hybrid::{Hybrid, HybridDelta, HybridOptions};
 pub use normalised::Normalised;
+pub use oracle::{Oracle, OraclePolicy};
 pub use propensity::{Propensity, QUADRATURE_ERROR};
 pub use request::{Actions, Featured, Request};
-pub use top_k::{ArmFeedback, Draw, Feedback, Sharing, Slate, SlatePolicy, TopK, TopKState};
+pub use top_k::{ArmFeedback, Draw, Feedback, SharedPropensity, Sharing, Slate, SlatePolicy, TopK};
+
+/// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
+pub type LinUcb = Disjoint<Ridge, Ucb>;
+/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
+pub type LinTs = Disjoint<Ridge, Thompson>;
+/// Linear Thompson sampling that learns the variance of its noise (Riquelme, Tucker & Snoek 2018).
+pub type NoisyLinTs = Disjoint<NormalInverseGamma, Thompson>;
+/// LinUCB with hybrid arms (Li et al. 2010, Algorithm 2).
+pub type HybridLinUcb = Hybrid<Ucb>;
+/// LinUCB with one vector of weights for all candidates, which differ by their features ([`TopK::shared`]; slates of
+/// one are single choices).
+pub type SharedLinUcb = TopK<Ridge, Ucb>;
+/// Linear Thompson sampling with one vector of weights for all candidates, drawn once a slate.
+pub type SharedLinTs = TopK<Ridge, Thompson>;
+/// Contextual ε-greedy: ridge regressions, explored uniformly.
+pub type EpsilonGreedy = Disjoint<Ridge, Greedy>;
+/// Logistic Thompson sampling with diagonal posteriors (Chapelle & Li 2011, Algorithm 3).
+pub type DiagonalLogisticTs = Disjoint<DiagonalLaplace, Thompson>;
+/// Logistic Thompson sampling with full Laplace posteriors.
+pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
+/// Logistic upper confidence bounds with full Laplace posteriors, on log-odds.
+pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
+/// The top-K semi-bandit by Thompson sampling over logistic regressions with diagonal posteriors.
+pub type TopKThompson = TopK<DiagonalLaplace, Thompson>;
 
 /// An arm that a policy chose, with its scores and propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -66,13 +92,16 @@ pub struct Choice {
     pub mean: f64,
     /// The posterior width of the arm.
     pub width: f64,
-    /// The probability of this choice; in a slate, of showing this arm. `decide` always gives it, to rounding, to 1e-9
-    /// where it is an integral, and with a stated standard error where one draw of shared weights scores all arms
-    /// ([`Propensity`]). `select` gives it where it costs nothing, and `None` where it would be an integral.
+    /// The probability of this choice; in a slate, of showing this arm. `decide` gives it, unless the policy was told to
+    /// leave it out ([`SharedPropensity::Omitted`]). `select` gives it where it costs nothing.
     pub propensity: Option<f64>,
     /// How often the policy had expired decisions: it learns from those of its own epoch.
     #[serde(default)]
     pub epoch: u64,
+    /// The error of the propensity: 0 where it is exact but for rounding, a bound of 1e-9 where it is an integral, and a
+    /// standard error where it is an estimate ([`SharedPropensity`]).
+    #[serde(default)]
+    pub propensity_error: f64,
 }
 
 impl Choice {
@@ -106,7 +135,10 @@ impl Decision {
 /// A contextual bandit: chooses one of its arms in a context, and learns from the reward.
 ///
 /// Choosing takes `&self`: many readers may choose from one policy at once. Nothing learned depends on the generator;
-/// the same state, request and generator give the same choice, to the bit. `Box<dyn Policy>` and `&mut P` are policies.
+/// the same state, request and generator give the same choice, to the bit.
+///
+/// `Box<dyn Policy>` is a policy too: it is cloned with what it has learned, sent between threads, and its arms come and go.
+/// A policy of your own needs `Clone`, and the methods without a default.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::Uniform};
@@ -121,10 +153,12 @@ impl Decision {
 ///     let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
 ///     assert_eq!(decision.choice.propensity, Some(1.0 / 3.0)); // the ties of a new LinUCB
 ///     policy.learn(&decision, 1.0)?;
+///     let added = policy.clone().add_arm()?; // a copy has a fourth arm
+///     assert_eq!((added.number(), policy.arms().len()), (3, 3));
 /// }
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
-pub trait Policy {
+pub trait Policy: Send + Sync + ClonePolicy {
     /// The length of a context.
     fn dimension(&self) -> usize;
 
@@ -152,7 +186,7 @@ pub trait Policy {
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice>;
 
     /// Chooses, and keeps with the choice what is learned from later: the context, for policies whose arms have
-    /// features followed by those of the chosen arm. The choice carries its exact propensity.
+    /// features followed by those of the chosen arm. The choice carries its propensity.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -160,8 +194,9 @@ pub trait Policy {
         let mut choice = self.select(request, rng)?;
         if choice.propensity.is_none() {
             let propensities = self.propensities(request)?;
-            choice.propensity =
-                propensities.iter().find(|entry| entry.arm == choice.arm).map(|entry| entry.probability);
+            if let Some(entry) = propensities.iter().find(|entry| entry.arm == choice.arm) {
+                (choice.propensity, choice.propensity_error) = (Some(entry.probability), entry.standard_error);
+            }
         }
         Ok(choice.with_context(request.context))
     }
@@ -195,6 +230,58 @@ pub trait Policy {
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.update(decision.choice.arm, &decision.context, reward, 1.0)
+    }
+
+    /// Learns rewards that arrived together: all of them, or none if one is refused. The default learns one after the other
+    /// on a copy of the policy.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn), for the first observation that is refused. The policy is unchanged then.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        self.learn_in_order(observations)
+    }
+
+    /// Adds an arm that has learned nothing, under the number after the largest that was ever given.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy whose arms do not change. No number is left; memory that cannot be had.
+    fn add_arm(&mut self) -> Result<ArmId> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Adds an arm that has learned nothing under an id of the caller's, which may be any that was never given: workers that
+    /// add the same arm independently must agree on its id to merge later.
+    ///
+    /// # Errors
+    /// As [`add_arm`](Self::add_arm); the id is taken, or is that of a removed arm, or its number is not below 2⁶³.
+    fn insert_arm(&mut self, _arm: ArmId) -> Result<()> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Adds an arm that starts with what `like` has learned, under the number after the largest that was ever given.
+    ///
+    /// # Errors
+    /// As [`add_arm`](Self::add_arm); `like` is unknown or removed.
+    fn add_arm_like(&mut self, _like: ArmId) -> Result<ArmId> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too. Later rewards
+    /// of its decisions are refused as [`Error::RemovedArm`], and with one of them the whole [`learn_batch`](Self::learn_batch):
+    /// leave them out by [`ArmSet::contains`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default; the arm is unknown or removed already.
+    fn remove_arm(&mut self, _arm: ArmId) -> Result<()> {
+        Err(Error::Unsupported { what: "removing arms" })
+    }
+
+    /// Begins the next epoch: decisions made before are refused from now on. To be followed by a save.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy whose decisions do not expire.
+    fn expire_decisions(&mut self) -> Result<()> {
+        Err(Error::Unsupported { what: "expiring decisions" })
     }
 }
 

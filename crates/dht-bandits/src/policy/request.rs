@@ -3,6 +3,7 @@
 use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result};
 use crate::validate::{check_finite, check_length};
+#[cfg(feature = "nalgebra")]
 use nalgebra::{Dim, IsContiguous, Storage, Vector};
 
 /// What a policy is asked: a context, and the actions that may be chosen in it. Slices, vectors, arrays and nalgebra's
@@ -136,6 +137,7 @@ impl<'a, const N: usize> From<&'a [f64; N]> for Request<'a> {
 }
 
 /// Vectors of nalgebra whose values lie side by side: of any length, fixed or not, owned or columns of a matrix.
+#[cfg(feature = "nalgebra")]
 impl<'a, D: Dim, S: Storage<f64, D> + IsContiguous> From<&'a Vector<f64, D, S>> for Request<'a> {
     fn from(context: &'a Vector<f64, D, S>) -> Self {
         Self::new(context.as_slice())

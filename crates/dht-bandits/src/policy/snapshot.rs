@@ -13,7 +13,7 @@ struct Published<T> {
 /// The writer's end: owns the learner and publishes clones of it.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Request, RidgeOptions, Ucb, policy::snapshot::Publisher};
+/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::snapshot::Publisher};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;

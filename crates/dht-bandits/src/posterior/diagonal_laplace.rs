@@ -10,6 +10,7 @@ use crate::arm_set::Slots;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::gaussian::{LANES, Lanes, NaturalParameters, PanelLayout, Score};
+use crate::options::options;
 use crate::posterior::sealed::Sealed;
 use crate::validate::{
     LARGEST_PRECISION, check_bounded, check_context, check_length, check_mean, check_parameter, check_part,
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 /// The settings of a [`DiagonalLaplace`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DiagonalLaplaceOptions {
     /// The prior.
     pub prior: TsPrior,
@@ -32,11 +34,10 @@ pub struct DiagonalLaplaceOptions {
     pub forgetting: Forgetting,
 }
 
-impl Default for DiagonalLaplaceOptions {
-    fn default() -> Self {
-        Self { prior: TsPrior::Gaussian { prior_precision: 1.0 }, forgetting: Forgetting::NONE }
-    }
-}
+options!(DiagonalLaplaceOptions::new() {
+    prior / with_prior: TsPrior = TsPrior::Gaussian { prior_precision: 1.0 },
+    forgetting / with_forgetting: Forgetting = Forgetting::NONE,
+});
 
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(g, diag(s)⁻¹), one per arm.
 ///

@@ -6,6 +6,7 @@ use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
 use crate::gaussian::{Factors, NaturalParameters, Score, check_dimension, information_of, parts_of};
+use crate::options::options;
 use crate::posterior::sealed::Sealed;
 use crate::validate::{
     check_bounded, check_context, check_factor, check_parameter, check_precision, check_scalar, reserve,
@@ -26,6 +27,7 @@ pub enum DecayClock {
 /// The settings of a [`DiscountedRidge`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DiscountedRidgeOptions {
     /// The prior precision λ > 0.
     pub prior_precision: f64,
@@ -36,6 +38,11 @@ pub struct DiscountedRidgeOptions {
     #[serde(default)]
     pub clock: DecayClock,
 }
+
+options!(DiscountedRidgeOptions::new(forgetting / with_forgetting: Forgetting = Forgetting::NONE) {
+    prior_precision / with_prior_precision: f64 = 1.0,
+    clock / with_clock: DecayClock = DecayClock::Updates,
+});
 
 /// Ridge regressions whose evidence fades with one clock for all arms (D-LinUCB; Russac, Vernade & Cappé 2019, "Weighted
 /// linear bandits for non-stationary environments"): an observation that is n steps old counts γⁿ,

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::gaussian::{
     Factors, Information, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
 };
+use crate::options::options;
 use crate::posterior::sealed::Sealed;
 use crate::validate::{check_bounded, check_context, check_factor, check_precision};
 use serde::{Deserialize, Serialize};
@@ -14,17 +15,14 @@ use serde::{Deserialize, Serialize};
 /// The settings of a [`FullLaplace`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FullLaplaceOptions {
     /// The prior precision λ > 0: each weight is N(0, 1/λ).
     #[serde(alias = "precision")]
     pub prior_precision: f64,
 }
 
-impl Default for FullLaplaceOptions {
-    fn default() -> Self {
-        Self { prior_precision: 1.0 }
-    }
-}
+options!(FullLaplaceOptions::new(prior_precision / with_prior_precision: f64 = 1.0) {});
 
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, P in full.
 ///

@@ -30,20 +30,21 @@ use serde::de::DeserializeOwned;
 pub use crate::clock::Forgetting;
 pub use crate::gaussian::Score;
 pub(crate) use batch::{Sample, UpdateBatch};
-pub use diagonal_laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions};
-pub use discounted_ridge::{DecayClock, DiscountedArmState, DiscountedRidge, DiscountedRidgeOptions};
-pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
+pub use diagonal_laplace::{DiagonalLaplace, DiagonalLaplaceOptions};
+pub use discounted_ridge::{DecayClock, DiscountedRidge, DiscountedRidgeOptions};
+pub use full_laplace::{FullLaplace, FullLaplaceOptions};
 #[doc(hidden)]
 pub use logistic::sigmoid;
-pub use normal_inverse_gamma::{NormalInverseGamma, NormalInverseGammaArmState, NormalInverseGammaOptions};
+pub use normal_inverse_gamma::{NormalInverseGamma, NormalInverseGammaOptions};
 pub use prior::TsPrior;
-pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
+pub(crate) use ridge::RidgeArmState;
+pub use ridge::{Ridge, RidgeOptions};
 
 /// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
 ///
 /// Arms are slots here; [`Disjoint`](crate::policy::Disjoint) and [`TopK`](crate::policy::TopK) map their ids to slots. Sealed: the
 /// methods trust that slots exist and contexts are of the right length and finite.
-pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
+pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 'static {
     /// The settings.
     type Options: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
 

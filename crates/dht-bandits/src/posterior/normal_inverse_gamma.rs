@@ -5,6 +5,7 @@ use crate::arm_set::Slots;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::gaussian::{NaturalParameters, Score};
+use crate::options::options;
 use crate::posterior::sealed::Sealed;
 use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, reserve};
 use rand::Rng;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 /// The settings of a [`NormalInverseGamma`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NormalInverseGammaOptions {
     /// The prior precision λ > 0 of the weights, in units of the noise's: θ ~ N(0, σ²/λ).
     pub prior_precision: f64,
@@ -23,11 +25,10 @@ pub struct NormalInverseGammaOptions {
     pub rate: f64,
 }
 
-impl Default for NormalInverseGammaOptions {
-    fn default() -> Self {
-        Self { prior_precision: 1.0, shape: 1.0, rate: 1.0 }
-    }
-}
+options!(NormalInverseGammaOptions::new(prior_precision / with_prior_precision: f64 = 1.0) {
+    shape / with_shape: f64 = 1.0,
+    rate / with_rate: f64 = 1.0,
+});
 
 /// Ridge regressions that learn the variance σ² of their noise: θ | σ² ~ N(A⁻¹b, σ²A⁻¹), σ² ~ IG(a, b), one per arm.
 ///

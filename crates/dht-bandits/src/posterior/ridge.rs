@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::gaussian::{
     Factors, Information, InformationState, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
 };
+use crate::options::options;
 use crate::posterior::sealed::Sealed;
 use crate::validate::{
     LARGEST, check_bounded, check_context, check_factor, check_grown, check_memory, check_parameter, check_precision,
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 /// The settings of a [`Ridge`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RidgeOptions {
     /// The prior precision λ > 0: A starts at λI, its inverse at I/λ.
     #[serde(alias = "lambda")]
@@ -34,18 +36,10 @@ pub struct RidgeOptions {
     pub keep_information: bool,
 }
 
-impl Default for RidgeOptions {
-    fn default() -> Self {
-        Self { prior_precision: 1.0, forgetting: Forgetting::NONE, keep_information: false }
-    }
-}
-
-impl RidgeOptions {
-    /// The defaults with this prior precision.
-    pub fn with_prior_precision(prior_precision: f64) -> Self {
-        Self { prior_precision, ..Self::default() }
-    }
-}
+options!(RidgeOptions::new(prior_precision / with_prior_precision: f64 = 1.0) {
+    forgetting / with_forgetting: Forgetting = Forgetting::NONE,
+    keep_information / with_keep_information: bool = false,
+});
 
 /// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
 ///

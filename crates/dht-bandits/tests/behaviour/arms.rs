@@ -160,11 +160,11 @@ fn stale_foreign_and_orphaned_decisions_are_refused() {
     let mut rng = rng(9);
     let old = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     let mut other = learner(3);
-    other.expire_decisions();
+    other.expire_decisions().unwrap();
     let foreign = other.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     let refused = policy.learn(&foreign, 1.0).unwrap_err();
     assert_eq!(refused, Error::ForeignDecision { made_in: 1, epoch: 0 });
-    policy.expire_decisions();
+    policy.expire_decisions().unwrap();
     assert_eq!(policy.learn(&old, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
     let orphan = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     policy.remove_arm(orphan.arm()).unwrap();

@@ -73,7 +73,7 @@ fn a_dimension_that_does_not_vary_maps_to_zero() {
 
 #[test]
 fn a_frozen_normalizer_ignores_what_it_observes_and_clips() {
-    let mut running = norm(1, NormalizerOptions { clip: Some(2.0), ..Default::default() });
+    let mut running = norm(1, NormalizerOptions::default().with_clip(Some(2.0)));
     [0.0, 2.0].iter().for_each(|value| running.observe(&[*value]).unwrap());
     running.freeze();
     let before = running.clone();
@@ -86,7 +86,7 @@ fn a_frozen_normalizer_ignores_what_it_observes_and_clips() {
 
 #[test]
 fn forgetting_follows_a_stream_that_drifts() {
-    let mut running = norm(1, NormalizerOptions { forgetting: Forgetting::new(0.95).unwrap(), ..Default::default() });
+    let mut running = norm(1, NormalizerOptions::default().with_forgetting(Forgetting::new(0.95).unwrap()));
     let mut rng = rng(4);
     for mean in [0.0, 100.0] {
         normals(&mut rng, 500).iter().for_each(|value| running.observe(&[mean + value]).unwrap());
@@ -232,9 +232,9 @@ fn normalizers_of_other_settings_are_not_merged() {
     ours.observe(&[1.0]).unwrap();
     let before = ours.clone();
     let others = [
-        (NormalizerOptions { forgetting: Forgetting::new(0.5).unwrap(), ..usual }, "decay", 1.0, 0.5),
-        (NormalizerOptions { floor: 1e-3, ..usual }, "floor", 1e-9, 1e-3),
-        (NormalizerOptions { clip: Some(4.0), ..usual }, "clip", f64::INFINITY, 4.0),
+        (usual.with_forgetting(Forgetting::new(0.5).unwrap()), "decay", 1.0, 0.5),
+        (usual.with_floor(1e-3), "floor", 1e-9, 1e-3),
+        (usual.with_clip(Some(4.0)), "clip", f64::INFINITY, 4.0),
     ];
     for (options, what, here, there) in others {
         let refused = ours.merge(&norm(1, options)).unwrap_err();
@@ -270,7 +270,7 @@ proptest! {
         decay in prop::sample::select(vec![1.0, 0.9, 1e-100]),
         probe in wide(),
     ) {
-        let options = NormalizerOptions { forgetting: Forgetting::new(decay).unwrap(), floor: 0.0, clip: None };
+        let options = NormalizerOptions::default().with_forgetting(Forgetting::new(decay).unwrap()).with_floor(0.0);
         let mut norm = norm(1, options);
         for event in events {
             let before = norm.clone();

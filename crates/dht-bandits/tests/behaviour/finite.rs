@@ -1,6 +1,7 @@
 //! Estimates, scores and curves are finite, or there is a typed error.
 
 use crate::support::{featured, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Decision, Error, LinUcb, Request, RidgeOptions, Ucb,
     evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, SlateOffPolicy, replay},
@@ -48,7 +49,10 @@ fn logged_values_whose_estimates_would_overflow_are_refused() {
         let refused = refuse(LoggedRound { reward, ..good });
         assert_eq!(refused, Error::LoggedRound { round: 1, what: "reward", value: reward, limit: 1e50 });
     }
-    assert!(matches!(refuse(LoggedRound { propensity: 1e-320, ..good }), Error::LoggedRound { what: "weight", .. }));
+    assert!(matches!(
+        refuse(LoggedRound { propensity: Some(1e-320), ..good }),
+        Error::LoggedRound { what: "weight", .. }
+    ));
     let with = |logged, expected| LoggedRound { prediction: Some(Prediction { logged, expected }), ..good };
     assert!(matches!(refuse(with(1e60, 0.0)), Error::LoggedRound { what: "predicted", .. }));
     assert!(matches!(refuse(with(0.0, 1e60)), Error::LoggedRound { what: "expected", .. }));
@@ -83,7 +87,7 @@ fn round() -> impl Strategy<Value = LoggedRound> {
     (number(310), number(2), number(2), number(60), number(60)).prop_map(
         |(reward, propensity, target, predicted, expected)| LoggedRound {
             reward,
-            propensity: propensity.abs(),
+            propensity: Some(propensity.abs()),
             target: target.abs(),
             prediction: Some(Prediction { logged: predicted, expected }),
             unsupported: 0.0,

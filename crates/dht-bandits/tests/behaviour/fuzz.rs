@@ -1,5 +1,6 @@
 //! Whatever is passed in: an error, or learned whole; never a panic. Damaged files have a binary of their own.
 
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, LinUcb, Normalizer, RidgeOptions, Thompson, Ucb,
     features::{NormalizerOptions, PyramidPool},

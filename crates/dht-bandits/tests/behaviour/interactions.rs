@@ -13,11 +13,7 @@ use rand::RngExt;
 
 const UCB: Ucb = Ucb { alpha: 0.25 };
 
-const OPTIONS: RidgeOptions = RidgeOptions {
-    prior_precision: 1.0,
-    forgetting: dht_bandits::posterior::Forgetting::NONE,
-    keep_information: false,
-};
+const OPTIONS: RidgeOptions = RidgeOptions::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
 
 /// Readers of three segments; each round a new item of each of three topics. A reader clicks .8 of the items of the own
 /// segment's topic and .1 of the others: .33 at random, .8 at best. The mean of clicks, and the policy.
@@ -40,7 +36,7 @@ fn clicks(mut policy: impl Policy, with_context: bool) -> f64 {
 
 #[test]
 fn products_raise_clicks_from_random_to_near_the_best() {
-    let options = FullLaplaceOptions { prior_precision: 1.0 };
+    let options = FullLaplaceOptions::new(1.0);
     let without = clicks(TopK::<FullLaplace, _>::shared(3, options, UCB).unwrap(), false);
     let products = Interactions::new(3, 3).unwrap();
     let with = TopK::<FullLaplace, _>::shared(products.dimension(), options, UCB).unwrap();
@@ -65,7 +61,7 @@ fn a_context_next_to_shared_weights_needs_products() {
     assert!(TopK::<Ridge, _>::per_arm(4, 2, OPTIONS, UCB).unwrap().select_slate(1, &request, &mut rng(1)).is_ok());
     for kind in [PolicyKind::SharedLinear, PolicyKind::SharedLogistic, PolicyKind::SharedDiagonalLogistic] {
         let rule = dht_bandits::policy::AnyRule::Ucb(UCB);
-        let settings = PolicySettings { features: 2, ..PolicySettings::new(kind, 2, 0, Some(rule)) };
+        let settings = PolicySettings::new(kind, 2, 0, Some(rule)).with_features(2);
         assert_eq!(AnyPolicy::new(settings).unwrap_err(), refused);
     }
 }
@@ -211,19 +207,19 @@ fn groups_that_do_not_fit_are_refused_by_name() {
 #[test]
 fn groups_of_settings_count_raw_columns() {
     // A bias of the normaliser stands between the context and the features.
-    let settings = |bias| PolicySettings {
-        normaliser: Some(dht_bandits::policy::NormaliserSettings { bias, warm_up: 3, ..Default::default() }),
-        interactions: Some(InteractionSettings {
-            groups: [("topic".to_owned(), (2, 3))].into(),
-            pairs: vec![("context".to_owned(), "topic".to_owned())],
-        }),
-        features: 2,
-        ..PolicySettings::new(
+    let settings = |bias| {
+        PolicySettings::new(
             PolicyKind::SharedLinear,
             2,
             0,
             Some(dht_bandits::policy::AnyRule::EpsilonGreedy(Greedy { epsilon: 0.5 })),
         )
+        .with_normaliser(Some(dht_bandits::policy::NormaliserSettings::default().with_bias(bias).with_warm_up(3)))
+        .with_interactions(Some(InteractionSettings {
+            groups: [("topic".to_owned(), (2, 3))].into(),
+            pairs: vec![("context".to_owned(), "topic".to_owned())],
+        }))
+        .with_features(2)
     };
     for bias in [false, true] {
         let mut policy = AnyPolicy::new(settings(bias)).unwrap();
@@ -248,12 +244,9 @@ fn groups_of_settings_count_raw_columns() {
         let mut slate = dht_bandits::policy::Slate::default();
         assert!(policy.select_slate(1, &featured(&[0.0; 2], &arms, &[0.0; 4]), &mut draws, &mut slate).is_err());
     }
-    let straddling = PolicySettings {
-        interactions: Some(InteractionSettings {
-            groups: [("both".to_owned(), (1, 3))].into(),
-            pairs: vec![("both".to_owned(), "both".to_owned())],
-        }),
-        ..settings(true)
-    };
+    let straddling = settings(true).with_interactions(Some(InteractionSettings {
+        groups: [("both".to_owned(), (1, 3))].into(),
+        pairs: vec![("both".to_owned(), "both".to_owned())],
+    }));
     assert!(matches!(AnyPolicy::new(straddling), Err(Error::Settings { problem }) if problem.contains("two groups")));
 }

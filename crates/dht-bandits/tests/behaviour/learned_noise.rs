@@ -7,7 +7,7 @@ use dht_bandits::{
     posterior::{NormalInverseGamma, NormalInverseGammaOptions},
 };
 
-const OPTIONS: NormalInverseGammaOptions = NormalInverseGammaOptions { prior_precision: 0.5, shape: 2.0, rate: 0.3 };
+const OPTIONS: NormalInverseGammaOptions = NormalInverseGammaOptions::new(0.5).with_shape(2.0).with_rate(0.3);
 
 #[test]
 fn mean_width_and_noise_are_those_of_the_batch_formula() {
@@ -38,7 +38,7 @@ fn mean_width_and_noise_are_those_of_the_batch_formula() {
 fn the_width_learns_the_noise_whatever_the_scale_of_rewards() {
     for scale in [1e-3, 1.0, 1e3] {
         let mut rng = rng(2);
-        let options = NormalInverseGammaOptions { prior_precision: 1e-3, shape: 1.0, rate: 1e-9 };
+        let options = NormalInverseGammaOptions::new(1e-3).with_shape(1.0).with_rate(1e-9);
         let mut policy = Disjoint::<NormalInverseGamma, _>::new(2, 1, options, Ucb { alpha: 1.0 }).unwrap();
         for _ in 0..4000 {
             let context = [1.0, normals(&mut rng, 1)[0]];
@@ -97,11 +97,7 @@ fn what_learned_noise_cannot_do_is_refused() {
     assert!(matches!(policy.forget(half), Err(Error::Settings { .. })));
     assert!(policy.update(ArmId::new(0), &[1.0, 1.0], 1e200, 1.0).is_err());
     assert_eq!(policy.state(), before);
-    for options in [
-        NormalInverseGammaOptions { shape: 0.5, ..OPTIONS },
-        NormalInverseGammaOptions { rate: 0.0, ..OPTIONS },
-        NormalInverseGammaOptions { prior_precision: f64::NAN, ..OPTIONS },
-    ] {
+    for options in [OPTIONS.with_shape(0.5), OPTIONS.with_rate(0.0), OPTIONS.with_prior_precision(f64::NAN)] {
         assert!(matches!(NoisyLinTs::new(2, 2, options, thompson), Err(Error::Parameter { .. })));
     }
 }

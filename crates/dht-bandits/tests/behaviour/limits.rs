@@ -88,8 +88,8 @@ fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
 fn arms_times_dimensions_that_no_memory_holds_are_refused_before_it_is_asked_for() {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
     let (ridge, diagonal) = (RidgeOptions::default(), DiagonalLaplaceOptions::default());
-    let kept = RidgeOptions { keep_information: true, ..ridge };
-    let fading = DiscountedRidgeOptions { prior_precision: 1.0, forgetting: Forgetting::NONE, clock: DecayClock::Time };
+    let kept = ridge.with_keep_information(true);
+    let fading = DiscountedRidgeOptions::new(Forgetting::NONE).with_clock(DecayClock::Time);
     let noise = NormalInverseGammaOptions::default();
     let hybrid = HybridOptions::default();
     // Each size for itself is allowed.
@@ -168,7 +168,7 @@ fn policies_are_copied_where_memory_ends() {
     // 4 MB an arm: 340 MB.
     let of = |kind, arms, features| {
         let settings = PolicySettings::new(kind, 1024, arms, Some(AnyRule::Ucb(Ucb { alpha: 1.0 })));
-        AnyPolicy::new(PolicySettings { features, ..settings }).unwrap()
+        AnyPolicy::new(settings.with_features(features)).unwrap()
     };
     for (kind, features) in [(PolicyKind::Linear, 0), (PolicyKind::Hybrid, 1)] {
         let (mut policy, earlier) = (of(kind, 80, features), of(kind, 0, features));

@@ -1,6 +1,7 @@
 //! Hybrid and shared models, full Laplace posteriors, propensities, snapshots.
 
 use crate::support::{Dense, assert_close, featured, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Error, LinTs, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Greedy,
@@ -12,7 +13,7 @@ use dht_bandits::{
 fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
     for (d, k) in [(3, 4), (9, 2), (34, 5), (2, 40)] {
         let (arms, lambda, shared_prior_precision) = (3, 0.5, 2.0);
-        let options = HybridOptions { prior_precision: lambda, shared_prior_precision };
+        let options = HybridOptions::new(lambda, shared_prior_precision);
         let mut hybrid = HybridLinUcb::new(d, k, arms, options, Ucb { alpha: 1.0 }).unwrap();
         // One long vector: shared weights, then those of each arm.
         let mut dense = Dense::new(k + arms * d, lambda);
@@ -73,7 +74,7 @@ fn a_late_decision_of_a_hybrid_is_learned_alike() {
     assert_eq!(late.state(), direct.state());
     let twin = late.add_arm_like(decision.arm()).unwrap();
     assert_eq!(late.score(twin, &context, row), late.score(decision.arm(), &context, row));
-    late.expire_decisions();
+    late.expire_decisions().unwrap();
     let before = late.state();
     assert_eq!(late.learn(&decision, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
     let mut short = late.decide(&featured(&context, &arms, &features), &mut rng).unwrap();
@@ -147,9 +148,7 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
 #[test]
 fn one_logistic_observation_moves_to_the_mode_and_adds_its_curvature() {
     for dimension in [2, 40] {
-        let mut policy =
-            LogisticTs::new(dimension, 1, FullLaplaceOptions { prior_precision: 0.5 }, Thompson { alpha: 1.0 })
-                .unwrap();
+        let mut policy = LogisticTs::new(dimension, 1, FullLaplaceOptions::new(0.5), Thompson { alpha: 1.0 }).unwrap();
         let mut rng = rng(4);
         let context = normals(&mut rng, dimension);
         policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
@@ -173,8 +172,7 @@ fn one_logistic_observation_moves_to_the_mode_and_adds_its_curvature() {
 
 #[test]
 fn a_saturated_logistic_policy_stays_finite() {
-    let mut policy =
-        LogisticTs::new(3, 1, FullLaplaceOptions { prior_precision: 1e-9 }, Thompson { alpha: 1.0 }).unwrap();
+    let mut policy = LogisticTs::new(3, 1, FullLaplaceOptions::new(1e-9), Thompson { alpha: 1.0 }).unwrap();
     for round in 0..200 {
         policy.update(ArmId::new(0), &[1e6, 1e3, f64::from(round)], 1.0, 1e6).unwrap();
     }

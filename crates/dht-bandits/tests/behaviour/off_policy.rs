@@ -82,8 +82,8 @@ fn evaluating_the_logging_policy_gives_the_mean_reward() {
 fn logs_with_impossible_values_are_refused() {
     let good = LoggedRound::new(1.0, 0.5, 0.5);
     let refuse = |bad: LoggedRound| OffPolicy::new(&[good, bad]).unwrap_err();
-    assert_eq!(refuse(LoggedRound { propensity: 0.0, ..good }), Error::Propensity { round: 1, propensity: 0.0 });
-    assert!(matches!(refuse(LoggedRound { propensity: f64::NAN, ..good }), Error::Propensity { .. }));
+    assert_eq!(refuse(LoggedRound { propensity: Some(0.0), ..good }), Error::Propensity { round: 1, propensity: 0.0 });
+    assert!(matches!(refuse(LoggedRound { propensity: Some(f64::NAN), ..good }), Error::Propensity { .. }));
     assert!(matches!(refuse(LoggedRound { target: 1.5, ..good }), Error::Parameter { name: "target", .. }));
     assert!(matches!(refuse(LoggedRound { reward: f64::NAN, ..good }), Error::NotFinite { .. }));
     assert!(matches!(OffPolicy::new(&[good]), Err(Error::TooFewObservations { .. })));
@@ -152,11 +152,7 @@ fn a_drifting_environment_changes_its_best_arm_and_a_forgetful_ridge_follows() {
         for seed in 0..5 {
             let mut rng = rng(seed);
             let mut environment = GlmEnvironment::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
-            let options = RidgeOptions {
-                prior_precision: 1.0,
-                forgetting: Forgetting::new(decay).unwrap(),
-                keep_information: false,
-            };
+            let options = RidgeOptions::new(1.0).with_forgetting(Forgetting::new(decay).unwrap());
             let mut policy = LinUcb::new(4, 4, options, Ucb { alpha: 0.5 }).unwrap();
             total += simulate(&mut policy, &mut environment, 2400, &mut rng).unwrap().total_regret();
         }

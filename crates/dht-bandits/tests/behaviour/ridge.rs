@@ -1,10 +1,11 @@
 //! LinUCB against ridge regression by dense inversion.
 
 use crate::support::{Dense, assert_close, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{ArmId, Error, LinUcb, Request, RidgeOptions, Ucb, posterior::Forgetting};
 
 fn learner(dimension: usize, arms: usize, lambda: f64) -> LinUcb {
-    LinUcb::new(dimension, arms, RidgeOptions::with_prior_precision(lambda), Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(dimension, arms, RidgeOptions::new(lambda), Ucb { alpha: 1.0 }).unwrap()
 }
 
 #[test]
@@ -80,8 +81,7 @@ fn the_order_of_coordinates_does_not_matter() {
 #[test]
 fn forgetting_keeps_the_prior() {
     let (dimension, gamma, lambda) = (5, 0.9, 2.0);
-    let options =
-        RidgeOptions { prior_precision: lambda, forgetting: Forgetting::new(gamma).unwrap(), keep_information: false };
+    let options = RidgeOptions::new(lambda).with_forgetting(Forgetting::new(gamma).unwrap());
     let mut policy = LinUcb::new(dimension, 1, options, Ucb { alpha: 1.0 }).unwrap();
     let mut dense = Dense::new(dimension, lambda);
     let mut rng = rng(3);
@@ -148,8 +148,8 @@ fn settings_out_of_range_are_refused_with_their_names() {
         Error::Parameter { name, .. } => name,
         other => panic!("{other}"),
     };
-    assert_eq!(name(refused(RidgeOptions::with_prior_precision(0.0), 1.0)), "prior_precision");
-    assert_eq!(name(refused(RidgeOptions::with_prior_precision(f64::INFINITY), 1.0)), "prior_precision");
+    assert_eq!(name(refused(RidgeOptions::new(0.0), 1.0)), "prior_precision");
+    assert_eq!(name(refused(RidgeOptions::new(f64::INFINITY), 1.0)), "prior_precision");
     assert_eq!(name(refused(RidgeOptions::default(), -0.1)), "alpha");
     assert_eq!(name(Forgetting::new(1.1).unwrap_err()), "decay");
     assert_eq!(name(Forgetting::new(0.0).unwrap_err()), "decay");

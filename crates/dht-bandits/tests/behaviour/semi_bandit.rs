@@ -1,6 +1,7 @@
 //! Slates of K arms: choosing, pinning, partial feedback.
 
 use crate::support::{featured, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Error, Request, Thompson, TopKThompson, Ucb,
     policy::{ArmFeedback, Draw, Featured, Feedback, HybridLinUcb, HybridOptions, Slate},
@@ -60,8 +61,7 @@ fn unobserved_feedback_changes_nothing() {
 
 #[test]
 fn a_batch_finds_the_mode_that_gradient_descent_finds() {
-    let options =
-        DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision: 0.5 }, forgetting: Forgetting::NONE };
+    let options = DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision: 0.5 });
     let mut policy = TopKThompson::per_arm(3, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let mut rng = rng(3);
     let rows: Vec<_> = (0..40).map(|_| normals(&mut rng, 3)).collect();
@@ -121,7 +121,7 @@ fn a_batch_of_one_equals_a_single_update() {
 #[test]
 fn the_published_prior_starts_at_ones() {
     let prior = TsPrior::AsPublished { prior_precision_floor: 1e-2 };
-    let options = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
+    let options = DiagonalLaplaceOptions::default().with_prior(prior);
     let policy = TopKThompson::per_arm(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
     let score = policy.score(ArmId::new(1), &[1.0, 2.0, 3.0]).unwrap();
     assert_eq!(score.mean, 6.0);
@@ -130,10 +130,9 @@ fn the_published_prior_starts_at_ones() {
 
 #[test]
 fn a_decay_below_one_forgets_toward_the_prior() {
-    let options = DiagonalLaplaceOptions {
-        prior: TsPrior::Gaussian { prior_precision: 2.0 },
-        forgetting: Forgetting::new(0.5).unwrap(),
-    };
+    let options = DiagonalLaplaceOptions::default()
+        .with_prior(TsPrior::Gaussian { prior_precision: 2.0 })
+        .with_forgetting(Forgetting::new(0.5).unwrap());
     let mut policy = TopKThompson::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let update = |policy: &mut TopKThompson, context: [f64; 2]| {
         policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(true))]).unwrap();

@@ -42,7 +42,7 @@ golden! {
         LogisticTs::new(3, 4, FullLaplaceOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "102122202222332222012001", "0.340045121";
     logistic_ucb_replays: LogisticUcb::new(3, 4, FullLaplaceOptions::default(), Ucb { alpha: 0.7 }).unwrap() => "222221202232111233232220", "-0.186720365";
     forgetting_lin_ucb_replays:
-        LinUcb::new(3, 4, RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..Default::default() }, Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
+        LinUcb::new(3, 4, RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap()), Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
 }
 
 #[test]

@@ -11,11 +11,11 @@ use rand_chacha::rand_core::SeedableRng;
 const UCB: Ucb = Ucb { alpha: 0.3 };
 
 fn ridge(decay: f64) -> Result<LinUcb> {
-    LinUcb::new(4, 5, RidgeOptions { forgetting: Forgetting::new(decay)?, ..RidgeOptions::default() }, UCB)
+    LinUcb::new(4, 5, RidgeOptions::default().with_forgetting(Forgetting::new(decay)?), UCB)
 }
 
 fn discounted(decay: f64, clock: DecayClock) -> Result<Disjoint<DiscountedRidge, Ucb>> {
-    let options = DiscountedRidgeOptions { prior_precision: 1.0, forgetting: Forgetting::new(decay)?, clock };
+    let options = DiscountedRidgeOptions::new(Forgetting::new(decay)?).with_clock(clock);
     Disjoint::new(4, 5, options, UCB)
 }
 

@@ -68,7 +68,7 @@ fn removed_arms_are_left_out_and_bad_input_changes_nothing() {
     assert_eq!(window.arms().len(), 2);
     assert!(window.select(&Request::new(&[1.0, 0.0, 0.0]), &mut rng).is_ok());
     assert!(SlidingWindow::new(ridge(), 0).is_err());
-    let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
+    let fading = RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap());
     assert!(SlidingWindow::new(LinUcb::new(3, 3, fading, Ucb { alpha: 1.0 }).unwrap(), 5).is_err());
 }
 

@@ -2,6 +2,7 @@
 
 use crate::round_trip::{read, write};
 use crate::values::every_setting;
+use dht_bandits::Policy;
 use dht_bandits::policy::{AnyPolicy, AnyRule, PolicySettings};
 use dht_bandits::{ArmId, Decision, LinUcb, Request, RidgeOptions, Ucb, log::LoggedDecision};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};

@@ -7,7 +7,7 @@ use dht_bandits::{
         CrossFit, Estimator, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Target, evaluate,
         replay,
     },
-    exploration::{DecayingGreedy, ExploreFirst, Greedy, Softmax, SquareCb},
+    exploration::{DecayingGreedy, ExploreFirst, Floor, Greedy, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions, PyramidPool},
     log::{
         DsjsonColumns, LogPosition, LogSettings, LoggedDecision, LoggedRequest, LoggedSlate, ReadSettings, ShownArm,
@@ -16,12 +16,12 @@ use dht_bandits::{
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ContextFree, DiagonalLogisticTs, Disjoint, Draw, Featured, Feedback, Fixed,
         HybridLinUcb, HybridOptions, InteractionSettings, NoisyLinTs, Normalised, NormaliserSettings, PolicyKind,
-        PolicySettings, Propensity, RewardType, SharedLinTs, Sharing, Ucb1, Uniform,
+        PolicySettings, Propensity, RewardType, SharedLinTs, SharedPropensity, Sharing, Ucb1, Uniform,
         drift::{Adwin, Change, ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
     },
     posterior::{
         DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
-        NormalInverseGammaOptions, Score, TsPrior,
+        NormalInverseGammaOptions, Ridge, Score, TsPrior,
     },
     simulation::{Entry, GlmEnvironment, compare},
 };
@@ -52,7 +52,7 @@ fn learned<P: Policy>(mut policy: P, request: &Request<'_>) -> P {
 
 fn settings(kind: PolicyKind, exploration: Option<AnyRule>) -> PolicySettings {
     let free = kind == PolicyKind::ContextFree;
-    PolicySettings { seed: 9, ..PolicySettings::new(kind, if free { 0 } else { 2 }, 3, exploration) }
+    PolicySettings::new(kind, if free { 0 } else { 2 }, 3, exploration).with_seed(9)
 }
 
 pub fn every_setting() -> Vec<PolicySettings> {
@@ -61,25 +61,18 @@ pub fn every_setting() -> Vec<PolicySettings> {
     let linear = || settings(PolicyKind::Linear, ucb);
     vec![
         linear(),
-        PolicySettings { decay, clock: Some(DecayClock::Updates), ..linear() },
-        PolicySettings { window: Some(4), ..linear() },
-        PolicySettings { reset: Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 }), ..linear() },
-        PolicySettings {
-            reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.5 }),
-            normaliser: Some(NormaliserSettings {
-                warm_up: 5,
-                bias: true,
-                floor: 1e-9,
-                clip: Some(4.0),
-                rewards: false,
-            }),
-            ..linear()
-        },
+        linear().with_decay(decay).with_clock(Some(DecayClock::Updates)),
+        linear().with_window(Some(4)),
+        linear().with_floor(0.1),
+        linear().with_reset(Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 })),
+        linear().with_reset(Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.5 })).with_normaliser(Some(
+            NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9).with_clip(Some(4.0)),
+        )),
         settings(PolicyKind::Logistic, Some(AnyRule::EpsilonGreedy(Greedy { epsilon: 0.1 }))),
         settings(PolicyKind::LinearNoise, Some(AnyRule::Thompson(Thompson { alpha: 0.1 }))),
         settings(PolicyKind::DiagonalLogistic, Some(AnyRule::Softmax(Softmax { temperature: 0.1 }))),
-        PolicySettings { features: 2, ..settings(PolicyKind::Hybrid, Some(AnyRule::SquareCb(SquareCb::new(3.0)))) },
-        PolicySettings { features: 2, arms: 0, dimension: 0, ..settings(PolicyKind::SharedLinear, ucb) },
+        settings(PolicyKind::Hybrid, Some(AnyRule::SquareCb(SquareCb::new(3.0)))).with_features(2),
+        settings(PolicyKind::SharedLinear, ucb).with_features(2).with_arms(0).with_dimension(0),
         settings(PolicyKind::ContextFree, Some(AnyRule::Ucb1(Ucb1::default()))),
         settings(PolicyKind::ContextFree, Some(AnyRule::BetaThompson(BetaThompson::default()))),
         settings(PolicyKind::Uniform, None),
@@ -113,7 +106,7 @@ fn rules(visit: &mut Visit) {
     visit.value(&Adwin::new(0.1, 1.0).unwrap());
     visit.value(&PageHinkley::new(0.1, 1.0).unwrap());
     visit.value(&PolicyKind::SharedLogistic);
-    visit.value(&NormaliserSettings { warm_up: 3, bias: true, floor: 0.1, clip: None, rewards: true });
+    visit.value(&NormaliserSettings::default().with_warm_up(3).with_bias(true).with_floor(0.1).with_rewards(true));
     visit.value(&RewardType::Real);
     visit.value(&Interactions::new(2, 3).unwrap());
     visit.value(&InteractionSettings::default());
@@ -125,23 +118,34 @@ fn rules(visit: &mut Visit) {
 fn settings_of_posteriors(visit: &mut Visit) {
     let forgetting = Forgetting::new(0.9).unwrap();
     visit.value(&forgetting);
-    visit.value(&RidgeOptions { prior_precision: 2.0, forgetting, keep_information: true });
-    visit.value(&DiscountedRidgeOptions { prior_precision: 2.0, forgetting, clock: DecayClock::Time });
+    visit.value(&RidgeOptions::new(2.0).with_forgetting(forgetting).with_keep_information(true));
+    visit.value(&DiscountedRidgeOptions::new(forgetting).with_prior_precision(2.0).with_clock(DecayClock::Time));
     visit.value(&DecayClock::Time);
-    visit.value(&NormalInverseGammaOptions { prior_precision: 3.0, ..NormalInverseGammaOptions::default() });
-    visit.value(&FullLaplaceOptions { prior_precision: 3.0 });
-    visit.value(&DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision: 3.0 }, forgetting });
+    visit.value(&NormalInverseGammaOptions::new(3.0));
+    visit.value(&FullLaplaceOptions::new(3.0));
+    visit.value(
+        &DiagonalLaplaceOptions::default()
+            .with_prior(TsPrior::Gaussian { prior_precision: 3.0 })
+            .with_forgetting(forgetting),
+    );
     visit.value(&TsPrior::AsPublished { prior_precision_floor: 0.1 });
-    visit.value(&HybridOptions { prior_precision: 2.0, shared_prior_precision: 3.0 });
-    visit.value(&NormalizerOptions { floor: 0.1, clip: Some(3.0), forgetting });
+    visit.value(&HybridOptions::new(2.0, 3.0));
+    visit.value(&NormalizerOptions::default().with_floor(0.1).with_clip(Some(3.0)).with_forgetting(forgetting));
     visit.value(&PyramidPool::grid(0..=1, 2..=3).unwrap());
     visit.value(&Score { mean: 0.25, width: 0.5 });
     visit.value(&Sharing::Shared);
     visit.value(&Draw::PerCandidate);
+    visit.value(&SharedPropensity::Integral);
+    visit.value(&SharedPropensity::Estimated { lines: 64 });
+    visit.value(&Floor::new(Softmax { temperature: 0.5 }, 0.1).unwrap());
+    let floored = Floor::new(Ucb { alpha: 0.5 }, 0.25).unwrap();
+    visit.policy(&Disjoint::<Ridge, _>::new(2, 3, RidgeOptions::default(), floored).unwrap());
+    let omitted = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    visit.policy(&omitted.with_shared_propensity(SharedPropensity::Omitted).unwrap());
 }
 
 fn policies(visit: &mut Visit) {
-    let ridge = RidgeOptions { keep_information: true, ..RidgeOptions::default() };
+    let ridge = RidgeOptions::default().with_keep_information(true);
     let plain = Request::new(&CONTEXT);
     let (ucb, thompson) = (Ucb { alpha: 0.5 }, Thompson { alpha: 0.5 });
     let mut linear = learned(LinUcb::new(2, 3, ridge, ucb).unwrap(), &plain);
@@ -151,11 +155,7 @@ fn policies(visit: &mut Visit) {
     visit.value(&linear.state());
     visit.policy(&linear);
     visit.value(&linear.diff(&before).unwrap());
-    let discounted = DiscountedRidgeOptions {
-        prior_precision: 1.0,
-        forgetting: Forgetting::new(0.9).unwrap(),
-        clock: DecayClock::Updates,
-    };
+    let discounted = DiscountedRidgeOptions::new(Forgetting::new(0.9).unwrap());
     visit.value(&learned(Disjoint::<DiscountedRidge, _>::new(2, 3, discounted, ucb).unwrap(), &plain).state());
     visit.value(
         &learned(NoisyLinTs::new(2, 3, NormalInverseGammaOptions::default(), thompson).unwrap(), &plain).state(),
@@ -228,19 +228,25 @@ fn decisions_and_logs(visit: &mut Visit) {
     // An optional field that is there after one that is not.
     visit.value(&LoggedDecision { features: features.clone(), drop_probability: 0.5, ..bare.clone() });
     let probabilities = Some(vec![(ARMS[0], 0.5), (ARMS[1], 0.5)]);
+    visit.value(&LoggedDecision { propensity_error: 0.25, ..bare.clone() });
     visit.value(&LoggedDecision { available: available.clone(), probabilities, ..bare });
-    let shown = vec![ShownArm { arm: ARMS[0], propensity: 0.5, feedback: Feedback::Observed(1.0) }];
+    let shown = vec![ShownArm { arm: ARMS[0], propensity: Some(0.5), feedback: Feedback::Observed(1.0) }];
     visit.value(&shown[0]);
     visit.value(&LoggedSlate { shown: shown.clone(), features: features.clone(), ..LoggedSlate::default() });
     visit.value(&LoggedSlate { context: CONTEXT.to_vec(), shown, available: available.clone(), features: None });
     visit.value(&LoggedRequest { context: None, available: None, features });
     visit.value(&LoggedRequest { context: Some(CONTEXT.to_vec()), available, features: None });
-    visit.value(&LogSettings { horizon: Some(3.0), rotate_bytes: 9, sync: true });
-    visit.value(&ReadSettings { horizon: None, default_reward: Some(0.5) });
-    visit.value(&SlateReadSettings { horizon: Some(0.5), unobserved: true });
+    visit.value(&LogSettings::default().with_horizon(Some(3.0)).with_rotate_bytes(9).with_sync(true));
+    visit.value(&ReadSettings::default().with_default_reward(Some(0.5)));
+    visit.value(&SlateReadSettings::default().with_horizon(Some(0.5)).with_unobserved(true));
     let position: LogPosition = serde_json::from_str(r#"{"file":3,"byte":70}"#).unwrap();
     visit.value(&position);
-    visit.value(&DsjsonColumns { context: vec!["/x".to_owned()], actions: Vec::new(), arm: Some("/id".to_owned()) });
+    visit.value(
+        &DsjsonColumns::default()
+            .with_context(vec!["/x".to_owned()])
+            .with_actions(Vec::new())
+            .with_arm(Some("/id".to_owned())),
+    );
 }
 
 fn evaluations(visit: &mut Visit) {
@@ -252,12 +258,11 @@ fn evaluations(visit: &mut Visit) {
     visit.value(&Estimator::Direct);
     visit.value(&Estimator::SwitchDoublyRobust { threshold: 4.0 });
     visit.value(&OutcomeModel::SharedLogistic { prior_precision: 2.0 });
-    visit.value(&CrossFit { folds: 3, ..CrossFit::default() });
-    visit.value(&EvaluationSettings { model: None, resamples: 40, reward_range: Some((0.0, 1.0)) });
+    visit.value(&CrossFit::default().with_folds(3));
+    visit.value(&EvaluationSettings::default().with_model(None).with_resamples(40).with_reward_range(Some((0.0, 1.0))));
     let row = |number: u64| LoggedDecision::new(vec![1.0, number as f64], ARMS[(number % 3) as usize], 1.0 / 3.0, 0.5);
     let log: Vec<_> = (0..60).map(row).collect();
-    let settings =
-        EvaluationSettings { resamples: 40, reward_range: Some((0.0, 1.0)), ..EvaluationSettings::default() };
+    let settings = EvaluationSettings::default().with_resamples(40).with_reward_range(Some((0.0, 1.0)));
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let table = evaluate(&log, &[Target::always(ARMS[0])], &settings, &mut rng).unwrap();
     visit.value(&table.rows[1]);

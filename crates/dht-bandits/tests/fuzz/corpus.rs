@@ -11,8 +11,8 @@ use dht_bandits::{
         Slate, Ucb1, Uniform,
     },
     posterior::{
-        DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting,
-        FullLaplace, FullLaplaceOptions, Posterior, Ridge,
+        DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,
+        FullLaplaceOptions, Posterior, Ridge,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -63,7 +63,7 @@ pub trait Healthy: Posterior {
 
 impl Healthy for Ridge {
     fn settings() -> RidgeOptions {
-        RidgeOptions { prior_precision: 0.5, forgetting: Forgetting::NONE, keep_information: true }
+        RidgeOptions::new(0.5).with_keep_information(true)
     }
 }
 
@@ -96,8 +96,8 @@ fn context_free<R: ContextFreeRule>(rule: R) -> ContextFree<R> {
 /// With a scaling, in its warm-up before so many rewards.
 fn chosen_by_settings(warm_up: u64) -> AnyPolicy {
     let rule = AnyRule::Thompson(Thompson { alpha: 0.5 });
-    let normaliser = Some(NormaliserSettings { warm_up, bias: true, floor: 1e-9, clip: None, rewards: false });
-    let settings = PolicySettings { normaliser, ..PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule)) };
+    let normaliser = Some(NormaliserSettings::default().with_warm_up(warm_up).with_bias(true).with_floor(1e-9));
+    let settings = PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule)).with_normaliser(normaliser);
     let mut policy = AnyPolicy::new(settings).unwrap();
     for round in 0..5 {
         policy.update(ArmId::new(round % 3), &[1.0, round as f64], 1.0, 1.0).unwrap();
@@ -139,9 +139,9 @@ fn choices() -> [String; 3] {
 }
 
 pub fn texts() -> Vec<String> {
-    let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
+    let fading = RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap());
     let lin_ucb = trained(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
-    let mut norm = Normalizer::new(2, NormalizerOptions { clip: Some(4.0), ..NormalizerOptions::default() }).unwrap();
+    let mut norm = Normalizer::new(2, NormalizerOptions::default().with_clip(Some(4.0))).unwrap();
     norm.observe(&context(2)).unwrap();
     let mut texts = vec![
         text(&lin_ucb),
@@ -161,11 +161,7 @@ pub fn texts() -> Vec<String> {
         text(&Fixed::new(2, 3, ArmId::new(1)).unwrap()),
         text(&lin_ucb.state().header),
     ];
-    let clocked = DiscountedRidgeOptions {
-        prior_precision: 0.5,
-        forgetting: Forgetting::new(0.6).unwrap(),
-        clock: DecayClock::Updates,
-    };
+    let clocked = DiscountedRidgeOptions::new(Forgetting::new(0.6).unwrap()).with_prior_precision(0.5);
     texts.push(text(&trained(DiscountedLinUcb::new(3, 3, clocked, Ucb { alpha: 0.5 }).unwrap())));
     texts.extend(disjoint::<Ridge>());
     texts.extend(disjoint::<FullLaplace>());

@@ -38,7 +38,8 @@ fn normal_and_bootstrap_intervals_cover_nineteen_of_twenty_logs() {
 #[test]
 fn intervals_with_cross_fitted_models_cover_nineteen_of_twenty_logs() {
     let ridge = OutcomeModel::Ridge { prior_precision: 1.0 };
-    let fits = [false, true].map(|more_robust| CrossFit { model: ridge, folds: 2, more_robust });
+    let fits = [false, true]
+        .map(|more_robust| CrossFit::default().with_model(ridge).with_folds(2).with_more_robust(more_robust));
     let mut rng = rng(2);
     let mut covered = [0; 2];
     for _ in 0..LOGS {

@@ -68,7 +68,7 @@ fn both_ends_of_each_parameter_are_the_direct_method_and_the_unbiased_one() {
 /// The mean of an estimator's terms, and their variance, over all rounds that can happen.
 fn exact(term: impl Fn(&LoggedRound, Prediction, f64) -> f64) -> (f64, f64) {
     let all = every_round();
-    let of = |round: &LoggedRound| term(round, round.prediction.unwrap(), round.target / round.propensity);
+    let of = |round: &LoggedRound| term(round, round.prediction.unwrap(), round.weight().unwrap());
     let mean: f64 = all.iter().map(|(chance, round)| chance * of(round)).sum();
     (mean, all.iter().map(|(chance, round)| chance * (of(round) - mean).powi(2)).sum())
 }
@@ -218,7 +218,7 @@ fn one_pass_in_constant_memory_gives_the_same_estimates() {
         }
     }
     let mut bad = rounds[0];
-    bad.propensity = 0.0;
+    bad.propensity = Some(0.0);
     assert_eq!(running.push(&bad), Err(Error::Propensity { round: 500, propensity: 0.0 }));
     assert_eq!(running.rounds(), 500);
 }

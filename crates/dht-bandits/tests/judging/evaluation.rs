@@ -1,6 +1,7 @@
 //! The table of all estimates, support, and replay.
 
 use crate::world::{VALUE, arm, log, moments, rng, target};
+use dht_bandits::Policy;
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
 use dht_bandits::log::LoggedDecision;
 use dht_bandits::policy::{HybridLinUcb, Uniform};
@@ -13,11 +14,10 @@ fn one_table_has_every_estimate_of_every_policy() {
     let mut rng = rng(1);
     let log = log(&mut rng, 4000);
     let targets = [Target::new("better", |request| Ok(target(request.context))), Target::always(arm(0))];
-    let settings = EvaluationSettings {
-        model: Some(CrossFit { model: OutcomeModel::Logistic { prior_precision: 1.0 }, ..CrossFit::default() }),
-        resamples: 100,
-        reward_range: Some((0.0, 1.0)),
-    };
+    let settings = EvaluationSettings::default()
+        .with_model(Some(CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 1.0 })))
+        .with_resamples(100)
+        .with_reward_range(Some((0.0, 1.0)));
     let table = evaluate(&log, &targets, &settings, &mut rng).unwrap();
     // ½·.2 + ½·.6 for arm 0.
     for (policy, value) in [("better", VALUE), ("always arm 0", 0.4)] {
@@ -38,7 +38,7 @@ fn one_table_has_every_estimate_of_every_policy() {
     assert!(own.sequence.is_none());
     let text = table.to_markdown();
     assert_eq!(text.lines().count(), 2 + 1 + 2 * 9);
-    let bare = EvaluationSettings { model: None, ..EvaluationSettings::default() };
+    let bare = EvaluationSettings::default().with_model(None);
     assert_eq!(evaluate(&log, &targets, &bare, &mut rng).unwrap().rows.len(), 1 + 2 * 3);
 }
 
@@ -46,7 +46,7 @@ fn one_table_has_every_estimate_of_every_policy() {
 fn where_the_world_moves_nothing_is_left_of_an_anytime_interval_and_the_table_says_so() {
     let reward = |round: usize| if round.is_multiple_of(10) == (round < 2000) { 1.0 } else { 0.0 };
     let log: Vec<_> = (0..4000).map(|round| LoggedDecision::new(vec![], arm(0), 1.0, reward(round))).collect();
-    let settings = EvaluationSettings { model: None, reward_range: Some((0.0, 1.0)), ..Default::default() };
+    let settings = EvaluationSettings::default().with_model(None).with_reward_range(Some((0.0, 1.0)));
     let table = evaluate(&log, &[Target::always(arm(0))], &settings, &mut rng(1)).unwrap();
     assert!(table.row("always arm 0", "IPS").unwrap().sequence.unwrap().is_empty());
     assert_eq!(table.to_markdown().matches("| empty |").count(), 1);
@@ -65,9 +65,10 @@ fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
     // With all probabilities logged, support is known row by row.
     for (position, row) in log.iter_mut().enumerate() {
         let other = if position % 2 == 0 { 9 } else { 8 };
-        row.probabilities = Some(vec![(row.arm, row.propensity), (arm(other), 1.0 - row.propensity)]);
+        let propensity = row.propensity.unwrap();
+        row.probabilities = Some(vec![(row.arm, propensity), (arm(other), 1.0 - propensity)]);
     }
-    let table = evaluate(&log, &targets, &EvaluationSettings { model: None, ..Default::default() }, &mut rng).unwrap();
+    let table = evaluate(&log, &targets, &EvaluationSettings::default().with_model(None), &mut rng).unwrap();
     let unsupported = table.row("bold", "SNIPS").unwrap().estimate.unsupported;
     let expected: f64 = log
         .iter()
@@ -190,7 +191,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_choose() {
     }
     let mut policy = Uniform::new(1, 3).unwrap();
     policy.remove_arm(arm(2)).unwrap();
-    let bare = EvaluationSettings { model: None, ..EvaluationSettings::default() };
+    let bare = EvaluationSettings::default().with_model(None);
     let table = evaluate(&log, &[Target::of_policy("smaller", &policy)], &bare, &mut rng).unwrap();
     // ½·.2 + ½·.6, and all that it does the log supports.
     let estimate = table.row("smaller", "IPS").unwrap().estimate;
@@ -219,7 +220,7 @@ fn policies_to_be_judged_have_names_of_their_own() {
     let log = log(&mut rng, 50);
     let same = |names: [&str; 2], rng: &mut rand_chacha::ChaCha8Rng| {
         let targets = names.map(|name| Target::new(name, |request| Ok(target(request.context))));
-        match evaluate(&log, &targets, &EvaluationSettings { model: None, ..Default::default() }, rng) {
+        match evaluate(&log, &targets, &EvaluationSettings::default().with_model(None), rng) {
             Err(Error::DuplicateName { name, .. }) => Some(name),
             other => {
                 other.unwrap();

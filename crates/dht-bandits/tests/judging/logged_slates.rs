@@ -1,6 +1,7 @@
 //! Policies of slates judged from the log of another, against what they truly earn.
 
 use crate::world::{arm, rng};
+use dht_bandits::Policy;
 use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
 use dht_bandits::exploration::{Exploration, Greedy};
 use dht_bandits::features::Interactions;
@@ -51,11 +52,8 @@ fn logged(count: usize, seed: u64) -> Vec<LoggedSlate> {
         let feedback = clicks(context, slate.arms(), &mut rng);
         policy.learn_slate(&slate, &feedback).unwrap();
         let shown = slate.choices().iter().zip(feedback);
-        let shown = shown.map(|(choice, feedback)| ShownArm {
-            arm: choice.arm,
-            propensity: choice.propensity.unwrap(),
-            feedback,
-        });
+        let shown =
+            shown.map(|(choice, feedback)| ShownArm { arm: choice.arm, propensity: choice.propensity, feedback });
         LoggedSlate { context: CONTEXTS[context].to_vec(), shown: shown.collect(), ..LoggedSlate::default() }
     };
     (0..count).map(row).collect()
@@ -96,11 +94,8 @@ fn judged_on_its_own_propensities_a_log_earns_its_mean() {
         let slate = policy.decide_slate(3, &Request::new(&CONTEXTS[0]), &mut rng).unwrap();
         let feedback = Feedback::cascade(3, Some(1));
         let shown = slate.choices().iter().zip(feedback);
-        let shown = shown.map(|(choice, feedback)| ShownArm {
-            arm: choice.arm,
-            propensity: choice.propensity.unwrap(),
-            feedback,
-        });
+        let shown =
+            shown.map(|(choice, feedback)| ShownArm { arm: choice.arm, propensity: choice.propensity, feedback });
         LoggedSlate { context: CONTEXTS[0].to_vec(), shown: shown.collect(), ..LoggedSlate::default() }
     };
     let log: Vec<_> = (0..50).map(row).collect();
@@ -159,7 +154,7 @@ fn what_the_log_never_shows_is_unsupported_and_bad_rows_are_refused() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(refused(&|slate| slate.shown[0].propensity = 0.0), "propensity");
+    assert_eq!(refused(&|slate| slate.shown[0].propensity = Some(0.0)), "propensity");
     assert!(refused(&|slate| slate.shown.clear()).contains("slate has length 0"));
     assert!(refused(&|slate| slate.shown[1] = slate.shown[0]).contains("twice"));
     assert!(refused(&|slate| slate.shown[1].feedback = Feedback::Observed(f64::NAN)).contains("reward"));

@@ -10,4 +10,5 @@ mod outcome_models;
 mod peer;
 mod sequences;
 mod slates;
+mod without_propensities;
 mod world;

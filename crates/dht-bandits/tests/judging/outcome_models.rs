@@ -67,7 +67,7 @@ fn a_shared_model_knows_arms_by_their_features() {
         .collect();
     let value = 1.0 + 1.0 - 1.0 / 3.0;
     let direct = |model| {
-        let rounds = CrossFit { model, ..CrossFit::default() }.rounds(&rows, &targets).unwrap();
+        let rounds = CrossFit::default().with_model(model).rounds(&rows, &targets).unwrap();
         OffPolicy::new(&rounds).unwrap().estimate(Estimator::Direct).unwrap().value
     };
     let shared = direct(OutcomeModel::SharedRidge { prior_precision: 1e-6 });
@@ -95,7 +95,7 @@ fn a_shared_model_knows_arms_by_their_features() {
 #[test]
 fn a_shared_model_refuses_rows_without_features_and_arms_that_are_not_there() {
     let mut rows = short_lived(20, &mut rng(12));
-    let shared = CrossFit { model: OutcomeModel::SharedLogistic { prior_precision: 1.0 }, ..CrossFit::default() };
+    let shared = CrossFit::default().with_model(OutcomeModel::SharedLogistic { prior_precision: 1.0 });
     rows.iter_mut().for_each(|row| row.reward = f64::from(u8::from(row.reward > 1.5)));
     let targets: Targets = rows.iter().map(|row| vec![(row.arm, 1.0)]).collect();
     assert!(shared.rounds(&rows, &targets).is_ok());
@@ -115,7 +115,7 @@ fn no_row_is_predicted_by_a_model_that_saw_it() {
     let mut rows: Vec<_> = (0..20).map(|_| LoggedDecision::new(vec![1.0], arm(0), 0.5, 1.0)).collect();
     rows[3].reward = 1000.0;
     let targets = vec![vec![(arm(0), 1.0)]; 20];
-    let fit = CrossFit { model: RIDGE, folds: 4, more_robust: false };
+    let fit = CrossFit::default().with_model(RIDGE).with_folds(4);
     let judged = fit.rounds(&rows, &targets).unwrap();
     for (position, round) in judged.iter().enumerate() {
         let prediction = round.prediction.unwrap();
@@ -129,9 +129,9 @@ fn no_row_is_predicted_by_a_model_that_saw_it() {
 fn doubly_robust_with_cross_fitted_models_is_unbiased_and_of_less_variance() {
     let mut rng = rng(5);
     let models = [
-        CrossFit { model: RIDGE, ..CrossFit::default() },
-        CrossFit { model: OutcomeModel::Logistic { prior_precision: 0.1 }, ..CrossFit::default() },
-        CrossFit { model: RIDGE, more_robust: true, ..CrossFit::default() },
+        CrossFit::default().with_model(RIDGE),
+        CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 0.1 }),
+        CrossFit::default().with_model(RIDGE).with_more_robust(true),
     ];
     let (mut plain, mut robust) = (Vec::new(), [Vec::new(), Vec::new(), Vec::new()]);
     let mut direct = Vec::new();
@@ -165,7 +165,8 @@ fn more_robust_fits_lower_the_variance_where_the_model_is_wrong() {
     // log is dense, the line is wrong where it counts.
     use rand::RngExt;
     let mut rng = rng(6);
-    let fits = [false, true].map(|more_robust| CrossFit { model: RIDGE, folds: 2, more_robust });
+    let fits = [false, true]
+        .map(|more_robust| CrossFit::default().with_model(RIDGE).with_folds(2).with_more_robust(more_robust));
     let mut values = [Vec::new(), Vec::new()];
     for _ in 0..600 {
         let (mut log, mut targets) = (Vec::new(), Vec::new());
@@ -203,7 +204,7 @@ fn logs_that_cannot_be_judged_are_refused_with_the_round() {
         fit.rounds(&log, &targets).unwrap_err()
     };
     for propensity in [0.0, -0.5, 1.5, f64::NAN] {
-        let error = refuse(&|log, _| log[4].propensity = propensity);
+        let error = refuse(&|log, _| log[4].propensity = Some(propensity));
         assert!(matches!(error, Error::Propensity { round: 4, .. }), "{error}");
     }
     assert!(matches!(refuse(&|log, _| log[4].reward = f64::NAN), Error::InRound { round: 4, .. }));
@@ -216,9 +217,9 @@ fn logs_that_cannot_be_judged_are_refused_with_the_round() {
     assert!(matches!(refuse(&|_, targets| drop(targets.pop())), Error::Dimension { what: "targets", .. }));
     let available = refuse(&|log, _| log[4].available = Some(vec![arm(5)]));
     assert!(matches!(available, Error::InRound { round: 4, .. }));
-    let too_few = CrossFit { folds: 1, ..fit }.rounds(&good, &targets).unwrap_err();
+    let too_few = fit.with_folds(1).rounds(&good, &targets).unwrap_err();
     assert!(matches!(too_few, Error::Parameter { name: "folds", .. }));
-    let outside = CrossFit { model: OutcomeModel::Logistic { prior_precision: 1.0 }, ..fit };
+    let outside = fit.with_model(OutcomeModel::Logistic { prior_precision: 1.0 });
     let mut log = good.clone();
     log[4].reward = 2.0;
     assert!(matches!(outside.rounds(&log, &targets), Err(Error::Reward { .. })));

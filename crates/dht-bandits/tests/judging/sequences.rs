@@ -58,8 +58,8 @@ fn rounds_that_break_a_sequences_assumptions_are_refused_and_change_nothing() {
     let before = (sequence.interval(), sequence.rounds());
     let refused = [
         LoggedRound { reward: 1.1, ..good },
-        LoggedRound { propensity: 0.4, ..good },
-        LoggedRound { propensity: 0.0, ..good },
+        LoggedRound { propensity: Some(0.4), ..good },
+        LoggedRound { propensity: Some(0.0), ..good },
         LoggedRound { prediction: None, ..good },
         LoggedRound { prediction: Some(Prediction { logged: 0.5, expected: 1.5 }), ..good },
     ];

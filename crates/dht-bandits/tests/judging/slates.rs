@@ -66,7 +66,7 @@ fn with_independent_positions_the_matrix_gives_the_closed_form() {
             let (propensity, target) = (logging_shares[position][number], target_shares[position][number]);
             LoggedRound::new(0.5 * reward(slate), propensity, target)
         });
-        let closed = 1.0 + entries.iter().map(|entry| entry.weight() - 1.0).sum::<f64>();
+        let closed = 1.0 + entries.iter().map(|entry| entry.weight().unwrap() - 1.0).sum::<f64>();
         let weight = pseudo_inverse.weight(&target, slate).unwrap();
         assert!((weight - closed).abs() < 1e-10, "{weight} {closed}");
         slates.push(entries.to_vec());
@@ -135,7 +135,7 @@ fn logged_pairs(count: usize, seed: u64) -> Vec<LoggedSlate> {
             let second = (first + rng.random_range(1..4usize)) % 4;
             let shown = [first, second].map(|item| {
                 let reward = PAYS[item] + rng.random::<f64>() - 0.5;
-                ShownArm { arm: arm(item), propensity: 0.5, feedback: Feedback::Observed(reward) }
+                ShownArm { arm: arm(item), propensity: Some(0.5), feedback: Feedback::Observed(reward) }
             });
             LoggedSlate { context: vec![1.0], shown: shown.to_vec(), ..LoggedSlate::default() }
         })

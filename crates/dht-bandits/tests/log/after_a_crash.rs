@@ -1,6 +1,7 @@
 //! What a policy learned since it was last saved is learned again from the log.
 
 use crate::support::{decision, read, rng};
+use dht_bandits::Policy;
 use dht_bandits::log::{
     DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings, SlateReadSettings, SlateReader,
 };
@@ -10,7 +11,7 @@ use std::collections::VecDeque;
 
 #[test]
 fn a_policy_goes_on_from_its_last_save_to_the_bit() {
-    let settings = LogSettings { horizon: Some(50.0), rotate_bytes: 2000, sync: false };
+    let settings = LogSettings::default().with_horizon(Some(50.0)).with_rotate_bytes(2000);
     for saved_after in [0u32, 1, 57, 120, 199, 200] {
         let folder = tempfile::tempdir().unwrap();
         let mut served = LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
@@ -42,8 +43,7 @@ fn a_policy_goes_on_from_its_last_save_to_the_bit() {
         assert!(end.file > 5);
         // The next process.
         let (mut policy, position): (LinTs, LogPosition) = serde_json::from_str(&saved).unwrap();
-        let reader =
-            LogReader::open(folder.path(), ReadSettings { horizon: Some(50.0), default_reward: None }).unwrap();
+        let reader = LogReader::open(folder.path(), ReadSettings::default().with_horizon(Some(50.0))).unwrap();
         let mut missed: Vec<_> =
             reader.map(Result::unwrap).filter(|entry| entry.answered_at >= Some(position)).collect();
         missed.sort_by_key(|entry| entry.answered_at);
@@ -56,7 +56,7 @@ fn a_policy_goes_on_from_its_last_save_to_the_bit() {
 #[test]
 fn each_reward_tells_where_it_stands_and_defaults_stand_nowhere() {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = DecisionLog::open(folder.path(), LogSettings { rotate_bytes: 1, ..LogSettings::default() }).unwrap();
+    let mut log = DecisionLog::open(folder.path(), LogSettings::default().with_rotate_bytes(1)).unwrap();
     let first = log.append(&decision(0), None, 0.0).unwrap();
     log.append(&decision(1), None, 0.0).unwrap();
     let before = log.position();
@@ -67,7 +67,7 @@ fn each_reward_tells_where_it_stands_and_defaults_stand_nowhere() {
     let shown = log.append_slate(&slate, 1.0).unwrap();
     log.feedback(shown, &[Feedback::Observed(1.0)], 1.0).unwrap();
     drop(log);
-    let (joined, ..) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(0.0) });
+    let (joined, ..) = read(folder.path(), ReadSettings::default().with_default_reward(Some(0.0)));
     let at = joined[0].answered_at.unwrap();
     assert!(before <= at && at < after, "{before:?} {at:?} {after:?}");
     assert_eq!((joined[1].answered_at, joined[1].defaulted), (None, true));

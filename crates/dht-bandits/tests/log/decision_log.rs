@@ -8,10 +8,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-const CLICKS: ReadSettings = ReadSettings { horizon: Some(10.0), default_reward: Some(0.0) };
+const CLICKS: ReadSettings = ReadSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
 
 fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
-    DecisionLog::open(folder, LogSettings { horizon, ..LogSettings::default() })
+    DecisionLog::open(folder, LogSettings::default().with_horizon(horizon))
         .unwrap_or_else(|error| unreachable!("{error}"))
 }
 
@@ -40,12 +40,12 @@ fn rewards_that_come_late_or_never_are_joined() {
     let counts = reader.counts();
     assert_eq!((counts.rewarded, counts.defaulted, counts.waiting, counts.torn), (2, 1, 2, 0));
     // Without a default they are left out; without a horizon they wait for the end.
-    let (joined, _, reader) = read(folder.path(), ReadSettings { default_reward: None, ..CLICKS });
+    let (joined, _, reader) = read(folder.path(), CLICKS.with_default_reward(None));
     assert_eq!((joined.len(), reader.counts().unrewarded), (2, 1));
-    let (joined, ..) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(-1.0) });
+    let (joined, ..) = read(folder.path(), ReadSettings::default().with_default_reward(Some(-1.0)));
     assert_eq!(joined.iter().map(|entry| entry.reward).collect::<Vec<_>>(), [1.0, -1.0, 0.5, -1.0, -1.0]);
     let row = joined[0].clone().into_row();
-    assert_eq!((row.arm, row.propensity, row.reward), (decision(0).arm(), 1.0 / 3.0, 1.0));
+    assert_eq!((row.arm, row.propensity, row.reward), (decision(0).arm(), Some(1.0 / 3.0), 1.0));
     assert_eq!(row.context, decision(0).context);
 }
 
@@ -94,7 +94,6 @@ fn decisions_that_no_estimate_could_use_are_refused_and_change_nothing() {
             other => unreachable!("{other:?}"),
         }
     };
-    assert_eq!(refused(&mut log, &|bad| bad.choice.propensity = None), LineProblem::Missing("propensity".to_owned()));
     for propensity in [0.0, 1.5, -1.0] {
         let problem = refused(&mut log, &|bad| bad.choice.propensity = Some(propensity));
         assert_eq!(problem, LineProblem::Propensity(propensity));
@@ -113,14 +112,14 @@ fn decisions_that_no_estimate_could_use_are_refused_and_change_nothing() {
     log.reward(0, 1.0, 1.0).unwrap();
     let (joined, ..) = read(folder.path(), CLICKS);
     let row = joined[0].clone().into_row();
-    assert_eq!(row.propensity, all[unknown.arm().number() as usize].1);
+    assert_eq!(row.propensity, Some(all[unknown.arm().number() as usize].1));
     assert_eq!(row.probabilities.unwrap(), all);
 }
 
 #[test]
 fn files_are_rotated_by_size_and_read_as_one_log() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings { rotate_bytes: 1000, ..LogSettings::default() };
+    let settings = LogSettings::default().with_rotate_bytes(1000);
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     for number in 0..50 {
         let id = log.append(&decision(number), None, number as f64).unwrap();
@@ -142,7 +141,7 @@ fn files_are_rotated_by_size_and_read_as_one_log() {
     drop(log);
     fs::write(folder.path().join("00000000.jsonl"), "not a record\n").unwrap();
     assert!(DecisionLog::open(folder.path(), settings).is_err());
-    let recent = LogSettings { horizon: Some(5.0), ..settings };
+    let recent = settings.with_horizon(Some(5.0));
     let log = DecisionLog::open(folder.path(), recent).unwrap();
     assert_eq!(log.next_id(), 50);
 }
@@ -187,7 +186,7 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
     let second = text.replace("\"id\":0", "\"id\":1");
     add_line(folder.path(), &text); // line 2: again
     add_line(folder.path(), &second.replace("\"propensity\":0.3333333333333333", "\"propensity\":0.0")); // 3
-    add_line(folder.path(), &second.replacen("\"propensity\":0.3333333333333333", "\"propensity\":null", 1)); // 4
+    add_line(folder.path(), &second.replacen("\"propensity\":0.3333333333333333", "\"propensity\":\"half\"", 1)); // 4
     add_line(folder.path(), &format!("{}\n", &second[..second.len() / 2])); // 5: cut in the middle
     add_line(folder.path(), "\n"); // 6: blank
     add_line(folder.path(), &second); // 7
@@ -213,7 +212,7 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
     };
     assert_eq!(problem(0), LineProblem::Order { id: 0, last: 0 });
     assert!(matches!(problem(1), LineProblem::Propensity(0.0)));
-    assert_eq!(problem(2), LineProblem::Missing("propensity".to_owned()));
+    assert!(matches!(problem(2), LineProblem::Malformed(_)));
     assert!(matches!(problem(3), LineProblem::Malformed(_)));
     assert_eq!(problem(4), LineProblem::Reward { id: 9, problem: RewardProblem::Unknown });
     assert_eq!(problem(6), LineProblem::Reward { id: 1, problem: RewardProblem::Twice });
@@ -222,7 +221,36 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
     let strict: Result<Vec<_>, _> = LogReader::open(folder.path(), ReadSettings::default()).unwrap().collect();
     assert!(strict.is_err());
     // A log with damaged lines is not written to.
-    assert!(matches!(DecisionLog::open(folder.path(), LogSettings::default()), Err(LogError::Line { line: 5, .. })));
+    assert!(matches!(DecisionLog::open(folder.path(), LogSettings::default()), Err(LogError::Line { line: 4, .. })));
+}
+
+#[test]
+fn decisions_without_a_propensity_are_logged_and_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    let mut policy = LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let request = Request::new(&[1.0, 0.2]);
+    let decision = policy.select(&request, &mut rng(3)).unwrap().with_context(&[1.0, 0.2]);
+    assert_eq!(decision.choice.propensity, None);
+    let id = log.append_request(&request, &decision, None, 0.0).unwrap();
+    log.reward(id, 1.0, 1.0).unwrap();
+    // An estimate keeps its standard error.
+    let mut estimated = decision.clone();
+    (estimated.choice.propensity, estimated.choice.propensity_error) = (Some(0.25), 0.01);
+    let id = log.append(&estimated, None, 2.0).unwrap();
+    log.reward(id, 0.0, 3.0).unwrap();
+    let (joined, errors, _) = read(folder.path(), ReadSettings::default());
+    assert!(errors.is_empty());
+    assert_eq!(joined[1].decision.choice.propensity_error, 0.01);
+    for joined in &joined {
+        policy.learn(&joined.decision, joined.reward).unwrap();
+    }
+    let rows: Vec<_> = joined.into_iter().map(|joined| joined.into_row()).collect();
+    assert_eq!(rows.iter().map(|row| row.propensity).collect::<Vec<_>>(), [None, Some(0.25)]);
+    let targets = vec![vec![(decision.arm(), 1.0)]; 2];
+    let refused = dht_bandits::evaluation::rounds(&rows, &targets).unwrap();
+    let refused = dht_bandits::evaluation::OffPolicy::new(&refused).unwrap().inverse_propensity().unwrap_err();
+    assert_eq!(refused, dht_bandits::Error::NoPropensity { estimator: "IPS", round: 0 });
 }
 
 #[test]
@@ -232,7 +260,7 @@ fn one_writer_a_folder() {
     assert!(matches!(DecisionLog::open(folder.path(), LogSettings::default()), Err(LogError::InUse { .. })));
     drop(first);
     assert!(DecisionLog::open(folder.path(), LogSettings::default()).is_ok());
-    let bad = LogSettings { horizon: Some(0.0), ..LogSettings::default() };
+    let bad = LogSettings::default().with_horizon(Some(0.0));
     assert!(matches!(DecisionLog::open(folder.path(), bad), Err(LogError::Setting(_))));
     assert!(matches!(LogReader::open(folder.path().join("none"), ReadSettings::default()), Err(LogError::Io { .. })));
 }
@@ -263,7 +291,7 @@ fn a_policy_learns_from_its_log_what_it_learned_in_service() {
 #[test]
 fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings { rotate_bytes: 200, horizon: Some(1000.0), ..LogSettings::default() };
+    let settings = LogSettings::default().with_rotate_bytes(200).with_horizon(Some(1000.0));
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     for number in 0..5 {
         log.append(&decision(number), None, number as f64).unwrap();
@@ -273,7 +301,7 @@ fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
     }
     drop(log);
     // The files that a horizon of 20 reaches hold rewards alone.
-    let late = LogSettings { horizon: Some(20.0), ..settings };
+    let late = settings.with_horizon(Some(20.0));
     let log = DecisionLog::open(folder.path(), late).unwrap();
     assert_eq!(log.next_id(), 5);
     drop(log);
@@ -303,7 +331,7 @@ fn a_whole_last_line_without_a_newline_is_kept_and_the_largest_number_is_no_id()
     assert_eq!((log.torn_bytes(), log.waiting()), (0, 0));
     log.append(&decision(1), None, 2.0).unwrap();
     drop(log);
-    let (joined, errors, _) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(0.0) });
+    let (joined, errors, _) = read(folder.path(), ReadSettings::default().with_default_reward(Some(0.0)));
     assert!(errors.is_empty() && joined.len() == 2, "{errors:?}");
     add_line(folder.path(), "{\"reward\":{\"id\":18446744073709551615,\"time\":1.0,\"reward\":0.5}}\n");
     let (_, errors, _) = read(folder.path(), ReadSettings::default());

@@ -10,7 +10,7 @@ fn event(id: &str, cost: f64, more: &str) -> String {
 }
 
 fn columns() -> DsjsonColumns {
-    DsjsonColumns { context: vec!["/x".to_owned()], arm: Some("/i/id".to_owned()), ..DsjsonColumns::default() }
+    DsjsonColumns::default().with_context(vec!["/x".to_owned()]).with_arm(Some("/i/id".to_owned()))
 }
 
 fn rows(text: &str) -> DsjsonRows<&[u8]> {
@@ -93,11 +93,11 @@ fn probabilities_of_many_actions_may_be_rounded() {
         )
     };
     let read = |probability: &str| {
-        let columns = DsjsonColumns { arm: None, ..columns() };
+        let columns = columns().with_arm(None);
         DsjsonRows::new(line(probability).as_bytes(), "events.json", columns).next().unwrap()
     };
     let row: LoggedDecision = read("0.0020005").unwrap();
-    assert_eq!((row.arm, row.propensity), (ArmId::new(6), 0.0020005));
+    assert_eq!((row.arm, row.propensity), (ArmId::new(6), Some(0.0020005)));
     assert!(read("0.0021").is_err());
 }
 

@@ -5,7 +5,7 @@ use dht_bandits::log::{DecisionLog, FileProblem, LogError, LogReader, LogSetting
 use std::fs;
 use std::path::Path;
 
-const SMALL: LogSettings = LogSettings { horizon: None, rotate_bytes: 500, sync: false };
+const SMALL: LogSettings = LogSettings::new().with_rotate_bytes(560);
 
 /// So many decisions, two or three a file.
 fn write(folder: &Path, count: u64) -> DecisionLog {
@@ -90,7 +90,7 @@ fn files_of_others_are_not_written_over() {
     fs::remove_file(&foreign).unwrap();
     assert_eq!(log.append(&decision(next), None, 1.0).unwrap(), next);
     drop(log);
-    let (joined, errors, _) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(0.0) });
+    let (joined, errors, _) = read(folder.path(), ReadSettings::default().with_default_reward(Some(0.0)));
     assert_eq!((joined.len() as u64, errors.len()), (next + 1, 0));
 }
 

@@ -1,6 +1,7 @@
 //! Csv and dsjson, whole and damaged.
 
 use dht_bandits::ArmId;
+use dht_bandits::Policy;
 use dht_bandits::log::{
     CsvRows, CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson,
 };
@@ -41,7 +42,7 @@ fn csv_keeps_every_bit() {
     assert_eq!(read, expected);
     let mut writer = CsvWriter::new(Vec::new(), 2).unwrap();
     assert!(writer.write(&rows()[0]).is_err());
-    let bad = LoggedDecision { propensity: 0.0, ..LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0) };
+    let bad = LoggedDecision { propensity: Some(0.0), ..LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0) };
     assert!(matches!(writer.write(&bad), Err(LogError::Value { problem: LineProblem::Propensity(_) })));
 }
 
@@ -85,7 +86,7 @@ fn rows_of_csv_that_cannot_be_used_are_named_and_the_rest_is_read() {
 }
 
 fn x_columns() -> DsjsonColumns {
-    DsjsonColumns { context: vec!["/x".to_owned()], arm: Some("/i/id".to_owned()), ..DsjsonColumns::default() }
+    DsjsonColumns::default().with_context(vec!["/x".to_owned()]).with_arm(Some("/i/id".to_owned()))
 }
 
 #[test]
@@ -113,7 +114,7 @@ const EVENT: &str = r#"{"_label_cost":-1,"_label_probability":0.8,"_label_Action
 fn user_columns(arm: Option<&str>) -> DsjsonColumns {
     let context = ["/User/age", "/User/member", "/User/country=DE", "/User/country=FR", "/User/income"];
     let context = context.map(str::to_owned).to_vec();
-    DsjsonColumns { context, arm: arm.map(str::to_owned), ..DsjsonColumns::default() }
+    DsjsonColumns::default().with_context(context).with_arm(arm.map(str::to_owned))
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn an_event_of_wabbits_documentation_is_read() {
     let of = |arm| DsjsonRows::new(text.as_bytes(), "log", user_columns(arm)).next().unwrap().unwrap();
     let row = of(None);
     assert_eq!(row.context, [30.0, 1.0, 1.0, 0.0, 0.0]);
-    assert_eq!((row.arm, row.propensity, row.reward), (ArmId::new(1), 0.8, 1.0));
+    assert_eq!((row.arm, row.propensity, row.reward), (ArmId::new(1), Some(0.8), 1.0));
     assert_eq!(row.probabilities.unwrap(), [(1, 0.8), (0, 0.1), (2, 0.1)].map(|(arm, p)| (ArmId::new(arm), p)));
     let row = of(Some("/Article/id"));
     assert_eq!((row.arm, row.available.unwrap()), (ArmId::new(4), [17, 4, 5].map(ArmId::new).to_vec()));
@@ -184,7 +185,7 @@ fn lines_of_dsjson_that_cannot_be_used_are_named_and_the_rest_is_read() {
 /// The columns of the topics of articles.
 fn topic_columns() -> DsjsonColumns {
     let actions = ["/Article/topic=a", "/Article/topic=b", "/Article/age"].map(str::to_owned).to_vec();
-    DsjsonColumns { actions, ..user_columns(Some("/Article/id")) }
+    user_columns(Some("/Article/id")).with_actions(actions)
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn features_of_actions_are_read_and_written() {
     row.check(0).unwrap();
     let mut text = Vec::new();
     write_dsjson(&mut text, "1", &row).unwrap();
-    let columns = DsjsonColumns { actions: vec!["/f".to_owned()], ..x_columns() };
+    let columns = x_columns().with_actions(vec!["/f".to_owned()]);
     assert_eq!(DsjsonRows::new(&text[..], "log", columns).next().unwrap().unwrap(), row);
     // Without columns for them they are left out, as before.
     assert_eq!(DsjsonRows::new(&text[..], "log", x_columns()).next().unwrap().unwrap().features, None);
@@ -220,7 +221,7 @@ fn features_of_actions_that_cannot_be_used_are_named_with_their_line() {
         with("[1,2]", "[7,8]")[..90].to_owned(), // 8
     ];
     let text = lines.join("\n") + "\n";
-    let columns = DsjsonColumns { actions: vec!["/f".to_owned()], ..x_columns() };
+    let columns = x_columns().with_actions(vec!["/f".to_owned()]);
     let read: Vec<_> = DsjsonRows::new(text.as_bytes(), "log.dsjson", columns).collect();
     assert_eq!(read.len(), 8);
     assert_eq!(read[0].as_ref().unwrap().features.as_deref().unwrap(), [1.0, 2.0, 3.0, 4.0]);
@@ -255,7 +256,7 @@ fn rows_with_features_are_judged_and_replayed_by_policies_that_need_them() {
     let mut policy = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.1 }).unwrap();
     let curve = replay(&mut policy, train, None, &mut rng).unwrap();
     assert!((0.2..0.5).contains(&curve.acceptance) && policy.version() == curve.rewards.len() as u64);
-    let settings = EvaluationSettings { model: None, ..EvaluationSettings::default() };
+    let settings = EvaluationSettings::default().with_model(None);
     let targets = [Target::of_policy("shared", &policy)];
     let table = evaluate(&judge[..50], &targets, &settings, &mut rng).unwrap();
     let (own, value) = (table.row("(the log)", "mean").unwrap(), table.row("shared", "SNIPS").unwrap());
@@ -287,18 +288,18 @@ fn columns_that_are_nowhere_are_named() {
     rows().iter().enumerate().for_each(|(id, row)| write_dsjson(&mut text, &id.to_string(), row).unwrap());
     // The last line has no newline, and is whole.
     text.pop();
-    let columns = DsjsonColumns { context: vec!["/x".to_owned(), "/y".to_owned(), "/z=3".to_owned()], ..x_columns() };
+    let columns = x_columns().with_context(vec!["/x".to_owned(), "/y".to_owned(), "/z=3".to_owned()]);
     let mut reader = DsjsonRows::new(&text[..], "events.json", columns);
     let read: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
     assert_eq!((read.len(), reader.torn()), (rows().len(), 0));
     assert_eq!(reader.never_met().collect::<Vec<_>>(), ["/y", "/z=3"]);
     // What begins without a slash points nowhere.
-    let columns = DsjsonColumns { context: vec!["User/age".to_owned()], ..x_columns() };
+    let columns = x_columns().with_context(vec!["User/age".to_owned()]);
     let (line, problem) = line_of(&DsjsonRows::new(&text[..], "events.json", columns).next().unwrap());
     assert!(line == 1 && problem.to_string().contains("User/age"), "{problem}");
     // A number is compared as it is written.
     let event = r#"{"_label_cost":-1.0,"_label_probability":0.5,"_label_Action":1,"_labelIndex":0,"a":[1,2],"p":[0.5,0.5],"c":{"age":3,"_multi":[{},{}]}}"#;
-    let columns = |text: &str| DsjsonColumns { context: vec![text.to_owned()], ..DsjsonColumns::default() };
+    let columns = |text: &str| DsjsonColumns::default().with_context(vec![text.to_owned()]);
     for (column, expected) in [("/age=3", 1.0), ("/age=4", 0.0), ("/age", 3.0)] {
         let row = DsjsonRows::new(event.as_bytes(), "events.json", columns(column)).next().unwrap().unwrap();
         assert_eq!(row.context, [expected], "{column}");

@@ -13,7 +13,7 @@ const FOLDER: &str = "DHT_BANDITS_KILLED_LOG";
 #[ignore = "run by the test below in a process of its own"]
 fn a_process_that_logs_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let settings = LogSettings { rotate_bytes: 50_000, ..LogSettings::default() };
+    let settings = LogSettings::default().with_rotate_bytes(50_000);
     let mut log = DecisionLog::open(folder, settings).unwrap();
     let mut out = std::io::stdout();
     let decision = decision(1);

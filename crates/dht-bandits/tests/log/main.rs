@@ -3,6 +3,7 @@
 mod after_a_crash;
 mod decision_log;
 mod dsjson_events;
+mod estimated_propensities;
 mod files;
 mod formats;
 mod kill;

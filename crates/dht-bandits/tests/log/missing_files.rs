@@ -5,11 +5,11 @@ use dht_bandits::log::{DecisionLog, LogError, LogReader, LogSettings, ReadSettin
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const READ: ReadSettings = ReadSettings { horizon: Some(1000.0), default_reward: None };
+const READ: ReadSettings = ReadSettings::new().with_horizon(Some(1000.0));
 
 /// Twelve decisions, two lines a file, each rewarded four lines later.
 fn write(folder: &Path) -> Vec<PathBuf> {
-    let mut log = DecisionLog::open(folder, LogSettings { rotate_bytes: 500, ..LogSettings::default() })
+    let mut log = DecisionLog::open(folder, LogSettings::default().with_rotate_bytes(500))
         .unwrap_or_else(|error| unreachable!("{error}"));
     for number in 0..14u64 {
         let time = number as f64;
@@ -111,13 +111,13 @@ fn a_default_that_no_log_could_hold_as_a_reward_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     for default_reward in [1e200, -1e101, f64::NAN] {
-        assert!(LogReader::open(folder.path(), ReadSettings { default_reward: Some(default_reward), ..READ }).is_err());
+        assert!(LogReader::open(folder.path(), READ.with_default_reward(Some(default_reward))).is_err());
     }
-    assert!(LogReader::open(folder.path(), ReadSettings { default_reward: Some(-1e100), ..READ }).is_ok());
+    assert!(LogReader::open(folder.path(), READ.with_default_reward(Some(-1e100))).is_ok());
 }
 
 /// What waits when the reader meets a gap gets no default, whatever its length.
-const DEFAULTS: ReadSettings = ReadSettings { horizon: None, default_reward: Some(-1.0) };
+const DEFAULTS: ReadSettings = ReadSettings::new().with_default_reward(Some(-1.0));
 
 #[test]
 fn a_file_that_vanishes_while_it_is_read_is_as_if_it_had_been_missing_before() {
@@ -160,7 +160,7 @@ fn what_waits_over_a_gap_gets_no_default() {
         log.append(&decision(12), None, 14.0).unwrap();
         log.append(&decision(13), None, 100.0).unwrap();
         drop(log);
-        let (joined, errors, reader) = read(folder.path(), ReadSettings { horizon, ..DEFAULTS });
+        let (joined, errors, reader) = read(folder.path(), DEFAULTS.with_horizon(horizon));
         assert_eq!(errors.len(), 1);
         // Their rewards stood in the file.
         let lost: Vec<_> = rewarded.iter().filter(|id| !made.contains(id)).collect();

@@ -9,7 +9,7 @@ use std::fs;
 #[test]
 fn a_time_that_is_no_number_is_named_before_the_horizon() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings { horizon: Some(10.0), ..LogSettings::default() };
+    let settings = LogSettings::default().with_horizon(Some(10.0));
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     log.append(&decision(0), None, 0.0).unwrap();
     for time in [f64::INFINITY, f64::NAN, 1e300] {
@@ -28,7 +28,7 @@ fn a_reward_for_a_deleted_decision_is_no_late_one() {
         (Some(2.5), [RewardProblem::Late, RewardProblem::Gone]),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let settings = LogSettings { horizon, rotate_bytes: 1, ..LogSettings::default() };
+        let settings = LogSettings::default().with_horizon(horizon).with_rotate_bytes(1);
         let mut log = DecisionLog::open(folder.path(), settings).unwrap();
         (0..4).for_each(|number| assert_eq!(log.append(&decision(number), None, number as f64).unwrap(), number));
         drop(log);

@@ -1,13 +1,14 @@
 //! What was asked, in the log: a policy with features of arms in service, judged from its own log.
 
 use crate::support::{decision, read, rng};
+use dht_bandits::Policy;
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate};
 use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogSettings, LoggedDecision, ReadSettings};
 use dht_bandits::policy::{Featured, Hybrid, HybridOptions};
 use dht_bandits::{Actions, ArmId, Request, exploration::SquareCb};
 use rand::RngExt;
 
-const CLICKS: ReadSettings = ReadSettings { horizon: None, default_reward: Some(0.0) };
+const CLICKS: ReadSettings = ReadSettings::new().with_default_reward(Some(0.0));
 
 #[test]
 fn the_log_of_a_policy_with_features_of_arms_judges_others() {
@@ -49,8 +50,8 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
         let position = (0..3).max_by(|left, right| first(left).total_cmp(&first(right))).unwrap();
         Ok(vec![(featured.ids()[position], 1.0)])
     });
-    let model = CrossFit { model: OutcomeModel::SharedLogistic { prior_precision: 1.0 }, ..CrossFit::default() };
-    let settings = EvaluationSettings { model: Some(model), ..EvaluationSettings::default() };
+    let model = CrossFit::default().with_model(OutcomeModel::SharedLogistic { prior_precision: 1.0 });
+    let settings = EvaluationSettings::default().with_model(Some(model));
     let table = evaluate(&rows, &[best], &settings, &mut rng).unwrap();
     for estimator in ["SNIPS", "DM", "DR", "MRDR"] {
         let estimate = &table.row("the best", estimator).unwrap().estimate;

@@ -15,10 +15,10 @@ use std::fs;
 use std::path::Path;
 
 const FIRST: &str = "00000000.jsonl";
-const LEFT_OUT: SlateReadSettings = SlateReadSettings { horizon: Some(10.0), unobserved: false };
+const LEFT_OUT: SlateReadSettings = SlateReadSettings::new().with_horizon(Some(10.0)).with_unobserved(false);
 
 fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
-    DecisionLog::open(folder, LogSettings { horizon, ..LogSettings::default() })
+    DecisionLog::open(folder, LogSettings::default().with_horizon(horizon))
         .unwrap_or_else(|error| unreachable!("{error}"))
 }
 
@@ -64,11 +64,11 @@ fn feedback_that_comes_late_or_never_is_joined() {
     assert_eq!((counts.rewarded, counts.unrewarded, counts.waiting, counts.torn), (2, 1, 2, 0));
     // It counts as unobserved where the settings say so; without a horizon all wait for the end.
     let nothing = vec![Unobserved; 2];
-    let (joined, _, reader) = slates(folder.path(), SlateReadSettings { unobserved: true, ..LEFT_OUT });
+    let (joined, _, reader) = slates(folder.path(), LEFT_OUT.with_unobserved(true));
     let found: Vec<_> = joined.iter().map(|entry| (entry.feedback.clone(), entry.defaulted)).collect();
     assert_eq!(found, [(first.clone(), false), (nothing.clone(), true), (third.clone(), false)]);
     assert_eq!(reader.counts().defaulted, 1);
-    let (joined, ..) = slates(folder.path(), SlateReadSettings { horizon: None, unobserved: true });
+    let (joined, ..) = slates(folder.path(), SlateReadSettings::default().with_unobserved(true));
     let found: Vec<_> = joined.into_iter().map(|entry| entry.feedback).collect();
     assert_eq!(found, [first, nothing.clone(), third, nothing.clone(), nothing]);
     let (joined, _, reader) = slates(folder.path(), SlateReadSettings::default());
@@ -129,11 +129,7 @@ fn slates_that_no_estimate_could_use_are_refused_and_change_nothing() {
     };
     let policy = TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
     let request = Request::new(&[1.0]);
-    // Chosen without propensities, or nothing at all.
-    let quick = policy.select_slate(2, &request, &mut rng(1)).unwrap();
-    assert!(
-        matches!(problem(log.append_slate(&quick, 0.0)), LineProblem::Missing(what) if what.contains("propensity"))
-    );
+    // Nothing at all was chosen.
     let none = policy.decide_slate(0, &request, &mut rng(1)).unwrap();
     assert!(matches!(problem(log.append_slate(&none, 0.0)), LineProblem::Missing(_)));
     // What was shown was not among what was asked; all but some.
@@ -171,7 +167,7 @@ fn slates_that_no_estimate_could_use_are_refused_and_change_nothing() {
 #[test]
 fn files_of_slates_are_rotated_and_a_torn_last_line_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings { rotate_bytes: 1000, ..LogSettings::default() };
+    let settings = LogSettings::default().with_rotate_bytes(1000);
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     for number in 0..40 {
         let id = log.append_slate(&slate(number), number as f64).unwrap();
@@ -193,7 +189,7 @@ fn files_of_slates_are_rotated_and_a_torn_last_line_is_cut_off() {
     // Only the last files need to be read to go on.
     fs::write(folder.path().join(FIRST), "not a record\n").unwrap();
     assert!(DecisionLog::open(folder.path(), settings).is_err());
-    let recent = LogSettings { horizon: Some(5.0), ..settings };
+    let recent = settings.with_horizon(Some(5.0));
     assert_eq!(DecisionLog::open(folder.path(), recent).unwrap().next_id(), 40);
 
     // Cut anywhere, all lines that are whole are read.

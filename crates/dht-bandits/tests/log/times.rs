@@ -3,7 +3,7 @@
 use crate::support::{decision, read};
 use dht_bandits::log::{DecisionLog, LogError, LogSettings, ReadSettings, RewardProblem};
 
-const READ: ReadSettings = ReadSettings { horizon: Some(10.0), default_reward: Some(0.0) };
+const READ: ReadSettings = ReadSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
 
 #[test]
 fn times_that_are_no_numbers_are_refused() {
@@ -20,7 +20,7 @@ fn times_that_are_no_numbers_are_refused() {
 #[test]
 fn times_may_go_backwards_and_writer_and_reader_agree_on_what_is_late() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings { horizon: Some(10.0), rotate_bytes: 400, ..LogSettings::default() };
+    let settings = LogSettings::default().with_horizon(Some(10.0)).with_rotate_bytes(400);
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     let late = |outcome: Result<(), LogError>| match outcome {
         Err(LogError::Reward { problem, .. }) => assert_eq!(problem, RewardProblem::Late),
@@ -58,7 +58,7 @@ fn times_may_go_backwards_and_writer_and_reader_agree_on_what_is_late() {
 #[test]
 fn a_log_whose_first_files_are_gone_knows_its_clock() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = LogSettings { horizon: Some(10.0), rotate_bytes: 1, ..LogSettings::default() };
+    let settings = LogSettings::default().with_horizon(Some(10.0)).with_rotate_bytes(1);
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     log.append(&decision(0), None, 100.0).unwrap();
     log.append(&decision(1), None, 80.0).unwrap();

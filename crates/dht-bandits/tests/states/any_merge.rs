@@ -199,7 +199,7 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     let shared = |dimension, features| {
         let rule = Some(AnyRule::Ucb(Ucb { alpha: 0.5 }));
         let settings = PolicySettings::new(PolicyKind::SharedLinear, dimension, 0, rule);
-        AnyPolicy::new(PolicySettings { features, interactions: Some(InteractionSettings::default()), ..settings })
+        AnyPolicy::new(settings.with_features(features).with_interactions(Some(InteractionSettings::default())))
             .unwrap()
     };
     refused(&shared(3, 2), &shared(2, 3), "dimension");
@@ -211,7 +211,7 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     ours.clone().merge(&other).unwrap();
 
     // Scalings: frozen, and the same.
-    let normaliser = Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: None, rewards: false });
+    let normaliser = Some(NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9));
     let scaled = |seed| {
         let mut policy = AnyPolicy::new(settings(&|other| other.normaliser = normaliser)).unwrap();
         let before = policy.clone();

@@ -20,7 +20,8 @@ pub fn every_kind() -> Vec<PolicySettings> {
         ContextFree, DiagonalLogistic, Hybrid, Linear, LinearNoise, Logistic, SharedDiagonalLogistic, SharedLinear,
         SharedLogistic, TopKDiagonalLogistic, TopKLinear, Uniform,
     };
-    let normaliser = Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: Some(4.0), rewards: false });
+    let normaliser =
+        Some(NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9).with_clip(Some(4.0)));
     let of = |kind, exploration| {
         let shared = matches!(kind, SharedLinear | SharedLogistic | SharedDiagonalLogistic);
         let dimension = if kind == ContextFree { 0 } else { 3 };
@@ -29,36 +30,30 @@ pub fn every_kind() -> Vec<PolicySettings> {
     let with_features = |kind, exploration| {
         let shared = matches!(kind, SharedLinear | SharedLogistic | SharedDiagonalLogistic);
         let interactions = shared.then(InteractionSettings::default);
-        PolicySettings { features: 2, interactions, ..of(kind, exploration) }
+        of(kind, exploration).with_features(2).with_interactions(interactions)
     };
     let thompson = AnyRule::Thompson(dht_bandits::Thompson { alpha: 0.5 });
     let ucb = AnyRule::Ucb(Ucb { alpha: 0.5 });
     let softmax = AnyRule::Softmax(Softmax { temperature: 0.4 });
     vec![
         of(Linear, ucb),
-        PolicySettings { decay: Forgetting::new(0.9).unwrap(), seed: 9, ..of(Linear, thompson) },
-        PolicySettings {
-            decay: Forgetting::new(0.8).unwrap(),
-            clock: Some(DecayClock::Updates),
-            ..of(Linear, thompson)
-        },
-        PolicySettings { normaliser, ..of(Linear, AnyRule::SquareCb(SquareCb::new(5.0))) },
-        PolicySettings { window: Some(4), ..of(Linear, ucb) },
-        PolicySettings { window: Some(100), normaliser, ..of(Linear, thompson) },
-        PolicySettings { reset: Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 }), ..of(Linear, ucb) },
-        PolicySettings {
-            reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.4 }),
-            normaliser,
-            ..of(Linear, thompson)
-        },
+        of(Linear, thompson).with_decay(Forgetting::new(0.9).unwrap()).with_seed(9),
+        of(Linear, thompson).with_decay(Forgetting::new(0.8).unwrap()).with_clock(Some(DecayClock::Updates)),
+        of(Linear, AnyRule::SquareCb(SquareCb::new(5.0))).with_normaliser(normaliser),
+        of(Linear, ucb).with_window(Some(4)),
+        of(Linear, thompson).with_window(Some(100)).with_normaliser(normaliser),
+        of(Linear, ucb).with_reset(Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 })),
+        of(Linear, thompson)
+            .with_reset(Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.4 }))
+            .with_normaliser(normaliser),
         with_features(TopKLinear, ucb),
-        PolicySettings { normaliser, ..with_features(TopKDiagonalLogistic, thompson) },
-        PolicySettings { prior_precision: 2.0, ..of(LinearNoise, thompson) },
-        PolicySettings { prior_precision: 2.0, ..of(Logistic, softmax) },
+        with_features(TopKDiagonalLogistic, thompson).with_normaliser(normaliser),
+        of(LinearNoise, thompson).with_prior_precision(2.0),
+        of(Logistic, softmax).with_prior_precision(2.0),
         of(DiagonalLogistic, AnyRule::EpsilonGreedy(Greedy { epsilon: 0.3 })),
-        PolicySettings { shared_prior_precision: 3.0, normaliser, ..with_features(Hybrid, thompson) },
+        with_features(Hybrid, thompson).with_shared_prior_precision(3.0).with_normaliser(normaliser),
         with_features(SharedLinear, thompson),
-        PolicySettings { normaliser, ..with_features(SharedLogistic, ucb) },
+        with_features(SharedLogistic, ucb).with_normaliser(normaliser),
         with_features(SharedDiagonalLogistic, softmax),
         of(ContextFree, AnyRule::Ucb1(Ucb1::default())),
         of(ContextFree, AnyRule::BetaThompson(BetaThompson { successes: 0.5, failures: 2.0 })),
@@ -141,8 +136,7 @@ fn settings_that_do_nothing_are_refused_by_name() {
         ("prior_precision", &|settings| settings.prior_precision = -1.0),
         ("dimension", &|settings| settings.dimension = 0),
         ("warm-up", &|settings| {
-            settings.normaliser =
-                Some(NormaliserSettings { warm_up: 0, bias: false, floor: 0.0, clip: None, rewards: false });
+            settings.normaliser = Some(NormaliserSettings::default().with_warm_up(0).with_floor(0.0));
         }),
     ];
     for (name, change) in changes {
@@ -162,9 +156,9 @@ fn a_window_and_a_change_test_in_the_settings_are_those_of_the_types() {
     let test = PageHinkley::new(0.0, 2.0).unwrap();
     let reset = Some(ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 });
     let ridge = || LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
-    let mut windowed = AnyPolicy::new(PolicySettings { window: Some(7), ..linear() }).unwrap();
+    let mut windowed = AnyPolicy::new(linear().with_window(Some(7))).unwrap();
     let mut window = SlidingWindow::new(ridge(), 7).unwrap();
-    let mut tested = AnyPolicy::new(PolicySettings { reset, ..linear() }).unwrap();
+    let mut tested = AnyPolicy::new(linear().with_reset(reset)).unwrap();
     let mut resetting = ResetOnChange::new(ridge(), test);
     let mut draws = rng(4);
     for number in 0..120 {
@@ -190,18 +184,18 @@ fn a_window_and_a_change_test_in_the_settings_are_those_of_the_types() {
 fn damaged_windows_and_tests_are_refused() {
     let reset = Some(ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 });
     let damages = [
-        (PolicySettings { window: Some(3), ..linear() }, "\"length\":3", "\"length\":4", "disagree"),
-        (PolicySettings { window: Some(3), ..linear() }, "\"since_relearned\":", "\"since_relearned\":9", "window"),
-        (PolicySettings { window: Some(3), ..linear() }, "\"weight\":1.0", "\"weight\":-1.0", "weight"),
+        (linear().with_window(Some(3)), "\"length\":3", "\"length\":4", "disagree"),
+        (linear().with_window(Some(3)), "\"since_relearned\":", "\"since_relearned\":9", "window"),
+        (linear().with_window(Some(3)), "\"weight\":1.0", "\"weight\":-1.0", "weight"),
         (
-            PolicySettings { reset, ..linear() },
+            linear().with_reset(reset),
             "\"tolerance\":0.0,\"threshold\":2.0,\"count\":",
             "\"tolerance\":0.0,\"threshold\":2.0,\"count\":-",
             "change test",
         ),
-        (PolicySettings { reset: Some(ADWIN), ..linear() }, "\"count\":1.0", "\"count\":0.0", "change test"),
+        (linear().with_reset(Some(ADWIN)), "\"count\":1.0", "\"count\":0.0", "change test"),
         (
-            PolicySettings { reset: Some(ADWIN), ..linear() },
+            linear().with_reset(Some(ADWIN)),
             "\"delta\":0.01,\"range\":1.0,\"buckets\"",
             "\"delta\":0.02,\"range\":1.0,\"buckets\"",
             "disagree",
@@ -251,14 +245,12 @@ fn a_clock_in_the_settings_is_that_of_a_discounted_ridge() {
     let forgetting = Forgetting::new(0.9).unwrap();
     let rule = AnyRule::Ucb(Ucb { alpha: 0.5 });
     for clock in [DecayClock::Updates, DecayClock::Time] {
-        let settings = PolicySettings {
-            prior_precision: 2.0,
-            decay: forgetting,
-            clock: Some(clock),
-            ..PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule))
-        };
+        let settings = PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule))
+            .with_prior_precision(2.0)
+            .with_decay(forgetting)
+            .with_clock(Some(clock));
         let mut policy = AnyPolicy::new(settings).unwrap();
-        let options = DiscountedRidgeOptions { prior_precision: 2.0, forgetting, clock };
+        let options = DiscountedRidgeOptions::new(forgetting).with_prior_precision(2.0).with_clock(clock);
         let mut same = Disjoint::<DiscountedRidge, _>::new(2, 3, options, rule).unwrap();
         for round in 0..40u32 {
             let context = [1.0, f64::from(round % 5)];
@@ -437,12 +429,12 @@ fn beta_thompson_sampling_has_its_propensities_and_refuses_rewards_outside_of_it
 
 #[test]
 fn a_warm_up_refuses_what_the_policy_inside_would_refuse() {
-    let normaliser = Some(NormaliserSettings { warm_up: 9, bias: false, floor: 1e-9, clip: None, rewards: false });
+    let normaliser = Some(NormaliserSettings::default().with_warm_up(9).with_floor(1e-9));
     for settings in every_kind() {
         if matches!(settings.kind, PolicyKind::ContextFree | PolicyKind::Uniform) {
             continue;
         }
-        let policy = AnyPolicy::new(PolicySettings { normaliser, ..settings.clone() }).unwrap();
+        let policy = AnyPolicy::new(settings.clone().with_normaliser(normaliser)).unwrap();
         let (ids, mut draws) = ([3, 1].map(ArmId::new), rng(3));
         let (context, features) = (normals(&mut draws, 3), normals(&mut draws, 4));
         let request = featured(&context, &ids, &features);
@@ -461,11 +453,9 @@ fn a_warm_up_refuses_what_the_policy_inside_would_refuse() {
 
 #[test]
 fn shared_kinds_take_context_and_features_of_their_own_lengths_alone() {
-    let settings = PolicySettings {
-        features: 3,
-        interactions: Some(InteractionSettings::default()),
-        ..PolicySettings::new(PolicyKind::SharedLinear, 2, 0, Some(AnyRule::Ucb(Ucb { alpha: 0.5 })))
-    };
+    let settings = PolicySettings::new(PolicyKind::SharedLinear, 2, 0, Some(AnyRule::Ucb(Ucb { alpha: 0.5 })))
+        .with_features(3)
+        .with_interactions(Some(InteractionSettings::default()));
     let policy = AnyPolicy::new(settings).unwrap();
     let arms = [ArmId::new(4), ArmId::new(9)];
     for (context, width, right) in [(2, 3, true), (1, 4, false), (0, 5, false), (4, 1, false)] {

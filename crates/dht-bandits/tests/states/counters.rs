@@ -121,7 +121,7 @@ fn expiring_decisions_never_overflows() {
     let mut value = serde_json::to_value(aged(&learner(), MOST)).unwrap();
     value["epoch"] = u64::MAX.into();
     let mut policy: LinUcb = serde_json::from_value(value).unwrap();
-    policy.expire_decisions();
+    policy.expire_decisions().unwrap();
     assert_eq!(again(&policy).state(), policy.state());
 }
 
@@ -129,7 +129,7 @@ fn expiring_decisions_never_overflows() {
 fn a_ridge_that_would_forget_its_prior_before_it_is_restored_is_refused() {
     let make = |dimension, decay| {
         let forgetting = Forgetting::new(decay).unwrap();
-        LinUcb::new(dimension, 1, RidgeOptions { forgetting, ..RidgeOptions::default() }, Ucb { alpha: 1.0 })
+        LinUcb::new(dimension, 1, RidgeOptions::default().with_forgetting(forgetting), Ucb { alpha: 1.0 })
     };
     assert!(make(300, 0.5).is_ok());
     for (dimension, decay) in [(600, 0.5), (2, 1e-60)] {
@@ -147,7 +147,7 @@ fn a_ridge_that_would_forget_its_prior_before_it_is_restored_is_refused() {
 
 #[test]
 fn information_that_would_overflow_is_refused() {
-    let kept = RidgeOptions { keep_information: true, ..RidgeOptions::default() };
+    let kept = RidgeOptions::default().with_keep_information(true);
     let mut value = serde_json::to_value(LinUcb::new(1, 1, kept, Ucb { alpha: 1.0 }).unwrap()).unwrap();
     value["learned"][0]["information"]["moment"][0] = 9.5e249.into();
     let mut policy: LinUcb = serde_json::from_value(value.clone()).unwrap();

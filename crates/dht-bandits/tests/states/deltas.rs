@@ -1,10 +1,10 @@
 //! Deltas as they come over the wire: learned whole, or refused with nothing changed.
 
 use crate::support::{normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinUcb, RidgeOptions, Thompson, Ucb,
-    policy::Delta,
-    posterior::{DiagonalLaplaceOptions, Forgetting},
+    ArmId, DiagonalLogisticTs, Error, LinUcb, RidgeOptions, Thompson, Ucb, policy::Delta,
+    posterior::DiagonalLaplaceOptions,
 };
 use serde_json::Value;
 
@@ -96,7 +96,7 @@ fn deltas_whose_sums_overflow_are_not_combined() {
 
 #[test]
 fn a_prior_of_another_mean_is_another_prior() {
-    let options = |prior| DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
+    let options = |prior| DiagonalLaplaceOptions::default().with_prior(prior);
     let make = |prior| DiagonalLogisticTs::new(2, 1, options(prior), Thompson { alpha: 1.0 }).unwrap();
     let mut zero = make(dht_bandits::posterior::TsPrior::Gaussian { prior_precision: 0.5 });
     let one = make(dht_bandits::posterior::TsPrior::AsPublished { prior_precision_floor: 0.5 });

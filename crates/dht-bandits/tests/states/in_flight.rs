@@ -1,6 +1,7 @@
 //! Decisions whose rewards arrive after the process has ended.
 
 use crate::support::{featured, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Decision, Error, LinUcb, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     policy::{Feedback, HybridLinUcb, HybridOptions, Slate},
@@ -76,7 +77,7 @@ fn decisions_from_before_an_expiry_stay_expired_after_a_restore() {
     let old = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     // Restored to version 0, and expired there: a decision of version 5 was made before that all the same.
     let mut restored = saved;
-    restored.expire_decisions();
+    restored.expire_decisions().unwrap();
     let before = restored.state();
     assert_eq!(restored.learn(&old, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
     assert_eq!(restored.learn_batch(&[Observation::new(old, 1.0)]), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
@@ -87,7 +88,7 @@ fn decisions_from_before_an_expiry_stay_expired_after_a_restore() {
 fn decisions_in_a_scaling_that_the_policy_has_not_seen_are_foreign() {
     let (mut policy, mut rng) = (learner(3), rng(4));
     let mut saved: LinUcb = again(&policy);
-    policy.expire_decisions();
+    policy.expire_decisions().unwrap();
     let decision = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     assert_eq!(saved.learn(&decision, 1.0), Err(Error::ForeignDecision { made_in: 1, epoch: 0 }));
     again(&policy).learn(&decision, 1.0).unwrap();

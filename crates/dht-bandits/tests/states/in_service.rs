@@ -54,7 +54,7 @@ fn another_exploration_is_taken_in_service_and_saved_and_what_was_learned_stays(
             Some(_) => AnyRule::EpsilonGreedy(Greedy { epsilon: 1.0 }),
         };
         policy.set_exploration(rule).unwrap();
-        assert_eq!(policy.settings(), &PolicySettings { exploration: Some(rule), ..settings.clone() });
+        assert_eq!(policy.settings(), &settings.clone().with_exploration(Some(rule)));
         assert_eq!(policy.version(), 8);
         let mut loaded: AnyPolicy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
         let mut same = draws.clone();
@@ -77,11 +77,9 @@ fn another_exploration_is_taken_in_service_and_saved_and_what_was_learned_stays(
 
 #[test]
 fn the_resets_of_a_change_test_are_told() {
-    let settings = PolicySettings {
-        reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 3.0 }),
-        ..PolicySettings::new(PolicyKind::Linear, 1, 1, Some(UCB))
-    };
-    assert_eq!(AnyPolicy::new(PolicySettings { reset: None, ..settings.clone() }).unwrap().resets(), None);
+    let settings = PolicySettings::new(PolicyKind::Linear, 1, 1, Some(UCB))
+        .with_reset(Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 3.0 }));
+    assert_eq!(AnyPolicy::new(settings.clone().with_reset(None)).unwrap().resets(), None);
     let mut policy = AnyPolicy::new(settings).unwrap();
     for number in 0..400 {
         let decision = policy.decide(&Request::new(&[1.0]), &mut rng(number)).unwrap();
@@ -92,11 +90,9 @@ fn the_resets_of_a_change_test_are_told() {
 
 #[test]
 fn late_rewards_of_a_warm_up_say_nothing_of_a_change_in_a_batch_either() {
-    let settings = PolicySettings {
-        normaliser: Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: None, rewards: false }),
-        reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 3.0 }),
-        ..PolicySettings::new(PolicyKind::Linear, 1, 1, Some(UCB))
-    };
+    let settings = PolicySettings::new(PolicyKind::Linear, 1, 1, Some(UCB))
+        .with_normaliser(Some(NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9)))
+        .with_reset(Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 3.0 }));
     let mut policy = AnyPolicy::new(settings).unwrap();
     let decide = |policy: &AnyPolicy, number: u64| {
         let context = normals(&mut rng(number), 1);
@@ -117,8 +113,7 @@ fn late_rewards_of_a_warm_up_say_nothing_of_a_change_in_a_batch_either() {
 #[test]
 fn kinds_that_join_context_and_features_take_their_own_lengths_alone() {
     let of = |dimension, features| {
-        let settings =
-            PolicySettings { features, ..PolicySettings::new(PolicyKind::TopKLinear, dimension, 2, Some(UCB)) };
+        let settings = PolicySettings::new(PolicyKind::TopKLinear, dimension, 2, Some(UCB)).with_features(features);
         AnyPolicy::new(settings).unwrap()
     };
     let (with, without) = (of(3, 2), of(5, 0));
@@ -142,7 +137,7 @@ fn kinds_that_join_context_and_features_take_their_own_lengths_alone() {
 #[test]
 fn what_a_policy_would_refuse_it_tells_without_learning() {
     for settings in every_kind() {
-        let mut policy = AnyPolicy::new(PolicySettings { normaliser: None, ..settings.clone() }).unwrap();
+        let mut policy = AnyPolicy::new(settings.clone().with_normaliser(None)).unwrap();
         let mut draws = rng(4);
         (0..9).for_each(|number| _ = round(&mut policy, number, &mut draws));
         let kept = policy.decide(&featured(&[0.1, 0.2, 0.3], &[ArmId::new(2)], &[0.5, -0.5]), &mut draws).unwrap();
@@ -248,7 +243,7 @@ fn a_probability_of_zero_has_no_sign() {
     let propensities = policy.propensities(&Request::new(&[])).unwrap();
     assert!(propensities.iter().all(|entry| entry.probability.is_sign_positive()), "{propensities:?}");
     for settings in every_kind() {
-        let policy = AnyPolicy::new(PolicySettings { normaliser: None, ..settings.clone() }).unwrap();
+        let policy = AnyPolicy::new(settings.clone().with_normaliser(None)).unwrap();
         let arms = [0, 1, 2, 3].map(ArmId::new);
         let (context, features) = ([0.1, 0.2, 0.3], normals(&mut rng(5), 8));
         let mut all = policy.propensities(&featured(&context, &arms, &features)).unwrap();

@@ -1,6 +1,7 @@
 //! Merging, differences, forgetting, unlearning.
 
 use crate::support::{Dense, assert_close, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, Error, LinUcb, LogisticTs, RidgeOptions, Thompson, Ucb,
     policy::Delta,
@@ -12,13 +13,8 @@ use proptest::prelude::*;
 const LAMBDAS: [f64; 3] = [0.01, 1.0, 100.0];
 
 fn blank(dimension: usize, lambda: f64, keep_information: bool) -> LinUcb {
-    LinUcb::new(
-        dimension,
-        2,
-        RidgeOptions { prior_precision: lambda, forgetting: Forgetting::NONE, keep_information },
-        Ucb { alpha: 1.0 },
-    )
-    .unwrap()
+    LinUcb::new(dimension, 2, RidgeOptions::new(lambda).with_keep_information(keep_information), Ucb { alpha: 1.0 })
+        .unwrap()
 }
 
 fn train(policy: &mut LinUcb, rows: &[Vec<f64>]) {
@@ -170,13 +166,9 @@ fn unlike_policies_are_not_merged() {
         policy.merge(&blank(3, 2.0, false)).unwrap_err(),
         Error::Unlike { what: "prior precision", ours: 1.0, theirs: 2.0 }
     );
-    let fading = LinUcb::new(
-        3,
-        2,
-        RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..Default::default() },
-        Ucb { alpha: 1.0 },
-    )
-    .unwrap();
+    let fading =
+        LinUcb::new(3, 2, RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap()), Ucb { alpha: 1.0 })
+            .unwrap();
     assert!(matches!(policy.merge(&fading), Err(Error::Parameter { name: "decay", .. })));
     assert_eq!(policy.state(), before);
 }

@@ -1,6 +1,7 @@
 //! Hybrid policies merged and forgetting, against one policy that has seen everything.
 
 use crate::support::{assert_close, normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Error, Ucb,
     policy::{HybridDelta, HybridLinUcb, HybridOptions},
@@ -10,7 +11,7 @@ use dht_bandits::{
 type Seen = Vec<(u64, Vec<f64>, Vec<f64>, f64)>;
 
 fn blank() -> HybridLinUcb {
-    let options = HybridOptions { prior_precision: 0.5, shared_prior_precision: 2.0 };
+    let options = HybridOptions::new(0.5, 2.0);
     HybridLinUcb::new(3, 2, 3, options, Ucb { alpha: 0.5 }).unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! Removed arms stay removed: in the policy, in what is saved of it, and in what it is merged with.
 
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Error, LinUcb, RidgeOptions, Ucb,
     policy::{Delta, HybridLinUcb, HybridOptions, Uniform},

@@ -1,6 +1,7 @@
 //! Saving and loading.
 
 use crate::support::{normals, rng};
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, Normalizer, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     features::{NormalizerOptions, PyramidPool},
@@ -15,8 +16,7 @@ fn again<T: Serialize + DeserializeOwned>(value: &T) -> T {
 }
 
 fn learned() -> LinUcb {
-    let options =
-        RidgeOptions { prior_precision: 0.3, forgetting: Forgetting::new(0.99).unwrap(), keep_information: true };
+    let options = RidgeOptions::new(0.3).with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
     let mut policy = LinUcb::new(11, 4, options, Ucb { alpha: 0.7 }).unwrap();
     let mut rng = rng(1);
     for round in 0..60 {

@@ -9,8 +9,8 @@ use dht_bandits::{
     policy::{ArmSet, Disjoint},
     posterior::Ridge,
 };
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn the_version_never_falls_when_an_arm_of_the_warm_up_is_removed() {
@@ -52,13 +52,13 @@ fn the_version_never_falls_when_an_arm_of_the_warm_up_is_removed() {
 struct Counting {
     inner: Uniform,
     tells: bool,
-    copies: Rc<Cell<usize>>,
+    copies: Arc<AtomicUsize>,
 }
 
 impl Clone for Counting {
     fn clone(&self) -> Self {
-        self.copies.set(self.copies.get() + 1);
-        Self { inner: self.inner.clone(), tells: self.tells, copies: Rc::clone(&self.copies) }
+        self.copies.fetch_add(1, Ordering::Relaxed);
+        Self { inner: self.inner.clone(), tells: self.tells, copies: Arc::clone(&self.copies) }
     }
 }
 
@@ -96,8 +96,8 @@ impl Policy for Counting {
 fn a_warm_up_copies_its_policy_at_each_rebuild_alone() {
     // Rebuilds after 1 to 8, 10, 12, 15, 18, 22, 27, 33 and 41 rewards; at the end the policy is copied once.
     for (can_check, tried) in [(true, 0), (false, 100)] {
-        let copies = Rc::new(Cell::new(0));
-        let inner = Counting { inner: Uniform::new(2, 2).unwrap(), tells: can_check, copies: Rc::clone(&copies) };
+        let copies = Arc::new(AtomicUsize::new(0));
+        let inner = Counting { inner: Uniform::new(2, 2).unwrap(), tells: can_check, copies: Arc::clone(&copies) };
         let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 50, false).unwrap();
         for number in 0..60u64 {
             let context = [number as f64, 1.0];
@@ -107,7 +107,7 @@ fn a_warm_up_copies_its_policy_at_each_rebuild_alone() {
             policy.learn(&decision, 1.0).unwrap();
         }
         assert!(policy.normalizer().is_frozen());
-        assert_eq!(copies.get(), 16 + 1 + tried, "{can_check}");
+        assert_eq!(copies.load(Ordering::Relaxed), 16 + 1 + tried, "{can_check}");
     }
 }
 
@@ -199,7 +199,7 @@ fn a_reward_that_would_stop_the_end_of_a_warm_up_is_refused_at_once() {
 #[test]
 fn a_reward_that_the_final_scaling_does_not_allow_is_left_out_and_keeps_none_from_being_learned() {
     for (reward, weight) in [(1e100, 1.0), (1.0, 1e15), (1.0, 1.0)] {
-        let options = RidgeOptions { prior_precision: 1e-80, ..RidgeOptions::default() };
+        let options = RidgeOptions::new(1e-80);
         let inner = LinUcb::new(3, 2, options, Ucb { alpha: 0.5 }).unwrap();
         let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
         policy.update(ArmId::new(0), &[0.5, 0.1], reward, weight).unwrap();

@@ -11,8 +11,8 @@ use dht_bandits::{
         drift::{PageHinkley, ResetOnChange, SlidingWindow},
     },
     posterior::{
-        DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,
-        FullLaplaceOptions, NormalInverseGammaOptions, Posterior, Ridge,
+        DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace, FullLaplaceOptions,
+        NormalInverseGammaOptions, Posterior, Ridge,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -46,10 +46,10 @@ fn every_posterior_draws_as_its_propensities_say() {
         teach(&mut policy, 3, &mut rng);
         check_both(name, &policy, &context, &mut rng);
     }
-    let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
+    let fading = RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap());
     disjoint::<Ridge>("a ridge that forgets", fading, 31);
     let forgetting = Forgetting::new(0.9).unwrap();
-    let one_clock = DiscountedRidgeOptions { prior_precision: 1.0, forgetting, clock: DecayClock::Updates };
+    let one_clock = DiscountedRidgeOptions::new(forgetting);
     disjoint::<DiscountedRidge>("one clock", one_clock, 32);
     disjoint::<FullLaplace>("logistic", FullLaplaceOptions::default(), 33);
     let mut rng = ChaCha8Rng::seed_from_u64(34);

@@ -1,11 +1,12 @@
 //! Whether policies find the planted best arm, over seeds.
 
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Greedy,
     features::columns,
     policy::{EpsilonGreedy, LogisticUcb, SharedLinUcb, Uniform},
-    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions, TsPrior},
+    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, TsPrior},
     simulation::{CascadeEnvironment, ClickEnvironment, Entry, EntryRuns, GlmEnvironment, compare, simulate_slates},
 };
 use rand::RngExt;
@@ -77,7 +78,7 @@ fn cascades_reach_their_reference_regret() {
     let prior = TsPrior::Gaussian { prior_precision: 0.1 };
     let mut total = 0.0;
     for seed in 0..5 {
-        let options = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
+        let options = DiagonalLaplaceOptions::default().with_prior(prior);
         let mut policy = TopKThompson::per_arm(1, 16, options, Thompson { alpha: 0.8 }).unwrap();
         let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

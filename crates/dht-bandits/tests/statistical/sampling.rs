@@ -1,5 +1,6 @@
 //! Whether draws come from the posterior they should come from.
 
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, LinTs, Request, RidgeOptions, Thompson,
     policy::{Featured, SharedLinTs},

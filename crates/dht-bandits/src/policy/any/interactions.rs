@@ -1,6 +1,7 @@
 //! Interactions as settings name them.
 
-use super::{AnyRule, PolicySettings};
+use super::PolicySettings;
+use super::rule::FlooredRule;
 use crate::error::Result;
 use crate::features::Interactions;
 use crate::policy::TopK;
@@ -55,9 +56,9 @@ impl PolicySettings {
 
 /// With the products of settings.
 pub(super) fn multiplied<P: Posterior>(
-    policy: TopK<P, AnyRule>,
+    policy: TopK<P, FlooredRule>,
     products: Option<Interactions>,
-) -> Result<TopK<P, AnyRule>> {
+) -> Result<TopK<P, FlooredRule>> {
     match products {
         Some(products) => policy.with_interactions(products),
         None => Ok(policy),

@@ -1,7 +1,8 @@
 //! The policies that settings can name.
 
-use super::batch::learn_in_order;
+use super::configured::Configured;
 use super::interactions::multiplied;
+use super::rule::FlooredRule;
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -23,19 +24,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
-    Linear(Disjoint<Ridge, AnyRule>),
-    LinearClock(Disjoint<DiscountedRidge, AnyRule>),
-    LinearWindow(SlidingWindow<AnyRule>),
-    LinearReset(ResetOnChange<Ridge, AnyRule, AnyDetector>),
-    LinearNoise(Disjoint<NormalInverseGamma, AnyRule>),
-    Logistic(Disjoint<FullLaplace, AnyRule>),
-    DiagonalLogistic(Disjoint<DiagonalLaplace, AnyRule>),
-    Hybrid(Hybrid<AnyRule>),
-    TopKLinear(TopK<Ridge, AnyRule>),
-    TopKDiagonalLogistic(TopK<DiagonalLaplace, AnyRule>),
-    SharedLinear(TopK<Ridge, AnyRule>),
-    SharedLogistic(TopK<FullLaplace, AnyRule>),
-    SharedDiagonalLogistic(TopK<DiagonalLaplace, AnyRule>),
+    Linear(Disjoint<Ridge, FlooredRule>),
+    LinearClock(Disjoint<DiscountedRidge, FlooredRule>),
+    LinearWindow(SlidingWindow<FlooredRule>),
+    LinearReset(ResetOnChange<Ridge, FlooredRule, AnyDetector>),
+    LinearNoise(Disjoint<NormalInverseGamma, FlooredRule>),
+    Logistic(Disjoint<FullLaplace, FlooredRule>),
+    DiagonalLogistic(Disjoint<DiagonalLaplace, FlooredRule>),
+    Hybrid(Hybrid<FlooredRule>),
+    TopKLinear(TopK<Ridge, FlooredRule>),
+    TopKDiagonalLogistic(TopK<DiagonalLaplace, FlooredRule>),
+    SharedLinear(TopK<Ridge, FlooredRule>),
+    SharedLogistic(TopK<FullLaplace, FlooredRule>),
+    SharedDiagonalLogistic(TopK<DiagonalLaplace, FlooredRule>),
     Ucb1(ContextFree<Ucb1>),
     BetaThompson(ContextFree<BetaThompson>),
     Uniform(Uniform),
@@ -45,66 +46,8 @@ fn no_slates() -> Error {
     Error::Settings { problem: "kind: expected a shared or a top-k one, for slates".to_owned() }
 }
 
-fn no_arms<T>(_: &impl SlatePolicy) -> Result<T> {
-    let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
-    Err(Error::Settings { problem })
-}
-
-fn no_epochs(_: &Uniform) -> Result<()> {
-    Err(Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() })
-}
-
-/// The same for each of them.
-macro_rules! each {
-    ($self:expr, $policy:ident => $then:expr) => {
-        match $self {
-            Kind::Linear($policy) => $then,
-            Kind::LinearClock($policy) => $then,
-            Kind::LinearWindow($policy) => $then,
-            Kind::LinearReset($policy) => $then,
-            Kind::LinearNoise($policy) => $then,
-            Kind::Logistic($policy) => $then,
-            Kind::DiagonalLogistic($policy) => $then,
-            Kind::Hybrid($policy) => $then,
-            Kind::TopKLinear($policy) => $then,
-            Kind::TopKDiagonalLogistic($policy) => $then,
-            Kind::SharedLinear($policy) => $then,
-            Kind::SharedLogistic($policy) => $then,
-            Kind::SharedDiagonalLogistic($policy) => $then,
-            Kind::Ucb1($policy) => $then,
-            Kind::BetaThompson($policy) => $then,
-            Kind::Uniform($policy) => $then,
-        }
-    };
-}
-
-/// The same for each family: weights of each arm's own, a policy around such a one, hybrids, slates with weights of each
-/// arm's own and with shared ones, arms without contexts, uniform draws.
-macro_rules! by_family {
-    (
-        $self:expr, $policy:ident =>
-        disjoint: $disjoint:expr, around: $around:expr, hybrid: $hybrid:expr, top_k: $top_k:expr, shared: $shared:expr,
-        free: $free:expr, uniform: $uniform:expr $(,)?
-    ) => {
-        match $self {
-            Kind::Linear($policy) => $disjoint,
-            Kind::LinearClock($policy) => $disjoint,
-            Kind::LinearNoise($policy) => $disjoint,
-            Kind::Logistic($policy) => $disjoint,
-            Kind::DiagonalLogistic($policy) => $disjoint,
-            Kind::LinearWindow($policy) => $around,
-            Kind::LinearReset($policy) => $around,
-            Kind::Hybrid($policy) => $hybrid,
-            Kind::TopKLinear($policy) => $top_k,
-            Kind::TopKDiagonalLogistic($policy) => $top_k,
-            Kind::SharedLinear($policy) => $shared,
-            Kind::SharedLogistic($policy) => $shared,
-            Kind::SharedDiagonalLogistic($policy) => $shared,
-            Kind::Ucb1($policy) => $free,
-            Kind::BetaThompson($policy) => $free,
-            Kind::Uniform($policy) => $uniform,
-        }
-    };
+fn no_epochs() -> Error {
+    Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() }
 }
 
 impl Kind {
@@ -113,10 +56,7 @@ impl Kind {
         let (d, features) = (settings.scaled_dimension(), settings.features);
         let products = settings.products()?;
         let both = products.as_ref().map_or(d.saturating_add(features), Interactions::dimension);
-        let rule = || {
-            let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
-            settings.exploration.ok_or_else(missing)
-        };
+        let rule = || settings.floored_rule();
         let ridge = RidgeOptions { prior_precision, forgetting: decay, keep_information: false };
         let noise = NormalInverseGammaOptions { prior_precision, ..NormalInverseGammaOptions::default() };
         let full = FullLaplaceOptions { prior_precision };
@@ -152,7 +92,7 @@ impl Kind {
             PolicyKind::SharedDiagonalLogistic => {
                 Self::SharedDiagonalLogistic(multiplied(TopK::shared(both, diagonal, rule()?)?, products)?)
             }
-            PolicyKind::ContextFree => match rule()? {
+            PolicyKind::ContextFree => match rule()?.rule {
                 AnyRule::Ucb1(rule) => Self::Ucb1(ContextFree::new(arms, rule)?),
                 AnyRule::BetaThompson(rule) => Self::BetaThompson(ContextFree::new(arms, rule)?),
                 _ => {
@@ -180,64 +120,75 @@ impl Kind {
 
     /// The policy of slates that it is.
     pub(super) fn slates(&self) -> Result<&dyn SlatePolicy> {
-        match self {
-            Self::TopKLinear(policy) | Self::SharedLinear(policy) => Ok(policy),
-            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => Ok(policy),
-            Self::SharedLogistic(policy) => Ok(policy),
-            _ => Err(no_slates()),
-        }
+        self.inside().slates().ok_or_else(no_slates)
     }
 
     /// As [`slates`](Self::slates), to learn.
     pub(super) fn slates_mut(&mut self) -> Result<&mut dyn SlatePolicy> {
+        self.inside_mut().slates_mut().ok_or_else(no_slates)
+    }
+
+    fn inside(&self) -> &dyn Configured {
         match self {
-            Self::TopKLinear(policy) | Self::SharedLinear(policy) => Ok(policy),
-            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => Ok(policy),
-            Self::SharedLogistic(policy) => Ok(policy),
-            _ => Err(no_slates()),
+            Self::Linear(policy) => policy,
+            Self::LinearClock(policy) => policy,
+            Self::LinearWindow(policy) => policy,
+            Self::LinearReset(policy) => policy,
+            Self::LinearNoise(policy) => policy,
+            Self::Logistic(policy) => policy,
+            Self::DiagonalLogistic(policy) => policy,
+            Self::Hybrid(policy) => policy,
+            Self::TopKLinear(policy) => policy,
+            Self::TopKDiagonalLogistic(policy) => policy,
+            Self::SharedLinear(policy) => policy,
+            Self::SharedLogistic(policy) => policy,
+            Self::SharedDiagonalLogistic(policy) => policy,
+            Self::Ucb1(policy) => policy,
+            Self::BetaThompson(policy) => policy,
+            Self::Uniform(policy) => policy,
         }
     }
 
-    fn inside(&self) -> &dyn Policy {
-        each!(self, policy => policy)
+    fn inside_mut(&mut self) -> &mut dyn Configured {
+        match self {
+            Self::Linear(policy) => policy,
+            Self::LinearClock(policy) => policy,
+            Self::LinearWindow(policy) => policy,
+            Self::LinearReset(policy) => policy,
+            Self::LinearNoise(policy) => policy,
+            Self::Logistic(policy) => policy,
+            Self::DiagonalLogistic(policy) => policy,
+            Self::Hybrid(policy) => policy,
+            Self::TopKLinear(policy) => policy,
+            Self::TopKDiagonalLogistic(policy) => policy,
+            Self::SharedLinear(policy) => policy,
+            Self::SharedLogistic(policy) => policy,
+            Self::SharedDiagonalLogistic(policy) => policy,
+            Self::Ucb1(policy) => policy,
+            Self::BetaThompson(policy) => policy,
+            Self::Uniform(policy) => policy,
+        }
     }
 
-    /// Adds an arm that has learned nothing.
-    pub(super) fn add_arm(&mut self) -> Result<ArmId> {
-        by_family!(self, policy =>
-            disjoint: policy.add_arm(), around: policy.policy_mut().add_arm(), hybrid: policy.add_arm(),
-            top_k: policy.add_arm(), shared: no_arms(policy), free: policy.add_arm(), uniform: policy.add_arm(),
-        )
+    /// Refuses to change the arms of shared kinds.
+    fn check_arms_change(&self) -> Result<()> {
+        match self {
+            Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => {
+                let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
+                Err(Error::Settings { problem })
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Adds an arm that has learned nothing, under this id.
-    pub(super) fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        by_family!(self, policy =>
-            disjoint: policy.insert_arm(arm), around: policy.policy_mut().insert_arm(arm), hybrid: policy.insert_arm(arm),
-            top_k: policy.insert_arm(arm), shared: no_arms(policy), free: policy.insert_arm(arm),
-            uniform: policy.insert_arm(arm),
-        )
+    /// Products of context and features.
+    pub(super) fn interactions(&self) -> Option<&Interactions> {
+        self.inside().interactions()
     }
 
     /// Replaces the exploration rule.
-    pub(super) fn set_exploration(&mut self, rule: AnyRule) -> Result<()> {
-        let other = |expected: &str| {
-            let problem = format!("exploration: expected {expected} with this policy");
-            Err(Error::Settings { problem })
-        };
-        match (&mut *self, rule) {
-            (Self::Ucb1(policy), AnyRule::Ucb1(rule)) => return policy.set_rule(rule),
-            (Self::BetaThompson(policy), AnyRule::BetaThompson(rule)) => return policy.set_rule(rule),
-            (Self::Ucb1(_), _) => return other("ucb1"),
-            (Self::BetaThompson(_), _) => return other("beta-thompson"),
-            (Self::Uniform(_), _) => return other("none"),
-            _ => {}
-        }
-        by_family!(self, policy =>
-            disjoint: policy.set_exploration(rule), around: policy.policy_mut().set_exploration(rule),
-            hybrid: policy.set_exploration(rule), top_k: policy.set_exploration(rule),
-            shared: policy.set_exploration(rule), free: { let _ = policy; Ok(()) }, uniform: { let _ = policy; Ok(()) },
-        )
+    pub(super) fn set_exploration(&mut self, rule: FlooredRule) -> Result<()> {
+        self.inside_mut().set_rule(rule)
     }
 
     /// Refuses to copy a policy for which memory cannot be had, about: d²/2 values an arm and its cross terms, or d with a
@@ -263,39 +214,6 @@ impl Kind {
         check_memory("copy of the policy", numbers.and_then(|numbers| numbers.checked_mul(arms)))
     }
 
-    /// Removes an arm for good.
-    pub(super) fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        by_family!(self, policy =>
-            disjoint: policy.remove_arm(arm), around: policy.policy_mut().remove_arm(arm), hybrid: policy.remove_arm(arm),
-            top_k: policy.remove_arm(arm), shared: no_arms(policy), free: policy.remove_arm(arm),
-            uniform: policy.remove_arm(arm),
-        )
-    }
-
-    /// Begins the next epoch.
-    pub(super) fn expire_decisions(&mut self) -> Result<()> {
-        by_family!(self, policy =>
-            disjoint: policy.expire_decisions(), around: policy.policy_mut().expire_decisions(),
-            hybrid: policy.expire_decisions(), top_k: policy.expire_decisions(), shared: policy.expire_decisions(),
-            free: policy.expire_decisions(), uniform: return no_epochs(policy),
-        );
-        Ok(())
-    }
-
-    /// Learns rewards that arrived together: all of them, or none.
-    pub(super) fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        let free = matches!(self, Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_));
-        if free || matches!(self, Self::LinearWindow(_) | Self::LinearReset(_) | Self::Hybrid(_)) {
-            self.check_copy()?;
-        }
-        by_family!(self, policy =>
-            disjoint: policy.learn_batch(observations), around: learn_in_order(policy, observations),
-            hybrid: learn_in_order(policy, observations), top_k: policy.learn_batch(observations),
-            shared: policy.learn_batch(observations), free: learn_in_order(policy, observations),
-            uniform: learn_in_order(policy, observations),
-        )
-    }
-
     /// Lets time pass where it lets evidence fade.
     pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
         match self {
@@ -318,73 +236,23 @@ impl Kind {
             return false;
         }
         let Ok(blank) = Self::new(&PolicySettings { arms: 0, ..settings.clone() }) else { return false };
-        let like = |rule: Option<&AnyRule>| rule == settings.exploration.as_ref();
-        let same = match (self, &blank) {
-            (Self::Linear(ours), Self::Linear(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::LinearClock(ours), Self::LinearClock(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::LinearWindow(ours), Self::LinearWindow(blank)) => {
-                let [inside, blank_inside] = [ours, blank].map(SlidingWindow::policy);
-                like(Some(inside.exploration()))
-                    && inside.options() == blank_inside.options()
-                    && ours.length() == blank.length()
-            }
-            (Self::LinearReset(ours), Self::LinearReset(blank)) => {
-                let [inside, blank_inside] = [ours, blank].map(ResetOnChange::policy);
-                like(Some(inside.exploration()))
-                    && inside.options() == blank_inside.options()
-                    && settings.reset.is_some_and(|test| ours.detector().is_of(test))
-            }
-            (Self::LinearNoise(ours), Self::LinearNoise(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::Logistic(ours), Self::Logistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::DiagonalLogistic(ours), Self::DiagonalLogistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::Hybrid(ours), Self::Hybrid(blank)) => {
-                like(Some(ours.exploration()))
-                    && ours.options() == blank.options()
-                    && ours.shared_dimension() == blank.shared_dimension()
-            }
-            (Self::TopKLinear(ours), Self::TopKLinear(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::TopKDiagonalLogistic(ours), Self::TopKDiagonalLogistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::SharedLinear(ours), Self::SharedLinear(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::SharedLogistic(ours), Self::SharedLogistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::SharedDiagonalLogistic(ours), Self::SharedDiagonalLogistic(blank)) => {
-                like(Some(ours.exploration())) && ours.options() == blank.options()
-            }
-            (Self::Ucb1(ours), Self::Ucb1(blank)) => ours.rule() == blank.rule(),
-            (Self::BetaThompson(ours), Self::BetaThompson(blank)) => ours.rule() == blank.rule(),
-            (Self::Uniform(_), Self::Uniform(_)) => true,
-            _ => false,
-        };
-        same && self.dimension() == blank.dimension() && self.interactions() == blank.interactions()
+        let (ours, theirs) = (self.inside(), blank.inside());
+        std::mem::discriminant(self) == std::mem::discriminant(&blank)
+            && ours.rule() == theirs.rule()
+            && ours.dimension() == theirs.dimension()
+            && ours.has_settings_of(theirs)
     }
 }
 
 impl Policy for Kind {
     fn dimension(&self) -> usize {
-        each!(self, policy => Policy::dimension(policy))
+        self.inside().dimension()
     }
 
     chooses_as!(self => self.inside());
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        each!(self, policy => Policy::update(policy, arm, context, reward, weight))
+        self.inside_mut().update(arm, context, reward, weight)
     }
 
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
@@ -392,6 +260,38 @@ impl Policy for Kind {
     }
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        each!(self, policy => Policy::learn(policy, decision, reward))
+        self.inside_mut().learn(decision, reward)
+    }
+
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        let free = matches!(self, Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_));
+        if free || matches!(self, Self::LinearWindow(_) | Self::LinearReset(_) | Self::Hybrid(_)) {
+            self.check_copy()?;
+        }
+        self.inside_mut().learn_batch(observations)
+    }
+
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.check_arms_change()?;
+        self.inside_mut().add_arm()
+    }
+
+    fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        self.check_arms_change()?;
+        self.inside_mut().add_arm_like(like)
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.check_arms_change()?;
+        self.inside_mut().insert_arm(arm)
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.check_arms_change()?;
+        self.inside_mut().remove_arm(arm)
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        if let Self::Uniform(_) = self { Err(no_epochs()) } else { self.inside_mut().expire_decisions() }
     }
 }

@@ -3,7 +3,6 @@
 use super::kind::Kind;
 use super::{AnyPolicy, PolicySettings, Wrapped};
 use crate::error::{Error, Result};
-use crate::features::Interactions;
 use crate::policy::normalised::Scaling;
 use crate::policy::{Delta, HybridDelta};
 use serde::{Deserialize, Serialize};
@@ -193,17 +192,5 @@ impl AnyPolicy {
             ));
         }
         adding!(merge, self.kind_mut(), other.kind())
-    }
-}
-
-impl Kind {
-    /// Products of context and features.
-    pub(super) fn interactions(&self) -> Option<&Interactions> {
-        match self {
-            Self::TopKLinear(policy) | Self::SharedLinear(policy) => policy.interactions(),
-            Self::TopKDiagonalLogistic(policy) | Self::SharedDiagonalLogistic(policy) => policy.interactions(),
-            Self::SharedLogistic(policy) => policy.interactions(),
-            _ => None,
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Policies that are chosen at run time, by settings.
 
-mod batch;
+mod configured;
 mod interactions;
 mod kind;
 mod merge;
@@ -10,22 +10,22 @@ mod saved;
 mod settings;
 
 use super::{
-    Actions, ArmSet, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate,
-    SlatePolicy,
+    Actions, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate, SlatePolicy,
 };
 use crate::arm::ArmId;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
+use crate::policy::forward::{changes_arms_as, reports_as};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use batch::learn_normalised;
 pub use interactions::InteractionSettings;
 use kind::Kind;
 pub use merge::AnyDelta;
 pub use recommended::RewardType;
 pub use rule::AnyRule;
+use rule::FlooredRule;
 pub use settings::{NormaliserSettings, PolicyKind, PolicySettings};
 
 /// A policy whose kind, exploration and scaling come from [`PolicySettings`].
@@ -87,24 +87,6 @@ impl AnyPolicy {
         &self.settings
     }
 
-    /// Adds an arm that has learned nothing.
-    ///
-    /// # Errors
-    /// [`Error::Settings`]: a shared kind, whose arms come and go with the features of a request. The arm of number 2⁶³ − 1
-    /// exists or existed.
-    pub fn add_arm(&mut self) -> Result<ArmId> {
-        self.kind_mut().add_arm()
-    }
-
-    /// Adds an arm that has learned nothing under an id of the caller's, which may be any that was never given: workers
-    /// that add the same arm independently must agree on its id to merge later.
-    ///
-    /// # Errors
-    /// [`Error::Settings`]: a shared kind. The id is taken, or is that of a removed arm, or its number is not below 2⁶³.
-    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.kind_mut().insert_arm(arm)
-    }
-
     /// Replaces the exploration of a policy in service, what it has learned stays: another α or ε, or another rule.
     /// [`settings`](Self::settings) name it from now on.
     ///
@@ -112,7 +94,8 @@ impl AnyPolicy {
     /// [`Error::Settings`]: uniform draws, which have none; a rule without contexts for a policy with contexts and the
     /// reverse, UCB1 for Beta-Thompson sampling and the reverse. A setting out of its range. The policy is unchanged then.
     pub fn set_exploration(&mut self, exploration: AnyRule) -> Result<()> {
-        self.kind_mut().set_exploration(exploration)?;
+        let floor = self.settings.floor;
+        self.kind_mut().set_exploration(FlooredRule { rule: exploration, floor })?;
         self.settings.exploration = Some(exploration);
         Ok(())
     }
@@ -122,40 +105,6 @@ impl AnyPolicy {
         match self.kind() {
             Kind::LinearReset(policy) => Some(policy.resets()),
             _ => None,
-        }
-    }
-
-    /// Removes an arm for good: its id is never reused.
-    ///
-    /// # Errors
-    /// [`Error::Settings`]: a shared kind. The arm is unknown or removed already.
-    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.kind_mut().remove_arm(arm)
-    }
-
-    /// Begins the next epoch: decisions and slates made before are refused from now on. To be followed by a save.
-    ///
-    /// # Errors
-    /// [`Error::Settings`]: uniform draws, which learn nothing.
-    pub fn expire_decisions(&mut self) -> Result<()> {
-        self.kind_mut().expire_decisions()
-    }
-
-    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
-    ///
-    /// Linear and logistic kinds, top-k and shared ones learn them as [`Disjoint::learn_batch`](super::Disjoint::learn_batch)
-    /// does; the others, and all until their scaling is frozen, one after the other on a copy of the policy. A test of
-    /// `reset` looks at those of weight 1.
-    ///
-    /// # Errors
-    /// As [`learn`](Policy::learn), for the first observation that is refused.
-    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        match &mut self.policy {
-            Wrapped::Plain(kind) => kind.learn_batch(observations),
-            Wrapped::Normalised(policy) => {
-                check_copy_of_warm_up(policy)?;
-                learn_normalised(policy, observations, Kind::learn_batch)
-            }
         }
     }
 
@@ -210,24 +159,29 @@ impl AnyPolicy {
 }
 
 impl Policy for AnyPolicy {
+    reports_as!(self => self.inside());
+    changes_arms_as!(self => self.kind_mut());
+
+    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    ///
+    /// Linear and logistic kinds, top-k and shared ones learn them as [`Disjoint::learn_batch`](super::Disjoint::learn_batch)
+    /// does; the others, and all until their scaling is frozen, one after the other on a copy of the policy. A test of
+    /// `reset` looks at those of weight 1.
+    ///
+    /// # Errors
+    /// As [`learn`](Policy::learn), for the first observation that is refused.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => Policy::learn_batch(kind, observations),
+            Wrapped::Normalised(policy) => {
+                check_copy_of_warm_up(policy)?;
+                policy.learn_batch(observations)
+            }
+        }
+    }
+
     fn dimension(&self) -> usize {
         self.settings.dimension
-    }
-
-    fn arms(&self) -> &ArmSet {
-        self.inside().arms()
-    }
-
-    fn version(&self) -> u64 {
-        self.inside().version()
-    }
-
-    fn epoch(&self) -> u64 {
-        self.inside().epoch()
-    }
-
-    fn keeps_features(&self) -> bool {
-        self.inside().keeps_features()
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {

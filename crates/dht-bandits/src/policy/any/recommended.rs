@@ -95,14 +95,14 @@ impl PolicySettings {
     /// [`Error::Settings`]: with `auto`, a key that it sets itself, or no `reward`; `reward` with another kind.
     pub(super) fn resolved(self) -> Result<Self> {
         let refuse = |problem: &str| Err(Error::Settings { problem: problem.to_owned() });
-        let Self { kind, dimension, arms, features, seed, reward, .. } = self;
+        let Self { kind, dimension, arms, features, seed, reward, floor, .. } = self;
         if kind != PolicyKind::Auto {
             return if reward.is_none() { Ok(self) } else { refuse("reward: expected with kind = \"auto\" alone") };
         }
         let Some(reward) = reward else {
             return refuse("reward: expected \"binary\" (from 0 to 1) or \"real\" with kind = \"auto\"");
         };
-        let blank = Self { features, seed, reward: Some(reward), ..Self::new(kind, dimension, arms, None) };
+        let blank = Self { features, seed, floor, reward: Some(reward), ..Self::new(kind, dimension, arms, None) };
         if self != (Self { interactions: self.interactions.clone(), ..blank }) {
             return refuse(
                 "kind: \"auto\" sets priors, exploration, scaling and forgetting itself; name a kind to set one of them",
@@ -113,7 +113,7 @@ impl PolicySettings {
             _ => Self { arms, ..Self::recommended_for_items(dimension, features, reward) },
         };
         let interactions = self.interactions.or(recommended.interactions);
-        Ok(Self { seed, interactions, ..recommended })
+        Ok(Self { seed, interactions, floor, ..recommended })
     }
 }
 

@@ -88,3 +88,40 @@ impl Exploration for AnyRule {
         each!(self, rule => rule.check(), Err(refused()))
     }
 }
+
+/// The rule of settings with their floor, which is saved in the settings alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct FlooredRule {
+    pub(super) rule: AnyRule,
+    #[serde(skip)]
+    pub(super) floor: f64,
+}
+
+impl Exploration for FlooredRule {
+    const NAME: &'static str = AnyRule::NAME;
+
+    #[inline]
+    fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
+        self.rule.value(score, rng)
+    }
+
+    #[inline]
+    fn selection(&self, learned: u64) -> Selection {
+        self.rule.selection(learned)
+    }
+
+    #[inline]
+    fn uniform_share(&self, learned: u64) -> f64 {
+        self.rule.uniform_share(learned)
+    }
+
+    #[inline]
+    fn floor(&self) -> f64 {
+        self.floor
+    }
+
+    fn check(&self) -> Result<()> {
+        self.rule.check()
+    }
+}

@@ -151,13 +151,14 @@ impl<'de> Deserialize<'de> for AnyPolicy {
         let Loaded { header, settings, policy } = Loaded::deserialize(deserializer)?;
         check_header(&header, "any-policy").map_err(D::Error::custom)?;
         settings.check().map_err(D::Error::custom)?;
-        let kind = match &policy {
-            Wrapped::Plain(kind) => kind,
-            Wrapped::Normalised(policy) => policy.inner(),
-        };
         let scaled = matches!(policy, Wrapped::Normalised(_));
-        if kind.fits(&settings) && scaled == settings.normaliser.is_some() {
-            return Ok(Self { settings, policy });
+        let mut policy = Self { settings, policy };
+        if policy.kind().fits(&policy.settings) && scaled == policy.settings.normaliser.is_some() {
+            if policy.settings.floor > 0.0 {
+                let rule = policy.settings.floored_rule().map_err(D::Error::custom)?;
+                policy.kind_mut().set_exploration(rule).map_err(D::Error::custom)?;
+            }
+            return Ok(policy);
         }
         let problem = "settings and policy disagree in kind, lengths, exploration or scaling".to_owned();
         Err(D::Error::custom(Error::InvalidState { what: "policy", index: 0, problem }))

@@ -1,9 +1,12 @@
 //! The settings of a policy that is chosen at run time.
 
+use super::rule::FlooredRule;
 use super::{AnyRule, InteractionSettings, RewardType};
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
+use crate::exploration::check_floor;
 use crate::features::NormalizerOptions;
+use crate::options::setters;
 use crate::policy::drift::ChangeTest;
 use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
@@ -64,6 +67,7 @@ pub enum PolicyKind {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct PolicySettings {
     /// The model of an arm's reward.
     pub kind: PolicyKind,
@@ -115,7 +119,30 @@ pub struct PolicySettings {
     /// Products of context and features, or of named groups of both. Shared kinds need them to use a context.
     #[serde(default)]
     pub interactions: Option<InteractionSettings>,
+    /// The least probability of each arm under any rule ([`Floor`](crate::exploration::Floor)): at most 1/K among K arms; 0 for
+    /// none. For rules that use contexts.
+    #[serde(default)]
+    pub floor: f64,
 }
+
+setters!(fn, PolicySettings {
+    kind / with_kind: PolicyKind,
+    dimension / with_dimension: usize,
+    arms / with_arms: usize,
+    features / with_features: usize,
+    prior_precision / with_prior_precision: f64,
+    shared_prior_precision / with_shared_prior_precision: f64,
+    exploration / with_exploration: Option<AnyRule>,
+    decay / with_decay: Forgetting,
+    clock / with_clock: Option<DecayClock>,
+    window / with_window: Option<usize>,
+    reset / with_reset: Option<ChangeTest>,
+    normaliser / with_normaliser: Option<NormaliserSettings>,
+    seed / with_seed: u64,
+    reward / with_reward: Option<RewardType>,
+    interactions / with_interactions: Option<InteractionSettings>,
+    floor / with_floor: f64,
+});
 
 fn one() -> f64 {
     1.0
@@ -124,6 +151,7 @@ fn one() -> f64 {
 /// The settings of a [`Normalised`](crate::policy::Normalised) policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NormaliserSettings {
     /// The number of rewards after which the scaling is frozen; until then it is provisional
     /// ([`Normalised`](crate::policy::Normalised)).
@@ -142,6 +170,14 @@ pub struct NormaliserSettings {
     #[serde(default)]
     pub rewards: bool,
 }
+
+setters!(const fn, NormaliserSettings {
+    warm_up / with_warm_up: u64,
+    bias / with_bias: bool,
+    floor / with_floor: f64,
+    clip / with_clip: Option<f64>,
+    rewards / with_rewards: bool,
+});
 
 fn warm_up() -> u64 {
     NormaliserSettings::default().warm_up
@@ -170,6 +206,7 @@ impl PolicySettings {
             seed: 0,
             reward: None,
             interactions: None,
+            floor: 0.0,
         }
     }
 
@@ -194,6 +231,15 @@ impl PolicySettings {
     /// The length of the context that the posterior sees, without features.
     pub(super) fn scaled_dimension(&self) -> usize {
         self.dimension.saturating_add(usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias)))
+    }
+
+    /// The exploration rule with the floor.
+    ///
+    /// # Errors
+    /// There is no rule.
+    pub(super) fn floored_rule(&self) -> Result<FlooredRule> {
+        let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
+        Ok(FlooredRule { rule: self.exploration.ok_or_else(missing)?, floor: self.floor })
     }
 
     /// Refuses settings that the kind has no use for, so that nobody believes they do something.
@@ -251,6 +297,11 @@ impl PolicySettings {
             self.exploration.is_some() == (kind != Uniform),
             "exploration: expected with every kind but uniform".to_owned(),
         )?;
+        refuse((0.0..=1.0).contains(&self.floor), format!("floor: {} given, expected from 0 to 1", self.floor))?;
+        refuse(self.floor == 0.0 || !free, "floor: this kind has no rule with contexts".to_owned())?;
+        if !shared && self.arms > 0 {
+            check_floor(self.floor, self.arms)?;
+        }
         refuse(
             self.normaliser.is_none() || (!free && self.dimension > 0),
             "normaliser: there is no context".to_owned(),

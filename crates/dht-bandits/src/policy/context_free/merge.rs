@@ -2,6 +2,7 @@
 
 use super::{ContextFree, ContextFreeRule};
 use crate::error::Result;
+use crate::policy::Policy;
 use crate::validate::check_sum;
 
 impl<R: ContextFreeRule> ContextFree<R> {

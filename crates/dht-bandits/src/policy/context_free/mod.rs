@@ -11,13 +11,13 @@ use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::policy::forward::manages_arms;
 use crate::validate::{check_scalar, check_sum, check_weight, reserve};
 use rand::Rng;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use beta_thompson::BetaThompson;
-pub use state::ContextFreeState;
 pub use ucb1::Ucb1;
 
 /// What an arm without contexts has learned.
@@ -39,7 +39,7 @@ impl ArmStatistics {
 
 /// A rule of a [`ContextFree`] policy: [`Ucb1`] or [`BetaThompson`].
 pub trait ContextFreeRule:
-    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Rule
+    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Rule + 'static
 {
     /// The name in saved states.
     const NAME: &'static str;
@@ -131,40 +131,16 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok(self.learned[self.arms.slot(arm)?])
     }
 
-    /// Adds an arm of which nothing is known.
-    ///
-    /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed; memory that cannot be had.
-    pub fn add_arm(&mut self) -> Result<ArmId> {
-        reserve(REWARDS, &mut self.learned, Some(1))?;
-        let arm = self.arms.add()?;
-        self.learned.push(ArmStatistics::default());
-        Ok(arm)
+    fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
+        reserve(REWARDS, &mut self.learned, Some(1))
     }
 
-    /// Adds an arm under an id of the caller's, which may be any that was never given.
-    ///
-    /// # Errors
-    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
-    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        reserve(REWARDS, &mut self.learned, Some(1))?;
-        self.arms.insert(arm)?;
-        self.learned.push(ArmStatistics::default());
-        Ok(())
+    fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
+        self.learned.push(like.map_or_else(ArmStatistics::default, |slot| self.learned[slot]));
     }
 
-    /// Removes an arm for good: its id is never reused.
-    ///
-    /// # Errors
-    /// The arm is unknown or removed already.
-    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.learned.swap_remove(self.arms.remove(arm)?);
-        Ok(())
-    }
-
-    /// Begins the next epoch: decisions made before are refused from now on.
-    pub fn expire_decisions(&mut self) {
-        self.clock.expire();
+    fn remove_slot(&mut self, _arm: ArmId, slot: usize) {
+        self.learned.swap_remove(slot);
     }
 
     /// The slot of an arm, what it has learned after a reward, and the weight of all rewards then.
@@ -187,20 +163,10 @@ impl<R: ContextFreeRule> ContextFree<R> {
 }
 
 impl<R: ContextFreeRule> Policy for ContextFree<R> {
+    manages_arms!(self);
+
     fn dimension(&self) -> usize {
         0
-    }
-
-    fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    fn epoch(&self) -> u64 {
-        self.clock.epoch
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
@@ -224,6 +190,7 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
             width: best.score.width,
             propensity: certain.then(|| 1.0 / f64::from(best.ties)),
             epoch,
+            propensity_error: 0.0,
         })
     }
 
@@ -234,6 +201,7 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
             let slots = self.arms.resolve(request.actions.available(), &mut space)?;
             let position = slots.iter().position(|slot| self.arms.id(slot) == choice.arm).unwrap_or_default();
             choice.propensity = Some(inclusion_of(&self.laws(slots), position, &[1.0]));
+            choice.propensity_error = QUADRATURE_ERROR;
         }
         Ok(choice.with_context(&[]))
     }

@@ -8,6 +8,7 @@ use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::NaturalParameters;
+use crate::policy::Policy;
 use crate::posterior::{DiagonalLaplace, FullLaplace, Posterior, Ridge};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use crate::validate::{check_finite, check_memory, check_part, check_scalar, check_weight};

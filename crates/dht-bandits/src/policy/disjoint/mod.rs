@@ -7,20 +7,21 @@ mod select_batch;
 mod state;
 
 use super::choose::{Chosen, ScoredArms, choose, drawn_value};
-use super::{Actions, Choice, Decision, Observation, Policy, Propensity, Request};
+use super::propensity::of_independent;
+use super::{Actions, Choice, Decision, Observation, Policy, Propensity, QUADRATURE_ERROR, Request};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::{Clock, check_epoch};
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
+use crate::policy::forward::manages_arms;
 use crate::posterior::{Posterior, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
 use rand::Rng;
 
 pub use merge::Delta;
 pub use select_batch::ChoiceBatch;
-pub use state::DisjointState;
 
 /// A policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Exploration`] rule.
 ///
@@ -28,11 +29,11 @@ pub use state::DisjointState;
 /// or with [`Actions::All`]); `update` costs O(d²) (O(d)) for one arm and does not allocate.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Request, RidgeOptions, Ucb};
+/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// let mut policy = LinUcb::new(2, 3, RidgeOptions::with_prior_precision(1.0), Ucb { alpha: 0.5 })?;
+/// let mut policy = LinUcb::new(2, 3, RidgeOptions::new(1.0), Ucb { alpha: 0.5 })?;
 /// let context = [1.0, 0.2];
 /// let decision = policy.decide(&Request::new(&context), &mut rng)?; // keep it while the reward is on its way
 /// policy.learn(&decision, 1.0)?;
@@ -73,26 +74,6 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         (self.arms, self.posterior, self.clock)
     }
 
-    /// The length of a context.
-    pub fn dimension(&self) -> usize {
-        self.posterior.dimension()
-    }
-
-    /// The arms that exist now.
-    pub fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    /// The number of updates this policy has learned from.
-    pub fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    /// How often decisions have been expired.
-    pub fn epoch(&self) -> u64 {
-        self.clock.epoch
-    }
-
     /// The settings of the posterior.
     pub fn options(&self) -> &P::Options {
         self.posterior.options()
@@ -113,42 +94,6 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(())
     }
 
-    /// Adds an arm with the prior, under the number after the largest that was ever given.
-    ///
-    /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed: lower numbers may be left for [`insert_arm`](Self::insert_arm).
-    /// Memory that cannot be had ([`Error::Memory`](crate::Error::Memory)). The policy is unchanged then.
-    pub fn add_arm(&mut self) -> Result<ArmId> {
-        self.posterior.reserve(1)?;
-        let arm = self.arms.add()?;
-        self.posterior.push_prior();
-        Ok(arm)
-    }
-
-    /// Adds an arm under an id of the caller's, which may be any that was never given: workers that add the same arm
-    /// independently must agree on its id to merge later.
-    ///
-    /// # Errors
-    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
-    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.posterior.reserve(1)?;
-        self.arms.insert(arm)?;
-        self.posterior.push_prior();
-        Ok(())
-    }
-
-    /// Adds an arm that starts with the posterior of `like`.
-    ///
-    /// # Errors
-    /// `like` is unknown or removed; as [`add_arm`](Self::add_arm).
-    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
-        let slot = self.arms.slot(like)?;
-        self.posterior.reserve(1)?;
-        let arm = self.arms.add()?;
-        self.posterior.push_copy(slot);
-        Ok(arm)
-    }
-
     /// Replaces the posterior of `to` by that of `from`.
     ///
     /// # Errors
@@ -159,21 +104,19 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(())
     }
 
-    /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too.
-    /// Later rewards of its decisions are refused as [`RemovedArm`](crate::Error::RemovedArm), and with one of them the
-    /// whole [`learn_batch`](Self::learn_batch): leave them out by [`ArmSet::contains`].
-    ///
-    /// # Errors
-    /// The arm is unknown or removed already.
-    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.posterior.swap_remove(self.arms.remove(arm)?);
-        Ok(())
+    fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
+        self.posterior.reserve(1)
     }
 
-    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling
-    /// changes, and followed by a save.
-    pub fn expire_decisions(&mut self) {
-        self.clock.expire();
+    fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
+        match like {
+            Some(slot) => self.posterior.push_copy(slot),
+            None => self.posterior.push_prior(),
+        }
+    }
+
+    fn remove_slot(&mut self, _arm: ArmId, slot: usize) {
+        self.posterior.swap_remove(slot);
     }
 
     /// Mean and width of one arm.
@@ -213,28 +156,40 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// # Errors
     /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
+        self.choose::<false, R>(request, rng)
+    }
+
+    #[inline(always)]
+    fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
         check_finite("context", request.context, self.dimension())?;
         match (request.actions, self.arms.every_slot()) {
             // The common case, without the memory of a set of slots.
-            (Actions::All, Some(slots)) => self.choose(request.context, slots, rng),
+            (Actions::All, Some(slots)) => self.choose_among::<PROPENSITY, R>(request.context, slots, rng),
             (actions, _) => {
                 let mut space = SlotSpace::default();
-                self.choose(request.context, self.arms.resolve(actions.available(), &mut space)?, rng)
+                let slots = self.arms.resolve(actions.available(), &mut space)?;
+                self.choose_among::<PROPENSITY, R>(request.context, slots, rng)
             }
         }
     }
 
     #[inline(always)]
-    fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {
+    fn choose_among<const PROPENSITY: bool, R: Rng + ?Sized>(
+        &self,
+        context: &[f64],
+        slots: Slots<'_>,
+        rng: &mut R,
+    ) -> Result<Choice> {
         let arms = SlotScores { posterior: &self.posterior, slots, context };
-        Ok(self.choice(choose(&arms, &self.exploration, self.clock.version, rng)?))
+        Ok(self.choice(choose::<PROPENSITY, _, _, _>(&arms, &self.exploration, self.clock.version, rng)?))
     }
 
     #[inline(always)]
     fn choice(&self, chosen: Chosen) -> Choice {
         let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
         let Clock { version, epoch } = self.clock;
-        Choice { arm: self.arms.id(index), version, score: value, mean, width, propensity, epoch }
+        let arm = self.arms.id(index);
+        Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 }
     }
 
     /// Chooses, and keeps the context with the choice for feedback that comes later. The choice carries its exact
@@ -243,35 +198,12 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// # Errors
     /// As [`select`](Self::select).
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
-        let mut choice = self.select(request, rng)?;
+        let mut choice = self.choose::<true, R>(request, rng)?;
         if choice.propensity.is_none() {
             choice.propensity = Some(self.propensity_of(request, choice.arm)?);
+            choice.propensity_error = QUADRATURE_ERROR;
         }
         Ok(choice.with_context(request.context))
-    }
-
-    /// Learns the reward of a decision. Decisions are not tracked: one that is given twice counts
-    /// twice.
-    ///
-    /// # Errors
-    /// A decision of another epoch, and as [`update`](Self::update).
-    pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        check_epoch(decision.choice.epoch, self.clock.epoch)?;
-        self.update(decision.choice.arm, &decision.context, reward, 1.0)
-    }
-
-    /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
-    ///
-    /// # Errors
-    /// A context of the wrong length, not finite or beyond ±1e100, an unknown or removed arm, a reward that is not
-    /// finite or out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1
-    /// updates. The policy is unchanged then.
-    pub fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        let slot = self.check(arm, context, reward, weight)?;
-        let clock = self.clock.after(1)?;
-        self.posterior.update(slot, context, reward, weight)?;
-        self.clock = clock;
-        Ok(())
     }
 
     fn check(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<usize> {
@@ -279,29 +211,6 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         self.posterior.check_reward(reward)?;
         check_weight(weight)?;
         self.arms.slot(arm)
-    }
-
-    /// Learns rewards that arrived together: all of them, or none if one is refused.
-    ///
-    /// A ridge learns them one after the other, which is exact, and where updates move a clock ([`DecayClock::Updates`](crate::posterior::DecayClock)) in
-    /// the order in which they are given: what is learned is what [`learn`](Self::learn) would have learned of each in
-    /// turn, to the bit. A logistic posterior learns those of one arm jointly.
-    ///
-    /// # Errors
-    /// As [`learn`](Self::learn), for the first observation that is refused.
-    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        self.update_batch.clear();
-        for observation in observations {
-            let Decision { choice, context } = &observation.decision;
-            check_epoch(choice.epoch, self.clock.epoch)?;
-            let Observation { reward, weight, .. } = *observation;
-            let slot = self.check(choice.arm, context, reward, weight)?;
-            self.update_batch.push(Sample { slot, context, reward, weight });
-        }
-        let clock = self.clock.after(observations.len() as u64)?;
-        self.update_batch.learn(&mut self.posterior, self.arms.len())?;
-        self.clock = clock;
-        Ok(())
     }
 }
 
@@ -342,20 +251,62 @@ impl<P: Posterior> ScoredArms for SlotScores<'_, P> {
 }
 
 impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
+    manages_arms!(self);
+
     fn dimension(&self) -> usize {
-        self.dimension()
+        self.posterior.dimension()
     }
 
-    fn arms(&self) -> &ArmSet {
-        &self.arms
+    /// The probability of choosing each available arm, in the order of [`ArmSet::iter`](crate::policy::ArmSet::iter).
+    ///
+    /// Exact for UCB, the greedy rules, softmax and SquareCB. Thompson sampling's P(a) = ∫ φ_a(v) Π_b Φ_b(v) dv is
+    /// computed by quadrature in one dimension, to 1e-9 at least ([`QUADRATURE_ERROR`]): O(K²) normal distribution
+    /// functions times about 300 points for all arms; [`decide`](Self::decide) integrates for the chosen arm alone.
+    ///
+    /// [`QUADRATURE_ERROR`]: crate::policy::QUADRATURE_ERROR
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        let (arms, scores) = self.arms_and_scores(request)?;
+        of_independent(self.exploration(), self.version(), &arms, &scores)
     }
 
-    fn version(&self) -> u64 {
-        self.clock.version
+    /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
+    ///
+    /// # Errors
+    /// A context of the wrong length, not finite or beyond ±1e100, an unknown or removed arm, a reward that is not
+    /// finite or out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1
+    /// updates. The policy is unchanged then.
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let slot = self.check(arm, context, reward, weight)?;
+        let clock = self.clock.after(1)?;
+        self.posterior.update(slot, context, reward, weight)?;
+        self.clock = clock;
+        Ok(())
     }
 
-    fn epoch(&self) -> u64 {
-        self.clock.epoch
+    /// Learns rewards that arrived together: all of them, or none if one is refused.
+    ///
+    /// A ridge learns them one after the other, which is exact, and where updates move a clock ([`DecayClock::Updates`](crate::posterior::DecayClock)) in
+    /// the order in which they are given: what is learned is what [`learn`](Self::learn) would have learned of each in
+    /// turn, to the bit. A logistic posterior learns those of one arm jointly.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn), for the first observation that is refused.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        self.update_batch.clear();
+        for observation in observations {
+            let Decision { choice, context } = &observation.decision;
+            check_epoch(choice.epoch, self.clock.epoch)?;
+            let Observation { reward, weight, .. } = *observation;
+            let slot = self.check(choice.arm, context, reward, weight)?;
+            self.update_batch.push(Sample { slot, context, reward, weight });
+        }
+        let clock = self.clock.after(observations.len() as u64)?;
+        self.update_batch.learn(&mut self.posterior, self.arms.len())?;
+        self.clock = clock;
+        Ok(())
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
@@ -364,14 +315,6 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
 
     fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
         self.decide(request, rng)
-    }
-
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        self.propensities(request)
-    }
-
-    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        self.update(arm, context, reward, weight)
     }
 
     /// Learns it on a copy of this one arm.

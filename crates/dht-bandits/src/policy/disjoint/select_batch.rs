@@ -5,6 +5,7 @@ use crate::arm_set::{SlotSpace, Slots};
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
+use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice};
 use crate::posterior::Posterior;
@@ -69,7 +70,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             self.posterior.score_batch(slots, contexts, &mut batch.scores);
             for scores in batch.scores.chunks_exact(width) {
                 let arms = ComputedScores { posterior: &self.posterior, slots, scores };
-                match choose(&arms, self.exploration(), self.version(), rng).map(|chosen| self.choice(chosen)) {
+                match choose::<false, _, _, _>(&arms, self.exploration(), self.version(), rng)
+                    .map(|chosen| self.choice(chosen))
+                {
                     Ok(choice) => batch.choices.push(choice),
                     Err(error) => {
                         batch.choices.clear();

@@ -5,6 +5,7 @@ use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::exploration::Exploration;
+use crate::policy::Policy;
 use crate::posterior::{Posterior, UpdateBatch};
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ pub struct DisjointState<O, S, E> {
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     fn kind() -> String {
-        format!("disjoint/{}/{}", P::NAME, E::NAME)
+        format!("disjoint/{}/{}", P::NAME, E::name())
     }
 
     /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.

@@ -49,11 +49,12 @@ impl AnyDetector {
         })
     }
 
-    /// Whether it was made by this setting, whatever it has seen.
-    pub(crate) fn is_of(&self, test: ChangeTest) -> bool {
-        let mut blank = self.clone();
-        blank.reset();
-        Self::new(test).is_ok_and(|new| new == blank)
+    /// Whether both are the same test, whatever either has seen.
+    pub(crate) fn tests_as(&self, other: &Self) -> bool {
+        let [mut ours, mut theirs] = [self, other].map(Self::clone);
+        ours.reset();
+        theirs.reset();
+        ours == theirs
     }
 }
 

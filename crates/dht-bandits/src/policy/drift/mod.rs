@@ -35,7 +35,7 @@ pub enum Change {
 }
 
 /// A test of whether the mean of a stream changes.
-pub trait ChangeDetector {
+pub trait ChangeDetector: Send + Sync + 'static {
     /// Learns a value, and says whether the mean has changed. After a change the test goes on with what came after it.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::arm::ArmId;
 use crate::clock::check_epoch;
 use crate::error::Result;
 use crate::exploration::Exploration;
-use crate::policy::forward::chooses_as;
+use crate::policy::forward::{changes_arms_as, chooses_as};
 use crate::policy::{Decision, Disjoint, Policy};
 use crate::posterior::Posterior;
 use serde::{Deserialize, Serialize};
@@ -50,12 +50,13 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector> ResetOnChange<P, E, D> {
     }
 }
 
-impl<P: Posterior, E: Exploration, D: ChangeDetector> Policy for ResetOnChange<P, E, D> {
+impl<P: Posterior, E: Exploration, D: ChangeDetector + Clone> Policy for ResetOnChange<P, E, D> {
     fn dimension(&self) -> usize {
         self.policy.dimension()
     }
 
     chooses_as!(self => &self.policy);
+    changes_arms_as!(self => &mut self.policy);
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.policy.update(arm, context, reward, weight)

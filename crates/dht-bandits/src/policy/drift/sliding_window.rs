@@ -3,7 +3,7 @@
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::policy::forward::chooses_as;
+use crate::policy::forward::{changes_arms_as, chooses_as};
 use crate::policy::{Disjoint, Policy};
 use crate::posterior::Ridge;
 use crate::validate::{check_bounded, check_context, check_finite, check_length, check_scalar, check_weight};
@@ -158,6 +158,7 @@ impl<E: Exploration> Policy for SlidingWindow<E> {
     }
 
     chooses_as!(self => &self.policy);
+    changes_arms_as!(self => &mut self.policy);
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.check_first(context, weight)?;

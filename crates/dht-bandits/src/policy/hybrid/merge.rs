@@ -13,6 +13,7 @@ use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
+use crate::policy::Policy;
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use crate::validate::{check_factor, check_memory, check_part};
 use serde::{Deserialize, Serialize};

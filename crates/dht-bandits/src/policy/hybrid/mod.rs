@@ -5,14 +5,16 @@ mod policy;
 mod state;
 
 use super::choose::{Chosen, choose};
-use super::propensity::{Propensity, of_independent, one_of_independent};
+use super::propensity::{QUADRATURE_ERROR, one_of_independent};
 use super::{Choice, Decision, Request};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
-use crate::clock::{Clock, check_epoch};
-use crate::error::{Error, Result};
+use crate::clock::Clock;
+use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
+use crate::options::options;
+use crate::policy::Policy;
 use crate::validate::{
     check_bounded, check_context, check_finite, check_precision, check_scalar, check_weight, reserve,
 };
@@ -21,11 +23,11 @@ use serde::{Deserialize, Serialize};
 
 pub use merge::HybridDelta;
 use policy::Candidates;
-pub use state::HybridState;
 
 /// The settings of a [`Hybrid`] policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HybridOptions {
     /// Prior precision of each arm's own weights θ_a.
     #[serde(alias = "lambda")]
@@ -35,11 +37,10 @@ pub struct HybridOptions {
     pub shared_prior_precision: f64,
 }
 
-impl Default for HybridOptions {
-    fn default() -> Self {
-        Self { prior_precision: 1.0, shared_prior_precision: 1.0 }
-    }
-}
+options!(HybridOptions::new(
+    prior_precision / with_prior_precision: f64 = 1.0,
+    shared_prior_precision / with_shared_prior_precision: f64 = 1.0
+) {});
 
 /// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) with shared weights, and the
 /// context x with the arm's own.
@@ -73,7 +74,7 @@ impl<E: Exploration> Hybrid<E> {
     /// 1.
     ///
     /// # Errors
-    /// A dimension of zero or beyond 65,536, more than 16,777,216 arms, a setting out of its range; [`Error::Memory`]: more
+    /// A dimension of zero or beyond 65,536, more than 16,777,216 arms, a setting out of its range; [`Error::Memory`](crate::Error::Memory): more
     /// memory than there is, or than 1 TiB.
     pub fn new(
         dimension: usize,
@@ -120,29 +121,9 @@ impl<E: Exploration> Hybrid<E> {
         Ok(copy)
     }
 
-    /// The length of a context x.
-    pub fn dimension(&self) -> usize {
-        self.own.dimension()
-    }
-
     /// The length of an arm's features z.
     pub fn shared_dimension(&self) -> usize {
         self.shared.dimension()
-    }
-
-    /// The arms that exist now.
-    pub fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    /// The number of updates this policy has learned from.
-    pub fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    /// How often decisions have been expired.
-    pub fn epoch(&self) -> u64 {
-        self.clock.epoch
     }
 
     /// The settings.
@@ -165,65 +146,30 @@ impl<E: Exploration> Hybrid<E> {
         Ok(())
     }
 
-    /// Adds an arm: the prior for its own weights, and the shared posterior of β.
-    ///
-    /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed; memory that cannot be had. The policy is unchanged then.
-    pub fn add_arm(&mut self) -> Result<ArmId> {
-        self.reserve(1)?;
-        let arm = self.arms.add()?;
-        self.push_prior();
-        Ok(arm)
+    fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
+        self.reserve(1)
     }
 
-    /// Adds an arm under an id of the caller's, which may be any that was never given.
-    ///
-    /// # Errors
-    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
-    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        self.reserve(1)?;
-        self.arms.insert(arm)?;
-        self.push_prior();
-        Ok(())
-    }
-
-    fn push_prior(&mut self) {
-        self.own.push(1.0 / self.options.prior_precision);
-        self.cross.resize(self.cross.len() + self.dimension() * self.shared_dimension(), 0.0);
-    }
-
-    /// Adds an arm that starts with the posterior of `like`.
-    ///
-    /// # Errors
-    /// `like` is unknown or removed; as [`add_arm`](Self::add_arm).
-    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
-        let slot = self.arms.slot(like)?;
-        self.reserve(1)?;
-        let arm = self.arms.add()?;
-        self.own.push_copy(slot);
+    fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
         let size = self.dimension() * self.shared_dimension();
-        self.cross.extend_from_within(slot * size..(slot + 1) * size);
-        Ok(arm)
+        match like {
+            Some(slot) => {
+                self.own.push_copy(slot);
+                self.cross.extend_from_within(slot * size..(slot + 1) * size);
+            }
+            None => {
+                self.own.push(1.0 / self.options.prior_precision);
+                self.cross.resize(self.cross.len() + size, 0.0);
+            }
+        }
     }
 
-    /// Removes an arm for good: its id is never reused. What was learned from it about the shared weights stays.
-    ///
-    /// # Errors
-    /// The arm is unknown or removed already.
-    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        let slot = self.arms.remove(arm)?;
+    fn remove_slot(&mut self, _arm: ArmId, slot: usize) {
         self.own.swap_remove(slot);
         let size = self.dimension() * self.shared_dimension();
         let last = self.cross.len() - size;
         self.cross.copy_within(last.., slot * size);
         self.cross.truncate(last);
-        Ok(())
-    }
-
-    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling
-    /// changes, and followed by a save.
-    pub fn expire_decisions(&mut self) {
-        self.clock.expire();
     }
 
     /// y = z − C_a'x: what is left of the features once the arm's own weights have explained their part.
@@ -269,7 +215,7 @@ impl<E: Exploration> Hybrid<E> {
     /// A context of the wrong length or not finite, features of another width or none, an unknown or removed arm,
     /// scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
-        Ok(self.choose(request, rng)?.1)
+        Ok(self.choose::<false, R>(request, rng)?.1)
     }
 
     /// The arms of a request, checked.
@@ -281,12 +227,17 @@ impl<E: Exploration> Hybrid<E> {
     }
 
     /// The position among the arms, and the choice.
-    fn choose<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<(usize, Choice)> {
+    fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(
+        &self,
+        request: &Request<'_>,
+        rng: &mut R,
+    ) -> Result<(usize, Choice)> {
         let candidates = self.candidates(request)?;
-        let chosen = choose(&candidates, &self.exploration, self.clock.version, rng)?;
+        let chosen = choose::<PROPENSITY, _, _, _>(&candidates, &self.exploration, self.clock.version, rng)?;
         let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
         let (arm, Clock { version, epoch }) = (candidates.featured.ids()[index], self.clock);
-        Ok((index, Choice { arm, version, score: value, mean, width, propensity, epoch }))
+        let choice = Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 };
+        Ok((index, choice))
     }
 
     /// Chooses, and keeps context and features with the choice, the features after the context, for feedback that comes
@@ -295,38 +246,14 @@ impl<E: Exploration> Hybrid<E> {
     /// # Errors
     /// As [`select`](Self::select).
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
-        let (position, mut choice) = self.choose(request, rng)?;
+        let (position, mut choice) = self.choose::<true, R>(request, rng)?;
         let featured = request.actions.features(self.shared_dimension())?;
         if choice.propensity.is_none() {
             let scores = self.candidates(request)?.scores();
             choice.propensity = Some(one_of_independent(&self.exploration, self.clock.version, &scores, position)?);
+            choice.propensity_error = QUADRATURE_ERROR;
         }
         Ok(Decision { choice, context: [request.context, featured.at(position)].concat() })
-    }
-
-    /// The probability of choosing each of the arms of a request, in their order: exact, with the error of the
-    /// quadrature that [`Propensity`] states. An arm that is listed twice has an entry for each.
-    ///
-    /// # Errors
-    /// As [`select`](Self::select).
-    pub fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        let candidates = self.candidates(request)?;
-        let scores = candidates.scores();
-        of_independent(&self.exploration, self.clock.version, candidates.featured.ids(), &scores)
-    }
-
-    /// Learns the reward of a decision.
-    ///
-    /// # Errors
-    /// A decision of another epoch, and as [`update`](Self::update).
-    pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        check_epoch(decision.choice.epoch, self.clock.epoch)?;
-        let (expected, got) = (self.dimension() + self.shared_dimension(), decision.context.len());
-        if got != expected {
-            return Err(Error::Dimension { what: "context and features", expected, got });
-        }
-        let (context, features) = decision.context.split_at(self.dimension());
-        self.update(decision.choice.arm, context, features, reward, 1.0)
     }
 
     /// Learns that `arm` gave `reward` in `context` with these features.

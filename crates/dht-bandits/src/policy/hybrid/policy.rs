@@ -2,12 +2,12 @@
 
 use super::Hybrid;
 use crate::arm::ArmId;
-use crate::arm_set::ArmSet;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::policy::choose::ScoredArms;
-use crate::policy::propensity::FreeScore;
+use crate::policy::forward::manages_arms;
+use crate::policy::propensity::{FreeScore, of_independent};
 use crate::policy::{Choice, Decision, Featured, Policy, Propensity, Request};
 use rand::Rng;
 
@@ -42,20 +42,22 @@ impl<E: Exploration> ScoredArms for Candidates<'_, E> {
 
 /// A decision keeps the context and, after it, the features of the chosen arm: `update` takes both in one.
 impl<E: Exploration> Policy for Hybrid<E> {
+    manages_arms!(self);
+
+    /// The length of a context x.
     fn dimension(&self) -> usize {
-        self.dimension()
+        self.own.dimension()
     }
 
-    fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    fn epoch(&self) -> u64 {
-        self.clock.epoch
+    /// The probability of choosing each of the arms of a request, in their order: exact, with the error of the
+    /// quadrature that [`Propensity`] states. An arm that is listed twice has an entry for each.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        let candidates = self.candidates(request)?;
+        let scores = candidates.scores();
+        of_independent(&self.exploration, self.clock.version, candidates.featured.ids(), &scores)
     }
 
     fn keeps_features(&self) -> bool {
@@ -84,9 +86,5 @@ impl<E: Exploration> Policy for Hybrid<E> {
         let mut copy = self.of_one_arm(self.arms.slot(arm)?)?;
         Policy::update(&mut copy, ArmId::new(0), context, reward, weight)?;
         Ok(true)
-    }
-
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        self.propensities(request)
     }
 }

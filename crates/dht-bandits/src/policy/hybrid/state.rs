@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, check, check_dimension};
+use crate::policy::Policy;
 use crate::posterior::RidgeArmState;
 use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
 use crate::validate::check_part;
@@ -41,7 +42,7 @@ fn arm_state(factors: &Factors, slot: usize) -> RidgeArmState {
 
 impl<E: Exploration> Hybrid<E> {
     fn kind() -> String {
-        format!("hybrid/{}", E::NAME)
+        format!("hybrid/{}", E::name())
     }
 
     /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.

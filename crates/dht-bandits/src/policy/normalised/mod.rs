@@ -3,6 +3,8 @@
 mod scaling;
 mod state;
 
+use super::cloning::ClonePolicy;
+use super::forward::changes_arms_as;
 use super::{ArmSet, Choice, Decision, Observation, Policy, Propensity, Request};
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
@@ -98,7 +100,7 @@ fn last_rebuild(count: usize) -> usize {
     at
 }
 
-impl<P: Policy + Clone> Normalised<P> {
+impl<P: Policy + Clone + 'static> Normalised<P> {
     /// A policy behind a scaling of contexts of length `raw`, which is frozen after `warm_up` rewards. With `bias` a
     /// constant 1 is appended to the normalised context.
     ///
@@ -199,14 +201,14 @@ impl<P: Policy + Clone> Normalised<P> {
     }
 
     /// What the policy inside learns from a reward of a decision.
-    pub(super) fn scaled_observation(&self, observation: &Observation) -> Result<Observation> {
+    fn scaled_observation(&self, observation: &Observation) -> Result<Observation> {
         let (choice, context) = (observation.decision.choice, self.scaling.context(&observation.decision.context)?);
         let decision = Decision { choice: self.scaling.scaled_choice(choice), context };
         Ok(Observation { decision, reward: self.scaling.reward(observation.reward)?, weight: observation.weight })
     }
 
     /// Whether a decision was made in the warm-up.
-    pub(super) fn is_of_warm_up(&self, decision: &Decision) -> bool {
+    fn is_of_warm_up(&self, decision: &Decision) -> bool {
         decision.choice.version < self.warm_up
     }
 
@@ -257,7 +259,21 @@ impl<P: Policy> Provisional<P> {
     }
 }
 
-impl<P: Policy + Clone> Policy for Normalised<P> {
+impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
+    changes_arms_as!(self => self.inner_mut());
+
+    /// Learns rewards as the policy inside learns a batch. In a warm-up, and with rewards of one, in order: decisions of the
+    /// warm-up are learned as bare updates.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        let of_warm_up = |observation: &Observation| self.is_of_warm_up(&observation.decision);
+        if !self.is_warm() || observations.iter().any(of_warm_up) {
+            return self.learn_in_order(observations);
+        }
+        let scaled = |observation: &Observation| self.scaled_observation(observation);
+        let scaled = observations.iter().map(scaled).collect::<Result<Vec<_>>>()?;
+        self.inner.learn_batch(&scaled)
+    }
+
     /// The length of a raw context.
     fn dimension(&self) -> usize {
         self.scaling.contexts.dimension()

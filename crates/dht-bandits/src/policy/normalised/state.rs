@@ -46,7 +46,7 @@ struct Loaded<P> {
     inner: P,
 }
 
-impl<'de, P: Policy + Clone + Deserialize<'de>> Deserialize<'de> for Normalised<P> {
+impl<'de, P: Policy + Clone + Deserialize<'de> + 'static> Deserialize<'de> for Normalised<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Loaded { normalizer, bias, features, warm_up, waiting, left_out, rewards, inner } =
             Loaded::deserialize(deserializer)?;
@@ -57,7 +57,7 @@ impl<'de, P: Policy + Clone + Deserialize<'de>> Deserialize<'de> for Normalised<
     }
 }
 
-impl<P: Policy + Clone> Normalised<P> {
+impl<P: Policy + Clone + 'static> Normalised<P> {
     /// Refuses a warm-up that contradicts its scaling, or rewards that no scaling makes right.
     fn check_warm_up(&self) -> Result<()> {
         let Self { warm_up, left_out, .. } = *self;

@@ -12,20 +12,22 @@
 mod beta;
 mod independent;
 mod law;
+mod plackett_luce;
 mod ranks;
 mod shared;
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
-use crate::exploration::{Exploration, Selection, inverse_gap};
+use crate::exploration::{Exploration, Partition, Selection, drawn_uniformly, inverse_gap};
 use crate::gaussian::Score;
 use crate::validate::check_scalar;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use independent::{inclusion, inclusion_of};
 pub(crate) use law::Law;
-pub(crate) use ranks::rank_weights;
-pub(crate) use shared::{SharedDraw, inclusion_of_shared};
+pub(crate) use plackett_luce::inclusion_of_first;
+pub(crate) use ranks::{point_inclusion_of, rank_weights};
+pub(crate) use shared::{SharedDraw, inclusion_of_shared, inclusion_of_shared_arms};
 
 /// The largest absolute error of a propensity that is computed by quadrature.
 pub const QUADRATURE_ERROR: f64 = 1e-9;
@@ -90,7 +92,7 @@ pub(crate) fn of_independent<E: Exploration>(
     let laws = laws(rule, learned, scores)?;
     let integrals = laws.iter().any(|law| matches!(law, Law::Normal { .. } | Law::Student { .. }));
     let error = if integrals { QUADRATURE_ERROR } else { 0.0 };
-    let probabilities = single(rule, learned, &laws, None);
+    let probabilities = single(rule, learned, &laws, None)?;
     let entry = |(&arm, probability)| Propensity { arm, probability, standard_error: error };
     Ok(arms.iter().zip(probabilities).map(entry).collect())
 }
@@ -106,33 +108,59 @@ pub(crate) fn one_of_independent<E: Exploration>(
     position: usize,
 ) -> Result<f64> {
     let laws = laws(rule, learned, scores)?;
-    single(rule, learned, &laws, Some(position)).pop().ok_or(Error::NoArms { arms: 0 })
+    single(rule, learned, &laws, Some(position))?.pop().ok_or(Error::NoArms { arms: 0 })
 }
 
 /// The probabilities of all arms, or of one, where one is chosen.
-fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option<usize>) -> Vec<f64> {
-    let (count, share) = (laws.len(), rule.uniform_share(learned));
+fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option<usize>) -> Result<Vec<f64>> {
+    let count = laws.len();
+    let share = drawn_uniformly(rule, learned, count)?;
     let positions = position.map_or(0..count, |position| position..position + 1);
     let explored = |greedy: f64| share / count as f64 + (1.0 - share) * greedy;
-    match rule.selection(learned) {
-        Selection::Softmax { temperature } => {
-            let best = laws.iter().map(Law::location).fold(f64::NEG_INFINITY, f64::max);
-            let weight = |law: &Law| ((law.location() - best) / temperature).exp();
-            let sum: f64 = laws.iter().map(weight).sum();
-            // An arm that can be drawn is never given 0.
-            positions.map(|index| explored((weight(&laws[index]) / sum).max(f64::MIN_POSITIVE))).collect()
+    Ok(match (ClosedForm::new(rule.selection(learned), laws.iter().map(Law::location)), position) {
+        (Some(form), _) => positions.map(|index| explored(form.probability(laws[index].location()))).collect(),
+        (None, Some(position)) => vec![explored(inclusion_of(laws, position, &[1.0]))],
+        (None, None) => inclusion(laws, &[1.0]).into_iter().map(explored).collect(),
+    })
+}
+
+/// The probabilities of a rule that chooses one arm by their means alone.
+pub(crate) enum ClosedForm {
+    Softmax(Partition),
+    InverseGap {
+        gamma: f64,
+        arms: usize,
+        best: f64,
+        /// The probability of each arm of the best mean.
+        of_best: f64,
+    },
+}
+
+impl ClosedForm {
+    /// `None` for rules that compare values.
+    pub(crate) fn new(selection: Selection, means: impl Iterator<Item = f64> + Clone) -> Option<Self> {
+        match selection {
+            Selection::Softmax { temperature } => {
+                Some(Self::Softmax(means.fold(Partition::new(temperature), Partition::plus)))
+            }
+            Selection::InverseGap { gamma } => {
+                let arms = means.clone().count();
+                let best = means.clone().fold(f64::NEG_INFINITY, f64::max);
+                let below: f64 =
+                    means.clone().filter(|mean| *mean < best).map(|mean| inverse_gap(arms, gamma, best - mean)).sum();
+                let ties = means.filter(|mean| *mean == best).count() as f64;
+                Some(Self::InverseGap { gamma, arms, best, of_best: (1.0 - below) / ties })
+            }
+            Selection::Index | Selection::Sampled { .. } => None,
         }
-        Selection::InverseGap { gamma } => {
-            let best = laws.iter().map(Law::location).fold(f64::NEG_INFINITY, f64::max);
-            let of = |law: &Law| inverse_gap(count, gamma, best - law.location());
-            let below: f64 = laws.iter().filter(|law| law.location() < best).map(of).sum();
-            let ties = laws.iter().filter(|law| law.location() == best).count() as f64;
-            let greedy = |law: &Law| if law.location() < best { of(law) } else { (1.0 - below) / ties };
-            positions.map(|index| explored(greedy(&laws[index]))).collect()
-        }
-        _ => {
-            let weights = [1.0];
-            positions.map(|index| explored(inclusion_of(laws, index, &weights))).collect()
+    }
+
+    /// The probability of an arm of this mean.
+    pub(crate) fn probability(&self, mean: f64) -> f64 {
+        match *self {
+            Self::Softmax(partition) => partition.probability(mean),
+            Self::InverseGap { gamma, arms, best, .. } if mean < best => inverse_gap(arms, gamma, best - mean),
+            Self::InverseGap { of_best, .. } => of_best,
         }
     }
 }

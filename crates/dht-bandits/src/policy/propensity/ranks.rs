@@ -33,12 +33,22 @@ pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
 
 /// The probability that each arm is shown, where values are no draws; equal values are ordered uniformly.
 pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    // Positive and negative zeros are equal, and stand side by side.
+    sorted.sort_unstable_by(|left, right| right.total_cmp(left));
     let of = |value: &f64| {
-        let above = values.iter().filter(|other| *other > value).count();
-        let ties = values.iter().filter(|other| *other == value).count() - 1;
+        let above = sorted.partition_point(|other| other > value);
+        let ties = sorted[above..].partition_point(|other| other == value) - 1;
         tied(weights, above, ties)
     };
     values.iter().map(of).collect()
+}
+
+/// The probability that the arm of one of these values is shown: [`point_inclusion`] of one, without memory.
+pub(crate) fn point_inclusion_of(value: f64, values: impl Iterator<Item = f64>, weights: &[f64]) -> f64 {
+    let (above, same) = values
+        .fold((0, 0), |(above, same), other| (above + usize::from(other > value), same + usize::from(other == value)));
+    tied(weights, above, same - 1)
 }
 
 /// The values of laws that are points, if all are.

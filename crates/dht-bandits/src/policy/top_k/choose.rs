@@ -6,8 +6,9 @@ use crate::arm::ArmId;
 use crate::arm_set::SlotSpace;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::exploration::{Exploration, Selection};
+use crate::exploration::{Exploration, Selection, drawn_uniformly};
 use crate::gaussian::Score;
+use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice, Request};
 use crate::posterior::Posterior;
@@ -186,14 +187,15 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             };
             check_scalar("score", value)?;
             let Score { mean, width } = score.checked()?;
-            let choice = Choice { arm, version, score: value, mean, width, propensity: None, epoch };
+            let choice =
+                Choice { arm, version, score: value, mean, width, propensity: None, epoch, propensity_error: 0.0 };
             // Equal scores are ordered at random.
             slate.ranked.push((choice, position, rng.next_u32()));
         }
-        let explores = self.exploration.uniform_share(version);
+        let explores = drawn_uniformly(&self.exploration, version, slate.ranked.len())?;
         if matches!(self.exploration.selection(version), Selection::InverseGap { .. }) {
             if k == 1 {
-                let chosen = choose(&Ranked(&slate.ranked), &self.exploration, version, rng)?;
+                let chosen = choose::<false, _, _, _>(&Ranked(&slate.ranked), &self.exploration, version, rng)?;
                 slate.ranked.swap(0, chosen.index);
             }
         } else if explores > 0.0 {

@@ -6,6 +6,7 @@ use crate::arm_set::ArmSet;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
+use crate::policy::Policy;
 use crate::policy::{Delta, Disjoint};
 use crate::posterior::Posterior;
 

@@ -14,14 +14,13 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::features::Interactions;
 use crate::gaussian::Score;
-use crate::policy::Observation;
+use crate::policy::Policy;
 use crate::posterior::{Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_length, check_parameter, check_weight};
 use serde::{Deserialize, Serialize};
 
 pub use policy::SlatePolicy;
 pub use slate::{ArmFeedback, Feedback, Slate};
-pub use state::TopKState;
 
 /// Whose weights a candidate's features are multiplied with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +40,41 @@ pub enum Draw {
     PerCandidate,
 }
 
+/// How a propensity is computed where one draw of shared weights scores every candidate ([`Draw::PerSlate`]): there is no
+/// closed form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedPropensity {
+    /// The integral for all candidates at once, scaled so that they sum to the number of positions: O(N²) for each of 2,048
+    /// lines. For up to some fifty candidates.
+    Integral,
+    /// An estimate for the chosen candidates alone: O(N·d) for each line. Its standard error
+    /// ([`Choice::propensity_error`](crate::policy::Choice::propensity_error)) falls with the number of lines.
+    Estimated {
+        /// The number of lines, from 64 to 65,536, in multiples of 32.
+        lines: u32,
+    },
+    /// None: for decisions that are only learned from. Estimators that need propensities refuse them by name.
+    Omitted,
+}
+
+impl Default for SharedPropensity {
+    fn default() -> Self {
+        Self::Estimated { lines: 2048 }
+    }
+}
+
+impl SharedPropensity {
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Estimated { lines } => {
+                check_parameter("lines", f64::from(lines), (64..=1 << 16).contains(&lines), "from 64 to 65536")
+            }
+            Self::Integral | Self::Omitted => Ok(()),
+        }
+    }
+}
+
 /// A combinatorial semi-bandit: keeps the K candidates of the highest value, beside the pinned ones.
 ///
 /// Wang & Chen (2018), "Thompson sampling for combinatorial semi-bandits", with contexts as in Chapelle & Li (2011).
@@ -53,6 +87,7 @@ pub struct TopK<P: Posterior, E: Exploration> {
     sharing: Sharing,
     pub(crate) draw: Draw,
     interactions: Option<Interactions>,
+    shared_propensity: SharedPropensity,
     pinned: Vec<ArmId>,
     clock: Clock,
     update_batch: UpdateBatch,
@@ -97,6 +132,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             sharing,
             draw: Draw::PerSlate,
             interactions: None,
+            shared_propensity: SharedPropensity::default(),
             pinned: Vec::new(),
             clock: Clock::default(),
             update_batch: UpdateBatch::default(),
@@ -145,6 +181,17 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.interactions.as_ref()
     }
 
+    /// Sets how propensities are computed where one draw of shared weights scores every candidate. With weights per arm, and
+    /// with rules that draw no weights, they are exact whatever this says.
+    ///
+    /// # Errors
+    /// A number of lines out of its range.
+    pub fn with_shared_propensity(mut self, method: SharedPropensity) -> Result<Self> {
+        method.check()?;
+        self.shared_propensity = method;
+        Ok(self)
+    }
+
     /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback. A policy
     /// that must not be lost with an error takes [`set_pinned`](Self::set_pinned).
     ///
@@ -170,30 +217,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// The length of a candidate's context: of the request's context and the arm's features, without their products.
-    pub fn dimension(&self) -> usize {
-        let length = |interactions: &Interactions| interactions.context() + interactions.features();
-        self.interactions.as_ref().map_or(self.posterior.dimension(), length)
-    }
-
-    /// The arms that exist now; none with shared weights, where any id may be a candidate.
-    pub fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
     /// The arms that are always chosen.
     pub fn pinned(&self) -> &[ArmId] {
         &self.pinned
-    }
-
-    /// The number of updates this policy has learned from.
-    pub fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    /// How often slates have been expired.
-    pub fn epoch(&self) -> u64 {
-        self.clock.epoch
     }
 
     /// Whether arms have weights of their own.
@@ -221,71 +247,25 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// Adds an arm with the prior. With shared weights this only gives a new id.
-    ///
-    /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed; memory that cannot be had. The policy is unchanged then.
-    pub fn add_arm(&mut self) -> Result<ArmId> {
-        if self.sharing == Sharing::PerArm {
-            self.posterior.reserve(1)?;
-        }
-        let arm = self.arms.add()?;
-        if self.sharing == Sharing::PerArm {
-            self.posterior.push_prior();
-        }
-        Ok(arm)
+    fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
+        if self.sharing == Sharing::PerArm { self.posterior.reserve(1) } else { Ok(()) }
     }
 
-    /// Adds an arm under an id of the caller's, which may be any that was never given. With shared weights this only
-    /// takes the id.
-    ///
-    /// # Errors
-    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
-    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
-        if self.sharing == Sharing::PerArm {
-            self.posterior.reserve(1)?;
+    /// With shared weights an arm is only an id.
+    fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
+        match like {
+            _ if self.sharing == Sharing::Shared => {}
+            Some(slot) => self.posterior.push_copy(slot),
+            None => self.posterior.push_prior(),
         }
-        self.arms.insert(arm)?;
-        if self.sharing == Sharing::PerArm {
-            self.posterior.push_prior();
-        }
-        Ok(())
     }
 
-    /// Adds an arm that starts with the posterior of `like`. With shared weights this only gives a new id.
-    ///
-    /// # Errors
-    /// With weights per arm, `like` is unknown or removed; as [`add_arm`](Self::add_arm).
-    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
-        let slot = self.slot(like)?;
-        if self.sharing == Sharing::PerArm {
-            self.posterior.reserve(1)?;
-        }
-        let arm = self.arms.add()?;
-        if self.sharing == Sharing::PerArm {
-            self.posterior.push_copy(slot);
-        }
-        Ok(arm)
-    }
-
-    /// Removes an arm for good, and unpins it: its id is never reused. With shared weights, where any id may be a
-    /// candidate, it may still be one.
-    ///
-    /// # Errors
-    /// The arm is unknown or removed already.
-    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        let slot = self.arms.remove(arm)?;
+    /// What was learned of an arm, and its pin.
+    fn remove_slot(&mut self, arm: ArmId, slot: usize) {
         if self.sharing == Sharing::PerArm {
             self.posterior.swap_remove(slot);
         }
         self.pinned.retain(|&pinned| pinned != arm);
-        Ok(())
-    }
-
-    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling
-    /// changes, and followed by a save.
-    pub fn expire_decisions(&mut self) {
-        self.clock.expire();
     }
 
     fn slot(&self, arm: ArmId) -> Result<usize> {
@@ -325,18 +305,6 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             }
         }
         self.update_observed(slate.feedback(feedback))
-    }
-
-    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
-    ///
-    /// # Errors
-    /// A decision of another epoch; as [`update_batch`](Self::update_batch).
-    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
-        self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {
-            let (context, feedback) = (&decision.context[..], Feedback::Observed(*reward));
-            ArmFeedback { arm: decision.arm(), context, feedback, weight: *weight }
-        }))
     }
 
     /// Learns a batch of feedback, all of it or, if one is refused, none. [`Feedback::Unobserved`] changes nothing.

@@ -2,10 +2,12 @@
 
 use super::{ArmFeedback, Feedback, Slate, TopK};
 use crate::arm::ArmId;
-use crate::arm_set::ArmSet;
+use crate::clock::check_epoch;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::policy::{Choice, Decision, Policy, Propensity, Request};
+use crate::features::Interactions;
+use crate::policy::forward::manages_arms;
+use crate::policy::{Choice, Decision, Observation, Policy, Propensity, Request};
 use crate::posterior::{Posterior, copy_of_slot};
 use rand::Rng;
 
@@ -60,20 +62,24 @@ fn only<T>(mut slate: Vec<T>) -> Result<T> {
 
 /// A slate of one. Choosing allocates: in a hot loop, reuse a slate with [`TopK::select_slate_into`].
 impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
+    manages_arms!(self);
+
+    /// The length of a candidate's context: of the request's context and the arm's features, without their products.
     fn dimension(&self) -> usize {
-        self.dimension()
+        let length = |interactions: &Interactions| interactions.context() + interactions.features();
+        self.interactions.as_ref().map_or(self.posterior.dimension(), length)
     }
 
-    fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    fn epoch(&self) -> u64 {
-        self.clock.epoch
+    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    ///
+    /// # Errors
+    /// A decision of another epoch; as [`update_batch`](Self::update_batch).
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
+        self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {
+            let (context, feedback) = (&decision.context[..], Feedback::Observed(*reward));
+            ArmFeedback { arm: decision.arm(), context, feedback, weight: *weight }
+        }))
     }
 
     fn keeps_features(&self) -> bool {

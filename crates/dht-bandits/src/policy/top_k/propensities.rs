@@ -2,15 +2,16 @@
 
 use super::choose::Candidates;
 use super::slate::Gathered;
-use super::{Slate, TopK};
+use super::{SharedPropensity, Slate, TopK};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
-use crate::exploration::{Exploration, Selection};
-use crate::policy::Request;
+use crate::exploration::{Exploration, Selection, drawn_uniformly};
+use crate::gaussian::Score;
 use crate::policy::propensity::{
-    FreeScore, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of_shared, laws, of_independent,
-    rank_weights,
+    ClosedForm, FreeScore, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of, inclusion_of_first,
+    inclusion_of_shared, inclusion_of_shared_arms, laws, of_independent, point_inclusion_of, rank_weights,
 };
+use crate::policy::{Choice, Request};
 use crate::posterior::Posterior;
 use crate::validate::first_double;
 use rand::Rng;
@@ -19,18 +20,86 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// As [`select_slate`](Self::select_slate), with the propensity of each chosen arm: the probability that it is in the
     /// slate, at whichever position.
     ///
+    /// O(N·k) beyond the choice for rules whose values are no draws, and for all rules that choose one arm by their means;
+    /// by quadrature for each chosen arm where arms are drawn independently; as [`SharedPropensity`] says where one draw of
+    /// shared weights scores all.
+    ///
     /// # Errors
     /// As [`select_slate`](Self::select_slate).
     pub fn decide_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
         let mut slate = self.select_slate(k, request, rng)?;
         if k > 0 {
-            let propensities = self.slate_propensities(k, request)?;
-            for choice in &mut slate.choices {
-                let entry = propensities.iter().find(|entry| entry.arm == choice.arm);
-                choice.propensity = entry.map(|entry| entry.probability);
+            let propensities = self.propensities_of_chosen(k, request, &slate)?;
+            for (choice, (propensity, error)) in slate.choices.iter_mut().zip(propensities) {
+                (choice.propensity, choice.propensity_error) = (Some(propensity), error);
             }
         }
         Ok(slate)
+    }
+
+    /// The propensities of the chosen arms, with their errors, from the scores by which the slate was chosen; none where
+    /// they are omitted.
+    fn propensities_of_chosen(&self, k: usize, request: &Request<'_>, slate: &Slate) -> Result<Vec<(f64, f64)>> {
+        let (learned, ranked) = (self.clock.version, &slate.ranked);
+        let share = drawn_uniformly(&self.exploration, learned, ranked.len())?;
+        if let Some(scale) = self.slate_draw() {
+            return self.propensities_of_shared(k, request, slate, (scale, share));
+        }
+        let selection = self.exploration.selection(learned);
+        if k == 1
+            && let Some(form) = ClosedForm::new(selection, ranked.iter().map(|(choice, ..)| choice.mean))
+        {
+            let own = form.probability(ranked[0].0.mean);
+            return Ok(vec![(share / ranked.len() as f64 + (1.0 - share) * own, 0.0)]);
+        }
+        let weights = rank_weights(ranked.len(), k, share);
+        if selection == Selection::Index {
+            let values = ranked.iter().map(|(choice, ..)| choice.score);
+            let shown =
+                |(choice, ..): &(Choice, usize, u32)| (point_inclusion_of(choice.score, values.clone(), &weights), 0.0);
+            return Ok(ranked[..k].iter().map(shown).collect());
+        }
+        if let Selection::Softmax { temperature } = selection
+            && share == 0.0
+        {
+            let means: Vec<f64> = ranked.iter().map(|(choice, ..)| choice.mean).collect();
+            if let Some(shown) = inclusion_of_first(&means, temperature, k) {
+                return Ok(shown.into_iter().map(|shown| (shown, QUADRATURE_ERROR)).collect());
+            }
+        }
+        let score = |(Choice { arm, mean, width, .. }, ..): &(Choice, usize, u32)| {
+            let freedom = self.posterior.freedom(self.slot(*arm)?);
+            Ok((Score { mean: *mean, width: *width }, freedom))
+        };
+        let laws = laws(&self.exploration, learned, &ranked.iter().map(score).collect::<Result<Vec<_>>>()?)?;
+        Ok((0..k).map(|chosen| (inclusion_of(&laws, chosen, &weights), QUADRATURE_ERROR)).collect())
+    }
+
+    /// Propensities of the chosen arms where one draw of shared weights, times the scale, scored all candidates.
+    fn propensities_of_shared(
+        &self,
+        k: usize,
+        request: &Request<'_>,
+        slate: &Slate,
+        (scale, share): (f64, f64),
+    ) -> Result<Vec<(f64, f64)>> {
+        let ranked = &slate.ranked;
+        let weights = rank_weights(ranked.len(), k, share);
+        if self.shared_propensity == SharedPropensity::Omitted {
+            return Ok(Vec::new());
+        }
+        let mut gathered = Gathered::default();
+        let candidates = self.candidates(request, &mut gathered)?;
+        let rows: Vec<usize> = ranked.iter().map(|(_, row, _)| *row).collect();
+        let draw = self.shared_draw(&candidates, &rows, ranked.iter().map(|(choice, ..)| choice.mean).collect(), scale);
+        Ok(match self.shared_propensity {
+            SharedPropensity::Estimated { lines } => {
+                inclusion_of_shared_arms(&draw, &(0..k).collect::<Vec<_>>(), &weights, lines)
+            }
+            SharedPropensity::Integral | SharedPropensity::Omitted => {
+                inclusion_of_shared(&draw, &weights).into_iter().take(k).collect()
+            }
+        })
     }
 
     /// The probability that each of the arms of a request is in a slate of `k`, in their order, without the pinned ones.
@@ -57,14 +126,15 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             return Ok(arms.into_iter().map(|arm| Propensity::exact(arm, 0.0)).collect());
         }
         let learned = self.clock.version;
-        let weights = rank_weights(free.len(), k, self.exploration.uniform_share(learned));
+        let weights = rank_weights(free.len(), k, drawn_uniformly(&self.exploration, learned, free.len())?);
         let score = |&position: &usize| {
             let slot = self.slot(candidates.arms[position])?;
             Ok((self.posterior.score(slot, candidates.context(position)).checked()?, self.posterior.freedom(slot)))
         };
         let scores = free.iter().map(score).collect::<Result<Vec<FreeScore>>>()?;
         if let Some(scale) = self.slate_draw() {
-            let entries = inclusion_of_shared(&self.shared_draw(&candidates, &free, &scores, scale), &weights);
+            let means = scores.iter().map(|(score, _)| score.mean).collect();
+            let entries = inclusion_of_shared(&self.shared_draw(&candidates, &free, means, scale), &weights);
             let entry = |(arm, (probability, standard_error))| Propensity { arm, probability, standard_error };
             return Ok(arms.into_iter().zip(entries).map(entry).collect());
         }
@@ -77,13 +147,13 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(entries.map(|(arm, probability)| Propensity { arm, probability, standard_error }).collect())
     }
 
-    /// Means of the candidates' values, and how a draw of the shared weights moves them.
-    fn shared_draw(&self, candidates: &Candidates<'_>, free: &[usize], scores: &[FreeScore], scale: f64) -> SharedDraw {
+    /// Means of the candidates' values, and how a draw of the shared weights moves them; `rows` by position.
+    fn shared_draw(&self, candidates: &Candidates<'_>, rows: &[usize], means: Vec<f64>, scale: f64) -> SharedDraw {
         let dimension = self.posterior.dimension();
-        let mut rows = vec![0.0; free.len() * dimension];
-        for (row, &position) in rows.chunks_exact_mut(dimension).zip(free) {
+        let mut deviations = vec![0.0; rows.len() * dimension];
+        for (row, &position) in deviations.chunks_exact_mut(dimension).zip(rows) {
             self.posterior.deviations(0, scale, candidates.context(position), row);
         }
-        SharedDraw { means: scores.iter().map(|(score, _)| score.mean).collect(), rows }
+        SharedDraw { means, rows: deviations }
     }
 }

@@ -1,6 +1,6 @@
 //! Semi-bandits saved and loaded.
 
-use super::{Draw, Sharing, TopK};
+use super::{Draw, SharedPropensity, Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
@@ -35,11 +35,13 @@ pub struct TopKState<O, S, E> {
     learned: Vec<S>,
     #[serde(default)]
     interactions: Option<Interactions>,
+    #[serde(default)]
+    shared_propensity: SharedPropensity,
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
     fn kind() -> String {
-        format!("top-k/{}/{}", P::NAME, E::NAME)
+        format!("top-k/{}/{}", P::NAME, E::name())
     }
 
     /// The number of weight vectors.
@@ -56,6 +58,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             exploration: self.exploration.clone(),
             sharing: self.sharing,
             draw: self.draw,
+            shared_propensity: self.shared_propensity,
             arms: self.arms.state(),
             pinned: self.pinned.clone(),
             version: self.clock.version,
@@ -73,6 +76,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     pub fn from_state(state: &TopKState<P::Options, P::ArmState, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;
+        state.shared_propensity.check()?;
         let arms = ArmSet::from_state(&state.arms)?;
         let clock = Clock::load(state.version, state.epoch)?;
         let mut posterior = P::empty(state.dimension, &state.options)?;
@@ -92,6 +96,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             exploration: state.exploration.clone(),
             sharing: state.sharing,
             draw: state.draw,
+            shared_propensity: state.shared_propensity,
             pinned: Vec::new(),
             clock,
             update_batch: UpdateBatch::default(),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use dht_bandits::{
-    ArmId, Normalizer, Request, Thompson,
+    ArmId, Normalizer, Policy, Request, Thompson,
     features::NormalizerOptions,
     policy::{ArmFeedback, Featured, Feedback, TopK},
     posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting},
@@ -61,12 +61,11 @@ impl Average {
 
 impl HeadSets {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
-        let laplace = DiagonalLaplaceOptions {
-            prior: setup.settings.head_set_prior.with_precision(setup.settings.head_set_prior_precision),
-            forgetting: Forgetting::new(setup.settings.head_set_prior_weight)?,
-        };
+        let laplace = DiagonalLaplaceOptions::default()
+            .with_prior(setup.settings.head_set_prior.with_precision(setup.settings.head_set_prior_precision))
+            .with_forgetting(Forgetting::new(setup.settings.head_set_prior_weight)?);
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
-        let norm = NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() };
+        let norm = NormalizerOptions::default().with_clip(Some(CLIP));
         Ok(Self {
             heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
             norm: Normalizer::new(HEAD_SET_PYRAMID.context_size(), norm)?,

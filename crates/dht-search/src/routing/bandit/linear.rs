@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use dht_bandits::{ArmId, LinUcb, Normalizer, Request, features::NormalizerOptions, posterior::Score};
+use dht_bandits::{ArmId, LinUcb, Normalizer, Policy, Request, features::NormalizerOptions, posterior::Score};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ impl LinearBandit {
         let exploration = dht_bandits::Ucb { alpha };
         Ok(Self {
             policy: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
-            norm: Normalizer::new(raw, NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() })?,
+            norm: Normalizer::new(raw, NormalizerOptions::default().with_clip(Some(CLIP)))?,
             arms: (0..arms as u64).map(ArmId::new).collect(),
             learning_flops: 0,
         })

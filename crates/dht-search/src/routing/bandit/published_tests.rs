@@ -1,9 +1,9 @@
 //! The paper's settings: rewards, contexts and updates of each bandit, computed by hand from the losses of two batches.
 
 use dht_bandits::{
-    ArmId, LinUcb, RidgeOptions, Thompson, Ucb,
+    ArmId, LinUcb, Policy, RidgeOptions, Thompson, Ucb,
     policy::{ArmFeedback, Feedback, TopK},
-    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, TsPrior},
+    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, TsPrior},
 };
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt, SeedableRng};
@@ -66,7 +66,7 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
     let features_of =
         if tree { preparation(own, Vec::new(), Vec::new()) } else { preparation(Vec::new(), Vec::new(), own) };
     router.prepare(&features_of).unwrap();
-    let mut by_hand = LinUcb::new(168, arms, RidgeOptions::with_prior_precision(1.0), Ucb { alpha: 0.1 }).unwrap();
+    let mut by_hand = LinUcb::new(168, arms, RidgeOptions::new(1.0), Ucb { alpha: 0.1 }).unwrap();
 
     let mut seen = Rows::new();
     let mut previous = None;
@@ -170,10 +170,10 @@ fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
     heads.prepare(&preparation).unwrap();
     let head_features = preparation.arm_features.unwrap().head_sets;
 
-    let ridge = RidgeOptions::with_prior_precision(1.0);
+    let ridge = RidgeOptions::new(1.0);
     let mut counts_by_hand = LinUcb::new(87, 3, ridge, Ucb { alpha: 0.1 }).unwrap();
     let prior = TsPrior::AsPublished { prior_precision_floor: 1e-3 };
-    let laplace = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
+    let laplace = DiagonalLaplaceOptions::default().with_prior(prior);
     let pinned = [0, 3, 5, 9].map(ArmId::new);
     let sets = TopK::<DiagonalLaplace, _>::per_arm(13, 12, laplace, Thompson { alpha: 1.0 }).unwrap();
     let mut sets_by_hand = sets.with_pinned(&pinned).unwrap();

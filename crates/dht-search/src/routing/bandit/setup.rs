@@ -103,7 +103,7 @@ impl Setup {
 
     pub(crate) fn ridge(&self) -> Result<RidgeOptions> {
         let forgetting = Forgetting::new(self.settings.forgetting_decay)?;
-        Ok(RidgeOptions { forgetting, ..RidgeOptions::with_prior_precision(self.settings.prior_precision) })
+        Ok(RidgeOptions::new(self.settings.prior_precision).with_forgetting(forgetting))
     }
 
     /// The head counts that some group may keep: the arms of the head-count bandit.

@@ -20,6 +20,8 @@ use lines::Lines;
 
 /// Random shifts of the lattice.
 const SHIFTS: usize = 8;
+/// Random shifts of the lattice of an estimate.
+const SHIFTS_OF_ESTIMATE: usize = 32;
 /// Points of a lattice; lines, then, are `SHIFTS` times as many.
 const POINTS: usize = 256;
 /// The least probability that is given to an arm.
@@ -32,6 +34,60 @@ pub(crate) struct SharedDraw {
     pub(crate) means: Vec<f64>,
     /// g, (arms, d), row-major: a draw's deviation from m is g·z.
     pub(crate) rows: Vec<f64>,
+}
+
+/// Probability that each of `arms` is shown, and its standard error, estimated over a number of lines:
+/// O(lines·N·(d + arms)). Not scaled to any sum, since the probabilities of the others are not computed.
+pub(crate) fn inclusion_of_shared_arms(
+    draw: &SharedDraw,
+    arms: &[usize],
+    weights: &[f64],
+    count_of_lines: u32,
+) -> Vec<(f64, f64)> {
+    let count = draw.means.len();
+    let lines = Lines::new(draw);
+    if lines.rank == 0 {
+        let shown = point_inclusion(&draw.means, weights);
+        return arms.iter().map(|&arm| (shown[arm], 0.0)).collect();
+    }
+    let directions: Vec<Direction> = arms.iter().map(|&arm| lines.direction(arm)).collect();
+    let rows = by_coordinate(&lines.rows, lines.rank);
+    // Many shifts of few points: with few, the standard error would itself be uncertain.
+    let points = (count_of_lines as usize).div_ceil(SHIFTS_OF_ESTIMATE);
+    let (shifts, points) = if lines.rank == 1 { (1, 1) } else { (SHIFTS_OF_ESTIMATE, points) };
+    let mut lattice = Lattice::new(lines.rank);
+    let padded = count.next_multiple_of(LANES);
+    let (mut z, mut events) = (vec![0.0; lines.rank], Vec::new());
+    let mut values = vec![0.0; padded];
+    let mut means = vec![vec![0.0; arms.len()]; shifts];
+    for means in &mut means {
+        lattice.shift();
+        for point in 0..points {
+            if lines.rank > 1 {
+                lattice.normals(point, &mut z);
+            }
+            values[..count].copy_from_slice(&lines.means);
+            add_products(&rows, &z, &mut values);
+            for ((mean, &arm), direction) in means.iter_mut().zip(arms).zip(&directions) {
+                let along = dot(&direction.u, &z);
+                let shown = if let [1.0] = weights {
+                    direction.best_along(&values, arm, along)
+                } else {
+                    direction.shown_along(&values[..count], arm, along, weights, &mut events)
+                };
+                *mean += shown / points as f64;
+            }
+        }
+    }
+    (0..arms.len()).map(|arm| mean_and_error(&means, arm)).map(|(mean, error)| (mean.min(1.0), error)).collect()
+}
+
+/// The mean over shifts of the probability of an arm, (shifts, arms), and its standard error.
+fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
+    let count = means.len() as f64;
+    let mean = means.iter().map(|shift| shift[arm]).sum::<f64>() / count;
+    let squares: f64 = means.iter().map(|shift| (shift[arm] - mean) * (shift[arm] - mean)).sum();
+    (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
 /// The probability that each arm is shown, and its standard error; `weights` by rank.
@@ -79,13 +135,7 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
 /// Means and standard errors over shifts, (shifts, arms), so scaled that the probabilities sum to the number of positions.
 /// None is above 1: what an arm that is nearly certain to be shown would have beyond that goes to the others.
 fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
-    let count = means.len() as f64;
-    let entry = |arm: usize| {
-        let mean = means.iter().map(|shift| shift[arm]).sum::<f64>() / count;
-        let squares: f64 = means.iter().map(|shift| (shift[arm] - mean) * (shift[arm] - mean)).sum();
-        (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
-    };
-    let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(entry).collect();
+    let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(|arm| mean_and_error(means, arm)).collect();
     let (mut certain, mut factor) = (0, positions / entries.iter().map(|(mean, _)| mean).sum::<f64>());
     loop {
         // A larger factor only adds to those that it takes to 1.

@@ -1,0 +1,155 @@
+//! What a propensity costs: `decide` over `select`, and the time of `evaluate` over rows and arms, in CPU time of the process.
+//!
+//! `cargo bench -p dht-bandits --bench propensities`; as a smoke test, `-- --test`. Reads Linux's `/proc/self/schedstat`.
+
+use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate};
+use dht_bandits::exploration::{Exploration, Greedy, Softmax, SquareCb};
+use dht_bandits::log::LoggedDecision;
+use dht_bandits::policy::{Disjoint, Featured, SharedPropensity, TopK};
+use dht_bandits::posterior::Ridge;
+use dht_bandits::{ArmId, Policy, Request, Result, RidgeOptions, Thompson, Ucb};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use std::hint::black_box;
+
+const DIMENSION: usize = 20;
+
+/// Seconds of the processor that this process has used.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok()).map_or(f64::NAN, |nanos| nanos / 1e9)
+}
+
+fn normals(count: usize, seed: u64) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| 0.2 * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, &mut rng)).collect()
+}
+
+/// Microseconds of two things a call, the medians of turns that take each about `seconds`.
+fn compare(seconds: f64, mut left: impl FnMut(), mut right: impl FnMut()) -> (f64, f64) {
+    let turns = if seconds > 0.0 { 15 } else { 1 };
+    let time = |act: &mut dyn FnMut(), calls: u32| {
+        let begin = cpu_seconds();
+        (0..calls).for_each(|_| act());
+        (cpu_seconds() - begin) / f64::from(calls) * 1e6
+    };
+    let calls = |act: &mut dyn FnMut()| {
+        let mut calls = 1;
+        while seconds > 0.0 && time(act, calls) * f64::from(calls) < seconds * 1e6 {
+            calls *= 2;
+        }
+        calls
+    };
+    let (of_left, of_right) = (calls(&mut left), calls(&mut right));
+    let mut times = (Vec::new(), Vec::new());
+    for _ in 0..turns {
+        times.0.push(time(&mut left, of_left));
+        times.1.push(time(&mut right, of_right));
+    }
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    (median(times.0), median(times.1))
+}
+
+fn print(what: &str, rule: &str, arms: usize, (select, decide): (f64, f64)) {
+    println!("| {what} | {rule} | {arms} | {select:.2} | {decide:.2} | {:.2} |", decide / select);
+}
+
+fn rows_of<E: Exploration>(name: &str, rule: E, arms: usize, seconds: f64, slates: bool) -> Result<()> {
+    let (context, rows) = (normals(DIMENSION, 1), normals(DIMENSION * arms, 2));
+    let ids: Vec<_> = (0..arms as u64).map(ArmId::new).collect();
+    let rng = || ChaCha8Rng::seed_from_u64(3);
+    let options = RidgeOptions::default();
+    let mut disjoint = Disjoint::<Ridge, E>::new(DIMENSION, arms, options, rule.clone())?;
+    let mut shared = TopK::<Ridge, E>::shared(DIMENSION, options, rule)?;
+    for (row, &arm) in rows.chunks(DIMENSION).zip(&ids) {
+        disjoint.update(arm, row, row[0], 1.0)?;
+        Policy::update(&mut shared, arm, row, row[0], 1.0)?;
+    }
+    let request = Request::new(&context);
+    let (mut left, mut right) = (rng(), rng());
+    let times = compare(
+        seconds,
+        || drop(black_box(disjoint.select(&request, &mut left))),
+        || drop(black_box(disjoint.decide(&request, &mut right))),
+    );
+    print("weights of each arm", name, arms, times);
+    let request = Request::new(&[]).featured(Featured::new(&ids, &rows, DIMENSION)?);
+    let (mut left, mut right) = (rng(), rng());
+    let times = compare(
+        seconds,
+        || drop(black_box(Policy::select(&shared, &request, &mut left))),
+        || drop(black_box(Policy::decide(&shared, &request, &mut right))),
+    );
+    print("shared weights", name, arms, times);
+    if slates {
+        let (mut left, mut right) = (rng(), rng());
+        let times = compare(
+            seconds,
+            || drop(black_box(shared.select_slate(5, &request, &mut left))),
+            || drop(black_box(shared.decide_slate(5, &request, &mut right))),
+        );
+        print("slates of five", name, arms, times);
+    }
+    Ok(())
+}
+
+/// Thompson sampling with shared weights, by the method of its propensity.
+fn thompson(method: SharedPropensity, name: &str, arms: usize, seconds: f64) -> Result<()> {
+    let rows = normals(DIMENSION * arms, 2);
+    let ids: Vec<_> = (0..arms as u64).map(ArmId::new).collect();
+    let policy = TopK::<Ridge, _>::shared(DIMENSION, RidgeOptions::default(), Thompson { alpha: 0.5 })?;
+    let policy = policy.with_shared_propensity(method)?;
+    let request = Request::new(&[]).featured(Featured::new(&ids, &rows, DIMENSION)?);
+    let (mut left, mut right) = (ChaCha8Rng::seed_from_u64(3), ChaCha8Rng::seed_from_u64(3));
+    let times = compare(
+        seconds,
+        || drop(black_box(Policy::select(&policy, &request, &mut left))),
+        || drop(black_box(policy.decide_slate(1, &request, &mut right))),
+    );
+    print("shared weights", name, arms, times);
+    Ok(())
+}
+
+/// Seconds of `evaluate` for a UCB policy on a log by uniform draws.
+fn evaluation(rows: usize, arms: usize) -> Result<()> {
+    let policy = Disjoint::<Ridge, _>::new(2, arms, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    let row = |number: usize| {
+        let arm = ArmId::new((number * 7919 % arms) as u64);
+        LoggedDecision::new(vec![1.0, (number % 13) as f64], arm, 1.0 / arms as f64, (number % 2) as f64)
+    };
+    let log: Vec<_> = (0..rows).map(row).collect();
+    let begin = cpu_seconds();
+    let targets = [Target::of_policy("UCB", &policy)];
+    evaluate(&log, &targets, &EvaluationSettings::default(), &mut ChaCha8Rng::seed_from_u64(1))?;
+    let seconds = cpu_seconds() - begin;
+    println!("| {rows} | {arms} | {seconds:.2} | {:.1} |", seconds / (rows * arms) as f64 * 1e9);
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let test = std::env::args().any(|argument| argument == "--test");
+    let (seconds, sizes): (f64, &[usize]) = if test { (0.0, &[10]) } else { (0.02, &[10, 100, 1000]) };
+    println!("| policy | rule | arms | select, µs | decide, µs | decide/select |\n|---|---|---|---|---|---|");
+    for &arms in sizes {
+        rows_of("UCB", Ucb { alpha: 0.5 }, arms, seconds, true)?;
+        rows_of("ε-greedy", Greedy { epsilon: 0.1 }, arms, seconds, true)?;
+        rows_of("SquareCB", SquareCb::new(10.0), arms, seconds, false)?;
+        rows_of("softmax", Softmax { temperature: 0.1 }, arms, seconds, true)?;
+        thompson(SharedPropensity::Omitted, "Thompson, none", arms, seconds)?;
+        thompson(SharedPropensity::Estimated { lines: 128 }, "Thompson, 128 lines", arms, seconds)?;
+        thompson(SharedPropensity::default(), "Thompson, 2,048 lines", arms, seconds)?;
+        if arms <= 100 {
+            thompson(SharedPropensity::Integral, "Thompson, integral", arms, seconds)?;
+        }
+    }
+    println!("\n| rows | arms | seconds | ns a row and arm |\n|---|---|---|---|");
+    let logs: &[(usize, usize)] = match test {
+        true => &[(100, 10)],
+        false => &[(100_000, 10), (100_000, 100), (100_000, 1000), (300_000, 100), (1_000_000, 100)],
+    };
+    logs.iter().try_for_each(|&(rows, arms)| evaluation(rows, arms))
+}

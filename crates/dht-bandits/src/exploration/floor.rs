@@ -1,0 +1,80 @@
+//! A least probability for every arm, under any rule.
+
+use super::{Exploration, Selection};
+use crate::error::Result;
+use crate::gaussian::Score;
+use crate::validate::check_parameter;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// A rule with a floor: of K arms each is chosen with probability p + (1 − Kp)·π, π the rule's own, which is at least the
+/// floor p. A log of its decisions supports every policy, with importance weights of at most 1/p.
+///
+/// A draw is uniform with probability Kp, and the rule's own otherwise. In slates that holds for each position, so that each
+/// arm is shown with at least that probability. Where K arms cannot all have the floor, since it is above 1/K, choosing is
+/// refused ([`Error::Floor`](crate::Error::Floor)).
+///
+/// ```
+/// use dht_bandits::exploration::Floor;
+/// use dht_bandits::{Policy, Request, RidgeOptions, Ucb, policy::Disjoint, posterior::Ridge};
+///
+/// let rule = Floor::new(Ucb { alpha: 0.5 }, 0.02)?;
+/// let policy = Disjoint::<Ridge, _>::new(1, 4, RidgeOptions::default(), rule)?;
+/// let propensities = policy.propensities(&Request::new(&[1.0]))?;
+/// assert!(propensities.iter().all(|entry| entry.probability >= 0.02));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floor<E> {
+    /// The rule.
+    pub rule: E,
+    /// The floor p in [0, 1]: at most 1/K where one of K arms is chosen.
+    pub probability: f64,
+}
+
+impl<E: Exploration> Floor<E> {
+    /// A rule with a floor.
+    ///
+    /// # Errors
+    /// A floor outside [0, 1]; a setting of the rule out of its range.
+    pub fn new(rule: E, probability: f64) -> Result<Self> {
+        let floor = Self { rule, probability };
+        floor.check()?;
+        Ok(floor)
+    }
+}
+
+impl<E: Exploration> Exploration for Floor<E> {
+    const NAME: &'static str = "floor";
+
+    fn name() -> String {
+        format!("{}/{}", Self::NAME, E::name())
+    }
+
+    #[inline]
+    fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
+        self.rule.value(score, rng)
+    }
+
+    #[inline]
+    fn selection(&self, learned: u64) -> Selection {
+        self.rule.selection(learned)
+    }
+
+    #[inline]
+    fn uniform_share(&self, learned: u64) -> f64 {
+        self.rule.uniform_share(learned)
+    }
+
+    #[inline]
+    fn floor(&self) -> f64 {
+        // Of two floors the higher one holds.
+        self.probability.max(self.rule.floor())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.rule.check()?;
+        check_parameter("floor", self.probability, (0.0..=1.0).contains(&self.probability), "in [0, 1]")
+    }
+}

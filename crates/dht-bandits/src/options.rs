@@ -1,0 +1,55 @@
+//! Constructors and `with_…` methods of option structs, whose fields may grow.
+
+/// A constructor, `Default` and a `with_…` method for each field: `new` takes the fields before the semicolon.
+macro_rules! options {
+    ($type:ident::new($($given:ident / $set_given:ident: $given_type:ty = $given_default:expr),*) {
+        $($field:ident / $set:ident: $field_type:ty = $default:expr),* $(,)?
+    }) => {
+        impl $type {
+            /// The defaults, with these values where the default has none.
+            pub const fn new($($given: $given_type),*) -> Self {
+                Self { $($given,)* $($field: $default),* }
+            }
+        }
+
+        impl Default for $type {
+            fn default() -> Self {
+                Self::new($($given_default),*)
+            }
+        }
+
+        $crate::options::setters!(const fn, $type {
+            $($given / $set_given: $given_type,)* $($field / $set: $field_type,)*
+        });
+    };
+}
+pub(crate) use options;
+
+/// A `with_…` method for each field.
+macro_rules! setters {
+    ($keyword:ident fn, $type:ident { $($field:ident / $set:ident: $field_type:ty),* $(,)? }) => {
+        impl $type {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+                #[must_use]
+                pub $keyword fn $set(mut self, $field: $field_type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+    (fn, $type:ident { $($field:ident / $set:ident: $field_type:ty),* $(,)? }) => {
+        impl $type {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+                #[must_use]
+                pub fn $set(mut self, $field: $field_type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+}
+pub(crate) use setters;

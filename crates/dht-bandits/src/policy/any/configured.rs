@@ -1,0 +1,173 @@
+//! What settings need of a policy beside [`Policy`]: one implementation for each family.
+
+use super::AnyRule;
+use super::rule::FlooredRule;
+use crate::error::{Error, Result};
+use crate::features::Interactions;
+use crate::policy::drift::{AnyDetector, ResetOnChange, SlidingWindow};
+use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Policy, SlatePolicy, TopK, Ucb1, Uniform};
+use crate::posterior::{Posterior, Ridge};
+use std::any::Any;
+
+/// A policy that settings can name.
+pub(super) trait Configured: Policy + Any {
+    /// The exploration rule; `None` for uniform draws.
+    fn rule(&self) -> Option<AnyRule>;
+
+    /// Replaces the exploration rule and its floor.
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()>;
+
+    /// Whether the other policy is of this type and has the same settings, whatever rule either has.
+    fn has_settings_of(&self, other: &dyn Any) -> bool;
+
+    fn slates(&self) -> Option<&dyn SlatePolicy> {
+        None
+    }
+
+    fn slates_mut(&mut self) -> Option<&mut dyn SlatePolicy> {
+        None
+    }
+
+    /// Products of context and features.
+    fn interactions(&self) -> Option<&Interactions> {
+        None
+    }
+}
+
+fn other_rule<T>(expected: &str) -> Result<T> {
+    Err(Error::Settings { problem: format!("exploration: expected {expected} with this policy") })
+}
+
+impl<P: Posterior> Configured for Disjoint<P, FlooredRule> {
+    fn rule(&self) -> Option<AnyRule> {
+        Some(self.exploration().rule)
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        self.set_exploration(rule)
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        other.downcast_ref::<Self>().is_some_and(|other| self.options() == other.options())
+    }
+}
+
+impl Configured for SlidingWindow<FlooredRule> {
+    fn rule(&self) -> Option<AnyRule> {
+        self.policy().rule()
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        self.policy_mut().set_rule(rule)
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        let same = |other: &Self| self.length() == other.length() && self.policy().has_settings_of(other.policy());
+        other.downcast_ref().is_some_and(same)
+    }
+}
+
+impl Configured for ResetOnChange<Ridge, FlooredRule, AnyDetector> {
+    fn rule(&self) -> Option<AnyRule> {
+        self.policy().rule()
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        self.policy_mut().set_rule(rule)
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        let same =
+            |other: &Self| self.detector().tests_as(other.detector()) && self.policy().has_settings_of(other.policy());
+        other.downcast_ref().is_some_and(same)
+    }
+}
+
+impl Configured for Hybrid<FlooredRule> {
+    fn rule(&self) -> Option<AnyRule> {
+        Some(self.exploration().rule)
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        self.set_exploration(rule)
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        let same =
+            |other: &Self| self.options() == other.options() && self.shared_dimension() == other.shared_dimension();
+        other.downcast_ref().is_some_and(same)
+    }
+}
+
+impl<P: Posterior> Configured for TopK<P, FlooredRule> {
+    fn rule(&self) -> Option<AnyRule> {
+        Some(self.exploration().rule)
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        self.set_exploration(rule)
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        let same = |other: &Self| self.options() == other.options() && self.interactions() == other.interactions();
+        other.downcast_ref().is_some_and(same)
+    }
+
+    fn slates(&self) -> Option<&dyn SlatePolicy> {
+        Some(self)
+    }
+
+    fn slates_mut(&mut self) -> Option<&mut dyn SlatePolicy> {
+        Some(self)
+    }
+
+    fn interactions(&self) -> Option<&Interactions> {
+        self.interactions()
+    }
+}
+
+impl Configured for ContextFree<Ucb1> {
+    fn rule(&self) -> Option<AnyRule> {
+        Some(AnyRule::Ucb1(*Self::rule(self)))
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        if let AnyRule::Ucb1(rule) = rule.rule { Self::set_rule(self, rule) } else { other_rule("ucb1") }
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        other.is::<Self>()
+    }
+}
+
+impl Configured for ContextFree<BetaThompson> {
+    fn rule(&self) -> Option<AnyRule> {
+        Some(AnyRule::BetaThompson(*Self::rule(self)))
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        if let AnyRule::BetaThompson(rule) = rule.rule {
+            Self::set_rule(self, rule)
+        } else {
+            other_rule("beta-thompson")
+        }
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        other.is::<Self>()
+    }
+}
+
+impl Configured for Uniform {
+    fn rule(&self) -> Option<AnyRule> {
+        None
+    }
+
+    fn set_rule(&mut self, _: FlooredRule) -> Result<()> {
+        other_rule("none")
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        other.is::<Self>()
+    }
+}

@@ -1,0 +1,274 @@
+//! Policies around a reward model of the caller's.
+
+use super::choose::{ScoredArms, choose};
+use super::propensity::{FreeScore, Propensity, QUADRATURE_ERROR, of_independent, one_of_independent};
+use super::{Actions, Choice, Decision, Policy, Request};
+use crate::arm::ArmId;
+use crate::arm_set::{ArmSet, SlotSpace};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::exploration::Exploration;
+use crate::gaussian::Score;
+use crate::policy::forward::manages_arms;
+use crate::validate::{check_context, check_finite, check_length, check_scalar, check_weight};
+use rand::Rng;
+
+/// A model of the reward of an arm in a context: a tree, a neural network, a call to another library.
+///
+/// The context is that of the request, followed by the arm's features where [`OraclePolicy::with_features`] says that arms
+/// have some. Rules that use widths ([`Ucb`](crate::Ucb), [`Thompson`](crate::Thompson)) need [`width`](Self::width);
+/// [`SquareCb`](crate::exploration::SquareCb), [`Softmax`](crate::exploration::Softmax) and the greedy rules do not.
+pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// The predicted reward.
+    fn predict(&self, arm: ArmId, context: &[f64]) -> f64;
+
+    /// The uncertainty of the prediction, as a standard deviation; 0 by default.
+    fn width(&self, _arm: ArmId, _context: &[f64]) -> f64 {
+        0.0
+    }
+
+    /// Learns a reward; a weight of 2 counts it twice. After an error the model may be in any state: the policy drops it.
+    ///
+    /// # Errors
+    /// What the model cannot learn.
+    fn learn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
+
+    /// Prepares for an arm that was added.
+    fn add_arm(&mut self, _arm: ArmId) {}
+
+    /// Forgets an arm that was removed.
+    fn remove_arm(&mut self, _arm: ArmId) {}
+}
+
+/// A policy that explores by any rule around an [`Oracle`].
+///
+/// Predictions are checked: one that is not finite, or a negative width, refuses the choice ([`Error::Oracle`]). Learning is
+/// done on a copy of the model, which replaces it if it learned and still predicts a finite reward; a model whose parameters
+/// are large keeps them behind an `Arc`, or learns from batches.
+///
+/// ```
+/// use dht_bandits::exploration::SquareCb;
+/// use dht_bandits::policy::{Oracle, OraclePolicy};
+/// use dht_bandits::{ArmId, Policy, Request, Result};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// /// The mean reward of each arm, whatever the context.
+/// #[derive(Debug, Clone, Default)]
+/// struct Means(Vec<(f64, f64)>);
+///
+/// impl Oracle for Means {
+///     fn predict(&self, arm: ArmId, _: &[f64]) -> f64 {
+///         self.0.get(arm.number() as usize).map_or(0.0, |(sum, count)| sum / count)
+///     }
+///
+///     fn learn(&mut self, arm: ArmId, _: &[f64], reward: f64, weight: f64) -> Result<()> {
+///         let index = arm.number() as usize;
+///         self.0.resize(self.0.len().max(index + 1), (0.0, 1.0));
+///         self.0[index] = (self.0[index].0 + weight * reward, self.0[index].1 + weight);
+///         Ok(())
+///     }
+/// }
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = OraclePolicy::new(Means::default(), 1, 3, SquareCb::new(10.0))?;
+/// let decision = policy.decide(&Request::new(&[1.0]), &mut rng)?;
+/// policy.learn(&decision, 1.0)?;
+/// assert_eq!(policy.oracle().predict(decision.arm(), &[1.0]), 0.5);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct OraclePolicy<O: Oracle, E: Exploration> {
+    oracle: O,
+    exploration: E,
+    dimension: usize,
+    // The number of features of an arm; 0 where arms are known by their ids alone.
+    features: usize,
+    arms: ArmSet,
+    clock: Clock,
+}
+
+impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
+    /// A policy with the arms 0 to `arms` − 1 and contexts of length `dimension`, which may be 0.
+    ///
+    /// # Errors
+    /// A dimension or a number of arms beyond 16,777,216; a setting out of its range.
+    pub fn new(oracle: O, dimension: usize, arms: usize, exploration: E) -> Result<Self> {
+        exploration.check()?;
+        check_length("dimension", dimension.max(1))?;
+        let mut policy =
+            Self { oracle, exploration, dimension, features: 0, arms: ArmSet::new(arms)?, clock: Clock::default() };
+        (0..arms as u64).for_each(|number| policy.oracle.add_arm(ArmId::new(number)));
+        Ok(policy)
+    }
+
+    /// Requests name arms with so many features each, which follow the context; their ids may be any.
+    ///
+    /// # Errors
+    /// No features, or more than 16,777,216.
+    pub fn with_features(mut self, features: usize) -> Result<Self> {
+        check_length("features", features)?;
+        self.features = features;
+        Ok(self)
+    }
+
+    /// The model.
+    pub fn oracle(&self) -> &O {
+        &self.oracle
+    }
+
+    /// The exploration rule.
+    pub fn exploration(&self) -> &E {
+        &self.exploration
+    }
+
+    /// Replaces the exploration rule.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
+        exploration.check()?;
+        self.exploration = exploration;
+        Ok(())
+    }
+
+    fn reserve_arm(&mut self, like: Option<usize>) -> Result<()> {
+        if like.is_some() {
+            Err(Error::Unsupported { what: "arms like another: an oracle is not copied" })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn push_arm(&mut self, arm: ArmId, _like: Option<usize>) {
+        self.oracle.add_arm(arm);
+    }
+
+    fn remove_slot(&mut self, arm: ArmId, _slot: usize) {
+        self.oracle.remove_arm(arm);
+    }
+
+    /// The arms of a request with their scores.
+    fn scored(&self, request: &Request<'_>) -> Result<Vec<(ArmId, Score)>> {
+        check_finite("context", request.context, self.dimension)?;
+        if self.features == 0 {
+            let mut space = SlotSpace::default();
+            let slots = self.arms.resolve(request.actions.available(), &mut space)?;
+            return slots.iter().map(|slot| self.score(self.arms.id(slot), request.context)).collect();
+        }
+        let featured = request.actions.features(self.features)?;
+        let mut input = request.context.to_vec();
+        let with_features = |(position, &arm): (usize, &ArmId)| {
+            if self.arms.removed().contains(arm) {
+                return Err(Error::RemovedArm { arm });
+            }
+            input.truncate(self.dimension);
+            input.extend_from_slice(featured.at(position));
+            self.score(arm, &input)
+        };
+        featured.ids().iter().enumerate().map(with_features).collect()
+    }
+
+    fn score(&self, arm: ArmId, context: &[f64]) -> Result<(ArmId, Score)> {
+        Ok((arm, check_score(&self.oracle, arm, context)?))
+    }
+
+    fn chosen(&self, scored: &[(ArmId, Score)], rng: &mut dyn Rng) -> Result<(usize, Choice)> {
+        let Clock { version, epoch } = self.clock;
+        let chosen = choose::<true, _, _, _>(&Scored(scored), &self.exploration, version, rng)?;
+        let Score { mean, width } = chosen.score;
+        let (arm, score, propensity) = (scored[chosen.index].0, chosen.value, chosen.propensity);
+        Ok((chosen.index, Choice { arm, version, score, mean, width, propensity, epoch, propensity_error: 0.0 }))
+    }
+}
+
+/// Prediction and width of a model.
+///
+/// # Errors
+/// [`Error::Oracle`].
+fn check_score<O: Oracle>(oracle: &O, arm: ArmId, context: &[f64]) -> Result<Score> {
+    let (mean, width) = (oracle.predict(arm, context), oracle.width(arm, context));
+    if !mean.is_finite() {
+        return Err(Error::Oracle { arm, what: "prediction", value: mean });
+    }
+    if !(0.0..=f64::MAX).contains(&width) {
+        return Err(Error::Oracle { arm, what: "width", value: width });
+    }
+    Ok(Score { mean, width })
+}
+
+/// Arms that were scored before.
+struct Scored<'a>(&'a [(ArmId, Score)]);
+
+impl ScoredArms for Scored<'_> {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn fold<T>(&self, first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.0.iter().enumerate().fold(first, |folded, (position, (_, score))| gather(folded, position, *score))
+    }
+
+    fn at(&self, position: usize) -> (usize, Score) {
+        (position, self.0[position].1)
+    }
+}
+
+/// Scores with the degrees of freedom of Gaussian draws.
+fn with_freedom(scored: &[(ArmId, Score)]) -> Vec<FreeScore> {
+    scored.iter().map(|(_, score)| (*score, f64::INFINITY)).collect()
+}
+
+impl<O: Oracle, E: Exploration> Policy for OraclePolicy<O, E> {
+    manages_arms!(self);
+
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn keeps_features(&self) -> bool {
+        self.features > 0
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        Ok(self.chosen(&self.scored(request)?, rng)?.1)
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        let scored = self.scored(request)?;
+        let (position, mut choice) = self.chosen(&scored, rng)?;
+        if choice.propensity.is_none() {
+            let scores = with_freedom(&scored);
+            choice.propensity = Some(one_of_independent(&self.exploration, self.clock.version, &scores, position)?);
+            choice.propensity_error = QUADRATURE_ERROR;
+        }
+        let mut decision = choice.with_context(request.context);
+        if let (Actions::Featured(featured), true) = (request.actions, self.features > 0) {
+            decision.context.extend_from_slice(featured.at(position));
+        }
+        Ok(decision)
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        let scored = self.scored(request)?;
+        let arms: Vec<ArmId> = scored.iter().map(|(arm, _)| *arm).collect();
+        of_independent(&self.exploration, self.clock.version, &arms, &with_freedom(&scored))
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_finite("context and features", context, self.dimension + self.features)?;
+        check_context(context)?;
+        check_scalar("reward", reward)?;
+        check_weight(weight)?;
+        if self.features == 0 {
+            self.arms.slot(arm)?;
+        } else if self.arms.removed().contains(arm) {
+            return Err(Error::RemovedArm { arm });
+        }
+        let clock = self.clock.after(1)?;
+        let mut learned = self.oracle.clone();
+        learned.learn(arm, context, reward, weight)?;
+        check_score(&learned, arm, context)?;
+        (self.oracle, self.clock) = (learned, clock);
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! Logs of decisions whose propensities are estimates with a standard error.
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+use crate::support::{read, rng};
+use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate};
+use dht_bandits::log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings, write_dsjson};
+use dht_bandits::policy::{Featured, SharedLinTs, SharedPropensity};
+use dht_bandits::{ArmId, Error, Policy, Request, RidgeOptions, Thompson};
+use rand_distr::{Distribution, StandardNormal};
+
+const ARMS: u64 = 8;
+
+fn joined_rows(lines: u32) -> Vec<LoggedDecision> {
+    let policy = SharedLinTs::shared(3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let policy = policy.with_shared_propensity(SharedPropensity::Estimated { lines }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
+    let arms: Vec<_> = (0..ARMS).map(ArmId::new).collect();
+    for round in 0..60u64 {
+        let mut generator = rng(round);
+        let rows: Vec<f64> = (0..3 * ARMS).map(|_| StandardNormal.sample(&mut generator)).collect();
+        let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 3).unwrap());
+        let decision = policy.decide(&request, &mut generator).unwrap();
+        let all = policy.propensities(&request).unwrap();
+        let all: Vec<_> = all.iter().map(|entry| (entry.arm, entry.probability)).collect();
+        let time = round as f64;
+        let id = log.append_request(&request, &decision, Some(&all), time).unwrap();
+        log.reward(id, f64::from(u8::from(round % 3 == 0)), time).unwrap();
+    }
+    let (joined, errors, _) = read(folder.path(), ReadSettings::default());
+    assert!(errors.is_empty(), "{errors:?}");
+    joined.into_iter().map(|joined| joined.into_row()).collect()
+}
+
+#[test]
+fn estimates_may_differ_from_all_probabilities_by_their_errors() {
+    for lines in [64, 2048] {
+        let rows = joined_rows(lines);
+        assert!(rows.len() == 60 && rows.iter().all(|row| row.propensity_error > 1e-6), "{:?}", rows[0]);
+        let gap = |row: &LoggedDecision| {
+            let of_arm = row.probabilities.as_ref().unwrap().iter().find(|entry| entry.0 == row.arm).unwrap().1;
+            (of_arm - row.propensity.unwrap()).abs()
+        };
+        // An exact propensity would be refused.
+        assert!(rows.iter().map(gap).fold(0.0, f64::max) > 1e-6);
+        let uniform = Target::new("uniform", |_| Ok((0..ARMS).map(|arm| (ArmId::new(arm), 1.0 / 8.0)).collect()));
+        let settings = EvaluationSettings::default().with_model(None);
+        evaluate(&rows, &[uniform], &settings, &mut rng(1)).unwrap();
+        let mut out = Vec::new();
+        rows.iter().for_each(|row| write_dsjson(&mut out, "1", row).unwrap());
+    }
+}
+
+#[test]
+fn a_contradiction_beyond_the_error_is_refused() {
+    let mut row = joined_rows(2048).swap_remove(0);
+    row.propensity = Some(row.propensity.unwrap() / 2.0 + 0.5);
+    assert!(matches!(row.check(4), Err(Error::InRound { round: 4, .. })));
+    row.propensity_error = f64::NAN;
+    assert!(row.check(0).is_err());
+}
