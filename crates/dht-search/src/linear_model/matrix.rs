@@ -29,7 +29,7 @@ thread_local! {
 
 /// Counts multiply-adds in tests of what formulas say.
 #[inline(always)]
-fn count(_multiply_adds: usize) {
+pub(super) fn count(_multiply_adds: usize) {
     #[cfg(test)]
     MULTIPLY_ADDS.with(|done| done.set(done.get() + _multiply_adds as u64));
 }

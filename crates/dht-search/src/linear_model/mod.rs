@@ -259,6 +259,7 @@ impl LogisticRegression {
         for (feature, value) in row {
             let at = *feature as usize * classes;
             let (value, weights) = (f64::from(*value), &self.weights[at..at + classes]);
+            matrix::count(classes);
             scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += value * f64::from(*weight));
         }
         log_softmax(&mut scores);

@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 
 use dht_transformer::data::CutTokens;
 use dht_transformer::flops::{BlockShape, ClassifierShape};
-use dht_transformer::{Encoding, Sample};
+use dht_transformer::{DatasetReader, Encoding, Sample, TextTokenizer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::linear_model::MULTIPLY_ADDS;
 
 fn full_model(classes: usize) -> FullModel {
     let block = BlockShape { hidden: 24, heads: 6, head_dim: 4, ffn: 96 };
@@ -223,4 +224,36 @@ fn what_cannot_be_fitted_is_refused_with_what_would_be_right() {
     }
     let other = NgramClassifier::fit(&two, &settings(), full_model(2), &mut ChaCha8Rng::seed_from_u64(1));
     assert_eq!(other.unwrap_err().to_string(), "classes of the full model is 2, expected 3");
+}
+
+/// FLOPs of a fit by its formulas, and twice the multiply-adds that ran, on one thread, which counts them.
+fn flops_of_fit(training: &EncodedDataset, settings: &NgramSettings) -> (u64, u64) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    pool.install(|| {
+        MULTIPLY_ADDS.set(0);
+        let full = full_model(training.labels.len());
+        let fit = NgramClassifier::fit(training, settings, full, &mut ChaCha8Rng::seed_from_u64(1)).expect("a fit");
+        (fit.flops, 2 * MULTIPLY_ADDS.get())
+    })
+}
+
+#[test]
+fn flops_of_a_fit_are_the_multiply_adds_that_run() {
+    let settings = NgramSettings { folds: 3, ..settings() };
+    let (flops, counted) = flops_of_fit(&texts(200, 1), &settings);
+    assert!(flops > 0 && flops == counted, "{flops}, and {counted} ran");
+}
+
+/// cargo test --release -p dht-search --lib banking77 -- --ignored --nocapture, with DHT_DATA.
+#[test]
+#[ignore = "takes minutes, and real texts"]
+fn flops_of_fits_on_banking77_are_those_that_run() {
+    let folder = std::env::var("DHT_DATA").expect("DHT_DATA, the folder of the data sets");
+    let read = DatasetReader::new().read(std::path::Path::new(&folder).join("banking77/train.tsv")).expect("texts");
+    let rows = read.sample(3080, &mut ChaCha8Rng::seed_from_u64(1));
+    let tokenizer = TextTokenizer::train(rows.examples.iter().map(|row| row.text.as_str()), 4000).expect("words");
+    let encoded = tokenizer.encode_all(&rows, 64).expect("tokens");
+    let (flops, counted) = flops_of_fit(&encoded, &NgramSettings { folds: 2, ..settings() });
+    println!("{} rows of {} classes: {flops} FLOPs by formula, {counted} counted", encoded.len(), encoded.labels.len());
+    assert_eq!(flops, counted);
 }
