@@ -58,7 +58,7 @@ pub enum TableFormat {
     /// and a quote inside is doubled.
     Csv,
     /// Tab-separated without quoting, as in GLUE: a quote is a letter like any other, but for cells in quotes whose inner quotes are
-    /// all doubled, as pandas writes them.
+    /// all doubled, as pandas writes them, and for cells in quotes over several lines, where the row would be too short otherwise.
     Tsv,
     /// One JSON object a line.
     #[serde(rename = "jsonl")]

@@ -21,8 +21,15 @@ fn other_encodings_and_quotes_are_named() {
     assert_eq!(texts(&read("t.tsv", quoted).unwrap()), ["he said \"no\" twice", "no work"]);
     let all = "\"text\"\t\"label\"\n\"fine work\"\t\"good\"\n\"no work\"\t\"bad\"\n";
     assert_eq!(problem(read("t.tsv", all)), (Some(1), DataProblem::QuotedTsv));
-    let open = "text\tlabel\n\"\nfine work\"\tgood\nno work\tbad\n";
-    assert_eq!(problem(read("t.tsv", open)), (Some(2), DataProblem::OpenQuote { column: 0 }));
+    let lines = "text\tlabel\n\"\nfine \"\"work\"\"\r\nso\"\tgood\nno work\tbad\n";
+    assert_eq!(texts(&read("t.tsv", lines).unwrap()), ["fine \"work\"\nso", "no work"]);
+    let mut rows = TextStream::new("t.tsv", lines.as_bytes(), TextFormat::Tsv, false, TextColumns::default()).unwrap();
+    assert_eq!(rows.next_row().unwrap().unwrap().text, "fine \"work\"\nso");
+    assert_eq!((rows.next_row().unwrap().unwrap().line, rows.next_row().unwrap().is_none()), (5, true));
+    for open in ["text\tlabel\n\"\nfine work\tgood\nno work\tbad\n", "text\tlabel\n\"fine work\n", "a\tb\n\"c\nd\te\n"]
+    {
+        assert_eq!(problem(read("t.tsv", open)), (Some(2), DataProblem::OpenQuote { column: 0 }), "{open}");
+    }
     assert_eq!(texts(&read("t.tsv", "text\tlabel\n\"so\" \"so\"\tgood\n").unwrap()), ["\"so\" \"so\""]);
     let halves = "{\"text\": \"a b\", \"label\": \"\\ud83d\"}\n{\"text\": \"c d\", \"label\": \"\\ud83e\"}\n";
     assert!(matches!(problem(read("t.jsonl", halves)), (Some(1), DataProblem::MissingLabel { .. })));

@@ -11,7 +11,9 @@ use super::header::{decide, is_header_again};
 use super::json::{Member, parse_object, string};
 use super::lines::Lines;
 use super::names::{TEXT, is_called, is_known, is_one_of, place_of};
-use super::table::{Row, Table, check_first_line, csv_row, other_width, tsv_row, unquoted};
+use super::table::{
+    Row, Table, check_first_line, csv_row, opens_quote, other_width, read_quoted_lines, tsv_row, unquoted,
+};
 use super::{clean_text, joined};
 use crate::data::reading::{Column, Header, TableFormat};
 use crate::error::{DataProblem, Error, Result};
@@ -412,7 +414,10 @@ impl<'a> TextStream<'a> {
             check_first_line(&self.lines, &line, self.format == TextFormat::Tsv)?;
         }
         let parse = if self.format == TextFormat::Csv { csv_row } else { tsv_row };
-        let width = parse(&mut self.lines, line, &mut row)?;
+        let mut width = parse(&mut self.lines, line, &mut row)?;
+        if self.format == TextFormat::Tsv && self.width > 0 && opens_quote(&row, self.width, width) {
+            width = read_quoted_lines(&mut self.lines, &mut row, (width, self.width))?;
+        }
         if self.width == 0 {
             self.width = width;
         }

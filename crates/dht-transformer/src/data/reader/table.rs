@@ -110,7 +110,10 @@ impl Table {
             if self.width == 0 {
                 check_first_line(lines, &line, is_tsv)?;
             }
-            let width = parse(lines, line, &mut row)?;
+            let mut width = parse(lines, line, &mut row)?;
+            if is_tsv && !self.rows.is_empty() && opens_quote(&row, self.width, width) {
+                width = read_quoted_lines(lines, &mut row, (width, self.width))?;
+            }
             if self.rows.is_empty() {
                 self.width = width;
             } else if width != self.width {
@@ -234,11 +237,51 @@ pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
 
 /// The problem of a row of another number of columns.
 pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem {
-    let last = row.cell(got.saturating_sub(1));
-    match got < expected && last.starts_with('"') && !last[1..].contains('"') {
+    match opens_quote(row, expected, got) {
         true => DataProblem::OpenQuote { column: got - 1 },
         false => DataProblem::ColumnCount { expected, got },
     }
+}
+
+/// Whether a row is too short, and its last cell opens a quote that its line does not close.
+pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
+    let last = row.cell(got.saturating_sub(1));
+    got < expected && last.starts_with('"') && !last[1..].contains('"')
+}
+
+/// Reads on until the quote that the last of `got` cells opens is closed and the row has as many cells as `expected`: how Python's csv
+/// module writes tsv cells with line ends. The row gets the cells, that one without its quotes; gives their number.
+///
+/// # Errors
+/// [`DataProblem::OpenQuote`] where no line does both, which is a short row.
+pub(super) fn read_quoted_lines(
+    lines: &mut Lines<'_>,
+    row: &mut Row,
+    (got, expected): (usize, usize),
+) -> Result<usize> {
+    let mut joined = (0..got).map(|column| row.raw(column)).collect::<Vec<_>>().join("\t");
+    let refused = |lines: &Lines<'_>| lines.error_at(row.line, DataProblem::OpenQuote { column: got - 1 });
+    let cells = loop {
+        let Some(next) = lines.next_line()? else { return Err(refused(lines)) };
+        joined.push('\n');
+        joined.push_str(next.strip_suffix('\r').unwrap_or(&next));
+        let cells: Vec<&str> = joined.split('\t').collect();
+        let inner = cells[got - 1].trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match inner.filter(|inner| !inner.replace("\"\"", "").contains('"')) {
+            Some(inner) if cells.len() == expected => {
+                let unquoted = inner.replace("\"\"", "\"");
+                let own = cells.iter().enumerate();
+                break own
+                    .map(|(column, cell)| if column + 1 == got { unquoted.clone() } else { (*cell).to_owned() })
+                    .collect::<Vec<String>>();
+            }
+            _ if cells.len() >= expected || joined.len() > LONGEST_ROW => return Err(refused(lines)),
+            _ => {}
+        }
+    };
+    row.cells.clear();
+    cells.iter().enumerate().for_each(|(column, cell)| row.push(column, cell));
+    Ok(expected)
 }
 
 /// Splits at commas outside of quotes, reading on while a quote is open; the number of columns.
