@@ -24,6 +24,8 @@ const LESS_TRAINING: &str = "less_training.json";
 const DRIFT: &str = "drift.json";
 /// The record of texts from text to label, which a script reads, likewise.
 const SERVING: &str = "serving.json";
+/// The record of a graphics card, which a script reads, likewise.
+const GPU: &str = "gpu.json";
 /// How the names of records of searches for architectures begin, likewise.
 const ARCHITECTURES: &str = "architecture_search";
 /// The figure of the drift, beside those of the reproductions.
@@ -62,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (mut paths, mut searches) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        let other = [RECIPE, LESS_TRAINING, DRIFT, SERVING].iter().any(|name| path.ends_with(name));
+        let other = [RECIPE, LESS_TRAINING, DRIFT, SERVING, GPU].iter().any(|name| path.ends_with(name));
         let json = path.extension().is_some_and(|extension| extension == "json");
         let search = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ARCHITECTURES));
         if json && search {
