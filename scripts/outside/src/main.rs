@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use cpu_time::ProcessTime;
-use dht_bandits::{LinUcb, Request, RidgeOptions, Ucb};
+use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 use dht_transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Pooling, Precision, Sample,
     TextClassifier, TrainSettings, Trainer,
