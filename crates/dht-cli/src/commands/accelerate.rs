@@ -177,7 +177,8 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         _ => (held_out.clone(), format!("the {} held-out rows, on which all choices were made", held_out.len())),
     };
     let metric = arguments.texts.metric().filter(|_| !arguments.unlabelled);
-    let made_of = Made { out: &arguments.out, how, scored: &scored, scored_on, metric, json: arguments.json };
+    let made_of =
+        Made { out: &arguments.out, how, scored: &scored, scored_on, metric, is_given: true, json: arguments.json };
     finish(&model, made_of, &made.misses)
 }
 

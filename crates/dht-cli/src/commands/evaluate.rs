@@ -11,7 +11,7 @@ use super::output::print;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{majority_note, results, results_table};
+use crate::results::{majority_note, own_row, results, results_table};
 use crate::texts::{TextArguments, cut_note, mapping_note};
 use crate::training::saved_directory;
 
@@ -64,7 +64,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let warned = mapping_note(&texts).into_iter().chain(cut_note([&encoded], model.max_length));
     warned.for_each(|note| report(&note));
     let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric())?;
-    majority_note(&rows, &encoded).iter().for_each(|note| report(note));
+    majority_note(own_row(&rows), &encoded).iter().for_each(|note| report(note));
     if arguments.json {
         let value = json!({
             "data": texts.name,

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::output::print;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{CardFacts, card, curve, majority_note, promise, results, results_table};
+use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table};
 
 /// What is said of a model that was made.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Made<'a> {
     pub scored_on: String,
     /// The score that the data set is judged by, where that is known.
     pub metric: Option<Metric>,
+    /// Whether its classifier was given, whose classes may be others than the labels'.
+    pub is_given: bool,
     /// Whether results are printed as JSON.
     pub json: bool,
 }
@@ -53,7 +55,9 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
 /// What the model, the files or standard output report.
 pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()> {
     let rows = results(model, Precision::F32, made.scored, made.metric)?;
-    majority_note(&rows, made.scored).iter().for_each(|note| report(note));
+    // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.
+    let judged = if made.is_given { rows.first() } else { own_row(&rows) };
+    majority_note(judged, made.scored).iter().for_each(|note| report(note));
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let curve = curve(&rows)?;
     let facts = CardFacts {

@@ -222,6 +222,9 @@ pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
 
 /// The speed that costs most within a budget.
 pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
+    if !(budget > 0.0 && budget <= 1.0) {
+        return Err(Error::argument("budget", "a share of the full model's FLOPs above 0 and up to 1", budget));
+    }
     let least = model.curve.last().map_or(1.0, |point| point.flops_ratio);
     let expected = || format!("a share above 0 and of at least {least:.1e}, the least that this model costs");
     let point = model.speed_within(budget).ok_or_else(|| Error::argument("budget", expected(), budget))?;

@@ -182,6 +182,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         scored: test.as_ref().unwrap_or(&validation),
         scored_on,
         metric: arguments.texts.metric(),
+        is_given: false,
         json: arguments.json,
     };
     let (model, misses) = arguments.text_model(

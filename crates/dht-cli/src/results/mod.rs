@@ -7,5 +7,5 @@ mod table;
 
 pub use card::{CardFacts, card, promise};
 pub use curve::curve;
-pub use rows::{majority_note, results, results_table};
+pub use rows::{majority_note, own_row, results, results_table};
 pub use table::Table;

@@ -75,6 +75,9 @@ impl JudgedBy {
     }
 }
 
+/// Name of the row of a dynamic model as it is.
+const AT_ITS_SPEED: &str = "at its speed";
+
 /// The encoder with its last exit alone, all layers with what is stacked on them, the model at its own speed, and at several costs;
 /// layers are computed in a precision.
 ///
@@ -95,7 +98,7 @@ pub fn results(
             let layers = model.model.shape().layers;
             models.extend(dynamic.classifier_at(layers).ok().map(|alone| ("the encoder alone".into(), alone.into())));
             models.push(("all layers".into(), model.model.with_speed(0.0)?));
-            models.push(("at its speed".into(), model.model.clone()));
+            models.push((AT_ITS_SPEED.into(), model.model.clone()));
             for cost in COSTS {
                 if let Some(point) = model.speed_within(cost) {
                     models.push((format!("cost up to {cost}"), model.model.with_speed(point.speed)?));
@@ -153,20 +156,25 @@ fn row(
     }
 }
 
-/// A warning where a classifier, with all its layers, is below always answering the most frequent class: its labels may be mapped
-/// wrongly.
-pub fn majority_note(rows: &[ResultRow], data: &EncodedDataset) -> Option<String> {
-    let accuracy = rows.first()?.accuracy?;
+/// The row of a model's own answers: at its speed, or of all layers.
+pub fn own_row(rows: &[ResultRow]) -> Option<&ResultRow> {
+    rows.iter().find(|row| row.name == AT_ITS_SPEED).or(rows.first())
+}
+
+/// A warning where answers are below always answering the most frequent class of several: labels may be mapped wrongly.
+pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<String> {
+    let row = row?;
+    let accuracy = row.accuracy?;
     let mut counts = vec![0_usize; data.labels.len()];
     data.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);
     let (most, class) =
         counts.iter().copied().zip(0..).max_by_key(|(count, class)| (*count, std::cmp::Reverse(*class)))?;
     let share = most as f64 / data.len().max(1) as f64;
-    (accuracy < share).then(|| {
+    (accuracy < share && most < data.len()).then(|| {
         format!(
             "beware: accuracy {accuracy:.4} ({}) is below the {share:.4} of always answering {:?}: check that the labels are those of \
              the model",
-            rows[0].name, data.labels[class]
+            row.name, data.labels[class]
         )
     })
 }

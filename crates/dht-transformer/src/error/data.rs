@@ -292,9 +292,9 @@ pub enum DataProblem {
         /// The other, escaped.
         second: String,
     },
-    /// Labels are numbers in some rows and strings in others.
+    /// Labels are numbers (or truth values) in some rows and strings (or truth values) in others.
     #[error(
-        "the labels are numbers such as {number} in some rows and strings such as {string} in others: write them in one way"
+        "the labels are values such as {number} in some rows and such as {string} in others: write them in one way"
     )]
     TwoTypes {
         /// A number.

@@ -124,7 +124,8 @@ fn lines_that_are_a_table_are_recognised() {
     assert_eq!(format("{\"text\": \"a\"}\n"), Some(TextFormat::JsonLines));
     assert_eq!(format("id,text\n"), Some(TextFormat::Csv));
     assert_eq!(format("\"label\"\t\"headline\"\n"), Some(TextFormat::Tsv));
-    for line in ["a text, of two parts\n", "text\n", "{x}\n", "\n", "so,so\n"] {
+    assert_eq!((format("text\n"), format("text;id\n")), (Some(TextFormat::Csv), Some(TextFormat::Csv)));
+    for line in ["a text, of two parts\n", "a text\n", "{x}\n", "\n", "so,so\n"] {
         assert_eq!(format(line), None, "{line}");
     }
 }
@@ -135,4 +136,15 @@ fn rows_without_a_text_are_known() {
     let mut rows = TextStream::new("a.csv", file.as_bytes(), TextFormat::Csv, false, TextColumns::default()).unwrap();
     let missing: Vec<bool> = (0..3).map(|_| rows.next_row().unwrap().unwrap().is_missing()).collect();
     assert_eq!(missing, [true, true, false]);
+}
+
+#[test]
+fn dates_are_no_labels_and_values_of_two_kinds_are_no_classes() {
+    let dates = "date,text\n2024-01-01,fine work\n2024-01-02,no work\n2024-01-01,so so\n2024-01-02,oh no\n";
+    assert_eq!(problem(read("t.csv", dates)), (None, DataProblem::NoLabelColumn));
+    let mixed = "{\"text\": \"a b\", \"label\": 1}\n{\"text\": \"c d\", \"label\": false}\n";
+    let (_, refused) = problem(read("t.jsonl", mixed));
+    assert_eq!(refused, DataProblem::TwoTypes { number: "1".into(), string: "\"false\"".into() });
+    let twice = TextStream::new("a.csv", "text,text\na,b\n".as_bytes(), TextFormat::Csv, false, TextColumns::default());
+    assert!(twice.map(drop).expect_err("two texts").to_string().contains("two columns are called \"text\""));
 }

@@ -213,7 +213,8 @@ impl Search<'_> {
         }
         // A column is no label if no other is left for the text.
         let leaves_text = |label: &usize| others().any(|place| place != *label && self.cells(place).any(is_words));
-        let repeating = candidates().filter(|place| self.repeats(*place));
+        let dates = |place: usize| self.cells(place).all(is_date);
+        let repeating = candidates().filter(|place| self.repeats(*place) && !dates(*place));
         match &*repeating.filter(|place| !texts.is_empty() || leaves_text(place)).collect::<Vec<_>>() {
             [] => Err((None, DataProblem::NoLabelColumn)),
             [only] => Ok((LabelSource::OnlyRepeating, *only, Vec::new())),

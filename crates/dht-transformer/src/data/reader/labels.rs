@@ -218,10 +218,12 @@ fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Proble
     }
 }
 
-/// Refuses a column of labels that are numbers in some rows and strings in others.
+/// Refuses a column of labels that are numbers or truth values in some rows and strings, or the other of these, in others.
 fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
     match table.values.get(&place) {
-        Some([Some(first), Some(second)]) => {
+        Some(
+            [Some(first), Some(second), _] | [Some(first), None, Some(second)] | [None, Some(second), Some(first)],
+        ) => {
             let second = second.trim_matches('"');
             Err(DataProblem::TwoTypes { number: first.clone(), string: escaped(second) })
         }

@@ -99,11 +99,13 @@ impl TextRow {
         if line.trim_start().starts_with('{') && parse_object(line).is_ok() {
             return Some(TextFormat::JsonLines);
         }
-        [(',', TextFormat::Csv), ('\t', TextFormat::Tsv)].into_iter().find_map(|(sign, format)| {
-            let cells: Vec<&str> = line.split(sign).map(|cell| cell.trim().trim_matches('"')).collect();
-            let words = cells.iter().all(|cell| !cell.contains(char::is_whitespace));
-            (cells.len() > 1 && words && cells.iter().any(|cell| is_known(cell))).then_some(format)
-        })
+        [(',', TextFormat::Csv), ('\t', TextFormat::Tsv), (';', TextFormat::Csv)].into_iter().find_map(
+            |(sign, format)| {
+                let cells: Vec<&str> = line.split(sign).map(|cell| cell.trim().trim_matches('"')).collect();
+                let words = cells.iter().all(|cell| !cell.contains(char::is_whitespace));
+                (words && cells.iter().any(|cell| is_known(cell))).then_some(format)
+            },
+        )
     }
 }
 
@@ -338,6 +340,11 @@ impl<'a> TextStream<'a> {
         }
         let names: Vec<String> =
             if header { (0..width).map(|column| first.cell(column).to_owned()).collect() } else { Vec::new() };
+        let again = |place: usize| !names[place].is_empty() && names[..place].contains(&names[place]);
+        if let Some(place) = (0..names.len()).find(|place| again(*place)) {
+            let problem = DataProblem::DuplicateColumn { column: names[place].clone() };
+            return Err(self.error(Some(line), problem));
+        }
         let found = match &*self.asked.text {
             [] => self.only(&names, width, line).map(|column| vec![column]),
             asked => asked.iter().map(|column| self.index(column, &names, line)).collect(),

@@ -70,8 +70,8 @@ pub(crate) struct Table {
     pub(crate) keys: Option<Vec<String>>,
     /// Columns of a jsonl file that hold an array or an object, and the first line where they do.
     pub(crate) nested: BTreeMap<usize, u64>,
-    /// The first number or truth value, and the first string, of each column of a jsonl file.
-    pub(crate) values: BTreeMap<usize, [Option<String>; 2]>,
+    /// The first number, the first string and the first truth value of each column of a jsonl file.
+    pub(crate) values: BTreeMap<usize, [Option<String>; 3]>,
     /// Columns of a parquet file that are neither texts nor numbers (all of them are in `nested`), and what they are.
     pub(crate) types: BTreeMap<usize, String>,
     /// Columns of a parquet file that number classes, and the names of those.
@@ -162,7 +162,11 @@ impl Table {
                     }
                 };
                 let text = value.get();
-                let is_string = text.starts_with('"');
+                let kind = match text.as_bytes().first() {
+                    Some(b'"') => 1,
+                    Some(b't' | b'f') => 2,
+                    _ => 0,
+                };
                 match text.as_bytes().first() {
                     Some(b'"') => row.put(column, &string(&value).map_err(failed)?),
                     Some(b'[' | b'{') => {
@@ -175,7 +179,7 @@ impl Table {
                     }
                     _ => row.put(column, text),
                 }
-                let first = &mut self.values.entry(column).or_default()[usize::from(is_string)];
+                let first = &mut self.values.entry(column).or_default()[kind];
                 first.get_or_insert_with(|| text.to_owned());
             }
             self.rows.push(row);
