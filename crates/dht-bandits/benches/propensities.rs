@@ -1,4 +1,4 @@
-//! What a propensity costs: `decide` over `select`, and the time of `evaluate` over rows and arms, in CPU time of the process.
+//! Cost of a propensity: `decide` over `select`, and the time of `evaluate` over rows and arms, in CPU time of the process.
 //!
 //! `cargo bench -p dht-bandits --bench propensities`; as a smoke test, `-- --test`. Reads Linux's `/proc/self/schedstat`.
 

@@ -42,7 +42,7 @@ fn bits(encoder: &Encoder) -> Result<Vec<(String, Vec<u32>)>> {
 }
 
 #[test]
-fn training_a_clone_trains_the_model_and_training_a_copy_does_not() -> Result<()> {
+fn training_a_clone_trains_the_model_and_a_copy_not() -> Result<()> {
     let data = data();
     for pooling in [Pooling::Mean, Pooling::Pooler] {
         let whole = model(pooling)?;

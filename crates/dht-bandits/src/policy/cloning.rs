@@ -4,7 +4,7 @@ use super::{Observation, Policy};
 use crate::clock::check_epoch;
 use crate::error::Result;
 
-/// What every policy that implements `Clone` has.
+/// Cloning of every policy that implements `Clone`.
 pub trait ClonePolicy {
     /// A copy in a box.
     fn clone_box(&self) -> Box<dyn Policy>;

@@ -30,7 +30,7 @@ pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Learns a reward; a weight of 2 counts it twice. After an error the model may be in any state: the policy drops it.
     ///
     /// # Errors
-    /// What the model cannot learn.
+    /// Reason for which the model cannot learn.
     fn learn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
     /// Prepares for an arm that was added.

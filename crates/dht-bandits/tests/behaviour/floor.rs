@@ -90,7 +90,7 @@ fn a_floor_that_not_all_arms_can_have_is_refused() {
 }
 
 #[test]
-fn floors_out_of_range_are_refused_and_saved_ones_keep_their_rule() {
+fn floors_out_of_range_are_refused_and_saved_ones_kept() {
     for floor in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
         let refused = Floor::new(Ucb { alpha: 0.5 }, floor);
         assert!(matches!(refused, Err(Error::Parameter { name: "floor", .. })), "{refused:?}");

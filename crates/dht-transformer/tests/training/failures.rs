@@ -98,7 +98,7 @@ fn impossible_settings_and_empty_training_sets_are_refused() -> Result<()> {
 }
 
 #[test]
-fn a_training_that_diverges_leaves_its_best_epoch_and_its_history() -> Outcome {
+fn a_diverging_training_leaves_its_best_epoch_and_history() -> Outcome {
     let (training, validation) = (task(37, 1), task(11, 2));
     // Five steps an epoch: the seventh is of the second.
     for keep_best in [true, false] {

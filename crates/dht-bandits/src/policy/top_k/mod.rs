@@ -40,7 +40,7 @@ pub enum Draw {
     PerCandidate,
 }
 
-/// How a propensity is computed where one draw of shared weights scores every candidate ([`Draw::PerSlate`]): there is no
+/// Computation of a propensity where one draw of shared weights scores every candidate ([`Draw::PerSlate`]): there is no
 /// closed form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -260,7 +260,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// What was learned of an arm, and its pin.
+    /// Learned state of an arm, and its pin.
     fn remove_slot(&mut self, arm: ArmId, slot: usize) {
         if self.sharing == Sharing::PerArm {
             self.posterior.swap_remove(slot);

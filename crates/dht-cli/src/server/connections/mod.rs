@@ -35,12 +35,12 @@ use activity::{Activity, Closing, InProgress};
 use socket::Socket;
 pub(super) use table::{Lane, Table};
 
-/// How long connections are still accepted after the server was told to stop: who connected before is answered.
+/// Time for which connections are still accepted after the server was told to stop: who connected before is answered.
 const LINGER: Duration = Duration::from_millis(200);
-/// How long connections without a request stay open after that: what they ask meanwhile is refused with a reason, where a connection
+/// Time for which connections without a request stay open after that: what they ask meanwhile is refused with a reason, where a connection
 /// that is closed gives none.
 const REFUSING: Duration = Duration::from_millis(300);
-/// How long accepting pauses when the system has no file for another connection.
+/// Pause of accepting when the system has no file for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a client has to read the last response of a connection while it still sends.
 const LAST_RESPONSE: Duration = Duration::from_secs(1);
