@@ -26,24 +26,33 @@ use serde::{Deserialize, Serialize};
 pub struct DiagonalLaplaceOptions {
     /// The prior.
     pub prior: TsPrior,
-    /// What an arm has learned counts γ times as much, γ the decay, at each of its batches.
-    ///
-    /// With [`TsPrior::Gaussian`] the posterior decays toward the prior: s ← γs + (1 − γ)λ and the mean accordingly.
-    /// With [`TsPrior::AsPublished`] γ is the paper's λ: a factor on the prior term of the objective, and nothing else.
+    /// Decay γ of what an arm has learned, applied at each of its batches: the posterior decays toward the prior,
+    /// s ← γs + (1 − γ)s₀ and the mean accordingly, s₀ the precision of the prior.
     #[serde(rename = "decay", alias = "strength")]
     pub forgetting: Forgetting,
+    /// Factor λ > 0 on the prior term of an update's objective, (λ/2) Σ_j s_j (p_j − g_j)². It does not change the
+    /// precisions. 1 is Bayes' rule; above 1 a batch moves the mean less, below 1 more.
+    #[serde(default = "one")]
+    pub prior_weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 options!(DiagonalLaplaceOptions::new() {
     prior / with_prior: TsPrior = TsPrior::Gaussian { prior_precision: 1.0 },
     forgetting / with_forgetting: Forgetting = Forgetting::NONE,
+    prior_weight / with_prior_weight: f64 = 1.0,
 });
 
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(g, diag(s)⁻¹), one per arm.
 ///
 /// An update moves g to the mode and adds the curvature there to the diagonal (Chapelle & Li 2011, Algorithm 3):
 ///
-/// g ← argmin ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
+/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
+///
+/// λ is the [prior weight](DiagonalLaplaceOptions::prior_weight), 1 unless it is set.
 ///
 /// O(d) a score and an update. The diagonal ignores correlations of features: normalise contexts first
 /// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are
@@ -119,7 +128,7 @@ impl DiagonalLaplace {
             let (mean, precision) = self.decayed(mean, precision);
             means.push(mean);
             precisions.push(precision);
-            scaled_precisions.push(precision * self.prior_factor());
+            scaled_precisions.push(precision * self.options.prior_weight);
         }
         let dimension = self.layout.dimension;
         let (mean, precision) = (&means[..], &scaled_precisions[..]);
@@ -156,22 +165,18 @@ impl DiagonalLaplace {
 
     /// The posterior as the prior of the next batch: decayed toward the first prior.
     fn decayed(&self, mean: f64, precision: f64) -> (f64, f64) {
-        let decay = self.options.forgetting.decay();
-        match self.options.prior {
-            TsPrior::Gaussian { prior_precision } if decay < 1.0 => {
-                let total = decay * precision + (1.0 - decay) * prior_precision;
-                (decay * precision * mean / total, total)
-            }
-            _ => (mean, precision),
+        let (decay, prior) = (self.options.forgetting.decay(), self.options.prior);
+        if decay == 1.0 {
+            return (mean, precision);
         }
+        let total = decay * precision + (1.0 - decay) * prior.precision();
+        let moment = decay * precision * mean + (1.0 - decay) * prior.precision() * prior.mean();
+        (moment / total, total)
     }
 
-    /// The factor on the prior term of the objective, which only the published form has.
-    fn prior_factor(&self) -> f64 {
-        match self.options.prior {
-            TsPrior::Gaussian { .. } => 1.0,
-            TsPrior::AsPublished { .. } => self.options.forgetting.decay(),
-        }
+    /// Whether one update is the closed form: nothing decays, and the prior counts once.
+    fn is_plain(&self) -> bool {
+        self.options.forgetting.is_none() && self.options.prior_weight == 1.0
     }
 }
 
@@ -186,6 +191,7 @@ impl Posterior for DiagonalLaplace {
     fn empty(dimension: usize, options: &DiagonalLaplaceOptions) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_precision("prior_precision", options.prior.precision())?;
+        check_precision("prior_weight", options.prior_weight)?;
         Ok(Self {
             options: *options,
             layout: PanelLayout::new(dimension),
@@ -247,7 +253,7 @@ impl Posterior for DiagonalLaplace {
     }
 
     fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        if !self.options.forgetting.is_none() {
+        if !self.is_plain() {
             return self.update_batch(slot, context, &[reward], &[weight]);
         }
         check_context(context)?;
@@ -277,7 +283,7 @@ impl Posterior for DiagonalLaplace {
     }
 
     fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
-        if let ([reward], [weight], true) = (rewards, weights, self.options.forgetting.is_none()) {
+        if let ([reward], [weight], true) = (rewards, weights, self.is_plain()) {
             return self.update(slot, contexts, *reward, *weight);
         }
         // Taken out of self, so that it can be written to while self is read.
@@ -311,7 +317,9 @@ impl Posterior for DiagonalLaplace {
 
     fn check_sums(&self) -> Result<()> {
         let forgetting = self.options.forgetting;
-        check_parameter("decay", forgetting.decay(), forgetting.is_none(), "1 where evidence is added")
+        check_parameter("decay", forgetting.decay(), forgetting.is_none(), "1 where evidence is added")?;
+        let weight = self.options.prior_weight;
+        check_parameter("prior_weight", weight, weight == 1.0, "1 where evidence is added")
     }
 
     fn natural_parameters(&self, slot: usize) -> NaturalParameters {

@@ -150,6 +150,43 @@ fn a_decay_below_one_forgets_toward_the_prior() {
 }
 
 #[test]
+fn the_prior_weight_scales_the_prior_term_and_no_precision() {
+    for (weight, prior) in [
+        (0.25, TsPrior::Gaussian { prior_precision: 2.0 }),
+        (1.0, TsPrior::AsPublished { prior_precision_floor: 0.5 }),
+        (4.0, TsPrior::AsPublished { prior_precision_floor: 0.5 }),
+        (4.0, TsPrior::Gaussian { prior_precision: 2.0 }),
+    ] {
+        let (mut mean, mut precision) = match prior {
+            TsPrior::Gaussian { prior_precision } => (0.0, prior_precision),
+            TsPrior::AsPublished { prior_precision_floor } => (1.0, prior_precision_floor),
+        };
+        let options = DiagonalLaplaceOptions::default().with_prior(prior).with_prior_weight(weight);
+        let mut policy = TopKThompson::per_arm(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
+        for (x, good) in [(1.5, true), (-0.5, true), (2.0, false), (1.0, true)] {
+            policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &[x], Feedback::from(good))]).unwrap();
+            // The root of λs(p − g) + (σ(px) − r)x, by bisection.
+            let slope = |p: f64| weight * precision * (p - mean) + (sigmoid(p * x) - f64::from(u8::from(good))) * x;
+            let (mut low, mut high) = (-50.0, 50.0);
+            for _ in 0..200 {
+                let middle = (low + high) / 2.0;
+                *(if slope(middle) < 0.0 { &mut low } else { &mut high }) = middle;
+            }
+            mean = low;
+            precision += sigmoid(mean * x) * sigmoid(-mean * x) * x * x;
+            let score = policy.score(ArmId::new(0), &[1.0]).unwrap();
+            assert!((score.mean - mean).abs() < 1e-9, "{weight}: {} and {mean}", score.mean);
+            assert!((score.width - precision.sqrt().recip()).abs() < 1e-9);
+        }
+    }
+    for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let options = DiagonalLaplaceOptions::default().with_prior_weight(wrong);
+        let refused = TopKThompson::per_arm(1, 1, options, Thompson { alpha: 1.0 });
+        assert!(matches!(refused, Err(dht_bandits::Error::Parameter { name: "prior_weight", .. })), "{wrong}");
+    }
+}
+
+#[test]
 fn a_shared_model_takes_candidates_it_has_never_seen() {
     let mut policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
     let mut rng = rng(5);

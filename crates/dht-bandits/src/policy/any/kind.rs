@@ -60,7 +60,8 @@ impl Kind {
         let ridge = RidgeOptions { prior_precision, forgetting: decay, keep_information: false };
         let noise = NormalInverseGammaOptions { prior_precision, ..NormalInverseGammaOptions::default() };
         let full = FullLaplaceOptions { prior_precision };
-        let diagonal = DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision }, forgetting: decay };
+        let diagonal =
+            DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision }).with_forgetting(decay);
         let hybrid = HybridOptions { prior_precision, shared_prior_precision: settings.shared_prior_precision };
         Ok(match kind {
             PolicyKind::Linear => {
