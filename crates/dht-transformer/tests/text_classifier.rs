@@ -166,6 +166,35 @@ fn a_pre_trained_encoder_comes_with_its_pooler_and_a_fresh_classifier() -> Resul
 }
 
 #[test]
+fn classifiers_added_to_an_encoder_start_from_its_pooler() -> Result<(), Error> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let first = model(Pooling::Pooler)?;
+    first.save(folder.path(), None, &labels())?;
+    let rng = &mut ChaCha8Rng::seed_from_u64(7);
+    let own = first.classifier().to_tensors()?;
+    let read = Encoder::from_pretrained(folder.path(), &Device::Cpu)?;
+    assert!(read.has_pooler() && !Encoder::random(read.config(), &Device::Cpu, rng)?.has_pooler());
+    for mut encoder in [read.truncated(1)?, read.deep_clone()?, read] {
+        for name in ["exit.1", "exit.2"] {
+            let added = encoder.add_classifier(name, 3, Pooling::Pooler, rng)?.to_tensors()?;
+            for part in ["pooler.dense.weight", "pooler.dense.bias"] {
+                let [found, expected] = [&added, &own].map(|tensors| tensors[part].flatten_all().unwrap());
+                assert_eq!(found.to_vec1::<f32>()?, expected.to_vec1::<f32>()?, "{name} {part}");
+            }
+            assert_ne!(added["classifier.weight"].dims(), own["pooler.dense.weight"].dims());
+        }
+    }
+    let mut tensors = first.encoder().to_tensors()?;
+    tensors.extend(own);
+    tensors.insert("pooler.dense.bias".into(), candle_core::Tensor::zeros(5, candle_core::DType::F32, &Device::Cpu)?);
+    let mut narrow = Encoder::from_tensors(first.encoder().config(), &tensors, &Device::Cpu)?;
+    narrow.add_classifier("mean", 3, Pooling::Mean, rng)?;
+    let refused = narrow.add_classifier("pooled", 3, Pooling::Pooler, rng);
+    assert!(matches!(&refused, Err(Error::Shape { what, .. }) if what == "pooler.dense.bias"), "{refused:?}");
+    Ok(())
+}
+
+#[test]
 fn a_score_on_a_class_that_the_model_lacks_is_refused_with_its_row() -> Result<(), Error> {
     let sample = |id, label| {
         let encoding =

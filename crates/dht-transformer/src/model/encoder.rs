@@ -41,6 +41,8 @@ pub struct Encoder {
     parameters: Parameters,
     pub(super) embeddings: EmbeddingParameters,
     blocks: Vec<Block>,
+    /// The pooler of the tensors that the encoder was made from, as it was there: where new classifiers with a pooler start.
+    pooler: Option<LinearTensors>,
 }
 
 impl Encoder {
@@ -74,17 +76,20 @@ impl Encoder {
     }
 
     /// An encoder from Hugging Face's tensors under their bare names (`encoder.layer.0.attention.self.query.weight`).
-    /// Names that the encoder does not know are left aside.
+    /// A pooler among them (`pooler.dense.…`) is where classifiers with [`Pooling::Pooler`] start that are added to this encoder;
+    /// other names that the encoder does not know are left aside.
     ///
     /// # Errors
     /// [`Error::Parameter`] when a tensor is missing, [`Error::Shape`] when one is mis-shaped.
     pub fn from_tensors(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
         config.check()?;
-        Self::build(config, names::pack(config, tensors)?, device)
+        let pooler = LinearTensors::find(tensors, "pooler.dense");
+        Ok(Self { pooler, ..Self::build(config, names::pack(config, tensors)?, device)? })
     }
 
-    /// The encoder of a Hugging Face directory (`config.json`, `model.safetensors`). A pooler or classifier in it is left
-    /// aside; [`TextClassifier`](crate::TextClassifier) takes them up.
+    /// The encoder of a Hugging Face directory (`config.json`, `model.safetensors`), with its pooler as
+    /// [`from_tensors`](Self::from_tensors) says. A classifier in it is left aside;
+    /// [`TextClassifier::load`](crate::TextClassifier::load) takes it up.
     ///
     /// # Errors
     /// As [`read_hugging_face`].
@@ -146,7 +151,8 @@ impl Encoder {
     ) -> Result<Self> {
         let made = Self::build(config, tensors, device)?;
         made.parameters.compute_in(self.parameters.precision())?;
-        Ok(made)
+        let pooler = self.pooler.clone().filter(|_| config.hidden_size == self.config.hidden_size);
+        Ok(Self { pooler, ..made })
     }
 
     /// An encoder of the whole tensors that `fetch` has, each registered by `register`; of layers with dimensions taken out,
@@ -181,7 +187,7 @@ impl Encoder {
                 })
                 .collect::<Result<_>>()?,
         };
-        Ok(Self { config: config.clone(), parameters, embeddings, blocks })
+        Ok(Self { config: config.clone(), parameters, embeddings, blocks, pooler: None })
     }
 
     /// The encoder's tensors under Hugging Face's bare names, copied.
@@ -274,12 +280,20 @@ impl Encoder {
         rng: &mut R,
     ) -> Result<Classifier> {
         // Pooler first: the order of the draws is that of the data.
-        let pooler = match pooling {
-            Pooling::Pooler => Some(LinearTensors::random(&self.config, self.config.hidden_size, rng)?),
-            Pooling::Cls | Pooling::Mean => None,
+        let hidden = self.config.hidden_size;
+        let pooler = match (pooling, &self.pooler) {
+            (Pooling::Pooler, Some(own)) => Some(own.checked("pooler.dense", (hidden, hidden))?),
+            (Pooling::Pooler, None) => Some(LinearTensors::random(&self.config, hidden, rng)?),
+            (Pooling::Cls | Pooling::Mean, _) => None,
         };
         let outputs = LinearTensors::random(&self.config, outputs, rng)?;
         self.add_given_classifier(name, outputs, pooling, pooler)
+    }
+
+    /// Whether the encoder came with a pooler, where new classifiers with [`Pooling::Pooler`] start. Without one, their poolers
+    /// start at random.
+    pub fn has_pooler(&self) -> bool {
+        self.pooler.is_some()
     }
 
     /// Adds a classifier of these numbers, and a pooler, where `pooling` has one.

@@ -9,7 +9,7 @@ use super::init;
 use super::var_source::VarSource;
 use crate::backend::{ForwardContext, LinearOp, LinearParameters, composed};
 use crate::config::BertConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::Parameters;
 
@@ -78,6 +78,21 @@ impl LinearTensors {
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
         let find = |part: &str| tensors.get(&format!("{name}.{part}")).cloned();
         Some(Self { weight: find("weight")?, bias: find("bias")? })
+    }
+
+    /// A copy, if the layer has these outputs and inputs.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it has others.
+    pub(crate) fn checked(&self, name: &str, (outputs, inputs): (usize, usize)) -> Result<Self> {
+        let parts = [("weight", &self.weight, vec![outputs, inputs]), ("bias", &self.bias, vec![outputs])];
+        for (part, tensor, expected) in parts {
+            if tensor.dims() != expected {
+                let (what, got) = (format!("{name}.{part}"), tensor.dims().to_vec());
+                return Err(Error::Shape { what, expected, got });
+            }
+        }
+        Ok(self.clone())
     }
 
     pub(crate) fn insert(self, parameters: &mut Parameters, name: &str) -> Result<LinearParameters> {

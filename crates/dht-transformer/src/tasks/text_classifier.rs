@@ -61,7 +61,8 @@ impl TextClassifier {
         Self::for_task(Task::Class, encoder, classes, pooling, rng)
     }
 
-    /// Adds a fresh linear layer for a task to an encoder.
+    /// Adds a fresh linear layer for a task to an encoder. With [`Pooling::Pooler`] its pooler starts from the encoder's, if it
+    /// came with one.
     ///
     /// # Errors
     /// As [`Task::check`].
@@ -106,14 +107,7 @@ impl TextClassifier {
     ) -> Result<Self> {
         task.check(outputs)?;
         let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
-        let encoder = Encoder::from_tensors(&config, &tensors, device)?;
-        match LinearTensors::find(&tensors, "pooler.dense").filter(|_| pooling == Pooling::Pooler) {
-            Some(pooler) => {
-                let fresh = LinearTensors::random(&config, outputs, rng)?;
-                Self::assemble(task, encoder, fresh, pooling, Some(pooler))
-            }
-            None => Self::for_task(task, encoder, outputs, pooling, rng),
-        }
+        Self::for_task(task, Encoder::from_tensors(&config, &tensors, device)?, outputs, pooling, rng)
     }
 
     /// A classifier on the tensors of a `candle_nn::VarBuilder`, at the prefix where the names of a
