@@ -4,7 +4,7 @@ use dht_search::{
     DynamicModel, Preset, SearchObjective, SearchSettings, SearchSpace,
     reward::RewardShape,
     settings::{Dispatch, ExitLosses, FullModelSteps, RouterKind},
-    space::{FULL_EPOCHS_BEFORE_FREEZING, SevenLayerHeads},
+    space::{BaseState, FULL_EPOCHS_BEFORE_FREEZING, SevenLayerHeads},
 };
 use dht_transformer::{Encoder, Pooling};
 use rand_chacha::ChaCha8Rng;
@@ -92,9 +92,10 @@ fn check_second_phase(space: &SearchSpace, full: &SearchSpace) -> Result<()> {
         return refused(expected.into(), "a tree search");
     }
     let base = full.base_layers();
-    if space.base_layers() != base {
+    if space.base_layers() != base && space.config().base_state != BaseState::Embedding {
         let expected = format!(
-            "`base_state = {{ pre_pass = {{ layers = {base} }} }}`: contexts from the base layers of F-DHT's epochs before it"
+            "`base_state = {{ pre_pass = {{ layers = {base} }} }}`, the base layers of F-DHT's epochs before it, or \
+             `base_state = \"embedding\"`"
         );
         return refused(expected, &format!("contexts from {} layers", space.base_layers()));
     }

@@ -91,6 +91,8 @@ fn p_dht_keeps_its_first_phase_before_a_given_space_and_refuses_one_that_cannot_
     let (expected, got) = refused(SpaceConfig { search, ..standard(Preset::PDht) });
     assert!(expected.contains("integrated") && got == "a tree search", "{expected}, {got}");
     let base_state = dht_search::space::BaseState::PrePass { layers: 2 };
-    let (expected, got) = refused(SpaceConfig { base_state, ..one_frozen });
+    let (expected, got) = refused(SpaceConfig { base_state, ..one_frozen.clone() });
     assert!(expected.contains("pre_pass = { layers = 1 }") && got == "contexts from 2 layers", "{expected}, {got}");
+    let base_state = dht_search::space::BaseState::Embedding;
+    of(Preset::PDht, SpaceConfig { base_state, ..one_frozen }).unwrap();
 }

@@ -13,10 +13,8 @@ pub enum HeadFeedback {
     /// Σ |∂L/∂ξ| / (1 − exp(−L)) over the layers of the group, with the sample's own loss L (Michel et al. 2019 have the
     /// numerator). One reward for each head instead of one for all heads of a sample, from gradients that the backward pass
     /// computes anyway. Always from texts that are trained on, since it is known after the training step. Not in the paper.
-    #[serde(alias = "slope")]
     Gradient,
     /// 0 when κ·ρ > 1, and else 1: the published formula, which contradicts its own text ("1 is more effective").
-    #[serde(alias = "as_printed")]
     AsPublished,
 }
 

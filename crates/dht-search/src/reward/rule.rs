@@ -54,7 +54,6 @@ pub enum RewardMemory {
     /// A running mean over the samples of all routes, in which a sample i samples ago has weight decayⁱ.
     RunningMean {
         /// Above 0, at most 1; 1 forgets nothing, .999 remembers about a thousand samples.
-        #[serde(alias = "retention")]
         decay: f64,
     },
 }

@@ -27,11 +27,7 @@ impl SearchSettings {
         for (field, value) in positive {
             check_number(field, value, f64::MIN_POSITIVE)?;
         }
-        let shares = [
-            ("forgetting_decay", self.forgetting_decay),
-            ("head_set_prior_weight", self.head_set_prior_weight),
-            ("explore_share", self.explore_share),
-        ];
+        let shares = [("forgetting_decay", self.forgetting_decay), ("explore_share", self.explore_share)];
         shares.into_iter().try_for_each(|(field, share)| check_share(field, share))?;
         self.full_model_steps.check(self.explore_share)?;
         self.soft_labels.map_or(Ok(()), |soft| soft.check(self.exit_losses))?;
@@ -185,19 +181,5 @@ mod tests {
                 other => panic!("{name}: {other:?}"),
             }
         }
-    }
-
-    #[test]
-    fn settings_under_the_names_of_earlier_releases_are_read() {
-        let old = r#"{"ridge": 2.0, "discount": 0.5, "head_prior_precision": 3.0, "head_prior_weight": 0.25,
-            "steering": {"layer_head_product": "plain_product"}, "whole_steps": {"first": 0.125, "every": 0},
-            "reward_memory": {"running_mean": {"retention": 0.75}}, "exit_losses": "probed"}"#;
-        let settings: SearchSettings = serde_json::from_str(old).unwrap();
-        assert_eq!((settings.prior_precision, settings.forgetting_decay), (2.0, 0.5));
-        assert_eq!((settings.head_set_prior_precision, settings.head_set_prior_weight), (3.0, 0.25));
-        assert_eq!((settings.full_model_steps.first, settings.exit_losses), (0.125, ExitLosses::Detached));
-        let new = serde_json::to_value(&settings).unwrap();
-        assert_eq!(new["cost_model"]["layer_head_product"], "plain_product");
-        assert_eq!(new["reward_memory"]["running_mean"]["decay"], 0.75);
     }
 }

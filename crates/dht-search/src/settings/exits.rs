@@ -18,7 +18,6 @@ pub enum ExitLosses {
     ///
     /// p = 0 weighs all passed exits equally; p = 1 with v = 1 is PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020); p = 2
     /// gives early exits little weight.
-    #[serde(alias = "on_the_way")]
     Weighted {
         /// v, the limit of a passed exit's weight as its depth nears the sample's own: above 0.
         weight: f64,
@@ -28,7 +27,6 @@ pub enum ExitLosses {
     /// Detached exit losses: passed exits train their classifiers and no layer. loss = CE(own) + Σ CE(passed), with the
     /// passed exits' states detached. Shallow layers then serve the layers above them and the texts that leave there,
     /// while the bandits still see the loss of every text at every passed exit. Not in the paper.
-    #[serde(alias = "probed")]
     Detached,
 }
 

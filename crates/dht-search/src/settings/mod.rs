@@ -4,6 +4,7 @@ mod bandits;
 mod check;
 mod deviations;
 mod exits;
+mod experiment;
 mod presets;
 mod ranges;
 mod routing;
@@ -19,6 +20,7 @@ use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 pub use bandits::{HeadSetPrior, Normalization};
 pub use deviations::deviations;
 pub use exits::{ClassifierSharing, ExitKind, ExitLosses};
+pub use experiment::{Experiment, PublishedDataset};
 pub use presets::PUBLISHED_PRIOR_FLOOR;
 pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
 pub use training::{Dispatch, FullModelSteps, LossSource, SoftLabels, Teacher};
@@ -36,7 +38,6 @@ pub struct SearchSettings {
     /// What the bandits see.
     pub context: ContextDesign,
     /// What decides how deep a sample goes.
-    #[serde(alias = "depth_decision")]
     pub router: RouterKind,
     /// The arms of the head-set bandit.
     pub head_arms: HeadArms,
@@ -45,7 +46,6 @@ pub struct SearchSettings {
     /// Which heads every head set holds.
     pub pinned_heads: PinnedHeads,
     /// The cost that enters the choices.
-    #[serde(alias = "steering")]
     pub cost_model: CostModel,
     /// Whether dropping heads also narrows the feed-forward. Neurons are sorted by their magnitude when the model is made,
     /// so that the first are the most important.
@@ -53,7 +53,6 @@ pub struct SearchSettings {
     /// Which exits a sample trains.
     pub exit_losses: ExitLosses,
     /// Which steps run the full model instead.
-    #[serde(alias = "whole_steps")]
     pub full_model_steps: FullModelSteps,
     /// Soft labels beside the labels; `None` for none.
     pub soft_labels: Option<SoftLabels>,
@@ -64,29 +63,23 @@ pub struct SearchSettings {
     /// classifier for each exit.
     pub last_exit_pooling: Option<Pooling>,
     /// Whether the exits share a classifier.
-    #[serde(alias = "exit_classifiers")]
     pub classifier_sharing: ClassifierSharing,
     /// How an exit's classifier pools the states of a text.
     pub pooling: Pooling,
     /// LinUCB's exploration α: while exploring, an arm's score is wᵀθ + α·√(wᵀA⁻¹w) (paper, Algorithm 1; Li et al. 2010).
     pub exploration: PerBandit,
     /// LinUCB's prior precision λ: A = λI and b = 0 at the start, θ = A⁻¹b.
-    #[serde(alias = "ridge")]
     pub prior_precision: f64,
     /// LinUCB's forgetting decay γ in (0, 1]: an observation k updates ago has weight γᵏ. Losses fall while the model
     /// learns, so that old rewards mislead. The paper forgets nothing, γ = 1.
-    #[serde(alias = "discount")]
     pub forgetting_decay: f64,
     /// The mean of the head-set bandit's prior.
-    #[serde(skip_serializing_if = "is_default")]
     pub head_set_prior: HeadSetPrior,
     /// The head-set bandit's prior precision s: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or as
     /// N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The paper's 0 is improper.
-    #[serde(alias = "head_prior_precision")]
     pub head_set_prior_precision: f64,
-    /// The head-set bandit's λ in (0, 1], the weight of the current posterior in each update: argmin (λ/2)·Σ sⱼ(pⱼ − gⱼ)² +
-    /// Σ log(1 + exp(−y·pᵀw)). 1 is Bayes' rule.
-    #[serde(alias = "head_prior_weight")]
+    /// The head-set bandit's λ above 0, the weight of the current posterior in each update: argmin (λ/2)·Σ sⱼ(pⱼ − gⱼ)² +
+    /// Σ log(1 + exp(−y·pᵀw)) (paper, 3.2). It does not change the precisions s. 1 is Bayes' rule; the paper gives no value.
     pub head_set_prior_weight: f64,
     /// The factor κ of the rewards, κ·(reference mean of δ)/δ, with δ = loss · L for the depth bandit and loss · L · H for
     /// the head-count and joint bandits: α, β₁ and β_cp in the paper (4.3). Without effect on [`RewardShape::Utility`] and
@@ -98,12 +91,15 @@ pub struct SearchSettings {
     pub reward_memory: RewardMemory,
     /// The binary reward of the head-set bandit; the paper's formula contradicts its text.
     pub head_feedback: HeadFeedback,
+    /// Whether the head-set bandit also learns from samples that keep all heads of a group: as published (3.2 and 4.2: it is
+    /// run for every number of heads, and each head of the set is rewarded). By default they teach it nothing, since
+    /// nothing was chosen.
+    pub full_set_feedback: bool,
     /// Which losses the bandits learn from.
     pub loss_source: LossSource,
     /// Whether a sample's losses at the exits that it passed also update the arms of those exits.
     pub nested_feedback: bool,
     /// How contexts are scaled.
-    #[serde(skip_serializing_if = "is_default")]
     pub normalization: Normalization,
     /// Contexts seen, with random routes, before their scaling is frozen and the bandits learn, so that a posterior sees
     /// one scaling only. A model with fewer contexts runs whole at inference. Without effect on
@@ -119,12 +115,6 @@ pub struct SearchSettings {
     /// The number of first training texts over which arm features are averaged; `None` for all of them, as in the paper
     /// (4.2). Only for [`ContextDesign::Paper`].
     pub arm_feature_texts: Option<usize>,
-}
-
-/// Whether a setting has its default. Settings that were added later are written only where they differ from it, so that
-/// records and checkpoints of earlier releases stay comparable.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl Default for SearchSettings {
@@ -155,6 +145,7 @@ impl Default for SearchSettings {
             reward_shape: RewardShape::Gain { lambda: 0.25 },
             reward_memory: RewardMemory::default(),
             head_feedback: HeadFeedback::default(),
+            full_set_feedback: false,
             loss_source: LossSource::default(),
             nested_feedback: true,
             normalization: Normalization::default(),

@@ -28,6 +28,7 @@ impl SearchSettings {
     /// | rewards: a ratio to the previous batch (4.3) | [`RewardShape::Ratio`], [`RewardMemory::PreviousBatch`] |
     /// | one arm for each head "in total", a head set for each sample (4.2) | [`HeadArms::PerHead`], [`HeadDraws::PerSample`] |
     /// | binary feedback: 1 is more effective (4.3) | [`HeadFeedback::Standard`] |
+    /// | the head-set bandit is run and rewarded for every H (4.2) | `full_set_feedback: true` |
     /// | TSB starts with mean 1 and precision 0 (3.2) | [`HeadSetPrior::AsPublished`] with [`PUBLISHED_PRIOR_FLOOR`] |
     /// | LinUCB without forgetting (Algorithm 1) | `forgetting_decay: 1.0` |
     /// | bandits from the first batch on, all epochs (Algorithm 2) | no random routes, no full-model steps, all losses |
@@ -64,6 +65,7 @@ impl SearchSettings {
             reward_shape: RewardShape::Ratio,
             reward_memory: RewardMemory::PreviousBatch,
             head_feedback: HeadFeedback::Standard,
+            full_set_feedback: true,
             loss_source: LossSource::AllEpochs,
             nested_feedback: false,
             normalization: Normalization::Rolling,

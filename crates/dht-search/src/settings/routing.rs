@@ -73,12 +73,10 @@ pub enum RouterKind {
     /// A linear bandit decides once, behind the base layers, as in the paper: over exits in a tree search, over routes in
     /// an integrated one.
     #[default]
-    #[serde(alias = "at_the_base")]
     Bandit,
     /// The sequential search, not in the paper: at every exit a linear bandit predicts for each deeper exit what going
     /// there gains, and the sample goes on while one of them is worth its price. For tree spaces, in flight, with
     /// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
-    #[serde(alias = "at_every_exit")]
     SequentialBandit,
     /// At every exit a threshold on the entropy of the exit's probabilities, as in FastBERT (Liu et al. 2020); it learns
     /// nothing. For tree spaces, in flight. Bandits choose the heads, at the λ of the rewards, whatever the threshold.
@@ -184,7 +182,6 @@ pub enum HeadDraws {
     /// Once for all samples of a batch that keep equally many heads of a group, on the mean of their contexts. Their rows
     /// then run as one dense product. Not in the paper.
     #[default]
-    #[serde(alias = "per_bucket")]
     PerGroup,
     /// For each sample on its own context, as in the paper: the same FLOPs, more time.
     PerSample,

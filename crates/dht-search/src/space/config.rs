@@ -16,7 +16,6 @@ pub enum BaseState {
     OnRoute,
     /// A separate no-gradient pre-pass through the first `layers` layers with all heads. The route itself may prune from
     /// its first layer on (P-DHT, where contexts so keep the meaning that they had in the first phase).
-    #[serde(alias = "look_ahead")]
     PrePass {
         /// The number of layers of the pre-pass, b.
         layers: usize,

@@ -42,7 +42,6 @@ pub enum SevenLayerHeads {
     #[default]
     Standard,
     /// 6, 9 and 12, as published for 7 layers; only for models of 12 layers.
-    #[serde(alias = "as_printed")]
     AsPublished,
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use dht_bandits::features::PyramidPool;
 use dht_transformer::{EncodedDataset, ForwardContext, HeadSet, Hidden, flops::FlopCount};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -39,19 +40,36 @@ impl Mean {
 struct Passes<'a> {
     model: &'a ExitModel,
     ctx: ForwardContext,
-    /// The mean over all states of each head's columns.
+    /// The mean of each head's columns over the states after every layer of both passes.
     parts: Mean,
     flops: FlopCount,
 }
 
 impl Passes<'_> {
-    /// Runs samples through layers with these heads, and counts the FLOPs.
+    /// Runs samples through layers with these heads, adds the state after each layer to `parts`, and counts the FLOPs.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
         let ExitModel { encoder, .. } = self.model;
         let group = [self.model.sample_group(hidden.samples(), heads)];
-        let layer = encoder.block_shape().forward_of_groups(hidden.spans(), &group)?.total();
-        layers.clone().for_each(|_| self.flops += layer);
-        Ok(encoder.run_groups(layers, hidden, &group, &self.ctx)?)
+        let flops = encoder.block_shape().forward_of_groups(hidden.spans(), &group)?.total();
+        let mut hidden = hidden.clone();
+        for layer in layers {
+            hidden = encoder.run_groups(layer..layer + 1, &hidden, &group, &self.ctx)?;
+            self.flops += flops;
+            self.add_parts(&hidden)?;
+        }
+        Ok(hidden)
+    }
+
+    /// Adds the mean of each head's columns of each sample.
+    fn add_parts(&mut self, hidden: &Hidden) -> Result<()> {
+        let heads = self.model.space.model_shape().heads;
+        let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
+        for row in means {
+            let width = row.len() / heads;
+            let part = |part: &[f32]| part.iter().map(|value| f64::from(*value)).sum::<f64>() / width as f64;
+            self.parts.add(&row.chunks_exact(width).map(part).collect::<Vec<_>>());
+        }
+        Ok(())
     }
 
     fn run_full(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
@@ -71,20 +89,13 @@ impl Passes<'_> {
             None => Ok(hidden.clone()),
         }
     }
+}
 
-    /// Adds each sample's pooled state to `mean`, and the mean of each head's columns to `parts`.
-    fn add(&mut self, mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::features::PyramidPool) -> Result<()> {
-        let [rows] = pooled(hidden, [pool])?;
-        rows.iter().for_each(|row| mean.add(row));
-        let heads = self.model.space.model_shape().heads;
-        let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
-        for row in means {
-            let width = row.len() / heads;
-            let part = |part: &[f32]| part.iter().map(|value| f64::from(*value)).sum::<f64>() / width as f64;
-            self.parts.add(&row.chunks_exact(width).map(part).collect::<Vec<_>>());
-        }
-        Ok(())
-    }
+/// Adds each sample's pooled state to a mean.
+fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
+    let [rows] = pooled(hidden, [pool])?;
+    rows.iter().for_each(|row| mean.add(row));
+    Ok(())
 }
 
 /// Two passes over texts, without gradient: one through the full model, one with random heads, each head count
@@ -116,7 +127,7 @@ pub(super) fn arm_features(
                 group += 1;
             }
             let end = passes.end(&hidden)?;
-            passes.add(depth, &end, &depth_pool)?;
+            add(depth, &end, &depth_pool)?;
         }
         // Equally often: the head counts take samples in turn, from a random start.
         let by_option = |samples: usize, rng: &mut ChaCha8Rng| -> Vec<Vec<usize>> {
@@ -132,7 +143,7 @@ pub(super) fn arm_features(
                     if !indices.is_empty() {
                         let kept = random_heads(heads, pinned, options[option], rng)?;
                         let part = passes.run(layers.layers(), &hidden.select(&indices)?, kept)?;
-                        passes.add(&mut means[option], &part, &heads_pool)?;
+                        add(&mut means[option], &part, &heads_pool)?;
                         parts.push(part);
                     }
                 }
@@ -152,7 +163,7 @@ pub(super) fn arm_features(
                         group += 1;
                     }
                     let end = passes.end(&hidden)?;
-                    passes.add(&mut means[option], &end, &depth_pool)?;
+                    add(&mut means[option], &end, &depth_pool)?;
                 }
             }
         }
@@ -178,4 +189,51 @@ pub(super) fn arm_features(
         false => ArmFeatures { depth: Vec::new(), heads: Vec::new(), ..features },
     };
     Ok((features, passes.flops))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use dht_transformer::{BertConfig, Encoder, Encoding, HeadPlan, Sample};
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::model::DynamicModel;
+    use crate::settings::SearchSettings;
+    use crate::space::{SearchSpace, SpaceConfig};
+
+    #[test]
+    fn head_set_features_are_means_over_all_layers() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let encoder = Encoder::random(&BertConfig::small(6, 4, 16, 50).unwrap(), &Device::Cpu, &mut rng).unwrap();
+        // Exits at 2 and 6 layers: the states after layers 1, 3, 4 and 5 are those of no exit.
+        let space = SearchSpace::new(SpaceConfig::of_full_heads(6, 4, vec![2, 6])).unwrap();
+        let model = DynamicModel::new(encoder, space, SearchSettings::paper(), 3, &mut rng).unwrap();
+        let samples = (0..5).map(|id| {
+            let ids: Vec<u32> = (0..2 + id as u32).map(|token| 7 * token + id as u32).collect();
+            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
+            Sample { id, label: 0, targets: Vec::new(), encoding }
+        });
+        let labels = (0..3).map(|class| class.to_string()).collect();
+        let texts = EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 };
+        let (features, _) = arm_features(&model.model, None, &texts, &[0, 1, 2, 3, 4], &mut rng).unwrap();
+
+        // Both passes keep all heads; the second begins after the base layers.
+        let ctx = ForwardContext::inference();
+        let mut hidden = model.model.encoder.embed(&texts.batch(&[0, 1, 2, 3, 4]).unwrap(), &ctx).unwrap();
+        let (mut sums, mut count) = ([0.0; 4], 0.0);
+        for layer in 0..6 {
+            hidden = model.model.encoder.run(layer..layer + 1, &hidden, &HeadPlan::Full, &ctx).unwrap();
+            let passes = if layer < 2 { 1.0 } else { 2.0 };
+            for row in hidden.mean_rows().unwrap().to_vec2::<f32>().unwrap() {
+                count += passes;
+                for (sum, part) in sums.iter_mut().zip(row.chunks_exact(4)) {
+                    *sum += passes * part.iter().map(|value| f64::from(*value)).sum::<f64>() / 4.0;
+                }
+            }
+        }
+        for (found, sum) in features.head_sets.iter().zip(sums) {
+            assert!((found - sum / count).abs() < 1e-6, "{found}, {} by hand", sum / count);
+        }
+    }
 }

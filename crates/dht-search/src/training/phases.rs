@@ -5,7 +5,7 @@ use rand::Rng;
 use super::objective::{NextPhase, SearchObjective};
 use crate::error::{Error, Result};
 use crate::settings::HeadArms;
-use crate::space::SearchSpace;
+use crate::space::{BaseState, SearchSpace};
 
 impl SearchObjective {
     /// The same training with a second phase: from an epoch (counted from 0) on it uses another space, as P-DHT does after
@@ -13,18 +13,24 @@ impl SearchObjective {
     /// ([`SearchSpace::closest_arms`]), the head bandit and all scaling stay, and the layers of a tail are frozen. Only
     /// epochs of the second phase can be the best one.
     ///
+    /// The next space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass through the
+    /// base layers. These contexts have another meaning, so the joint bandit and its scaling start anew; with
+    /// [`Normalization::FrozenAfterWarmUp`](crate::settings::Normalization::FrozenAfterWarmUp) the second phase begins with a warm-up of its own.
+    ///
     /// # Errors
-    /// [`Error::Setting`] unless both spaces are integrated, of one size and base, and as
+    /// [`Error::Setting`] unless both spaces are integrated, of one size, and the next one's contexts come from as many layers as
+    /// before or from the embeddings; as
     /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with); with [`HeadArms::PerHeadAndGroup`], whose groups change.
     pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
         let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
         if self.dynamic.space().is_tree() || space.is_tree() {
             return refuse("next space", "an integrated search after an integrated search", "a tree search");
         }
-        if (space.model_shape(), space.base_layers())
-            != (self.dynamic.space().model_shape(), self.dynamic.space().base_layers())
-        {
-            return refuse("next space", "one of the same size and base layers", "another");
+        let own = self.dynamic.space();
+        let same_base = space.base_layers() == own.base_layers() || space.config().base_state == BaseState::Embedding;
+        if space.model_shape() != own.model_shape() || !same_base {
+            let expected = "one of the same size, whose contexts come from as many layers or from the embeddings";
+            return refuse("next space", expected, "another");
         }
         self.settings().check_with(&space)?;
         if self.settings().head_arms == HeadArms::PerHeadAndGroup {

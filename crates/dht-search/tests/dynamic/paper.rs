@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use dht_search::transformer::{EncodedDataset, Objective, Progress, Trainer, flops::Load};
 use dht_search::{
-    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, evaluate,
-    evaluation::evaluate_queued,
+    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpaceConfig, evaluate,
+    evaluation::{controls::evaluate_on, evaluate_queued},
     settings::{Dispatch, HeadDraws},
+    space::{BaseState, SevenLayerHeads},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -228,6 +229,46 @@ fn p_dht_routes_by_its_bandit_for_two_epochs_of_f_dht_and_two_with_frozen_layers
     let more = updates(&model.state()?);
     assert_eq!(more.len(), names.len());
     assert_eq!(more.iter().sum::<u64>() - learned.iter().sum::<u64>(), 200, "every sample of the last epoch");
+    Ok(())
+}
+
+/// P-DHT whose second phase takes its contexts from the embeddings.
+fn embedding_space() -> Result<SearchSpace> {
+    let config = Preset::PDht.config(LAYERS, HEADS, SevenLayerHeads::Standard)?;
+    SearchSpace::new(SpaceConfig { base_state: BaseState::Embedding, ..config })
+}
+
+#[test]
+fn the_second_phase_of_p_dht_runs_on_the_embedding_state() -> Result<()> {
+    let mut flops = Vec::new();
+    for space in [embedding_space()?, Preset::PDht.space(LAYERS, HEADS)?] {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let embedding = space.config().base_state == BaseState::Embedding;
+        let mut model = objective(Preset::FDht, paper())?.with_next_phase(space.clone(), 1, &mut rng)?;
+        let (data, mut progress) = (task(100, 1), start());
+        model.prepare(&data, progress)?;
+        run_epoch(&mut model, &data, &mut progress)?;
+        run_epoch(&mut model, &data, &mut progress)?;
+        assert_eq!(model.model().space(), &space);
+        // Contexts of another meaning: nothing of the first phase's joint bandit stays. Otherwise arms start from old ones.
+        let learned: u64 = updates(&model.state()?).iter().sum();
+        assert_eq!(learned == 100, embedding, "{learned}");
+        let trained = model.into_model();
+        let evaluation = evaluate(&trained, &task(33, 4), BATCH)?;
+        let block = trained.encoder().block_shape();
+        let routes: u64 = evaluation.route_counts().values().sum();
+        assert_eq!(routes, 33);
+        // The pre-pass through the one base layer is saved.
+        let base: u64 = task(33, 4)
+            .lengths()
+            .iter()
+            .map(|tokens| block.forward(Load::of_text(*tokens), block.full()).total().0)
+            .sum();
+        let on_routes = evaluate_on(&trained, &task(33, 4), &evaluation.routes, BATCH)?;
+        flops.push((evaluation.flops - on_routes.flops, base));
+    }
+    let ((embedding, _), (pre_pass, base)) = (flops[0], flops[1]);
+    assert_eq!((embedding, pre_pass), (0, base));
     Ok(())
 }
 

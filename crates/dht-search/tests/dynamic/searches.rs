@@ -6,11 +6,12 @@ use candle_core::Device;
 use dht_search::evaluation::controls::evaluate_fixed;
 use dht_search::transformer::{EncodedDataset, Pooling, Trainer};
 use dht_search::{
-    CostModel, DynamicModel, Error, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings,
+    CostModel, DynamicModel, Error, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings, SearchSpace,
     cost::{LayerHeadCount, MeasuredCost, WidthCoupling},
     evaluate,
     reward::HeadFeedback,
     settings::{ClassifierSharing, Dispatch, ExitKind, ExitLosses, HeadArms, HeadDraws, RouterKind},
+    space::{BaseState, SevenLayerHeads},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -31,10 +32,14 @@ fn model(preset: Preset, settings: &SearchSettings, seed: u64) -> Result<SearchO
     SearchObjective::new(model)
 }
 
-/// F-DHT for one epoch, then P-DHT.
-fn partially_frozen(settings: &SearchSettings, seed: u64) -> Result<SearchObjective> {
+/// F-DHT for one epoch, then P-DHT, with contexts from the base layers or from the embeddings.
+fn partially_frozen(settings: &SearchSettings, embedding: bool, seed: u64) -> Result<SearchObjective> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed + 1);
-    model(Preset::FDht, settings, seed)?.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
+    let mut config = Preset::PDht.config(LAYERS, HEADS, SevenLayerHeads::Standard)?;
+    if embedding {
+        config.base_state = BaseState::Embedding;
+    }
+    model(Preset::FDht, settings, seed)?.with_next_phase(SearchSpace::new(config)?, 1, &mut rng)
 }
 
 type Search = (&'static str, Box<dyn Fn(u64) -> Result<SearchObjective>>);
@@ -67,12 +72,15 @@ fn searches() -> Vec<Search> {
     let (head_arms, head_draws) = (HeadArms::PerHeadAndGroup, HeadDraws::PerSample);
     let width_coupling = WidthCoupling::HeadsAndFfn;
     add("heads of their own", Preset::TDht, SearchSettings { head_arms, head_draws, width_coupling, ..defaults() });
-    for (name, settings) in [
-        ("P-DHT", SearchSettings::for_preset(Preset::PDht)),
-        ("the paper's P-DHT", SearchSettings { dispatch: queue, ..SearchSettings::paper() }),
+    let papers = || SearchSettings { dispatch: queue, ..SearchSettings::paper() };
+    for (name, settings, embedding) in [
+        ("P-DHT", SearchSettings::for_preset(Preset::PDht), false),
+        ("the paper's P-DHT", papers(), false),
+        ("P-DHT on the embeddings", SearchSettings::for_preset(Preset::PDht), true),
+        ("the paper's P-DHT on the embeddings", papers(), true),
     ] {
         let settings = small(settings);
-        searches.push((name, Box::new(move |seed| partially_frozen(&settings, seed))));
+        searches.push((name, Box::new(move |seed| partially_frozen(&settings, embedding, seed))));
     }
     searches
 }
@@ -117,7 +125,8 @@ fn p_dht_continues_in_its_own_space_and_does_not_train_its_last_layers() -> Resu
         Ok(weights_and_state(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
     };
     // They learn in an epoch of F-DHT, and not in P-DHT from the start.
-    for (model, stays) in [(partially_frozen(&settings, 1)?, false), (model(Preset::PDht, &settings, 1)?, true)] {
+    for (model, stays) in [(partially_frozen(&settings, false, 1)?, false), (model(Preset::PDht, &settings, 1)?, true)]
+    {
         let before = last_layers(&model)?;
         let model = trained(model)?;
         assert!(model.next_phase().is_none());
@@ -147,10 +156,10 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
     let tree = model(Preset::TDht, &defaults(), 1)?;
     assert_eq!(field(tree.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "next space");
     // P-DHT has no passed exits, so that contexts with their signals are refused.
-    assert_eq!(field(partially_frozen(&defaults(), 1)), "context");
+    assert_eq!(field(partially_frozen(&defaults(), false, 1)), "context");
     let own_arms =
         SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(SearchSettings::for_preset(Preset::PDht)) };
-    assert_eq!(field(partially_frozen(&own_arms, 1)), "head_arms");
+    assert_eq!(field(partially_frozen(&own_arms, false, 1)), "head_arms");
     let side = |width| SearchSettings { exit_kind: ExitKind::Side { width }, ..defaults() };
     for width in [0, usize::MAX] {
         assert_eq!(field(model(Preset::TDht, &side(width), 1)), "exit_kind.side.width");

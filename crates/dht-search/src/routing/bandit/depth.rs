@@ -141,14 +141,19 @@ impl Router for DepthRouter {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space: new arms start from the nearest old ones, the scaling of contexts stays.
+    /// Changes to another integrated space. Where contexts come from the same layers, new arms start from the nearest old
+    /// ones and their scaling stays; otherwise the bandit starts anew.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::setting("space", "an integrated search", "a tree search"));
         }
         let from = space.closest_arms(&self.setup.space);
         let setup = self.setup.in_space(space)?;
-        self.learned.bandit.linear.replace_arms(&from)?;
+        if space.base_layers() == self.setup.space.base_layers() {
+            self.learned.bandit.linear.replace_arms(&from)?;
+        } else {
+            self.learned.bandit = DepthBandit::new(&setup)?;
+        }
         if let Some(features) = &mut self.learned.arm_features {
             *features = features.of_arms(&from);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::depth::kept;
 use super::setup::Setup;
 use crate::error::Result;
 use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
@@ -17,7 +18,7 @@ pub(super) fn head_rewards(
     decisions: &Decisions,
     losses: &Losses,
 ) -> Result<Vec<Reward>> {
-    let rule = setup.settings.heads_rewards();
+    let rule = setup.head_set_rewards();
     let mut deltas: BTreeMap<usize, (Vec<usize>, Vec<CostWeightedLoss>)> = BTreeMap::new();
     for (index, (&sample, &kept)) in trace.members.iter().zip(&trace.decisions.kept).enumerate() {
         let exit = decisions.exits[sample];
@@ -34,4 +35,27 @@ pub(super) fn head_rewards(
         }
     }
     Ok(rewards)
+}
+
+/// The rewards r_cp of the samples of a batch, by which the head sets of an integrated search are judged with the paper's
+/// memory: δ_cp = loss · L · H of each route, compared with the mean of the previous batch. `None` with another memory, where
+/// a group's samples are compared with earlier ones of the same exit.
+pub(super) fn route_rewards(
+    setup: &Setup,
+    reference: &mut RewardReference,
+    decisions: &Decisions,
+    losses: &Losses,
+) -> Result<Option<Vec<Reward>>> {
+    let rule = setup.head_set_rewards();
+    if rule.memory != RewardMemory::PreviousBatch {
+        return Ok(None);
+    }
+    let arms = setup.space.integrated_arms();
+    let delta = |(sample, &exit): (usize, &usize)| {
+        let arm = &arms[decisions.arms[sample]];
+        let delta = CostWeightedLoss::of_depth_and_heads(losses.by_exit[exit][sample], arm.depth(), kept(arm))?;
+        Ok(delta.with_gain(losses.gain(sample, 0, exit)))
+    };
+    let deltas = decisions.exits.iter().enumerate().map(delta).collect::<Result<Vec<_>>>()?;
+    rule.rewards(reference, &deltas).map(Some)
 }

@@ -7,7 +7,7 @@ use dht_bandits::{
     ArmId, Normalizer, Policy, Request, Thompson,
     features::NormalizerOptions,
     policy::{ArmFeedback, Featured, Feedback, TopK},
-    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting},
+    posterior::{DiagonalLaplace, DiagonalLaplaceOptions},
 };
 use dht_transformer::HeadSet;
 use rand::Rng;
@@ -18,8 +18,8 @@ use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, HEAD_SET_PYRAMID, Rows};
 use crate::routing::fixed::{by_count, random_heads};
-use crate::routing::{HeadSetGroup, Mode};
-use crate::settings::{HeadArms, HeadDraws};
+use crate::routing::{GroupDecisions, HeadSetGroup, Mode};
+use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 
 /// One arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,8 +45,8 @@ struct Average {
 }
 
 /// FLOPs of a head's update for each dimension of its context: mean and variance of the log-odds, 4, and three multiply-adds
-/// for mean, precision and variance. Where the prior is weighed down (`head_set_prior_weight` below 1) Newton's steps come
-/// instead, and of them only this much is counted.
+/// for mean, precision and variance. Where the prior counts more or less than once (`head_set_prior_weight`) Newton's steps
+/// come instead, and of them only this much is counted.
 const UPDATE_FLOPS: u64 = 10;
 
 /// A memory of about a thousand values; there is one for each sample and head.
@@ -63,7 +63,7 @@ impl HeadSets {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let laplace = DiagonalLaplaceOptions::default()
             .with_prior(setup.settings.head_set_prior.with_precision(setup.settings.head_set_prior_precision))
-            .with_forgetting(Forgetting::new(setup.settings.head_set_prior_weight)?);
+            .with_prior_weight(setup.settings.head_set_prior_weight);
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
         let norm = NormalizerOptions::default().with_clip(Some(CLIP));
         Ok(Self {
@@ -185,34 +185,32 @@ impl HeadSets {
         Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
     }
 
-    /// Every kept head that is not pinned learns from the reward of each sample that kept it. Sets that were drawn for one
-    /// sample each give one update together, as published; the set of many samples gives its own.
+    /// Every kept head that is not pinned learns from the reward of each sample that kept it; samples that keep all heads
+    /// count as the settings say. Sets that were drawn for one sample each give one update together, as published; the
+    /// set of many samples gives its own.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
         group: usize,
-        sets: &[HeadSetGroup],
+        decisions: &GroupDecisions,
         rewarded: &dyn Fn(usize, usize) -> bool,
     ) -> Result<()> {
-        // Where a set is full or has no context nothing was chosen, so there is nothing to learn.
-        let all = setup.space.model_shape().heads;
-        let chosen: Vec<&HeadSetGroup> =
-            sets.iter().filter(|set| !set.heads.is_full(all) && !set.context.is_empty()).collect();
-        if chosen.is_empty() {
+        let plays = plays(setup, decisions);
+        if plays.is_empty() {
             return Ok(());
         }
         let (size, pinned) = (self.heads.dimension(), self.pinned(setup)?);
-        let contexts = chosen.iter().map(|set| self.contexts(setup, features, &set.context));
+        let contexts = plays.iter().map(|play| self.contexts(setup, features, play.context));
         let contexts = contexts.collect::<Result<Vec<_>>>()?;
-        let together = if setup.settings.head_draws == HeadDraws::PerSample { chosen.len() } else { 1 };
-        for (sets, contexts) in chosen.chunks(together).zip(contexts.chunks(together)) {
+        let together = if setup.settings.head_draws == HeadDraws::PerSample { plays.len() } else { 1 };
+        for (plays, contexts) in plays.chunks(together).zip(contexts.chunks(together)) {
             let mut feedback = Vec::new();
-            for (set, contexts) in sets.iter().zip(contexts) {
-                for head in set.heads.iter().filter(|head| !holds(pinned, *head)) {
+            for (play, contexts) in plays.iter().zip(contexts) {
+                for head in play.heads.iter().filter(|head| !holds(pinned, *head)) {
                     let context = &contexts[head * size..][..size];
-                    let good = set.indices.iter().filter(|index| rewarded(**index, head)).count();
-                    for (rewarded, count) in [(true, good), (false, set.indices.len() - good)] {
+                    let good = play.indices.iter().filter(|index| rewarded(**index, head)).count();
+                    for (rewarded, count) in [(true, good), (false, play.indices.len() - good)] {
                         if count > 0 {
                             let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
                             feedback.push(ArmFeedback { weight: count as f64, ..own });
@@ -233,7 +231,7 @@ impl HeadSets {
         setup: &Setup,
         features: Option<&ArmFeatures>,
         group: usize,
-        sets: &[HeadSetGroup],
+        decisions: &GroupDecisions,
         importance: &dyn Fn(usize, usize) -> f64,
     ) -> Result<()> {
         let reference = self.mean_importance[group];
@@ -241,12 +239,12 @@ impl HeadSets {
             let (indices, heads) = (set.indices.clone(), set.heads);
             indices.into_iter().flat_map(move |index| heads.iter().map(move |head| (index, head)))
         };
-        for (index, head) in sets.iter().flat_map(heads) {
+        for (index, head) in decisions.head_sets.iter().flat_map(heads) {
             self.mean_importance[group].add(importance(index, head));
         }
         // The first batch has no mean before it and is compared with its own.
         let reference = if reference.weight > 0.0 { reference } else { self.mean_importance[group] };
-        self.learn(setup, features, group, sets, &|index, head| importance(index, head) > reference.mean)
+        self.learn(setup, features, group, decisions, &|index, head| importance(index, head) > reference.mean)
     }
 
     pub(crate) fn take_learning_flops(&mut self) -> u64 {
@@ -303,6 +301,38 @@ impl HeadSets {
         let expected = format!("{wanted} of {heads}, those that the head bandit keeps");
         Err(Error::setting("pinned heads", expected, format!("{:?}", stored.pinned)))
     }
+}
+
+/// A head set that was played for some samples, and the context that it was drawn in.
+struct Play<'a> {
+    indices: &'a [usize],
+    heads: HeadSet,
+    context: &'a [f64],
+}
+
+/// The head sets that the bandit learns from: those with a context. A set of all heads is one group, whatever
+/// [`HeadDraws`] says; where sets are drawn for one sample each, it is a play of each of its samples.
+fn plays<'a>(setup: &Setup, decisions: &'a GroupDecisions) -> Vec<Play<'a>> {
+    let all = setup.space.model_shape().heads;
+    let SearchSettings { full_set_feedback, head_draws, .. } = setup.settings;
+    let mut plays = Vec::new();
+    for set in decisions.head_sets.iter().filter(|set| !set.context.is_empty()) {
+        let (heads, full) = (set.heads, set.heads.is_full(all));
+        if full && !full_set_feedback {
+            continue;
+        }
+        if full && head_draws == HeadDraws::PerSample && set.indices.len() > 1 {
+            let of_sample = |index: &'a usize| Play {
+                indices: std::slice::from_ref(index),
+                heads,
+                context: &decisions.set_contexts[*index],
+            };
+            plays.extend(set.indices.iter().map(of_sample));
+        } else {
+            plays.push(Play { indices: &set.indices, heads, context: &set.context });
+        }
+    }
+    plays
 }
 
 fn holds(pinned: Option<HeadSet>, head: usize) -> bool {

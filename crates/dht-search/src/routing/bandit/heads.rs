@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::depth::kept;
 use super::head_counts::{self, HeadCounts};
-use super::head_rewards::head_rewards;
+use super::head_rewards::{head_rewards, route_rewards};
 use super::head_sets::HeadSets;
 use super::setup::Setup;
 use super::{check_arm_features, of_state, to_state};
@@ -218,17 +218,24 @@ impl HeadRouter for BanditHeads {
         let Self { setup, learned } = self;
         let Learned { counts, sets, references, arm_features, .. } = learned;
         let features = arm_features.as_ref();
+        let routes = match references.first_mut().filter(|_| counts.is_none()) {
+            Some(references) => route_rewards(setup, &mut references[0], decisions, losses)?,
+            None => None,
+        };
         for trace in groups {
-            let rewards = head_rewards(setup, &mut references[trace.group], trace, decisions, losses)?;
+            let rewards = match &routes {
+                Some(rewards) => trace.members.iter().map(|member| rewards[*member]).collect(),
+                None => head_rewards(setup, &mut references[trace.group], trace, decisions, losses)?,
+            };
             if let Some(counts) = counts {
                 counts.learn(setup, features, trace, &rewards)?;
             }
-            let (feedback, kappa) = (setup.settings.head_feedback, setup.settings.kappa.heads);
+            let (feedback, kappa) = (setup.settings.head_feedback, setup.head_set_rewards().kappa);
             let rewarded: Option<Vec<bool>> =
                 rewards.iter().map(|reward| feedback.rewarded(reward.ratio, kappa)).collect();
             if let Some(rewarded) = rewarded {
                 let rewarded = |index: usize, _| rewarded[index];
-                sets.learn(setup, features, trace.group, &trace.decisions.head_sets, &rewarded)?;
+                sets.learn(setup, features, trace.group, &trace.decisions, &rewarded)?;
             }
         }
         Ok(())
@@ -237,7 +244,7 @@ impl HeadRouter for BanditHeads {
     fn learn_gradients(&mut self, trace: &GroupTrace, importance: &dyn Fn(usize, usize) -> f64) -> Result<()> {
         let Self { setup, learned } = self;
         let features = learned.arm_features.as_ref();
-        learned.sets.learn_by_gradients(setup, features, trace.group, &trace.decisions.head_sets, importance)
+        learned.sets.learn_by_gradients(setup, features, trace.group, &trace.decisions, importance)
     }
 
     fn take_learning_flops(&mut self) -> u64 {

@@ -9,11 +9,13 @@ use dht_transformer::HeadSet;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::head_sets::HeadSets;
 use super::tests::setup_of;
 use crate::features::Rows;
+use crate::reward::HeadFeedback;
 use crate::routing::bandit::*;
 use crate::routing::{Decisions, GroupDecisions, GroupTrace, HeadRouter, HeadSetGroup, Losses, Preparation, Router};
-use crate::settings::SearchSettings;
+use crate::settings::{PerBandit, SearchSettings};
 use crate::space::Preset;
 
 fn vectors(count: usize, size: usize, rng: &mut dyn Rng) -> Rows {
@@ -145,25 +147,48 @@ impl Group {
     }
 
     fn trace(&self) -> GroupTrace {
-        let of_sample = |(index, set): (usize, &Vec<usize>)| HeadSetGroup {
-            indices: vec![index],
-            heads: HeadSet::from_indices(set.iter().copied(), 12).unwrap(),
-            context: self.set_contexts[index].clone(),
+        let of_samples = |indices: Vec<usize>| HeadSetGroup {
+            heads: HeadSet::from_indices(self.sets[indices[0]].iter().copied(), 12).unwrap(),
+            context: (0..12)
+                .map(|column| {
+                    let values = indices.iter().map(|index| self.set_contexts[*index][column]);
+                    values.sum::<f64>() / indices.len() as f64
+                })
+                .collect(),
+            indices,
         };
+        // As they are drawn: a set for each sample, but one for all that keep every head.
+        let (full, own): (Vec<_>, Vec<_>) = (0..self.sets.len()).partition(|index| self.sets[*index].len() == 12);
+        let groups = own.into_iter().map(|index| vec![index]).chain(Some(full).filter(|full| !full.is_empty()));
         let decisions = GroupDecisions {
             kept: self.sets.iter().map(Vec::len).collect(),
             contexts: self.contexts.clone(),
             set_contexts: self.set_contexts.clone(),
-            head_sets: self.sets.iter().enumerate().map(of_sample).collect(),
+            head_sets: groups.map(of_samples).collect(),
         };
         GroupTrace { group: self.group, members: self.members.clone(), decisions }
     }
 }
 
+/// The head-set bandit with the published prior and this λ; heads 0, 3, 5 and 9 are pinned.
+fn head_sets_by_hand(prior_weight: f64) -> TopK<DiagonalLaplace, Thompson> {
+    let prior = TsPrior::AsPublished { prior_precision_floor: 1e-3 };
+    let laplace = DiagonalLaplaceOptions::default().with_prior(prior).with_prior_weight(prior_weight);
+    let sets = TopK::per_arm(13, 12, laplace, Thompson { alpha: 1.0 }).unwrap();
+    sets.with_pinned(&[0, 3, 5, 9].map(ArmId::new)).unwrap()
+}
+
 #[test]
 fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
+    // λ = 1 as in our reading of the print, and above 1.
+    for prior_weight in [1.0, 2.5] {
+        check_head_bandits(prior_weight);
+    }
+}
+
+fn check_head_bandits(head_set_prior_weight: f64) {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let setup = setup_of(Preset::TDht, &SearchSettings::paper());
+    let setup = setup_of(Preset::TDht, &SearchSettings { head_set_prior_weight, ..SearchSettings::paper() });
     let mut heads = BanditHeads::new(setup.clone()).unwrap();
     let features: Vec<Rows> = (0..3).map(|_| vectors(3, 42, &mut rng)).collect();
     let preparation = preparation(vectors(4, 84, &mut rng), features.clone(), Vec::new());
@@ -172,11 +197,7 @@ fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
 
     let ridge = RidgeOptions::new(1.0);
     let mut counts_by_hand = LinUcb::new(87, 3, ridge, Ucb { alpha: 0.1 }).unwrap();
-    let prior = TsPrior::AsPublished { prior_precision_floor: 1e-3 };
-    let laplace = DiagonalLaplaceOptions::default().with_prior(prior);
-    let pinned = [0, 3, 5, 9].map(ArmId::new);
-    let sets = TopK::<DiagonalLaplace, _>::per_arm(13, 12, laplace, Thompson { alpha: 1.0 }).unwrap();
-    let mut sets_by_hand = sets.with_pinned(&pinned).unwrap();
+    let mut sets_by_hand = head_sets_by_hand(head_set_prior_weight);
 
     // Samples leave after 6, 12 and 9 layers. The first batch runs group 0 alone of those that are looked at, the second
     // groups 0 and 1, of which group 1 has no batch before it.
@@ -185,7 +206,7 @@ fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
         ([0.5, 0.25, 1.5], vec![Group::new(0, &[0, 1, 2], &[8, 10, 12], &mut rng)]),
         (
             [0.75, 0.1, 2.0],
-            vec![Group::new(0, &[2, 0, 1], &[10, 10, 8], &mut rng), Group::new(1, &[1, 2], &[8, 12], &mut rng)],
+            vec![Group::new(0, &[2, 0, 1], &[10, 10, 8], &mut rng), Group::new(1, &[1, 2], &[12, 12], &mut rng)],
         ),
     ];
     let (mut seen, mut seen_by_sets) = (Rows::new(), Rows::new());
@@ -211,8 +232,8 @@ fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
                 one_hot[*group] = 1.0;
                 let w = [scaled(&seen, &contexts[index]), scaled(&seen, &features[*group][arm]), one_hot].concat();
                 counts_by_hand.update(ArmId::new(arm as u64), &w, reward, 1.0).unwrap();
-                // More effective than the batch before: 1 for every kept head that is not pinned; a full set was not chosen.
-                for head in set.iter().filter(|head| set.len() < 12 && ![0, 3, 5, 9].contains(*head)) {
+                // More effective than the batch before: 1 for every kept head that is not pinned, of full sets too.
+                for head in set.iter().filter(|head| ![0, 3, 5, 9].contains(*head)) {
                     let mut w = scaled(&seen_by_sets, &set_contexts[index]);
                     w.push(head_features[*head]);
                     chosen.push((ArmId::new(*head as u64), w, reward > 1.0));
@@ -226,6 +247,7 @@ fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
     assert!(outcomes.iter().all(|count| *count > 0), "both feedbacks occur: {outcomes:?}");
 
     let (counts, sets) = heads.parts();
+    check_head_sets(sets, &sets_by_hand, &mut rng);
     let raw = vectors(1, 42, &mut rng).remove(0);
     for (group, features) in features.iter().enumerate() {
         let one_hot: Vec<f64> = (0..3).map(|other| f64::from(u8::from(other == group))).collect();
@@ -238,15 +260,84 @@ fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
             close(found.width, expected.width, &format!("group {group}, width of arm {arm}"));
         }
     }
+}
+
+fn check_head_sets(found: &HeadSets, by_hand: &TopK<DiagonalLaplace, Thompson>, rng: &mut dyn Rng) {
     for head in 0..12 {
         let w: Vec<f64> = (0..13).map(|_| rng.random::<f64>()).collect();
-        let (found, expected) = (sets.bandit().score(ArmId::new(head), &w), sets_by_hand.score(ArmId::new(head), &w));
-        let (found, expected) = (found.unwrap(), expected.unwrap());
+        let [found, expected] = [found.bandit(), by_hand].map(|bandit| bandit.score(ArmId::new(head), &w).unwrap());
         close(found.mean, expected.mean, &format!("mean of head {head}"));
         close(found.width, expected.width, &format!("width of head {head}"));
-        // The printed prior has a mean of ones; pinned heads, and heads that nobody kept, still have it.
-        if [0, 3, 5, 9, 11, 10].contains(&head) {
+        // The published prior has a mean of ones; pinned heads still have it.
+        if [0, 3, 5, 9].contains(&head) {
             close(found.mean, w.iter().sum(), &format!("the prior of head {head}"));
         }
+    }
+}
+
+#[test]
+fn integrated_searches_judge_head_sets_by_the_joint_rewards() {
+    // With the printed feedback, 0 when r_cp = β_cp·ρ exceeds 1; r_H with its own factor would give 0 for each.
+    let kappa = PerBandit { depth: 1.0, heads: 1e9, arms: 0.5 };
+    let settings = SearchSettings { kappa, head_feedback: HeadFeedback::AsPublished, ..SearchSettings::paper() };
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let mut heads = BanditHeads::new(setup_of(Preset::FDht, &settings)).unwrap();
+    let preparation = preparation(Vec::new(), Vec::new(), vectors(10, 84, &mut rng));
+    heads.prepare(&preparation).unwrap();
+    let head_features = preparation.arm_features.unwrap().head_sets;
+
+    // Arms 0, 1, 5 and 9 of F-DHT are 3L12H, 6L8H, 9L10H and 12L12H; 3L12H runs no group.
+    let costs = [36.0, 48.0, 90.0, 144.0];
+    let mut by_hand = head_sets_by_hand(1.0);
+    let (mut seen, mut previous, mut outcomes) = (Rows::new(), None, [0; 2]);
+    for values in [[0.5, 0.25, 1.5, 0.1], [0.75, 0.02, 2.0, 0.01]] {
+        let groups = [
+            Group::new(0, &[1, 2, 3], &[8, 10, 12], &mut rng),
+            Group::new(1, &[2, 3], &[10, 12], &mut rng),
+            Group::new(2, &[3], &[12], &mut rng),
+        ];
+        let exits = [0, 1, 2, 3];
+        let decisions = Decisions { arms: vec![0, 1, 5, 9], ..Decisions::leaving_at(exits.to_vec()) };
+        let traces: Vec<GroupTrace> = groups.iter().map(Group::trace).collect();
+        heads.learn(&decisions, &traces, &losses(&exits, &values)).unwrap();
+
+        groups.iter().for_each(|group| seen.extend(group.set_contexts.clone()));
+        let deltas: Vec<f64> = values.iter().zip(costs).map(|(loss, cost)| loss * cost).collect();
+        // Of all samples of the batch before, whatever groups they ran; the first batch is compared with its own mean.
+        let mean = deltas.iter().sum::<f64>() / 4.0;
+        let reference = previous.replace(mean).unwrap_or(mean);
+        for Group { members, sets, set_contexts, .. } in &groups {
+            let mut chosen = Vec::new();
+            for ((member, set), context) in members.iter().zip(sets).zip(set_contexts) {
+                let rewarded = 0.5 * reference / deltas[*member] <= 1.0;
+                outcomes[usize::from(rewarded)] += 1;
+                for head in set.iter().filter(|head| ![0, 3, 5, 9].contains(*head)) {
+                    let w = [scaled(&seen, context), vec![head_features[*head]]].concat();
+                    chosen.push((ArmId::new(*head as u64), w, rewarded));
+                }
+            }
+            let feedback = chosen.iter().map(|(arm, w, good)| ArmFeedback::new(*arm, w, Feedback::from(*good)));
+            by_hand.update_batch(&feedback.collect::<Vec<_>>()).unwrap();
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "both feedbacks occur: {outcomes:?}");
+    check_head_sets(heads.parts().1, &by_hand, &mut rng);
+}
+
+#[test]
+fn full_sets_teach_nothing_where_the_settings_say_so() {
+    for full_set_feedback in [false, true] {
+        let settings = SearchSettings { full_set_feedback, ..SearchSettings::paper() };
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut heads = BanditHeads::new(setup_of(Preset::SDht, &settings)).unwrap();
+        heads.prepare(&preparation(Vec::new(), Vec::new(), vectors(6, 84, &mut rng))).unwrap();
+        // Arm 5 of S-DHT is 12L12H.
+        let decisions = Decisions { arms: vec![5, 5], ..Decisions::leaving_at(vec![3, 3]) };
+        let traces = [Group::new(0, &[0, 1], &[12, 12], &mut rng).trace()];
+        heads.learn(&decisions, &traces, &losses(&[3, 3], &[0.5, 1.0])).unwrap();
+        let w = [1.0; 13];
+        let learned = heads.parts().1.bandit().score(ArmId::new(1), &w).unwrap();
+        let prior = head_sets_by_hand(1.0).score(ArmId::new(1), &w).unwrap();
+        assert_eq!(learned.width < prior.width, full_set_feedback);
     }
 }

@@ -8,6 +8,7 @@ use rand::{Rng, RngExt};
 use crate::cost::FlopsCost;
 use crate::error::Result;
 use crate::features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, SIGNALS};
+use crate::reward::RewardRule;
 use crate::routing::Mode;
 use crate::settings::{Normalization, SearchSettings};
 use crate::space::{Route, SearchSpace};
@@ -83,6 +84,11 @@ impl Setup {
     /// Whether the scaling of contexts moves for ever, without a warm-up.
     pub(crate) fn is_rolling(&self) -> bool {
         self.settings.normalization == Normalization::Rolling
+    }
+
+    /// The rule that judges head sets: r_H in a tree search, r_cp in an integrated one (paper, 4.3).
+    pub(crate) fn head_set_rewards(&self) -> RewardRule {
+        if self.space.is_tree() { self.settings.heads_rewards() } else { self.settings.arm_rewards() }
     }
 
     /// The number of signals that follow the pooled state in a raw context.
