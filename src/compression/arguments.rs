@@ -152,7 +152,7 @@ impl CompressionPlan {
         }
         // The vocabulary of a model from scratch is not known yet, and nothing here depends on it.
         let teacher = match &run.model {
-            Model::Size(size) => size.config(arguments.source.max_length.unwrap_or(128))?,
+            Model::Size(size) => size.config(run.max_length)?,
             Model::Directory(folder) => BertConfig::from_file(folder.join("config.json"))?,
         };
         let student = arguments.student(&teacher)?;

@@ -54,6 +54,7 @@ impl Arguments {
             label_column,
             pair,
             max_length,
+            paper_lengths,
             train_rows,
             test_rows,
             extra_test_rows,
@@ -68,6 +69,7 @@ impl Arguments {
         flags.add("label-column", label_column.as_ref().map(of_column));
         flags.switch("pair", *pair);
         flags.add("max-length", number(max_length));
+        flags.switch("paper-lengths", *paper_lengths);
         flags.add("train-rows", number(train_rows));
         flags.add("test-rows", number(test_rows));
         flags.add("extra-test-rows", number(extra_test_rows));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dht_search::settings::PublishedDataset;
 use dht_transformer::data::Column;
 
 use super::choices::DataSource;
@@ -26,6 +27,9 @@ pub struct DataArguments {
     /// Maximum length of a text in tokens [default: 128]
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
+    /// Cut texts at the length that the paper has for the data: 128 tokens for AG News and DBpedia, 300 for both of Yelp
+    #[arg(long, conflicts_with = "max_length")]
+    pub paper_lengths: bool,
     /// Use the first N training rows, a tenth of them for validation [default: all, or some thousand generated]
     #[arg(long, value_name = "N")]
     pub train_rows: Option<usize>,
@@ -46,6 +50,28 @@ impl DataArguments {
     pub(crate) fn or_generated(self, train_rows: usize, test_rows: usize) -> Self {
         let rows = |given: Option<usize>, default| given.or(self.data.is_none().then_some(default));
         Self { train_rows: rows(self.train_rows, train_rows), test_rows: rows(self.test_rows, test_rows), ..self }
+    }
+
+    /// The maximum length in tokens, where a flag gives one.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for the paper's lengths of data that the paper does not use.
+    pub(super) fn length(&self) -> Result<Option<usize>> {
+        if !self.paper_lengths {
+            return Ok(self.max_length);
+        }
+        let name = self.data.as_ref().map(|folder| folder.to_string_lossy());
+        match name.as_deref().and_then(PublishedDataset::of_name) {
+            Some(dataset) => Ok(Some(dataset.max_tokens())),
+            None => Err(Error::Argument {
+                flag: "paper-lengths",
+                expected:
+                    "--data with the name of one of the paper's data sets: ag_news, dbpedia, yelp_review_polarity or \
+                           yelp_review_full; --max-length N for others"
+                        .into(),
+                got: name.map_or_else(|| "generated texts".into(), |name| name.into_owned()),
+            }),
+        }
     }
 
     /// Where the texts come from.

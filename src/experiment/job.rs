@@ -9,7 +9,7 @@ use dht_search::{
     cost::LayerHeadCount,
     evaluate,
     evaluation::evaluate_queued,
-    settings::{Dispatch, deviations},
+    settings::{Dispatch, Experiment, PublishedDataset, deviations},
     training::LossCurve,
 };
 use dht_transformer::{
@@ -231,10 +231,24 @@ impl Job<'_> {
             ("timed_passes".into(), TIMED_PASSES.into()),
         ]);
         if plan.settings == SettingsChoice::Paper {
-            let hidden = model.encoder().block_shape().hidden;
-            named.insert(DEVIATIONS.into(), deviations(model.settings(), model.space(), hidden).into());
+            let experiment = experiment(plan, self.data, model.encoder());
+            named.insert(DEVIATIONS.into(), deviations(model.settings(), model.space(), &experiment).into());
         }
         Ok(named)
+    }
+}
+
+/// The facts of a run by which it can differ from the paper's.
+pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> Experiment {
+    Experiment {
+        dataset: PublishedDataset::of_name(&data.record.name),
+        training_rows: data.train.len(),
+        validation_rows: data.validation.len(),
+        test_rows: data.test.len(),
+        max_tokens: plan.max_length,
+        hidden: encoder.block_shape().hidden,
+        own_pooler: encoder.has_pooler(),
+        epochs: plan.epochs,
     }
 }
 

@@ -19,7 +19,8 @@ pub use data::RunData;
 pub use data_arguments::DataArguments;
 pub use job::run;
 pub(crate) use job::{
-    ACCELERATED, CLASSIFIERS, CONTROL, encoder, model_name, model_record, pooling, print, rng, train_settings,
+    ACCELERATED, CLASSIFIERS, CONTROL, encoder, experiment, model_name, model_record, pooling, print, rng,
+    train_settings,
 };
 pub(crate) use plain::flops;
 pub use plan::{Arguments, RunPlan};

@@ -191,9 +191,10 @@ impl RunPlan {
             return Err(refused("lr", "a finite number above 0", learning_rate));
         }
         let (least, most) = (if texts.pair { 5 } else { 3 }, config.longest_text());
-        let max_length = texts.max_length.unwrap_or(MAX_LENGTH.min(most));
+        let flag = if texts.paper_lengths { "paper-lengths" } else { "max-length" };
+        let max_length = texts.length()?.unwrap_or(MAX_LENGTH.min(most));
         if !(least..=most).contains(&max_length) {
-            return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
+            return Err(refused(flag, format!("{least} to {most}, the model's positions"), max_length));
         }
         if (arguments.settings, arguments.decide) == (SettingsChoice::Paper, Decision::AtEveryExit) {
             return Err(refused("decide", "at-the-base: in the paper depth is decided once", "at-every-exit"));

@@ -1,20 +1,13 @@
 //! The figures that the paper prints: its tables 1 and 2.
 
-use crate::record::{RowGroup, RowRecord};
+use dht_search::settings::PublishedDataset;
 
-/// The paper's four data sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PublishedData {
-    AgNews,
-    DbPedia,
-    YelpPolarity,
-    YelpFull,
-}
+use crate::record::{RowGroup, RowRecord};
 
 /// What the paper prints beside a data set of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counterpart {
-    pub(crate) data: PublishedData,
+    pub(crate) data: PublishedDataset,
     /// Whether it is only the nearest kind of text, and not the same data.
     pub(crate) stands_in: bool,
 }
@@ -39,7 +32,7 @@ pub(crate) enum Stage {
     Inference,
 }
 
-/// A printed line: F1 and cost on the four data sets, in the order of [`PublishedData::ALL`].
+/// A printed line: F1 and cost on the four data sets, in the order of [`PublishedDataset::ALL`].
 type Line = (&'static str, [(f64, f64); 4]);
 
 /// The name of the full model in the paper's tables.
@@ -67,58 +60,39 @@ const INFERENCE: [Line; 11] = [
     ("F-DHT", [(0.943, 0.35), (0.993, 0.29), (0.957, 0.31), (0.639, 0.29)]),
 ];
 
-impl PublishedData {
-    /// All, in the order of the paper's columns.
-    pub(crate) const ALL: [Self; 4] = [Self::AgNews, Self::DbPedia, Self::YelpPolarity, Self::YelpFull];
+/// All cells of a table for a data set, in the order of print.
+pub(crate) fn cells(data: PublishedDataset, stage: Stage) -> impl Iterator<Item = Published> {
+    let lines: &[Line] = match stage {
+        Stage::Training => &TRAINING,
+        Stage::Inference => &INFERENCE,
+    };
+    lines.iter().map(move |&(method, figures)| {
+        let (f1, cost) = figures[data as usize];
+        Published { method, f1, cost }
+    })
+}
 
-    /// The paper's name of it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::AgNews => "AG News",
-            Self::DbPedia => "DBpedia",
-            Self::YelpPolarity => "Yelp P.",
-            Self::YelpFull => "Yelp F.",
-        }
-    }
-
-    /// All cells of a table for this data set, in the order of print.
-    pub(crate) fn cells(self, stage: Stage) -> impl Iterator<Item = Published> {
-        let lines: &[Line] = match stage {
-            Stage::Training => &TRAINING,
-            Stage::Inference => &INFERENCE,
-        };
-        lines.iter().map(move |&(method, figures)| {
-            let (f1, cost) = figures[self as usize];
-            Published { method, f1, cost }
-        })
-    }
-
-    /// The cell of a method, by the paper's name of it.
-    pub(crate) fn cell(self, stage: Stage, method: &str) -> Option<Published> {
-        self.cells(stage).find(|cell| cell.method == method)
-    }
+/// The cell of a method, by the paper's name of it.
+pub(crate) fn cell(data: PublishedDataset, stage: Stage, method: &str) -> Option<Published> {
+    cells(data, stage).find(|cell| cell.method == method)
 }
 
 impl Counterpart {
     /// By the name of a data set, whatever its spelling: `ag_news`, `AG News`. IMDB has Yelp P. beside it, since both are
     /// reviews with two classes.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        let name = name.rsplit('/').next().unwrap_or_default();
-        let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-        let (data, stands_in) = match plain.as_str() {
-            "agnews" => (PublishedData::AgNews, false),
-            "dbpedia" | "dbpedia14" => (PublishedData::DbPedia, false),
-            "yelpp" | "yelppolarity" | "yelpreviewpolarity" => (PublishedData::YelpPolarity, false),
-            "yelpf" | "yelpfull" | "yelpreviewfull" => (PublishedData::YelpFull, false),
-            "imdb" => (PublishedData::YelpPolarity, true),
-            _ => return None,
+        let imdb = name.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("imdb"));
+        let (data, stands_in) = match PublishedDataset::of_name(name) {
+            Some(data) => (data, false),
+            None if imdb => (PublishedDataset::YelpPolarity, true),
+            None => return None,
         };
         Some(Self { data, stands_in })
     }
 
     /// What the paper prints of a row's method; `layers` is the depth of the row's full model.
     pub(crate) fn cell(self, stage: Stage, row: &RowRecord, layers: usize) -> Option<Published> {
-        self.data.cell(stage, &published_name(row, layers)?)
+        cell(self.data, stage, &published_name(row, layers)?)
     }
 }
 

@@ -7,12 +7,12 @@ fn row(group: RowGroup, method: &str, setting: &str) -> RowRecord {
 #[test]
 fn a_data_set_is_known_by_all_its_spellings_and_others_are_not() {
     for (name, data, stands_in) in [
-        ("ag_news", PublishedData::AgNews, false),
-        ("AG News", PublishedData::AgNews, false),
-        ("data/dbpedia_14", PublishedData::DbPedia, false),
-        ("yelp_review_full", PublishedData::YelpFull, false),
-        ("Yelp P.", PublishedData::YelpPolarity, false),
-        ("imdb", PublishedData::YelpPolarity, true),
+        ("ag_news", PublishedDataset::AgNews, false),
+        ("AG News", PublishedDataset::AgNews, false),
+        ("data/dbpedia_14", PublishedDataset::Dbpedia, false),
+        ("yelp_review_full", PublishedDataset::YelpFull, false),
+        ("Yelp P.", PublishedDataset::YelpPolarity, false),
+        ("imdb", PublishedDataset::YelpPolarity, true),
     ] {
         assert_eq!(Counterpart::of(name), Some(Counterpart { data, stands_in }), "{name}");
     }
@@ -23,15 +23,15 @@ fn a_data_set_is_known_by_all_its_spellings_and_others_are_not() {
 
 #[test]
 fn both_tables_have_all_their_cells() {
-    for data in PublishedData::ALL {
+    for data in PublishedDataset::ALL {
         for (stage, lines) in [(Stage::Training, 5), (Stage::Inference, 11)] {
-            let cells: Vec<Published> = data.cells(stage).collect();
+            let cells: Vec<Published> = cells(data, stage).collect();
             assert_eq!(cells.len(), lines);
             assert!(cells.iter().all(|cell| cell.f1 > 0.5 && cell.f1 < 1.0 && cell.cost > 0.0 && cell.cost <= 1.0));
         }
         // The paper trains and predicts with one model, so that a method has one score.
-        for trained in data.cells(Stage::Training) {
-            assert_eq!(data.cell(Stage::Inference, trained.method).unwrap().f1, trained.f1);
+        for trained in cells(data, Stage::Training) {
+            assert_eq!(cell(data, Stage::Inference, trained.method).unwrap().f1, trained.f1);
         }
     }
 }

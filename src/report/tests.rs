@@ -55,7 +55,7 @@ fn the_page_has_all_figures_with_texts_for_readers_who_do_not_see_them() {
     let html = page(&fixture::reproduction());
     let images = html.matches("<svg ").count();
     assert_eq!(images, html.matches("<svg role=\"img\" aria-label=\"").count());
-    assert_eq!(images, 20);
+    assert_eq!(images, 22);
     assert_eq!(html.matches("<figure").count(), html.matches("<figcaption>").count());
     for number in 1..=7 {
         assert!(html.contains(&format!("<h3>Figure {number}. ")), "{number}");
@@ -153,7 +153,7 @@ fn all_files_of_a_reproduction_are_written_and_load_again() {
     for name in ["record.json", "report.html", "tables.txt", "tables.md", "rows.csv", "figures/method.svg"] {
         assert!(written.contains(&folder.join(name)), "{name}");
     }
-    assert_eq!(written.len(), 5 + 20);
+    assert_eq!(written.len(), 5 + 22);
     assert_eq!(ReproductionRecord::load(folder.join("record.json")).unwrap(), record);
 }
 

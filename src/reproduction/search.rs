@@ -11,7 +11,7 @@ use super::options::{SINGLE_ROWS, TIMED_ROWS};
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
-use crate::experiment::{CLASSIFIERS, CONTROL, PlannedSearch, pooling, rng};
+use crate::experiment::{CLASSIFIERS, CONTROL, PlannedSearch, experiment, pooling, rng};
 use crate::record::{RouteCounts, RowGroup};
 
 /// The number of shuffles of the random control.
@@ -48,7 +48,8 @@ impl Worker<'_> {
         };
         if published {
             // One text alone fills no queue, and queues know no cost of a row: neither clock is scaled.
-            row.deviations = deviations(model.settings(), model.space(), self.encoder.block_shape().hidden);
+            let experiment = experiment(&self.run, &self.data, &self.encoder);
+            row.deviations = deviations(model.settings(), model.space(), &experiment);
         } else {
             let tested = self.test(model)?;
             row.inference_wall_ratio = self.of_all_rows(clock.batches, TIMED_ROWS, &tested);

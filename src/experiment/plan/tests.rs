@@ -122,9 +122,20 @@ fn impossible_values_are_refused_by_their_flag() {
         ("--data d --pair --text-column a", "pair"),
         ("--data d --text-column a --label-column a", "text-column"),
         ("--data d --text-column a --text-column a", "text-column"),
+        ("--paper-lengths", "paper-lengths"),
+        ("--data data/imdb --paper-lengths", "paper-lengths"),
     ] {
         assert_eq!(flag(line), wrong, "{line}");
     }
+}
+
+#[test]
+fn paper_lengths_are_those_of_the_data_set() {
+    for (data, tokens) in [("ag_news", 128), ("dbpedia_14", 128), ("yelp_review_polarity/", 300), ("YELP-full", 300)] {
+        assert_eq!(plan(&format!("--data some/{data} --paper-lengths")).unwrap().max_length, tokens, "{data}");
+    }
+    let words = ["t_dht", "--data", "ag_news", "--paper-lengths", "--max-length", "64"];
+    assert!(Arguments::try_parse_from(words).is_err(), "one length or the other");
 }
 
 #[test]
@@ -145,6 +156,8 @@ fn a_model_directory_has_its_own_limits() {
     assert_eq!(plan_of("").unwrap().max_length, 40);
     assert_eq!(plan_of("").unwrap().learning_rate, FINE_TUNING_RATE);
     assert!(matches!(plan_of("--max-length 41"), Err(Error::Argument { flag: "max-length", .. })));
+    let beyond = plan_of("--data ag_news --paper-lengths");
+    assert!(matches!(beyond, Err(Error::Argument { flag: "paper-lengths", .. })), "{beyond:?}");
     let config = config.replace("\"hidden_size\": 24", "\"hidden_size\": 25");
     std::fs::write(folder.path().join("config.json"), config).unwrap();
     assert!(matches!(plan_of(""), Err(Error::Transformer(_))));

@@ -7,7 +7,7 @@ use super::{Figure, labels, markers, panel};
 use crate::error::Result;
 use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK, WIDTH};
 use crate::figures::tradeoff::score_range;
-use crate::published::{Counterpart, Stage};
+use crate::published::{Counterpart, Stage, cells};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord};
 
 const HEIGHT: u32 = 560;
@@ -72,7 +72,7 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     AXES.iter()
         .map(|axis| {
             let counterpart = Counterpart::of(&record.data.name).filter(|of| axis.published && !of.stands_in);
-            let printed = counterpart.map_or(Vec::new(), |of| of.data.cells(Stage::Inference).collect());
+            let printed = counterpart.map_or(Vec::new(), |of| cells(of.data, Stage::Inference).collect());
             let marks = marks(record, axis.cost);
             let mut caption = axis.caption.to_owned();
             if marks.iter().any(|mark| mark.sd > 0.0) {

@@ -16,8 +16,18 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
         losses(record, 3, &["P-DHT", "S-DHT", "F-DHT"])?,
         of_presets(record, 4, "Depths and head counts of F-DHT", &["F-DHT"], &shares_of)?,
         of_presets(record, 5, "Heads and head sets of F-DHT", &["F-DHT"], &heads_of)?,
-        of_presets(record, 6, "Depths and head counts of T-DHT", &["T-DHT"], &shares_of)?,
-        of_presets(record, 7, "Heads, head sets and loss of T-DHT", &["T-DHT"], &|record, preset, curves| {
+        of_presets(
+            record,
+            6,
+            "Depths, head counts, heads and head sets of T-DHT",
+            &["T-DHT"],
+            &|record, preset, curves| {
+                let mut panels = shares_of(record, preset, curves)?;
+                panels.extend(heads_of(record, preset, curves)?);
+                Ok(panels)
+            },
+        )?,
+        of_presets(record, 7, "Heads, head sets and loss of S-DHT", &["S-DHT"], &|record, preset, curves| {
             let mut panels = heads_of(record, preset, curves)?;
             panels.extend(losses(record, 7, &[preset])?.panels);
             Ok(panels)
@@ -131,7 +141,11 @@ fn caption(record: &ReproductionRecord, number: usize, presets: &[&str]) -> Stri
             "The paper shows P-DHT and S-DHT on AG News and F-DHT on Yelp P., and finds that losses fall and converge."
         }
         4 => "The paper's appendix finds 3 layers most often, stable over the training, and 6 layers second.",
-        6 => "The paper's appendix finds that 12 layers are rare at first and nearly the only depth after 4 epochs.",
+        6 => {
+            "The paper's appendix finds that 12 layers are rare at first and nearly the only depth after 4 episodes, and 8 and 12 \
+             heads preferred after 3. It shows single heads and \"superheads\", the sets chosen most often."
+        }
+        7 => "The paper's appendix says that S-DHT follows the trends of figure 3: losses fall and converge.",
         _ => "The paper's appendix shows single heads and \"superheads\", the sets chosen most often.",
     };
     // Presets with the same settings share a sentence.

@@ -1,6 +1,8 @@
 //! What the paper's own tables do not bear out.
 
-use crate::published::{FULL_MODEL, Published, PublishedData, Stage};
+use dht_search::settings::PublishedDataset;
+
+use crate::published::{FULL_MODEL, Published, Stage, cell, cells};
 
 /// What has to be known of the source.
 pub(crate) const WITHDRAWN: &str = "The paper is \"Sample-based Dynamic Hierarchical Transformer with Layer and Head \
@@ -13,7 +15,30 @@ pub(crate) fn paper_notes() -> Vec<String> {
     notes.push(savings());
     notes.push(costs_of_t_dht());
     notes.push(accuracy_lost());
+    notes.push(speeds_of_fastbert());
+    notes.extend(FIGURES.map(str::to_owned));
     notes
+}
+
+/// Statements of 6.3 and 7.4 about the figures, and where they contradict the rest of the print.
+const FIGURES: [&str; 4] = [
+    "Section 6.3 says of figure 2 that UCB_L learns to choose 3 layers, more often after 5 episodes, and that 12 heads dominate at the \
+     end. P-DHT and S-DHT, which the figure shows, have no UCB_L: their bandit chooses layers and heads at once (UCB_cp).",
+    "Section 7.4 says that T-DHT hardly chooses 12 layers at first and nearly nothing else after 4 episodes, and prefers 8 and 12 heads \
+     after 3.",
+    "Section 7.4 says of F-DHT that 12 heads fall, and in the same sentence that 8 and 12 heads rise: not both can be true of 12 heads.",
+    "Section 7.4 says of figure 7 that S-DHT follows the trends of figure 3: losses that fall and converge.",
+];
+
+/// FastBERT's costs: those that 6.2 announces, and those of table 2.
+fn speeds_of_fastbert() -> String {
+    let costs = PublishedDataset::ALL.into_iter().flat_map(|data| cells(data, Stage::Inference));
+    let costs: Vec<f64> = costs.filter(|cell| cell.method.ends_with("FastBERT")).map(|cell| cell.cost).collect();
+    let (least, most) = (costs.iter().copied().fold(1.0, f64::min), costs.iter().copied().fold(0.0, f64::max));
+    format!(
+        "Section 6.2 announces FastBERT's speeds .1, .5 and .8 as costs of about .08, .25 and .50; a higher speed costs less, and \
+         table 2 has {least:.2} to {most:.2}."
+    )
 }
 
 fn is_dht(cell: &Published) -> bool {
@@ -35,8 +60,8 @@ fn dominated() -> Vec<String> {
         "The text says that DHT outperforms distillation in both complexity and accuracy, and loses less accuracy than FastBERT."
             .to_owned(),
     ];
-    for data in PublishedData::ALL {
-        let cells: Vec<Published> = data.cells(Stage::Inference).collect();
+    for data in PublishedDataset::ALL {
+        let cells: Vec<Published> = cells(data, Stage::Inference).collect();
         let baselines = || cells.iter().filter(|cell| !is_dht(cell) && cell.method != FULL_MODEL);
         let beaten = cells.iter().filter(|cell| is_dht(cell)).filter_map(|dht| {
             let by: Vec<String> = baselines().filter(|cell| dominates(cell, dht)).map(shown).collect();
@@ -56,10 +81,10 @@ fn dominated() -> Vec<String> {
 
 /// The share saved in training and in inference, by the larger cost of the two.
 fn savings() -> String {
-    let mut saved: Vec<(f64, &str, PublishedData)> = Vec::new();
-    for data in PublishedData::ALL {
-        for trained in data.cells(Stage::Training).filter(is_dht) {
-            let predicted = data.cell(Stage::Inference, trained.method).map_or(1.0, |cell| cell.cost);
+    let mut saved: Vec<(f64, &str, PublishedDataset)> = Vec::new();
+    for data in PublishedDataset::ALL {
+        for trained in cells(data, Stage::Training).filter(is_dht) {
+            let predicted = cell(data, Stage::Inference, trained.method).map_or(1.0, |cell| cell.cost);
             saved.push((1.0 - trained.cost.max(predicted), trained.method, data));
         }
     }
@@ -86,7 +111,7 @@ fn savings() -> String {
 
 fn costs_of_t_dht() -> String {
     let range = |stage| {
-        let costs = PublishedData::ALL.map(|data| data.cell(stage, "T-DHT").map_or(1.0, |cell| cell.cost));
+        let costs = PublishedDataset::ALL.map(|data| cell(data, stage, "T-DHT").map_or(1.0, |cell| cell.cost));
         format!("{:.2} to {:.2}", costs.iter().copied().fold(1.0, f64::min), costs.iter().copied().fold(0.0, f64::max))
     };
     format!(
@@ -98,8 +123,8 @@ fn costs_of_t_dht() -> String {
 }
 
 fn accuracy_lost() -> String {
-    let data = PublishedData::YelpPolarity;
-    let f1 = |method| data.cell(Stage::Inference, method).map_or(0.0, |cell| cell.f1);
+    let data = PublishedDataset::YelpPolarity;
+    let f1 = |method| cell(data, Stage::Inference, method).map_or(0.0, |cell| cell.f1);
     let (full, dht) = (f1(FULL_MODEL), f1("S-DHT"));
     format!(
         "The text says that S-DHT loses 0.6 % on {}; its table has {full:.3} and {dht:.3}, which is {:.1} %.",
@@ -111,6 +136,16 @@ fn accuracy_lost() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn claims_about_figures_and_speeds_are_listed() {
+        let notes = paper_notes().join("\n");
+        for part in
+            ["after 4 episodes", "have no UCB_L", "not both can be true", "figure 7", "table 2 has 0.08 to 0.95"]
+        {
+            assert!(notes.contains(part), "{part}: {notes}");
+        }
+    }
 
     /// Read off the printed tables by hand.
     #[test]

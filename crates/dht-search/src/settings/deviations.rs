@@ -1,14 +1,18 @@
 //! Where a search differs from the paper.
 
+use dht_transformer::Pooling;
 use serde_json::Value;
 
 use super::SearchSettings;
+use super::experiment::Experiment;
 use super::routing::ContextDesign;
 use super::training::Dispatch;
 use crate::space::{BaseState, ModelShape, Preset, SearchSpace, SevenLayerHeads};
 
 /// Layers, heads and width of the encoder in the paper's experiments (6.1).
 const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);
+/// Its numbers of epochs (7.3).
+const PAPERS_EPOCHS: std::ops::RangeInclusive<usize> = 3..=6;
 
 /// Slips of the paper, and the reading that is used. Each other reading that can be computed is an option.
 const READINGS: [&str; 8] = [
@@ -25,11 +29,11 @@ const READINGS: [&str; 8] = [
 ];
 
 /// What the paper leaves open or cannot be run as published, and what is done.
-const ADDITIONS: [&str; 10] = [
+const ADDITIONS: [&str; 12] = [
     "ratios are computed with losses of at least 1e-7, and the first batch is compared with its own mean, since there is no \
      previous one",
-    "the previous batch is the last one of the whole training; for the head-count and head-set bandits it is the last one that \
-     ran the group of layers",
+    "the previous batch is the last one of the whole training; for the head-count bandit, and the head sets of a tree search, it is \
+     the last one that ran the group of layers",
     "scaled contexts are kept within 5 standard deviations; a dimension that does not vary is 0; the reference for the \
      rolling statistics is missing in the paper",
     "a batch is scaled by rolling statistics that include it, without forgetting; inference keeps the last ones",
@@ -38,7 +42,9 @@ const ADDITIONS: [&str; 10] = [
     "a text of fewer tokens than parts of an axis repeats its nearest token; padding is not pooled",
     "the head-set bandit learns from all samples of a batch together, one group of layers after another",
     "equal scores are decided at random in training, and equal head scores by the lower index at inference",
-    "the optimiser, its learning rate and the number of epochs are the training's own",
+    "the optimiser and its learning rate are the training's own; the paper gives no value",
+    "at inference the bandits are frozen: they neither explore nor learn; the paper does not say so",
+    "F1 is macro F1; the paper says F1 alone",
 ];
 
 /// Each place where a search with these settings in this space differs from the paper: slips of the paper with the
@@ -47,18 +53,20 @@ const ADDITIONS: [&str; 10] = [
 ///
 /// # Examples
 /// ```
-/// use dht_search::{Preset, SearchSettings, settings::deviations};
+/// use dht_search::{Preset, SearchSettings};
+/// use dht_search::settings::{Experiment, PublishedDataset, deviations};
 ///
 /// let space = Preset::TDht.space(12, 12)?;
-/// let paper = deviations(&SearchSettings::paper(), &space, 768);
+/// let experiment = Experiment::published(PublishedDataset::AgNews);
+/// let paper = deviations(&SearchSettings::paper(), &space, &experiment);
 /// assert!(paper.iter().any(|line| line.contains("drained")));
 /// let shared = SearchSettings { forgetting_decay: 0.99, ..SearchSettings::paper() };
-/// let more = deviations(&shared, &space, 768);
+/// let more = deviations(&shared, &space, &experiment);
 /// assert_eq!(more[0], "forgetting_decay is 0.99; 1.0 as published");
 /// assert_eq!(more.len(), paper.len() + 1);
 /// # Ok::<(), dht_search::Error>(())
 /// ```
-pub fn deviations(settings: &SearchSettings, space: &SearchSpace, hidden: usize) -> Vec<String> {
+pub fn deviations(settings: &SearchSettings, space: &SearchSpace, experiment: &Experiment) -> Vec<String> {
     let mut found = changed(settings);
     found.extend(unpublished_values(settings));
     if let Dispatch::Queue { .. } = settings.dispatch {
@@ -77,12 +85,50 @@ pub fn deviations(settings: &SearchSettings, space: &SearchSpace, hidden: usize)
     found.extend(of_routes(space));
     found.extend(of_two_phases(space));
     let ModelShape { layers, heads } = space.model_shape();
+    let hidden = experiment.hidden;
     if (layers, heads, hidden) != PAPERS_ENCODER {
         found.push(format!(
             "the encoder has {layers} layers of {heads} heads and width {hidden}; 12 of 12 and 768 as published"
         ));
     }
+    if settings.pooling == Pooling::Pooler && !experiment.own_pooler {
+        found.push("the pooler starts at random, since the encoder has none; BERT's own as published".into());
+    }
+    found.extend(of_data(experiment));
     found.extend(READINGS.iter().chain(&ADDITIONS).map(|line| (*line).to_owned()));
+    found
+}
+
+/// Other texts, rows and epochs.
+fn of_data(experiment: &Experiment) -> Vec<String> {
+    let Experiment { dataset, training_rows, validation_rows, test_rows, max_tokens, epochs, .. } = *experiment;
+    let mut found = Vec::new();
+    match dataset {
+        None => found.push(format!(
+            "the data are none of the paper's: {training_rows} rows to train on and {test_rows} to test, of up to {max_tokens} tokens"
+        )),
+        Some(dataset) => {
+            let (name, (training, test)) = (dataset.name(), dataset.rows());
+            let counts = [
+                ("rows to train on", training_rows, training),
+                ("rows to test", test_rows, test),
+                ("tokens of a text", max_tokens, dataset.max_tokens()),
+            ];
+            let differing = counts.into_iter().filter(|(_, own, published)| own != published);
+            found.extend(differing.map(|(what, own, published)| {
+                format!("{what}, at most: {own}; {published} as published for {name}")
+            }));
+        }
+    }
+    if validation_rows > 0 {
+        found.push(format!(
+            "{validation_rows} rows are held out, and the epoch with the best macro F1 on them is used, of {epochs}; the paper \
+             names no such rows, and does not say which epoch it uses"
+        ));
+    }
+    if !PAPERS_EPOCHS.contains(&epochs) {
+        found.push(format!("the number of epochs is {epochs}; 3 to 6 as published"));
+    }
     found
 }
 
@@ -100,21 +146,17 @@ fn changed(settings: &SearchSettings) -> Vec<String> {
         kappa: settings.kappa,
         pinned_heads: settings.pinned_heads.clone(),
         head_set_prior_precision: settings.head_set_prior_precision,
+        head_set_prior_weight: settings.head_set_prior_weight,
         warm_up_contexts: settings.warm_up_contexts,
         explore_power: settings.explore_power,
         ..paper
     };
-    let value = |settings: &SearchSettings, field: &str| -> Value {
-        // A setting that is not written has its default.
-        let found = serde_json::to_value(settings).ok().and_then(|found| found.get(field).cloned());
-        found.unwrap_or_else(|| Value::from("the default"))
-    };
-    let fields = serde_json::to_value(&open).ok().and_then(|fields| fields.as_object().cloned()).unwrap_or_default();
-    let differs = |field: &String| {
-        let (own, printed) = (value(settings, field), value(&open, field));
-        (own != printed).then(|| format!("{field} is {}; {} as published", plain(&own), plain(&printed)))
-    };
-    fields.keys().filter_map(differs).collect()
+    let fields = |settings: &SearchSettings| serde_json::to_value(settings).unwrap_or_default();
+    let (own, printed) = (fields(settings), fields(&open));
+    let names = printed.as_object().into_iter().flat_map(|fields| fields.keys());
+    let differs = names.filter(|field| own[*field] != printed[*field]);
+    let line = |field: &String| format!("{field} is {}; {} as published", plain(&own[field]), plain(&printed[field]));
+    differs.map(line).collect()
 }
 
 fn plain(value: &Value) -> String {
@@ -138,6 +180,7 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
             "the head-set bandit's prior precision is {}; the published 0 is an infinite variance",
             settings.head_set_prior_precision
         ),
+        format!("the head-set bandit's λ is {}; the paper gives no value", settings.head_set_prior_weight),
     ];
     let pinned = serde_json::to_value(&settings.pinned_heads).unwrap_or_default();
     found.push(format!("the heads that are always kept are chosen by {}; the paper does not say how", plain(&pinned)));
@@ -166,8 +209,16 @@ fn of_routes(space: &SearchSpace) -> Option<String> {
 
 /// What P-DHT's second phase adds.
 fn of_two_phases(space: &SearchSpace) -> Option<String> {
-    let BaseState::PrePass { layers } = space.config().base_state else { return None };
     space.tail()?;
+    let layers = match space.config().base_state {
+        BaseState::OnRoute => return None,
+        BaseState::PrePass { layers } => layers,
+        BaseState::Embedding => {
+            let anew =
+                "after the switch to frozen layers contexts come from the embeddings, and the joint bandit starts anew";
+            return Some(format!("{anew}; the paper does not say where they come from"));
+        }
+    };
     Some(format!(
         "after the switch to frozen layers each new arm starts from the old one of its depth and heads, with its features; \
          contexts still come from the first {layers} layers with all heads, in a pass without gradient, while the route prunes \
@@ -179,17 +230,59 @@ fn of_two_phases(space: &SearchSpace) -> Option<String> {
 mod tests {
     use super::*;
     use crate::reward::RewardShape;
+    use crate::settings::PublishedDataset;
     use crate::space::SpaceConfig;
+
+    fn published() -> Experiment {
+        Experiment::published(PublishedDataset::AgNews)
+    }
+
+    #[test]
+    fn other_data_poolers_and_epochs_are_named() {
+        let space = Preset::TDht.space(12, 12).unwrap();
+        let of = |experiment: &Experiment| deviations(&SearchSettings::paper(), &space, experiment);
+        for dataset in PublishedDataset::ALL {
+            let published = Experiment::published(dataset);
+            assert_eq!(of(&published), of(&self::published()), "the paper's own experiments have no line of their own");
+            let (rows, tokens) = (dataset.rows(), dataset.max_tokens());
+            let own = Experiment {
+                training_rows: 5_400,
+                validation_rows: 600,
+                test_rows: 1_000,
+                max_tokens: 64,
+                own_pooler: false,
+                epochs: 2,
+                ..published
+            };
+            let found = of(&own);
+            let added: Vec<&String> = found.iter().filter(|line| !of(&published).contains(line)).collect();
+            let parts = [
+                "BERT's own as published".to_owned(),
+                format!("5400; {} as published for {}", rows.0, dataset.name()),
+                format!("1000; {} as published", rows.1),
+                format!("64; {tokens} as published"),
+                "600 rows are held out, and the epoch with the best macro F1 on them is used, of 2".to_owned(),
+                "epochs is 2; 3 to 6".to_owned(),
+            ];
+            assert_eq!(added.len(), parts.len(), "{added:?}");
+            assert!(added.iter().zip(&parts).all(|(line, part)| line.contains(part)), "{added:?}");
+            let unknown = of(&Experiment { dataset: None, ..own });
+            assert!(unknown.iter().any(|line| line.starts_with("the data are none of the paper's: 5400 rows")));
+        }
+        let mean = SearchSettings { pooling: Pooling::Mean, ..SearchSettings::paper() };
+        let found = deviations(&mean, &space, &Experiment { own_pooler: false, ..published() });
+        assert!(!found.iter().any(|line| line.contains("starts at random")), "a mean needs no pooler");
+    }
 
     #[test]
     fn the_papers_settings_differ_from_the_print_only_where_it_is_open_or_wrong() {
         for preset in Preset::ALL {
             let space = SearchSpace::new(preset.config(12, 12, SevenLayerHeads::AsPublished).unwrap()).unwrap();
-            let found = deviations(&SearchSettings::paper(), &space, 768);
+            let found = deviations(&SearchSettings::paper(), &space, &published());
             assert!(!found.iter().any(|line| line.ends_with("as published")), "{preset}: {found:?}");
-            // Six values, the drained queues, and the switch of P-DHT.
+            // Seven values, the drained queues, and the switch of P-DHT.
             let switch = usize::from(preset == Preset::PDht);
-            assert_eq!(found.len(), 6 + 1 + switch + READINGS.len() + ADDITIONS.len(), "{preset}: {found:?}");
+            assert_eq!(found.len(), 7 + 1 + switch + READINGS.len() + ADDITIONS.len(), "{preset}: {found:?}");
             let distinct: std::collections::BTreeSet<&String> = found.iter().collect();
             assert_eq!(distinct.len(), found.len());
         }
@@ -198,7 +291,7 @@ mod tests {
     #[test]
     fn another_size_of_the_encoder_and_of_the_contexts_is_named() {
         let space = Preset::TDht.space(3, 4).unwrap();
-        let found = deviations(&SearchSettings::paper(), &space, 48);
+        let found = deviations(&SearchSettings::paper(), &space, &Experiment { hidden: 48, ..published() });
         let named = |part: &str| found.iter().any(|line| line.contains(part));
         assert!(named("3 layers of 4 heads and width 48"), "{found:?}");
         assert!(named("have 86 dimensions"), "{found:?}");
@@ -206,7 +299,7 @@ mod tests {
 
     #[test]
     fn other_routes_are_named() {
-        let of = |config| deviations(&SearchSettings::paper(), &SearchSpace::new(config).unwrap(), 768);
+        let of = |config| deviations(&SearchSettings::paper(), &SearchSpace::new(config).unwrap(), &published());
         let standard = of(Preset::PDht.config(12, 12, SevenLayerHeads::Standard).unwrap());
         assert!(standard.iter().any(|line| line.ends_with("6, 9 or 12 as published")), "{standard:?}");
         let tree = Preset::TDht.config(12, 12, SevenLayerHeads::Standard).unwrap();
@@ -215,9 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn the_contexts_after_the_switch_are_named() {
+        for (base_state, part) in [
+            (BaseState::PrePass { layers: 3 }, "contexts still come from the first 3 layers"),
+            (BaseState::Embedding, "contexts come from the embeddings"),
+        ] {
+            let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPublished).unwrap();
+            let space = SearchSpace::new(SpaceConfig { base_state, ..config }).unwrap();
+            let found = deviations(&SearchSettings::paper(), &space, &published());
+            assert!(found.iter().any(|line| line.contains(part)), "{found:?}");
+        }
+    }
+
+    #[test]
     fn our_settings_differ_in_every_choice_that_they_make_otherwise() {
         let ours = SearchSettings::default();
-        let found = deviations(&ours, &Preset::TDht.space(12, 12).unwrap(), 768);
+        let found = deviations(&ours, &Preset::TDht.space(12, 12).unwrap(), &published());
         let changed = |field: &str| found.iter().any(|line| line.starts_with(field) && line.ends_with("as published"));
         for field in [
             "dispatch",
@@ -235,13 +341,14 @@ mod tests {
             "normalization",
             "explore_share",
             "arm_feature_texts",
+            "full_set_feedback",
         ] {
             assert!(changed(field), "{field}: {found:?}");
         }
         assert!(!changed("head_feedback") && !changed("kappa"));
         assert!(!found.iter().any(|line| line.contains("drained")), "there are no queues");
         let clipped = SearchSettings { reward_shape: RewardShape::Clipped { max: 2.0 }, ..SearchSettings::paper() };
-        let found = deviations(&clipped, &Preset::TDht.space(12, 12).unwrap(), 768);
+        let found = deviations(&clipped, &Preset::TDht.space(12, 12).unwrap(), &published());
         assert_eq!(found[0], r#"reward_shape is {"clipped":{"max":2.0}}; ratio as published"#);
     }
 }
