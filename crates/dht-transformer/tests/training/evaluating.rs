@@ -57,6 +57,18 @@ fn the_best_step_comes_back_and_not_only_the_best_epoch() -> Outcome {
 }
 
 #[test]
+fn an_interval_longer_than_the_training_leaves_the_ends_of_epochs() -> Outcome {
+    let (training, validation) = (task(37, 1), task(30, 2));
+    let mut models = (model(1)?, model(1)?);
+    let never = TrainSettings { evaluate_every: Some(1000), ..settings() };
+    let history = Trainer::new(never).fit(&mut models.0, &training, &validation, &mut ())?;
+    let plain = Trainer::new(settings()).fit(&mut models.1, &training, &validation, &mut ())?;
+    assert!(history.best_step.is_some() && without_seconds(history) == without_seconds(plain));
+    assert!(bits(models.0.parameters())? == bits(models.1.parameters())?);
+    Ok(())
+}
+
+#[test]
 fn evaluations_change_no_step() -> Outcome {
     let (training, validation) = (task(37, 1), task(11, 2));
     let mut without = (model(1)?, model(1)?);
