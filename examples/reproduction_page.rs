@@ -1,6 +1,7 @@
 //! Writes the results of reproductions into `docs/reproduction.md` and the README, their figures into
 //! `docs/figures/reproduction/`; and what was tried for the recipe, what less training is worth,
-//! and how it fares while texts drift, into `docs/recipe.md`; and searches for architectures into `docs/architecture_search.md`.
+//! and how it fares while texts drift, into `docs/recipe.md`; and searches for architectures, and classifiers without one head, into
+//! `docs/architecture_search.md`.
 //!
 //! `cargo run --release --example reproduction_page`
 
@@ -9,10 +10,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dht_cli::exit_code;
-use dht_lab::record::{ArchitectureSearchRecord, DriftRecord, LessTrainingRecord, RecipeRecord, ReproductionRecord};
+use dht_lab::record::{
+    ArchitectureSearchRecord, DriftRecord, HeadAblationRecord, LessTrainingRecord, RecipeRecord, ReproductionRecord,
+};
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, with_architecture_searches, with_drift,
-    with_less_training, with_real_texts, with_recipe, with_reproduction, write_reproduction_figures,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, head_ablation_figure, head_ablation_file,
+    with_architecture_searches, with_drift, with_head_ablations, with_less_training, with_real_texts, with_recipe,
+    with_reproduction, write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
 
@@ -28,6 +32,8 @@ const SERVING: &str = "serving.json";
 const GPU: &str = "gpu.json";
 /// How the names of records of searches for architectures begin, likewise.
 const ARCHITECTURES: &str = "architecture_search";
+/// How those of classifiers without one head begin, likewise.
+const HEAD_ABLATIONS: &str = "head_ablation";
 /// The figure of the drift, beside those of the reproductions.
 const DRIFT_FIGURE: &str = "drift.svg";
 
@@ -47,7 +53,8 @@ struct Arguments {
     /// drift.json.
     #[arg(long, default_value = "docs/recipe.md")]
     recipe: PathBuf,
-    /// File whose part about measured searches for architectures is replaced, where the records have some.
+    /// File whose parts about measured searches for architectures and about single heads are replaced, where the records have some; figures of
+    /// heads go to figures beside it.
     #[arg(long, default_value = "docs/architecture_search.md")]
     architectures: PathBuf,
     /// Directory of the figures; the page names it as figures/reproduction.
@@ -61,20 +68,23 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let folder = &arguments.records;
-    let (mut paths, mut searches) = (Vec::new(), Vec::new());
+    let (mut paths, mut searches, mut ablations) = (Vec::new(), Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
         let other = [RECIPE, LESS_TRAINING, DRIFT, SERVING, GPU].iter().any(|name| path.ends_with(name));
         let json = path.extension().is_some_and(|extension| extension == "json");
-        let search = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ARCHITECTURES));
-        if json && search {
+        let begins = |with| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(with));
+        if json && begins(ARCHITECTURES) {
             searches.push(path);
+        } else if json && begins(HEAD_ABLATIONS) {
+            ablations.push(path);
         } else if json && !other {
             paths.push(path);
         }
     }
     paths.sort();
     searches.sort();
+    ablations.sort();
     if paths.is_empty() {
         return Err(Error::TooLittle { data: folder.display().to_string(), what: "records", least: 1, got: 0 });
     }
@@ -113,6 +123,20 @@ fn run(arguments: &Arguments) -> Result<()> {
         let searches = searches.iter().map(ArchitectureSearchRecord::load).collect::<Result<Vec<_>>>()?;
         let page = std::fs::read_to_string(path).map_err(failed(path))?;
         let page = with_architecture_searches(&page, &searches)?;
+        write_atomically(path, |file| file.write_all(page.as_bytes()))?;
+        println!("{}", path.display());
+    }
+    if !ablations.is_empty() {
+        let path = &arguments.architectures;
+        let ablations = ablations.iter().map(HeadAblationRecord::load).collect::<Result<Vec<_>>>()?;
+        let page = std::fs::read_to_string(path).map_err(failed(path))?;
+        let page = with_head_ablations(&page, &ablations)?;
+        for record in &ablations {
+            let figure = path.with_file_name("figures").join(head_ablation_file(record));
+            let svg = head_ablation_figure(record)?;
+            write_atomically(&figure, |file| file.write_all(svg.as_bytes()))?;
+            println!("{}", figure.display());
+        }
         write_atomically(path, |file| file.write_all(page.as_bytes()))?;
         println!("{}", path.display());
     }

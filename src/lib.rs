@@ -22,8 +22,9 @@ mod run_example;
 mod tables;
 
 pub use compression::{
-    AugmentArguments, CompressionArguments, CostChoice, DistilArguments, MapChoice, NasArguments, RelaxationChoice,
-    SearchSettingsChoice, SpaceChoice, distil, nas,
+    AugmentArguments, CompressionArguments, CostChoice, CountChoice, DistilArguments, GateLossChoice, HeadName,
+    HeadWeightsChoice, HeadsArguments, MapChoice, NasArguments, NormalChoice, RelaxationChoice, SearchSettingsChoice,
+    SpaceChoice, distil, heads, nas,
 };
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 pub use error::{Error, RecordProblem, Result};
@@ -36,10 +37,11 @@ pub use output_dir::Start;
 pub use readme::{README_END, README_START, with_numbers};
 pub use recipe::{DriftArguments, LessTrainingArguments, RecipeArguments, drift, less_training, recipe};
 pub use report::{
-    ARCHITECTURE_END, ARCHITECTURE_START, DRIFT_END, DRIFT_START, HEADS_END, HEADS_START, LESS_TRAINING_END,
-    LESS_TRAINING_START, REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, SPEEDS_END,
-    SPEEDS_START, TRIED_END, TRIED_START, reproduction_page, reproduction_report, with_architecture_searches,
-    with_drift, with_less_training, with_real_texts, with_recipe, with_reproduction, write_reproduction,
+    ARCHITECTURE_END, ARCHITECTURE_START, DRIFT_END, DRIFT_START, HEAD_ABLATION_END, HEAD_ABLATION_START, HEADS_END,
+    HEADS_START, LESS_TRAINING_END, LESS_TRAINING_START, REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END,
+    REPRODUCTION_START, SPEEDS_END, SPEEDS_START, TRIED_END, TRIED_START, head_ablation_figure, head_ablation_file,
+    reproduction_page, reproduction_report, with_architecture_searches, with_drift, with_head_ablations,
+    with_less_training, with_real_texts, with_recipe, with_reproduction, write_reproduction,
     write_reproduction_figures,
 };
 pub use reproduction::{ReproductionArguments, reproduce};

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use clap::Parser;
-use dht_lab::record::{ArchitectureSearchRecord, DistillationRecord, JudgedModel, SearchedArchitecture};
-use dht_lab::{DistilArguments, Error, NasArguments, distil, nas};
+use dht_lab::record::{
+    ArchitectureSearchRecord, DistillationRecord, HeadAblationRecord, JudgedModel, SearchedArchitecture,
+};
+use dht_lab::{DistilArguments, Error, HeadsArguments, NasArguments, distil, heads, nas};
 use dht_search::transformer::TextClassifier;
 
 const FEW: [&str; 15] = [
@@ -150,6 +152,35 @@ fn share_of_the_most_frequent(record: &ArchitectureSearchRecord) -> f64 {
     record.majority_score
 }
 
+/// The report's search of inputs and heads.
+fn published<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    [&["--settings", "report", "--space", "inputs+heads", "--targets", "1.0"], flags].concat()
+}
+
+#[test]
+fn the_reports_search_evaluates_steps_and_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = published(&["--lambda", "0", "--evaluate-every", "4"]);
+    let first = searched(&flags, folder.path()).unwrap();
+    let [found] = &first.searches[..] else { panic!("{}", first.searches.len()) };
+    // 180 rows in batches of 32, two passes: after steps 4, 8 and 12, and at the ends of passes.
+    assert!([4, 6, 8, 12].contains(&found.best_steps[0]), "{:?}", found.best_steps);
+    assert!(first.command.join(" ").contains("--evaluate-every 4"), "{:?}", first.command);
+    let (search, steps) = (&first.settings["search"], &first.settings["evaluate_every"]);
+    assert_eq!((&search["gate_loss"], steps), (&"labels".into(), &4.into()));
+    assert_eq!(search["control"]["tas"]["weight"], 0.0);
+
+    for name in ["search.inputs+heads.1", "inputs+heads.1.search.seed-0"] {
+        fs::remove_file(folder.path().join("steps").join(name).join("result.json")).unwrap();
+        let again = searched(&flags, folder.path()).unwrap();
+        assert_eq!(without_clock(&again), without_clock(&first), "{name}");
+    }
+    for other in [&["--lambda", "0"][..], &["--lambda", "1", "--evaluate-every", "4"]] {
+        let error = searched(&published(other), folder.path()).unwrap_err();
+        assert!(matches!(&error, Error::OtherSteps { what: "command", .. }), "{other:?}: {error}");
+    }
+}
+
 #[test]
 fn searched_weights_are_carried_and_others_stand_beside() {
     let folder = tempfile::tempdir().unwrap();
@@ -274,6 +305,38 @@ fn a_distilled_student_is_saved_and_the_run_goes_on_after_each_step() {
 }
 
 #[test]
+fn heads_are_scored_one_at_a_time_and_missing_ones_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (work, out) = (folder.path().join("work"), folder.path().join("heads"));
+    let trained = distilled(&["--epochs", "1", "--distillation-epochs", "1"], &work).unwrap();
+    let teacher = work.join("steps/teacher/model");
+    let (model, target) = (teacher.to_string_lossy(), out.to_string_lossy());
+    let common = ["heads", "--model", &model, "--out", &target, "--train-rows", "200", "--test-rows", "60"];
+    let run =
+        |words: &[&str]| heads(&HeadsArguments::parse_from([&common[..], &["--max-length", "32"], words].concat()));
+    for (named, missing) in [("4:0", "layer is 4"), ("0:2", "head 2"), ("18446744073709551615:0", "layer")] {
+        let error = run(&["--heads", named]).unwrap_err().to_string();
+        assert!(error.contains(missing), "{named}: {error}");
+        assert!(!out.exists(), "{named} left something behind");
+    }
+    let record = run(&[]).unwrap();
+    assert_eq!(record.score, trained.teacher.score);
+    let found: Vec<(usize, usize)> = record.heads.iter().map(|head| (head.layer, head.head)).collect();
+    assert_eq!(found, (0..4).flat_map(|layer| [(layer, 0), (layer, 1)]).collect::<Vec<_>>());
+    // Of two heads, one without the other is the other alone.
+    for pair in record.heads.chunks(2) {
+        assert_eq!([pair[0].without, pair[1].without], [Some(pair[1].alone), Some(pair[0].alone)]);
+    }
+    assert_eq!(HeadAblationRecord::load(out.join("record.json")).unwrap(), record);
+    assert!(fs::read_to_string(out.join("heads.svg")).unwrap().contains("this head alone in its layer"));
+    let one = run(&["--heads", "3:1"]).unwrap();
+    assert_eq!(one.heads, [record.heads[7]]);
+    // A figure without a record beside it is not ours.
+    fs::remove_file(out.join("record.json")).unwrap();
+    assert!(matches!(run(&[]).unwrap_err(), Error::ForeignFile { .. }));
+}
+
+#[test]
 fn a_student_is_not_written_over_its_teacher_its_steps_or_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let (work, notes) = (folder.path().join("work"), folder.path().join("notes"));
@@ -303,6 +366,9 @@ fn bad_input_is_refused_before_anything_is_written() {
         (&["--targets", "0"][..], "above 0 and at most 1"),
         (&["--targets", "1.2"], "above 0 and at most 1"),
         (&["--space", "heads", "--targets", "0.3"], "0.5000 to 1.0000"),
+        (&["--evaluate-every", "0"], "evaluate-every"),
+        (&["--settings", "report", "--lambda", "-1"], "lambda"),
+        (&["--settings", "report", "--tolerance", "0"], "tolerance"),
         (&["--layers", "5"], "no more of them than its teacher"),
         (&["--alternating", "--train-rows", "2"], "one half trains weights"),
         (&["--alternating", "--augment", "1", "--word-vectors", "README.md"], "both halves"),

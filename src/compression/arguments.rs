@@ -67,6 +67,10 @@ pub struct CompressionArguments {
     /// Passes of each of both stages of distillation; of the second the best on validation rows is kept
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub distillation_epochs: usize,
+    /// Evaluate students and searches on validation rows every N steps by the task's own metric, and keep the best step [default: after each
+    /// pass, by macro F1]
+    #[arg(long, value_name = "N")]
+    pub evaluate_every: Option<usize>,
     /// GiB for what the teacher computes of the texts; texts beyond it are computed in every pass
     #[arg(long, value_name = "GIB", default_value_t = 4.0)]
     pub teacher_memory: f64,
@@ -115,6 +119,8 @@ pub(super) struct CompressionPlan {
     pub(super) texts: Vec<PathBuf>,
     pub(super) text_epochs: usize,
     pub(super) distillation_epochs: usize,
+    /// Optimiser steps between two evaluations; `None` for the ends of passes.
+    pub(super) evaluate_every: Option<usize>,
     pub(super) augment: AugmentArguments,
     /// In bytes.
     pub(super) teacher_memory: usize,
@@ -139,6 +145,9 @@ impl CompressionPlan {
         let memory = arguments.teacher_memory;
         if !(memory >= 0.0 && memory.is_finite()) {
             return Err(refused("teacher-memory", "a finite number, at least 0", memory));
+        }
+        if arguments.evaluate_every == Some(0) {
+            return Err(refused("evaluate-every", "at least 1", 0));
         }
         arguments.augment.check()?;
         let plain = arguments.of_run();
@@ -169,6 +178,7 @@ impl CompressionPlan {
             texts: arguments.texts.clone(),
             text_epochs: one("text-epochs", arguments.text_epochs)?,
             distillation_epochs: one("distillation-epochs", arguments.distillation_epochs)?,
+            evaluate_every: arguments.evaluate_every,
             augment: arguments.augment.clone(),
             teacher_memory: (memory * GIB) as usize,
             files,
@@ -176,6 +186,15 @@ impl CompressionPlan {
             run,
             flags,
         })
+    }
+
+    /// The same with evaluations every few steps, where the flags do not say how many.
+    pub(super) fn evaluated_by_default(mut self, every: usize) -> Self {
+        if self.evaluate_every.is_none() {
+            self.evaluate_every = Some(every);
+            self.flags.extend(["--evaluate-every".into(), every.to_string()]);
+        }
+        self
     }
 
     /// The same with another seed of the trainings; the texts stay.
@@ -187,11 +206,8 @@ impl CompressionPlan {
 impl CompressionArguments {
     /// The flags of a single run that these amount to.
     fn of_run(&self) -> Arguments {
-        let source = self.source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1);
-        let known = source.data.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy());
-        let known = known.and_then(|name| NamedDataset::find(&format!("glue/{name}")));
         Arguments {
-            source: DataArguments { pair: source.pair || known.is_some_and(|known| known.pair), ..source },
+            source: with_defaults(&self.source),
             model: self.model.clone(),
             epochs: self.epochs,
             batch: self.batch,
@@ -249,6 +265,7 @@ impl CompressionArguments {
             ("layer-map", map),
             ("text-epochs", number(Some(self.text_epochs).filter(|epochs| *epochs != 1))),
             ("distillation-epochs", number(Some(self.distillation_epochs).filter(|epochs| *epochs != 5))),
+            ("evaluate-every", number(self.evaluate_every)),
         ];
         let texts = self.texts.iter().map(|file| ("texts", Some(named(file))));
         let mut flags = Vec::from_iter(self.fine_tuned.then(|| "--fine-tuned".to_owned()));
@@ -257,6 +274,14 @@ impl CompressionArguments {
         }
         flags
     }
+}
+
+/// The same with a number of generated rows, and read as pairs where the directory has the name of a task of GLUE with pairs.
+pub(super) fn with_defaults(source: &DataArguments) -> DataArguments {
+    let source = source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1);
+    let name = source.data.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy());
+    let known = name.and_then(|name| NamedDataset::find(&format!("glue/{name}")));
+    DataArguments { pair: source.pair || known.is_some_and(|known| known.pair), ..source }
 }
 
 /// The checksums of files in one text: of large ones together it would be too long for a message.
@@ -301,6 +326,7 @@ mod tests {
             (&["--student-lr", "0"], "student-lr"),
             (&["--distillation-epochs", "0"], "distillation-epochs"),
             (&["--teacher-memory", "NaN"], "teacher-memory"),
+            (&["--evaluate-every", "0"], "evaluate-every"),
             (&["--fine-tuned"], "fine-tuned"),
             (&["--augment", "3"], "augment"),
             (&["--augment", "0", "--word-vectors", "x"], "augment"),

@@ -11,10 +11,11 @@ use dht_transformer::tasks::{
     Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates, student_encoder,
 };
 use dht_transformer::train::optim::ParameterGroups;
-use dht_transformer::{EncodedDataset, Encoder, Objective, TextClassifier, TrainSettings, Trainer, train::History};
+use dht_transformer::train::{History, Predict, WithMetric};
+use dht_transformer::{EncodedDataset, Encoder, Objective, TextClassifier, TrainSettings, Trainer};
 
 use super::arguments::CompressionPlan;
-use super::judge::{BATCH, Judge};
+use super::judge::{BATCH, Judge, metric};
 use super::limits::refused;
 use super::steps::{Identity, Step, Steps};
 use crate::error::{Error, Result};
@@ -55,7 +56,7 @@ pub(super) struct Trained {
     pub(super) model: TextClassifier,
     /// The optimiser step of the last stage after which it was best on validation rows.
     pub(super) best_step: u64,
-    /// Its score on the validation rows then: macro F1; 0 without any.
+    /// Its score on the validation rows then, by macro F1 or where steps are evaluated by the task's metric; 0 without any.
     pub(super) validation_score: f64,
     pub(super) seconds: f64,
 }
@@ -63,8 +64,7 @@ pub(super) struct Trained {
 impl Trained {
     /// `last`: its last stage.
     fn of(model: TextClassifier, last: &History, seconds: f64) -> Self {
-        let best = last.best_epoch.and_then(|best| last.epochs.get(best)?.validation_score);
-        Self { model, best_step: best_step(last), validation_score: best.unwrap_or_default(), seconds }
+        Self { model, best_step: best_step(last), validation_score: last.best_score.unwrap_or_default(), seconds }
     }
 }
 
@@ -143,9 +143,10 @@ impl Bench {
         Ok(self.logits.get_or_init(|| Arc::new(logits)).clone())
     }
 
-    /// The student's training of so many passes; with validation rows the best pass is kept.
-    pub(super) fn student_settings(&self, run: &RunPlan, epochs: usize) -> TrainSettings {
-        student_settings(run, self.plan.student_rate, epochs)
+    /// The student's training of so many passes; with validation rows the best pass, or step, is kept.
+    fn student_settings(&self, run: &RunPlan, epochs: usize) -> TrainSettings {
+        let settings = student_settings(run, self.plan.student_rate, epochs);
+        TrainSettings { evaluate_every: self.plan.evaluate_every, ..settings }
     }
 
     /// Both stages of TinyBERT's distillation of a student (Jiao et al. 2020): what happens inside, then the logits.
@@ -157,7 +158,7 @@ impl Bench {
         let mut first = first.with_states(self.states()?)?;
         let none = EncodedDataset { samples: Vec::new(), ..self.data.validation.clone() };
         let stage = Stage { bench: self, step, name: "intermediate", settings: settings.clone(), groups: None };
-        let history = stage.fit(&mut first, &none)?;
+        let history = stage.fit_alone(&mut first, &none)?;
         let soft = DistillationSettings { temperature: 1.0, label_weight: 0.0, ..DistillationSettings::soft_labels() };
         let second = Distillation::new(copy(&first.into_model())?, &self.teacher, soft)?;
         let mut second = second.with_logits(self.logits()?)?;
@@ -224,6 +225,7 @@ impl Bench {
             ("max_length".into(), run.max_length.into()),
             ("seed".into(), run.seed.into()),
             ("distillation_epochs".into(), (*distillation_epochs).into()),
+            ("evaluate_every".into(), plan.evaluate_every.map_or("pass".into(), Into::into)),
             ("student_rate".into(), (*student_rate).into()),
             ("layer_map".into(), map),
             ("timed_passes_at_least".into(), LEAST_PASSES.into()),
@@ -238,10 +240,9 @@ fn student_settings(run: &RunPlan, learning_rate: f64, epochs: usize) -> TrainSe
     TrainSettings { epochs, optimizer, ..settings }
 }
 
-/// The optimiser step at which the best pass ended; of a training without validation rows the last.
+/// The optimiser step after which validation was best; of a training without validation rows the last.
 pub(super) fn best_step(history: &History) -> u64 {
-    let epochs = history.epochs.len().max(1) as u64;
-    history.best_epoch.map_or(history.steps, |best| history.steps * (best as u64 + 1) / epochs)
+    history.best_step.unwrap_or(history.steps)
 }
 
 /// The same weights once more, without parameters that are none of the model's.
@@ -261,7 +262,30 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn fit<O: Objective>(self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
+    /// Trains with validation rows: evaluated every few steps by the task's metric, or after each pass by the objective's own.
+    fn fit<O: Predict>(self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
+    where
+        Error: From<O::Error>,
+    {
+        match self.settings.evaluate_every {
+            Some(_) if !validation.is_empty() => {
+                let metric = metric(&self.bench.data);
+                self.fit_to_the_end(&mut WithMetric::new(objective, metric)?, validation)
+            }
+            _ => self.fit_alone(objective, validation),
+        }
+    }
+
+    /// Trains without evaluations between the ends of passes.
+    fn fit_alone<O: Objective>(mut self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
+    where
+        Error: From<O::Error>,
+    {
+        self.settings.evaluate_every = None;
+        self.fit_to_the_end(objective, validation)
+    }
+
+    fn fit_to_the_end<O: Objective>(self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
     where
         Error: From<O::Error>,
     {

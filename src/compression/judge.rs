@@ -22,12 +22,20 @@ pub(super) enum Judge {
     F1(usize),
 }
 
+/// The metric of a task of classes.
+pub(super) fn metric(data: &RunData) -> Metric {
+    match NamedDataset::find(&format!("glue/{}", data.record.name)).map(|known| known.metric) {
+        Some(Metric::Matthews) => Metric::Matthews,
+        Some(Metric::F1 { class }) if data.train.labels.iter().any(|label| label == class) => Metric::F1 { class },
+        _ => Metric::Accuracy,
+    }
+}
+
 impl Judge {
     pub(super) fn of(data: &RunData) -> Self {
-        let known = NamedDataset::find(&format!("glue/{}", data.record.name)).map(|known| known.metric);
-        match known {
-            Some(Metric::Matthews) => Self::Matthews,
-            Some(Metric::F1 { class }) => {
+        match metric(data) {
+            Metric::Matthews => Self::Matthews,
+            Metric::F1 { class } => {
                 data.train.labels.iter().position(|label| label == class).map_or(Self::Accuracy, Self::F1)
             }
             _ => Self::Accuracy,

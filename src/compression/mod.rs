@@ -12,6 +12,7 @@ mod arguments;
 mod augmented;
 mod bench;
 mod distil;
+mod heads;
 mod judge;
 mod limits;
 mod nas;
@@ -20,4 +21,8 @@ mod steps;
 pub use arguments::{CompressionArguments, MapChoice};
 pub use augmented::AugmentArguments;
 pub use distil::{DistilArguments, distil};
-pub use nas::{CostChoice, NasArguments, RelaxationChoice, SearchSettingsChoice, SpaceChoice, nas};
+pub use heads::{HeadName, HeadsArguments, heads};
+pub use nas::{
+    CostChoice, CountChoice, GateLossChoice, HeadWeightsChoice, NasArguments, NormalChoice, RelaxationChoice,
+    SearchSettingsChoice, SpaceChoice, nas,
+};

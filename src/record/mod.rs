@@ -5,6 +5,7 @@ mod at_costs;
 mod distillation;
 mod drift;
 mod file;
+mod head_ablation;
 pub(crate) mod json;
 mod less_training;
 mod machine;
@@ -23,6 +24,7 @@ pub use at_costs::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interv
 pub use distillation::{DistillationRecord, JudgedModel};
 pub use drift::{DriftComparison, DriftRecord, DriftWay};
 pub use file::{DataRecord, ModelRecord, RunRecord};
+pub use head_ablation::{HeadAblationRecord, HeadScores};
 pub use less_training::{LessTrainingRecord, TrainedOn, TrainedWay};
 pub use machine::{Machine, this_machine};
 pub use operating_points::{OperatingPoint, OracleResult};

@@ -5,20 +5,63 @@ use crate::readme;
 use crate::record::{ArchitectureSearchRecord, SearchedArchitecture};
 use crate::tables::{architecture_lines, compression_sides, grid_markdown, interval, markdown_text, points};
 
-/// What the report prints of inputs: data set, score of the unpruned student, target, reached ratio, score there.
-const REPORT: [(&str, f64, f64, f64, f64); 6] = [
-    ("cola", 0.426, 0.5, 0.654, 0.267),
-    ("cola", 0.426, 0.75, 0.828, 0.289),
-    ("rte", 0.667, 0.5, 0.663, 0.646),
-    ("rte", 0.667, 0.75, 0.825, 0.646),
-    ("sst2", 0.917, 0.5, 0.662, 0.905),
-    ("sst2", 0.917, 0.75, 0.852, 0.906),
+/// A result that the report prints, of a search of inputs.
+struct Reported {
+    texts: &'static str,
+    /// The score of its student without pruning.
+    unpruned: f64,
+    /// `None` for its searches without the cost term.
+    target: Option<f64>,
+    reached: f64,
+    score: f64,
+}
+
+/// Its two tables.
+const REPORT: [Reported; 12] = [
+    reported("cola", 0.426, None, 0.406, 0.236),
+    reported("cola", 0.426, Some(0.5), 0.654, 0.267),
+    reported("cola", 0.426, Some(0.75), 0.828, 0.289),
+    reported("cola", 0.426, Some(1.0), 0.974, 0.355),
+    reported("rte", 0.667, None, 0.456, 0.621),
+    reported("rte", 0.667, Some(0.5), 0.663, 0.646),
+    reported("rte", 0.667, Some(0.75), 0.825, 0.646),
+    reported("rte", 0.667, Some(1.0), 0.975, 0.653),
+    reported("sst2", 0.917, None, 0.455, 0.894),
+    reported("sst2", 0.917, Some(0.5), 0.662, 0.905),
+    reported("sst2", 0.917, Some(0.75), 0.852, 0.906),
+    reported("sst2", 0.917, Some(1.0), 0.974, 0.909),
 ];
+/// Passes of each of its four steps.
+const REPORTED_PASSES: &str = "10, 10";
+
+const fn reported(texts: &'static str, unpruned: f64, target: Option<f64>, reached: f64, score: f64) -> Reported {
+    Reported { texts, unpruned, target, reached, score }
+}
+
+const BESIDE: [&str; 9] =
+    ["texts", "target", "search", "passes", "reached", "unpruned", "score", "change, points", "margin"];
 const SUMMARY: [&str; 8] =
     ["texts", "space", "target", "FLOPs", "speed", "change, points", "margin", "margin in the report"];
 /// Flags with which a search is another one than the default's.
-const OTHER_SEARCHES: [&str; 6] =
-    ["--settings", "--relaxation", "--cost", "--alternating", "--second-order", "--carry"];
+const OTHER_SEARCHES: [&str; 14] = [
+    "--settings",
+    "--relaxation",
+    "--lambda",
+    "--tolerance",
+    "--count",
+    "--gate-rate",
+    "--gate-loss",
+    "--normal",
+    "--head-weights",
+    "--evaluate-every",
+    "--cost",
+    "--alternating",
+    "--second-order",
+    "--carry",
+];
+
+/// Flags of the report's search: with others it is not as published.
+const AS_PUBLISHED: [&str; 2] = ["--settings report", "--lambda 0"];
 
 /// The line before the generated part.
 pub const ARCHITECTURE_START: &str = "<!-- architecture search -->";
@@ -32,7 +75,8 @@ pub const ARCHITECTURE_END: &str = "<!-- /architecture search -->";
 pub fn with_architecture_searches(page: &str, records: &[ArchitectureSearchRecord]) -> Result<String> {
     let mut sorted: Vec<&ArchitectureSearchRecord> = records.iter().collect();
     sorted.sort_by_key(|record| !other_flags(record).is_empty());
-    let blocks = std::iter::once(summary(&sorted)).chain(sorted.iter().map(|record| block(record)));
+    let blocks = [beside_the_report(&sorted), summary(&sorted)];
+    let blocks = blocks.into_iter().chain(sorted.iter().map(|record| block(record)));
     readme::replaced(page, (ARCHITECTURE_START, ARCHITECTURE_END), &blocks.collect::<Vec<_>>().join("\n"))
 }
 
@@ -78,7 +122,7 @@ fn summary(records: &[&ArchitectureSearchRecord]) -> String {
             format!("{:.2}", 1.0 / search.wall_ratio.max(f64::MIN_POSITIVE)),
             search.change.map_or_else(|| points(search.score - record.unpruned.score), interval),
             margin,
-            reported(record, search).map_or_else(|| "–".into(), |(kept, ratio)| format!("{kept:.2} at {ratio}")),
+            reported_margin(record, search).map_or_else(|| "–".into(), |(kept, ratio)| format!("{kept:.2} at {ratio}")),
         ]);
     }
     grid_markdown(&lines, &compression_sides(SUMMARY.len(), 2))
@@ -140,18 +184,122 @@ fn seconds(record: &ArchitectureSearchRecord, of: fn(&SearchedArchitecture) -> f
     if least < most { format!("{least} to {most}") } else { most.to_string() }
 }
 
+/// The report's result for the same target, where it searches as this record does.
+fn of_report(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<&'static Reported> {
+    let free = flag(record, "--lambda").is_some_and(|lambda| lambda.parse() == Ok(0.0));
+    let target = (!free).then_some(search.target_ratio);
+    let same = |it: &&Reported| (it.texts, it.target) == (&record.data.name, target) && search.space == "inputs";
+    REPORT.iter().find(same)
+}
+
+/// The share of the margin over the best constant answer that the report's search keeps of its own student's.
+fn margin_of_report(record: &ArchitectureSearchRecord, it: &Reported) -> f64 {
+    (it.score - record.majority_score) / (it.unpruned - record.majority_score)
+}
+
 /// What the report keeps of the margin of its own student when it searches inputs for the same target, and the ratio that it reached.
-fn reported(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<(f64, f64)> {
-    let (_, unpruned, _, ratio, score) = REPORT.into_iter().find(|(texts, _, target, ..)| {
-        (*texts, "inputs", *target) == (&record.data.name, &search.space, search.target_ratio)
-    })?;
-    Some(((score - record.majority_score) / (unpruned - record.majority_score), ratio))
+fn reported_margin(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<(f64, f64)> {
+    of_report(record, search).map(|it| (margin_of_report(record, it), it.reached))
+}
+
+fn flag<'a>(record: &'a ArchitectureSearchRecord, name: &str) -> Option<&'a str> {
+    let at = record.command.iter().position(|word| word == name)?;
+    record.command.get(at + 1).map(String::as_str)
+}
+
+/// Searches of inputs, each below the report's for the same texts and target: with its settings, then with ours; and for each with an
+/// interval whether it bears the report's conclusion out.
+fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
+    let mut lines = vec![BESIDE.map(String::from).to_vec()];
+    let mut verdicts = Vec::new();
+    for it in &REPORT {
+        let target = it.target.map_or_else(|| "no cost loss".into(), |target| target.to_string());
+        let mut found = Vec::new();
+        for record in records {
+            let flags: Vec<String> =
+                other_flags(record).into_iter().filter(|flag| !flag.starts_with("--evaluate-every")).collect();
+            let published = flags.iter().any(|flag| flag == AS_PUBLISHED[0])
+                && flags.iter().all(|flag| AS_PUBLISHED.contains(&&**flag));
+            if !published && !flags.is_empty() {
+                continue;
+            }
+            let same =
+                |search: &&SearchedArchitecture| of_report(record, search).is_some_and(|of| std::ptr::eq(of, it));
+            found.extend(record.searches.iter().filter(same).map(|search| (published, *record, search)));
+        }
+        found.sort_by_key(|(published, ..)| !published);
+        let majority = found.first().map_or(0.0, |(_, record, _)| record.majority_score);
+        let margin = (it.score - majority) / (it.unpruned - majority);
+        lines.push(vec![
+            it.texts.into(),
+            target.clone(),
+            "the report".into(),
+            REPORTED_PASSES.into(),
+            format!("{:.3}", it.reached),
+            format!("{:.3}", it.unpruned),
+            format!("{:.3}", it.score),
+            points(it.score - it.unpruned),
+            if found.is_empty() { "–".into() } else { format!("{margin:.2}") },
+        ]);
+        for (published, record, search) in found {
+            let name = if published { "its settings" } else { "ours" };
+            let passes = ["search_epochs", "distillation_epochs"].map(|of| record.settings.get(of).map_or(0, count));
+            let kept = record.uninformative().is_none().then(|| record.margin_kept(search.score)).flatten();
+            let change = search.change.map_or_else(|| points(search.score - record.unpruned.score), interval);
+            lines.push(vec![
+                it.texts.into(),
+                target.clone(),
+                name.into(),
+                format!("{}, {}", passes[0], passes[1]),
+                format!("{:.3}", search.reached_ratio),
+                format!("{:.3}", record.unpruned.score),
+                format!("{:.3}", search.score),
+                change,
+                kept.map_or_else(|| "not informative".into(), |kept| format!("{kept:.2}")),
+            ]);
+            verdicts.extend(verdict(record, search, it, name));
+        }
+    }
+    let table = grid_markdown(&lines, &compression_sides(BESIDE.len(), 3));
+    if verdicts.is_empty() { table } else { format!("{table}\n{}\n", verdicts.join("\n")) }
+}
+
+/// A number of passes.
+fn count(value: &serde_json::Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+/// Whether a search with an interval bears out that inputs have no redundancy: against the unpruned student, and against the share of the
+/// margin that the report loses.
+fn verdict(
+    record: &ArchitectureSearchRecord,
+    search: &SearchedArchitecture,
+    it: &Reported,
+    name: &str,
+) -> Option<String> {
+    let change = search.change?;
+    let margin = record.unpruned.score - record.majority_score;
+    if record.uninformative().is_some() || margin <= 0.0 {
+        return None;
+    }
+    let lost = margin_of_report(record, it) - 1.0;
+    let against = if change.upper < 0.0 {
+        "bears the conclusion out: its interval lies below 0"
+    } else if change.lower / margin > lost {
+        "does not bear it out: no loss shows, and one as large a share of the margin as the report's is outside the interval"
+    } else {
+        "is open: no loss shows, but the interval has room for one as large as the report's"
+    };
+    let (texts, reached) = (markdown_text(&record.data.name), 100.0 * search.reached_ratio);
+    let change = markdown_text(&interval(change));
+    Some(format!(" - {texts}, {name}, {reached:.1} % of the inputs: {change} points; {against}."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::searched;
+    use crate::record::Interval;
 
     #[test]
     fn each_record_has_a_table() {
@@ -172,5 +320,38 @@ mod tests {
         assert!(text.contains(row) && text.contains("From `nas --data rte`"), "{text}");
         assert!(text.contains("; a search took 20 s, a distillation after it 15 s."), "{text}");
         assert!(text.contains("| inputs | random |") && text.contains("| +3.00 \\[-0.10, +6.10\\] |"), "{text}");
+    }
+
+    #[test]
+    fn the_reports_numbers_stand_beside_ours() {
+        let mut published = searched();
+        published.command.extend(["--settings", "report", "--lambda", "0", "--evaluate-every", "50"].map(String::from));
+        published.settings.insert("distillation_epochs".into(), 3.into());
+        published.searches[0].target_ratio = 1.0;
+        published.searches[0].change = None;
+        let mut other = published.clone();
+        other.command.extend(["--gate-loss", "task"].map(String::from));
+        let text = beside_the_report(&[&searched(), &published, &other]);
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| rte |")).collect();
+        // The report's four, and below the first and the second one of ours; other flags are another search.
+        assert_eq!(rows.len(), 6, "{text}");
+        assert_eq!(rows[0], "| rte | no cost loss | the report | 10, 10 | 0.456 | 0.667 | 0.621 | -4.60 | 0.72 |");
+        assert_eq!(rows[1], "| rte | no cost loss | its settings | 3, 3 | 0.504 | 0.850 | 0.800 | -5.00 | 0.86 |");
+        assert_eq!(rows[2], "| rte | 0.5 | the report | 10, 10 | 0.663 | 0.667 | 0.646 | -2.10 | 0.87 |");
+        let ours = "| rte | 0.5 | ours | 3, 0 | 0.504 | 0.850 | 0.800 | -5.00 \\[-8.00, -2.00\\] | 0.86 |";
+        assert_eq!(rows[3], ours);
+        // Of records without an interval nothing is said.
+        let verdicts: Vec<&str> = text.lines().filter(|line| line.starts_with(" - ")).collect();
+        assert_eq!(verdicts.len(), 1, "{text}");
+        assert!(
+            verdicts[0].starts_with(" - rte, ours, 50.4 % of the inputs: -5.00 \\[-8.00, -2.00\\] points; bears"),
+            "{text}"
+        );
+        // The report loses .126 of its margin: 4.4 points of ours.
+        for (lower, expected) in [(-0.043, "does not bear it out"), (-0.045, "is open")] {
+            let mut record = searched();
+            record.searches[0].change = Some(Interval { mean: 0.0, lower, upper: 0.05 });
+            assert!(beside_the_report(&[&record]).contains(expected), "{lower}");
+        }
     }
 }

@@ -4,6 +4,7 @@ mod architecture_search;
 mod docs_page;
 mod drifted;
 mod findings;
+mod head_ablation;
 mod head_choices;
 mod html;
 mod less_training;
@@ -22,6 +23,10 @@ pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
 };
 pub use drifted::{DRIFT_END, DRIFT_START, with_drift};
+pub(crate) use head_ablation::head_ablation_table;
+pub use head_ablation::{
+    HEAD_ABLATION_END, HEAD_ABLATION_START, head_ablation_figure, head_ablation_file, with_head_ablations,
+};
 pub use head_choices::{HEADS_END, HEADS_START};
 pub use less_training::{LESS_TRAINING_END, LESS_TRAINING_START, with_less_training};
 pub use output::write_reproduction;

@@ -120,6 +120,7 @@ impl Observer for TrainingProgress {
                 "the device's memory does not hold {refused} texts at once: going on with {at_once}, whose gradients are added \
                  up to the same step"
             )),
+            Event::Evaluation(record) => self.validation = Some(record.validation_score),
             Event::Epoch(record) => self.validation = record.validation_score.or(self.validation),
             _ => {}
         }

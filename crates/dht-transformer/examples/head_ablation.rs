@@ -13,9 +13,11 @@ use std::io::Write;
 
 use candle_core::{D, Device};
 use dht_transformer::{
-    AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, ForwardContext, HeadPlan,
-    HeadSet, Pooling, Result, TextClassifier, TextTokenizer, TrainSettings, Trainer, data::longest_first,
-    pruning::Importance, storage::write_atomically,
+    AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, Pooling, Result,
+    TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    pruning::{AblatedHead, HeadAblation, Importance},
+    storage::write_atomically,
+    train::metrics::score,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -41,27 +43,6 @@ fn made_up() -> Result<(TextClassifier, EncodedDataset)> {
     Ok((model, test))
 }
 
-/// Accuracy with these heads of one layer and all of the others.
-fn accuracy(model: &TextClassifier, data: &EncodedDataset, cut: Option<(usize, HeadSet)>) -> Result<f64> {
-    let (encoder, ctx, mut right) = (model.encoder(), ForwardContext::inference(), 0);
-    for rows in longest_first(&data.lengths(), 64)? {
-        let batch = data.batch(&rows)?;
-        let mut hidden = encoder.embed(&batch, &ctx)?;
-        for layer in 0..encoder.layers() {
-            let kept = cut.filter(|(at, _)| *at == layer).map(|(_, set)| set);
-            hidden = encoder.layer(layer, &hidden, &kept.map_or(HeadPlan::Full, HeadPlan::Same), None, &ctx)?;
-        }
-        let predicted: Vec<u32> = model.classifier().forward(&hidden, &ctx)?.argmax(D::Minus1)?.to_vec1()?;
-        right += predicted.iter().zip(&batch.labels).filter(|(a, b)| a == b).count();
-    }
-    Ok(right as f64 / data.len() as f64)
-}
-
-/// A line on standard output. Nobody may be there to read it, which is no reason to stop.
-fn tell(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (model, data) = match &*arguments {
@@ -75,22 +56,25 @@ fn main() -> Result<()> {
     };
     let rows: Vec<usize> = (0..data.len().min(200)).collect();
     let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, ctx| model.loss(batch, ctx))?;
+    let ablation =
+        HeadAblation::measure(model.encoder(), &data, &HeadAblation::all_heads(model.encoder()), 64, |hidden, ctx| {
+            Ok(model.classifier().forward(hidden, ctx)?.argmax(D::Minus1)?.to_vec1()?)
+        })?;
+    let accuracy = |predicted: &[u32]| -> Result<f64> { Ok(score(&data, predicted)?.accuracy()) };
     let (heads, layers) = (model.encoder().config().num_attention_heads, model.encoder().layers());
-    let whole = accuracy(&model, &data, None)?;
-    tell(format_args!("accuracy with all heads {whole:.3}\nlayer head  without  alone  importance"));
+    // Nobody may be there to read the lines, which is no reason to stop.
+    let (whole, mut out) = (accuracy(&ablation.whole)?, std::io::stdout());
+    let _ = writeln!(out, "accuracy with all heads {whole:.3}\nlayer head  without  alone  importance");
     let (mut squares, side) = (String::new(), 24);
-    for (layer, head) in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
-        let one = HeadSet::from_indices([head], heads)?;
-        let with = |set| accuracy(&model, &data, Some((layer, set)));
+    for AblatedHead { layer, head, without, alone } in ablation.heads {
         // The only head of a layer cannot be taken out.
-        let (without, alone) = (HeadSet::full(heads)?.difference(one).map_or(Ok(whole), with)?, with(one)?);
-        let slope = importance.heads[layer][head];
-        tell(format_args!("{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {slope:.5}"));
+        let (without, alone) = (without.map_or(Ok(whole), |without| accuracy(&without))?, accuracy(&alone)?);
+        let _ = writeln!(out, "{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {:.5}", importance.heads[layer][head]);
         for (column, lost) in [(head, whole - without), (heads + 1 + head, whole - alone)] {
             let (x, y, shade) = (side * column, side * layer, (lost.abs() / 0.2).min(1.0));
             let color = if lost > 0.0 { "crimson" } else { "steelblue" };
-            squares +=
-                &format!("<rect x='{x}' y='{y}' width='22' height='22' fill='{color}' fill-opacity='{shade:.2}'/>\n");
+            let shape = format!("x='{x}' y='{y}' width='22' height='22' fill='{color}' fill-opacity='{shade:.2}'");
+            squares += &format!("<rect {shape}/>\n");
         }
     }
     let size = format!("width='{}' height='{}'", side * (2 * heads + 1), side * layers);
@@ -98,6 +82,6 @@ fn main() -> Result<()> {
     write_atomically(&target, |file| {
         writeln!(file, "<svg xmlns='http://www.w3.org/2000/svg' {size}>\n{squares}</svg>")
     })?;
-    tell(format_args!("accuracy lost (red) or won (blue): {}", target.display()));
+    let _ = writeln!(out, "accuracy lost (red) or won (blue): {}", target.display());
     Ok(())
 }

@@ -7,7 +7,7 @@ use dht_transformer::{
     BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch,
     Pooling, Result, Sample, TextClassifier,
     pretrained::read_hugging_face,
-    pruning::{Importance, PrunePlan},
+    pruning::{HeadAblation, Importance, PrunePlan},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -295,5 +295,87 @@ fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
         let refused = TextClassifier::load(&target, &Device::Cpu);
         assert!(matches!(refused, Err(Error::Config { field: got, .. }) if got == field), "{field} {value}");
     }
+    Ok(())
+}
+
+/// One logit of each row, as bits, in the place of its class: so that the ablation's own arithmetic can be compared.
+fn logits_of_rows(model: &TextClassifier, data: &EncodedDataset, heads: &[(usize, usize)]) -> Result<HeadAblation> {
+    HeadAblation::measure(model.encoder(), data, heads, 4, |hidden, ctx| {
+        let logits: Vec<Vec<f32>> = model.classifier().forward(hidden, ctx)?.to_vec2()?;
+        Ok(logits.into_iter().map(|row| row[1].to_bits()).collect())
+    })
+}
+
+fn from_bits(bits: &[u32]) -> Vec<f32> {
+    bits.iter().map(|bits| f32::from_bits(*bits)).collect()
+}
+
+#[test]
+fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
+    let (whole, data) = (model()?, data());
+    let batch = data.batch(&[0, 1, 2, 3, 4, 5])?;
+    let logits = |model: &TextClassifier| -> Result<Vec<f32>> {
+        let rows: Vec<Vec<f32>> = model.logits(&batch, &ForwardContext::inference())?.to_vec2()?;
+        Ok(rows.into_iter().map(|row| row[1]).collect())
+    };
+    // The whole model, and one of which heads were pruned before.
+    for model in [model()?, whole.prune(&kept()?)?] {
+        let encoder = model.encoder();
+        let heads = HeadAblation::all_heads(encoder);
+        let ablation = logits_of_rows(&model, &data, &heads)?;
+        assert_close("whole", &from_bits(&ablation.whole), &logits(&model)?);
+        let neurons = (0..encoder.layers()).map(|layer| (0..encoder.layer_sizes(layer).ffn).collect());
+        let plan = PrunePlan {
+            layers: (0..encoder.layers()).collect(),
+            heads: (0..encoder.layers()).map(|layer| encoder.kept_heads(layer)).collect(),
+            neurons: neurons.collect(),
+        };
+        for (at, (layer, head)) in heads.into_iter().enumerate() {
+            let found = &ablation.heads[at];
+            assert_eq!((found.layer, found.head), (layer, head));
+            let others = plan.heads[layer].difference(set(&[head])?).ok_or("other heads")?;
+            for (name, kept, got) in
+                [("alone", set(&[head])?, Some(&found.alone)), ("without", others, found.without.as_ref())]
+            {
+                let mut cut = plan.clone();
+                cut.heads[layer] = kept;
+                let got = from_bits(got.ok_or(name)?);
+                assert_close(name, &got, &logits(&model.prune(&cut)?)?);
+                let output = format!("encoder.layer.{layer}.attention.output.dense.weight");
+                let by_hand = gated(&model, &output, |column| f32::from(kept.contains(column / 6)))?;
+                assert_close(name, &got, &logits(&model.with_encoder(by_hand)?)?);
+                assert!(got != from_bits(&ablation.whole), "{name}: head {head} of layer {layer} changes nothing");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_only_head_of_a_layer_stays() -> Outcome {
+    let plan = PrunePlan { heads: vec![set(&[2])?, set(&[0, 1, 2])?], ..kept()? };
+    let ablation = logits_of_rows(&model()?.prune(&plan)?, &data(), &[(0, 2)])?;
+    assert_eq!((&ablation.heads[0].without, &ablation.heads[0].alone), (&None, &ablation.whole));
+    Ok(())
+}
+
+#[test]
+fn heads_that_are_not_there_cannot_be_ablated() -> Outcome {
+    let (model, data) = (model()?, data());
+    let refused = |model: &TextClassifier, data: &EncodedDataset, head| {
+        let never = |_: &Hidden, _: &ForwardContext| -> Result<Vec<u32>> { panic!("something was computed") };
+        HeadAblation::measure(model.encoder(), data, &[(0, 1), head], 4, never).expect_err("a head")
+    };
+    let field = |error: Error| if let Error::Setting { field, .. } = error { field } else { panic!("{error}") };
+    assert_eq!(field(refused(&model, &data, (3, 0))), "layer");
+    assert_eq!(field(refused(&model, &data, (usize::MAX, 0))), "layer");
+    assert!(matches!(refused(&model, &data, (2, 4)), Error::HeadOutOfRange { head: 4, heads: HEADS }));
+    let cut = model.prune(&kept()?)?;
+    let error = refused(&cut, &data, (0, 0));
+    assert_eq!(error.to_string(), "head is 0, expected one that layer 0 has: {1,3}");
+    let none = EncodedDataset { samples: Vec::new(), ..data.clone() };
+    assert_eq!(field(refused(&model, &none, (0, 1))), "rows");
+    let short = HeadAblation::measure(model.encoder(), &data, &[], 4, |_, _| Ok(vec![0]));
+    assert!(matches!(short, Err(Error::Shape { .. })), "{short:?}");
     Ok(())
 }

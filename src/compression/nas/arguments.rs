@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
 use dht_search::nas::{
-    Architecture, Control, CostMeasure, GumbelSoftmax, HardConcrete, Latency, NasCost, NasSettings, NasSpace,
-    RelaxationKind, Sigmoid, Update, WeightedSoftmax, WidthSampling,
+    Architecture, Control, CostMeasure, Count, GateLoss, GumbelSoftmax, HardConcrete, Latency, NasCost, NasSettings,
+    NasSpace, RelaxationKind, Sigmoid, Update, WeightedSoftmax, WidthSampling,
 };
 use dht_transformer::flops::BlockShape;
 
@@ -45,6 +45,28 @@ pub struct NasArguments {
     /// How units are kept in degrees, of dimensions, neurons and heads alike [default: that of --settings]
     #[arg(long, value_enum)]
     pub relaxation: Option<RelaxationChoice>,
+    /// λ, the weight of the report's cost term; 0 searches without one; with --settings report alone [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub lambda: Option<f64>,
+    /// t, the tolerance of the report's cost term around the target, between 0 and 1; with --settings report alone [default: 0.05]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub tolerance: Option<f64>,
+    /// Gates that the cost is computed at: as expected, or as thresholded now [default: expected]
+    #[arg(long, value_enum)]
+    pub count: Option<CountChoice>,
+    /// Peak learning rate of the gates: about how far a step moves them [default: 0.05; 10 with --settings report, where a step crosses
+    /// from 5 to -5]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub gate_rate: Option<f64>,
+    /// Loss that trains the gates: the weights' own, or cross-entropy on the labels [default: task; labels with --settings report]
+    #[arg(long, value_enum)]
+    pub gate_loss: Option<GateLossChoice>,
+    /// Reading of Normal(0, 0.01), from which softmax weights begin [default: variance]
+    #[arg(long, value_enum)]
+    pub normal: Option<NormalChoice>,
+    /// Softmax weights of a block's n units: as printed, or n times as large [default: times-n; printed with --settings report]
+    #[arg(long, value_enum)]
+    pub head_weights: Option<HeadWeightsChoice>,
     /// Train weights on one half of the rows and gates on the other, in turns
     #[arg(long)]
     pub alternating: bool,
@@ -133,8 +155,45 @@ pub enum SearchSettingsChoice {
     /// Hard-concrete gates under a multiplier that adapts; units are chosen by the target.
     #[default]
     Ours,
-    /// The report's: σ(α) masks cut at .01, softmax-weighted heads, the cost term of TAS.
+    /// The report's: σ(α) masks cut at .01, softmax-weighted heads, gates trained by the labels and the cost term of TAS; the best of every
+    /// 50 steps by the task's metric.
     Report,
+}
+
+/// Gates that the cost is computed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CountChoice {
+    /// At their degrees.
+    Expected,
+    /// At 0 and 1.
+    Thresholded,
+}
+
+/// Loss that trains the gates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GateLossChoice {
+    /// The weights' own.
+    Task,
+    /// Cross-entropy on the labels.
+    Labels,
+}
+
+/// Reading of the second number of Normal(0, 0.01).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NormalChoice {
+    /// The variance is 0.01.
+    Variance,
+    /// The standard deviation is 0.01.
+    Deviation,
+}
+
+/// Softmax weights of a block's n units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HeadWeightsChoice {
+    /// softmax(α).
+    Printed,
+    /// n·softmax(α).
+    TimesN,
 }
 
 /// How units are kept in degrees.
@@ -170,10 +229,8 @@ pub(super) struct NasPlan {
     pub(super) searches: Vec<(SpaceChoice, f64)>,
     /// The sizes of a layer, and how many there are.
     student: (BlockShape, usize),
-    measure: CostMeasure,
-    settings: SearchSettingsChoice,
-    relaxation: Option<RelaxationKind>,
-    update: Update,
+    /// Without space and target.
+    settings: NasSettings,
     pub(super) search_epochs: usize,
     pub(super) carry: bool,
     pub(super) seeds: u64,
@@ -216,20 +273,19 @@ impl NasPlan {
                 searches.push((*space, *target));
             }
         }
+        let update = match (arguments.alternating, arguments.second_order) {
+            (true, true) => Update::Unrolled { rate: common.student_rate },
+            (true, false) => Update::Alternating,
+            (false, _) => Update::Joint,
+        };
+        let settings = NasSettings { measure, update, ..search_settings(arguments)? };
         let size = common.student;
         let head_dim = size.hidden / size.heads;
         let shape = BlockShape { hidden: size.hidden, heads: size.heads, head_dim, ffn: size.ffn };
         let plan = Self {
             searches,
             student: (shape, size.layers),
-            measure,
-            settings: arguments.settings,
-            relaxation: arguments.relaxation.map(RelaxationChoice::kind),
-            update: match (arguments.alternating, arguments.second_order) {
-                (true, true) => Update::Unrolled { rate: common.student_rate },
-                (true, false) => Update::Alternating,
-                (false, _) => Update::Joint,
-            },
+            settings,
             search_epochs: epochs,
             carry: arguments.carry,
             seeds,
@@ -249,7 +305,8 @@ impl NasPlan {
     /// # Errors
     /// [`Error::Search`](crate::Error::Search) for a target that the minimum sizes do not reach.
     pub(super) fn with_latency(self, latency: Latency) -> Result<Self> {
-        let plan = Self { measure: CostMeasure::Latency(latency), ..self };
+        let settings = NasSettings { measure: CostMeasure::Latency(latency), ..self.settings };
+        let plan = Self { settings, ..self };
         plan.check_targets(latency.fixed)?;
         Ok(plan)
     }
@@ -260,7 +317,7 @@ impl NasPlan {
         for (space, target) in &self.searches {
             let groups = space.0.groups(shape, layers)?;
             let equal: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
-            let cost = NasCost::new(self.measure, shape, layers, groups, fixed)?;
+            let cost = NasCost::new(self.settings.measure, shape, layers, groups, fixed)?;
             Architecture::chosen(&cost, &equal, *target).map_err(|error| match error {
                 dht_search::Error::ArchitectureTarget { target, least, most } => {
                     let expected =
@@ -275,18 +332,7 @@ impl NasPlan {
 
     /// The settings of one search.
     pub(super) fn settings(&self, space: SpaceChoice, target: f64) -> NasSettings {
-        let settings = match self.settings {
-            SearchSettingsChoice::Ours => NasSettings { space: space.0, target, ..NasSettings::default() },
-            SearchSettingsChoice::Report => NasSettings::report(space.0, target),
-        };
-        let own = |default| self.relaxation.clone().unwrap_or(default);
-        NasSettings {
-            measure: self.measure,
-            update: self.update,
-            relaxation: own(settings.relaxation),
-            head_relaxation: own(settings.head_relaxation),
-            ..settings
-        }
+        NasSettings { space: space.0, target, ..self.settings.clone() }
     }
 
     /// The control of a search's second stage: the target has come down in the first.
@@ -295,6 +341,68 @@ impl NasPlan {
             Control::Lagrangian { rate, penalty, .. } => Control::Lagrangian { rate, penalty, warm_up: 0.0 },
             other => other,
         }
+    }
+}
+
+/// The settings that the flags of a search give, each in its range.
+fn search_settings(arguments: &NasArguments) -> Result<NasSettings> {
+    let mut settings = match arguments.settings {
+        SearchSettingsChoice::Ours => NasSettings::default(),
+        SearchSettingsChoice::Report => NasSettings::report(NasSpace::inputs(), NasSettings::default().target),
+    };
+    if let Some(relaxation) = arguments.relaxation.map(RelaxationChoice::kind) {
+        (settings.relaxation, settings.head_relaxation) = (relaxation.clone(), relaxation);
+    }
+    for (flag, value) in [("lambda", arguments.lambda), ("tolerance", arguments.tolerance)] {
+        let Some(value) = value else { continue };
+        let Control::Tas { weight, tolerance } = &mut settings.control else {
+            return Err(refused(flag, "--settings report, whose cost term has it", "--settings ours"));
+        };
+        let range = match flag {
+            "lambda" if value >= 0.0 && value.is_finite() => {
+                *weight = value;
+                continue;
+            }
+            "lambda" => "a finite number, at least 0",
+            _ if value > 0.0 && value < 1.0 => {
+                *tolerance = value;
+                continue;
+            }
+            _ => "a number between 0 and 1",
+        };
+        return Err(refused(flag, range, value));
+    }
+    if let Some(rate) = arguments.gate_rate {
+        if !(rate > 0.0 && rate.is_finite()) {
+            return Err(refused("gate-rate", "a finite number above 0", rate));
+        }
+        settings.gate_rate = rate;
+    }
+    settings.count = match arguments.count {
+        None => settings.count,
+        Some(CountChoice::Expected) => Count::Expected,
+        Some(CountChoice::Thresholded) => Count::Thresholded,
+    };
+    settings.gate_loss = match arguments.gate_loss {
+        None => settings.gate_loss,
+        Some(GateLossChoice::Task) => GateLoss::Task,
+        Some(GateLossChoice::Labels) => GateLoss::Labels,
+    };
+    let mut weighted = false;
+    for relaxation in [&mut settings.relaxation, &mut settings.head_relaxation] {
+        if let RelaxationKind::WeightedSoftmax(softmax) = relaxation {
+            weighted = true;
+            if arguments.normal == Some(NormalChoice::Deviation) {
+                softmax.variance = softmax.variance.powi(2);
+            }
+            let times_n = arguments.head_weights.map(|weights| weights == HeadWeightsChoice::TimesN);
+            softmax.times_n = times_n.unwrap_or(softmax.times_n);
+        }
+    }
+    let of_weights = [("normal", arguments.normal.is_some()), ("head-weights", arguments.head_weights.is_some())];
+    match of_weights.into_iter().find(|(_, given)| *given && !weighted) {
+        Some((flag, _)) => Err(refused(flag, "softmax weights: --settings report, or --relaxation softmax", "none")),
+        None => Ok(settings),
     }
 }
 
@@ -312,6 +420,13 @@ fn command(arguments: &NasArguments, common: &CompressionPlan, selected: bool) -
         ("cost", other_than_default(arguments.cost)),
         ("settings", other_than_default(arguments.settings)),
         ("relaxation", arguments.relaxation.and_then(name)),
+        ("lambda", arguments.lambda.map(|value| value.to_string())),
+        ("tolerance", arguments.tolerance.map(|value| value.to_string())),
+        ("count", arguments.count.and_then(name)),
+        ("gate-rate", arguments.gate_rate.map(|value| value.to_string())),
+        ("gate-loss", arguments.gate_loss.and_then(name)),
+        ("normal", arguments.normal.and_then(name)),
+        ("head-weights", arguments.head_weights.and_then(name)),
         ("search-epochs", Some(arguments.search_epochs.to_string())),
     ];
     for (flag, value) in selection.into_iter().filter(|_| selected).chain(settings) {
@@ -342,7 +457,8 @@ mod tests {
 
     fn plan(words: &[&str]) -> Result<NasPlan> {
         let arguments = NasArguments::parse_from(std::iter::once(&"nas").chain(words));
-        NasPlan::new(&arguments, &CompressionPlan::new(&arguments.common)?)
+        let common = CompressionPlan::new(&arguments.common)?;
+        NasPlan::new(&arguments, &common)
     }
 
     #[test]
@@ -373,6 +489,77 @@ mod tests {
         assert_eq!(steps(&["--space", "inputs,all", "--targets", ".5,.75", "--seeds", "3", "--beside"]), few);
         for words in [&["--relaxation", "gumbel"][..], &["--search-epochs", "2"], &["--carry"], &["--seed", "1"]] {
             assert_ne!(steps(words), few, "{words:?}");
+        }
+        let report = ["--settings", "report"];
+        for words in [
+            &["--lambda", "0"][..],
+            &["--tolerance", "0.1"],
+            &["--count", "thresholded"],
+            &["--gate-rate", "0.5"],
+            &["--gate-loss", "task"],
+            &["--normal", "deviation"],
+            &["--head-weights", "times-n"],
+            &["--evaluate-every", "20"],
+        ] {
+            assert_ne!(steps(&[&report[..], words].concat()), steps(&report), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn each_flag_of_the_search_changes_its_own_setting() {
+        let settings = |words: &[&str]| {
+            let words = [&["--settings", "report"], words].concat();
+            plan(&words).unwrap().settings(SpaceChoice(NasSpace::default()), 1.0)
+        };
+        let report = NasSettings::report(NasSpace::default(), 1.0);
+        assert_eq!(settings(&[]), report);
+        let heads = |variance, times_n| RelaxationKind::WeightedSoftmax(WeightedSoftmax { variance, times_n });
+        assert_eq!(report.head_relaxation, heads(0.01, false));
+        let control = |weight, tolerance| NasSettings { control: Control::Tas { weight, tolerance }, ..report.clone() };
+        for (words, expected) in [
+            (["--lambda", "0"], control(0.0, 0.05)),
+            (["--tolerance", "0.2"], control(1.0, 0.2)),
+            (["--count", "thresholded"], NasSettings { count: Count::Thresholded, ..report.clone() }),
+            (["--gate-rate", "0.5"], NasSettings { gate_rate: 0.5, ..report.clone() }),
+            (["--gate-loss", "task"], NasSettings { gate_loss: GateLoss::Task, ..report.clone() }),
+            (["--normal", "deviation"], NasSettings { head_relaxation: heads(1e-4, false), ..report.clone() }),
+            (["--head-weights", "times-n"], NasSettings { head_relaxation: heads(0.01, true), ..report.clone() }),
+        ] {
+            assert_eq!(settings(&words), expected, "{words:?}");
+        }
+        let ours = plan(&["--gate-loss", "labels", "--targets", "1.0"]).unwrap();
+        let ours = ours.settings(SpaceChoice(NasSpace::inputs()), 1.0);
+        let expected = NasSettings { space: NasSpace::inputs(), target: 1.0, ..NasSettings::default() };
+        assert_eq!(ours, NasSettings { gate_loss: GateLoss::Labels, ..expected });
+    }
+
+    #[test]
+    fn settings_of_a_search_out_of_range_are_refused_by_flag() {
+        let report = ["--settings", "report"];
+        for (words, flag) in [
+            (&["--settings", "report", "--lambda", "-1"][..], "lambda"),
+            (&["--settings", "report", "--lambda", "inf"], "lambda"),
+            (&["--lambda", "1"], "lambda"),
+            (&["--tolerance", "0.1"], "tolerance"),
+            (&["--settings", "report", "--tolerance", "0"], "tolerance"),
+            (&["--settings", "report", "--tolerance", "1"], "tolerance"),
+            (&["--settings", "report", "--tolerance", "-0.1"], "tolerance"),
+            (&["--settings", "report", "--tolerance", "NaN"], "tolerance"),
+            (&["--gate-rate", "0"], "gate-rate"),
+            (&["--gate-rate", "-1"], "gate-rate"),
+            (&["--normal", "deviation"], "normal"),
+            (&["--settings", "report", "--relaxation", "gumbel", "--head-weights", "printed"], "head-weights"),
+            (&["--evaluate-every", "0"], "evaluate-every"),
+        ] {
+            let error = plan(words).unwrap_err();
+            assert!(
+                matches!(&error, crate::Error::Argument { flag: named, .. } if *named == flag),
+                "{words:?}: {error}"
+            );
+        }
+        for words in [&["--lambda", "0", "--targets", "1.0"][..], &["--tolerance", "0.999"], &["--normal", "variance"]]
+        {
+            plan(&[&report[..], words].concat()).unwrap();
         }
     }
 

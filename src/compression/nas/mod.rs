@@ -24,11 +24,16 @@ use crate::tables::architecture_search_text;
 use arguments::NasPlan;
 use rows::{Rows, SEARCH, StudentStep, student_step, unpruned, unpruned_step};
 
-pub use arguments::{CostChoice, NasArguments, RelaxationChoice, SearchSettingsChoice, SpaceChoice};
+pub use arguments::{
+    CostChoice, CountChoice, GateLossChoice, HeadWeightsChoice, NasArguments, NormalChoice, RelaxationChoice,
+    SearchSettingsChoice, SpaceChoice,
+};
 
 /// The stream of random numbers of the copies that are timed.
 const TIMED_COPIES: u64 = 24;
 const TIMED_TEXTS: usize = 32;
+/// Steps between two evaluations in the report, all of whose best steps are one short of a multiple, from 0.
+const REPORTED_STEPS: usize = 50;
 /// Rows that alternating needs: one trains weights, one gates.
 const ALTERNATING_ROWS: usize = 2;
 
@@ -38,7 +43,10 @@ const ALTERNATING_ROWS: usize = 2;
 /// All errors of the flags, the data, the teacher and the output directory: [`Error::OtherSteps`](crate::Error::OtherSteps) where it
 /// has the steps of another command.
 pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
-    let common = CompressionPlan::new(&arguments.common)?;
+    let mut common = CompressionPlan::new(&arguments.common)?;
+    if arguments.settings == SearchSettingsChoice::Report {
+        common = common.evaluated_by_default(REPORTED_STEPS);
+    }
     let plan = NasPlan::new(arguments, &common)?;
     elsewhere("out", &arguments.out, &common.run)?;
     let is_record = |path: &Path| ArchitectureSearchRecord::load(path).is_ok();

@@ -15,7 +15,7 @@ pub enum Control {
     Tas {
         /// λ, at least 0.
         weight: f64,
-        /// t, in [0, 1).
+        /// t, between 0 and 1.
         tolerance: f64,
     },
     /// μ·(E − R) + ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step: an augmented Lagrangian of the constraint E = R, as
@@ -55,9 +55,9 @@ impl Control {
             Self::Free => Ok(()),
             Self::Tas { weight, tolerance } => {
                 not_negative("tas.weight", weight)?;
-                match (0.0..1.0).contains(&tolerance) {
+                match tolerance > 0.0 && tolerance < 1.0 {
                     true => Ok(()),
-                    false => Err(Error::setting("tas.tolerance", "at least 0 and below 1", tolerance)),
+                    false => Err(Error::setting("tas.tolerance", "above 0 and below 1", tolerance)),
                 }
             }
             Self::Lagrangian { rate, penalty, warm_up } => {
@@ -174,6 +174,7 @@ mod tests {
         for (control, field) in [
             (Control::Tas { weight: -1.0, tolerance: 0.1 }, "tas.weight"),
             (Control::Tas { weight: 1.0, tolerance: 1.0 }, "tas.tolerance"),
+            (Control::Tas { weight: 1.0, tolerance: 0.0 }, "tas.tolerance"),
             (Control::Lagrangian { rate: f64::NAN, penalty: 1.0, warm_up: 0.1 }, "lagrangian.rate"),
             (Control::Lagrangian { rate: 1.0, penalty: -1.0, warm_up: 0.1 }, "lagrangian.penalty"),
             (Control::Lagrangian { rate: 1.0, penalty: 1.0, warm_up: 1.1 }, "lagrangian.warm_up"),

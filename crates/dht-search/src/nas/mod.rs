@@ -15,6 +15,7 @@
 //! | keep units in degrees | [`RelaxationKind`]: σ(α) masks, softmax weights, Gumbel-softmax, hard-concrete, sampled widths; [`Relaxation`] for one of your own |
 //! | reach a cost | [`Control`]: the cost term of TAS, or a Lagrangian; [`CostMeasure`], [`Latency`] |
 //! | search | [`ArchitectureSearch`] with [`Trainer`](dht_transformer::Trainer) |
+//! | train α by the labels alone | [`GateLoss`] |
 //! | distil while it searches | [`SoftLabelLoss`], [`IntermediateLoss`](dht_transformer::tasks::IntermediateLoss), [`ArchitectureSearch::next_stage`] |
 //! | build the model | [`ArchitectureSearch::extracted`], [`extract()`] |
 //! | choose without a search | [`magnitude_scores`], [`gradient_scores`], [`random_scores`], with [`Architecture::chosen`] |
@@ -105,5 +106,5 @@ pub use relaxation::{
     GumbelSoftmax, HardConcrete, Relaxation, RelaxationKind, Sigmoid, WeightedSoftmax, WidthSampling,
 };
 pub use search::{ArchitectureSearch, Found};
-pub use settings::{Count, NasSettings, Selection, Update};
+pub use settings::{Count, GateLoss, NasSettings, Selection, Update};
 pub use space::{Group, Minimum, NasSpace, Part};

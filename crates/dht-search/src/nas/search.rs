@@ -16,7 +16,7 @@ use super::cost::{NasCost, hard};
 use super::extract::{extract_folded, layer_gates};
 use super::loss::{GatedRun, LabelLoss, TaskLoss};
 use super::relaxation::Relaxation;
-use super::settings::{NasSettings, Selection};
+use super::settings::{GateLoss, NasSettings, Selection};
 use super::space::Part;
 use crate::error::{Error, Result};
 
@@ -42,6 +42,9 @@ pub(super) struct Pending {
 /// ```text
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
+///
+/// With [`GateLoss::Labels`] these are two: w learn from task(w, z(α)), and α from cross-entropy on the labels + cost term. The loss of a step
+/// is then the sum of all three.
 ///
 /// α are parameters of the classifier's encoder, `nas.…`, so that the one training loop trains, saves and resumes them. The score is the
 /// macro F1 of the architecture that would be chosen now, and no epoch counts as the best before the target has stopped falling.
@@ -171,7 +174,7 @@ impl ArchitectureSearch {
     }
 
     /// The groups for a training whose peak learning rate this is: the standard ones, and α without decay at the
-    /// [`gate_rate`](NasSettings::gate_rate). They are the trainer's [`groups`](dht_transformer::Trainer::groups), and belong to this
+    /// [`gate_rate`](NasSettings::gate_rate), unclipped where they have a [loss of their own](GateLoss::Labels). They are the trainer's [`groups`](dht_transformer::Trainer::groups), and belong to this
     /// learning rate alone: at twice of it, gates would move twice as fast.
     ///
     /// # Errors
@@ -182,9 +185,11 @@ impl ArchitectureSearch {
         }
         let standard = ParameterGroups::standard(self.model.encoder().parameters());
         let rate = self.settings.gate_rate / learning_rate;
+        // By one norm over both, a loss of the gates' own would move the weights.
+        let clipped = self.settings.gate_loss == GateLoss::Task;
         Ok(ParameterGroups::by_name(self.model.encoder().parameters(), |name| {
             match self.model.encoder().parameters().id(name) {
-                Ok(_) if name.starts_with("nas.") => Multipliers { decay: 0.0, rate },
+                Ok(_) if name.starts_with("nas.") => Multipliers { decay: 0.0, rate, clipped },
                 Ok(id) => standard.get(id),
                 Err(_) => Multipliers::ONE,
             }
@@ -249,6 +254,14 @@ impl ArchitectureSearch {
     pub fn extracted(&self) -> Result<TextClassifier> {
         let found = self.found()?;
         extract_folded(&self.model, &found.architecture, &found.gates)
+    }
+
+    /// The loss that trains the gates.
+    pub(super) fn gate_loss(&self) -> &dyn TaskLoss {
+        match self.settings.gate_loss {
+            GateLoss::Task => &*self.loss,
+            GateLoss::Labels => &LabelLoss,
+        }
     }
 
     /// A batch through gates.

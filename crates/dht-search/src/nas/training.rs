@@ -6,7 +6,7 @@ use candle_core::{D, Tensor};
 use dht_transformer::data::EncodedDataset;
 use dht_transformer::error::SettingMismatch;
 use dht_transformer::model::Gate;
-use dht_transformer::tensors::{Parameter, ParameterId, Parameters};
+use dht_transformer::tensors::{Gradients, Parameter, ParameterId, Parameters};
 use dht_transformer::train::metrics::macro_f1;
 use dht_transformer::train::{Objective, Predict, Progress, StepLoss};
 use dht_transformer::{ForwardContext, PackedBatch};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::cost::hard;
 use super::extract::assigned;
 use super::search::{ArchitectureSearch, Pending, Trained};
-use super::settings::{Count, Update};
+use super::settings::{Count, GateLoss, Update};
 use crate::error::{Error, Result};
 
 /// Streams of random numbers: of gates, by step, and of halves.
@@ -74,7 +74,7 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// The loss of the task on a batch through the gates of this step.
+    /// The loss on a batch through the gates of this step: that of the gates where they alone are trained, else that of the weights.
     pub(super) fn task_loss(
         &self,
         batch: &PackedBatch,
@@ -94,7 +94,32 @@ impl ArchitectureSearch {
         });
         let gates: Vec<Gate> = gates.collect::<Result<_>>()?;
         let gates = assigned(groups, self.cost.layers(), gates);
-        self.loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
+        let loss = if trained == Trained::Gates { self.gate_loss() } else { &*self.loss };
+        loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
+    }
+
+    /// The gradients along α of the gates' loss on a batch, and that loss. Weights are frozen meanwhile, so that nothing is computed for
+    /// them.
+    fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
+        self.freeze_weights();
+        let found = || -> Result<(Vec<Tensor>, f64)> {
+            let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
+            let loss = self.task_loss(batch, Trained::Gates, progress, &ctx)?;
+            let gradients = self.of_gates(&ctx.backward(&loss, self.parameters())?)?;
+            Ok((gradients, f64::from(loss.to_scalar::<f32>()?)))
+        };
+        let found = found();
+        self.thaw();
+        found
+    }
+
+    /// The part of some gradients that is along α.
+    pub(super) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
+        let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
+            Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),
+            None => Ok(alpha.var().zeros_like()?),
+        };
+        self.alphas.iter().map(of).collect()
     }
 
     fn step(&mut self, Pending { batch, trained, weights_batch }: &Pending, progress: Progress) -> Result<StepLoss> {
@@ -104,15 +129,22 @@ impl ArchitectureSearch {
             }
             _ => None,
         };
+        // A loss of the gates' own comes first: a context has one backward pass.
+        let own = match (*trained, self.settings.gate_loss) {
+            (Trained::Both, GateLoss::Labels) => Some(self.gate_gradients(batch, progress)?),
+            _ => None,
+        };
         if *trained == Trained::Gates {
             self.freeze_weights();
         }
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
-        let mut loss = match unrolled {
-            Some((gradients, value)) => {
-                with_gradients(value, self.alphas.iter().map(|alpha| alpha.var().as_tensor()).zip(&gradients))?
-            }
-            None => self.task_loss(batch, *trained, progress, &ctx)?,
+        let along_gates = |(gradients, value): (Vec<Tensor>, f64)| {
+            with_gradients(value, self.alphas.iter().map(|alpha| alpha.var().as_tensor()).zip(&gradients))
+        };
+        let mut loss = match (unrolled, own) {
+            (Some(unrolled), _) => along_gates(unrolled)?,
+            (None, Some(own)) => (self.task_loss(batch, Trained::Weights, progress, &ctx)? + along_gates(own)?)?,
+            (None, None) => self.task_loss(batch, *trained, progress, &ctx)?,
         };
         let target = self.settings.control.target(self.settings.target, progress.share);
         self.settled = target <= self.settings.target;

@@ -1,7 +1,7 @@
 //! DARTS's gradient of second order.
 
 use candle_core::{Tensor, Var};
-use dht_transformer::tensors::{Gradients, Parameter, ParameterId};
+use dht_transformer::tensors::{Gradients, ParameterId};
 use dht_transformer::train::Progress;
 use dht_transformer::{ForwardContext, Objective, PackedBatch};
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 const DISTANCE: f64 = 0.01;
 
 impl ArchitectureSearch {
-    /// The gradient along α of the loss L₂ on `validation` after a step of the weights on the loss L₁ on `training`, and that loss (Liu,
+    /// The gradient along α of the gates' loss L₂ on `validation` after a step of the weights on their loss L₁ on `training`, and L₂ (Liu,
     /// Simonyan and Yang 2019, equations 7 and 8):
     ///
     /// ```text
@@ -50,10 +50,10 @@ struct Moves<'a> {
 
 impl Moves<'_> {
     fn gradients(&self, (training, validation): (&PackedBatch, &PackedBatch), rate: f64) -> Result<(Vec<Tensor>, f64)> {
-        let (_, step) = self.loss(training)?;
+        let (_, step) = self.loss(training, Trained::Both)?;
         self.along(&step, -rate)?;
-        let (value, then) = self.loss(validation)?;
-        let own = self.of_gates(&then)?;
+        let (value, then) = self.loss(validation, Trained::Gates)?;
+        let own = self.search.of_gates(&then)?;
         let mut squares = 0.0;
         for (id, var) in &self.weights {
             if let Some(gradient) = then.get(*id) {
@@ -66,7 +66,7 @@ impl Moves<'_> {
         let epsilon = DISTANCE / squares.sqrt();
         let at = |length: f64| -> Result<Vec<Tensor>> {
             self.along(&then, length)?;
-            self.of_gates(&self.loss(training)?.1)
+            self.search.of_gates(&self.loss(training, Trained::Both)?.1)
         };
         let (up, down) = (at(epsilon)?, at(-epsilon)?);
         let gradients = own.iter().zip(up.iter().zip(&down)).map(|(own, (up, down))| {
@@ -76,20 +76,12 @@ impl Moves<'_> {
         Ok((gradients.collect::<candle_core::Result<_>>()?, value))
     }
 
-    /// The loss of the task on a batch, always with the same gates and masks, and its gradients.
-    fn loss(&self, batch: &PackedBatch) -> Result<(f64, Gradients)> {
+    /// The loss of the weights or the gates on a batch, always with the same gates and masks, and its gradients.
+    fn loss(&self, batch: &PackedBatch, of: Trained) -> Result<(f64, Gradients)> {
         let parameters = self.search.parameters();
         let ctx = ForwardContext::training(parameters, self.progress.seed, self.progress.step as u32);
-        let loss = self.search.task_loss(batch, Trained::Both, self.progress, &ctx)?;
+        let loss = self.search.task_loss(batch, of, self.progress, &ctx)?;
         Ok((f64::from(loss.to_scalar::<f32>()?), ctx.backward(&loss, parameters)?))
-    }
-
-    fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
-        let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
-            Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),
-            None => Ok(alpha.var().zeros_like()?),
-        };
-        self.search.alphas.iter().map(of).collect()
     }
 
     /// Moves the weights from where they were along a gradient.
@@ -117,26 +109,35 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::nas::{NasSettings, NasSpace, RelaxationKind, Sigmoid, Update};
+    use crate::nas::loss::TaskLoss;
+    use crate::nas::{GateLoss, LabelLoss, NasSettings, NasSpace, RelaxationKind, Sigmoid, SoftLabelLoss, Update};
 
     const RATE: f64 = 2.0;
 
-    fn search() -> ArchitectureSearch {
+    /// Weights and gates learn from the labels, or the weights from another model's logits.
+    fn search(gate_loss: GateLoss) -> ArchitectureSearch {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let small = BertConfig::small(1, 2, 8, 20).unwrap();
         let config =
             BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, initializer_range: 0.4, ..small };
-        let encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
-        let model = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng).unwrap();
+        let [model, teacher] = std::array::from_fn(|_| {
+            let encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
+            TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng).unwrap()
+        });
         let open = RelaxationKind::Sigmoid(Sigmoid { start: 0.5, ..Sigmoid::default() });
         let settings = NasSettings {
             space: NasSpace { inputs: true, neurons: true, heads: true, ..NasSpace::default() },
             relaxation: open.clone(),
             head_relaxation: open,
             update: Update::Unrolled { rate: RATE },
+            gate_loss,
             ..NasSettings::default()
         };
-        ArchitectureSearch::new(model, settings, &mut rng).unwrap()
+        let loss: Box<dyn TaskLoss> = match gate_loss {
+            GateLoss::Task => Box::new(LabelLoss),
+            GateLoss::Labels => Box::new(SoftLabelLoss::new(&teacher, 1.0).unwrap()),
+        };
+        ArchitectureSearch::with_loss(model, settings, loss, &mut rng).unwrap()
     }
 
     fn batch(seed: u64) -> PackedBatch {
@@ -155,11 +156,11 @@ mod tests {
     fn after_a_step(search: &ArchitectureSearch, training: &PackedBatch, validation: &PackedBatch) -> f64 {
         let progress = Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
         let parameters = search.parameters();
-        let loss = |batch: &PackedBatch| {
+        let loss = |batch: &PackedBatch, of: Trained| {
             let ctx = ForwardContext::training_without_dropout(parameters);
-            (search.task_loss(batch, Trained::Both, progress, &ctx).unwrap(), ctx)
+            (search.task_loss(batch, of, progress, &ctx).unwrap(), ctx)
         };
-        let (value, ctx) = loss(training);
+        let (value, ctx) = loss(training, Trained::Weights);
         let gradients = ctx.backward(&value, parameters).unwrap();
         let before = parameters.values().unwrap();
         for (id, name, var) in parameters.iter().filter(|(_, name, _)| !name.starts_with("nas.")) {
@@ -168,24 +169,30 @@ mod tests {
                 var.set(&moved).unwrap_or_else(|error| panic!("{name}: {error}"));
             }
         }
-        let found = loss(validation).0.to_scalar::<f32>().unwrap();
+        let found = loss(validation, Trained::Gates).0.to_scalar::<f32>().unwrap();
         parameters.set_values(before).unwrap();
         f64::from(found)
     }
 
     #[test]
     fn the_gradient_is_that_of_the_loss_after_the_weights_next_step() {
-        let (search, training, validation) = (search(), batch(1), batch(2));
+        for gate_loss in [GateLoss::Task, GateLoss::Labels] {
+            check_gradient(&search(gate_loss));
+        }
+    }
+
+    fn check_gradient(search: &ArchitectureSearch) {
+        let (training, validation) = (batch(1), batch(2));
         let progress = Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
         let weights = |search: &ArchitectureSearch| search.parameters().values().unwrap();
-        let before = weights(&search);
+        let before = weights(search);
         let (gradients, value) = search.unrolled((&training, &validation), RATE, progress).unwrap();
-        assert_eq!(format!("{before:?}"), format!("{:?}", weights(&search)), "weights are where they were");
-        assert!((value - after_a_step(&search, &training, &validation)).abs() < 1e-5);
+        assert_eq!(format!("{before:?}"), format!("{:?}", weights(search)), "weights are where they were");
+        assert!((value - after_a_step(search, &training, &validation)).abs() < 1e-5);
 
         // Of first order, where the weights are now.
         let ctx = ForwardContext::training_without_dropout(search.parameters());
-        let loss = search.task_loss(&validation, Trained::Both, progress, &ctx).unwrap();
+        let loss = search.task_loss(&validation, Trained::Gates, progress, &ctx).unwrap();
         let first_order = ctx.backward(&loss, search.parameters()).unwrap();
         let (mut rng, mut worst, mut first_orders_worst) = (ChaCha8Rng::seed_from_u64(7), 0.0_f64, 0.0_f64);
         for (alpha, gradients) in search.alphas.iter().zip(&gradients) {
@@ -194,7 +201,7 @@ mod tests {
             let direction = Tensor::new(&direction[..], &Device::Cpu).unwrap();
             let at = |distance: f64| {
                 alpha.var().set(&(&start + (&direction * distance).unwrap()).unwrap()).unwrap();
-                after_a_step(&search, &training, &validation)
+                after_a_step(search, &training, &validation)
             };
             let expected = (at(0.02) - at(-0.02)) / 0.04;
             alpha.var().set(&start).unwrap();

@@ -2,5 +2,6 @@
 
 mod distilled;
 mod found;
+mod losses;
 mod models;
 mod planted;

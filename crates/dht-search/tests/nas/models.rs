@@ -62,7 +62,7 @@ fn the_extracted_model_equals_the_thresholded_masks_and_survives_a_save() -> Out
 fn the_report_s_settings_run_and_cut_at_their_threshold() -> Outcome {
     let model = classifier(2)?;
     let settings = NasSettings::report(NasSpace::inputs(), 0.5);
-    assert_eq!((settings.selection, settings.count), (Selection::Threshold, Count::Thresholded));
+    assert_eq!((settings.selection, settings.count), (Selection::Threshold, Count::Expected));
     let search = search(&model, settings, 64, 6, 3)?;
     let (found, scores) = (search.found()?, search.scores()?);
     for (group, scores) in search.cost().groups().iter().zip(scores) {

@@ -15,7 +15,7 @@ use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::flops::Load;
 use crate::tensors::{Hidden, Parameters, cosine_distance, cross_entropy, soft_cross_entropy, wide};
-use crate::train::{Objective, Progress, StepLoss};
+use crate::train::{Objective, Predict, Progress, StepLoss};
 
 /// The terms of a distillation's loss, and their weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -287,5 +287,12 @@ impl Objective for Distillation {
         [self.flops, self.teacher_flops] = flops;
         self.pending = None;
         Ok(())
+    }
+}
+
+/// The student's predictions.
+impl Predict for Distillation {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
+        self.student.predict(batch, ctx)
     }
 }

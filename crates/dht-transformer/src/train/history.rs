@@ -13,6 +13,15 @@ pub struct EpochRecord {
     pub validation_score: Option<f64>,
 }
 
+/// The score after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Optimiser steps so far.
+    pub step: u64,
+    /// The [score](super::Objective::score) on the validation samples.
+    pub validation_score: f64,
+}
+
 /// The results of a training.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
@@ -20,8 +29,17 @@ pub struct History {
     pub losses: Vec<(f64, f64)>,
     /// Each epoch.
     pub epochs: Vec<EpochRecord>,
-    /// The epoch whose parameters were kept.
+    /// Evaluations between the ends of epochs, where [`evaluate_every`](crate::TrainSettings::evaluate_every) asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evaluations: Vec<StepRecord>,
+    /// The epoch whose parameters were kept, or the one within which they were.
     pub best_epoch: Option<usize>,
+    /// Optimiser steps after which the kept parameters were evaluated.
+    #[serde(default)]
+    pub best_step: Option<u64>,
+    /// The kept parameters' score on the validation samples.
+    #[serde(default)]
+    pub best_score: Option<f64>,
     /// Optimiser steps.
     pub steps: u64,
     /// Steps that were skipped because a gradient was not finite.

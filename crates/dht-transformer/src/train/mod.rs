@@ -12,9 +12,11 @@ mod session;
 mod session_state;
 mod settings;
 mod trainer;
+mod with_metric;
 
-pub use history::{EpochRecord, History};
+pub use history::{EpochRecord, History, StepRecord};
 pub use objective::{Objective, Predict, Progress, StepLoss};
 pub use observer::{Event, Observer};
 pub use settings::{CheckpointSettings, TrainSettings};
 pub use trainer::Trainer;
+pub use with_metric::WithMetric;

@@ -1,6 +1,6 @@
 //! Reports from a running training.
 
-use super::history::{EpochRecord, History};
+use super::history::{EpochRecord, History, StepRecord};
 use super::objective::Progress;
 
 /// What is reported to an observer. An observer cannot change the training.
@@ -33,6 +33,8 @@ pub enum Event<'a> {
         /// The most samples of a part.
         at_once: usize,
     },
+    /// The model was evaluated between the ends of epochs.
+    Evaluation(&'a StepRecord),
     /// An epoch is over.
     Epoch(&'a EpochRecord),
     /// The training ends with an error. Its history so far, with the epoch whose parameters the model has now, if any.

@@ -6,7 +6,7 @@ use candle_core::DType;
 use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
-use super::history::{EpochRecord, History};
+use super::history::{EpochRecord, History, StepRecord};
 use super::objective::{Objective, Progress, StepLoss};
 use super::observer::{Event, Observer};
 use super::optim::{AdamW, AdamWState};
@@ -60,7 +60,8 @@ struct Pending {
 /// The parameters that did best so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Best {
-    pub(crate) epoch: usize,
+    epoch: usize,
+    step: u64,
     score: f64,
     tensors: StoredTensors,
     state: Value,
@@ -252,6 +253,41 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Evaluates the objective if a multiple of the steps between evaluations was reached. Due is what the history says, so that a
+    /// resumed training evaluates after the same steps.
+    pub(crate) fn evaluate_if_due<O: Objective>(
+        &mut self,
+        objective: &O,
+        validation: &EncodedDataset,
+        observer: &mut dyn Observer,
+    ) -> Result<(), O::Error> {
+        let Some(every) = self.settings.evaluate_every.map(|every| every as u64) else { return Ok(()) };
+        let last = self.history.evaluations.last().map_or(0, |last| last.step);
+        if self.history.steps / every == last / every {
+            return Ok(());
+        }
+        let record = StepRecord { step: self.history.steps, validation_score: self.score(objective, validation)? };
+        self.history.evaluations.push(record);
+        self.keep_if_best(objective, record.validation_score)?;
+        observer.observe(Event::Evaluation(&record));
+        Ok(())
+    }
+
+    /// The score of the present step, where it was evaluated.
+    pub(crate) fn evaluated(&self) -> Option<f64> {
+        let last = self.history.evaluations.last()?;
+        (last.step == self.history.steps).then_some(last.validation_score)
+    }
+
+    fn keep_if_best<O: Objective>(&mut self, objective: &O, score: f64) -> Result<(), O::Error> {
+        let kept = self.settings.keep_best && objective.may_be_best();
+        if kept && self.best.as_ref().is_none_or(|best| score > best.score) {
+            let (epoch, step, tensors) = (self.epoch, self.history.steps, objective.parameters().values()?);
+            self.best = Some(Best { epoch, step, score, tensors, state: objective.state()? });
+        }
+        Ok(())
+    }
+
     pub(crate) fn end_epoch<O: Objective>(
         &mut self,
         objective: &O,
@@ -261,11 +297,8 @@ impl<'a> Session<'a> {
         let loss = self.epoch_loss.0 / self.epoch_loss.1.max(1) as f64;
         let record = EpochRecord { epoch: self.epoch, loss, validation_score: score };
         self.history.epochs.push(record);
-        if let Some(score) = score.filter(|_| self.settings.keep_best && objective.may_be_best())
-            && self.best.as_ref().is_none_or(|best| score > best.score)
-        {
-            let tensors = objective.parameters().values()?;
-            self.best = Some(Best { epoch: self.epoch, score, tensors, state: objective.state()? });
+        if let Some(score) = score {
+            self.keep_if_best(objective, score)?;
         }
         (self.epoch, self.batch, self.epoch_loss) = (self.epoch + 1, 0, (0.0, 0));
         observer.observe(Event::Epoch(&record));
@@ -304,6 +337,7 @@ impl<'a> Session<'a> {
             optimizer: counters,
             objective: objective.state()?,
             best: self.best.as_ref().map(|best| (best.epoch, best.score, best.state.clone())),
+            best_step: self.best.as_ref().map_or(0, |best| best.step),
         };
         let what = || settings.path.display().to_string();
         let state = serde_json::to_value(state).map_err(|source| Error::Json { what: what(), source })?;
@@ -358,7 +392,8 @@ impl<'a> Session<'a> {
         objective.parameters().check_values(&parameters)?;
         objective.restore(state.objective, training)?;
         objective.parameters().set_values(parameters)?;
-        self.best = state.best.map(|(epoch, score, state)| Best { epoch, score, tensors: best_tensors, state });
+        let step = state.best_step;
+        self.best = state.best.map(|(epoch, score, state)| Best { epoch, step, score, tensors: best_tensors, state });
         (self.epoch, self.batch, self.samples) = (state.epoch, state.batch, state.samples);
         (self.epoch_loss, self.history) = (state.epoch_loss, state.history);
         self.saves.saved(self.history.steps);
@@ -367,8 +402,10 @@ impl<'a> Session<'a> {
 }
 
 impl Best {
-    /// Gives the objective these parameters and the state that went with them.
-    pub(crate) fn put_back<O: Objective>(self, objective: &mut O) -> Result<(), O::Error> {
+    /// Gives the objective these parameters and the state that went with them, and tells the history.
+    pub(crate) fn put_back<O: Objective>(self, objective: &mut O, history: &mut History) -> Result<(), O::Error> {
+        (history.best_epoch, history.best_step) = (Some(self.epoch), Some(self.step));
+        history.best_score = Some(self.score);
         objective.parameters().set_values(self.tensors)?;
         objective.restore_best(self.state)
     }

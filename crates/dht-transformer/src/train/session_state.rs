@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) optimizer: AdamWCounters,
     pub(super) objective: Value,
     pub(super) best: Option<(usize, f64, Value)>,
+    #[serde(default)]
+    pub(super) best_step: u64,
 }
 
 impl Training {

@@ -32,6 +32,12 @@ pub struct TrainSettings {
     /// before; `None` for never. The schedule of the learning rate is that of all epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// Optimiser steps between two evaluations on the validation samples, beside that at the end of each epoch; `None` for the epochs
+    /// alone. With [`keep_best`](Self::keep_best) the parameters that come back are then those of the best step. It takes part in nothing
+    /// else: patience still counts epochs by the score at their end. Where one batch makes several steps, the evaluation comes after
+    /// the batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluate_every: Option<usize>,
 }
 
 impl Default for TrainSettings {
@@ -46,6 +52,7 @@ impl Default for TrainSettings {
             schedule: Schedule::default(),
             keep_best: true,
             patience: None,
+            evaluate_every: None,
         }
     }
 }
@@ -73,6 +80,7 @@ impl TrainSettings {
             ("accumulate", self.accumulate),
             ("length_window", self.length_window),
             ("patience", self.patience.unwrap_or(1)),
+            ("evaluate_every", self.evaluate_every.unwrap_or(1)),
         ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::setting(field, "at least 1", "0"));

@@ -51,12 +51,12 @@ impl Trainer {
     }
 
     /// Trains `objective` on the training samples, scores it on the validation samples after each epoch (none: no
-    /// scoring), and leaves it with the best parameters.
+    /// scoring) and every [`evaluate_every`](TrainSettings::evaluate_every) steps, and leaves it with the best parameters.
     ///
     /// Stopped and resumed, a training takes the same steps and ends with the same bits as one that was not.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, an empty training set, or patience without validation samples; what
+    /// [`Error::Setting`] for settings out of range, an empty training set, or patience or `evaluate_every` without validation samples; what
     /// [`Objective::check_data`] refuses, before anything is trained; [`Error::Diverged`] when a loss is not finite; [`Error::Stopped`]
     /// when it was [asked to](Self::stop) before its last epoch was over; what checkpoints and the objective report.
     ///
@@ -74,8 +74,9 @@ impl Trainer {
         if training.is_empty() {
             return Err(Error::setting("training", "at least one sample", "none").into());
         }
-        if self.settings.patience.is_some() && validation.is_empty() {
-            return Err(Error::setting("patience", "none without validation samples", "set").into());
+        let of_validation = [("patience", self.settings.patience), ("evaluate_every", self.settings.evaluate_every)];
+        if let Some((field, _)) = of_validation.into_iter().find(|(_, set)| set.is_some() && validation.is_empty()) {
+            return Err(Error::setting(field, "none without validation samples", "set").into());
         }
         objective.check_data(training)?;
         objective.check_data(validation)?;
@@ -94,8 +95,7 @@ impl Trainer {
         let trained = self.train(&mut session, objective, (training, validation), observer);
         // Also after an error: an hour of training is worth its best epoch.
         if let (true, Some(best)) = (self.settings.keep_best, session.best.take()) {
-            session.history.best_epoch = Some(best.epoch);
-            best.put_back(objective)?;
+            best.put_back(objective, &mut session.history)?;
         }
         if let Err(error) = trained {
             observer.observe(Event::Failed(&session.history));
@@ -117,6 +117,7 @@ impl Trainer {
                 let start = Instant::now();
                 session.take_batch(objective, training, rows, observer)?;
                 session.history.train_seconds += start.elapsed().as_secs_f64();
+                session.evaluate_if_due(objective, validation, observer)?;
                 match self.is_to_stop() {
                     true => session.stop(objective)?,
                     false => session.save_if_due(objective)?,
@@ -125,9 +126,10 @@ impl Trainer {
             let start = Instant::now();
             session.step_while_ready(objective, true, observer)?;
             session.history.train_seconds += start.elapsed().as_secs_f64();
-            let score = match validation.is_empty() {
-                true => None,
-                false => Some(session.score(objective, validation)?),
+            let score = match (validation.is_empty(), session.evaluated()) {
+                (true, _) => None,
+                (false, Some(score)) => Some(score),
+                (false, None) => Some(session.score(objective, validation)?),
             };
             session.end_epoch(objective, score, observer)?;
             if self.is_to_stop() && session.epoch < self.settings.epochs {

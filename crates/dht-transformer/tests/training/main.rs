@@ -2,6 +2,7 @@
 
 mod accumulating;
 mod distilling;
+mod evaluating;
 mod failures;
 mod learning;
 mod resuming;

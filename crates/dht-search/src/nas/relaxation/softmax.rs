@@ -9,35 +9,47 @@ use super::{Relaxation, positive, shaped};
 use crate::error::Result;
 use crate::nas::space::Group;
 
-/// z = n·softmax(α) over the n units of a block (report, 5.5.2, equation 5). The report weighs heads without the factor n,
-/// which would make a layer's attention n times as small at the beginning; with it all start near 1.
+/// z = n·softmax(α) over the n units of a block, or z = softmax(α) as the report prints it (5.5.2, equation 5). Without the factor n a
+/// layer's attention is n times as small at the beginning; with it all start near 1.
 ///
-/// The weights add up to n whatever α is, so that a cost cannot say how many stay: the target does, and the best of each block
-/// are kept.
+/// The weights add up to n (or 1) whatever α is, so that a cost cannot say how many stay: the target does, and the best of each block
+/// are kept. The cost counts min(1, n·softmax(α)) either way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightedSoftmax {
-    /// The variance of α at the beginning, around 0; above 0.
+    /// The variance of α at the beginning, around 0; above 0. The report's "Normal(0, 0.01)" is .01 with the second number read as the
+    /// variance, and .0001 as the standard deviation.
     pub variance: f64,
+    /// Whether weights are multiplied by n.
+    pub times_n: bool,
 }
 
 impl Default for WeightedSoftmax {
-    /// The report's N(0, .01).
+    /// The report's N(0, .01), of variance .01, and weights near 1.
     fn default() -> Self {
-        Self { variance: 0.01 }
+        Self { variance: 0.01, times_n: true }
     }
 }
 
 impl WeightedSoftmax {
+    /// Equation 5 as it is printed, without the factor n.
+    pub fn printed() -> Self {
+        Self { times_n: false, ..Self::default() }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         positive("weighted_softmax.variance", self.variance)
     }
 
-    fn weights(alpha: &Tensor, group: &Group) -> Result<Tensor> {
+    fn factor(&self, group: &Group) -> f64 {
+        if self.times_n { group.width as f64 } else { 1.0 }
+    }
+
+    /// softmax(α) of each block.
+    fn softmax(alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let rows = alpha.reshape((group.blocks, group.width))?;
         let exp = rows.broadcast_sub(&rows.max_keepdim(D::Minus1)?.detach())?.exp()?;
-        let weights = (exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)? * group.width as f64)?;
-        Ok(weights.flatten_all()?)
+        Ok(exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?.flatten_all()?)
     }
 }
 
@@ -52,12 +64,13 @@ impl Relaxation for WeightedSoftmax {
     }
 
     fn sample(&self, alpha: &Tensor, group: &Group, _: f64, _: &mut dyn Rng) -> Result<Gate> {
-        shaped(&Self::weights(alpha, group)?, group)
+        shaped(&(Self::softmax(alpha, group)? * self.factor(group))?, group)
     }
 
     /// min(1, n·softmax(α)).
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor> {
-        Ok((1.0 - (1.0 - Self::weights(alpha, group)?)?.relu()?)?)
+        let weights = (Self::softmax(alpha, group)? * group.width as f64)?;
+        Ok((1.0 - (1.0 - weights)?.relu()?)?)
     }
 
     fn score(&self, alpha: &[f32], group: &Group) -> Vec<f64> {
@@ -82,7 +95,7 @@ impl Relaxation for WeightedSoftmax {
             let largest = block.iter().copied().fold(f32::MIN, f32::max);
             let exp: Vec<f64> = block.iter().map(|alpha| f64::from(alpha - largest).exp()).collect();
             let sum: f64 = exp.iter().sum();
-            exp.into_iter().map(move |exp| exp / sum * group.width as f64).collect::<Vec<_>>()
+            exp.into_iter().map(move |exp| exp / sum * self.factor(group)).collect::<Vec<_>>()
         };
         alpha.chunks(group.width).flat_map(weights).collect()
     }

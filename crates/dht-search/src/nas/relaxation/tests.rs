@@ -173,6 +173,18 @@ fn softmax_weights_have_mean_one_in_each_block_and_rank_heads() {
     assert_relative_eq!(gate[0], 0.5, epsilon = 1e-6);
     assert_relative_eq!(gate[1], 1.5, epsilon = 1e-6);
     assert_eq!(relaxation.kept(&alpha, &group, 0.5), [false, true]);
+    // As the report prints them: 1/4 and 3/4.
+    let printed = WeightedSoftmax::printed();
+    let gate = printed.sample(&Tensor::new(&alpha, &Device::Cpu).unwrap(), &group, 0.0, &mut rng()).unwrap();
+    for (gate, (value, expected)) in tensor(gate)
+        .to_vec1::<f32>()
+        .unwrap()
+        .into_iter()
+        .zip(printed.value(&alpha, &group).into_iter().zip([0.25, 0.75]))
+    {
+        assert_relative_eq!(f64::from(gate), expected, epsilon = 1e-6);
+        assert_relative_eq!(value, expected, epsilon = 1e-6);
+    }
     // The top n, whatever their weights are, and of equal ones the first.
     let wide = Group { width: 5, ..group.clone() };
     assert_eq!(relaxation.kept(&[0.1, 0.3, 0.2, 0.3, 0.0], &wide, 0.6), [false, true, true, true, false]);
@@ -182,6 +194,10 @@ fn softmax_weights_have_mean_one_in_each_block_and_rank_heads() {
     let variance = start.iter().map(|alpha| f64::from(*alpha).powi(2)).sum::<f64>() / 4000.0;
     // The standard deviation of a variance of 4,000 numbers is .01·√(2/4000) = .00022.
     assert!((variance - 0.01).abs() < 0.0011, "{variance}");
+    // The other reading: .01 is the standard deviation.
+    let narrow = WeightedSoftmax { variance: 1e-4, ..relaxation }.start(&group, &mut rng());
+    let variance = narrow.iter().map(|alpha| f64::from(*alpha).powi(2)).sum::<f64>() / 4000.0;
+    assert!((variance - 1e-4).abs() < 0.11e-4, "{variance}");
 }
 
 #[test]
@@ -231,7 +247,10 @@ fn settings_out_of_range_are_refused() {
     for (kind, field) in [
         (RelaxationKind::Sigmoid(Sigmoid { threshold: 1.0, ..Sigmoid::default() }), "sigmoid.threshold"),
         (RelaxationKind::Sigmoid(Sigmoid { start: f64::NAN, ..Sigmoid::default() }), "sigmoid.start"),
-        (RelaxationKind::WeightedSoftmax(WeightedSoftmax { variance: 0.0 }), "weighted_softmax.variance"),
+        (
+            RelaxationKind::WeightedSoftmax(WeightedSoftmax { variance: 0.0, ..WeightedSoftmax::default() }),
+            "weighted_softmax.variance",
+        ),
         (
             RelaxationKind::GumbelSoftmax(GumbelSoftmax { last_temperature: 0.0, ..GumbelSoftmax::default() }),
             "gumbel_softmax.last_temperature",

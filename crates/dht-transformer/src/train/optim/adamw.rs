@@ -114,9 +114,15 @@ impl AdamW {
             return self.skip(norm.norm, norm.first_non_finite);
         }
         self.skipped_in_a_row = 0;
-        let scale = self.settings.clip_norm.map_or(1.0, |limit| clip_scale(norm.norm, limit));
+        let clipped = |(id, _): &(ParameterId, &Gradient)| self.slots[id.index()].multipliers.clipped;
+        let clipped_norm = match gradients.iter().filter(trained).all(|of| clipped(&of)) {
+            true => norm.norm,
+            false => global_norm(gradients.iter().filter(trained).filter(clipped))?.norm,
+        };
+        let scale = self.settings.clip_norm.map_or(1.0, |limit| clip_scale(clipped_norm, limit));
         let stepped = gradients.iter().filter(trained).try_for_each(|(id, gradient)| {
             let slot = &mut self.slots[id.index()];
+            let scale = if slot.multipliers.clipped { scale } else { 1.0 };
             let with = coefficients(&self.settings, slot, learning_rate, scale);
             slot.step(parameters.var(id), gradient, with)
         });

@@ -12,11 +12,14 @@ pub struct Multipliers {
     pub decay: f64,
     /// On the learning rate.
     pub rate: f64,
+    /// Whether the gradient is clipped with those of the others. One that is not takes no part in their norm, as architecture variables
+    /// with a loss of their own.
+    pub clipped: bool,
 }
 
 impl Multipliers {
     /// As the settings say.
-    pub const ONE: Self = Self { decay: 1.0, rate: 1.0 };
+    pub const ONE: Self = Self { decay: 1.0, rate: 1.0, clipped: true };
 }
 
 /// The [`Multipliers`] of every parameter of a model, in the order of [`Parameters`].
@@ -31,7 +34,7 @@ impl Multipliers {
 /// let bias = parameters.insert("encoder.layer.0.output.dense.bias", &zero)?;
 /// let head = parameters.insert("classifier.weight", &zero)?;
 /// let groups = ParameterGroups::standard(&parameters).with_layer_decay(0.9)?;
-/// assert_eq!(groups.get(bias.id()), Multipliers { decay: 0.0, rate: 0.9 });
+/// assert_eq!(groups.get(bias.id()), Multipliers { decay: 0.0, rate: 0.9, clipped: true });
 /// assert_eq!(groups.get(head.id()), Multipliers::ONE);
 /// # Ok::<(), dht_transformer::Error>(())
 /// ```

@@ -18,7 +18,7 @@ pub struct AdamWSettings {
     pub epsilon: f64,
     /// λ, the share of a parameter that is taken away per unit of learning rate.
     pub weight_decay: f64,
-    /// The longest gradient over all parameters; longer ones are scaled down. `None`: as long as it is.
+    /// The longest gradient over all [clipped](super::Multipliers::clipped) parameters; longer ones are scaled down. `None`: as long as it is.
     pub clip_norm: Option<f64>,
     /// How many gradients with NaN or infinity in a row are an error; fewer are skipped. At least 1.
     pub patience: u32,

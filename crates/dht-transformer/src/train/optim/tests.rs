@@ -321,13 +321,39 @@ fn every_setting_has_an_effect() {
 #[test]
 fn a_rate_multiplier_is_another_learning_rate() {
     let (halved, plain) = (parameters(), parameters());
-    let groups = ParameterGroups::by_name(&halved, |_| Multipliers { rate: 0.5, decay: 1.0 });
+    let groups = ParameterGroups::by_name(&halved, |_| Multipliers { rate: 0.5, ..Multipliers::ONE });
     let all = ParameterGroups::by_name(&plain, |_| Multipliers::ONE);
     let mut left = AdamW::new(AdamWSettings::default(), &groups, &halved).unwrap();
     let mut right = AdamW::new(AdamWSettings::default(), &all, &plain).unwrap();
     left.step(&halved, &gradients(&halved, 0), RATE).unwrap();
     right.step(&plain, &gradients(&plain, 0), RATE / 2.0).unwrap();
     assert_eq!(all_bits(&halved, &left), all_bits(&plain, &right));
+}
+
+#[test]
+fn an_unclipped_gradient_takes_no_part_in_the_norm() {
+    let settings = AdamWSettings { clip_norm: Some(1e-3), ..AdamWSettings::default() };
+    let run = |of_first: f32, clipped: bool| {
+        let parameters = parameters();
+        let own = |name: &str| name.contains("embeddings.table");
+        let groups = ParameterGroups::by_name(&parameters, |name| Multipliers {
+            clipped: clipped || !own(name),
+            ..Multipliers::ONE
+        });
+        let mut optimizer = AdamW::new(settings.clone(), &groups, &parameters).unwrap();
+        let mut gradients = gradients(&parameters, 0);
+        let (_, gradient) = gradients.iter_mut().next().unwrap();
+        let Gradient::Dense(values) = gradient else { panic!("on the CPU") };
+        values.iter_mut().for_each(|value| *value = of_first);
+        let norm = optimizer.step(&parameters, &gradients, RATE).unwrap().grad_norm;
+        let (own, others): (Vec<_>, Vec<_>) =
+            all_bits(&parameters, &optimizer).0.into_iter().partition(|(name, _)| own(name));
+        (own, others, norm)
+    };
+    let ((own, others, small), (other_own, same, large)) = (run(1.0, false), run(50.0, false));
+    assert!(others == same && own != other_own && small < large);
+    assert_eq!(own.len(), 3, "the table and its moments");
+    assert_ne!(run(1.0, true).1, run(50.0, true).1, "clipped, it moves the others");
 }
 
 #[test]
@@ -402,7 +428,7 @@ fn impossible_settings_are_refused_by_name() {
     }
     base.check().unwrap();
     let parameters = parameters();
-    let groups = ParameterGroups::by_name(&parameters, |_| Multipliers { rate: f64::NAN, decay: 1.0 });
+    let groups = ParameterGroups::by_name(&parameters, |_| Multipliers { rate: f64::NAN, ..Multipliers::ONE });
     assert!(AdamW::new(base.clone(), &groups, &parameters).is_err());
     let none = ParameterGroups::standard(&Parameters::new(&Device::Cpu));
     assert!(matches!(AdamW::new(base, &none, &parameters), Err(Error::Shape { .. })));

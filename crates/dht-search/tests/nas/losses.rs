@@ -1,0 +1,198 @@
+//! Which loss trains weights and which trains gates.
+
+use std::collections::BTreeMap;
+
+use dht_search::Result;
+use dht_search::nas::{
+    ArchitectureSearch, Control, Count, GateLoss, LabelLoss, NasSettings, NasSpace, RelaxationKind, Sigmoid,
+    SoftLabelLoss, TaskLoss, Update,
+};
+use dht_search::transformer::tasks::{IntermediateLoss, LayerMap};
+use dht_search::transformer::train::optim::{Schedule, WarmUp};
+use dht_search::transformer::{AdamWSettings, EncodedDataset, Objective, Progress, TrainSettings, Trainer};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::planted::{CLASSES, Outcome, classifier, data};
+
+const PROGRESS: Progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.1 };
+
+/// Gradients by name: of weights, and of gates.
+type Split = [BTreeMap<String, Vec<f32>>; 2];
+
+fn other_labels() -> EncodedDataset {
+    let mut data = data(12, 3);
+    data.samples.iter_mut().for_each(|sample| sample.label = (sample.label + 1) % CLASSES as u32);
+    data
+}
+
+fn search(gate_loss: GateLoss, update: Update, loss: Box<dyn TaskLoss>) -> Result<ArchitectureSearch> {
+    let space = NasSpace { inputs: true, neurons: true, ..NasSpace::NONE };
+    // Gates in the middle of σ, where a gradient is large, and a target that the cost term is above.
+    let relaxation = RelaxationKind::Sigmoid(Sigmoid { start: 0.5, ..Sigmoid::default() });
+    let settings = NasSettings { relaxation, gate_loss, update, ..NasSettings::report(space, 0.5) };
+    ArchitectureSearch::with_loss(classifier(2)?, settings, loss, &mut ChaCha8Rng::seed_from_u64(1))
+}
+
+fn soft(teacher: u64) -> Result<Box<dyn TaskLoss>> {
+    Ok(Box::new(SoftLabelLoss::new(&classifier(teacher)?, 1.0)?))
+}
+
+/// The gradients of one batch, over the steps that it makes.
+fn gradients(mut search: ArchitectureSearch, data: &EncodedDataset) -> Result<Split> {
+    search.prepare(data, PROGRESS)?;
+    search.offer(data.batch(&(0..data.len()).collect::<Vec<_>>())?, PROGRESS)?;
+    let mut split: Split = Default::default();
+    for step in 0.. {
+        let Some(loss) = search.next_loss(Progress { step, ..PROGRESS }, false)? else { break };
+        let gradients = loss.ctx.backward(&loss.loss, search.parameters())?;
+        for (id, name, var) in search.parameters().iter() {
+            if let Some(gradient) = gradients.get(id) {
+                let part = &mut split[usize::from(name.starts_with("nas."))];
+                part.insert(name.into(), gradient.to_tensor(var)?.flatten_all()?.to_vec1()?);
+            }
+        }
+    }
+    Ok(split)
+}
+
+#[test]
+fn labels_train_the_gates_and_the_teacher_trains_the_weights() -> Outcome {
+    for update in [Update::Joint, Update::Alternating] {
+        let of =
+            |gate_loss, teacher, data: &EncodedDataset| gradients(search(gate_loss, update, soft(teacher)?)?, data);
+        let [weights, gates] = of(GateLoss::Labels, 4, &data(12, 3))?;
+        assert!(!weights.is_empty() && gates.len() == 2 * 4, "{} and {}", weights.len(), gates.len());
+        let [same, others] = of(GateLoss::Labels, 4, &other_labels())?;
+        assert!(same == weights && others != gates, "{update:?}: other labels");
+        let [others, same] = of(GateLoss::Labels, 6, &data(12, 3))?;
+        assert!(others != weights && same == gates, "{update:?}: another teacher");
+
+        // By the common loss, labels reach neither, and a teacher both.
+        let [weights, gates] = of(GateLoss::Task, 4, &data(12, 3))?;
+        assert!(of(GateLoss::Task, 4, &other_labels())? == [weights.clone(), gates.clone()], "{update:?}");
+        let [other_weights, other_gates] = of(GateLoss::Task, 6, &data(12, 3))?;
+        assert!(other_weights != weights && other_gates != gates, "{update:?}");
+    }
+    // With labels for the common loss, other labels change both.
+    let of = |data: &EncodedDataset| gradients(search(GateLoss::Task, Update::Joint, Box::new(LabelLoss))?, data);
+    let ([weights, gates], [other_weights, other_gates]) = (of(&data(12, 3))?, of(&other_labels())?);
+    assert!(weights != other_weights && gates != other_gates);
+    Ok(())
+}
+
+/// All parameters after one step of the trainer, by name.
+fn stepped(gate_loss: GateLoss, data: &EncodedDataset) -> Result<Split> {
+    let mut search = search(gate_loss, Update::Joint, soft(4)?)?;
+    let optimizer = AdamWSettings { learning_rate: 1e-3, clip_norm: Some(1e-3), ..AdamWSettings::default() };
+    let settings = TrainSettings {
+        epochs: 1,
+        batch_size: data.len(),
+        optimizer,
+        schedule: Schedule::Constant { warm_up: WarmUp::Steps(0) },
+        ..TrainSettings::default()
+    };
+    let trainer = Trainer { groups: Some(search.parameter_groups(1e-3)?), ..Trainer::new(settings) };
+    trainer.fit(&mut search, data, &EncodedDataset { samples: Vec::new(), ..data.clone() }, &mut ())?;
+    let mut split: Split = Default::default();
+    for (_, name, var) in search.parameters().iter() {
+        split[usize::from(name.starts_with("nas."))].insert(name.into(), var.flatten_all()?.to_vec1()?);
+    }
+    Ok(split)
+}
+
+#[test]
+fn labels_move_no_weight_although_gradients_are_clipped() -> Outcome {
+    let [weights, gates] = stepped(GateLoss::Labels, &data(12, 3))?;
+    let [same, others] = stepped(GateLoss::Labels, &other_labels())?;
+    assert!(weights == same && gates != others);
+    Ok(())
+}
+
+#[test]
+fn one_step_of_the_reports_rate_crosses_from_five_to_minus_five() -> Outcome {
+    // From 5, where the search begins: each unit whose gate the labels or the cost push down is cut after one step.
+    let mut search = ArchitectureSearch::new(
+        classifier(2)?,
+        NasSettings::report(NasSpace::inputs(), 0.5),
+        &mut ChaCha8Rng::seed_from_u64(1),
+    )?;
+    let data = data(12, 3);
+    let settings = TrainSettings {
+        epochs: 1,
+        batch_size: 12,
+        schedule: Schedule::Constant { warm_up: WarmUp::Steps(0) },
+        ..TrainSettings::default()
+    };
+    let rate = settings.optimizer.learning_rate;
+    assert!(search.scores()?.iter().flatten().all(|alpha| *alpha == 5.0));
+    let trainer = Trainer { groups: Some(search.parameter_groups(rate)?), ..Trainer::new(settings) };
+    trainer.fit(&mut search, &data, &EncodedDataset { samples: Vec::new(), ..data.clone() }, &mut ())?;
+    let alphas: Vec<f64> = search.scores()?.into_iter().flatten().collect();
+    let (low, high): (Vec<f64>, Vec<f64>) = alphas.iter().partition(|alpha| **alpha < 5.0);
+    assert!(!low.is_empty() && low.len() + high.len() == 2 * 3 * 32, "{} and {}", low.len(), high.len());
+    assert!(low.iter().all(|alpha| *alpha < -4.6), "{low:?}");
+    Ok(())
+}
+
+#[test]
+fn each_gradient_is_that_of_its_own_loss_alone() -> Outcome {
+    let data = data(12, 3);
+    let of = |gate_loss, loss| gradients(search(gate_loss, Update::Joint, loss)?, &data);
+    let [weights, gates] = of(GateLoss::Labels, soft(4)?)?;
+    let [expected_weights, _] = of(GateLoss::Task, soft(4)?)?;
+    let [_, expected_gates] = of(GateLoss::Task, Box::new(LabelLoss))?;
+    for (got, expected) in [(&weights, &expected_weights), (&gates, &expected_gates)] {
+        assert!(got.keys().eq(expected.keys()));
+        for (got, expected) in got.values().flatten().zip(expected.values().flatten()) {
+            assert!((got - expected).abs() <= 1e-6 + 1e-4 * expected.abs(), "{got} and {expected}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn labels_reach_the_gates_during_intermediate_distillation() -> Outcome {
+    let intermediate = |data: &EncodedDataset| -> Result<Split> {
+        let (teacher, mut student) = (classifier(4)?, classifier(2)?);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let loss = IntermediateLoss::new(&mut student, &teacher, LayerMap::Uniform, &mut rng)?;
+        let settings = NasSettings::report(NasSpace::inputs(), 0.5);
+        gradients(ArchitectureSearch::with_loss(student, settings, Box::new(loss), &mut rng)?, data)
+    };
+    let ([weights, gates], [same, others]) = (intermediate(&data(12, 3))?, intermediate(&other_labels())?);
+    assert!(weights == same && gates != others);
+    // The classifier, through which the labels reach the gates, does not learn in this step.
+    assert!(!weights.keys().any(|name| name.starts_with("classifier")), "{:?}", weights.keys());
+    Ok(())
+}
+
+#[test]
+fn the_cost_is_the_expected_one_and_its_case_the_thresholded_one() -> Outcome {
+    // σ(0) = .5 of every unit is expected, and every unit is above the threshold of .01: the case is that of F = 1 > (1 + t)·R.
+    let of = |count, start, target| -> Result<f64> {
+        let relaxation = RelaxationKind::Sigmoid(Sigmoid { start, ..Sigmoid::default() });
+        let control = Control::Tas { weight: 2.0, tolerance: 0.1 };
+        let settings = NasSettings { relaxation, control, count, ..NasSettings::report(NasSpace::inputs(), target) };
+        let without = NasSettings { control: Control::Tas { weight: 0.0, tolerance: 0.1 }, ..settings.clone() };
+        let loss = |settings: NasSettings| -> Result<f64> {
+            let mut search =
+                ArchitectureSearch::with_loss(classifier(2)?, settings, soft(4)?, &mut ChaCha8Rng::seed_from_u64(1))?;
+            let data = data(12, 3);
+            search.offer(data.batch(&(0..12).collect::<Vec<_>>())?, PROGRESS)?;
+            let loss = search
+                .next_loss(PROGRESS, false)?
+                .ok_or_else(|| dht_search::Error::TooFewRows { rows: 0, least: 1 })?;
+            Ok(f64::from(loss.loss.to_scalar::<f32>()?))
+        };
+        Ok(loss(settings)? - loss(without)?)
+    };
+    let close = |got: f64, expected: f64| assert!((got - expected).abs() < 1e-4, "{got} and {expected}");
+    close(of(Count::Expected, 0.0, 0.6)?, 2.0 * 0.5_f64.ln());
+    close(of(Count::Thresholded, 0.0, 0.6)?, 0.0);
+    // Within the band, for F = 1 and R = 1.
+    close(of(Count::Expected, 0.0, 1.0)?, 0.0);
+    // σ(−5) = .0067 is below the threshold, so that one unit of 32 is left of each block: below the band.
+    close(of(Count::Expected, -5.0, 0.6)?, -2.0 * (1.0 / (1.0 + 5.0_f64.exp())).ln());
+    Ok(())
+}

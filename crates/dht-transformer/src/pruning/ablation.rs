@@ -1,0 +1,141 @@
+//! A classifier without one head, and with one head of a layer alone.
+
+use crate::backend::ForwardContext;
+use crate::data::{EncodedDataset, longest_first};
+use crate::error::{Error, Result};
+use crate::model::Encoder;
+use crate::tensors::{HeadPlan, HeadSet, Hidden};
+
+/// Predictions of a model without one head of a layer, and with that head alone in its layer, all other layers being whole: the two
+/// ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better than One?", 3.2 and 3.3). Nothing is trained on.
+///
+/// Predictions, and not scores, are kept: any metric of them can be computed, and the interval of a difference.
+///
+/// # Complexity
+/// Layers below the ablated one run once for all of its heads: with L layers of H heads, H·L·(L + 1) layers a batch, about half of those of
+/// 2·H·L forwards.
+///
+/// # Examples
+/// ```
+/// use candle_core::{D, Device};
+/// use dht_transformer::pruning::HeadAblation;
+/// # use dht_transformer::{BertConfig, EncodedDataset, Encoder, Encoding, Pooling, Sample, TextClassifier};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let encoder = Encoder::random(&BertConfig::small(2, 4, 16, 20)?, &Device::Cpu, &mut rng)?;
+/// # let model = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+/// # let encoding = Encoding { ids: vec![2, 5, 7], type_ids: vec![0; 3], truncated: false, rest: Default::default() };
+/// # let samples = vec![Sample { id: 0, label: 1, targets: Vec::new(), encoding }];
+/// # let data = EncodedDataset { samples, labels: vec!["bad".into(), "good".into()], truncated_rows: 0 };
+/// let heads = HeadAblation::all_heads(model.encoder());
+/// let ablation = HeadAblation::measure(model.encoder(), &data, &heads, 64, |hidden, ctx| {
+///     Ok(model.classifier().forward(hidden, ctx)?.argmax(D::Minus1)?.to_vec1()?)
+/// })?;
+/// for head in &ablation.heads {
+///     let changed = head.alone.iter().zip(&ablation.whole).filter(|(alone, whole)| alone != whole).count();
+///     println!("layer {} head {} alone changes {changed} predictions", head.layer, head.head);
+/// }
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadAblation {
+    /// The class of each row with all heads.
+    pub whole: Vec<u32>,
+    /// The ablated heads, in the order in which they were asked for.
+    pub heads: Vec<AblatedHead>,
+}
+
+/// A head's part of a [`HeadAblation`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AblatedHead {
+    /// Its layer, from 0.
+    pub layer: usize,
+    /// Its number in the layer, from 0.
+    pub head: usize,
+    /// The class of each row without it; `None` for the only head of a layer, which cannot be taken out.
+    pub without: Option<Vec<u32>>,
+    /// The class of each row with it alone in its layer.
+    pub alone: Vec<u32>,
+}
+
+impl HeadAblation {
+    /// The layer and number of every head, without those that were pruned.
+    pub fn all_heads(encoder: &Encoder) -> Vec<(usize, usize)> {
+        (0..encoder.layers())
+            .flat_map(|layer| encoder.kept_heads(layer).iter().map(move |head| (layer, head)))
+            .collect()
+    }
+
+    /// Ablates heads, by layer and number, on some rows; `predict` gives the class of each sample of a batch from the last hidden states.
+    ///
+    /// # Errors
+    /// Before anything is computed: [`Error::Setting`] for a layer that the encoder lacks, a head that was pruned, no rows, or no batch;
+    /// [`Error::HeadOutOfRange`] for a head that no layer has. As [`Encoder::embed`], and what `predict` reports.
+    pub fn measure(
+        encoder: &Encoder,
+        data: &EncodedDataset,
+        heads: &[(usize, usize)],
+        batch_size: usize,
+        predict: impl Fn(&Hidden, &ForwardContext) -> Result<Vec<u32>>,
+    ) -> Result<Self> {
+        for (layer, head) in heads {
+            check_head(encoder, *layer, *head)?;
+        }
+        if data.is_empty() {
+            return Err(Error::setting("rows", "at least one", "none"));
+        }
+        let (layers, ctx) = (encoder.layers(), ForwardContext::inference());
+        let classes = || vec![0; data.len()];
+        let ablated = |(layer, head): &(usize, usize)| {
+            let without = (encoder.kept_heads(*layer).len() > 1).then(classes);
+            AblatedHead { layer: *layer, head: *head, without, alone: classes() }
+        };
+        let mut found = Self { whole: classes(), heads: heads.iter().map(ablated).collect() };
+        for rows in longest_first(&data.lengths(), batch_size)? {
+            let batch = data.batch(&rows)?;
+            // Before each layer, and after the last.
+            let mut states = vec![encoder.embed(&batch, &ctx)?];
+            for layer in 0..layers {
+                states.push(encoder.layer(layer, &states[layer], &HeadPlan::Full, None, &ctx)?);
+            }
+            let put = |classes: &mut [u32], hidden: &Hidden| -> Result<()> {
+                let predicted = predict(hidden, &ctx)?;
+                if predicted.len() != rows.len() {
+                    let (expected, got) = (vec![rows.len()], vec![predicted.len()]);
+                    return Err(Error::Shape { what: "predicted classes".into(), expected, got });
+                }
+                rows.iter().zip(predicted).for_each(|(row, class)| classes[*row] = class);
+                Ok(())
+            };
+            put(&mut found.whole, &states[layers])?;
+            for AblatedHead { layer, head, without, alone } in &mut found.heads {
+                let with = |kept: HeadSet| -> Result<Hidden> {
+                    let hidden = encoder.layer(*layer, &states[*layer], &HeadPlan::Same(kept), None, &ctx)?;
+                    encoder.run(*layer + 1..layers, &hidden, &HeadPlan::Full, &ctx)
+                };
+                let all = encoder.kept_heads(*layer);
+                let one = HeadSet::from_indices([*head], encoder.config().num_attention_heads)?;
+                put(alone, &with(one)?)?;
+                if let (Some(classes), Some(others)) = (without, all.difference(one)) {
+                    put(classes, &with(others)?)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn check_head(encoder: &Encoder, layer: usize, head: usize) -> Result<()> {
+    let (layers, heads) = (encoder.layers(), encoder.config().num_attention_heads);
+    if layer >= layers {
+        return Err(Error::setting("layer", format!("below {layers}, the layers of the encoder"), layer.to_string()));
+    }
+    if head >= heads {
+        return Err(Error::HeadOutOfRange { head, heads });
+    }
+    let kept = encoder.kept_heads(layer);
+    match kept.contains(head) {
+        true => Ok(()),
+        false => Err(Error::setting("head", format!("one that layer {layer} has: {kept}"), head.to_string())),
+    }
+}

@@ -1,0 +1,13 @@
+//! Which heads a fine-tuned classifier needs: its score without each, and with each alone in its layer.
+//!
+//! `cargo run --release --example heads -- --data DIR --model DIR`; `--help` lists the flags.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dht_cli::exit_code;
+use dht_lab::{HeadsArguments, heads};
+
+fn main() -> ExitCode {
+    exit_code(heads(&HeadsArguments::parse()).map(|_| ()))
+}
