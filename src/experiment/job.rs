@@ -247,6 +247,7 @@ pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> E
         test_rows: data.test.len(),
         max_tokens: plan.max_length,
         hidden: encoder.block_shape().hidden,
+        pretrained: plan.pretrained(),
         own_pooler: encoder.has_pooler(),
         epochs: plan.epochs,
     }

@@ -180,3 +180,27 @@ pub(crate) fn random_heads(heads: usize, pinned: Option<HeadSet>, count: usize, 
     }
     Ok(HeadSet::from_indices(pinned.into_iter().chain(free.into_iter().take(wanted)), heads)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn four_pinned_heads_leave_70_28_and_1_head_sets() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let pinned = HeadSet::from_indices([0, 3, 5, 9], 12).unwrap();
+        for (count, possible) in [(8, 70), (10, 28), (12, 1)] {
+            let mut found = BTreeSet::new();
+            for _ in 0..3000 {
+                let set = random_heads(12, Some(pinned), count, &mut rng).unwrap();
+                assert!(set.len() == count && pinned.iter().all(|head| set.contains(head)));
+                found.insert(set.iter().collect::<Vec<_>>());
+            }
+            assert_eq!(found.len(), possible, "{count} heads");
+        }
+    }
+}

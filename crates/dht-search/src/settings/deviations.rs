@@ -14,37 +14,57 @@ const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);
 /// Its numbers of epochs (7.3).
 const PAPERS_EPOCHS: std::ops::RangeInclusive<usize> = 3..=6;
 
-/// Slips of the paper, and the reading that is used. Each other reading that can be computed is an option.
-const READINGS: [&str; 8] = [
-    "the binary reward of the heads is 1 when the ratio exceeds 1; the printed formula says 0, against its text \
-     (HeadFeedback::AsPublished)",
-    "the prior term of the head-set bandit's objective has a minus sign; with the printed plus sign there is no maximum",
-    "the head-set bandit's rewards 0 and 1 enter its loss as -1 and +1; with the printed 0 a failure would teach nothing",
+/// Slips and open words of the paper, and the reading that is used. Each other reading that can be computed is an option.
+const READINGS: [&str; 16] = [
+    "the binary reward of the heads is 1 when the ratio, without its factor, exceeds 1; the published formula says 0, against its \
+     text, and takes the ratio with its factor (HeadFeedback::AsPublished)",
+    "the prior term of the head-set bandit's objective has a minus sign; with the published plus sign there is no maximum",
+    "the head-set bandit's new mean is the maximiser over the weights p, and its precision grows by the curvature there; the \
+     published objective is maximised over g, on which its likelihood does not depend",
+    "the head-set bandit's rewards 0 and 1 enter its loss as -1 and +1; with the published 0 a failure would teach nothing",
     "the embedding is pooled to 4 + 8 + 16 = 28 values; the paper says 26 and 36, and only 28 gives its 168 dimensions",
-    "an axis is split into powers of two; the printed 1, 2, 4, 6, 8 contradicts the printed example of seven parts",
+    "an axis is split into powers of two; the published 1, 2, 4, 6, 8 contradicts the published example of seven parts",
+    "the feature of a head in the head-set bandit's context is one number, since 13 = 12 + 1; 7.1 pools features like contexts",
+    "the one-hot vector of the head-count bandit marks the group of layers, since 87 = 42 + 42 + 3; the paper says the depth",
     "the numbers of layers 3, 6, 9 and 12 are total depths, as in the experiments; Algorithm 2 adds the base layers to them",
-    "of the 12 heads 4 are always kept; 70, 28 and 1 head sets for 8, 10 and 12 heads are possible in no other way, but the \
-     paper does not say so",
+    "four of the 12 heads are pinned: in every head set, without feedback; C(8, 4), C(8, 6) and C(8, 8) are the published 70, 28 \
+     and 1 head sets, and the paper does not mention pinned heads",
     "in Algorithm 1 the matrix A has as many dimensions as w = [x ; z]; the paper gives it those of x alone",
+    "the head-count bandit's cost-weighted loss has the total number of layers of the route; \"at the l-th layer\" can be read otherwise",
+    "the joint bandit's cost-weighted loss is the loss times the arm's layers times its heads; the reported share of layers and \
+     heads counts base and frozen layers with all their heads, and second passes not at all",
+    "all depths share one pooler and one classifier; the paper mentions neither",
+    "the encoder starts from pre-trained BERT; 6.2 says \"from scratch\", and its F1 is that of fine-tuned models",
+    "F1 is macro F1; the paper says only F1",
 ];
 
-/// What the paper leaves open or cannot be run as published, and what is done.
-const ADDITIONS: [&str; 12] = [
+/// Rules that the paper leaves open or that cannot be run as published, and what is done.
+const ADDITIONS: [&str; 18] = [
     "ratios are computed with losses of at least 1e-7, and the first batch is compared with its own mean, since there is no \
      previous one",
-    "the previous batch is the last one of the whole training; for the head-count bandit, and the head sets of a tree search, it is \
-     the last one that ran the group of layers",
+    "the previous batch is the batch trained on just before, of any depth; for the head-count bandit, and the head sets of a tree \
+     search, it is the batch before that ran the same group of layers",
+    "contexts for the depth come from the base state with the weights at the sample's arrival, without dropout; those for heads \
+     come from the state before each group of layers in the training pass",
+    "samples arrive in batches: a batch is routed by one state of the bandits, which learn when a batch leaves its queue",
+    "a queue may hold more than its size for a moment, since samples arrive in batches; the first ones leave",
+    "batches hold texts of similar lengths: rows are shuffled, and sorted by length within a window of 8 batches",
     "scaled contexts are kept within 5 standard deviations; a dimension that does not vary is 0; the reference for the \
      rolling statistics is missing in the paper",
-    "a batch is scaled by rolling statistics that include it, without forgetting; inference keeps the last ones",
-    "arms' features are scaled like contexts; the head-set bandit's single feature is not",
-    "arms' features are computed once, at the start of the training",
-    "a text of fewer tokens than parts of an axis repeats its nearest token; padding is not pooled",
+    "a batch is scaled by rolling statistics of all samples that were learned from and its own, without those that wait in queues; \
+     a sample is learned from under later statistics than it was routed under; all groups share the statistics of a bandit",
+    "inference scales contexts by the statistics at the end of the training",
+    "features of arms are scaled like contexts, except for the single feature of a head",
+    "features of arms are computed once, at the start of the training, in two passes: one with all heads, one in which texts take the \
+     numbers of heads in turn, with one random head set for each number in a batch",
+    "a text with fewer tokens than an axis has parts repeats its nearest token; padding is not pooled",
     "the head-set bandit learns from all samples of a batch together, one group of layers after another",
-    "equal scores are decided at random in training, and equal head scores by the lower index at inference",
-    "the optimiser and its learning rate are the training's own; the paper gives no value",
-    "at inference the bandits are frozen: they neither explore nor learn; the paper does not say so",
-    "F1 is macro F1; the paper says F1 alone",
+    "equal scores: an arm at random in training, and at inference the first arm or the lowest head index",
+    "at inference the bandits neither explore nor learn; the paper does not say so",
+    "one learning rate serves all data sets unless it is given; the paper adapts it to the data set, and gives no values and no \
+     optimiser",
+    "pinned heads are those of the largest norm before the training, and stay the same in both phases of P-DHT",
+    "the frozen layers of P-DHT are the encoder's last two, whatever the depth of the route; pooler and classifier still learn",
 ];
 
 /// Each place where a search with these settings in this space differs from the paper: slips of the paper with the
@@ -92,7 +112,12 @@ pub fn deviations(settings: &SearchSettings, space: &SearchSpace, experiment: &E
         ));
     }
     if settings.pooling == Pooling::Pooler && !experiment.own_pooler {
-        found.push("the pooler starts at random, since the encoder has none; BERT's own as published".into());
+        found.push(
+            "the pooler starts at random, since the encoder has none; in our reading of the paper it is BERT's".into(),
+        );
+    }
+    if !experiment.pretrained {
+        found.push("the encoder starts at random; in our reading of the paper it is pre-trained".into());
     }
     found.extend(of_data(experiment));
     found.extend(READINGS.iter().chain(&ADDITIONS).map(|line| (*line).to_owned()));
@@ -174,8 +199,8 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
         [exploration, kappa].map(|value| format!("{}, {} and {}", value.depth, value.heads, value.arms));
     let mut found = vec![
         format!("exploration of the depth, head-count and joint bandits is {alpha}; the paper gives no value"),
-        format!("the factors of their rewards are {kappa}; the paper gives no value"),
-        format!("their prior precision is {}; the paper gives no value", settings.prior_precision),
+        format!("the factors of the rewards of these three bandits are {kappa}; the paper gives no value"),
+        format!("the prior precision of these three bandits is {}; the paper gives no value", settings.prior_precision),
         format!(
             "the head-set bandit's prior precision is {}; the published 0 is an infinite variance",
             settings.head_set_prior_precision
@@ -183,7 +208,7 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
         format!("the head-set bandit's λ is {}; the paper gives no value", settings.head_set_prior_weight),
     ];
     let pinned = serde_json::to_value(&settings.pinned_heads).unwrap_or_default();
-    found.push(format!("the heads that are always kept are chosen by {}; the paper does not say how", plain(&pinned)));
+    found.push(format!("the pinned heads are chosen by {}; the paper does not mention them", plain(&pinned)));
     if let Dispatch::Queue { size } = settings.dispatch {
         found.push(format!("a queue holds {size} samples; the paper gives no value"));
     }
@@ -220,9 +245,9 @@ fn of_two_phases(space: &SearchSpace) -> Option<String> {
         }
     };
     Some(format!(
-        "after the switch to frozen layers each new arm starts from the old one of its depth and heads, with its features; \
-         contexts still come from the first {layers} layers with all heads, in a pass without gradient, while the route prunes \
-         from its first layer on"
+        "after the switch to frozen layers each new arm starts from the old arm of its depth with the nearest number of heads, and \
+         keeps that arm's feature; contexts still come from the first {layers} layers with all heads, in a pass without gradient, \
+         although the route prunes from its first layer on"
     ))
 }
 
@@ -251,13 +276,15 @@ mod tests {
                 test_rows: 1_000,
                 max_tokens: 64,
                 own_pooler: false,
+                pretrained: false,
                 epochs: 2,
                 ..published
             };
             let found = of(&own);
             let added: Vec<&String> = found.iter().filter(|line| !of(&published).contains(line)).collect();
             let parts = [
-                "BERT's own as published".to_owned(),
+                "it is BERT's".to_owned(),
+                "the encoder starts at random".to_owned(),
                 format!("5400; {} as published for {}", rows.0, dataset.name()),
                 format!("1000; {} as published", rows.1),
                 format!("64; {tokens} as published"),

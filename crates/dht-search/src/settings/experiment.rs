@@ -74,6 +74,8 @@ pub struct Experiment {
     pub max_tokens: usize,
     /// The width of the encoder's states.
     pub hidden: usize,
+    /// Whether the encoder starts from pre-trained weights.
+    pub pretrained: bool,
     /// Whether the encoder came with a pooler ([`Encoder::has_pooler`](dht_transformer::Encoder::has_pooler)).
     pub own_pooler: bool,
     /// Passes over the training rows.
@@ -92,6 +94,7 @@ impl Experiment {
             test_rows,
             max_tokens: dataset.max_tokens(),
             hidden: 768,
+            pretrained: true,
             own_pooler: true,
             epochs: 4,
         }

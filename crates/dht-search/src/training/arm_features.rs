@@ -203,7 +203,7 @@ mod tests {
     use crate::space::{SearchSpace, SpaceConfig};
 
     #[test]
-    fn head_set_features_are_means_over_all_layers() {
+    fn features_are_means_of_pooled_states() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let encoder = Encoder::random(&BertConfig::small(6, 4, 16, 50).unwrap(), &Device::Cpu, &mut rng).unwrap();
         // Exits at 2 and 6 layers: the states after layers 1, 3, 4 and 5 are those of no exit.
@@ -222,8 +222,24 @@ mod tests {
         let ctx = ForwardContext::inference();
         let mut hidden = model.model.encoder.embed(&texts.batch(&[0, 1, 2, 3, 4]).unwrap(), &ctx).unwrap();
         let (mut sums, mut count) = ([0.0; 4], 0.0);
+        // Of the depth and head-count bandits: at the ends of groups. Of the head sets: after every layer.
+        let check = |found: &[f64], hidden: &Hidden, pool: PyramidPool| {
+            let [rows] = pooled(hidden, [&pool]).unwrap();
+            for (column, found) in found.iter().enumerate() {
+                let expected = rows.iter().map(|row| row[column]).sum::<f64>() / rows.len() as f64;
+                assert!((found - expected).abs() < 1e-6, "{found}, {expected} by hand");
+            }
+        };
         for layer in 0..6 {
             hidden = model.model.encoder.run(layer..layer + 1, &hidden, &HeadPlan::Full, &ctx).unwrap();
+            match layer {
+                1 => check(&features.depth[0], &hidden, DEPTH_PYRAMID.pool().unwrap()),
+                5 => {
+                    check(&features.depth[1], &hidden, DEPTH_PYRAMID.pool().unwrap());
+                    check(&features.heads[0][0], &hidden, HEADS_PYRAMID.pool().unwrap());
+                }
+                _ => {}
+            }
             let passes = if layer < 2 { 1.0 } else { 2.0 };
             for row in hidden.mean_rows().unwrap().to_vec2::<f32>().unwrap() {
                 count += passes;

@@ -232,6 +232,19 @@ fn p_dht_routes_by_its_bandit_for_two_epochs_of_f_dht_and_two_with_frozen_layers
     Ok(())
 }
 
+#[test]
+fn all_depths_share_one_pooler_and_one_classifier() -> Result<()> {
+    for preset in Preset::ALL {
+        let model = objective(preset, paper())?.into_model();
+        let own = encoder(LAYERS, 1)?;
+        let names = model.encoder().parameters().iter().map(|(_, name, _)| name.to_owned());
+        let added: Vec<String> = names.filter(|name| own.parameters().id(name).is_err()).collect();
+        let expected = ["pooler.weight", "pooler.bias", "weight", "bias"].map(|part| format!("classifier.{part}"));
+        assert_eq!(added, expected, "{preset}");
+    }
+    Ok(())
+}
+
 /// P-DHT whose second phase takes its contexts from the embeddings.
 fn embedding_space() -> Result<SearchSpace> {
     let config = Preset::PDht.config(LAYERS, HEADS, SevenLayerHeads::Standard)?;

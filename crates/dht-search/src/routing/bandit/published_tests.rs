@@ -1,4 +1,6 @@
-//! The paper's settings: rewards, contexts and updates of each bandit, computed by hand from the losses of two batches.
+//! The paper's settings: rewards, contexts, updates and choices of each bandit, computed by hand from the losses of two batches.
+
+use std::collections::BTreeSet;
 
 use dht_bandits::{
     ArmId, LinUcb, Policy, RidgeOptions, Thompson, Ucb,
@@ -14,7 +16,9 @@ use super::tests::setup_of;
 use crate::features::Rows;
 use crate::reward::HeadFeedback;
 use crate::routing::bandit::*;
-use crate::routing::{Decisions, GroupDecisions, GroupTrace, HeadRouter, HeadSetGroup, Losses, Preparation, Router};
+use crate::routing::{
+    Decisions, GroupDecisions, GroupTrace, HeadRouter, HeadSetGroup, Losses, Mode, Preparation, Router,
+};
 use crate::settings::{PerBandit, SearchSettings};
 use crate::space::Preset;
 
@@ -96,16 +100,28 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
         previous = Some(mean);
     }
 
-    let raw = vectors(1, 84, &mut rng).remove(0);
     let linear = &router.learned.bandit.linear;
-    let found = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
-    for (arm, found) in found.into_iter().enumerate() {
-        let w = [scaled(&seen, &raw), scaled(&seen, &features[arm])].concat();
-        assert_eq!(w.len(), 168);
-        let expected = by_hand.score(ArmId::new(arm as u64), &w).unwrap();
-        close(found.mean, expected.mean, &format!("{preset}, mean of arm {arm}"));
-        close(found.width, expected.width, &format!("{preset}, width of arm {arm}"));
+    let mut chosen = BTreeSet::new();
+    for _ in 0..50 {
+        // Far from what was seen, so that other arms are best for other contexts.
+        let raw: Vec<f64> = (0..84).map(|_| rng.random_range(-20.0..20.0)).collect();
+        let found = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
+        let mut bounds = Vec::new();
+        for (arm, found) in found.into_iter().enumerate() {
+            let w = [scaled(&seen, &raw), scaled(&seen, &features[arm])].concat();
+            assert_eq!(w.len(), 168);
+            let expected = by_hand.score(ArmId::new(arm as u64), &w).unwrap();
+            close(found.mean, expected.mean, &format!("{preset}, mean of arm {arm}"));
+            close(found.width, expected.width, &format!("{preset}, width of arm {arm}"));
+            bounds.push(expected.mean + 0.1 * expected.width);
+        }
+        // Algorithm 1: the arm of the highest w'θ + α·sqrt(w'A⁻¹w).
+        let arm = router.learned.arm_features.as_ref();
+        let arm = depth::choose(linear, &setup, arm, &raw, 16, Mode::Explore, &mut rng).unwrap();
+        assert!(bounds.iter().all(|bound| *bound <= bounds[arm] + 1e-9), "{preset}: arm {arm} of {bounds:?}");
+        chosen.insert(arm);
     }
+    assert!(chosen.len() > 1, "{preset}: one arm is best everywhere");
 }
 
 #[test]
