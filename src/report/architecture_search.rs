@@ -17,7 +17,7 @@ struct Reported {
 }
 
 /// Its two tables.
-const REPORT: [Reported; 12] = [
+static REPORT: [Reported; 12] = [
     reported("cola", 0.426, None, 0.406, 0.236),
     reported("cola", 0.426, Some(0.5), 0.654, 0.267),
     reported("cola", 0.426, Some(0.75), 0.828, 0.289),
@@ -227,9 +227,19 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
                 |search: &&SearchedArchitecture| of_report(record, search).is_some_and(|of| std::ptr::eq(of, it));
             found.extend(record.searches.iter().filter(same).map(|search| (published, *record, search)));
         }
-        found.sort_by_key(|(published, ..)| !published);
-        let majority = found.first().map_or(0.0, |(_, record, _)| record.majority_score);
-        let margin = (it.score - majority) / (it.unpruned - majority);
+        // A search that several records have stands here once, with its interval where one has it.
+        found.sort_by_key(|(published, _, search)| (!published, search.change.is_none()));
+        let mut once: Vec<(bool, &ArchitectureSearchRecord, &SearchedArchitecture)> = Vec::new();
+        for (published, record, search) in found {
+            let same = |(other, of, row): &(bool, &ArchitectureSearchRecord, &SearchedArchitecture)| {
+                *other == published && passes(of) == passes(record) && row.score == search.score
+            };
+            if !once.iter().any(same) {
+                once.push((published, record, search));
+            }
+        }
+        let same_texts = records.iter().find(|record| record.data.name == it.texts);
+        let margin = same_texts.map_or_else(|| "–".into(), |record| format!("{:.2}", margin_of_report(record, it)));
         lines.push(vec![
             it.texts.into(),
             target.clone(),
@@ -239,11 +249,11 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
             format!("{:.3}", it.unpruned),
             format!("{:.3}", it.score),
             points(it.score - it.unpruned),
-            if found.is_empty() { "–".into() } else { format!("{margin:.2}") },
+            margin,
         ]);
-        for (published, record, search) in found {
+        for (published, record, search) in once {
             let name = if published { "its settings" } else { "ours" };
-            let passes = ["search_epochs", "distillation_epochs"].map(|of| record.settings.get(of).map_or(0, count));
+            let passes = passes(record);
             let kept = record.uninformative().is_none().then(|| record.margin_kept(search.score)).flatten();
             let change = search.change.map_or_else(|| points(search.score - record.unpruned.score), interval);
             lines.push(vec![
@@ -264,9 +274,10 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     if verdicts.is_empty() { table } else { format!("{table}\n{}\n", verdicts.join("\n")) }
 }
 
-/// A number of passes.
-fn count(value: &serde_json::Value) -> u64 {
-    value.as_u64().unwrap_or_default()
+/// Passes of each step of the search, and of the distillation after it.
+fn passes(record: &ArchitectureSearchRecord) -> [u64; 2] {
+    ["search_epochs", "distillation_epochs"]
+        .map(|of| record.settings.get(of).and_then(serde_json::Value::as_u64).unwrap_or_default())
 }
 
 /// Whether a search with an interval bears out that inputs have no redundancy: against the unpruned student, and against the share of the
@@ -331,7 +342,9 @@ mod tests {
         published.searches[0].change = None;
         let mut other = published.clone();
         other.command.extend(["--gate-loss", "task"].map(String::from));
-        let text = beside_the_report(&[&searched(), &published, &other]);
+        let mut without = searched();
+        without.searches[0].change = None;
+        let text = beside_the_report(&[&without, &searched(), &published, &other]);
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| rte |")).collect();
         // The report's four, and below the first and the second one of ours; other flags are another search.
         assert_eq!(rows.len(), 6, "{text}");

@@ -27,6 +27,9 @@ const INK: RGBColor = RGBColor(34, 40, 49);
 const LOSS: RGBColor = RGBColor(213, 94, 0);
 const GAIN: RGBColor = RGBColor(0, 114, 178);
 
+/// A score of an ablated head, where it has one.
+type Score = fn(&HeadScores) -> Option<f64>;
+
 /// The page with its part between the two marker lines replaced: for each record its figure, what it shows and its table. Figures are named
 /// by [`head_ablation_file`].
 ///
@@ -46,7 +49,7 @@ pub fn head_ablation_file(record: &HeadAblationRecord) -> String {
 fn block(record: &HeadAblationRecord) -> String {
     let (name, file) = (markdown_text(&record.data.name), head_ablation_file(record));
     let size = record.model;
-    let changes = |of: fn(&HeadScores) -> Option<f64>| record.heads.iter().filter_map(of).map(|it| it - record.score);
+    let changes = |of: Score| record.heads.iter().filter_map(of).map(|it| it - record.score);
     let not_worse = changes(|head| head.without).filter(|change| *change >= 0.0).count();
     let removed = changes(|head| head.without).count();
     let worst = changes(|head| head.without).fold(f64::INFINITY, f64::min);
@@ -109,7 +112,7 @@ fn draw(
         format!("{}: change of {} in points, {:.4} with all heads", record.data.name, record.metric, record.score);
     area.draw_text(&title, &font(15.0, INK, HPos::Left), (20, 24))?;
     let cell = (WIDTH as i32 - NAMES - 44) / (2 * heads);
-    let of_panel: [(&str, fn(&HeadScores) -> Option<f64>); 2] =
+    let of_panel: [(&str, Score); 2] =
         [("without this head", |head| head.without), ("this head alone in its layer", |head| Some(head.alone))];
     for (panel, (name, score)) in of_panel.into_iter().enumerate() {
         let left = NAMES + panel as i32 * (cell * heads + 24);

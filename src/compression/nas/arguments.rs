@@ -553,7 +553,7 @@ mod tests {
         ] {
             let error = plan(words).unwrap_err();
             assert!(
-                matches!(&error, crate::Error::Argument { flag: named, .. } if *named == flag),
+                matches!(&error, crate::error::Error::Argument { flag: named, .. } if *named == flag),
                 "{words:?}: {error}"
             );
         }
