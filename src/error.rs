@@ -12,6 +12,9 @@ pub enum Error {
     /// An error of the search.
     #[error(transparent)]
     Search(Box<dht_search::Error>),
+    /// An error of the architecture search.
+    #[error(transparent)]
+    Nas(Box<dht_nas::Error>),
     /// A flag has a value that is not allowed.
     #[error("--{flag} is {got}, expected {expected}")]
     Argument {
@@ -230,6 +233,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl From<dht_cli::Error> for Error {
     fn from(error: dht_cli::Error) -> Self {
         Self::Command(Box::new(error))
+    }
+}
+
+impl From<dht_nas::Error> for Error {
+    fn from(error: dht_nas::Error) -> Self {
+        match error {
+            dht_nas::Error::Transformer(error) => Self::Transformer(error),
+            other => Self::Nas(Box::new(other)),
+        }
     }
 }
 

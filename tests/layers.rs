@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A crate's source folder and its layers, the lowest first. A module is a folder or a file in it.
 type Layers = (&'static str, &'static [&'static [&'static str]]);
 
-const CRATES: [Layers; 5] = [
+const CRATES: [Layers; 6] = [
     (
         "crates/dht-bandits/src",
         &[
@@ -47,10 +47,24 @@ const CRATES: [Layers; 5] = [
         ],
     ),
     (
+        "crates/dht-nas/src",
+        &[
+            &["error"],
+            &["space", "control", "latency", "loss"],
+            &["relaxation", "cost"],
+            &["choose"],
+            &["architecture"],
+            &["settings", "extract"],
+            &["importance", "timed", "search"],
+            &["training"],
+            &["unrolled"],
+        ],
+    ),
+    (
         "crates/dht-search/src",
         &[
             &["error"],
-            &["space", "linear_model", "nas"],
+            &["space", "linear_model"],
             &["cost"],
             &["reward"],
             &["settings"],

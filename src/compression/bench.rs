@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
+use dht_nas::ArchitectureSearch;
 use dht_search::evaluation::{PassTimes, time_in_turns};
-use dht_search::nas::ArchitectureSearch;
 use dht_transformer::tasks::{
     Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates, student_encoder,
 };
@@ -81,7 +81,7 @@ impl Bench {
             }
         }
         if data.train.len() < least_rows {
-            return Err(dht_search::Error::TooFewRows { rows: data.train.len(), least: least_rows }.into());
+            return Err(dht_nas::Error::TooFewRows { rows: data.train.len(), least: least_rows }.into());
         }
         if !plan.run.quiet {
             report(&data.record.summary());

@@ -248,26 +248,6 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
-    /// A target cost that no architecture of a search space has.
-    #[error(
-        "a target of {target} cannot be reached: with the minimum sizes, costs are {least:.4} to {most:.4} of the whole"
-    )]
-    ArchitectureTarget {
-        /// The target, as a share of the whole encoder's cost.
-        target: f64,
-        /// The share of the smallest architecture.
-        least: f64,
-        /// The share of the largest.
-        most: f64,
-    },
-    /// Rows that cannot be divided into two halves.
-    #[error("{rows} rows, expected at least {least}: one half trains weights, the other gates")]
-    TooFewRows {
-        /// How many there are.
-        rows: usize,
-        /// How many are needed.
-        least: usize,
-    },
     /// A label that nothing can be learned from.
     #[error("label of text {id}: {problem}")]
     Label {

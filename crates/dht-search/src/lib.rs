@@ -77,7 +77,6 @@
 //! | make a fine-tuned classifier cheaper without touching its weights | [`accelerate()`](accelerate::accelerate) |
 //! | put a model of n-grams in front of an encoder or on top of it | [`DynamicModel::with_front`]; [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
-//! | search which dimensions, neurons and heads a task needs, and take out the rest | [`nas`] |
 //! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`], [`evaluation::Stages`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
@@ -123,7 +122,6 @@ pub mod evaluation;
 pub mod features;
 mod linear_model;
 pub mod model;
-pub mod nas;
 pub mod reward;
 pub mod routing;
 pub mod serving;

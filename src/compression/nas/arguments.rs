@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
-use dht_search::nas::{
+use dht_nas::{
     Architecture, Control, CostMeasure, Count, GateLoss, GumbelSoftmax, HardConcrete, Latency, NasCost, NasSettings,
     NasSpace, RelaxationKind, Sigmoid, Update, WeightedSoftmax, WidthSampling,
 };
@@ -245,7 +245,7 @@ impl NasPlan {
     /// Checks the flags and that every target can be reached, before any data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument); [`Error::Search`](crate::Error::Search) for a target outside (0, 1] or one that the
+    /// [`Error::Argument`](crate::Error::Argument); [`Error::Nas`](crate::Error::Nas) for a target outside (0, 1] or one that the
     /// minimum sizes do not reach.
     pub(super) fn new(arguments: &NasArguments, common: &CompressionPlan) -> Result<Self> {
         let (epochs, seeds) = (arguments.search_epochs, arguments.seeds);
@@ -303,7 +303,7 @@ impl NasPlan {
     /// The same with shares of seconds.
     ///
     /// # Errors
-    /// [`Error::Search`](crate::Error::Search) for a target that the minimum sizes do not reach.
+    /// [`Error::Nas`](crate::Error::Nas) for a target that the minimum sizes do not reach.
     pub(super) fn with_latency(self, latency: Latency) -> Result<Self> {
         let settings = NasSettings { measure: CostMeasure::Latency(latency), ..self.settings };
         let plan = Self { settings, ..self };
@@ -319,7 +319,7 @@ impl NasPlan {
             let equal: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
             let cost = NasCost::new(self.settings.measure, shape, layers, groups, fixed)?;
             Architecture::chosen(&cost, &equal, *target).map_err(|error| match error {
-                dht_search::Error::ArchitectureTarget { target, least, most } => {
+                dht_nas::Error::Target { target, least, most } => {
                     let expected =
                         format!("{least:.4} to {most:.4} with --space {space}, which its minimum sizes give");
                     refused("targets", expected, target)

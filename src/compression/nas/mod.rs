@@ -8,7 +8,7 @@ mod search;
 use std::path::Path;
 
 use dht_cli::report;
-use dht_search::nas::Latency;
+use dht_nas::Latency;
 use dht_transformer::TextClassifier;
 use dht_transformer::storage::write_atomically;
 

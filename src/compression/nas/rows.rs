@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::nas::{Architecture, NasCost, Part, extract, gradient_scores, magnitude_scores, random_scores};
+use dht_nas::{Architecture, NasCost, Part, extract, gradient_scores, magnitude_scores, random_scores};
 use dht_transformer::TextClassifier;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! The first two of the report's steps: a search during both stages of distillation.
 
-use dht_search::nas::{Architecture, ArchitectureSearch, SoftLabelLoss};
+use dht_nas::{Architecture, ArchitectureSearch, SoftLabelLoss};
 use dht_transformer::EncodedDataset;
 use dht_transformer::tasks::IntermediateLoss;
 use serde::{Deserialize, Serialize};

@@ -53,7 +53,7 @@ impl Part {
     }
 
     /// Whether its units are counted head by head.
-    pub(super) fn is_by_head(self) -> bool {
+    pub(crate) fn is_by_head(self) -> bool {
         matches!(self, Self::QueryKeyOutputs | Self::ValueOutputs)
     }
 

@@ -1,6 +1,6 @@
 //! Scores of units without a search: what a searched architecture is compared with at an equal cost.
 //!
-//! Scores are one list for each group of a cost, for [`Architecture::chosen`](super::Architecture::chosen). Those of a group are
+//! Scores are one list for each group of a cost, for [`Architecture::chosen`](crate::Architecture::chosen). Those of a group are
 //! divided by their mean, since sizes of different parts are of different kinds, and deeper layers have smaller gradients, not
 //! less important units (Michel, Levy and Neubig 2019).
 
@@ -14,10 +14,10 @@ use dht_transformer::tensors::cross_entropy;
 use dht_transformer::{ForwardContext, TextClassifier};
 use rand::{Rng, RngExt};
 
-use super::cost::NasCost;
-use super::extract::{assigned, layer_of};
-use super::space::Part;
+use crate::cost::NasCost;
 use crate::error::{Error, Result};
+use crate::extract::{assigned, layer_of};
+use crate::space::Part;
 
 /// A uniform number for each unit.
 pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f64>> {
@@ -93,7 +93,7 @@ pub fn gradient_scores(
     let mut sums: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
     for row in rows {
         let ctx = ForwardContext::training_without_dropout(encoder.parameters());
-        let gate = |group: &super::space::Group| -> Result<(Var, Gate)> {
+        let gate = |group: &crate::space::Group| -> Result<(Var, Gate)> {
             let ones = Tensor::ones(group.units(), candle_core::DType::F32, encoder.parameters().device())?;
             let var = Var::from_tensor(&ones)?;
             let shape = if group.part.is_by_head() { vec![group.blocks, group.width] } else { vec![group.units()] };

@@ -31,7 +31,7 @@ pub trait TaskLoss: Debug {
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor>;
 }
 
-/// −log softmax(z)ₗ of the labels: the report's, for α ([`GateLoss::Labels`](super::GateLoss::Labels)).
+/// −log softmax(z)ₗ of the labels: the report's, for α ([`GateLoss::Labels`](crate::GateLoss::Labels)).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LabelLoss;
 

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Relaxation, finite, shaped, share, sigmoid_of, sigmoid_tensor};
 use crate::error::Result;
-use crate::nas::space::Group;
+use crate::space::Group;
 
 /// z = σ(α), kept where σ(α) > threshold (report, 5.5.1).
 ///
 /// The report rescales the gradient, so that one step can go from 5 to −5, by a factor that it does not print. Under Adam a factor on the
-/// gradient cancels out. Here the step is rescaled, by [`gate_rate`](crate::nas::NasSettings::gate_rate): at 10 a step crosses. Beyond
+/// gradient cancels out. Here the step is rescaled, by [`gate_rate`](crate::NasSettings::gate_rate): at 10 a step crosses. Beyond
 /// about ±15 the slope of σ is so small that α hardly comes back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,11 +1,11 @@
 //! Which units stay, by their scores and a target.
 
-use super::cost::{NasCost, hard};
-use super::space::Group;
+use crate::cost::{NasCost, hard};
 use crate::error::{Error, Result};
+use crate::space::Group;
 
 /// Refuses a target outside (0, 1].
-pub(super) fn check_target(target: f64) -> Result<()> {
+pub(crate) fn check_target(target: f64) -> Result<()> {
     match target > 0.0 && target <= 1.0 {
         true => Ok(()),
         false => Err(Error::setting("target", "above 0 and at most 1", target)),
@@ -46,7 +46,7 @@ fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
 }
 
 /// Adds what has to stay at least.
-pub(super) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
+pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
     for (group, (kept, scores)) in groups.iter().zip(kept.iter_mut().zip(scores)) {
         let blocks = kept.chunks_mut(group.width).zip(scores.chunks(group.width));
         for (kept, scores) in blocks {
@@ -64,7 +64,7 @@ pub(super) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<
 ///
 /// # Errors
 /// [`Error::Setting`] for a target outside (0, 1], and for scores that are not finite or not one for each unit of each group;
-/// [`Error::ArchitectureTarget`] for one below what the minimum sizes cost.
+/// [`Error::Target`] for one below what the minimum sizes cost.
 pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Vec<bool>>> {
     check_target(target)?;
     let groups = cost.groups();
@@ -73,7 +73,7 @@ pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Ve
     let share = |kept: &[Vec<bool>]| cost.share(&hard(kept)).0;
     let bottom = share(&base);
     if target < bottom {
-        return Err(Error::ArchitectureTarget { target, least: bottom, most: 1.0 });
+        return Err(Error::Target { target, least: bottom, most: 1.0 });
     }
     let mut order: Vec<(usize, usize)> = Vec::new();
     for (group, kept) in base.iter().enumerate() {
@@ -109,8 +109,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::nas::cost::CostMeasure;
-    use crate::nas::space::{Minimum, NasSpace};
+    use crate::cost::CostMeasure;
+    use crate::space::{Minimum, NasSpace};
 
     const SHAPE: BlockShape = BlockShape { hidden: 48, heads: 4, head_dim: 12, ffn: 96 };
 
@@ -182,7 +182,7 @@ mod tests {
             assert!(matches!(choose(&cost, &scores, target), Err(Error::Setting { field: "target", .. })), "{target}");
         }
         let error = choose(&cost, &scores, 0.4).unwrap_err();
-        assert!(matches!(error, Error::ArchitectureTarget { least, most: 1.0, .. } if least == 0.5), "{error}");
+        assert!(matches!(error, Error::Target { least, most: 1.0, .. } if least == 0.5), "{error}");
         assert_eq!(
             error.to_string(),
             "a target of 0.4 cannot be reached: with the minimum sizes, costs are 0.5000 to 1.0000 of the whole"

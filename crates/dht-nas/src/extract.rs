@@ -5,9 +5,9 @@ use dht_transformer::flops::BlockShape;
 use dht_transformer::model::{Gate, LayerGates};
 use dht_transformer::{Encoder, TextClassifier};
 
-use super::architecture::Architecture;
-use super::space::{Group, Part};
+use crate::architecture::Architecture;
 use crate::error::{Error, Result};
+use crate::space::{Group, Part};
 
 /// A classifier with the units of an architecture alone, in matrices of their sizes, and the weights that it has now: a general
 /// student's, or a searched one's whose gates do not matter any more.
@@ -63,12 +63,12 @@ fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
 }
 
 /// A layer's sizes in words.
-pub(super) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) -> String {
+pub(crate) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) -> String {
     format!("{hidden} hidden dimensions, {heads} heads of {head_dim} and {ffn} neurons")
 }
 
 /// One number for each unit of each group, as gates of the layers.
-pub(super) fn layer_gates(
+pub(crate) fn layer_gates(
     groups: &[Group],
     layers: usize,
     numbers: &[Vec<f64>],
@@ -83,7 +83,7 @@ pub(super) fn layer_gates(
 }
 
 /// One gate for each group, given to the group's layers.
-pub(super) fn assigned(groups: &[Group], layers: usize, gates: Vec<Gate>) -> Vec<LayerGates> {
+pub(crate) fn assigned(groups: &[Group], layers: usize, gates: Vec<Gate>) -> Vec<LayerGates> {
     let mut of_layers = vec![LayerGates::default(); layers];
     for (group, gate) in groups.iter().zip(gates) {
         for layer in &mut of_layers[group.layers.clone()] {

@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::nas::space::NasSpace;
+use crate::space::NasSpace;
 
 const SHAPE: BlockShape = BlockShape { hidden: 8, heads: 2, head_dim: 4, ffn: 6 };
 
@@ -165,7 +165,7 @@ fn hard_concrete_gates_are_above_zero_as_often_as_their_closed_form_says() {
 
 #[test]
 fn softmax_weights_have_mean_one_in_each_block_and_rank_heads() {
-    let group = groups().into_iter().find(|group| group.part == crate::nas::space::Part::Heads).unwrap();
+    let group = groups().into_iter().find(|group| group.part == crate::space::Part::Heads).unwrap();
     let relaxation = WeightedSoftmax::default();
     let alpha = [0.0_f32, 3.0_f32.ln()];
     let gate = relaxation.sample(&Tensor::new(&alpha, &Device::Cpu).unwrap(), &group, 0.0, &mut rng()).unwrap();

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::choose::check_target;
-use super::control::Control;
-use super::cost::CostMeasure;
-use super::relaxation::{HardConcrete, RelaxationKind, Sigmoid, WeightedSoftmax};
-use super::space::NasSpace;
+use crate::choose::check_target;
+use crate::control::Control;
+use crate::cost::CostMeasure;
 use crate::error::{Error, Result};
+use crate::relaxation::{HardConcrete, RelaxationKind, Sigmoid, WeightedSoftmax};
+use crate::space::NasSpace;
 
 /// What is trained on which texts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Relaxation, annealed, finite, logistic, positive, shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::Result;
-use crate::nas::space::Group;
+use crate::space::Group;
 
 /// y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀ = 1 − σ(α) and gᵢ ~ Gumbel(0, 1) (Jang et al. 2017,
 /// equation 2), which is σ((α + g₁ − g₀)/τ). The unit is kept where y > ½; the gradient is y's: `z = y + (1[y > ½] − y).detach()`.

@@ -27,8 +27,8 @@
 //!
 //! ```
 //! use candle_core::Device;
-//! use dht_search::nas::{ArchitectureSearch, NasSettings, NasSpace, Part};
-//! use dht_search::transformer::{
+//! use dht_nas::{ArchitectureSearch, NasSettings, NasSpace, Part};
+//! use dht_nas::transformer::{
 //!     AdamWSettings, BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 //! };
 //! use rand::SeedableRng;
@@ -65,7 +65,7 @@
 //! }
 //! let small = search.extracted()?; // to be trained on, saved and served like any other classifier
 //! assert!(small.encoder().parameters().elements() < parameters);
-//! # Ok::<(), dht_search::Error>(())
+//! # Ok::<(), dht_nas::Error>(())
 //! ```
 //!
 //! # When not to use it
@@ -82,6 +82,7 @@ mod architecture;
 mod choose;
 mod control;
 mod cost;
+pub mod error;
 mod extract;
 mod importance;
 mod latency;
@@ -98,6 +99,7 @@ pub use architecture::Architecture;
 pub use choose::choose;
 pub use control::Control;
 pub use cost::{CostMeasure, NasCost};
+pub use error::{Error, Result};
 pub use extract::{extract, extract_folded};
 pub use importance::{gradient_scores, magnitude_scores, random_scores};
 pub use latency::Latency;
@@ -108,3 +110,9 @@ pub use relaxation::{
 pub use search::{ArchitectureSearch, Found};
 pub use settings::{Count, GateLoss, NasSettings, Selection, Update};
 pub use space::{Group, Minimum, NasSpace, Part};
+
+pub use dht_transformer as transformer;
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeSnippets;

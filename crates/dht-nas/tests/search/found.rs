@@ -1,11 +1,11 @@
 //! What searches find, and whether they reach their targets.
 
-use dht_search::Result;
-use dht_search::nas::{
+use dht_nas::Result;
+use dht_nas::transformer::TextClassifier;
+use dht_nas::transformer::flops::{LayerSizes, Load};
+use dht_nas::{
     CostMeasure, GumbelSoftmax, HardConcrete, Latency, NasSettings, NasSpace, RelaxationKind, Sigmoid, WeightedSoftmax,
 };
-use dht_search::transformer::TextClassifier;
-use dht_search::transformer::flops::{LayerSizes, Load};
 
 use crate::planted::{Outcome, classifier, planted, precision_and_recall, search, search_for, spaces, strong};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Relaxation, annealed, positive, uniform};
 use crate::error::{Error, Result};
-use crate::nas::space::Group;
+use crate::space::Group;
 
 /// Each group chooses one of several widths c₁ < … < c_k with probabilities p = softmax(α). A step draws two of them by
 /// Gumbel-softmax, I ⊂ {1, …, k}, and mixes what they give (Dong and Yang 2019, TAS, equations 3 to 5):

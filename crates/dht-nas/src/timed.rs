@@ -7,11 +7,11 @@ use dht_transformer::{Encoding, ForwardContext, HeadPlan, PackedBatch, Sample, T
 use rand::seq::index;
 use rand::{Rng, RngExt};
 
-use super::architecture::Architecture;
-use super::extract::extract;
-use super::latency::Latency;
-use super::space::{NasSpace, Part};
+use crate::architecture::Architecture;
 use crate::error::{Error, Result};
+use crate::extract::extract;
+use crate::latency::Latency;
+use crate::space::{NasSpace, Part};
 
 /// Narrower copies that are timed, beside the whole model and the one without layers.
 const COPIES: usize = 24;

@@ -6,13 +6,13 @@
 use std::error::Error as StdError;
 
 use candle_core::{Device, Tensor};
-use dht_search::Result;
-use dht_search::nas::{Architecture, ArchitectureSearch, Control, NasSettings, NasSpace, Part, SoftLabelLoss};
-use dht_search::transformer::model::{Gate, LayerGates};
-use dht_search::transformer::{
+use dht_nas::Result;
+use dht_nas::transformer::model::{Gate, LayerGates};
+use dht_nas::transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, Pooling, Sample, TextClassifier, TrainSettings,
     Trainer,
 };
+use dht_nas::{Architecture, ArchitectureSearch, Control, NasSettings, NasSpace, Part, SoftLabelLoss};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

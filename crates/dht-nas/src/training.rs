@@ -15,11 +15,11 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use super::cost::hard;
-use super::extract::assigned;
-use super::search::{ArchitectureSearch, Pending, Trained};
-use super::settings::{Count, GateLoss, Update};
+use crate::cost::hard;
 use crate::error::{Error, Result};
+use crate::extract::assigned;
+use crate::search::{ArchitectureSearch, Pending, Trained};
+use crate::settings::{Count, GateLoss, Update};
 
 /// Streams of random numbers: of gates, by step, and of halves.
 const GATES: u64 = 0x6e61_7301_0000_0000;
@@ -75,7 +75,7 @@ impl ArchitectureSearch {
     }
 
     /// The loss on a batch through the gates of this step: that of the gates where they alone are trained, else that of the weights.
-    pub(super) fn task_loss(
+    pub(crate) fn task_loss(
         &self,
         batch: &PackedBatch,
         trained: Trained,
@@ -114,7 +114,7 @@ impl ArchitectureSearch {
     }
 
     /// The part of some gradients that is along α.
-    pub(super) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
+    pub(crate) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
         let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
             Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),
             None => Ok(alpha.var().zeros_like()?),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Relaxation, positive, shaped};
 use crate::error::Result;
-use crate::nas::space::Group;
+use crate::space::Group;
 
 /// z = n·softmax(α) over the n units of a block, or z = softmax(α) as the report prints it (5.5.2, equation 5). Without the factor n a
 /// layer's attention is n times as small at the beginning; with it all start near 1.

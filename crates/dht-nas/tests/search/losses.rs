@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::Result;
-use dht_search::nas::{
+use dht_nas::Result;
+use dht_nas::transformer::tasks::{IntermediateLoss, LayerMap};
+use dht_nas::transformer::train::optim::{Schedule, WarmUp};
+use dht_nas::transformer::{AdamWSettings, EncodedDataset, Objective, Progress, TrainSettings, Trainer};
+use dht_nas::{
     ArchitectureSearch, Control, Count, GateLoss, LabelLoss, NasSettings, NasSpace, RelaxationKind, Sigmoid,
     SoftLabelLoss, TaskLoss, Update,
 };
-use dht_search::transformer::tasks::{IntermediateLoss, LayerMap};
-use dht_search::transformer::train::optim::{Schedule, WarmUp};
-use dht_search::transformer::{AdamWSettings, EncodedDataset, Objective, Progress, TrainSettings, Trainer};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -180,9 +180,8 @@ fn the_cost_is_the_expected_one_and_its_case_the_thresholded_one() -> Outcome {
                 ArchitectureSearch::with_loss(classifier(2)?, settings, soft(4)?, &mut ChaCha8Rng::seed_from_u64(1))?;
             let data = data(12, 3);
             search.offer(data.batch(&(0..12).collect::<Vec<_>>())?, PROGRESS)?;
-            let loss = search
-                .next_loss(PROGRESS, false)?
-                .ok_or_else(|| dht_search::Error::TooFewRows { rows: 0, least: 1 })?;
+            let loss =
+                search.next_loss(PROGRESS, false)?.ok_or_else(|| dht_nas::Error::TooFewRows { rows: 0, least: 1 })?;
             Ok(f64::from(loss.loss.to_scalar::<f32>()?))
         };
         Ok(loss(settings)? - loss(without)?)

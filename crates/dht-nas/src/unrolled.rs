@@ -5,8 +5,8 @@ use dht_transformer::tensors::{Gradients, ParameterId};
 use dht_transformer::train::Progress;
 use dht_transformer::{ForwardContext, Objective, PackedBatch};
 
-use super::search::{ArchitectureSearch, Trained};
 use crate::error::Result;
+use crate::search::{ArchitectureSearch, Trained};
 
 /// How far weights move for the difference of two gradients, in all (the source's).
 const DISTANCE: f64 = 0.01;
@@ -21,7 +21,7 @@ impl ArchitectureSearch {
     /// ```
     ///
     /// The weights are as they were afterwards.
-    pub(super) fn unrolled(
+    pub(crate) fn unrolled(
         &self,
         (training, validation): (&PackedBatch, &PackedBatch),
         rate: f64,
@@ -109,8 +109,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::nas::loss::TaskLoss;
-    use crate::nas::{GateLoss, LabelLoss, NasSettings, NasSpace, RelaxationKind, Sigmoid, SoftLabelLoss, Update};
+    use crate::loss::TaskLoss;
+    use crate::{GateLoss, LabelLoss, NasSettings, NasSpace, RelaxationKind, Sigmoid, SoftLabelLoss, Update};
 
     const RATE: f64 = 2.0;
 

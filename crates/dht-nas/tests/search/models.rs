@@ -3,14 +3,14 @@
 use std::error::Error as StdError;
 
 use candle_core::{Device, Tensor};
-use dht_search::nas::{
+use dht_nas::transformer::{
+    BertConfig, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier,
+};
+use dht_nas::{
     Architecture, ArchitectureSearch, CostMeasure, Count, HardConcrete, Latency, Minimum, NasSettings, NasSpace,
     RelaxationKind, Selection, Sigmoid, Update, WidthSampling, extract,
 };
-use dht_search::transformer::{
-    BertConfig, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier,
-};
-use dht_search::{Error, Result};
+use dht_nas::{Error, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -87,7 +87,7 @@ fn in_turns(update: Update) -> Outcome {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut search = ArchitectureSearch::new(classifier(2)?, settings, &mut rng)?;
     let data = data(12, 3);
-    let progress = |step| dht_search::transformer::Progress { seed: 5, step, epoch: 0, share: 0.1 };
+    let progress = |step| dht_nas::transformer::Progress { seed: 5, step, epoch: 0, share: 0.1 };
     search.prepare(&data, progress(0))?;
     search.offer(data.batch(&(0..12).collect::<Vec<_>>())?, progress(0))?;
     let trained = |search: &mut ArchitectureSearch, step| -> Result<Option<(usize, bool, bool)>> {
@@ -212,7 +212,7 @@ fn a_search_resumes_from_its_state() -> Outcome {
     let settings = NasSettings { update: Update::Alternating, ..strong() };
     let mut one = ArchitectureSearch::new(classifier(2)?, settings.clone(), &mut rng)?;
     let data = data(12, 3);
-    let progress = |step| dht_search::transformer::Progress { seed: 5, step, epoch: 0, share: 0.9 };
+    let progress = |step| dht_nas::transformer::Progress { seed: 5, step, epoch: 0, share: 0.9 };
     one.prepare(&data, progress(0))?;
     one.offer(data.batch(&(0..12).collect::<Vec<_>>())?, progress(0))?;
     for step in 0..3 {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Relaxation, finite, logistic, positive, shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
-use crate::nas::space::Group;
+use crate::space::Group;
 
 /// s = σ((ln u − ln(1 − u) + α)/β), z = min(1, max(0, s·(ζ − γ) + γ)) for u uniform in (0, 1) (Louizos, Welling and Kingma
 /// 2018, equations 10 and 11). P(z > 0) = σ(α − β·ln(−γ/ζ)) is what the cost counts (equation 12); without noise the gate is

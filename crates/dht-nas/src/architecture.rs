@@ -7,10 +7,10 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::choose::choose;
-use super::cost::{NasCost, hard};
-use super::space::{Group, Part};
+use crate::choose::choose;
+use crate::cost::{NasCost, hard};
 use crate::error::Result;
+use crate::space::{Group, Part};
 
 /// A narrower encoder: for each layer, which units of each part stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl Architecture {
     }
 
     /// The whole encoder but for the units that a search did not keep; `kept` has one list for each group.
-    pub(super) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], kept: &[Vec<bool>]) -> Self {
+    pub(crate) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], kept: &[Vec<bool>]) -> Self {
         let mut this = Self::whole(shape, layers);
         for (group, kept) in groups.iter().zip(kept) {
             for layer in &mut this.layers[group.layers.clone()] {
@@ -89,11 +89,11 @@ impl Architecture {
         this
     }
 
-    /// The units of the highest scores, one list for each of the cost's groups, as [`choose`](super::choose()) keeps them; and their
+    /// The units of the highest scores, one list for each of the cost's groups, as [`choose`](crate::choose()) keeps them; and their
     /// share of the whole cost.
     ///
     /// # Errors
-    /// As [`choose`](super::choose()).
+    /// As [`choose`](crate::choose()).
     pub fn chosen(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<(Self, f64)> {
         let kept = choose(cost, scores, target)?;
         let share = cost.share(&hard(&kept)).0;
@@ -127,7 +127,7 @@ impl Architecture {
         self.layers.len()
     }
 
-    pub(super) fn shape(&self) -> BlockShape {
+    pub(crate) fn shape(&self) -> BlockShape {
         self.shape
     }
 
@@ -143,8 +143,8 @@ impl Architecture {
     /// How many units of a part the extracted model has, and how many the whole one: outputs of a head that is gone do not stay.
     ///
     /// ```
-    /// use dht_search::nas::{Architecture, CostMeasure, NasCost, NasSpace, Part};
-    /// use dht_search::transformer::flops::BlockShape;
+    /// use dht_nas::{Architecture, CostMeasure, NasCost, NasSpace, Part};
+    /// use dht_nas::transformer::flops::BlockShape;
     ///
     /// // Of three heads of four dimensions, the first goes, with its outputs.
     /// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
@@ -153,7 +153,7 @@ impl Architecture {
     /// assert_eq!(architecture.count(0, Part::Heads), (2, 3));
     /// assert_eq!(architecture.count(0, Part::ValueOutputs), (8, 12));
     /// assert_eq!(architecture.count(0, Part::Neurons), (20, 20));
-    /// # Ok::<(), dht_search::Error>(())
+    /// # Ok::<(), dht_nas::Error>(())
     /// ```
     ///
     /// # Panics
@@ -216,12 +216,59 @@ fn places(kept: &[bool]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_relative_eq;
+    use dht_transformer::flops::Load;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::nas::cost::CostMeasure;
-    use crate::nas::space::NasSpace;
+    use crate::cost::CostMeasure;
+    use crate::cost::tests::{MEASURES, SHAPE, cost};
+    use crate::space::NasSpace;
+
+    #[test]
+    fn hard_gates_cost_what_the_architecture_costs() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for tied in [false, true] {
+            for measure in MEASURES {
+                let cost = cost(measure, NasSpace { tied, ..NasSpace::default() });
+                let kept: Vec<Vec<bool>> = cost
+                    .groups()
+                    .iter()
+                    .map(|group| (0..group.units()).map(|_| rng.random_bool(0.6)).collect())
+                    .collect();
+                let architecture = Architecture::of_groups(SHAPE, 2, cost.groups(), &kept);
+                let of = |architecture: &Architecture| match measure {
+                    CostMeasure::Dimensions => (0..2)
+                        .map(|layer| {
+                            let heads = architecture.kept(layer, Part::Heads);
+                            let stays = |part: Part, unit: usize| {
+                                !part.is_by_head() || heads.contains(&(unit / SHAPE.head_dim))
+                            };
+                            let of_part = |part: Part| {
+                                let kept = architecture.kept(layer, part);
+                                kept.into_iter().filter(|unit| stays(part, *unit)).count()
+                            };
+                            Part::ALL.into_iter().map(of_part).sum::<usize>()
+                        })
+                        .sum::<usize>() as f64,
+                    CostMeasure::Flops { tokens } => {
+                        let layer = |layer| architecture.sizes(layer).forward(Load::of_text(tokens)).total().as_f64();
+                        17.0 + (0..2).map(layer).sum::<f64>()
+                    }
+                    CostMeasure::Parameters => {
+                        17.0 + (0..2).map(|layer| architecture.sizes(layer).parameters() as f64).sum::<f64>()
+                    }
+                    CostMeasure::Latency(latency) => {
+                        latency.seconds(&(0..2).map(|layer| architecture.sizes(layer)).collect::<Vec<_>>())
+                    }
+                };
+                let expected = of(&architecture) / of(&Architecture::whole(SHAPE, 2));
+                assert_relative_eq!(cost.share(&hard(&kept)).0, expected, max_relative = 1e-14);
+                assert!(expected < 0.9);
+            }
+        }
+    }
 
     #[test]
     fn a_shuffled_architecture_costs_the_same_and_keeps_other_units() {

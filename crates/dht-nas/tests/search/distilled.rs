@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use dht_search::Result;
-use dht_search::nas::{
+use dht_nas::Result;
+use dht_nas::transformer::tasks::{IntermediateLoss, LayerMap, TeacherLogits, attention_distance};
+use dht_nas::transformer::{
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, Pooling, TextClassifier, TrainSettings, Trainer,
+};
+use dht_nas::{
     Architecture, ArchitectureSearch, Control, CostMeasure, NasCost, NasSettings, NasSpace, SoftLabelLoss,
     gradient_scores, magnitude_scores, random_scores,
-};
-use dht_search::transformer::tasks::{IntermediateLoss, LayerMap, TeacherLogits, attention_distance};
-use dht_search::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, Pooling, TextClassifier, TrainSettings, Trainer,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

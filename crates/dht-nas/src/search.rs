@@ -9,20 +9,20 @@ use dht_transformer::train::optim::{Multipliers, ParameterGroups};
 use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 use rand::Rng;
 
-use super::architecture::Architecture;
-use super::choose::{choose, with_minimum};
-use super::control::Control;
-use super::cost::{NasCost, hard};
-use super::extract::{extract_folded, layer_gates};
-use super::loss::{GatedRun, LabelLoss, TaskLoss};
-use super::relaxation::Relaxation;
-use super::settings::{GateLoss, NasSettings, Selection};
-use super::space::Part;
+use crate::architecture::Architecture;
+use crate::choose::{choose, with_minimum};
+use crate::control::Control;
+use crate::cost::{NasCost, hard};
 use crate::error::{Error, Result};
+use crate::extract::{extract_folded, layer_gates};
+use crate::loss::{GatedRun, LabelLoss, TaskLoss};
+use crate::relaxation::Relaxation;
+use crate::settings::{GateLoss, NasSettings, Selection};
+use crate::space::Part;
 
 /// What a step trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trained {
+pub(crate) enum Trained {
     Both,
     Weights,
     Gates,
@@ -30,11 +30,11 @@ pub(super) enum Trained {
 
 /// A batch of the next step.
 #[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) batch: PackedBatch,
-    pub(super) trained: Trained,
+pub(crate) struct Pending {
+    pub(crate) batch: PackedBatch,
+    pub(crate) trained: Trained,
     /// What the weights learn from next, for a gradient of second order.
-    pub(super) weights_batch: Option<PackedBatch>,
+    pub(crate) weights_batch: Option<PackedBatch>,
 }
 
 /// Trains a classifier through gates, and the gates with it:
@@ -50,30 +50,30 @@ pub(super) struct Pending {
 /// macro F1 of the architecture that would be chosen now, and no epoch counts as the best before the target has stopped falling.
 ///
 /// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for the learning rate that it trains at, as the
-/// [module's example](super#a-complete-program) does: by them α move at the [`gate_rate`](NasSettings::gate_rate) and do not decay. Without
+/// [module's example](crate#a-complete-program) does: by them α move at the [`gate_rate`](NasSettings::gate_rate) and do not decay. Without
 /// them nothing is refused, but α move at the weights' learning rate, at usual rates a thousandth of the gate rate, and decay like
 /// weights: the gates stay near where they start, and the choice among them means little.
 ///
-/// With [`Update::Alternating`](super::Update::Alternating) and [`Update::Unrolled`](super::Update::Unrolled), a batch makes two steps: one on its texts of the first half, weights alone, and one on those
+/// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), a batch makes two steps: one on its texts of the first half, weights alone, and one on those
 /// of the second, gates alone. Gradients cannot be accumulated then.
 #[derive(Debug)]
 pub struct ArchitectureSearch {
-    pub(super) model: TextClassifier,
-    pub(super) settings: NasSettings,
-    pub(super) cost: NasCost,
-    pub(super) relaxations: Vec<Box<dyn Relaxation>>,
-    pub(super) alphas: Vec<Parameter>,
-    pub(super) loss: Box<dyn TaskLoss>,
+    pub(crate) model: TextClassifier,
+    pub(crate) settings: NasSettings,
+    pub(crate) cost: NasCost,
+    pub(crate) relaxations: Vec<Box<dyn Relaxation>>,
+    pub(crate) alphas: Vec<Parameter>,
+    pub(crate) loss: Box<dyn TaskLoss>,
     /// μ.
-    pub(super) multiplier: f64,
+    pub(crate) multiplier: f64,
     /// Whether the target is what it will be at the end.
-    pub(super) settled: bool,
+    pub(crate) settled: bool,
     /// The rows that train gates, where halves are trained in turns.
-    pub(super) second_half: BTreeSet<u64>,
-    pub(super) pending: VecDeque<Pending>,
+    pub(crate) second_half: BTreeSet<u64>,
+    pub(crate) pending: VecDeque<Pending>,
     /// What was frozen for a step on gates.
-    pub(super) frozen: Vec<ParameterId>,
-    pub(super) last_step: Option<u64>,
+    pub(crate) frozen: Vec<ParameterId>,
+    pub(crate) last_step: Option<u64>,
 }
 
 /// What a search found.
@@ -92,7 +92,7 @@ impl ArchitectureSearch {
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range, or a model that is no classifier of classes;
-    /// [`Error::ArchitectureTarget`] for a target that the minimum sizes do not reach; as
+    /// [`Error::Target`] for a target that the minimum sizes do not reach; as
     /// [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) for an encoder that is being searched.
     pub fn new<R: Rng>(model: TextClassifier, settings: NasSettings, rng: &mut R) -> Result<Self> {
         Self::with_loss(model, settings, Box::new(LabelLoss), rng)
@@ -168,7 +168,7 @@ impl ArchitectureSearch {
         &self.cost
     }
 
-    /// The multiplier μ of [`Control::Lagrangian`](super::Control::Lagrangian).
+    /// The multiplier μ of [`Control::Lagrangian`](crate::Control::Lagrangian).
     pub fn multiplier(&self) -> f64 {
         self.multiplier
     }
@@ -196,7 +196,7 @@ impl ArchitectureSearch {
         }))
     }
 
-    pub(super) fn alphas(&self) -> Result<Vec<Vec<f32>>> {
+    pub(crate) fn alphas(&self) -> Result<Vec<Vec<f32>>> {
         Ok(self.alphas.iter().map(|alpha| alpha.var().to_vec1()).collect::<candle_core::Result<_>>()?)
     }
 
@@ -215,7 +215,7 @@ impl ArchitectureSearch {
         Ok(self.of_groups(&self.alphas()?, |relaxation, alpha, group| relaxation.score(alpha, &groups[group])))
     }
 
-    pub(super) fn thresholded(&self, alphas: &[Vec<f32>]) -> Vec<Vec<bool>> {
+    pub(crate) fn thresholded(&self, alphas: &[Vec<f32>]) -> Vec<Vec<bool>> {
         let groups = self.cost.groups();
         let scores = self.of_groups(alphas, |relaxation, alpha, group| relaxation.score(alpha, &groups[group]));
         let kept = self
@@ -226,7 +226,7 @@ impl ArchitectureSearch {
     /// The architecture that the gates give now.
     ///
     /// # Errors
-    /// What candle reports; as [`choose`](super::choose()), for gates that a training made infinite or not a number.
+    /// What candle reports; as [`choose`](crate::choose()), for gates that a training made infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let kept = match self.settings.selection {
@@ -257,7 +257,7 @@ impl ArchitectureSearch {
     }
 
     /// The loss that trains the gates.
-    pub(super) fn gate_loss(&self) -> &dyn TaskLoss {
+    pub(crate) fn gate_loss(&self) -> &dyn TaskLoss {
         match self.settings.gate_loss {
             GateLoss::Task => &*self.loss,
             GateLoss::Labels => &LabelLoss,
@@ -265,7 +265,7 @@ impl ArchitectureSearch {
     }
 
     /// A batch through gates.
-    pub(super) fn run(&self, batch: &PackedBatch, gates: &[LayerGates], ctx: &ForwardContext) -> Result<GatedRun> {
+    pub(crate) fn run(&self, batch: &PackedBatch, gates: &[LayerGates], ctx: &ForwardContext) -> Result<GatedRun> {
         let encoder = self.model.encoder();
         let embedded = encoder.embed(batch, ctx)?;
         let layers = encoder.record_gated(0..encoder.layers(), &embedded, gates, ctx)?;

@@ -1,0 +1,61 @@
+//! The one error type of this crate.
+
+/// The errors of this crate. Messages name what is wrong, where, and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An error of the transformer crate.
+    #[error(transparent)]
+    Transformer(#[from] dht_transformer::Error),
+    /// An error of candle.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// A saved state is not JSON of the expected form.
+    #[error("{what}: {source}")]
+    State {
+        /// The state, or its file.
+        what: String,
+        /// The parser's message, with line and column.
+        source: serde_json::Error,
+    },
+    /// A setting, or an argument, is out of range.
+    #[error("{field} is {got}, expected {expected}")]
+    Setting {
+        /// The setting's name.
+        field: &'static str,
+        /// The allowed values.
+        expected: String,
+        /// Its value.
+        got: String,
+    },
+    /// A target cost that no architecture of a search space has.
+    #[error(
+        "a target of {target} cannot be reached: with the minimum sizes, costs are {least:.4} to {most:.4} of the whole"
+    )]
+    Target {
+        /// The target, as a share of the whole encoder's cost.
+        target: f64,
+        /// The share of the smallest architecture.
+        least: f64,
+        /// The share of the largest.
+        most: f64,
+    },
+    /// Rows that cannot be divided into two halves.
+    #[error("{rows} rows, expected at least {least}: one half trains weights, the other gates")]
+    TooFewRows {
+        /// The number of rows.
+        rows: usize,
+        /// The number that is needed.
+        least: usize,
+    },
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A setting or argument that is out of range.
+    pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Setting { field, expected: expected.into(), got: got.to_string() }
+    }
+}
