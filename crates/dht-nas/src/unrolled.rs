@@ -109,8 +109,10 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::loss::TaskLoss;
-    use crate::{GateLoss, LabelLoss, NasSettings, NasSpace, RelaxationKind, Sigmoid, SoftLabelLoss, Update};
+    use crate::loss::{LabelLoss, SoftLabelLoss, TaskLoss};
+    use crate::relaxation::{RelaxationKind, Sigmoid};
+    use crate::settings::{GateLoss, NasSettings, Update};
+    use crate::space::NasSpace;
 
     const RATE: f64 = 2.0;
 

@@ -102,7 +102,7 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
 
     let linear = &router.learned.bandit.linear;
     let mut chosen = BTreeSet::new();
-    for _ in 0..50 {
+    for _ in 0..1000 {
         // Far from what was seen, so that other arms are best for other contexts.
         let raw: Vec<f64> = (0..84).map(|_| rng.random_range(-20.0..20.0)).collect();
         let found = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
