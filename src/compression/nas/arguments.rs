@@ -212,8 +212,10 @@ pub enum RelaxationChoice {
 }
 
 impl RelaxationChoice {
-    fn kind(self) -> RelaxationKind {
+    /// The relaxation; `report`: with the report's softmax weights, not ours.
+    fn kind(self, report: bool) -> RelaxationKind {
         match self {
+            Self::Softmax if report => RelaxationKind::WeightedSoftmax(WeightedSoftmax::printed()),
             Self::Sigmoid => RelaxationKind::Sigmoid(Sigmoid::default()),
             Self::Softmax => RelaxationKind::WeightedSoftmax(WeightedSoftmax::default()),
             Self::Gumbel => RelaxationKind::GumbelSoftmax(GumbelSoftmax::default()),
@@ -350,7 +352,8 @@ fn search_settings(arguments: &NasArguments) -> Result<NasSettings> {
         SearchSettingsChoice::Ours => NasSettings::default(),
         SearchSettingsChoice::Report => NasSettings::report(NasSpace::inputs(), NasSettings::default().target),
     };
-    if let Some(relaxation) = arguments.relaxation.map(RelaxationChoice::kind) {
+    let report = arguments.settings == SearchSettingsChoice::Report;
+    if let Some(relaxation) = arguments.relaxation.map(|relaxation| relaxation.kind(report)) {
         (settings.relaxation, settings.head_relaxation) = (relaxation.clone(), relaxation);
     }
     for (flag, value) in [("lambda", arguments.lambda), ("tolerance", arguments.tolerance)] {

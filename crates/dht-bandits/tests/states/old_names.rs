@@ -20,9 +20,19 @@ fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)])
         let later = r#","interactions":null,"shared_propensity":{"estimated":{"lines":2048}}"#;
         today.insert_str(today.len() - 1, later);
     }
+    if today.contains("diagonal-laplace") {
+        today = with_prior_weight(&today);
+    }
     assert_eq!(serde_json::to_string(&loaded).unwrap(), today);
     let again: T = serde_json::from_str(&today).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), today);
+}
+
+/// The options of a diagonal posterior with the factor of its prior, which states did not have.
+fn with_prior_weight(state: &str) -> String {
+    let decay = state.find(r#""decay":"#).expect("a decay");
+    let end = decay + state[decay..].find('}').expect("its end");
+    format!(r#"{},"prior_weight":1.0{}"#, &state[..end], &state[end..])
 }
 
 #[test]
@@ -58,7 +68,7 @@ fn logistic_posteriors_of_precision_and_strength_load() {
         .replace(r#"{"precision":2.0}"#, r#"{"prior_precision":2.0}"#)
         .replace("strength", "decay")
         .replace("index", "exploration");
-    assert_eq!(serde_json::to_string(&loaded).unwrap(), today);
+    assert_eq!(serde_json::to_string(&loaded).unwrap(), with_prior_weight(&today));
     renamed::<TopKThompson>(
         r#"{"header":{"kind":"top-k/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior":{"AsPrinted":{"precision_floor":0.5}},"strength":1.0},"index":{"alpha":0.5},"sharing":"PerArm","draw":"PerSlate","arms":{"ids":[0,1],"next":2,"removed":[]},"pinned":[1],"version":0,"epoch":0,"learned":[{"mean":[1.0,1.0],"precision":[0.5,0.5]},{"mean":[1.0,1.0],"precision":[0.5,0.5]}]}"#,
         &[

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::output::print;
 use crate::error::Result;
-use crate::texts::{DataArguments, TableArguments, TextArguments, classes};
+use crate::texts::{DataArguments, TableArguments, TextArguments, classes, label_notes};
 
 /// The arguments of `dht inspect-data`.
 #[derive(Debug, Clone, Args)]
@@ -40,6 +40,7 @@ pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
             "labels": data.labels,
             "rows_by_label": data.class_counts(),
             "reading": data.reading,
+            "notes": label_notes(&data),
         });
         return print(&format!("{value:#}\n"));
     }
@@ -48,5 +49,6 @@ pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
         false => line,
     };
     let lines = data.reading.iter().flat_map(|reading| reading.lines()).map(of_labels);
+    let lines = lines.chain(label_notes(&data).into_iter().map(|note| format!("beware: {note}")));
     print(&lines.map(|line| line + "\n").collect::<String>())
 }

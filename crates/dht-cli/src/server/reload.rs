@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use dht_search::Engine;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -22,11 +23,39 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, R
             "a reload takes a token, and this server was started without one: send SIGHUP, or start it with --token-file",
         ));
     }
-    load(app).await.map(|()| Json(json!({ "status": "reloaded" })))
+    load(app).await.map(|labels| Json(labels.in_object(json!({ "status": "reloaded" }))))
 }
 
-/// Loads the model anew. If that fails, the present one stays.
-pub(super) async fn load(app: Arc<App>) -> Result<(), Refusal> {
+/// Labels that a reload added and removed.
+#[derive(Debug, Default)]
+pub(super) struct ChangedLabels {
+    added: Vec<Arc<str>>,
+    removed: Vec<Arc<str>>,
+}
+
+impl ChangedLabels {
+    fn between(present: &Engine, loaded: &Engine) -> Self {
+        let without = |labels: &[Arc<str>], others: &[Arc<str>]| {
+            labels.iter().filter(|label| !others.contains(label)).cloned().collect()
+        };
+        let (present, loaded) = (present.labels(), loaded.labels());
+        Self { added: without(loaded, present), removed: without(present, loaded) }
+    }
+
+    /// An object with `labels_added` and `labels_removed`, where there are some.
+    fn in_object(&self, mut object: Value) -> Value {
+        for (name, labels) in [("labels_added", &self.added), ("labels_removed", &self.removed)] {
+            if !labels.is_empty() {
+                object[name] = json!(labels.iter().map(|label| &**label).collect::<Vec<_>>());
+            }
+        }
+        object
+    }
+}
+
+/// Loads the model anew, and returns the labels that changed. If that fails, or the model is one for another task, whose
+/// answers have other fields, the present one stays.
+pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
     let one_at_a_time = app.reloading.clone().lock_owned().await;
     let (send, loaded) = oneshot::channel();
     let own = app.clone();
@@ -34,9 +63,15 @@ pub(super) async fn load(app: Arc<App>) -> Result<(), Refusal> {
     let load = move || {
         let loaded = match catch_unwind(AssertUnwindSafe(&app.load)) {
             Ok(Ok(LoadedModel { engine, sha256 })) => {
-                app.service.reload(engine);
-                *app.version.lock().unwrap_or_else(PoisonError::into_inner) = ModelVersion::now(sha256);
-                Ok(())
+                let present = app.service.engine();
+                if engine.model().task() == present.model().task() {
+                    let labels = ChangedLabels::between(&present, &engine);
+                    app.service.reload(engine);
+                    *app.version.lock().unwrap_or_else(PoisonError::into_inner) = ModelVersion::now(sha256);
+                    Ok(labels)
+                } else {
+                    Err("the directory has a model for another task: start the server again for it".into())
+                }
             }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("loading it panicked".into()),
@@ -46,7 +81,9 @@ pub(super) async fn load(app: Arc<App>) -> Result<(), Refusal> {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, reason)
         });
         match &loaded {
-            Ok(()) => app.log.event("reloaded", json!({ "model_sha": app.version().sha256 })),
+            Ok(labels) => {
+                app.log.event("reloaded", labels.in_object(json!({ "model_sha": app.version().sha256 })));
+            }
             Err(refusal) => app.reload_failed(&refusal.reason),
         }
         drop(one_at_a_time);

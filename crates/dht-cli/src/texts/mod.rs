@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use source::{Source, SplitFiles, is_hidden};
 
 pub use arguments::{DataArguments, RowArguments, TableArguments, TaskChoice};
-pub use report::{classes, cut_note, report_texts, warnings};
+pub use report::{classes, cut_note, label_notes, report_texts, warnings};
 
 /// The share of the training rows that choices are made on.
 const VALIDATION_SHARE: f64 = 0.1;
@@ -257,7 +257,13 @@ impl TextArguments {
 /// A line on labels that are not the classes as they are written.
 pub fn mapping_note(data: &Dataset) -> Option<String> {
     let mapping = data.reading.as_ref()?.mapping.as_ref()?;
-    Some(format!("labels of {}: {mapping}", data.name))
+    let name = &data.name;
+    Some(match mapping.is_by_order() {
+        true => format!(
+            "beware: the labels of {name} are numbers, read as the model's classes in their order: {mapping}; `--label-map` gives them others"
+        ),
+        false => format!("labels of {name}: {mapping}"),
+    })
 }
 
 /// Refuses `--pair` for a model of single texts.

@@ -23,13 +23,23 @@ pub fn warnings(texts: &TextSplits) -> Vec<String> {
             lines.push(format!("  {shared} {name} rows have the text of a training row: their score is too good"));
         }
     }
+    lines.extend(label_notes(train).into_iter().map(|note| format!("  {note}")));
+    lines.extend(train.reading.iter().flat_map(|reading| reading.notes()).map(|note| format!("  {note}")));
+    lines
+}
+
+/// Warnings on the labels of training rows: texts with several labels, and a single class.
+pub fn label_notes(train: &Dataset) -> Vec<String> {
+    let mut notes = Vec::new();
     let (count, first) = of_two_labels(train);
     if let Some(first) = first {
         let first: String = first.chars().take(SHOWN).collect();
-        lines.push(format!("  {count} training texts stand in several rows with different labels, such as {first:?}"));
+        notes.push(format!("{count} training texts stand in several rows with different labels, such as {first:?}"));
     }
-    lines.extend(train.reading.iter().flat_map(|reading| reading.notes()).map(|note| format!("  {note}")));
-    lines
+    if let ([only], true) = (&*train.labels, train.examples.iter().all(|row| row.targets.is_empty())) {
+        notes.push(format!("all rows have the class {only:?}: a classifier needs at least two"));
+    }
+    notes
 }
 
 /// The number of texts that have more than one label, and the first of them.
@@ -101,7 +111,8 @@ pub fn classes(data: &Dataset, task: Task) -> String {
         return format!("numbers from {least} to {most}");
     }
     let counts = data.class_counts();
-    format!("{} classes: {}", counts.len(), listed(data, &counts))
+    let classes = if counts.len() == 1 { "class" } else { "classes" };
+    format!("{} {classes}: {}", counts.len(), listed(data, &counts))
 }
 
 /// Labels of which a text may have any.

@@ -9,14 +9,21 @@ use std::process::{Child, Command, Stdio};
 
 use dht_search::evaluation::SpeedPoint;
 use dht_search::serving::TextModel;
+use dht_search::transformer::{Pooling, Task, TextClassifier};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use super::client::{get, post};
 use super::model::{labels, parts, texts};
 
 fn save(folder: &Path) {
+    save_labelled(folder, &labels());
+}
+
+fn save_labelled(folder: &Path, labels: &[String]) {
     let (model, tokenizer) = parts();
-    let mut model = TextModel::new(model.clone(), tokenizer.clone(), &labels(), 64).expect("a model");
+    let mut model = TextModel::new(model.clone(), tokenizer.clone(), labels, 64).expect("a model");
     model.curve = vec![
         SpeedPoint { speed: 0.1, flops_ratio: 0.6, accuracy: 0.9 },
         SpeedPoint { speed: 0.3, flops_ratio: 0.2, accuracy: 0.8 },
@@ -76,7 +83,13 @@ fn a_model_directory_is_served_reloaded_and_stopped_by_signals_and_no_text_is_lo
             return object;
         }
     };
-    assert_eq!(next("reloaded")["model_sha"], info["model_sha"]);
+    let reloaded = next("reloaded");
+    assert_eq!((&reloaded["model_sha"], reloaded.get("labels_added")), (&info["model_sha"], None));
+    let best = ["other", "best"].map(String::from);
+    save_labelled(&model, &best);
+    signal(&child, "HUP");
+    let reloaded = next("reloaded");
+    assert_eq!((&reloaded["labels_added"], &reloaded["labels_removed"]), (&json!(["best"]), &json!(["good"])));
     signal(&child, "TERM");
     next("stopping");
     let stopped = next("stopped");
@@ -86,6 +99,35 @@ fn a_model_directory_is_served_reloaded_and_stopped_by_signals_and_no_text_is_lo
     let statuses: Vec<u64> =
         logged.iter().filter_map(|l| serde_json::from_str::<Value>(l).ok()?["status"].as_u64()).collect();
     assert_eq!(statuses, [200, 200, 422]);
+}
+
+#[test]
+fn a_reload_tells_other_labels_and_refuses_another_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reviews");
+    save(&path);
+    let (mut child, address, mut lines) = start(&[path.to_str().unwrap(), "--quiet"]);
+    let (model, tokenizer) = parts();
+    let best = ["other", "best"].map(String::from);
+    save_labelled(&path, &best);
+    signal(&child, "HUP");
+    let labels = |address| get(address, "/info").json()["labels"].clone();
+    while labels(address) != json!(best) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let encoder = model.encoder().deep_clone().unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let several = TextClassifier::for_task(Task::Labels, encoder, 2, Pooling::Mean, &mut rng).unwrap();
+    TextModel::new(several, tokenizer.clone(), &best, 64).unwrap().save(&path, "A card.").unwrap();
+    signal(&child, "HUP");
+    let mut failed = String::new();
+    lines.read_line(&mut failed).expect("a line");
+    let failed: Value = serde_json::from_str(&failed).expect("a line of JSON");
+    assert_eq!(failed["event"], "reload_failed");
+    assert!(failed["error"].as_str().expect("a reason").contains("another task"), "{failed}");
+    assert_eq!(labels(address), json!(best), "the present model stays");
+    signal(&child, "TERM");
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -169,6 +169,9 @@ impl TextModel {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
                 return Err(not_a_model(folder));
             }
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound && !folder.exists() => {
+                return Err(dht_transformer::Error::Io { path: folder.into(), source }.into());
+            }
             Err(source) => return Err(dht_transformer::Error::Io { path, source }.into()),
         };
         let description = read_description(&path, &bytes)?;

@@ -26,6 +26,9 @@ const PLACEHOLDER: &str = "LABEL_";
 pub struct LabelMapping {
     /// The file's label and the name of its class, for each of the file's labels.
     pairs: Vec<(String, String)>,
+    /// See [`is_by_order`](Self::is_by_order).
+    #[serde(default)]
+    by_order: bool,
 }
 
 impl LabelMapping {
@@ -43,7 +46,16 @@ impl LabelMapping {
             .or_else(|| by_place(labels, classes, ordered));
         let places = places.ok_or_else(|| other_labels(labels, classes, ""))?;
         let pairs = labels.iter().zip(places).map(|(label, place)| (label.clone(), classes[place].clone()));
-        Ok(Some(Self { pairs: pairs.collect() }))
+        let pairs: Vec<(String, String)> = pairs.collect();
+        let number = |label: &str| label.parse::<f64>().is_ok();
+        let named = |class: &str| !number(class) && !class.starts_with(PLACEHOLDER);
+        let by_order = pairs.iter().any(|(label, class)| number(label) && named(class));
+        Ok(Some(Self { pairs, by_order }))
+    }
+
+    /// Whether numbers stand for classes with names by the order of the classes alone, and nobody gave that mapping.
+    pub fn is_by_order(&self) -> bool {
+        self.by_order
     }
 
     /// A mapping that is given, completed by the labels of a file that are classes as they are written.
@@ -75,7 +87,7 @@ impl LabelMapping {
             return Err(other_labels(&unmatched, classes, ""));
         }
         let identity = mapped.iter().all(|(own, class)| own == class);
-        Ok((!identity).then_some(Self { pairs: mapped }))
+        Ok((!identity).then_some(Self { pairs: mapped, by_order: false }))
     }
 
     /// Whether it has the class of each of these labels that it has.

@@ -58,8 +58,17 @@ pub enum DataProblem {
     /// A NUL byte: this is no text file.
     #[error("holds a NUL byte: this is not a text file")]
     Binary,
+    /// The first line tells a spreadsheet the separator, as Excel writes it.
+    #[error("the first line, {line:?}, is for a spreadsheet: remove it")]
+    SeparatorLine {
+        /// The line's first cell.
+        line: String,
+    },
     /// Bytes that are not UTF-8.
-    #[error("is not UTF-8 from byte {byte} of the line on")]
+    #[error(
+        "is not UTF-8 from byte {byte} of the line on: convert the file, such as by `iconv -f WINDOWS-1252 -t UTF-8` if a spreadsheet \
+         wrote it"
+    )]
     NotUtf8 {
         /// How many bytes of the line come before.
         byte: usize,
@@ -198,8 +207,9 @@ pub enum DataProblem {
     },
     /// No column looks like a label.
     #[error(
-        "no column is called label, class or category, and none has a value in every row, each at least twice and 2 to 1000 \
-         of them in all: name the label column with `--label-column`"
+        "no column is called label, class or category, and no other fits: one with a value in every row, each at least twice and 2 to \
+         1000 of them in all, that is not called user, year or another word for what stands beside a label. Name the label column with \
+         `--label-column`"
     )]
     NoLabelColumn,
     /// Several columns may be the label.

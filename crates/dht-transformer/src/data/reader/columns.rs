@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::{is_date, is_number, is_words};
 use super::header::{decide, is_header_again};
-use super::names::{INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of, place_of};
+use super::names::{BESIDE, INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of, place_of};
 use super::table::{Row, Table};
 use crate::data::reading::{Column, Header, HeaderSource, LabelLeak, LabelSource, TextSource};
 use crate::error::DataProblem;
@@ -64,6 +64,11 @@ fn column(names: Option<&[String]>, place: usize) -> Column {
 type Problem = (Option<u64>, DataProblem);
 
 pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places, Problem> {
+    if table.keys.is_none()
+        && let Some(first) = table.rows.first().filter(|row| is_separator_line(row, table.width))
+    {
+        return Err((Some(first.line), DataProblem::SeparatorLine { line: first.cell(0).into() }));
+    }
     if table.keys.is_none() && table.width == 1 {
         return Err((table.rows.first().map(|row| row.line), one_column(table)));
     }
@@ -109,6 +114,12 @@ pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places,
     // A text that is alone may repeat: that is what it says, not what stands beside it.
     let leaks = if text.len() > 1 { search.leaks(&text, label) } else { Vec::new() };
     Ok(Places { header_row, header_source, label, label_source, label_rivals, text, text_source, leaks, names })
+}
+
+/// Whether a row is `sep=` with one sign, which other signs of the file may have cut off.
+fn is_separator_line(row: &Row, width: usize) -> bool {
+    let sign = row.cell(0).trim().strip_prefix("sep=");
+    sign.is_some_and(|sign| sign.chars().count() <= 1) && (1..width).all(|place| row.cell(place).is_empty())
 }
 
 /// The problem of rows of one cell, with the sign that stands in most of them.
@@ -186,7 +197,7 @@ impl Search<'_> {
     }
 
     /// By its name; else the only column that holds the training set's labels alone; else the only column with a value in
-    /// every row, each at least twice, at least two and at most [`MOST_LABELS`] of them.
+    /// every row, each at least twice, at least two and at most [`MOST_LABELS`] of them, that has not the name of something else.
     fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
         // A text column would tell the model what it is to guess.
         let others = || (0..self.table.width).filter(|place| !texts.contains(place) && !self.is_unnamed(*place));
@@ -214,7 +225,8 @@ impl Search<'_> {
         // A column is no label if no other is left for the text.
         let leaves_text = |label: &usize| others().any(|place| place != *label && self.cells(place).any(is_words));
         let dates = |place: usize| self.cells(place).all(is_date);
-        let repeating = candidates().filter(|place| self.repeats(*place) && !dates(*place));
+        let beside = |place: usize| is_one_of(self.name(place), &BESIDE);
+        let repeating = candidates().filter(|place| self.repeats(*place) && !dates(*place) && !beside(*place));
         match &*repeating.filter(|place| !texts.is_empty() || leaves_text(place)).collect::<Vec<_>>() {
             [] => Err((None, DataProblem::NoLabelColumn)),
             [only] => Ok((LabelSource::OnlyRepeating, *only, Vec::new())),

@@ -112,7 +112,11 @@ impl Labels {
                 .map(|(_, name)| name.clone())
                 .collect());
         }
-        let hides = !classes.is_some_and(|classes| classes.iter().any(|class| class == HIDDEN))
+        // -1 and 1 are two classes.
+        let signs =
+            rows.iter().flat_map(|row| self.labels_of(row)).collect::<BTreeSet<_>>() == BTreeSet::from([HIDDEN, "1"]);
+        let hides = !signs
+            && !classes.is_some_and(|classes| classes.iter().any(|class| class == HIDDEN))
             && (classes.is_some() || rows.iter().all(|row| row.cell(self.place) == HIDDEN));
         let mut labels: BTreeSet<&str> = BTreeSet::new();
         for row in rows {

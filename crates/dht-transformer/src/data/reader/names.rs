@@ -21,6 +21,12 @@ pub(super) const PAIRS: [[&str; 2]; 10] = [
 /// Names of columns that number the rows.
 pub(super) const INDEX: [&str; 4] = ["index", "idx", "id", "guid"];
 
+/// Names of columns that repeat a few values and are seldom the label: read as one only where they are named.
+pub(super) const BESIDE: [&str; 24] = [
+    "user", "user_id", "userid", "username", "author", "name", "year", "month", "day", "weekday", "hour", "date",
+    "time", "country", "region", "city", "location", "lang", "language", "source", "split", "fold", "set", "version",
+];
+
 /// The column with this name: exactly, else the only one that differs in case or outer spaces alone.
 pub(super) fn place_of(names: &[String], name: &str) -> Option<usize> {
     let mut called = (0..names.len()).filter(|place| is_called(&names[*place], name.trim()));
