@@ -66,8 +66,12 @@ where
     O::Error: std::error::Error + 'static,
 {
     let progress = Progress { seed: 1, step, epoch: 0, share: 1.0 };
-    objective.offer(batch.clone(), progress)?;
-    while let Some(step) = objective.next_loss(progress, false)? {
+    let mut ready = objective.offer(batch.clone(), progress)?;
+    loop {
+        let Some(step) = ready.take().map_or_else(|| objective.next_loss(progress, false), |step| Ok(Some(step)))?
+        else {
+            break;
+        };
         std::hint::black_box(step.ctx.backward(&step.loss, objective.parameters())?);
     }
     Ok(())

@@ -190,10 +190,10 @@ impl Objective for ArchitectureSearch {
         self.halve(training, progress.seed)
     }
 
-    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
+    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<Option<StepLoss>> {
         if self.settings.update == Update::Joint {
             self.pending.push_back(Pending { batch, trained: Trained::Both, weights_batch: None });
-            return Ok(());
+            return Ok(None);
         }
         let half = |second: bool| {
             let belongs = |sample: &usize| self.second_half.contains(&batch.sample_ids[*sample]) == second;
@@ -210,7 +210,7 @@ impl Objective for ArchitectureSearch {
                 .into_iter()
                 .filter_map(|(batch, trained, weights_batch)| Some(Pending { batch: batch?, trained, weights_batch })),
         );
-        Ok(())
+        Ok(None)
     }
 
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {

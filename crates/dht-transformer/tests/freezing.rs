@@ -62,7 +62,7 @@ impl Objective for FrozenLater {
         self.model.parameters()
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         let frozen = progress.epoch >= FROM;
         if frozen && self.held.is_none() {
             self.held = Some(self.bits(true)?);
@@ -70,10 +70,6 @@ impl Objective for FrozenLater {
         FROZEN.for_each(|layer| self.model.encoder().freeze_layer(layer, frozen));
         self.steps.push((product_flops(), self.flops(&batch, frozen)));
         self.model.offer(batch, progress)
-    }
-
-    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
-        self.model.next_loss(progress, drain)
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {

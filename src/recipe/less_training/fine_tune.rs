@@ -102,7 +102,7 @@ impl Common<'_> {
         let settings = TrainSettings { epochs: way.epochs, ..train_settings(self.plan) };
         let mut progress = TrainingProgress::new(way.to_string(), self.plan.quiet);
         let offsets = way.residual.then(|| offsets(&data.train, self.front[0]));
-        let mut residual = Residual { model, offsets, pending: None };
+        let mut residual = Residual { model, offsets };
         let history = Trainer::new(settings).fit(&mut residual, &training, &data.validation, &mut progress)?;
         drop(progress);
         let model = residual.model;
@@ -200,7 +200,6 @@ struct Residual {
     model: TextClassifier,
     /// `None` for the classifier's own loss.
     offsets: Option<BTreeMap<u64, Vec<f32>>>,
-    pending: Option<PackedBatch>,
 }
 
 type Refused = dht_transformer::Error;
@@ -212,13 +211,7 @@ impl Objective for Residual {
         self.model.parameters()
     }
 
-    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<(), Refused> {
-        self.pending = Some(batch);
-        Ok(())
-    }
-
-    fn next_loss(&mut self, progress: Progress, _: bool) -> Result<Option<StepLoss>, Refused> {
-        let Some(batch) = self.pending.take() else { return Ok(None) };
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Refused> {
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = match &self.offsets {
             None => self.model.loss(&batch, &ctx)?,

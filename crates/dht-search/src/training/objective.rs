@@ -218,11 +218,11 @@ impl Objective for SearchObjective {
         Ok(())
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         if let Some(next_phase) = self.next_phase.take_if(|next_phase| progress.epoch >= next_phase.epoch) {
             self.enter(next_phase)?;
         }
-        let Some(batch) = self.hold_out(batch, progress)? else { return Ok(()) };
+        let Some(batch) = self.hold_out(batch, progress)? else { return Ok(None) };
         if self.settings().full_model_steps.hold(progress.step, progress.share) {
             self.pending = Some(Step::FullModel(batch));
         } else if self.queues.is_some() {
@@ -230,7 +230,7 @@ impl Objective for SearchObjective {
         } else {
             self.pending = Some(Step::Route(batch));
         }
-        Ok(())
+        Ok(None)
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {

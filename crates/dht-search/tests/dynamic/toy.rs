@@ -155,7 +155,7 @@ impl Objective for Observed {
         Ok(self.model.prepare(training, progress)?)
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<(), Stop> {
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Stop> {
         if self.stop_after == Some(self.offers) {
             return Err(Stop::Asked);
         }

@@ -86,7 +86,6 @@ pub struct Distillation {
     teacher: TextClassifier,
     settings: DistillationSettings,
     kept: Option<Arc<TeacherLogits>>,
-    pending: Option<PackedBatch>,
     /// Keeps the teacher's packed weights from batch to batch.
     teacher_ctx: ForwardContext,
     flops: u64,
@@ -107,7 +106,6 @@ impl Distillation {
             teacher: teacher.clone(),
             settings,
             kept: None,
-            pending: None,
             teacher_ctx: ForwardContext::inference(),
             flops: 0,
             teacher_flops: 0,
@@ -232,17 +230,10 @@ impl Objective for Distillation {
     }
 
     fn prepare(&mut self, training: &EncodedDataset, _: Progress) -> Result<()> {
-        self.pending = None;
         training.check_classes(self.student.classifier().classes())
     }
 
-    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
-        self.pending = Some(batch);
-        Ok(())
-    }
-
-    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
-        let Some(batch) = self.pending.take() else { return Ok(None) };
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = self.loss(&batch, &ctx)?;
         let load = Load::from(&batch.spans);
@@ -285,7 +276,6 @@ impl Objective for Distillation {
         let flops = [stored_flops(&state, "flops")?, stored_flops(&state, "teacher_flops")?];
         training.check_classes(self.student.classifier().classes())?;
         [self.flops, self.teacher_flops] = flops;
-        self.pending = None;
         Ok(())
     }
 }

@@ -13,15 +13,13 @@ use crate::train::{Objective, Progress, StepLoss};
 #[derive(Debug)]
 pub struct FineTuning {
     model: TextClassifier,
-    /// Of the last offered batch.
-    load: Load,
     flops: u64,
 }
 
 impl FineTuning {
     /// The training of a classifier.
     pub fn new(model: TextClassifier) -> Self {
-        Self { model, load: Load::default(), flops: 0 }
+        Self { model, flops: 0 }
     }
 
     /// The classifier as it stands.
@@ -61,16 +59,10 @@ impl Objective for FineTuning {
         self.model.prepare(training, progress)
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
-        self.load = (&batch.spans).into();
-        self.model.offer(batch, progress)
-    }
-
-    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
-        let step = self.model.next_loss(progress, drain)?;
-        if step.is_some() {
-            self.flops += (self.model.forward_flops(self.load) + self.model.backward_flops(self.load)).0;
-        }
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
+        let load = Load::from(&batch.spans);
+        let step = self.model.offer(batch, progress)?;
+        self.flops += (self.model.forward_flops(load) + self.model.backward_flops(load)).0;
         Ok(step)
     }
 

@@ -28,7 +28,6 @@ pub struct MaskedLanguageModel {
     encoder: Encoder,
     head: LanguageHead,
     masking: Masking,
-    pending: Option<PackedBatch>,
 }
 
 impl MaskedLanguageModel {
@@ -44,7 +43,7 @@ impl MaskedLanguageModel {
     ) -> Result<Self> {
         let masking = masking(&encoder, tokenizer, settings)?;
         let head = encoder.add_language_head(rng)?;
-        Ok(Self { encoder, head, masking, pending: None })
+        Ok(Self { encoder, head, masking })
     }
 
     /// Loads what [`save`](Self::save) wrote, or any other `BertForMaskedLM`, to be trained on.
@@ -68,7 +67,7 @@ impl MaskedLanguageModel {
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))?;
         let masking = masking(&encoder, tokenizer, settings)?;
         let head = encoder.add_given_language_head(head)?;
-        Ok(Self { encoder, head, masking, pending: None })
+        Ok(Self { encoder, head, masking })
     }
 
     /// Writes a Hugging Face directory, whole or not at all: the encoder, the head and the tokenizer.
@@ -128,13 +127,7 @@ impl Objective for MaskedLanguageModel {
         self.encoder.check_samples(data)
     }
 
-    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
-        self.pending = Some(batch);
-        Ok(())
-    }
-
-    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
-        let Some(batch) = self.pending.take() else { return Ok(None) };
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         let (ctx, samples) =
             (ForwardContext::training(self.parameters(), progress.seed, progress.step as u32), batch.len());
         let masked = self.masking.apply(batch, progress.seed, progress.epoch as u64);

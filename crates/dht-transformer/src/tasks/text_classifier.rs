@@ -49,7 +49,6 @@ pub struct TextClassifier {
     classifier: Classifier,
     task: Task,
     class_weights: Option<Arc<[f32]>>,
-    pending: Option<PackedBatch>,
 }
 
 impl TextClassifier {
@@ -75,7 +74,7 @@ impl TextClassifier {
     ) -> Result<Self> {
         task.check(outputs)?;
         let classifier = encoder.add_outputs(NAME, outputs, pooling, rng)?;
-        Ok(Self { encoder, classifier, task, class_weights: None, pending: None })
+        Ok(Self { encoder, classifier, task, class_weights: None })
     }
 
     /// The pre-trained encoder of a Hugging Face directory with a fresh classifier, to be fine-tuned. For
@@ -143,7 +142,7 @@ impl TextClassifier {
         pooler: Option<LinearTensors>,
     ) -> Result<Self> {
         let classifier = encoder.add_given_classifier(NAME, classes, pooling, pooler)?;
-        Ok(Self { encoder, classifier, task, class_weights: None, pending: None })
+        Ok(Self { encoder, classifier, task, class_weights: None })
     }
 
     /// The same classifier, whose training weighs the loss of each sample by the weight of its class:
@@ -318,13 +317,7 @@ impl Objective for TextClassifier {
         self.task.check_targets(data, self.classifier.classes())
     }
 
-    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
-        self.pending = Some(batch);
-        Ok(())
-    }
-
-    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
-        let Some(batch) = self.pending.take() else { return Ok(None) };
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = self.loss(&batch, &ctx)?;
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))

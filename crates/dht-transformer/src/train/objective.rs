@@ -36,9 +36,9 @@ pub struct StepLoss {
 
 /// Something that the one training loop can train: a model with a loss.
 ///
-/// The loop hands over batches and asks for losses, one for each optimiser step. A plain model answers each batch with
-/// one loss; a search may hold samples back and answer later, and is asked to drain at the end of each epoch, so that
-/// every sample is trained on exactly once an epoch.
+/// The loop offers batches and gets losses, one for each optimiser step. An ordinary objective answers each batch with its loss
+/// ([`offer`](Self::offer)). A search may hold samples back and answer later ([`next_loss`](Self::next_loss)), and is drained at the
+/// end of each epoch, so that every sample is trained on exactly once an epoch.
 pub trait Objective {
     /// What can go wrong.
     type Error: From<Error>;
@@ -63,17 +63,21 @@ pub trait Objective {
         Ok(())
     }
 
-    /// Takes the next batch of the stream.
+    /// Takes the next batch of the stream, and returns its loss; `None` for a batch without a loss, and where samples are held
+    /// back.
     ///
     /// # Errors
     /// The implementor's.
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<(), Self::Error>;
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Self::Error>;
 
-    /// The next loss that is ready; `None` when more batches are needed, or with `drain`, when nothing is held back.
+    /// The next loss of samples that were held back; `None` when more batches are needed, or with `drain`, when nothing is held
+    /// back any more. By default nothing ever is.
     ///
     /// # Errors
     /// The implementor's.
-    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Self::Error>;
+    fn next_loss(&mut self, _progress: Progress, _drain: bool) -> Result<Option<StepLoss>, Self::Error> {
+        Ok(None)
+    }
 
     /// Whether this error says that the device's memory did not hold a batch, and the batch may be offered again in parts, whose
     /// gradients are added up. By default never: right where a loss is of more than the samples of one batch.

@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
             let taken = if at_once == rows.len() {
                 objective
                     .offer(training.batch(rows)?, before)
-                    .and_then(|()| self.step_while_ready(objective, false, observer))
+                    .and_then(|loss| self.step_while_ready(objective, loss, false, observer))
             } else {
                 let parts = rows.chunks(at_once).map(|part| training.batch(part)).collect::<Result<Vec<_>>>()?;
                 self.take_parts(objective, parts, before, observer)
@@ -158,8 +158,8 @@ impl<'a> Session<'a> {
         observer: &mut dyn Observer,
     ) -> Result<(), O::Error> {
         for part in parts {
-            objective.offer(part, before)?;
-            while let Some(loss) = objective.next_loss(self.progress(), false)? {
+            let mut ready = objective.offer(part, before)?;
+            while let Some(loss) = take_or_next(&mut ready, || objective.next_loss(self.progress(), false))? {
                 self.add(&loss, objective.parameters(), true)?;
             }
         }
@@ -169,14 +169,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Steps for every loss that the objective has ready.
+    /// Steps for a loss that an objective has returned, and for every further one that it has ready.
     pub(crate) fn step_while_ready<O: Objective>(
         &mut self,
         objective: &mut O,
+        mut ready: Option<StepLoss>,
         drain: bool,
         observer: &mut dyn Observer,
     ) -> Result<(), O::Error> {
-        while let Some(loss) = objective.next_loss(self.progress(), drain)? {
+        while let Some(loss) = take_or_next(&mut ready, || objective.next_loss(self.progress(), drain))? {
             self.add(&loss, objective.parameters(), self.settings.accumulate > 1)?;
             if self.pending.losses == self.settings.accumulate {
                 self.step(objective.parameters(), observer)?;
@@ -408,5 +409,16 @@ impl Best {
         history.best_score = Some(self.score);
         objective.parameters().set_values(self.tensors)?;
         objective.restore_best(self.state)
+    }
+}
+
+/// The loss that is ready, or the next one.
+fn take_or_next<E>(
+    ready: &mut Option<StepLoss>,
+    next: impl FnOnce() -> Result<Option<StepLoss>, E>,
+) -> Result<Option<StepLoss>, E> {
+    match ready.take() {
+        Some(loss) => Ok(Some(loss)),
+        None => next(),
     }
 }

@@ -124,7 +124,7 @@ impl Trainer {
                 }
             }
             let start = Instant::now();
-            session.step_while_ready(objective, true, observer)?;
+            session.step_while_ready(objective, None, true, observer)?;
             session.history.train_seconds += start.elapsed().as_secs_f64();
             let score = match (validation.is_empty(), session.evaluated()) {
                 (true, _) => None,

@@ -57,7 +57,7 @@ impl<O: Predict> Objective for WithMetric<'_, O> {
         self.objective.prepare(training, progress)
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<(), O::Error> {
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, O::Error> {
         self.objective.offer(batch, progress)
     }
 

@@ -62,15 +62,19 @@ impl Objective for Stopping {
         self.model.parameters()
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<(), Stop> {
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Stop> {
         self.steps = progress.step;
         self.pass(Place::Offer)?;
-        Ok(self.model.offer(batch, progress)?)
+        let loss = self.model.offer(batch, progress)?;
+        self.pass(Place::Loss)?;
+        Ok(loss)
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Stop> {
         self.steps = progress.step;
-        self.pass(if drain { Place::Drain } else { Place::Loss })?;
+        if drain {
+            self.pass(Place::Drain)?;
+        }
         Ok(self.model.next_loss(progress, drain)?)
     }
 
@@ -100,12 +104,11 @@ pub struct Cramped {
     pub most: usize,
     pub from_step: u64,
     pub refused: Vec<usize>,
-    offered: usize,
 }
 
 impl Cramped {
     pub fn new(model: TextClassifier, most: usize, from_step: u64) -> Self {
-        Self { model, most, from_step, refused: Vec::new(), offered: 0 }
+        Self { model, most, from_step, refused: Vec::new() }
     }
 }
 
@@ -120,15 +123,11 @@ impl Objective for Cramped {
         self.model.parameters()
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
-        self.offered = batch.len();
-        self.model.offer(batch, progress)
-    }
-
-    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
-        let loss = self.model.next_loss(progress, drain)?;
-        if loss.is_some() && self.offered > self.most && progress.step >= self.from_step {
-            self.refused.push(self.offered);
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
+        let offered = batch.len();
+        let loss = self.model.offer(batch, progress)?;
+        if offered > self.most && progress.step >= self.from_step {
+            self.refused.push(offered);
             // What CUDA's driver says.
             let text = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
             return Err(candle_core::Error::Msg(text.into()).into());
@@ -171,9 +170,9 @@ impl Objective for HoldingBack {
         self.model.parameters()
     }
 
-    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
+    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<Option<StepLoss>> {
         self.ready = self.held.replace(batch);
-        Ok(())
+        Ok(None)
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
@@ -182,8 +181,7 @@ impl Objective for HoldingBack {
         for sample in &batch.sample_ids {
             *self.counts.entry((progress.epoch, *sample)).or_default() += 1;
         }
-        self.model.offer(batch, progress)?;
-        self.model.next_loss(progress, drain)
+        self.model.offer(batch, progress)
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
@@ -223,13 +221,9 @@ impl Objective for BestAfter {
         self.model.parameters()
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         self.epoch = progress.epoch;
         self.model.offer(batch, progress)
-    }
-
-    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
-        self.model.next_loss(progress, drain)
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
@@ -273,12 +267,18 @@ pub struct Poisoned {
     pub model: TextClassifier,
     pub poison: Poison,
     pub from: u64,
-    offered: bool,
 }
 
 impl Poisoned {
     pub fn new(model: TextClassifier, poison: Poison, from: u64) -> Self {
-        Self { model, poison, from, offered: false }
+        Self { model, poison, from }
+    }
+
+    /// Makes a weight infinite.
+    fn spoil(&self) -> Result<()> {
+        let parameters = self.model.parameters();
+        let bias = parameters.var(parameters.id("classifier.bias")?);
+        Ok(bias.set(&bias.affine(0.0, f64::INFINITY)?)?)
     }
 }
 
@@ -289,27 +289,24 @@ impl Objective for Poisoned {
         self.model.parameters()
     }
 
-    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
-        self.offered = true;
-        self.model.offer(batch, progress)
-    }
-
-    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
-        let offered = std::mem::take(&mut self.offered);
-        if progress.step < self.from {
-            return self.model.next_loss(progress, drain);
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
+        let poisoned = progress.step >= self.from;
+        if poisoned && self.poison == Poison::Weight {
+            self.spoil()?;
         }
-        if self.poison == (if offered { Poison::Weight } else { Poison::Step }) {
-            let parameters = self.model.parameters();
-            let bias = parameters.var(parameters.id("classifier.bias")?);
-            bias.set(&bias.affine(0.0, f64::INFINITY)?)?;
-        }
-        let mut step = self.model.next_loss(progress, drain)?;
-        if let (Poison::Gradient, Some(step)) = (self.poison, &mut step) {
+        let mut step = self.model.offer(batch, progress)?;
+        if let (true, Poison::Gradient, Some(step)) = (poisoned, self.poison, &mut step) {
             // The slope of √ at zero is infinite.
             step.loss = (&step.loss + (&step.loss - step.loss.detach())?.sqrt()?)?;
         }
         Ok(step)
+    }
+
+    fn next_loss(&mut self, progress: Progress, _: bool) -> Result<Option<StepLoss>> {
+        if progress.step >= self.from && self.poison == Poison::Step {
+            self.spoil()?;
+        }
+        Ok(None)
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {

@@ -59,7 +59,6 @@ pub struct FrozenExits {
     model: DynamicModel,
     targets: ExitTargets,
     states: FrozenStates,
-    pending: Option<PackedBatch>,
     flops: u64,
 }
 
@@ -80,7 +79,7 @@ impl FrozenExits {
                 "one with it",
             ));
         }
-        Ok(Self { model, targets, states: FrozenStates::default(), pending: None, flops: 0 })
+        Ok(Self { model, targets, states: FrozenStates::default(), flops: 0 })
     }
 
     /// The same, which keeps the states of its texts in half precision, up to so many bytes: two for each token, exit and
@@ -187,17 +186,10 @@ impl Objective for FrozenExits {
     }
 
     fn prepare(&mut self, training: &EncodedDataset, _: Progress) -> Result<()> {
-        self.pending = None;
         self.model.model().check_texts(training)
     }
 
-    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
-        self.pending = Some(batch);
-        Ok(())
-    }
-
-    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
-        let Some(batch) = self.pending.take() else { return Ok(None) };
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let (loss, ran) = self.loss(&batch, &ctx)?;
         self.flops += self.step_flops(&batch, &ran)?;
@@ -235,7 +227,6 @@ impl Objective for FrozenExits {
         let flops = state["flops"].as_u64();
         let missing = || Error::setting("flops", "a number of FLOPs in the training state", &state["flops"]);
         self.flops = flops.ok_or_else(missing)?;
-        self.pending = None;
         Ok(())
     }
 }

@@ -28,7 +28,6 @@ pub use teacher_states::TeacherStates;
 pub struct IntermediateDistillation {
     student: TextClassifier,
     loss: IntermediateLoss,
-    pending: Option<PackedBatch>,
 }
 
 impl IntermediateDistillation {
@@ -43,7 +42,7 @@ impl IntermediateDistillation {
         rng: &mut R,
     ) -> Result<Self> {
         let loss = IntermediateLoss::new(&mut student, teacher, map, rng)?;
-        Ok(Self { student, loss, pending: None })
+        Ok(Self { student, loss })
     }
 
     /// The same training, in which the teacher does not run on rows whose states are kept.
@@ -85,13 +84,7 @@ impl Objective for IntermediateDistillation {
         self.student.encoder().check_samples(data)
     }
 
-    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
-        self.pending = Some(batch);
-        Ok(())
-    }
-
-    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
-        let Some(batch) = self.pending.take() else { return Ok(None) };
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = self.loss(&batch, &ctx)?;
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
@@ -122,7 +115,6 @@ impl Objective for IntermediateDistillation {
     }
 
     fn restore(&mut self, _: Value, _: &EncodedDataset) -> Result<()> {
-        self.pending = None;
         Ok(())
     }
 }
