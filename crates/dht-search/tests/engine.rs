@@ -195,7 +195,7 @@ fn a_directory_that_is_no_model_says_what_to_do_with_it() -> Result<()> {
         Err(error) => error.to_string().replace(&*folder.path().to_string_lossy(), ""),
         Ok(_) => panic!("{name} is taken"),
     };
-    assert!(refused("nowhere").starts_with("/nowhere/dht.json: "), "{}", refused("nowhere"));
+    assert!(refused("nowhere").starts_with("/nowhere: "), "{}", refused("nowhere"));
     let (dynamic, tokenizer) = parts()?;
     dynamic.save(place("library"), Some(&tokenizer), &labels())?;
     assert!(refused("library").contains("which DynamicModel::load reads"), "{}", refused("library"));

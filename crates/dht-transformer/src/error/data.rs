@@ -207,11 +207,18 @@ pub enum DataProblem {
     },
     /// No column looks like a label.
     #[error(
-        "no column is called label, class or category, and no other fits: one with a value in every row, each at least twice and 2 to \
-         1000 of them in all, that is not called user, year or another word for what stands beside a label. Name the label column with \
-         `--label-column`"
+        "no column is called label, class or category, and none has a value in every row, each at least twice and 2 to 1000 \
+         of them in all: name the label column with `--label-column`"
     )]
     NoLabelColumn,
+    /// One column may be the label, but something speaks against it.
+    #[error("column {column} may be the label, but {reason}: if it is, say `--label-column {column}`")]
+    UncertainLabel {
+        /// The column.
+        column: String,
+        /// What speaks against it.
+        reason: &'static str,
+    },
     /// Several columns may be the label.
     #[error("columns {columns} may all be the label: name it with `--label-column`")]
     LabelColumns {

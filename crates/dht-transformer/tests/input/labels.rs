@@ -1,7 +1,8 @@
 //! Columns that are no labels, and labels that are no classes of the model.
 
+use dht_transformer::data::Column;
 use dht_transformer::error::DataProblem;
-use dht_transformer::{DatasetReader, Error};
+use dht_transformer::{Dataset, DatasetReader, Error};
 
 use crate::dataset::{problem, read};
 
@@ -15,15 +16,44 @@ fn table(column: &str, value: impl Fn(usize) -> String) -> String {
 fn columns_beside_a_label_are_not_guessed_as_one() {
     for column in ["user", "Author", "year", "language", "source"] {
         let file = table(column, |row| format!("{}", 2015 + row % 4));
-        assert_eq!(problem(read("t.csv", &file)).1, DataProblem::NoLabelColumn, "{column}");
-        let named = DatasetReader::new().label_column(dht_transformer::data::Column::Name(column.into()));
+        let found = problem(read("t.csv", &file)).1;
+        assert!(matches!(&found, DataProblem::UncertainLabel { column: own, .. } if own.contains(column)), "{found:?}");
+        let named = DatasetReader::new().label_column(Column::Name(column.into()));
         assert_eq!(named.read_from("t.csv", file.as_bytes()).unwrap().labels.len(), 4, "{column}, named");
     }
     assert_eq!(read("t.csv", &table("verdict", |row| format!("{}", row % 4))).unwrap().labels.len(), 4);
-    // Beside another column that fits, they are no rivals.
-    let both = "text,verdict,year\n".to_owned()
-        + &(0..40).map(|row| format!("words of row {row},{},{}\n", row % 3, 2015 + row % 4)).collect::<String>();
-    assert_eq!(read("t.csv", &both).unwrap().labels, ["0", "1", "2"]);
+}
+
+/// A table of a text and two other columns.
+fn two(names: &str, values: impl Fn(usize) -> String) -> Result<Dataset, Error> {
+    let rows = (0..40).map(|row| format!("words of row {row},{}\n", values(row)));
+    read("t.csv", &(format!("text,{names}\n") + &rows.collect::<String>()))
+}
+
+#[test]
+fn a_complete_column_does_not_take_the_place_of_another_label() {
+    let both = |result: Result<Dataset, Error>, names: [&str; 2]| match problem(result).1 {
+        DataProblem::LabelColumns { columns } => names.iter().all(|name| columns.contains(name)),
+        other => panic!("{other:?}"),
+    };
+    let sentiment = |row: usize| ["pos", "neg"][row % 2];
+    // A gap, a class that comes once, whole numbers as floats, and a name that often stands beside a label.
+    let gap = two("sentiment,device", |row| format!("{},{}", if row == 7 { "" } else { sentiment(row) }, row % 3));
+    assert!(both(gap, ["sentiment", "device"]));
+    let rare = two("intent,channel", |row| format!("{},{}", if row == 7 { "refund" } else { sentiment(row) }, row % 3));
+    assert!(both(rare, ["intent", "channel"]));
+    let floats = two("rating,verified", |row| format!("{}.0,{}", 1 + row % 5, row % 2));
+    assert!(both(floats, ["rating", "verified"]));
+    let language = two("language,verified", |row| format!("{},{}", ["en", "de"][row % 2], row % 3));
+    assert!(both(language, ["language", "verified"]));
+    let alone = problem(two("sentiment,note", |row| {
+        format!("{},note of row {row}", if row == 7 { "" } else { sentiment(row) })
+    }));
+    assert!(
+        matches!(&alone.1, DataProblem::UncertainLabel { column, .. } if column.contains("sentiment")),
+        "{alone:?}"
+    );
+    assert_eq!(read("t.csv", &table("rating", |row| format!("{}.0", 1 + row % 5))).unwrap().labels.len(), 5);
 }
 
 #[test]

@@ -65,16 +65,12 @@ impl Objective for Stopping {
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Stop> {
         self.steps = progress.step;
         self.pass(Place::Offer)?;
-        let loss = self.model.offer(batch, progress)?;
-        self.pass(Place::Loss)?;
-        Ok(loss)
+        Ok(self.model.offer(batch, progress)?)
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Stop> {
         self.steps = progress.step;
-        if drain {
-            self.pass(Place::Drain)?;
-        }
+        self.pass(if drain { Place::Drain } else { Place::Loss })?;
         Ok(self.model.next_loss(progress, drain)?)
     }
 

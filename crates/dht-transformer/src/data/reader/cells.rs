@@ -55,6 +55,11 @@ pub(super) fn is_date(cell: &str) -> bool {
     all && digits > 0 && parts > 1
 }
 
+/// Whether a cell is a number without a fraction, such as 5 or 5.0.
+pub(super) fn is_whole(cell: &str) -> bool {
+    cell.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
+}
+
 /// Whether a cell is one address of a page or of mail.
 fn is_address(cell: &str) -> bool {
     let lower = cell.to_lowercase();

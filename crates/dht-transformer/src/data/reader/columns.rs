@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cells::{is_date, is_number, is_words};
+use super::cells::{is_date, is_missing, is_number, is_whole, is_words};
 use super::header::{decide, is_header_again};
 use super::names::{BESIDE, INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of, place_of};
 use super::table::{Row, Table};
@@ -197,7 +197,7 @@ impl Search<'_> {
     }
 
     /// By its name; else the only column that holds the training set's labels alone; else the only column with a value in
-    /// every row, each at least twice, at least two and at most [`MOST_LABELS`] of them, that has not the name of something else.
+    /// every row, each at least twice, at least two and at most [`MOST_LABELS`] of them.
     fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
         // A text column would tell the model what it is to guess.
         let others = || (0..self.table.width).filter(|place| !texts.contains(place) && !self.is_unnamed(*place));
@@ -224,13 +224,23 @@ impl Search<'_> {
         }
         // A column is no label if no other is left for the text.
         let leaves_text = |label: &usize| others().any(|place| place != *label && self.cells(place).any(is_words));
-        let dates = |place: usize| self.cells(place).all(is_date);
-        let beside = |place: usize| is_one_of(self.name(place), &BESIDE);
-        let repeating = candidates().filter(|place| self.repeats(*place) && !dates(*place) && !beside(*place));
-        match &*repeating.filter(|place| !texts.is_empty() || leaves_text(place)).collect::<Vec<_>>() {
-            [] => Err((None, DataProblem::NoLabelColumn)),
-            [only] => Ok((LabelSource::OnlyRepeating, *only, Vec::new())),
-            several => Err(ambiguous(several)),
+        let dates = |place: usize| self.cells(place).all(|cell| is_date(cell) && !is_whole(cell));
+        let fits = |place: &usize| !dates(*place) && (!texts.is_empty() || leaves_text(place));
+        let repeating: Vec<usize> = candidates().filter(|place| self.repeats(*place) && fits(place)).collect();
+        // Real labels have gaps and rare classes: another column that is complete must not take their place.
+        let nearly: Vec<usize> = candidates().filter(|place| self.nearly_repeats(*place) && fits(place)).collect();
+        let uncertain = |place: usize, reason| {
+            let column = column(self.names, place).to_string();
+            Err((None, DataProblem::UncertainLabel { column, reason }))
+        };
+        match (&*repeating, &*nearly) {
+            ([only], []) if is_one_of(self.name(*only), &BESIDE) => {
+                uncertain(*only, "a column of such a name often stands beside a label")
+            }
+            ([only], []) => Ok((LabelSource::OnlyRepeating, *only, Vec::new())),
+            ([], [only]) => uncertain(*only, "some rows have no value there, or one that no other row has"),
+            ([], []) => Err((None, DataProblem::NoLabelColumn)),
+            _ => Err(ambiguous(&[repeating, nearly].concat())),
         }
     }
 
@@ -247,6 +257,21 @@ impl Search<'_> {
             }
         }
         counts.len() >= 2 && counts.values().all(|&count| count >= 2)
+    }
+
+    /// Whether a column [repeats](Self::repeats) but for some rows: at least half have a value, at least two values come twice, and
+    /// of the rows with a value nine in ten have one that comes twice.
+    fn nearly_repeats(&self, place: usize) -> bool {
+        if self.repeats(place) {
+            return false;
+        }
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let filled = self.cells(place).filter(|cell| !cell.is_empty() && !is_missing(cell));
+        filled.for_each(|cell| *counts.entry(cell).or_default() += 1);
+        let (filled, rows): (usize, usize) = (counts.values().sum(), self.table.rows.len() - self.first);
+        let often = counts.values().filter(|count| **count >= 2);
+        let (values, covered) = often.fold((0, 0), |(values, covered), count| (values + 1, covered + count));
+        counts.len() <= MOST_LABELS && 2 * filled >= rows && values >= 2 && 10 * covered >= 9 * filled
     }
 
     /// The pair of columns with the names of one.

@@ -21,7 +21,7 @@ pub(super) const PAIRS: [[&str; 2]; 10] = [
 /// Names of columns that number the rows.
 pub(super) const INDEX: [&str; 4] = ["index", "idx", "id", "guid"];
 
-/// Names of columns that repeat a few values and are seldom the label: read as one only where they are named.
+/// Names of columns that repeat a few values and are seldom the label: one alone is not guessed to be it.
 pub(super) const BESIDE: [&str; 24] = [
     "user", "user_id", "userid", "username", "author", "name", "year", "month", "day", "weekday", "hour", "date",
     "time", "country", "region", "city", "location", "lang", "language", "source", "split", "fold", "set", "version",
