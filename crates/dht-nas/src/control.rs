@@ -31,6 +31,10 @@ pub enum Control {
     },
 }
 
+/// The least expected cost of which the logarithm is taken: once all gates are shut, E is 0, and 1/E times their slope not a number.
+/// Not in the report.
+const LEAST_EXPECTED: f64 = 1e-6;
+
 impl Control {
     /// The report's. λ and t are ours: it prints neither.
     pub fn tas() -> Self {
@@ -85,7 +89,7 @@ impl Control {
         match *self {
             Self::Free => (0.0, 0.0),
             Self::Tas { weight, tolerance } => {
-                let expected = expected.max(f64::MIN_POSITIVE);
+                let expected = expected.max(LEAST_EXPECTED);
                 if chosen > (1.0 + tolerance) * target {
                     (weight * expected.ln(), weight / expected)
                 } else if chosen < (1.0 - tolerance) * target {
@@ -124,6 +128,14 @@ mod tests {
         assert_eq!(tas.term(0.8, 0.54, 0.5, 0.0), (0.0, 0.0));
         assert_eq!(tas.term(0.8, 0.46, 0.5, 0.0), (0.0, 0.0));
         assert_eq!(tas.term(0.8, 0.44, 0.5, 0.0), (-2.0 * 0.8_f64.ln(), -2.5));
+    }
+
+    #[test]
+    fn a_cost_of_nothing_has_a_finite_term() {
+        for expected in [0.0, 1e-300, 1e-7] {
+            let (value, slope) = Control::tas().term(expected, 0.0, 0.5, 0.0);
+            assert!(value.is_finite() && (slope as f32).is_finite() && slope < 0.0, "{expected}: {value}, {slope}");
+        }
     }
 
     #[test]
