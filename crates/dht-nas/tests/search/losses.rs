@@ -168,7 +168,7 @@ fn labels_reach_the_gates_during_intermediate_distillation() -> Outcome {
 }
 
 #[test]
-fn the_cost_is_the_expected_one_and_its_case_the_thresholded_one() -> Outcome {
+fn the_cost_is_expected_and_its_case_is_thresholded() -> Outcome {
     // σ(0) = .5 of every unit is expected, and every unit is above the threshold of .01: the case is that of F = 1 > (1 + t)·R.
     let of = |count, start, target| -> Result<f64> {
         let relaxation = RelaxationKind::Sigmoid(Sigmoid { start, ..Sigmoid::default() });

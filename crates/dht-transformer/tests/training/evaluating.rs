@@ -57,7 +57,7 @@ fn the_best_step_comes_back_and_not_only_the_best_epoch() -> Outcome {
 }
 
 #[test]
-fn an_interval_longer_than_the_training_leaves_the_ends_of_epochs() -> Outcome {
+fn a_long_interval_leaves_the_ends_of_epochs() -> Outcome {
     let (training, validation) = (task(37, 1), task(30, 2));
     let mut models = (model(1)?, model(1)?);
     let never = TrainSettings { evaluate_every: Some(1000), ..settings() };
@@ -83,7 +83,7 @@ fn evaluations_change_no_step() -> Outcome {
 }
 
 #[test]
-fn a_training_stopped_between_evaluations_resumes_to_the_same_bits() -> Outcome {
+fn a_training_stopped_between_evaluations_resumes_alike() -> Outcome {
     let (training, validation) = (task(37, 1), task(11, 2));
     let mut uninterrupted = model(1)?;
     let history = Trainer::new(every_two()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
