@@ -32,7 +32,7 @@ const SERVING: &str = "serving.json";
 const GPU: &str = "gpu.json";
 /// How the names of records of searches for architectures begin, likewise.
 const ARCHITECTURES: &str = "architecture_search";
-/// How those of classifiers without one head begin, likewise.
+/// Beginning of the names of records of head ablations.
 const HEAD_ABLATIONS: &str = "head_ablation";
 /// The figure of the drift, beside those of the reproductions.
 const DRIFT_FIGURE: &str = "drift.svg";

@@ -74,7 +74,7 @@ pub struct SearchedArchitecture {
     pub seeds: Vec<u64>,
     /// The optimiser step of the second stage after which each was best on validation rows.
     pub best_steps: Vec<u64>,
-    /// What each had on the validation rows then: macro F1, or the task's metric where steps were evaluated.
+    /// Validation score of each at that step: macro F1, or the task's metric where steps were evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation_scores: Vec<f64>,
     /// FLOPs of the test rows over the unpruned student's; of the whole model, exact.

@@ -226,7 +226,7 @@ impl ArchitectureSearch {
     /// The architecture that the gates give now.
     ///
     /// # Errors
-    /// What candle reports; as [`choose`](crate::choose()), for gates that a training made infinite or not a number.
+    /// Errors of candle; those of [`choose`](crate::choose()) for gates that are infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let kept = match self.settings.selection {

@@ -1,9 +1,12 @@
 //! The report's five steps, for several spaces and targets, and its table.
 
 mod arguments;
+mod choices;
 mod difference;
+mod plan;
 mod rows;
 mod search;
+mod settings;
 
 use std::path::Path;
 
@@ -21,12 +24,13 @@ use crate::experiment::{print, rng};
 use crate::figures::kept_units_figure;
 use crate::record::{ArchitectureSearchRecord, JudgedModel, Summary, this_machine};
 use crate::tables::architecture_search_text;
-use arguments::NasPlan;
+use plan::NasPlan;
 use rows::{Rows, SEARCH, StudentStep, student_step, unpruned, unpruned_step};
 
-pub use arguments::{
-    CostChoice, CountChoice, GateLossChoice, HeadWeightsChoice, NasArguments, NormalChoice, RelaxationChoice,
-    SearchSettingsChoice, SpaceChoice,
+pub use arguments::NasArguments;
+pub use choices::{
+    CostChoice, CountChoice, GateLossChoice, HeadWeightsChoice, NormalChoice, RelaxationChoice, SearchSettingsChoice,
+    SpaceChoice,
 };
 
 /// The stream of random numbers of the copies that are timed.

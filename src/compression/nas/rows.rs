@@ -7,8 +7,9 @@ use dht_transformer::TextClassifier;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{NasPlan, SpaceChoice};
+use super::choices::SpaceChoice;
 use super::difference::Judged;
+use super::plan::NasPlan;
 use super::search::{search, step_of};
 use crate::compression::bench::{Bench, Trained};
 use crate::error::Result;

@@ -5,7 +5,8 @@ use dht_transformer::EncodedDataset;
 use dht_transformer::tasks::IntermediateLoss;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{NasPlan, SpaceChoice};
+use super::choices::SpaceChoice;
+use super::plan::NasPlan;
 use crate::compression::bench::{Bench, best_step};
 use crate::error::Result;
 use crate::experiment::rng;

@@ -216,7 +216,7 @@ pub enum DataProblem {
     UncertainLabel {
         /// The column.
         column: String,
-        /// What speaks against it.
+        /// Reason against it.
         reason: &'static str,
     },
     /// Several columns may be the label.

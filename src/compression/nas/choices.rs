@@ -1,0 +1,141 @@
+//! The values of the flags of a search for architectures.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use dht_nas::{GumbelSoftmax, HardConcrete, NasSpace, RelaxationKind, Sigmoid, WeightedSoftmax, WidthSampling};
+
+/// `inputs`, `inputs+heads`, `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpaceChoice(pub(super) NasSpace);
+
+impl SpaceChoice {
+    fn parts(self) -> [(&'static str, bool); 4] {
+        let NasSpace { inputs, outputs, neurons, heads, .. } = self.0;
+        [("inputs", inputs), ("outputs", outputs), ("neurons", neurons), ("heads", heads)]
+    }
+}
+
+impl FromStr for SpaceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self(NasSpace::default()));
+        }
+        let mut space = NasSpace::NONE;
+        for part in text.split('+') {
+            match part {
+                "inputs" => space.inputs = true,
+                "outputs" => space.outputs = true,
+                "neurons" => space.neurons = true,
+                "heads" => space.heads = true,
+                "all" => return Err("all has every part: it stands alone".into()),
+                _ => {
+                    return Err(format!(
+                        "{part:?} is no space: expected inputs, outputs, neurons, heads, all, or several joined by +"
+                    ));
+                }
+            }
+        }
+        Ok(Self(space))
+    }
+}
+
+impl fmt::Display for SpaceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.parts().into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect();
+        f.write_str(&if names.len() == 4 { "all".to_owned() } else { names.join("+") })
+    }
+}
+
+/// What a share is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum CostChoice {
+    /// The units of the searched parts: the report's tables.
+    #[default]
+    Dimensions,
+    /// FLOPs of the whole student for a text of the maximum length.
+    Flops,
+    /// Parameters of its layers.
+    Parameters,
+    /// Its seconds on this machine for texts of the maximum length, from measurements of narrower copies.
+    Latency,
+}
+
+/// How an architecture is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SearchSettingsChoice {
+    /// Hard-concrete gates under a multiplier that adapts; units are chosen by the target.
+    #[default]
+    Ours,
+    /// The report's: σ(α) masks cut at .01, softmax-weighted heads, gates trained by the labels and the cost term of TAS; the best of every
+    /// 50 steps by the task's metric.
+    Report,
+}
+
+/// Gates that the cost is computed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CountChoice {
+    /// At their degrees.
+    Expected,
+    /// At 0 and 1.
+    Thresholded,
+}
+
+/// Loss that trains the gates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GateLossChoice {
+    /// The weights' own.
+    Task,
+    /// Cross-entropy on the labels.
+    Labels,
+}
+
+/// Reading of the second number of Normal(0, 0.01).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NormalChoice {
+    /// The variance is 0.01.
+    Variance,
+    /// The standard deviation is 0.01.
+    Deviation,
+}
+
+/// Softmax weights of a block's n units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HeadWeightsChoice {
+    /// softmax(α).
+    Printed,
+    /// n·softmax(α).
+    TimesN,
+}
+
+/// How units are kept in degrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RelaxationChoice {
+    /// σ(α) masks.
+    Sigmoid,
+    /// Softmax weights of each block.
+    Softmax,
+    /// Gumbel-softmax with straight-through.
+    Gumbel,
+    /// Gates that are 0 or 1 with positive probability.
+    HardConcrete,
+    /// Two sampled widths, mixed by channel-wise interpolation.
+    Widths,
+}
+
+impl RelaxationChoice {
+    /// The relaxation; `report`: with the report's softmax weights, not ours.
+    pub(super) fn kind(self, report: bool) -> RelaxationKind {
+        match self {
+            Self::Softmax if report => RelaxationKind::WeightedSoftmax(WeightedSoftmax::printed()),
+            Self::Sigmoid => RelaxationKind::Sigmoid(Sigmoid::default()),
+            Self::Softmax => RelaxationKind::WeightedSoftmax(WeightedSoftmax::default()),
+            Self::Gumbel => RelaxationKind::GumbelSoftmax(GumbelSoftmax::default()),
+            Self::HardConcrete => RelaxationKind::HardConcrete(HardConcrete::default()),
+            Self::Widths => RelaxationKind::WidthSampling(WidthSampling::default()),
+        }
+    }
+}
