@@ -48,6 +48,16 @@ impl ArchitectureSearch {
         self.frozen.iter().for_each(|id| parameters.set_frozen(*id, true));
     }
 
+    /// Brings α back within the bounds of their relaxations.
+    fn bring_back(&self) -> Result<()> {
+        for (relaxation, alpha) in self.relaxations.iter().zip(&self.alphas) {
+            if let Some(bound) = relaxation.bound() {
+                alpha.var().set(&alpha.var().as_detached_tensor().clamp(-bound, bound)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The cost term as a tensor whose gradient reaches α, and the expected cost.
     fn cost_term(&self, target: f64) -> Result<(Tensor, f64)> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
@@ -123,6 +133,7 @@ impl ArchitectureSearch {
     }
 
     fn step(&mut self, Pending { batch, trained, weights_batch }: &Pending, progress: Progress) -> Result<StepLoss> {
+        self.bring_back()?;
         let unrolled = match (self.settings.update, weights_batch) {
             (Update::Unrolled { rate }, Some(weights_batch)) => {
                 Some(self.unrolled((weights_batch, batch), rate, progress)?)

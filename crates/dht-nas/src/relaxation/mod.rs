@@ -52,6 +52,11 @@ pub trait Relaxation: Debug + Send + Sync {
     /// which this share stays. (units)
     fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool>;
 
+    /// The largest |α| that a training step may begin with.
+    fn bound(&self) -> Option<f64> {
+        None
+    }
+
     /// The gate of each unit, should it be kept, without noise. (units)
     fn value(&self, alpha: &[f32], group: &Group) -> Vec<f64>;
 }

@@ -246,6 +246,7 @@ fn two_widths_are_mixed_into_rows_that_add_up_to_one() {
 fn settings_out_of_range_are_refused() {
     for (kind, field) in [
         (RelaxationKind::Sigmoid(Sigmoid { threshold: 1.0, ..Sigmoid::default() }), "sigmoid.threshold"),
+        (RelaxationKind::Sigmoid(Sigmoid { bound: Some(4.9), ..Sigmoid::default() }), "sigmoid.bound"),
         (RelaxationKind::Sigmoid(Sigmoid { start: f64::NAN, ..Sigmoid::default() }), "sigmoid.start"),
         (
             RelaxationKind::WeightedSoftmax(WeightedSoftmax { variance: 0.0, ..WeightedSoftmax::default() }),

@@ -136,6 +136,26 @@ fn one_step_of_the_reports_rate_crosses_from_five_to_minus_five() -> Outcome {
 }
 
 #[test]
+fn a_step_begins_with_masks_that_can_come_back() -> Outcome {
+    let settings = NasSettings { gate_rate: 100.0, ..NasSettings::report(NasSpace::inputs(), 0.5) };
+    let mut search = ArchitectureSearch::new(classifier(2)?, settings, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let data = data(12, 3);
+    let settings = TrainSettings {
+        epochs: 2,
+        batch_size: 12,
+        schedule: Schedule::Constant { warm_up: WarmUp::Steps(0) },
+        ..TrainSettings::default()
+    };
+    let groups = Some(search.parameter_groups(settings.optimizer.learning_rate)?);
+    let trainer = Trainer { groups, ..Trainer::new(settings) };
+    trainer.fit(&mut search, &data, &EncodedDataset { samples: Vec::new(), ..data.clone() }, &mut ())?;
+    // The second step of at most 100 begins at ±5; without a bound it begins at −95, and by momentum alone ends at −162.
+    let farthest = search.scores()?.into_iter().flatten().fold(0.0, |most: f64, alpha| most.max(alpha.abs()));
+    assert!((5.1..=106.0).contains(&farthest), "{farthest}");
+    Ok(())
+}
+
+#[test]
 fn each_gradient_is_that_of_its_own_loss_alone() -> Outcome {
     let data = data(12, 3);
     let of = |gate_loss, loss| gradients(search(gate_loss, Update::Joint, loss)?, &data);
