@@ -1,10 +1,13 @@
 //! The context of one forward and its backward: inference, or a training step with its dropout masks and gradients.
 
+mod backward;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Tensor, Var};
+#[cfg(feature = "cuda")]
+use candle_core::Tensor;
+use candle_core::{DType, Device, Var};
 
 use crate::backend::cpu::{Dropout, DropoutSite, PackedWeights};
 use crate::error::{Error, Result};
@@ -218,29 +221,6 @@ impl ForwardContext {
         Self { gates: None, ..self.clone() }
     }
 
-    /// Reads the gradients of the gates that candle's graph held.
-    fn read_gates(&self, store: &GradStore) -> Result<()> {
-        #[cfg(feature = "cuda")]
-        {
-            let computed = self.lock_gates().map(|mut gates| std::mem::take(&mut gates.on_device)).unwrap_or_default();
-            for (layer, samples, heads, gradients) in computed {
-                let heads: Vec<usize> = heads.iter().collect();
-                for (sample, gradients) in samples.iter().zip(gradients.to_vec2::<f32>()?) {
-                    self.record_gate_gradients(layer, *sample, &heads, &gradients);
-                }
-            }
-        }
-        let vars = self.lock_gates().map(|mut gates| std::mem::take(&mut gates.vars)).unwrap_or_default();
-        for (layer, samples, heads, var) in vars.iter().rev() {
-            let Some(gate_gradients) = store.get(var) else { continue };
-            let heads: Vec<usize> = heads.iter().collect();
-            for (sample, gate_gradients) in samples.iter().zip(gate_gradients.to_vec2::<f32>()?) {
-                self.record_gate_gradients(*layer, *sample, &heads, &gate_gradients);
-            }
-        }
-        Ok(())
-    }
-
     /// Refuses parameters that this training step does not collect gradients of.
     ///
     /// # Errors
@@ -255,11 +235,9 @@ impl ForwardContext {
         Err(Error::setting("context", "one of a training step over the model's parameters", got))
     }
 
-    /// The rows of a forward's beginning, in the precision of this context or else of the model.
-    pub(crate) fn begin(&self, rows: Tensor, parameters: &Parameters) -> Result<Tensor> {
-        let precision = self.precision.unwrap_or(parameters.precision());
-        precision.check(rows.device(), self.fuses(rows.device()))?;
-        precision.begin(rows)
+    /// The precision of this context, or else of the model.
+    pub(crate) fn precision(&self, parameters: &Parameters) -> Precision {
+        self.precision.unwrap_or(parameters.precision())
     }
 
     /// Weights packed for the runs of this context.
@@ -284,14 +262,8 @@ impl ForwardContext {
     }
 
     /// Whether everything is to be composed of candle's operations.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn in_graph(&self) -> bool {
+    pub(super) fn in_graph(&self) -> bool {
         self.in_graph
-    }
-
-    /// Whether operations on this device are the fused ones.
-    pub(crate) fn fuses(&self, device: &Device) -> bool {
-        device.is_cpu() && !self.in_graph
     }
 
     /// Refuses a backward of candle's that would lose the weights' gradients.
@@ -333,56 +305,5 @@ impl ForwardContext {
     #[cfg(feature = "cuda")]
     pub(crate) fn accumulate_on_device(&self, id: ParameterId, gradient: Tensor) -> Result<()> {
         self.gradients().map_or(Ok(()), |mut gradients| gradients.add(id, Gradient::Device(gradient)))
-    }
-
-    /// Runs the backward of `loss` (one value) and returns every parameter's gradient.
-    ///
-    /// Call it once for each context: it consumes the saved activations.
-    ///
-    /// # Errors
-    /// What candle or an operation reports.
-    pub fn backward(&self, loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
-        Ok(self.both(loss, parameters)?.1)
-    }
-
-    /// Runs the backward of `loss` (one value) and returns all gradients for an optimiser of candle's: those of every
-    /// other variable that the loss depends on, such as a head by `candle_nn::linear`, and those of the parameters that
-    /// are not frozen, as dense tensors.
-    ///
-    /// Call it, or [`backward`](Self::backward), once for each context.
-    ///
-    /// # Errors
-    /// What candle or an operation reports.
-    pub fn grad_store(&self, loss: &Tensor, parameters: &Parameters) -> Result<GradStore> {
-        let (mut store, gradients) = self.both(loss, parameters)?;
-        for (id, _, var) in parameters.iter().filter(|(id, ..)| parameters.is_frozen(*id)) {
-            debug_assert!(gradients.get(id).is_none());
-            store.remove(var);
-        }
-        gradients.put_into(&mut store, parameters)?;
-        Ok(store)
-    }
-
-    /// What candle's graph gathered, and all gradients of the parameters.
-    fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
-        self.check(parameters)?;
-        let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
-        in_backward(true);
-        let store = loss.backward();
-        in_backward(false);
-        let store = store?;
-        self.read_gates(&store)?;
-        let mut gradients = match self.gradients() {
-            Some(mut gradients) => std::mem::replace(&mut *gradients, Gradients::empty(parameters.len())),
-            None => Gradients::empty(parameters.len()),
-        };
-        for (id, _, var) in parameters.iter() {
-            if parameters.is_frozen(id) {
-                *gradients.slot(id) = None;
-            } else if let Some(gradient) = store.get(var) {
-                gradients.add(id, Gradient::of_tensor(gradient)?)?;
-            }
-        }
-        Ok((store, gradients))
     }
 }

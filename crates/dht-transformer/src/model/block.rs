@@ -1,14 +1,11 @@
 //! One layer of the encoder: attention and feed-forward.
 
-use std::collections::BTreeMap;
-
 use candle_core::Tensor;
 
 use super::names;
 use super::ragged::RaggedAttention;
 use crate::backend::{
-    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, HeadScoresOp, LayerGates,
-    LayersOp, SelectedSublayer, Sublayer, composed, gated, sublayers,
+    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, Layer, LayerAttention, LayerGates,
 };
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
@@ -36,6 +33,14 @@ pub(crate) enum Attention {
 }
 
 impl Attention {
+    /// The parameters of its sublayer.
+    fn parameters(&self) -> LayerAttention<'_> {
+        match self {
+            Self::Whole(whole) => LayerAttention::Whole(whole),
+            Self::Ragged(ragged) => LayerAttention::Ragged(ragged.weights()),
+        }
+    }
+
     /// The projection from the heads' contexts: (hidden, inner).
     pub(crate) fn output(&self) -> &Parameter {
         match self {
@@ -170,7 +175,7 @@ impl Block {
         let neurons = width.unwrap_or(self.width);
         let heads = match &self.attention {
             Attention::Whole(whole) => whole.heads,
-            Attention::Ragged(ragged) => ragged.all_heads,
+            Attention::Ragged(ragged) => ragged.weights().all_heads,
         };
         plan.check(heads, samples)?;
         let group = |samples, heads| SampleGroup { samples, heads, neurons };
@@ -183,17 +188,23 @@ impl Block {
         Ok(groups)
     }
 
-    /// Both sublayers of each layer on the CPU, fused: all are one operation.
-    pub(super) fn run_fused(
-        blocks: &[Self],
-        variants: &[Vec<SampleGroup>],
-        hidden: &Hidden,
-        ctx: &ForwardContext,
-    ) -> Result<Hidden> {
-        let sublayers = blocks.iter().zip(variants).map(|(block, groups)| block.sublayers(groups, ctx));
-        let sublayers = sublayers.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        let packing = hidden.packing();
-        Hidden::new(LayersOp::run(hidden.tensor(), packing, sublayers, ctx)?, packing.clone())
+    /// The layer where each sample runs its heads and neurons.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a part of a layer with dimensions taken out.
+    pub(super) fn with_groups(&self, groups: Vec<SampleGroup>, ctx: &ForwardContext) -> Result<Layer<'_>> {
+        if let Attention::Ragged(_) = &self.attention {
+            self.check_whole(&groups)?;
+        }
+        let (probabilities, output, feed_forward) = self.dropouts(ctx);
+        Ok(Layer {
+            number: self.layer,
+            attention: self.attention.parameters(),
+            feed_forward: &self.feed_forward,
+            groups,
+            attention_dropouts: (probabilities, output),
+            feed_forward_dropout: feed_forward,
+        })
     }
 
     /// Refuses a layer with dimensions taken out that is to run narrower still.
@@ -213,56 +224,6 @@ impl Block {
         }
     }
 
-    /// Both sublayers of samples in groups, for a run of fused layers.
-    fn sublayers(&self, groups: &[SampleGroup], ctx: &ForwardContext) -> Result<[Box<dyn Sublayer>; 2]> {
-        let (probabilities, output, feed_forward) = self.dropouts(ctx);
-        let sets = groups.iter().map(|group| (group.samples, group.heads));
-        let widths = groups.iter().map(|group| (group.samples, group.neurons));
-        let dropouts = (probabilities, output);
-        let attention: Box<dyn Sublayer> = match &self.attention {
-            Attention::Whole(whole) => Box::new(SelectedSublayer::attention(self.layer, whole, sets, dropouts)),
-            Attention::Ragged(ragged) => {
-                self.check_whole(groups)?;
-                Box::new(ragged.sublayer(self.layer, dropouts))
-            }
-        };
-        Ok([attention, Box::new(SelectedSublayer::feed_forward(&self.feed_forward, widths, feed_forward))])
-    }
-
-    /// The layer composed of candle's operations: samples that run the same together, then all in their
-    /// order again.
-    pub(crate) fn composed(&self, hidden: &Hidden, groups: &[SampleGroup], ctx: &ForwardContext) -> Result<Hidden> {
-        let mut alike: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
-        let mut samples = 0..;
-        for SampleGroup { samples: count, heads, neurons } in groups {
-            alike.entry((*heads, *neurons)).or_default().extend(samples.by_ref().take(*count));
-        }
-        let (probabilities, output, feed_forward) = self.dropouts(ctx);
-        let run = |((heads, neurons), samples): (&(HeadSet, usize), &Vec<usize>)| {
-            let part = hidden.select(samples)?;
-            let (x, packing) = (part.tensor(), part.packing());
-            let dropouts = (probabilities, output);
-            let x = match &self.attention {
-                Attention::Whole(whole) => {
-                    sublayers::attention_sublayer((self.layer, x, packing), whole, *heads, dropouts, ctx)?
-                }
-                Attention::Ragged(ragged) => {
-                    self.check_whole(groups)?;
-                    let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
-                    ragged.composed(&part, dropouts, gates.as_deref(), ctx)?
-                }
-            };
-            let y = sublayers::feed_forward_sublayer((&x, packing), &self.feed_forward, *neurons, feed_forward, ctx)?;
-            Hidden::new(y, packing.clone())
-        };
-        let parts = alike.iter().map(run).collect::<Result<Vec<_>>>()?;
-        let mut position = vec![0; hidden.samples()];
-        for (at, sample) in alike.values().flatten().enumerate() {
-            position[*sample] = at;
-        }
-        Hidden::concat(&parts)?.select(&position)
-    }
-
     /// The layer through gates, composed of candle's operations on any device, and the scores of all its heads.
     pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {
@@ -270,30 +231,18 @@ impl Block {
         };
         gates.check(feed_forward.hidden, whole.heads, feed_forward.neurons)?;
         let (packing, (probabilities, output, last)) = (hidden.packing(), self.dropouts(ctx));
-        let (x, scores) = gated::attention_sublayer(hidden.tensor(), packing, whole, (probabilities, output), gates)?;
-        let y = gated::feed_forward_sublayer(&x, packing, feed_forward, last, gates.neurons.as_ref())?;
+        let (x, operations) = (hidden.tensor(), ctx.backend(hidden.tensor().device()).operations());
+        let (x, scores) = operations.gated_attention(x, packing, whole, (probabilities, output), gates)?;
+        let y = operations.gated_feed_forward(&x, packing, feed_forward, last, gates.neurons.as_ref())?;
         Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads: (0..whole.heads).collect() })
     }
 
     /// The layer, and the scores of its kept heads before the softmax, which are computed beside it: no fused operation hands them out.
     pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
-        let (x, packing) = (hidden.tensor(), hidden.packing());
-        let scores = match &self.attention {
-            Attention::Whole(whole) => {
-                let (q, k) = composed::queries_and_keys(x, whole, self.kept)?;
-                if ctx.fuses(x.device()) {
-                    HeadScoresOp::run(&q, &k, packing, vec![whole.head_dim; self.kept.len()], whole.head_dim)?
-                } else {
-                    composed::attention_scores(&q, &k, packing, whole.head_dim)?
-                }
-            }
-            Attention::Ragged(ragged) => ragged.scores(hidden, ctx)?,
-        };
+        let backend = ctx.backend(hidden.tensor().device());
+        let scores = backend.scores(hidden, self.attention.parameters(), self.kept, ctx)?;
         let groups = vec![SampleGroup { samples: hidden.samples(), heads: self.kept, neurons: self.width }];
-        let hidden = match ctx.fuses(x.device()) {
-            true => Self::run_fused(std::slice::from_ref(self), &[groups], hidden, ctx)?,
-            false => self.composed(hidden, &groups, ctx)?,
-        };
+        let hidden = backend.layers(hidden, &[self.with_groups(groups, ctx)?], ctx)?;
         Ok(LayerRecord { hidden, scores, heads: self.kept.iter().collect() })
     }
 

@@ -15,7 +15,7 @@ use super::language_head::{LanguageHead, LanguageHeadTensors};
 use super::linear::{Linear, LinearTensors};
 use super::var_source::VarSource;
 use super::{init, local_attention, names, pruned};
-use crate::backend::{DropoutSite, EmbeddingOp, EmbeddingParameters, ForwardContext, TokenIds, composed};
+use crate::backend::{DropoutSite, EmbeddingParameters, ForwardContext, Layer, TokenIds};
 use crate::config::{BertConfig, Pooling};
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
@@ -398,12 +398,9 @@ impl Encoder {
             token_types: batch.type_ids.clone(),
         };
         let dropout = ctx.dropout(self.config.hidden_dropout_prob, DropoutSite::Embedding);
-        let tensor = if ctx.fuses(self.parameters.device()) {
-            EmbeddingOp::run(Arc::new(ids), &packing, &self.embeddings, dropout, ctx)?
-        } else {
-            composed::embedding(&ids, &packing, &self.embeddings, dropout)?
-        };
-        Hidden::new(ctx.begin(tensor, &self.parameters)?, packing)
+        let backend = ctx.backend(self.parameters.device());
+        let rows = backend.embed(ids, &packing, &self.embeddings, dropout, ctx)?;
+        Hidden::new(backend.begin(rows, ctx.precision(&self.parameters))?, packing)
     }
 
     /// One layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None`: all).
@@ -459,11 +456,8 @@ impl Encoder {
         let blocks = self.blocks.get(layers.clone()).ok_or_else(|| {
             Error::setting("layers", format!("ascending, up to {}", self.blocks.len()), format!("{layers:?}"))
         })?;
-        let variants = blocks.iter().map(groups).collect::<Result<Vec<_>>>()?;
-        if ctx.fuses(hidden.tensor().device()) {
-            return Block::run_fused(blocks, &variants, hidden, ctx);
-        }
-        let mut blocks = blocks.iter().zip(&variants);
-        blocks.try_fold(hidden.clone(), |hidden, (block, groups)| block.composed(&hidden, groups, ctx))
+        let layers: Vec<Layer<'_>> =
+            blocks.iter().map(|block| block.with_groups(groups(block)?, ctx)).collect::<Result<_>>()?;
+        ctx.backend(hidden.tensor().device()).layers(hidden, &layers, ctx)
     }
 }

@@ -6,10 +6,10 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 
 use super::linear::{LinearTensors, linear};
-use crate::backend::{ForwardContext, LinearParameters, VocabularyLossOp, composed};
+use crate::backend::{ForwardContext, LinearParameters};
 use crate::config::{Activation, BertConfig};
 use crate::error::{Error, Result};
-use crate::tensors::{Parameter, Parameters, cross_entropy};
+use crate::tensors::{Parameter, Parameters};
 
 /// Names of the head's own tensors, as in a Hugging Face file of a `BertForMaskedLM`.
 const DENSE: &str = "cls.predictions.transform.dense";
@@ -123,16 +123,13 @@ impl LanguageHead {
             return Err(Error::setting("target", format!("below {}", self.decoder.outputs), target.to_string()));
         }
         let rows = self.transform(rows, ctx)?;
-        if ctx.fuses(rows.device()) {
-            VocabularyLossOp::run(&rows, &self.decoder, targets, ctx)
-        } else {
-            Ok(cross_entropy(&linear(&rows, &self.decoder, ctx)?, targets)?.mean_all()?)
-        }
+        ctx.backend(rows.device()).vocabulary_loss(&rows, &self.decoder, targets, ctx)
     }
 
     /// (rows, hidden) → (rows, hidden).
     fn transform(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
-        let rows = composed::activate(&linear(rows, &self.dense, ctx)?, self.activation)?;
-        composed::layer_norm(&rows, &self.scale, &self.shift, self.epsilon)
+        let rows = self.activation.apply(&linear(rows, &self.dense, ctx)?)?;
+        let operations = ctx.backend(rows.device()).operations();
+        operations.layer_norm(&rows, &self.scale, &self.shift, self.epsilon)
     }
 }

@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::init;
 use super::var_source::VarSource;
-use crate::backend::{ForwardContext, LinearOp, LinearParameters, composed};
+use crate::backend::{ForwardContext, LinearParameters};
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
@@ -108,18 +108,5 @@ impl LinearTensors {
 
 /// x·Wᵀ + b on any device, in single precision.
 pub(crate) fn linear(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> Result<Tensor> {
-    if ctx.fuses(x.device()) {
-        LinearOp::run(x, parameters, ctx)
-    } else {
-        composed::dense(x, &parameters.weight, &parameters.bias)
-    }
-}
-
-/// The same in the numbers of `x`.
-pub(crate) fn linear_like(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> Result<Tensor> {
-    if ctx.fuses(x.device()) {
-        LinearOp::run(x, parameters, ctx)
-    } else {
-        composed::dense_like(x, &parameters.weight, &parameters.bias)
-    }
+    ctx.backend(x.device()).linear(x, parameters, ctx)
 }

@@ -4,16 +4,12 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::linear::linear_like;
 use super::names;
-use crate::backend::attend::Rectangles;
-use crate::backend::{
-    Dropout, ForwardContext, HeadScoresOp, LinearParameters, RaggedHead, RaggedParameters, RaggedSublayer, composed,
-};
+use crate::backend::{LinearParameters, RaggedHead, RaggedParameters};
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::Result;
 use crate::flops::LayerSizes;
-use crate::tensors::{Hidden, Parameter, Parameters};
+use crate::tensors::{Parameter, Parameters};
 
 /// Q, K and V from inputs of their own to heads of their own widths, and back to the hidden size:
 ///
@@ -25,7 +21,6 @@ use crate::tensors::{Hidden, Parameter, Parameters};
 #[derive(Debug, Clone)]
 pub(crate) struct RaggedAttention {
     parameters: Arc<RaggedParameters>,
-    pub(crate) all_heads: usize,
     kept: KeptDimensions,
 }
 
@@ -88,8 +83,9 @@ impl RaggedAttention {
             inputs: [inputs(&kept.query_inputs), inputs(&kept.key_inputs), inputs(&kept.value_inputs)],
             heads: kept.heads().into_iter().map(head).collect(),
             head_dim: config.head_size(),
+            all_heads: config.num_attention_heads,
         };
-        Ok(Self { parameters: Arc::new(parameters), all_heads: config.num_attention_heads, kept: kept.clone() })
+        Ok(Self { parameters: Arc::new(parameters), kept: kept.clone() })
     }
 
     pub(super) fn parameters(&self) -> Vec<&Parameter> {
@@ -124,72 +120,9 @@ impl RaggedAttention {
         &self.kept
     }
 
-    /// The layer's attention as an operation on the CPU.
-    pub(super) fn sublayer(&self, layer: usize, dropouts: (Option<Dropout>, Option<Dropout>)) -> RaggedSublayer {
-        RaggedSublayer::new(layer, &self.parameters, self.all_heads, dropouts)
-    }
-
-    /// The rows that a projection reads, projected: (tokens, hidden) → (tokens, outputs).
-    fn project(&self, part: usize, x: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
-        let p = &*self.parameters;
-        match &p.inputs[part] {
-            Some(columns) => {
-                let read = x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?;
-                linear_like(&read, &p.projections[part], ctx)
-            }
-            None => linear_like(x, &p.projections[part], ctx),
-        }
-    }
-
-    /// The scores before the softmax of each kept head: (tokens, hidden) → (samples, 1, longest, longest).
-    fn head_scores(&self, x: &Tensor, rectangles: &Rectangles<'_>, ctx: &ForwardContext) -> Result<Vec<Tensor>> {
-        let p = &*self.parameters;
-        let (q, k) = (self.project(0, x, ctx)?, self.project(1, x, ctx)?);
-        let mut first = 0;
-        let scores = p.heads.iter().map(|head| {
-            let of_head = |rows: &Tensor| rows.narrow(1, first, head.query_key)?.unsqueeze(1);
-            let (q, k) = (of_head(&q)?, of_head(&k)?);
-            first += head.query_key;
-            rectangles.scores(&q, &k, 1.0 / (p.head_dim as f64).sqrt())
-        });
-        scores.collect()
-    }
-
-    /// The scores before the softmax: (samples, kept heads, longest, longest).
-    pub(super) fn scores(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
-        let (x, p) = (hidden.tensor(), &*self.parameters);
-        if ctx.fuses(x.device()) {
-            let (q, k) = (self.project(0, x, ctx)?, self.project(1, x, ctx)?);
-            let widths = p.heads.iter().map(|head| head.query_key).collect();
-            return HeadScoresOp::run(&q, &k, hidden.packing(), widths, p.head_dim);
-        }
-        let scores = self.head_scores(x, &Rectangles::new(hidden.packing(), x.device())?, ctx)?;
-        Ok(Tensor::cat(&scores, 1)?)
-    }
-
-    /// (tokens, hidden) → (tokens, hidden), composed of candle's operations. Gates on heads are (samples, kept heads).
-    pub(super) fn composed(
-        &self,
-        hidden: &Hidden,
-        (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
-        gates: Option<&Tensor>,
-        ctx: &ForwardContext,
-    ) -> Result<Tensor> {
-        let p = &*self.parameters;
-        let (x, packing) = (hidden.tensor(), hidden.packing());
-        let rectangles = Rectangles::new(packing, x.device())?;
-        let (scores, v) = (self.head_scores(x, &rectangles, ctx)?, self.project(2, x, ctx)?);
-        let (mut contexts, mut first) = (Vec::new(), 0);
-        for (place, (head, scores)) in p.heads.iter().zip(&scores).enumerate() {
-            let v = v.narrow(1, first, head.value)?.unsqueeze(1)?;
-            let dropout = probability_dropout.as_ref().map(|dropout| (*dropout, std::slice::from_ref(&head.number)));
-            let gates = gates.map(|gates| gates.narrow(1, place, 1)?.contiguous()).transpose()?;
-            contexts.push(rectangles.context(scores, &v, dropout, gates.as_ref())?.squeeze(1)?);
-            first += head.value;
-        }
-        let h = linear_like(&Tensor::cat(&contexts, 1)?, &p.output, ctx)?;
-        let z = (x + composed::drop_rows(&h, packing, output_dropout)?)?;
-        composed::layer_norm(&z, &p.scale, &p.shift, p.epsilon)
+    /// The parameters of its matrices.
+    pub(super) fn weights(&self) -> &Arc<RaggedParameters> {
+        &self.parameters
     }
 
     /// The whole layer's tensor of this name, zero where nothing was kept; `None` for one that is the same in both.

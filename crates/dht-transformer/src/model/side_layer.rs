@@ -82,10 +82,8 @@ impl SideLayer {
         let ctx = &ctx.without_head_gates();
         let narrow = Hidden::new(self.narrow.forward(hidden.tensor(), ctx)?, hidden.packing().clone())?;
         let groups = self.block.groups(&HeadPlan::Full, None, narrow.samples())?;
-        match ctx.fuses(narrow.tensor().device()) {
-            true => Block::run_fused(std::slice::from_ref(&self.block), &[groups], &narrow, ctx),
-            false => self.block.composed(&narrow, &groups, ctx),
-        }
+        let layer = self.block.with_groups(groups, ctx)?;
+        ctx.backend(narrow.tensor().device()).layers(&narrow, &[layer], ctx)
     }
 
     /// Its width.
@@ -131,17 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn the_fused_layer_is_the_composed_one_on_narrowed_rows() {
+    fn the_fused_layer_is_the_one_in_candles_graph() {
         for width in [8, 32, 64] {
             let mut encoder = encoder();
             let side = encoder.add_side_layer("side", 1, width, &mut ChaCha8Rng::seed_from_u64(2)).unwrap();
             let (hidden, ctx) = (hidden(&encoder), ForwardContext::inference());
             let found = side.forward(&hidden, &ctx).unwrap();
             assert_eq!((found.tensor().dims(), side.width()), (&[8, width][..], width));
-            let narrow = side.narrow.forward(hidden.tensor(), &ctx).unwrap();
-            let narrow = Hidden::new(narrow, hidden.packing().clone()).unwrap();
-            let groups = side.block.groups(&HeadPlan::Full, None, 2).unwrap();
-            let expected = side.block.composed(&narrow, &groups, &ctx).unwrap();
+            let expected = side.forward(&hidden, &ForwardContext::inference_in_candle_graph()).unwrap();
             let values = |hidden: &Hidden| -> Vec<f32> { hidden.tensor().flatten_all().unwrap().to_vec1().unwrap() };
             for (found, expected) in values(&found).iter().zip(values(&expected)) {
                 approx::assert_relative_eq!(*found, expected, epsilon = 1e-4);

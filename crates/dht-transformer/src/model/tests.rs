@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::block::Attention;
 use super::classifier::Classifier;
 use super::encoder::Encoder;
-use crate::backend::{DropoutSite, ForwardContext, TokenIds, composed};
+use crate::backend::{DropoutSite, ForwardContext, Operations, TokenIds};
 use crate::config::{BertConfig, Pooling};
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
@@ -91,7 +91,8 @@ fn composed(
         token_types: batch.type_ids.clone(),
     };
     let dropout = ctx.dropout(p_hidden, DropoutSite::Embedding);
-    let mut hidden = Hidden::new(composed::embedding(&ids, &packing, &encoder.embeddings, dropout)?, packing.clone())?;
+    let operations = Operations::CANDLE;
+    let mut hidden = Hidden::new(operations.embed(&ids, &packing, &encoder.embeddings, dropout)?, packing.clone())?;
     for (layer, plan) in plans.iter().enumerate() {
         let block = &encoder.blocks()[layer];
         let dropouts = (
@@ -103,20 +104,14 @@ fn composed(
             let part = hidden.select(&[sample])?;
             let kept = plan.set(sample).unwrap_or(HeadSet::full(4)?);
             let (x, packing) = (part.tensor(), part.packing());
-            let gates = ctx.gates(layer, packing, kept, x.device())?;
             let Attention::Whole(attention) = &block.attention else { unreachable!() };
-            let y = composed::attention_sublayer(x, packing, attention, kept, dropouts, gates.as_ref())?;
+            let y = operations.attention((layer, x, packing), attention, kept, dropouts, ctx)?;
             parts.push(Hidden::new(y, part.packing().clone())?);
         }
         let attended = Hidden::concat(&parts)?;
         let dropout = ctx.dropout(p_hidden, DropoutSite::FeedForwardOutput { layer });
-        let y = composed::feed_forward_sublayer(
-            attended.tensor(),
-            attended.packing(),
-            &block.feed_forward,
-            width,
-            dropout,
-        )?;
+        let rows = (attended.tensor(), &**attended.packing());
+        let y = operations.feed_forward(rows, &block.feed_forward, width, dropout, ctx)?;
         hidden = Hidden::new(y, attended.packing().clone())?;
     }
     Ok(hidden)

@@ -46,14 +46,6 @@ impl Gradient {
             Self::Device(tensor) => tensor.to_device(device)?.to_dtype(parameter.dtype())?,
         })
     }
-
-    /// A gradient that candle computed: its values where they lie on the CPU, the tensor itself elsewhere.
-    pub(crate) fn of_tensor(tensor: &Tensor) -> Result<Self> {
-        Ok(match tensor.device().is_cpu() {
-            true => Self::Dense(tensor.flatten_all()?.to_vec1()?),
-            false => Self::Device(tensor.clone()),
-        })
-    }
 }
 
 /// The gradients of one step, by parameter; `None` where the loss does not depend on it.
@@ -66,20 +58,6 @@ impl Gradients {
     /// No gradient for any of `parameters` parameters.
     pub fn empty(parameters: usize) -> Self {
         Self { slots: vec![None; parameters] }
-    }
-
-    /// Those of candle's gradients that belong to these parameters.
-    ///
-    /// # Errors
-    /// What candle reports; gradients on the CPU must be in f32.
-    pub fn from_grad_store(store: &GradStore, parameters: &Parameters) -> Result<Self> {
-        let mut gradients = Self::empty(parameters.len());
-        for (id, _, var) in parameters.iter() {
-            if let Some(gradient) = store.get(var) {
-                gradients.set(id, Gradient::of_tensor(gradient)?);
-            }
-        }
-        Ok(gradients)
     }
 
     /// Puts all gradients into candle's store as dense tensors, in place of those that are there for the same variables.

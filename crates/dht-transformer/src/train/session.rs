@@ -13,6 +13,7 @@ use super::optim::{AdamW, AdamWState};
 use super::save_schedule::SaveSchedule;
 use super::session_state::{State, Training};
 use super::settings::{CheckpointSettings, TrainSettings};
+use crate::backend::select;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{CheckpointProblem, Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
@@ -141,7 +142,8 @@ impl<'a> Session<'a> {
                     self.pending = Pending::default();
                     self.most_at_once = at_once.div_ceil(2);
                     // Where the device refuses that too, the next try says so.
-                    let _ = crate::backend::release_memory(objective.parameters().device());
+                    let device = objective.parameters().device();
+                    let _ = select(device).release_memory(device);
                     observer.observe(Event::InParts { refused: at_once, at_once: self.most_at_once });
                 }
                 taken => return taken,
@@ -246,7 +248,8 @@ impl<'a> Session<'a> {
         loop {
             match objective.score(validation, at_once) {
                 Err(error) if O::may_split(&error) && at_once > 1 => {
-                    let _ = crate::backend::release_memory(objective.parameters().device());
+                    let device = objective.parameters().device();
+                    let _ = select(device).release_memory(device);
                     at_once = at_once.min(validation.len()).div_ceil(2);
                 }
                 scored => return scored,

@@ -9,7 +9,7 @@ const THREADS: u32 = 256;
 const PARTS: usize = 512;
 
 /// Σ x² of each tensor, all in f32 on one card, in one copy from it.
-pub(super) fn sums_of_squares(tensors: &[&Tensor]) -> Result<Vec<f64>> {
+pub(super) fn sums_of_squares(tensors: &[Tensor]) -> Result<Vec<f64>> {
     let Some(first) = tensors.first() else { return Ok(Vec::new()) };
     let device = first.device().as_cuda_device()?;
     let parts = room(device, DType::F32, tensors.len() * PARTS)?;

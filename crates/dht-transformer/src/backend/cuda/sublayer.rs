@@ -11,8 +11,9 @@ use super::graph::in_graph;
 use super::keys::BatchKeys;
 use super::norm::{Norm, NormInputs};
 use super::rows::sum_rows;
-use crate::backend::ForwardContext;
-use crate::backend::cpu::{AttentionParameters, Dropout, FeedForwardParameters};
+use crate::backend::context::ForwardContext;
+use crate::backend::cpu::Dropout;
+use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::tensors::{HeadSet, Packing, Parameter};
 
 /// A weight as the forward read it.
@@ -76,7 +77,7 @@ impl End {
 }
 
 /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of the heads that are kept.
-pub(in crate::backend) fn attention_sublayer(
+pub(super) fn attention(
     (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
     p: &AttentionParameters,
     kept: HeadSet,
@@ -152,7 +153,7 @@ pub(in crate::backend) fn attention_sublayer(
 }
 
 /// LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
-pub(in crate::backend) fn feed_forward_sublayer(
+pub(super) fn feed_forward(
     (x, packing): (&Tensor, &Packing),
     p: &FeedForwardParameters,
     width: usize,

@@ -5,7 +5,7 @@ use candle_core::{Device, Var};
 use super::clip::{clip_scale, global_norm};
 use super::groups::{Multipliers, ParameterGroups};
 use super::settings::{AdamWSettings, not_negative};
-use super::step::{self, Coefficients, DeviceMoments, FusedStep, HostGradient, HostMoments};
+use crate::backend::{Coefficients, Moments, select};
 use crate::error::{Error, Result, same_length};
 use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
 
@@ -47,13 +47,7 @@ pub(crate) struct Slot {
     pub(super) shape: Vec<usize>,
     multipliers: Multipliers,
     pub(super) steps: u64,
-    pub(super) moments: Option<Moments>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Moments {
-    Host(HostMoments),
-    Device(DeviceMoments),
+    pub(super) moments: Option<Box<dyn Moments>>,
 }
 
 impl AdamW {
@@ -153,40 +147,13 @@ impl Slot {
     }
 
     fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()> {
-        let width = self.width();
         let moments = match &mut self.moments {
             Some(moments) => moments,
-            none => none.insert(Moments::zeros(var)?),
+            none => none.insert(select(var.device()).moments(None, &self.shape, var.device())?),
         };
-        match moments {
-            Moments::Host(moments) => {
-                let fetched: Vec<f32>;
-                let gradient = match gradient {
-                    Gradient::Dense(values) => HostGradient::Dense(values),
-                    Gradient::Rows { rows, values } => HostGradient::Rows { rows, values, width },
-                    Gradient::Device(_) => {
-                        fetched = gradient.to_tensor(var)?.flatten_all()?.to_vec1()?;
-                        HostGradient::Dense(&fetched)
-                    }
-                };
-                var.inplace_op1(&FusedStep::new(moments, gradient, with))?;
-            }
-            Moments::Device(moments) => {
-                step::on_device(var, moments, &gradient.to_tensor(var)?, with)?;
-            }
-        }
+        moments.step(var, gradient, with)?;
         self.steps += 1;
         Ok(())
-    }
-}
-
-impl Moments {
-    fn zeros(var: &Var) -> Result<Self> {
-        Ok(if var.device().is_cpu() {
-            Self::Host(HostMoments::zeros(var.elem_count()))
-        } else {
-            Self::Device(DeviceMoments { first: var.zeros_like()?, second: var.zeros_like()? })
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
+use crate::backend::select;
 use crate::error::Result;
 use crate::tensors::{Gradient, Gradients, ParameterId};
 
@@ -64,7 +65,8 @@ pub(crate) fn global_norm<'a>(gradients: impl Iterator<Item = (ParameterId, &'a 
     }
     if !on_device.is_empty() {
         let (places, tensors): (Vec<usize>, Vec<Tensor>) = on_device.into_iter().unzip();
-        for (place, sum) in places.into_iter().zip(squares_on_device(&tensors)?) {
+        let sums = select(tensors[0].device()).sums_of_squares(&tensors)?;
+        for (place, sum) in places.into_iter().zip(sums) {
             squares[place].1 = sum;
         }
     }
@@ -73,16 +75,6 @@ pub(crate) fn global_norm<'a>(gradients: impl Iterator<Item = (ParameterId, &'a 
         norm: squares.iter().map(|(_, square)| square).sum::<f64>().sqrt(),
         first_non_finite: squares.iter().find(|(_, square)| !square.is_finite()).map(|(id, _)| *id),
     })
-}
-
-/// Σ x² of each tensor, in one transfer instead of one wait for the device a parameter.
-fn squares_on_device(tensors: &[Tensor]) -> Result<Vec<f64>> {
-    #[cfg(feature = "cuda")]
-    if tensors.iter().all(|tensor| tensor.device().is_cuda()) {
-        return crate::backend::sums_of_squares(&tensors.iter().collect::<Vec<_>>());
-    }
-    let sums = tensors.iter().map(|tensor| tensor.sqr()?.sum_all()).collect::<candle_core::Result<Vec<_>>>()?;
-    Ok(Tensor::stack(&sums, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
 }
 
 fn sum_of_squares(values: &[f32]) -> f64 {

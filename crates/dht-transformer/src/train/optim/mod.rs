@@ -6,7 +6,6 @@ mod groups;
 mod schedule;
 mod settings;
 mod state;
-mod step;
 
 pub use adamw::{AdamW, StepReport};
 pub use clip::clip_by_global_norm;

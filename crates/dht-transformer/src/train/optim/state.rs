@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::adamw::{AdamW, Moments, Slot};
-use super::step::{DeviceMoments, HostMoments};
+use super::adamw::{AdamW, Slot};
+use crate::backend::select;
 use crate::error::{Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
 
@@ -47,13 +46,8 @@ impl AdamW {
             if slot.steps == 0 {
                 continue;
             }
-            let (first, second) = match &slot.moments {
-                None => continue,
-                Some(Moments::Host(moments)) => (moments.first.clone(), moments.second.clone()),
-                Some(Moments::Device(moments)) => {
-                    (moments.first.flatten_all()?.to_vec1()?, moments.second.flatten_all()?.to_vec1()?)
-                }
-            };
+            let Some(moments) = &slot.moments else { continue };
+            let [first, second] = moments.values()?;
             for (which, values) in [(FIRST, first), (SECOND, second)] {
                 let tensor = StoredTensor { shape: slot.shape.clone(), values };
                 tensors.insert(format!("{which}{}", slot.name), tensor);
@@ -82,7 +76,8 @@ impl AdamW {
             if steps == 0 {
                 return Err(Error::Parameter { name: slot.name.clone(), problem: "has moments but no steps" });
             }
-            loaded.push((steps, Some(slot.moments(first, second, &self.device)?)));
+            let moments = select(&self.device).moments(Some([first, second]), &slot.shape, &self.device)?;
+            loaded.push((steps, Some(moments)));
         }
         if let Some(name) = counters.steps.into_keys().chain(tensors.into_keys()).next() {
             return Err(Error::Parameter { name, problem: "of the optimiser's state is not known" });
@@ -92,17 +87,6 @@ impl AdamW {
         }
         (self.skipped, self.skipped_in_a_row) = (counters.skipped, counters.skipped_in_a_row);
         Ok(())
-    }
-}
-
-impl Slot {
-    /// Moments from their values, on the device of the parameter.
-    fn moments(&self, first: Vec<f32>, second: Vec<f32>, device: &Device) -> Result<Moments> {
-        if device.is_cpu() {
-            return Ok(Moments::Host(HostMoments::new(first, second)));
-        }
-        let tensor = |values| Tensor::from_vec(values, self.shape.as_slice(), device);
-        Ok(Moments::Device(DeviceMoments { first: tensor(first)?, second: tensor(second)? }))
     }
 }
 

@@ -1,4 +1,4 @@
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 
 use super::adamw::{AdamW, StepReport, coefficients};
@@ -6,7 +6,7 @@ use super::clip::{clip_by_global_norm, clip_scale, global_norm};
 use super::groups::{Multipliers, ParameterGroups};
 use super::settings::AdamWSettings;
 use super::state::{AdamWCounters, AdamWState};
-use super::step::{self, DeviceMoments};
+use crate::backend::{DeviceMoments, Moments};
 use crate::error::Error;
 use crate::storage::StoredTensors;
 use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
@@ -167,24 +167,23 @@ fn composed_tensor_operations_take_the_same_step() {
     let parameters = parameters();
     let mut optimizer = optimizer(AdamWSettings::default(), &parameters);
     let id = parameters.id("layer.0.weight").unwrap();
-    let mut value = parameters.var(id).as_detached_tensor().copy().unwrap();
-    let zeros = value.zeros_like().unwrap();
-    let mut moments = DeviceMoments { first: zeros.clone(), second: zeros };
+    let value = Var::from_tensor(&parameters.var(id).as_detached_tensor().copy().unwrap()).unwrap();
+    let mut moments = DeviceMoments::new(None, value.dims(), &Device::Cpu).unwrap();
     for step in 0..5 {
         let mut gradients = Gradients::empty(parameters.len());
         gradients.set(id, Gradient::Dense(numbers(step, 150 * 130)));
         let scale = clip_scale(global_norm(gradients.iter()).unwrap().norm, 1.0);
         let with = coefficients(optimizer.settings(), &optimizer.slots[id.index()], RATE, scale);
-        let gradient = gradients.get(id).unwrap().to_tensor(&value).unwrap();
-        (value, moments) = step::composed(&value, &moments, &gradient, with).unwrap();
+        moments.step(&value, gradients.get(id).unwrap(), with).unwrap();
         optimizer.step(&parameters, &gradients, RATE).unwrap();
     }
     let state = optimizer.state().unwrap().tensors;
     let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let [first, second] = moments.values().unwrap();
     let pairs = [
         (flat(&value), flat(parameters.var(id))),
-        (flat(&moments.first), state["first.layer.0.weight"].values.clone()),
-        (flat(&moments.second), state["second.layer.0.weight"].values.clone()),
+        (first, state["first.layer.0.weight"].values.clone()),
+        (second, state["second.layer.0.weight"].values.clone()),
     ];
     for (composed, fused) in pairs {
         for (composed, fused) in composed.into_iter().zip(fused) {

@@ -5,48 +5,21 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::apply::apply;
 use super::slices::{joined, nothing_saved, rows, slice, with_slices};
 use super::sublayer::keys;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
     Dropout, Norm, embed, residual_norm, residual_norm_backward, sum_of, table_gradient, vectorised,
 };
-use crate::tensors::{Gradient, Packing, Parameter, RowBlock};
-
-/// The three tables and the norm.
-#[derive(Debug, Clone)]
-pub(crate) struct EmbeddingParameters {
-    pub(crate) word: Parameter,
-    pub(crate) position: Parameter,
-    /// DistilBERT has none.
-    pub(crate) token_type: Option<Parameter>,
-    pub(crate) scale: Parameter,
-    pub(crate) shift: Parameter,
-    pub(crate) epsilon: f64,
-    pub(crate) hidden: usize,
-}
-
-impl EmbeddingParameters {
-    /// Whether any of them is trained.
-    pub(crate) fn trains(&self) -> bool {
-        let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.token_type);
-        !all.into_iter().all(|p| p.is_frozen())
-    }
-}
-
-/// The tokens of a batch: ids into the three tables, one of each for a row.
-#[derive(Debug, Clone)]
-pub(crate) struct TokenIds {
-    pub(crate) words: Vec<u32>,
-    pub(crate) positions: Vec<u32>,
-    pub(crate) token_types: Vec<u32>,
-}
+use crate::backend::parameters::{EmbeddingParameters, TokenIds};
+use crate::tensors::{Gradient, Packing, RowBlock};
 
 /// The embedding layer.
 pub(crate) struct EmbeddingOp {
     parameters: EmbeddingParameters,
     packing: Arc<Packing>,
-    ids: Arc<TokenIds>,
+    ids: TokenIds,
     ctx: ForwardContext,
     dropout: Option<Dropout>,
     /// What the norm saw, for each block.
@@ -56,7 +29,7 @@ pub(crate) struct EmbeddingOp {
 impl EmbeddingOp {
     /// (tokens, hidden) of the tokens with these ids, which must lie inside the tables.
     pub(crate) fn run(
-        ids: Arc<TokenIds>,
+        ids: TokenIds,
         packing: &Arc<Packing>,
         parameters: &EmbeddingParameters,
         dropout: Option<Dropout>,
@@ -72,7 +45,7 @@ impl EmbeddingOp {
         };
         // The shift stands in for the rows that this operation does not have.
         let rows = parameters.shift.var().as_detached_tensor();
-        super::apply(&rows, op, parameters.trains(), ctx)
+        apply(&rows, op, parameters.trains(), ctx)
     }
 
     fn drop(&self, numbers: &mut [f32], block: &RowBlock) {
@@ -100,7 +73,7 @@ impl CustomOp2 for EmbeddingOp {
         let tables = [&p.word, &p.position, &p.scale].into_iter().chain(&p.token_type);
         let tensors: Vec<&Tensor> = tables.map(|table| table.var().as_tensor()).collect();
         let y = with_slices(&tensors, |slices| {
-            let ids = &*self.ids;
+            let ids = &self.ids;
             let norm = Norm { scale: slices[2], shift, epsilon: p.epsilon };
             let no_bias = vec![0.0; p.hidden];
             let blocks = self.packing.blocks();
@@ -129,7 +102,7 @@ impl CustomOp2 for EmbeddingOp {
     fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         self.ctx.check_in_backward(self.name())?;
         let z = self.z.lock().ok().and_then(|mut place| place.take()).ok_or_else(|| nothing_saved(self.name()))?;
-        let (p, ids) = (&self.parameters, &*self.ids);
+        let (p, ids) = (&self.parameters, &self.ids);
         let dy = dy.contiguous()?;
         let blocks = self.packing.blocks();
         let gradients: Vec<_> = with_slices(&[p.scale.var(), p.shift.var(), &dy], |slices| {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::apply::apply;
 use super::slices::{joined, nothing_saved, rows, slice, with_slices};
 use super::sublayer::{PackedSublayer, Sublayer};
 use crate::backend::context::ForwardContext;
@@ -54,7 +55,7 @@ impl LayersOp {
         }
         let trains = sublayers.iter().any(|sublayer| sublayer.trains());
         let op = Self { sublayers, packing: packing.clone(), ctx: ctx.clone(), activations: Mutex::new(None) };
-        super::apply(x, op, trains, ctx)
+        apply(x, op, trains, ctx)
     }
 
     /// Calls `f` with the packed weights to be used: the context's where nothing else needs the memory, or the run is small.

@@ -5,28 +5,14 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::apply::apply;
 use super::slices::{rows, slice, with_slices};
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{Concatenated, Destination, Matrix, Packed, add_assign, column_sums, product};
 use crate::backend::cpu::packed_weights::{Direction, Extent};
 use crate::backend::cpu::variants::Choice;
-use crate::tensors::{Gradient, Parameter, Precision};
-
-/// Weight (outputs, inputs) and bias (outputs).
-#[derive(Debug, Clone)]
-pub(crate) struct LinearParameters {
-    pub(crate) weight: Parameter,
-    pub(crate) bias: Parameter,
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-}
-
-impl LinearParameters {
-    /// Whether any of them is trained.
-    pub(crate) fn trains(&self) -> bool {
-        !(self.weight.is_frozen() && self.bias.is_frozen())
-    }
-}
+use crate::backend::parameters::LinearParameters;
+use crate::tensors::{Gradient, Precision};
 
 /// Rows of a chunk: few enough for two of an ordinary sentence.
 const ROWS: usize = 24;
@@ -53,7 +39,7 @@ impl LinearOp {
     /// (rows, inputs) → (rows, outputs).
     pub(crate) fn run(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> crate::error::Result<Tensor> {
         let op = Self { parameters: parameters.clone(), ctx: ctx.clone() };
-        super::apply(x, op, parameters.trains(), ctx)
+        apply(x, op, parameters.trains(), ctx)
     }
 }
 

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use candle_core::Result;
 
-use super::linear::LinearParameters;
-use super::parameters::RaggedParameters;
 use super::slices::with_slices;
 use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer};
 use super::weight_slices::WeightSlice;
@@ -16,6 +14,7 @@ use crate::backend::cpu::kernels::{
 };
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::Choice;
+use crate::backend::parameters::{LinearParameters, RaggedParameters};
 use crate::tensors::{Gradient, Packing, Parameter, RowBlock};
 
 /// The attention of a layer with dimensions taken out, the same for all samples.
@@ -31,15 +30,14 @@ pub(crate) struct RaggedSublayer {
 }
 
 impl RaggedSublayer {
-    /// The attention of layer `layer`, which had `all_heads` heads.
+    /// The attention of layer `layer`.
     pub(crate) fn new(
         layer: usize,
         parameters: &Arc<RaggedParameters>,
-        all_heads: usize,
         (probability_dropout, dropout): (Option<Dropout>, Option<Dropout>),
     ) -> Self {
         let heads: Vec<usize> = parameters.heads.iter().map(|head| head.number).collect();
-        let positions = (0..all_heads).map(|head| heads.binary_search(&head).ok()).collect();
+        let positions = (0..parameters.all_heads).map(|head| heads.binary_search(&head).ok()).collect();
         Self { layer, parameters: parameters.clone(), heads, positions, probability_dropout, dropout }
     }
 

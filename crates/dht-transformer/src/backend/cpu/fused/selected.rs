@@ -2,7 +2,6 @@
 
 use candle_core::Result;
 
-use super::parameters::{AttentionParameters, FeedForwardParameters};
 use super::slices::with_slices;
 use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer};
 use super::weight_slices::{Selection, Side};
@@ -13,6 +12,7 @@ use crate::backend::cpu::kernels::{
 };
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::backend::cpu::variants::{CHUNK, Choice, Variants};
+use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::config::Activation;
 use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock};
 

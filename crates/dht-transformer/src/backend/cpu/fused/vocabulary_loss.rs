@@ -4,10 +4,11 @@ use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::linear::LinearParameters;
+use super::apply::apply;
 use super::slices::{nothing_saved, slice, with_slices};
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{VocabularyLossGradients, decoder_cross_entropy};
+use crate::backend::parameters::LinearParameters;
 use crate::tensors::Gradient;
 
 /// Mean cross-entropy of x·Wᵀ + b.
@@ -28,7 +29,7 @@ impl VocabularyLossOp {
     ) -> crate::error::Result<Tensor> {
         let op =
             Self { decoder: decoder.clone(), targets: targets.to_vec(), ctx: ctx.clone(), gradients: Mutex::new(None) };
-        super::apply(x, op, decoder.trains(), ctx)
+        apply(x, op, decoder.trains(), ctx)
     }
 }
 

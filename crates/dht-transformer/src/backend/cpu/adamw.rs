@@ -1,85 +1,32 @@
-//! One AdamW step of one parameter in a single pass over its memory.
-//!
-//! ```text
-//! p ← p (1 − η λ)
-//! m ← m + (1 − β₁)(g − m)
-//! v ← β₂ v + (1 − β₂) g²
-//! p ← p − η/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
-//! ```
-//!
-//! in the order of operations of PyTorch. All is element by element, so chunks and threads do not change a bit.
+//! One AdamW step of one parameter in a single pass over its memory. All is element by element, so chunks and threads do not
+//! change a bit.
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Var};
 use rayon::prelude::*;
 
+use crate::backend::adamw::{Coefficients, Moments, Single};
 use crate::error::Result;
+use crate::tensors::Gradient;
 
 /// Values of a chunk: its four streams fit into the second-level cache.
 const CHUNK: usize = 16_384;
 
-/// The constants of one step of one parameter.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Coefficients {
-    /// 1 − η λ
-    pub(crate) shrink: f64,
-    /// What brings the gradient down to the clipping norm.
-    pub(crate) scale: f64,
-    /// β₁ and β₂
-    pub(crate) beta1: f64,
-    pub(crate) beta2: f64,
-    /// √(1 − β₂ᵗ)
-    pub(crate) root_correction: f64,
-    /// ε
-    pub(crate) epsilon: f64,
-    /// η / (1 − β₁ᵗ)
-    pub(crate) rate: f64,
-}
-
-/// The same in the precision of the parameters.
-#[derive(Clone, Copy)]
-struct Single {
-    shrink: f32,
-    scale: f32,
-    first_weight: f32,
-    second_decay: f32,
-    second_weight: f32,
-    root_correction: f32,
-    epsilon: f32,
-    rate: f32,
-}
-
-impl From<Coefficients> for Single {
-    fn from(of: Coefficients) -> Self {
-        Self {
-            shrink: of.shrink as f32,
-            scale: of.scale as f32,
-            first_weight: (1.0 - of.beta1) as f32,
-            second_decay: of.beta2 as f32,
-            second_weight: (1.0 - of.beta2) as f32,
-            root_correction: of.root_correction as f32,
-            epsilon: of.epsilon as f32,
-            rate: of.rate as f32,
-        }
-    }
-}
-
 /// The running means of a parameter's gradient (m) and of its square (v), on the CPU.
 #[derive(Debug, Clone)]
 pub(crate) struct HostMoments {
-    pub(crate) first: Vec<f32>,
-    pub(crate) second: Vec<f32>,
+    first: Vec<f32>,
+    second: Vec<f32>,
     /// For each row whether a moment in it may differ from zero; `None` before it was looked up.
     touched: Option<Vec<bool>>,
 }
 
 impl HostMoments {
-    pub(crate) fn zeros(elements: usize) -> Self {
-        Self::new(vec![0.0; elements], vec![0.0; elements])
-    }
-
-    pub(crate) fn new(first: Vec<f32>, second: Vec<f32>) -> Self {
+    /// Moments of these values, or zeros.
+    pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize]) -> Self {
+        let zeros = || vec![0.0; shape.iter().product()];
+        let [first, second] = values.unwrap_or_else(|| [zeros(), zeros()]);
         Self { first, second, touched: None }
     }
 
@@ -96,23 +43,42 @@ impl HostMoments {
     }
 }
 
+impl Moments for HostMoments {
+    fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()> {
+        let fetched: Vec<f32>;
+        let gradient = match gradient {
+            Gradient::Dense(values) => HostGradient::Dense(values),
+            Gradient::Rows { rows, values } => {
+                HostGradient::Rows { rows, values, width: var.dims().iter().skip(1).product() }
+            }
+            Gradient::Device(_) => {
+                fetched = gradient.to_tensor(var)?.flatten_all()?.to_vec1()?;
+                HostGradient::Dense(&fetched)
+            }
+        };
+        Ok(var.inplace_op1(&FusedStep { moments: RefCell::new(self), gradient, with: with.into() })?)
+    }
+
+    fn values(&self) -> Result<[Vec<f32>; 2]> {
+        Ok([self.first.clone(), self.second.clone()])
+    }
+
+    fn boxed(&self) -> Box<dyn Moments> {
+        Box::new(self.clone())
+    }
+}
+
 /// The step as an operation in place on a parameter on the CPU; the moments are updated with it.
-pub(crate) struct FusedStep<'a> {
+struct FusedStep<'a> {
     moments: RefCell<&'a mut HostMoments>,
     gradient: HostGradient<'a>,
     with: Single,
 }
 
 /// A gradient on the CPU whose shape was checked.
-pub(crate) enum HostGradient<'a> {
+enum HostGradient<'a> {
     Dense(&'a [f32]),
     Rows { rows: &'a [u32], values: &'a [f32], width: usize },
-}
-
-impl<'a> FusedStep<'a> {
-    pub(crate) fn new(moments: &'a mut HostMoments, gradient: HostGradient<'a>, with: Coefficients) -> Self {
-        Self { moments: RefCell::new(moments), gradient, with: with.into() }
-    }
 }
 
 impl InplaceOp1 for FusedStep<'_> {
@@ -273,45 +239,4 @@ fn update_one(p: f32, m: f32, v: f32, g: f32, with: Single) -> (f32, f32, f32) {
 #[inline(always)]
 fn without_subnormal(value: f32) -> f32 {
     if value.abs() < f32::MIN_POSITIVE { 0.0 } else { value }
-}
-
-/// The moments of a parameter on another device.
-#[derive(Debug, Clone)]
-pub(crate) struct DeviceMoments {
-    pub(crate) first: Tensor,
-    pub(crate) second: Tensor,
-}
-
-/// The step on another device than the CPU: a kernel in place on CUDA, else tensor operations.
-pub(crate) fn on_device(var: &Var, moments: &mut DeviceMoments, gradient: &Tensor, with: Coefficients) -> Result<()> {
-    #[cfg(feature = "cuda")]
-    if var.device().is_cuda() && var.dtype() == candle_core::DType::F32 {
-        let Single { shrink, scale, first_weight, second_decay, second_weight, root_correction, epsilon, rate } =
-            with.into();
-        let constants = [shrink, scale, first_weight, second_decay, second_weight, root_correction, epsilon, rate];
-        let old = [&moments.first, &moments.second];
-        let [first, second] = crate::backend::adamw_step(var, old, gradient, constants)?;
-        *moments = DeviceMoments { first, second };
-        return Ok(());
-    }
-    let (value, moved) = composed(var, moments, gradient, with)?;
-    var.set(&value)?;
-    *moments = moved;
-    Ok(())
-}
-
-/// The step from tensor operations, for devices without a kernel: the new parameter and the new moments.
-pub(crate) fn composed(
-    parameter: &Tensor,
-    moments: &DeviceMoments,
-    gradient: &Tensor,
-    with: Coefficients,
-) -> Result<(Tensor, DeviceMoments)> {
-    let parameter = parameter.detach();
-    let gradient = (gradient.detach() * with.scale)?;
-    let first = (&moments.first + ((&gradient - &moments.first)? * (1.0 - with.beta1))?)?;
-    let second = ((&moments.second * with.beta2)? + (gradient.sqr()? * (1.0 - with.beta2))?)?;
-    let denominator = ((second.sqrt()? / with.root_correction)? + with.epsilon)?;
-    let parameter = ((parameter * with.shrink)? - (&first * with.rate)?.div(&denominator)?)?;
-    Ok((parameter, DeviceMoments { first, second }))
 }

@@ -1,11 +1,58 @@
-//! The parameters of the two sublayers of a layer.
+//! Parameters of the embedding, of the two sublayers of a layer and of linear layers.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::linear::LinearParameters;
+use candle_core::Tensor;
+
 use crate::config::Activation;
+use crate::error::Result;
 use crate::tensors::Parameter;
+
+/// The three tables and the norm.
+#[derive(Debug, Clone)]
+pub(crate) struct EmbeddingParameters {
+    pub(crate) word: Parameter,
+    pub(crate) position: Parameter,
+    /// DistilBERT has none.
+    pub(crate) token_type: Option<Parameter>,
+    pub(crate) scale: Parameter,
+    pub(crate) shift: Parameter,
+    pub(crate) epsilon: f64,
+    pub(crate) hidden: usize,
+}
+
+impl EmbeddingParameters {
+    /// Whether any of them is trained.
+    pub(crate) fn trains(&self) -> bool {
+        let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.token_type);
+        !all.into_iter().all(|p| p.is_frozen())
+    }
+}
+
+/// The tokens of a batch: ids into the three tables, one of each for a row.
+#[derive(Debug, Clone)]
+pub(crate) struct TokenIds {
+    pub(crate) words: Vec<u32>,
+    pub(crate) positions: Vec<u32>,
+    pub(crate) token_types: Vec<u32>,
+}
+
+/// Weight (outputs, inputs) and bias (outputs).
+#[derive(Debug, Clone)]
+pub(crate) struct LinearParameters {
+    pub(crate) weight: Parameter,
+    pub(crate) bias: Parameter,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+}
+
+impl LinearParameters {
+    /// Whether any of them is trained.
+    pub(crate) fn trains(&self) -> bool {
+        !(self.weight.is_frozen() && self.bias.is_frozen())
+    }
+}
 
 /// The parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then those of K, then those of V.
 #[derive(Debug, Clone)]
@@ -68,6 +115,8 @@ pub(crate) struct RaggedParameters {
     pub(crate) heads: Vec<RaggedHead>,
     /// The width of a whole head.
     pub(crate) head_dim: usize,
+    /// The number of heads of the whole layer.
+    pub(crate) all_heads: usize,
 }
 
 /// A head that stays.
@@ -86,6 +135,12 @@ impl RaggedParameters {
         let [q, k, v] = &self.projections;
         let [q, k, v, output] = [q, k, v, &self.output].map(|linear| [&linear.weight, &linear.bias]);
         [q[0], q[1], k[0], k[1], v[0], v[1], output[0], output[1], &self.scale, &self.shift]
+    }
+
+    /// The columns of x that a projection reads: (tokens, inputs); `None`: all.
+    pub(crate) fn read_columns(&self, part: usize, x: &Tensor) -> Result<Option<Tensor>> {
+        let read = |columns: &Arc<[u32]>| Ok(x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?);
+        self.inputs[part].as_ref().map(read).transpose()
     }
 
     /// The columns of Q, K and V in rows of all three.

@@ -1,0 +1,81 @@
+//! The constants and the moments of AdamW, whose step is a backend's.
+//!
+//! ```text
+//! p ← p (1 − η λ)
+//! m ← m + (1 − β₁)(g − m)
+//! v ← β₂ v + (1 − β₂) g²
+//! p ← p − η/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
+//! ```
+//!
+//! in the order of operations of PyTorch.
+
+use std::fmt::Debug;
+
+use candle_core::Var;
+
+use crate::error::Result;
+use crate::tensors::Gradient;
+
+/// The constants of one step of one parameter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Coefficients {
+    /// 1 − η λ
+    pub(crate) shrink: f64,
+    /// What brings the gradient down to the clipping norm.
+    pub(crate) scale: f64,
+    /// β₁ and β₂
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
+    /// √(1 − β₂ᵗ)
+    pub(crate) root_correction: f64,
+    /// ε
+    pub(crate) epsilon: f64,
+    /// η / (1 − β₁ᵗ)
+    pub(crate) rate: f64,
+}
+
+/// The same in the precision of the parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Single {
+    pub(crate) shrink: f32,
+    pub(crate) scale: f32,
+    pub(crate) first_weight: f32,
+    pub(crate) second_decay: f32,
+    pub(crate) second_weight: f32,
+    pub(crate) root_correction: f32,
+    pub(crate) epsilon: f32,
+    pub(crate) rate: f32,
+}
+
+impl From<Coefficients> for Single {
+    fn from(of: Coefficients) -> Self {
+        Self {
+            shrink: of.shrink as f32,
+            scale: of.scale as f32,
+            first_weight: (1.0 - of.beta1) as f32,
+            second_decay: of.beta2 as f32,
+            second_weight: (1.0 - of.beta2) as f32,
+            root_correction: of.root_correction as f32,
+            epsilon: of.epsilon as f32,
+            rate: of.rate as f32,
+        }
+    }
+}
+
+/// The running means of a parameter's gradient (m) and of its square (v), where the backend keeps them.
+pub(crate) trait Moments: Debug + Send + Sync {
+    /// One step of the parameter, and of the moments with it. The gradient is of the parameter's shape.
+    fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()>;
+
+    /// The values of m and of v.
+    fn values(&self) -> Result<[Vec<f32>; 2]>;
+
+    /// A copy of its own.
+    fn boxed(&self) -> Box<dyn Moments>;
+}
+
+impl Clone for Box<dyn Moments> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
+}

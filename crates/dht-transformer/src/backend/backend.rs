@@ -1,0 +1,108 @@
+//! The operations that a model and its optimiser ask of a device.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::adamw::Moments;
+use super::composed::{DeviceMoments, Operations, sums_of_squares};
+use super::context::ForwardContext;
+use super::cpu::Dropout;
+use super::layer::{Layer, LayerAttention};
+use super::parameters::{EmbeddingParameters, LinearParameters, TokenIds};
+use crate::error::{Error, Result};
+use crate::tensors::{Gradient, HeadSet, Hidden, Packing, Precision, cross_entropy};
+
+/// The arithmetic of one kind of device. What a device has no own version of is composed of candle's operations.
+///
+/// Gradients of weights either go through candle's graph or to the [`ForwardContext`], whose backward collects both.
+pub(crate) trait Backend: Sync {
+    /// The precisions that layers compute in, and the same in words with the device.
+    fn precisions(&self) -> (&'static [Precision], &'static str);
+
+    /// Differentiable operations, for what is composed of them on every device.
+    fn operations(&self) -> Operations {
+        Operations::CANDLE
+    }
+
+    /// dropout(LayerNorm(word + position + type)): (tokens, hidden). Ids lie inside the tables.
+    fn embed(
+        &self,
+        ids: TokenIds,
+        packing: &Arc<Packing>,
+        parameters: &EmbeddingParameters,
+        dropout: Option<Dropout>,
+        _ctx: &ForwardContext,
+    ) -> Result<Tensor> {
+        self.operations().embed(&ids, packing, parameters, dropout)
+    }
+
+    /// Layers one after another: (tokens, hidden) → (tokens, hidden). None are the identity.
+    fn layers(&self, hidden: &Hidden, layers: &[Layer<'_>], ctx: &ForwardContext) -> Result<Hidden> {
+        layers.iter().try_fold(hidden.clone(), |hidden, layer| self.operations().layer(&hidden, layer, ctx))
+    }
+
+    /// Attention scores before the softmax: (samples, heads, longest, longest), of no meaning in places where a sample has no
+    /// token. Attention with dimensions taken out has scores of all of its heads.
+    fn scores(
+        &self,
+        hidden: &Hidden,
+        attention: LayerAttention<'_>,
+        heads: HeadSet,
+        _ctx: &ForwardContext,
+    ) -> Result<Tensor> {
+        self.operations().scores(hidden, attention, heads)
+    }
+
+    /// x·Wᵀ + b in single precision: (rows, inputs) → (rows, outputs).
+    fn linear(&self, x: &Tensor, parameters: &LinearParameters, _ctx: &ForwardContext) -> Result<Tensor> {
+        self.operations().linear_in_f32(x, parameters)
+    }
+
+    /// The mean cross-entropy of x·Wᵀ + b against `targets`, in nats: one number. There is at least one row, and every
+    /// target is below `decoder.outputs`.
+    fn vocabulary_loss(
+        &self,
+        x: &Tensor,
+        decoder: &LinearParameters,
+        targets: &[u32],
+        ctx: &ForwardContext,
+    ) -> Result<Tensor> {
+        Ok(cross_entropy(&self.linear(x, decoder, ctx)?, targets)?.mean_all()?)
+    }
+
+    /// Refuses a precision that the device cannot compute in.
+    fn check(&self, precision: Precision) -> Result<()> {
+        let (possible, names) = self.precisions();
+        match possible.contains(&precision) {
+            true => Ok(()),
+            false => Err(Error::setting("precision", names, precision.to_string())),
+        }
+    }
+
+    /// The rows that a forward begins with, in the numbers that its layers compute in.
+    fn begin(&self, rows: Tensor, precision: Precision) -> Result<Tensor> {
+        self.check(precision)?;
+        Ok(if precision == Precision::Bf16 { rows.to_dtype(DType::BF16)? } else { rows })
+    }
+
+    /// The gradient of a parameter, as candle computed it.
+    fn gradient(&self, gradient: &Tensor) -> Result<Gradient> {
+        Ok(Gradient::Device(gradient.clone()))
+    }
+
+    /// The moments of AdamW for a parameter of this shape: these values, or zeros.
+    fn moments(&self, values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Box<dyn Moments>> {
+        Ok(Box::new(DeviceMoments::new(values, shape, device)?))
+    }
+
+    /// Σ x² of each tensor, in one transfer from the device. There is at least one, and all are in f32.
+    fn sums_of_squares(&self, tensors: &[Tensor]) -> Result<Vec<f64>> {
+        sums_of_squares(tensors)
+    }
+
+    /// Gives back memory that the device keeps for later.
+    fn release_memory(&self, _device: &Device) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! AdamW's step and the length of gradients of tensor operations, for devices without kernels.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::backend::adamw::{Coefficients, Moments};
+use crate::error::Result;
+use crate::tensors::Gradient;
+
+/// Moments on the device of the parameter.
+#[derive(Debug, Clone)]
+pub(crate) struct DeviceMoments {
+    pub(crate) first: Tensor,
+    pub(crate) second: Tensor,
+}
+
+impl DeviceMoments {
+    /// Moments of these values, or zeros.
+    pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Self> {
+        let tensor = |values| Tensor::from_vec(values, shape, device);
+        let zeros = || Tensor::zeros(shape, DType::F32, device);
+        Ok(match values {
+            Some([first, second]) => Self { first: tensor(first)?, second: tensor(second)? },
+            None => Self { first: zeros()?, second: zeros()? },
+        })
+    }
+
+    /// The values of both.
+    pub(crate) fn values(&self) -> Result<[Vec<f32>; 2]> {
+        Ok([self.first.flatten_all()?.to_vec1()?, self.second.flatten_all()?.to_vec1()?])
+    }
+}
+
+impl Moments for DeviceMoments {
+    fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()> {
+        let gradient = (gradient.to_tensor(var)?.detach() * with.scale)?;
+        let first = (&self.first + ((&gradient - &self.first)? * (1.0 - with.beta1))?)?;
+        let second = ((&self.second * with.beta2)? + (gradient.sqr()? * (1.0 - with.beta2))?)?;
+        let denominator = ((second.sqrt()? / with.root_correction)? + with.epsilon)?;
+        let parameter = var.as_detached_tensor();
+        let parameter = ((parameter * with.shrink)? - (&first * with.rate)?.div(&denominator)?)?;
+        var.set(&parameter)?;
+        *self = Self { first, second };
+        Ok(())
+    }
+
+    fn values(&self) -> Result<[Vec<f32>; 2]> {
+        self.values()
+    }
+
+    fn boxed(&self) -> Box<dyn Moments> {
+        Box::new(self.clone())
+    }
+}
+
+/// Σ x² of each tensor, in one transfer instead of one wait for the device a parameter.
+pub(crate) fn sums_of_squares(tensors: &[Tensor]) -> Result<Vec<f64>> {
+    let sums = tensors.iter().map(|tensor| tensor.sqr()?.sum_all()).collect::<candle_core::Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&sums, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
+}

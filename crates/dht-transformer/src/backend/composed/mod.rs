@@ -1,0 +1,18 @@
+//! Layers composed of differentiable operations: candle's, with a device's own kernels in place of some.
+
+mod adamw;
+mod backend;
+mod gated;
+mod kernels;
+mod layers;
+mod operations;
+mod ragged;
+mod rectangles;
+mod scores;
+mod sublayers;
+
+pub(crate) use adamw::{DeviceMoments, sums_of_squares};
+pub(crate) use backend::Composed;
+#[cfg(feature = "cuda")]
+pub(crate) use kernels::Kernels;
+pub(crate) use operations::Operations;

@@ -1,0 +1,138 @@
+//! Differentiable operations on rows: candle's, or a device's own kernels.
+
+use candle_core::{D, DType, Device, Tensor, Var};
+
+use super::kernels::{Kernels, NoKernels};
+use crate::backend::cpu::Dropout;
+use crate::backend::parameters::LinearParameters;
+use crate::config::Activation;
+use crate::error::Result;
+use crate::tensors::{Packing, Parameter, wide};
+
+/// The operations that layers are composed of where no fused operation runs, and the oracle of the fused ones in tests.
+#[derive(Clone, Copy)]
+pub(crate) struct Operations {
+    pub(super) kernels: &'static dyn Kernels,
+}
+
+impl Operations {
+    /// Candle's operations alone.
+    pub(crate) const CANDLE: Self = Self { kernels: &NoKernels };
+
+    /// Candle's operations, with these kernels in place of some.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn with(kernels: &'static dyn Kernels) -> Self {
+        Self { kernels }
+    }
+
+    /// LayerNorm of each row, with sums in at least single precision, in the numbers of `x`.
+    pub(crate) fn layer_norm(self, x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
+        let (scale, shift) = (weight(scale), weight(shift));
+        if let Some(y) = self.kernels.layer_norm(x, &scale, &shift, epsilon)? {
+            return Ok(y);
+        }
+        let z = wide(x)?;
+        let centred = z.broadcast_sub(&z.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        let unit = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
+        let y = unit.broadcast_mul(&scale.to_dtype(z.dtype())?)?.broadcast_add(&shift.to_dtype(z.dtype())?)?;
+        Ok(y.to_dtype(x.dtype())?)
+    }
+
+    /// x·Wᵀ + b in the numbers of `x`.
+    pub(super) fn product_and_bias(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let u = product(x, weight)?;
+        if let Some(y) = self.kernels.add_bias(&u, bias)? {
+            return Ok(y);
+        }
+        // The gradient of b is a sum over all rows.
+        let y = wide(&u)?;
+        Ok(y.broadcast_add(&bias.to_dtype(y.dtype())?)?.to_dtype(u.dtype())?)
+    }
+
+    /// x·Wᵀ + b in the numbers of `x`.
+    pub(super) fn linear(self, x: &Tensor, parameters: &LinearParameters) -> Result<Tensor> {
+        self.product_and_bias(x, &weight(&parameters.weight), &weight(&parameters.bias))
+    }
+
+    /// x·Wᵀ + b in single precision.
+    pub(crate) fn linear_in_f32(self, x: &Tensor, parameters: &LinearParameters) -> Result<Tensor> {
+        self.linear(&x.to_dtype(DType::F32)?, parameters)
+    }
+
+    /// The rows `numbers` of a matrix.
+    pub(super) fn select_rows(self, matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+        if let Some(rows) = self.kernels.select_rows(matrix, numbers)? {
+            return Ok(rows);
+        }
+        Ok(matrix.index_select(&indices(numbers.to_vec(), matrix.device())?, 0)?)
+    }
+
+    /// The rows times their dropout mask, the same on every device: a kernel computes it, or it is drawn on the CPU and copied.
+    pub(super) fn drop_rows(self, x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
+        let Some(dropout) = dropout else { return Ok(x.clone()) };
+        if let Some(y) = self.kernels.drop_rows(x, packing, dropout)? {
+            return Ok(y);
+        }
+        let (rows, width) = x.dims2()?;
+        let mut mask = vec![1f32; rows * width];
+        let keys = packing.row_samples().iter().zip(packing.row_tokens());
+        for (row, (sample, token)) in mask.chunks_exact_mut(width).zip(keys) {
+            dropout.apply(*sample, *token as usize, 0, row);
+        }
+        Ok((x * Tensor::from_vec(mask, (rows, width), x.device())?.to_dtype(x.dtype())?)?)
+    }
+}
+
+impl Activation {
+    /// The activation, element by element.
+    pub(crate) fn apply(self, x: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Gelu => x.gelu_erf()?,
+            Self::GeluNew => x.gelu()?,
+            Self::Relu => x.relu()?,
+        })
+    }
+}
+
+/// The variable, or only its value where it is frozen.
+pub(super) fn weight(parameter: &Parameter) -> Tensor {
+    let var: &Var = parameter.var();
+    if parameter.is_frozen() { var.as_detached_tensor() } else { var.as_tensor().clone() }
+}
+
+/// A tensor of indices on a device.
+pub(super) fn indices(indices: Vec<u32>, device: &Device) -> Result<Tensor> {
+    let count = indices.len();
+    Ok(Tensor::from_vec(indices, count, device)?)
+}
+
+/// x·Wᵀ in the numbers of `x`.
+pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (x, transposed) = operands(x, weight)?;
+    Ok(x.matmul(&transposed)?)
+}
+
+/// x and Wᵀ in the layouts that candle's product takes on CUDA: rows, or their transpose, one after another without gaps. The
+/// first columns of a wider matrix are copied.
+fn operands(x: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
+    Ok((x.contiguous()?, weight.to_dtype(x.dtype())?.contiguous()?.t()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrower_weight_comes_to_the_product_without_gaps_between_its_rows() {
+        let whole = Tensor::arange(0f32, 24.0, &Device::Cpu).unwrap().reshape((4, 6)).unwrap();
+        let (x, weight) = (whole.narrow(1, 1, 3).unwrap(), whole.narrow(1, 0, 3).unwrap());
+        let (rows, transposed) = operands(&x, &weight).unwrap();
+        // candle's rule: the last stride is 1 and the one before it the width, or the other way round.
+        assert_eq!((rows.stride(), transposed.stride()), (&[3, 1][..], &[1, 3][..]));
+        assert_eq!(transposed.dims(), [3, 4]);
+        let found: Vec<Vec<f32>> = product(&x, &weight).unwrap().to_vec2().unwrap();
+        let expected: Vec<Vec<f32>> = x.matmul(&weight.t().unwrap()).unwrap().to_vec2().unwrap();
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,142 @@
+//! The embedding and the two sublayers of a layer, composed of operations.
+
+use std::sync::Arc;
+
+use candle_core::{Tensor, Var};
+
+use super::operations::{Operations, indices, product, weight};
+use super::rectangles::Rectangles;
+use crate::backend::context::ForwardContext;
+use crate::backend::cpu::Dropout;
+use crate::backend::parameters::{AttentionParameters, EmbeddingParameters, FeedForwardParameters, TokenIds};
+use crate::config::Activation;
+use crate::error::Result;
+use crate::tensors::{HeadSet, Packing, Parameter, wide};
+
+impl Operations {
+    /// dropout(LayerNorm(word + position + type)) of the tokens with these ids: (tokens, hidden).
+    pub(crate) fn embed(
+        self,
+        ids: &TokenIds,
+        packing: &Packing,
+        parameters: &EmbeddingParameters,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor> {
+        let look_up = |table: &Parameter, rows: &[u32]| self.select_rows(&weight(table), rows);
+        let sum = (look_up(&parameters.word, &ids.words)? + look_up(&parameters.position, &ids.positions)?)?;
+        let sum = match &parameters.token_type {
+            Some(token_type) => (sum + look_up(token_type, &ids.token_types)?)?,
+            None => sum,
+        };
+        let y = self.layer_norm(&sum, &parameters.scale, &parameters.shift, parameters.epsilon)?;
+        self.drop_rows(&y, packing, dropout)
+    }
+
+    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the heads that are kept; dropout of probabilities, and of the output.
+    pub(crate) fn attention(
+        self,
+        (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
+        parameters: &AttentionParameters,
+        kept: HeadSet,
+        (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
+        ctx: &ForwardContext,
+    ) -> Result<Tensor> {
+        let dropouts = (probability_dropout, output_dropout);
+        if let Some(y) = self.kernels.attention((layer, x, packing), parameters, kept, dropouts, ctx)? {
+            return Ok(y);
+        }
+        let (device, gates) = (x.device(), ctx.gates(layer, packing, kept, x.device())?);
+        let heads: Vec<usize> = kept.iter().collect();
+        let (mut qkv, mut bias, mut output) =
+            (weight(&parameters.qkv), weight(&parameters.qkv_bias), weight(&parameters.output));
+        if !kept.is_full(parameters.heads) {
+            let as_u32 = |v: Vec<usize>| v.into_iter().map(|i| i as u32).collect();
+            let rows = indices(as_u32(parameters.qkv_rows(&heads)), device)?;
+            qkv = qkv.index_select(&rows, 0)?;
+            bias = bias.index_select(&rows, 0)?;
+            output = output.index_select(&indices(as_u32(parameters.columns(&heads)), device)?, 1)?;
+        }
+        let qkv = self.product_and_bias(x, &qkv, &bias)?; // (tokens, 3·heads·dim)
+        let gates = gates.as_ref().map(Var::as_tensor);
+        let context = contexts(&qkv, packing, (&heads, parameters.head_dim), probability_dropout, gates)?;
+        let norm = OutputNorm {
+            bias: &parameters.output_bias,
+            scale: &parameters.scale,
+            shift: &parameters.shift,
+            epsilon: parameters.epsilon,
+        };
+        self.output_norm(norm, x, &product(&context, &output)?, packing, output_dropout)
+    }
+
+    /// LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+    pub(crate) fn feed_forward(
+        self,
+        (x, packing): (&Tensor, &Packing),
+        parameters: &FeedForwardParameters,
+        width: usize,
+        dropout: Option<Dropout>,
+        ctx: &ForwardContext,
+    ) -> Result<Tensor> {
+        if let Some(y) = self.kernels.feed_forward((x, packing), parameters, width, dropout, ctx)? {
+            return Ok(y);
+        }
+        let up = weight(&parameters.up).narrow(0, 0, width)?;
+        let up_bias = weight(&parameters.up_bias).narrow(0, 0, width)?;
+        let down = weight(&parameters.down).narrow(1, 0, width)?;
+        let a = bias_activation(&product(x, &up)?, &up_bias, parameters.activation)?;
+        let norm = OutputNorm {
+            bias: &parameters.down_bias,
+            scale: &parameters.scale,
+            shift: &parameters.shift,
+            epsilon: parameters.epsilon,
+        };
+        self.output_norm(norm, x, &product(&a, &down)?, packing, dropout)
+    }
+
+    /// LayerNorm(x + dropout(h + bias)).
+    fn output_norm(
+        self,
+        norm: OutputNorm<'_>,
+        x: &Tensor,
+        h: &Tensor,
+        packing: &Packing,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor> {
+        let h = wide(h)?;
+        let h = h.broadcast_add(&weight(norm.bias).to_dtype(h.dtype())?)?;
+        let z = (wide(x)? + self.drop_rows(&h, packing, dropout)?)?;
+        Ok(self.layer_norm(&z, norm.scale, norm.shift, norm.epsilon)?.to_dtype(x.dtype())?)
+    }
+}
+
+/// The end of a sublayer: the bias of its last product, and the norm.
+struct OutputNorm<'a> {
+    bias: &'a Parameter,
+    scale: &'a Parameter,
+    shift: &'a Parameter,
+    epsilon: f64,
+}
+
+/// gates ∘ dropout(softmax(Q·Kᵀ/√dim))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are (samples, heads).
+fn contexts(
+    qkv: &Tensor,
+    packing: &Packing,
+    (heads, dim): (&[usize], usize),
+    dropout: Option<Dropout>,
+    gates: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (tokens, inner) = (qkv.dims()[0], heads.len() * dim);
+    let qkv = qkv.reshape((tokens, 3, heads.len(), dim))?;
+    let part = |index: usize| -> Result<Tensor> { Ok(qkv.narrow(1, index, 1)?.squeeze(1)?) }; // (tokens, heads, dim)
+    let rectangles = Rectangles::new(packing, qkv.device())?;
+    let scores = rectangles.scores(&part(0)?, &part(1)?, 1.0 / (dim as f64).sqrt())?;
+    let context = rectangles.context(&scores, &part(2)?, dropout.map(|dropout| (dropout, heads)), gates)?;
+    Ok(context.reshape((tokens, inner))?)
+}
+
+/// f(u + bias), element by element.
+fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+    let sum = wide(u)?;
+    let sum = sum.broadcast_add(&bias.to_dtype(sum.dtype())?)?;
+    Ok(activation.apply(&sum)?.to_dtype(u.dtype())?)
+}

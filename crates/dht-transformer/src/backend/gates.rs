@@ -1,0 +1,74 @@
+//! Gates on the dimensions, neurons and heads of a layer.
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Result};
+
+/// A gate on n dimensions: one number each, or a matrix.
+#[derive(Debug, Clone)]
+pub enum Gate {
+    /// x ↦ g ⊙ x. One number for each dimension.
+    Scale(Tensor),
+    /// x ↦ M·x, (n, n): dimensions that are interpolated from others, as in TAS (Dong and Yang 2019).
+    Mix(Tensor),
+}
+
+/// The gates of a layer; `None` lets everything through.
+///
+/// | gate | numbers | acts on |
+/// |---|---|---|
+/// | `query_inputs`, `key_inputs`, `value_inputs` | (hidden) | the rows that Q, K and V read, each its own: e_q, e_k, e_v |
+/// | `query_key_outputs` | (heads, head_dim) | the dimensions that queries and keys are compared in, h_q = h_k: Σ g·q·k |
+/// | `value_outputs` | (heads, head_dim) | the values, h_v |
+/// | `heads` | (heads) | each head's context |
+/// | `neurons` | (intermediate) | the feed-forward after its activation |
+///
+/// With numbers in {0, 1} the layer gives what it gives without the dimensions at 0
+/// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n), of the outputs (head_dim,
+/// head_dim) for all heads alike, and mixes queries and keys both. Numbers of another type are converted to that of the rows.
+#[derive(Debug, Clone, Default)]
+pub struct LayerGates {
+    /// On Q's input.
+    pub query_inputs: Option<Gate>,
+    /// On K's input.
+    pub key_inputs: Option<Gate>,
+    /// On V's input.
+    pub value_inputs: Option<Gate>,
+    /// On the products of queries and keys.
+    pub query_key_outputs: Option<Gate>,
+    /// On the values.
+    pub value_outputs: Option<Gate>,
+    /// On the heads' contexts.
+    pub heads: Option<Gate>,
+    /// On the neurons.
+    pub neurons: Option<Gate>,
+}
+
+impl LayerGates {
+    /// Whether the gates have the shapes of a layer.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] with the first that has another.
+    pub(crate) fn check(&self, hidden: usize, heads: usize, neurons: usize) -> Result<()> {
+        let dim = hidden / heads;
+        for (what, gate, scale, width) in [
+            ("query_inputs", &self.query_inputs, vec![hidden], hidden),
+            ("key_inputs", &self.key_inputs, vec![hidden], hidden),
+            ("value_inputs", &self.value_inputs, vec![hidden], hidden),
+            ("query_key_outputs", &self.query_key_outputs, vec![heads, dim], dim),
+            ("value_outputs", &self.value_outputs, vec![heads, dim], dim),
+            ("heads", &self.heads, vec![heads], heads),
+            ("neurons", &self.neurons, vec![neurons], neurons),
+        ] {
+            let (expected, got) = match gate {
+                None => continue,
+                Some(Gate::Scale(numbers)) => (scale, numbers.dims()),
+                Some(Gate::Mix(matrix)) => (vec![width, width], matrix.dims()),
+            };
+            if got != expected {
+                return Err(Error::Shape { what: format!("gate on {what}"), expected, got: got.to_vec() });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! One layer as a backend runs it: parameters, what each sample runs, and dropouts.
+
+use std::sync::Arc;
+
+use super::cpu::Dropout;
+use super::parameters::{AttentionParameters, FeedForwardParameters, RaggedParameters};
+use crate::tensors::SampleGroup;
+
+/// A layer in a run of layers.
+pub(crate) struct Layer<'a> {
+    /// Its number, under which gradients of gates are recorded.
+    pub(crate) number: usize,
+    pub(crate) attention: LayerAttention<'a>,
+    pub(crate) feed_forward: &'a FeedForwardParameters,
+    /// The heads and neurons that each sample runs. Attention with dimensions taken out runs all of its heads.
+    pub(crate) groups: Vec<SampleGroup>,
+    /// Of the attention probabilities, and of the attention sublayer's output.
+    pub(crate) attention_dropouts: (Option<Dropout>, Option<Dropout>),
+    /// Of the feed-forward sublayer's output.
+    pub(crate) feed_forward_dropout: Option<Dropout>,
+}
+
+/// The attention of a layer, whole or with dimensions taken out.
+#[derive(Clone, Copy)]
+pub(crate) enum LayerAttention<'a> {
+    Whole(&'a AttentionParameters),
+    Ragged(&'a Arc<RaggedParameters>),
+}

@@ -1,0 +1,36 @@
+//! The choice of a backend: the only place that asks for the kind of a device.
+
+use candle_core::Device;
+
+use super::backend::Backend;
+use super::composed::Composed;
+use super::context::ForwardContext;
+use super::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use super::cuda::Cuda;
+
+impl ForwardContext {
+    /// The backend of a forward on a device.
+    pub(crate) fn backend(&self, device: &Device) -> &'static dyn Backend {
+        choose(device, self.in_graph())
+    }
+}
+
+/// The backend of a device outside of a forward.
+pub(crate) fn select(device: &Device) -> &'static dyn Backend {
+    choose(device, false)
+}
+
+/// The backend of a device; `in_graph`: one whose layers candle's graph holds operation by operation.
+fn choose(device: &Device, in_graph: bool) -> &'static dyn Backend {
+    match (device, in_graph) {
+        (Device::Cpu, false) => &Cpu,
+        (Device::Cpu, true) => &Composed { precisions: "f32 or bf16 in candle's graph on the CPU" },
+        #[cfg(feature = "cuda")]
+        (Device::Cuda(_), false) => &Cuda { sublayers: true },
+        #[cfg(feature = "cuda")]
+        (Device::Cuda(_), true) => &Cuda { sublayers: false },
+        // Without its feature there is no CUDA device.
+        _ => &Composed { precisions: "f32 or bf16 on Metal" },
+    }
+}
