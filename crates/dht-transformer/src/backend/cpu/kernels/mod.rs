@@ -30,14 +30,6 @@ pub(crate) use sublayer_gradients::{GradientChunks, projection_gradients, sublay
 pub(crate) use vocabulary_loss::{VocabularyLossGradients, decoder_cross_entropy};
 
 #[cfg(test)]
-pub(crate) mod test_support {
-    use super::real::Real;
-
-    /// A deterministic, irregular sequence of `count` numbers between −1 and 1.
-    pub(crate) fn wave<T: Real>(count: usize, frequency: f64) -> Vec<T> {
-        (0..count).map(|i| T::from_f64(((i + 1) as f64 * frequency + (i * i) as f64 * 0.013).sin())).collect()
-    }
-}
-
-#[cfg(test)]
 mod finite_differences;
+#[cfg(test)]
+pub(crate) mod test_support;

@@ -91,7 +91,7 @@ fn lines_of(rows: &Range<usize>) -> Range<usize> {
     rows.start / QUAD..rows.end.div_ceil(QUAD)
 }
 
-/// What [`product`](super::product) does with a right factor in bytes.
+/// What [`product`](super::product()) does with a right factor in bytes.
 pub(super) struct Int8Product<'c, 'a, 'b, T> {
     pub(super) c: &'c mut [T],
     pub(super) stride: usize,

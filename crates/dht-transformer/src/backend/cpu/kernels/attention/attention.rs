@@ -1,0 +1,216 @@
+//! softmax(Q·Kᵀ/√d)·V for each (sample, head) of packed rows, and its backward with the probabilities recomputed.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::scores::Scores;
+use super::shape::{HeadShape, ProbabilityDropout};
+use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
+use crate::backend::cpu::kernels::real::Real;
+use crate::backend::cpu::kernels::rows::{CHUNK_ROWS, sum2};
+use crate::tensors::Spans;
+
+/// Some of the context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, wide), the result
+/// (rows, inner).
+pub(crate) fn attention<T: Real>(
+    qkv: &[T],
+    spans: &Spans,
+    shape: &HeadShape,
+    dropout: Option<ProbabilityDropout<'_>>,
+    rows: Range<usize>,
+    context: &mut [T],
+) {
+    let _span = tracing::trace_span!("attention").entered();
+    let (wide, inner) = (shape.wide, shape.inner);
+    let mut scores = Scores::default();
+    for sample in 0..spans.samples() {
+        let range = spans.range(sample);
+        let wanted = range.start.max(rows.start)..range.end.min(rows.end);
+        if wanted.is_empty() {
+            continue;
+        }
+        let length = range.len();
+        let queries = wanted.start - range.start..wanted.end - range.start;
+        let qkv = &qkv[range.start * wide..range.end * wide];
+        let context = &mut context[(wanted.start - rows.start) * inner..(wanted.end - rows.start) * inner];
+        scores.resize(queries.len(), length);
+        for (number, head) in shape.heads.iter().enumerate() {
+            scores.set_probabilities(qkv, queries.clone(), *head, shape);
+            if let Some(dropout) = dropout {
+                scores.drop(dropout, sample, number, queries.start);
+            }
+            let [.., v] = head.qkv;
+            let v = Matrix::strided(&qkv[v..], length, head.value, wide);
+            let context = &mut context[head.context..];
+            product(context, inner, Destination::Overwrite, T::ONE, scores.matrix(), v);
+        }
+    }
+}
+
+/// Backward of [`attention`]: the gradient of `qkv` from that of the context.
+///
+/// With A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP = dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K,
+/// dK = scale·dSᵀ·Q.
+pub(crate) fn attention_backward<T: Real>(
+    qkv: &[T],
+    dcontext: &[T],
+    spans: &Spans,
+    shape: &HeadShape,
+    dropout: Option<ProbabilityDropout<'_>>,
+) -> Vec<T> {
+    let stride = shape.wide;
+    let mut dqkv = tracing::trace_span!("allocation").in_scope(|| vec![T::ZERO; spans.tokens() * stride]);
+    let mut rest = &mut dqkv[..];
+    let chunks = spans.groups(CHUNK_ROWS).into_iter().map(|samples| {
+        let rows = spans.range(samples.end - 1).end - spans.range(samples.start).start;
+        let (chunk, after) = std::mem::take(&mut rest).split_at_mut(rows * stride);
+        rest = after;
+        (samples, chunk)
+    });
+    let chunks: Vec<_> = chunks.collect();
+    chunks.into_par_iter().with_max_len(1).for_each(|(samples, dqkv)| {
+        let _span = tracing::trace_span!("attention, backward").entered();
+        backward_of_samples(qkv, dcontext, spans, samples, shape, dropout, dqkv);
+    });
+    dqkv
+}
+
+/// [`attention_backward`] of some samples, whose rows of the gradient `dqkv` are.
+fn backward_of_samples<T: Real>(
+    qkv: &[T],
+    dcontext: &[T],
+    spans: &Spans,
+    samples: Range<usize>,
+    shape: &HeadShape,
+    dropout: Option<ProbabilityDropout<'_>>,
+    dqkv: &mut [T],
+) {
+    let (inner, stride, beginning) = (shape.inner, shape.wide, spans.range(samples.start).start);
+    let (mut p, mut dropped, mut ds) = (Scores::default(), Scores::default(), Scores::default());
+    for sample in samples {
+        let range = spans.range(sample);
+        let length = range.len();
+        let qkv = &qkv[range.start * stride..range.end * stride];
+        let dcontext = &dcontext[range.start * inner..range.end * inner];
+        let dqkv = &mut dqkv[(range.start - beginning) * stride..(range.end - beginning) * stride];
+        p.resize(length, length);
+        ds.resize(length, length);
+        for (number, head) in shape.heads.iter().enumerate() {
+            let [at_q, at_k, at_v] = head.qkv;
+            p.set_probabilities(qkv, 0..length, *head, shape);
+            let a = match dropout {
+                Some(dropout) => {
+                    dropped.clone_from(&p);
+                    dropped.drop(dropout, sample, number, 0);
+                    &dropped
+                }
+                None => &p,
+            };
+            let dc = Matrix::strided(&dcontext[head.context..], length, head.value, inner);
+            let v = Matrix::strided(&qkv[at_v..], length, head.value, stride);
+            let dv = &mut dqkv[at_v..];
+            product(dv, stride, Destination::Overwrite, T::ONE, a.matrix().transposed(), dc);
+            ds.set_product(T::ONE, dc, v);
+            if let Some(dropout) = dropout {
+                ds.drop(dropout, sample, number, 0);
+            }
+            ds.softmax_backward(&p);
+            let ds = ds.matrix();
+            let q = Matrix::strided(&qkv[at_q..], length, head.query_key, stride);
+            let k = Matrix::strided(&qkv[at_k..], length, head.query_key, stride);
+            let scale = shape.scale();
+            product(&mut dqkv[at_q..], stride, Destination::Overwrite, scale, ds, k);
+            let dk = &mut dqkv[at_k..];
+            product(dk, stride, Destination::Overwrite, scale, ds.transposed(), q);
+        }
+    }
+}
+
+/// The gradient of the loss with respect to a gate ξ = 1 on each head of each sample: ∂L/∂ξ = Σ over its rows of c·dc, for context c
+/// with gradient dc, both (tokens, inner). (samples, heads).
+pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape) -> Vec<T> {
+    let inner = shape.inner;
+    let mut gradients = vec![T::ZERO; spans.samples() * shape.heads.len()];
+    for (sample, gradients) in gradients.chunks_exact_mut(shape.heads.len()).enumerate() {
+        let rows = spans.range(sample).start * inner..spans.range(sample).end * inner;
+        for (c, dc) in context[rows.clone()].chunks_exact(inner).zip(dcontext[rows].chunks_exact(inner)) {
+            for (gradient, head) in gradients.iter_mut().zip(&shape.heads) {
+                *gradient += sum2(head.context_of(c), head.context_of(dc), |c, dc| c * dc);
+            }
+        }
+    }
+    gradients
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::kernels::test_support::wave;
+
+    #[test]
+    fn attention_equals_its_definition() {
+        let spans = Spans::from_lengths([3, 1, 5]).unwrap();
+        let shape = HeadShape::alike(2, 4);
+        let (inner, stride) = (8, 24);
+        let qkv: Vec<f64> = wave(spans.tokens() * stride, 0.61);
+        let mut context = vec![0.0; spans.tokens() * inner];
+        // In chunks that end within a sample.
+        for (chunk, context) in context.chunks_mut(2 * inner).enumerate() {
+            attention(&qkv, &spans, &shape, None, 2 * chunk..2 * chunk + context.len() / inner, context);
+        }
+        for sample in 0..spans.samples() {
+            for query in spans.range(sample) {
+                for head in 0..2 {
+                    let weight: Vec<f64> = spans
+                        .range(sample)
+                        .map(|key| {
+                            let dot: f64 = (0..4)
+                                .map(|c| qkv[query * stride + head * 12 + c] * qkv[key * stride + head * 12 + 4 + c])
+                                .sum();
+                            (dot / 2.0).exp()
+                        })
+                        .collect();
+                    for c in 0..4 {
+                        let value = |key: usize| qkv[key * stride + head * 12 + 8 + c];
+                        let expected = spans.range(sample).zip(&weight).map(|(key, w)| w * value(key)).sum::<f64>()
+                            / weight.iter().sum::<f64>();
+                        approx::assert_relative_eq!(
+                            context[query * inner + head * 4 + c],
+                            expected,
+                            epsilon = 1e-12,
+                            max_relative = 1e-10
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// Three texts of which the first overflows, beside the same without that.
+    fn an_overflow_stays_within_its_text<T: Real + std::fmt::Debug>(huge: f64) {
+        let shape = HeadShape::alike(2, 8);
+        let (inner, stride) = (16, 48);
+        let of = |lengths: &[usize], qkv: &[T]| {
+            let spans = Spans::from_lengths(lengths.iter().copied()).unwrap();
+            let mut context = vec![T::ZERO; spans.tokens() * inner];
+            attention(qkv, &spans, &shape, None, 0..spans.tokens(), &mut context);
+            let dqkv = attention_backward(qkv, &wave(spans.tokens() * inner, 0.3)[..], &spans, &shape, None);
+            (context, dqkv)
+        };
+        let mut qkv: Vec<T> = wave((3 + 3 + 17) * stride, 0.61);
+        let (context, dqkv) = of(&[3, 3, 17], &qkv);
+        qkv[..3 * stride].iter_mut().for_each(|x| *x *= T::from_f64(huge));
+        let (context_beside, dqkv_beside) = of(&[3, 3, 17], &qkv);
+        assert!(context_beside[..3 * inner].iter().any(|x| x.partial_cmp(x).is_none()), "it overflows");
+        assert_eq!(context_beside[3 * inner..], context[3 * inner..]);
+        assert_eq!(dqkv_beside[3 * stride..], dqkv[3 * stride..]);
+    }
+
+    #[test]
+    fn a_text_whose_scores_overflow_leaves_the_others_as_they_are() {
+        an_overflow_stays_within_its_text::<f32>(1e25);
+        // Vectors of so few numbers that some after the keys are not written by the product.
+        an_overflow_stays_within_its_text::<f64>(1e200);
+    }
+}
