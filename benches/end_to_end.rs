@@ -11,8 +11,9 @@
 use candle_core::Device;
 use clap::Parser;
 use criterion::{Criterion, criterion_group, criterion_main};
+use dht_dynamic::evaluate;
 use dht_lab::{Arguments, RunData, RunPlan};
-use dht_search::{DynamicModel, Preset, SearchObjective, SearchSettings, evaluate};
+use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
 use dht_transformer::{
     EncodedDataset, Encoder, Objective, PackedBatch, Pooling, Progress, TextClassifier, TrainSettings, Trainer,
     config::ModelSize, data::sequential, train::metrics::predict_all,
@@ -45,7 +46,7 @@ impl Bench {
         let full = TextClassifier::new(encoder.truncated(encoder.layers())?, classes, Pooling::Cls, &mut rng)?;
         let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
         let settings = SearchSettings { pooling: Pooling::Cls, ..SearchSettings::default() };
-        let mut dynamic = SearchObjective::new(DynamicModel::new(encoder, space, settings, classes, &mut rng)?)?;
+        let mut dynamic = SearchObjective::new(SearchModel::new(encoder, space, settings, classes, &mut rng)?)?;
         let nothing = EncodedDataset { samples: Vec::new(), ..data.test.clone() };
         let training = TrainSettings { epochs: 1, keep_best: false, ..TrainSettings::default() };
         Trainer::new(training).fit(&mut dynamic, &data.train, &nothing, &mut ())?;

@@ -245,6 +245,12 @@ impl From<dht_nas::Error> for Error {
     }
 }
 
+impl From<dht_dynamic::Error> for Error {
+    fn from(error: dht_dynamic::Error) -> Self {
+        dht_search::Error::from(error).into()
+    }
+}
+
 impl From<dht_search::Error> for Error {
     fn from(error: dht_search::Error) -> Self {
         match error {

@@ -35,7 +35,7 @@ pub use experiment::{
 pub use figures::{FIGURES, draw_figures, drift_figure, kept_units_figure};
 pub use output_dir::Start;
 pub use readme::{README_END, README_START, with_numbers};
-pub use recipe::{DriftArguments, LessTrainingArguments, RecipeArguments, drift, less_training, recipe};
+pub use recipe::{LessTrainingArguments, RecipeArguments, less_training, recipe};
 pub use report::{
     ARCHITECTURE_END, ARCHITECTURE_START, DRIFT_END, DRIFT_START, HEAD_ABLATION_END, HEAD_ABLATION_START, HEADS_END,
     HEADS_START, LESS_TRAINING_END, LESS_TRAINING_START, REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END,

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_search::evaluation::Predictor;
+use dht_dynamic::Predictor;
+use dht_dynamic::evaluate;
 use dht_search::routing::{GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_search::{
-    Decisions, DynamicModel, HeadRouter, Preset, Result, Router, SearchObjective, SearchSettings, StageView, evaluate,
+    Decisions, HeadRouter, Preset, Result, Router, SearchModel, SearchObjective, SearchSettings, StageView,
 };
 use dht_transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, HeadSet, PackedBatch, TrainSettings, Trainer,
@@ -80,16 +81,16 @@ fn texts(ids: std::ops::Range<u64>) -> EncodedDataset {
     EncodedDataset { samples, labels: ["one", "two", "three"].map(String::from).into(), truncated_rows: 0 }
 }
 
-fn model(device: &Device) -> Result<DynamicModel> {
+fn model(device: &Device) -> Result<SearchModel> {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut config = BertConfig::small(LAYERS, HEADS, HIDDEN, VOCABULARY as usize)?;
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.1, 0.1);
     let encoder = Encoder::random(&config, device, &mut rng)?;
     let settings = SearchSettings { warm_up_contexts: 64, ..SearchSettings::default() };
-    DynamicModel::new(encoder, Preset::TDht.space(LAYERS, HEADS)?, settings, CLASSES, &mut rng)
+    SearchModel::new(encoder, Preset::TDht.space(LAYERS, HEADS)?, settings, CLASSES, &mut rng)
 }
 
-fn trained(model: DynamicModel, texts: &EncodedDataset) -> Result<DynamicModel> {
+fn trained(model: SearchModel, texts: &EncodedDataset) -> Result<SearchModel> {
     let mut search = SearchObjective::new(model)?;
     let optimizer = AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() };
     let settings = TrainSettings { epochs: 2, batch_size: 16, optimizer, keep_best: false, ..TrainSettings::default() };

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
+use dht_dynamic::evaluation::{PassTimes, time_in_turns};
 use dht_nas::ArchitectureSearch;
-use dht_search::evaluation::{PassTimes, time_in_turns};
 use dht_transformer::tasks::{
     Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates, student_encoder,
 };
@@ -202,7 +202,7 @@ impl Bench {
         let count = samples.len().min(TIMED_ROWS);
         let timed = (0..count).map(|at| samples[at * samples.len() / count].clone()).collect();
         let timed = EncodedDataset { samples: timed, ..self.data.test.clone() };
-        let models = models.map(|model| model as &dyn dht_search::Predictor);
+        let models = models.map(|model| model as &dyn dht_dynamic::Predictor);
         let fastest = |times: &[PassTimes]| times.iter().map(PassTimes::median).fold(f64::INFINITY, f64::min);
         let mut times = time_in_turns(&models, &timed, BATCH, LEAST_PASSES)?;
         let passes = (TIMED_SECONDS / fastest(&times)).ceil().min(MOST_PASSES as f64) as usize;

@@ -1,6 +1,6 @@
 //! How a task judges its models.
 
-use dht_search::evaluate;
+use dht_dynamic::evaluate;
 use dht_transformer::data::{Metric, NamedDataset};
 use dht_transformer::flops::Load;
 use dht_transformer::train::metrics::{Confusion, score};

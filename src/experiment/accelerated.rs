@@ -1,7 +1,7 @@
 //! The full model, accelerated: the dynamic model of a run.
 
-use dht_search::accelerate::{AccelerateSettings, Accelerated, Texts, accelerate};
-use dht_search::{Evaluation, baselines::NgramSettings};
+use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, Texts, accelerate};
+use dht_dynamic::{Evaluation, exit::NgramSettings};
 
 use super::data::RunData;
 use super::job::{ACCELERATED, Job, rng};
@@ -48,7 +48,7 @@ impl Job<'_> {
         Ok(DynamicResult {
             train_layer_head_ratio: 1.0,
             inference_layer_head_ratio: evaluation.layer_head_ratio,
-            random_macro_f1: self.random_macro_f1(&made.model, evaluation)?,
+            random_macro_f1: self.random_macro_f1_of_stages(&made.model, evaluation)?,
             ..DynamicResult::beside(full, result)
         })
     }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use dht_dynamic::Route;
+use dht_dynamic::evaluation::{PassTimes, Stages, time_in_turns};
+use dht_dynamic::{DynamicModel, Evaluation, Predictor, SpeedCurve, WithSpeed, evaluate};
 use dht_search::evaluation::controls::{evaluate_on, evaluate_shuffled};
-use dht_search::evaluation::{FixedArms, PassTimes, Queued, time_in_turns};
+use dht_search::evaluation::{FixedArms, Queued};
 use dht_search::settings::Dispatch;
-use dht_search::{DynamicModel, Evaluation, Predictor, Regret, SpeedCurve, evaluate};
-use dht_transformer::train::metrics::Confusion;
+use dht_search::{Regret, SearchModel};
+use dht_transformer::train::metrics::{Confusion, score};
+use rand::seq::SliceRandom;
 
 use super::choices::SettingsChoice;
 use super::job::{CONTROL, Job, TIMED_PASSES, rng};
@@ -28,7 +32,7 @@ impl Job<'_> {
         full: &mut Plain,
         truncated: &mut BTreeMap<usize, Plain>,
         accelerated: &DynamicModel,
-        search: &DynamicModel,
+        search: &SearchModel,
     ) -> Result<[f64; 2]> {
         let plain = std::iter::once(&*full).chain(truncated.values()).map(|plain| &plain.model as &dyn Predictor);
         let queued = Queued(search);
@@ -44,7 +48,7 @@ impl Job<'_> {
     }
 
     /// Macro F1 with the chosen routes shuffled among the texts, the mean of [`SHUFFLES`] shuffles.
-    pub(super) fn random_macro_f1(&self, model: &DynamicModel, evaluation: &Evaluation) -> Result<f64> {
+    pub(super) fn random_macro_f1(&self, model: &SearchModel, evaluation: &Evaluation) -> Result<f64> {
         let mut rng = rng(self.plan, CONTROL);
         let mut sum = 0.0;
         for _ in 0..SHUFFLES {
@@ -54,8 +58,29 @@ impl Job<'_> {
         Ok(sum / SHUFFLES as f64)
     }
 
+    /// The same of an accelerated model, whose stages say what each row would have been answered.
+    pub(super) fn random_macro_f1_of_stages(&self, model: &DynamicModel, evaluation: &Evaluation) -> Result<f64> {
+        let test = &self.data.test;
+        let stages = Stages::of_model(model, test, self.test_batch())?;
+        let depths: Vec<usize> = model.depths().collect();
+        let stage = |route: &Route| depths.iter().position(|depth| *depth == route.exit()).unwrap_or_default();
+        let mut rng = rng(self.plan, CONTROL);
+        let mut sum = 0.0;
+        for _ in 0..SHUFFLES {
+            let mut chosen: Vec<usize> = evaluation.routes.iter().map(stage).collect();
+            chosen.shuffle(&mut rng);
+            sum += score(test, &stages.leaving_at(chosen).labels)?.macro_f1();
+        }
+        Ok(sum / SHUFFLES as f64)
+    }
+
     /// A model at several speeds, cheapest first: the speed from the validation rows, everything else from the test rows.
-    pub(super) fn operating_points(&self, model: &DynamicModel, record: &RunRecord) -> Result<Vec<OperatingPoint>> {
+    pub(super) fn operating_points<M: WithSpeed>(
+        &self,
+        model: &M,
+        record: &RunRecord,
+        random_macro_f1: impl Fn(&M, &Evaluation) -> Result<f64>,
+    ) -> Result<Vec<OperatingPoint>> {
         if model.speed().is_none() {
             return Ok(Vec::new());
         }
@@ -71,7 +96,7 @@ impl Job<'_> {
                 lambda,
                 inference_flops_ratio,
                 macro_f1: evaluation.confusion.macro_f1(),
-                random_macro_f1: self.random_macro_f1(&at_speed, &evaluation)?,
+                random_macro_f1: random_macro_f1(&at_speed, &evaluation)?,
                 truncated_macro_f1: record.truncated_macro_f1_at(inference_flops_ratio),
             });
         }
@@ -82,7 +107,7 @@ impl Job<'_> {
     /// model's λ.
     pub(super) fn hindsight(
         &self,
-        model: &DynamicModel,
+        model: &SearchModel,
         evaluation: &Evaluation,
         full: u64,
     ) -> Result<(Regret, OracleResult)> {

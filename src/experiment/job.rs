@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
+use dht_dynamic::{Evaluation, evaluate};
 use dht_search::{
-    DynamicModel, Evaluation, Preset, SearchObjective,
+    Preset, SearchModel, SearchObjective,
     cost::LayerHeadCount,
-    evaluate,
     evaluation::evaluate_queued,
     settings::{Dispatch, Experiment, PublishedDataset, deviations},
     training::LossCurve,
@@ -184,19 +184,22 @@ impl Job<'_> {
             settings,
             machine: this_machine(&self.device),
         };
-        record.operating_points = self.operating_points(&accelerated.model, &record)?;
-        record.search.operating_points = self.operating_points(model, &record)?;
+        record.operating_points = self.operating_points(&accelerated.model, &record, |model, evaluation| {
+            self.random_macro_f1_of_stages(model, evaluation)
+        })?;
+        record.search.operating_points =
+            self.operating_points(model, &record, |model, evaluation| self.random_macro_f1(model, evaluation))?;
         Ok(record)
     }
 
     /// The test rows; in queues too, where the paper's settings have them.
-    fn evaluation(&self, model: &DynamicModel) -> Result<Evaluation> {
+    fn evaluation(&self, model: &SearchModel) -> Result<Evaluation> {
         let queues = model.settings().dispatch != Dispatch::InFlight;
-        let evaluate = match self.plan.settings {
-            SettingsChoice::Paper if queues => evaluate_queued,
-            _ => |model: &DynamicModel, test: &_, batch| evaluate(model, test, batch),
-        };
-        Ok(evaluate(model, &self.data.test, self.test_batch())?)
+        let (test, batch) = (&self.data.test, self.test_batch());
+        Ok(match self.plan.settings {
+            SettingsChoice::Paper if queues => evaluate_queued(model, test, batch)?,
+            _ => evaluate(model, test, batch)?,
+        })
     }
 
     pub(super) fn test_batch(&self) -> usize {

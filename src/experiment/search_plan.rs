@@ -1,7 +1,7 @@
 //! The search of a plan: spaces, settings, and the dynamic model.
 
 use dht_search::{
-    DynamicModel, Preset, SearchObjective, SearchSettings, SearchSpace,
+    Preset, SearchModel, SearchObjective, SearchSettings, SearchSpace,
     reward::RewardShape,
     settings::{Dispatch, ExitLosses, FullModelSteps, RouterKind},
     space::{BaseState, FULL_EPOCHS_BEFORE_FREEZING, SevenLayerHeads},
@@ -70,9 +70,9 @@ impl PlannedSearch {
     pub(crate) fn objective(self, encoder: Encoder, classes: usize, rng: &mut ChaCha8Rng) -> Result<SearchObjective> {
         let Self { space, settings, first, .. } = self;
         Ok(match first {
-            None => SearchObjective::new(DynamicModel::new(encoder, space, settings, classes, rng)?)?,
+            None => SearchObjective::new(SearchModel::new(encoder, space, settings, classes, rng)?)?,
             Some((full, epochs)) => {
-                let model = DynamicModel::new(encoder, full, settings, classes, rng)?;
+                let model = SearchModel::new(encoder, full, settings, classes, rng)?;
                 SearchObjective::new(model)?.with_next_phase(space, epochs, rng)?
             }
         })

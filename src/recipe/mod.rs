@@ -1,7 +1,6 @@
 //! What each part of an acceleration is worth: one classifier, accelerated with several settings, on texts that neither it nor
 //! any choice has seen. Test texts are not read.
 
-mod drift;
 mod head_choice;
 mod less_training;
 mod pruned;
@@ -11,10 +10,10 @@ mod variants;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use dht_search::accelerate::{AccelerateSettings, Accelerated, Texts, accelerate};
-use dht_search::evaluation::{Staged, Stages, stage_flops, stage_log_probabilities};
-use dht_search::settings::RouterKind;
-use dht_search::{Predictor, evaluate};
+use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, Texts, accelerate};
+use dht_dynamic::evaluation::{Staged, Stages, stage_flops, stage_log_probabilities};
+use dht_dynamic::{Predictor, evaluate};
+use dht_search::routing::ExitBandits;
 use dht_transformer::{EncodedDataset, TextClassifier, train::metrics::paired_bootstrap};
 
 use crate::error::{Error, Result};
@@ -27,7 +26,6 @@ use pruned::Smaller;
 use speeds::World;
 use variants::{DEFAULT, Variant, variants};
 
-pub use drift::{DriftArguments, drift};
 pub use less_training::{LessTrainingArguments, less_training};
 
 /// Texts in a batch.
@@ -182,10 +180,15 @@ impl Bench {
         let smaller = variant.pruned.map(|pruned| pruned.of(&self.classifier, &self.data, &self.plan)).transpose()?;
         let (classifier, pruning) =
             smaller.as_ref().map_or((&self.classifier, 0), |smaller| (&smaller.with_zeros, smaller.spent));
-        let made = accelerate(classifier, texts, &settings, &mut rng(&self.plan, ACCELERATED))?;
-        let choices = match settings.router {
-            RouterKind::Bandit | RouterKind::SequentialBandit => self.by_bandit(&made)?,
-            _ => self.by_threshold(&made, variant, smaller.as_ref())?,
+        let mut made = accelerate(classifier, texts, &settings, &mut rng(&self.plan, ACCELERATED))?;
+        let choices = match variant.bandit {
+            Some(decided) => {
+                let (bandits, spent) = ExitBandits::fit(&made.model, decided, &self.data.validation, BATCH)?;
+                made = made.with_router(Box::new(bandits), &self.data.validation, &bandit_speeds(), BATCH)?;
+                made.report.flops += spent;
+                self.by_bandit(&made)?
+            }
+            None => self.by_threshold(&made, variant, smaller.as_ref())?,
         };
         let at_costs: Vec<f64> = choices.at_costs.iter().map(|at| accuracy(&at.labels, &self.judged)).collect();
         let full_accuracy = accuracy(&self.full_labels, &self.judged);
@@ -226,7 +229,7 @@ impl Bench {
     fn by_threshold(&self, made: &Accelerated, variant: &Variant, smaller: Option<&Smaller>) -> Result<Choices> {
         let stages = |data: &EncodedDataset| -> Result<Stages> {
             let tables = stage_log_probabilities(&made.model, data, BATCH)?;
-            let mut flops = stage_flops(&made.model, data)?;
+            let mut flops = stage_flops(&made.model, data);
             if let Some(smaller) = smaller {
                 let depths: Vec<usize> = made.report.stages.iter().map(|stage| stage.depth).collect();
                 for (flops, depth) in flops.iter_mut().zip(depths) {
@@ -269,6 +272,14 @@ impl Bench {
         let at_costs = Trial::COSTS.into_iter().map(within).collect::<Result<_>>()?;
         Ok(Choices { at_costs, lossless: at(made.report.speed)?, speeds: None })
     }
+}
+
+/// Speeds λ of a bandit's curve: 0, and from .003 to 10 in equal ratios.
+fn bandit_speeds() -> Vec<f64> {
+    const STEPS: i32 = 32;
+    let [first, last] = [0.003, 10.0_f64];
+    let speed = |step: i32| first * (last / first).powf(f64::from(step) / f64::from(STEPS - 1));
+    std::iter::once(0.0).chain((0..STEPS).map(speed)).collect()
 }
 
 /// Classes of the judged texts, and what they cost.

@@ -1,7 +1,7 @@
 //! A classifier that keeps a part of the heads and neurons of each layer, the same for all texts.
 
 use dht_cli::TrainingProgress;
-use dht_search::Predictor;
+use dht_dynamic::Predictor;
 use dht_transformer::flops::Load;
 use dht_transformer::pruning::{Importance, PrunePlan};
 use dht_transformer::{EncodedDataset, TextClassifier, TrainSettings, Trainer};

@@ -1,6 +1,6 @@
 //! How a speed that was chosen on few texts does on all: a rule chooses on draws of them, again and again.
 
-use dht_search::evaluation::Stages;
+use dht_dynamic::evaluation::Stages;
 use rand::{Rng, RngExt};
 
 use crate::record::SpeedTrial;

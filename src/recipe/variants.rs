@@ -1,8 +1,8 @@
 //! The settings that are tried.
 
-use dht_search::accelerate::{AccelerateSettings, SideSettings, Targets};
-use dht_search::evaluation::LeavingRule;
-use dht_search::settings::RouterKind;
+use dht_dynamic::accelerate::{AccelerateSettings, SideSettings, Targets};
+use dht_dynamic::evaluation::LeavingRule;
+use dht_search::routing::Decided;
 use dht_transformer::Pooling;
 
 use super::pruned::{Order, Pruned};
@@ -15,6 +15,8 @@ pub(super) struct Variant {
     pub(super) name: &'static str,
     pub(super) change: Change,
     pub(super) rule: LeavingRule,
+    /// How often a bandit decides, in the place of a rule.
+    pub(super) bandit: Option<Decided>,
     /// Whether further texts without labels are fitted on.
     pub(super) unlabelled: bool,
     /// What the classifier keeps of each layer; `None` for all.
@@ -30,9 +32,15 @@ fn side(settings: &mut AccelerateSettings, change: impl FnOnce(&mut SideSettings
 
 /// All of them, the defaults first.
 pub(super) fn variants() -> Vec<Variant> {
-    let variant =
-        |name, change| Variant { name, change, rule: LeavingRule::Confidence, unlabelled: false, pruned: None };
-    let changes: [(&'static str, Change); 14] = [
+    let variant = |name, change| Variant {
+        name,
+        change,
+        rule: LeavingRule::Confidence,
+        bandit: None,
+        unlabelled: false,
+        pruned: None,
+    };
+    let changes: [(&'static str, Change); 10] = [
         (DEFAULT, |_| {}),
         ("linear exits", |settings| settings.side = None),
         ("the first token in the place of the mean", |settings| settings.pooling = Pooling::Cls),
@@ -43,12 +51,15 @@ pub(super) fn variants() -> Vec<Variant> {
         ("6 passes", |settings| side(settings, |side| side.epochs = 6)),
         ("learning rate 5e-4", |settings| side(settings, |side| side.learning_rate = 5e-4)),
         ("learning rate 2e-3", |settings| side(settings, |side| side.learning_rate = 2e-3)),
-        ("a bandit decides once after the first layer", |settings| settings.router = RouterKind::Bandit),
-        ("a bandit decides at every exit", |settings| settings.router = RouterKind::SequentialBandit),
-        ("soft labels alone", |settings| settings.targets = Targets::SoftLabels),
-        ("the classifier's predictions in the place of labels", |settings| settings.targets = Targets::Predictions),
     ];
     let mut variants: Vec<Variant> = changes.into_iter().map(|(name, change)| variant(name, change)).collect();
+    let bandit = |name, decided| Variant { bandit: Some(decided), ..variant(name, |_| {}) };
+    variants.push(bandit("a bandit decides once after the first layer", Decided::Once));
+    variants.push(bandit("a bandit decides at every exit", Decided::AtEveryExit));
+    variants.push(variant("soft labels alone", |settings| settings.targets = Targets::SoftLabels));
+    variants.push(variant("the classifier's predictions in the place of labels", |settings| {
+        settings.targets = Targets::Predictions;
+    }));
     variants.push(Variant { rule: LeavingRule::Entropy, ..variant("leaving by entropy", |_| {}) });
     variants.push(Variant { rule: LeavingRule::Patience, ..variant("leaving by patience", |_| {}) });
     variants.push(Variant { unlabelled: true, ..variant("unlabelled texts too", |_| {}) });

@@ -1,7 +1,7 @@
 //! The unit of the accelerated full model.
 
-use dht_search::accelerate::{Texts, accelerate};
-use dht_search::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
+use dht_dynamic::accelerate::{Texts, accelerate};
+use dht_dynamic::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
 
 use super::at_costs::threshold_within;
 use super::files::{Part, UnitResult};
@@ -29,7 +29,7 @@ impl Worker<'_> {
         model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
         let stages = Stages::new(
             &stage_log_probabilities(&model, validation, self.batch())?,
-            stage_flops(&model, validation)?,
+            stage_flops(&model, validation),
             LeavingRule::Confidence,
         )?;
         let full_flops = self.full_flops(Part::Validation);

@@ -1,6 +1,6 @@
 //! Accuracy at given costs: each kind of model at the threshold that costs most within them on validation rows.
 
-use dht_search::evaluation::{Staged, Stages};
+use dht_dynamic::evaluation::{Staged, Stages};
 use dht_transformer::train::metrics::Confusion;
 use rand::Rng;
 

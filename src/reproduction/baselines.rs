@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::{
+use dht_dynamic::{
     DynamicModel, Predictor,
-    baselines::{Baseline, distilbert, fastbert, pabee, truncation},
     evaluation::{stage_flops, stage_log_probabilities},
-    settings::ExitKind,
+    exit::ExitKind,
     training::FrozenExits,
 };
-use dht_transformer::{TrainSettings, Trainer, tasks::DistillationSettings, train::History};
+use dht_search::SearchModel;
+use dht_search::baselines::{Baseline, distilbert, fastbert, pabee, truncation};
+use dht_search::evaluation::{exit_flops, exit_log_probabilities};
+use dht_transformer::{EncodedDataset, TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
-use super::files::{Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
+use super::files::{LogProbabilities, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{CACHE_BYTES, EXIT_EPOCHS, EXIT_RATE, PATIENCES, SPEEDS};
 use super::units::Unit;
 use super::worker::{WallRatios, Worker};
@@ -94,7 +96,7 @@ impl Worker<'_> {
         let mut search = pabee::pabee(copy, self.classes(), &settings, &mut rng(&self.run, CLASSIFIERS))?;
         let history = self.fit(&mut search)?;
         let own = (Baseline::flops(&search), seconds(&history));
-        let model = Baseline::into_model(search);
+        let model = Baseline::into_model(search).to_dynamic()?;
         let mut rows = self.rows_at(&model, &PATIENCES.map(|patience| 1.0 / f64::from(patience)), RowGroup::Pabee)?;
         for (row, patience) in rows.iter_mut().zip(PATIENCES) {
             (row.method, row.setting) = ("PABEE".into(), format!("patience {patience}"));
@@ -121,13 +123,26 @@ impl Worker<'_> {
 
     /// Writes what each stage of a model says of every row, and what leaving there costs.
     pub(super) fn save_stages(&self, model: &DynamicModel) -> Result<()> {
+        self.save_parts(|rows| {
+            let tables = stage_log_probabilities(model, rows, self.batch())?;
+            Ok((tables.iter().map(f32_rows).collect(), stage_flops(model, rows)))
+        })
+    }
+
+    /// The same of the exits of a search's model.
+    pub(super) fn save_exits(&self, model: &SearchModel) -> Result<()> {
+        let model = model.model();
+        self.save_parts(|rows| Ok((exit_log_probabilities(model, rows, self.batch())?, exit_flops(model, rows)?)))
+    }
+
+    fn save_parts(&self, of: impl Fn(&EncodedDataset) -> Result<(Vec<LogProbabilities>, Vec<Vec<u64>>)>) -> Result<()> {
         let mut tables = BTreeMap::new();
         for part in [Part::Validation, Part::Test] {
             let rows = self.rows(part);
-            for (stage, table) in stage_log_probabilities(model, rows, self.batch())?.iter().enumerate() {
-                tables.insert(part.of_stage(stage), f32_rows(table));
+            let (stages, flops) = of(rows)?;
+            for (stage, table) in stages.into_iter().enumerate() {
+                tables.insert(part.of_stage(stage), table);
             }
-            let flops = stage_flops(model, rows)?;
             let of_row = |row: usize| flops.iter().map(|stage| stage[row] as f32).collect();
             tables.insert(part.flops(), (0..rows.len()).map(of_row).collect());
         }

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::baselines::{LogProbabilities, NgramClassifier, Stacker};
-use dht_search::evaluation::{LeavingRule, Stages};
+use dht_dynamic::evaluation::{LeavingRule, Stages};
+use dht_dynamic::{
+    LogProbabilities,
+    exit::{NgramClassifier, Stacker},
+};
 use dht_transformer::EncodedDataset;
 
 use super::files::{NGRAM, Part, load_log_probabilities};

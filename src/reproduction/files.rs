@@ -135,7 +135,7 @@ impl Part {
 pub(super) type LogProbabilities = Vec<Vec<f32>>;
 
 /// The rows of a table, as they are kept.
-pub(super) fn f32_rows(rows: &dht_search::baselines::LogProbabilities) -> LogProbabilities {
+pub(super) fn f32_rows(rows: &dht_dynamic::LogProbabilities) -> LogProbabilities {
     rows.rows().map(|row| row.iter().map(|value| *value as f32).collect()).collect()
 }
 

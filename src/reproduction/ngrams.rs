@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use dht_search::baselines::{Cascade, FullModel, NgramClassifier, NgramSettings, Stacked};
-use dht_search::{Prediction, Predictor};
+use dht_dynamic::{
+    FullModel,
+    exit::{NgramClassifier, NgramSettings},
+};
+use dht_dynamic::{Prediction, Predictor};
+use dht_search::baselines::{Cascade, Stacked};
 use dht_transformer::EncodedDataset;
 
 use super::at_costs::{SeedCandidates, threshold_within};

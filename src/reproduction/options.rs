@@ -1,10 +1,7 @@
 //! The options of the units, which their files are found again by.
 
-use dht_search::{
-    SearchSettings,
-    accelerate::AccelerateSettings,
-    baselines::{NgramSettings, fastbert::FastBertSettings, pabee::PabeeSettings},
-};
+use dht_dynamic::{accelerate::AccelerateSettings, exit::NgramSettings};
+use dht_search::{SearchSettings, baselines::fastbert::FastBertSettings, baselines::pabee::PabeeSettings};
 use dht_transformer::tasks::DistillationSettings;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! How often promises about the accelerated model are kept: calibration texts are drawn from the test texts, again and again.
 
-use dht_search::Error as SearchError;
-use dht_search::evaluation::{Calibration, Guarantee, Promise, Risk, Stages, control_risk};
+use dht_dynamic::Error as DynamicError;
+use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages, control_risk};
 use rand::{Rng, RngExt};
 
 use super::at_costs::SeedCandidates;
@@ -102,7 +102,7 @@ fn trial<R: Rng + ?Sized>(
                 cost += flops_ratio;
                 lost += risk;
             }
-            Err(SearchError::Promise { .. }) => {
+            Err(DynamicError::Promise { .. }) => {
                 kept += 1;
                 cost += 1.0;
             }

@@ -1,8 +1,10 @@
 //! The units of T-, S-, F- and P-DHT.
 
+use dht_dynamic::evaluate;
 use dht_search::{
-    Preset, evaluate,
-    evaluation::{Queued, controls::evaluate_shuffled, evaluate_queued},
+    Preset,
+    evaluation::controls::evaluate_shuffled,
+    evaluation::{Queued, evaluate_queued},
     settings::deviations,
 };
 
@@ -72,7 +74,7 @@ impl Worker<'_> {
         row.routes = Some(RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() });
         let curves = accounting.curves.curves(HEAD_SETS);
         row.curves = Some(curves);
-        self.save_stages(model)?;
+        self.save_exits(model)?;
         Ok(UnitResult {
             hash: String::new(),
             train_flops: row.train_flops,

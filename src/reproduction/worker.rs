@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::Device;
-use dht_search::{
-    Prediction, Predictor,
-    evaluation::time_in_turns,
-    training::{Curves, LossCurve},
-};
+use dht_dynamic::{Prediction, Predictor, evaluation::time_in_turns};
+use dht_search::training::{Curves, LossCurve};
 use dht_transformer::{
     EncodedDataset, Encoder, ForwardContext, Objective, Pooling, TextClassifier, Trainer,
     data::longest_first,

@@ -1,12 +1,12 @@
 //! A classifier becomes a dynamic model: exits, a budget or a promise, and what it costs and gets.
 
 use clap::Args;
-use dht_search::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
-use dht_search::baselines::NgramSettings;
-use dht_search::evaluation::{Guarantee, Promise, Risk, with_promise};
-use dht_search::serving::KeptPromise;
-use dht_search::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
-use dht_search::{DynamicModel, Error as SearchError};
+use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
+use dht_dynamic::evaluation::{Guarantee, Promise, Risk, with_promise};
+use dht_dynamic::exit::NgramSettings;
+use dht_dynamic::serving::KeptPromise;
+use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
+use dht_dynamic::{DynamicModel, Error as DynamicError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -159,7 +159,7 @@ pub fn make_dynamic(
                     speed: promised.threshold,
                 });
             }
-            Err(SearchError::Promise { rows, needed, least, .. }) => {
+            Err(DynamicError::Promise { rows, needed, least, .. }) => {
                 let texts = needed.map_or(String::new(), |needed| format!("some {needed} such texts would, or "));
                 misses.push(format!(
                     "--points {points} cannot be shown from {rows} texts: {texts}--points {:.2}",

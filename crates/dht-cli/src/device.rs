@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::Device;
-use dht_search::transformer::Precision;
+use dht_dynamic::transformer::Precision;
 
 use crate::error::{Error, Result};
 use crate::progress::report;

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 pub enum Error {
     /// An error of the data, the model or the training.
     #[error(transparent)]
-    Transformer(#[from] dht_search::transformer::Error),
+    Transformer(#[from] dht_dynamic::transformer::Error),
     /// An error of the search.
     #[error(transparent)]
-    Search(Box<dht_search::Error>),
+    Dynamic(Box<dht_dynamic::Error>),
     /// A flag has a value that is not allowed.
     #[error("--{flag} is {got}, expected {expected}")]
     Argument {
@@ -153,11 +153,11 @@ pub enum Error {
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-impl From<dht_search::Error> for Error {
-    fn from(error: dht_search::Error) -> Self {
+impl From<dht_dynamic::Error> for Error {
+    fn from(error: dht_dynamic::Error) -> Self {
         match error {
-            dht_search::Error::Transformer(error) => Self::Transformer(error),
-            other => Self::Search(Box::new(other)),
+            dht_dynamic::Error::Transformer(error) => Self::Transformer(error),
+            other => Self::Dynamic(Box::new(other)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dht_search::transformer::train::{Event, Observer};
+use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The weight of the newest step in the displayed loss.
@@ -167,7 +167,7 @@ impl RouteTally {
 
 #[cfg(test)]
 mod tests {
-    use dht_search::transformer::{Progress, train::EpochRecord};
+    use dht_dynamic::transformer::{Progress, train::EpochRecord};
 
     use super::*;
 

@@ -13,15 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::Device;
-use dht_search::transformer::{
-    DatasetReader, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, Progress, TextClassifier,
-    TextTokenizer, TrainSettings, Trainer,
-    data::{NamedDataset, Split, longest_first, sequential},
-    storage::write_atomically,
-    tensors::log_softmax,
-};
+use dht_dynamic::{SpeedCurve, evaluate};
+use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::ExitLosses};
 use dht_search::{
-    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SpeedCurve, evaluate, settings::ExitLosses,
+    transformer::data::{NamedDataset, Split, longest_first, sequential},
+    transformer::storage::write_atomically,
+    transformer::tensors::log_softmax,
+    transformer::{
+        DatasetReader, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, Progress,
+        TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    },
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -90,9 +91,9 @@ impl Texts {
 }
 
 /// The model of the directory, or a freshly trained one.
-fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Result<DynamicModel> {
+fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Result<SearchModel> {
     if let Some(folder) = folder.as_ref().filter(|folder| folder.is_dir()) {
-        return Ok(DynamicModel::load(folder, &Device::Cpu)?.0);
+        return Ok(SearchModel::load(folder, &Device::Cpu)?.0);
     }
     let encoder = Encoder::from_pretrained(encoder, &Device::Cpu)?;
     let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
@@ -105,7 +106,7 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
         explore_share: 0.99,
         ..SearchSettings::default()
     };
-    let model = DynamicModel::new(encoder, space, settings, labels.len(), &mut ChaCha8Rng::seed_from_u64(1))?;
+    let model = SearchModel::new(encoder, space, settings, labels.len(), &mut ChaCha8Rng::seed_from_u64(1))?;
     let mut search = SearchObjective::new(model)?;
     let nothing = EncodedDataset { samples: Vec::new(), ..texts.test.clone() };
     let training = TrainSettings { epochs: 1, keep_best: false, ..TrainSettings::default() };
@@ -135,10 +136,10 @@ impl Clock {
     }
 }
 
-fn measured(model: &DynamicModel, texts: &Texts) -> Result<String> {
+fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
     let mut curve = SpeedCurve::new(model, &texts.held_out, BATCH)?;
     let (least, most) = curve.range();
-    let speeds = curve.budgets(5)[1..4].iter().map(|budget| curve.calibrate(*budget)).collect::<Result<Vec<_>>>()?;
+    let speeds = curve.budgets(5)[1..4].iter().map(|budget| curve.calibrate(*budget)).collect::<dht_dynamic::Result<Vec<_>>>()?;
     let copy = model.encoder().truncated(model.encoder().layers())?;
     let classes = texts.test.labels.len();
     let mut full = TextClassifier::new(copy, classes, model.settings().pooling, &mut ChaCha8Rng::seed_from_u64(1))?;

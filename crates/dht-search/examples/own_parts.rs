@@ -4,17 +4,14 @@
 //! `cargo run --release -p dht-search --example own_parts`
 
 use candle_core::Device;
-use dht_search::evaluation::Predictor;
-use dht_search::model::BatchPredictions;
+use dht_search::dynamic::{self, BatchPredictions, Predictor, evaluate};
 use dht_search::routing::Mode;
 use dht_search::space::ModelShape;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, PackedBatch, Sample, TrainSettings,
     Trainer,
 };
-use dht_search::{
-    Decisions, DynamicModel, Preset, Result, Route, Router, SearchObjective, SearchSettings, StageView, evaluate,
-};
+use dht_search::{Decisions, Preset, Result, Route, Router, SearchModel, SearchObjective, SearchSettings, StageView};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -57,7 +54,7 @@ impl Frequencies {
 }
 
 impl Predictor for Frequencies {
-    fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
+    fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> dynamic::Result<BatchPredictions> {
         let route = Route::without_layers(self.shape)?;
         Ok(BatchPredictions::of_fixed_route(
             vec![self.probabilities.clone(); batch.len()],
@@ -66,7 +63,7 @@ impl Predictor for Frequencies {
         ))
     }
 
-    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+    fn check(&self, texts: &EncodedDataset) -> dynamic::Result<()> {
         Ok(texts.check_classes(self.probabilities.len())?)
     }
 
@@ -96,7 +93,7 @@ fn main() -> Result<()> {
     let encoder = Encoder::random(&BertConfig::small(4, 6, 24, 40)?, &Device::Cpu, &mut rng)?;
     let space = Preset::TDht.space(4, 6)?;
     let settings = SearchSettings { warm_up_contexts: 64, ..SearchSettings::default() };
-    let model = DynamicModel::new(encoder, space, settings, CLASSES as usize, &mut rng)?;
+    let model = SearchModel::new(encoder, space, settings, CLASSES as usize, &mut rng)?;
 
     let mut search = SearchObjective::new(model.with_router(Box::new(ByLength { tokens: 6 })))?;
     let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };

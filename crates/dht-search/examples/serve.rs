@@ -4,11 +4,12 @@
 //! `cargo run --release -p dht-search --example serve`
 
 use candle_core::Device;
-use dht_search::serving::TextModel;
+use dht_search::dynamic::evaluation::calibrate;
+use dht_search::dynamic::{Engine, SpeedCurve};
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
 };
-use dht_search::{DynamicModel, Engine, Error, Preset, SearchObjective, SearchSettings, evaluation::calibrate};
+use dht_search::{Error, Preset, SearchModel, SearchObjective, SearchSettings};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -44,7 +45,7 @@ fn main() -> Result<(), Error> {
     // Train and save: encoder, exits, routers, tokenizer.
     let encoder = Encoder::random(&BertConfig::small(4, 6, 48, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
     let space = Preset::TDht.space(4, 6)?;
-    let model = DynamicModel::new(encoder, space, SearchSettings::default(), labels.len(), &mut rng)?;
+    let model = SearchModel::new(encoder, space, SearchSettings::default(), labels.len(), &mut rng)?;
     let mut search = SearchObjective::new(model)?;
     let optimizer = AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() };
     Trainer::new(TrainSettings { epochs: 4, optimizer, ..TrainSettings::default() }).fit(
@@ -54,19 +55,18 @@ fn main() -> Result<(), Error> {
         &mut (),
     )?;
     let folder = std::env::temp_dir().join(format!("dht-serve-{}", std::process::id()));
-    let model = TextModel::new(search.into_model(), tokenizer.clone(), &labels, 64)?;
-    model.save(&folder, "# Reviews of meals")?;
+    search.into_model().save(&folder, Some(&tokenizer), &labels)?;
 
     // Serve: the budget is halfway between the lowest and the highest cost that λ can set.
-    let engine = Engine::load(&folder)?;
-    let model = engine.model().dynamic()?;
-    let (least, most) = dht_search::SpeedCurve::new(model, &held_out, 64)?.range();
-    let speed = calibrate(model, &held_out, (least + most) / 2.0, 64)?;
+    let (model, labels, tokenizer) = SearchModel::load(&folder, &Device::Cpu)?;
+    let (least, most) = SpeedCurve::new(&model, &held_out, 64)?.range();
+    let speed = calibrate(&model, &held_out, (least + most) / 2.0, 64)?;
     println!(
         "FLOPs from {least:.3} to {most:.3} of the full model; λ = {:.3} costs {:.3}",
         speed.lambda, speed.flops_ratio
     );
-    let engine = engine.with_speed(speed.lambda)?;
+    let tokenizer = tokenizer.expect("it was saved with the model");
+    let engine = Engine::new(model.with_speed(speed.lambda)?, tokenizer, &labels)?.with_max_length(64)?;
     let correct: usize = std::thread::scope(|scope| {
         let ask = |part: &[Example]| -> Result<usize, Error> {
             let texts: Vec<&str> = part.iter().map(|example| &*example.text).collect();

@@ -4,6 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// An error of the crate of early exits, but for those that this crate has too.
+    #[error(transparent)]
+    Dynamic(dht_dynamic::Error),
     /// An error of the transformer crate.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
@@ -31,43 +34,6 @@ pub enum Error {
         /// Its value.
         got: String,
     },
-    /// A promise about risk that calibration texts cannot show to be kept.
-    #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
-    Promise {
-        /// The limit.
-        most: f64,
-        /// The calibration texts.
-        rows: usize,
-        /// How many texts with the same losses would show it; `None` where they lose as much as that.
-        needed: Option<usize>,
-        /// The least limit that these texts show.
-        least: f64,
-    },
-    /// Texts that a model was fitted on, where texts are wanted that it has not seen.
-    #[error(
-        "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts that neither it nor a \
-         choice has seen"
-    )]
-    SeenTexts {
-        /// What the texts are for.
-        what: &'static str,
-        /// How many of them it has seen.
-        rows: usize,
-        /// The first of them.
-        first: usize,
-        /// How many there are.
-        of: usize,
-    },
-    /// A text is not a route such as `12L8H` or `7L9H+2L12H`.
-    #[error("route {text:?}, byte {at}: expected {expected}")]
-    Notation {
-        /// The text; of a long one, the beginning.
-        text: String,
-        /// The offset in bytes of the first error.
-        at: usize,
-        /// What was expected there.
-        expected: &'static str,
-    },
     /// A group of layers without layers, or a route without groups.
     #[error("layers {start}..{end}: expected at least one layer")]
     NoLayers {
@@ -75,26 +41,6 @@ pub enum Error {
         start: usize,
         /// The layer after the last.
         end: usize,
-    },
-    /// Groups of layers do not follow one another.
-    #[error("group {group} starts at layer {got}, expected {expected}")]
-    GroupOrder {
-        /// The index of the group in its route.
-        group: usize,
-        /// The allowed first layers.
-        expected: String,
-        /// Its first layer.
-        got: usize,
-    },
-    /// A group of layers ends at a depth where it may not.
-    #[error("group {group} ends after layer {got}, expected {expected}")]
-    GroupEnd {
-        /// The index of the group in its route.
-        group: usize,
-        /// The allowed ends.
-        expected: String,
-        /// Its end.
-        got: usize,
     },
     /// A group keeps a number of heads that is not allowed.
     #[error("group {group} keeps {got} heads, expected {expected}")]
@@ -168,14 +114,6 @@ pub enum Error {
         /// Its value.
         got: String,
     },
-    /// A directory holds no saved model.
-    #[error("{path} has no dht.json: {instead}", path = path.display())]
-    NotAModel {
-        /// The directory.
-        path: std::path::PathBuf,
-        /// The contents of the directory, or the directory to name.
-        instead: &'static str,
-    },
     /// A file of a saved model is not the one that was saved together with its checkpoint.
     #[error(
         "{path} is not the file that {checkpoint} was saved with: its SHA-256 checksum is {got}, expected {expected}; \
@@ -202,87 +140,11 @@ pub enum Error {
         /// The reason.
         problem: SpaceFileProblem,
     },
-    /// A budget that no λ reaches.
-    #[error("a FLOPs ratio of {target} cannot be reached: this model's range is {least} to {most} on these texts")]
-    Budget {
-        /// The budget, as a share of the full model's FLOPs.
-        target: f64,
-        /// The model's share as λ goes to infinity.
-        least: f64,
-        /// The model's share at λ = 0.
-        most: f64,
-    },
-    /// A queue without room for a request.
-    #[error("{waiting} wait already, of at most {of}: try again later")]
-    Busy {
-        /// What waits.
-        waiting: String,
-        /// The limit.
-        of: usize,
-    },
-    /// A request whose deadline would pass while others are answered.
-    #[error("what waits takes about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
-    Backlog {
-        /// The time that what waits may take.
-        expected: std::time::Duration,
-        /// The time to the deadline.
-        left: std::time::Duration,
-    },
-    /// A request that was not answered before its deadline.
-    #[error("the deadline passed before the answer")]
-    Deadline,
-    /// A request to a service that stops.
-    #[error("the service stops and takes no more requests")]
-    Stopping,
-    /// A text that would be truncated, where that is not wanted.
-    #[error("text {text} has more than the {most} tokens that the model reads: shorten it, or let it be truncated")]
-    TooLong {
-        /// Its index in its request.
-        text: usize,
-        /// The most tokens, special ones included.
-        most: usize,
-    },
-    /// A computation that panicked; the service goes on.
-    #[error("the computation panicked: {message}")]
-    Panic {
-        /// The panic's message.
-        message: String,
-    },
-    /// A label that nothing can be learned from.
-    #[error("label of text {id}: {problem}")]
-    Label {
-        /// The number of the text.
-        id: u64,
-        /// The reason.
-        problem: LabelProblem,
-    },
     /// A loss from which no reward can be computed.
     #[error("loss is {loss}, expected a finite number, at least 0")]
     Loss {
         /// The loss.
         loss: f64,
-    },
-}
-
-/// Why nothing can be learned from a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LabelProblem {
-    /// No decision waits for it.
-    #[error("expected a text that was decided and waits for its label")]
-    Unknown,
-    /// The text has its label.
-    #[error("expected one label, got a second")]
-    Twice,
-    /// The class is none of the model's.
-    #[error(
-        "class is {class}, expected one of the {classes} that the model was fitted on; a new class takes a new model"
-    )]
-    Class {
-        /// The class.
-        class: u32,
-        /// How many classes the model has.
-        classes: usize,
     },
 }
 
@@ -308,15 +170,45 @@ fn checksum(checksum: Option<&str>) -> &str {
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What would be in reach of a promise.
-fn reach(needed: Option<usize>, least: f64) -> String {
-    let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
-    format!("{texts}a limit of at least {least:.4}")
-}
-
 impl Error {
     /// A setting or argument that is out of range.
     pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Setting { field, expected: expected.into(), got: got.to_string() }
+    }
+}
+
+/// What both crates can report has one variant here.
+impl From<dht_dynamic::Error> for Error {
+    fn from(error: dht_dynamic::Error) -> Self {
+        use dht_dynamic::Error as Dynamic;
+        match error {
+            Dynamic::Transformer(error) => Self::Transformer(error),
+            Dynamic::Candle(error) => Self::Candle(error),
+            Dynamic::State { what, source } => Self::State { what, source },
+            Dynamic::Setting { field, expected, got } => Self::Setting { field, expected, got },
+            Dynamic::NoLayers { start, end } => Self::NoLayers { start, end },
+            Dynamic::HeadCount { group, expected, got } => Self::HeadCount { group, expected, got },
+            Dynamic::Exit { index, expected, got } => Self::Exit { index, expected, got },
+            Dynamic::RouteNotInSpace { route, expected } => Self::RouteNotInSpace { route, expected },
+            Dynamic::Custom(error) => match error.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(other) => Self::Dynamic(Dynamic::Custom(other)),
+            },
+            other => Self::Dynamic(other),
+        }
+    }
+}
+
+/// What a model of a search reports where a predictor, a router or a served model is asked for.
+impl From<Error> for dht_dynamic::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Dynamic(error) => error,
+            Error::Transformer(error) => Self::Transformer(error),
+            Error::Candle(error) => Self::Candle(error),
+            Error::State { what, source } => Self::State { what, source },
+            Error::Setting { field, expected, got } => Self::Setting { field, expected, got },
+            other => Self::Custom(Box::new(other)),
+        }
     }
 }

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! A [`SearchSpace`] lists the [`Route`]s. [`SearchSettings`] name the routers, how they learn and how exits are trained. A
-//! [`DynamicModel`] is an [`ExitModel`] (an encoder with exits) with a [`Router`] for depth and a [`HeadRouter`] for heads. A
+//! [`SearchModel`] is an [`RoutedEncoder`] (an encoder with exits) with a [`Router`] for depth and a [`HeadRouter`] for heads. A
 //! [`SearchObjective`] trains it with the one training loop, [`Trainer`](transformer::Trainer). Training and inference run
 //! the same executor; inference neither explores nor learns.
 //!
@@ -28,7 +28,7 @@
 //! use dht_search::transformer::{
 //!     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
 //! };
-//! use dht_search::{DynamicModel, Error, Preset, SearchObjective, SearchSettings, evaluate};
+//! use dht_search::{SearchModel, Error, Preset, SearchObjective, SearchSettings, evaluate};
 //! use rand::SeedableRng;
 //!
 //! let example = |text: &str, label| Example { text: text.into(), pair: None, label, targets: Vec::new() };
@@ -45,7 +45,7 @@
 //! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
 //! let space = Preset::TDht.space(4, 6)?; // exits at 1, 2, 3 and 4 layers; 4, 5 or 6 heads
 //! let settings = SearchSettings { warm_up_contexts: 30, ..SearchSettings::default() };
-//! let mut search = SearchObjective::new(DynamicModel::new(encoder, space, settings, data.labels.len(), &mut rng)?)?;
+//! let mut search = SearchObjective::new(SearchModel::new(encoder, space, settings, data.labels.len(), &mut rng)?)?;
 //!
 //! let optimizer = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
 //! let training = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
@@ -69,21 +69,21 @@
 //! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and all of [`space`]; [`Preset`] for the paper's, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`]; [`RouteSpec`] for its notation, `12L8H` |
 //! | choose a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
-//! | write a router of your own | [`Router`], [`HeadRouter`], [`DynamicModel::with_router`] |
+//! | write a router of your own | [`Router`], [`HeadRouter`], [`SearchModel::with_router`] |
 //! | choose how exits are trained | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
-//! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
+//! | predict and score | [`SearchModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
 //! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the paper, [`evaluation::evaluate_queued`] |
 //! | make a fine-tuned classifier cheaper without touching its weights | [`accelerate()`](accelerate::accelerate) |
-//! | put a model of n-grams in front of an encoder or on top of it | [`DynamicModel::with_front`]; [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
+//! | put a model of n-grams in front of an encoder or on top of it | [`SearchModel::with_front`]; [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
 //! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`], [`evaluation::Stages`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |
-//! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
+//! | trade quality for speed at run time | [`SearchModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | promise how much accuracy a speed loses at most | [`evaluation::with_promise`], [`evaluation::control_risk`] |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
 //! | learn in service from labels that come late, and follow texts that drift | [`serving::LearningEngine`], [`serving::Learner`] |
-//! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with all that serving needs, [`serving::TextModel`] |
+//! | save a model | [`SearchModel::save`] and [`load`](SearchModel::load); with all that serving needs, [`serving::TextModel`] |
 //! | make rewards of losses | [`reward`] |
 //! | count or measure what a route costs | [`CostModel`] and [`cost`] |
 //! | read the cost and the decisions of a training | [`CostAccounting`], [`training`] |
@@ -114,32 +114,29 @@
 //! the full model. Where every text needs the same depth a fixed exit costs less than choosing one; the [`Regret`] shows
 //! it. The paper's own settings ([`SearchSettings::paper`]) are for comparison, not for use.
 
-pub mod accelerate;
 pub mod baselines;
 pub mod cost;
 pub mod error;
 pub mod evaluation;
 pub mod features;
-mod linear_model;
 pub mod model;
 pub mod reward;
 pub mod routing;
-pub mod serving;
 pub mod settings;
 pub mod space;
 pub mod training;
 
 pub use cost::CostModel;
 pub use error::{Error, Result};
-pub use evaluation::{Evaluation, Predictor, Regret, SpeedCurve, evaluate};
-pub use model::{DynamicModel, Exit, ExitModel, Prediction};
+pub use evaluation::Regret;
+pub use model::{RoutedEncoder, SearchModel};
 pub use routing::{Decisions, ForwardTrace, HeadRouter, Router, StageView};
-pub use serving::{Answer, Engine, Query};
 pub use settings::SearchSettings;
 pub use space::{Preset, Route, RouteSpec, SearchSpace, SpaceConfig};
 pub use training::{CostAccounting, SearchObjective};
 
 pub use dht_bandits as bandits;
+pub use dht_dynamic as dynamic;
 pub use dht_transformer as transformer;
 
 #[doc = include_str!("../README.md")]

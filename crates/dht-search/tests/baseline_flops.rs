@@ -3,19 +3,22 @@
 //! The count belongs to the process, so this file holds one test.
 
 use candle_core::Device;
+use dht_dynamic::evaluate;
+use dht_dynamic::exit::ExitKind;
+use dht_dynamic::training::{ExitTargets, FrozenExits};
 use dht_search::baselines::distilbert::distilbert;
 use dht_search::baselines::fastbert::{self, FastBertSettings};
 use dht_search::baselines::pabee::{PabeeSettings, pabee};
 use dht_search::baselines::{Baseline, truncation};
-use dht_search::settings::ExitKind;
-use dht_search::training::{ExitTargets, FrozenExits};
-use dht_search::transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
-    flops::product_flops,
-    pruning::PrunePlan,
-    tasks::{Distillation, DistillationSettings, FineTuning},
+use dht_search::{Error, Result};
+use dht_search::{
+    transformer::flops::product_flops,
+    transformer::pruning::PrunePlan,
+    transformer::tasks::{Distillation, DistillationSettings, FineTuning},
+    transformer::{
+        BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
+    },
 };
-use dht_search::{Error, Result, evaluate};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

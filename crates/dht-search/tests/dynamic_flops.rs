@@ -5,19 +5,20 @@
 use std::collections::BTreeMap;
 
 use candle_core::Device;
-use dht_search::evaluation::{controls::evaluate_shuffled, evaluate_queued};
-use dht_search::transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
-    flops::{BackwardNeeds, ClassifierShape, Load, product_flops},
-    pruning::PrunePlan,
-};
+use dht_dynamic::{evaluate, exit::ExitKind};
 use dht_search::{
-    DynamicModel, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings,
+    Preset, Result, Route, RouteSpec, SearchModel, SearchObjective, SearchSettings,
     cost::WidthCoupling,
-    evaluate,
     settings::{
-        ContextDesign, Dispatch, ExitKind, ExitLosses, FullModelSteps, HeadDraws, LossSource, RouterKind, SoftLabels,
-        Teacher,
+        ContextDesign, Dispatch, ExitLosses, FullModelSteps, HeadDraws, LossSource, RouterKind, SoftLabels, Teacher,
+    },
+};
+use dht_search::{evaluation::controls::evaluate_shuffled, evaluation::evaluate_queued};
+use dht_search::{
+    transformer::flops::{BackwardNeeds, ClassifierShape, Load, product_flops},
+    transformer::pruning::PrunePlan,
+    transformer::{
+        BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
     },
 };
 use rand::{RngExt, SeedableRng};
@@ -42,12 +43,12 @@ fn model(settings: SearchSettings) -> Result<SearchObjective> {
 fn model_of(preset: Preset, settings: SearchSettings) -> Result<SearchObjective> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let encoder = Encoder::random(&BertConfig::small(6, 12, 24, 50)?, &Device::Cpu, &mut rng)?;
-    SearchObjective::new(DynamicModel::new(encoder, preset.space(6, 12)?, settings, 3, &mut rng)?)
+    SearchObjective::new(SearchModel::new(encoder, preset.space(6, 12)?, settings, 3, &mut rng)?)
 }
 
 /// FLOPs by the encoder's formulas: the sum over routes of count times cost, forward and backward.
 struct Formulas<'a> {
-    model: &'a DynamicModel,
+    model: &'a SearchModel,
     tokens: usize,
 }
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use candle_core::Device;
-use dht_search::baselines::{
-    Cascade, FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings, Stacked, Stacker,
+use dht_dynamic::evaluation::{LeavingRule, Stages};
+use dht_dynamic::{Evaluation, Predictor, evaluate};
+use dht_dynamic::{
+    FullModel, LogProbabilities,
+    exit::{NgramClassifier, NgramFit, NgramSettings, Stacker},
 };
-use dht_search::evaluation::{LeavingRule, Stages};
+use dht_search::Result;
+use dht_search::baselines::{Cascade, Stacked};
 use dht_search::transformer::{BertConfig, EncodedDataset, Encoder, Encoding, Pooling, Sample, TextClassifier};
-use dht_search::{Evaluation, Predictor, Result, evaluate};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -42,7 +45,7 @@ fn classifier(layers: usize, classes: usize, seed: u64) -> Result<TextClassifier
 fn fitted(training: &EncodedDataset) -> Result<NgramFit> {
     let settings = NgramSettings { left_out: BTreeSet::from([0, 1]), ..NgramSettings::default() };
     let full = FullModel::of(&classifier(4, CLASSES, 2)?);
-    NgramClassifier::fit(training, &settings, full, &mut ChaCha8Rng::seed_from_u64(1))
+    Ok(NgramClassifier::fit(training, &settings, full, &mut ChaCha8Rng::seed_from_u64(1))?)
 }
 
 fn assert_same_answers(got: &Evaluation, expected: &Evaluation) {
@@ -111,7 +114,7 @@ fn the_cascade_that_runs_is_the_one_of_the_tables() {
     let stacked = |(stacker, stage): (&Stacker, &TextClassifier)| {
         stacker.stack(&first, &LogProbabilities::of_classifier(stage, &test, 8)?)
     };
-    let later = stackers.iter().zip(&stages().unwrap()).map(stacked).collect::<Result<Vec<_>>>().unwrap();
+    let later = stackers.iter().zip(&stages().unwrap()).map(stacked).collect::<dht_dynamic::Result<Vec<_>>>().unwrap();
     let tables: Vec<LogProbabilities> = std::iter::once(first.clone()).chain(later).collect();
     let mut model = Cascade::new(ngram, stages().unwrap(), Some(stackers), 0.5).unwrap();
     for threshold in [0.4, 0.6, 0.9] {

@@ -4,7 +4,10 @@
 mod policies;
 mod sets;
 
-use dht_search::baselines::{FullModel, LogProbabilities, NgramClassifier, NgramSettings};
+use dht_dynamic::{
+    FullModel, LogProbabilities,
+    exit::{NgramClassifier, NgramSettings},
+};
 use dht_transformer::EncodedDataset;
 use dht_transformer::tensors::HeadPlan;
 

@@ -3,7 +3,10 @@
 use dht_search::bandits::exploration::Thompson;
 use dht_search::bandits::policy::{ArmFeedback, Feedback, TopK};
 use dht_search::bandits::posterior::{DiagonalLaplace, DiagonalLaplaceOptions};
-use dht_search::bandits::{ArmId, LinUcb, Policy, Request, RidgeOptions, Ucb, features::columns};
+use dht_search::{
+    bandits::features::columns,
+    bandits::{ArmId, LinUcb, Policy, Request, RidgeOptions, Ucb},
+};
 use dht_transformer::tensors::{HeadPlan, HeadSet};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};

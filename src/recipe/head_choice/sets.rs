@@ -1,7 +1,7 @@
 //! Sets of heads, one for each layer, and what a classifier says with them.
 
 use candle_core::Tensor;
-use dht_search::baselines::LogProbabilities;
+use dht_dynamic::LogProbabilities;
 use dht_transformer::data::longest_first;
 use dht_transformer::pruning::Importance;
 use dht_transformer::tensors::{HeadPlan, HeadSet, log_softmax};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use dht_search::accelerate::{Texts, accelerate};
-use dht_search::baselines::{LogProbabilities, Stacker};
-use dht_search::{Predictor, evaluate};
+use dht_dynamic::accelerate::{Texts, accelerate};
+use dht_dynamic::{LogProbabilities, exit::Stacker};
+use dht_dynamic::{Predictor, evaluate};
 use dht_transformer::tensors::{Parameters, cross_entropy};
 use dht_transformer::train::{Progress, StepLoss};
 use dht_transformer::{

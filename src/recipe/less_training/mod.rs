@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Parser;
-use dht_search::baselines::{FullModel, NgramClassifier, NgramSettings};
+use dht_dynamic::{
+    FullModel,
+    exit::{NgramClassifier, NgramSettings},
+};
 use dht_transformer::{EncodedDataset, TextClassifier, storage::write_atomically, train::metrics::Confusion};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

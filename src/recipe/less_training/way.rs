@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dht_search::baselines::LogProbabilities;
+use dht_dynamic::LogProbabilities;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

@@ -1,5 +1,5 @@
-use dht_search::baselines::LogProbabilities;
-use dht_search::evaluation::LeavingRule;
+use dht_dynamic::LogProbabilities;
+use dht_dynamic::evaluation::LeavingRule;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dht_search::accelerate::LEAST_TEXTS;
-use dht_search::serving::{Origin, TextModel};
-use dht_search::transformer::data::{TextColumns, TextFormat, TextRow, TextStream};
-use dht_search::transformer::{Dataset, EncodedDataset, Example, Task, TextClassifier, TextTokenizer};
+use dht_dynamic::accelerate::LEAST_TEXTS;
+use dht_dynamic::serving::{Origin, TextModel};
+use dht_dynamic::transformer::data::{TextColumns, TextFormat, TextRow, TextStream};
+use dht_dynamic::transformer::{Dataset, EncodedDataset, Example, Task, TextClassifier, TextTokenizer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dht_search::serving::TextModel;
-use dht_search::transformer::{Precision, Task};
+use dht_dynamic::serving::TextModel;
+use dht_dynamic::transformer::{Precision, Task};
 use serde_json::json;
 
 use super::output::print;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use clap::Args;
-use dht_search::serving::{ServedModel, TextModel};
+use dht_dynamic::serving::{ServedModel, TextModel};
 
 use super::output::print;
 use crate::error::Result;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use clap::Args;
-use dht_search::serving::{ServedModel, TextModel};
-use dht_search::transformer::Task;
+use dht_dynamic::serving::{ServedModel, TextModel};
+use dht_dynamic::transformer::Task;
 use serde_json::json;
 
 use super::output::print;
@@ -43,9 +43,7 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
     let (shape, config) = (model.model.shape(), model.model.config());
     let (kind, parameters, exits) = match &model.model {
         ServedModel::Dynamic(dynamic) => {
-            let front = dynamic.front().is_some().then_some(0);
-            let exits = front.into_iter().chain(dynamic.space().exits().iter().copied());
-            ("dynamic", dynamic.encoder().parameters().elements(), exits.collect::<Vec<usize>>())
+            ("dynamic", dynamic.encoder().parameters().elements(), dynamic.depths().collect::<Vec<usize>>())
         }
         ServedModel::Classifier(classifier) => {
             ("full", classifier.encoder().parameters().elements(), vec![shape.layers])

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use dht_search::serving::{ModelCard, TextModel};
-use dht_search::transformer::data::Metric;
-use dht_search::transformer::{EncodedDataset, Precision};
+use dht_dynamic::serving::{ModelCard, TextModel};
+use dht_dynamic::transformer::data::Metric;
+use dht_dynamic::transformer::{EncodedDataset, Precision};
 use serde_json::json;
 
 use super::output::print;

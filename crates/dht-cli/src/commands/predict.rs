@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use dht_search::serving::{Answer, Engine, Query, TextModel};
-use dht_search::transformer::data::{LabelKind, TextColumns, TextFormat, TextRow};
-use dht_search::transformer::error::DataProblem;
-use dht_search::transformer::{Error as TransformerError, Precision};
-use dht_search::{Predictor, serving::Origin};
+use dht_dynamic::serving::{Answer, Engine, Query, TextModel};
+use dht_dynamic::transformer::data::{LabelKind, TextColumns, TextFormat, TextRow};
+use dht_dynamic::transformer::error::DataProblem;
+use dht_dynamic::transformer::{Error as TransformerError, Precision};
+use dht_dynamic::{Predictor, serving::Origin};
 
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};

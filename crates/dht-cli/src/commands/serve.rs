@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use dht_search::serving::{Engine, ServiceSettings, TextModel};
-use dht_search::transformer::Precision;
+use dht_dynamic::serving::{Engine, ServiceSettings, TextModel};
+use dht_dynamic::transformer::Precision;
 use sha2::{Digest, Sha256};
 
 use super::predict::{check_speed, speed_within};

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use dht_search::accelerate::LEAST_TEXTS;
-use dht_search::serving::{Origin, TextModel};
-use dht_search::transformer::Error as TransformerError;
-use dht_search::transformer::train::History;
-use dht_search::transformer::{
+use dht_dynamic::accelerate::LEAST_TEXTS;
+use dht_dynamic::serving::{Origin, TextModel};
+use dht_dynamic::transformer::Error as TransformerError;
+use dht_dynamic::transformer::train::History;
+use dht_dynamic::transformer::{
     AdamWSettings, CheckpointSettings, EncodedDataset, Precision, Task, TextClassifier, TextTokenizer, TrainSettings,
     Trainer,
 };

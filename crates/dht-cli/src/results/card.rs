@@ -1,6 +1,6 @@
 //! The model card: what a model is, what it was trained on, and what its run measured.
 
-use dht_search::serving::{KeptPromise, ServedModel, TextModel};
+use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
 
 use super::rows::{ResultRow, results_table};
 

@@ -1,11 +1,11 @@
 //! What a model gets and costs on labelled texts.
 
-use dht_search::evaluation::{InPrecision, time_in_turns};
-use dht_search::serving::{ServedModel, TextModel};
-use dht_search::transformer::data::Metric;
-use dht_search::transformer::train::metrics::{Confusion, spearman};
-use dht_search::transformer::{EncodedDataset, Objective, Precision, Task, TextClassifier};
-use dht_search::{Predictor, evaluate};
+use dht_dynamic::evaluation::{InPrecision, time_in_turns};
+use dht_dynamic::serving::{ServedModel, TextModel};
+use dht_dynamic::transformer::data::Metric;
+use dht_dynamic::transformer::train::metrics::{Confusion, spearman};
+use dht_dynamic::transformer::{EncodedDataset, Objective, Precision, Task, TextClassifier};
+use dht_dynamic::{Predictor, evaluate};
 use serde::Serialize;
 
 use super::table::Table;
@@ -142,7 +142,7 @@ fn row(
         _ => {
             let found = evaluate(&InPrecision::new(model, precision), texts, BATCH)?;
             let full: u64 = texts.lengths().into_iter().map(|tokens| model.full_flops(tokens)).sum();
-            let layers: usize = found.routes.iter().map(dht_search::Route::depth).sum();
+            let layers: usize = found.routes.iter().map(dht_dynamic::Route::depth).sum();
             Ok(ResultRow {
                 name,
                 accuracy: Some(found.confusion.accuracy()),

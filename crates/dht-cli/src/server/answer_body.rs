@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use dht_search::serving::{Answer, Served};
-use dht_search::transformer::Task;
+use dht_dynamic::serving::{Answer, Served};
+use dht_dynamic::transformer::Task;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 

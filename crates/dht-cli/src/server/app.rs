@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use dht_search::serving::{Engine, Request, Served, Service, Ticket};
+use dht_dynamic::serving::{Engine, Request, Served, Service, Ticket};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -173,7 +173,7 @@ pub(super) async fn aside<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     match tokio::task::spawn_blocking(work).await {
         Ok(found) => found,
-        Err(error) => Err(Refusal::of_answer(&dht_search::Error::Panic { message: error.to_string() })),
+        Err(error) => Err(Refusal::of_answer(&dht_dynamic::Error::Panic { message: error.to_string() })),
     }
 }
 

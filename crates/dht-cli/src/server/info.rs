@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
-use dht_search::transformer::Task;
+use dht_dynamic::transformer::Task;
 use serde_json::{Map, Value, json};
 
 use super::app::App;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use dht_search::serving::{Histogram, ServiceMetrics};
+use dht_dynamic::serving::{Histogram, ServiceMetrics};
 
 use super::app::App;
 

@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use dht_search::serving::Service;
+use dht_dynamic::serving::Service;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Notify, watch};

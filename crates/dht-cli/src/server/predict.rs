@@ -8,9 +8,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use dht_search::Query;
-use dht_search::serving::{Request, Served};
-use dht_search::transformer::Task;
+use dht_dynamic::Query;
+use dht_dynamic::serving::{Request, Served};
+use dht_dynamic::transformer::Task;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use dht_search::Error;
-use dht_search::transformer::Error as TransformerError;
+use dht_dynamic::Error;
+use dht_dynamic::transformer::Error as TransformerError;
 use serde::Serialize;
 
 /// The most letters of a reason.

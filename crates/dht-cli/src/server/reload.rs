@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use dht_search::Engine;
+use dht_dynamic::Engine;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use dht_search::serving::ServiceSettings;
+use dht_dynamic::serving::ServiceSettings;
 
 use crate::error::{Error, Result};
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use dht_search::transformer::data::{Column, Header, LabelKind};
-use dht_search::transformer::{Dataset, DatasetReader};
+use dht_dynamic::transformer::data::{Column, Header, LabelKind};
+use dht_dynamic::transformer::{Dataset, DatasetReader};
 
 use crate::error::{Error, Result};
 

@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::Args;
-use dht_search::serving::Origin;
-use dht_search::transformer::data::Metric;
-use dht_search::transformer::error::DataProblem;
-use dht_search::transformer::{Dataset, DatasetReader, Error as TransformerError, Task};
+use dht_dynamic::serving::Origin;
+use dht_dynamic::transformer::data::Metric;
+use dht_dynamic::transformer::error::DataProblem;
+use dht_dynamic::transformer::{Dataset, DatasetReader, Error as TransformerError, Task};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

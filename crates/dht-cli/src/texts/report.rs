@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dht_search::transformer::{Dataset, EncodedDataset, Task};
+use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
 
 use super::{TextSplits, shared_rows};
 

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use dht_search::transformer::Dataset;
-use dht_search::transformer::DatasetReader;
-use dht_search::transformer::data::{NamedDataset, Split, TextFormat};
-use dht_search::transformer::error::{DataProblem, HubProblem};
-use dht_search::transformer::storage::HubDataset;
+use dht_dynamic::transformer::Dataset;
+use dht_dynamic::transformer::DatasetReader;
+use dht_dynamic::transformer::data::{NamedDataset, Split, TextFormat};
+use dht_dynamic::transformer::error::{DataProblem, HubProblem};
+use dht_dynamic::transformer::storage::HubDataset;
 
 use crate::error::{Error, Result};
 
@@ -163,7 +163,7 @@ impl Source {
 
     /// What is missing where nothing may be scored.
     pub(super) fn nothing_scored(&self) -> Error {
-        use dht_search::transformer::Error as Inner;
+        use dht_dynamic::transformer::Error as Inner;
 
         let wanted = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or such of dev, validation, valid, val or eval";
         Error::Transformer(match self {
@@ -225,16 +225,16 @@ impl Scored<'_> {
 }
 
 fn is_missing(error: &Error) -> bool {
-    let missing = |error: &dht_search::transformer::Error| {
-        matches!(error, dht_search::transformer::Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. })
+    let missing = |error: &dht_dynamic::transformer::Error| {
+        matches!(error, dht_dynamic::transformer::Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. })
     };
     matches!(error, Error::Transformer(error) if missing(error))
 }
 
 /// Whether the rows' labels are kept secret.
 pub(super) fn is_hidden(error: &Error) -> bool {
-    let hidden = |error: &dht_search::transformer::Error| {
-        matches!(error, dht_search::transformer::Error::Data { problem: DataProblem::HiddenLabel, .. })
+    let hidden = |error: &dht_dynamic::transformer::Error| {
+        matches!(error, dht_dynamic::transformer::Error::Data { problem: DataProblem::HiddenLabel, .. })
     };
     matches!(error, Error::Transformer(error) if hidden(error))
 }

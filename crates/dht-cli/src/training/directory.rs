@@ -14,7 +14,7 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dht_search::transformer::storage::write_atomically;
+use dht_dynamic::transformer::storage::write_atomically;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};

@@ -36,7 +36,7 @@ impl Interruption {
         own
     }
 
-    /// Request to stop, for [`Trainer::stop`](dht_search::transformer::Trainer::stop).
+    /// Request to stop, for [`Trainer::stop`](dht_dynamic::transformer::Trainer::stop).
     pub fn stop(&self) -> Arc<AtomicBool> {
         self.0.stop.clone()
     }

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-use dht_search::transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
-use dht_search::{Evaluation, evaluate};
+use dht_dynamic::transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
+use dht_dynamic::{Evaluation, evaluate};
 
 use crate::error::{Error, Result};
 
@@ -81,7 +81,7 @@ pub fn find_learning_rate(
         let trained = Trainer::new(trial).fit(&mut model, &part, &none, &mut ());
         let loss = match trained {
             Ok(_) => mean_loss(&evaluate(&model, validation, 2 * settings.batch_size)?),
-            Err(dht_search::transformer::Error::Diverged { .. }) => f64::INFINITY,
+            Err(dht_dynamic::transformer::Error::Diverged { .. }) => f64::INFINITY,
             Err(error) => return Err(error.into()),
         };
         say(&format!("learning rate {rate}: validation loss {loss:.4} after {} rows", part.len()));

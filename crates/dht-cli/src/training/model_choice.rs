@@ -5,10 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use dht_search::transformer::config::ModelSize;
-use dht_search::transformer::data::Dataset;
-use dht_search::transformer::storage::{model_directory, whole_directory};
-use dht_search::transformer::{BertConfig, Encoder, Pooling, TextTokenizer};
+use dht_dynamic::transformer::config::ModelSize;
+use dht_dynamic::transformer::data::Dataset;
+use dht_dynamic::transformer::storage::{model_directory, whole_directory};
+use dht_dynamic::transformer::{BertConfig, Encoder, Pooling, TextTokenizer};
 use rand_chacha::ChaCha8Rng;
 
 use candle_core::Device;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dht_cli::Server;
-use dht_search::Answer;
-use dht_search::serving::{Engine, Origin, TextModel};
-use dht_search::transformer::{Pooling, Task, TextClassifier};
+use dht_dynamic::Answer;
+use dht_dynamic::serving::{Engine, Origin, TextModel};
+use dht_dynamic::transformer::{Pooling, Task, TextClassifier};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use super::model::{engine, labels, parts, server, settings, texts};
 
 fn expected(texts: &[String]) -> Vec<Answer> {
     let queries: Vec<&str> = texts.iter().map(String::as_str).collect();
-    engine().and_then(|engine| engine.with_own_head_sets().predict(&queries)).expect("answers")
+    engine().and_then(|engine| engine.independent().predict(&queries)).expect("answers")
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn a_pair_is_refused_where_the_training_had_single_texts() {
         let (model, tokenizer) = parts();
         let origin = Origin { data: "reviews".into(), rows: 300, sha256: String::new(), columns: None, pair: false };
         let model = TextModel::new(model.clone(), tokenizer.clone(), &labels(), 64)?;
-        Ok::<_, dht_search::Error>(Engine::of(TextModel { origin: Some(origin), ..model }))
+        Ok::<_, dht_dynamic::Error>(Engine::of(TextModel { origin: Some(origin), ..model }))
     };
     let server = Server::start(of_single_texts, settings()).unwrap();
     for (path, body) in [

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use candle_core::Device;
 use dht_cli::{Limits, Server, ServerSettings};
-use dht_search::accelerate::{AccelerateSettings, Texts, accelerate};
-use dht_search::serving::ServiceSettings;
-use dht_search::transformer::{
+use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
+use dht_dynamic::serving::ServiceSettings;
+use dht_dynamic::transformer::{
     AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
     TrainSettings, Trainer,
 };
-use dht_search::{DynamicModel, Engine, Result};
+use dht_dynamic::{DynamicModel, Engine, Result};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use dht_search::evaluation::SpeedPoint;
-use dht_search::serving::TextModel;
-use dht_search::transformer::{Pooling, Task, TextClassifier};
+use dht_dynamic::evaluation::SpeedPoint;
+use dht_dynamic::serving::TextModel;
+use dht_dynamic::transformer::{Pooling, Task, TextClassifier};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};

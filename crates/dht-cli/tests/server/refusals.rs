@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use dht_cli::{Limits, Server, ServerSettings};
-use dht_search::serving::ServiceSettings;
+use dht_dynamic::serving::ServiceSettings;
 use serde_json::json;
 
 use super::client::{ask, get, post};

@@ -2,16 +2,17 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier, data::longest_first};
 
-use super::stacking::{check_classes, log_probabilities_of, shape_of};
+use dht_dynamic::exit::{ExitAnswers, NgramClassifier, Stacker};
+use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
+
+use super::stacking::{check_classes, log_probabilities_of, read_by, shape_of};
 use crate::error::{Error, Result};
-use crate::evaluation::Predictor;
-use crate::model::{BatchPredictions, LogProbabilities, NgramClassifier, Stacker, best_class};
 use crate::space::{ModelShape, Route};
 
 /// Whether a row goes on to the next stage: while its largest probability is below the threshold. At a threshold of 1 or
 /// above every row does, also where a probability is rounded to 1.
 fn goes_on(row: &[f64], threshold: f64) -> bool {
-    threshold >= 1.0 || best_class(row).1.exp() < threshold
+    threshold >= 1.0 || row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp() < threshold
 }
 
 fn check_threshold(threshold: f64) -> Result<()> {
@@ -22,7 +23,7 @@ fn check_threshold(threshold: f64) -> Result<()> {
 /// An n-gram classifier and then classifiers, each of which runs for the texts that go on. Its FLOPs are those of all stages
 /// that a text ran. The route of a text is that of its last stage, among the layers of the last classifier. A text leaves at the
 /// first stage where its largest probability reaches the threshold, and else at the last: with 0 at the first, with 1 or more
-/// at the last. [`Stages`](crate::evaluation::Stages) is its arithmetic: a threshold of t there is one of 1 − t here.
+/// at the last. [`Stages`](dht_dynamic::evaluation::Stages) is its arithmetic: a threshold of t there is one of 1 − t here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,
@@ -95,7 +96,7 @@ impl Cascade {
         // Those that go on, with what the n-gram classifier said of them.
         let mut left: Vec<(usize, Vec<f64>)> = Vec::new();
         for rows in rows.chunks(batch_size) {
-            let (ngram, own) = self.ngram.log_probabilities_and_flops(&pack(rows)?)?;
+            let ExitAnswers { log_probabilities: ngram, flops: own } = read_by(&self.ngram, &pack(rows)?, ctx)?;
             for (((row, logs), said), own) in rows.iter().zip(ngram.rows()).zip(ngram.probabilities()).zip(own) {
                 (probabilities[*row], flops[*row]) = (said, own);
                 if goes_on(logs, self.threshold) {
@@ -138,26 +139,31 @@ impl Cascade {
         let logs = log_probabilities_of(&self.stages[stage], batch, ctx)?;
         match &self.stackers {
             None => Ok(logs),
-            Some(stackers) => stackers[stage].stack(ngram, &logs),
+            Some(stackers) => Ok(stackers[stage].stack(ngram, &logs)?),
         }
     }
 }
 
 impl Predictor for Cascade {
-    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> dht_dynamic::Result<BatchPredictions> {
         let rows: Vec<usize> = (0..batch.len()).collect();
-        self.run(&rows, batch.len().max(1), |rows| Ok(batch.select(rows)), ctx)
+        Ok(self.run(&rows, batch.len().max(1), |rows| Ok(batch.select(rows)), ctx)?)
     }
 
     /// Each stage forms its batches of the texts that come so far.
-    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+    fn predict_all(
+        &self,
+        samples: &[Sample],
+        batch_size: usize,
+        ctx: &ForwardContext,
+    ) -> dht_dynamic::Result<BatchPredictions> {
         let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
         let rows = longest_first(&lengths, batch_size)?.concat();
         let pack = |rows: &[usize]| Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?);
-        self.run(&rows, batch_size, pack, ctx)
+        Ok(self.run(&rows, batch_size, pack, ctx)?)
     }
 
-    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+    fn check(&self, texts: &EncodedDataset) -> dht_dynamic::Result<()> {
         Ok(texts.check_classes(self.ngram.classes())?)
     }
 

@@ -17,14 +17,15 @@
 //! - The paper has KL(p_s ‖ p_t), its released code KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
 //! - Its code leaves dropout on in the frozen backbone; here the exits learn the states and answers that inference has.
 
+use dht_dynamic::evaluation::LeavingRule;
+use dht_dynamic::exit::ExitKind;
+use dht_dynamic::training::{ExitTargets, FrozenExits};
+use dht_dynamic::{DynamicModel, ExitModel};
 use dht_transformer::{Pooling, TextClassifier};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::model::DynamicModel;
-use crate::settings::{ExitKind, RouterKind, SearchSettings};
-use crate::training::{ExitTargets, FrozenExits};
 
 /// The options of FastBERT. How long the exits are distilled, and with which learning rate, are the
 /// [trainer's](dht_transformer::TrainSettings).
@@ -32,7 +33,7 @@ use crate::training::{ExitTargets, FrozenExits};
 #[serde(default, deny_unknown_fields)]
 pub struct FastBertSettings {
     /// A text leaves where the normalised entropy is below it. It changes nothing in the training;
-    /// [`DynamicModel::set_speed`] sets it later, and [`calibrate`](crate::evaluation::calibrate) finds it for a budget.
+    /// [`DynamicModel::set_speed`] sets it later, and [`calibrate`](dht_dynamic::evaluation::calibrate()) finds it for a budget.
     pub speed: f64,
     /// The depths of the exits, ascending, the last of them the backbone's; `None` for every layer, as in the source.
     pub exits: Option<Vec<usize>>,
@@ -56,18 +57,14 @@ impl Default for FastBertSettings {
 /// backbone's, a threshold router and the speed of the settings.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for a temperature that is not above 0; as [`DynamicModel::of_classifier`].
+/// [`Error::Setting`](crate::Error::Setting) for a temperature that is not above 0; as [`ExitModel::of_classifier`].
 pub fn fastbert<R: Rng + ?Sized>(
     backbone: &TextClassifier,
     settings: &FastBertSettings,
     rng: &mut R,
 ) -> Result<FrozenExits> {
-    let search = SearchSettings {
-        router: RouterKind::EntropyThreshold { threshold: settings.speed },
-        exit_kind: settings.exit_kind,
-        pooling: settings.pooling,
-        ..SearchSettings::default()
-    };
-    let model = DynamicModel::of_classifier(backbone, settings.exits.as_deref(), search, rng)?;
-    FrozenExits::new(model, ExitTargets::SoftLabels { temperature: settings.temperature })
+    let kind = (settings.exit_kind, settings.pooling);
+    let model = ExitModel::of_classifier(backbone, settings.exits.as_deref(), kind, rng)?;
+    let model = DynamicModel::new(model, LeavingRule::Entropy)?.with_speed(settings.speed)?;
+    Ok(FrozenExits::new(model, ExitTargets::SoftLabels { temperature: settings.temperature })?)
 }

@@ -1,5 +1,5 @@
 //! Baselines: the methods that a dynamic model is compared with, one file each, trained by the same loop on the same data and
-//! scored by the same [`evaluate`](crate::evaluation::evaluate).
+//! scored by the same [`evaluate`](dht_dynamic::evaluate()).
 //!
 //! | baseline | what it is | objective |
 //! |---|---|---|
@@ -7,12 +7,11 @@
 //! | [`distilbert`] | a student that begins as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
 //! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`] |
 //! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
-//! | [`NgramClassifier`] | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
+//! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
 
 mod cascade;
 pub mod distilbert;
 pub mod fastbert;
-mod ngram;
 pub mod pabee;
 mod stacking;
 pub mod truncation;
@@ -22,12 +21,13 @@ use dht_transformer::{
     tasks::{Distillation, FineTuning},
 };
 
-use crate::error::Error;
-use crate::evaluation::Predictor;
-use crate::model::DynamicModel;
-use crate::training::{FrozenExits, SearchObjective};
+use dht_dynamic::training::FrozenExits;
+use dht_dynamic::{DynamicModel, Predictor};
 
-pub use crate::model::{FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings, Stacker};
+use crate::error::Error;
+use crate::model::SearchModel;
+use crate::training::SearchObjective;
+
 pub use cascade::Cascade;
 pub use stacking::Stacked;
 
@@ -81,13 +81,13 @@ impl Baseline for FrozenExits {
 }
 
 impl Baseline for SearchObjective {
-    type Model = DynamicModel;
+    type Model = SearchModel;
 
     fn flops(&self) -> u64 {
         self.accounting().flops
     }
 
-    fn into_model(self) -> DynamicModel {
+    fn into_model(self) -> SearchModel {
         self.into_model()
     }
 }

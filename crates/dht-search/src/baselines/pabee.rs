@@ -11,13 +11,14 @@
 //! some layers only, side exits and other poolings are possible; a regression's patience (agreement up to a tolerance) is not
 //! there. The source's classifiers are linear after BERT's pooler; the default here is linear on the mean of the states.
 
+use dht_dynamic::exit::ExitKind;
 use dht_transformer::{Encoder, Pooling};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::model::DynamicModel;
-use crate::settings::{ClassifierSharing, ExitKind, ExitLosses, RouterKind, SearchSettings};
+use crate::model::SearchModel;
+use crate::settings::{ClassifierSharing, ExitLosses, RouterKind, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 use crate::training::SearchObjective;
 
@@ -26,7 +27,7 @@ use crate::training::SearchObjective;
 #[serde(default, deny_unknown_fields)]
 pub struct PabeeSettings {
     /// How many exits have to agree with the one before them: at least 1. It changes nothing in the training, and
-    /// [`DynamicModel::set_speed`] sets it later, as 1 / speed.
+    /// [`SearchModel::set_speed`] sets it later, as 1 / speed.
     pub patience: u32,
     /// The depths of the exits, ascending, the last of them the encoder's; `None` for every layer, as in the source.
     pub exits: Option<Vec<usize>>,
@@ -71,5 +72,5 @@ pub fn pabee<R: Rng + ?Sized>(
     let (layers, heads) = (encoder.layers(), encoder.block_shape().heads);
     let exits = settings.exits.clone().unwrap_or_else(|| (1..=layers).collect());
     let space = SearchSpace::new(SpaceConfig::of_full_heads(layers, heads, exits))?;
-    SearchObjective::new(DynamicModel::new(encoder, space, settings.search(), classes, rng)?)
+    SearchObjective::new(SearchModel::new(encoder, space, settings.search(), classes, rng)?)
 }

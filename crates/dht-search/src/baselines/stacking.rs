@@ -2,9 +2,10 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
 
+use dht_dynamic::exit::{Exit, ExitAnswers, ExitTexts, NgramClassifier, Stacker};
+use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
+
 use crate::error::{Error, Result};
-use crate::evaluation::Predictor;
-use crate::model::{BatchPredictions, LogProbabilities, NgramClassifier, Stacker};
 use crate::space::{ModelShape, Route};
 
 /// The log-probabilities of a batch in a classifier.
@@ -14,7 +15,17 @@ pub(super) fn log_probabilities_of(
     ctx: &ForwardContext,
 ) -> Result<LogProbabilities> {
     let rows: Vec<Vec<f32>> = log_softmax(&classifier.logits(batch, ctx)?)?.to_vec2()?;
-    LogProbabilities::new(classifier.classifier().classes(), rows.concat().into_iter().map(f64::from).collect())
+    Ok(LogProbabilities::new(classifier.classifier().classes(), rows.concat().into_iter().map(f64::from).collect())?)
+}
+
+/// What an n-gram classifier says of a batch.
+pub(super) fn read_by(
+    ngram: &NgramClassifier,
+    batch: &PackedBatch,
+    ctx: &ForwardContext,
+) -> dht_dynamic::Result<ExitAnswers> {
+    let members: Vec<usize> = (0..batch.len()).collect();
+    ngram.answers(&ExitTexts::before_layers(batch, &members), ctx)
 }
 
 /// A classifier's layers and heads.
@@ -52,8 +63,8 @@ impl Stacked {
 }
 
 impl Predictor for Stacked {
-    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
-        let (ngram, flops) = self.ngram.log_probabilities_and_flops(batch)?;
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> dht_dynamic::Result<BatchPredictions> {
+        let ExitAnswers { log_probabilities: ngram, flops } = read_by(&self.ngram, batch, ctx)?;
         let logs = self.stacker.stack(&ngram, &log_probabilities_of(&self.classifier, batch, ctx)?)?;
         let shape = shape_of(&self.classifier);
         let add = |(flops, tokens)| flops + self.classifier.full_flops(tokens) + Stacker::flops(ngram.classes());
@@ -61,7 +72,7 @@ impl Predictor for Stacked {
         Ok(BatchPredictions::of_fixed_route(logs.probabilities(), &Route::truncated(shape, shape.layers)?, flops))
     }
 
-    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+    fn check(&self, texts: &EncodedDataset) -> dht_dynamic::Result<()> {
         Ok(texts.check_classes(self.ngram.classes())?)
     }
 

@@ -35,18 +35,17 @@ pub enum LayerHeadCount {
 impl LayerHeadCount {
     /// The estimated cost of a route, as a share of the full model's.
     pub fn share(self, route: &Route) -> f64 {
-        let ModelShape { layers, heads } = route.model_shape();
-        let kept = match self {
-            Self::AsExecuted => route.layers().map(|(_, heads)| heads as f64).sum(),
+        match self {
+            Self::AsExecuted => route.head_share(),
             Self::PlainProduct => {
+                let ModelShape { layers: all, heads } = route.model_shape();
                 let (layers, kept) = route.dynamic_groups().fold((0, 0), |(layers, kept), group| {
                     (layers + group.layers.len(), kept + group.layers.len() * group.heads)
                 });
                 let mean = if layers == 0 { heads as f64 } else { kept as f64 / layers as f64 };
-                route.depth() as f64 * mean
+                route.depth() as f64 * mean / (all * heads) as f64
             }
-        };
-        kept / (layers * heads) as f64
+        }
     }
 }
 

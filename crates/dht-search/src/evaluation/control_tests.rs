@@ -1,14 +1,15 @@
 //! The controls run with the model's own heads, and costs are those of what ran.
 
+use dht_dynamic::Evaluation;
 use dht_transformer::HeadSet;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::tests::{AnyHeads, CLASSES, LAYERS, model, model_of, texts};
+use super::tests::{AnyHeads, CLASSES, LAYERS, evaluate, model, model_of, texts};
 use crate::error::{Error, Result};
-use crate::evaluation::controls::{evaluate_on, evaluate_shuffled};
+use crate::evaluation::controls::{choices_of, evaluate_on, evaluate_shuffled};
 use crate::evaluation::on_routes::evaluate_choices;
-use crate::evaluation::{Evaluation, FixedArms, Regret, evaluate};
+use crate::evaluation::{FixedArms, Regret};
 use crate::routing::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, Router, StageView};
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
@@ -88,7 +89,7 @@ fn the_shuffled_control_deals_the_routes_that_were_chosen_each_with_its_own_head
     let far =
         |a: &Evaluation, b: &Evaluation| a.losses.iter().zip(&b.losses).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     // Dealt back to their own rows they give the same predictions; other heads on the same routes do not.
-    let again = evaluate_choices(&model, &data, chosen.choices(), 7).unwrap();
+    let again = evaluate_choices(&model, &data, choices_of(&chosen), 7).unwrap();
     assert!(far(&again, &chosen) < 1e-5);
     let others = model.clone().with_head_router(Box::new(AnyHeads));
     assert!(far(&evaluate_on(&others, &data, &chosen.routes, 7).unwrap(), &chosen) > 0.01, "heads must matter");

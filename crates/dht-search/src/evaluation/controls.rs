@@ -4,45 +4,47 @@
 //! with the sets that the head router chooses for the sizes of the given routes. So they differ from the model in the choice of
 //! the route alone.
 
+use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
+use super::FixedArms;
 use super::on_routes::evaluate_choices;
-use super::{Evaluation, FixedArms};
 use crate::error::Result;
-use crate::model::DynamicModel;
+use crate::model::SearchModel;
+use crate::routing::RouteChoice;
 use crate::space::{Route, RouteArms};
 
 pub use super::on_routes::{evaluate_fixed, evaluate_on};
 
 /// The control *shuffled*: the routes and head sets of an evaluation `chosen` of the same rows, dealt to the rows at random,
-/// each route with its head sets. The difference to [`evaluate`](super::evaluate) is the value of choosing by text, since
+/// each route with its head sets. The difference to [`evaluate`](dht_dynamic::evaluate()) is the value of choosing by text, since
 /// both run the same layers and heads in sum; what the routers cost (exits that they read, pre-passes, their own FLOPs)
 /// counts in both.
 ///
 /// # Errors
 /// As [`evaluate_on`].
 pub fn evaluate_shuffled<R: Rng + ?Sized>(
-    model: &DynamicModel,
+    model: &SearchModel,
     data: &EncodedDataset,
     chosen: &Evaluation,
     batch_size: usize,
     rng: &mut R,
 ) -> Result<Evaluation> {
-    let mut choices = chosen.choices();
+    let mut choices = choices_of(chosen);
     choices.shuffle(rng);
     evaluate_choices(model, data, choices, batch_size)
 }
 
 /// The control *random*: routes drawn uniformly. Each arm of an integrated search is drawn equally often; in
-/// a tree search each exit (a front exit too), and then each head count of the groups before it. See [`evaluate_shuffled`] for random
+/// a tree search each exit, and then each head count of the groups before it. See [`evaluate_shuffled`] for random
 /// routes in the mix that was chosen.
 ///
 /// # Errors
-/// As [`evaluate`](super::evaluate).
+/// As [`evaluate`](dht_dynamic::evaluate()).
 pub fn evaluate_random<R: Rng + ?Sized>(
-    model: &DynamicModel,
+    model: &SearchModel,
     data: &EncodedDataset,
     batch_size: usize,
     rng: &mut R,
@@ -56,7 +58,7 @@ pub fn evaluate_random<R: Rng + ?Sized>(
 /// # Errors
 /// As [`FixedArms::new`], and [`Error::Setting`](crate::Error::Setting) for a λ that is not finite or below 0.
 pub fn evaluate_oracle(
-    model: &DynamicModel,
+    model: &SearchModel,
     data: &EncodedDataset,
     lambda: f64,
     batch_size: usize,
@@ -65,12 +67,8 @@ pub fn evaluate_oracle(
     evaluate_on(model, data, &routes, batch_size)
 }
 
-fn random_route<R: Rng + ?Sized>(model: &DynamicModel, rng: &mut R) -> Result<Route> {
+fn random_route<R: Rng + ?Sized>(model: &SearchModel, rng: &mut R) -> Result<Route> {
     let space = model.space();
-    // The front exit is one more exit.
-    if model.front().is_some() && rng.random_range(0..=space.exits().len()) == 0 {
-        return Route::without_layers(space.model_shape());
-    }
     if !space.is_tree() {
         return space.route(&RouteArms::Integrated { arm: rng.random_range(0..space.integrated_arms().len()) });
     }
@@ -78,4 +76,10 @@ fn random_route<R: Rng + ?Sized>(model: &DynamicModel, rng: &mut R) -> Result<Ro
     let groups = space.groups_before(depth).len();
     let heads = (0..groups).map(|group| rng.random_range(0..space.head_options(group).len())).collect();
     space.route(&RouteArms::Tree { depth, heads })
+}
+
+/// The route and the head sets of each row.
+pub(super) fn choices_of(evaluation: &Evaluation) -> Vec<RouteChoice> {
+    let pairs = evaluation.routes.iter().zip(&evaluation.head_sets);
+    pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()
 }

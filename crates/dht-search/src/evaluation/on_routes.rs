@@ -2,25 +2,25 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 
-use super::{Evaluation, Predictor, evaluate};
 use crate::error::{Error, Result};
-use crate::model::{BatchPredictions, DynamicModel, Executor, PassedExits};
+use crate::model::{Executor, PassedExits, SearchModel};
 use crate::routing::{FixedRoutes, Mode, Preparation, RouteChoice};
 use crate::space::Route;
+use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 
 /// A model whose rows run on given routes.
 struct OnRoutes<'a> {
-    model: &'a DynamicModel,
+    model: &'a SearchModel,
     routes: FixedRoutes,
 }
 
 impl Predictor for OnRoutes<'_> {
-    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> dht_dynamic::Result<BatchPredictions> {
         let executor = self.model.executor(ctx, Mode::Exploit, PassedExits::Skip);
-        Executor { router: &self.routes, heads: &self.routes, ..executor }.predict(batch)
+        Ok(Executor { router: &self.routes, heads: &self.routes, ..executor }.predict(batch)?)
     }
 
-    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+    fn check(&self, texts: &EncodedDataset) -> dht_dynamic::Result<()> {
         self.model.check(texts)
     }
 
@@ -37,16 +37,14 @@ impl Predictor for OnRoutes<'_> {
 /// As [`evaluate`]; [`Error::Setting`] when there are not as many routes as rows, or one does not belong to the space, or
 /// the head router has no set of a size.
 pub fn evaluate_on(
-    model: &DynamicModel,
+    model: &SearchModel,
     data: &EncodedDataset,
     routes: &[Route],
     batch_size: usize,
 ) -> Result<Evaluation> {
     check_rows("routes", data, routes.len())?;
     for route in routes {
-        if model.front().is_none() || route.exit() > 0 {
-            model.space().arms_running(route)?;
-        }
+        model.space().arms_running(route)?;
     }
     let mut heads = model.heads.clone();
     if heads.pinned().is_none() {
@@ -55,12 +53,12 @@ pub fn evaluate_on(
     }
     let ids = data.samples.iter().map(|sample| sample.id);
     let routes = FixedRoutes::new(model.space().clone(), heads, ids.zip(routes.iter().cloned()).collect());
-    evaluate(&OnRoutes { model, routes }, data, batch_size)
+    Ok(evaluate(&OnRoutes { model, routes }, data, batch_size)?)
 }
 
 /// Predicts every row on a given route with given heads, one choice for each row, at the cost of the model's own routers.
 pub(super) fn evaluate_choices(
-    model: &DynamicModel,
+    model: &SearchModel,
     data: &EncodedDataset,
     choices: Vec<RouteChoice>,
     batch_size: usize,
@@ -69,7 +67,7 @@ pub(super) fn evaluate_choices(
     let choices = data.samples.iter().map(|sample| sample.id).zip(choices).collect();
     let (router, heads) = (model.router.clone(), model.heads.clone());
     let routes = FixedRoutes::with_head_sets(model.space().clone(), router, heads, choices);
-    evaluate(&OnRoutes { model, routes }, data, batch_size)
+    Ok(evaluate(&OnRoutes { model, routes }, data, batch_size)?)
 }
 
 fn check_rows(field: &'static str, data: &EncodedDataset, got: usize) -> Result<()> {
@@ -84,7 +82,7 @@ fn check_rows(field: &'static str, data: &EncodedDataset, got: usize) -> Result<
 /// # Errors
 /// As [`evaluate_on`].
 pub fn evaluate_fixed(
-    model: &DynamicModel,
+    model: &SearchModel,
     data: &EncodedDataset,
     route: &Route,
     batch_size: usize,

@@ -6,9 +6,10 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, data:
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Evaluation, Predictor, evaluate};
+use dht_dynamic::{BatchPredictions, Evaluation, Prediction, Predictor, evaluate};
+
 use crate::error::{Error, Result};
-use crate::model::{BatchPredictions, DynamicModel, PassedExits, Prediction};
+use crate::model::{PassedExits, SearchModel};
 use crate::routing::{Decisions, Mode, Queues};
 use crate::settings::Dispatch;
 
@@ -22,25 +23,30 @@ use crate::settings::Dispatch;
 ///
 /// # Errors
 /// As [`evaluate`]; [`Error::Setting`] for a model whose settings have no queues.
-pub fn evaluate_queued(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
-    evaluate(&Queued(model), data, batch_size)
+pub fn evaluate_queued(model: &SearchModel, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
+    Ok(evaluate(&Queued(model), data, batch_size)?)
 }
 
 /// A dynamic model that predicts with its queues.
 #[derive(Debug, Clone, Copy)]
-pub struct Queued<'a>(pub &'a DynamicModel);
+pub struct Queued<'a>(pub &'a SearchModel);
 
 impl Predictor for Queued<'_> {
-    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> dht_dynamic::Result<BatchPredictions> {
         self.0.predict(batch, ctx)
     }
 
     /// Samples arrive in their order.
-    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
-        QueuedRun::new(self.0, samples, ctx)?.run_all(batch_size)
+    fn predict_all(
+        &self,
+        samples: &[Sample],
+        batch_size: usize,
+        ctx: &ForwardContext,
+    ) -> dht_dynamic::Result<BatchPredictions> {
+        Ok(QueuedRun::new(self.0, samples, ctx)?.run_all(batch_size)?)
     }
 
-    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+    fn check(&self, texts: &EncodedDataset) -> dht_dynamic::Result<()> {
         self.0.check(texts)
     }
 
@@ -51,7 +57,7 @@ impl Predictor for Queued<'_> {
 
 /// A prediction with queues.
 struct QueuedRun<'a> {
-    model: &'a DynamicModel,
+    model: &'a SearchModel,
     samples: &'a [Sample],
     ctx: &'a ForwardContext,
     /// Of rows.
@@ -64,7 +70,7 @@ struct QueuedRun<'a> {
 }
 
 impl<'a> QueuedRun<'a> {
-    fn new(model: &'a DynamicModel, samples: &'a [Sample], ctx: &'a ForwardContext) -> Result<Self> {
+    fn new(model: &'a SearchModel, samples: &'a [Sample], ctx: &'a ForwardContext) -> Result<Self> {
         let Dispatch::Queue { size } = model.settings().dispatch else {
             return Err(Error::setting("dispatch", "queue, for predictions with queues", "in_flight"));
         };
@@ -86,7 +92,7 @@ impl<'a> QueuedRun<'a> {
             self.leave(false)?;
         }
         self.leave(true)?;
-        Ok(BatchPredictions { predictions: self.found.into_iter().flatten().collect(), deciding: self.deciding })
+        Ok(BatchPredictions::new(self.found.into_iter().flatten().collect(), self.deciding))
     }
 
     /// These rows as a batch.
@@ -120,9 +126,9 @@ impl<'a> QueuedRun<'a> {
             let batch = self.batch(&rows)?;
             let predictions = self.run(&batch, decisions)?;
             self.deciding += predictions.deciding;
-            for (row, prediction) in rows.into_iter().zip(predictions.predictions) {
-                let flops = prediction.flops + self.before[row];
-                self.found[row] = Some(Prediction { flops, ..prediction });
+            for (row, mut prediction) in rows.into_iter().zip(predictions.predictions) {
+                prediction.flops += self.before[row];
+                self.found[row] = Some(prediction);
             }
         }
         Ok(())

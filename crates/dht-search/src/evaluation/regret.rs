@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
 
-use super::Evaluation;
 use super::on_routes::evaluate_fixed;
 use crate::error::{Error, Result};
-use crate::model::DynamicModel;
+use crate::model::SearchModel;
 use crate::space::{Route, RouteArms};
 
 /// The evaluations of the same texts on each fixed arm.
@@ -49,12 +49,7 @@ impl Regret {
     ///
     /// # Errors
     /// [`Error::Setting`] when the evaluation is of another number of rows.
-    pub fn new(
-        model: &DynamicModel,
-        data: &EncodedDataset,
-        evaluation: &Evaluation,
-        fixed: &FixedArms,
-    ) -> Result<Self> {
+    pub fn new(model: &SearchModel, data: &EncodedDataset, evaluation: &Evaluation, fixed: &FixedArms) -> Result<Self> {
         let (rows, lambda) = (data.len(), model.lambda().unwrap_or(0.0));
         let known = fixed.arms.first().map_or(0, |(_, evaluation)| evaluation.losses.len());
         for (field, got) in [("evaluation", evaluation.losses.len()), ("fixed arms", known)] {
@@ -82,13 +77,13 @@ impl Regret {
 }
 
 /// A route's FLOPs for a text of this length, with one exit and without a choice.
-fn route_flops(model: &DynamicModel, route: &Route, tokens: usize) -> f64 {
+fn route_flops(model: &SearchModel, route: &Route, tokens: usize) -> f64 {
     let model = model.model();
     model.forward_flops(route, tokens, &model.full_reads()) as f64
 }
 
 /// The fixed arms of a space.
-fn fixed_routes(model: &DynamicModel) -> Result<Vec<Route>> {
+fn fixed_routes(model: &SearchModel) -> Result<Vec<Route>> {
     let space = model.space();
     if !space.is_tree() {
         return Ok(space.integrated_arms().to_vec());
@@ -103,7 +98,7 @@ impl FixedArms {
     ///
     /// # Errors
     /// As [`evaluate`](super::evaluate).
-    pub fn new(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
+    pub fn new(model: &SearchModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let (lengths, full) = (data.lengths(), model.model().full_route()?);
         let (mut arms, mut costs) = (Vec::new(), Vec::new());
         for route in fixed_routes(model)? {

@@ -1,19 +1,26 @@
 //! Predictions on dynamic routes equal those of the plain encoder.
 
 use candle_core::{Device, Tensor};
-use dht_transformer::{BertConfig, Encoding, HeadPlan, Hidden, Sample};
+use dht_dynamic::{Evaluation, Predictor};
+use dht_transformer::{
+    BertConfig, EncodedDataset, Encoding, ForwardContext, HeadPlan, Hidden, Sample, tensors::log_softmax,
+};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 use crate::evaluation::controls::evaluate_on;
-use crate::evaluation::*;
-use crate::model::{Executor, PassedExits};
+use crate::model::{Executor, PassedExits, SearchModel};
 use crate::routing::{
     ExitReads, FixedRoutes, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Mode, random_heads,
 };
 use crate::settings::SearchSettings;
-use crate::space::{Preset, SearchSpace};
+use crate::space::{Preset, Route, SearchSpace};
+
+/// As [`dht_dynamic::evaluate`], with the errors of this crate.
+pub(super) fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
+    Ok(dht_dynamic::evaluate(model, data, batch_size)?)
+}
 
 pub(super) const LAYERS: usize = 6;
 pub(super) const CLASSES: usize = 3;
@@ -33,17 +40,17 @@ pub(super) fn texts(rows: u64) -> EncodedDataset {
     EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
 }
 
-pub(super) fn model(settings: SearchSettings) -> DynamicModel {
+pub(super) fn model(settings: SearchSettings) -> SearchModel {
     model_of(Preset::TDht, settings)
 }
 
-pub(super) fn model_of(preset: Preset, settings: SearchSettings) -> DynamicModel {
+pub(super) fn model_of(preset: Preset, settings: SearchSettings) -> SearchModel {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut config = BertConfig::small(LAYERS, 12, 24, 50).unwrap();
     config.initializer_range = 0.3;
     let encoder = dht_transformer::Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
     let space = preset.space(LAYERS, 12).unwrap();
-    DynamicModel::new(encoder, space, settings, CLASSES, &mut rng).unwrap()
+    SearchModel::new(encoder, space, settings, CLASSES, &mut rng).unwrap()
 }
 
 fn probabilities(logits: &Tensor) -> Vec<Vec<f32>> {
@@ -87,7 +94,7 @@ fn fixed_routes(space: &SearchSpace, data: &EncodedDataset, routes: &[Route]) ->
 }
 
 fn executor<'a>(
-    model: &'a DynamicModel,
+    model: &'a SearchModel,
     routes: &'a FixedRoutes,
     ctx: &'a ForwardContext,
     passed: PassedExits,
@@ -177,7 +184,7 @@ fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() 
     }
 }
 
-fn walk(model: &DynamicModel, passed: PassedExits) {
+fn walk(model: &SearchModel, passed: PassedExits) {
     let (space, data) = (model.space(), texts(24));
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let all = space.routes();
@@ -212,7 +219,7 @@ fn walk(model: &DynamicModel, passed: PassedExits) {
     assert_eq!(seen, trace.exit_reads.iter().flatten().map(|reads: &ExitReads| reads.total()).sum::<u64>());
 }
 
-fn one_group(model: &DynamicModel, trace: &GroupTrace, sample: usize, hidden: &Hidden, ctx: &ForwardContext) -> Hidden {
+fn one_group(model: &SearchModel, trace: &GroupTrace, sample: usize, hidden: &Hidden, ctx: &ForwardContext) -> Hidden {
     let index = trace.members.iter().position(|member| *member == sample).unwrap();
     let found = trace.decisions.head_sets.iter().filter(|group| group.indices.contains(&index));
     let found: Vec<_> = found.collect();

@@ -8,8 +8,7 @@ use candle_core::Tensor;
 use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, SampleGroup};
 use rand::Rng;
 
-use super::exit_model::ExitModel;
-use super::front::{FrontExit, Stacking};
+use super::routed_encoder::RoutedEncoder;
 use crate::error::{Error, Result};
 use crate::features::signals;
 use crate::routing::{
@@ -33,16 +32,12 @@ pub(crate) enum PassedExits {
 /// Options of one forward pass: model, routers, context, mode, evaluation of passed exits.
 #[derive(Clone, Copy)]
 pub(crate) struct Executor<'a> {
-    pub(crate) model: &'a ExitModel,
+    pub(crate) model: &'a RoutedEncoder,
     pub(crate) router: &'a dyn Router,
     pub(crate) heads: &'a dyn HeadRouter,
     pub(crate) ctx: &'a ForwardContext,
     pub(crate) mode: Mode,
     pub(crate) passed: PassedExits,
-    /// The exit before the first layer, where there is one and texts may leave there.
-    pub(crate) front: Option<&'a FrontExit>,
-    /// What the front exit adds to the exits' logits.
-    pub(crate) stacking: Option<&'a Stacking<'a>>,
     /// How many samples run a layer together at most, where all keep all heads.
     pub(crate) together: usize,
 }
@@ -244,11 +239,7 @@ impl Executor<'_> {
             }
         }
         let own = self.model.exits.at(exit);
-        let logits = if detached { own.logits(&hidden.detach(), self.ctx)? } else { own.logits(hidden, self.ctx)? };
-        match self.stacking {
-            Some(stacking) => stacking.stack(exit, &logits, members),
-            None => Ok(logits),
-        }
+        Ok(if detached { own.logits(&hidden.detach(), self.ctx)? } else { own.logits(hidden, self.ctx)? })
     }
 
     /// Runs a batch from the point where routes begin to differ. `logits` are those of the first exit where they have been

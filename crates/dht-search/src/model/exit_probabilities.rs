@@ -1,9 +1,11 @@
-//! The answers of all exits to all texts, in one pass.
+//! The answers of all exits to all texts, in one pass, and what they cost.
 
 use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_first, tensors::log_softmax};
 
-use super::exit_model::ExitModel;
+use super::routed_encoder::RoutedEncoder;
 use crate::error::Result;
+use crate::routing::ExitReads;
+use crate::space::Route;
 
 /// ln softmax of the logits of every exit on the full route, by exit, then by row, then by class: what every threshold and
 /// every patience decides from, so that their curves are arithmetic on it.
@@ -14,11 +16,11 @@ use crate::error::Result;
 /// # Errors
 /// What the encoder reports; [`Error::Setting`](crate::Error::Setting) for a batch size of 0.
 pub fn exit_log_probabilities(
-    model: &ExitModel,
+    model: &RoutedEncoder,
     data: &EncodedDataset,
     batch_size: usize,
 ) -> Result<Vec<Vec<Vec<f32>>>> {
-    let ExitModel { encoder, exits, space, .. } = model;
+    let RoutedEncoder { encoder, exits, space, .. } = model;
     let mut all = vec![vec![Vec::new(); data.len()]; space.exits().len()];
     let ctx = ForwardContext::inference();
     for rows in longest_first(&data.lengths(), batch_size)? {
@@ -38,4 +40,19 @@ pub fn exit_log_probabilities(
         }
     }
     Ok(all)
+}
+
+/// FLOPs of a text that leaves at each exit with all heads, by exit and row: its layers, and every exit up to there.
+///
+/// # Errors
+/// None for texts that the model can predict.
+pub fn exit_flops(model: &RoutedEncoder, data: &EncodedDataset) -> Result<Vec<Vec<u64>>> {
+    let exits = model.space().exits();
+    let mut reads = vec![ExitReads::default(); exits.len()];
+    let of_exit = |(exit, depth): (usize, &usize)| -> Result<Vec<u64>> {
+        let route = Route::truncated(model.space().model_shape(), *depth)?;
+        reads[exit].attached = 1;
+        Ok(data.lengths().into_iter().map(|tokens| model.forward_flops(&route, tokens, &reads)).collect())
+    };
+    exits.iter().enumerate().map(of_exit).collect()
 }

@@ -1,32 +1,15 @@
-//! The models: an encoder with exits, the executor that runs a batch on its routes, and the dynamic model of a user.
+//! The models: an encoder with exits, the executor that runs a batch on its routes, and the model of a search.
 
-mod dynamic;
 mod executor;
-mod exit_model;
 mod exit_probabilities;
 mod exits;
-mod front;
-mod full_model;
-mod log_probabilities;
-mod ngram;
-mod of_classifier;
 mod predict;
+mod routed_encoder;
 mod saved;
-mod seen_texts;
-mod stacker;
+mod search_model;
 
-pub use dynamic::DynamicModel;
 pub(crate) use executor::{Executor, PassedExits};
-pub use exit_model::ExitModel;
-pub use exit_probabilities::exit_log_probabilities;
+pub use exit_probabilities::{exit_flops, exit_log_probabilities};
 pub(crate) use exits::Exits;
-pub use exits::{Exit, ExitFlops};
-pub use front::FrontExit;
-pub use full_model::FullModel;
-pub use log_probabilities::LogProbabilities;
-pub(crate) use log_probabilities::best_class;
-pub use ngram::{NgramClassifier, NgramFit, NgramSettings};
-pub(crate) use predict::in_pool;
-pub use predict::{BatchPredictions, Prediction};
-pub use seen_texts::SeenTexts;
-pub use stacker::Stacker;
+pub use routed_encoder::RoutedEncoder;
+pub use search_model::SearchModel;

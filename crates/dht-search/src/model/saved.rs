@@ -1,11 +1,9 @@
-//! Saves a dynamic model as a directory and loads it.
+//! Saves the model of a search as a directory and loads it.
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
-//! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, routers, and
+//! search.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, routers, and
 //!                       the SHA-256 checksums of the encoder's files
-//! ngram.json            the n-gram classifier of a front exit, where the model has one
-//! seen_texts.bin        digests of the texts that it was fitted on, where it knows them
 //! ```
 //!
 //! The checksums tie the two together: the exits and routers of one model mean nothing on the encoder of another.
@@ -19,7 +17,7 @@ use dht_transformer::{
     Encoder, TextTokenizer,
     config::check_class_names,
     pretrained::write_hugging_face,
-    storage::{StoredTensors, file_sha256, write_atomically, write_directory_atomically},
+    storage::{StoredTensors, file_sha256, write_directory_atomically},
     tensors::Parameters,
     train::checkpoint::Checkpoint,
 };
@@ -28,28 +26,22 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::dynamic::DynamicModel;
-use super::exit_model::ExitModel;
 use super::exits::Exits;
-use super::front::FrontExit;
-use super::ngram::NgramClassifier;
-use super::seen_texts::SeenTexts;
-use super::stacker::Stacker;
+use super::routed_encoder::RoutedEncoder;
+use super::search_model::SearchModel;
 use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-const FORMAT: &str = "dynamic model";
-const VERSION: u64 = 3;
+const FORMAT: &str = "model of a search";
+const VERSION: u64 = 1;
 const ENCODER: &str = "encoder";
-const DYNAMIC: &str = "dynamic.checkpoint";
-const NGRAM: &str = "ngram.json";
-const SEEN: &str = "seen_texts.bin";
+const SEARCH: &str = "search.checkpoint";
 /// The files of an encoder's directory that are read with a model. The tokenizer is optional.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
 const TOKENIZER: &str = "tokenizer.json";
 
-/// The JSON of `dynamic.checkpoint`. The settings hold the speed.
+/// The JSON of `search.checkpoint`. The settings hold the speed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -63,32 +55,14 @@ struct Stored {
     router: Value,
     heads: Value,
     /// Whether the settings do not say how to build the routers.
-    #[serde(default)]
     own_router: bool,
-    #[serde(default)]
     own_heads: bool,
     /// Ids beyond the maximal length that the tokenizer keeps, and that length, where it is known.
-    #[serde(default)]
     rest: usize,
-    #[serde(default)]
     max_length: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    front: Option<StoredFront>,
-    /// The SHA-256 checksum of the digests of texts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    seen_texts: Option<String>,
 }
 
-/// A front exit, but for its n-gram classifier, which has a file of its own.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredFront {
-    stackers: Vec<Stacker>,
-    /// The SHA-256 checksum of the n-gram classifier's file.
-    ngram: String,
-}
-
-impl DynamicModel {
+impl SearchModel {
     /// Writes the model atomically as a directory: the encoder as a Hugging Face directory, and a checkpoint with the
     /// exits, the routers' state, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and
     /// [maximal length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
@@ -108,24 +82,8 @@ impl DynamicModel {
         let tensors = exit_tensors(self.model.encoder.parameters(), self.space(), self.settings())?;
         let encoder = self.model.encoder.to_tensors()?;
         let (router, heads) = (self.router.state()?, self.heads.state()?);
-        let ngram = self.front().map(|front| front.ngram().to_json()).transpose()?;
-        Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC, NGRAM, SEEN], |fresh| {
+        Ok(write_directory_atomically(folder, &[ENCODER, SEARCH], |fresh| {
             write_hugging_face(fresh.join(ENCODER), self.model.encoder.config(), &encoder, tokenizer)?;
-            let front = match (self.front(), &ngram) {
-                (Some(front), Some(ngram)) => {
-                    let path = fresh.join(NGRAM);
-                    write_atomically(&path, |file| file.write_all(ngram))?;
-                    Some(StoredFront { stackers: front.stackers().to_vec(), ngram: file_sha256(path)? })
-                }
-                _ => None,
-            };
-            let path = fresh.join(SEEN);
-            let seen_texts = if self.seen_texts().is_empty() {
-                None
-            } else {
-                write_atomically(&path, |file| file.write_all(&self.seen_texts().to_bytes()))?;
-                Some(file_sha256(path)?)
-            };
             let stored = Stored {
                 format: FORMAT.into(),
                 version: VERSION,
@@ -139,12 +97,10 @@ impl DynamicModel {
                 own_heads: self.own_heads,
                 rest: tokenizer.map_or(0, TextTokenizer::rest),
                 max_length: tokenizer.and_then(TextTokenizer::model_max_length),
-                front,
-                seen_texts,
             };
-            let failed = |source| dht_transformer::Error::Json { what: DYNAMIC.into(), source };
+            let failed = |source| dht_transformer::Error::Json { what: SEARCH.into(), source };
             let state = serde_json::to_value(stored).map_err(failed)?;
-            Checkpoint { tensors, state }.save(fresh.join(DYNAMIC))
+            Checkpoint { tensors, state }.save(fresh.join(SEARCH))
         })?)
     }
 
@@ -173,7 +129,7 @@ impl DynamicModel {
         with_routers: impl FnOnce(Self) -> Self,
     ) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         let folder = folder.as_ref();
-        let path = folder.join(DYNAMIC);
+        let path = folder.join(SEARCH);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
         check_version(&path, &state)?;
         let stored: Stored = serde_json::from_value(state)
@@ -184,7 +140,7 @@ impl DynamicModel {
         // Every value that is drawn here is replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let classes = stored.labels.len();
-        let parts = ExitModel::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;
+        let parts = RoutedEncoder::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;
         let mut model = with_routers(Self::of_model(parts, stored.settings)?);
         let mut values = model.encoder().parameters().values()?;
         for name in exit_tensors(model.encoder().parameters(), model.space(), model.settings())?.keys() {
@@ -212,26 +168,6 @@ impl DynamicModel {
         model.router.restore(stored.router).map_err(|error| refused("router", &error))?;
         model.heads.restore(stored.heads).map_err(|error| refused("heads", &error))?;
 
-        if let Some(StoredFront { stackers, ngram }) = stored.front {
-            let file = folder.join(NGRAM);
-            check_file(&file, &path, ngram)?;
-            model = model.with_front(FrontExit::new(NgramClassifier::load(file)?, stackers))?;
-        }
-        if let Some(checksum) = stored.seen_texts {
-            let file = folder.join(SEEN);
-            check_file(&file, &path, checksum)?;
-            let bytes =
-                std::fs::read(&file).map_err(|source| dht_transformer::Error::Io { path: file.clone(), source })?;
-            let expected = || "8 bytes for each text".into();
-            let other = || Error::Model {
-                path: file.clone(),
-                field: "length",
-                expected: expected(),
-                got: bytes.len().to_string(),
-            };
-            model = model.with_seen_texts(SeenTexts::from_bytes(&bytes).ok_or_else(other)?);
-        }
-
         let tokenizer = folder.join(ENCODER).join(TOKENIZER);
         let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
         let tokenizer = tokenizer.map(|tokenizer| match stored.max_length {
@@ -246,15 +182,6 @@ impl DynamicModel {
 fn checksums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
     let there = FILES.into_iter().filter(|name| encoder.join(name).exists());
     there.map(|name| Ok((name.to_owned(), file_sha256(encoder.join(name))?))).collect()
-}
-
-/// Refuses a file that is not the one of this checksum.
-fn check_file(file: &Path, checkpoint: &Path, expected: String) -> Result<()> {
-    let got = if file.exists() { Some(file_sha256(file)?) } else { None };
-    if got.as_ref() == Some(&expected) {
-        return Ok(());
-    }
-    Err(Error::ModelFile { path: file.into(), checkpoint: checkpoint.into(), expected: Some(expected), got })
 }
 
 /// Refuses files of an encoder whose checksums are not the expected ones.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt};
 
-use super::{Decisions, FrontView, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, Router, StageView};
+use super::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, Router, StageView};
 use crate::error::{Error, Result};
 use crate::space::{Route, RouteArms, SearchSpace};
 
@@ -85,10 +85,6 @@ impl Router for FixedRoutes {
             HeadSource::Router(_) => false,
             HeadSource::Given(router, _) => router.needs_state(),
         }
-    }
-
-    fn leaves_in_front(&self, view: &FrontView<'_>, _: Mode) -> Result<Vec<bool>> {
-        view.sample_ids.iter().map(|sample| Ok(self.choice(*sample)?.route.exit() == 0)).collect()
     }
 
     fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {

@@ -4,11 +4,10 @@
 //! and in inference.
 
 mod bandit;
+mod by_rule;
 mod fixed;
 mod full_heads;
-mod patience;
 mod queues;
-mod threshold;
 mod trace;
 
 use std::fmt::Debug;
@@ -26,9 +25,9 @@ use crate::features::ArmFeatures;
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
+pub use bandit::{Decided, ExitBandits};
 pub(crate) use fixed::{FixedRoutes, RouteChoice, random_heads};
 pub(crate) use queues::Queues;
-use threshold::{Threshold, Uncertainty};
 pub use trace::{
     Deciding, Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses,
 };
@@ -43,18 +42,6 @@ pub enum Mode {
     Explore,
     /// By the learned scores, without exploration.
     Exploit,
-}
-
-/// The input of a router before any layer runs: what the front exit says of the texts of a batch.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct FrontView<'a> {
-    /// By sample.
-    pub sample_ids: &'a [u64],
-    /// ln p of each class, by sample.
-    pub log_probabilities: Vec<&'a [f64]>,
-    /// Tokens, by sample.
-    pub lengths: Vec<usize>,
 }
 
 /// The input of a router: the samples at an exit.
@@ -105,29 +92,6 @@ pub trait Router: Debug + Send + Sync {
     /// [pre-pass](crate::space::BaseState::PrePass), a router that does not look at it spares it.
     fn needs_state(&self) -> bool {
         true
-    }
-
-    /// Decides in inference which samples leave at the [front exit](crate::model::FrontExit), before any layer runs. By default
-    /// none.
-    ///
-    /// # Errors
-    /// What the router reports.
-    fn leaves_in_front(&self, view: &FrontView<'_>, _: Mode) -> Result<Vec<bool>> {
-        Ok(vec![false; view.sample_ids.len()])
-    }
-
-    /// Prepares for a [front exit](crate::model::FrontExit): from now on [`leaves_in_front`](Self::leaves_in_front) is asked. By default
-    /// nothing.
-    ///
-    /// # Errors
-    /// What the router reports.
-    fn prepare_front(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    /// FLOPs of deciding whether a sample leaves at the front exit, two for each multiply-add.
-    fn front_flops(&self) -> u64 {
-        0
     }
 
     /// Decides what can be decided before the first group of layers. `view` holds the state that routes are decided from,
@@ -400,11 +364,7 @@ pub(crate) fn build(
     let router: Box<dyn Router> = match settings.router {
         RouterKind::Bandit => Box::new(bandit::DepthRouter::new(setup)?),
         RouterKind::SequentialBandit => Box::new(bandit::GainRouter::new(setup)?),
-        RouterKind::EntropyThreshold { threshold } => Box::new(Threshold::new(setup, Uncertainty::Entropy, threshold)),
-        RouterKind::ConfidenceThreshold { threshold } => {
-            Box::new(Threshold::new(setup, Uncertainty::LeastConfidence, threshold))
-        }
-        RouterKind::Patience { patience } => Box::new(patience::Patience::new(setup.settings, patience)),
+        _ => Box::new(by_rule::ByRule::new(setup)?),
     };
     Ok((router, heads))
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use candle_core::Tensor;
 use dht_transformer::HeadSet;
 
-use super::patience::Agreement;
+use dht_dynamic::router::Notes;
+
 use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::space::{Route, RouteArms, SearchSpace};
@@ -17,16 +18,14 @@ pub struct Decisions {
     pub(crate) exits: Vec<usize>,
     /// The arm of the joint bandit, by sample; empty in a tree search.
     pub(crate) arms: Vec<usize>,
-    /// The signals of what the front exit says; empty without one.
-    pub(crate) front: Rows,
     /// The router's contexts at the start, before scaling; empty for a router without contexts.
     pub(crate) contexts: Rows,
     /// The signals of the exit that read a sample last; empty where the contexts have no signals.
     pub(crate) signals: Rows,
     /// The contexts of a router that decides at exits.
     pub(crate) at_exits: Vec<ExitContexts>,
-    /// What the exits so far have predicted of each sample, for a router with patience; empty for others.
-    pub(crate) agreements: Vec<Agreement>,
+    /// What a router that learns nothing noted of each sample; empty for others.
+    pub(crate) notes: Vec<Notes>,
 }
 
 impl Decisions {
@@ -267,14 +266,12 @@ impl ForwardTrace {
 pub struct Losses {
     /// By exit, then by sample; NaN where an exit did not read a sample.
     pub(crate) by_exit: Vec<Vec<f64>>,
-    /// At the front exit, by sample; empty without one.
-    pub(crate) front: Vec<f64>,
 }
 
 impl Losses {
-    /// Losses by exit, then by sample, without a front exit.
+    /// Losses by exit, then by sample.
     pub(crate) fn new(by_exit: Vec<Vec<f64>>) -> Self {
-        Self { by_exit, front: Vec::new() }
+        Self { by_exit }
     }
 
     /// The loss of a sample at an exit in nats; `None` where the exit did not read it.

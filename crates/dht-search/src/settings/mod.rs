@@ -10,6 +10,7 @@ mod ranges;
 mod routing;
 mod training;
 
+use dht_dynamic::exit::ExitKind;
 use dht_transformer::Pooling;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 
 pub use bandits::{HeadSetPrior, Normalization};
 pub use deviations::deviations;
-pub use exits::{ClassifierSharing, ExitKind, ExitLosses};
+pub use exits::{ClassifierSharing, ExitLosses};
 pub use experiment::{Experiment, PublishedDataset};
 pub use presets::PUBLISHED_PRIOR_FLOOR;
 pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
@@ -158,7 +159,7 @@ impl Default for SearchSettings {
 }
 
 impl SearchSettings {
-    /// These settings at another [speed](crate::DynamicModel::set_speed) of the router.
+    /// These settings at another [speed](crate::SearchModel::set_speed) of the router.
     ///
     /// # Errors
     /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.

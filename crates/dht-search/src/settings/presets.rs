@@ -1,10 +1,11 @@
 //! The settings of the paper, and those for its four configurations.
 
+use dht_dynamic::exit::ExitKind;
 use dht_transformer::Pooling;
 
 use super::SearchSettings;
 use super::bandits::{HeadSetPrior, Normalization};
-use super::exits::{ClassifierSharing, ExitKind, ExitLosses};
+use super::exits::{ClassifierSharing, ExitLosses};
 use super::routing::{ContextDesign, HeadArms, HeadDraws, PinnedHeads, RouterKind};
 use super::training::{Dispatch, FullModelSteps, LossSource};
 use crate::cost::{CostModel, LayerHeadCount, WidthCoupling};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dht_dynamic::evaluation::LeavingRule;
 use serde::{Deserialize, Serialize};
 
 use super::ranges::check_number;
@@ -104,6 +105,16 @@ pub enum RouterKind {
 }
 
 impl RouterKind {
+    /// The rule of a router that learns nothing; `None` for bandits.
+    pub(crate) fn rule(self) -> Option<LeavingRule> {
+        match self {
+            Self::EntropyThreshold { .. } => Some(LeavingRule::Entropy),
+            Self::ConfidenceThreshold { .. } => Some(LeavingRule::Confidence),
+            Self::Patience { .. } => Some(LeavingRule::Patience),
+            Self::Bandit | Self::SequentialBandit => None,
+        }
+    }
+
     /// Whether it decides at exits, and not once at the start.
     pub(crate) fn decides_at_exits(self) -> bool {
         self != Self::Bandit

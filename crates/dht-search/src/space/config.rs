@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::notation::RouteSpec;
-use super::route::{ModelShape, Route};
 use crate::error::{Error, Result};
+use dht_dynamic::route::{ModelShape, Route, RouteSpec};
 
 /// The origin of the base state S1, from which contexts are taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

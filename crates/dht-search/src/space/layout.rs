@@ -1,7 +1,7 @@
 //! The groups of layers between the exits, and the route of a notation in these groups.
 
-use super::notation::{RouteSpec, Segment};
-use super::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
+use dht_dynamic::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup, RouteSpec, Segment};
+
 use crate::error::{Error, Result};
 
 /// The groups of a space: base, dynamic groups in order, tail.
@@ -53,7 +53,7 @@ impl Layout {
             .map(|(&layers, &heads)| RouteGroup { role: GroupRole::Dynamic, layers, heads });
         let base = self.base.map(|layers| fixed(GroupRole::Base, layers));
         let tail = self.tail.map(|layers| fixed(GroupRole::Tail, layers));
-        Route::new(self.shape, base.into_iter().chain(dynamic).chain(tail).collect())
+        Ok(Route::new(self.shape, base.into_iter().chain(dynamic).chain(tail).collect())?)
     }
 
     /// The route with this notation.

@@ -3,9 +3,7 @@
 mod config;
 mod file;
 mod layout;
-mod notation;
 mod presets;
-mod route;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +11,11 @@ use self::layout::{Layout, one_of};
 use crate::error::{Error, Result};
 
 pub use config::{BaseState, Search, SpaceConfig};
-pub use notation::{RouteSpec, Segment};
 pub use presets::{
     FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, Preset, SevenLayerHeads, exits, head_options, pinned_heads,
 };
-pub use route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
+
+pub use dht_dynamic::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup, RouteSpec, Segment};
 
 /// The arms that select a route. Within a space, routes and arms correspond one to one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::SearchSpace;
 use super::config::{BaseState, Search, SpaceConfig};
-use super::notation::{RouteSpec, Segment};
-use super::route::ModelShape;
 use crate::error::{Error, Result};
+use dht_dynamic::route::ModelShape;
+use dht_dynamic::route::{RouteSpec, Segment};
 
 /// A configuration of the paper's section 6.1.
 ///
@@ -206,7 +206,7 @@ fn integrated(arms: impl Iterator<Item = Vec<(usize, usize)>>) -> Result<Search>
     let spec = |pairs: Vec<(usize, usize)>| {
         RouteSpec::new(pairs.into_iter().map(|(layers, heads)| Segment { layers, heads }).collect())
     };
-    Ok(Search::Integrated { arms: arms.map(spec).collect::<Result<_>>()? })
+    Ok(Search::Integrated { arms: arms.map(spec).collect::<dht_dynamic::Result<_>>()? })
 }
 
 #[cfg(test)]

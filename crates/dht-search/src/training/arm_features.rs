@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::features::{ArmFeatures, DEPTH_PYRAMID, HEADS_PYRAMID, pooled};
-use crate::model::ExitModel;
+use crate::model::RoutedEncoder;
 use crate::routing::random_heads;
 use crate::space::Route;
 
@@ -38,7 +38,7 @@ impl Mean {
 
 /// The state of the two passes over texts.
 struct Passes<'a> {
-    model: &'a ExitModel,
+    model: &'a RoutedEncoder,
     ctx: ForwardContext,
     /// The mean of each head's columns over the states after every layer of both passes.
     parts: Mean,
@@ -48,7 +48,7 @@ struct Passes<'a> {
 impl Passes<'_> {
     /// Runs samples through layers with these heads, adds the state after each layer to `parts`, and counts the FLOPs.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
-        let ExitModel { encoder, .. } = self.model;
+        let RoutedEncoder { encoder, .. } = self.model;
         let group = [self.model.sample_group(hidden.samples(), heads)];
         let flops = encoder.block_shape().forward_of_groups(hidden.spans(), &group)?.total();
         let mut hidden = hidden.clone();
@@ -102,13 +102,13 @@ fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
 /// equally often (in a tree search redrawn for each group). Also returns their FLOPs, which are part of the training's
 /// cost.
 pub(super) fn arm_features(
-    model: &ExitModel,
+    model: &RoutedEncoder,
     pinned: Option<HeadSet>,
     texts: &EncodedDataset,
     rows: &[usize],
     rng: &mut ChaCha8Rng,
 ) -> Result<(ArmFeatures, FlopCount)> {
-    let ExitModel { encoder, space, .. } = model;
+    let RoutedEncoder { encoder, space, .. } = model;
     let options = space.distinct_head_options();
     let (depth_pool, heads_pool, heads) = (DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?, space.model_shape().heads);
     let means = |count: usize| -> Vec<Mean> { (0..count).map(|_| Mean::default()).collect() };
@@ -198,7 +198,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::model::DynamicModel;
+    use crate::model::SearchModel;
     use crate::settings::SearchSettings;
     use crate::space::{SearchSpace, SpaceConfig};
 
@@ -208,7 +208,7 @@ mod tests {
         let encoder = Encoder::random(&BertConfig::small(6, 4, 16, 50).unwrap(), &Device::Cpu, &mut rng).unwrap();
         // Exits at 2 and 6 layers: the states after layers 1, 3, 4 and 5 are those of no exit.
         let space = SearchSpace::new(SpaceConfig::of_full_heads(6, 4, vec![2, 6])).unwrap();
-        let model = DynamicModel::new(encoder, space, SearchSettings::paper(), 3, &mut rng).unwrap();
+        let model = SearchModel::new(encoder, space, SearchSettings::paper(), 3, &mut rng).unwrap();
         let samples = (0..5).map(|id| {
             let ids: Vec<u32> = (0..2 + id as u32).map(|token| 7 * token + id as u32).collect();
             let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };

@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
     use crate::error::Error;
-    use crate::model::DynamicModel;
+    use crate::model::SearchModel;
     use crate::settings::{FullModelSteps, SearchSettings};
     use crate::space::{ModelShape, Preset, SearchSpace, SpaceConfig};
 
@@ -146,7 +146,7 @@ mod tests {
         let encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
         let config = SpaceConfig { pinned, ..Preset::TDht.space(4, 12).unwrap().config().clone() };
         let space = SearchSpace::new(config).unwrap();
-        SearchObjective::new(DynamicModel::new(encoder, space, settings, 3, &mut rng).unwrap()).unwrap()
+        SearchObjective::new(SearchModel::new(encoder, space, settings, 3, &mut rng).unwrap()).unwrap()
     }
 
     /// One way through the texts with backward passes and without an optimiser, so that the weights stay.

@@ -4,7 +4,6 @@
 mod accounting;
 mod arm_features;
 mod exit_losses;
-mod frozen_exits;
 mod full_model_steps;
 mod head_gradients;
 mod head_importance;
@@ -12,16 +11,12 @@ mod held_out;
 mod objective;
 mod phases;
 mod recording;
-mod router_fit;
 mod state;
 mod steps;
 mod teacher;
 
 pub use accounting::{CostAccounting, CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
-pub(crate) use frozen_exits::FrozenStates;
-pub use frozen_exits::{ExitTargets, FrozenExits};
 pub use objective::SearchObjective;
-pub use router_fit::fit_router;
 
 #[cfg(test)]
 mod regret_tests;

@@ -17,7 +17,7 @@ use super::accounting::CostAccounting;
 use super::arm_features::arm_features;
 use super::head_importance::HeadImportance;
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, ExitModel, Exits};
+use crate::model::{Exits, RoutedEncoder, SearchModel};
 use crate::routing::{Decisions, GroupTrace, Mode, Preparation, Queues};
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::SearchSpace;
@@ -33,7 +33,7 @@ const PREPARING: u64 = 1 << 56;
 /// A step costs what the routes of its samples cost, forward and backward, and with queues the base layers once more.
 #[derive(Debug)]
 pub struct SearchObjective {
-    pub(super) dynamic: DynamicModel,
+    pub(super) dynamic: SearchModel,
     pub(super) next_phase: Option<NextPhase>,
     /// The last offered batch, until its loss is computed.
     pub(super) pending: Option<Step>,
@@ -98,11 +98,7 @@ impl SearchObjective {
     ///
     /// # Errors
     /// None that a model of this crate can meet.
-    pub fn new(model: DynamicModel) -> Result<Self> {
-        if model.front().is_some() {
-            let expected = "none: training changes what its weights were fitted to";
-            return Err(Error::setting("front exit", expected, "one"));
-        }
+    pub fn new(model: SearchModel) -> Result<Self> {
         let queues = match model.settings.dispatch {
             Dispatch::InFlight => None,
             Dispatch::Queue { size } => Some(Queues::new(size, model.space().exits().len())),
@@ -123,12 +119,12 @@ impl SearchObjective {
     }
 
     /// The model as it stands.
-    pub fn model(&self) -> &DynamicModel {
+    pub fn model(&self) -> &SearchModel {
         &self.dynamic
     }
 
     /// The trained model.
-    pub fn into_model(self) -> DynamicModel {
+    pub fn into_model(self) -> SearchModel {
         self.dynamic
     }
 
@@ -152,7 +148,7 @@ impl SearchObjective {
     }
 
     /// The encoder with its exits.
-    pub(super) fn exit_model(&self) -> &ExitModel {
+    pub(super) fn exit_model(&self) -> &RoutedEncoder {
         &self.dynamic.model
     }
 

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::objective::SearchObjective;
 use crate::error::Result;
-use crate::model::{DynamicModel, PassedExits};
+use crate::model::{PassedExits, SearchModel};
 use crate::reward::RewardShape;
 use crate::routing::{Decisions, Losses, Mode, Preparation, Router, StageView};
 use crate::settings::{RouterKind, SearchSettings};
@@ -112,7 +112,7 @@ fn space(integrated: bool) -> SearchSpace {
 fn planted_search(integrated: bool, settings: SearchSettings) -> SearchObjective {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let settings = SearchSettings { warm_up_contexts: 128, pooling: Pooling::Mean, ..settings };
-    let mut model = DynamicModel::new(planted_encoder(), space(integrated), settings, 2, &mut rng).unwrap();
+    let mut model = SearchModel::new(planted_encoder(), space(integrated), settings, 2, &mut rng).unwrap();
     let mut values = model.encoder().parameters().values().unwrap();
     for (name, tensor) in values.iter_mut().filter(|(name, _)| name.starts_with("exit.")) {
         tensor.values.fill(0.0);

@@ -1,17 +1,18 @@
 //! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits' answers.
 
 use candle_core::Device;
+use dht_dynamic::evaluation::{calibrate, exit_log_probabilities};
+use dht_dynamic::exit::ExitKind;
+use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::training::{ExitTargets, FrozenExits};
+use dht_dynamic::{DynamicModel, Prediction, Predictor, Router, SpeedCurve, evaluate};
 use dht_search::baselines::fastbert::{self, FastBertSettings};
-use dht_search::evaluation::controls::evaluate_fixed;
-use dht_search::evaluation::{Predictor, calibrate, exit_log_probabilities};
-use dht_search::settings::{ClassifierSharing, ExitKind};
-use dht_search::space::ModelShape;
-use dht_search::training::{ExitTargets, FrozenExits};
+use dht_search::settings::ClassifierSharing;
 use dht_search::transformer::{
     EncodedDataset, ForwardContext, HeadSet, Objective, Pooling, Task, TextClassifier, Trainer, data::longest_first,
     pruning::PrunePlan,
 };
-use dht_search::{DynamicModel, Error, Prediction, Result, Route, SearchSettings, SpeedCurve, evaluate};
+use dht_search::{Error, Result, Route, SearchSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -168,6 +169,20 @@ fn kept_states_teach_what_the_layers_would_and_the_layers_run_once() -> Result<(
     Ok(())
 }
 
+/// Every text leaves at one exit, which is read for those that leave alone.
+#[derive(Debug)]
+struct LeaveAt(usize);
+
+impl Router for LeaveAt {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> dht_dynamic::Result<Vec<bool>> {
+        Ok(vec![view.exit == self.0; view.members.len()])
+    }
+}
+
 /// A FastBERT whose exits have learned.
 fn learned() -> Result<DynamicModel> {
     Ok(trained(fastbert(Pooling::Mean, kinds()[3].clone(), 1)?, 6, &task(300, 1))?.into_model())
@@ -188,9 +203,9 @@ fn the_exits_learn_what_the_backbone_says_of_texts_they_have_not_seen() -> Resul
 fn every_exits_answers_in_one_pass_are_those_of_fixed_routes_and_give_every_speed() -> Result<()> {
     let (model, test) = (learned()?, task(80, 4));
     let by_exit = exit_log_probabilities(model.model(), &test, 16)?;
-    let shape = ModelShape { layers: LAYERS, heads: HEADS };
     for (exit, rows) in by_exit.iter().enumerate() {
-        let fixed = evaluate_fixed(&model, &test, &Route::truncated(shape, exit + 1)?, 16)?;
+        let fixed = evaluate(&model.clone().with_router(Box::new(LeaveAt(exit))), &test, 16)?;
+        assert!(fixed.routes.iter().all(|route| route.depth() == exit + 1));
         for (row, loss) in fixed.losses.iter().enumerate() {
             let own = -f64::from(rows[row][test.samples[row].label as usize]);
             assert!((own - loss).abs() < 1e-6, "exit {exit}, row {row}: {own} and {loss}");
@@ -260,13 +275,13 @@ fn backbones_and_settings_that_make_no_sense_are_refused_by_name() -> Result<()>
     }
     let twice = FastBertSettings { exits: Some(vec![2, 2, LAYERS]), ..defaults() };
     assert!(matches!(fastbert(Pooling::Mean, twice, 1), Err(Error::Exit { index: 1, .. })));
-    assert_eq!(wrong(FastBertSettings { speed: -0.1, ..defaults() }), "router.entropy_threshold.threshold");
+    assert_eq!(wrong(FastBertSettings { speed: -0.1, ..defaults() }), "speed");
     let exit_kind = ExitKind::Side { width: 0 };
     assert_eq!(wrong(FastBertSettings { exit_kind, ..defaults() }), "exit_kind.side.width");
 
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let shallow = TextClassifier::new(encoder(1, 1)?, CLASSES, Pooling::Mean, &mut rng)?;
-    assert_eq!(refused(fastbert::fastbert(&shallow, &defaults(), &mut rng)), "router");
+    assert_eq!(refused(fastbert::fastbert(&shallow, &defaults(), &mut rng)), "exits");
     let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1)?, CLASSES, Pooling::Mean, &mut rng)?;
     assert_eq!(refused(fastbert::fastbert(&labels, &defaults(), &mut rng)), "classifier");
     let whole = full_model(Pooling::Mean);
@@ -277,7 +292,8 @@ fn backbones_and_settings_that_make_no_sense_are_refused_by_name() -> Result<()>
     let mut data = task(8, 1);
     data.labels.pop();
     let mut training = fastbert(Pooling::Mean, defaults(), 1)?;
-    assert_eq!(refused(Trainer::new(train_settings(1)).fit(&mut training, &data, &nothing(), &mut ())), "labels");
+    let fitted = Trainer::new(train_settings(1)).fit(&mut training, &data, &nothing(), &mut ());
+    assert_eq!(refused(fitted.map_err(Error::from)), "labels");
     let classifier_sharing = ClassifierSharing::Shared;
     let shared = SearchSettings { classifier_sharing, last_exit_pooling: Some(Pooling::Cls), ..Default::default() };
     assert_eq!(refused(shared.check()), "last_exit_pooling");

@@ -1,6 +1,6 @@
 //! Baselines: where they start, what they learn from, and what they decide.
 
-mod accelerated;
+mod exit_bandits;
 mod fastbert;
 mod pabee;
 mod students;

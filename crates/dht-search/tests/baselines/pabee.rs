@@ -1,13 +1,15 @@
 //! PABEE: all exits are trained on all texts, and texts leave where enough exits agree.
 
+use dht_dynamic::exit::ExitKind;
+use dht_dynamic::{Evaluation, SpeedCurve, evaluate};
 use dht_search::baselines::Baseline;
 use dht_search::baselines::pabee::{PabeeSettings, pabee};
 use dht_search::evaluation::controls::evaluate_fixed;
 use dht_search::evaluation::exit_log_probabilities;
-use dht_search::settings::{Dispatch, ExitKind, RouterKind};
+use dht_search::settings::{Dispatch, RouterKind};
 use dht_search::space::ModelShape;
 use dht_search::transformer::{BertConfig, Encoder, Pooling, Trainer};
-use dht_search::{DynamicModel, Error, Result, Route, SearchObjective, SearchSettings, SpeedCurve, evaluate};
+use dht_search::{Error, Result, Route, SearchModel, SearchObjective, SearchSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -18,7 +20,7 @@ fn training(settings: &PabeeSettings, seed: u64) -> Result<SearchObjective> {
 }
 
 fn full_route() -> Result<Route> {
-    Route::truncated(ModelShape { layers: LAYERS, heads: HEADS }, LAYERS)
+    Ok(Route::truncated(ModelShape { layers: LAYERS, heads: HEADS }, LAYERS)?)
 }
 
 /// A model that has begun to learn the task, so that its exits disagree on some texts.
@@ -92,7 +94,7 @@ fn a_speed_is_the_reciprocal_of_the_patience_and_a_budget_finds_it() -> Result<(
     let (model, test) = (trained()?.into_model(), task(60, 2));
     assert_eq!(model.speed(), Some(1.0));
     let at = |speed: f64| -> Result<(Option<f64>, RouterKind)> {
-        let model: DynamicModel = model.with_speed(speed)?;
+        let model: SearchModel = model.with_speed(speed)?;
         Ok((model.speed(), model.settings().router))
     };
     assert_eq!(at(0.0)?, (Some(0.0), RouterKind::Patience { patience: u32::MAX }));
@@ -135,5 +137,18 @@ fn settings_that_make_no_sense_are_refused_by_name() -> Result<()> {
     let queue = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..defaults().search() };
     let model = training(&defaults(), 1)?;
     assert_eq!(refused(queue.check_with(model.model().space())), "router");
+    Ok(())
+}
+
+#[test]
+fn as_a_model_of_early_exits_it_predicts_the_same() -> Result<()> {
+    let (model, test) = (Baseline::into_model(trained()?), task(60, 3));
+    for patience in [1.0, 2.0, 3.0] {
+        let model = model.with_speed(1.0 / patience)?;
+        let (own, exits) = (evaluate(&model, &test, 16)?, evaluate(&model.to_dynamic()?, &test, 16)?);
+        assert_eq!((&own.labels, &own.losses, &own.row_flops), (&exits.labels, &exits.losses, &exits.row_flops));
+        let depths = |found: &Evaluation| found.routes.iter().map(Route::depth).collect::<Vec<_>>();
+        assert_eq!(depths(&own), depths(&exits), "patience {patience}");
+    }
     Ok(())
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use dht_dynamic::evaluate;
+use dht_search::Result;
 use dht_search::baselines::distilbert::{distilbert, teacher_layers};
 use dht_search::baselines::{Baseline, truncation};
-use dht_search::transformer::{
-    EncodedDataset, ForwardContext, Objective, Pooling, Trainer,
-    tasks::{Distillation, DistillationSettings, TeacherLogits},
-    tensors::{Parameters, cross_entropy},
+use dht_search::{
+    transformer::tasks::{Distillation, DistillationSettings, TeacherLogits},
+    transformer::tensors::{Parameters, cross_entropy},
+    transformer::{EncodedDataset, ForwardContext, Objective, Pooling, Trainer},
 };
-use dht_search::{Result, evaluate};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -95,7 +96,7 @@ fn a_student_nears_its_teacher_where_a_truncation_nears_the_labels() -> Result<(
     let trainer = Trainer::new(train_settings(4));
     trainer.fit(&mut student, &wrong, &nothing(), &mut ())?;
     trainer.fit(&mut plain, &wrong, &nothing(), &mut ())?;
-    let f1 = |evaluation: dht_search::Evaluation| evaluation.confusion.macro_f1();
+    let f1 = |evaluation: dht_dynamic::Evaluation| evaluation.confusion.macro_f1();
     let (teacher, student) = (f1(evaluate(teacher, &test, 8)?), f1(evaluate(&student.into_model(), &test, 8)?));
     let plain = f1(evaluate(&plain.into_model(), &test, 8)?);
     assert!(teacher > 0.8 && student > teacher - 0.1 && plain < 0.3, "{teacher}, {student}, {plain}");

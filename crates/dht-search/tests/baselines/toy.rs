@@ -3,13 +3,15 @@
 use std::sync::OnceLock;
 
 use candle_core::Device;
-use dht_search::transformer::{
-    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Objective, Pooling, Sample,
-    TextClassifier, TrainSettings, Trainer,
-    tensors::Parameters,
-    train::{Event, History},
-};
 use dht_search::{Error, Result};
+use dht_search::{
+    transformer::tensors::Parameters,
+    transformer::train::{Event, History},
+    transformer::{
+        AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Objective, Pooling, Sample,
+        TextClassifier, TrainSettings, Trainer,
+    },
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use dht_dynamic::{Evaluation, evaluate};
 use dht_search::evaluation::controls::{evaluate_fixed, evaluate_oracle, evaluate_random};
 use dht_search::{
-    DynamicModel, Error, Evaluation, Regret, Result, Route, SearchSettings, evaluate, evaluation::FixedArms,
-    reward::RewardShape,
+    Error, Regret, Result, Route, SearchModel, SearchSettings, evaluation::FixedArms, reward::RewardShape,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +16,7 @@ fn names(routes: &[Route]) -> Vec<String> {
     routes.iter().map(ToString::to_string).collect()
 }
 
-fn dear(lambda: f64) -> Result<DynamicModel> {
+fn dear(lambda: f64) -> Result<SearchModel> {
     Ok(model(SearchSettings { reward_shape: RewardShape::Gain { lambda }, ..SearchSettings::default() }, 4)?
         .into_model())
 }

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dht_search::transformer::{
-    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Trainer, train::Predict,
-};
+use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::LossSource};
 use dht_search::{
-    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, evaluate, settings::LossSource,
+    transformer::train::Predict,
+    transformer::{EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Trainer},
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::toy::{CLASSES, HEADS, LAYERS, encoder, kinds, model, task, train_settings, weights_and_state};
+use crate::toy::{CLASSES, HEADS, LAYERS, encoder, evaluate, kinds, model, task, train_settings, weights_and_state};
 
 fn trained(mut model: SearchObjective) -> Result<SearchObjective> {
     let data = task(37, 1);
@@ -24,7 +23,7 @@ fn trained(mut model: SearchObjective) -> Result<SearchObjective> {
 
 fn integrated(settings: SearchSettings) -> Result<SearchObjective> {
     let (space, mut rng) = (Preset::FDht.space(LAYERS, HEADS)?, ChaCha8Rng::seed_from_u64(1));
-    SearchObjective::new(DynamicModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
+    SearchObjective::new(SearchModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
 }
 
 /// The field by which a state is refused; the model must be unchanged.

@@ -2,7 +2,7 @@
 
 use dht_search::transformer::{EncodedDataset, Objective, Trainer};
 use dht_search::{
-    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SearchSpace, evaluate,
+    Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace,
     evaluation::FixedArms,
     reward::RewardShape,
     settings::{ContextDesign, ExitLosses},
@@ -10,7 +10,7 @@ use dht_search::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, LAYERS, encoder, kinds, model, task, train_settings, weights_and_state};
+use crate::toy::{CLASSES, LAYERS, encoder, evaluate, kinds, model, task, train_settings, weights_and_state};
 
 fn field(result: Result<impl Sized>) -> &'static str {
     match result {
@@ -20,8 +20,8 @@ fn field(result: Result<impl Sized>) -> &'static str {
     }
 }
 
-fn build(space: SearchSpace, settings: SearchSettings, classes: usize) -> Result<DynamicModel> {
-    DynamicModel::new(encoder(LAYERS, 1)?, space, settings, classes, &mut ChaCha8Rng::seed_from_u64(1))
+fn build(space: SearchSpace, settings: SearchSettings, classes: usize) -> Result<SearchModel> {
+    SearchModel::new(encoder(LAYERS, 1)?, space, settings, classes, &mut ChaCha8Rng::seed_from_u64(1))
 }
 
 #[test]

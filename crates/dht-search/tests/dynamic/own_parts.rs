@@ -3,13 +3,11 @@
 use dht_search::routing::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode};
 use dht_search::settings::{ContextDesign, RouterKind};
 use dht_search::transformer::{EncodedDataset, HeadSet, Trainer};
-use dht_search::{
-    Decisions, DynamicModel, Error, Preset, Result, Router, SearchObjective, SearchSettings, StageView, evaluate,
-};
+use dht_search::{Decisions, Error, Preset, Result, Router, SearchModel, SearchObjective, SearchSettings, StageView};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, HEADS, LAYERS, encoder, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, HEADS, LAYERS, encoder, evaluate, kinds, model, task, train_settings};
 
 type Start = fn(usize, usize) -> Decisions;
 type AtExit = fn(&StageView<'_>, &mut Decisions) -> Result<()>;
@@ -44,7 +42,7 @@ fn forget_all(_: &StageView<'_>, decisions: &mut Decisions) -> Result<()> {
     Ok(())
 }
 
-fn with(router: Own, context: ContextDesign) -> Result<DynamicModel> {
+fn with(router: Own, context: ContextDesign) -> Result<SearchModel> {
     let settings = SearchSettings { context, ..kinds()[0].1.clone() };
     Ok(model(settings, 1)?.into_model().with_router(Box::new(router)))
 }
@@ -112,7 +110,7 @@ fn heads_that_forget_or_double_samples_or_are_too_few_are_refused() -> Result<()
         Ok(with(Own(LAST, NOTHING), ContextDesign::State)?.with_head_router(Box::new(OwnHeads(indices, count))))
     };
     assert!(evaluate(&heads(|samples| (0..samples).collect(), 8)?, &test, 7)?.routes[0].to_string().contains("8H"));
-    let field = |model: DynamicModel| match evaluate(&model, &test, 7) {
+    let field = |model: SearchModel| match evaluate(&model, &test, 7) {
         Err(Error::Setting { field, .. }) => field,
         other => panic!("{other:?}"),
     };
@@ -143,7 +141,7 @@ fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
         }
     }
     let settings = SearchSettings { warm_up_contexts: 16, ..SearchSettings::default() };
-    let model = DynamicModel::new(encoder(LAYERS, 1)?, space.clone(), settings, CLASSES as usize, &mut rng)?;
+    let model = SearchModel::new(encoder(LAYERS, 1)?, space.clone(), settings, CLASSES as usize, &mut rng)?;
     let arms = space.integrated_arms().to_vec();
     let mut search = SearchObjective::new(model.with_router(Box::new(ByTurns(space))))?;
     // A training chooses the heads that every head set holds.
@@ -194,11 +192,11 @@ fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
         let settings = SearchSettings { router, ..kinds()[0].1.clone() };
         let own = model(settings, 1)?.into_model().with_router(Box::new(AtSpeed(1.0)));
         own.save(&path, None, &labels)?;
-        match DynamicModel::load(&path, &device).map(drop) {
+        match SearchModel::load(&path, &device).map(drop) {
             Err(error @ Error::Model { field: "router", .. }) => assert!(error.to_string().contains("load_with")),
             other => panic!("{name}: {other:?}"),
         }
-        let (loaded, ..) = DynamicModel::load_with(&path, &device, |model| model.with_router(Box::new(AtSpeed(1.0))))?;
+        let (loaded, ..) = SearchModel::load_with(&path, &device, |model| model.with_router(Box::new(AtSpeed(1.0))))?;
         assert_eq!(evaluate(&loaded, &test, 8)?.losses, evaluate(&own, &test, 8)?.losses);
     }
     Ok(())
@@ -223,7 +221,7 @@ fn training_a_copied_model_leaves_the_model_as_it_is() -> Result<()> {
         let mut search = model(settings, 1)?;
         Trainer::new(train_settings()).fit(&mut search, &training, &test, &mut ())?;
         let model = search.into_model();
-        let answers = |model: &DynamicModel| -> Result<_> {
+        let answers = |model: &SearchModel| -> Result<_> {
             let found = evaluate(model, &test, 8)?;
             Ok((found.losses, found.routes, model.encoder().parameters().values()?))
         };

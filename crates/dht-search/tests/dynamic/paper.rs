@@ -3,18 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::transformer::{EncodedDataset, Objective, Progress, Trainer, flops::Load};
 use dht_search::{
-    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpaceConfig, evaluate,
-    evaluation::{controls::evaluate_on, evaluate_queued},
+    Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace, SpaceConfig,
+    evaluation::controls::evaluate_on,
+    evaluation::evaluate_queued,
     settings::{Dispatch, HeadDraws},
     space::{BaseState, SevenLayerHeads},
+};
+use dht_search::{
+    transformer::flops::Load,
+    transformer::{EncodedDataset, Objective, Progress, Trainer},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use crate::toy::{CLASSES, HEADS, LAYERS, encoder, task, train_settings};
+use crate::toy::{CLASSES, HEADS, LAYERS, encoder, evaluate, task, train_settings};
 
 const ROWS: u64 = 37;
 const SIZE: usize = 5;
@@ -28,7 +32,7 @@ fn paper() -> SearchSettings {
 fn objective(preset: Preset, settings: SearchSettings) -> Result<SearchObjective> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let space = preset.space(LAYERS, HEADS)?;
-    SearchObjective::new(DynamicModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
+    SearchObjective::new(SearchModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
 }
 
 fn start() -> Progress {

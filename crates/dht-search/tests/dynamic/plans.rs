@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use dht_search::transformer::{
-    EncodedDataset, Objective, Pooling, Progress, TextClassifier, Trainer, tensors::Gradient,
-};
 use dht_search::{
     Error, Result, SearchObjective, SearchSettings,
     settings::{Dispatch, ExitLosses, FullModelSteps, LossSource, SoftLabels, Teacher},
+};
+use dht_search::{
+    transformer::tensors::Gradient,
+    transformer::{EncodedDataset, Objective, Pooling, Progress, TextClassifier, Trainer},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

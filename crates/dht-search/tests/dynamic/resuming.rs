@@ -1,9 +1,9 @@
 //! Stopped and resumed, a training ends with the bits of one that was not.
 
 use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
-use dht_search::{Result, SearchObjective, SearchSettings, evaluate};
+use dht_search::{Result, SearchObjective, SearchSettings};
 
-use crate::toy::{Observed, Stop, kinds, model, task, train_settings, weights_and_state, without_seconds};
+use crate::toy::{Observed, Stop, evaluate, kinds, model, task, train_settings, weights_and_state, without_seconds};
 
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use candle_core::Device;
+use dht_dynamic::{evaluate, exit::ExitKind};
 use dht_search::evaluation::controls::evaluate_fixed;
 use dht_search::transformer::{EncodedDataset, Pooling, Trainer};
 use dht_search::{
-    CostModel, DynamicModel, Error, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings, SearchSpace,
+    CostModel, Error, Preset, Result, Route, RouteSpec, SearchModel, SearchObjective, SearchSettings, SearchSpace,
     cost::{LayerHeadCount, MeasuredCost, WidthCoupling},
-    evaluate,
     reward::HeadFeedback,
-    settings::{ClassifierSharing, Dispatch, ExitKind, ExitLosses, HeadArms, HeadDraws, RouterKind},
+    settings::{ClassifierSharing, Dispatch, ExitLosses, HeadArms, HeadDraws, RouterKind},
     space::{BaseState, SevenLayerHeads},
 };
 use rand::SeedableRng;
@@ -28,7 +28,7 @@ fn small(settings: SearchSettings) -> SearchSettings {
 fn model(preset: Preset, settings: &SearchSettings, seed: u64) -> Result<SearchObjective> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let space = preset.space(LAYERS, HEADS)?;
-    let model = DynamicModel::new(encoder(LAYERS, seed)?, space, settings.clone(), CLASSES as usize, &mut rng)?;
+    let model = SearchModel::new(encoder(LAYERS, seed)?, space, settings.clone(), CLASSES as usize, &mut rng)?;
     SearchObjective::new(model)
 }
 
@@ -108,7 +108,7 @@ fn each_search_is_saved_and_loaded_unchanged() -> Result<()> {
         let path = folder.path().join("model");
         let model = trained(build(1)?)?.into_model();
         model.save(&path, None, &labels)?;
-        let (loaded, _, _) = DynamicModel::load(&path, &Device::Cpu)?;
+        let (loaded, _, _) = SearchModel::load(&path, &Device::Cpu)?;
         let (own, other) = (evaluate(&model, &test, 8)?, evaluate(&loaded, &test, 8)?);
         assert_eq!((own.labels, own.losses), (other.labels, other.losses), "{name}");
         assert_eq!((own.routes, own.flops), (other.routes, other.flops), "{name}");

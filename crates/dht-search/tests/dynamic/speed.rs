@@ -2,19 +2,19 @@
 
 use std::sync::OnceLock;
 
-use dht_search::transformer::{BertConfig, EncodedDataset, Encoder, Trainer};
-use dht_search::{
-    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpeedCurve, evaluate,
+use dht_dynamic::{
+    SpeedCurve, evaluate,
     evaluation::{CALIBRATION_TOLERANCE, calibrate},
-    space::Search,
 };
+use dht_search::transformer::{BertConfig, EncodedDataset, Encoder, Trainer};
+use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace, space::Search};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::toy::{CLASSES, model, task, train_settings, weights_and_state_of};
 
 /// A model that has learned the task, with all heads in every group or with T-DHT's options.
-pub fn trained(all_heads: bool) -> Result<DynamicModel> {
+pub fn trained(all_heads: bool) -> Result<SearchModel> {
     let mut config = Preset::TDht.space(6, 12)?.config().clone();
     if all_heads {
         config.search = Search::Tree { heads: vec![vec![12]; 3] };
@@ -26,7 +26,7 @@ pub fn trained(all_heads: bool) -> Result<DynamicModel> {
     // A short training on random routes: depth still pays for some texts, so that the speed has a range.
     let defaults = SearchSettings::default();
     let settings = SearchSettings { warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..defaults };
-    let model = DynamicModel::new(encoder, SearchSpace::new(config)?, settings, CLASSES as usize, &mut rng)?;
+    let model = SearchModel::new(encoder, SearchSpace::new(config)?, settings, CLASSES as usize, &mut rng)?;
     let mut search = SearchObjective::new(model)?;
     let training = task(400, 1);
     let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
@@ -35,12 +35,12 @@ pub fn trained(all_heads: bool) -> Result<DynamicModel> {
 }
 
 /// The same model for all tests of this file that only read it.
-fn shared() -> &'static DynamicModel {
-    static MODEL: OnceLock<DynamicModel> = OnceLock::new();
+fn shared() -> &'static SearchModel {
+    static MODEL: OnceLock<SearchModel> = OnceLock::new();
     MODEL.get_or_init(|| trained(false).expect("a training"))
 }
 
-fn ratio(model: &DynamicModel, texts: &EncodedDataset, lambda: f64) -> Result<f64> {
+fn ratio(model: &SearchModel, texts: &EncodedDataset, lambda: f64) -> Result<f64> {
     let evaluation = evaluate(&model.with_speed(lambda)?, texts, 16)?;
     Ok((evaluation.flops + evaluation.bandit_flops) as f64 / model.full_inference_flops(texts)? as f64)
 }
@@ -113,7 +113,7 @@ fn budgets_out_of_reach_are_refused_with_what_is_in_reach() -> Result<()> {
     let (least, most) = SpeedCurve::new(shared(), &texts, 16)?.range();
     for wrong in [0.0, least - 0.01, most + 0.01, 2.0, -1.0, f64::NAN, f64::INFINITY] {
         match calibrate(shared(), &texts, wrong, 16) {
-            Err(Error::Budget { target, least: low, most: high }) => {
+            Err(dht_dynamic::Error::Budget { target, least: low, most: high }) => {
                 assert_eq!((target.to_bits(), low, high), (wrong.to_bits(), least, most));
             }
             other => panic!("{wrong}: {other:?}"),
@@ -132,14 +132,14 @@ fn what_has_no_speed_or_no_texts_is_refused_and_nothing_changes() -> Result<()> 
         Err(Error::Setting { field, .. }) => field,
         other => panic!("{other:?}"),
     };
-    assert_eq!(field(calibrate(shared(), &none, 0.5, 8).map(drop)), "texts");
+    assert_eq!(field(calibrate(shared(), &none, 0.5, 8).map(drop).map_err(Error::from)), "texts");
     for wrong in [f64::NAN, f64::INFINITY, -0.1] {
         assert_eq!(field(shared().with_speed(wrong).map(drop)), "reward_shape.lambda");
     }
     let paper = model(SearchSettings::paper(), 1)?.into_model();
     assert_eq!(field(paper.with_speed(0.5).map(drop)), "reward_shape");
-    assert_eq!(field(calibrate(&paper, &texts, 0.5, 8).map(drop)), "reward_shape");
-    assert!(matches!(calibrate(shared(), &texts, 0.5, 0), Err(Error::Transformer(_))));
+    assert_eq!(field(calibrate(&paper, &texts, 0.5, 8).map(drop).map_err(Error::from)), "reward_shape");
+    assert!(matches!(calibrate(shared(), &texts, 0.5, 0), Err(dht_dynamic::Error::Transformer(_))));
     assert!(before == (weights_and_state_of(shared())?, shared().lambda()));
     Ok(())
 }

@@ -4,11 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use dht_search::transformer::{
-    BertConfig, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError, TextTokenizer, Trainer,
-    error::CheckpointProblem, train::checkpoint::Checkpoint,
+use dht_dynamic::Engine;
+use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings};
+use dht_search::{
+    transformer::error::CheckpointProblem,
+    transformer::train::checkpoint::Checkpoint,
+    transformer::{
+        BertConfig, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError, TextTokenizer, Trainer,
+    },
 };
-use dht_search::{DynamicModel, Engine, Error, Preset, Result, SearchObjective, SearchSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -18,7 +22,7 @@ fn labels() -> Vec<String> {
     ["one", "two", "three"].map(String::from).into()
 }
 
-fn trained(settings: &SearchSettings) -> Result<DynamicModel> {
+fn trained(settings: &SearchSettings) -> Result<SearchModel> {
     let data = task(37, 1);
     let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
     let mut model = model(settings.clone(), 1)?;
@@ -27,7 +31,7 @@ fn trained(settings: &SearchSettings) -> Result<DynamicModel> {
 }
 
 fn refused(folder: &Path) -> Error {
-    DynamicModel::load(folder, &Device::Cpu).map(|_| ()).expect_err("a broken model was read")
+    SearchModel::load(folder, &Device::Cpu).map(|_| ()).expect_err("a broken model was read")
 }
 
 #[test]
@@ -41,7 +45,7 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let target = folder.path().join("models").join("first");
         model.save(&target, None, &labels())?;
-        let (loaded, names, tokenizer) = DynamicModel::load(&target, &Device::Cpu)?;
+        let (loaded, names, tokenizer) = SearchModel::load(&target, &Device::Cpu)?;
         assert_eq!((names, tokenizer.is_none()), (labels(), true));
         assert_eq!((loaded.space(), loaded.settings()), (model.space(), model.settings()), "{name}");
         assert!(bits(loaded.encoder().parameters())? == bits(model.encoder().parameters())?, "{name}");
@@ -59,7 +63,7 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
         loaded.save(&target, None, &labels())?;
         let entries = |path: &Path| fs::read_dir(path).expect("a folder").count();
         assert_eq!((entries(&target), entries(target.parent().expect("a parent"))), (2, 1), "{name}");
-        let (again, ..) = DynamicModel::load(&target, &Device::Cpu)?;
+        let (again, ..) = SearchModel::load(&target, &Device::Cpu)?;
         assert!(bits(again.encoder().parameters())? == bits(loaded.encoder().parameters())?, "{name}");
     }
     Ok(())
@@ -73,11 +77,11 @@ fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result
     let config = BertConfig::small(6, 12, 24, tokenizer.vocabulary_size())?;
     let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
     let space = Preset::TDht.space(6, 12)?;
-    let model = DynamicModel::new(encoder, space, SearchSettings::default(), CLASSES as usize, &mut rng)?;
+    let model = SearchModel::new(encoder, space, SearchSettings::default(), CLASSES as usize, &mut rng)?;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = folder.path().join("model");
     model.save(&target, Some(&tokenizer), &labels())?;
-    let (_, _, loaded) = DynamicModel::load(&target, &Device::Cpu)?;
+    let (_, _, loaded) = SearchModel::load(&target, &Device::Cpu)?;
     let loaded = loaded.expect("a tokenizer");
     assert_eq!(loaded.encode("bad day", None, 9)?, tokenizer.encode("bad day", None, 9)?);
     assert_eq!((loaded.rest(), loaded.model_max_length()), (40, Some(5)));
@@ -198,7 +202,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
     }
     // Files that no model reads are allowed in the directory.
     fs::write(of("README.md"), "# A model").expect("written");
-    DynamicModel::load(&first, &Device::Cpu)?;
+    SearchModel::load(&first, &Device::Cpu)?;
 
     let mine = fs::read(of("model.safetensors")).expect("the file");
     fs::copy(second.join("encoder/model.safetensors"), of("model.safetensors")).expect("copied");
@@ -228,6 +232,6 @@ fn a_save_that_is_refused_leaves_what_was_there() -> Result<()> {
     let refused = model.save(&target, None, &labels());
     assert!(matches!(refused, Err(Error::Transformer(TransformerError::ForeignDirectory { .. }))));
     assert_eq!(fs::read_to_string(target.join("thesis.txt")).expect("still there"), "years of work");
-    DynamicModel::load(&target, &Device::Cpu)?;
+    SearchModel::load(&target, &Device::Cpu)?;
     Ok(())
 }

@@ -4,17 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use candle_core::Device;
-use dht_search::evaluation::{CALIBRATION_TOLERANCE, calibrate};
+use dht_dynamic::evaluation::{CALIBRATION_TOLERANCE, calibrate};
+use dht_dynamic::{Evaluation, Predictor, SpeedCurve, evaluate};
 use dht_search::reward::RewardShape;
 use dht_search::settings::{ContextDesign, Dispatch, ExitLosses, RouterKind};
 use dht_search::space::Search;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, PackedBatch, TrainSettings, Trainer,
 };
-use dht_search::{
-    DynamicModel, Error, Evaluation, Predictor, Preset, Result, SearchObjective, SearchSettings, SearchSpace,
-    SpeedCurve, evaluate,
-};
+use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -26,14 +24,14 @@ fn settings(threshold: f64) -> SearchSettings {
 }
 
 /// A model with all heads in every group, without dropout, that has begun to learn the task.
-fn trained() -> Result<DynamicModel> {
+fn trained() -> Result<SearchModel> {
     let mut config = Preset::TDht.space(6, 12)?.config().clone();
     config.search = Search::Tree { heads: vec![vec![12]; 3] };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut shape = BertConfig::small(6, 12, 24, 50)?;
     (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) = (0.0, 0.0);
     let encoder = Encoder::random(&shape, &Device::Cpu, &mut rng)?;
-    let model = DynamicModel::new(encoder, SearchSpace::new(config)?, settings(0.5), CLASSES as usize, &mut rng)?;
+    let model = SearchModel::new(encoder, SearchSpace::new(config)?, settings(0.5), CLASSES as usize, &mut rng)?;
     let mut search = SearchObjective::new(model)?;
     let training = task(400, 1);
     let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
@@ -42,13 +40,13 @@ fn trained() -> Result<DynamicModel> {
     Ok(search.into_model())
 }
 
-fn shared() -> &'static DynamicModel {
-    static MODEL: OnceLock<DynamicModel> = OnceLock::new();
+fn shared() -> &'static SearchModel {
+    static MODEL: OnceLock<SearchModel> = OnceLock::new();
     MODEL.get_or_init(|| trained().expect("a training"))
 }
 
 /// The depth at which each text leaves.
-fn depths(model: &DynamicModel, threshold: f64, texts: &EncodedDataset) -> Result<Vec<usize>> {
+fn depths(model: &SearchModel, threshold: f64, texts: &EncodedDataset) -> Result<Vec<usize>> {
     let evaluation = evaluate(&model.with_speed(threshold)?, texts, 16)?;
     Ok(evaluation.routes.iter().map(|route| route.depth()).collect())
 }
@@ -105,7 +103,7 @@ fn a_text_gets_the_same_bits_whichever_batches_are_under_way_with_it() -> Result
 }
 
 /// Whether some texts leave at each exit.
-fn leave_everywhere(model: &DynamicModel, texts: &EncodedDataset) -> bool {
+fn leave_everywhere(model: &SearchModel, texts: &EncodedDataset) -> bool {
     let depths = |evaluation: Evaluation| evaluation.routes.iter().map(|route| route.depth()).collect::<BTreeSet<_>>();
     evaluate(model, texts, 16).is_ok_and(|found| depths(found).len() == model.space().exits().len())
 }

@@ -1,14 +1,18 @@
 //! A task whose answer is planted, and a model small enough to train in a second.
 
 use candle_core::Device;
-use dht_search::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Objective, PackedBatch, Progress,
-    Sample, StepLoss, TrainSettings,
-    tensors::Parameters,
-    train::{History, Predict, metrics::macro_f1},
+use dht_dynamic::{Evaluation, Predictor};
+use dht_search::{
+    CostAccounting, Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::Dispatch,
 };
 use dht_search::{
-    CostAccounting, DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, settings::Dispatch,
+    transformer::tensors::Parameters,
+    transformer::train::metrics::macro_f1,
+    transformer::train::{History, Predict},
+    transformer::{
+        AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Objective, PackedBatch, Progress,
+        Sample, StepLoss, TrainSettings,
+    },
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -48,7 +52,7 @@ pub fn encoder(layers: usize, seed: u64) -> Result<Encoder> {
 pub fn model(settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     let space = Preset::TDht.space(LAYERS, HEADS)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    SearchObjective::new(DynamicModel::new(encoder(LAYERS, seed)?, space, settings, CLASSES as usize, &mut rng)?)
+    SearchObjective::new(SearchModel::new(encoder(LAYERS, seed)?, space, settings, CLASSES as usize, &mut rng)?)
 }
 
 /// The settings by name, each with a warm-up that ends within the first epoch: the default and the paper's, in flight
@@ -103,7 +107,7 @@ pub fn weights_and_state(model: &SearchObjective) -> Result<(Bits, serde_json::V
 }
 
 /// The same of a model that is not in training.
-pub fn weights_and_state_of(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
+pub fn weights_and_state_of(model: &SearchModel) -> Result<(Bits, serde_json::Value)> {
     weights_and_state(&SearchObjective::new(model.clone())?)
 }
 
@@ -142,6 +146,17 @@ impl From<dht_search::transformer::Error> for Stop {
     fn from(error: dht_search::transformer::Error) -> Self {
         Self::Failed(error.into())
     }
+}
+
+impl From<dht_dynamic::Error> for Stop {
+    fn from(error: dht_dynamic::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// As [`dht_dynamic::evaluate`], with the errors of a search.
+pub fn evaluate(model: &dyn Predictor, texts: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
+    Ok(dht_dynamic::evaluate(model, texts, batch_size)?)
 }
 
 impl Objective for Observed {

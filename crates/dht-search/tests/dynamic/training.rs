@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use dht_search::transformer::{EncodedDataset, Objective, Progress, TrainSettings, Trainer, tensors::Gradient};
-use dht_search::{DynamicModel, Preset, Result, SearchObjective, SearchSettings, evaluate, settings::Dispatch};
+use dht_search::{Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::Dispatch};
+use dht_search::{
+    transformer::tensors::Gradient,
+    transformer::{EncodedDataset, Objective, Progress, TrainSettings, Trainer},
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::toy::{
-    CLASSES, HEADS, Observed, Stop, accounting_without_seconds, bits, encoder, kinds, model, task, train_settings,
-    without_seconds,
+    CLASSES, HEADS, Observed, Stop, accounting_without_seconds, bits, encoder, evaluate, kinds, model, task,
+    train_settings, without_seconds,
 };
 
 const ROWS: u64 = 37;
@@ -142,7 +145,7 @@ fn the_papers_preset_trains_twelve_layers_end_to_end() -> Result<()> {
     let settings = SearchSettings { warm_up_contexts: 64, ..SearchSettings::paper() };
     let space = Preset::TDht.space(12, HEADS)?;
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let model = DynamicModel::new(encoder(12, 2)?, space, settings, CLASSES as usize, &mut rng)?;
+    let model = SearchModel::new(encoder(12, 2)?, space, settings, CLASSES as usize, &mut rng)?;
     let mut model = SearchObjective::new(model)?;
     let (training, validation) = (task(150, 1), task(20, 2));
     Trainer::new(train_settings()).fit(&mut model, &training, &validation, &mut ())?;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use candle_core::Device;
-use dht_search::transformer::account::{Account, Entry, Treatment};
-use dht_search::transformer::pretrained::inspect_hugging_face;
-use dht_search::transformer::{Encoder, Task, TextClassifier};
+use dht_dynamic::transformer::account::{Account, Entry, Treatment};
+use dht_dynamic::transformer::pretrained::inspect_hugging_face;
+use dht_dynamic::transformer::{Encoder, Task, TextClassifier};
 use serde_json::json;
 
 use crate::commands::output::print;

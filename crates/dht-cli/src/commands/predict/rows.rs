@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use dht_search::transformer::data::{Column, Given, TextColumns, TextFormat, TextRow, TextStream};
+use dht_dynamic::transformer::data::{Column, Given, TextColumns, TextFormat, TextRow, TextStream};
 
 /// Rows that wait at most.
 const WAITING: usize = 64;

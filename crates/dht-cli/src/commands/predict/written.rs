@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use dht_search::serving::Answer;
-use dht_search::transformer::Task;
-use dht_search::transformer::data::{Given, Member, TextFormat, TextRow};
+use dht_dynamic::serving::Answer;
+use dht_dynamic::transformer::Task;
+use dht_dynamic::transformer::data::{Given, Member, TextFormat, TextRow};
 use serde_json::{Map, Value, json};
 
 use super::OutputFormat;

@@ -6,14 +6,13 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::front::FrontBandit;
 use super::linear::{LinearBandit, RewardSample};
 use super::setup::Setup;
 use super::{check_arm_features, contexts, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
 use crate::reward::{CostWeightedLoss, RewardReference};
-use crate::routing::{Decisions, FrontView, Losses, Mode, Preparation, QueuedDecision, Router, StageView};
+use crate::routing::{Decisions, Losses, Mode, Preparation, QueuedDecision, Router, StageView};
 use crate::space::{Route, SearchSpace};
 
 /// The name of this router's state in errors.
@@ -32,37 +31,16 @@ pub(crate) struct DepthRouter {
 pub(super) struct Learned {
     pub(super) bandit: DepthBandit,
     pub(super) arm_features: Option<ArmFeatures>,
-    /// At the front exit, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) front: Option<FrontBandit>,
 }
 
 impl DepthRouter {
     pub(crate) fn new(setup: Setup) -> Result<Self> {
-        let learned = Learned { bandit: DepthBandit::new(&setup)?, arm_features: None, front: None };
+        let learned = Learned { bandit: DepthBandit::new(&setup)?, arm_features: None };
         Ok(Self { setup, learned })
     }
 }
 
 impl Router for DepthRouter {
-    fn prepare_front(&mut self) -> Result<()> {
-        if self.learned.front.is_none() {
-            self.learned.front = Some(FrontBandit::new(&self.setup)?);
-        }
-        Ok(())
-    }
-
-    fn leaves_in_front(&self, view: &FrontView<'_>, mode: Mode) -> Result<Vec<bool>> {
-        match &self.learned.front {
-            Some(front) if self.is_warm() => front.leaves(&self.setup, view, mode),
-            _ => Ok(vec![false; view.sample_ids.len()]),
-        }
-    }
-
-    fn front_flops(&self) -> u64 {
-        self.learned.front.as_ref().map_or(0, FrontBandit::flops)
-    }
-
     fn reads(&self, exit: usize, _: usize) -> bool {
         exit == 0 && self.setup.settings.context.has_signals()
     }
@@ -110,10 +88,7 @@ impl Router for DepthRouter {
     }
 
     fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
-        let Self { setup, learned: Learned { bandit, arm_features, front } } = self;
-        if let Some(front) = front {
-            front.learn(setup, decisions, losses)?;
-        }
+        let Self { setup, learned: Learned { bandit, arm_features } } = self;
         if setup.is_rolling() {
             bandit.linear.observe(&decisions.contexts)?;
         }
@@ -128,13 +103,11 @@ impl Router for DepthRouter {
     }
 
     fn take_learning_flops(&mut self) -> u64 {
-        let front = self.learned.front.as_mut().map_or(0, FrontBandit::take_learning_flops);
-        front + self.learned.bandit.linear.take_learning_flops()
+        self.learned.bandit.linear.take_learning_flops()
     }
 
     fn is_warm(&self) -> bool {
-        let front = self.learned.front.as_ref().is_none_or(|front| front.is_warm(&self.setup));
-        front && self.learned.bandit.linear.is_warm(&self.setup)
+        self.learned.bandit.linear.is_warm(&self.setup)
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -191,9 +164,6 @@ impl Router for DepthRouter {
         let reference = &stored.bandit.reference;
         if !reference.is_possible() {
             return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{reference:?}")));
-        }
-        if let Some(front) = &stored.front {
-            FrontBandit::new(&self.setup)?.check_like(front)?;
         }
         let warm = stored.bandit.linear.is_warm(&self.setup);
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;

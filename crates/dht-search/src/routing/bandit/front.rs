@@ -1,12 +1,12 @@
-//! The bandit at the front exit: it predicts what each exit gains over the front exit. Not in the paper.
+//! The bandit at an exit before the first layer: it predicts what each exit gains over that one. Not in the paper.
 
 use serde::{Deserialize, Serialize};
 
 use super::linear::LinearBandit;
 use super::setup::Setup;
 use crate::error::{Error, Result};
-use crate::features::{SIGNALS, signals_of};
-use crate::routing::{Decisions, FrontView, Losses, Mode};
+use crate::features::{Rows, SIGNALS};
+use crate::routing::{Losses, Mode};
 
 /// An arm for each exit; the context is the [signals](signals_of) of what the front exit says, since no layer has run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,30 +26,24 @@ impl FrontBandit {
         Ok(Self { linear: LinearBandit::new(setup, SIGNALS, setup.constant().len(), arms, alpha)? })
     }
 
-    /// Which samples leave: those for which no exit is predicted to gain more than it costs. None before the warm-up is over.
-    pub(super) fn leaves(&self, setup: &Setup, view: &FrontView<'_>, mode: Mode) -> Result<Vec<bool>> {
-        if !self.linear.is_warm(setup) || mode == Mode::Random {
-            return Ok(vec![false; view.sample_ids.len()]);
-        }
+    /// Whether a sample of these signals leaves: where no exit is predicted to gain more than it costs.
+    pub(super) fn leaves(&self, setup: &Setup, signals: &[f64], tokens: usize) -> Result<bool> {
         let alpha = setup.settings.exploration.depth;
-        let of_sample = |(logs, tokens): (&&[f64], &usize)| {
-            let scores = self.linear.scores(setup, &signals_of(logs, *tokens), None, setup.constant())?;
-            let costs = setup.exit_costs(*tokens)?;
-            Ok(scores.into_iter().zip(costs).all(|(score, cost)| setup.value(score, alpha, cost, mode) <= 0.0))
-        };
-        view.log_probabilities.iter().zip(&view.lengths).map(of_sample).collect()
+        let scores = self.linear.scores(setup, signals, None, setup.constant())?;
+        let mut worth = scores.into_iter().zip(setup.exit_costs(tokens)?);
+        Ok(worth.all(|(score, cost)| setup.value(score, alpha, cost, Mode::Exploit) <= 0.0))
     }
 
-    /// Learns from batches whose samples the front exit and some exits have read, once the scaling is fixed.
-    pub(super) fn learn(&mut self, setup: &Setup, decisions: &Decisions, losses: &Losses) -> Result<()> {
+    /// Learns from the signals of samples and their losses there, once the scaling is fixed; `losses` are those of the exits behind.
+    pub(super) fn learn(&mut self, setup: &Setup, (signals, before): (&Rows, &[f64]), losses: &Losses) -> Result<()> {
         if !self.linear.is_warm(setup) {
-            self.linear.observe(&decisions.front)?;
+            self.linear.observe(signals)?;
             if self.linear.observed() >= setup.settings.warm_up_contexts as f64 {
                 self.linear.freeze();
             }
             return Ok(());
         }
-        for (sample, (signals, before)) in decisions.front.iter().zip(&losses.front).enumerate() {
+        for (sample, (signals, before)) in signals.iter().zip(before).enumerate() {
             for exit in 0..setup.space.exits().len() {
                 if let Some(after) = losses.at(exit, sample) {
                     self.linear.update(setup, exit, signals, None, setup.constant(), before - after)?;

@@ -9,13 +9,12 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::front::FrontBandit;
 use super::linear::LinearBandit;
 use super::setup::Setup;
 use super::{check_arm_features, contexts, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
-use crate::routing::{Decisions, ExitContexts, FrontView, Losses, Mode, Preparation, Router, StageView};
+use crate::routing::{Decisions, ExitContexts, Losses, Mode, Preparation, Router, StageView};
 
 /// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
@@ -33,37 +32,16 @@ pub(crate) struct GainRouter {
 struct Learned {
     bandit: GainBandit,
     arm_features: Option<ArmFeatures>,
-    /// At the front exit, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    front: Option<FrontBandit>,
 }
 
 impl GainRouter {
     pub(crate) fn new(setup: Setup) -> Result<Self> {
-        let learned = Learned { bandit: GainBandit::new(&setup)?, arm_features: None, front: None };
+        let learned = Learned { bandit: GainBandit::new(&setup)?, arm_features: None };
         Ok(Self { setup, learned })
     }
 }
 
 impl Router for GainRouter {
-    fn prepare_front(&mut self) -> Result<()> {
-        if self.learned.front.is_none() {
-            self.learned.front = Some(FrontBandit::new(&self.setup)?);
-        }
-        Ok(())
-    }
-
-    fn leaves_in_front(&self, view: &FrontView<'_>, mode: Mode) -> Result<Vec<bool>> {
-        match &self.learned.front {
-            Some(front) if self.is_warm() => front.leaves(&self.setup, view, mode),
-            _ => Ok(vec![false; view.sample_ids.len()]),
-        }
-    }
-
-    fn front_flops(&self) -> u64 {
-        self.learned.front.as_ref().map_or(0, FrontBandit::flops)
-    }
-
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last && self.setup.settings.context.has_signals()
     }
@@ -108,10 +86,7 @@ impl Router for GainRouter {
 
     fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
         let warm = self.learned.bandit.at.iter().all(LinearBandit::is_frozen);
-        let Self { setup, learned: Learned { bandit, arm_features, front } } = self;
-        if let Some(front) = front {
-            front.learn(setup, decisions, losses)?;
-        }
+        let Self { setup, learned: Learned { bandit, arm_features } } = self;
         if warm {
             return bandit.learn(setup, arm_features.as_ref(), decisions, losses);
         }
@@ -125,13 +100,11 @@ impl Router for GainRouter {
     }
 
     fn take_learning_flops(&mut self) -> u64 {
-        let front = self.learned.front.as_mut().map_or(0, FrontBandit::take_learning_flops);
-        front + self.learned.bandit.at.iter_mut().map(LinearBandit::take_learning_flops).sum::<u64>()
+        self.learned.bandit.at.iter_mut().map(LinearBandit::take_learning_flops).sum::<u64>()
     }
 
     fn is_warm(&self) -> bool {
-        let front = self.learned.front.as_ref().is_none_or(|front| front.is_warm(&self.setup));
-        front && self.learned.bandit.at.iter().all(LinearBandit::is_frozen)
+        self.learned.bandit.at.iter().all(LinearBandit::is_frozen)
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -150,9 +123,6 @@ impl Router for GainRouter {
             return Err(Error::setting("depth bandit", format!("one for each of {} exits", own.len()), found.len()));
         }
         own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;
-        if let Some(front) = &stored.front {
-            FrontBandit::new(&self.setup)?.check_like(front)?;
-        }
         let warm = found.iter().all(LinearBandit::is_frozen);
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
@@ -167,8 +137,8 @@ impl Router for GainRouter {
 /// One bandit for each exit but the last, with its own context scaling and an arm for each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct GainBandit {
-    at: Vec<LinearBandit>,
+pub(super) struct GainBandit {
+    pub(super) at: Vec<LinearBandit>,
 }
 
 impl GainBandit {

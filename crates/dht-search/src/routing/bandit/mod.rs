@@ -11,6 +11,7 @@
 //! no warm-up: each observes a batch and learns from it.
 
 mod depth;
+mod exits;
 mod front;
 mod gain;
 mod head_counts;
@@ -29,6 +30,7 @@ use crate::features::{ArmFeatures, Rows, pooled, signals};
 use crate::routing::StageView;
 
 pub(crate) use depth::DepthRouter;
+pub use exits::{Decided, ExitBandits};
 pub(crate) use gain::GainRouter;
 pub(crate) use heads::BanditHeads;
 pub(crate) use setup::Setup;

@@ -6,7 +6,7 @@ use dht_transformer::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::{DynamicModel, Executor};
+use crate::model::{Executor, SearchModel};
 use crate::routing::Mode;
 use crate::settings::SearchSettings;
 use crate::space::Preset;
@@ -21,7 +21,7 @@ fn encoder(seed: u64) -> Encoder {
 fn search(settings: SearchSettings) -> SearchObjective {
     let space = Preset::TDht.space(6, 12).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    SearchObjective::new(DynamicModel::new(encoder(1), space, settings, 3, &mut rng).unwrap()).unwrap()
+    SearchObjective::new(SearchModel::new(encoder(1), space, settings, 3, &mut rng).unwrap()).unwrap()
 }
 
 fn texts() -> EncodedDataset {
@@ -37,7 +37,7 @@ fn texts() -> EncodedDataset {
 }
 
 /// ln p of each class in f64, by sample and exit, of the exits that read a sample.
-fn logarithms(model: &DynamicModel, trace: &ForwardTrace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
+fn logarithms(model: &SearchModel, trace: &ForwardTrace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
     let mut all = vec![vec![Vec::new(); model.space().exits().len()]; samples];
     for output in &trace.outputs {
         let rows: Vec<Vec<f32>> = log_softmax(&(&output.logits / temperature).unwrap()).unwrap().to_vec2().unwrap();

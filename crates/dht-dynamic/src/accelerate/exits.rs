@@ -1,0 +1,289 @@
+//! Exits of a frozen encoder: logistic regressions on standardised pooled states.
+
+use crate::error::{Error, Result};
+use crate::log_probabilities::LogProbabilities;
+use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, Targets};
+
+/// The objective is then within 5·10⁻⁷ nats of its minimum.
+const TOLERANCE: f64 = 1e-3;
+
+/// Rows that tell values of C apart, and on which exits are judged.
+pub(super) enum Judge<'a> {
+    /// The states of other rows, with their labels.
+    HeldOut { states: &'a [f32], labels: &'a [u32] },
+    /// The training rows themselves, each by regressions that have not seen it: the fold of each row.
+    CrossFit { fold_of: &'a [usize], labels: &'a [u32] },
+}
+
+/// A fitted exit.
+pub(super) struct FittedExit {
+    /// W of the states as they are, (hidden, classes).
+    pub(super) weights: Vec<f32>,
+    /// b, (classes).
+    pub(super) bias: Vec<f32>,
+    pub(super) c: f64,
+    /// What it says of the rows that it is judged on.
+    pub(super) judged: LogProbabilities,
+    /// FLOPs of all fits, and of the answers that they are judged by.
+    pub(super) flops: u64,
+}
+
+/// What standardises states: (x − mean)/deviation, and 0 where a state is constant.
+struct Scaling {
+    mean: Vec<f64>,
+    /// 1/deviation; 0 for a constant.
+    inverse: Vec<f64>,
+}
+
+impl Scaling {
+    fn of(states: &[f32], width: usize) -> Self {
+        let rows = (states.len() / width).max(1) as f64;
+        let (mut mean, mut squares) = (vec![0.0; width], vec![0.0; width]);
+        for row in states.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value) / rows);
+        }
+        for row in states.chunks_exact(width) {
+            for ((squares, mean), value) in squares.iter_mut().zip(&mean).zip(row) {
+                *squares += (f64::from(*value) - mean).powi(2) / rows;
+            }
+        }
+        // Rounding leaves a constant a deviation of about its size times f32's epsilon.
+        let inverse = squares.iter().zip(&mean).map(|(squares, mean)| {
+            let (deviation, least) = (squares.sqrt(), 1e-6 * mean.abs() + 1e-12);
+            if deviation > least { 1.0 / deviation } else { 0.0 }
+        });
+        Self { inverse: inverse.collect(), mean }
+    }
+
+    fn apply(&self, states: &[f32]) -> Vec<f32> {
+        let columns = || self.mean.iter().zip(&self.inverse);
+        let scale = |row: &[f32]| -> Vec<f32> {
+            row.iter().zip(columns()).map(|(x, (mean, inverse))| ((f64::from(*x) - mean) * inverse) as f32).collect()
+        };
+        states.chunks_exact(self.mean.len()).flat_map(scale).collect()
+    }
+
+    /// Weights and bias of states as they are, from those of standardised ones.
+    fn fold(&self, regression: &LogisticRegression) -> (Vec<f32>, Vec<f32>) {
+        let (weights, bias) = regression.parameters();
+        let mut shifted: Vec<f64> = bias.iter().copied().map(f64::from).collect();
+        let mut folded = Vec::with_capacity(weights.len());
+        for (row, (mean, inverse)) in weights.chunks_exact(bias.len()).zip(self.mean.iter().zip(&self.inverse)) {
+            for (bias, weight) in shifted.iter_mut().zip(row) {
+                let weight = f64::from(*weight) * inverse;
+                *bias -= weight * mean;
+                folded.push(weight as f32);
+            }
+        }
+        (folded, shifted.into_iter().map(|bias| bias as f32).collect())
+    }
+}
+
+/// Fits an exit on the states (rows, width) of training rows, with the C of the least mean loss of the judged rows; of equal
+/// ones the first.
+pub(super) fn fit_exit(
+    states: &[f32],
+    width: usize,
+    targets: Targets<'_>,
+    classes: usize,
+    c: &[f64],
+    judge: &Judge<'_>,
+) -> Result<FittedExit> {
+    let scaling = Scaling::of(states, width);
+    let scaled = scaling.apply(states);
+    let all = OwnTargets::of(targets, &(0..states.len() / width).collect::<Vec<_>>(), classes);
+    let all = all.as_targets();
+    let mut flops = 0;
+    let mut fit = |features: &FeatureMatrix, targets: Targets<'_>, c: f64, start: Option<Minimum>, judged: u64| {
+        let settings = FitSettings { c, tolerance: TOLERANCE };
+        let fitted = LogisticRegression::fit(features, targets, classes, settings, start)?;
+        flops += fitted.1.flops + judged;
+        Ok::<_, Error>(fitted)
+    };
+    match judge {
+        Judge::HeldOut { states: others, labels } => {
+            let features = FeatureMatrix::dense(width, scaled);
+            let others = FeatureMatrix::dense(width, scaling.apply(others));
+            let (mut best, mut start): (Option<(f64, f64, LogisticRegression, LogProbabilities)>, _) = (None, None);
+            for &c in c {
+                let (regression, minimum) = fit(&features, all, c, start, others.flops(classes))?;
+                start = Some(minimum);
+                let judged = LogProbabilities::new(classes, regression.log_probabilities_of(&others))?;
+                let loss = judged.mean_loss(labels);
+                if best.as_ref().is_none_or(|best| loss < best.0) {
+                    best = Some((loss, c, regression, judged));
+                }
+            }
+            let Some((_, c, regression, judged)) = best else {
+                return Err(Error::setting("c", "at least one", 0));
+            };
+            let (weights, bias) = scaling.fold(&regression);
+            Ok(FittedExit { weights, bias, c, judged, flops })
+        }
+        Judge::CrossFit { fold_of, labels } => {
+            let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
+            let mut tables = vec![vec![0.0; fold_of.len() * classes]; c.len()];
+            for fold in 0..folds {
+                let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
+                let pick = |rows: &[usize]| {
+                    let values = rows.iter().flat_map(|row| scaled[row * width..(row + 1) * width].iter().copied());
+                    FeatureMatrix::dense(width, values.collect())
+                };
+                let (features, others) = (pick(&rows), pick(&held));
+                let own = OwnTargets::of(targets, &rows, classes);
+                let mut start = None;
+                for (table, &c) in tables.iter_mut().zip(c) {
+                    let (regression, minimum) = fit(&features, own.as_targets(), c, start, others.flops(classes))?;
+                    start = Some(minimum);
+                    let logs = regression.log_probabilities_of(&others);
+                    for (row, logs) in held.iter().zip(logs.chunks_exact(classes)) {
+                        table[row * classes..(row + 1) * classes].copy_from_slice(logs);
+                    }
+                }
+            }
+            let tables =
+                tables.into_iter().map(|table| LogProbabilities::new(classes, table)).collect::<Result<Vec<_>>>()?;
+            let losses: Vec<f64> = tables.iter().map(|table| table.mean_loss(labels)).collect();
+            let chosen = (1..losses.len()).fold(0, |best, at| if losses[at] < losses[best] { at } else { best });
+            let (regression, _) = fit(&FeatureMatrix::dense(width, scaled), all, c[chosen], None, 0)?;
+            let (weights, bias) = scaling.fold(&regression);
+            let judged = tables.into_iter().nth(chosen);
+            let judged = judged.ok_or_else(|| Error::setting("c", "at least one", 0))?;
+            Ok(FittedExit { weights, bias, c: c[chosen], judged, flops })
+        }
+    }
+}
+
+/// The targets of some rows.
+enum OwnTargets {
+    Classes(Vec<u32>),
+    Soft(Vec<f64>),
+}
+
+/// ln of a probability that is 0 in f64.
+const NEVER: f64 = -1e3;
+
+impl OwnTargets {
+    /// Each class without any row gets the probability 1/(rows + classes), as in the n-gram classifier: otherwise its bias
+    /// would fall for ever.
+    fn of(targets: Targets<'_>, rows: &[usize], classes: usize) -> Self {
+        let labels: Vec<u32> = match targets {
+            Targets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),
+            Targets::Soft(logs) => {
+                let row = |row: &usize| logs[row * classes..(row + 1) * classes].iter().copied();
+                return Self::Soft(rows.iter().flat_map(row).collect());
+            }
+        };
+        let mut present = vec![false; classes];
+        labels.iter().for_each(|label| present[*label as usize] = true);
+        let absent = present.iter().filter(|present| !**present).count();
+        if absent == 0 {
+            return Self::Classes(labels);
+        }
+        let share = 1.0 / (labels.len() + classes) as f64;
+        let rest = (1.0 - share * absent as f64).ln();
+        let of_class = |label: u32, class: usize| match present[class] {
+            false => share.ln(),
+            true if class == label as usize => rest,
+            true => NEVER,
+        };
+        Self::Soft(labels.iter().flat_map(|label| (0..classes).map(|class| of_class(*label, class))).collect())
+    }
+
+    fn as_targets(&self) -> Targets<'_> {
+        match self {
+            Self::Classes(labels) => Targets::Classes(labels),
+            Self::Soft(logs) => Targets::Soft(logs),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::logistic::MULTIPLY_ADDS;
+
+    const WIDTH: usize = 5;
+
+    /// Rows whose label is that of the largest of the first three states; the fourth is constant.
+    fn rows(count: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (mut states, mut labels) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let row: [f32; WIDTH] = std::array::from_fn(|at| if at == 3 { 7.0 } else { rng.random_range(-1.0..1.0) });
+            let best = (0..3).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+            labels.push(best as u32);
+            states.extend(row.iter().zip([100.0, 1.0, 0.01, 1.0, 1.0]).map(|(value, scale)| value * scale));
+        }
+        (states, labels)
+    }
+
+    #[test]
+    fn folded_weights_say_of_states_as_they_are_what_the_regression_says_of_standardised_ones() {
+        let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
+        let judge = Judge::HeldOut { states: &others, labels: &other_labels };
+        let exit = fit_exit(&states, WIDTH, Targets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+        assert!(exit.judged.accuracy(&other_labels) > 0.9, "states of any scale serve alike");
+        assert!(exit.c > 1e-3, "a strong penalty is not chosen");
+        for (state, judged) in others.chunks_exact(WIDTH).zip(exit.judged.rows()) {
+            let mut scores: Vec<f64> = exit.bias.iter().copied().map(f64::from).collect();
+            for (value, weights) in state.iter().zip(exit.weights.chunks_exact(3)) {
+                scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += f64::from(value * weight));
+            }
+            crate::logistic::log_softmax(&mut scores);
+            for (score, judged) in scores.iter().zip(judged) {
+                assert!((score - judged).abs() < 1e-4, "{score} and {judged}");
+            }
+        }
+        assert!(exit.weights[9..12].iter().all(|weight| *weight == 0.0), "a constant state says nothing");
+    }
+
+    #[test]
+    fn a_class_without_rows_keeps_a_small_finite_probability() {
+        let (states, labels) = rows(100, 1);
+        let judge = Judge::HeldOut { states: &states, labels: &labels };
+        let exit = fit_exit(&states, WIDTH, Targets::Classes(&labels), 5, &[1.0], &judge).unwrap();
+        for row in exit.judged.rows() {
+            for log in &row[3..] {
+                assert!((1e-4..0.05).contains(&log.exp()), "{}", log.exp());
+            }
+        }
+    }
+
+    #[test]
+    fn a_cross_fit_judges_no_row_by_itself() {
+        // Labels are chance: whoever has seen them knows them, and nobody else.
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let (count, width) = (60, 40);
+        let states: Vec<f32> = (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let labels: Vec<u32> = (0..count).map(|_| rng.random_range(0..2)).collect();
+        let fold_of: Vec<usize> = (0..count).map(|row| row % 5).collect();
+        let judged = |judge| fit_exit(&states, width, Targets::Classes(&labels), 2, &[10.0], &judge).unwrap().judged;
+        let own = judged(Judge::HeldOut { states: &states, labels: &labels }).accuracy(&labels);
+        let crossed = judged(Judge::CrossFit { fold_of: &fold_of, labels: &labels }).accuracy(&labels);
+        assert!(own > 0.95 && crossed < 0.75, "{own}, {crossed}");
+    }
+
+    #[test]
+    fn flops_are_the_multiply_adds_that_run() {
+        let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
+        let fold_of: Vec<usize> = (0..200).map(|row| row % 5).collect();
+        let judges = [
+            Judge::HeldOut { states: &others, labels: &other_labels },
+            Judge::CrossFit { fold_of: &fold_of, labels: &labels },
+        ];
+        // On one thread, which counts what it does.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+        for judge in judges {
+            let (counted, flops) = pool.install(|| {
+                MULTIPLY_ADDS.set(0);
+                let exit = fit_exit(&states, WIDTH, Targets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+                (2 * MULTIPLY_ADDS.get(), exit.flops)
+            });
+            assert!(counted > 0 && flops == counted, "{flops}, and {counted} ran");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Makes a dynamic model of a fine-tuned classifier without touching its weights.
+//!
+//! ```text
+//!             ┌─ n-gram classifier ──────────┬──────────────┬─────────── … ──┐
+//!   text ─────┤        │ sure?               ▼              ▼                ▼
+//!             └────────┴─ layer 1 ─▶ exit ─(+)─ sure? ─▶ exit ─(+)─ … ─▶ classifier ─(+)─▶ class
+//!                         frozen                    a·ln p(n-gram) + b·ln p(exit)
+//! ```
+//!
+//! 1. The encoder runs once over the texts. The pooled states at each exit are kept, and of as many texts as there is
+//!    [room](AccelerateSettings::cache_bytes) for, all states.
+//! 2. Each exit is a multinomial logistic regression on standardised states, fitted to convergence; C is the one of the
+//!    least loss on held-out texts. Folded into a linear classifier it costs nothing more. Exits that are trained together
+//!    with the encoder stay far from that optimum, and cost the encoder accuracy.
+//! 3. From there each exit and a [narrow layer](crate::exit::ExitKind::SideLayer) beside it learn together for some passes over
+//!    the states, from labels and from what the classifier says: first layers know too little that is linear.
+//! 4. The [n-gram classifier](crate::exit::NgramClassifier) is fitted on the same texts. It reads each text before the encoder does
+//!    and is wrong on other texts than the encoder.
+//! 5. At each exit two weights [stack](crate::exit::Stacker) both, fitted on held-out texts.
+//! 6. A text goes on while 1 − max p of the stacked probabilities is not below a threshold, the model's
+//!    [speed](crate::DynamicModel::set_speed); [other routers](Accelerated::with_router) are options. The [`Report`] has the curve of accuracy against FLOPs on the held-out texts; the
+//!    model begins with the cheapest threshold at which they [lose nothing](crate::evaluation::Stages::lossless) against the classifier.
+//!
+//! The classifier's own logits at the last exit are its own to the bit, whatever is stacked on them.
+
+#[expect(clippy::module_inception, reason = "the function is in the file of its name")]
+mod accelerate;
+mod exits;
+mod parts;
+mod report;
+mod settings;
+mod side;
+mod states;
+
+pub use crate::evaluation::SpeedPoint;
+pub use accelerate::{Accelerated, LEAST_TEXTS, accelerate};
+pub use parts::Texts;
+pub use report::{Report, StackedOn, StageReport};
+pub use settings::{AccelerateSettings, SideSettings, Targets};

@@ -1,0 +1,33 @@
+//! The side layers of exits learn on the frozen encoder.
+
+use dht_transformer::{AdamWSettings, EncodedDataset, TrainSettings, Trainer};
+use rand::{Rng, RngExt};
+
+use super::settings::{SideSettings, Targets};
+use crate::error::Result;
+use crate::model::{DynamicModel, ExitModel};
+use crate::router::LeavingRule;
+use crate::training::{ExitTargets, FrozenExits, FrozenStates};
+
+/// Trains all exits before the last from states that were kept of their texts; the model, and the FLOPs of that.
+pub(super) fn train<R: Rng + ?Sized>(
+    model: ExitModel,
+    texts: &EncodedDataset,
+    targets: Targets,
+    settings: &SideSettings,
+    states: FrozenStates,
+    rng: &mut R,
+) -> Result<(ExitModel, u64)> {
+    let targets = match targets {
+        Targets::Labels => ExitTargets::Both { temperature: 1.0 },
+        Targets::Predictions | Targets::SoftLabels => ExitTargets::SoftLabels { temperature: 1.0 },
+    };
+    let mut exits = FrozenExits::new(DynamicModel::new(model, LeavingRule::default())?, targets)?.with_states(states);
+    let optimizer = AdamWSettings { learning_rate: settings.learning_rate, ..AdamWSettings::default() };
+    let (epochs, batch_size, seed) = (settings.epochs, settings.batch_size, rng.random());
+    let trainer = Trainer::new(TrainSettings { epochs, batch_size, seed, optimizer, ..TrainSettings::default() });
+    let nothing = EncodedDataset { samples: Vec::new(), ..texts.clone() };
+    trainer.fit(&mut exits, texts, &nothing, &mut ())?;
+    let flops = exits.flops();
+    Ok((exits.into_model().model().clone(), flops))
+}

@@ -1,0 +1,229 @@
+//! The one error type of this crate.
+
+/// The errors of this crate. Messages name what is wrong, where, and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An error of the transformer crate.
+    #[error(transparent)]
+    Transformer(#[from] dht_transformer::Error),
+    /// An error of candle.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// A saved state is not JSON of the expected form.
+    #[error("{what}: {source}")]
+    State {
+        /// The state, or its file.
+        what: String,
+        /// The parser's message, with line and column.
+        source: serde_json::Error,
+    },
+    /// A setting, or an argument, is out of range.
+    #[error("{field} is {got}, expected {expected}")]
+    Setting {
+        /// The setting's name.
+        field: &'static str,
+        /// The allowed values.
+        expected: String,
+        /// Its value.
+        got: String,
+    },
+    /// A promise about risk that calibration texts cannot show to be kept.
+    #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
+    Promise {
+        /// The limit.
+        most: f64,
+        /// The calibration texts.
+        rows: usize,
+        /// How many texts with the same losses would show it; `None` where they lose as much as that.
+        needed: Option<usize>,
+        /// The least limit that these texts show.
+        least: f64,
+    },
+    /// Texts that a model was fitted on, where texts are wanted that it has not seen.
+    #[error(
+        "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts that neither it nor a \
+         choice has seen"
+    )]
+    SeenTexts {
+        /// What the texts are for.
+        what: &'static str,
+        /// How many of them it has seen.
+        rows: usize,
+        /// The first of them.
+        first: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// A text is not a route such as `12L8H` or `7L9H+2L12H`.
+    #[error("route {text:?}, byte {at}: expected {expected}")]
+    Notation {
+        /// The text; of a long one, the beginning.
+        text: String,
+        /// The offset in bytes of the first error.
+        at: usize,
+        /// What was expected there.
+        expected: &'static str,
+    },
+    /// A group of layers without layers, or a route without groups.
+    #[error("layers {start}..{end}: expected at least one layer")]
+    NoLayers {
+        /// The first layer.
+        start: usize,
+        /// The layer after the last.
+        end: usize,
+    },
+    /// Groups of layers do not follow one another.
+    #[error("group {group} starts at layer {got}, expected {expected}")]
+    GroupOrder {
+        /// The index of the group in its route.
+        group: usize,
+        /// The allowed first layers.
+        expected: String,
+        /// Its first layer.
+        got: usize,
+    },
+    /// A group of layers ends at a depth where it may not.
+    #[error("group {group} ends after layer {got}, expected {expected}")]
+    GroupEnd {
+        /// The index of the group in its route.
+        group: usize,
+        /// The allowed ends.
+        expected: String,
+        /// Its end.
+        got: usize,
+    },
+    /// A group keeps a number of heads that is not allowed.
+    #[error("group {group} keeps {got} heads, expected {expected}")]
+    HeadCount {
+        /// The index of the group in its route or space.
+        group: usize,
+        /// The allowed numbers of heads.
+        expected: String,
+        /// Its number of heads.
+        got: usize,
+    },
+    /// An exit of a space is not deeper than the exit before it, or deeper than the layers.
+    #[error("exit {index} is at depth {got}, expected {expected}")]
+    Exit {
+        /// The index of the exit in the list.
+        index: usize,
+        /// The allowed depths.
+        expected: String,
+        /// Its depth.
+        got: usize,
+    },
+    /// A route is not in a space, or is for a model of another size.
+    #[error("route {route}: expected {expected}")]
+    RouteNotInSpace {
+        /// The route.
+        route: String,
+        /// The routes of the space.
+        expected: String,
+    },
+    /// A file is intact, but contains no dynamic model that this release reads.
+    #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
+    Model {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The field of the file.
+        field: &'static str,
+        /// The values that this release reads.
+        expected: String,
+        /// Its value.
+        got: String,
+    },
+    /// A directory holds no saved model.
+    #[error("{path} has no dht.json: {instead}", path = path.display())]
+    NotAModel {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// The contents of the directory, or the directory to name.
+        instead: &'static str,
+    },
+    /// A file of a saved model is not the one that was saved together with its checkpoint.
+    #[error(
+        "{path} is not the file that {checkpoint} was saved with: its SHA-256 checksum is {got}, expected {expected}; \
+         restore the file of that save",
+        path = path.display(), checkpoint = checkpoint.display(), got = checksum(got.as_deref()), expected = checksum(expected.as_deref()),
+    )]
+    ModelFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The checkpoint that contains the file's checksum.
+        checkpoint: std::path::PathBuf,
+        /// The checksum of the saved file; `None` where there was none.
+        expected: Option<String>,
+        /// The checksum of the present file; `None` where there is none.
+        got: Option<String>,
+    },
+    /// A budget that no λ reaches.
+    #[error("a FLOPs ratio of {target} cannot be reached: this model's range is {least} to {most} on these texts")]
+    Budget {
+        /// The budget, as a share of the full model's FLOPs.
+        target: f64,
+        /// The model's share as λ goes to infinity.
+        least: f64,
+        /// The model's share at λ = 0.
+        most: f64,
+    },
+    /// A queue without room for a request.
+    #[error("{waiting} wait already, of at most {of}: try again later")]
+    Busy {
+        /// What waits.
+        waiting: String,
+        /// The limit.
+        of: usize,
+    },
+    /// A request whose deadline would pass while others are answered.
+    #[error("what waits takes about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
+    Backlog {
+        /// The time that what waits may take.
+        expected: std::time::Duration,
+        /// The time to the deadline.
+        left: std::time::Duration,
+    },
+    /// A request that was not answered before its deadline.
+    #[error("the deadline passed before the answer")]
+    Deadline,
+    /// A request to a service that stops.
+    #[error("the service stops and takes no more requests")]
+    Stopping,
+    /// A text that would be truncated, where that is not wanted.
+    #[error("text {text} has more than the {most} tokens that the model reads: shorten it, or let it be truncated")]
+    TooLong {
+        /// Its index in its request.
+        text: usize,
+        /// The most tokens, special ones included.
+        most: usize,
+    },
+    /// A computation that panicked; the service goes on.
+    #[error("the computation panicked: {message}")]
+    Panic {
+        /// The panic's message.
+        message: String,
+    },
+    /// An error of a part that is not this crate's: a user's own router or predictor.
+    #[error(transparent)]
+    Custom(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn checksum(checksum: Option<&str>) -> &str {
+    checksum.unwrap_or("none (no such file)")
+}
+
+/// What would be in reach of a promise.
+fn reach(needed: Option<usize>, least: f64) -> String {
+    let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
+    format!("{texts}a limit of at least {least:.4}")
+}
+
+impl Error {
+    /// A setting or argument that is out of range.
+    pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Setting { field, expected: expected.into(), got: got.to_string() }
+    }
+}

@@ -1,0 +1,96 @@
+//! One function scores every [`Predictor`] and measures its time in the same way.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use dht_transformer::train::metrics::{Confusion, score};
+use dht_transformer::{EncodedDataset, ForwardContext, HeadSet, Sample};
+
+use crate::error::Result;
+use crate::predict::{BatchPredictions, Prediction, Predictor, in_pool};
+use crate::route::Route;
+
+/// Predictions on a data set, scored.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// Counts of true and predicted classes.
+    pub confusion: Confusion,
+    /// The predicted class of each row.
+    pub labels: Vec<u32>,
+    /// The loss of each row, −ln of the probability of its class in nats (at most 87, the smallest f32's).
+    pub losses: Vec<f64>,
+    /// The route of each row.
+    pub routes: Vec<Route>,
+    /// The heads that each row kept in each dynamic group of its route; empty lists for models that choose none.
+    pub head_sets: Vec<Vec<HeadSet>>,
+    /// FLOPs of each row: of all products and of the routers.
+    pub row_flops: Vec<u64>,
+    /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
+    pub flops: u64,
+    /// FLOPs of the routers, by formula.
+    pub bandit_flops: u64,
+    /// The mean cost of a route by layers × heads, as a share of the full model (the paper's estimate).
+    pub layer_head_ratio: f64,
+    /// Wall clock of this one pass, without tokenising. Its first batch packs the weights: to compare models by the clock
+    /// take [`time_in_turns`](super::time_in_turns).
+    pub seconds: f64,
+    /// Of those, pooling and routers.
+    pub bandit_seconds: f64,
+}
+
+impl Evaluation {
+    /// How many rows took each route.
+    pub fn route_counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for route in &self.routes {
+            *counts.entry(route.to_string()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// Predicts every row and scores the predictions.
+///
+/// # Errors
+/// What the model reports; [`Error::Setting`](crate::Error::Setting) for a batch size of 0, for other classes than the
+/// model's, and for texts of several labels or of a numeric target.
+pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
+    model.check(data)?;
+    let start = Instant::now();
+    let ctx = ForwardContext::inference();
+    let found = in_pool(|| model.predict_all(&data.samples, batch_size, &ctx))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let BatchPredictions { predictions, deciding } = found;
+    let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
+    let confusion = score(data, &labels)?;
+    // `check` has verified that every label is one of the model's classes.
+    let loss = |(prediction, sample): (&Prediction, &Sample)| {
+        let probability = prediction.probabilities[sample.label as usize];
+        -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
+    };
+    let losses = predictions.iter().zip(&data.samples).map(loss).collect();
+    let row_flops = predictions.iter().map(|prediction| prediction.flops + prediction.routing_flops).collect();
+    let mut layer_head = 0.0;
+    for prediction in &predictions {
+        layer_head += prediction.route.head_share();
+    }
+    let flops = predictions.iter().map(|prediction| prediction.flops).sum();
+    let bandit_flops = predictions.iter().map(|prediction| prediction.routing_flops).sum();
+    let layer_head_ratio = layer_head / predictions.len().max(1) as f64;
+    let choices = predictions.into_iter().map(|prediction| (prediction.route, prediction.head_sets));
+    let (routes, head_sets) = choices.unzip();
+    Ok(Evaluation {
+        confusion,
+        labels,
+        losses,
+        flops,
+        bandit_flops,
+        layer_head_ratio,
+        row_flops,
+        routes,
+        head_sets,
+        seconds,
+        bandit_seconds: deciding.as_secs_f64(),
+    })
+}

@@ -1,0 +1,52 @@
+//! Models in another precision.
+
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sample};
+
+use crate::error::Result;
+use crate::predict::{BatchPredictions, Predictor};
+
+/// A model whose layers are computed in another precision, to be scored and timed like any other.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::transformer::{EncodedDataset, Precision};
+/// use dht_dynamic::{DynamicModel, Result, evaluate, evaluation::InPrecision};
+///
+/// /// The accuracy in single precision, and in eight bits.
+/// fn accuracies(model: &DynamicModel, texts: &EncodedDataset) -> Result<[f64; 2]> {
+///     let of = |precision| evaluate(&InPrecision::new(model, precision), texts, 64);
+///     Ok([of(Precision::F32)?.confusion.accuracy(), of(Precision::Int8)?.confusion.accuracy()])
+/// }
+/// ```
+#[derive(Debug)]
+pub struct InPrecision<'a, M> {
+    model: &'a M,
+    /// Holds the packed weights.
+    ctx: ForwardContext,
+}
+
+impl<'a, M: Predictor> InPrecision<'a, M> {
+    /// The model in a precision; see [`Precision`] for what that changes, and on which devices.
+    pub fn new(model: &'a M, precision: Precision) -> Self {
+        Self { model, ctx: ForwardContext::inference_in(precision) }
+    }
+}
+
+/// Contexts of callers are not used: this model has its own.
+impl<M: Predictor> Predictor for InPrecision<'_, M> {
+    fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
+        self.model.predict(batch, &self.ctx)
+    }
+
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, _: &ForwardContext) -> Result<BatchPredictions> {
+        self.model.predict_all(samples, batch_size, &self.ctx)
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        self.model.check(texts)
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        self.model.full_flops(tokens)
+    }
+}

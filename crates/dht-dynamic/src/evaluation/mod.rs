@@ -1,0 +1,19 @@
+//! Scores, costs, clocks and promises of models.
+
+#[expect(clippy::module_inception, reason = "the type is in the file of its name")]
+mod evaluation;
+mod in_precision;
+mod risk_control;
+mod speed;
+pub(crate) mod stages;
+mod timing;
+
+pub use crate::log_probabilities::LogProbabilities;
+pub use crate::model::exit_log_probabilities;
+pub use crate::router::LeavingRule;
+pub use evaluation::{Evaluation, evaluate};
+pub use in_precision::InPrecision;
+pub use risk_control::{Calibration, Guarantee, Promise, Promised, Risk, control_risk, with_promise};
+pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, SpeedPoint, calibrate};
+pub use stages::{Staged, Stages, stage_flops, stage_log_probabilities};
+pub use timing::{PassTimes, time_in_turns};

@@ -1,0 +1,40 @@
+//! A model with a promise.
+
+use dht_transformer::EncodedDataset;
+
+use super::{Calibration, Promise, Promised, control_risk};
+use crate::error::{Error, Result};
+use crate::evaluation::stages::{Stages, exit_tables, stack_exits, stage_flops};
+use crate::model::DynamicModel;
+
+/// The model at the cheapest of `speeds` (ascending) that keeps a promise against its own last exit, with nothing stacked on it, shown on
+/// calibration texts; each runs all layers once. The speeds must not depend on these texts: take those of the
+/// [report](crate::accelerate::Report::curve).
+///
+/// # Errors
+/// [`Error::SeenTexts`] where calibration texts are among those that the [model was fitted on](DynamicModel::seen_texts);
+/// [`Error::Setting`] for a model whose router is no threshold; as [`control_risk`]; what the encoder reports.
+pub fn with_promise(
+    model: &DynamicModel,
+    promise: Promise,
+    calibration: &EncodedDataset,
+    speeds: &[f64],
+    batch_size: usize,
+) -> Result<(DynamicModel, Promised)> {
+    let seen = model.seen_texts().rows_of(calibration);
+    if let Some(&first) = seen.first() {
+        return Err(Error::SeenTexts { what: "calibration texts", rows: seen.len(), first, of: calibration.len() });
+    }
+    model.model().check_texts(calibration)?;
+    let Some(rule) = model.router().rule() else {
+        return Err(Error::setting("router", "one that follows a rule", "another"));
+    };
+    let exits = exit_tables(model.model(), calibration, batch_size)?;
+    let full = exits.last().map_or_else(Vec::new, |last| last.labels());
+    let tables = stack_exits(model, calibration, exits)?;
+    let stages = Stages::new(&tables, stage_flops(model, calibration), rule)?;
+    let labels: Vec<u32> = calibration.samples.iter().map(|sample| sample.label).collect();
+    let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };
+    let promised = control_risk(promise, calibration, speeds)?;
+    Ok((model.with_speed(promised.threshold)?, promised))
+}

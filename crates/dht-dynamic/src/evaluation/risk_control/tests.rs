@@ -1,0 +1,136 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::evaluation::{LeavingRule, Stages};
+use crate::log_probabilities::LogProbabilities;
+
+/// Two stages of two classes. The first says class 0 with p uniform from .5 to 1 and is right with probability p; the second is right for
+/// nine texts in ten, and is the full model. What leaves at a threshold t has p > 1 − t.
+struct World {
+    stages: Stages,
+    full: Vec<u32>,
+    labels: Vec<u32>,
+}
+
+impl World {
+    fn draw(rows: usize, rng: &mut ChaCha8Rng) -> Self {
+        let (mut first, mut second, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rows {
+            let p: f64 = rng.random_range(0.5..1.0);
+            let label = u32::from(rng.random::<f64>() > p);
+            let right = rng.random::<f64>() < 0.9;
+            let answer = if right { label } else { 1 - label };
+            first.extend([p.ln(), (1.0 - p).ln()]);
+            second.extend(if answer == 0 { [0.99f64.ln(), 0.01f64.ln()] } else { [0.01f64.ln(), 0.99f64.ln()] });
+            labels.push(label);
+        }
+        let table = |values| LogProbabilities::new(2, values).unwrap();
+        let (first, second) = (table(first), table(second));
+        let full = second.labels();
+        let flops = vec![vec![1; rows], vec![100; rows]];
+        Self { stages: Stages::new(&[first, second], flops, LeavingRule::Confidence).unwrap(), full, labels }
+    }
+
+    fn calibration(&self) -> Calibration<'_> {
+        Calibration { stages: &self.stages, full: &self.full, labels: Some(&self.labels) }
+    }
+
+    /// The true accuracy loss at a threshold t: 2·∫ (.9 − p) over p from 1 − t to 1.
+    fn accuracy_loss(threshold: f64) -> f64 {
+        let t = threshold.min(0.5);
+        2.0 * (0.9 * t - (t - t * t / 2.0))
+    }
+}
+
+fn thresholds() -> Vec<f64> {
+    (0..=100).map(|step| f64::from(step) / 200.0).collect()
+}
+
+fn promise(risk: Risk, most: f64, confidence: f64) -> Promise {
+    Promise { risk, most, guarantee: Guarantee::Confidence(confidence) }
+}
+
+#[test]
+fn a_promise_is_broken_as_rarely_as_it_says_and_costs_little_more_than_it_must() {
+    // t² − t/5 is negative at first, 0 again at t = .2, and two points at t = .2732.
+    assert!(World::accuracy_loss(0.1) < 0.0 && (World::accuracy_loss(0.2732) - 0.02).abs() < 1e-4);
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    for (risk, most) in [(Risk::AccuracyLoss, 0.02), (Risk::Disagreement, 0.1)] {
+        let (mut broken, mut flops) = (0, 0.0);
+        for _ in 0..300 {
+            let world = World::draw(2_000, &mut rng);
+            let found = control_risk(promise(risk, most, 0.9), world.calibration(), &thresholds()).unwrap();
+            assert!(found.bound <= most && found.observed <= found.bound && found.rows == 2_000);
+            let truth = match risk {
+                Risk::AccuracyLoss => World::accuracy_loss(found.threshold),
+                // Whoever leaves differs where exactly one of both is right: p·.1 + (1 − p)·.9.
+                Risk::Disagreement => {
+                    let t = found.threshold;
+                    2.0 * (0.1 * (t - t * t / 2.0) + 0.9 * t * t / 2.0)
+                }
+            };
+            broken += u32::from(truth > most);
+            flops += found.flops as f64 / (300.0 * 2_000.0 * 100.0);
+        }
+        // A tenth may be; with 300 draws three standard errors are .05.
+        assert!(f64::from(broken) / 300.0 < 0.15, "{risk:?}: {broken} of 300");
+        // At the limit itself t is .2732 or .25, and a share of 1 − 2t goes on.
+        let least = if risk == Risk::AccuracyLoss { 1.0 - 2.0 * 0.2732 } else { 0.5 };
+        assert!(flops > least - 0.02 && flops < least + 0.15, "{risk:?}: {flops}, at least {least}");
+    }
+}
+
+#[test]
+fn in_expectation_the_limit_holds_on_the_mean() {
+    let (mut rng, most) = (ChaCha8Rng::seed_from_u64(3), 0.1);
+    let mut mean = 0.0;
+    for _ in 0..300 {
+        let world = World::draw(200, &mut rng);
+        let expected = Promise { risk: Risk::Disagreement, most, guarantee: Guarantee::Expectation };
+        let found = control_risk(expected, world.calibration(), &thresholds()).unwrap();
+        let t = found.threshold;
+        mean += 2.0 * (0.1 * (t - t * t / 2.0) + 0.9 * t * t / 2.0) / 300.0;
+    }
+    assert!(mean <= most && mean > 0.07, "{mean}");
+}
+
+#[test]
+fn where_texts_are_too_few_the_error_says_how_many_it_takes_and_what_they_can_show() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let world = World::draw(100, &mut rng);
+    let wanted = promise(Risk::Disagreement, 0.01, 0.95);
+    let refused = control_risk(wanted, world.calibration(), &thresholds());
+    let Err(Error::Promise { most, rows, needed: Some(needed), least }) = refused else { panic!("{refused:?}") };
+    assert_eq!((most, rows), (0.01, 100));
+    // Without any loss ln .05 / ln .99 = 298.07 texts show it; 1 − .05^(1/100) = .0295 is what a hundred show.
+    assert!((298..303).contains(&needed) && (least - 0.0295).abs() < 1e-3, "{needed} {least}");
+    let message = control_risk(wanted, world.calibration(), &thresholds()).unwrap_err().to_string();
+    assert!(message.contains("100 texts") && message.contains("texts, or a limit of at least 0.0295"), "{message}");
+    let enough = World::draw(needed, &mut rng);
+    control_risk(wanted, enough.calibration(), &thresholds()).unwrap();
+    control_risk(promise(Risk::Disagreement, least + 1e-6, 0.95), world.calibration(), &thresholds()).unwrap();
+    // A first threshold that loses more than allowed needs other thresholds, not more texts.
+    let refused = control_risk(wanted, world.calibration(), &[0.5]);
+    assert!(matches!(refused, Err(Error::Promise { needed: None, .. })), "{refused:?}");
+}
+
+#[test]
+fn what_cannot_be_calibrated_is_refused() {
+    let world = World::draw(50, &mut ChaCha8Rng::seed_from_u64(5));
+    let field = |promise, calibration, thresholds: &[f64]| match control_risk(promise, calibration, thresholds) {
+        Err(Error::Setting { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    let good = promise(Risk::AccuracyLoss, 0.1, 0.9);
+    let all = world.calibration();
+    assert_eq!(field(Promise { most: 0.0, ..good }, all, &[0.1]), "most");
+    assert_eq!(field(Promise { most: f64::NAN, ..good }, all, &[0.1]), "most");
+    assert_eq!(field(promise(Risk::AccuracyLoss, 0.1, 1.0), all, &[0.1]), "confidence");
+    assert_eq!(field(good, all, &[]), "thresholds");
+    assert_eq!(field(good, all, &[0.2, 0.1]), "thresholds");
+    assert_eq!(field(good, Calibration { labels: None, ..all }, &[0.1]), "labels");
+    assert_eq!(field(good, Calibration { full: &world.full[1..], ..all }, &[0.1]), "full");
+    let unlabelled = Calibration { labels: None, ..all };
+    control_risk(promise(Risk::Disagreement, 0.5, 0.9), unlabelled, &[0.0]).unwrap();
+}

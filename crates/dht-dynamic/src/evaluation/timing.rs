@@ -1,0 +1,133 @@
+//! The clock: several models predict the same texts in turns.
+
+use std::time::Instant;
+
+use dht_transformer::{EncodedDataset, ForwardContext};
+
+use crate::error::{Error, Result};
+use crate::predict::{Predictor, in_pool};
+
+/// The wall clock of a model's passes over a data set.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct PassTimes {
+    /// The seconds of each pass, in the order in which they ran; the warm-up is not among them.
+    pub passes: Vec<f64>,
+}
+
+impl PassTimes {
+    /// The median of the passes; of an even number the mean of the middle two.
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.passes.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+    }
+}
+
+/// Measures how long each model takes to predict a data set.
+///
+/// All models are treated alike. Each has a context of its own for all its passes, so that it packs its weights once, in a
+/// pass that is not measured. Then come `passes` rounds in which the models take turns; the first of a round is the second
+/// of the next, so that none always runs after the same one. A pass is [`Predictor::predict_all`]: forming batches is
+/// measured, tokenising and scoring are not.
+///
+/// # Errors
+/// [`Error::Setting`] for no passes; what a model reports, for a batch size of 0, too.
+pub fn time_in_turns(
+    models: &[&dyn Predictor],
+    data: &EncodedDataset,
+    batch_size: usize,
+    passes: usize,
+) -> Result<Vec<PassTimes>> {
+    if passes == 0 {
+        return Err(Error::setting("passes", "at least 1", 0));
+    }
+    models.iter().try_for_each(|model| model.check(data))?;
+    let contexts: Vec<ForwardContext> = models.iter().map(|_| ForwardContext::inference()).collect();
+    let pass = |model: usize| -> Result<f64> {
+        let start = Instant::now();
+        in_pool(|| models[model].predict_all(&data.samples, batch_size, &contexts[model]))?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    for model in 0..models.len() {
+        pass(model)?;
+    }
+    let mut times = vec![PassTimes { passes: Vec::with_capacity(passes) }; models.len()];
+    for round in 0..passes {
+        for turn in 0..models.len() {
+            let model = (round + turn) % models.len();
+            times[model].passes.push(pass(model)?);
+        }
+    }
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use dht_transformer::{Encoding, PackedBatch, Sample};
+
+    use super::*;
+    use crate::predict::BatchPredictions;
+
+    /// Notes who predicts, and the address of the context.
+    struct Noting<'a> {
+        name: usize,
+        seen: &'a Mutex<Vec<(usize, usize, usize)>>,
+    }
+
+    impl Predictor for Noting<'_> {
+        fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+            let ctx = std::ptr::from_ref(ctx) as usize;
+            self.seen.lock().unwrap().push((self.name, batch.len(), ctx));
+            Ok(BatchPredictions { predictions: Vec::new(), deciding: Duration::ZERO })
+        }
+
+        fn check(&self, _: &EncodedDataset) -> Result<()> {
+            Ok(())
+        }
+
+        fn full_flops(&self, _: usize) -> u64 {
+            0
+        }
+    }
+
+    fn texts() -> EncodedDataset {
+        let sample = |id: u64| {
+            let encoding =
+                Encoding { ids: vec![1; 2], type_ids: vec![0; 2], truncated: false, rest: Default::default() };
+            Sample { id, label: 0, targets: Vec::new(), encoding }
+        };
+        EncodedDataset { samples: (0..5).map(sample).collect(), labels: vec!["0".into()], truncated_rows: 0 }
+    }
+
+    #[test]
+    fn after_a_warm_up_the_models_take_turns_each_in_its_own_context_on_the_same_batches() {
+        let seen = Mutex::new(Vec::new());
+        let models: Vec<Noting<'_>> = (0..3).map(|name| Noting { name, seen: &seen }).collect();
+        let models: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
+        let times = time_in_turns(&models, &texts(), 3, 4).unwrap();
+        assert!(times.iter().all(|times| times.passes.len() == 4 && times.passes.iter().all(|pass| *pass >= 0.0)));
+        let seen = seen.lock().unwrap().clone();
+        let order: Vec<usize> = seen.iter().step_by(2).map(|(name, ..)| *name).collect();
+        assert_eq!(order, [0, 1, 2, /* in turns: */ 0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2]);
+        assert!(seen.iter().enumerate().all(|(at, (_, samples, _))| *samples == [3, 2][at % 2]));
+        for name in 0..3 {
+            let mut contexts: Vec<usize> = seen.iter().filter(|note| note.0 == name).map(|note| note.2).collect();
+            contexts.dedup();
+            assert_eq!(contexts.len(), 1, "one context a model keeps its packed weights");
+        }
+        assert!(matches!(time_in_turns(&models, &texts(), 3, 0), Err(Error::Setting { field: "passes", .. })));
+    }
+
+    #[test]
+    fn the_median_is_the_middle_pass_or_the_mean_of_the_middle_two() {
+        let median = |passes: &[f64]| PassTimes { passes: passes.to_vec() }.median();
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(&[4.0]), 4.0);
+    }
+}

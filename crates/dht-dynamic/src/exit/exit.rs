@@ -1,0 +1,101 @@
+//! Exits: places where a text may be answered.
+
+use std::fmt::Debug;
+
+use candle_core::Tensor;
+use dht_transformer::tensors::{finite_rows, log_softmax};
+use dht_transformer::{ForwardContext, Hidden, PackedBatch, flops::FlopCount};
+
+use crate::error::{Error, Result};
+use crate::log_probabilities::LogProbabilities;
+
+/// The texts at an exit.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ExitTexts<'a> {
+    /// A batch of texts, some of which are here.
+    pub batch: &'a PackedBatch,
+    /// The indices in the batch of the texts that are here.
+    pub members: &'a [usize],
+    /// Their hidden rows; `None` at depth 0, before any layer.
+    pub hidden: Option<&'a Hidden>,
+}
+
+impl<'a> ExitTexts<'a> {
+    /// Texts before the first layer: all of a batch, if `members` are all its indices.
+    pub fn before_layers(batch: &'a PackedBatch, members: &'a [usize]) -> Self {
+        Self { batch, members, hidden: None }
+    }
+
+    /// Texts after some layers.
+    pub fn after_layers(batch: &'a PackedBatch, members: &'a [usize], hidden: &'a Hidden) -> Self {
+        Self { batch, members, hidden: Some(hidden) }
+    }
+}
+
+/// The answers of an exit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExitAnswers {
+    /// ln p of each class, (texts, classes).
+    pub log_probabilities: LogProbabilities,
+    /// FLOPs of each text's answer, two for each multiply-add.
+    pub flops: Vec<u64>,
+}
+
+/// A classifier where texts may leave, before the first layer or after any.
+pub trait Exit: Debug + Send + Sync {
+    /// The answers to the texts that are here.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for texts before the first layer, where it reads hidden rows; what the classifier reports.
+    fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers>;
+}
+
+/// FLOPs of one exit for one text, two for each multiply-add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitFlops {
+    /// Of its logits.
+    pub forward: FlopCount,
+    /// Of the gradients of its parameters and of the hidden rows.
+    pub backward: FlopCount,
+    /// Of the gradients of its parameters alone.
+    pub backward_weights: FlopCount,
+}
+
+/// An exit after a layer: hidden rows → logits. It is an [`Exit`] whose answers are ln softmax of its logits.
+///
+/// Its parameters are the encoder's, so that one optimiser trains both.
+pub trait LayerExit: Exit {
+    /// The logits, (samples, classes).
+    ///
+    /// # Errors
+    /// What candle reports.
+    fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor>;
+
+    /// FLOPs of [`logits`](Self::logits) and its backward for a text of so many tokens.
+    fn flops(&self, tokens: usize) -> ExitFlops;
+
+    /// Another handle on the same parameters.
+    fn box_clone(&self) -> Box<dyn LayerExit>;
+}
+
+impl Clone for Box<dyn LayerExit> {
+    fn clone(&self) -> Self {
+        (**self).box_clone()
+    }
+}
+
+impl<E: LayerExit> Exit for E {
+    fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers> {
+        let Some(hidden) = texts.hidden else {
+            return Err(Error::setting("exit", "one that reads tokens, before the first layer", "one after a layer"));
+        };
+        let logs = log_softmax(&self.logits(hidden, ctx)?)?;
+        let classes = logs.dims()[1];
+        let ids: Vec<u64> = texts.members.iter().map(|member| texts.batch.sample_ids[*member]).collect();
+        let rows = finite_rows(&logs, &ids)?;
+        let values = rows.into_iter().flatten().map(f64::from).collect();
+        let flops = hidden.spans().lengths().map(|tokens| self.flops(tokens).forward.0).collect();
+        Ok(ExitAnswers { log_probabilities: LogProbabilities::new(classes, values)?, flops })
+    }
+}

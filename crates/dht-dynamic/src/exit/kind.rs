@@ -1,0 +1,78 @@
+//! The kinds of exits after a layer.
+
+use dht_transformer::{Encoder, Pooling};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::exit::LayerExit;
+use super::linear::LinearExit;
+use super::side::SideExit;
+use super::side_layer::SideLayerExit;
+use crate::error::{Error, Result};
+
+/// What reads a sample where it may leave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ExitKind {
+    /// A linear classifier over pooled rows.
+    #[default]
+    Linear,
+    /// A side exit: a classifier with a hidden layer of its own, gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂. It takes the place of a
+    /// pooler, so that it needs another pooling than that.
+    Side {
+        /// The width of the hidden layer, 1 to 65,536.
+        width: usize,
+    },
+    /// A linear classifier beside a narrow transformer layer over the text's tokens: pool(h)·Wᵀ + b + mean(layer(h·Dᵀ + d))·Vᵀ + c
+    /// (ladder side-tuning, Sung et al. 2022, with one layer an exit; FastBERT's exits have self-attention too). A layer of 64
+    /// columns costs about a thirtieth of one of 384. It needs another pooling than a pooler.
+    SideLayer {
+        /// The layer's columns: 1 to 32, or a multiple of 32 up to 4,096.
+        width: usize,
+    },
+}
+
+impl ExitKind {
+    /// Whether the kind is in range, and fits a pooling.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a width out of range, and for a pooler before a side exit.
+    pub fn check(self, pooling: Pooling) -> Result<()> {
+        match self {
+            Self::Linear => Ok(()),
+            Self::Side { width } if !(1..=65_536).contains(&width) => {
+                Err(Error::setting("exit_kind.side.width", "1 to 65,536", width))
+            }
+            Self::SideLayer { width }
+                if !((1..=32).contains(&width) || (64..=4_096).contains(&width) && width.is_multiple_of(32)) =>
+            {
+                Err(Error::setting("exit_kind.side_layer.width", "1 to 32, or a multiple of 32 up to 4,096", width))
+            }
+            Self::Side { .. } | Self::SideLayer { .. } if pooling == Pooling::Pooler => {
+                Err(Error::setting("pooling", "cls or mean: a side exit has a layer of its own", "pooler"))
+            }
+            Self::Side { .. } | Self::SideLayer { .. } => Ok(()),
+        }
+    }
+    /// A new exit after so many layers of an encoder, with parameters whose names start with `name` and a dot.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer than two classes; what the encoder reports.
+    pub fn build<R: Rng + ?Sized>(
+        self,
+        encoder: &mut Encoder,
+        (name, depth): (&str, usize),
+        classes: usize,
+        pooling: Pooling,
+        rng: &mut R,
+    ) -> Result<Box<dyn LayerExit>> {
+        Ok(match self {
+            Self::Linear => Box::new(LinearExit::new(encoder, name, classes, pooling, rng)?),
+            Self::Side { width } => Box::new(SideExit::new(encoder, name, classes, (pooling, width), rng)?),
+            Self::SideLayer { width } => {
+                Box::new(SideLayerExit::new(encoder, (name, depth), classes, (pooling, width), rng)?)
+            }
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! Exits: classifiers where texts may leave. One file a kind of exit.
+
+#[expect(clippy::module_inception, reason = "the trait is in the file of its name")]
+mod exit;
+mod front;
+mod kind;
+mod linear;
+mod ngram;
+mod side;
+mod side_layer;
+mod stacker;
+
+pub use exit::{Exit, ExitAnswers, ExitFlops, ExitTexts, LayerExit};
+pub use front::FrontExit;
+pub use kind::ExitKind;
+pub use ngram::{NgramClassifier, NgramFit, NgramSettings};
+pub use stacker::Stacker;

@@ -1,0 +1,25 @@
+//! The n-gram classifier as a predictor.
+
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
+
+use super::NgramClassifier;
+use crate::error::Result;
+use crate::predict::{BatchPredictions, Predictor};
+use crate::route::Route;
+
+/// Its texts run no layer.
+impl Predictor for NgramClassifier {
+    fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
+        let (logs, flops) = self.of_members(batch, 0..batch.len())?;
+        let route = Route::without_layers(self.full_model().shape())?;
+        Ok(BatchPredictions::of_fixed_route(logs.probabilities(), &route, flops))
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        Ok(texts.check_classes(self.classes())?)
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        self.full_model().flops(tokens)
+    }
+}

@@ -1,0 +1,259 @@
+use std::collections::BTreeSet;
+
+use dht_transformer::data::CutTokens;
+use dht_transformer::flops::{BlockShape, ClassifierShape};
+use dht_transformer::{DatasetReader, Encoding, Sample, TextTokenizer};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::logistic::MULTIPLY_ADDS;
+
+fn full_model(classes: usize) -> FullModel {
+    let block = BlockShape { hidden: 24, heads: 6, head_dim: 4, ffn: 96 };
+    let classifier = ClassifierShape { hidden: 24, pooler: false, classes };
+    FullModel { block, widths: vec![block.full(); 4], classifier }
+}
+
+fn sample(id: u64, label: u32, ids: &[u32]) -> Sample {
+    let encoding =
+        Encoding { ids: ids.to_vec(), type_ids: vec![0; ids.len()], truncated: false, rest: CutTokens::default() };
+    Sample { id, label, targets: Vec::new(), encoding }
+}
+
+fn data(samples: Vec<Sample>, classes: usize) -> EncodedDataset {
+    EncodedDataset { samples, labels: (0..classes).map(|class| class.to_string()).collect(), truncated_rows: 0 }
+}
+
+/// Texts of up to nine tokens between 0 and 1, whose class is that of a pair of neighbours, 10 11 or 11 10, or of token 12.
+fn texts(rows: u64, seed: u64) -> EncodedDataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let text = |id| {
+        let label = rng.random_range(0..3_u32);
+        let mut ids: Vec<u32> = (0..rng.random_range(2..7)).map(|_| rng.random_range(20..60)).collect();
+        let at = rng.random_range(0..ids.len());
+        ids.splice(at..at, [vec![10, 11], vec![11, 10], vec![12]][label as usize].clone());
+        ids.insert(0, 0);
+        ids.push(1);
+        sample(id, label, &ids)
+    };
+    data((0..rows).map(text).collect(), 3)
+}
+
+fn settings() -> NgramSettings {
+    NgramSettings { left_out: BTreeSet::from([0, 1]), ..NgramSettings::default() }
+}
+
+fn fit(training: &EncodedDataset) -> Result<NgramFit> {
+    let classes = training.labels.len();
+    NgramClassifier::fit(training, &settings(), full_model(classes), &mut ChaCha8Rng::seed_from_u64(1))
+}
+
+fn labels(data: &EncodedDataset) -> Vec<u32> {
+    data.samples.iter().map(|sample| sample.label).collect()
+}
+
+#[test]
+fn features_are_those_of_scikit_learns_vectorizer() {
+    // TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), token_pattern=r"\S+") on "5 6 5 6", "5 6 7", "7 8".
+    // Known: 5, 6, 7 and "5 6", each in two of three texts, so that all have one idf.
+    let texts = [&[0, 5, 6, 5, 6, 1][..], &[0, 5, 6, 7, 1], &[0, 7, 8, 1]];
+    let texts = texts.map(|ids| sample(0, 0, ids).encoding);
+    let tokens: Vec<Tokens<'_>> =
+        texts.iter().map(|text| Tokens { ids: &text.ids, type_ids: &text.type_ids, rest: None }).collect();
+    let left_out = BTreeSet::from([0, 1]);
+    let corpus = Corpus::new(&tokens, &left_out);
+    let columns = corpus.columns(&[0, 1, 2], 2);
+    assert_eq!(columns.len(), 4);
+    let weights = |row| corpus.features(row, &columns).into_iter().map(|(_, weight)| weight).collect::<Vec<f32>>();
+    let close = |got: Vec<f32>, expected: &[f32]| {
+        assert_eq!(got.len(), expected.len());
+        got.iter().zip(expected).for_each(|(got, expected)| assert!((got - expected).abs() < 1e-6, "{got} {expected}"));
+    };
+    close(weights(0), &[3.0_f32.sqrt().recip(); 3]);
+    close(weights(1), &[0.5; 4]);
+    close(weights(2), &[1.0]);
+    // Of other frequencies: the first text has 5 twice and 6 once, idf ln(4/4) + 1 and ln(4/3) + 1.
+    let more = [&[5, 5, 6][..], &[5, 6], &[5]].map(|ids| sample(0, 0, ids).encoding);
+    let tokens: Vec<Tokens<'_>> =
+        more.iter().map(|text| Tokens { ids: &text.ids, type_ids: &text.type_ids, rest: None }).collect();
+    let corpus = Corpus::new(&tokens, &left_out);
+    let columns = corpus.columns(&[0, 1, 2], 2);
+    let (five, six) = (1.0 + 2.0_f32.ln(), (4.0_f32 / 3.0).ln() + 1.0);
+    let length = (five * five + 2.0 * six * six).sqrt();
+    let mut found = corpus.features(0, &columns).into_iter().map(|(_, weight)| weight).collect::<Vec<f32>>();
+    found.sort_by(f32::total_cmp);
+    close(found, &[six / length, six / length, five / length]);
+    // A text by itself has the features that it has in its corpus.
+    let expected = corpus.features(1, &columns);
+    assert_eq!(corpus.vocabulary(columns).features(tokens[1], &left_out), expected);
+}
+
+#[test]
+fn a_cut_text_with_its_rest_has_the_ngrams_of_the_whole_one() {
+    let left_out = BTreeSet::from([0, 1]);
+    let ngrams =
+        |ids: &[u32], type_ids: &[u32], rest: Option<&CutTokens>| Tokens { ids, type_ids, rest }.ngrams(&left_out);
+    let whole = ngrams(&[0, 5, 6, 7, 8, 1, 9, 6, 1], &[0, 0, 0, 0, 0, 0, 1, 1, 1], None);
+    let rest = CutTokens { first: vec![7, 8], second: vec![6] };
+    assert_eq!(ngrams(&[0, 5, 6, 1, 9, 1], &[0, 0, 0, 0, 1, 1], Some(&rest)), whole);
+    assert_ne!(ngrams(&[0, 5, 6, 1, 9, 1], &[0, 0, 0, 0, 1, 1], None), whole);
+    // 6 of the first and 6 of the second text are two features.
+    assert_eq!(whole.len(), 4 + 3 + 2 + 1);
+}
+
+#[test]
+fn classes_that_depend_on_the_order_of_tokens_are_learned() {
+    let (training, test) = (texts(300, 1), texts(200, 2));
+    let found = fit(&training).unwrap();
+    let logs = found.classifier.log_probabilities_of_all(&test).unwrap();
+    assert!(logs.accuracy(&labels(&test)) > 0.99, "{}", logs.accuracy(&labels(&test)));
+    assert!(found.out_of_fold.accuracy(&labels(&training)) > 0.97);
+    // Each row sums to one.
+    for row in logs.rows().chain(found.out_of_fold.rows()) {
+        assert!((row.iter().map(|log| log.exp()).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+    let best = found.losses.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
+    assert!(found.losses.contains(&(found.c, best)));
+}
+
+#[test]
+fn out_of_fold_rows_do_not_see_their_own_labels() {
+    // Labels by lot cannot be known; the fit on all rows knows them by heart.
+    let mut training = texts(200, 3);
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for (index, sample) in training.samples.iter_mut().enumerate() {
+        let own = 100 + index as u32;
+        sample.label = rng.random_range(0..3);
+        sample.encoding = self::sample(0, 0, &[own, own, 7]).encoding;
+    }
+    let settings = NgramSettings { min_rows: 1, c: vec![100.0], ..settings() };
+    let found = NgramClassifier::fit(&training, &settings, full_model(3), &mut rng).unwrap();
+    let known = found.classifier.log_probabilities_of_all(&training).unwrap().accuracy(&labels(&training));
+    assert!(known > 0.99 && found.out_of_fold.accuracy(&labels(&training)) < 0.5, "{known}");
+}
+
+#[test]
+fn one_seed_gives_one_classifier_and_batches_do_not_matter() {
+    let (training, test) = (texts(120, 5), texts(50, 6));
+    let found = fit(&training).unwrap();
+    assert_eq!(found, fit(&training).unwrap());
+    let all = found.classifier.log_probabilities_of_all(&test).unwrap();
+    let batch = test.batch(&[30, 4, 17]).unwrap();
+    assert_eq!(found.classifier.log_probabilities(&batch).unwrap(), all.select(&[30, 4, 17]));
+}
+
+#[test]
+fn texts_without_known_ngrams_get_the_bias_and_empty_classes_their_share() {
+    let mut training = texts(60, 7);
+    training.labels.push("never".into());
+    let classifier = fit(&training).unwrap().classifier;
+    let logs = classifier.log_probabilities_of_all(&data(vec![sample(0, 0, &[0, 900, 901, 1])], 4)).unwrap();
+    let row: Vec<f64> = logs.rows().next().unwrap().iter().map(|log| log.exp()).collect();
+    assert!((row[3] - 1.0 / 64.0).abs() < 1e-12, "{row:?}");
+    assert!(row[..3].iter().all(|probability| *probability > 0.15), "{row:?}");
+    // All rows of one class.
+    let same = data((0..5).map(|id| sample(id, 1, &[0, 5, 6, 1])).collect(), 2);
+    let logs = fit(&same).unwrap().classifier.log_probabilities_of_all(&same).unwrap();
+    assert!(
+        logs.rows().all(|row| (row[0].exp() - 1.0 / 7.0).abs() < 1e-12 && (row[1].exp() - 6.0 / 7.0).abs() < 1e-12)
+    );
+}
+
+#[test]
+fn the_cost_is_two_products_for_each_known_ngram_and_class() {
+    let training = texts(60, 8);
+    let classifier = fit(&training).unwrap().classifier;
+    // 10, 11 and "10 11" are known; 900 and its pairs are not.
+    let text = data(vec![sample(0, 0, &[0, 10, 11, 900, 1])], 3);
+    let (_, flops) = classifier.of_members(&text.batch(&[0]).unwrap(), 0..1).unwrap();
+    assert_eq!(flops, [2 * 3 * 3]);
+}
+
+#[test]
+fn a_saved_classifier_is_loaded_to_the_bit_and_a_forged_one_is_refused() {
+    let (training, test) = (texts(60, 9), texts(20, 10));
+    let classifier = fit(&training).unwrap().classifier;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ngram.json");
+    classifier.save(&file).unwrap();
+    let loaded = NgramClassifier::load(&file).unwrap();
+    assert_eq!(loaded, classifier);
+    assert_eq!(loaded.log_probabilities_of_all(&test).unwrap(), classifier.log_probabilities_of_all(&test).unwrap());
+    let value = serde_json::to_value(&classifier).unwrap();
+    let forged = |path: &[&str], change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value = value.clone();
+        change(path.iter().fold(&mut value, |value, key| &mut value[*key]));
+        std::fs::write(&file, value.to_string()).unwrap();
+        NgramClassifier::load(&file).unwrap_err()
+    };
+    let shorter = |value: &mut serde_json::Value| {
+        value.as_array_mut().unwrap().pop();
+    };
+    for path in [
+        &["vocabulary", "idf"][..],
+        &["vocabulary", "ngrams"],
+        &["scores", "regression", "bias"],
+        &["scores", "present"],
+    ] {
+        assert!(matches!(forged(path, &shorter), Error::Setting { .. }), "{path:?}");
+    }
+    assert!(matches!(forged(&["scores", "classes"], &|value| *value = 2.into()), Error::Setting { .. }));
+    assert!(matches!(forged(&["scores"], &|value| *value = 2.into()), Error::State { .. }));
+    assert!(matches!(NgramClassifier::load(folder.path().join("none")), Err(Error::Transformer(_))));
+}
+
+#[test]
+fn what_cannot_be_fitted_is_refused_with_what_would_be_right() {
+    let refused = |training: &EncodedDataset| fit(training).unwrap_err().to_string();
+    let two = texts(2, 11);
+    assert!(fit(&two).is_ok());
+    assert_eq!(refused(&data(Vec::new(), 3)), "training rows is 0, expected at least 2");
+    assert_eq!(refused(&data(two.samples.clone(), 1)), "classes is 1, expected at least 2");
+    let mut numbers = two.clone();
+    numbers.samples[1].targets = vec![0.5];
+    assert_eq!(refused(&numbers), "targets is [0.5], expected none: single classes");
+    let mut beyond = two.clone();
+    beyond.samples[1].label = 3;
+    assert!(refused(&beyond).contains("below 3"));
+    let bad = |settings: NgramSettings| settings.check().unwrap_err().to_string();
+    assert_eq!(bad(NgramSettings { folds: 1, ..settings() }), "folds is 1, expected at least 2");
+    assert_eq!(bad(NgramSettings { min_rows: 0, ..settings() }), "min_rows is 0, expected at least 1");
+    for c in [vec![], vec![0.0], vec![f64::NAN], vec![3.0, 1.0]] {
+        assert!(bad(NgramSettings { c, ..settings() }).contains("positive numbers, ascending"));
+    }
+    let other = NgramClassifier::fit(&two, &settings(), full_model(2), &mut ChaCha8Rng::seed_from_u64(1));
+    assert_eq!(other.unwrap_err().to_string(), "classes of the full model is 2, expected 3");
+}
+
+/// FLOPs of a fit by its formulas, and twice the multiply-adds that ran, on one thread, which counts them.
+fn flops_of_fit(training: &EncodedDataset, settings: &NgramSettings) -> (u64, u64) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    pool.install(|| {
+        MULTIPLY_ADDS.set(0);
+        let full = full_model(training.labels.len());
+        let fit = NgramClassifier::fit(training, settings, full, &mut ChaCha8Rng::seed_from_u64(1)).expect("a fit");
+        (fit.flops, 2 * MULTIPLY_ADDS.get())
+    })
+}
+
+#[test]
+fn flops_of_a_fit_are_the_multiply_adds_that_run() {
+    let settings = NgramSettings { folds: 3, ..settings() };
+    let (flops, counted) = flops_of_fit(&texts(200, 1), &settings);
+    assert!(flops > 0 && flops == counted, "{flops}, and {counted} ran");
+}
+
+/// cargo test --release -p dht-search --lib banking77 -- --ignored --nocapture, with DHT_DATA.
+#[test]
+#[ignore = "takes minutes, and real texts"]
+fn flops_of_fits_on_banking77_are_those_that_run() {
+    let folder = std::env::var("DHT_DATA").expect("DHT_DATA, the folder of the data sets");
+    let read = DatasetReader::new().read(std::path::Path::new(&folder).join("banking77/train.tsv")).expect("texts");
+    let rows = read.sample(3080, &mut ChaCha8Rng::seed_from_u64(1));
+    let tokenizer = TextTokenizer::train(rows.examples.iter().map(|row| row.text.as_str()), 4000).expect("words");
+    let encoded = tokenizer.encode_all(&rows, 64).expect("tokens");
+    let (flops, counted) = flops_of_fit(&encoded, &NgramSettings { folds: 2, ..settings() });
+    println!("{} rows of {} classes: {flops} FLOPs by formula, {counted} counted", encoded.len(), encoded.labels.len());
+    assert_eq!(flops, counted);
+}

@@ -1,0 +1,126 @@
+//! Two models of one text: their log-probabilities are weighed and added.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::log_probabilities::LogProbabilities;
+use crate::logistic::{self, Function, minimize};
+
+/// Weights that add the log-probabilities of an n-gram classifier and of an exit: the score of a class is
+/// a·ln p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities again. No class has a bias, so that the
+/// weights hold where classes are balanced otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stacker {
+    /// a, the weight of the n-gram classifier.
+    pub ngram: f64,
+    /// b, the weight of the exit.
+    pub exit: f64,
+}
+
+/// Where a fit ends: ‖∇‖₂ of the mean objective.
+const TOLERANCE: f64 = 1e-9;
+/// The most steps of a fit of two weights.
+const MOST_STEPS: u64 = 200;
+
+/// Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
+struct StackedLoss<'a> {
+    tables: [&'a LogProbabilities; 2],
+    labels: &'a [u32],
+}
+
+impl Function for StackedLoss<'_> {
+    fn flops(&self) -> u64 {
+        // Scores and gradient, of two weights each.
+        8 * self.tables[0].values().len() as u64
+    }
+
+    fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
+        let [ngram, exit] = self.tables;
+        let (mut value, mut gradient) = (0.0, vec![0.0; 2]);
+        for ((ngram, exit), label) in ngram.rows().zip(exit.rows()).zip(self.labels) {
+            let mut scores: Vec<f64> =
+                ngram.iter().zip(exit).map(|(ngram, exit)| at[0] * ngram + at[1] * exit).collect();
+            logistic::log_softmax(&mut scores);
+            value -= scores[*label as usize];
+            for (class, log) in scores.iter().enumerate() {
+                let residual = log.exp() - if class == *label as usize { 1.0 } else { 0.0 };
+                gradient[0] += residual * ngram[class];
+                gradient[1] += residual * exit[class];
+            }
+        }
+        let rows = self.labels.len() as f64;
+        for (gradient, weight) in gradient.iter_mut().zip(at) {
+            value += 0.5 * (weight - 0.5).powi(2);
+            *gradient = (*gradient + weight - 0.5) / rows;
+        }
+        (value / rows, gradient)
+    }
+}
+
+impl Stacker {
+    /// Half of each, for where there are no held-out rows.
+    pub fn halves() -> Self {
+        Self { ngram: 0.5, exit: 0.5 }
+    }
+
+    /// Fits the weights on rows that neither model has learned from. They minimise Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖²: without
+    /// rows they are [`halves`](Self::halves), and where some weights predict every row, they stay finite.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for tables of different shapes, and for labels that are not one class for each row.
+    pub fn fit(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<Self> {
+        Ok(Self::fit_counted(ngram, exit, labels)?.0)
+    }
+
+    /// As [`fit`](Self::fit), with the FLOPs of the fit.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fit_counted(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<(Self, u64)> {
+        check_alike(ngram, exit)?;
+        if labels.len() != ngram.len() {
+            return Err(Error::setting("labels", format!("{}, one a row", ngram.len()), labels.len()));
+        }
+        if let Some(label) = labels.iter().find(|label| **label as usize >= ngram.classes()) {
+            return Err(Error::setting("label", format!("below {}", ngram.classes()), label));
+        }
+        let halves = Self::halves();
+        if labels.is_empty() {
+            return Ok((halves, 0));
+        }
+        let loss = StackedLoss { tables: [ngram, exit], labels };
+        let minimum = minimize(&loss, vec![halves.ngram, halves.exit], TOLERANCE, MOST_STEPS)?;
+        Ok((Self { ngram: minimum.at[0], exit: minimum.at[1] }, minimum.flops))
+    }
+
+    /// The log-probabilities of both models together.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for tables of different shapes, and for weights that are not finite.
+    pub fn stack(&self, ngram: &LogProbabilities, exit: &LogProbabilities) -> Result<LogProbabilities> {
+        check_alike(ngram, exit)?;
+        let mut values = Vec::with_capacity(ngram.len() * ngram.classes());
+        for (ngram, exit) in ngram.rows().zip(exit.rows()) {
+            let mut scores: Vec<f64> =
+                ngram.iter().zip(exit).map(|(ngram, exit)| self.ngram * ngram + self.exit * exit).collect();
+            logistic::log_softmax(&mut scores);
+            values.append(&mut scores);
+        }
+        LogProbabilities::new(ngram.classes(), values)
+    }
+
+    /// FLOPs of the products for one text: two multiply-adds a class.
+    pub fn flops(classes: usize) -> u64 {
+        4 * classes as u64
+    }
+}
+
+fn check_alike(ngram: &LogProbabilities, exit: &LogProbabilities) -> Result<()> {
+    let shapes = [ngram, exit].map(|table| format!("{} rows of {} classes", table.len(), table.classes()));
+    let [expected, got] = shapes;
+    if expected == got { Ok(()) } else { Err(Error::setting("log-probabilities of the exit", expected, got)) }
+}
+
+#[cfg(test)]
+mod tests;

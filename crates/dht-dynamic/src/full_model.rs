@@ -1,0 +1,40 @@
+//! The full model beside a model without layers.
+
+use dht_transformer::TextClassifier;
+use dht_transformer::flops::{BlockShape, Breakdown, ClassifierShape, Load, Width};
+use serde::{Deserialize, Serialize};
+
+use crate::route::ModelShape;
+
+/// The sizes of the full model that another one is compared with: for its routes, and for the denominator of FLOPs ratios.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FullModel {
+    /// One layer.
+    pub block: BlockShape,
+    /// The heads and neurons of each layer.
+    pub widths: Vec<Width>,
+    /// The classifier after the last layer.
+    pub classifier: ClassifierShape,
+}
+
+impl FullModel {
+    /// An encoder with a classifier.
+    pub fn of(model: &TextClassifier) -> Self {
+        let (encoder, classifier) = (model.encoder(), model.classifier().shape());
+        let widths = (0..encoder.layers()).map(|layer| encoder.width(layer)).collect();
+        Self { block: encoder.block_shape(), widths, classifier }
+    }
+
+    /// Its layers and heads.
+    pub fn shape(&self) -> ModelShape {
+        ModelShape { layers: self.widths.len(), heads: self.block.heads }
+    }
+
+    /// FLOPs of a text of this length.
+    pub fn flops(&self, tokens: usize) -> u64 {
+        let load = Load::of_text(tokens);
+        let layers: Breakdown = self.widths.iter().map(|width| self.block.forward(load, *width)).sum();
+        (layers + self.classifier.forward(load.samples)).total().0
+    }
+}

@@ -1,0 +1,210 @@
+//! An encoder with exits. It decides nothing.
+
+use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, Load};
+use dht_transformer::{EncodedDataset, Encoder, Pooling};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::exit::{ExitKind, LayerExit};
+use crate::route::{ModelShape, Route};
+
+/// The exits of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExitSettings {
+    /// Their depths, ascending to the encoder's last layer.
+    pub depths: Vec<usize>,
+    /// The kind of those before the last.
+    pub kind: ExitKind,
+    /// How they pool the states of a text.
+    pub pooling: Pooling,
+    /// The pooling of the last exit, a linear classifier; `None` for one like those before it.
+    pub last_pooling: Option<Pooling>,
+}
+
+impl ExitSettings {
+    /// Linear exits on mean states after these layers.
+    pub fn linear(depths: Vec<usize>) -> Self {
+        Self { depths, kind: ExitKind::Linear, pooling: Pooling::Mean, last_pooling: None }
+    }
+
+    /// Whether they are in range for so many layers.
+    ///
+    /// # Errors
+    /// [`Error::Exit`] for depths that do not ascend from 1 to the last layer; as [`ExitKind::check`].
+    pub fn check(&self, layers: usize) -> Result<()> {
+        let mut least = 1;
+        for (index, &got) in self.depths.iter().enumerate() {
+            if got < least || got > layers {
+                return Err(Error::Exit { index, expected: format!("{least} to {layers}"), got });
+            }
+            least = got + 1;
+        }
+        if self.depths.last() != Some(&layers) {
+            let expected = format!("depths up to {layers}, where the classifier is");
+            return Err(Error::setting("exits", expected, format!("{:?}", self.depths)));
+        }
+        self.kind.check(self.pooling)
+    }
+
+    /// Kind and pooling of an exit.
+    fn of(&self, exit: usize) -> (ExitKind, Pooling) {
+        match self.last_pooling.filter(|_| exit + 1 == self.depths.len()) {
+            Some(pooling) => (ExitKind::Linear, pooling),
+            None => (self.kind, self.pooling),
+        }
+    }
+
+    /// The pooling of a linear exit; `None` for one with a layer of its own.
+    pub(super) fn linear_pooling(&self, exit: usize) -> Option<Pooling> {
+        let (kind, pooling) = self.of(exit);
+        (kind == ExitKind::Linear).then_some(pooling)
+    }
+
+    /// The prefix of the parameter names of each exit, without the dot.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.depths.iter().map(|depth| format!("exit.{depth}.classifier"))
+    }
+}
+
+/// An encoder with an exit after some of its layers, the last of them after the last. A clone is another handle on the same weights:
+/// training one trains the other.
+#[derive(Debug, Clone)]
+pub struct ExitModel {
+    encoder: Encoder,
+    exits: Vec<Box<dyn LayerExit>>,
+    settings: ExitSettings,
+    classes: usize,
+}
+
+impl ExitModel {
+    /// Adds new exits to an encoder.
+    ///
+    /// # Errors
+    /// As [`ExitSettings::check`]; [`Error::Setting`] for fewer than two classes.
+    pub fn new<R: Rng + ?Sized>(
+        mut encoder: Encoder,
+        settings: ExitSettings,
+        classes: usize,
+        rng: &mut R,
+    ) -> Result<Self> {
+        settings.check(encoder.layers())?;
+        let mut exits = Vec::with_capacity(settings.depths.len());
+        for (exit, name) in settings.names().enumerate() {
+            let (kind, pooling) = settings.of(exit);
+            exits.push(kind.build(&mut encoder, (&name, settings.depths[exit]), classes, pooling, rng)?);
+        }
+        Ok(Self { encoder, exits, settings, classes })
+    }
+
+    /// A copy with weights of its own.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn deep_clone(&self) -> Result<Self> {
+        let own = self.encoder.parameters();
+        let encoder = Encoder::from_tensors(self.encoder.config(), &self.encoder.to_tensors()?, own.device())?;
+        encoder.parameters().compute_in(own.precision())?;
+        // What is drawn for the exits is replaced.
+        let mut nothing = ChaCha8Rng::seed_from_u64(0);
+        let copy = Self::new(encoder, self.settings.clone(), self.classes, &mut nothing)?;
+        for (id, name, _) in own.iter() {
+            let copied = copy.encoder.parameters().id(name)?;
+            copy.encoder.parameters().set_frozen(copied, own.is_frozen(id));
+        }
+        copy.encoder.parameters().set_values(own.values()?)?;
+        Ok(copy)
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The exits, in the order of their depths.
+    pub fn exits(&self) -> &[Box<dyn LayerExit>] {
+        &self.exits
+    }
+
+    /// The depths of the exits, ascending to the encoder's last layer.
+    pub fn depths(&self) -> &[usize] {
+        &self.settings.depths
+    }
+
+    /// What the exits are.
+    pub fn settings(&self) -> &ExitSettings {
+        &self.settings
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Layers and heads of the encoder.
+    pub fn shape(&self) -> ModelShape {
+        ModelShape { layers: self.encoder.layers(), heads: self.encoder.block_shape().heads }
+    }
+
+    /// The route of a text that leaves after so many layers; 0 before the first.
+    pub(crate) fn route(&self, depth: usize) -> Result<Route> {
+        match depth {
+            0 => Route::without_layers(self.shape()),
+            _ => Route::truncated(self.shape(), depth),
+        }
+    }
+
+    /// Refuses texts that this model cannot be trained or scored on.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for texts of several labels, of a number, or of other classes; [`Error::Transformer`] for texts longer than
+    /// the encoder's positions, and labels that are none.
+    pub fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
+        if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
+            let expected = "none: early exits take texts of one class each, not of several labels or of a number";
+            return Err(Error::setting("targets", expected, format!("{} in row {}", sample.targets.len(), sample.id)));
+        }
+        self.encoder.check_samples(texts)?;
+        texts.check_classes(self.classes)?;
+        match texts.labels.len() {
+            same if same == self.classes => Ok(()),
+            other => Err(Error::setting("labels", format!("the model's {} classes", self.classes), other)),
+        }
+    }
+
+    /// FLOPs of a text's first layers.
+    pub(crate) fn layer_flops(&self, depth: usize, tokens: usize) -> u64 {
+        layers(&self.encoder.block_shape(), depth, |block| block.forward(Load::of_text(tokens), block.full()))
+    }
+
+    /// FLOPs of a text in the full model: all layers, and the last exit.
+    pub(crate) fn full_flops(&self, tokens: usize) -> u64 {
+        let last = self.exits.last().map_or(0, |last| last.flops(tokens).forward.0);
+        self.layer_flops(self.encoder.layers(), tokens) + last
+    }
+
+    /// FLOPs of predicting these texts with the full model and the last exit: the denominator of inference FLOPs
+    /// ratios.
+    pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
+        texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
+    }
+
+    /// FLOPs of one training epoch of the full model on these texts with the last exit: the denominator of training FLOPs ratios.
+    pub fn full_training_flops(&self, texts: &EncodedDataset) -> u64 {
+        let (block, depth) = (self.encoder.block_shape(), self.encoder.layers());
+        let of_text = |tokens: usize| {
+            let backward =
+                layers(&block, depth, |block| block.backward(Load::of_text(tokens), block.full(), BackwardNeeds::ALL));
+            let exit = self.exits.last().map_or(0, |last| last.flops(tokens).backward.0);
+            self.full_flops(tokens) + backward + exit
+        };
+        texts.lengths().into_iter().map(of_text).sum()
+    }
+}
+
+/// FLOPs of so many whole layers.
+fn layers(block: &BlockShape, depth: usize, of: impl Fn(&BlockShape) -> Breakdown) -> u64 {
+    std::iter::repeat_n(of(block), depth).sum::<Breakdown>().total().0
+}

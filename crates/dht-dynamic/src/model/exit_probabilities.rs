@@ -1,0 +1,33 @@
+//! The answers of all exits to all texts, in one pass.
+
+use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_first, tensors::log_softmax};
+
+use super::exit_model::ExitModel;
+use crate::error::Result;
+
+/// ln softmax of the logits of every exit, by exit, then by row, then by class: what every threshold and
+/// every patience decides from, so that their curves are arithmetic on it. Each row runs all layers once.
+///
+/// # Errors
+/// What the encoder reports; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+pub fn exit_log_probabilities(
+    model: &ExitModel,
+    data: &EncodedDataset,
+    batch_size: usize,
+) -> Result<Vec<Vec<Vec<f32>>>> {
+    let mut all = vec![vec![Vec::new(); data.len()]; model.exits().len()];
+    let ctx = ForwardContext::inference();
+    for rows in longest_first(&data.lengths(), batch_size)? {
+        let mut hidden = model.encoder().embed(&data.batch(&rows)?, &ctx)?;
+        let mut depth = 0;
+        for ((exit, &end), of_exit) in model.exits().iter().zip(model.depths()).zip(&mut all) {
+            hidden = model.encoder().run(depth..end, &hidden, &HeadPlan::Full, &ctx)?;
+            depth = end;
+            let answers: Vec<Vec<f32>> = log_softmax(&exit.logits(&hidden, &ctx)?)?.to_vec2()?;
+            for (row, answer) in rows.iter().zip(answers) {
+                of_exit[*row] = answer;
+            }
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,266 @@
+//! A batch through a dynamic model: exits read it, a router decides, and what stays runs on.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, Sample, data::longest_first};
+
+use super::dynamic::DynamicModel;
+use crate::error::{Error, Result};
+use crate::exit::{Exit, ExitAnswers, ExitTexts, FrontExit, Stacker};
+use crate::log_probabilities::LogProbabilities;
+use crate::predict::{BatchPredictions, Found, Prediction, in_pool, lengths_of, pack};
+use crate::router::{ExitView, Notes};
+
+/// How many batches are under way at once: the more, the fuller is the last one of a layer.
+const BATCHES_UNDER_WAY: usize = 8;
+/// The rows of all of them together: their states are held until they leave.
+const ROWS_UNDER_WAY: usize = 1 << 14;
+
+/// One way of running a dynamic model.
+#[derive(Clone, Copy)]
+pub(super) struct Forward<'a> {
+    model: &'a DynamicModel,
+    ctx: &'a ForwardContext,
+    /// Whether every exit that a text passes reads it and says what it thinks, whatever the router needs.
+    all_stages: bool,
+    /// How many texts run a layer together at most.
+    together: usize,
+}
+
+/// A text that goes on from the exit before the first layer, or that has not been read at all.
+#[derive(Default)]
+struct Waiting {
+    /// What the exit before the first layer says, ln p by class; empty without one.
+    front: Vec<f64>,
+    notes: Notes,
+    flops: u64,
+    stages: Vec<Vec<f64>>,
+}
+
+/// What the exit before the first layer makes of a text.
+enum Read {
+    Leaves(Prediction),
+    GoesOn(Waiting),
+}
+
+impl<'a> Forward<'a> {
+    pub(super) fn new(model: &'a DynamicModel, ctx: &'a ForwardContext) -> Self {
+        Self { model, ctx, all_stages: false, together: usize::MAX }
+    }
+
+    /// The same, which notes what every exit says.
+    pub(super) fn with_stages(self) -> Self {
+        Self { all_stages: true, ..self }
+    }
+
+    /// Predicts a batch.
+    pub(super) fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
+        let Some(front) = self.model.front() else {
+            return self.run(batch, (0..batch.len()).map(|_| Waiting::default()).collect());
+        };
+        let mut found = Found::new(batch.len());
+        let (mut going, mut waiting) = (Vec::new(), Vec::new());
+        for (sample, read) in self.read(front, batch)?.into_iter().enumerate() {
+            match read {
+                Read::Leaves(prediction) => found.predictions[sample] = Some(prediction),
+                Read::GoesOn(text) => {
+                    going.push(sample);
+                    waiting.push(text);
+                }
+            }
+        }
+        if !going.is_empty() {
+            let part = if going.len() == batch.len() { None } else { Some(batch.select(&going)) };
+            found.add(&going, in_pool(|| self.run(part.as_ref().unwrap_or(batch), waiting))?);
+        }
+        Ok(found.in_order())
+    }
+
+    /// The prediction of a batch of one text that leaves before the first layer.
+    pub(super) fn predict_in_front(&self, batch: &PackedBatch) -> Result<Option<Prediction>> {
+        let Some(front) = self.model.front() else { return Ok(None) };
+        Ok(self.read(front, batch)?.into_iter().find_map(|read| match read {
+            Read::Leaves(prediction) => Some(prediction),
+            Read::GoesOn(_) => None,
+        }))
+    }
+
+    /// Predicts samples, at most `batch_size` of them in a layer together. Several batches are under way at once, so that a
+    /// layer has a full batch however many texts left before it.
+    pub(super) fn predict_all(&self, samples: &[Sample], batch_size: usize) -> Result<BatchPredictions> {
+        let longest = samples.iter().map(|sample| sample.encoding.ids.len()).max().unwrap_or(0);
+        let batches = ROWS_UNDER_WAY / longest.max(1) / batch_size.max(1);
+        let under_way = batch_size.saturating_mul(batches.clamp(1, BATCHES_UNDER_WAY));
+        let forward = Self { together: batch_size, ..*self };
+        let Some(front) = self.model.front() else {
+            return BatchPredictions::in_batches(samples, under_way, |batch| forward.predict(batch));
+        };
+        let mut found = Found::new(samples.len());
+        let (mut rows, mut waiting): (Vec<usize>, Vec<Waiting>) = (Vec::new(), Vec::new());
+        let run = |rows: &[usize], waiting: Vec<Waiting>, found: &mut Found| -> Result<()> {
+            let batch = pack(samples, rows)?;
+            found.add(rows, in_pool(|| forward.run(&batch, waiting))?);
+            Ok(())
+        };
+        for read_rows in longest_first(&lengths_of(samples), under_way)? {
+            for (row, read) in read_rows.iter().zip(self.read(front, &pack(samples, &read_rows)?)?) {
+                match read {
+                    Read::Leaves(prediction) => found.predictions[*row] = Some(prediction),
+                    Read::GoesOn(text) => {
+                        rows.push(*row);
+                        waiting.push(text);
+                    }
+                }
+            }
+            if rows.len() >= under_way {
+                let (more_rows, more) = (rows.split_off(under_way), waiting.split_off(under_way));
+                run(&std::mem::replace(&mut rows, more_rows), std::mem::replace(&mut waiting, more), &mut found)?;
+            }
+        }
+        if !rows.is_empty() {
+            run(&rows, waiting, &mut found)?;
+        }
+        Ok(found.in_order())
+    }
+
+    /// The exit before the first layer reads a batch, and the router decides who goes on.
+    fn read(&self, front: &FrontExit, batch: &PackedBatch) -> Result<Vec<Read>> {
+        let members: Vec<usize> = (0..batch.len()).collect();
+        let answers = front.answers(&ExitTexts::before_layers(batch, &members), self.ctx)?;
+        let lengths: Vec<usize> = batch.spans.lengths().collect();
+        let logs = &answers.log_probabilities;
+        let mut notes = vec![Notes::new(); batch.len()];
+        let leaves = self.decide(&ExitView::new(0, &members, &lengths, Some(logs), None), &mut notes)?;
+        let (route, routing_flops) = (self.model.model().route(0)?, self.model.router().flops(0));
+        let texts = logs.rows().zip(notes).zip(answers.flops).zip(leaves);
+        let read = texts.map(|(((logs, notes), flops), leaves)| {
+            let stages = if self.all_stages { vec![logs.to_vec()] } else { Vec::new() };
+            if !leaves {
+                return Read::GoesOn(Waiting { front: logs.to_vec(), notes, flops, stages });
+            }
+            let probabilities = logs.iter().map(|log| log.exp() as f32).collect();
+            Read::Leaves(Prediction { routing_flops, stages, ..Prediction::new(probabilities, route.clone(), flops) })
+        });
+        Ok(read.collect())
+    }
+
+    /// Asks the router which texts leave at an exit.
+    fn decide(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
+        let leaves = self.model.router().leaves(view, notes)?;
+        match leaves.len() == view.members.len() {
+            true => Ok(leaves),
+            false => {
+                let expected = format!("one for each of {} texts", view.members.len());
+                Err(Error::setting("router's decisions", expected, leaves.len()))
+            }
+        }
+    }
+
+    /// Runs a batch from its first layer on.
+    fn run(&self, batch: &PackedBatch, mut waiting: Vec<Waiting>) -> Result<BatchPredictions> {
+        let (parts, router) = (self.model.model(), self.model.router());
+        let front = usize::from(self.model.front().is_some());
+        let last = front + parts.exits().len() - 1;
+        let mut notes: Vec<Notes> = waiting.iter_mut().map(|text| std::mem::take(&mut text.notes)).collect();
+        let mut predictions: Vec<Option<Prediction>> = vec![None; batch.len()];
+        let mut deciding = Duration::ZERO;
+        let mut members: Vec<usize> = (0..batch.len()).collect();
+        let mut hidden = parts.encoder().embed(batch, self.ctx)?;
+        let mut reached = 0;
+        for (at, &depth) in parts.depths().iter().enumerate() {
+            let exit = front + at;
+            hidden = self.run_layers(reached..depth, &hidden)?;
+            reached = depth;
+            let wanted = self.all_stages || exit == last || router.reads(exit, last);
+            let answers = if wanted { Some(self.read_at(at, batch, &members, &hidden, &mut waiting)?) } else { None };
+            let leaves = if exit == last {
+                vec![true; members.len()]
+            } else {
+                // A device computes after it was asked: deciding must not be charged for the layers.
+                hidden.tensor().device().synchronize()?;
+                let start = Instant::now();
+                let lengths: Vec<usize> = hidden.spans().lengths().collect();
+                let view = ExitView::new(exit, &members, &lengths, answers.as_ref(), Some(&hidden));
+                let leaves = self.decide(&view, &mut notes)?;
+                deciding += start.elapsed();
+                leaves
+            };
+            let (leaving, staying): (Vec<usize>, Vec<usize>) = (0..members.len()).partition(|index| leaves[*index]);
+            if !leaving.is_empty() {
+                let samples: Vec<usize> = leaving.iter().map(|index| members[*index]).collect();
+                let answers = match &answers {
+                    Some(answers) => answers.select(&leaving),
+                    None => {
+                        let part = if staying.is_empty() { hidden.clone() } else { hidden.select(&leaving)? };
+                        self.read_at(at, batch, &samples, &part, &mut waiting)?
+                    }
+                };
+                let (route, routing_flops) = (parts.route(depth)?, router.flops(exit));
+                for (sample, logs) in samples.into_iter().zip(answers.rows()) {
+                    let flops = waiting[sample].flops + parts.layer_flops(depth, batch.spans.range(sample).len());
+                    let stages = std::mem::take(&mut waiting[sample].stages);
+                    let prediction = Prediction::new(self.probabilities(logs), route.clone(), flops);
+                    predictions[sample] = Some(Prediction { routing_flops, stages, ..prediction });
+                }
+            }
+            if staying.is_empty() {
+                break;
+            }
+            if !leaving.is_empty() {
+                hidden = hidden.select(&staying)?;
+                members = staying.iter().map(|index| members[*index]).collect();
+            }
+        }
+        Ok(BatchPredictions { predictions: predictions.into_iter().flatten().collect(), deciding })
+    }
+
+    /// The probabilities of an exit's answer, which was computed in f32 where nothing is stacked on it.
+    fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
+        match self.model.front() {
+            Some(_) => logs.iter().map(|log| log.exp() as f32).collect(),
+            None => logs.iter().map(|log| (*log as f32).exp()).collect(),
+        }
+    }
+
+    /// What an exit after a layer says of texts, with what is stacked on it.
+    fn read_at(
+        &self,
+        at: usize,
+        batch: &PackedBatch,
+        members: &[usize],
+        hidden: &Hidden,
+        waiting: &mut [Waiting],
+    ) -> Result<LogProbabilities> {
+        let texts = ExitTexts::after_layers(batch, members, hidden);
+        let ExitAnswers { mut log_probabilities, flops } = self.model.model().exits()[at].answers(&texts, self.ctx)?;
+        let mut stacking = 0;
+        if let Some(front) = self.model.front() {
+            let ngram = members.iter().flat_map(|member| waiting[*member].front.iter().copied()).collect();
+            let ngram = LogProbabilities::new(log_probabilities.classes(), ngram)?;
+            log_probabilities = front.stackers()[at].stack(&ngram, &log_probabilities)?;
+            stacking = Stacker::flops(log_probabilities.classes());
+        }
+        for ((member, logs), flops) in members.iter().zip(log_probabilities.rows()).zip(flops) {
+            waiting[*member].flops += flops + stacking;
+            if self.all_stages {
+                waiting[*member].stages.push(logs.to_vec());
+            }
+        }
+        Ok(log_probabilities)
+    }
+
+    /// Runs these layers, as many texts at once as may run together.
+    fn run_layers(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
+        let encoder = self.model.encoder();
+        let run = |hidden: &Hidden| encoder.run(layers.clone(), hidden, &HeadPlan::Full, self.ctx);
+        let samples = hidden.samples();
+        let parts = samples.div_ceil(self.together.max(1));
+        if parts < 2 {
+            return Ok(run(hidden)?);
+        }
+        let part = |at: usize| -> Vec<usize> { (samples * at / parts..samples * (at + 1) / parts).collect() };
+        let done = (0..parts).map(|at| Ok(run(&hidden.select(&part(at))?)?)).collect::<Result<Vec<Hidden>>>()?;
+        Ok(Hidden::concat(&done)?)
+    }
+}

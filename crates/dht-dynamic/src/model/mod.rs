@@ -1,0 +1,14 @@
+//! The models: an encoder with exits, and the dynamic model, which decides for each text where it leaves.
+
+mod dynamic;
+mod exit_model;
+mod exit_probabilities;
+mod forward;
+mod of_classifier;
+mod saved;
+mod seen_texts;
+
+pub use dynamic::DynamicModel;
+pub use exit_model::{ExitModel, ExitSettings};
+pub use exit_probabilities::exit_log_probabilities;
+pub use seen_texts::SeenTexts;

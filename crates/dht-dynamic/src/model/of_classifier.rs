@@ -1,0 +1,109 @@
+//! Exits on a classifier that was fine-tuned without them.
+
+use dht_transformer::{Pooling, Task, TextClassifier};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::exit_model::{ExitModel, ExitSettings};
+use crate::error::{Error, Result};
+use crate::exit::ExitKind;
+
+impl ExitModel {
+    /// Exits on a fine-tuned classifier. The model has copies of the classifier's weights; its last exit is the
+    /// classifier's own, to the bit, and the others are new, of this kind and pooling.
+    ///
+    /// `exits` are the depths of the exits, ascending to the last layer; `None` for every layer.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a classifier of one layer, of another task than classes, or with pruned heads or neurons, and
+    /// for exits that do not end at its last layer; [`Error::Exit`] for exits that do not ascend.
+    pub fn of_classifier<R: Rng + ?Sized>(
+        classifier: &TextClassifier,
+        exits: Option<&[usize]>,
+        (kind, pooling): (ExitKind, Pooling),
+        rng: &mut R,
+    ) -> Result<Self> {
+        if classifier.task() != Task::Class {
+            let got = format!("one for {:?}", classifier.task());
+            return Err(Error::setting("classifier", "one of classes", got));
+        }
+        let (encoder, last) = (classifier.encoder(), classifier.classifier());
+        let (layers, block) = (encoder.layers(), encoder.block_shape());
+        if let Some(layer) = (0..layers).find(|layer| encoder.width(*layer) != block.full()) {
+            let got = format!("layer {layer} pruned");
+            return Err(Error::setting("classifier", "one with all heads and neurons", got));
+        }
+        let depths = exits.map_or_else(|| (1..=layers).collect(), <[usize]>::to_vec);
+        let settings = ExitSettings { depths, kind, pooling, last_pooling: Some(last.pooling()) };
+        settings.check(layers)?;
+        if settings.depths.len() < 2 {
+            return Err(Error::setting("exits", "at least two", settings.depths.len()));
+        }
+        let model = Self::new(encoder.truncated(layers)?, settings, last.classes(), rng)?;
+        model.take_classifier(classifier)?;
+        Ok(model)
+    }
+
+    /// The first `depth` layers and the exit after them, as a classifier with weights of its own. Of a model
+    /// [of a classifier](Self::of_classifier) the last exit is that classifier.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a depth without an exit, and for an exit with a layer of its own, which no ordinary classifier has.
+    pub fn classifier_at(&self, depth: usize) -> Result<TextClassifier> {
+        let settings = self.settings();
+        let exits = || settings.depths.iter().copied().enumerate();
+        let found = exits().find(|(_, own)| *own == depth);
+        let Some((exit, pooling)) = found.and_then(|(exit, _)| Some((exit, settings.linear_pooling(exit)?))) else {
+            let linear = exits().filter(|(exit, _)| settings.linear_pooling(*exit).is_some()).map(|(_, depth)| depth);
+            let expected = format!("a depth with a linear exit: {:?}", linear.collect::<Vec<_>>());
+            return Err(Error::setting("layers", expected, depth));
+        };
+        // Every value that is drawn here is replaced below.
+        let mut nothing = ChaCha8Rng::seed_from_u64(0);
+        let encoder = self.encoder().truncated(depth)?;
+        let classifier = TextClassifier::new(encoder, self.classes(), pooling, &mut nothing)?;
+        let prefix = settings.names().nth(exit).unwrap_or_default();
+        let own = self.encoder().parameters().values()?;
+        let mut values = classifier.encoder().parameters().values()?;
+        for (name, value) in &mut values {
+            if let Some(part) = name.strip_prefix("classifier.") {
+                let missing = || Error::setting("exit", "a linear one", format!("{prefix}.{part}"));
+                *value = own.get(&format!("{prefix}.{part}")).ok_or_else(missing)?.clone();
+            }
+        }
+        classifier.encoder().parameters().set_values(values)?;
+        Ok(classifier)
+    }
+
+    /// Gives the last exit the values of a classifier.
+    fn take_classifier(&self, classifier: &TextClassifier) -> Result<()> {
+        let parameters = self.encoder().parameters();
+        let last = self.settings().names().last().unwrap_or_default();
+        let mut values = parameters.values()?;
+        for (name, tensor) in classifier.classifier().to_tensors()? {
+            let name = match name.strip_prefix("pooler.dense.") {
+                Some(part) => format!("{last}.pooler.{part}"),
+                None => format!("{last}.{}", name.trim_start_matches("classifier.")),
+            };
+            let unknown = || Error::setting("classifier's parameters", "those of a last exit", &name);
+            values.get_mut(&name).ok_or_else(unknown)?.values = tensor.flatten_all()?.to_vec1()?;
+        }
+        Ok(parameters.set_values(values)?)
+    }
+
+    /// Gives linear exits, the first ones of the model, their weights (hidden, classes) and biases.
+    pub(crate) fn set_linear_exits<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
+        let parameters = self.encoder().parameters();
+        let mut values = parameters.values()?;
+        for (name, (weights, bias)) in self.settings().names().zip(fitted) {
+            let classes = bias.len();
+            let transposed = (0..classes).flat_map(|class| weights.iter().skip(class).step_by(classes).copied());
+            for (part, new) in [("weight", transposed.collect()), ("bias", bias.to_vec())] {
+                let name = format!("{name}.{part}");
+                let unknown = || Error::setting("exit", "a linear one", &name);
+                values.get_mut(&name).ok_or_else(unknown)?.values = new;
+            }
+        }
+        Ok(parameters.set_values(values)?)
+    }
+}

@@ -1,0 +1,282 @@
+//! Saves a dynamic model as a directory and loads it.
+//!
+//! ```text
+//! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
+//! dynamic.checkpoint    the exits' classifiers, and as JSON: what the exits are, class names, router, and
+//!                       the SHA-256 checksums of the encoder's files
+//! ngram.json            the n-gram classifier of a front exit, where the model has one
+//! seen_texts.bin        digests of the texts that it was fitted on, where it knows them
+//! ```
+//!
+//! The checksums tie the two together: the exits and the router of one model mean nothing on the encoder of another.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Device;
+use dht_transformer::{
+    Encoder, TextTokenizer,
+    config::check_class_names,
+    pretrained::write_hugging_face,
+    storage::{StoredTensors, file_sha256, write_atomically, write_directory_atomically},
+    train::checkpoint::Checkpoint,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::dynamic::DynamicModel;
+use super::exit_model::{ExitModel, ExitSettings};
+use super::seen_texts::SeenTexts;
+use crate::error::{Error, Result};
+use crate::exit::{FrontExit, NgramClassifier, Stacker};
+use crate::router::{LeavingRule, Router};
+
+const FORMAT: &str = "dynamic model";
+const VERSION: u64 = 1;
+const ENCODER: &str = "encoder";
+const DYNAMIC: &str = "dynamic.checkpoint";
+const NGRAM: &str = "ngram.json";
+const SEEN: &str = "seen_texts.bin";
+/// The files of an encoder's directory that are read with a model. The tokenizer is optional.
+const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
+const TOKENIZER: &str = "tokenizer.json";
+
+/// The JSON of `dynamic.checkpoint`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: String,
+    version: u64,
+    exits: ExitSettings,
+    labels: Vec<String>,
+    /// The SHA-256 checksum of each of the encoder's files, by name.
+    encoder: BTreeMap<String, String>,
+    router: StoredRouter,
+    /// Ids beyond the maximal length that the tokenizer keeps, and that length, where it is known.
+    rest: usize,
+    max_length: Option<usize>,
+    front: Option<StoredFront>,
+    /// The SHA-256 checksum of the digests of texts.
+    seen_texts: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StoredRouter {
+    Rule {
+        rule: LeavingRule,
+        speed: f64,
+    },
+    /// The state of a user's own.
+    Own(Value),
+}
+
+/// A front exit, but for its n-gram classifier, which has a file of its own.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredFront {
+    stackers: Vec<Stacker>,
+    /// The SHA-256 checksum of the n-gram classifier's file.
+    ngram: String,
+}
+
+/// What [`DynamicModel::load`] gives: the model, the names of its classes, and its tokenizer if one was saved.
+type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
+
+impl DynamicModel {
+    /// Writes the model atomically as a directory: the encoder as a Hugging Face directory, and a checkpoint with the
+    /// exits, the router, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and
+    /// [maximal length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there are not as many `labels` as classes; [`Error::Transformer`] when two of them are equal, the directory
+    /// holds something else, writing fails, the tokenizer has more tokens than the encoder, or a weight is not finite.
+    pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
+        let classes = self.model().classes();
+        if labels.len() != classes {
+            return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
+        }
+        check_class_names(labels)?;
+        let tensors = exit_tensors(self.model())?;
+        let encoder = self.encoder().to_tensors()?;
+        let router = match (self.router().rule(), self.speed()) {
+            (Some(rule), Some(speed)) => StoredRouter::Rule { rule, speed },
+            _ => StoredRouter::Own(self.router().state()?),
+        };
+        let ngram = self.front().map(|front| front.ngram().to_json()).transpose()?;
+        Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC, NGRAM, SEEN], |fresh| {
+            write_hugging_face(fresh.join(ENCODER), self.encoder().config(), &encoder, tokenizer)?;
+            let front = match (self.front(), &ngram) {
+                (Some(front), Some(ngram)) => {
+                    let path = fresh.join(NGRAM);
+                    write_atomically(&path, |file| file.write_all(ngram))?;
+                    Some(StoredFront { stackers: front.stackers().to_vec(), ngram: file_sha256(path)? })
+                }
+                _ => None,
+            };
+            let path = fresh.join(SEEN);
+            let seen_texts = if self.seen_texts().is_empty() {
+                None
+            } else {
+                write_atomically(&path, |file| file.write_all(&self.seen_texts().to_bytes()))?;
+                Some(file_sha256(path)?)
+            };
+            let stored = Stored {
+                format: FORMAT.into(),
+                version: VERSION,
+                exits: self.model().settings().clone(),
+                labels: labels.to_vec(),
+                encoder: checksums(&fresh.join(ENCODER))?,
+                router,
+                rest: tokenizer.map_or(0, TextTokenizer::rest),
+                max_length: tokenizer.and_then(TextTokenizer::model_max_length),
+                front,
+                seen_texts,
+            };
+            let failed = |source| dht_transformer::Error::Json { what: DYNAMIC.into(), source };
+            let state = serde_json::to_value(stored).map_err(failed)?;
+            Checkpoint { tensors, state }.save(fresh.join(DYNAMIC))
+        })?)
+    }
+
+    /// Reads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
+    /// was saved. On one kind of processor it predicts the same bits: labels, probabilities and routes. The encoder's
+    /// files are read twice, first for their checksums.
+    ///
+    /// # Errors
+    /// [`Error::ModelFile`] when a file of the encoder is not the one that was saved with the checkpoint: it is another
+    /// model's, was changed, or is missing. [`Error::Transformer`] when a file is missing, torn, damaged or no checkpoint, or a tensor is missing, unknown, of
+    /// another shape or not finite; [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or
+    /// of another release, and for a model with a router of its own; [`Error::State`] when its JSON is not what this release writes;
+    /// [`Error::Setting`] when its parts do not fit together.
+    pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Loaded> {
+        let path = folder.as_ref().join(DYNAMIC);
+        Self::load_with(folder, device, |_| {
+            let expected = "a rule; a model with a router of its own is read by load_with".into();
+            Err(Error::Model { path, field: "router", expected, got: "that of a router of its own".into() })
+        })
+    }
+
+    /// As [`load`](Self::load), of a model with a router of a user's own, which `router` makes of the state that it saved.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and what `router` reports.
+    pub fn load_with(
+        folder: impl AsRef<Path>,
+        device: &Device,
+        router: impl FnOnce(Value) -> Result<Box<dyn Router>>,
+    ) -> Result<Loaded> {
+        let folder = folder.as_ref();
+        let path = folder.join(DYNAMIC);
+        let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
+        check_version(&path, &state)?;
+        let stored: Stored = serde_json::from_value(state)
+            .map_err(|source| Error::State { what: path.display().to_string(), source })?;
+
+        check_files(&folder.join(ENCODER), &path, &stored.encoder)?;
+        let encoder = Encoder::from_pretrained(folder.join(ENCODER), device)?;
+        // Every value that is drawn here is replaced below.
+        let mut nothing = ChaCha8Rng::seed_from_u64(0);
+        let parts = ExitModel::new(encoder, stored.exits, stored.labels.len(), &mut nothing)?;
+        let mut values = parts.encoder().parameters().values()?;
+        for name in exit_tensors(&parts)?.keys() {
+            values.remove(name);
+        }
+        if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
+            let expected = "a parameter of an exit's classifier".into();
+            return Err(Error::Model { path, field: "tensor", expected, got: name.clone() });
+        }
+        values.extend(tensors);
+        parts.encoder().parameters().set_values(values)?;
+
+        let mut model = match stored.router {
+            StoredRouter::Rule { rule, speed } => Self::new(parts, rule)?.with_speed(speed)?,
+            StoredRouter::Own(state) => Self::new(parts, LeavingRule::default())?.with_router(router(state)?),
+        };
+        if let Some(StoredFront { stackers, ngram }) = stored.front {
+            let file = folder.join(NGRAM);
+            check_file(&file, &path, ngram)?;
+            model = model.with_front(FrontExit::new(NgramClassifier::load(file)?, stackers))?;
+        }
+        if let Some(checksum) = stored.seen_texts {
+            let file = folder.join(SEEN);
+            check_file(&file, &path, checksum)?;
+            model = model.with_seen_texts(read_seen_texts(&file)?);
+        }
+        let tokenizer = folder.join(ENCODER).join(TOKENIZER);
+        let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
+        let tokenizer = tokenizer.map(|tokenizer| match stored.max_length {
+            Some(tokens) => tokenizer.with_rest(stored.rest).with_model_max_length(tokens),
+            None => tokenizer.with_rest(stored.rest),
+        });
+        Ok((model, stored.labels, tokenizer))
+    }
+}
+
+fn read_seen_texts(file: &Path) -> Result<SeenTexts> {
+    let bytes = std::fs::read(file).map_err(|source| dht_transformer::Error::Io { path: file.into(), source })?;
+    SeenTexts::from_bytes(&bytes).ok_or_else(|| Error::Model {
+        path: file.into(),
+        field: "length",
+        expected: "8 bytes for each text".into(),
+        got: bytes.len().to_string(),
+    })
+}
+
+/// The checksums of the files that exist in an encoder's directory.
+fn checksums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
+    let there = FILES.into_iter().filter(|name| encoder.join(name).exists());
+    there.map(|name| Ok((name.to_owned(), file_sha256(encoder.join(name))?))).collect()
+}
+
+/// Refuses a file that is not the one of this checksum.
+fn check_file(file: &Path, checkpoint: &Path, expected: String) -> Result<()> {
+    let got = if file.exists() { Some(file_sha256(file)?) } else { None };
+    if got.as_ref() == Some(&expected) {
+        return Ok(());
+    }
+    Err(Error::ModelFile { path: file.into(), checkpoint: checkpoint.into(), expected: Some(expected), got })
+}
+
+/// Refuses files of an encoder whose checksums are not the expected ones.
+fn check_files(encoder: &Path, checkpoint: &Path, expected: &BTreeMap<String, String>) -> Result<()> {
+    let found = checksums(encoder)?;
+    match FILES.into_iter().find(|name| found.get(*name) != expected.get(*name)) {
+        Some(name) => Err(Error::ModelFile {
+            path: encoder.join(name),
+            checkpoint: checkpoint.into(),
+            expected: expected.get(name).cloned(),
+            got: found.get(name).cloned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Checks format and version, before the rest of the state is read.
+fn check_version(path: &Path, state: &Value) -> Result<()> {
+    let found = |field: &'static str| state.get(field).unwrap_or(&Value::Null);
+    let refuse = |field, expected: &str| {
+        Err(Error::Model { path: path.into(), field, expected: expected.into(), got: found(field).to_string() })
+    };
+    if found("format") != FORMAT {
+        return refuse("format", FORMAT);
+    }
+    match found("version").as_u64() {
+        Some(VERSION) => Ok(()),
+        _ => {
+            refuse("version", &format!("{VERSION}: load it with the release that saved it, or train and save it again"))
+        }
+    }
+}
+
+/// The parameters of the exits' classifiers.
+fn exit_tensors(model: &ExitModel) -> Result<StoredTensors> {
+    let names: Vec<String> = model.settings().names().collect();
+    let of_exit = |name: &str| {
+        names.iter().any(|exit| name.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
+    };
+    let values = model.encoder().parameters().values()?;
+    Ok(values.into_iter().filter(|(name, _)| of_exit(name)).collect())
+}

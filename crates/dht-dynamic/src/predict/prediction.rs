@@ -1,0 +1,121 @@
+//! The prediction for a text, and those for a batch.
+
+use std::time::Duration;
+
+use dht_transformer::{HeadSet, PackedBatch, Sample, data::longest_first, tensors::most_probable};
+
+use crate::error::Result;
+use crate::route::Route;
+
+/// The prediction for a text.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Prediction {
+    /// The most probable class.
+    pub label: u32,
+    /// The probability of each class.
+    pub probabilities: Vec<f32>,
+    /// The layers that it ran, and how many heads in each.
+    pub route: Route,
+    /// The heads that it kept in each dynamic group of its route; empty for models that choose none.
+    pub head_sets: Vec<HeadSet>,
+    /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text (the front exit and
+    /// its stacking too), and of a pre-pass.
+    pub flops: u64,
+    /// FLOPs of the routers, by formula; not contained in `flops`.
+    pub routing_flops: u64,
+    /// ln p by class of every stage that it passed, the front exit first and the one that answered last. Empty unless it was
+    /// [asked for](crate::DynamicModel::predict_with_stages).
+    pub stages: Vec<Vec<f64>>,
+}
+
+/// The predictions for a batch.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct BatchPredictions {
+    /// By sample.
+    pub predictions: Vec<Prediction>,
+    /// How long deciding took: pooling and routers.
+    pub deciding: Duration,
+}
+
+impl Prediction {
+    /// The prediction of a text that ran a route, without routers and stages.
+    pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
+        let label = most_probable(&probabilities);
+        Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
+    }
+}
+
+impl BatchPredictions {
+    /// Predictions by sample, and how long deciding took.
+    pub fn new(predictions: Vec<Prediction>, deciding: Duration) -> Self {
+        Self { predictions, deciding }
+    }
+
+    /// Predictions of texts that all ran the same fixed route.
+    pub fn of_fixed_route(probabilities: Vec<Vec<f32>>, route: &Route, flops: impl IntoIterator<Item = u64>) -> Self {
+        Self::of_routes(probabilities, std::iter::repeat(route.clone()), flops)
+    }
+
+    /// Predictions of texts on routes that were not decided by a router.
+    pub fn of_routes(
+        probabilities: Vec<Vec<f32>>,
+        routes: impl IntoIterator<Item = Route>,
+        flops: impl IntoIterator<Item = u64>,
+    ) -> Self {
+        let texts = probabilities.into_iter().zip(routes).zip(flops);
+        let predictions = texts.map(|((probabilities, route), flops)| Prediction::new(probabilities, route, flops));
+        Self { predictions: predictions.collect(), deciding: Duration::ZERO }
+    }
+
+    /// Predicts samples in batches of like lengths, the longest first; the predictions in the order of the samples.
+    ///
+    /// # Errors
+    /// What `predict` reports; [`Error::Transformer`] for a batch size of 0.
+    pub fn in_batches(
+        samples: &[Sample],
+        batch_size: usize,
+        mut predict: impl FnMut(&PackedBatch) -> Result<Self>,
+    ) -> Result<Self> {
+        let mut found = Found::new(samples.len());
+        for rows in longest_first(&lengths_of(samples), batch_size)? {
+            found.add(&rows, predict(&pack(samples, &rows)?)?);
+        }
+        Ok(found.in_order())
+    }
+}
+
+/// Predictions of samples, as they come.
+pub(crate) struct Found {
+    pub(crate) predictions: Vec<Option<Prediction>>,
+    pub(crate) deciding: Duration,
+}
+
+impl Found {
+    pub(crate) fn new(samples: usize) -> Self {
+        Self { predictions: vec![None; samples], deciding: Duration::ZERO }
+    }
+
+    /// The predictions of these samples.
+    pub(crate) fn add(&mut self, rows: &[usize], batch: BatchPredictions) {
+        self.deciding += batch.deciding;
+        for (row, prediction) in rows.iter().zip(batch.predictions) {
+            self.predictions[*row] = Some(prediction);
+        }
+    }
+
+    pub(crate) fn in_order(self) -> BatchPredictions {
+        BatchPredictions { predictions: self.predictions.into_iter().flatten().collect(), deciding: self.deciding }
+    }
+}
+
+/// The tokens of each sample.
+pub(crate) fn lengths_of(samples: &[Sample]) -> Vec<usize> {
+    samples.iter().map(|sample| sample.encoding.ids.len()).collect()
+}
+
+/// These rows as a batch.
+pub(crate) fn pack(samples: &[Sample], rows: &[usize]) -> Result<PackedBatch> {
+    Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?)
+}

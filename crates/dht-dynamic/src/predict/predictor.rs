@@ -1,0 +1,81 @@
+//! What predicts, and what changes its speed.
+
+use dht_transformer::tensors::{finite_rows, log_softmax};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
+
+use super::prediction::BatchPredictions;
+use crate::error::Result;
+use crate::route::{ModelShape, Route};
+
+/// Predicts batches: a dynamic model, a full classifier, a baseline.
+pub trait Predictor: Sync {
+    /// Predicts a batch, in its order. The context keeps packed weights for the next batch.
+    ///
+    /// # Errors
+    /// What the model reports.
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions>;
+
+    /// Predicts samples, at most `batch_size` of them together, in their order: by default in batches of like lengths. This
+    /// is what [`evaluate`](fn@crate::evaluate), [`time_in_turns`](crate::evaluation::time_in_turns) and the
+    /// [`Engine`](crate::Engine) call. A model whose texts leave on the way
+    /// forms its batches of those that stay: it has several batches under way at once, of which at most `batch_size` texts
+    /// run a layer together.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx))
+    }
+
+    /// Refuses texts that this model cannot be scored on.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) or [`Error::Transformer`](crate::Error::Transformer) that says what does
+    /// not fit.
+    fn check(&self, texts: &EncodedDataset) -> Result<()>;
+
+    /// FLOPs of a text of this length in the full model, the denominator of FLOPs ratios.
+    fn full_flops(&self, tokens: usize) -> u64;
+
+    /// FLOPs of predicting these texts with the full model.
+    fn full_flops_of(&self, texts: &EncodedDataset) -> u64 {
+        texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
+    }
+}
+
+/// A model that trades quality for cost at run time: the higher its speed, the cheaper its predictions.
+pub trait WithSpeed: Predictor + Sized {
+    /// Its speed; `None` for a model of one speed.
+    fn speed(&self) -> Option<f64>;
+
+    /// The same model at another speed: a handle on the same weights. This model stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for a speed out of range, and for a model of one speed.
+    fn with_speed(&self, speed: f64) -> Result<Self>;
+}
+
+impl Predictor for TextClassifier {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        let probabilities = finite_rows(&log_softmax(&self.logits(batch, ctx)?)?.exp()?, &batch.sample_ids)?;
+        let (layers, heads) = (self.encoder().layers(), self.encoder().block_shape().heads);
+        let route = Route::truncated(ModelShape { layers, heads }, layers)?;
+        let flops = batch.spans.lengths().map(|tokens| self.full_flops(tokens));
+        Ok(BatchPredictions::of_fixed_route(probabilities, &route, flops))
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        self.encoder().check_samples(texts)?;
+        Ok(texts.check_classes(self.classifier().classes())?)
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        self.forward_flops(dht_transformer::flops::Load::of_text(tokens)).0
+    }
+}
+
+/// Runs a prediction in the thread pool: from outside, a model that stops after every layer to decide would be put to sleep and
+/// woken each time.
+pub fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| predict())
+}

@@ -1,0 +1,8 @@
+//! Routes: what ran of an encoder for a text.
+
+mod notation;
+#[expect(clippy::module_inception, reason = "the type is in the file of its name")]
+mod route;
+
+pub use notation::{RouteSpec, Segment};
+pub use route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};

@@ -1,0 +1,107 @@
+//! Patience: how many exits in a row agree, as in PABEE (Zhou et al. 2020). It learns nothing.
+
+use std::sync::Arc;
+
+use super::router::{ExitView, Notes, Router};
+use super::rule::LeavingRule;
+use crate::error::{Error, Result};
+use crate::log_probabilities::best_class;
+
+/// A text leaves at the first exit where its counter reaches the patience: cnt ← cnt + 1 where the exit predicts the class
+/// that the exit before it predicted, otherwise cnt ← 0; 0 at the first exit. With a patience of
+/// p, texts leave at exit p + 1 at the earliest, counted from 1.
+///
+/// [`Router::flops`] stays 0, since counting needs no products; the exits' own FLOPs are counted where they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    patience: u32,
+}
+
+impl Patience {
+    /// A patience of so many exits, at least 1; `u32::MAX` sends every text to the last exit.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for 0.
+    pub fn new(patience: u32) -> Result<Self> {
+        match patience {
+            0 => Err(Error::setting("patience", "at least 1", patience)),
+            _ => Ok(Self { patience }),
+        }
+    }
+
+    /// The patience of a speed, its reciprocal rounded up: 1 from a speed of 1 on, unlimited at 0.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a speed that is negative or not finite.
+    pub fn at(speed: f64) -> Result<Self> {
+        if !(speed.is_finite() && speed >= 0.0) {
+            return Err(Error::setting("speed", "a finite number, at least 0", speed));
+        }
+        // 1 / (1 / p) may be a rounding error above p. The cast saturates.
+        Ok(Self { patience: (((1.0 - 1e-12) / speed).ceil() as u32).max(1) })
+    }
+
+    /// How many exits have to agree with the one before them.
+    pub fn patience(self) -> u32 {
+        self.patience
+    }
+}
+
+/// The counter of a text whose notes are \[class, count\], after an exit that predicts `class`.
+fn then(notes: &mut Notes, class: u32) -> f64 {
+    let count = match notes[..] {
+        [before, count] if before == f64::from(class) => count + 1.0,
+        _ => 0.0,
+    };
+    *notes = vec![f64::from(class), count];
+    count
+}
+
+impl Router for Patience {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        exit < last
+    }
+
+    fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
+        let rows = view.members.iter().zip(view.read()?.rows());
+        Ok(rows
+            .map(|(member, logs)| then(&mut notes[*member], best_class(logs).0) >= f64::from(self.patience))
+            .collect())
+    }
+
+    fn speed(&self) -> Option<f64> {
+        Some(if self.patience == u32::MAX { 0.0 } else { 1.0 / f64::from(self.patience) })
+    }
+
+    fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
+        Ok(Arc::new(Self::at(speed)?))
+    }
+
+    fn rule(&self) -> Option<LeavingRule> {
+        Some(LeavingRule::Patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_counts_agreeing_exits_and_starts_again_at_each_change() {
+        let counter = |classes: &[u32]| {
+            let mut notes = Notes::new();
+            classes.iter().fold(0.0, |_, class| then(&mut notes, *class))
+        };
+        assert_eq!([counter(&[2]), counter(&[2, 2]), counter(&[2, 2, 2])], [0.0, 1.0, 2.0]);
+        assert_eq!([counter(&[2, 2, 1]), counter(&[2, 2, 1, 1]), counter(&[0, 1, 0, 1])], [0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_speed_is_the_reciprocal_of_its_patience() {
+        let at = |speed| Patience::at(speed).unwrap().patience();
+        for patience in 1..=1000 {
+            assert_eq!(at(1.0 / f64::from(patience)), patience);
+        }
+        assert_eq!([0.0, 0.3, 0.5, 0.51, 1.0, 2.0, 1e4].map(at), [u32::MAX, 4, 2, 2, 1, 1, 1]);
+    }
+}

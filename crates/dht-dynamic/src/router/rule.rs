@@ -1,0 +1,62 @@
+//! The rules of routers that learn nothing.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::patience::Patience;
+use super::router::Router;
+use super::threshold::Threshold;
+use crate::error::Result;
+use crate::log_probabilities::{LogProbabilities, best_class};
+
+/// What is compared with a threshold, the [speed](crate::DynamicModel::set_speed): a text leaves at the first exit where it is below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LeavingRule {
+    /// 1 − max p, the "least confidence" of Lewis and Gale (1994): 0 to 1 − 1/C.
+    #[default]
+    Confidence,
+    /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1.
+    Entropy,
+    /// 1/(1 + a), where a is how many exits before, without a break, say the same class, as in PABEE (Zhou et al. 2020). A
+    /// [`Patience`] of p is any threshold above 1/(1 + p) and not above 1/p.
+    Patience,
+}
+
+impl LeavingRule {
+    /// The router of this rule at a speed.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for a speed out of range.
+    pub fn router(self, speed: f64) -> Result<Arc<dyn Router>> {
+        Ok(match self {
+            Self::Confidence | Self::Entropy => Arc::new(Threshold::new(self, speed)?),
+            Self::Patience => Arc::new(Patience::at(speed)?),
+        })
+    }
+
+    /// The uncertainty of one text, from the ln p of its classes, by a rule that looks at one exit alone.
+    pub(super) fn uncertainty(self, logs: &[f64]) -> f64 {
+        match self {
+            Self::Entropy => logs.iter().map(|log| -log.exp() * log).sum::<f64>() / (logs.len() as f64).ln(),
+            Self::Confidence | Self::Patience => 1.0 - best_class(logs).1.exp(),
+        }
+    }
+
+    /// The uncertainty of each row, by stage.
+    pub(crate) fn uncertainties(self, stages: &[LogProbabilities]) -> Vec<Vec<f64>> {
+        let mut before: Vec<(Option<u32>, u32)> = vec![(None, 0); stages[0].len()];
+        let mut of_row = |(row, logs): (usize, &[f64])| match self {
+            Self::Confidence | Self::Entropy => self.uncertainty(logs),
+            Self::Patience => {
+                let (class, agreeing) = before[row];
+                let own = best_class(logs).0;
+                before[row] = (Some(own), if class == Some(own) { agreeing + 1 } else { 0 });
+                1.0 / f64::from(1 + before[row].1)
+            }
+        };
+        stages.iter().map(|stage| stage.rows().enumerate().map(&mut of_row).collect()).collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! A threshold on the uncertainty at every exit. It learns nothing.
+
+use std::sync::Arc;
+
+use super::router::{ExitView, Notes, Router};
+use super::rule::LeavingRule;
+use crate::error::{Error, Result};
+
+/// A text leaves at the first exit, one before the first layer included, where its uncertainty is below the threshold.
+///
+/// With a threshold of 0 every text goes to the last exit, with one above 1 every text leaves at the first.
+/// [`Router::flops`] stays 0, since neither measure needs products; the exits' own FLOPs are counted where they run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Threshold {
+    rule: LeavingRule,
+    threshold: f64,
+}
+
+impl Threshold {
+    /// A threshold on the confidence or on the entropy.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a threshold that is negative or not finite, and for a rule that counts exits.
+    pub fn new(rule: LeavingRule, threshold: f64) -> Result<Self> {
+        if rule == LeavingRule::Patience {
+            return Err(Error::setting("rule", "confidence or entropy, of one exit", "patience"));
+        }
+        if !(threshold.is_finite() && threshold >= 0.0) {
+            return Err(Error::setting("threshold", "a finite number, at least 0", threshold));
+        }
+        Ok(Self { rule, threshold })
+    }
+}
+
+impl Router for Threshold {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        exit < last
+    }
+
+    fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
+        Ok(view.read()?.rows().map(|logs| self.rule.uncertainty(logs) < self.threshold).collect())
+    }
+
+    fn speed(&self) -> Option<f64> {
+        Some(self.threshold)
+    }
+
+    fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
+        match speed.is_finite() && speed >= 0.0 {
+            true => Ok(Arc::new(Self { threshold: speed, ..*self })),
+            false => Err(Error::setting("speed", "a finite number, at least 0", speed)),
+        }
+    }
+
+    fn rule(&self) -> Option<LeavingRule> {
+        Some(self.rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_measures_of_known_probabilities() {
+        let logs = [0.5_f64, 0.25, 0.25].map(f64::ln);
+        let entropy = LeavingRule::Entropy.uncertainty(&logs);
+        assert!((entropy - 1.5 * 2_f64.ln() / 3_f64.ln()).abs() < 1e-12, "{entropy}");
+        assert!((LeavingRule::Confidence.uncertainty(&logs) - 0.5).abs() < 1e-12);
+        for rule in [LeavingRule::Entropy, LeavingRule::Confidence] {
+            let sure = rule.uncertainty(&[0.0, -1e3]);
+            assert!((0.0..1e-12).contains(&sure), "nothing is below a threshold of 0: {sure}");
+        }
+    }
+}

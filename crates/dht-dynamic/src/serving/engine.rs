@@ -1,0 +1,326 @@
+//! Texts in, answers out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Device;
+use dht_transformer::data::clean_text;
+use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, TextTokenizer};
+use rayon::prelude::*;
+
+use super::served::ServedModel;
+use super::text_model::TextModel;
+use crate::error::{Error, Result};
+use crate::evaluation::SpeedPoint;
+use crate::predict::{Prediction, Predictor, in_pool};
+use crate::route::{ModelShape, Route};
+
+/// Tokens of a text beyond which it is truncated, unless the tokenizer or [`Engine::with_max_length`] says otherwise or the model has
+/// fewer positions.
+const MAX_LENGTH: usize = 128;
+/// Texts in a batch, unless [`Engine::with_batch_size`] says otherwise.
+const BATCH_SIZE: usize = 64;
+
+/// A query: a text, or a pair of texts. Spaces around a text and the kind of its line ends change nothing
+/// ([`clean_text`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// The text, or the first of the pair.
+    pub text: &'a str,
+    /// The second.
+    pub pair: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Query<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, pair: None }
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for Query<'a> {
+    fn from((text, pair): (&'a str, &'a str)) -> Self {
+        Self { text, pair: Some(pair) }
+    }
+}
+
+/// The answer to a query, with its cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The name of the most probable class or label; of a model of values, the name of what it measures.
+    pub label: Arc<str>,
+    /// Its index.
+    pub class: usize,
+    /// The probability of each class or label, by index; of a model of values, the one value.
+    pub probabilities: Vec<f32>,
+    /// The layers that the text ran, and how many heads in each.
+    pub route: Route,
+    /// FLOPs of its products, as in [`Prediction`](crate::Prediction).
+    pub flops: u64,
+    /// The tokens that the encoder reads of it, special ones included.
+    pub tokens: usize,
+    /// Whether the text was longer than the engine reads.
+    pub truncated: bool,
+}
+
+/// A model of any kind, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
+/// another handle on the same weights. It holds them twice: as stored, and packed for matrix products.
+///
+/// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts of one
+/// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other threads.
+///
+/// Of a [model of another crate](ServedModel::Other) an answer may depend on the other texts of its call.
+///
+/// It is for programs that predict repeatedly. To score a labelled data set take [`evaluate`](crate::evaluation::evaluate).
+///
+/// # Examples
+/// ```no_run
+/// use dht_dynamic::Engine;
+///
+/// # fn main() -> dht_dynamic::Result<()> {
+/// let engine = Engine::load("models/reviews")?;
+/// let fast = engine.with_speed(1.0)?;
+/// for answer in fast.predict(&["The food was fine.", "Never again!"])? {
+///     println!("{} on {}", answer.label, answer.route);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Engine {
+    model: Arc<ServedModel>,
+    /// Holds the packed weights, for all calls and all speeds.
+    pub(super) ctx: ForwardContext,
+    tokenizer: Arc<TextTokenizer>,
+    labels: Arc<[Arc<str>]>,
+    curve: Arc<[SpeedPoint]>,
+    /// Whether it was trained on pairs, where that is known.
+    of_pairs: Option<bool>,
+    max_length: usize,
+    pub(super) batch_size: usize,
+}
+
+impl Engine {
+    /// An engine of a trained model; `labels` are the names of its classes, by index. Texts are cut at the tokenizer's
+    /// [maximal length](TextTokenizer::model_max_length), else at 128 tokens, or at the model's positions. A [`TextModel`] also says
+    /// how texts are to be read: see [`of`](Self::of).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there are not as many labels as classes, [`Error::Transformer`] when the tokenizer has
+    /// more tokens than the model.
+    pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
+        let model = model.into();
+        let max_length = tokenizer.model_max_length().unwrap_or(MAX_LENGTH).min(model.config().longest_text());
+        Ok(Self::of(TextModel::new(model, tokenizer, labels, max_length)?))
+    }
+
+    /// An engine that reads texts as the training of its model did.
+    pub fn of(model: TextModel) -> Self {
+        Self {
+            model: Arc::new(model.model),
+            ctx: ForwardContext::inference(),
+            tokenizer: Arc::new(model.tokenizer),
+            labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
+            curve: model.curve.into(),
+            of_pairs: model.origin.map(|origin| origin.pair),
+            max_length: model.max_length,
+            batch_size: BATCH_SIZE,
+        }
+    }
+
+    /// The engine of a directory that [`TextModel::save`] wrote, on the CPU. For another device load the
+    /// [model](TextModel::load) and take [`of`](Self::of).
+    ///
+    /// # Errors
+    /// As [`TextModel::load`].
+    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::of(TextModel::load(folder, &Device::Cpu)?))
+    }
+
+    /// The same engine at another speed; see [`ServedModel::with_speed`]. The weights are shared, and this engine keeps
+    /// its speed.
+    ///
+    /// # Errors
+    /// As [`ServedModel::with_speed`].
+    pub fn with_speed(&self, lambda: f64) -> Result<Self> {
+        Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
+    }
+
+    /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for what it is if not set.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for too few to hold a text.
+    pub fn with_max_length(self, tokens: usize) -> Result<Self> {
+        let most = self.model.config().longest_text();
+        if tokens > most {
+            return Err(Error::setting("max_length", format!("at most the model's {most} positions"), tokens));
+        }
+        self.tokenizer.encode("", None, tokens)?;
+        Ok(Self { max_length: tokens, ..self })
+    }
+
+    /// Sets the batch size; 64 if not set. More are faster and need more memory.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for 0.
+    pub fn with_batch_size(self, texts: usize) -> Result<Self> {
+        if texts == 0 {
+            return Err(Error::setting("batch_size", "at least 1", texts));
+        }
+        Ok(Self { batch_size: texts, ..self })
+    }
+
+    /// Computes layers in another precision, which the device has to have; what the model computes in if not set. The model's weights and its speeds stay as they
+    /// are; [`InPrecision`](crate::evaluation::InPrecision) shows what its answers are worth.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { ctx: ForwardContext::inference_in(precision), ..self }
+    }
+
+    /// Sets the maximal number of bytes of a text; 4 MiB, or the tokenizer's own limit, if not set. See
+    /// [`TextTokenizer::with_max_bytes`].
+    #[must_use]
+    pub fn with_max_bytes(self, bytes: usize) -> Self {
+        Self { tokenizer: Arc::new(TextTokenizer::clone(&self.tokenizer).with_max_bytes(bytes)), ..self }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &ServedModel {
+        &self.model
+    }
+
+    /// The names of the classes, by index.
+    pub fn labels(&self) -> &[Arc<str>] {
+        &self.labels
+    }
+
+    /// What some speeds cost and got when the model was made, ascending in speed; none where that was not measured.
+    pub fn curve(&self) -> &[SpeedPoint] {
+        &self.curve
+    }
+
+    /// An answer for each text, in their order; none for no texts. An empty text consists of the tokenizer's special
+    /// tokens.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a pair where the model is [known](TextModel::origin) to be trained on single texts, whose n-gram classifier would
+    /// not read the second, and for a single text where it is known to be trained on pairs; [`Error::Transformer`] when the tokenizer makes no token of a text, none of a pair fits the
+    /// [maximal length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes); what the encoder
+    /// reports.
+    pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
+        let found = || {
+            let samples = self.samples(queries, 0)?;
+            let predictions = self.model.predict_all(&samples, self.batch_size, &self.ctx)?.predictions;
+            let answers = predictions.into_iter().zip(&samples);
+            Ok(answers.map(|(prediction, sample)| self.answer(prediction, sample)).collect())
+        };
+        // A text alone may leave in front before the pool's threads are awake.
+        if queries.len() == 1 && self.model.reads_rest() { found() } else { in_pool(found) }
+    }
+
+    fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
+        Answer {
+            label: self.labels[prediction.label as usize].clone(),
+            class: prediction.label as usize,
+            probabilities: prediction.probabilities,
+            route: prediction.route,
+            flops: prediction.flops,
+            tokens: sample.encoding.ids.len(),
+            truncated: sample.encoding.truncated,
+        }
+    }
+
+    /// The queries' tokens, with numbers from `first` on.
+    pub(super) fn samples<'a>(
+        &self,
+        queries: &[impl Into<Query<'a>> + Copy + Sync],
+        first: u64,
+    ) -> Result<Vec<Sample>> {
+        let encodings: Vec<Encoding> = match queries {
+            [query] => vec![self.encoding((*query).into())?],
+            _ => queries.par_iter().map(|query| self.encoding((*query).into())).collect::<Result<_>>()?,
+        };
+        let sample = |(id, encoding)| Sample { id, label: 0, targets: Vec::new(), encoding };
+        Ok((first..).zip(encodings).map(sample).collect())
+    }
+
+    /// Whether it is known to answer pairs of texts.
+    pub(super) fn of_pairs(&self) -> bool {
+        self.of_pairs == Some(true)
+    }
+
+    fn encoding(&self, query: Query<'_>) -> Result<Encoding> {
+        match (self.of_pairs, query.pair) {
+            (Some(false), Some(_)) => {
+                let expected = "none: the model was trained on single texts, not on pairs";
+                return Err(Error::setting("pair", expected, "a second text"));
+            }
+            (Some(true), None) => {
+                return Err(Error::setting("pair", "a second text: the model was trained on pairs", "none"));
+            }
+            _ => {}
+        }
+        let pair = query.pair.map(clean_text);
+        Ok(self.tokenizer.encode(&clean_text(query.text), pair.as_deref(), self.max_length)?)
+    }
+
+    /// The same engine, whose answers do not depend on the other texts of a batch.
+    #[must_use]
+    pub fn independent(self) -> Self {
+        let model = Arc::new(ServedModel::clone(&self.model).independent());
+        Self { model, ..self }
+    }
+
+    /// The maximal number of tokens of a text; see [`with_max_length`](Self::with_max_length).
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// The speed; `None` for a model of one speed.
+    pub fn speed(&self) -> Option<f64> {
+        self.model.speed()
+    }
+
+    /// The size of the model.
+    pub fn model_shape(&self) -> ModelShape {
+        self.model.shape()
+    }
+
+    /// FLOPs of the full model for a text of so many tokens.
+    pub fn full_flops(&self, tokens: usize) -> u64 {
+        self.model.full_flops(tokens)
+    }
+
+    /// The tokens of a text, encoded on this thread.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn encode(&self, query: Query<'_>) -> Result<Sample> {
+        let encoding = self.encoding(query)?;
+        // Ties break by the number of a batch's first text: equal numbers, equal answers.
+        Ok(Sample { id: 0, label: 0, targets: Vec::new(), encoding })
+    }
+
+    /// The names of the classes, by index, to be kept.
+    pub(super) fn shared_labels(&self) -> Arc<[Arc<str>]> {
+        self.labels.clone()
+    }
+
+    /// The answer to an [encoded](Self::encode) text that no layer need run for; `None` for all others.
+    ///
+    /// # Errors
+    /// What the front exit reports.
+    pub(super) fn answer_in_front(&self, sample: &Sample) -> Result<Option<Answer>> {
+        let ServedModel::Dynamic(model) = &*self.model else { return Ok(None) };
+        Ok(model.predict_in_front(&self.ctx, sample)?.map(|prediction| self.answer(prediction, sample)))
+    }
+
+    /// The answers to [encoded](Self::encode) texts, as one batch.
+    ///
+    /// # Errors
+    /// What the encoder reports.
+    pub(super) fn predict_samples(&self, samples: &[&Sample]) -> Result<Vec<Answer>> {
+        let batch = PackedBatch::from_samples(samples.iter().copied())?;
+        let predictions = in_pool(|| self.model.predict(&batch, &self.ctx))?.predictions;
+        Ok(predictions.into_iter().zip(samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
+    }
+}

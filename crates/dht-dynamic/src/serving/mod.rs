@@ -1,0 +1,14 @@
+//! A trained model as a service: one directory for all that it needs; texts in, answers out, from any number of threads, in common
+//! batches over a bounded queue.
+
+mod engine;
+mod saved;
+mod served;
+mod service;
+mod text_model;
+
+pub use engine::{Answer, Engine, Query};
+pub use saved::ModelCard;
+pub use served::{Serve, ServedModel};
+pub use service::{Histogram, Request, Served, Service, ServiceMetrics, ServiceSettings, Ticket};
+pub use text_model::{KeptPromise, Origin, TextModel};

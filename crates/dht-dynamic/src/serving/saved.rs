@@ -1,0 +1,262 @@
+//! One directory for everything that serves.
+//!
+//! ```text
+//! README.md             the model card
+//! curve.svg             its picture, where there is one
+//! dht.json              format, labels, maximal length, speeds, what it was trained on, promise, checksums
+//! model/                of a classifier: a Hugging Face directory
+//!                       of a dynamic model: what DynamicModel::save writes
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Device;
+use dht_transformer::storage::{file_sha256, write_atomically, write_directory_atomically};
+use dht_transformer::{TextClassifier, TextTokenizer};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::served::ServedModel;
+use super::text_model::{KeptPromise, Origin, TextModel};
+use crate::error::{Error, Result};
+use crate::evaluation::SpeedPoint;
+use crate::model::DynamicModel;
+use crate::router::Router;
+
+const FORMAT: &str = "dht model";
+const VERSION: u64 = 1;
+const CARD: &str = "README.md";
+const CURVE: &str = "curve.svg";
+const DESCRIPTION: &str = "dht.json";
+const MODEL: &str = "model";
+/// The files of a classifier's directory that are read with it.
+const OF_CLASSIFIER: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+/// That of a dynamic model, which has the checksums of the others.
+const OF_DYNAMIC: [&str; 1] = ["dynamic.checkpoint"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Classifier,
+    Dynamic,
+}
+
+impl Kind {
+    fn of(model: &ServedModel) -> Result<Self> {
+        match model {
+            ServedModel::Classifier(_) => Ok(Self::Classifier),
+            ServedModel::Dynamic(_) => Ok(Self::Dynamic),
+            ServedModel::Other(_) => Err(Error::setting(
+                "model",
+                "a classifier or a dynamic model",
+                "another crate's, which saves it itself",
+            )),
+        }
+    }
+
+    fn files(self) -> &'static [&'static str] {
+        match self {
+            Self::Classifier => &OF_CLASSIFIER,
+            Self::Dynamic => &OF_DYNAMIC,
+        }
+    }
+}
+
+/// `dht.json`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    format: String,
+    version: u64,
+    kind: Kind,
+    labels: Vec<String>,
+    max_length: usize,
+    rest: usize,
+    #[serde(default)]
+    curve: Vec<SpeedPoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    promise: Option<KeptPromise>,
+    /// SHA-256 checksums by the path below `model`.
+    files: BTreeMap<String, String>,
+}
+
+/// What a model's directory tells a reader.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ModelCard<'a> {
+    /// The README, in Markdown.
+    pub text: &'a str,
+    /// Scores against costs, an SVG that the README may show as `curve.svg`.
+    pub curve: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for ModelCard<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, curve: None }
+    }
+}
+
+impl TextModel {
+    /// Writes the directory atomically, with `card` as its README. An earlier save there is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for parts that do not fit together; [`Error::Transformer`] when the directory holds something else,
+    /// writing fails, or a weight is not finite.
+    pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
+        self.check()?;
+        let card = card.into();
+        let kind = Kind::of(&self.model)?;
+        let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
+        let mut failed = None;
+        let written = write_directory_atomically(folder, &[CARD, CURVE, DESCRIPTION, MODEL], |fresh| {
+            let model = fresh.join(MODEL);
+            match &self.model {
+                ServedModel::Classifier(classifier) => classifier.save(&model, Some(&tokenizer), &self.labels)?,
+                ServedModel::Dynamic(dynamic) => {
+                    if let Err(error) = dynamic.save(&model, Some(&tokenizer), &self.labels) {
+                        let message = error.to_string();
+                        failed = Some(error);
+                        let source = std::io::Error::other(message);
+                        return Err(dht_transformer::Error::Io { path: model, source });
+                    }
+                }
+                ServedModel::Other(_) => {}
+            }
+            let sum = |name: &&str| Ok(((*name).to_owned(), file_sha256(model.join(name))?));
+            let description = Description {
+                format: FORMAT.into(),
+                version: VERSION,
+                kind,
+                labels: self.labels.clone(),
+                max_length: self.max_length,
+                rest: self.tokenizer.rest(),
+                curve: self.curve.clone(),
+                origin: self.origin.clone(),
+                promise: self.promise,
+                files: kind.files().iter().map(sum).collect::<dht_transformer::Result<_>>()?,
+            };
+            let json = serde_json::to_string_pretty(&description)
+                .map_err(|source| dht_transformer::Error::Json { what: DESCRIPTION.into(), source })?;
+            write_atomically(fresh.join(DESCRIPTION), |file| writeln!(file, "{json}"))?;
+            if let Some(curve) = card.curve {
+                write_atomically(fresh.join(CURVE), |file| file.write_all(curve.as_bytes()))?;
+            }
+            write_atomically(fresh.join(CARD), |file| file.write_all(card.text.as_bytes()))
+        });
+        match (written, failed) {
+            (Err(_), Some(error)) => Err(error),
+            (written, _) => Ok(written?),
+        }
+    }
+
+    /// Reads a directory that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`Error::NotAModel`] for another directory, [`Error::Model`] for one of another release; [`Error::ModelFile`] for a
+    /// file that was changed or is missing; [`Error::State`] when the description is not what this release writes; as
+    /// [`TextClassifier::load`] and [`DynamicModel::load`].
+    pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Self::read(folder.as_ref(), device, None::<fn(Value) -> Result<Box<dyn Router>>>)
+    }
+
+    /// As [`load`](Self::load), of a dynamic model with a router of a user's own; see [`DynamicModel::load_with`].
+    ///
+    /// # Errors
+    /// As [`load`](Self::load) and [`DynamicModel::load_with`].
+    pub fn load_with(
+        folder: impl AsRef<Path>,
+        device: &Device,
+        router: impl FnOnce(Value) -> Result<Box<dyn Router>>,
+    ) -> Result<Self> {
+        Self::read(folder.as_ref(), device, Some(router))
+    }
+
+    fn read(
+        folder: &Path,
+        device: &Device,
+        router: Option<impl FnOnce(Value) -> Result<Box<dyn Router>>>,
+    ) -> Result<Self> {
+        let path = folder.join(DESCRIPTION);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
+                return Err(not_a_model(folder));
+            }
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound && !folder.exists() => {
+                return Err(dht_transformer::Error::Io { path: folder.into(), source }.into());
+            }
+            Err(source) => return Err(dht_transformer::Error::Io { path, source }.into()),
+        };
+        let description = read_description(&path, &bytes)?;
+        let model = folder.join(MODEL);
+        for name in description.kind.files() {
+            check_file(&model.join(name), &path, description.files.get(*name).cloned())?;
+        }
+        let (served, labels, tokenizer): (ServedModel, _, _) = match description.kind {
+            Kind::Classifier => {
+                let classifier = TextClassifier::load(&model, device)?;
+                let labels = classifier.class_names()?;
+                // The file has a checksum, and all that its tokenizer does; the files beside it are for Python.
+                (classifier.into(), labels, Some(TextTokenizer::from_file(model.join("tokenizer.json"))?))
+            }
+            Kind::Dynamic => {
+                let (dynamic, labels, tokenizer) = match router {
+                    Some(router) => DynamicModel::load_with(&model, device, router)?,
+                    None => DynamicModel::load(&model, device)?,
+                };
+                (dynamic.into(), labels, tokenizer)
+            }
+        };
+        let refused = |field, expected: String, got: String| Error::Model { path: path.clone(), field, expected, got };
+        if labels != description.labels {
+            let expected = format!("those of the model, {}", labels.join(", "));
+            return Err(refused("labels", expected, description.labels.join(", ")));
+        }
+        let Some(tokenizer) = tokenizer else {
+            return Err(refused("tokenizer", "one that was saved with the model".into(), "none".into()));
+        };
+        let Description { max_length, rest, curve, origin, promise, .. } = description;
+        let tokenizer = tokenizer.with_rest(rest);
+        let loaded = Self { model: served, tokenizer, labels, max_length, curve, origin, promise };
+        loaded.check()?;
+        Ok(loaded)
+    }
+}
+
+/// Says what a directory without a description is.
+fn not_a_model(folder: &Path) -> Error {
+    let instead = if folder.join("dynamic.checkpoint").exists() {
+        "it is a dynamic model of the library, which DynamicModel::load reads"
+    } else if folder.join("config.json").exists() {
+        "it is a Hugging Face directory, of which `dht accelerate` or `dht train` makes a model"
+    } else {
+        "name a directory that `dht train` or `dht accelerate` wrote"
+    };
+    Error::NotAModel { path: folder.into(), instead }
+}
+
+fn read_description(path: &Path, bytes: &[u8]) -> Result<Description> {
+    let failed = |source| Error::State { what: path.display().to_string(), source };
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(failed)?;
+    let found = |field: &'static str| value.get(field).unwrap_or(&serde_json::Value::Null);
+    let refused =
+        |field, expected: String| Error::Model { path: path.into(), field, expected, got: found(field).to_string() };
+    if found("format") != FORMAT {
+        return Err(refused("format", format!("{FORMAT:?}")));
+    }
+    if found("version").as_u64() != Some(VERSION) {
+        let expected = format!("{VERSION}: load it with the release that saved it, or train and save it again");
+        return Err(refused("version", expected));
+    }
+    serde_json::from_value(value).map_err(failed)
+}
+
+fn check_file(file: &Path, description: &Path, expected: Option<String>) -> Result<()> {
+    let got = if file.exists() { Some(file_sha256(file)?) } else { None };
+    if got.is_some() && got == expected {
+        return Ok(());
+    }
+    Err(Error::ModelFile { path: file.into(), checkpoint: description.into(), expected, got })
+}

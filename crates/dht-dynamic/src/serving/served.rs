@@ -1,0 +1,198 @@
+//! What an engine runs: a classifier in full, or a dynamic model.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use dht_transformer::tensors::{finite_rows, log_softmax};
+use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
+
+use crate::error::{Error, Result};
+use crate::model::DynamicModel;
+use crate::predict::{BatchPredictions, Predictor};
+use crate::route::{ModelShape, Route};
+
+/// A model that answers texts. A clone is another handle on the same weights.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ServedModel {
+    /// All layers for every text; of any [`Task`].
+    Classifier(Box<TextClassifier>),
+    /// As many as a text needs; of classes.
+    Dynamic(Box<DynamicModel>),
+    /// A model of classes that another crate defines; [`TextModel::save`](super::TextModel::save) refuses it.
+    Other(Arc<dyn Serve>),
+}
+
+/// A model of classes that an [`Engine`](crate::Engine) answers with, beside those of this crate.
+pub trait Serve: Predictor + Debug + Send {
+    /// The configuration of its encoder.
+    fn config(&self) -> &BertConfig;
+
+    /// How many classes it gives.
+    fn classes(&self) -> usize;
+
+    /// Its speed; `None` for a model of one speed.
+    fn speed(&self) -> Option<f64> {
+        None
+    }
+
+    /// The same model at another speed.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a speed out of range, and by default.
+    fn at_speed(&self, speed: f64) -> Result<Arc<dyn Serve>> {
+        Err(Error::setting("speed", "none, for a model of one speed", speed))
+    }
+
+    /// The same model, whose answer to a text does not depend on the other texts of its batch; `None` where it is this one.
+    fn independent(&self) -> Option<Arc<dyn Serve>> {
+        None
+    }
+}
+
+impl From<TextClassifier> for ServedModel {
+    fn from(model: TextClassifier) -> Self {
+        Self::Classifier(Box::new(model))
+    }
+}
+
+impl From<DynamicModel> for ServedModel {
+    fn from(model: DynamicModel) -> Self {
+        Self::Dynamic(Box::new(model))
+    }
+}
+
+impl ServedModel {
+    /// The configuration of its encoder.
+    pub fn config(&self) -> &BertConfig {
+        match self {
+            Self::Classifier(model) => model.encoder().config(),
+            Self::Dynamic(model) => model.encoder().config(),
+            Self::Other(model) => model.config(),
+        }
+    }
+
+    /// How many layers and heads its encoder has.
+    pub fn shape(&self) -> ModelShape {
+        match self {
+            Self::Classifier(model) => {
+                ModelShape { layers: model.encoder().layers(), heads: model.encoder().block_shape().heads }
+            }
+            Self::Dynamic(model) => model.model().shape(),
+            Self::Other(model) => {
+                let config = model.config();
+                ModelShape { layers: config.num_hidden_layers, heads: config.num_attention_heads }
+            }
+        }
+    }
+
+    /// What its outputs mean.
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Classifier(model) => model.task(),
+            Self::Dynamic(_) | Self::Other(_) => Task::Class,
+        }
+    }
+
+    /// How many classes, labels or values it gives.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Classifier(model) => model.classifier().classes(),
+            Self::Dynamic(model) => model.model().classes(),
+            Self::Other(model) => model.classes(),
+        }
+    }
+
+    /// Whether an exit before its first layer reads texts whole.
+    pub fn reads_rest(&self) -> bool {
+        matches!(self, Self::Dynamic(model) if model.front().is_some())
+    }
+
+    /// The dynamic model.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for any other.
+    pub fn dynamic(&self) -> Result<&DynamicModel> {
+        match self {
+            Self::Dynamic(model) => Ok(model),
+            Self::Classifier(_) => {
+                Err(Error::setting("model", "a dynamic one", "a classifier that runs all its layers for every text"))
+            }
+            Self::Other(_) => Err(Error::setting("model", "a dynamic one", "another crate's")),
+        }
+    }
+
+    /// The same model, whose answer to a text does not depend on the other texts of its batch.
+    #[must_use]
+    pub fn independent(self) -> Self {
+        match &self {
+            Self::Other(model) => model.independent().map_or(self, Self::Other),
+            Self::Classifier(_) | Self::Dynamic(_) => self,
+        }
+    }
+
+    /// Its speed; `None` for a model of one speed.
+    pub fn speed(&self) -> Option<f64> {
+        match self {
+            Self::Classifier(_) => None,
+            Self::Dynamic(model) => model.speed(),
+            Self::Other(model) => model.speed(),
+        }
+    }
+
+    /// The same model at another speed; see [`DynamicModel::with_speed`].
+    ///
+    /// # Errors
+    /// As there; [`Error::Setting`] for a classifier.
+    pub fn with_speed(&self, speed: f64) -> Result<Self> {
+        match self {
+            Self::Other(model) => Ok(Self::Other(model.at_speed(speed)?)),
+            _ => Ok(self.dynamic()?.with_speed(speed)?.into()),
+        }
+    }
+}
+
+impl Predictor for ServedModel {
+    /// Probabilities of classes or of labels, or values.
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        let model = match self {
+            Self::Dynamic(model) => return model.predict(batch, ctx),
+            Self::Other(model) => return model.predict(batch, ctx),
+            Self::Classifier(model) => model,
+        };
+        let logits = model.logits(batch, ctx)?;
+        let answers = match model.task() {
+            Task::Class => log_softmax(&logits)?.exp()?,
+            Task::Labels => (logits.neg()?.exp()? + 1.0)?.recip()?,
+            Task::Number => logits,
+        };
+        let shape = self.shape();
+        let route = Route::truncated(shape, shape.layers)?;
+        let flops = batch.spans.lengths().map(|tokens| model.full_flops(tokens));
+        Ok(BatchPredictions::of_fixed_route(finite_rows(&answers, &batch.sample_ids)?, &route, flops))
+    }
+
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        match self {
+            Self::Dynamic(model) => model.predict_all(samples, batch_size, ctx),
+            Self::Other(model) => model.predict_all(samples, batch_size, ctx),
+            Self::Classifier(_) => BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx)),
+        }
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        match self {
+            Self::Classifier(model) => model.check(texts),
+            Self::Dynamic(model) => model.check(texts),
+            Self::Other(model) => model.check(texts),
+        }
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        match self {
+            Self::Classifier(model) => model.full_flops(tokens),
+            Self::Dynamic(model) => model.full_flops(tokens),
+            Self::Other(model) => model.full_flops(tokens),
+        }
+    }
+}

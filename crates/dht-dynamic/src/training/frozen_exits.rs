@@ -1,0 +1,220 @@
+//! Exits that learn on a frozen model.
+
+use candle_core::Tensor;
+use dht_transformer::{
+    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss,
+    error::SettingMismatch,
+    tensors::{Parameters, cross_entropy, most_probable, soft_cross_entropy},
+    train::metrics::score,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::states::{BatchStates, FrozenStates};
+use crate::error::{Error, Result};
+use crate::model::{DynamicModel, exit_log_probabilities};
+
+/// What exits learn from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ExitTargets {
+    /// The texts' own labels, by cross-entropy.
+    Labels,
+    /// What the last exit says, by τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015).
+    SoftLabels {
+        /// The temperature τ, above 0.
+        temperature: f64,
+    },
+    /// The mean of both losses.
+    Both {
+        /// The temperature τ, above 0.
+        temperature: f64,
+    },
+}
+
+impl ExitTargets {
+    fn check(self) -> Result<()> {
+        match self {
+            Self::SoftLabels { temperature } | Self::Both { temperature }
+                if !(temperature > 0.0 && temperature.is_finite()) =>
+            {
+                Err(Error::setting("temperature", "a finite number above 0", temperature))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Trains the exits before the last of a model whose layers and last exit stay as they are, to the bit. The loss is the sum over those
+/// exits of each one's mean loss; nothing of one exit reaches another. The [score](Objective::score) is their mean macro F1.
+#[derive(Debug)]
+pub struct FrozenExits {
+    model: DynamicModel,
+    targets: ExitTargets,
+    states: FrozenStates,
+    flops: u64,
+}
+
+impl FrozenExits {
+    /// The training of a model's exits before the last.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a temperature that is not above 0, and for a model without an exit before the last or with a front exit.
+    pub fn new(model: DynamicModel, targets: ExitTargets) -> Result<Self> {
+        targets.check()?;
+        if model.model().exits().len() < 2 {
+            return Err(Error::setting("exits", "at least two", model.model().exits().len()));
+        }
+        if model.front().is_some() {
+            let expected = "one without a front exit, which was stacked on other exits";
+            return Err(Error::setting("model", expected, "one with it"));
+        }
+        Ok(Self { model, targets, states: FrozenStates::default(), flops: 0 })
+    }
+
+    /// The same, which keeps the states of its texts in half precision, up to so many bytes: two for each token, exit and
+    /// hidden unit. The frozen layers run once for a text that is kept, and not in each pass. A training that is resumed from a
+    /// checkpoint begins with nothing kept, and then does not end with the same bits.
+    #[must_use]
+    pub fn with_cache(self, bytes: usize) -> Self {
+        self.with_states(FrozenStates::new(bytes))
+    }
+
+    /// The same, with the states of a model of the same layers and last exit.
+    pub(crate) fn with_states(self, states: FrozenStates) -> Self {
+        Self { states, ..self }
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &DynamicModel {
+        &self.model
+    }
+
+    /// FLOPs of all matrix products of this training so far, without validation: the frozen layers' forward, and the exits'
+    /// forward and backward. What came before is not contained.
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+
+    /// The model with its exits.
+    pub fn into_model(self) -> DynamicModel {
+        self.model
+    }
+
+    /// The exits that learn, and the layers that run for them.
+    fn students(&self) -> (usize, usize) {
+        let exits = self.model.model().depths();
+        let students = exits.len() - 1;
+        match self.targets {
+            ExitTargets::Labels => (students, exits[students - 1]),
+            ExitTargets::SoftLabels { .. } | ExitTargets::Both { .. } => (students, exits[students]),
+        }
+    }
+
+    /// FLOPs of a step: of the samples that ran, the forward of the layers, and of the last exit where it is read; of all
+    /// samples, the other exits forward and backward, without gradients of the states.
+    fn step_flops(&self, batch: &PackedBatch, ran: &[usize]) -> u64 {
+        let (model, (students, depth)) = (self.model.model(), self.students());
+        let of_exits = |tokens| -> u64 {
+            let flops = model.exits()[..students].iter().map(|exit| exit.flops(tokens));
+            flops.map(|flops| flops.forward.0 + flops.backward_weights.0).sum()
+        };
+        let of_frozen = |sample: &usize| {
+            let tokens = batch.spans.range(*sample).len();
+            let teacher = if self.reads_teacher() { model.exits()[students].flops(tokens).forward.0 } else { 0 };
+            model.layer_flops(depth, tokens) + teacher
+        };
+        ran.iter().map(of_frozen).sum::<u64>() + batch.spans.lengths().map(of_exits).sum::<u64>()
+    }
+
+    /// The sum over the exits before the last of their mean loss, and the samples that the frozen layers ran for.
+    fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
+        let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
+        let BatchStates { exits, own: teacher, ran } = self.states.of(model, batch, reads_teacher)?;
+        let logits = model.exits().iter().zip(&exits).map(|(exit, hidden)| exit.logits(hidden, ctx));
+        let logits = logits.collect::<Result<Vec<Tensor>>>()?;
+        let of_exit = |logits: &Tensor| -> Result<Tensor> {
+            let labels = || cross_entropy(logits, &batch.labels);
+            Ok(match (self.targets, &teacher) {
+                (ExitTargets::SoftLabels { temperature }, Some(teacher)) => {
+                    soft_cross_entropy(logits, teacher, temperature)?
+                }
+                (ExitTargets::Both { temperature }, Some(teacher)) => {
+                    ((labels()? + soft_cross_entropy(logits, teacher, temperature)?)? * 0.5)?
+                }
+                _ => labels()?,
+            })
+        };
+        let losses = logits.iter().map(of_exit).collect::<Result<Vec<_>>>()?;
+        Ok((Tensor::stack(&losses, 0)?.sum(0)?.mean_all()?, ran))
+    }
+
+    fn reads_teacher(&self) -> bool {
+        self.targets != ExitTargets::Labels
+    }
+
+    fn comparable(&self) -> Result<Value> {
+        let of_state = |source| Error::State { what: "training state".into(), source };
+        let settings = serde_json::to_value(self.model.model().settings()).map_err(of_state)?;
+        let targets = serde_json::to_value(self.targets).map_err(of_state)?;
+        Ok(json!({ "exits": settings, "targets": targets, "encoder": self.model.encoder().config() }))
+    }
+}
+
+impl Objective for FrozenExits {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.encoder().parameters()
+    }
+
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        self.model.model().check_texts(data)
+    }
+
+    fn prepare(&mut self, training: &EncodedDataset, _: Progress) -> Result<()> {
+        self.model.model().check_texts(training)
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
+        let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
+        let (loss, ran) = self.loss(&batch, &ctx)?;
+        self.flops += self.step_flops(&batch, &ran);
+        Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        self.model.model().check_texts(data)?;
+        let by_exit = exit_log_probabilities(self.model.model(), data, batch_size)?;
+        let students = &by_exit[..by_exit.len() - 1];
+        let macro_f1 = |rows: &Vec<Vec<f32>>| -> Result<f64> {
+            let labels: Vec<u32> = rows.iter().map(|row| most_probable(row)).collect();
+            Ok(score(data, &labels)?.macro_f1())
+        };
+        Ok(students.iter().map(macro_f1).sum::<Result<f64>>()? / students.len() as f64)
+    }
+
+    fn metric(&self) -> &'static str {
+        "mean macro F1 of the exits"
+    }
+
+    fn state(&self) -> Result<Value> {
+        let mut state = self.comparable()?;
+        state["flops"] = self.flops.into();
+        Ok(state)
+    }
+
+    fn differences(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
+        let stored = json!({ "exits": state["exits"], "targets": state["targets"], "encoder": state["encoder"] });
+        Ok(SettingMismatch::between(&stored, &self.comparable()?))
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        self.model.model().check_texts(training)?;
+        let flops = state["flops"].as_u64();
+        let missing = || Error::setting("flops", "a number of FLOPs in the training state", &state["flops"]);
+        self.flops = flops.ok_or_else(missing)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! What a frozen model makes of texts, kept for the next pass.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use dht_transformer::{
+    ForwardContext, HeadPlan, PackedBatch,
+    tensors::{Hidden, Packing},
+};
+
+use crate::error::Result;
+use crate::model::ExitModel;
+
+/// The largest number that a kept state may hold.
+const F16_MAX: f32 = 65_504.0;
+
+/// What a frozen model makes of a batch.
+pub(crate) struct BatchStates {
+    /// The states at each exit before the last.
+    pub(crate) exits: Vec<Hidden>,
+    /// The logits of the last exit, (samples, classes), where they are wanted.
+    pub(crate) own: Option<Tensor>,
+    /// The samples of the batch that the model ran for; the others' states were kept.
+    pub(crate) ran: Vec<usize>,
+}
+
+/// The states of the texts that a frozen model ran for, at each exit, up to a number of bytes; then no further text is kept.
+/// They are found again by the texts' tokens. They are kept in half precision: two bytes for each token, exit and hidden
+/// unit. What a text's first pass gives is not rounded.
+#[derive(Debug, Default)]
+pub(crate) struct FrozenStates {
+    most_bytes: usize,
+    bytes: usize,
+    texts: HashMap<Key, Kept>,
+}
+
+/// A text's tokens and their types.
+type Key = (Vec<u32>, Vec<u32>);
+
+#[derive(Debug)]
+struct Kept {
+    /// (tokens, hidden) for each exit before the last, in half precision.
+    exits: Vec<Tensor>,
+    /// (1, classes)
+    own: Option<Tensor>,
+}
+
+impl FrozenStates {
+    pub(crate) fn new(most_bytes: usize) -> Self {
+        Self { most_bytes, ..Self::default() }
+    }
+
+    /// The states of a batch, and what the last exit says if that is wanted.
+    pub(crate) fn of(&mut self, model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<BatchStates> {
+        let keys: Vec<Key> = (0..batch.len()).map(|sample| key(batch, sample)).collect();
+        let is_kept = |at: &usize| self.texts.get(&keys[*at]).is_some_and(|kept| kept.own.is_some() || !with_own);
+        let (known, missing): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(is_kept);
+        if known.is_empty() {
+            let (exits, own) = run(model, batch, with_own)?;
+            for (sample, key) in keys.into_iter().enumerate() {
+                self.keep(key, sample, &exits, own.as_ref())?;
+            }
+            return Ok(BatchStates { exits, own, ran: missing });
+        }
+        let fresh = if missing.is_empty() { None } else { Some(run(model, &batch.select(&missing), with_own)?) };
+        let mut parts = vec![Vec::with_capacity(batch.len()); model.exits().len() - 1];
+        let mut own = Vec::new();
+        let mut of_fresh = 0..missing.len();
+        for (at, key) in keys.iter().enumerate() {
+            if let (Some((exits, logits)), true) = (&fresh, missing.binary_search(&at).is_ok()) {
+                let sample = of_fresh.next().unwrap_or_default();
+                for (parts, exit) in parts.iter_mut().zip(exits) {
+                    parts.push(rows_of(exit, sample)?);
+                }
+                own.extend(logits.as_ref().map(|logits| logits.narrow(0, sample, 1)).transpose()?);
+            } else if let Some(kept) = self.texts.get(key) {
+                for (parts, exit) in parts.iter_mut().zip(&kept.exits) {
+                    parts.push(exit.to_dtype(DType::F32)?);
+                }
+                own.extend(kept.own.clone().filter(|_| with_own));
+            }
+        }
+        if let Some((exits, logits)) = &fresh {
+            for (sample, at) in missing.iter().enumerate() {
+                self.keep(keys[*at].clone(), sample, exits, logits.as_ref())?;
+            }
+        }
+        let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
+        let together = |parts: &Vec<Tensor>| Ok(Hidden::new(Tensor::cat(parts, 0)?, packing.clone())?);
+        let exits = parts.iter().map(together).collect::<Result<_>>()?;
+        let own = if with_own { Some(Tensor::cat(&own, 0)?) } else { None };
+        Ok(BatchStates { exits, own, ran: missing })
+    }
+
+    /// Keeps a text of a batch that ran, where there is room for it and half precision can hold it.
+    fn keep(&mut self, key: Key, sample: usize, exits: &[Hidden], own: Option<&Tensor>) -> Result<()> {
+        let width = exits.first().map_or(0, |exit| exit.tensor().dims()[1]);
+        let bytes = size_of::<u16>() * key.0.len() * width * exits.len();
+        if self.bytes + bytes > self.most_bytes {
+            return Ok(());
+        }
+        let mut halves = Vec::with_capacity(exits.len());
+        for exit in exits {
+            let rows = rows_of(exit, sample)?;
+            if rows.abs()?.max_all()?.to_scalar::<f32>()? > F16_MAX {
+                return Ok(());
+            }
+            halves.push(rows.to_dtype(DType::F16)?);
+        }
+        let own = own.map(|own| own.narrow(0, sample, 1)?.copy()).transpose()?;
+        if self.texts.insert(key, Kept { exits: halves, own }).is_none() {
+            self.bytes += bytes;
+        }
+        Ok(())
+    }
+}
+
+fn key(batch: &PackedBatch, sample: usize) -> Key {
+    let rows = batch.spans.range(sample);
+    (batch.ids[rows.clone()].to_vec(), batch.type_ids[rows].to_vec())
+}
+
+/// The rows of a sample, without a copy.
+fn rows_of(hidden: &Hidden, sample: usize) -> Result<Tensor> {
+    let rows = hidden.spans().range(sample);
+    Ok(hidden.tensor().narrow(0, rows.start, rows.len())?.to_dtype(DType::F32)?)
+}
+
+/// Runs all layers up to the last exit that is wanted, without dropout and without gradients.
+fn run(model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<(Vec<Hidden>, Option<Tensor>)> {
+    let ctx = ForwardContext::inference();
+    let (mut hidden, mut depth) = (model.encoder().embed(batch, &ctx)?, 0);
+    let (mut exits, last) = (Vec::new(), model.exits().len() - 1);
+    for (exit, &end) in model.depths().iter().enumerate().take(last + usize::from(with_own)) {
+        hidden = model.encoder().run(depth..end, &hidden, &HeadPlan::Full, &ctx)?.detach();
+        depth = end;
+        if exit < last {
+            exits.push(hidden.clone());
+        }
+    }
+    let own = if with_own { Some(model.exits()[last].logits(&hidden, &ctx)?.detach()) } else { None };
+    Ok((exits, own))
+}

@@ -1,0 +1,337 @@
+//! An accelerated classifier: the classifier stays what it is, and every speed follows from the answers of the stages.
+
+use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, StackedOn, Targets, Texts, accelerate};
+use dht_dynamic::evaluation::{
+    Guarantee, LeavingRule, Promise, Risk, Stages, exit_log_probabilities, stage_flops, stage_log_probabilities,
+    with_promise,
+};
+use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
+use dht_dynamic::{DynamicModel, Error, Predictor, Result, Route, evaluate};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::toy::{CLASSES, LAYERS, bits, encoder, full_model, task};
+
+fn generator() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(5)
+}
+
+/// The toy's classifier, accelerated on 300 texts and 120 others.
+fn accelerated(settings: &AccelerateSettings) -> Result<Accelerated> {
+    accelerate(
+        full_model(Pooling::Mean),
+        Texts::new(&task(300, 1)).with_held_out(&task(120, 7)),
+        settings,
+        &mut generator(),
+    )
+}
+
+fn without_front() -> AccelerateSettings {
+    AccelerateSettings { ngram: None, ..AccelerateSettings::default() }
+}
+
+#[test]
+fn the_classifier_keeps_its_weights_and_its_answers_to_the_bit() -> Result<()> {
+    for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Pooler] {
+        let (classifier, test) = (full_model(pooling), task(60, 9));
+        let before = bits(classifier.encoder().parameters())?;
+        let made = accelerate(classifier, Texts::new(&task(300, 1)), &AccelerateSettings::default(), &mut generator())?;
+        assert_eq!(bits(classifier.encoder().parameters())?, before);
+        let own =
+            log_softmax(&classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?)?;
+        let own: Vec<Vec<f32>> = own.to_vec2()?;
+        let last = exit_log_probabilities(made.model.model(), &test, 60)?.pop().expect("an exit");
+        // One batch of texts in another order: the same bits for each text.
+        assert_eq!(last.len(), own.len());
+        for (last, own) in last.iter().zip(&own) {
+            let bits = |row: &[f32]| row.iter().map(|log| log.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(last), bits(own));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn without_a_front_exit_speed_0_is_the_classifier() -> Result<()> {
+    let (made, test) = (accelerated(&without_front())?, task(60, 9));
+    let slowest = evaluate(&made.model.with_speed(0.0)?, &test, 16)?;
+    let own = evaluate(full_model(Pooling::Mean), &test, 16)?;
+    assert_eq!((slowest.labels, slowest.losses), (own.labels, own.losses));
+    assert!(made.model.front().is_none());
+    Ok(())
+}
+
+#[test]
+fn every_speed_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
+    let test = task(90, 9);
+    for settings in [AccelerateSettings::default(), without_front()] {
+        let model = accelerated(&settings)?.model;
+        let stages = Stages::of_model(&model, &test, 16)?;
+        let mut seen = std::collections::BTreeSet::new();
+        for speed in stages.thresholds(12) {
+            let (expected, found) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
+            assert_eq!(found.labels, expected.labels, "at {speed}");
+            assert_eq!(found.flops, expected.flops, "at {speed}");
+            let depths: Vec<usize> = found.routes.iter().map(Route::exit).collect();
+            let front = usize::from(model.front().is_some());
+            let expected: Vec<usize> = expected.stages.iter().map(|stage| stage + 1 - front).collect();
+            assert_eq!(depths, expected, "at {speed}");
+            seen.extend(depths);
+        }
+        assert!(seen.len() > 3, "texts leave at several depths: {seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn texts_that_leave_in_front_make_room_for_others_and_change_no_answer() -> Result<()> {
+    let (made, test) = (accelerated(&AccelerateSettings::default())?, task(90, 9));
+    let whole = test.batch(&(0..90).collect::<Vec<_>>())?;
+    let mut in_front = 0;
+    for speed in Stages::of_model(&made.model, &test, 16)?.thresholds(4) {
+        let model = made.model.with_speed(speed)?;
+        let expected = model.predict_batch(&whole)?;
+        in_front = in_front.max(expected.iter().filter(|found| found.route.exit() == 0).count());
+        for size in [1, 7, 64] {
+            let found = model.predict_all(&test.samples, size, &ForwardContext::inference())?;
+            assert_eq!(found.predictions, expected, "at {speed}, {size} together");
+        }
+    }
+    assert!((10..=90).contains(&in_front), "{in_front} of 90 leave in front");
+    assert!(made.model.predict_all(&test.samples, 0, &ForwardContext::inference()).is_err());
+    Ok(())
+}
+
+#[test]
+fn exits_and_stacking_are_better_than_chance_and_the_report_says_what_they_do() -> Result<()> {
+    let Accelerated { model, report, .. } = accelerated(&AccelerateSettings::default())?;
+    assert_eq!((report.rows, report.judged_on), (300, StackedOn::HeldOut(120)));
+    assert_eq!(report.stages.iter().map(|stage| stage.depth).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let front = &report.stages[0];
+    assert!(front.accuracy > 0.9, "the words alone say it: {}", front.accuracy);
+    for stage in &report.stages[1..] {
+        assert!(stage.accuracy > 0.5 && stage.stacked_accuracy >= stage.accuracy - 0.02, "{stage:?}");
+        assert!(stage.stacker.is_some() && (0.0..0.5).contains(&stage.calibration_error), "{stage:?}");
+    }
+    assert_eq!(model.speed(), Some(report.speed));
+    let at_speed = report.curve.iter().find(|point| point.speed == report.speed).expect("a point");
+    assert!(at_speed.accuracy >= report.own_accuracy && at_speed.flops_ratio < 0.5, "{at_speed:?}");
+    let within = report.within(0.3).expect("a point");
+    assert!(within.flops_ratio <= 0.3);
+    assert!(report.flops > 0 && report.seconds >= report.seconds_of_states);
+    let linear = accelerated(&AccelerateSettings { side: None, ..AccelerateSettings::default() })?.report;
+    assert_eq!((report.side, linear.side), (Some(encoder(2, 1)?.block_shape().hidden / 6), None));
+    assert!(linear.flops < report.flops);
+    Ok(())
+}
+
+#[test]
+fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() -> Result<()> {
+    let classifier = full_model(Pooling::Mean);
+    let settings = AccelerateSettings { targets: Targets::Predictions, ..AccelerateSettings::default() };
+    let mut unlabelled = task(150, 3);
+    let own = evaluate(classifier, &unlabelled, 16)?.labels;
+    unlabelled.samples.iter_mut().for_each(|sample| sample.label = 0);
+    let made = accelerate(classifier, Texts::new(&unlabelled), &settings, &mut generator())?;
+    assert_eq!((made.report.judged_on, made.report.side), (StackedOn::CrossFit(150), None));
+    assert_eq!(made.report.own_accuracy, 1.0, "agreement with itself");
+    let found = evaluate(&made.model, &unlabelled, 16)?.labels;
+    let same = found.iter().zip(&own).filter(|(found, own)| found == own).count();
+    assert!(same > 130, "{same} of 150 as the classifier says");
+
+    let soft = AccelerateSettings { targets: Targets::SoftLabels, ..AccelerateSettings::default() };
+    let made = accelerated(&soft)?;
+    assert!(made.report.stages[2].accuracy > 0.5);
+    // A share of many texts is held out.
+    let many = AccelerateSettings { least_held_out: 40, ..AccelerateSettings::default() };
+    let made = accelerate(classifier, Texts::new(&task(300, 1)), &many, &mut generator())?;
+    assert_eq!((made.report.rows, made.report.judged_on), (255, StackedOn::HeldOut(45)));
+    Ok(())
+}
+
+#[test]
+fn a_saved_model_answers_as_before_and_another_n_gram_file_is_refused() -> Result<()> {
+    let (made, test) = (accelerated(&AccelerateSettings::default())?, task(60, 9));
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().join("model");
+    made.model.save(&place, None, &task(1, 1).labels)?;
+    let (model, ..) = DynamicModel::load(&place, &candle_core::Device::Cpu)?;
+    let (before, after) = (evaluate(&made.model, &test, 16)?, evaluate(&model, &test, 16)?);
+    assert_eq!((&before.labels, &before.losses, before.flops), (&after.labels, &after.losses, after.flops));
+    assert_eq!(model.front(), made.model.front());
+
+    let other = accelerate(
+        full_model(Pooling::Mean),
+        Texts::new(&task(200, 4)),
+        &AccelerateSettings::default(),
+        &mut generator(),
+    )?;
+    let file = place.join("ngram.json");
+    other.model.front().expect("a front exit").ngram().save(&file)?;
+    assert!(matches!(DynamicModel::load(&place, &candle_core::Device::Cpu), Err(Error::ModelFile { .. })));
+    std::fs::remove_file(&file).expect("a file");
+    assert!(matches!(DynamicModel::load(&place, &candle_core::Device::Cpu), Err(Error::ModelFile { got: None, .. })));
+    Ok(())
+}
+
+#[test]
+fn bad_texts_settings_and_classifiers_are_refused_by_name() -> Result<()> {
+    let field = |made: Result<Accelerated>| match made {
+        Err(Error::Setting { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    let classifier = full_model(Pooling::Mean);
+    let with = |settings: AccelerateSettings| field(accelerated(&settings));
+    let defaults = AccelerateSettings::default;
+    assert_eq!(with(AccelerateSettings { pooling: Pooling::Pooler, ..defaults() }), "pooling");
+    assert_eq!(with(AccelerateSettings { c: vec![], ..defaults() }), "c");
+    assert_eq!(with(AccelerateSettings { c: vec![1.0, -1.0], ..defaults() }), "c");
+    assert_eq!(with(AccelerateSettings { held_out_share: 1.0, ..defaults() }), "held_out_share");
+    assert_eq!(with(AccelerateSettings { folds: 1, ..defaults() }), "folds");
+    assert_eq!(with(AccelerateSettings { batch_size: 0, ..defaults() }), "batch_size");
+    assert_eq!(with(AccelerateSettings { exits: Some(vec![1, 2]), ..defaults() }), "exits");
+
+    let few = accelerate(classifier, Texts::new(&task(19, 1)), &defaults(), &mut generator());
+    assert_eq!(field(few), "texts");
+    let mut other = task(60, 1);
+    other.labels.push("another".into());
+    assert_eq!(field(accelerate(classifier, Texts::new(&other), &defaults(), &mut generator())), "labels");
+    let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1)?, CLASSES, Pooling::Mean, &mut generator())?;
+    assert_eq!(field(accelerate(&labels, Texts::new(&task(60, 1)), &defaults(), &mut generator())), "classifier");
+    // A class that only the held-out texts have, and one that they do not have, are no errors.
+    let (mut texts, mut held_out) = (task(200, 1), task(80, 7));
+    texts.samples.retain(|sample| sample.label != 0);
+    held_out.samples.retain(|sample| sample.label != 1);
+    let made = accelerate(classifier, Texts::new(&texts).with_held_out(&held_out), &defaults(), &mut generator())?;
+    made.model.check(&texts)?;
+    Ok(())
+}
+
+#[test]
+fn unlabelled_texts_are_fitted_on_with_the_classifiers_answers_and_their_labels_are_not_looked_at() -> Result<()> {
+    let (classifier, texts, held_out) = (full_model(Pooling::Mean), task(24, 1), task(120, 7));
+    let labelled = Texts::new(&texts).with_held_out(&held_out);
+    let (mut unlabelled, settings) = (task(400, 11), AccelerateSettings::default());
+    let with =
+        |unlabelled: &_| accelerate(classifier, labelled.with_unlabelled(unlabelled), &settings, &mut generator());
+    let (few, many) = (accelerate(classifier, labelled, &settings, &mut generator())?, with(&unlabelled)?);
+    assert_eq!((few.report.rows, few.report.unlabelled_rows), (24, 0));
+    assert_eq!((many.report.rows, many.report.unlabelled_rows), (24, 400));
+    assert!(many.report.flops > few.report.flops);
+    let front = |made: &Accelerated| made.report.stages[0].accuracy;
+    assert!(front(&many) > front(&few), "{} and {}", front(&many), front(&few));
+    unlabelled.samples.iter_mut().for_each(|sample| sample.label = 0);
+    assert_eq!(with(&unlabelled)?.report.stages, many.report.stages, "labels were looked at");
+    // A cross-fit would judge by them.
+    let alone = accelerate(classifier, Texts::new(&texts).with_unlabelled(&unlabelled), &settings, &mut generator());
+    let Err(Error::Setting { field: "unlabelled texts", .. }) = alone else { panic!("accepted") };
+    Ok(())
+}
+
+#[test]
+fn thresholds_on_entropy_are_arithmetic_too_and_patience_is_refused() -> Result<()> {
+    let test = task(90, 9);
+    let with = |rule| AccelerateSettings { rule, ..AccelerateSettings::default() };
+    let model = accelerated(&with(LeavingRule::Entropy))?.model;
+    let tables = stage_log_probabilities(&model, &test, 16)?;
+    let stages = Stages::new(&tables, stage_flops(&model, &test), LeavingRule::Entropy)?;
+    for speed in stages.thresholds(8) {
+        let (expected, found) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
+        assert_eq!((found.labels, found.flops), (expected.labels, expected.flops), "at {speed}");
+    }
+    assert!(matches!(accelerated(&with(LeavingRule::Patience)), Err(Error::Setting { field: "rule", .. })));
+    Ok(())
+}
+
+#[test]
+fn a_promise_is_shown_on_texts_that_the_model_has_not_seen() -> Result<()> {
+    let made = accelerated(&AccelerateSettings::default())?;
+    let (model, speeds) = (&made.model, made.report.curve.iter().map(|point| point.speed).collect::<Vec<_>>());
+    let promise = Promise { risk: Risk::Disagreement, most: 0.2, guarantee: Guarantee::Confidence(0.9) };
+    let promised = |texts: &EncodedDataset| with_promise(model, promise, texts, &speeds, 16);
+    let (training, held_out, mut fresh) = (task(300, 1), task(120, 7), task(400, 11));
+    let seen = model.seen_texts();
+    assert!(seen.len() <= 420 && seen.rows_of(&training).len() == 300 && seen.rows_of(&held_out).len() == 120);
+    for texts in [training.clone(), held_out] {
+        let refused = promised(&texts);
+        assert!(matches!(&refused, Err(Error::SeenTexts { first: 0, rows, of, .. }) if rows == of), "{refused:?}");
+    }
+    let known = seen.rows_of(&fresh);
+    let mut rows = 0..;
+    fresh.samples.retain(|_| rows.next().is_some_and(|row| !known.contains(&row)));
+
+    let (kept, found) = promised(&fresh)?;
+    assert_eq!((kept.speed(), found.rows), (Some(found.threshold), fresh.len()));
+    assert!(found.threshold > 0.0 && found.observed <= found.bound && found.bound <= 0.2, "{found:?}");
+    let own = evaluate(full_model(Pooling::Mean), &fresh, 16)?;
+    let ours = evaluate(&kept, &fresh, 16)?;
+    assert_eq!(ours.flops, found.flops);
+    let others = ours.labels.iter().zip(&own.labels).filter(|(ours, own)| ours != own).count();
+    assert!((others as f64 / fresh.len() as f64 - found.observed).abs() < 1e-12);
+
+    // One of the model's own texts among the others.
+    fresh.samples.insert(3, training.samples[9].clone());
+    let refused = promised(&fresh).expect_err("a seen text").to_string();
+    assert!(refused.contains("1 of") && refused.contains("row 3"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn a_model_remembers_its_texts_in_its_files() -> Result<()> {
+    let (made, folder) = (accelerated(&AccelerateSettings::default())?, tempfile::tempdir().expect("a folder"));
+    let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
+    let path = folder.path().join("model");
+    made.model.save(&path, None, &labels)?;
+    let load = || DynamicModel::load(&path, &candle_core::Device::Cpu);
+    assert_eq!(load()?.0.seen_texts(), made.model.seen_texts());
+    let file = path.join("seen_texts.bin");
+    let mut bytes = std::fs::read(&file).expect("digests");
+    assert_eq!(bytes.len(), 8 * made.model.seen_texts().len());
+    bytes.pop();
+    std::fs::write(&file, bytes).expect("written");
+    assert!(matches!(load(), Err(Error::ModelFile { path, .. }) if path == file));
+    Ok(())
+}
+
+#[test]
+fn an_exit_is_a_classifier_of_its_own_with_the_same_bits() -> Result<()> {
+    let test = task(60, 9);
+    for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Pooler] {
+        let settings = AccelerateSettings { side: None, ..AccelerateSettings::default() };
+        let made = accelerate(full_model(pooling), Texts::new(&task(300, 1)), &settings, &mut generator())?;
+        let exits = exit_log_probabilities(made.model.model(), &test, 60)?;
+        for (depth, exit) in (1..=LAYERS).zip(exits) {
+            let classifier = made.model.classifier_at(depth)?;
+            let logits = classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?;
+            assert_eq!(exit, log_softmax(&logits)?.to_vec2::<f32>()?, "depth {depth}, {pooling:?}");
+        }
+    }
+    let model = accelerated(&AccelerateSettings::default())?.model;
+    let refused = |depth| model.classifier_at(depth).expect_err("an error").to_string();
+    let linear = format!("expected a depth with a linear exit: [{LAYERS}]");
+    assert!(refused(1).contains(&format!("layers is 1, {linear}")), "{}", refused(1));
+    assert!(refused(LAYERS + 1).contains(&linear), "{}", refused(LAYERS + 1));
+    assert!(model.classifier_at(LAYERS).is_ok());
+    Ok(())
+}
+
+#[test]
+fn held_out_texts_that_were_trained_on_are_refused() -> Result<()> {
+    let training = task(300, 1);
+    let part =
+        |rows: std::ops::Range<usize>| EncodedDataset { samples: training.samples[rows].to_vec(), ..training.clone() };
+    let refused = |held_out: &EncodedDataset| {
+        let texts = Texts::new(&training).with_held_out(held_out);
+        let made = accelerate(full_model(Pooling::Mean), texts, &without_front(), &mut generator());
+        made.map(drop).expect_err("it says nothing").to_string()
+    };
+    assert!(
+        refused(&part(0..60)).starts_with("held-out texts is 60 of 60 that are, expected texts that are not among")
+    );
+    assert!(refused(&part(0..0)).starts_with("held-out texts is none, expected at least one"));
+    let mut mixed = task(120, 7);
+    mixed.samples.truncate(100);
+    mixed.samples.extend(part(0..20).samples);
+    let texts = Texts::new(&training).with_held_out(&mixed);
+    accelerate(full_model(Pooling::Mean), texts, &without_front(), &mut generator()).map(drop)
+}

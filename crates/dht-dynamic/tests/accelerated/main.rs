@@ -1,0 +1,4 @@
+//! Accelerated classifiers, and routers of a user's own.
+
+mod accelerated;
+mod toy;

@@ -1,0 +1,282 @@
+//! The engine: the same answers from any thread, in the order given, and typed errors for what it cannot read.
+
+use std::collections::BTreeSet;
+
+use candle_core::Device;
+use dht_dynamic::accelerate::{AccelerateSettings, Texts};
+use dht_dynamic::serving::{ServedModel, TextModel};
+use dht_dynamic::transformer::{
+    AdamWSettings, BertConfig, Dataset, Encoder, Example, PackedBatch, Pooling, Precision, Sample, Task,
+    TextClassifier, TextTokenizer, TrainSettings, Trainer,
+};
+use dht_dynamic::{Answer, DynamicModel, Engine, Error, Query, Result, accelerate};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const WORDS: [&str; 8] = ["fine", "good", "bad", "awful", "the", "day", "food", "was"];
+
+/// Texts of one to nine words, and a class: whether good words outnumber bad ones.
+fn texts(count: usize, seed: u64) -> Vec<(String, usize)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let text = |_| {
+        let words: Vec<usize> = (0..rng.random_range(1..10)).map(|_| rng.random_range(0..WORDS.len())).collect();
+        let score: i32 = words.iter().map(|word| [1, 1, -1, -1, 0, 0, 0, 0][*word]).sum();
+        (words.iter().map(|word| WORDS[*word]).collect::<Vec<_>>().join(" "), usize::from(score > 0))
+    };
+    (0..count).map(text).collect()
+}
+
+fn labels() -> Vec<String> {
+    ["other", "good"].map(String::from).into()
+}
+
+fn parts() -> Result<(DynamicModel, TextTokenizer)> {
+    let tokenizer = TextTokenizer::from_vocabulary(&WORDS.map(String::from))?;
+    let examples = texts(300, 1)
+        .into_iter()
+        .map(|(text, label)| Example { text, pair: None, label, targets: Vec::new() })
+        .collect();
+    let data = tokenizer.encode_all(&Dataset::from_examples("reviews", labels(), examples)?, 16)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let encoder = Encoder::random(&BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
+    let mut classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+    let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };
+    Trainer::new(TrainSettings { epochs: 4, batch_size: 8, optimizer, ..TrainSettings::default() }).fit(
+        &mut classifier,
+        &data,
+        &data,
+        &mut (),
+    )?;
+    let settings = AccelerateSettings { ngram: None, ..AccelerateSettings::default() };
+    Ok((accelerate(&classifier, Texts::new(&data), &settings, &mut rng)?.model.with_speed(0.02)?, tokenizer))
+}
+
+fn engine() -> Result<Engine> {
+    let (model, tokenizer) = parts()?;
+    Engine::new(model, tokenizer, &labels())
+}
+
+#[test]
+fn an_engine_is_shared_between_threads() {
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    shared::<Engine>();
+    fn sent<T: Send + Sync>() {}
+    sent::<DynamicModel>();
+}
+
+#[test]
+fn several_threads_get_the_answers_that_one_gets() -> Result<()> {
+    let engine = engine()?.with_batch_size(16)?;
+    let texts: Vec<(String, usize)> = texts(200, 2);
+    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let fast = engine.with_speed(0.3)?;
+    let (slow_alone, fast_alone) = (engine.predict(&queries)?, fast.predict(&queries)?);
+    assert_ne!(slow_alone, fast_alone, "the two speeds must differ");
+    let routes: BTreeSet<String> = slow_alone.iter().map(|answer| answer.route.to_string()).collect();
+    assert!(routes.len() > 2, "{routes:?}");
+    std::thread::scope(|scope| {
+        for turn in 0..6 {
+            let (engine, expected) =
+                if turn % 2 == 0 { (engine.clone(), &slow_alone) } else { (fast.clone(), &fast_alone) };
+            let queries = &queries;
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    assert!(engine.predict(queries).expect("answers") == *expected, "turn {turn}");
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_texts_and_are_those_of_the_model() -> Result<()> {
+    let engine = engine()?;
+    let texts = texts(50, 3);
+    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let answers = engine.predict(&queries)?;
+    assert_eq!(answers.len(), 50);
+    let backwards: Vec<&str> = queries.iter().rev().copied().collect();
+    for (answer, other) in answers.iter().zip(engine.predict(&backwards)?.iter().rev()) {
+        assert_eq!((answer.class, answer.route.exit()), (other.class, other.route.exit()));
+    }
+    let full = engine.model().shape().layers;
+    for Answer { label, class, probabilities, route, flops, .. } in &answers {
+        assert_eq!(**label, labels()[*class]);
+        let sum: f32 = probabilities.iter().sum();
+        assert!((sum - 1.0).abs() < 1e-5 && probabilities[*class] >= 0.5, "{probabilities:?}");
+        assert!(*flops > 0 && route.depth() <= full);
+    }
+    let right = answers.iter().zip(&texts).filter(|(answer, (_, label))| answer.class == *label).count();
+    assert!(right >= 35, "{right} of 50 right");
+    Ok(())
+}
+
+#[test]
+fn nothing_an_empty_text_a_pair_and_a_long_text_are_answered() -> Result<()> {
+    let engine = engine()?;
+    assert!(engine.predict(&[] as &[&str])?.is_empty());
+    let empty = &engine.predict(&[""])?[0];
+    assert!(!empty.truncated && empty.probabilities.len() == 2);
+    let pair = engine.predict(&[("fine", "food")])?;
+    assert_eq!(pair, engine.predict(&[Query { text: "fine", pair: Some("food") }])?);
+    assert_ne!(pair[0].flops, engine.predict(&["fine"])?[0].flops);
+    let long = "fine ".repeat(600);
+    assert!(engine.predict(&[long.as_str()])?[0].truncated);
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() -> Result<()> {
+    let field = |result: Result<Engine>| match result {
+        Err(
+            Error::Setting { field, .. } | Error::Transformer(dht_dynamic::transformer::Error::Setting { field, .. }),
+        ) => field,
+        other => panic!("{other:?}"),
+    };
+    let (model, tokenizer) = parts()?;
+    assert_eq!(field(Engine::new(model.with_speed(0.1)?, tokenizer.clone(), &labels()[..1])), "labels");
+    let larger = TextTokenizer::from_vocabulary(&[WORDS.map(String::from).to_vec(), vec!["more".into()]].concat())?;
+    assert_eq!(field(Engine::new(model.with_speed(0.1)?, larger, &labels())), "vocab_size");
+    let engine = Engine::new(model, tokenizer, &labels())?;
+    assert_eq!(field(engine.clone().with_max_length(2)), "max_length");
+    assert_eq!(field(engine.clone().with_max_length(513)), "max_length");
+    assert_eq!(field(engine.clone().with_batch_size(0)), "batch_size");
+    assert_eq!(field(engine.with_speed(f64::NAN)), "speed");
+    // Three tokens hold one of a text, not one of each of a pair.
+    let short = engine.with_max_length(3)?;
+    assert!(short.predict(&["fine food"])?[0].truncated);
+    assert!(matches!(short.predict(&[("fine", "food")]), Err(Error::Transformer(_))));
+    let strict = short.with_max_bytes(9);
+    assert_eq!(strict.predict(&["fine food"])?.len(), 1);
+    let long = strict.predict(&["fine", "fine food."]);
+    assert!(
+        matches!(
+            long,
+            Err(Error::Transformer(dht_dynamic::transformer::Error::TextTooLong { bytes: 10, most: 9, .. }))
+        ),
+        "{long:?}"
+    );
+    Ok(())
+}
+
+/// A classifier in full, of these texts' vocabulary.
+fn classifier(task: Task, outputs: usize) -> Result<(TextClassifier, TextTokenizer)> {
+    let tokenizer = TextTokenizer::from_vocabulary(&WORDS.map(String::from))?;
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let encoder = Encoder::random(&BertConfig::small(2, 2, 12, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
+    Ok((TextClassifier::for_task(task, encoder, outputs, Pooling::Mean, &mut rng)?, tokenizer))
+}
+
+#[test]
+fn a_loaded_engine_answers_as_the_saved_one() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let texts = texts(40, 4);
+    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let (dynamic, tokenizer) = parts()?;
+    let (full, _) = classifier(Task::Class, 2)?;
+    let models: [(&str, ServedModel); 2] = [("dynamic", dynamic.into()), ("full", full.into())];
+    for (name, model) in models {
+        let saved = TextModel::new(model, tokenizer.clone().with_rest(9), &labels(), 7)?;
+        let place = folder.path().join(name);
+        saved.save(&place, "# A card")?;
+        assert_eq!(std::fs::read_to_string(place.join("README.md")).expect("a card"), "# A card");
+        let loaded = TextModel::load(&place, &Device::Cpu)?;
+        assert_eq!((loaded.max_length, loaded.tokenizer.rest(), &loaded.labels), (7, 9, &labels()), "{name}");
+        let (loaded, saved) = (Engine::load(&place)?.predict(&queries)?, Engine::of(saved).predict(&queries)?);
+        assert_eq!(loaded, saved, "{name}");
+        assert!(saved.iter().any(|answer| answer.truncated), "{name}: texts are cut at 7 tokens");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_directory_that_is_no_model_says_what_to_do_with_it() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str| folder.path().join(name);
+    let refused = |name: &str| match TextModel::load(place(name), &Device::Cpu) {
+        Err(error) => error.to_string().replace(&*folder.path().to_string_lossy(), ""),
+        Ok(_) => panic!("{name} is taken"),
+    };
+    assert!(refused("nowhere").starts_with("/nowhere: "), "{}", refused("nowhere"));
+    let (dynamic, tokenizer) = parts()?;
+    dynamic.save(place("library"), Some(&tokenizer), &labels())?;
+    assert!(refused("library").contains("which DynamicModel::load reads"), "{}", refused("library"));
+    let (full, _) = classifier(Task::Class, 2)?;
+    full.save(place("hugging_face"), Some(&tokenizer), &labels())?;
+    assert!(refused("hugging_face").contains("dht accelerate"), "{}", refused("hugging_face"));
+
+    let model = TextModel::new(full, tokenizer, &labels(), 16)?;
+    model.save(place("good"), "")?;
+    let description = std::fs::read_to_string(place("good").join("dht.json")).expect("a description");
+    for (from, to, named) in [
+        ("\"version\": 1", "\"version\": 9", "its version is 9, expected 1"),
+        ("\"max_length\": 16", "\"max_length\": 600", "max_length is 600, expected at most the model's 512 positions"),
+        ("\"max_length\": 16", "\"length\": 16", "unknown field `length`"),
+        ("\"good\"", "\"better\"", "its labels is other, better, expected those of the model, other, good"),
+    ] {
+        assert!(description.contains(from), "{from}");
+        model.save(place("bad"), "")?;
+        std::fs::write(place("bad").join("dht.json"), description.replace(from, to)).expect("a description");
+        assert!(refused("bad").contains(named), "{}", refused("bad"));
+    }
+    model.save(place("torn"), "")?;
+    std::fs::write(place("torn").join("model/model.safetensors"), b"other").expect("a file");
+    assert!(refused("torn").contains("is not the file that"), "{}", refused("torn"));
+    Ok(())
+}
+
+#[test]
+fn labels_and_values_are_served_too() -> Result<()> {
+    let (model, tokenizer) = classifier(Task::Labels, 2)?;
+    let answers = Engine::new(model.clone(), tokenizer.clone(), &labels())?.predict(&["fine food", "bad"])?;
+    let batch = tokenizer.encode("fine food", None, 16)?;
+    let sample = Sample { id: 0, label: 0, targets: Vec::new(), encoding: batch };
+    let own = model.probabilities(&PackedBatch::from_samples([&sample])?)?;
+    for (served, own) in answers[0].probabilities.iter().zip(&own[0]) {
+        assert!((served - own).abs() < 1e-6, "{served} {own}");
+    }
+    let (model, tokenizer) = classifier(Task::Number, 1)?;
+    let engine = Engine::new(model, tokenizer, &["stars".into()])?;
+    let answer = &engine.predict(&["fine food"])?[0];
+    assert_eq!((&*answer.label, answer.probabilities.len()), ("stars", 1));
+    assert!(matches!(engine.with_speed(1.0), Err(Error::Setting { field: "model", .. })));
+    Ok(())
+}
+
+#[test]
+fn in_eight_bits_answers_are_nearly_the_same() -> Result<()> {
+    let exact = engine()?;
+    let rounded = exact.clone().with_precision(Precision::Int8);
+    let texts = texts(120, 5);
+    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let (exact, rounded) = (exact.predict(&queries)?, rounded.predict(&queries)?);
+    let same = exact.iter().zip(&rounded).filter(|(exact, rounded)| exact.class == rounded.class).count();
+    assert!(same >= 114, "{same} of 120 classes are the same");
+    assert_ne!(exact, rounded, "nothing was rounded");
+    Ok(())
+}
+
+#[test]
+fn spaces_around_a_text_change_no_token() -> Result<()> {
+    let (model, _) = parts()?;
+    // Whole texts are tokens, so that a space or another line end makes another one.
+    let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fine\nday", " fine\r\nday "];
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        words.iter().zip(0..).map(|(word, id)| ((*word).to_owned(), id.into())).collect();
+    let description = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "unk_token": "[UNK]", "vocab": vocabulary },
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tokenizer.json");
+    std::fs::write(&file, description.to_string()).expect("a file");
+    let engine = Engine::new(model, TextTokenizer::from_file(&file)?, &labels())?;
+    let ids = |text: &str| engine.encode(Query::from(text)).map(|sample| sample.encoding.ids);
+    assert_eq!(ids("fine\nday")?, [2, 5, 3]);
+    assert_eq!(ids(" fine\r\nday ")?, ids("fine\nday")?);
+    let pair = |first, second| engine.encode(Query::from((first, second))).map(|sample| sample.encoding.ids);
+    assert_eq!(pair("fine\nday", "\tfine\rday")?, pair("fine\nday", "fine\nday")?);
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! What is answered.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use dht_dynamic::serving::{Engine, Request, Served, Service, ServiceSettings};
+use dht_dynamic::{Error, Query, Result};
+
+use super::toy::{accelerated, service, texts, without_front};
+
+/// What may not depend on the batch, to the bit.
+fn exact(served: &Served) -> (String, String, u64, Vec<u32>) {
+    let answer = &served.answer;
+    let bits = answer.probabilities.iter().map(|p| p.to_bits()).collect();
+    (answer.label.to_string(), answer.route.to_string(), answer.flops, bits)
+}
+
+/// The answers to texts one at a time.
+fn alone(service: &Service, texts: &[String], speed: Option<f64>) -> Result<Vec<Served>> {
+    let mut all = Vec::new();
+    for text in texts {
+        let request = Request { speed, ..Request::new([text.as_str()]) };
+        all.extend(service.predict(&request)?);
+    }
+    Ok(all)
+}
+
+#[test]
+fn an_answer_in_a_batch_is_the_answer_alone_to_the_bit() -> Result<()> {
+    let texts: Vec<String> = texts(160, 5).into_iter().map(|(text, _)| text).collect();
+    for (name, engine, speed) in [
+        ("without front", without_front(), None),
+        ("accelerated", accelerated(), None),
+        ("slow", accelerated(), Some(0.02)),
+    ] {
+        let service = service(engine, 1 << 16, Duration::ZERO)?;
+        let alone = alone(&service, &texts, speed)?;
+        let routes: BTreeSet<String> = alone.iter().map(|served| served.answer.route.to_string()).collect();
+        assert!(routes.len() > 1, "{name}: {routes:?}");
+        for size in [2, 7, 160] {
+            for chunk in (0..texts.len()).collect::<Vec<_>>().chunks(size) {
+                // In both directions: the place in the batch does not count either.
+                let backwards: Vec<usize> = chunk.iter().rev().copied().collect();
+                for order in [chunk, &backwards] {
+                    let request = Request { speed, ..Request::new(order.iter().map(|text| texts[*text].as_str())) };
+                    for (text, served) in order.iter().zip(service.predict(&request)?) {
+                        assert_eq!(exact(&served), exact(&alone[*text]), "{name}: text {text} in a batch of {size}");
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn many_threads_get_the_answers_of_their_own_texts_at_their_own_speeds() -> Result<()> {
+    let service = service(without_front(), 128, Duration::from_millis(2))?;
+    let texts: Vec<String> = texts(40, 6).into_iter().map(|(text, _)| text).collect();
+    let speeds = [None, Some(2.0), Some(0.01)];
+    let expected = speeds.map(|speed| alone(&service, &texts, speed).expect("answers"));
+    assert_ne!(expected[1], expected[2]);
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            let (service, texts, expected) = (&service, &texts, &expected);
+            scope.spawn(move || {
+                for turn in 0..30 {
+                    let (speed, first) = ((thread + turn) % 3, (thread * 7 + turn) % 30);
+                    let part = first..first + 1 + turn % 9;
+                    let queries = texts[part.clone()].iter().map(String::as_str);
+                    let request = Request { speed: speeds[speed], ..Request::new(queries) };
+                    let found = service.predict(&request).expect("answers");
+                    assert_eq!(found, expected[speed][part], "thread {thread}, turn {turn}");
+                }
+            });
+        }
+    });
+    let metrics = service.metrics();
+    assert_eq!((metrics.accepted, metrics.answered), (180 + 120, 180 + 120));
+    assert!(metrics.batches.counts.iter().sum::<u64>() < metrics.texts, "some texts ran together");
+    Ok(())
+}
+
+#[test]
+fn a_batch_holds_texts_of_several_requests_within_its_tokens() -> Result<()> {
+    let service = service(without_front(), 64, Duration::from_secs(3))?;
+    let text = "the food was fine".to_owned();
+    let tickets: Vec<_> =
+        (0..20).map(|_| service.submit(&Request::new([text.as_str()]))).collect::<Result<Vec<_>>>()?;
+    for ticket in tickets {
+        assert_eq!(ticket.wait()?[0].tokens, 6);
+    }
+    let metrics = service.metrics();
+    // 64 tokens hold ten texts of six.
+    assert_eq!((metrics.texts, metrics.tokens, metrics.batches.sum), (20, 120, 20.0));
+    assert_eq!(metrics.batches.counts.iter().sum::<u64>(), 2);
+    assert_eq!(metrics.depths.iter().sum::<u64>(), 20);
+    assert!(metrics.flops > 0 && metrics.flops < metrics.full_flops);
+    Ok(())
+}
+
+#[test]
+fn a_text_that_leaves_in_front_waits_for_no_batch() -> Result<()> {
+    // A batch would wait for a minute.
+    let service = service(accelerated(), 1 << 16, Duration::from_secs(60))?;
+    let fast = Request { speed: Some(1.0), ..Request::new(["fine", "bad", ""]) };
+    let start = Instant::now();
+    let found = service.predict(&fast)?;
+    assert!(start.elapsed() < Duration::from_secs(30));
+    assert!(found.iter().all(|served| served.answer.route.to_string() == "0L"), "{found:?}");
+    let metrics = service.metrics();
+    assert_eq!((metrics.texts, metrics.answered, metrics.depths.as_slice()), (3, 1, [3].as_slice()));
+    assert_eq!((metrics.queued_texts, metrics.batches.counts.iter().sum::<u64>()), (0, 0));
+    service.stop();
+    assert!(matches!(service.predict(&fast), Err(Error::Stopping)));
+    Ok(())
+}
+
+#[test]
+fn pairs_no_texts_and_empty_texts_are_answered() -> Result<()> {
+    let service = Service::start(accelerated(), ServiceSettings::default())?;
+    assert!(service.predict(&Request::new([] as [&str; 0]))?.is_empty());
+    assert_eq!(service.predict(&Request::new([""]))?[0].tokens, 2);
+    let pair = Query { text: "fine", pair: Some("food") };
+    assert_eq!(service.predict(&Request::new([pair]))?[0].tokens, 5);
+    assert_eq!(service.metrics().answered, 3);
+    Ok(())
+}
+
+#[test]
+fn a_reload_answers_what_was_taken_before_with_the_model_before() -> Result<()> {
+    let service = service(without_front(), 1 << 16, Duration::from_millis(300))?;
+    let texts: Vec<String> = texts(30, 8).into_iter().map(|(text, _)| text).collect();
+    let request = Request::new(texts.iter().map(String::as_str));
+    let of = |engine: Engine| -> Result<Vec<String>> {
+        let service = Service::start(engine, ServiceSettings::default())?;
+        Ok(service.predict(&request)?.iter().map(|served| served.answer.route.to_string()).collect())
+    };
+    let (before, after) = (of(without_front())?, of(accelerated())?);
+    assert_ne!(before, after);
+    let routes = |found: Vec<Served>| found.iter().map(|s| s.answer.route.to_string()).collect::<Vec<_>>();
+    let old = service.submit(&request)?;
+    service.reload(accelerated());
+    let new = service.submit(&request)?;
+    assert_eq!((routes(old.wait()?), routes(new.wait()?)), (before, after));
+    assert_eq!(service.metrics().reloads, 1);
+    Ok(())
+}
+
+#[test]
+fn a_ticket_is_a_future() -> Result<()> {
+    use std::future::Future;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Wake, Waker};
+
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let service = service(accelerated(), 1 << 16, Duration::from_millis(20))?;
+    let mut ticket = Box::pin(service.submit(&Request::new(["fine"]))?);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let answers = loop {
+        match ticket.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(answers) => break answers?,
+            Poll::Pending => std::thread::park_timeout(Duration::from_secs(30)),
+        }
+    };
+    assert_eq!(answers.len(), 1);
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The model of a search, which predicts, changes its speed, is saved and loaded.
+
+use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+use dht_transformer::{EncodedDataset, Encoder, HeadSet};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::executor::{Executor, PassedExits};
+use super::routed_encoder::RoutedEncoder;
+use crate::error::{Error, Result};
+use crate::reward::RewardShape;
+use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, build};
+use crate::settings::{ClassifierSharing, HeadDraws, PinnedHeads, SearchSettings};
+use crate::space::SearchSpace;
+
+/// An encoder with exits and two routers: for each text a [`Router`] decides the depth and a [`HeadRouter`] the heads.
+///
+/// [`SearchObjective`](crate::training::SearchObjective) trains it. A clone is another handle on the same weights, with a
+/// copy of the routers' state: training one trains the weights of the other. [`deep_clone`](Self::deep_clone) copies them.
+#[derive(Debug, Clone)]
+pub struct SearchModel {
+    pub(crate) model: RoutedEncoder,
+    pub(crate) router: Box<dyn Router>,
+    pub(crate) heads: Box<dyn HeadRouter>,
+    pub(crate) settings: SearchSettings,
+    /// Whether the routers are not the settings', so that these do not have their speed and do not say how to build them.
+    pub(super) own_router: bool,
+    pub(super) own_heads: bool,
+}
+
+impl SearchModel {
+    /// A dynamic model of an encoder, as [`RoutedEncoder::new`] makes it, with the routers that the settings name.
+    ///
+    /// # Errors
+    /// As [`RoutedEncoder::new`].
+    pub fn new<R: Rng + ?Sized>(
+        encoder: Encoder,
+        space: SearchSpace,
+        settings: SearchSettings,
+        classes: usize,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let model = RoutedEncoder::new(encoder, space, &settings, classes, rng)?;
+        Self::of_model(model, settings)
+    }
+
+    /// As [`new`](Self::new), of an encoder that has its exits.
+    pub(crate) fn of_model(model: RoutedEncoder, settings: SearchSettings) -> Result<Self> {
+        let (router, heads) = build(&model.space, &settings, model.encoder.block_shape(), model.exits.shape())?;
+        Ok(Self { model, router, heads, settings, own_router: false, own_heads: false })
+    }
+
+    /// The same model with another router, for example one of a user's own. In an integrated space it has to
+    /// [take arms](crate::Decisions::taking_arms). What [`save`](Self::save) writes is read by
+    /// [`load_with`](Self::load_with). The [speed](Self::set_speed) is then that router's own.
+    #[must_use]
+    pub fn with_router(self, router: Box<dyn Router>) -> Self {
+        Self { router, own_router: true, ..self }
+    }
+
+    /// The same model with another head router; see [`with_router`](Self::with_router).
+    #[must_use]
+    pub fn with_head_router(self, heads: Box<dyn HeadRouter>) -> Self {
+        Self { heads, own_heads: true, ..self }
+    }
+
+    /// A copy with weights and routers of its own: training one leaves the other as it is.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn deep_clone(&self) -> Result<Self> {
+        Ok(Self { model: self.model.deep_clone(&self.settings)?, ..self.clone() })
+    }
+
+    /// A model of early exits with copies of these weights, whose texts leave where this one's do: as PABEE's.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a model whose routers are bandits or a user's own, whose exits share a classifier, or whose routes differ in
+    /// more than their depth.
+    pub fn to_dynamic(&self) -> Result<DynamicModel> {
+        let (space, settings) = (self.space(), &self.settings);
+        let plain = self.heads.keeps_all()
+            && space.tail().is_none()
+            && space.base().map(|base| base.end()) == space.exits().first().copied()
+            && settings.classifier_sharing == ClassifierSharing::PerExit;
+        let rule = settings.router.rule().filter(|_| plain && !self.own_router);
+        let (Some(rule), Some(speed)) = (rule, settings.speed()) else {
+            let expected =
+                "one whose routes differ in depth alone, with a classifier for each exit and a rule that decides";
+            return Err(Error::setting("model", expected, "another"));
+        };
+        let exits = ExitSettings {
+            depths: space.exits().to_vec(),
+            kind: settings.exit_kind,
+            pooling: settings.pooling,
+            last_pooling: settings.last_exit_pooling,
+        };
+        let encoder = self.encoder().truncated(self.encoder().layers())?;
+        // Every value that is drawn here is replaced.
+        let mut nothing = ChaCha8Rng::seed_from_u64(0);
+        let model = ExitModel::new(encoder, exits, self.model.classes(), &mut nothing)?;
+        model.encoder().parameters().set_values(self.encoder().parameters().values()?)?;
+        Ok(DynamicModel::new(model, rule)?.with_speed(speed)?)
+    }
+
+    /// The same model, whose head sets are drawn for each text
+    /// ([`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample)), so that a prediction does not depend on the other texts of
+    /// its batch. Another head router than the bandits' stays as it is.
+    #[must_use]
+    pub fn with_own_head_sets(mut self) -> Self {
+        self.heads.draw_for_each_sample();
+        self.settings.head_draws = HeadDraws::PerSample;
+        self
+    }
+
+    /// The encoder and its exits.
+    pub fn model(&self) -> &RoutedEncoder {
+        &self.model
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Encoder {
+        &self.model.encoder
+    }
+
+    /// The space of routes.
+    pub fn space(&self) -> &SearchSpace {
+        &self.model.space
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &SearchSettings {
+        &self.settings
+    }
+
+    /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
+    pub fn speed(&self) -> Option<f64> {
+        if self.own_router { self.router.speed() } else { self.settings.speed() }
+    }
+
+    /// λ, the price of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
+    pub fn lambda(&self) -> Option<f64> {
+        match self.settings.reward_shape {
+            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => Some(lambda),
+            RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. } => None,
+        }
+    }
+
+    /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's
+    /// cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of the full
+    /// model), and no learned state changes. For an entropy threshold it is the threshold, for a patience its reciprocal; a router of a user's own has a
+    /// speed of its own, which the head router and the settings do not follow. Not in the paper.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers of one speed,
+    /// such as bandits that learned the cost with the reward.
+    pub fn set_speed(&mut self, speed: f64) -> Result<()> {
+        let mut router = self.router.clone();
+        if self.own_router {
+            router.set_speed(speed)?;
+        } else {
+            let settings = self.settings.at_speed(speed)?;
+            router.set_speed(speed)?;
+            self.heads.set_speed(speed)?;
+            self.settings = settings;
+        }
+        self.router = router;
+        Ok(())
+    }
+
+    /// The same model at another speed: a handle on the same weights with a copy of the routers' state, set as by
+    /// [`set_speed`](Self::set_speed). This model stays as it is.
+    ///
+    /// # Errors
+    /// As [`set_speed`](Self::set_speed).
+    pub fn with_speed(&self, speed: f64) -> Result<Self> {
+        let mut model = self.clone();
+        model.set_speed(speed)?;
+        Ok(model)
+    }
+
+    /// FLOPs of one training epoch of the full model: see [`RoutedEncoder::full_training_flops`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn full_training_flops(&self, texts: &EncodedDataset) -> Result<u64> {
+        self.model.full_training_flops(texts)
+    }
+
+    /// FLOPs of predicting these texts with the full model: see [`RoutedEncoder::full_inference_flops`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn full_inference_flops(&self, texts: &EncodedDataset) -> Result<u64> {
+        self.model.full_inference_flops(texts)
+    }
+
+    /// An executor of this model.
+    pub(crate) fn executor<'a>(
+        &'a self,
+        ctx: &'a dht_transformer::ForwardContext,
+        mode: Mode,
+        passed: PassedExits,
+    ) -> Executor<'a> {
+        let (model, router, heads) = (&self.model, &*self.router, &*self.heads);
+        Executor { model, router, heads, ctx, mode, passed, together: usize::MAX }
+    }
+
+    /// Whether the warm-up of both routers is over.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.router.is_warm() && self.heads.is_warm()
+    }
+
+    /// Lets the routers learn from a batch.
+    pub(crate) fn learn(&mut self, trace: &ForwardTrace, losses: &Losses) -> Result<()> {
+        self.router.learn(&trace.decisions, losses)?;
+        self.heads.learn(&trace.decisions, &trace.groups, losses)
+    }
+
+    /// The heads to pin as long as nothing is known of their importance.
+    pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
+        match &self.settings.pinned_heads {
+            PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
+            PinnedHeads::Given { heads } => {
+                Ok(Some(HeadSet::from_indices(heads.iter().copied(), self.space().model_shape().heads)?))
+            }
+            PinnedHeads::GradientImportance | PinnedHeads::LargestNorm => self.model.heads_of_largest_norm(),
+        }
+    }
+
+    /// FLOPs of what the routers learned since the last call.
+    pub(crate) fn take_learning_flops(&mut self) -> u64 {
+        self.router.take_learning_flops() + self.heads.take_learning_flops()
+    }
+
+    /// FLOPs of the routers for samples that left at these exits and ran `group_runs` groups of layers in all.
+    pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
+        let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();
+        depth + group_runs as u64 * self.heads.flops()
+    }
+}

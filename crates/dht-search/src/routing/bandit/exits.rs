@@ -1,0 +1,282 @@
+//! Bandits that decide for a [`DynamicModel`] where its texts leave. Not in the paper.
+
+use std::sync::Arc;
+
+use dht_dynamic::evaluation::{LogProbabilities, stage_log_probabilities};
+use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::{DynamicModel, ExitModel};
+use dht_transformer::flops::{BlockShape, ClassifierShape};
+use dht_transformer::{EncodedDataset, data::longest_first};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::depth::{DepthBandit, choose};
+use super::front::FrontBandit;
+use super::gain::GainBandit;
+use super::linear::LinearBandit;
+use super::setup::Setup;
+use super::{of_state, to_state};
+use crate::error::{Error, Result};
+use crate::features::{Rows, signals_of};
+use crate::reward::RewardShape;
+use crate::routing::{Decisions, ExitContexts, Losses, Mode};
+use crate::settings::{ContextDesign, SearchSettings};
+use crate::space::{SearchSpace, SpaceConfig};
+
+/// What a state of this router is called in errors.
+const STATE: &str = "exit bandits";
+/// Contexts that the bandits see before they learn: signals keep their ranges, so that there is nothing to scale.
+const WARM_UP: usize = 2;
+
+/// How often a text's exit is decided, the decision at an exit before the first layer aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decided {
+    /// Once, at the first exit after a layer: among all exits.
+    Once,
+    /// At every exit.
+    AtEveryExit,
+}
+
+/// Linear bandits at the exits of a [`DynamicModel`]: from what exits say of a text (entropy, margin, length) they predict what each
+/// deeper exit gains, loss(e) − loss(e′), and a text goes on while some gain exceeds its price, λ·(cost(e′) − cost(e)). λ is the
+/// router's speed. They learn from texts with labels whose losses at all exits are known, and nothing in service.
+#[derive(Debug, Clone)]
+pub struct ExitBandits {
+    setup: Setup,
+    learned: Learned,
+}
+
+/// Everything that is saved: the sizes of the model, λ, and what was learned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Learned {
+    space: SearchSpace,
+    block: BlockShape,
+    classifier: ClassifierShape,
+    lambda: f64,
+    /// At an exit before the first layer, where there is one.
+    front: Option<FrontBandit>,
+    behind: Behind,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Behind {
+    Once(DepthBandit),
+    AtEveryExit(GainBandit),
+}
+
+impl Behind {
+    fn bandits(&self) -> &[LinearBandit] {
+        match self {
+            Self::Once(bandit) => std::slice::from_ref(&bandit.linear),
+            Self::AtEveryExit(bandit) => &bandit.at,
+        }
+    }
+
+    fn bandits_mut(&mut self) -> &mut [LinearBandit] {
+        match self {
+            Self::Once(bandit) => std::slice::from_mut(&mut bandit.linear),
+            Self::AtEveryExit(bandit) => &mut bandit.at,
+        }
+    }
+}
+
+fn setup(learned: &Learned) -> Result<Setup> {
+    let settings = SearchSettings {
+        context: ContextDesign::Signals,
+        reward_shape: RewardShape::Gain { lambda: learned.lambda },
+        nested_feedback: true,
+        forgetting_decay: 1.0,
+        warm_up_contexts: WARM_UP,
+        ..SearchSettings::default()
+    };
+    Setup::new(learned.space.clone(), settings, learned.block, learned.classifier)
+}
+
+impl ExitBandits {
+    /// Bandits at the exits of a model, which have learned nothing. λ is 0.
+    fn new(model: &ExitModel, with_front: bool, decided: Decided) -> Result<Self> {
+        let (shape, block) = (model.shape(), model.encoder().block_shape());
+        let config = SpaceConfig::of_full_heads(shape.layers, shape.heads, model.depths().to_vec());
+        let classifier = ClassifierShape { hidden: block.hidden, pooler: false, classes: model.classes() };
+        let space = SearchSpace::new(config)?;
+        // Contexts do not depend on what is learned, so that any bandit serves to make the setup.
+        let empty = |front, behind| Learned { space: space.clone(), block, classifier, lambda: 0.0, front, behind };
+        let setup = setup(&empty(None, Behind::AtEveryExit(GainBandit { at: Vec::new() })))?;
+        let behind = match decided {
+            Decided::Once => Behind::Once(DepthBandit::new(&setup)?),
+            Decided::AtEveryExit => Behind::AtEveryExit(GainBandit::new(&setup)?),
+        };
+        let front = if with_front { Some(FrontBandit::new(&setup)?) } else { None };
+        Ok(Self { learned: empty(front, behind), setup })
+    }
+
+    /// Bandits that have learned from texts with labels on a model that stays as it is; each text runs all layers, so that every arm
+    /// learns. Give them texts that neither the model nor its exits have seen. Also gives FLOPs: of the passes, and of what was learned.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for texts of other classes; what the encoder reports.
+    pub fn fit(
+        model: &DynamicModel,
+        decided: Decided,
+        texts: &EncodedDataset,
+        batch_size: usize,
+    ) -> Result<(Self, u64)> {
+        model.model().check_texts(texts)?;
+        let mut bandits = Self::new(model.model(), model.front().is_some(), decided)?;
+        let stages = stage_log_probabilities(model, texts, batch_size)?;
+        let lengths = texts.lengths();
+        for rows in longest_first(&lengths, batch_size)? {
+            let of_stage = |stage: &LogProbabilities| -> (Rows, Vec<f64>) {
+                let logs = stage.select(&rows);
+                let signals = logs.rows().zip(&rows).map(|(logs, row)| signals_of(logs, lengths[*row]));
+                let losses = logs.rows().zip(&rows).map(|(logs, row)| -logs[texts.samples[*row].label as usize]);
+                (signals.collect(), losses.collect())
+            };
+            let mut read: Vec<(Rows, Vec<f64>)> = stages.iter().map(of_stage).collect();
+            let front = if model.front().is_some() { Some(read.remove(0)) } else { None };
+            let (contexts, losses): (Vec<Rows>, Vec<Vec<f64>>) = read.into_iter().unzip();
+            let losses = Losses::new(losses);
+            // The first texts are seen twice: for their scaling, and to be learned from.
+            if !bandits.is_warm() {
+                bandits.learn(front.as_ref(), &contexts, &losses)?;
+            }
+            if bandits.is_warm() {
+                bandits.learn(front.as_ref(), &contexts, &losses)?;
+            }
+        }
+        let Learned { front, behind, .. } = &mut bandits.learned;
+        let learning = front.as_mut().map_or(0, FrontBandit::take_learning_flops)
+            + behind.bandits_mut().iter_mut().map(LinearBandit::take_learning_flops).sum::<u64>();
+        Ok((bandits, model.full_inference_flops(texts) + learning))
+    }
+
+    /// The bandits of a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
+    ///
+    /// # Errors
+    /// [`Error::State`] and [`Error::Setting`] for a state that is not of such bandits.
+    pub fn of_state(state: Value) -> Result<Self> {
+        let learned: Learned = of_state(STATE, state)?;
+        let setup = setup(&learned)?;
+        let fresh = match &learned.behind {
+            Behind::Once(_) => Behind::Once(DepthBandit::new(&setup)?),
+            Behind::AtEveryExit(_) => Behind::AtEveryExit(GainBandit::new(&setup)?),
+        };
+        let (own, found) = (fresh.bandits(), learned.behind.bandits());
+        if own.len() != found.len() {
+            return Err(Error::setting("exit bandits", format!("one for each of {} exits", own.len()), found.len()));
+        }
+        let names = ["exit bandit's dimension", "exit bandit's arms", "exit norm's dimension"];
+        own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;
+        if let Some(front) = &learned.front {
+            FrontBandit::new(&setup)?.check_like(front)?;
+        }
+        Ok(Self { setup, learned })
+    }
+
+    fn is_warm(&self) -> bool {
+        let front = self.learned.front.as_ref().is_none_or(|front| front.is_warm(&self.setup));
+        front && self.learned.behind.bandits().iter().all(LinearBandit::is_frozen)
+    }
+
+    /// Learns from the signals of texts at all exits and their losses there.
+    fn learn(&mut self, front: Option<&(Rows, Vec<f64>)>, contexts: &[Rows], losses: &Losses) -> Result<()> {
+        let Self { setup, learned: Learned { front: bandit, behind, .. } } = self;
+        if let (Some(bandit), Some((signals, before))) = (bandit, front) {
+            bandit.learn(setup, (signals, before), losses)?;
+        }
+        if !behind.bandits().iter().all(LinearBandit::is_frozen) {
+            for (bandit, contexts) in behind.bandits_mut().iter_mut().zip(contexts) {
+                bandit.observe(contexts)?;
+            }
+            if behind.bandits()[0].observed() >= WARM_UP as f64 {
+                behind.bandits_mut().iter_mut().for_each(LinearBandit::freeze);
+            }
+            return Ok(());
+        }
+        let (last, samples) = (contexts.len() - 1, contexts[0].len());
+        let mut decisions = Decisions::leaving_at(vec![last; samples]);
+        match behind {
+            Behind::Once(bandit) => {
+                decisions.contexts.clone_from(&contexts[0]);
+                bandit.learn(setup, None, &decisions, losses)
+            }
+            Behind::AtEveryExit(bandit) => {
+                let at = |(exit, contexts): (usize, &Rows)| ExitContexts {
+                    exit,
+                    members: (0..samples).collect(),
+                    contexts: contexts.clone(),
+                };
+                decisions.at_exits = contexts[..last].iter().enumerate().map(at).collect();
+                bandit.learn(setup, None, &decisions, losses)
+            }
+        }
+    }
+
+    /// Whether a text leaves at an exit after a layer, counted from 0.
+    fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
+        match &self.learned.behind {
+            Behind::AtEveryExit(bandit) => {
+                Ok(!bandit.continues(&self.setup, None, exit, signals, tokens, Mode::Exploit)?)
+            }
+            Behind::Once(bandit) => {
+                if exit == 0 {
+                    // Without exploration nothing is drawn.
+                    let mut nothing = ChaCha8Rng::seed_from_u64(0);
+                    let linear = &bandit.linear;
+                    let arm = choose(linear, &self.setup, None, signals, tokens, Mode::Exploit, &mut nothing)?;
+                    *notes = vec![arm as f64];
+                }
+                Ok(notes.first().is_some_and(|arm| *arm == exit as f64))
+            }
+        }
+    }
+}
+
+impl dht_dynamic::Router for ExitBandits {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        let first = usize::from(self.learned.front.is_some());
+        exit < last && (matches!(self.learned.behind, Behind::AtEveryExit(_)) || exit <= first)
+    }
+
+    fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> dht_dynamic::Result<Vec<bool>> {
+        let first = usize::from(self.learned.front.is_some());
+        let mut leaves = Vec::with_capacity(view.members.len());
+        for (index, (member, tokens)) in view.members.iter().zip(view.lengths).enumerate() {
+            let signals = match view.answers {
+                Some(answers) => signals_of(answers.row(index), *tokens),
+                None => Vec::new(),
+            };
+            leaves.push(match &self.learned.front {
+                Some(front) if view.exit < first => front.leaves(&self.setup, &signals, *tokens)?,
+                _ => self.leaves_behind(view.exit - first, &signals, *tokens, &mut notes[*member])?,
+            });
+        }
+        Ok(leaves)
+    }
+
+    fn flops(&self, exit: usize) -> u64 {
+        let front = self.learned.front.as_ref().map_or(0, FrontBandit::flops);
+        let behind = (exit + 1).saturating_sub(usize::from(self.learned.front.is_some()));
+        front + self.learned.behind.bandits().iter().take(behind).map(LinearBandit::flops).sum::<u64>()
+    }
+
+    fn speed(&self) -> Option<f64> {
+        Some(self.learned.lambda)
+    }
+
+    fn at_speed(&self, lambda: f64) -> dht_dynamic::Result<Arc<dyn dht_dynamic::Router>> {
+        let mut other = self.clone();
+        other.setup.set_lambda(lambda)?;
+        other.learned.lambda = lambda;
+        Ok(Arc::new(other))
+    }
+
+    fn state(&self) -> dht_dynamic::Result<Value> {
+        Ok(to_state(STATE, &self.learned)?)
+    }
+}

@@ -1,0 +1,86 @@
+//! The routers of early exits that learn nothing, in a search: thresholds and patience.
+
+use std::sync::Arc;
+
+use dht_dynamic::evaluation::{LeavingRule, LogProbabilities};
+use dht_dynamic::router::ExitView;
+use rand::Rng;
+
+use super::bandit::Setup;
+use super::{Decisions, Mode, Router, StageView};
+use crate::error::{Error, Result};
+use crate::features::{log_probabilities, signals_of};
+
+/// Asks a router of early exits at every exit.
+///
+/// With a threshold, exits are drawn in proportion to a power of their depth while routes are random. Patience sends every sample to
+/// the last exit in training, since PABEE trains all exits on all samples.
+#[derive(Debug, Clone)]
+pub(super) struct ByRule {
+    setup: Setup,
+    router: Arc<dyn dht_dynamic::Router>,
+}
+
+impl ByRule {
+    /// The router that the settings name; it has to be one that learns nothing.
+    pub(super) fn new(setup: Setup) -> Result<Self> {
+        let rule = setup.settings.router.rule();
+        let rule = rule.ok_or_else(|| Error::setting("router", "one that learns nothing", "a bandit"))?;
+        let router = rule.router(setup.settings.speed().unwrap_or_default())?;
+        Ok(Self { setup, router })
+    }
+
+    fn is_patient(&self) -> bool {
+        self.router.rule() == Some(LeavingRule::Patience)
+    }
+}
+
+impl Router for ByRule {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        self.router.reads(exit, last)
+    }
+
+    fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
+        let depths = self.setup.depths();
+        let random = mode == Mode::Random && !self.is_patient();
+        let exit = |_| if random { self.setup.random_by_depth(&depths, rng) } else { last };
+        Ok(Decisions::leaving_at((0..view.members.len()).map(exit).collect()))
+    }
+
+    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, mode: Mode, _: &mut dyn Rng) -> Result<()> {
+        let missing = || Error::setting("logits", "those of the exit", "none");
+        // In f64 also where they were computed in f32: near 0 the uncertainties of sure texts lie close together.
+        let rows = log_probabilities(view.logits.ok_or_else(missing)?)?;
+        let lengths: Vec<usize> = view.hidden.spans().lengths().collect();
+        // The head bandits look at the signals.
+        decisions.signals.resize(decisions.exits.len(), Vec::new());
+        for ((&member, logs), tokens) in view.members.iter().zip(&rows).zip(&lengths) {
+            decisions.signals[member] = signals_of(logs, *tokens);
+        }
+        let may_leave = if self.is_patient() { mode == Mode::Exploit } else { mode != Mode::Random };
+        if !may_leave {
+            return Ok(());
+        }
+        let answers = LogProbabilities::new(rows.first().map_or(1, Vec::len), rows.concat())?;
+        decisions.notes.resize(decisions.exits.len(), Vec::new());
+        let here = ExitView::new(view.exit, view.members, &lengths, Some(&answers), Some(view.hidden));
+        let leaves = self.router.leaves(&here, &mut decisions.notes)?;
+        for (&member, leaves) in view.members.iter().zip(leaves) {
+            if leaves {
+                decisions.leave(member, view.exit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_speed(&mut self, speed: f64) -> Result<()> {
+        let settings = self.setup.settings.at_speed(speed)?;
+        self.router = self.router.at_speed(speed)?;
+        self.setup.settings = settings;
+        Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
