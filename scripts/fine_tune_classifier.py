@@ -3,7 +3,7 @@
     python scripts/fine_tune_classifier.py MODEL TRAIN.csv OUT [ROWS]
 
 TRAIN.csv is AG News's: a label from 1, a title and a text, without a row of names. The directory is for
-`cargo run --release -p dht-search --example accelerate -- OUT DATA ROWS`.
+`cargo run --release -p dht-dynamic --example accelerate -- OUT DATA ROWS`.
 """
 
 import csv

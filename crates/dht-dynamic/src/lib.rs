@@ -105,3 +105,7 @@ pub use router::Router;
 pub use serving::{Answer, Engine, Query};
 
 pub use dht_transformer as transformer;
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeSnippets;

@@ -139,7 +139,10 @@ impl Clock {
 fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
     let mut curve = SpeedCurve::new(model, &texts.held_out, BATCH)?;
     let (least, most) = curve.range();
-    let speeds = curve.budgets(5)[1..4].iter().map(|budget| curve.calibrate(*budget)).collect::<dht_dynamic::Result<Vec<_>>>()?;
+    let speeds = curve.budgets(5)[1..4]
+        .iter()
+        .map(|budget| curve.calibrate(*budget))
+        .collect::<dht_dynamic::Result<Vec<_>>>()?;
     let copy = model.encoder().truncated(model.encoder().layers())?;
     let classes = texts.test.labels.len();
     let mut full = TextClassifier::new(copy, classes, model.settings().pooling, &mut ChaCha8Rng::seed_from_u64(1))?;

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! A [`SearchSpace`] lists the [`Route`]s. [`SearchSettings`] name the routers, how they learn and how exits are trained. A
-//! [`SearchModel`] is an [`RoutedEncoder`] (an encoder with exits) with a [`Router`] for depth and a [`HeadRouter`] for heads. A
+//! [`SearchModel`] is a [`RoutedEncoder`] (an encoder with exits) with a [`Router`] for depth and a [`HeadRouter`] for heads. A
 //! [`SearchObjective`] trains it with the one training loop, [`Trainer`](transformer::Trainer). Training and inference run
 //! the same executor; inference neither explores nor learns.
 //!
@@ -28,7 +28,8 @@
 //! use dht_search::transformer::{
 //!     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
 //! };
-//! use dht_search::{SearchModel, Error, Preset, SearchObjective, SearchSettings, evaluate};
+//! use dht_search::dynamic::evaluate;
+//! use dht_search::{Error, Preset, SearchModel, SearchObjective, SearchSettings};
 //! use rand::SeedableRng;
 //!
 //! let example = |text: &str, label| Example { text: text.into(), pair: None, label, targets: Vec::new() };
@@ -72,29 +73,27 @@
 //! | write a router of your own | [`Router`], [`HeadRouter`], [`SearchModel::with_router`] |
 //! | choose how exits are trained | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
-//! | predict and score | [`SearchModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
+//! | predict and score | [`SearchModel::predict_batch`], [`evaluate`](dynamic::evaluate()), [`Predictor`](dynamic::Predictor) for a baseline of your own |
 //! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the paper, [`evaluation::evaluate_queued`] |
-//! | make a fine-tuned classifier cheaper without touching its weights | [`accelerate()`](accelerate::accelerate) |
-//! | put a model of n-grams in front of an encoder or on top of it | [`SearchModel::with_front`]; [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
+//! | make a fine-tuned classifier cheaper without touching its weights | [`accelerate()`](dynamic::accelerate()) of `dht-dynamic`; [`routing::ExitBandits`] for its models |
+//! | run a model of n-grams before classifiers, or with one | [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
-//! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`], [`evaluation::Stages`] |
-//! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |
-//! | trade quality for speed at run time | [`SearchModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
-//! | promise how much accuracy a speed loses at most | [`evaluation::with_promise`], [`evaluation::control_risk`] |
-//! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
-//! | learn in service from labels that come late, and follow texts that drift | [`serving::LearningEngine`], [`serving::Learner`] |
-//! | save a model | [`SearchModel::save`] and [`load`](SearchModel::load); with all that serving needs, [`serving::TextModel`] |
+//! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |
+//! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`] |
+//! | trade quality for speed at run time | [`SearchModel::with_speed`], [`calibrate`](dynamic::evaluation::calibrate()) for a budget of FLOPs |
+//! | answer from many threads | an [`Engine`](dynamic::Engine) of the model |
+//! | save a model | [`SearchModel::save`] and [`load`](SearchModel::load) |
 //! | make rewards of losses | [`reward`] |
 //! | count or measure what a route costs | [`CostModel`] and [`cost`] |
 //! | read the cost and the decisions of a training | [`CostAccounting`], [`training`] |
-//! | use the parts alone | [`bandits`], [`transformer`] |
+//! | use the parts alone | [`bandits`], [`dynamic`], [`transformer`] |
 //!
 //! # What holds throughout
 //!
 //! - **Every sample once an epoch**, with queues too: samples still queued at an epoch's end are trained on then. Texts that are held
 //!   out for the bandits ([`settings::LossSource::HeldOut`]) never.
 //! - **The cost accounting equals the count of all matrix products** that run: [`CostAccounting::flops`] and
-//!   [`Evaluation::flops`] include second passes, passes for arm features, of a teacher and of held-out texts; the FLOPs of the
+//!   [`Evaluation::flops`](dynamic::Evaluation::flops) include second passes, passes for arm features, of a teacher and of held-out texts; the FLOPs of the
 //!   routers are counted separately, by formula. [`cost`] says what is counted and what is left out.
 //! - **One seed, one result.** Stopped in mid-epoch and resumed, a training ends with the bits of one that was not.
 //! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
@@ -102,11 +101,11 @@
 //!
 //! # Texts of one class each
 //!
-//! Every step from exit to answer is of a distribution over classes: an exit's worth is its cross-entropy, stacking multiplies
-//! the probabilities of two models, a text goes on while max p is low, and thresholds and promises count wrong classes. Of several
+//! Every step from exit to answer is of a distribution over classes: an exit's worth is its cross-entropy, and
+//! bandits see how sure it is. Of several
 //! labels some may be sure at an exit where others are not, and a number has no probability at all; a rule for either would be
 //! another method, with results of its own to show. Such texts are refused ([`Error::Setting`], `targets`). For them there are
-//! whole, truncated and pruned encoders ([`transformer::Task`], [`transformer::pruning`]), which an [`Engine`] serves as well.
+//! whole, truncated and pruned encoders ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
 //!

@@ -5,6 +5,7 @@ mod exit_model;
 mod exit_probabilities;
 mod forward;
 mod of_classifier;
+mod predict;
 mod saved;
 mod seen_texts;
 

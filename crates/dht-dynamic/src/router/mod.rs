@@ -1,5 +1,6 @@
 //! Routers: they decide at which exit a text leaves. One file a router.
 
+mod factory;
 mod patience;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]
 mod router;

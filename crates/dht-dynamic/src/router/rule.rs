@@ -1,13 +1,7 @@
 //! The rules of routers that learn nothing.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use super::patience::Patience;
-use super::router::Router;
-use super::threshold::Threshold;
-use crate::error::Result;
 use crate::log_probabilities::{LogProbabilities, best_class};
 
 /// What is compared with a threshold, the [speed](crate::DynamicModel::set_speed): a text leaves at the first exit where it is below.
@@ -21,22 +15,11 @@ pub enum LeavingRule {
     /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1.
     Entropy,
     /// 1/(1 + a), where a is how many exits before, without a break, say the same class, as in PABEE (Zhou et al. 2020). A
-    /// [`Patience`] of p is any threshold above 1/(1 + p) and not above 1/p.
+    /// [`Patience`](super::Patience) of p is any threshold above 1/(1 + p) and not above 1/p.
     Patience,
 }
 
 impl LeavingRule {
-    /// The router of this rule at a speed.
-    ///
-    /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a speed out of range.
-    pub fn router(self, speed: f64) -> Result<Arc<dyn Router>> {
-        Ok(match self {
-            Self::Confidence | Self::Entropy => Arc::new(Threshold::new(self, speed)?),
-            Self::Patience => Arc::new(Patience::at(speed)?),
-        })
-    }
-
     /// The uncertainty of one text, from the ln p of its classes, by a rule that looks at one exit alone.
     pub(super) fn uncertainty(self, logs: &[f64]) -> f64 {
         match self {

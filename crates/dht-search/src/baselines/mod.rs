@@ -9,6 +9,7 @@
 //! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
 //! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
 
+mod baseline;
 mod cascade;
 pub mod distilbert;
 pub mod fastbert;
@@ -16,78 +17,6 @@ pub mod pabee;
 mod stacking;
 pub mod truncation;
 
-use dht_transformer::{
-    Objective, TextClassifier,
-    tasks::{Distillation, FineTuning},
-};
-
-use dht_dynamic::training::FrozenExits;
-use dht_dynamic::{DynamicModel, Predictor};
-
-use crate::error::Error;
-use crate::model::SearchModel;
-use crate::training::SearchObjective;
-
+pub use baseline::Baseline;
 pub use cascade::Cascade;
 pub use stacking::Stacked;
-
-/// The training of a baseline: what it has cost, and what it makes.
-pub trait Baseline: Objective<Error: Into<Error>> {
-    /// What is trained.
-    type Model: Predictor;
-
-    /// FLOPs of all matrix products of this training so far, validation left out. The training of a teacher or backbone
-    /// came before, and is to be added.
-    fn flops(&self) -> u64;
-
-    /// The trained model.
-    fn into_model(self) -> Self::Model;
-}
-
-impl Baseline for FineTuning {
-    type Model = TextClassifier;
-
-    fn flops(&self) -> u64 {
-        self.flops()
-    }
-
-    fn into_model(self) -> TextClassifier {
-        self.into_model()
-    }
-}
-
-impl Baseline for Distillation {
-    type Model = TextClassifier;
-
-    fn flops(&self) -> u64 {
-        self.flops()
-    }
-
-    fn into_model(self) -> TextClassifier {
-        self.into_model()
-    }
-}
-
-impl Baseline for FrozenExits {
-    type Model = DynamicModel;
-
-    fn flops(&self) -> u64 {
-        self.flops()
-    }
-
-    fn into_model(self) -> DynamicModel {
-        self.into_model()
-    }
-}
-
-impl Baseline for SearchObjective {
-    type Model = SearchModel;
-
-    fn flops(&self) -> u64 {
-        self.accounting().flops
-    }
-
-    fn into_model(self) -> SearchModel {
-        self.into_model()
-    }
-}

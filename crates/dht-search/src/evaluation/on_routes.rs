@@ -47,9 +47,9 @@ pub fn evaluate_on(
         model.space().arms_running(route)?;
     }
     let mut heads = model.heads.clone();
-    if heads.pinned().is_none() {
+    if let Some(state) = heads.state_mut().filter(|state| state.pinned().is_none()) {
         // A model that was never trained has not pinned its heads yet.
-        heads.prepare(&Preparation { pinned: model.provisional_pins()?, arm_features: None })?;
+        state.prepare(&Preparation { pinned: model.provisional_pins()?, arm_features: None })?;
     }
     let ids = data.samples.iter().map(|sample| sample.id);
     let routes = FixedRoutes::new(model.space().clone(), heads, ids.zip(routes.iter().cloned()).collect());

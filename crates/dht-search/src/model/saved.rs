@@ -81,7 +81,8 @@ impl SearchModel {
         check_class_names(labels)?;
         let tensors = exit_tensors(self.model.encoder.parameters(), self.space(), self.settings())?;
         let encoder = self.model.encoder.to_tensors()?;
-        let (router, heads) = (self.router.state()?, self.heads.state()?);
+        let router = self.router.state().map_or(Ok(Value::Null), |router| router.stored())?;
+        let heads = self.heads.state().map_or(Ok(Value::Null), |heads| heads.stored())?;
         Ok(write_directory_atomically(folder, &[ENCODER, SEARCH], |fresh| {
             write_hugging_face(fresh.join(ENCODER), self.model.encoder.config(), &encoder, tokenizer)?;
             let stored = Stored {
@@ -165,8 +166,7 @@ impl SearchModel {
                 return Err(refused(field, &"that of a router of its own"));
             }
         }
-        model.router.restore(stored.router).map_err(|error| refused("router", &error))?;
-        model.heads.restore(stored.heads).map_err(|error| refused("heads", &error))?;
+        model.restore_routers(stored.router, stored.heads).map_err(|(field, error)| refused(field, &error))?;
 
         let tokenizer = folder.join(ENCODER).join(TOKENIZER);
         let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };

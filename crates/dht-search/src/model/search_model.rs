@@ -4,6 +4,7 @@ use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
 use dht_transformer::{EncodedDataset, Encoder, HeadSet};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 
 use super::executor::{Executor, PassedExits};
 use super::routed_encoder::RoutedEncoder;
@@ -108,7 +109,9 @@ impl SearchModel {
     /// its batch. Another head router than the bandits' stays as it is.
     #[must_use]
     pub fn with_own_head_sets(mut self) -> Self {
-        self.heads.draw_for_each_sample();
+        if let Some(heads) = self.heads.state_mut() {
+            heads.draw_for_each_sample();
+        }
         self.settings.head_draws = HeadDraws::PerSample;
         self
     }
@@ -135,7 +138,7 @@ impl SearchModel {
 
     /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
     pub fn speed(&self) -> Option<f64> {
-        if self.own_router { self.router.speed() } else { self.settings.speed() }
+        self.router.state()?.speed()
     }
 
     /// λ, the price of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
@@ -156,12 +159,17 @@ impl SearchModel {
     /// such as bandits that learned the cost with the reward.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         let mut router = self.router.clone();
+        let Some(state) = router.state_mut() else {
+            return Err(Error::setting("speed", "none, for a router of one speed", speed));
+        };
         if self.own_router {
-            router.set_speed(speed)?;
+            state.set_speed(speed)?;
         } else {
             let settings = self.settings.at_speed(speed)?;
-            router.set_speed(speed)?;
-            self.heads.set_speed(speed)?;
+            state.set_speed(speed)?;
+            if let Some(heads) = self.heads.state_mut() {
+                heads.set_speed(speed)?;
+            }
             self.settings = settings;
         }
         self.router = router;
@@ -208,13 +216,33 @@ impl SearchModel {
 
     /// Whether the warm-up of both routers is over.
     pub(crate) fn is_warm(&self) -> bool {
-        self.router.is_warm() && self.heads.is_warm()
+        let heads = self.heads.state().is_none_or(|heads| heads.is_warm());
+        heads && self.router.state().is_none_or(|router| router.is_warm())
     }
 
-    /// Lets the routers learn from a batch.
-    pub(crate) fn learn(&mut self, trace: &ForwardTrace, losses: &Losses) -> Result<()> {
-        self.router.learn(&trace.decisions, losses)?;
-        self.heads.learn(&trace.decisions, &trace.groups, losses)
+    /// Lets the routers learn from a batch. Returns the FLOPs of that.
+    pub(crate) fn learn(&mut self, trace: &ForwardTrace, losses: &Losses) -> Result<u64> {
+        let ForwardTrace { decisions, groups, .. } = trace;
+        let router = self.router.state_mut().map_or(Ok(0), |router| router.learn(decisions, groups, losses))?;
+        Ok(router + self.heads.state_mut().map_or(Ok(0), |heads| heads.learn(decisions, groups, losses))?)
+    }
+
+    /// Restores what both routers have learned; else says which of them refuses it. A router without a state takes `null` alone.
+    pub(crate) fn restore_routers(&mut self, router: Value, heads: Value) -> Result<(), (&'static str, Error)> {
+        let unknown = |state: Value| match state {
+            Value::Null => Ok(()),
+            _ => Err(Error::setting("router's state", "null, of a router that learns nothing", "another's")),
+        };
+        let restored = match self.router.state_mut() {
+            Some(own) => own.restore(router),
+            None => unknown(router),
+        };
+        restored.map_err(|error| ("router", error))?;
+        let restored = match self.heads.state_mut() {
+            Some(own) => own.restore(heads),
+            None => unknown(heads),
+        };
+        restored.map_err(|error| ("heads", error))
     }
 
     /// The heads to pin as long as nothing is known of their importance.
@@ -226,11 +254,6 @@ impl SearchModel {
             }
             PinnedHeads::GradientImportance | PinnedHeads::LargestNorm => self.model.heads_of_largest_norm(),
         }
-    }
-
-    /// FLOPs of what the routers learned since the last call.
-    pub(crate) fn take_learning_flops(&mut self) -> u64 {
-        self.router.take_learning_flops() + self.heads.take_learning_flops()
     }
 
     /// FLOPs of the routers for samples that left at these exits and ran `group_runs` groups of layers in all.

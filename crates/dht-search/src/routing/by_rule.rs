@@ -7,7 +7,10 @@ use dht_dynamic::router::ExitView;
 use rand::Rng;
 
 use super::bandit::Setup;
-use super::{Decisions, Mode, Router, StageView};
+use super::mode::Mode;
+use super::router::{Router, StageView};
+use super::state::RouterState;
+use super::trace::Decisions;
 use crate::error::{Error, Result};
 use crate::features::{log_probabilities, signals_of};
 
@@ -73,14 +76,28 @@ impl Router for ByRule {
         Ok(())
     }
 
+    fn state(&self) -> Option<&dyn RouterState> {
+        Some(self)
+    }
+
+    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
+        Some(self)
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl RouterState for ByRule {
+    fn speed(&self) -> Option<f64> {
+        self.router.speed()
+    }
+
     fn set_speed(&mut self, speed: f64) -> Result<()> {
         let settings = self.setup.settings.at_speed(speed)?;
         self.router = self.router.at_speed(speed)?;
         self.setup.settings = settings;
         Ok(())
-    }
-
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
     }
 }

@@ -3,7 +3,9 @@
 use dht_transformer::HeadSet;
 use rand::Rng;
 
-use super::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode};
+use super::head_router::{GroupView, HeadRouter};
+use super::mode::Mode;
+use super::trace::{GroupDecisions, HeadSetGroup};
 use crate::error::Result;
 use crate::space::SearchSpace;
 

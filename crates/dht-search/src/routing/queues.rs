@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::routing::{Decisions, QueuedDecision, Router};
+use crate::routing::router::Router;
+use crate::routing::trace::{Decisions, QueuedDecision};
 
 /// A queued sample: its row in the data, its decision and the context of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ impl Queues {
         for (exit, queue) in self.queues.iter().enumerate() {
             for QueuedSample { row, arm, context, signals, .. } in queue {
                 let decision = QueuedDecision { arm: *arm, context: context.clone(), signals: signals.clone() };
-                router.check_queued(exit, &decision)?;
+                router.state().map_or(Ok(()), |state| state.check_queued(exit, &decision))?;
                 if !rows.insert(row) {
                     return Err(Error::setting("queued sample", "each row once", format!("row {row} twice")));
                 }

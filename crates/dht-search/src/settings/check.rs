@@ -1,10 +1,10 @@
 //! Checks of settings: each value alone, values together, and values with a space.
 
-use super::SearchSettings;
 use super::bandits::Normalization;
 use super::exits::{ClassifierSharing, ExitLosses};
 use super::ranges::{check_number, check_power, check_share};
 use super::routing::{PinnedHeads, RouterKind};
+use super::settings::SearchSettings;
 use super::training::Dispatch;
 use crate::error::{Error, Result};
 use crate::reward::RewardShape;

@@ -3,9 +3,9 @@
 use dht_transformer::Pooling;
 use serde_json::Value;
 
-use super::SearchSettings;
 use super::experiment::Experiment;
 use super::routing::ContextDesign;
+use super::settings::SearchSettings;
 use super::training::Dispatch;
 use crate::space::{BaseState, ModelShape, Preset, SearchSpace, SevenLayerHeads};
 

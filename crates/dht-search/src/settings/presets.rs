@@ -3,10 +3,10 @@
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::Pooling;
 
-use super::SearchSettings;
 use super::bandits::{HeadSetPrior, Normalization};
 use super::exits::{ClassifierSharing, ExitLosses};
 use super::routing::{ContextDesign, HeadArms, HeadDraws, PinnedHeads, RouterKind};
+use super::settings::SearchSettings;
 use super::training::{Dispatch, FullModelSteps, LossSource};
 use crate::cost::{CostModel, LayerHeadCount, WidthCoupling};
 use crate::reward::{HeadFeedback, RewardMemory, RewardShape};

@@ -86,7 +86,7 @@ pub enum RouterKind {
         /// leaves early, above 1 everything leaves at the first exit.
         threshold: f64,
     },
-    /// At every exit, the [front exit](crate::model::FrontExit) included, a threshold on 1 − max p of the exit's probabilities;
+    /// At every exit a threshold on 1 − max p of the exit's probabilities;
     /// it learns nothing. For tree spaces, in flight. Bandits choose the heads, at the λ of the rewards, whatever the
     /// threshold.
     ConfidenceThreshold {

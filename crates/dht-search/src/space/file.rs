@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::SearchSpace;
 use super::config::SpaceConfig;
+use super::space::SearchSpace;
 use crate::error::{Error, Result, SpaceFileProblem};
 
 impl SpaceConfig {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::SearchSpace;
 use super::config::{BaseState, Search, SpaceConfig};
+use super::space::SearchSpace;
 use crate::error::{Error, Result};
 use dht_dynamic::route::ModelShape;
 use dht_dynamic::route::{RouteSpec, Segment};

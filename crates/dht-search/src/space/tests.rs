@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::presets::{Preset, SevenLayerHeads};
 use super::*;
+use crate::error::Error;
 
 /// A preset at some size, sometimes with a tail or a base state that the paper does not have.
 fn any_space() -> impl Strategy<Value = SearchSpace> {

@@ -11,7 +11,7 @@ use super::head_importance::HeadImportance;
 use super::objective::{PendingHeadFeedback, SearchObjective};
 use crate::error::Result;
 use crate::reward::HeadFeedback;
-use crate::routing::{ForwardTrace, Losses};
+use crate::routing::{ForwardTrace, HeadState, Losses};
 use crate::settings::PinnedHeads;
 
 /// A lower bound for the gradient of a loss by the label's log-odds, against a division by 0 at probability 1.
@@ -20,8 +20,8 @@ const SMALLEST_GRADIENT: f64 = 1e-6;
 impl SearchObjective {
     /// The pinned heads at the start of a training: those of a model whose head router is warm stay.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
-        let heads = &self.dynamic.heads;
-        match heads.pinned().filter(|_| heads.is_warm()) {
+        let heads = self.dynamic.heads.state().filter(|heads| heads.is_warm());
+        match heads.and_then(HeadState::pinned) {
             Some(pinned) => Ok(Some(pinned)),
             None => self.dynamic.provisional_pins(),
         }
@@ -29,9 +29,10 @@ impl SearchObjective {
 
     /// Begins to add up the importance of heads, where the pinned ones are to be chosen by it.
     pub(super) fn begin_importance(&mut self) {
-        let (heads, shape) = (&self.dynamic.heads, self.dynamic.space().model_shape());
-        let some = heads.pinned().is_some_and(|pinned| !pinned.is_full(shape.heads));
-        let wanted = self.settings().pinned_heads == PinnedHeads::GradientImportance && some && !heads.is_warm();
+        let shape = self.dynamic.space().model_shape();
+        let heads = self.dynamic.heads.state().filter(|heads| !heads.is_warm());
+        let some = heads.and_then(HeadState::pinned).is_some_and(|pinned| !pinned.is_full(shape.heads));
+        let wanted = self.settings().pinned_heads == PinnedHeads::GradientImportance && some;
         self.importance = wanted.then(|| HeadImportance::new(shape));
     }
 
@@ -88,9 +89,10 @@ impl SearchObjective {
                     let of = |layer| by_head.get(&(layer, samples[trace.members[index]], head)).copied();
                     scales[trace.members[index]] * layers.layers().filter_map(of).sum::<f64>()
                 };
-                self.dynamic.heads.learn_gradients(trace, &importance)?;
+                if let Some(heads) = self.dynamic.heads.state_mut() {
+                    self.accounting.bandit_flops += heads.learn_gradients(trace, &importance)?;
+                }
             }
-            self.accounting.bandit_flops += self.dynamic.take_learning_flops();
         }
         self.pin_important_heads()
     }
@@ -98,12 +100,13 @@ impl SearchObjective {
     /// Pins heads by their importance, once, when the warm-up is over.
     fn pin_important_heads(&mut self) -> Result<()> {
         // Routers whose scaling rolls on have no warm-up; importance needs as many samples in any case.
-        let (warm, enough) = (self.dynamic.heads.is_warm(), self.settings().warm_up_contexts.max(1) as u64);
+        let warm = self.dynamic.heads.state().is_none_or(|heads| heads.is_warm());
+        let enough = self.settings().warm_up_contexts.max(1) as u64;
         let Some(importance) = self.importance.take_if(|importance| warm && importance.samples() >= enough) else {
             return Ok(());
         };
         match self.exit_model().most_important_heads(|layer| Ok(importance.of_layer(layer)))? {
-            Some(pinned) => self.dynamic.heads.pin(pinned),
+            Some(pinned) => self.dynamic.heads.state_mut().map_or(Ok(()), |heads| heads.pin(pinned)),
             None => Ok(()),
         }
     }
@@ -136,6 +139,10 @@ mod tests {
         });
         let labels = (0..3).map(|class| class.to_string()).collect();
         EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
+    }
+
+    fn pinned(search: &SearchObjective) -> Option<HeadSet> {
+        search.dynamic.heads.state().and_then(HeadState::pinned)
     }
 
     fn search(pinned: usize, settings: SearchSettings) -> SearchObjective {
@@ -213,7 +220,7 @@ mod tests {
                 assert!((a - b).abs() < 1e-4, "layer {layer}: {a}, expected {b}");
             }
         }
-        assert_eq!(search.dynamic.heads.pinned(), norm, "nothing is chosen during the warm-up");
+        assert_eq!(pinned(&search), norm, "nothing is chosen during the warm-up");
 
         // Two batches of routed texts are not enough to end the warm-up, the third does.
         let mut by_step = Vec::new();
@@ -224,7 +231,7 @@ mod tests {
             while let Some(step) = search.next_loss(progress, false).unwrap() {
                 step.ctx.backward(&step.loss, search.parameters()).unwrap();
             }
-            by_step.push((search.dynamic.heads.pinned(), search.importance.is_some(), last));
+            by_step.push((pinned(&search), search.importance.is_some(), last));
         }
         let chosen = by_step[2].0;
         assert_ne!(chosen, norm, "this test needs heads of high importance and small norm");
@@ -242,7 +249,7 @@ mod tests {
         assert!(sums.iter().take(2).all(|(_, head)| chosen.unwrap().contains(*head)), "{chosen:?}, {sums:?}");
         // A model that is warm keeps its pinned heads when it is trained further.
         prepare(&mut search, &texts);
-        assert_eq!((search.dynamic.heads.pinned(), search.importance.is_some()), (chosen, false));
+        assert_eq!((pinned(&search), search.importance.is_some()), (chosen, false));
     }
 
     #[test]
@@ -251,18 +258,18 @@ mod tests {
         let short = SearchSettings { warm_up_contexts: 8, ..SearchSettings::default() };
         let mut none = search(0, short.clone());
         prepare(&mut none, &texts);
-        assert!(none.dynamic.heads.pinned().is_none() && none.importance.is_none());
+        assert!(pinned(&none).is_none() && none.importance.is_none());
         steps(&mut none, &texts, 0.9);
-        assert!(none.dynamic.heads.is_warm() && none.dynamic.heads.pinned().is_none());
+        assert!(none.dynamic.heads.state().unwrap().is_warm() && pinned(&none).is_none());
         let mut again = none.dynamic.heads.clone();
-        again.restore(none.dynamic.heads.state().unwrap()).unwrap();
+        again.state_mut().unwrap().restore(none.dynamic.heads.state().unwrap().stored().unwrap()).unwrap();
 
         let heads = vec![9, 2];
         let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads: heads.clone() }, ..short };
         let mut given = search(2, settings.clone());
         prepare(&mut given, &texts);
         steps(&mut given, &texts, 0.9);
-        assert_eq!(given.dynamic.heads.pinned(), Some(HeadSet::from_indices(heads, 12).unwrap()));
+        assert_eq!(pinned(&given), Some(HeadSet::from_indices(heads, 12).unwrap()));
         let space = |pinned| SpaceConfig { pinned, ..given.dynamic.space().config().clone() };
         for (pinned, heads) in [(3, vec![9, 2]), (2, vec![9, 9]), (2, vec![9, 12])] {
             let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads }, ..settings.clone() };

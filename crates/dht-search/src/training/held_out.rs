@@ -66,7 +66,7 @@ impl SearchObjective {
         let trace = self.executor(&ForwardContext::inference(), progress, passed).run(batch, &mut rng)?;
         let (_, losses) = self.label_losses(batch, &trace)?;
         let start = Instant::now();
-        self.dynamic.learn(&trace, &losses)?;
+        self.accounting.bandit_flops += self.dynamic.learn(&trace, &losses)?;
         self.accounting.add_deciding(trace.deciding, start.elapsed());
         let routes = trace.routes(self.dynamic.space())?;
         let flops: u64 = self.exit_model().trace_flops(batch, &trace, &routes).iter().sum();

@@ -208,8 +208,12 @@ impl Objective for SearchObjective {
             features = Some(computed);
         }
         let preparation = Preparation { pinned, arm_features: features };
-        self.dynamic.router.prepare(&preparation)?;
-        self.dynamic.heads.prepare(&preparation)?;
+        if let Some(router) = self.dynamic.router.state_mut() {
+            router.prepare(&preparation)?;
+        }
+        if let Some(heads) = self.dynamic.heads.state_mut() {
+            heads.prepare(&preparation)?;
+        }
         self.begin_importance();
         Ok(())
     }

@@ -45,8 +45,9 @@ impl SearchObjective {
     /// Enters the next phase.
     pub(super) fn enter(&mut self, next_phase: NextPhase) -> Result<()> {
         let NextPhase { space, exits, .. } = next_phase;
-        self.dynamic.router.enter(&space)?;
-        self.dynamic.heads.enter(&space)?;
+        let fixed = || Error::setting("space", "the one that the router was made for", "another");
+        self.dynamic.router.state_mut().ok_or_else(fixed)?.enter(&space)?;
+        self.dynamic.heads.state_mut().ok_or_else(fixed)?.enter(&space)?;
         if let Some(queues) = &mut self.queues {
             queues.set_exits(space.exits().len());
         }

@@ -53,10 +53,9 @@ impl SearchObjective {
         self.accounting.curves.outcome(progress.share.min(1.0), route, loss)
     }
 
-    /// Counts the FLOPs of the routers, for deciding and for learning.
+    /// Counts the FLOPs of the routers for deciding.
     pub(super) fn record_routing(&mut self, trace: &ForwardTrace) {
         let members = trace.groups.iter().map(|group| group.members.len()).sum();
         self.accounting.bandit_flops += self.dynamic.routing_flops(trace.decisions.exits(), members);
-        self.accounting.bandit_flops += self.dynamic.take_learning_flops();
     }
 }

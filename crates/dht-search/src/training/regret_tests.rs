@@ -17,7 +17,7 @@ use super::objective::SearchObjective;
 use crate::error::Result;
 use crate::model::{PassedExits, SearchModel};
 use crate::reward::RewardShape;
-use crate::routing::{Decisions, Losses, Mode, Preparation, Router, StageView};
+use crate::routing::{Decisions, Mode, Preparation, Router, RouterState, StageView};
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::{BaseState, RouteSpec, Search, SearchSpace, Segment, SpaceConfig};
 
@@ -126,8 +126,8 @@ fn planted_search(integrated: bool, settings: SearchSettings) -> SearchObjective
     }
     model.encoder().parameters().set_values(values).unwrap();
     let preparation = Preparation { pinned: model.model.heads_of_largest_norm().unwrap(), arm_features: None };
-    model.router.prepare(&preparation).unwrap();
-    model.heads.prepare(&preparation).unwrap();
+    model.router.state_mut().unwrap().prepare(&preparation).unwrap();
+    model.heads.state_mut().unwrap().prepare(&preparation).unwrap();
     SearchObjective::new(model).unwrap()
 }
 
@@ -271,12 +271,12 @@ impl Router for ShuffledContexts {
         self.0.at_exit(&StageView { hidden: &hidden, logits: logits.as_ref(), ..*view }, so_far, mode, rng)
     }
 
-    fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
-        self.0.learn(decisions, losses)
+    fn state(&self) -> Option<&dyn RouterState> {
+        self.0.state()
     }
 
-    fn is_warm(&self) -> bool {
-        self.0.is_warm()
+    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
+        self.0.state_mut()
     }
 
     fn box_clone(&self) -> Box<dyn Router> {

@@ -15,7 +15,7 @@ use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
 /// The version of [`TrainingState`].
-const VERSION: u64 = 3;
+const VERSION: u64 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,8 +56,8 @@ impl SearchObjective {
             version: VERSION,
             space: self.dynamic.space().clone(),
             settings: self.settings().clone(),
-            router: self.dynamic.router.state()?,
-            heads: self.dynamic.heads.state()?,
+            router: self.dynamic.router.state().map_or(Ok(Value::Null), |router| router.stored())?,
+            heads: self.dynamic.heads.state().map_or(Ok(Value::Null), |heads| heads.stored())?,
             queues: self.queues.clone(),
             accounting: self.accounting.clone(),
             importance: self.importance.clone(),
@@ -138,10 +138,9 @@ impl SearchObjective {
 
     /// Restores both routers, or neither.
     fn take_routers(&mut self, router: Value, heads: Value) -> Result<()> {
-        let mut restored = (self.dynamic.router.clone(), self.dynamic.heads.clone());
-        restored.0.restore(router)?;
-        restored.1.restore(heads)?;
-        (self.dynamic.router, self.dynamic.heads) = restored;
+        let mut restored = self.dynamic.clone();
+        restored.restore_routers(router, heads).map_err(|(_, error)| error)?;
+        (self.dynamic.router, self.dynamic.heads) = (restored.router, restored.heads);
         Ok(())
     }
 

@@ -78,7 +78,7 @@ impl SearchObjective {
         let own = |sample: usize| losses.by_exit[trace.decisions.exits[sample]][sample];
         if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
             if self.routers_learn(progress) {
-                self.dynamic.learn(&trace, &losses)?;
+                self.accounting.bandit_flops += self.dynamic.learn(&trace, &losses)?;
             }
             self.record_trace(batch, &trace, &own, progress)?;
             // Head gradients exist only for texts that are trained on.

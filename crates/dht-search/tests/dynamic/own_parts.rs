@@ -1,6 +1,6 @@
 //! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
 
-use dht_search::routing::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode};
+use dht_search::routing::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, RouterState};
 use dht_search::settings::{ContextDesign, RouterKind};
 use dht_search::transformer::{EncodedDataset, HeadSet, Trainer};
 use dht_search::{Decisions, Error, Preset, Result, Router, SearchModel, SearchObjective, SearchSettings, StageView};
@@ -165,6 +165,20 @@ impl Router for AtSpeed {
         Ok(Decisions::leaving_at(vec![self.0 as usize; view.members.len()]))
     }
 
+    fn state(&self) -> Option<&dyn RouterState> {
+        Some(self)
+    }
+
+    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
+        Some(self)
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl RouterState for AtSpeed {
     fn speed(&self) -> Option<f64> {
         Some(self.0)
     }
@@ -172,10 +186,6 @@ impl Router for AtSpeed {
     fn set_speed(&mut self, speed: f64) -> Result<()> {
         self.0 = speed;
         Ok(())
-    }
-
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use dht_transformer::EncodedDataset;
 
-use super::{Calibration, Promise, Promised, control_risk};
+use super::control::{Calibration, Promise, Promised, control_risk};
 use crate::error::{Error, Result};
 use crate::evaluation::stages::{Stages, exit_tables, stack_exits, stage_flops};
 use crate::model::DynamicModel;

@@ -1,6 +1,6 @@
 //! p-values of the hypothesis that a risk is not below a limit.
 
-use super::Risk;
+use super::risk::Risk;
 
 /// Halvings of the interval of a bound.
 const STEPS: usize = 30;

@@ -1,7 +1,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::*;
+use super::control::*;
+use super::risk::Risk;
+use crate::error::Error;
 use crate::evaluation::{LeavingRule, Stages};
 use crate::log_probabilities::LogProbabilities;
 

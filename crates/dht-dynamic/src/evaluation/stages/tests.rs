@@ -1,6 +1,8 @@
 //! Thresholds over stages.
 
-use super::*;
+use super::stages::*;
+use crate::log_probabilities::LogProbabilities;
+use crate::router::LeavingRule;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -2,7 +2,7 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 
-use super::NgramClassifier;
+use super::classifier::NgramClassifier;
 use crate::error::Result;
 use crate::predict::{BatchPredictions, Predictor};
 use crate::route::Route;

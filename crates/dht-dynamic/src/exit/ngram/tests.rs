@@ -2,11 +2,14 @@ use std::collections::BTreeSet;
 
 use dht_transformer::data::CutTokens;
 use dht_transformer::flops::{BlockShape, ClassifierShape};
-use dht_transformer::{DatasetReader, Encoding, Sample, TextTokenizer};
+use dht_transformer::{DatasetReader, EncodedDataset, Encoding, Sample, TextTokenizer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::*;
+use super::features::{Corpus, Tokens};
+use super::{NgramClassifier, NgramFit, NgramSettings};
+use crate::error::{Error, Result};
+use crate::full_model::FullModel;
 use crate::logistic::MULTIPLY_ADDS;
 
 fn full_model(classes: usize) -> FullModel {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use dht_transformer::Sample;
 
+use super::job::Job;
 use super::pace::Pace;
 use super::settings::ServiceSettings;
-use super::ticket::Job;
 use crate::error::{Error, Result};
 use crate::serving::engine::Engine;
 

@@ -1,145 +1,35 @@
-//! A request that was taken, and the ticket on its answers.
+//! The ticket of a request on its answers.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use dht_transformer::{Sample, Task};
-
-use super::Shared;
-use crate::error::{Error, Result};
-use crate::serving::engine::{Answer, Engine};
-
-/// The answer to a text, with what it is compared with.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Served {
-    /// The answer.
-    pub answer: Answer,
-    /// What the probabilities are: of classes, of labels, or a value.
-    pub task: Task,
-    /// The names of the classes of the model that answered, by index.
-    pub labels: Arc<[Arc<str>]>,
-    /// The tokens of the text that were read, special tokens included.
-    pub tokens: usize,
-    /// FLOPs of the full model for as many tokens.
-    pub full_flops: u64,
-}
-
-impl Served {
-    /// An engine's answer to a text.
-    pub(super) fn new(engine: &Engine, answer: Answer, sample: &Sample) -> Self {
-        let tokens = sample.encoding.ids.len();
-        let (task, labels) = (engine.model().task(), engine.shared_labels());
-        Self { answer, task, labels, tokens, full_flops: engine.full_flops(tokens) }
-    }
-}
-
-/// A request that was taken: what is known of its answers.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) arrived: Instant,
-    pub(super) deadline: Option<Instant>,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    answers: Vec<Option<Served>>,
-    missing: usize,
-    error: Option<Error>,
-    /// Whether one of the texts failed; the error may have been handed over.
-    failed: bool,
-    waker: Option<Waker>,
-    /// Whether nobody waits for it any more.
-    gone: bool,
-}
-
-impl State {
-    fn is_done(&self) -> bool {
-        self.failed || self.missing == 0
-    }
-
-    /// The answers or the error, once.
-    fn take(&mut self) -> Result<Vec<Served>> {
-        match self.error.take() {
-            Some(error) => Err(error),
-            None => Ok(std::mem::take(&mut self.answers).into_iter().flatten().collect()),
-        }
-    }
-}
-
-impl Job {
-    pub(super) fn new(texts: usize, arrived: Instant, deadline: Option<Instant>) -> Arc<Self> {
-        let state =
-            State { answers: vec![None; texts], missing: texts, error: None, failed: false, waker: None, gone: false };
-        Arc::new(Self { arrived, deadline, state: Mutex::new(state), changed: Condvar::new() })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether its texts need not be computed: somebody gave up, or one of them failed.
-    pub(super) fn is_over(&self) -> bool {
-        let state = self.state();
-        state.gone || state.is_done()
-    }
-
-    /// The answer to one of its texts. Returns whether the request ended with it.
-    pub(super) fn deliver(&self, index: usize, answer: Result<Served>) -> bool {
-        let mut state = self.state();
-        if state.gone || state.is_done() {
-            return false;
-        }
-        match answer {
-            Ok(answer) => {
-                if state.answers[index].replace(answer).is_none() {
-                    state.missing -= 1;
-                }
-            }
-            Err(error) => (state.error, state.failed) = (Some(error), true),
-        }
-        let done = state.is_done();
-        if done {
-            self.changed.notify_all();
-            if let Some(waker) = state.waker.take() {
-                waker.wake();
-            }
-        }
-        done
-    }
-}
+use super::job::{Job, Served};
+use super::shared::Shared;
+use crate::error::Result;
 
 /// A request that a [`Service`](super::Service) has taken. [`wait`](Self::wait) blocks for its answers; as a future it gives them
 /// without blocking. A ticket that is dropped gives the request up: what is not computed yet is not computed any more.
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped gives its request up"]
 pub struct Ticket {
-    pub(super) job: Arc<Job>,
-    pub(super) shared: Arc<Shared>,
+    job: Arc<Job>,
+    shared: Arc<Shared>,
 }
 
 impl Ticket {
+    pub(super) fn new(job: Arc<Job>, shared: Arc<Shared>) -> Self {
+        Self { job, shared }
+    }
+
     /// Waits for the answers, in the order of the texts.
     ///
     /// # Errors
     /// [`Error::Deadline`] when the deadline passes before; what the engine reports for one of the texts.
     pub fn wait(self) -> Result<Vec<Served>> {
-        let mut state = self.job.state();
-        while !state.is_done() {
-            let left = self.job.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let changed = &self.job.changed;
-            state = match left {
-                Some(left) if left.is_zero() => return Err(Error::Deadline),
-                Some(left) => changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        state.take()
+        self.job.wait()
     }
 }
 
@@ -148,23 +38,13 @@ impl Future for Ticket {
     type Output = Result<Vec<Served>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.job.state();
-        if state.is_done() {
-            return Poll::Ready(state.take());
-        }
-        state.waker = Some(context.waker().clone());
-        Poll::Pending
+        self.job.poll(context.waker())
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let given_up = {
-            let mut state = self.job.state();
-            state.gone = !state.is_done();
-            state.gone
-        };
-        if given_up {
+        if self.job.give_up() {
             let late = self.job.deadline.is_some_and(|deadline| deadline <= Instant::now());
             self.shared.give_up(&self.job, late);
         }

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use dht_transformer::Sample;
 
-use super::Shared;
+use super::job::{Job, Served};
 use super::queue::{Next, Waiting};
-use super::ticket::{Job, Served};
+use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::serving::engine::{Engine, Query};
 

@@ -6,13 +6,17 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::contexts::contexts;
 use super::linear::{LinearBandit, RewardSample};
 use super::setup::Setup;
-use super::{check_arm_features, contexts, of_state, to_state};
+use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
 use crate::reward::{CostWeightedLoss, RewardReference};
-use crate::routing::{Decisions, Losses, Mode, Preparation, QueuedDecision, Router, StageView};
+use crate::routing::mode::Mode;
+use crate::routing::router::{Router, StageView};
+use crate::routing::state::{Preparation, RouterState};
+use crate::routing::trace::{Decisions, GroupTrace, Losses, QueuedDecision};
 use crate::space::{Route, SearchSpace};
 
 /// The name of this router's state in errors.
@@ -82,32 +86,47 @@ impl Router for DepthRouter {
         self.learned.bandit.linear.flops()
     }
 
+    fn state(&self) -> Option<&dyn RouterState> {
+        Some(self)
+    }
+
+    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
+        Some(self)
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl RouterState for DepthRouter {
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
         self.learned.arm_features.clone_from(&preparation.arm_features);
         Ok(())
     }
 
-    fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
+    fn learn(&mut self, decisions: &Decisions, _: &[GroupTrace], losses: &Losses) -> Result<u64> {
         let Self { setup, learned: Learned { bandit, arm_features } } = self;
         if setup.is_rolling() {
             bandit.linear.observe(&decisions.contexts)?;
         }
         if bandit.linear.is_warm(setup) {
-            return bandit.learn(setup, arm_features.as_ref(), decisions, losses);
+            bandit.learn(setup, arm_features.as_ref(), decisions, losses)?;
+            return Ok(bandit.linear.take_learning_flops());
         }
         bandit.linear.observe(&decisions.contexts)?;
         if bandit.linear.observed() >= setup.settings.warm_up_contexts as f64 {
             bandit.linear.freeze();
         }
-        Ok(())
-    }
-
-    fn take_learning_flops(&mut self) -> u64 {
-        self.learned.bandit.linear.take_learning_flops()
+        Ok(0)
     }
 
     fn is_warm(&self) -> bool {
         self.learned.bandit.linear.is_warm(&self.setup)
+    }
+
+    fn speed(&self) -> Option<f64> {
+        self.setup.settings.speed()
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -153,7 +172,7 @@ impl Router for DepthRouter {
         }
     }
 
-    fn state(&self) -> Result<Value> {
+    fn stored(&self) -> Result<Value> {
         to_state(STATE, &self.learned)
     }
 
@@ -169,10 +188,6 @@ impl Router for DepthRouter {
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
         Ok(())
-    }
-
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
     }
 }
 

@@ -17,11 +17,12 @@ use super::front::FrontBandit;
 use super::gain::GainBandit;
 use super::linear::LinearBandit;
 use super::setup::Setup;
-use super::{of_state, to_state};
+use super::stored::{of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{Rows, signals_of};
 use crate::reward::RewardShape;
-use crate::routing::{Decisions, ExitContexts, Losses, Mode};
+use crate::routing::mode::Mode;
+use crate::routing::trace::{Decisions, ExitContexts, Losses};
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 

@@ -6,7 +6,8 @@ use super::linear::LinearBandit;
 use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::features::{Rows, SIGNALS};
-use crate::routing::{Losses, Mode};
+use crate::routing::mode::Mode;
+use crate::routing::trace::Losses;
 
 /// An arm for each exit; the context is the [signals](signals_of) of what the front exit says, since no layer has run.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,12 +9,16 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::contexts::contexts;
 use super::linear::LinearBandit;
 use super::setup::Setup;
-use super::{check_arm_features, contexts, of_state, to_state};
+use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
-use crate::routing::{Decisions, ExitContexts, Losses, Mode, Preparation, Router, StageView};
+use crate::routing::mode::Mode;
+use crate::routing::router::{Router, StageView};
+use crate::routing::state::{Preparation, RouterState};
+use crate::routing::trace::{Decisions, ExitContexts, GroupTrace, Losses};
 
 /// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
@@ -79,16 +83,31 @@ impl Router for GainRouter {
         self.learned.bandit.at.iter().take(exit + 1).map(LinearBandit::flops).sum()
     }
 
+    fn state(&self) -> Option<&dyn RouterState> {
+        Some(self)
+    }
+
+    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
+        Some(self)
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl RouterState for GainRouter {
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
         self.learned.arm_features.clone_from(&preparation.arm_features);
         Ok(())
     }
 
-    fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
-        let warm = self.learned.bandit.at.iter().all(LinearBandit::is_frozen);
+    fn learn(&mut self, decisions: &Decisions, _: &[GroupTrace], losses: &Losses) -> Result<u64> {
+        let warm = self.is_warm();
         let Self { setup, learned: Learned { bandit, arm_features } } = self;
         if warm {
-            return bandit.learn(setup, arm_features.as_ref(), decisions, losses);
+            bandit.learn(setup, arm_features.as_ref(), decisions, losses)?;
+            return Ok(bandit.at.iter_mut().map(LinearBandit::take_learning_flops).sum());
         }
         for seen in &decisions.at_exits {
             bandit.at[seen.exit].observe(&seen.contexts)?;
@@ -96,22 +115,22 @@ impl Router for GainRouter {
         if bandit.at[0].observed() >= setup.settings.warm_up_contexts as f64 {
             bandit.at.iter_mut().for_each(LinearBandit::freeze);
         }
-        Ok(())
-    }
-
-    fn take_learning_flops(&mut self) -> u64 {
-        self.learned.bandit.at.iter_mut().map(LinearBandit::take_learning_flops).sum::<u64>()
+        Ok(0)
     }
 
     fn is_warm(&self) -> bool {
         self.learned.bandit.at.iter().all(LinearBandit::is_frozen)
     }
 
+    fn speed(&self) -> Option<f64> {
+        self.setup.settings.speed()
+    }
+
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
         self.setup.set_lambda(lambda)
     }
 
-    fn state(&self) -> Result<Value> {
+    fn stored(&self) -> Result<Value> {
         to_state(STATE, &self.learned)
     }
 
@@ -127,10 +146,6 @@ impl Router for GainRouter {
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
         Ok(())
-    }
-
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
     }
 }
 

@@ -9,7 +9,8 @@ use super::setup::{Setup, best};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, HEADS_PYRAMID};
 use crate::reward::Reward;
-use crate::routing::{GroupTrace, Mode};
+use crate::routing::mode::Mode;
+use crate::routing::trace::GroupTrace;
 
 /// One arm for each number of heads that some group may keep; contexts \[x ; z ; one-hot of the group\].
 #[derive(Debug, Clone, Serialize, Deserialize)]

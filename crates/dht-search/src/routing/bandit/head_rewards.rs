@@ -6,7 +6,7 @@ use super::depth::kept;
 use super::setup::Setup;
 use crate::error::Result;
 use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
-use crate::routing::{Decisions, GroupTrace, Losses};
+use crate::routing::trace::{Decisions, GroupTrace, Losses};
 
 /// The rewards of the samples of a group: their cost-weighted losses δ_H compared with a reference. With the paper's memory
 /// the reference is the previous batch that ran the group; otherwise it is a running mean over samples of the same exit,

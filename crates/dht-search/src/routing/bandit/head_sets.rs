@@ -17,8 +17,9 @@ use super::linear::CLIP;
 use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, HEAD_SET_PYRAMID, Rows};
-use crate::routing::fixed::{by_count, random_heads};
-use crate::routing::{GroupDecisions, HeadSetGroup, Mode};
+use crate::routing::mode::Mode;
+use crate::routing::random_heads::{by_count, random_heads};
+use crate::routing::trace::{GroupDecisions, HeadSetGroup};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 
 /// One arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].

@@ -10,13 +10,14 @@ use super::head_counts::{self, HeadCounts};
 use super::head_rewards::{head_rewards, route_rewards};
 use super::head_sets::HeadSets;
 use super::setup::Setup;
-use super::{check_arm_features, of_state, to_state};
+use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, pooled};
 use crate::reward::RewardReference;
-use crate::routing::{
-    Decisions, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Losses, Mode, Preparation,
-};
+use crate::routing::head_router::{GroupView, HeadRouter};
+use crate::routing::mode::Mode;
+use crate::routing::state::{HeadState, Preparation, RouterState};
+use crate::routing::trace::{Decisions, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
 use crate::settings::HeadDraws;
 use crate::space::SearchSpace;
 
@@ -54,6 +55,14 @@ impl Learned {
             }
             self.sets.norm.freeze();
         }
+    }
+}
+
+impl Learned {
+    /// FLOPs of what was learned since the last call.
+    fn take_learning_flops(&mut self) -> u64 {
+        let counts = self.counts.as_mut().map_or(0, |counts| counts.linear.take_learning_flops());
+        counts + self.sets.take_learning_flops()
     }
 }
 
@@ -191,26 +200,32 @@ impl HeadRouter for BanditHeads {
         self.learned.counts.as_ref().map_or(0, |counts| counts.linear.flops()) + self.learned.sets.flops(&self.setup)
     }
 
-    fn pinned(&self) -> Option<HeadSet> {
-        self.learned.sets.pinned
+    fn state(&self) -> Option<&dyn HeadState> {
+        Some(self)
     }
 
-    fn pin(&mut self, pinned: HeadSet) -> Result<()> {
-        self.learned.sets.pin(&self.setup, Some(pinned))
+    fn state_mut(&mut self) -> Option<&mut dyn HeadState> {
+        Some(self)
     }
 
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}
+
+impl RouterState for BanditHeads {
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
         self.learned.sets.pin(&self.setup, preparation.pinned)?;
         self.learned.arm_features.clone_from(&preparation.arm_features);
         Ok(())
     }
 
-    fn learn(&mut self, decisions: &Decisions, groups: &[GroupTrace], losses: &Losses) -> Result<()> {
+    fn learn(&mut self, decisions: &Decisions, groups: &[GroupTrace], losses: &Losses) -> Result<u64> {
         let rolling = self.setup.is_rolling();
         if !rolling && !self.is_warm() {
             self.observe(groups)?;
             self.learned.count(decisions.exits.len(), &self.setup);
-            return Ok(());
+            return Ok(0);
         }
         if rolling {
             self.observe(groups)?;
@@ -238,27 +253,11 @@ impl HeadRouter for BanditHeads {
                 sets.learn(setup, features, trace.group, &trace.decisions, &rewarded)?;
             }
         }
-        Ok(())
-    }
-
-    fn learn_gradients(&mut self, trace: &GroupTrace, importance: &dyn Fn(usize, usize) -> f64) -> Result<()> {
-        let Self { setup, learned } = self;
-        let features = learned.arm_features.as_ref();
-        learned.sets.learn_by_gradients(setup, features, trace.group, &trace.decisions, importance)
-    }
-
-    fn take_learning_flops(&mut self) -> u64 {
-        let Learned { counts, sets, .. } = &mut self.learned;
-        let counts = counts.as_mut().map_or(0, |counts| counts.linear.take_learning_flops());
-        counts + sets.take_learning_flops()
+        Ok(learned.take_learning_flops())
     }
 
     fn is_warm(&self) -> bool {
         self.learned.sets.is_warm(&self.setup)
-    }
-
-    fn draw_for_each_sample(&mut self) {
-        self.setup.settings.head_draws = HeadDraws::PerSample;
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -280,7 +279,7 @@ impl HeadRouter for BanditHeads {
         Ok(())
     }
 
-    fn state(&self) -> Result<Value> {
+    fn stored(&self) -> Result<Value> {
         to_state(STATE, &self.learned)
     }
 
@@ -290,8 +289,25 @@ impl HeadRouter for BanditHeads {
         self.learned = stored;
         Ok(())
     }
+}
 
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
-        Box::new(self.clone())
+impl HeadState for BanditHeads {
+    fn pinned(&self) -> Option<HeadSet> {
+        self.learned.sets.pinned
+    }
+
+    fn pin(&mut self, pinned: HeadSet) -> Result<()> {
+        self.learned.sets.pin(&self.setup, Some(pinned))
+    }
+
+    fn learn_gradients(&mut self, trace: &GroupTrace, importance: &dyn Fn(usize, usize) -> f64) -> Result<u64> {
+        let Self { setup, learned } = self;
+        let features = learned.arm_features.as_ref();
+        learned.sets.learn_by_gradients(setup, features, trace.group, &trace.decisions, importance)?;
+        Ok(learned.take_learning_flops())
+    }
+
+    fn draw_for_each_sample(&mut self) {
+        self.setup.settings.head_draws = HeadDraws::PerSample;
     }
 }

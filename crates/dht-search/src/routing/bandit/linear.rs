@@ -11,7 +11,7 @@ use super::setup::{Setup, best};
 use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
-use crate::routing::Mode;
+use crate::routing::mode::Mode;
 
 /// Contexts are clipped at this number of standard deviations.
 pub(crate) const CLIP: f64 = 5.0;

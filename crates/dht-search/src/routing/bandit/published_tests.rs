@@ -13,12 +13,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::head_sets::HeadSets;
 use super::tests::setup_of;
+use crate::features::ArmFeatures;
 use crate::features::Rows;
 use crate::reward::HeadFeedback;
 use crate::routing::bandit::*;
-use crate::routing::{
-    Decisions, GroupDecisions, GroupTrace, HeadRouter, HeadSetGroup, Losses, Mode, Preparation, Router,
-};
+use crate::routing::{Decisions, GroupDecisions, GroupTrace, HeadSetGroup, Losses, Mode, Preparation, RouterState};
 use crate::settings::{PerBandit, SearchSettings};
 use crate::space::Preset;
 
@@ -85,7 +84,7 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
             contexts: contexts.clone(),
             ..Decisions::leaving_at(exits.clone())
         };
-        router.learn(&decisions, &losses(&exits, &batch.map(|(_, _, loss)| loss))).unwrap();
+        router.learn(&decisions, &[], &losses(&exits, &batch.map(|(_, _, loss)| loss))).unwrap();
         assert!(router.is_warm(), "it chooses after its first batch");
 
         seen.extend(contexts.clone());

@@ -9,7 +9,7 @@ use crate::cost::FlopsCost;
 use crate::error::Result;
 use crate::features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, SIGNALS};
 use crate::reward::RewardRule;
-use crate::routing::Mode;
+use crate::routing::mode::Mode;
 use crate::settings::{Normalization, SearchSettings};
 use crate::space::{Route, SearchSpace};
 

@@ -1,0 +1,169 @@
+//! The cheapest threshold that keeps a promise.
+
+use super::p_value::Losses;
+use super::risk::Risk;
+use crate::error::{Error, Result};
+use crate::evaluation::stages::Stages;
+
+/// In which sense.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Guarantee {
+    /// With at least this probability over the draw of the calibration texts, above 0 and below 1.
+    Confidence(f64),
+    /// On the mean over draws of the calibration texts. The losses of a text are made monotone for it: at a threshold counts the largest
+    /// at any lower one.
+    Expectation,
+}
+
+/// A promise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Promise {
+    /// What is bounded.
+    pub risk: Risk,
+    /// The limit, above 0 and below 1: .01 is one point.
+    pub most: f64,
+    /// In which sense.
+    pub guarantee: Guarantee,
+}
+
+/// The answers to calibration texts.
+#[derive(Debug, Clone, Copy)]
+pub struct Calibration<'a> {
+    /// Of the dynamic model's stages.
+    pub stages: &'a Stages,
+    /// The class that the full model predicts, by text.
+    pub full: &'a [u32],
+    /// The texts' labels, where the risk needs them.
+    pub labels: Option<&'a [u32]>,
+}
+
+/// A threshold that keeps a promise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Promised {
+    /// The threshold, for [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
+    pub threshold: f64,
+    /// The risk of the calibration texts there.
+    pub observed: f64,
+    /// The least limit that would be kept there, at the same guarantee.
+    pub bound: f64,
+    /// What the calibration texts cost there, in FLOPs.
+    pub flops: u64,
+    /// The number of calibration texts.
+    pub rows: usize,
+}
+
+/// The cheapest of `thresholds` (ascending, so from the most expensive on) that keeps a promise. The thresholds must not depend on the calibration
+/// texts; those of a [report](crate::accelerate::Report::curve) come from others.
+///
+/// # Errors
+/// [`Error::Setting`] for a limit or a confidence out of range, thresholds that do not ascend, labels that are missing where the risk
+/// needs them, and lists of other lengths than the calibration texts; [`Error::Promise`] where even the most expensive threshold
+/// cannot be shown to keep it, with the texts that it would take, and what these texts can show.
+pub fn control_risk(promise: Promise, calibration: Calibration<'_>, thresholds: &[f64]) -> Result<Promised> {
+    check(promise, &calibration, thresholds)?;
+    let Calibration { stages, full, labels } = calibration;
+    let rows = stages.rows();
+    let mut worst = vec![i8::MIN; rows];
+    let mut kept: Option<(f64, Vec<i8>, f64, u64)> = None;
+    for &threshold in thresholds {
+        let at = stages.at(threshold);
+        let losses: Vec<i8> = (0..rows).map(|row| loss(promise.risk, row, &at.labels, full, labels)).collect();
+        let observed = Losses::new(&losses).mean();
+        worst.iter_mut().zip(&losses).for_each(|(worst, loss)| *worst = (*worst).max(*loss));
+        let counted = match promise.guarantee {
+            Guarantee::Confidence(_) => losses,
+            Guarantee::Expectation => worst.clone(),
+        };
+        if !keeps(Losses::new(&counted), promise) {
+            if kept.is_none() {
+                let (own, most) = (Losses::new(&counted), promise.most);
+                return Err(Error::Promise {
+                    most,
+                    rows,
+                    needed: rows_needed(own, promise),
+                    least: bound(own, promise),
+                });
+            }
+            break;
+        }
+        kept = Some((threshold, counted, observed, at.flops));
+    }
+    let Some((threshold, counted, observed, flops)) = kept else {
+        return Err(Error::setting("thresholds", "at least one, ascending", "none"));
+    };
+    Ok(Promised { threshold, observed, bound: bound(Losses::new(&counted), promise), flops, rows })
+}
+
+/// What a text loses.
+fn loss(risk: Risk, row: usize, found: &[u32], full: &[u32], labels: Option<&[u32]>) -> i8 {
+    match (risk, labels) {
+        (Risk::AccuracyLoss, Some(labels)) => i8::from(full[row] == labels[row]) - i8::from(found[row] == labels[row]),
+        _ => i8::from(found[row] != full[row]),
+    }
+}
+
+/// Whether losses show that a promise is kept.
+fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
+    match promise.guarantee {
+        Guarantee::Confidence(confidence) => {
+            let delta = 1.0 - confidence;
+            losses.mean() < promise.most && losses.p_value(promise.risk, promise.most, delta) <= delta
+        }
+        Guarantee::Expectation => losses.conformal() <= promise.most,
+    }
+}
+
+/// The least limit that these losses keep.
+fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
+    match promise.guarantee {
+        Guarantee::Confidence(confidence) => losses.upper_bound(promise.risk, 1.0 - confidence),
+        Guarantee::Expectation => losses.conformal(),
+    }
+}
+
+/// How many texts with the same shares of losses would keep the promise; `None` where the observed risk is not below the limit, or too near.
+fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
+    const MOST: usize = 2_000_000;
+    let enough_are = |rows: usize| keeps(losses.repeated(rows), promise);
+    let mut enough = losses.rows().max(1);
+    while !enough_are(enough) {
+        enough *= 2;
+        if enough > MOST {
+            return None;
+        }
+    }
+    let mut too_few = enough / 2;
+    while enough - too_few > 1 + enough / 100 {
+        let middle = usize::midpoint(too_few, enough);
+        if enough_are(middle) { enough = middle } else { too_few = middle }
+    }
+    Some(enough)
+}
+
+fn check(promise: Promise, calibration: &Calibration<'_>, thresholds: &[f64]) -> Result<()> {
+    let open = |field, value: f64| match value > 0.0 && value < 1.0 {
+        true => Ok(()),
+        false => Err(Error::setting(field, "above 0 and below 1", value)),
+    };
+    open("most", promise.most)?;
+    if let Guarantee::Confidence(confidence) = promise.guarantee {
+        open("confidence", confidence)?;
+    }
+    if thresholds.is_empty() || !thresholds.is_sorted() {
+        let got = if thresholds.is_empty() { "none" } else { "in another order" };
+        return Err(Error::setting("thresholds", "at least one, ascending", got));
+    }
+    let rows = calibration.stages.rows();
+    let lengths = [("full", Some(calibration.full.len())), ("labels", calibration.labels.map(<[u32]>::len))];
+    for (field, got) in lengths {
+        match got {
+            Some(got) if got != rows => return Err(Error::setting(field, format!("{rows}, one a text"), got)),
+            None if promise.risk == Risk::AccuracyLoss => {
+                return Err(Error::setting(field, "one for each text, since accuracy is promised", "none"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

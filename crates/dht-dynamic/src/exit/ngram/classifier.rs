@@ -1,0 +1,233 @@
+//! A linear classifier of uni- and bigrams: no layers, nearly no cost.
+
+use std::path::Path;
+
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, storage::write_atomically};
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::cross_validation::{ClassScores, check_texts, cross_validate};
+use super::features::{Corpus, Tokens, Vocabulary};
+use super::settings::NgramSettings;
+use crate::error::{Error, Result};
+use crate::exit::{Exit, ExitAnswers, ExitTexts};
+use crate::full_model::FullModel;
+use crate::log_probabilities::LogProbabilities;
+
+/// Logistic regression on tf-idf of a text's uni- and bigrams of token ids.
+///
+/// An n-gram that comes c times in a text and in d of the n training texts weighs (1 + ln c)·(ln((1 + n)/(1 + d)) + 1), and
+/// the weights of a text are divided by the length of their vector: scikit-learn's
+/// `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens in the place of words. The regression is
+/// scikit-learn's with the multinomial loss. Of a pair of texts each has n-grams of its own, where the tokenizer tells them
+/// apart by token types (BERT's does, RoBERTa's does not).
+///
+/// It reads the whole text where the tokenizer keeps
+/// [what an encoder leaves out](dht_transformer::TextTokenizer::with_rest), and else as much as the encoder. A text without
+/// any known n-gram gets the probabilities of the bias alone. A class without training texts has the probability
+/// 1/(n + classes) for every text.
+///
+/// # Cost
+/// 2 FLOPs for each known n-gram of a text and each class. Looking n-grams up and weighing them is counted as no product.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NgramClassifier {
+    settings: NgramSettings,
+    full_model: FullModel,
+    vocabulary: Vocabulary,
+    scores: ClassScores,
+}
+
+/// A fitted [`NgramClassifier`] and how it was fitted.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct NgramFit {
+    /// The classifier, of all training rows.
+    pub classifier: NgramClassifier,
+    /// What classifiers of the other folds say of each training row: fair inputs for whatever learns from the same rows.
+    pub out_of_fold: LogProbabilities,
+    /// The C of the smallest loss; the first of equals.
+    pub c: f64,
+    /// Each C with the mean out-of-fold loss in nats.
+    pub losses: Vec<(f64, f64)>,
+    /// FLOPs of all regressions, of the folds and of all rows: of each value and gradient that L-BFGS asked for, two for each
+    /// multiply-add, and of the answers out of fold.
+    pub flops: u64,
+}
+
+impl NgramClassifier {
+    /// Fits it on texts of single classes. C is the one of the smallest mean loss in a cross-validation, whose folds are
+    /// drawn by `rng` class by class; vocabulary and weights of n-grams are counted anew for each fold. With fewer rows than
+    /// folds, each row is a fold.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer than two rows or classes, targets other than classes, a full model of other classes, and as
+    /// [`NgramSettings::check`];
+    /// [`Error::Transformer`] for a label that is no class.
+    pub fn fit<R: Rng + ?Sized>(
+        training: &EncodedDataset,
+        settings: &NgramSettings,
+        full_model: FullModel,
+        rng: &mut R,
+    ) -> Result<NgramFit> {
+        settings.check()?;
+        check_texts(training)?;
+        check_full_model(&full_model, training.labels.len())?;
+        let texts: Vec<Tokens<'_>> = tokens_of(training).collect();
+        let corpus = Corpus::new(&texts, &settings.left_out);
+        let labels: Vec<u32> = training.samples.iter().map(|sample| sample.label).collect();
+        let classes = training.labels.len();
+        let (mut tables, chosen, of_folds) = cross_validate(&corpus, &labels, classes, settings, rng)?;
+        let losses: Vec<(f64, f64)> =
+            settings.c.iter().copied().zip(tables.iter().map(|table| table.mean_loss(&labels))).collect();
+        let c = settings.c[chosen];
+        let rows: Vec<usize> = (0..training.len()).collect();
+        let columns = corpus.columns(&rows, settings.min_rows);
+        let (mut scores, of_all) =
+            ClassScores::fit(&corpus, &columns, (&rows, &labels), classes, &[c], FINAL_TOLERANCE)?;
+        let vocabulary = corpus.vocabulary(columns);
+        let classifier = Self { settings: settings.clone(), full_model, vocabulary, scores: scores.remove(0) };
+        let flops = of_folds + of_all;
+        Ok(NgramFit { classifier, out_of_fold: tables.swap_remove(chosen), c, losses, flops })
+    }
+
+    /// The log-probabilities of a batch.
+    ///
+    /// # Errors
+    /// None today; as [`LogProbabilities::new`].
+    pub fn log_probabilities(&self, batch: &PackedBatch) -> Result<LogProbabilities> {
+        Ok(self.of_members(batch, 0..batch.len())?.0)
+    }
+
+    /// The log-probabilities of every row of a data set.
+    ///
+    /// # Errors
+    /// As [`log_probabilities`](Self::log_probabilities).
+    pub fn log_probabilities_of_all(&self, data: &EncodedDataset) -> Result<LogProbabilities> {
+        let texts: Vec<Tokens<'_>> = tokens_of(data).collect();
+        Ok(self.read(&texts)?.0)
+    }
+
+    /// FLOPs of every row of a data set.
+    pub fn flops_of_all(&self, data: &EncodedDataset) -> Vec<u64> {
+        let texts: Vec<Tokens<'_>> = tokens_of(data).collect();
+        let of = |text: &Tokens<'_>| self.flops(&self.vocabulary.features(*text, &self.settings.left_out));
+        texts.par_iter().with_min_len(16).map(of).collect()
+    }
+
+    /// FLOPs of a text of these features.
+    fn flops(&self, features: &[(u32, f32)]) -> u64 {
+        2 * (features.len() * self.classes()) as u64
+    }
+
+    /// The log-probabilities of some texts of a batch, and what each of them cost.
+    pub(super) fn of_members(
+        &self,
+        batch: &PackedBatch,
+        members: impl Iterator<Item = usize>,
+    ) -> Result<(LogProbabilities, Vec<u64>)> {
+        let text = |sample: usize| {
+            let range = batch.spans.range(sample);
+            let (ids, type_ids) = (&batch.ids[range.clone()], &batch.type_ids[range]);
+            Tokens { ids, type_ids, rest: batch.rest.get(sample) }
+        };
+        self.read(&members.map(text).collect::<Vec<_>>())
+    }
+
+    fn read(&self, texts: &[Tokens<'_>]) -> Result<(LogProbabilities, Vec<u64>)> {
+        let classes = self.classes();
+        let read = |text: &Tokens<'_>| {
+            let features = self.vocabulary.features(*text, &self.settings.left_out);
+            (self.scores.log_probabilities(&features), self.flops(&features))
+        };
+        // A few texts take less than waking a thread.
+        let (rows, flops): (Vec<Vec<f64>>, Vec<u64>) = match texts.len() {
+            0..=READ_TOGETHER => texts.iter().map(read).unzip(),
+            _ => texts.par_iter().with_min_len(READ_TOGETHER).map(read).unzip(),
+        };
+        Ok((LogProbabilities::new(classes, rows.concat())?, flops))
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.scores.classes()
+    }
+
+    /// The number of n-grams that it knows.
+    pub fn ngrams(&self) -> usize {
+        self.vocabulary.len()
+    }
+
+    /// How it was fitted.
+    pub fn settings(&self) -> &NgramSettings {
+        &self.settings
+    }
+
+    /// The model that its cost is a share of.
+    pub fn full_model(&self) -> &FullModel {
+        &self.full_model
+    }
+
+    /// Writes it as JSON, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`] when writing fails.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let json = self.to_json()?;
+        Ok(write_atomically(path, |file| file.write_all(&json))?)
+    }
+
+    /// The bytes of its file.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|source| Error::State { what: "n-gram classifier".into(), source })
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`] when the file cannot be read, [`Error::State`] when it is no such JSON, and
+    /// [`Error::Setting`] when its parts do not fit together.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes =
+            std::fs::read(path).map_err(|source| dht_transformer::Error::Io { path: path.to_path_buf(), source })?;
+        let found: Self = serde_json::from_slice(&bytes)
+            .map_err(|source| Error::State { what: path.display().to_string(), source })?;
+        found.settings.check()?;
+        check_full_model(&found.full_model, found.classes())?;
+        if !found.vocabulary.is_sound() {
+            return Err(Error::setting("vocabulary", "each n-gram once, with a finite weight", "another one"));
+        }
+        found.scores.check(found.vocabulary.len())?;
+        Ok(found)
+    }
+}
+
+/// An exit at depth 0: it reads tokens, and hidden rows where there are any tell it nothing.
+impl Exit for NgramClassifier {
+    fn answers(&self, texts: &ExitTexts<'_>, _: &ForwardContext) -> Result<ExitAnswers> {
+        let (log_probabilities, flops) = self.of_members(texts.batch, texts.members.iter().copied())?;
+        Ok(ExitAnswers { log_probabilities, flops })
+    }
+}
+
+/// Texts that one thread reads.
+const READ_TOGETHER: usize = 16;
+/// The objective is then within 10⁻⁶ nats of its minimum.
+const FINAL_TOLERANCE: f64 = 1e-3;
+
+fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {
+    model.shape().check()?;
+    match model.classifier.classes {
+        same if same == classes => Ok(()),
+        other => Err(Error::setting("classes of the full model", classes.to_string(), other)),
+    }
+}
+
+fn tokens_of(data: &EncodedDataset) -> impl Iterator<Item = Tokens<'_>> {
+    data.samples.iter().map(|sample| {
+        let encoding = &sample.encoding;
+        Tokens { ids: &encoding.ids, type_ids: &encoding.type_ids, rest: Some(&encoding.rest) }
+    })
+}

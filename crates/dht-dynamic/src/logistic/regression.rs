@@ -1,0 +1,267 @@
+//! Multinomial logistic regression.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::matrix::FeatureMatrix;
+use super::minimize::{Function, Minimum, minimize};
+use crate::error::{Error, Result};
+
+/// A longer gradient of the mean objective is not that of a minimum.
+const LONGEST_GRADIENT: f64 = 1e-1;
+/// The most steps of L-BFGS.
+const MOST_STEPS: u64 = 1_000;
+
+/// How a [`LogisticRegression`] is fitted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FitSettings {
+    /// C, the weight of the loss beside the penalty.
+    pub(crate) c: f64,
+    /// The fit ends where ‖∇‖₂ of the mean objective, that of scikit-learn divided by C·n, by its scaled weights is less. Since
+    /// their curvature is about 1, the objective is then about ½·tolerance² above its minimum.
+    pub(crate) tolerance: f64,
+}
+
+/// Class scores that are linear in the features: x·W + b.
+///
+/// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is 1 for the class of a row or its soft labels:, the objective of scikit-learn's `LogisticRegression`; the bias
+/// has no penalty. (With two classes scikit-learn fits one column of weights, the difference of our two: its C is twice ours.)
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogisticRegression {
+    /// (features, classes).
+    weights: Vec<f32>,
+    /// (classes).
+    bias: Vec<f32>,
+}
+
+/// What rows of features are fitted to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Targets<'a> {
+    /// The class of each row.
+    Classes(&'a [u32]),
+    /// ln of the probability of each class for each row, row after row: soft labels.
+    Soft(&'a [f64]),
+}
+
+impl Targets<'_> {
+    fn rows(self, classes: usize) -> usize {
+        match self {
+            Self::Classes(labels) => labels.len(),
+            Self::Soft(logs) => logs.len() / classes.max(1),
+        }
+    }
+
+    /// The cross-entropy of a row's log-probabilities, which become its gradient by the scores, p − t.
+    fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
+        match self {
+            Self::Classes(labels) => {
+                let label = labels[row] as usize;
+                let loss = -logs[label];
+                logs.iter_mut().for_each(|log| *log = log.exp());
+                logs[label] -= 1.0;
+                loss
+            }
+            Self::Soft(targets) => {
+                let targets = &targets[row * logs.len()..(row + 1) * logs.len()];
+                let mut loss = 0.0;
+                for (log, target) in logs.iter_mut().zip(targets) {
+                    let target = target.exp();
+                    loss -= target * *log;
+                    *log = log.exp() - target;
+                }
+                loss
+            }
+        }
+    }
+
+    /// Refuses targets that do not belong to so many rows.
+    fn check(self, rows: usize, classes: usize) -> Result<()> {
+        let got = self.rows(classes);
+        if got == 0 || got != rows {
+            return Err(Error::setting("labels", format!("{rows}, one a row, at least 1"), got));
+        }
+        match self {
+            Self::Classes(labels) => match labels.iter().find(|label| **label as usize >= classes) {
+                Some(label) => Err(Error::setting("label", format!("below {classes}"), label)),
+                None => Ok(()),
+            },
+            Self::Soft(logs) => match logs.iter().find(|log| !(log.is_finite() && **log <= 1e-6)) {
+                Some(log) => Err(Error::setting("soft labels", "log-probabilities", log)),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// The mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n), as a function of W and then b, each divided by the scale of its feature.
+///
+/// With the square root of the inverse of its second derivative as a scale, every direction is about equally curved. Frequent
+/// n-grams and the bias are curved a thousand times as much as rare ones otherwise, and a fit takes three times the steps.
+struct PenalisedLoss<'a> {
+    features: &'a FeatureMatrix,
+    targets: Targets<'a>,
+    classes: usize,
+    c: f64,
+    /// Of each feature and then of the bias.
+    scales: Vec<f64>,
+}
+
+impl<'a> PenalisedLoss<'a> {
+    fn new(features: &'a FeatureMatrix, targets: Targets<'a>, classes: usize, c: f64) -> Self {
+        let (rows, share) = (features.rows() as f64, 1.0 / classes as f64);
+        // Of a loss by a score, where all classes are equally probable.
+        let curvature = share * (1.0 - share);
+        let penalty = 1.0 / (c * rows);
+        let of_features = features.squares().into_iter().map(|squares| penalty + curvature * squares / rows);
+        let scales = of_features.chain([curvature]).map(|second| second.sqrt().recip()).collect();
+        Self { features, targets, classes, c, scales }
+    }
+
+    /// Each row of a point, multiplied by its scale.
+    fn scaled(&self, at: &[f64]) -> Vec<f64> {
+        let rows = at.chunks_exact(self.classes).zip(&self.scales);
+        rows.flat_map(|(row, scale)| row.iter().map(move |value| value * scale)).collect()
+    }
+
+    /// The inverse of [`scaled`](Self::scaled).
+    fn unscaled(&self, at: &[f64]) -> Vec<f64> {
+        let rows = at.chunks_exact(self.classes).zip(&self.scales);
+        rows.flat_map(|(row, scale)| row.iter().map(move |value| value / scale)).collect()
+    }
+}
+
+impl Function for PenalisedLoss<'_> {
+    /// Of scores and gradient. Penalty, scales and softmax are left out, which need no product of matrices.
+    fn flops(&self) -> u64 {
+        2 * self.features.flops(self.classes)
+    }
+
+    fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
+        let classes = self.classes;
+
+        let at = self.scaled(at);
+        let (weights, bias) = at.split_at(self.features.columns() * classes);
+        let rows = self.features.rows() as f64;
+        let penalty = 1.0 / (self.c * rows);
+        let mut scores = self.features.times(weights, classes);
+        let losses: Vec<f64> = scores
+            .par_chunks_mut(classes)
+            .with_min_len(64)
+            .enumerate()
+            .map(|(row, scores)| {
+                scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+                log_softmax(scores);
+                let loss = self.targets.loss(row, scores);
+                // From here on the gradient of the mean loss: (p − t)/n.
+                scores.iter_mut().for_each(|residual| *residual /= rows);
+                loss
+            })
+            .collect();
+        let squares: f64 = weights.iter().map(|weight| weight * weight).sum();
+        let mut gradient = self.features.transposed_times(&scores, classes);
+        gradient.iter_mut().zip(weights).for_each(|(gradient, weight)| *gradient += penalty * weight);
+        let mut of_bias = vec![0.0; classes];
+        for row in scores.chunks_exact(classes) {
+            of_bias.iter_mut().zip(row).for_each(|(sum, residual)| *sum += residual);
+        }
+        gradient.extend(of_bias);
+        (losses.iter().sum::<f64>() / rows + 0.5 * penalty * squares, self.scaled(&gradient))
+    }
+}
+
+/// Scores to log-probabilities, in place.
+pub(crate) fn log_softmax(scores: &mut [f64]) {
+    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = scores.iter().map(|score| (score - most).exp()).sum();
+    let shift = most + sum.ln();
+    scores.iter_mut().for_each(|score| *score -= shift);
+}
+
+impl LogisticRegression {
+    /// Fits rows of features to their targets, from zero or from where a fit of the same shape ended. Gives the weights
+    /// and, for a next fit, the minimum.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for no row, another number of labels than rows, a label that is no class, fewer than two classes,
+    /// a C that is not a positive number, features that are not finite, and where L-BFGS stops far from the minimum.
+    pub(crate) fn fit(
+        features: &FeatureMatrix,
+        targets: Targets<'_>,
+        classes: usize,
+        settings: FitSettings,
+        start: Option<Minimum>,
+    ) -> Result<(Self, Minimum)> {
+        let FitSettings { c, tolerance } = settings;
+        if classes < 2 {
+            return Err(Error::setting("classes", "at least 2", classes));
+        }
+        targets.check(features.rows(), classes)?;
+        if !(c.is_finite() && c > 0.0) {
+            return Err(Error::setting("C", "a positive number", c));
+        }
+        if !features.is_finite() {
+            return Err(Error::setting("features", "finite numbers", "NaN or infinity"));
+        }
+        let size = (features.columns() + 1) * classes;
+        let loss = PenalisedLoss::new(features, targets, classes, c);
+        let start = start.map(|start| loss.unscaled(&start.at)).filter(|at| at.len() == size);
+        let mut minimum = minimize(&loss, start.unwrap_or_else(|| vec![0.0; size]), tolerance, MOST_STEPS)?;
+        minimum.at = loss.scaled(&minimum.at);
+        if minimum.gradient_norm > tolerance.max(LONGEST_GRADIENT) {
+            return Err(Error::setting(
+                "gradient after L-BFGS",
+                format!("shorter than {tolerance}"),
+                minimum.gradient_norm,
+            ));
+        }
+        let (weights, bias) = minimum.at.split_at(features.columns() * classes);
+        let narrow = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
+        Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
+    }
+
+    /// W, (features, classes), and b.
+    pub(crate) fn parameters(&self) -> (&[f32], &[f32]) {
+        (&self.weights, &self.bias)
+    }
+
+    /// The number of classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// Whether it has weights of so many classes and features, all of them finite. A stored one may be anything.
+    pub(crate) fn fits(&self, classes: usize, features: usize) -> bool {
+        let finite = self.weights.iter().chain(&self.bias).all(|weight| weight.is_finite());
+        finite && self.bias.len() == classes && self.weights.len() == features * classes
+    }
+
+    /// The log-probabilities of the classes for each row of a matrix, row after row.
+    pub(crate) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Vec<f64> {
+        let weights: Vec<f64> = self.weights.iter().copied().map(f64::from).collect();
+        let mut scores = features.times(&weights, self.classes());
+        for row in scores.chunks_exact_mut(self.classes()) {
+            row.iter_mut().zip(&self.bias).for_each(|(score, bias)| *score += f64::from(*bias));
+            log_softmax(row);
+        }
+        scores
+    }
+
+    /// The log-probabilities of the classes for a row with these values other than 0.
+    pub(crate) fn log_probabilities(&self, row: &[(u32, f32)]) -> Vec<f64> {
+        let classes = self.classes();
+        let mut scores: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
+        for (feature, value) in row {
+            let at = *feature as usize * classes;
+            let (value, weights) = (f64::from(*value), &self.weights[at..at + classes]);
+            super::matrix::count(classes);
+            scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += value * f64::from(*weight));
+        }
+        log_softmax(&mut scores);
+        scores
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,22 @@
+//! From a rule to its router.
+
+use std::sync::Arc;
+
+use super::patience::Patience;
+use super::router::Router;
+use super::rule::LeavingRule;
+use super::threshold::Threshold;
+use crate::error::Result;
+
+impl LeavingRule {
+    /// The router of this rule at a speed.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for a speed out of range.
+    pub fn router(self, speed: f64) -> Result<Arc<dyn Router>> {
+        Ok(match self {
+            Self::Confidence | Self::Entropy => Arc::new(Threshold::new(self, speed)?),
+            Self::Patience => Arc::new(Patience::at(speed)?),
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! A request that was taken, and its answers.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use dht_transformer::{Sample, Task};
+
+use crate::error::{Error, Result};
+use crate::serving::engine::{Answer, Engine};
+
+/// The answer to a text, with what it is compared with.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Served {
+    /// The answer.
+    pub answer: Answer,
+    /// What the probabilities are: of classes, of labels, or a value.
+    pub task: Task,
+    /// The names of the classes of the model that answered, by index.
+    pub labels: Arc<[Arc<str>]>,
+    /// The tokens of the text that were read, special tokens included.
+    pub tokens: usize,
+    /// FLOPs of the full model for as many tokens.
+    pub full_flops: u64,
+}
+
+impl Served {
+    /// An engine's answer to a text.
+    pub(super) fn new(engine: &Engine, answer: Answer, sample: &Sample) -> Self {
+        let tokens = sample.encoding.ids.len();
+        let (task, labels) = (engine.model().task(), engine.shared_labels());
+        Self { answer, task, labels, tokens, full_flops: engine.full_flops(tokens) }
+    }
+}
+
+/// A request that was taken: what is known of its answers.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) arrived: Instant,
+    pub(super) deadline: Option<Instant>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    answers: Vec<Option<Served>>,
+    missing: usize,
+    error: Option<Error>,
+    /// Whether one of the texts failed; the error may have been handed over.
+    failed: bool,
+    waker: Option<Waker>,
+    /// Whether nobody waits for it any more.
+    gone: bool,
+}
+
+impl State {
+    fn is_done(&self) -> bool {
+        self.failed || self.missing == 0
+    }
+
+    /// The answers or the error, once.
+    fn take(&mut self) -> Result<Vec<Served>> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut self.answers).into_iter().flatten().collect()),
+        }
+    }
+}
+
+impl Job {
+    pub(super) fn new(texts: usize, arrived: Instant, deadline: Option<Instant>) -> Arc<Self> {
+        let state =
+            State { answers: vec![None; texts], missing: texts, error: None, failed: false, waker: None, gone: false };
+        Arc::new(Self { arrived, deadline, state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its texts need not be computed: somebody gave up, or one of them failed.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.state();
+        state.gone || state.is_done()
+    }
+
+    /// The answer to one of its texts. Returns whether the request ended with it.
+    pub(super) fn deliver(&self, index: usize, answer: Result<Served>) -> bool {
+        let mut state = self.state();
+        if state.gone || state.is_done() {
+            return false;
+        }
+        match answer {
+            Ok(answer) => {
+                if state.answers[index].replace(answer).is_none() {
+                    state.missing -= 1;
+                }
+            }
+            Err(error) => (state.error, state.failed) = (Some(error), true),
+        }
+        let done = state.is_done();
+        if done {
+            self.changed.notify_all();
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+        done
+    }
+    /// Blocks until its answers are there, or its deadline has passed.
+    pub(super) fn wait(&self) -> Result<Vec<Served>> {
+        let mut state = self.state();
+        while !state.is_done() {
+            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(left) if left.is_zero() => return Err(Error::Deadline),
+                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        state.take()
+    }
+
+    /// Its answers, or a note of who is to be woken for them.
+    pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<Vec<Served>>> {
+        let mut state = self.state();
+        if state.is_done() {
+            return Poll::Ready(state.take());
+        }
+        state.waker = Some(waker.clone());
+        Poll::Pending
+    }
+
+    /// Notes that nobody waits for it any more. Returns whether something was still to be done.
+    pub(super) fn give_up(&self) -> bool {
+        let mut state = self.state();
+        state.gone = !state.is_done();
+        state.gone
+    }
+}

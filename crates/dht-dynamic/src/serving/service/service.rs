@@ -1,0 +1,234 @@
+//! Requests from many threads in common batches, over a bounded queue.
+//!
+//! ```text
+//!  submit: encode on the caller's thread ─▶ queue (bounded) ─▶ worker: batches of one speed ─▶ Ticket
+//!          refused: Busy, TooLong, …        │                    dropped tickets and late requests are not computed
+//!                                           └─ left at the front exit ──────────────────────────▶
+//! ```
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::job::{Job, Served};
+use super::metrics::ServiceMetrics;
+use super::model::Model;
+use super::queue::Waiting;
+use super::settings::ServiceSettings;
+use super::shared::Shared;
+use super::ticket::Ticket;
+use super::worker;
+use crate::error::{Error, Result};
+use crate::serving::engine::{Engine, Query};
+
+/// Texts to be answered together.
+#[derive(Debug, Clone, Default)]
+pub struct Request<'a> {
+    /// The texts; the answers come in their order.
+    pub queries: Vec<Query<'a>>,
+    /// The [speed](Engine::with_speed); the model's own if not set.
+    pub speed: Option<f64>,
+    /// When the answer is of no use any more.
+    pub deadline: Option<Instant>,
+    /// Refuses a text that the model would not read to its end.
+    pub whole: bool,
+}
+
+impl<'a> Request<'a> {
+    /// A request at the model's own speed, without a deadline.
+    pub fn new(queries: impl IntoIterator<Item = impl Into<Query<'a>>>) -> Self {
+        Self { queries: queries.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+}
+
+/// An [`Engine`] for many threads, which answers their texts in common batches.
+///
+/// [`submit`](Self::submit) encodes the texts on the caller's thread, puts them into a queue and returns a [`Ticket`]. Workers
+/// take batches of texts of equal speed from the queue: as soon as the batch is full or the oldest text has waited long enough.
+/// A text that leaves at the [front exit](crate::exit::FrontExit) is answered on the caller's thread; it waits for no batch and takes
+/// no room in one.
+///
+/// - The queue is bounded: a request that finds no room is refused at once with [`Error::Busy`], and nothing of it is kept. So is one, with
+///   [`Error::Backlog`], whose deadline would pass while it waits, as fast as the last batches ran: under too much load some requests
+///   are answered in time, not all of them late.
+/// - An answer does not depend on the other texts of its batch, to the bit: a row of a product does not depend on the
+///   other rows, and a model whose texts do is asked to be [independent](Engine::independent).
+/// - A request past its deadline is answered with [`Error::Deadline`], and one whose ticket was dropped with nothing; neither is
+///   computed.
+/// - [`reload`](Self::reload) replaces the model: requests that were taken before are answered by the model before.
+/// - [`stop`](Self::stop) takes no more requests and returns when those that were taken are answered.
+/// - A batch that fails runs again text by text, so that a text fails alone.
+///
+/// # Examples
+/// ```no_run
+/// use dht_dynamic::serving::{Engine, Request, Service, ServiceSettings};
+///
+/// # fn main() -> dht_dynamic::Result<()> {
+/// let service = Service::start(Engine::load("models/reviews")?, ServiceSettings::default())?;
+/// let ticket = service.submit(&Request::new(["The food was fine.", "Never again!"]))?;
+/// for served in ticket.wait()? {
+///     let share = served.answer.flops as f64 / served.full_flops as f64;
+///     println!("{} for {share:.2} of the full model", served.answer.label);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    model: RwLock<Arc<Model>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Service {
+    /// Warms the model up with two batches of its own, so that its weights are packed and its pace is known, and starts the workers.
+    ///
+    /// # Errors
+    /// As [`ServiceSettings::check`]; [`Error::Setting`] when a thread cannot be started.
+    pub fn start(engine: Engine, settings: ServiceSettings) -> Result<Self> {
+        settings.check()?;
+        let workers = settings.workers;
+        let shared = Arc::new(Shared::new(settings));
+        let service = Self { shared, model: RwLock::new(Model::new(engine)), workers: Mutex::default() };
+        worker::warm_up(&service.shared, &service.engine());
+        for index in 0..workers {
+            let shared = service.shared.clone();
+            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+            let started = thread.spawn(move || worker::work(&shared));
+            let started = started.map_err(|error| Error::setting("workers", "threads that start", error))?;
+            service.workers().push(started);
+        }
+        Ok(service)
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn model(&self) -> Arc<Model> {
+        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a request. Its texts are encoded here, so that a long text occupies this thread and no worker. A request without
+    /// texts is answered at once.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] for a full queue, [`Error::Backlog`] where too much waits for its deadline, [`Error::Stopping`] after [`stop`](Self::stop), [`Error::Deadline`] for one that has
+    /// passed, [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Setting`] for more texts than the
+    /// queue holds and as [`Engine::with_speed`]; [`Error::Transformer`] as [`Engine::predict`].
+    pub fn submit(&self, request: &Request<'_>) -> Result<Ticket> {
+        let found = self.enqueue(request);
+        if let Err(Error::Busy { .. } | Error::Backlog { .. }) = found {
+            self.shared.counters.get().refused += 1;
+        }
+        found
+    }
+
+    fn enqueue(&self, request: &Request<'_>) -> Result<Ticket> {
+        let (shared, texts) = (&self.shared, request.queries.len());
+        let settings = &shared.settings;
+        if texts > settings.queue_texts {
+            return Err(Error::setting("texts", format!("at most {}", settings.queue_texts), texts));
+        }
+        let arrived = Instant::now();
+        let late = || request.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if late() {
+            return Err(Error::Deadline);
+        }
+        {
+            // A full queue costs no encoding.
+            let queue = shared.queue();
+            queue.check_room(texts, 0, settings)?;
+            queue.check_time(0, request.deadline, settings)?;
+        }
+        let engine = self.model().at(request.speed)?;
+        let job = Job::new(texts, arrived, request.deadline);
+        let mut waiting = Vec::with_capacity(texts);
+        let mut answered = Vec::new();
+        for (index, query) in request.queries.iter().enumerate() {
+            if late() {
+                return Err(Error::Deadline);
+            }
+            let sample = engine.encode(*query)?;
+            if request.whole && sample.encoding.truncated {
+                return Err(Error::TooLong { text: index, most: engine.max_length() });
+            }
+            match engine.answer_in_front(&sample)? {
+                Some(answer) => answered.push((index, Served::new(&engine, answer, &sample))),
+                None => waiting.push(Waiting { sample, index, job: job.clone(), engine: engine.clone() }),
+            }
+        }
+        let tokens: usize = waiting.iter().map(|text| text.sample.encoding.ids.len()).sum();
+        if tokens > settings.queue_tokens {
+            return Err(Error::setting("tokens", format!("at most {}", settings.queue_tokens), tokens));
+        }
+        if late() {
+            return Err(Error::Deadline);
+        }
+        {
+            let mut queue = shared.queue();
+            queue.push(waiting, request.deadline, settings)?;
+            let mut counters = shared.counters.get();
+            counters.accepted += 1;
+            if texts == 0 {
+                counters.answer(arrived.elapsed());
+            }
+        }
+        shared.changed.notify_one();
+        for (index, served) in answered {
+            shared.counters.get().computed(std::slice::from_ref(&served));
+            worker::deliver(shared, &job, index, Ok(served));
+        }
+        Ok(Ticket::new(job, shared.clone()))
+    }
+
+    /// [Submits](Self::submit) a request and waits for its answers.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit) and [`Ticket::wait`].
+    pub fn predict(&self, request: &Request<'_>) -> Result<Vec<Served>> {
+        self.submit(request)?.wait()
+    }
+
+    /// The engine of requests without a speed.
+    pub fn engine(&self) -> Arc<Engine> {
+        self.model().own().clone()
+    }
+
+    /// The limits.
+    pub fn settings(&self) -> &ServiceSettings {
+        &self.shared.settings
+    }
+
+    /// Puts a model in the place of the present one, once it is warm as at the [start](Self::start). Requests that were taken before are answered by the model before.
+    pub fn reload(&self, engine: Engine) {
+        let model = Model::new(engine);
+        worker::warm_up(&self.shared, &model.own());
+        *self.model.write().unwrap_or_else(PoisonError::into_inner) = model;
+        self.shared.counters.get().reloads += 1;
+    }
+
+    /// What was done so far.
+    pub fn metrics(&self) -> ServiceMetrics {
+        let (texts, tokens) = {
+            let queue = self.shared.queue();
+            (queue.texts(), queue.tokens())
+        };
+        ServiceMetrics { queued_texts: texts, queued_tokens: tokens, ..self.shared.counters.get().clone() }
+    }
+
+    /// Takes no more requests, and returns when those that were taken are answered.
+    pub fn stop(&self) {
+        self.shared.queue().stopping = true;
+        self.shared.changed.notify_all();
+        // Locked until all have ended, so that a second caller does not return before.
+        self.workers().drain(..).for_each(|worker| drop(worker.join()));
+    }
+}
+
+/// [Stops](Service::stop).
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

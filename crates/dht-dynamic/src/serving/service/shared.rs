@@ -1,0 +1,39 @@
+//! What a service, its workers and its tickets share.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::job::Job;
+use super::metrics::Counters;
+use super::queue::Queue;
+use super::settings::ServiceSettings;
+
+/// What a service shares with its workers and tickets.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: ServiceSettings,
+    queue: Mutex<Queue>,
+    /// Texts came, or the service stops.
+    pub(super) changed: Condvar,
+    pub(super) counters: Counters,
+}
+
+impl Shared {
+    pub(super) fn new(settings: ServiceSettings) -> Self {
+        Self { settings, queue: Mutex::default(), changed: Condvar::new(), counters: Counters::new() }
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the texts of a request that nobody waits for.
+    pub(super) fn give_up(&self, job: &Arc<Job>, late: bool) {
+        self.queue().remove(job);
+        let mut counters = self.counters.get();
+        if late {
+            counters.late += 1;
+        } else {
+            counters.cancelled += 1;
+        }
+    }
+}

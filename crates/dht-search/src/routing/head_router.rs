@@ -1,0 +1,98 @@
+//! The trait of head routers.
+
+use std::fmt;
+
+use dht_transformer::Hidden;
+use rand::Rng;
+
+use super::mode::Mode;
+use super::state::HeadState;
+use super::trace::{Decisions, GroupDecisions, HeadSetGroup};
+use crate::error::{Error, Result};
+
+/// The input of a head router: the samples before a group of layers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct GroupView<'a> {
+    /// The index of the group among the dynamic groups.
+    pub group: usize,
+    /// The hidden rows of the samples that run it.
+    pub hidden: &'a Hidden,
+    /// Their indices in the batch.
+    pub members: &'a [usize],
+    /// The decisions so far.
+    pub decisions: &'a Decisions,
+}
+
+/// Decides which heads each sample keeps in a group of layers.
+pub trait HeadRouter: Send + Sync {
+    /// The heads of each sample in a group: together the [head-set groups](HeadSetGroup) hold every index once.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions>;
+
+    /// The heads of samples that keep as many as `kept` says, by index in the view: so controls on given routes run with
+    /// this router's own sets. By default those of [`decide`](Self::decide), if they are of these sizes.
+    ///
+    /// # Errors
+    /// What the router reports; [`Error::Setting`] by default for sizes that it does not choose itself.
+    fn sets_keeping(
+        &self,
+        view: &GroupView<'_>,
+        kept: &[usize],
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> Result<Vec<HeadSetGroup>> {
+        let head_sets = self.decide(view, mode, rng)?.head_sets;
+        for set in &head_sets {
+            if let Some(wanted) = set.indices.iter().map(|index| kept[*index]).find(|kept| *kept != set.heads.len()) {
+                let expected = format!("{wanted}, which sets_keeping of this head router would choose");
+                return Err(Error::setting("heads kept", expected, set.heads.len()));
+            }
+        }
+        Ok(head_sets)
+    }
+
+    /// Whether it looks at the signals (entropy, margin, length) of the exit after the base layers, which the executor then
+    /// reads for it where the router does not.
+    fn reads_signals(&self) -> bool {
+        false
+    }
+
+    /// Whether every sample keeps all heads of every group. Its layers may then be run in parts, without the sets of
+    /// [`decide`](Self::decide).
+    fn keeps_all(&self) -> bool {
+        false
+    }
+
+    /// FLOPs of the decisions before a group for one sample, two for each multiply-add.
+    fn flops(&self) -> u64 {
+        0
+    }
+
+    /// What it has learned; `None` by default: nothing changes in it.
+    fn state(&self) -> Option<&dyn HeadState> {
+        None
+    }
+
+    /// As [`state`](Self::state), to be changed.
+    fn state_mut(&mut self) -> Option<&mut dyn HeadState> {
+        None
+    }
+
+    /// A copy, with what it has learned.
+    fn box_clone(&self) -> Box<dyn HeadRouter>;
+}
+
+impl Clone for Box<dyn HeadRouter> {
+    fn clone(&self) -> Self {
+        (**self).box_clone()
+    }
+}
+
+impl fmt::Debug for dyn HeadRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a head router")
+    }
+}

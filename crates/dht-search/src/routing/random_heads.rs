@@ -1,0 +1,56 @@
+//! Head sets drawn at random, and samples by how many heads they keep.
+
+use std::collections::BTreeMap;
+
+use dht_transformer::HeadSet;
+use rand::{Rng, RngExt};
+
+use crate::error::Result;
+
+/// The indices by number of heads kept, ascending.
+pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, count) in kept.iter().enumerate() {
+        groups.entry(*count).or_default().push(index);
+    }
+    groups
+}
+
+/// `count` of `heads` heads: the pinned ones and others drawn at random.
+pub(crate) fn random_heads(heads: usize, pinned: Option<HeadSet>, count: usize, rng: &mut dyn Rng) -> Result<HeadSet> {
+    if count >= heads {
+        return Ok(HeadSet::full(heads)?);
+    }
+    let pinned: Vec<usize> = pinned.into_iter().flatten().collect();
+    let mut free: Vec<usize> = (0..heads).filter(|head| !pinned.contains(head)).collect();
+    let wanted = count.saturating_sub(pinned.len());
+    for index in 0..wanted.min(free.len()) {
+        let other = rng.random_range(index..free.len());
+        free.swap(index, other);
+    }
+    Ok(HeadSet::from_indices(pinned.into_iter().chain(free.into_iter().take(wanted)), heads)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn four_pinned_heads_leave_70_28_and_1_head_sets() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let pinned = HeadSet::from_indices([0, 3, 5, 9], 12).unwrap();
+        for (count, possible) in [(8, 70), (10, 28), (12, 1)] {
+            let mut found = BTreeSet::new();
+            for _ in 0..3000 {
+                let set = random_heads(12, Some(pinned), count, &mut rng).unwrap();
+                assert!(set.len() == count && pinned.iter().all(|head| set.contains(head)));
+                found.insert(set.iter().collect::<Vec<_>>());
+            }
+            assert_eq!(found.len(), possible, "{count} heads");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The settings of a search: every value and choice that the paper leaves open.
+
+use dht_dynamic::exit::ExitKind;
+use dht_transformer::Pooling;
+use serde::{Deserialize, Serialize};
+
+use super::bandits::{HeadSetPrior, Normalization};
+use super::exits::{ClassifierSharing, ExitLosses};
+use super::ranges;
+use super::routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
+use super::training::{Dispatch, FullModelSteps, LossSource, SoftLabels};
+use crate::cost::{CostModel, WidthCoupling};
+use crate::error::{Error, Result};
+use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
+
+/// The settings of a search. Values that the paper uses without stating them have **defaults that are not from the
+/// paper**.
+///
+/// The bandits: the depth bandit (UCB_L in the paper) chooses the exit, the head-count bandit (UCB_H) the number of heads
+/// of each group of layers, the joint bandit (UCB_cp) both at once, and the head-set bandit (TSB) which heads are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchSettings {
+    /// How samples of different depths are trained together.
+    pub dispatch: Dispatch,
+    /// What the bandits see.
+    pub context: ContextDesign,
+    /// What decides how deep a sample goes.
+    pub router: RouterKind,
+    /// The arms of the head-set bandit.
+    pub head_arms: HeadArms,
+    /// For which samples a head set is drawn.
+    pub head_draws: HeadDraws,
+    /// Which heads every head set holds.
+    pub pinned_heads: PinnedHeads,
+    /// The cost that enters the choices.
+    pub cost_model: CostModel,
+    /// Whether dropping heads also narrows the feed-forward. Neurons are sorted by their magnitude when the model is made,
+    /// so that the first are the most important.
+    pub width_coupling: WidthCoupling,
+    /// Which exits a sample trains.
+    pub exit_losses: ExitLosses,
+    /// Which steps run the full model instead.
+    pub full_model_steps: FullModelSteps,
+    /// Soft labels beside the labels; `None` for none.
+    pub soft_labels: Option<SoftLabels>,
+    /// What reads a sample at an exit.
+    pub exit_kind: ExitKind,
+    /// The pooling of a linear classifier at the last exit, where that is of another kind than the exits before it:
+    /// FastBERT's last exit is the classifier of the model that it is made from. `None`: as the other exits. Needs a
+    /// classifier for each exit.
+    pub last_exit_pooling: Option<Pooling>,
+    /// Whether the exits share a classifier.
+    pub classifier_sharing: ClassifierSharing,
+    /// How an exit's classifier pools the states of a text.
+    pub pooling: Pooling,
+    /// LinUCB's exploration α: while exploring, an arm's score is wᵀθ + α·√(wᵀA⁻¹w) (paper, Algorithm 1; Li et al. 2010).
+    pub exploration: PerBandit,
+    /// LinUCB's prior precision λ: A = λI and b = 0 at the start, θ = A⁻¹b.
+    pub prior_precision: f64,
+    /// LinUCB's forgetting decay γ in (0, 1]: an observation k updates ago has weight γᵏ. Losses fall while the model
+    /// learns, so that old rewards mislead. The paper forgets nothing, γ = 1.
+    pub forgetting_decay: f64,
+    /// The mean of the head-set bandit's prior.
+    pub head_set_prior: HeadSetPrior,
+    /// The head-set bandit's prior precision s: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or as
+    /// N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The paper's 0 is improper.
+    pub head_set_prior_precision: f64,
+    /// The head-set bandit's λ above 0, the weight of the current posterior in each update: argmin (λ/2)·Σ sⱼ(pⱼ − gⱼ)² +
+    /// Σ log(1 + exp(−y·pᵀw)) (paper, 3.2). It does not change the precisions s. 1 is Bayes' rule; the paper gives no value.
+    pub head_set_prior_weight: f64,
+    /// The factor κ of the rewards, κ·(reference mean of δ)/δ, with δ = loss · L for the depth bandit and loss · L · H for
+    /// the head-count and joint bandits: α, β₁ and β_cp in the paper (4.3). Without effect on [`RewardShape::Utility`] and
+    /// [`RewardShape::Gain`].
+    pub kappa: PerBandit,
+    /// How losses and costs become rewards (paper, 4.3).
+    pub reward_shape: RewardShape,
+    /// The reference that δ is compared with.
+    pub reward_memory: RewardMemory,
+    /// The binary reward of the head-set bandit; the paper's formula contradicts its text.
+    pub head_feedback: HeadFeedback,
+    /// Whether the head-set bandit also learns from samples that keep all heads of a group: as published (3.2 and 4.2: it is
+    /// run for every number of heads, and each head of the set is rewarded). By default they teach it nothing, since
+    /// nothing was chosen.
+    pub full_set_feedback: bool,
+    /// Which losses the bandits learn from.
+    pub loss_source: LossSource,
+    /// Whether a sample's losses at the exits that it passed also update the arms of those exits.
+    pub nested_feedback: bool,
+    /// How contexts are scaled.
+    pub normalization: Normalization,
+    /// Contexts seen, with random routes, before their scaling is frozen and the bandits learn, so that a posterior sees
+    /// one scaling only. A model with fewer contexts runs whole at inference. Without effect on
+    /// [`Normalization::Rolling`].
+    pub warm_up_contexts: usize,
+    /// The share of the training in which routes are random while the bandits already learn. Before the deep layers have
+    /// learned anything, no bandit can find out that depth helps.
+    pub explore_share: f64,
+    /// How a random exit is drawn: with a probability proportional to its depth to this power, 0 to 16. From scratch, deep
+    /// layers learn only from deep routes, and shallow exits that see many texts too hard for them learn shortcuts. A
+    /// pre-trained encoder's deep layers already know enough, and its shallow exits need the texts.
+    pub explore_power: f64,
+    /// The number of first training texts over which arm features are averaged; `None` for all of them, as in the paper
+    /// (4.2). Only for [`ContextDesign::Paper`].
+    pub arm_feature_texts: Option<usize>,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self {
+            dispatch: Dispatch::InFlight,
+            context: ContextDesign::StateAndSignals,
+            router: RouterKind::default(),
+            head_arms: HeadArms::default(),
+            head_draws: HeadDraws::default(),
+            pinned_heads: PinnedHeads::default(),
+            cost_model: CostModel::default(),
+            width_coupling: WidthCoupling::default(),
+            exit_losses: ExitLosses::Detached,
+            full_model_steps: FullModelSteps::default(),
+            soft_labels: None,
+            exit_kind: ExitKind::default(),
+            last_exit_pooling: None,
+            classifier_sharing: ClassifierSharing::PerExit,
+            pooling: Pooling::Mean,
+            exploration: PerBandit::all(0.1),
+            prior_precision: 1.0,
+            forgetting_decay: 0.9999,
+            head_set_prior: HeadSetPrior::default(),
+            head_set_prior_precision: 1.0,
+            head_set_prior_weight: 1.0,
+            kappa: PerBandit::all(1.0),
+            reward_shape: RewardShape::Gain { lambda: 0.25 },
+            reward_memory: RewardMemory::default(),
+            head_feedback: HeadFeedback::default(),
+            full_set_feedback: false,
+            loss_source: LossSource::default(),
+            nested_feedback: true,
+            normalization: Normalization::default(),
+            warm_up_contexts: 512,
+            explore_share: 0.4,
+            explore_power: 2.0,
+            arm_feature_texts: Some(512),
+        }
+    }
+}
+
+impl SearchSettings {
+    /// These settings at another [speed](crate::SearchModel::set_speed) of the router.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.
+    pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
+        let mut settings = self.clone();
+        match (&mut settings.router, &mut settings.reward_shape) {
+            (RouterKind::EntropyThreshold { threshold } | RouterKind::ConfidenceThreshold { threshold }, _) => {
+                *threshold = speed;
+            }
+            (RouterKind::Patience { patience }, _) => {
+                ranges::check_number("speed", speed, 0.0)?;
+                *patience = RouterKind::patience_at(speed);
+            }
+            (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => *lambda = speed,
+            (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => {
+                let expected = "utility or gain: in the others the cost is learned, not known";
+                return Err(Error::setting("reward_shape", expected, format!("{:?}", self.reward_shape)));
+            }
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The router's speed; `None` for a router of one speed.
+    pub(crate) fn speed(&self) -> Option<f64> {
+        match (self.router, self.reward_shape) {
+            (RouterKind::EntropyThreshold { threshold } | RouterKind::ConfidenceThreshold { threshold }, _) => {
+                Some(threshold)
+            }
+            (RouterKind::Patience { patience: u32::MAX }, _) => Some(0.0),
+            (RouterKind::Patience { patience }, _) => Some(1.0 / f64::from(patience)),
+            (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => Some(lambda),
+            (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => None,
+        }
+    }
+
+    /// The reward rule of the depth bandit.
+    pub fn depth_rewards(&self) -> RewardRule {
+        self.rule(self.kappa.depth)
+    }
+
+    /// The reward rule of the head-count bandit.
+    pub fn heads_rewards(&self) -> RewardRule {
+        self.rule(self.kappa.heads)
+    }
+
+    /// The reward rule of the joint bandit.
+    pub fn arm_rewards(&self) -> RewardRule {
+        self.rule(self.kappa.arms)
+    }
+
+    fn rule(&self, kappa: f64) -> RewardRule {
+        RewardRule { shape: self.reward_shape, memory: self.reward_memory, kappa }
+    }
+}

@@ -1,0 +1,306 @@
+//! Search spaces: the routes of a model, and the bandits' arms that select them.
+
+use dht_dynamic::route::{LayerGroup, ModelShape, Route, RouteSpec};
+use serde::{Deserialize, Serialize};
+
+use super::config::{BaseState, Search, SpaceConfig};
+use super::layout::{Layout, one_of};
+use crate::error::{Error, Result};
+
+/// The arms that select a route. Within a space, routes and arms correspond one to one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RouteArms {
+    /// Of a tree search.
+    Tree {
+        /// The arm of the depth bandit: an index into [`SearchSpace::exits`].
+        depth: usize,
+        /// The arm of the head-count bandit for each dynamic group before the exit: an index into
+        /// [`SearchSpace::head_options`].
+        heads: Vec<usize>,
+    },
+    /// Of an integrated search.
+    Integrated {
+        /// The arm of the joint bandit: an index into [`SearchSpace::integrated_arms`].
+        arm: usize,
+    },
+}
+
+/// A checked space of routes.
+///
+/// The bandits' arms are few, but routes can be many: a tree search has Σ over exits of ∏ head options over the groups
+/// before the exit (40 routes for T-DHT).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "SpaceConfig", into = "SpaceConfig")]
+pub struct SearchSpace {
+    config: SpaceConfig,
+    layout: Layout,
+    /// For each dynamic group, the numbers of heads that a route may keep, ascending.
+    options: Vec<Vec<usize>>,
+    /// The routes of an integrated search; empty for a tree search.
+    arms: Vec<Route>,
+}
+
+impl SearchSpace {
+    /// Checks a space.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
+    /// [`Error::Exit`] for exits that do not ascend or lie beyond the layers; [`Error::HeadCount`] for options that do
+    /// not ascend, exceed the heads or lie below the pinned ones; for an integrated search
+    /// [`Error::RouteNotInSpace`] for arms that do not fit the exits and [`Error::DuplicateArm`].
+    pub fn new(config: SpaceConfig) -> Result<Self> {
+        let (layout, options, arms) = config.parts()?;
+        Ok(Self { config, layout, options, arms })
+    }
+
+    /// The configuration that it was made from.
+    pub fn config(&self) -> &SpaceConfig {
+        &self.config
+    }
+
+    /// The size of the model.
+    pub fn model_shape(&self) -> ModelShape {
+        self.layout.shape
+    }
+
+    /// Whether this is a tree search.
+    pub fn is_tree(&self) -> bool {
+        matches!(self.config.search, Search::Tree { .. })
+    }
+
+    /// Numbers of heads that some group may keep, ascending.
+    pub(crate) fn distinct_head_options(&self) -> Vec<usize> {
+        let groups = 0..self.groups().len();
+        let mut options: Vec<usize> = groups.flat_map(|group| self.head_options(group)).copied().collect();
+        options.sort_unstable();
+        options.dedup();
+        options
+    }
+
+    /// The depths at which a route may exit, ascending: the arms of the depth bandit; with queues, one queue each.
+    pub fn exits(&self) -> &[usize] {
+        &self.layout.exits
+    }
+
+    /// The total depth of the routes that leave at an exit: the exit's depth plus the tail's layers.
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn depth(&self, exit_index: usize) -> usize {
+        self.layout.exits[exit_index] + self.config.tail
+    }
+
+    /// The layers that every route runs first with all heads, where contexts are taken from the route itself.
+    pub fn base(&self) -> Option<LayerGroup> {
+        self.layout.base
+    }
+
+    /// The number of layers below the base state, b.
+    pub fn base_layers(&self) -> usize {
+        match self.config.base_state {
+            BaseState::OnRoute => self.layout.exits[0],
+            BaseState::PrePass { layers } => layers,
+            BaseState::Embedding => 0,
+        }
+    }
+
+    /// The groups of layers whose heads are chosen, from the first to the deepest.
+    pub fn groups(&self) -> &[LayerGroup] {
+        &self.layout.groups
+    }
+
+    /// The dynamic groups before an exit: the first of [`groups`](Self::groups).
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn groups_before(&self, exit_index: usize) -> &[LayerGroup] {
+        &self.layout.groups[..self.layout.groups_before(exit_index)]
+    }
+
+    /// The model's last layers, in which every route ends.
+    pub fn tail(&self) -> Option<LayerGroup> {
+        self.layout.tail
+    }
+
+    /// The number of heads that every head set contains.
+    pub fn pinned(&self) -> usize {
+        self.config.pinned
+    }
+
+    /// The numbers of heads that a dynamic group may keep, ascending: in a tree search, the arms of the head-count bandit.
+    ///
+    /// # Panics
+    /// When there is no such group.
+    pub fn head_options(&self, group: usize) -> &[usize] {
+        &self.options[group]
+    }
+
+    /// The arms of the joint bandit; empty in a tree search.
+    pub fn integrated_arms(&self) -> &[Route] {
+        &self.arms
+    }
+
+    /// The route that these arms select.
+    ///
+    /// # Errors
+    /// [`Error::Arm`] when the space has no such arms.
+    pub fn route(&self, arms: &RouteArms) -> Result<Route> {
+        match (arms, self.is_tree()) {
+            (RouteArms::Integrated { arm }, false) => {
+                let route = self.arms.get(*arm);
+                route.cloned().ok_or_else(|| arm_error("arm of the joint bandit", self.arms.len(), *arm))
+            }
+            (RouteArms::Tree { depth, heads }, true) => self.tree_route(*depth, heads),
+            (RouteArms::Tree { .. }, false) => Err(self.wrong_search("the arms of a tree search")),
+            (RouteArms::Integrated { .. }, true) => Err(self.wrong_search("an arm of an integrated search")),
+        }
+    }
+
+    /// The arms that select a route.
+    ///
+    /// # Errors
+    /// [`Error::RouteNotInSpace`] when the space does not have the route.
+    pub fn arms(&self, route: &Route) -> Result<RouteArms> {
+        let arms = if self.is_tree() { self.tree_arms(route) } else { self.integrated_arm(route) };
+        arms.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+    }
+
+    /// The route with this notation.
+    ///
+    /// # Errors
+    /// [`Error::RouteNotInSpace`] when the space does not have it.
+    pub fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
+        let route = self.layout.resolve(spec)?;
+        self.arms(&route)?;
+        Ok(route)
+    }
+
+    /// Every route of the space with its arms: ordered by exit and then by head options, or in the order of the joint arms.
+    pub fn routes(&self) -> Vec<(RouteArms, Route)> {
+        if !self.is_tree() {
+            let arms = self.arms.iter().enumerate();
+            return arms.map(|(arm, route)| (RouteArms::Integrated { arm }, route.clone())).collect();
+        }
+        let mut routes = Vec::new();
+        for depth in 0..self.exits().len() {
+            let mut paths = vec![Vec::new()];
+            for options in &self.options[..self.layout.groups_before(depth)] {
+                paths = paths
+                    .iter()
+                    .flat_map(|path| (0..options.len()).map(move |arm| [path.as_slice(), &[arm]].concat()))
+                    .collect();
+            }
+            for heads in paths {
+                // Arms taken from the options always have a route.
+                if let Ok(route) = self.tree_route(depth, &heads) {
+                    routes.push((RouteArms::Tree { depth, heads }, route));
+                }
+            }
+        }
+        routes
+    }
+
+    /// For each arm of this integrated search, the arm of an `earlier` integrated search to start from: the one of the same
+    /// total depth with the nearest number of heads (the lower of two). `None` where the depth is new, and for all arms
+    /// when `earlier` is a tree search. P-DHT initialises its joint bandit this way when its second phase starts.
+    pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
+        let heads = |route: &Route| route.uniform_heads().unwrap_or(0);
+        let closest = |route: &Route| {
+            let same_depth = earlier.arms.iter().enumerate().filter(|(_, other)| other.depth() == route.depth());
+            same_depth.min_by_key(|(_, other)| (heads(other).abs_diff(heads(route)), heads(other))).map(|(arm, _)| arm)
+        };
+        self.arms.iter().map(closest).collect()
+    }
+
+    /// The route that leaves at an exit and keeps these numbers of heads, one for each group before the exit, whether they
+    /// are options of the space or not.
+    pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
+        self.layout.route(exit_index, heads)
+    }
+
+    /// The arms of the route that runs the same layers with the same heads, however its groups are split.
+    pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
+        let found = self.arms_of_layers(route);
+        found.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+    }
+
+    fn arms_of_layers(&self, route: &Route) -> Option<RouteArms> {
+        if route.model_shape() != self.model_shape() {
+            return None;
+        }
+        if !self.is_tree() {
+            let arm = self.arms.iter().position(|arm| arm.layers().eq(route.layers()))?;
+            return Some(RouteArms::Integrated { arm });
+        }
+        let exit = self.exits().iter().position(|&exit| exit == route.exit())?;
+        let heads_of = |layer: usize| route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
+        let kept: Vec<usize> =
+            self.groups_before(exit).iter().map(|group| heads_of(group.start())).collect::<Option<_>>()?;
+        let own = self.layout.route(exit, &kept).ok()?;
+        if own.layers().eq(route.layers()) { self.tree_arms(&own) } else { None }
+    }
+
+    fn tree_route(&self, depth: usize, heads: &[usize]) -> Result<Route> {
+        if depth >= self.exits().len() {
+            return Err(arm_error("arm of the depth bandit", self.exits().len(), depth));
+        }
+        let groups = self.layout.groups_before(depth);
+        if heads.len() != groups {
+            return Err(Error::Arm {
+                what: "list of head-count arms",
+                expected: format!("{groups} arms to reach exit {}", self.exits()[depth]),
+                got: format!("{} arms", heads.len()),
+            });
+        }
+        let kept = self.options.iter().zip(heads).map(|(options, &arm)| {
+            options.get(arm).copied().ok_or_else(|| arm_error("arm of the head-count bandit", options.len(), arm))
+        });
+        self.layout.route(depth, &kept.collect::<Result<Vec<_>>>()?)
+    }
+
+    fn tree_arms(&self, route: &Route) -> Option<RouteArms> {
+        let depth = self.exits().iter().position(|&exit| exit == route.exit())?;
+        let kept = route.dynamic_groups().zip(&self.options);
+        let heads =
+            kept.map(|(group, options)| options.binary_search(&group.heads).ok()).collect::<Option<Vec<_>>>()?;
+        (self.tree_route(depth, &heads).ok()? == *route).then_some(RouteArms::Tree { depth, heads })
+    }
+
+    fn integrated_arm(&self, route: &Route) -> Option<RouteArms> {
+        self.arms.iter().position(|arm| arm == route).map(|arm| RouteArms::Integrated { arm })
+    }
+
+    fn describe(&self) -> String {
+        if self.is_tree() {
+            let options: Vec<_> = self.options.iter().map(|options| one_of(options)).collect();
+            format!("depth {} with {} heads in its groups", one_of(self.exits()), options.join(" / "))
+        } else {
+            let arms: Vec<_> = self.arms.iter().map(Route::to_string).collect();
+            format!("one of {}", arms.join(", "))
+        }
+    }
+
+    fn wrong_search(&self, got: &str) -> Error {
+        let expected = if self.is_tree() { "the arms of a tree search" } else { "an arm of an integrated search" };
+        Error::Arm { what: "choice", expected: expected.into(), got: got.into() }
+    }
+}
+
+fn arm_error(what: &'static str, arms: usize, got: usize) -> Error {
+    Error::Arm { what, expected: format!("below {arms}"), got: got.to_string() }
+}
+
+impl TryFrom<SpaceConfig> for SearchSpace {
+    type Error = Error;
+
+    fn try_from(config: SpaceConfig) -> Result<Self> {
+        Self::new(config)
+    }
+}
+
+impl From<SearchSpace> for SpaceConfig {
+    fn from(space: SearchSpace) -> Self {
+        space.config
+    }
+}
