@@ -8,8 +8,8 @@
 //!             └────────┴─ layer 1 ─▶ exit ─(+)─ sure? ─▶ exit ─(+)─ … ─▶ classifier ─(+)─▶ class
 //! ```
 //!
-//! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit who leaves, and an exit
-//! before the first layer. [`accelerate`](fn@accelerate) makes one of a fine-tuned [`TextClassifier`](transformer::TextClassifier), whose
+//! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit who leaves, and, if it
+//! has one, an exit before the first layer. [`accelerate`](fn@accelerate) makes one of a fine-tuned [`TextClassifier`](transformer::TextClassifier), whose
 //! weights stay as they are. Nothing here is a bandit; `dht-search` has routers that learn.
 //!
 //! # A complete program
@@ -65,7 +65,8 @@
 //! | compare by the clock | [`evaluation::time_in_turns`] |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with all that serving needs, [`serving::TextModel`] |
-//! | decide by a rule of your own where texts leave | [`Router`], [`DynamicModel::with_router`] |
+//! | choose another rule for where texts leave | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
+//! | decide in code of your own where texts leave | [`Router`], [`DynamicModel::with_router`] |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
 //! | put a model of n-grams before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
 //! | use the encoder alone | [`transformer`] |
@@ -86,7 +87,7 @@ mod full_model;
 mod log_probabilities;
 mod logistic;
 mod model;
-mod predict;
+mod prediction;
 pub mod route;
 pub mod router;
 pub mod serving;
@@ -99,7 +100,7 @@ pub use exit::{Exit, LayerExit};
 pub use full_model::FullModel;
 pub use log_probabilities::LogProbabilities;
 pub use model::{DynamicModel, ExitModel, ExitSettings, SeenTexts};
-pub use predict::{BatchPredictions, Prediction, Predictor, WithSpeed, in_pool};
+pub use prediction::{BatchPredictions, Prediction, Predictor, WithSpeed, in_pool};
 pub use route::Route;
 pub use router::Router;
 pub use serving::{Answer, Engine, Query};

@@ -2,23 +2,22 @@
 
 use std::time::Instant;
 
-use dht_transformer::{EncodedDataset, TextClassifier};
+use dht_transformer::{EncodedDataset, TextClassifier, tensors::most_probable};
 use rand::Rng;
 
-use super::exits::{FittedExit, Judge, fit_exit};
+use super::linear_fit::fit_exits;
 use super::parts::{Parts, Texts};
+use super::pooled_states::states;
 use super::report::Report;
-use super::settings::{AccelerateSettings, Targets};
-use super::side;
-use super::states::{States, states};
+use super::settings::AccelerateSettings;
+use super::side_training;
 use crate::error::{Error, Result};
 use crate::evaluation::stages::{exit_flops, exit_tables};
 use crate::evaluation::{SpeedPoint, Stages, evaluate, stage_flops};
 use crate::exit::{ExitKind, FrontExit, NgramClassifier, Stacker};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic;
-use crate::model::{DynamicModel, ExitModel, SeenTexts};
+use crate::model::{DynamicModel, ExitModel, SeenTexts, exit_log_probabilities};
 use crate::router::Router;
 use crate::training::FrozenStates;
 
@@ -33,11 +32,13 @@ pub struct Accelerated {
 }
 
 impl Accelerated {
-    /// The same with another router, whose curve is measured on held-out texts at some speeds, the lowest first; one pass each. The model
-    /// begins at the cheapest of them at which it is as accurate as the classifier alone.
+    /// The same with another router, whose curve is measured on held-out texts at some speeds, the lowest first: one pass each, and one
+    /// for the classifier alone. The model begins at the highest of them at which it is as accurate as the classifier, at the
+    /// first where none is. A router of one speed has no curve: give it to the [model](DynamicModel::with_router).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed that is none of the router's; what the router and the encoder report.
+    /// [`Error::Setting`] for no speeds or no texts, and for a speed that is none of the router's; what the router and the encoder
+    /// report.
     pub fn with_router(
         self,
         router: Box<dyn Router>,
@@ -46,6 +47,14 @@ impl Accelerated {
         batch_size: usize,
     ) -> Result<Self> {
         let Self { model, mut report } = self;
+        for (field, given) in [("speeds", speeds.len()), ("held-out texts", held_out.len())] {
+            if given == 0 {
+                return Err(Error::setting(field, "at least one", "none"));
+            }
+        }
+        let own = exit_log_probabilities(model.model(), held_out, batch_size)?.pop().unwrap_or_default();
+        let right = own.iter().zip(&held_out.samples).filter(|(row, sample)| most_probable(row) == sample.label);
+        report.own_accuracy = right.count() as f64 / held_out.len() as f64;
         let model = model.with_router(router);
         let full_flops = model.full_inference_flops(held_out);
         let point = |speed: &f64| {
@@ -66,7 +75,7 @@ pub const LEAST_TEXTS: usize = 20;
 ///
 /// # Errors
 /// [`Error::Setting`] for settings out of range, fewer than 20 texts, held-out texts of which more than half are training texts, texts of several labels or other classes than the
-/// classifier's, unlabelled texts where nothing is held out, states that are not finite; as [`DynamicModel::of_classifier`] and [`NgramClassifier::fit`]; what the encoder reports.
+/// classifier's, unlabelled texts where nothing is held out, states that are not finite; as [`ExitModel::of_classifier`](crate::ExitModel::of_classifier) and [`NgramClassifier::fit`]; what the encoder reports.
 pub fn accelerate<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: Texts<'_>,
@@ -98,14 +107,14 @@ pub fn accelerate<R: Rng + ?Sized>(
 
     let parts = parts.with_targets(settings.targets, &training, other.as_ref());
     let fitted = fit_exits(&model, &parts, (&training, other.as_ref()), settings)?;
-    model.set_linear_exits(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
+    model.set_linear_parts(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
     let judged_own = other.as_ref().map_or(&training.own, |other| &other.own);
     report.flops_of_fits = fitted.iter().map(|exit| exit.flops).sum();
     let c: Vec<Option<f64>> = fitted.iter().map(|exit| Some(exit.c)).chain([None]).collect();
     report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
     let (model, exits) = match (side, &parts.held_out) {
         (Some(side), Some(held_out)) => {
-            let (model, flops) = side::train(model, &parts.training, settings.targets, side, kept, rng)?;
+            let (model, flops) = side_training::train(model, &parts.training, settings.targets, side, kept, rng)?;
             report.side = Some(side.width(hidden));
             // The held-out texts run again, through the exits too.
             let again: u64 = exit_flops(&model, held_out).last().map_or(0, |deepest| deepest.iter().sum());
@@ -161,28 +170,4 @@ pub fn accelerate<R: Rng + ?Sized>(
     report.seconds = start.elapsed().as_secs_f64();
     let speed = report.speed;
     Ok(Accelerated { model: model.with_speed(speed)?, report })
-}
-
-/// The exits before the last.
-fn fit_exits(
-    model: &ExitModel,
-    parts: &Parts,
-    (training, other): (&States, Option<&States>),
-    settings: &AccelerateSettings,
-) -> Result<Vec<FittedExit>> {
-    let (width, classes) = (model.encoder().block_shape().hidden, model.classes());
-    let labels = parts.labels();
-    let targets = match settings.targets {
-        Targets::Labels | Targets::Predictions => logistic::Targets::Classes(&labels),
-        Targets::SoftLabels => logistic::Targets::Soft(training.own.values()),
-    };
-    let judged = parts.judged_labels();
-    let fit = |(exit, pooled): (usize, &Vec<f32>)| {
-        let judge = match (other, &parts.fold_of) {
-            (Some(other), _) => Judge::HeldOut { states: &other.pooled[exit], labels: &judged },
-            (None, fold_of) => Judge::CrossFit { fold_of, labels: &judged },
-        };
-        fit_exit(pooled, width, targets, classes, &settings.c, &judge)
-    };
-    training.pooled.iter().enumerate().map(fit).collect()
 }

@@ -21,19 +21,29 @@
 //!    [speed](crate::DynamicModel::set_speed); [other routers](Accelerated::with_router) are options. The [`Report`] has the curve of accuracy against FLOPs on the held-out texts; the
 //!    model begins with the cheapest threshold at which they [lose nothing](crate::evaluation::Stages::lossless) against the classifier.
 //!
+//! | step | is done by |
+//! |---|---|
+//! | all, in this order | `accelerate.rs` |
+//! | 1 | `pooled_states.rs`, with `training/state_cache.rs` |
+//! | 2 | `linear_fit.rs`, with `logistic/` |
+//! | 3 | `side_training.rs`, with `training/frozen_exits.rs` |
+//! | 4 | `exit/ngram/` |
+//! | 5 | `exit/stacker.rs` |
+//! | 6 | `evaluation/stages/`, `report.rs` |
+//!
 //! The classifier's own logits at the last exit are its own to the bit, whatever is stacked on them.
 
 #[expect(clippy::module_inception, reason = "the function is in the file of its name")]
 mod accelerate;
-mod exits;
+mod linear_fit;
 mod parts;
+mod pooled_states;
 mod report;
 mod settings;
-mod side;
-mod states;
+mod side_training;
 
 pub use crate::evaluation::SpeedPoint;
 pub use accelerate::{Accelerated, LEAST_TEXTS, accelerate};
 pub use parts::Texts;
-pub use report::{Report, StackedOn, StageReport};
+pub use report::{JudgedOn, Report, StageReport};
 pub use settings::{AccelerateSettings, SideSettings, Targets};

@@ -4,8 +4,8 @@ use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+use super::pooled_states::States;
 use super::settings::{AccelerateSettings, Targets};
-use super::states::States;
 use crate::error::{Error, Result};
 use crate::model::SeenTexts;
 

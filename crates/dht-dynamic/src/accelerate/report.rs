@@ -21,7 +21,7 @@ pub struct Report {
     /// Further rows that they were fitted on, with the classes that the classifier predicts.
     pub unlabelled_rows: usize,
     /// What the choices were made on.
-    pub judged_on: StackedOn,
+    pub judged_on: JudgedOn,
     /// The accuracy of the classifier alone.
     pub own_accuracy: f64,
     /// The front exit, where there is one, and then each exit by depth.
@@ -29,7 +29,7 @@ pub struct Report {
     /// From the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
     /// The speed of the cheapest point that [loses nothing](Stages::lossless) against the classifier alone, or 0 without one; of
-    /// [another router](super::Accelerated::with_router), of the cheapest that is as accurate.
+    /// [another router](super::Accelerated::with_router), of the cheapest that is as accurate, or else of the first.
     pub speed: f64,
     /// The columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
@@ -52,7 +52,7 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum StackedOn {
+pub enum JudgedOn {
     /// Texts that nothing else was fitted on: so many.
     HeldOut(usize),
     /// All texts, each with answers of models that have not seen it: so many texts.
@@ -68,7 +68,7 @@ pub enum StackedOn {
 pub struct StageReport {
     /// Its depth; 0 for the front exit.
     pub depth: usize,
-    /// The C that was chosen for its linear part; `None` for the classifier itself.
+    /// The C that was chosen for its linear fit, from which a side layer's training starts; `None` for the classifier itself.
     pub c: Option<f64>,
     /// Its accuracy alone.
     pub accuracy: f64,
@@ -83,8 +83,8 @@ pub struct StageReport {
 impl Report {
     pub(super) fn new(parts: &Parts) -> Self {
         let judged_on = match &parts.held_out {
-            Some(held_out) => StackedOn::HeldOut(held_out.len()),
-            None => StackedOn::CrossFit(parts.training.len()),
+            Some(held_out) => JudgedOn::HeldOut(held_out.len()),
+            None => JudgedOn::CrossFit(parts.training.len()),
         };
         let unlabelled_rows = parts.training.len() - parts.labelled;
         Self { rows: parts.labelled, unlabelled_rows, judged_on, ..Self::default() }
@@ -129,7 +129,7 @@ impl Report {
     /// The curve of any router, and the cheapest of its speeds that is as accurate as the classifier alone.
     pub(super) fn of_curve(&mut self, curve: Vec<SpeedPoint>) {
         let lossless = curve.iter().rev().find(|point| point.accuracy >= self.own_accuracy);
-        self.speed = lossless.map_or(0.0, |point| point.speed);
+        self.speed = lossless.or(curve.first()).map_or(0.0, |point| point.speed);
         self.curve = curve;
     }
 

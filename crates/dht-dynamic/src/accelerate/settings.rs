@@ -37,7 +37,7 @@ pub struct AccelerateSettings {
     /// standardised states.
     pub c: Vec<f64>,
     /// What decides at each stage whether a text goes on: a threshold on the confidence or on the entropy of the stacked
-    /// answers, whose value is the model's speed. Any other [router](crate::Router) takes its place by
+    /// answers, or how many stages in a row agree. Its value is the model's speed. Any other [router](crate::Router) takes its place by
     /// [`Accelerated::with_router`](super::Accelerated::with_router).
     pub rule: LeavingRule,
     /// The n-gram classifier of the front exit; `None` for no front exit. The tokens around a text are
@@ -142,10 +142,6 @@ impl AccelerateSettings {
             if got < least {
                 return Err(Error::setting(field, format!("at least {least}"), got));
             }
-        }
-        if self.rule == LeavingRule::Patience {
-            let expected = "confidence or entropy: patience does not count the front exit";
-            return Err(Error::setting("rule", expected, "patience"));
         }
         self.side.as_ref().map_or(Ok(()), SideSettings::check)?;
         self.ngram.as_ref().map_or(Ok(()), NgramSettings::check)

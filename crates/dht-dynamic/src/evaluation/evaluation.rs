@@ -7,7 +7,7 @@ use dht_transformer::train::metrics::{Confusion, score};
 use dht_transformer::{EncodedDataset, ForwardContext, HeadSet, Sample};
 
 use crate::error::Result;
-use crate::predict::{BatchPredictions, Prediction, Predictor, in_pool};
+use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::Route;
 
 /// Predictions on a data set, scored.

@@ -3,7 +3,7 @@
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sample};
 
 use crate::error::Result;
-use crate::predict::{BatchPredictions, Predictor};
+use crate::prediction::{BatchPredictions, Predictor};
 
 /// A model whose layers are computed in another precision, to be scored and timed like any other.
 ///

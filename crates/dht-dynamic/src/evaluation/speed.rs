@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluation::evaluate;
 use crate::error::{Error, Result};
-use crate::predict::WithSpeed;
+use crate::prediction::WithSpeed;
 
 /// How far the FLOPs ratio of a calibrated λ may lie from its target, as a share of the full model: half a per cent.
 pub const CALIBRATION_TOLERANCE: f64 = 0.005;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use dht_transformer::{EncodedDataset, ForwardContext};
 
 use crate::error::{Error, Result};
-use crate::predict::{Predictor, in_pool};
+use crate::prediction::{Predictor, in_pool};
 
 /// The wall clock of a model's passes over a data set.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ mod tests {
     use dht_transformer::{Encoding, PackedBatch, Sample};
 
     use super::*;
-    use crate::predict::BatchPredictions;
+    use crate::prediction::BatchPredictions;
 
     /// Notes who predicts, and the address of the context.
     struct Noting<'a> {

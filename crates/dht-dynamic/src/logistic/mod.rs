@@ -8,4 +8,4 @@ pub(crate) use matrix::FeatureMatrix;
 #[cfg(test)]
 pub(crate) use matrix::MULTIPLY_ADDS;
 pub(crate) use minimize::{Function, Minimum, minimize};
-pub(crate) use regression::{FitSettings, LogisticRegression, Targets, log_softmax};
+pub(crate) use regression::{FitSettings, LogisticRegression, RowTargets, log_softmax};

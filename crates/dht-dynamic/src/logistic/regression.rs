@@ -24,7 +24,7 @@ pub(crate) struct FitSettings {
 
 /// Class scores that are linear in the features: x·W + b.
 ///
-/// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is 1 for the class of a row or its soft labels:, the objective of scikit-learn's `LogisticRegression`; the bias
+/// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is 1 for the class of a row or its soft labels: the objective of scikit-learn's `LogisticRegression`; the bias
 /// has no penalty. (With two classes scikit-learn fits one column of weights, the difference of our two: its C is twice ours.)
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,14 +37,14 @@ pub(crate) struct LogisticRegression {
 
 /// What rows of features are fitted to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Targets<'a> {
+pub(crate) enum RowTargets<'a> {
     /// The class of each row.
     Classes(&'a [u32]),
     /// ln of the probability of each class for each row, row after row: soft labels.
     Soft(&'a [f64]),
 }
 
-impl Targets<'_> {
+impl RowTargets<'_> {
     fn rows(self, classes: usize) -> usize {
         match self {
             Self::Classes(labels) => labels.len(),
@@ -100,7 +100,7 @@ impl Targets<'_> {
 /// n-grams and the bias are curved a thousand times as much as rare ones otherwise, and a fit takes three times the steps.
 struct PenalisedLoss<'a> {
     features: &'a FeatureMatrix,
-    targets: Targets<'a>,
+    targets: RowTargets<'a>,
     classes: usize,
     c: f64,
     /// Of each feature and then of the bias.
@@ -108,7 +108,7 @@ struct PenalisedLoss<'a> {
 }
 
 impl<'a> PenalisedLoss<'a> {
-    fn new(features: &'a FeatureMatrix, targets: Targets<'a>, classes: usize, c: f64) -> Self {
+    fn new(features: &'a FeatureMatrix, targets: RowTargets<'a>, classes: usize, c: f64) -> Self {
         let (rows, share) = (features.rows() as f64, 1.0 / classes as f64);
         // Of a loss by a score, where all classes are equally probable.
         let curvature = share * (1.0 - share);
@@ -187,7 +187,7 @@ impl LogisticRegression {
     /// a C that is not a positive number, features that are not finite, and where L-BFGS stops far from the minimum.
     pub(crate) fn fit(
         features: &FeatureMatrix,
-        targets: Targets<'_>,
+        targets: RowTargets<'_>,
         classes: usize,
         settings: FitSettings,
         start: Option<Minimum>,

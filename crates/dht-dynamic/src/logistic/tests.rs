@@ -67,7 +67,7 @@ fn assert_close(got: &[f64], expected: &[f64], tolerance: f64) {
 fn the_gradient_is_that_of_finite_differences() {
     let (values, labels) = problem(40, 3);
     let features = sparse(&values);
-    let loss = PenalisedLoss::new(&features, Targets::Classes(&labels), CLASSES, 0.7);
+    let loss = PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, 0.7);
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let mut at: Vec<f64> = (0..8 * CLASSES).map(|_| rng.random_range(-1.0..1.0)).collect();
     let gradient = loss.value_and_gradient(&at).1;
@@ -87,7 +87,7 @@ fn the_gradient_is_that_of_finite_differences() {
 fn without_features_the_probabilities_are_the_frequencies_of_the_classes() {
     let labels = [0, 0, 0, 1, 1, 2];
     let features = FeatureMatrix::sparse(0, labels.iter().map(|_| &[][..]));
-    let (model, _) = LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
+    let (model, _) = LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
     let logs = model.log_probabilities(&[]);
     assert_close(&logs, &[0.5_f64.ln(), (1.0_f64 / 3.0).ln(), (1.0_f64 / 6.0).ln()], 1e-6);
 }
@@ -103,7 +103,8 @@ fn two_opposite_rows_give_the_weight_of_the_scalar_equation() {
             if t < 2.0 * c / (1.0 + (2.0 * t).exp()) { low = t } else { high = t }
         }
         let (model, minimum) =
-            LogisticRegression::fit(&features, Targets::Classes(&[0, 1]), 2, FitSettings { c, ..TIGHT }, None).unwrap();
+            LogisticRegression::fit(&features, RowTargets::Classes(&[0, 1]), 2, FitSettings { c, ..TIGHT }, None)
+                .unwrap();
         assert_close(&minimum.at, &[-low, low, 0.0, 0.0], 1e-7);
         let expected = [-low, low].map(|score| score - ((-low).exp() + low.exp()).ln());
         assert_close(&model.log_probabilities(&[(0, 1.0)]), &expected, 1e-6);
@@ -117,11 +118,11 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
         let features = FeatureMatrix::dense(7, values.clone());
         let settings = FitSettings { c, ..TIGHT };
         let (_, minimum) =
-            LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, settings, None).unwrap();
+            LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
         assert!(minimum.gradient_norm < 1e-8, "{}", minimum.gradient_norm);
         let loss = PenalisedLoss {
             scales: vec![1.0; 8],
-            ..PenalisedLoss::new(&features, Targets::Classes(&labels), CLASSES, c)
+            ..PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, c)
         };
         let mut at = vec![0.0; 8 * CLASSES];
         for _ in 0..200_000 {
@@ -135,7 +136,7 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
         let objectives = [&minimum.at, &at].map(|at| loss.value_and_gradient(at).0);
         assert!((objectives[0] - objectives[1]).abs() < 1e-12, "{objectives:?}");
         let (_, of_sparse) =
-            LogisticRegression::fit(&sparse(&values), Targets::Classes(&labels), CLASSES, settings, None).unwrap();
+            LogisticRegression::fit(&sparse(&values), RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
         assert_close(&of_sparse.at, &at, 1e-5);
     }
 }
@@ -144,10 +145,12 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
 fn a_fit_that_starts_at_the_minimum_stays_there() {
     let (values, labels) = problem(60, 8);
     let features = sparse(&values);
-    let (model, minimum) = LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
+    let (model, minimum) =
+        LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
     let looser = FitSettings { tolerance: 1e-8, ..TIGHT };
     let (again, second) =
-        LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, looser, Some(minimum.clone())).unwrap();
+        LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, looser, Some(minimum.clone()))
+            .unwrap();
     assert_eq!((again, second.at), (model, minimum.at));
 }
 
@@ -158,7 +161,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     let fit = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, TIGHT, None).unwrap().1.at
+            LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap().1.at
         })
     };
     assert_eq!(fit(1), fit(4));
@@ -168,7 +171,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 fn bad_input_is_refused_with_what_would_be_right() {
     let features = FeatureMatrix::dense(1, vec![1.0, 2.0]);
     let fit = |features: &FeatureMatrix, labels: &[u32], classes, c| {
-        LogisticRegression::fit(features, Targets::Classes(labels), classes, FitSettings { c, ..TIGHT }, None)
+        LogisticRegression::fit(features, RowTargets::Classes(labels), classes, FitSettings { c, ..TIGHT }, None)
             .unwrap_err()
             .to_string()
     };

@@ -30,14 +30,16 @@ impl DynamicModel {
         Ok(Self { model, front: None, router: rule.router(0.0)?, seen: Arc::default() })
     }
 
-    /// The same model with another router, for example one of a user's own. What [`save`](Self::save) writes is then read by
+    /// The same model with another router, for example one of a user's own. It sees exits by their place in
+    /// [`depths`](Self::depths): with an exit before the first layer, that is exit 0. What [`save`](Self::save) writes is then read by
     /// [`load_with`](Self::load_with).
     #[must_use]
     pub fn with_router(self, router: Box<dyn Router>) -> Self {
         Self { router: router.into(), ..self }
     }
 
-    /// The same model with an exit before its first layer, where texts may leave and which is stacked on every other exit.
+    /// The same model with an exit before its first layer, where texts may leave and which is stacked on every other exit. It
+    /// becomes exit 0 of the router's, and the index of each other exit rises by one.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a front exit of other classes, without weights for each exit, or with

@@ -3,14 +3,66 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, Sample, data::longest_first};
+use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, Hidden, PackedBatch, Sample, data::longest_first};
 
 use super::dynamic::DynamicModel;
 use crate::error::{Error, Result};
 use crate::exit::{Exit, ExitAnswers, ExitTexts, FrontExit, Stacker};
 use crate::log_probabilities::LogProbabilities;
-use crate::predict::{BatchPredictions, Found, Prediction, in_pool, lengths_of, pack};
+use crate::prediction::{BatchPredictions, Found, Prediction, Predictor, WithSpeed, in_pool, lengths_of, pack};
 use crate::router::{ExitView, Notes};
+
+impl DynamicModel {
+    /// Predicts a batch, each text up to the exit where the router lets it leave. A batch gives the same predictions every time.
+    ///
+    /// # Errors
+    /// What the encoder reports.
+    pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(Forward::new(self, &ForwardContext::inference()).predict(batch)?.predictions)
+    }
+
+    /// As [`predict_batch`](Self::predict_batch), with what every exit that a text passed said. All exits that a text passes read it,
+    /// whatever the router reads.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn predict_with_stages(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(Forward::new(self, ctx).with_stages().predict(batch)?.predictions)
+    }
+
+    /// The prediction of a sample that leaves before the first layer; `None` for one that needs the encoder.
+    pub(crate) fn predict_in_front(&self, ctx: &ForwardContext, sample: &Sample) -> Result<Option<Prediction>> {
+        Forward::new(self, ctx).predict_in_front(&PackedBatch::from_samples([sample])?)
+    }
+}
+
+impl Predictor for DynamicModel {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        Forward::new(self, ctx).predict(batch)
+    }
+
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        Forward::new(self, ctx).predict_all(samples, batch_size)
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        self.model().check_texts(texts)
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        self.model().full_flops(tokens)
+    }
+}
+
+impl WithSpeed for DynamicModel {
+    fn speed(&self) -> Option<f64> {
+        self.speed()
+    }
+
+    fn with_speed(&self, speed: f64) -> Result<Self> {
+        self.with_speed(speed)
+    }
+}
 
 /// How many batches are under way at once: the more, the fuller is the last one of a layer.
 const BATCHES_UNDER_WAY: usize = 8;
@@ -28,67 +80,72 @@ pub(super) struct Forward<'a> {
     together: usize,
 }
 
-/// A text that goes on from the exit before the first layer, or that has not been read at all.
+/// What a text takes with it from exit to exit. It begins empty, or with what the exit before the first layer made of it.
 #[derive(Default)]
-struct Waiting {
+struct Passage {
     /// What the exit before the first layer says, ln p by class; empty without one.
     front: Vec<f64>,
+    /// The router's.
     notes: Notes,
+    /// Of the exits that read it, stacking included; not of layers.
     flops: u64,
+    /// What each exit said, where that is asked for.
     stages: Vec<Vec<f64>>,
 }
 
-/// What the exit before the first layer makes of a text.
-enum Read {
+/// A text behind the exit before the first layer.
+enum InFront {
     Leaves(Prediction),
-    GoesOn(Waiting),
+    GoesOn(Passage),
 }
 
 impl<'a> Forward<'a> {
-    pub(super) fn new(model: &'a DynamicModel, ctx: &'a ForwardContext) -> Self {
+    fn new(model: &'a DynamicModel, ctx: &'a ForwardContext) -> Self {
         Self { model, ctx, all_stages: false, together: usize::MAX }
     }
 
     /// The same, which notes what every exit says.
-    pub(super) fn with_stages(self) -> Self {
+    fn with_stages(self) -> Self {
         Self { all_stages: true, ..self }
     }
 
-    /// Predicts a batch.
-    pub(super) fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
+    /// Predicts a batch: the exit before the first layer reads it, if there is one, and who goes on [runs](Self::run).
+    fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
         let Some(front) = self.model.front() else {
-            return self.run(batch, (0..batch.len()).map(|_| Waiting::default()).collect());
+            return self.run(batch, (0..batch.len()).map(|_| Passage::default()).collect());
         };
         let mut found = Found::new(batch.len());
-        let (mut going, mut waiting) = (Vec::new(), Vec::new());
-        for (sample, read) in self.read(front, batch)?.into_iter().enumerate() {
-            match read {
-                Read::Leaves(prediction) => found.predictions[sample] = Some(prediction),
-                Read::GoesOn(text) => {
+        let (mut going, mut passages) = (Vec::new(), Vec::new());
+        let (texts, deciding) = self.in_front(front, batch)?;
+        found.deciding += deciding;
+        for (sample, text) in texts.into_iter().enumerate() {
+            match text {
+                InFront::Leaves(prediction) => found.predictions[sample] = Some(prediction),
+                InFront::GoesOn(text) => {
                     going.push(sample);
-                    waiting.push(text);
+                    passages.push(text);
                 }
             }
         }
         if !going.is_empty() {
             let part = if going.len() == batch.len() { None } else { Some(batch.select(&going)) };
-            found.add(&going, in_pool(|| self.run(part.as_ref().unwrap_or(batch), waiting))?);
+            found.add(&going, in_pool(|| self.run(part.as_ref().unwrap_or(batch), passages))?);
         }
         Ok(found.in_order())
     }
 
     /// The prediction of a batch of one text that leaves before the first layer.
-    pub(super) fn predict_in_front(&self, batch: &PackedBatch) -> Result<Option<Prediction>> {
+    fn predict_in_front(&self, batch: &PackedBatch) -> Result<Option<Prediction>> {
         let Some(front) = self.model.front() else { return Ok(None) };
-        Ok(self.read(front, batch)?.into_iter().find_map(|read| match read {
-            Read::Leaves(prediction) => Some(prediction),
-            Read::GoesOn(_) => None,
+        Ok(self.in_front(front, batch)?.0.into_iter().find_map(|text| match text {
+            InFront::Leaves(prediction) => Some(prediction),
+            InFront::GoesOn(_) => None,
         }))
     }
 
     /// Predicts samples, at most `batch_size` of them in a layer together. Several batches are under way at once, so that a
     /// layer has a full batch however many texts left before it.
-    pub(super) fn predict_all(&self, samples: &[Sample], batch_size: usize) -> Result<BatchPredictions> {
+    fn predict_all(&self, samples: &[Sample], batch_size: usize) -> Result<BatchPredictions> {
         let longest = samples.iter().map(|sample| sample.encoding.ids.len()).max().unwrap_or(0);
         let batches = ROWS_UNDER_WAY / longest.max(1) / batch_size.max(1);
         let under_way = batch_size.saturating_mul(batches.clamp(1, BATCHES_UNDER_WAY));
@@ -97,52 +154,61 @@ impl<'a> Forward<'a> {
             return BatchPredictions::in_batches(samples, under_way, |batch| forward.predict(batch));
         };
         let mut found = Found::new(samples.len());
-        let (mut rows, mut waiting): (Vec<usize>, Vec<Waiting>) = (Vec::new(), Vec::new());
-        let run = |rows: &[usize], waiting: Vec<Waiting>, found: &mut Found| -> Result<()> {
+        let (mut rows, mut passages): (Vec<usize>, Vec<Passage>) = (Vec::new(), Vec::new());
+        let run = |rows: &[usize], passages: Vec<Passage>, found: &mut Found| -> Result<()> {
             let batch = pack(samples, rows)?;
-            found.add(rows, in_pool(|| forward.run(&batch, waiting))?);
+            found.add(rows, in_pool(|| forward.run(&batch, passages))?);
             Ok(())
         };
         for read_rows in longest_first(&lengths_of(samples), under_way)? {
-            for (row, read) in read_rows.iter().zip(self.read(front, &pack(samples, &read_rows)?)?) {
-                match read {
-                    Read::Leaves(prediction) => found.predictions[*row] = Some(prediction),
-                    Read::GoesOn(text) => {
+            let (texts, deciding) = self.in_front(front, &pack(samples, &read_rows)?)?;
+            found.deciding += deciding;
+            for (row, text) in read_rows.iter().zip(texts) {
+                match text {
+                    InFront::Leaves(prediction) => found.predictions[*row] = Some(prediction),
+                    InFront::GoesOn(text) => {
                         rows.push(*row);
-                        waiting.push(text);
+                        passages.push(text);
                     }
                 }
             }
             if rows.len() >= under_way {
-                let (more_rows, more) = (rows.split_off(under_way), waiting.split_off(under_way));
-                run(&std::mem::replace(&mut rows, more_rows), std::mem::replace(&mut waiting, more), &mut found)?;
+                let (more_rows, more) = (rows.split_off(under_way), passages.split_off(under_way));
+                run(&std::mem::replace(&mut rows, more_rows), std::mem::replace(&mut passages, more), &mut found)?;
             }
         }
         if !rows.is_empty() {
-            run(&rows, waiting, &mut found)?;
+            run(&rows, passages, &mut found)?;
         }
         Ok(found.in_order())
     }
 
-    /// The exit before the first layer reads a batch, and the router decides who goes on.
-    fn read(&self, front: &FrontExit, batch: &PackedBatch) -> Result<Vec<Read>> {
+    /// The exit before the first layer reads a batch, and the router decides who goes on; also how long deciding took.
+    fn in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<(Vec<InFront>, Duration)> {
+        batch.check()?;
         let members: Vec<usize> = (0..batch.len()).collect();
         let answers = front.answers(&ExitTexts::before_layers(batch, &members), self.ctx)?;
         let lengths: Vec<usize> = batch.spans.lengths().collect();
         let logs = &answers.log_probabilities;
         let mut notes = vec![Notes::new(); batch.len()];
+        let start = Instant::now();
         let leaves = self.decide(&ExitView::new(0, &members, &lengths, Some(logs), None), &mut notes)?;
+        let deciding = start.elapsed();
         let (route, routing_flops) = (self.model.model().route(0)?, self.model.router().flops(0));
         let texts = logs.rows().zip(notes).zip(answers.flops).zip(leaves);
-        let read = texts.map(|(((logs, notes), flops), leaves)| {
+        let texts = texts.map(|(((logs, notes), flops), leaves)| {
             let stages = if self.all_stages { vec![logs.to_vec()] } else { Vec::new() };
             if !leaves {
-                return Read::GoesOn(Waiting { front: logs.to_vec(), notes, flops, stages });
+                return InFront::GoesOn(Passage { front: logs.to_vec(), notes, flops, stages });
             }
             let probabilities = logs.iter().map(|log| log.exp() as f32).collect();
-            Read::Leaves(Prediction { routing_flops, stages, ..Prediction::new(probabilities, route.clone(), flops) })
+            InFront::Leaves(Prediction {
+                routing_flops,
+                stages,
+                ..Prediction::new(probabilities, route.clone(), flops)
+            })
         });
-        Ok(read.collect())
+        Ok((texts.collect(), deciding))
     }
 
     /// Asks the router which texts leave at an exit.
@@ -158,11 +224,11 @@ impl<'a> Forward<'a> {
     }
 
     /// Runs a batch from its first layer on.
-    fn run(&self, batch: &PackedBatch, mut waiting: Vec<Waiting>) -> Result<BatchPredictions> {
+    fn run(&self, batch: &PackedBatch, mut passages: Vec<Passage>) -> Result<BatchPredictions> {
         let (parts, router) = (self.model.model(), self.model.router());
         let front = usize::from(self.model.front().is_some());
         let last = front + parts.exits().len() - 1;
-        let mut notes: Vec<Notes> = waiting.iter_mut().map(|text| std::mem::take(&mut text.notes)).collect();
+        let mut notes: Vec<Notes> = passages.iter_mut().map(|text| std::mem::take(&mut text.notes)).collect();
         let mut predictions: Vec<Option<Prediction>> = vec![None; batch.len()];
         let mut deciding = Duration::ZERO;
         let mut members: Vec<usize> = (0..batch.len()).collect();
@@ -173,7 +239,8 @@ impl<'a> Forward<'a> {
             hidden = self.run_layers(reached..depth, &hidden)?;
             reached = depth;
             let wanted = self.all_stages || exit == last || router.reads(exit, last);
-            let answers = if wanted { Some(self.read_at(at, batch, &members, &hidden, &mut waiting)?) } else { None };
+            let answers =
+                if wanted { Some(self.answers_at(at, batch, &members, &hidden, &mut passages)?) } else { None };
             let leaves = if exit == last {
                 vec![true; members.len()]
             } else {
@@ -193,13 +260,13 @@ impl<'a> Forward<'a> {
                     Some(answers) => answers.select(&leaving),
                     None => {
                         let part = if staying.is_empty() { hidden.clone() } else { hidden.select(&leaving)? };
-                        self.read_at(at, batch, &samples, &part, &mut waiting)?
+                        self.answers_at(at, batch, &samples, &part, &mut passages)?
                     }
                 };
                 let (route, routing_flops) = (parts.route(depth)?, router.flops(exit));
                 for (sample, logs) in samples.into_iter().zip(answers.rows()) {
-                    let flops = waiting[sample].flops + parts.layer_flops(depth, batch.spans.range(sample).len());
-                    let stages = std::mem::take(&mut waiting[sample].stages);
+                    let flops = passages[sample].flops + parts.layer_flops(depth, batch.spans.range(sample).len());
+                    let stages = std::mem::take(&mut passages[sample].stages);
                     let prediction = Prediction::new(self.probabilities(logs), route.clone(), flops);
                     predictions[sample] = Some(Prediction { routing_flops, stages, ..prediction });
                 }
@@ -224,27 +291,27 @@ impl<'a> Forward<'a> {
     }
 
     /// What an exit after a layer says of texts, with what is stacked on it.
-    fn read_at(
+    fn answers_at(
         &self,
         at: usize,
         batch: &PackedBatch,
         members: &[usize],
         hidden: &Hidden,
-        waiting: &mut [Waiting],
+        passages: &mut [Passage],
     ) -> Result<LogProbabilities> {
         let texts = ExitTexts::after_layers(batch, members, hidden);
         let ExitAnswers { mut log_probabilities, flops } = self.model.model().exits()[at].answers(&texts, self.ctx)?;
         let mut stacking = 0;
         if let Some(front) = self.model.front() {
-            let ngram = members.iter().flat_map(|member| waiting[*member].front.iter().copied()).collect();
+            let ngram = members.iter().flat_map(|member| passages[*member].front.iter().copied()).collect();
             let ngram = LogProbabilities::new(log_probabilities.classes(), ngram)?;
             log_probabilities = front.stackers()[at].stack(&ngram, &log_probabilities)?;
             stacking = Stacker::flops(log_probabilities.classes());
         }
         for ((member, logs), flops) in members.iter().zip(log_probabilities.rows()).zip(flops) {
-            waiting[*member].flops += flops + stacking;
+            passages[*member].flops += flops + stacking;
             if self.all_stages {
-                waiting[*member].stages.push(logs.to_vec());
+                passages[*member].stages.push(logs.to_vec());
             }
         }
         Ok(log_probabilities)

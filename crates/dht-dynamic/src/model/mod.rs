@@ -1,11 +1,12 @@
 //! The models: an encoder with exits, and the dynamic model, which decides for each text where it leaves.
+//!
+//! `forward` runs a batch through all of them: read it first.
 
 mod dynamic;
 mod exit_model;
 mod exit_probabilities;
 mod forward;
 mod of_classifier;
-mod predict;
 mod saved;
 mod seen_texts;
 

@@ -92,7 +92,7 @@ impl ExitModel {
     }
 
     /// Gives linear exits, the first ones of the model, their weights (hidden, classes) and biases.
-    pub(crate) fn set_linear_exits<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
+    pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
         let parameters = self.encoder().parameters();
         let mut values = parameters.values()?;
         for (name, (weights, bias)) in self.settings().names().zip(fitted) {

@@ -101,9 +101,9 @@ impl DynamicModel {
         check_class_names(labels)?;
         let tensors = exit_tensors(self.model())?;
         let encoder = self.encoder().to_tensors()?;
-        let router = match (self.router().rule(), self.speed()) {
-            (Some(rule), Some(speed)) => StoredRouter::Rule { rule, speed },
-            _ => StoredRouter::Own(self.router().state()?),
+        let router = match (self.router().rule(), self.speed(), self.router().state()?) {
+            (Some(rule), Some(speed), Value::Null) => StoredRouter::Rule { rule, speed },
+            (.., state) => StoredRouter::Own(state),
         };
         let ngram = self.front().map(|front| front.ngram().to_json()).transpose()?;
         Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC, NGRAM, SEEN], |fresh| {

@@ -29,7 +29,8 @@ impl Patience {
         }
     }
 
-    /// The patience of a speed, its reciprocal rounded up: 1 from a speed of 1 on, unlimited at 0.
+    /// The patience of a speed, its reciprocal rounded down: 1 above a speed of ½, unlimited at 0. It is the speed that
+    /// [`LeavingRule::Patience`] is compared with.
     ///
     /// # Errors
     /// [`Error::Setting`] for a speed that is negative or not finite.
@@ -37,8 +38,8 @@ impl Patience {
         if !(speed.is_finite() && speed >= 0.0) {
             return Err(Error::setting("speed", "a finite number, at least 0", speed));
         }
-        // 1 / (1 / p) may be a rounding error above p. The cast saturates.
-        Ok(Self { patience: (((1.0 - 1e-12) / speed).ceil() as u32).max(1) })
+        // 1 / (1 / p) may be a rounding error below p. The cast saturates.
+        Ok(Self { patience: (((1.0 + 1e-12) / speed).floor() as u32).max(1) })
     }
 
     /// How many exits have to agree with the one before them.
@@ -63,7 +64,7 @@ impl Router for Patience {
     }
 
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
-        let rows = view.members.iter().zip(view.read()?.rows());
+        let rows = view.members.iter().zip(view.needed_answers()?.rows());
         Ok(rows
             .map(|(member, logs)| then(&mut notes[*member], best_class(logs).0) >= f64::from(self.patience))
             .collect())
@@ -102,6 +103,6 @@ mod tests {
         for patience in 1..=1000 {
             assert_eq!(at(1.0 / f64::from(patience)), patience);
         }
-        assert_eq!([0.0, 0.3, 0.5, 0.51, 1.0, 2.0, 1e4].map(at), [u32::MAX, 4, 2, 2, 1, 1, 1]);
+        assert_eq!([0.0, 0.3, 0.5, 0.51, 1.0, 2.0, 1e4].map(at), [u32::MAX, 3, 2, 1, 1, 1, 1]);
     }
 }

@@ -24,8 +24,9 @@ pub struct ExitView<'a> {
     pub members: &'a [usize],
     /// The tokens of each.
     pub lengths: &'a [usize],
-    /// ln p of each class for each, with everything that is stacked on the exit; `None` where the router does not
-    /// [read](Router::reads) it.
+    /// ln p of each class for each, with everything that is stacked on the exit. There are none where the router does not
+    /// [read](Router::reads) the exit, unless others want them: an exit before the first layer always answers, and all do where
+    /// the [stages](crate::DynamicModel::predict_with_stages) are asked for.
     pub answers: Option<&'a LogProbabilities>,
     /// Their hidden rows; `None` before the first layer.
     pub hidden: Option<&'a Hidden>,
@@ -43,19 +44,19 @@ impl<'a> ExitView<'a> {
         Self { exit, members, lengths, answers, hidden }
     }
 
-    /// The answers.
+    /// The answers, of a router that reads the exit.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the exit was not read.
-    pub fn read(&self) -> Result<&'a LogProbabilities> {
+    /// [`Error::Setting`] where there are none.
+    pub fn needed_answers(&self) -> Result<&'a LogProbabilities> {
         self.answers.ok_or_else(|| Error::setting("answers", "those of the exit", "none"))
     }
 }
 
 /// Decides at each exit which texts leave there. It knows no encoder, and does not change while it decides.
 pub trait Router: Debug + Send + Sync {
-    /// Whether its decisions at this exit need the exit's answers. All but the last of a model, whose index is `last`, are
-    /// asked about.
+    /// Whether its decisions at this exit need the exit's answers: where they do not, only texts that leave are answered. All
+    /// exits after a layer but the last, whose index is `last`, are asked about.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
     /// Which of the texts at an exit leave there, by index in the view. `notes` are those of all texts of the batch.

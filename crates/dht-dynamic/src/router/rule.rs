@@ -14,8 +14,9 @@ pub enum LeavingRule {
     Confidence,
     /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1.
     Entropy,
-    /// 1/(1 + a), where a is how many exits before, without a break, say the same class, as in PABEE (Zhou et al. 2020). A
-    /// [`Patience`](super::Patience) of p is any threshold above 1/(1 + p) and not above 1/p.
+    /// 1/(1 + a), where a is how many exits before, without a break, say the same class, as in PABEE (Zhou et al. 2020); ∞
+    /// where the exit before says another. A [`Patience`](super::Patience) of p is any threshold above 1/(1 + p) and not above
+    /// 1/p, one of 1 is any above ½.
     Patience,
 }
 
@@ -37,7 +38,10 @@ impl LeavingRule {
                 let (class, agreeing) = before[row];
                 let own = best_class(logs).0;
                 before[row] = (Some(own), if class == Some(own) { agreeing + 1 } else { 0 });
-                1.0 / f64::from(1 + before[row].1)
+                match before[row].1 {
+                    0 => f64::INFINITY,
+                    agreeing => 1.0 / f64::from(1 + agreeing),
+                }
             }
         };
         stages.iter().map(|stage| stage.rows().enumerate().map(&mut of_row).collect()).collect()

@@ -38,7 +38,7 @@ impl Router for Threshold {
     }
 
     fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
-        Ok(view.read()?.rows().map(|logs| self.rule.uncertainty(logs) < self.threshold).collect())
+        Ok(view.needed_answers()?.rows().map(|logs| self.rule.uncertainty(logs) < self.threshold).collect())
     }
 
     fn speed(&self) -> Option<f64> {

@@ -12,7 +12,7 @@ use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
-use crate::predict::{Prediction, Predictor, in_pool};
+use crate::prediction::{Prediction, Predictor, in_pool};
 use crate::route::{ModelShape, Route};
 
 /// Tokens of a text beyond which it is truncated, unless the tokenizer or [`Engine::with_max_length`] says otherwise or the model has

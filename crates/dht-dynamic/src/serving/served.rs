@@ -8,7 +8,7 @@ use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, S
 
 use crate::error::{Error, Result};
 use crate::model::DynamicModel;
-use crate::predict::{BatchPredictions, Predictor};
+use crate::prediction::{BatchPredictions, Predictor};
 use crate::route::{ModelShape, Route};
 
 /// A model that answers texts. A clone is another handle on the same weights.

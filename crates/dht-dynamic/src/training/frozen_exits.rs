@@ -10,7 +10,7 @@ use dht_transformer::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::states::{BatchStates, FrozenStates};
+use super::state_cache::{BatchStates, FrozenStates};
 use crate::error::{Error, Result};
 use crate::model::{DynamicModel, exit_log_probabilities};
 

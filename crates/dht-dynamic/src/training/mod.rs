@@ -1,7 +1,7 @@
 //! Exits that learn on a frozen encoder.
 
 mod frozen_exits;
-mod states;
+mod state_cache;
 
 pub use frozen_exits::{ExitTargets, FrozenExits};
-pub(crate) use states::FrozenStates;
+pub(crate) use state_cache::FrozenStates;

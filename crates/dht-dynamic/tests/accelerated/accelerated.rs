@@ -1,14 +1,19 @@
 //! An accelerated classifier: the classifier stays what it is, and every speed follows from the answers of the stages.
 
-use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, StackedOn, Targets, Texts, accelerate};
+use std::sync::Arc;
+
+use candle_core::Device;
+use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, JudgedOn, Targets, Texts, accelerate};
 use dht_dynamic::evaluation::{
     Guarantee, LeavingRule, Promise, Risk, Stages, exit_log_probabilities, stage_flops, stage_log_probabilities,
     with_promise,
 };
+use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
-use dht_dynamic::{DynamicModel, Error, Predictor, Result, Route, evaluate};
+use dht_dynamic::{DynamicModel, Error, Predictor, Result, Route, Router, evaluate};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
 
 use super::toy::{CLASSES, LAYERS, bits, encoder, full_model, task};
 
@@ -105,7 +110,7 @@ fn texts_that_leave_in_front_make_room_for_others_and_change_no_answer() -> Resu
 #[test]
 fn exits_and_stacking_are_better_than_chance_and_the_report_says_what_they_do() -> Result<()> {
     let Accelerated { model, report, .. } = accelerated(&AccelerateSettings::default())?;
-    assert_eq!((report.rows, report.judged_on), (300, StackedOn::HeldOut(120)));
+    assert_eq!((report.rows, report.judged_on), (300, JudgedOn::HeldOut(120)));
     assert_eq!(report.stages.iter().map(|stage| stage.depth).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     let front = &report.stages[0];
     assert!(front.accuracy > 0.9, "the words alone say it: {}", front.accuracy);
@@ -133,7 +138,7 @@ fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() ->
     let own = evaluate(classifier, &unlabelled, 16)?.labels;
     unlabelled.samples.iter_mut().for_each(|sample| sample.label = 0);
     let made = accelerate(classifier, Texts::new(&unlabelled), &settings, &mut generator())?;
-    assert_eq!((made.report.judged_on, made.report.side), (StackedOn::CrossFit(150), None));
+    assert_eq!((made.report.judged_on, made.report.side), (JudgedOn::CrossFit(150), None));
     assert_eq!(made.report.own_accuracy, 1.0, "agreement with itself");
     let found = evaluate(&made.model, &unlabelled, 16)?.labels;
     let same = found.iter().zip(&own).filter(|(found, own)| found == own).count();
@@ -145,7 +150,7 @@ fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() ->
     // A share of many texts is held out.
     let many = AccelerateSettings { least_held_out: 40, ..AccelerateSettings::default() };
     let made = accelerate(classifier, Texts::new(&task(300, 1)), &many, &mut generator())?;
-    assert_eq!((made.report.rows, made.report.judged_on), (255, StackedOn::HeldOut(45)));
+    assert_eq!((made.report.rows, made.report.judged_on), (255, JudgedOn::HeldOut(45)));
     Ok(())
 }
 
@@ -229,17 +234,85 @@ fn unlabelled_texts_are_fitted_on_with_the_classifiers_answers_and_their_labels_
 }
 
 #[test]
-fn thresholds_on_entropy_are_arithmetic_too_and_patience_is_refused() -> Result<()> {
+fn every_rule_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
     let test = task(90, 9);
-    let with = |rule| AccelerateSettings { rule, ..AccelerateSettings::default() };
-    let model = accelerated(&with(LeavingRule::Entropy))?.model;
-    let tables = stage_log_probabilities(&model, &test, 16)?;
-    let stages = Stages::new(&tables, stage_flops(&model, &test), LeavingRule::Entropy)?;
-    for speed in stages.thresholds(8) {
-        let (expected, found) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
-        assert_eq!((found.labels, found.flops), (expected.labels, expected.flops), "at {speed}");
+    for rule in [LeavingRule::Entropy, LeavingRule::Patience] {
+        for settings in [AccelerateSettings::default(), without_front()] {
+            let model = accelerated(&AccelerateSettings { rule, ..settings })?.model;
+            let tables = stage_log_probabilities(&model, &test, 16)?;
+            let stages = Stages::new(&tables, stage_flops(&model, &test), rule)?;
+            let thresholds = stages.thresholds(8);
+            assert!(thresholds.len() > 2, "{thresholds:?}");
+            for speed in thresholds.into_iter().chain([0.3, 0.51, 7.0]) {
+                let (expected, found) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
+                assert_eq!((found.labels, found.flops), (expected.labels, expected.flops), "{rule:?} at {speed}");
+            }
+            assert_eq!(Stages::of_model(&model, &test, 16)?, stages);
+        }
     }
-    assert!(matches!(accelerated(&with(LeavingRule::Patience)), Err(Error::Setting { field: "rule", .. })));
+    Ok(())
+}
+
+/// Leaves at an exit that it has learned. It compares nothing, so that every speed is the same.
+#[derive(Debug, Clone, PartialEq)]
+struct Learned(usize);
+
+impl Router for Learned {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
+        Ok(vec![view.exit >= self.0; view.members.len()])
+    }
+
+    fn speed(&self) -> Option<f64> {
+        Some(self.0 as f64)
+    }
+
+    fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
+        Ok(Arc::new(Self(speed as usize)))
+    }
+
+    fn rule(&self) -> Option<LeavingRule> {
+        Some(LeavingRule::Confidence)
+    }
+
+    fn state(&self) -> Result<Value> {
+        Ok(json!({ "exit": self.0 }))
+    }
+}
+
+#[test]
+fn a_router_of_a_users_own_has_a_curve_and_keeps_its_state() -> Result<()> {
+    let held_out = task(120, 8);
+    let with = |held_out: &EncodedDataset, speeds: &[f64]| {
+        accelerated(&without_front())?.with_router(Box::new(Learned(1)), held_out, speeds, 16)
+    };
+    let made = with(&held_out, &[3.0, 1.0, 0.0])?;
+    let own = evaluate(full_model(Pooling::Mean), &held_out, 16)?.confusion.accuracy();
+    let report = &made.report;
+    assert_eq!(report.own_accuracy, own, "of the texts that it is judged on");
+    assert_eq!(report.curve.iter().map(|point| point.speed).collect::<Vec<_>>(), [3.0, 1.0, 0.0]);
+    assert!(report.curve.is_sorted_by(|before, after| before.flops_ratio > after.flops_ratio));
+    assert_eq!(made.model.speed(), Some(report.speed));
+    for (refused, expected) in [
+        (with(&held_out, &[]), "speeds is none"),
+        (with(&EncodedDataset { samples: Vec::new(), ..held_out.clone() }, &[1.0]), "held-out texts is none"),
+    ] {
+        let refused = refused.expect_err("nothing to judge").to_string();
+        assert!(refused.starts_with(expected), "{refused}");
+    }
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    made.model.save(folder.path().join("model"), None, &held_out.labels)?;
+    let load = |router: fn(Value) -> Result<Box<dyn Router>>| {
+        DynamicModel::load_with(folder.path().join("model"), &Device::Cpu, router)
+    };
+    let (loaded, ..) = load(|state| Ok(Box::new(Learned(state["exit"].as_u64().expect("an exit") as usize))))?;
+    assert_eq!(evaluate(&loaded, &held_out, 16)?.labels, evaluate(&made.model, &held_out, 16)?.labels);
+    let alone = DynamicModel::load(folder.path().join("model"), &Device::Cpu);
+    assert!(matches!(alone, Err(Error::Model { field: "router", .. })), "its state would be lost");
     Ok(())
 }
 

@@ -99,7 +99,7 @@ pub enum RouterKind {
     /// flight. Bandits choose the heads, at the λ of the rewards, whatever the patience.
     Patience {
         /// A sample leaves where the exit predicts what each of so many exits before it predicted: 1 to [`u32::MAX`]. With the
-        /// number of exits or more nothing leaves early. The speed is 1 / patience, see [`RouterKind::patience_at`].
+        /// number of exits or more nothing leaves early. The speed is 1 / patience, see [`Patience::at`](crate::dynamic::router::Patience::at).
         patience: u32,
     },
 }
@@ -118,13 +118,6 @@ impl RouterKind {
     /// Whether it decides at exits, and not once at the start.
     pub(crate) fn decides_at_exits(self) -> bool {
         self != Self::Bandit
-    }
-
-    /// The patience of a speed: the least that is 1 / speed or more. At speed 0 it is [`u32::MAX`], above 1 it is 1, so that
-    /// a higher speed never costs more.
-    pub fn patience_at(speed: f64) -> u32 {
-        // 1 / (1 / p) may be a rounding error above p. The cast saturates.
-        (((1.0 - 1e-12) / speed).ceil() as u32).max(1)
     }
 
     pub(super) fn check(self) -> Result<()> {

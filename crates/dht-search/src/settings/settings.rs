@@ -1,12 +1,12 @@
 //! The settings of a search: every value and choice that the paper leaves open.
 
 use dht_dynamic::exit::ExitKind;
+use dht_dynamic::router::Patience;
 use dht_transformer::Pooling;
 use serde::{Deserialize, Serialize};
 
 use super::bandits::{HeadSetPrior, Normalization};
 use super::exits::{ClassifierSharing, ExitLosses};
-use super::ranges;
 use super::routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
 use super::training::{Dispatch, FullModelSteps, LossSource, SoftLabels};
 use crate::cost::{CostModel, WidthCoupling};
@@ -157,8 +157,7 @@ impl SearchSettings {
                 *threshold = speed;
             }
             (RouterKind::Patience { patience }, _) => {
-                ranges::check_number("speed", speed, 0.0)?;
-                *patience = RouterKind::patience_at(speed);
+                *patience = Patience::at(speed)?.patience();
             }
             (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => *lambda = speed,
             (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => {

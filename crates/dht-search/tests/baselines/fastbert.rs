@@ -270,11 +270,13 @@ fn backbones_and_settings_that_make_no_sense_are_refused_by_name() -> Result<()>
     for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(wrong(FastBertSettings { temperature, ..defaults() }), "temperature");
     }
-    for exits in [vec![1, 2], vec![], vec![1, LAYERS + 1]] {
+    for exits in [vec![1, 2], vec![]] {
         assert_eq!(wrong(FastBertSettings { exits: Some(exits), ..defaults() }), "exits");
     }
-    let twice = FastBertSettings { exits: Some(vec![2, 2, LAYERS]), ..defaults() };
-    assert!(matches!(fastbert(Pooling::Mean, twice, 1), Err(Error::Exit { index: 1, .. })));
+    for exits in [vec![2, 2, LAYERS], vec![1, LAYERS + 1]] {
+        let settings = FastBertSettings { exits: Some(exits), ..defaults() };
+        assert!(matches!(fastbert(Pooling::Mean, settings, 1), Err(Error::Exit { index: 1, .. })));
+    }
     assert_eq!(wrong(FastBertSettings { speed: -0.1, ..defaults() }), "speed");
     let exit_kind = ExitKind::Side { width: 0 };
     assert_eq!(wrong(FastBertSettings { exit_kind, ..defaults() }), "exit_kind.side.width");

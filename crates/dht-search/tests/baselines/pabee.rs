@@ -98,7 +98,7 @@ fn a_speed_is_the_reciprocal_of_the_patience_and_a_budget_finds_it() -> Result<(
         Ok((model.speed(), model.settings().router))
     };
     assert_eq!(at(0.0)?, (Some(0.0), RouterKind::Patience { patience: u32::MAX }));
-    assert_eq!(at(0.3)?, (Some(0.25), RouterKind::Patience { patience: 4 }));
+    assert_eq!(at(0.3)?, (Some(1.0 / 3.0), RouterKind::Patience { patience: 3 }));
     assert_eq!(at(1e4)?, (Some(1.0), RouterKind::Patience { patience: 1 }));
     for wrong in [-1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(refused(model.with_speed(wrong)), "speed");

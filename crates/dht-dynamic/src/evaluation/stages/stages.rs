@@ -65,12 +65,14 @@ impl Stages {
         Ok(Self { labels, confidences, uncertainties: rule.uncertainties(stages), flops })
     }
 
-    /// The stages of a model, as [`stage_log_probabilities`] reads them, left where a model is sure.
+    /// The stages of a model, as [`stage_log_probabilities`] reads them, left by its router's
+    /// [rule](crate::Router::rule); of a router without one, where a stage is sure.
     ///
     /// # Errors
     /// As there.
     pub fn of_model(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
-        Self::new(&stage_log_probabilities(model, data, batch_size)?, stage_flops(model, data), LeavingRule::Confidence)
+        let rule = model.router().rule().unwrap_or_default();
+        Self::new(&stage_log_probabilities(model, data, batch_size)?, stage_flops(model, data), rule)
     }
 
     /// The number of stages.
@@ -113,7 +115,8 @@ impl Stages {
         Ok(self)
     }
 
-    /// Where the rows leave at a threshold: at 0 all of them at the last stage, from 1 on at the first.
+    /// Where the rows leave at a threshold: at 0 all of them at the last stage, above 1 at the first where their uncertainty is
+    /// finite.
     pub fn at(&self, threshold: f64) -> Staged {
         let last = self.labels.len() - 1;
         let sure = |row: usize| (0..last).find(|stage| self.uncertainties[*stage][row] < threshold);
@@ -140,7 +143,7 @@ impl Stages {
     /// They lie between the rows' values, so that no rounding decides.
     pub fn thresholds(&self, count: usize) -> Vec<f64> {
         let before_last = &self.uncertainties[..self.uncertainties.len() - 1];
-        let mut known: Vec<f64> = before_last.iter().flatten().copied().collect();
+        let mut known: Vec<f64> = before_last.iter().flatten().copied().filter(|value| value.is_finite()).collect();
         known.sort_by(f64::total_cmp);
         known.dedup();
         let between: Vec<f64> = known.windows(2).map(|pair| f64::midpoint(pair[0], pair[1])).collect();

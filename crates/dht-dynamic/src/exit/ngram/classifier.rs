@@ -7,7 +7,8 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::cross_validation::{ClassScores, check_texts, cross_validate};
+use super::class_scores::ClassScores;
+use super::cross_validation::{check_texts, cross_validate};
 use super::features::{Corpus, Tokens, Vocabulary};
 use super::settings::NgramSettings;
 use crate::error::{Error, Result};
@@ -214,7 +215,7 @@ impl Exit for NgramClassifier {
 
 /// Texts that one thread reads.
 const READ_TOGETHER: usize = 16;
-/// The objective is then within 10⁻⁶ nats of its minimum.
+/// The objective is then within 5·10⁻⁷ nats of its minimum.
 const FINAL_TOLERANCE: f64 = 1e-3;
 
 fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {

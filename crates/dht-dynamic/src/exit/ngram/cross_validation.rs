@@ -1,16 +1,15 @@
-//! The regression of an n-gram classifier, and the choice of its C.
+//! The choice of the C of an n-gram classifier.
 
 use dht_transformer::EncodedDataset;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use super::features::{Columns, Corpus};
+use super::class_scores::ClassScores;
+use super::features::Corpus;
 use super::settings::NgramSettings;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Targets};
 
 /// Objectives within 5·10⁻⁵ nats of their minima tell values of C apart.
 const CROSS_VALIDATION_TOLERANCE: f64 = 1e-2;
@@ -26,90 +25,6 @@ pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
     match training.samples.iter().find(|sample| !sample.targets.is_empty()) {
         Some(sample) => Err(Error::setting("targets", "none: single classes", format!("{:?}", sample.targets))),
         None => Ok(()),
-    }
-}
-
-/// Log-probabilities of all classes, of which some had training rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ClassScores {
-    classes: usize,
-    /// The classes with training rows, ascending; the regression's classes.
-    present: Vec<u32>,
-    /// The number of training rows.
-    rows: usize,
-    /// None where only one class has training rows.
-    regression: Option<LogisticRegression>,
-}
-
-impl ClassScores {
-    /// Fits rows for each C in turn, each from where the one before ended. Also gives the FLOPs.
-    pub(super) fn fit(
-        corpus: &Corpus,
-        columns: &Columns,
-        (rows, labels): (&[usize], &[u32]),
-        classes: usize,
-        c: &[f64],
-        tolerance: f64,
-    ) -> Result<(Vec<Self>, u64)> {
-        let mut present: Vec<u32> = rows.iter().map(|row| labels[*row]).collect();
-        present.sort_unstable();
-        present.dedup();
-        let scores = |regression| Self { classes, present: present.clone(), rows: rows.len(), regression };
-        if present.len() < 2 {
-            return Ok((c.iter().map(|_| scores(None)).collect(), 0));
-        }
-        let features: Vec<Vec<(u32, f32)>> = rows.par_iter().map(|row| corpus.features(*row, columns)).collect();
-        let features = FeatureMatrix::sparse(columns.len(), features.iter().map(Vec::as_slice));
-        let index = |row: &usize| present.partition_point(|class| *class < labels[*row]) as u32;
-        let labels: Vec<u32> = rows.iter().map(index).collect();
-        let (mut fitted, mut start, mut flops) = (Vec::with_capacity(c.len()), None, 0);
-        for c in c {
-            let settings = FitSettings { c: *c, tolerance };
-            let (regression, minimum) =
-                LogisticRegression::fit(&features, Targets::Classes(&labels), present.len(), settings, start)?;
-            fitted.push(scores(Some(regression)));
-            flops += minimum.flops;
-            start = Some(minimum);
-        }
-        Ok((fitted, flops))
-    }
-
-    pub(super) fn classes(&self) -> usize {
-        self.classes
-    }
-
-    /// FLOPs of the log-probabilities of rows of so many features in all.
-    fn flops(&self, features: usize) -> u64 {
-        2 * (features * self.present.len()) as u64
-    }
-
-    /// Of a row of features. Classes without training rows share a probability of 1/(rows + classes) each.
-    pub(super) fn log_probabilities(&self, features: &[(u32, f32)]) -> Vec<f64> {
-        let absent = 1.0 / (self.rows + self.classes) as f64;
-        let present = (1.0 - absent * (self.classes - self.present.len()) as f64).ln();
-        let mut logs = vec![absent.ln(); self.classes];
-        let of_present =
-            self.regression.as_ref().map_or_else(|| vec![0.0], |fitted| fitted.log_probabilities(features));
-        for (class, log) in self.present.iter().zip(of_present) {
-            logs[*class as usize] = log + present;
-        }
-        logs
-    }
-
-    /// Refuses stored parts that do not fit together.
-    pub(super) fn check(&self, features: usize) -> Result<()> {
-        let ascending = self.present.is_sorted_by(|before, after| before < after);
-        let classes = self.present.last().is_some_and(|last| (*last as usize) < self.classes);
-        let fits = match &self.regression {
-            None => self.present.len() == 1,
-            Some(regression) => regression.fits(self.present.len(), features),
-        };
-        if ascending && classes && fits {
-            return Ok(());
-        }
-        let expected = format!("weights of {} classes and {features} n-grams", self.classes);
-        Err(Error::setting("scores", expected, "others"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A linear classifier of uni- and bigrams: no layers, nearly no cost.
 
+mod class_scores;
 mod classifier;
 mod cross_validation;
 mod features;

@@ -4,7 +4,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 
 use super::classifier::NgramClassifier;
 use crate::error::Result;
-use crate::predict::{BatchPredictions, Predictor};
+use crate::prediction::{BatchPredictions, Predictor};
 use crate::route::Route;
 
 /// Its texts run no layer.

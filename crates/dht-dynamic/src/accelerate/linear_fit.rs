@@ -1,14 +1,18 @@
 //! Exits of a frozen encoder: logistic regressions on standardised pooled states.
 
+use super::parts::Parts;
+use super::pooled_states::States;
+use super::settings::{AccelerateSettings, Targets};
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, Targets};
+use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets};
+use crate::model::ExitModel;
 
 /// The objective is then within 5·10⁻⁷ nats of its minimum.
 const TOLERANCE: f64 = 1e-3;
 
 /// Rows that tell values of C apart, and on which exits are judged.
-pub(super) enum Judge<'a> {
+enum Judge<'a> {
     /// The states of other rows, with their labels.
     HeldOut { states: &'a [f32], labels: &'a [u32] },
     /// The training rows themselves, each by regressions that have not seen it: the fold of each row.
@@ -79,22 +83,46 @@ impl Scaling {
     }
 }
 
+/// Fits the exits before the last.
+pub(super) fn fit_exits(
+    model: &ExitModel,
+    parts: &Parts,
+    (training, other): (&States, Option<&States>),
+    settings: &AccelerateSettings,
+) -> Result<Vec<FittedExit>> {
+    let (width, classes) = (model.encoder().block_shape().hidden, model.classes());
+    let labels = parts.labels();
+    let targets = match settings.targets {
+        Targets::Labels | Targets::Predictions => RowTargets::Classes(&labels),
+        Targets::SoftLabels => RowTargets::Soft(training.own.values()),
+    };
+    let judged = parts.judged_labels();
+    let fit = |(exit, pooled): (usize, &Vec<f32>)| {
+        let judge = match (other, &parts.fold_of) {
+            (Some(other), _) => Judge::HeldOut { states: &other.pooled[exit], labels: &judged },
+            (None, fold_of) => Judge::CrossFit { fold_of, labels: &judged },
+        };
+        fit_exit(pooled, width, targets, classes, &settings.c, &judge)
+    };
+    training.pooled.iter().enumerate().map(fit).collect()
+}
+
 /// Fits an exit on the states (rows, width) of training rows, with the C of the least mean loss of the judged rows; of equal
 /// ones the first.
-pub(super) fn fit_exit(
+fn fit_exit(
     states: &[f32],
     width: usize,
-    targets: Targets<'_>,
+    targets: RowTargets<'_>,
     classes: usize,
     c: &[f64],
     judge: &Judge<'_>,
 ) -> Result<FittedExit> {
     let scaling = Scaling::of(states, width);
     let scaled = scaling.apply(states);
-    let all = OwnTargets::of(targets, &(0..states.len() / width).collect::<Vec<_>>(), classes);
+    let all = SmoothedTargets::of(targets, &(0..states.len() / width).collect::<Vec<_>>(), classes);
     let all = all.as_targets();
     let mut flops = 0;
-    let mut fit = |features: &FeatureMatrix, targets: Targets<'_>, c: f64, start: Option<Minimum>, judged: u64| {
+    let mut fit = |features: &FeatureMatrix, targets: RowTargets<'_>, c: f64, start: Option<Minimum>, judged: u64| {
         let settings = FitSettings { c, tolerance: TOLERANCE };
         let fitted = LogisticRegression::fit(features, targets, classes, settings, start)?;
         flops += fitted.1.flops + judged;
@@ -130,7 +158,7 @@ pub(super) fn fit_exit(
                     FeatureMatrix::dense(width, values.collect())
                 };
                 let (features, others) = (pick(&rows), pick(&held));
-                let own = OwnTargets::of(targets, &rows, classes);
+                let own = SmoothedTargets::of(targets, &rows, classes);
                 let mut start = None;
                 for (table, &c) in tables.iter_mut().zip(c) {
                     let (regression, minimum) = fit(&features, own.as_targets(), c, start, others.flops(classes))?;
@@ -154,8 +182,8 @@ pub(super) fn fit_exit(
     }
 }
 
-/// The targets of some rows.
-enum OwnTargets {
+/// The targets of some rows, in which every class has a probability.
+enum SmoothedTargets {
     Classes(Vec<u32>),
     Soft(Vec<f64>),
 }
@@ -163,13 +191,13 @@ enum OwnTargets {
 /// ln of a probability that is 0 in f64.
 const NEVER: f64 = -1e3;
 
-impl OwnTargets {
+impl SmoothedTargets {
     /// Each class without any row gets the probability 1/(rows + classes), as in the n-gram classifier: otherwise its bias
     /// would fall for ever.
-    fn of(targets: Targets<'_>, rows: &[usize], classes: usize) -> Self {
+    fn of(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
         let labels: Vec<u32> = match targets {
-            Targets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),
-            Targets::Soft(logs) => {
+            RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),
+            RowTargets::Soft(logs) => {
                 let row = |row: &usize| logs[row * classes..(row + 1) * classes].iter().copied();
                 return Self::Soft(rows.iter().flat_map(row).collect());
             }
@@ -190,10 +218,10 @@ impl OwnTargets {
         Self::Soft(labels.iter().flat_map(|label| (0..classes).map(|class| of_class(*label, class))).collect())
     }
 
-    fn as_targets(&self) -> Targets<'_> {
+    fn as_targets(&self) -> RowTargets<'_> {
         match self {
-            Self::Classes(labels) => Targets::Classes(labels),
-            Self::Soft(logs) => Targets::Soft(logs),
+            Self::Classes(labels) => RowTargets::Classes(labels),
+            Self::Soft(logs) => RowTargets::Soft(logs),
         }
     }
 }
@@ -225,7 +253,7 @@ mod tests {
     fn folded_weights_say_of_states_as_they_are_what_the_regression_says_of_standardised_ones() {
         let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
         let judge = Judge::HeldOut { states: &others, labels: &other_labels };
-        let exit = fit_exit(&states, WIDTH, Targets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+        let exit = fit_exit(&states, WIDTH, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
         assert!(exit.judged.accuracy(&other_labels) > 0.9, "states of any scale serve alike");
         assert!(exit.c > 1e-3, "a strong penalty is not chosen");
         for (state, judged) in others.chunks_exact(WIDTH).zip(exit.judged.rows()) {
@@ -245,7 +273,7 @@ mod tests {
     fn a_class_without_rows_keeps_a_small_finite_probability() {
         let (states, labels) = rows(100, 1);
         let judge = Judge::HeldOut { states: &states, labels: &labels };
-        let exit = fit_exit(&states, WIDTH, Targets::Classes(&labels), 5, &[1.0], &judge).unwrap();
+        let exit = fit_exit(&states, WIDTH, RowTargets::Classes(&labels), 5, &[1.0], &judge).unwrap();
         for row in exit.judged.rows() {
             for log in &row[3..] {
                 assert!((1e-4..0.05).contains(&log.exp()), "{}", log.exp());
@@ -261,7 +289,7 @@ mod tests {
         let states: Vec<f32> = (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect();
         let labels: Vec<u32> = (0..count).map(|_| rng.random_range(0..2)).collect();
         let fold_of: Vec<usize> = (0..count).map(|row| row % 5).collect();
-        let judged = |judge| fit_exit(&states, width, Targets::Classes(&labels), 2, &[10.0], &judge).unwrap().judged;
+        let judged = |judge| fit_exit(&states, width, RowTargets::Classes(&labels), 2, &[10.0], &judge).unwrap().judged;
         let own = judged(Judge::HeldOut { states: &states, labels: &labels }).accuracy(&labels);
         let crossed = judged(Judge::CrossFit { fold_of: &fold_of, labels: &labels }).accuracy(&labels);
         assert!(own > 0.95 && crossed < 0.75, "{own}, {crossed}");
@@ -280,7 +308,8 @@ mod tests {
         for judge in judges {
             let (counted, flops) = pool.install(|| {
                 MULTIPLY_ADDS.set(0);
-                let exit = fit_exit(&states, WIDTH, Targets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+                let exit =
+                    fit_exit(&states, WIDTH, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
                 (2 * MULTIPLY_ADDS.get(), exit.flops)
             });
             assert!(counted > 0 && flops == counted, "{flops}, and {counted} ran");
