@@ -67,7 +67,7 @@ const CRATES: [Layers; 7] = [
         &[
             &["error"],
             &["route", "logistic", "log_probabilities"],
-            &["full_model", "prediction"],
+            &["full_model", "prediction", "saved_encoder"],
             &["exit"],
             &["router"],
             &["model"],

@@ -90,6 +90,7 @@ mod model;
 mod prediction;
 pub mod route;
 pub mod router;
+pub mod saved_encoder;
 pub mod serving;
 pub mod training;
 

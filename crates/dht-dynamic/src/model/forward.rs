@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, Hidden, PackedBatch, Sample, data::longest_first};
+use dht_transformer::{EncodedDataset, ForwardContext, Hidden, PackedBatch, Sample, data::longest_first};
 
 use super::dynamic::DynamicModel;
 use crate::error::{Error, Result};
@@ -319,15 +319,6 @@ impl<'a> Forward<'a> {
 
     /// Runs these layers, as many texts at once as may run together.
     fn run_layers(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
-        let encoder = self.model.encoder();
-        let run = |hidden: &Hidden| encoder.run(layers.clone(), hidden, &HeadPlan::Full, self.ctx);
-        let samples = hidden.samples();
-        let parts = samples.div_ceil(self.together.max(1));
-        if parts < 2 {
-            return Ok(run(hidden)?);
-        }
-        let part = |at: usize| -> Vec<usize> { (samples * at / parts..samples * (at + 1) / parts).collect() };
-        let done = (0..parts).map(|at| Ok(run(&hidden.select(&part(at))?)?)).collect::<Result<Vec<Hidden>>>()?;
-        Ok(Hidden::concat(&done)?)
+        Ok(self.model.encoder().run_in_parts(layers, hidden, self.together, self.ctx)?)
     }
 }

@@ -10,15 +10,13 @@
 //!
 //! The checksums tie the two together: the exits and the router of one model mean nothing on the encoder of another.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
 use dht_transformer::{
-    Encoder, TextTokenizer,
+    TextTokenizer,
     config::check_class_names,
-    pretrained::write_hugging_face,
-    storage::{StoredTensors, file_sha256, write_atomically, write_directory_atomically},
+    storage::{file_sha256, write_atomically, write_directory_atomically},
     train::checkpoint::Checkpoint,
 };
 use rand::SeedableRng;
@@ -32,6 +30,7 @@ use super::seen_texts::SeenTexts;
 use crate::error::{Error, Result};
 use crate::exit::{FrontExit, NgramClassifier, Stacker};
 use crate::router::{LeavingRule, Router};
+use crate::saved_encoder::{SavedEncoder, check_file, check_format, restore_tensors_below, tensors_below};
 
 const FORMAT: &str = "dynamic model";
 const VERSION: u64 = 1;
@@ -39,9 +38,6 @@ const ENCODER: &str = "encoder";
 const DYNAMIC: &str = "dynamic.checkpoint";
 const NGRAM: &str = "ngram.json";
 const SEEN: &str = "seen_texts.bin";
-/// The files of an encoder's directory that are read with a model. The tokenizer is optional.
-const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
-const TOKENIZER: &str = "tokenizer.json";
 
 /// The JSON of `dynamic.checkpoint`.
 #[derive(Serialize, Deserialize)]
@@ -51,12 +47,8 @@ struct Stored {
     version: u64,
     exits: ExitSettings,
     labels: Vec<String>,
-    /// The SHA-256 checksum of each of the encoder's files, by name.
-    encoder: BTreeMap<String, String>,
+    encoder: SavedEncoder,
     router: StoredRouter,
-    /// Ids beyond the maximal length that the tokenizer keeps, and that length, where it is known.
-    rest: usize,
-    max_length: Option<usize>,
     front: Option<StoredFront>,
     /// The SHA-256 checksum of the digests of texts.
     seen_texts: Option<String>,
@@ -99,15 +91,15 @@ impl DynamicModel {
             return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
         }
         check_class_names(labels)?;
-        let tensors = exit_tensors(self.model())?;
-        let encoder = self.encoder().to_tensors()?;
+        let exits: Vec<String> = self.model().settings().names().collect();
+        let tensors = tensors_below(self.encoder(), &exits)?;
         let router = match (self.router().rule(), self.speed(), self.router().state()?) {
             (Some(rule), Some(speed), Value::Null) => StoredRouter::Rule { rule, speed },
             (.., state) => StoredRouter::Own(state),
         };
         let ngram = self.front().map(|front| front.ngram().to_json()).transpose()?;
         Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC, NGRAM, SEEN], |fresh| {
-            write_hugging_face(fresh.join(ENCODER), self.encoder().config(), &encoder, tokenizer)?;
+            let encoder = SavedEncoder::write(&fresh.join(ENCODER), self.encoder(), tokenizer)?;
             let front = match (self.front(), &ngram) {
                 (Some(front), Some(ngram)) => {
                     let path = fresh.join(NGRAM);
@@ -128,10 +120,8 @@ impl DynamicModel {
                 version: VERSION,
                 exits: self.model().settings().clone(),
                 labels: labels.to_vec(),
-                encoder: checksums(&fresh.join(ENCODER))?,
+                encoder,
                 router,
-                rest: tokenizer.map_or(0, TextTokenizer::rest),
-                max_length: tokenizer.and_then(TextTokenizer::model_max_length),
                 front,
                 seen_texts,
             };
@@ -171,25 +161,16 @@ impl DynamicModel {
         let folder = folder.as_ref();
         let path = folder.join(DYNAMIC);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
-        check_version(&path, &state)?;
+        check_format(&path, &state, FORMAT, VERSION)?;
         let stored: Stored = serde_json::from_value(state)
             .map_err(|source| Error::State { what: path.display().to_string(), source })?;
 
-        check_files(&folder.join(ENCODER), &path, &stored.encoder)?;
-        let encoder = Encoder::from_pretrained(folder.join(ENCODER), device)?;
+        let (encoder, tokenizer) = stored.encoder.read(&folder.join(ENCODER), &path, device)?;
         // Every value that is drawn here is replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let parts = ExitModel::new(encoder, stored.exits, stored.labels.len(), &mut nothing)?;
-        let mut values = parts.encoder().parameters().values()?;
-        for name in exit_tensors(&parts)?.keys() {
-            values.remove(name);
-        }
-        if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
-            let expected = "a parameter of an exit's classifier".into();
-            return Err(Error::Model { path, field: "tensor", expected, got: name.clone() });
-        }
-        values.extend(tensors);
-        parts.encoder().parameters().set_values(values)?;
+        let exits: Vec<String> = parts.settings().names().collect();
+        restore_tensors_below(parts.encoder(), &exits, tensors, &path)?;
 
         let mut model = match stored.router {
             StoredRouter::Rule { rule, speed } => Self::new(parts, rule)?.with_speed(speed)?,
@@ -197,20 +178,14 @@ impl DynamicModel {
         };
         if let Some(StoredFront { stackers, ngram }) = stored.front {
             let file = folder.join(NGRAM);
-            check_file(&file, &path, ngram)?;
+            check_file(&file, &path, Some(&ngram))?;
             model = model.with_front(FrontExit::new(NgramClassifier::load(file)?, stackers))?;
         }
         if let Some(checksum) = stored.seen_texts {
             let file = folder.join(SEEN);
-            check_file(&file, &path, checksum)?;
+            check_file(&file, &path, Some(&checksum))?;
             model = model.with_seen_texts(read_seen_texts(&file)?);
         }
-        let tokenizer = folder.join(ENCODER).join(TOKENIZER);
-        let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
-        let tokenizer = tokenizer.map(|tokenizer| match stored.max_length {
-            Some(tokens) => tokenizer.with_rest(stored.rest).with_model_max_length(tokens),
-            None => tokenizer.with_rest(stored.rest),
-        });
         Ok((model, stored.labels, tokenizer))
     }
 }
@@ -223,60 +198,4 @@ fn read_seen_texts(file: &Path) -> Result<SeenTexts> {
         expected: "8 bytes for each text".into(),
         got: bytes.len().to_string(),
     })
-}
-
-/// The checksums of the files that exist in an encoder's directory.
-fn checksums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
-    let there = FILES.into_iter().filter(|name| encoder.join(name).exists());
-    there.map(|name| Ok((name.to_owned(), file_sha256(encoder.join(name))?))).collect()
-}
-
-/// Refuses a file that is not the one of this checksum.
-fn check_file(file: &Path, checkpoint: &Path, expected: String) -> Result<()> {
-    let got = if file.exists() { Some(file_sha256(file)?) } else { None };
-    if got.as_ref() == Some(&expected) {
-        return Ok(());
-    }
-    Err(Error::ModelFile { path: file.into(), checkpoint: checkpoint.into(), expected: Some(expected), got })
-}
-
-/// Refuses files of an encoder whose checksums are not the expected ones.
-fn check_files(encoder: &Path, checkpoint: &Path, expected: &BTreeMap<String, String>) -> Result<()> {
-    let found = checksums(encoder)?;
-    match FILES.into_iter().find(|name| found.get(*name) != expected.get(*name)) {
-        Some(name) => Err(Error::ModelFile {
-            path: encoder.join(name),
-            checkpoint: checkpoint.into(),
-            expected: expected.get(name).cloned(),
-            got: found.get(name).cloned(),
-        }),
-        None => Ok(()),
-    }
-}
-
-/// Checks format and version, before the rest of the state is read.
-fn check_version(path: &Path, state: &Value) -> Result<()> {
-    let found = |field: &'static str| state.get(field).unwrap_or(&Value::Null);
-    let refuse = |field, expected: &str| {
-        Err(Error::Model { path: path.into(), field, expected: expected.into(), got: found(field).to_string() })
-    };
-    if found("format") != FORMAT {
-        return refuse("format", FORMAT);
-    }
-    match found("version").as_u64() {
-        Some(VERSION) => Ok(()),
-        _ => {
-            refuse("version", &format!("{VERSION}: load it with the release that saved it, or train and save it again"))
-        }
-    }
-}
-
-/// The parameters of the exits' classifiers.
-fn exit_tensors(model: &ExitModel) -> Result<StoredTensors> {
-    let names: Vec<String> = model.settings().names().collect();
-    let of_exit = |name: &str| {
-        names.iter().any(|exit| name.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
-    };
-    let values = model.encoder().parameters().values()?;
-    Ok(values.into_iter().filter(|(name, _)| of_exit(name)).collect())
 }

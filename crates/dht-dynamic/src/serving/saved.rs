@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
 use crate::model::DynamicModel;
 use crate::router::Router;
+use crate::saved_encoder::{check_file, check_format};
 
 const FORMAT: &str = "dht model";
 const VERSION: u64 = 1;
@@ -192,7 +193,7 @@ impl TextModel {
         let description = read_description(&path, &bytes)?;
         let model = folder.join(MODEL);
         for name in description.kind.files() {
-            check_file(&model.join(name), &path, description.files.get(*name).cloned())?;
+            check_file(&model.join(name), &path, description.files.get(*name))?;
         }
         let (served, labels, tokenizer): (ServedModel, _, _) = match description.kind {
             Kind::Classifier => {
@@ -240,23 +241,6 @@ fn not_a_model(folder: &Path) -> Error {
 fn read_description(path: &Path, bytes: &[u8]) -> Result<Description> {
     let failed = |source| Error::State { what: path.display().to_string(), source };
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(failed)?;
-    let found = |field: &'static str| value.get(field).unwrap_or(&serde_json::Value::Null);
-    let refused =
-        |field, expected: String| Error::Model { path: path.into(), field, expected, got: found(field).to_string() };
-    if found("format") != FORMAT {
-        return Err(refused("format", format!("{FORMAT:?}")));
-    }
-    if found("version").as_u64() != Some(VERSION) {
-        let expected = format!("{VERSION}: load it with the release that saved it, or train and save it again");
-        return Err(refused("version", expected));
-    }
+    check_format(path, &value, FORMAT, VERSION)?;
     serde_json::from_value(value).map_err(failed)
-}
-
-fn check_file(file: &Path, description: &Path, expected: Option<String>) -> Result<()> {
-    let got = if file.exists() { Some(file_sha256(file)?) } else { None };
-    if got.is_some() && got == expected {
-        return Ok(());
-    }
-    Err(Error::ModelFile { path: file.into(), checkpoint: description.into(), expected, got })
 }

@@ -338,15 +338,7 @@ impl Executor<'_> {
 
     /// Runs these layers with all their heads, as many samples at once as may run together.
     fn run_full(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
-        let samples = hidden.samples();
-        let run = |hidden: &Hidden| self.model.encoder.run(layers.clone(), hidden, &HeadPlan::Full, self.ctx);
-        let parts = samples.div_ceil(self.together.max(1));
-        if parts < 2 {
-            return Ok(run(hidden)?);
-        }
-        let part = |at: usize| -> Vec<usize> { (samples * at / parts..samples * (at + 1) / parts).collect() };
-        let done = (0..parts).map(|at| Ok(run(&hidden.select(&part(at))?)?)).collect::<Result<Vec<Hidden>>>()?;
-        Ok(Hidden::concat(&done)?)
+        Ok(self.model.encoder.run_in_parts(layers, hidden, self.together, self.ctx)?)
     }
 
     /// Adds the logits at an exit to the trace, of the samples that remain and those that leave (indices in the stage).

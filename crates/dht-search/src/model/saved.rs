@@ -2,24 +2,19 @@
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
-//! search.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, routers, and
+//! search.checkpoint     the exits' classifiers, and as JSON: space, settings, class names, routers, and
 //!                       the SHA-256 checksums of the encoder's files
 //! ```
 //!
 //! The checksums tie the two together: the exits and routers of one model mean nothing on the encoder of another.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
 use candle_core::Device;
+use dht_dynamic::saved_encoder::{SavedEncoder, check_format, restore_tensors_below, tensors_below};
 use dht_transformer::{
-    Encoder, TextTokenizer,
-    config::check_class_names,
-    pretrained::write_hugging_face,
-    storage::{StoredTensors, file_sha256, write_directory_atomically},
-    tensors::Parameters,
-    train::checkpoint::Checkpoint,
+    TextTokenizer, config::check_class_names, storage::write_directory_atomically, train::checkpoint::Checkpoint,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -37,9 +32,6 @@ const FORMAT: &str = "model of a search";
 const VERSION: u64 = 1;
 const ENCODER: &str = "encoder";
 const SEARCH: &str = "search.checkpoint";
-/// The files of an encoder's directory that are read with a model. The tokenizer is optional.
-const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
-const TOKENIZER: &str = "tokenizer.json";
 
 /// The JSON of `search.checkpoint`. The settings hold the speed.
 #[derive(Serialize, Deserialize)]
@@ -50,16 +42,12 @@ struct Stored {
     space: SearchSpace,
     settings: SearchSettings,
     labels: Vec<String>,
-    /// The SHA-256 checksum of each of the encoder's files, by name.
-    encoder: BTreeMap<String, String>,
+    encoder: SavedEncoder,
     router: Value,
     heads: Value,
     /// Whether the settings do not say how to build the routers.
     own_router: bool,
     own_heads: bool,
-    /// Ids beyond the maximal length that the tokenizer keeps, and that length, where it is known.
-    rest: usize,
-    max_length: Option<usize>,
 }
 
 impl SearchModel {
@@ -79,25 +67,22 @@ impl SearchModel {
             return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
         }
         check_class_names(labels)?;
-        let tensors = exit_tensors(self.model.encoder.parameters(), self.space(), self.settings())?;
-        let encoder = self.model.encoder.to_tensors()?;
+        let tensors = tensors_below(self.encoder(), &Exits::names(self.space(), self.settings()))?;
         let router = self.router.state().map_or(Ok(Value::Null), |router| router.stored())?;
         let heads = self.heads.state().map_or(Ok(Value::Null), |heads| heads.stored())?;
         Ok(write_directory_atomically(folder, &[ENCODER, SEARCH], |fresh| {
-            write_hugging_face(fresh.join(ENCODER), self.model.encoder.config(), &encoder, tokenizer)?;
+            let encoder = SavedEncoder::write(&fresh.join(ENCODER), self.encoder(), tokenizer)?;
             let stored = Stored {
                 format: FORMAT.into(),
                 version: VERSION,
                 space: self.space().clone(),
                 settings: self.settings().clone(),
                 labels: labels.to_vec(),
-                encoder: checksums(&fresh.join(ENCODER))?,
+                encoder,
                 router,
                 heads,
                 own_router: self.own_router,
                 own_heads: self.own_heads,
-                rest: tokenizer.map_or(0, TextTokenizer::rest),
-                max_length: tokenizer.and_then(TextTokenizer::model_max_length),
             };
             let failed = |source| dht_transformer::Error::Json { what: SEARCH.into(), source };
             let state = serde_json::to_value(stored).map_err(failed)?;
@@ -132,27 +117,18 @@ impl SearchModel {
         let folder = folder.as_ref();
         let path = folder.join(SEARCH);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
-        check_version(&path, &state)?;
+        check_format(&path, &state, FORMAT, VERSION)?;
         let stored: Stored = serde_json::from_value(state)
             .map_err(|source| Error::State { what: path.display().to_string(), source })?;
 
-        check_files(&folder.join(ENCODER), &path, &stored.encoder)?;
-        let encoder = Encoder::from_pretrained(folder.join(ENCODER), device)?;
+        let (encoder, tokenizer) = stored.encoder.read(&folder.join(ENCODER), &path, device)?;
         // Every value that is drawn here is replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let classes = stored.labels.len();
         let parts = RoutedEncoder::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;
         let mut model = with_routers(Self::of_model(parts, stored.settings)?);
-        let mut values = model.encoder().parameters().values()?;
-        for name in exit_tensors(model.encoder().parameters(), model.space(), model.settings())?.keys() {
-            values.remove(name);
-        }
-        if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
-            let expected = "a parameter of an exit's classifier".into();
-            return Err(Error::Model { path, field: "tensor", expected, got: name.clone() });
-        }
-        values.extend(tensors);
-        model.encoder().parameters().set_values(values)?;
+        let exits = Exits::names(model.space(), model.settings());
+        restore_tensors_below(model.encoder(), &exits, tensors, &path)?;
         let refused = |field, got: &dyn Display| Error::Model {
             path: path.clone(),
             field,
@@ -167,59 +143,6 @@ impl SearchModel {
             }
         }
         model.restore_routers(stored.router, stored.heads).map_err(|(field, error)| refused(field, &error))?;
-
-        let tokenizer = folder.join(ENCODER).join(TOKENIZER);
-        let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
-        let tokenizer = tokenizer.map(|tokenizer| match stored.max_length {
-            Some(tokens) => tokenizer.with_rest(stored.rest).with_model_max_length(tokens),
-            None => tokenizer.with_rest(stored.rest),
-        });
         Ok((model, stored.labels, tokenizer))
     }
-}
-
-/// The checksums of the files that exist in an encoder's directory.
-fn checksums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
-    let there = FILES.into_iter().filter(|name| encoder.join(name).exists());
-    there.map(|name| Ok((name.to_owned(), file_sha256(encoder.join(name))?))).collect()
-}
-
-/// Refuses files of an encoder whose checksums are not the expected ones.
-fn check_files(encoder: &Path, checkpoint: &Path, expected: &BTreeMap<String, String>) -> Result<()> {
-    let found = checksums(encoder)?;
-    match FILES.into_iter().find(|name| found.get(*name) != expected.get(*name)) {
-        Some(name) => Err(Error::ModelFile {
-            path: encoder.join(name),
-            checkpoint: checkpoint.into(),
-            expected: expected.get(name).cloned(),
-            got: found.get(name).cloned(),
-        }),
-        None => Ok(()),
-    }
-}
-
-/// Checks format and version, before the rest of the state is read.
-fn check_version(path: &Path, state: &Value) -> Result<()> {
-    let found = |field: &'static str| state.get(field).unwrap_or(&Value::Null);
-    let refuse = |field, expected: &str| {
-        Err(Error::Model { path: path.into(), field, expected: expected.into(), got: found(field).to_string() })
-    };
-    if found("format") != FORMAT {
-        return refuse("format", FORMAT);
-    }
-    match found("version").as_u64() {
-        Some(VERSION) => Ok(()),
-        _ => {
-            refuse("version", &format!("{VERSION}: load it with the release that saved it, or train and save it again"))
-        }
-    }
-}
-
-/// The parameters of the exits' classifiers.
-fn exit_tensors(parameters: &Parameters, space: &SearchSpace, settings: &SearchSettings) -> Result<StoredTensors> {
-    let names = Exits::names(space, settings);
-    let of_exit = |name: &str| {
-        names.iter().any(|exit| name.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
-    };
-    Ok(parameters.values()?.into_iter().filter(|(name, _)| of_exit(name)).collect())
 }

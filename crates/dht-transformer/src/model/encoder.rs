@@ -426,6 +426,30 @@ impl Encoder {
         self.run_with(layers, hidden, |block| block.groups(plan, None, hidden.samples()), ctx)
     }
 
+    /// Some layers one after another with all their heads, at most so many samples at once: large batches of short texts take no more
+    /// memory than small ones, with the same numbers.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_in_parts(
+        &self,
+        layers: Range<usize>,
+        hidden: &Hidden,
+        together: usize,
+        ctx: &ForwardContext,
+    ) -> Result<Hidden> {
+        let samples = hidden.samples();
+        let parts = samples.div_ceil(together.max(1)).max(1);
+        if parts == 1 {
+            return self.run(layers, hidden, &HeadPlan::Full, ctx);
+        }
+        let of_part = |part: usize| {
+            let members: Vec<usize> = (samples * part / parts..samples * (part + 1) / parts).collect();
+            self.run(layers.clone(), &hidden.select(&members)?, &HeadPlan::Full, ctx)
+        };
+        Hidden::concat(&(0..parts).map(of_part).collect::<Result<Vec<_>>>()?)
+    }
+
     /// Some layers one after another, in each of which every group runs its heads and its neurons.
     ///
     /// Which neurons come first can be chosen once and for all: [`prune`](Self::prune) to

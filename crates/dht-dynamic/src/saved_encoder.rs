@@ -1,0 +1,133 @@
+//! The encoder of a saved model, which a checkpoint beside it is tied to by checksums.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Device;
+use dht_transformer::{
+    Encoder, TextTokenizer,
+    pretrained::write_hugging_face,
+    storage::{StoredTensors, file_sha256},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// The files of an encoder's directory that are read with a model. The tokenizer is optional.
+const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
+const TOKENIZER: &str = "tokenizer.json";
+
+/// What a checkpoint says of the encoder beside it, an ordinary Hugging Face directory: exits and routers of one model mean nothing on
+/// the encoder of another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedEncoder {
+    /// The SHA-256 checksum of each of its files, by name.
+    checksums: BTreeMap<String, String>,
+    /// Ids beyond the maximal length that the tokenizer keeps.
+    rest: usize,
+    /// That length, where it is known.
+    max_length: Option<usize>,
+}
+
+impl SavedEncoder {
+    /// Writes an encoder and its tokenizer as a directory.
+    ///
+    /// # Errors
+    /// As [`write_hugging_face`].
+    pub fn write(folder: &Path, encoder: &Encoder, tokenizer: Option<&TextTokenizer>) -> dht_transformer::Result<Self> {
+        write_hugging_face(folder, encoder.config(), &encoder.to_tensors()?, tokenizer)?;
+        let there = FILES.into_iter().filter(|name| folder.join(name).exists());
+        let checksum = |name: &str| Ok((name.to_owned(), file_sha256(folder.join(name))?));
+        Ok(Self {
+            checksums: there.map(checksum).collect::<dht_transformer::Result<_>>()?,
+            rest: tokenizer.map_or(0, TextTokenizer::rest),
+            max_length: tokenizer.and_then(TextTokenizer::model_max_length),
+        })
+    }
+
+    /// Reads them again. `checkpoint` is the file that this stands in. The files are read twice, first for their checksums.
+    ///
+    /// # Errors
+    /// [`Error::ModelFile`] for a file that is not the one that was written; [`Error::Transformer`] as
+    /// [`Encoder::from_pretrained`].
+    pub fn read(&self, folder: &Path, checkpoint: &Path, device: &Device) -> Result<(Encoder, Option<TextTokenizer>)> {
+        for name in FILES {
+            let (file, expected) = (folder.join(name), self.checksums.get(name));
+            if expected.is_some() || file.exists() {
+                check_file(&file, checkpoint, expected)?;
+            }
+        }
+        let encoder = Encoder::from_pretrained(folder, device)?;
+        if !self.checksums.contains_key(TOKENIZER) {
+            return Ok((encoder, None));
+        }
+        let tokenizer = TextTokenizer::from_file(folder.join(TOKENIZER))?.with_rest(self.rest);
+        Ok((
+            encoder,
+            Some(match self.max_length {
+                Some(tokens) => tokenizer.with_model_max_length(tokens),
+                None => tokenizer,
+            }),
+        ))
+    }
+}
+
+/// Refuses the state of a checkpoint of another format or version, before the rest of it is read.
+///
+/// # Errors
+/// [`Error::Model`] with what was found.
+pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
+    let refuse = |field, expected: String| {
+        let got = state.get(field).unwrap_or(&Value::Null).to_string();
+        Err(Error::Model { path: path.into(), field, expected, got })
+    };
+    if state["format"] != format {
+        return refuse("format", format!("{format:?}"));
+    }
+    if state["version"] != version {
+        return refuse(
+            "version",
+            format!("{version}: load it with the release that saved it, or train and save it again"),
+        );
+    }
+    Ok(())
+}
+
+/// The parameters of an encoder below any of some names: those of its exits.
+///
+/// # Errors
+/// What candle reports.
+pub fn tensors_below(encoder: &Encoder, names: &[String]) -> dht_transformer::Result<StoredTensors> {
+    let is_below = |name: &str| {
+        names.iter().any(|above| name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('.')))
+    };
+    Ok(encoder.parameters().values()?.into_iter().filter(|(name, _)| is_below(name)).collect())
+}
+
+/// Gives an encoder the values of its exits, which [`tensors_below`] wrote.
+///
+/// # Errors
+/// [`Error::Model`] for a tensor that is none of theirs; [`Error::Transformer`] for one that is missing, of another shape or not finite.
+pub fn restore_tensors_below(encoder: &Encoder, names: &[String], tensors: StoredTensors, path: &Path) -> Result<()> {
+    let mut values = encoder.parameters().values()?;
+    for name in tensors_below(encoder, names)?.keys() {
+        values.remove(name);
+    }
+    if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
+        let expected = "a parameter of an exit's classifier".into();
+        return Err(Error::Model { path: path.into(), field: "tensor", expected, got: name.clone() });
+    }
+    values.extend(tensors);
+    Ok(encoder.parameters().set_values(values)?)
+}
+
+/// Refuses a file that is not there, or not the one that had this checksum when `checkpoint` was written.
+pub(crate) fn check_file(file: &Path, checkpoint: &Path, expected: Option<&String>) -> Result<()> {
+    let got = if file.exists() { Some(file_sha256(file)?) } else { None };
+    if got.is_some() && got.as_ref() == expected {
+        return Ok(());
+    }
+    Err(Error::ModelFile { path: file.into(), checkpoint: checkpoint.into(), expected: expected.cloned(), got })
+}
