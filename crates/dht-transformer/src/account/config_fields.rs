@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Entry;
+use super::entry::Entry;
 use super::rule::{Check, Rule, entries, refusals};
 use crate::error::Error;
 

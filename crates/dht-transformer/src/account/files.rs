@@ -1,6 +1,6 @@
 //! The files of a directory.
 
-use super::{Entry, Treatment};
+use super::entry::{Entry, Treatment};
 use crate::error::Error;
 
 /// Names of files; `*` at the beginning or the end stands for any text.

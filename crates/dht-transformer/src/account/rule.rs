@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Entry, Treatment};
+use super::entry::{Entry, Treatment};
 use crate::error::Error;
 
 /// The condition under which a known field is refused.

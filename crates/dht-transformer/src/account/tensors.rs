@@ -1,6 +1,6 @@
 //! The tensors that a model does not use.
 
-use super::Treatment;
+use super::entry::Treatment;
 
 /// Parts of names, and the reason that such a tensor has no effect on a classifier.
 const UNUSED: &[(&str, &str)] = &[

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::entry::{Entry, Treatment};
 use super::rule::{Check, Rule, entries, refusals};
-use super::{Entry, Treatment};
 use crate::error::Error;
 
 /// The classes of tokenizers of `transformers` 5 that are known here.

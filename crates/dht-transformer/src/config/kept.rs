@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::BertConfig;
+use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
 /// The dimensions that stay of the projections of a layer: the inputs that each of Q, K and V reads, and the outputs of

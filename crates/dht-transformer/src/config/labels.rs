@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::BertConfig;
+use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
 const NAMES: &str = "id2label";

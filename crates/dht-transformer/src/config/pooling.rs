@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::BertConfig;
+use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
 /// How the rows of a sample become one.

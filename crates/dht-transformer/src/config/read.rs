@@ -1,9 +1,12 @@
 //! `config.json` of every family, read field by field.
 
+use std::path::Path;
+
 use serde::de::Error as _;
 use serde_json::{Map, Value};
 
-use super::{BertConfig, Family, usual};
+use super::bert_config::{BertConfig, usual};
+use super::family::Family;
 use crate::account::config_refusals;
 use crate::error::{Error, Result};
 use crate::storage::GIT_LFS;
@@ -59,6 +62,16 @@ impl Values {
 }
 
 impl BertConfig {
+    /// Reads and checks a `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and as [`from_json`](Self::from_json).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        Self::from_json(&path.display().to_string(), &text)
+    }
+
     /// Reads and checks the text of a `config.json`; `what` names it in errors.
     ///
     /// A field that may be absent may be null where `transformers` takes null for "not set", `pad_token_id` among them.

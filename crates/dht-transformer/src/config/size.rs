@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::BertConfig;
+use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
 /// Layers, heads and width of a small encoder, written `6x12x96`.

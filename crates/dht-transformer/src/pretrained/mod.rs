@@ -7,17 +7,10 @@ mod names;
 mod own_class;
 mod read;
 mod tensor_file;
+mod values;
 mod write;
-
-use crate::error::WeightsProblem;
 
 pub use account::inspect_hugging_face;
 pub(crate) use class::{class_problem, task_problem};
 pub use read::{PretrainedWeights, read_hugging_face};
 pub use write::{check_hugging_face_target, write_hugging_face};
-
-/// The index of the first value that is not finite, and the value.
-fn not_finite(values: &[f32]) -> Option<WeightsProblem> {
-    let element = values.iter().position(|value| !value.is_finite())?;
-    Some(WeightsProblem::NotFinite { element, value: values[element].to_string() })
-}

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::header::{FileHeader, TensorInfo};
 use super::names::{Expected, wanted};
-use super::not_finite;
+use super::values::not_finite;
 use crate::account::{Treatment, file_entry, unused_tensor};
 use crate::config::{BertConfig, Pooling};
 use crate::error::{Error, Result, WeightsProblem};

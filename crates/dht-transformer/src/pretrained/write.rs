@@ -5,8 +5,9 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
 use super::names::{Expected, wanted};
+use super::own_class;
 use super::tensor_file::write_tensors;
-use super::{not_finite, own_class};
+use super::values::not_finite;
 use crate::config::{BertConfig, Pooling, pretty};
 use crate::data::TextTokenizer;
 use crate::error::{Error, Result, WeightsProblem};

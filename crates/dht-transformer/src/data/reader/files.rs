@@ -1,9 +1,10 @@
-//! Files of data sets: their formats, and the files that a split in a directory consists of.
+//! Files of data sets in a directory: those that a split consists of, and the others.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::DatasetReader;
+use super::dataset_reader::DatasetReader;
+use super::file_name::format_of;
 use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::missing_part;
@@ -121,31 +122,5 @@ impl DatasetReader {
         }
         names.sort_unstable();
         Ok(names)
-    }
-}
-
-/// The format a file's name tells, and whether it is compressed as a whole.
-pub(super) fn format_of(name: &str) -> Option<(TableFormat, bool)> {
-    let name = name.to_ascii_lowercase();
-    if name.ends_with(".parquet") {
-        return Some((TableFormat::Parquet, false));
-    }
-    let (name, compressed) = name.strip_suffix(".gz").map_or((name.as_str(), false), |name| (name, true));
-    let format = match name.rsplit_once('.')?.1 {
-        "csv" => TableFormat::Csv,
-        "tsv" => TableFormat::Tsv,
-        "jsonl" | "ndjson" => TableFormat::JsonLines,
-        _ => return None,
-    };
-    Some((format, compressed))
-}
-
-/// `FOLDER/STEM`, or `STEM` without a folder.
-pub(super) fn name_of(path: &Path) -> String {
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = file.split('.').next().unwrap_or_default();
-    match path.parent().and_then(Path::file_name) {
-        Some(folder) => format!("{}/{stem}", folder.to_string_lossy()),
-        None => stem.to_owned(),
     }
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::cells::is_missing;
-use super::files::format_of;
+use super::file_name::format_of;
 use super::header::{decide, is_header_again};
 use super::json::{Member, parse_object, string};
 use super::lines::Lines;
@@ -14,7 +14,7 @@ use super::names::{TEXT, is_called, is_known, is_one_of, place_of};
 use super::table::{
     Row, Table, check_first_line, csv_row, opens_quote, other_width, read_quoted_lines, tsv_row, unquoted,
 };
-use super::{clean_text, joined};
+use super::text::{clean_text, joined};
 use crate::data::reading::{Column, Header, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::TextTokenizer;
 use super::build::{self, Settings};
+use super::text_tokenizer::TextTokenizer;
 use super::tokens::DeclaredTokens;
 use crate::account::{Entry, TokenizerClass, Treatment, tokenizer_entries, tokenizer_refusals};
 use crate::config::json_object;
 use crate::error::{Error, Result};
+use crate::storage::model_directory;
 
 const FILE: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
@@ -228,6 +229,26 @@ impl TokenizerDirectory {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl TextTokenizer {
+    /// Reads a directory's tokenizer as `transformers` 5 does: `tokenizer.json`, or else `vocab.txt` (BERT's WordPiece), or
+    /// `vocab.json` and `merges.txt` (RoBERTa's BPE), with `tokenizer_config.json`, `special_tokens_map.json` and
+    /// `added_tokens.json`. Settings of `tokenizer_config.json` override `tokenizer.json`, of which the classes
+    /// `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (the default for a model of that type) take no more than
+    /// the vocabulary and the added tokens. What is read, and what is refused, is in [`account`](crate::account).
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file) and [`model_directory`]; [`Error::Json`] and [`Error::Config`] for the other files, and
+    /// [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class where no file says which of the
+    /// two is meant.
+    pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
+        let read = TokenizerDirectory::read(&model_directory(folder)?).tokenizer();
+        read.map_err(|problems| {
+            let none = || Error::Tokenizer { what: "reading".into(), source: "failed".into() };
+            problems.into_iter().next().unwrap_or_else(none)
+        })
     }
 }
 

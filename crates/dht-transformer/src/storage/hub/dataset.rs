@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::file::HubFile;
-use super::is_name;
+use super::name::is_name;
 use crate::error::{Error, HubProblem, Result};
 
 /// One configuration of a data set on the Hugging Face hub: which parquet files its splits consist of.

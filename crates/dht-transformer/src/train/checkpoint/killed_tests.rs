@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::checkpoint::Checkpoint;
+use super::format::BLOCK;
 use super::write::Moment;
-use super::*;
 use crate::storage::StoredTensor;
 
 /// Set in the process that dies: where it saves, and at which moment it dies.

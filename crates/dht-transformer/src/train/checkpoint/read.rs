@@ -8,7 +8,8 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
 
-use super::{BEFORE_SUM, BLOCK, Checkpoint, PREFIX, STATE, SUM_DIGITS, VERSION};
+use super::checkpoint::Checkpoint;
+use super::format::{BEFORE_SUM, BLOCK, PREFIX, STATE, SUM_DIGITS, VERSION};
 use crate::error::{CheckpointProblem as Problem, Error, Result};
 use crate::storage::{StoredTensor, hexadecimal};
 

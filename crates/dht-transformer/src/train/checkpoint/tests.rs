@@ -4,10 +4,11 @@ use std::io::Cursor;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::checkpoint::Checkpoint;
+use super::format::{BEFORE_SUM, BLOCK, PREFIX, STATE, SUM_DIGITS, VERSION};
 use super::read::Failure;
-use super::*;
-use crate::error::CheckpointProblem as Problem;
-use crate::storage::StoredTensor;
+use crate::error::{CheckpointProblem as Problem, Error};
+use crate::storage::{StoredTensor, StoredTensors};
 
 fn sample() -> Checkpoint {
     let mut tensors = StoredTensors::new();

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{BEFORE_SUM, BLOCK, Checkpoint, METADATA, PREFIX, STATE, SUM_DIGITS, VERSION};
+use super::checkpoint::Checkpoint;
+use super::format::{BEFORE_SUM, BLOCK, METADATA, PREFIX, STATE, SUM_DIGITS, VERSION};
 use crate::error::{Error, Result};
 use crate::storage::{folder_of, hexadecimal, synchronise_folder};
 

@@ -1,0 +1,56 @@
+//! An item of a directory, and its treatment.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Treatment of an item of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Treatment {
+    /// The item has the effect that it has in `transformers`.
+    Obeyed,
+    /// The item is known and cannot change an answer.
+    Harmless,
+    /// The item would change answers in a way that this crate does not compute: the directory cannot be loaded.
+    Refused,
+    /// The item is in no table, and `transformers` gives it no effect on answers.
+    Unknown,
+}
+
+impl fmt::Display for Treatment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Obeyed => "obeyed",
+            Self::Harmless => "harmless",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// An item of a directory, with its treatment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The file that the item is in; for a file, its own name.
+    pub file: String,
+    /// The field or tensor; `None` for the file itself.
+    pub item: Option<String>,
+    /// The treatment.
+    pub treatment: Treatment,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        file: impl Into<String>,
+        item: Option<&str>,
+        treatment: Treatment,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self { file: file.into(), item: item.map(str::to_owned), treatment, reason: reason.into() }
+    }
+}

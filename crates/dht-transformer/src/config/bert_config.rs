@@ -1,0 +1,225 @@
+//! The configuration of an encoder, checked.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::activation::Activation;
+use super::family::Family;
+use crate::account::config_refusals;
+use crate::error::{Error, Result};
+use crate::storage::write_atomically;
+
+/// The shape and the settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
+///
+/// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate those that the
+/// [`Family`] calls otherwise. Fields that this crate does not know are kept and written back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BertConfig {
+    /// Whose names the files have.
+    #[serde(rename = "model_type", default)]
+    pub family: Family,
+    /// Rows of the word embedding.
+    pub vocab_size: usize,
+    /// Width d of the hidden states.
+    pub hidden_size: usize,
+    /// How many blocks there are.
+    pub num_hidden_layers: usize,
+    /// Heads of each block; `hidden_size` is a multiple of it.
+    pub num_attention_heads: usize,
+    /// Width of the feed-forward's middle.
+    pub intermediate_size: usize,
+    /// The longest text, in tokens.
+    #[serde(default = "usual::max_position_embeddings")]
+    pub max_position_embeddings: usize,
+    /// Rows of the token type embedding (first and second text of a pair).
+    #[serde(default = "usual::type_vocab_size")]
+    pub type_vocab_size: usize,
+    /// ε of the layer norms.
+    #[serde(default = "usual::layer_norm_eps")]
+    pub layer_norm_eps: f64,
+    /// The share of hidden values dropped in training.
+    #[serde(default = "usual::dropout")]
+    pub hidden_dropout_prob: f64,
+    /// The share of attention weights dropped in training.
+    #[serde(default = "usual::dropout")]
+    pub attention_probs_dropout_prob: f64,
+    /// The non-linearity.
+    #[serde(default)]
+    pub hidden_act: Activation,
+    /// The number of `[PAD]`.
+    #[serde(default)]
+    pub pad_token_id: u32,
+    /// The standard deviation of fresh weights.
+    #[serde(default = "usual::initializer_range")]
+    pub initializer_range: f64,
+    /// All other fields.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What Hugging Face's `BertConfig` takes for fields that are absent.
+pub(super) mod usual {
+    pub(crate) fn max_position_embeddings() -> usize {
+        512
+    }
+    pub(crate) fn type_vocab_size() -> usize {
+        2
+    }
+    pub(crate) fn layer_norm_eps() -> f64 {
+        1e-12
+    }
+    pub(crate) fn dropout() -> f64 {
+        0.1
+    }
+    pub(crate) fn initializer_range() -> f64 {
+        0.02
+    }
+}
+
+impl BertConfig {
+    /// A small encoder to be trained from scratch: feed-forward 4 × `hidden`, 512 positions, dropout 0.1.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn small(layers: usize, heads: usize, hidden: usize, vocab_size: usize) -> Result<Self> {
+        let config = Self {
+            family: Family::Bert,
+            vocab_size,
+            hidden_size: hidden,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            intermediate_size: hidden.saturating_mul(4),
+            max_position_embeddings: usual::max_position_embeddings(),
+            type_vocab_size: usual::type_vocab_size(),
+            layer_norm_eps: usual::layer_norm_eps(),
+            hidden_dropout_prob: usual::dropout(),
+            attention_probs_dropout_prob: usual::dropout(),
+            hidden_act: Activation::Gelu,
+            pad_token_id: 0,
+            // BERT's .02 is right for a width of some hundreds; narrower rows need larger weights to be mixed at all.
+            initializer_range: 1.0 / (hidden.max(1) as f64).sqrt(),
+            other: Map::new(),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The width of a head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// The longest text that has positions, in tokens.
+    pub fn longest_text(&self) -> usize {
+        self.max_position_embeddings - self.family.first_position(self.pad_token_id) as usize
+    }
+
+    /// The text of a `config.json` that `transformers` reads.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn to_json(&self) -> Result<String> {
+        pretty(&self.to_fields()?)
+    }
+
+    /// The fields of a `config.json`, under the names that the family has for them.
+    pub(crate) fn to_fields(&self) -> Result<Map<String, Value>> {
+        self.check()?;
+        let failed = |source| Error::Json { what: "config.json".into(), source };
+        let mut fields: Map<String, Value> =
+            serde_json::to_value(self).and_then(serde_json::from_value).map_err(failed)?;
+        for (ours, theirs) in self.family.fields() {
+            if let Some(value) = fields.remove(*ours) {
+                fields.insert((*theirs).to_owned(), value);
+            }
+        }
+        if !self.family.has_token_types() {
+            fields.remove("type_vocab_size");
+            fields.remove("layer_norm_eps");
+        }
+        Ok(fields)
+    }
+
+    /// Writes a `config.json`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and as [`check`](Self::check).
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let text = self.to_json()?;
+        write_atomically(path, |file| file.write_all(text.as_bytes()))
+    }
+
+    /// Sets the names of the classes (`id2label`, `label2id`).
+    pub fn set_labels(&mut self, labels: &[String]) {
+        let names = labels.iter().enumerate().map(|(id, label)| (id.to_string(), label.as_str().into())).collect();
+        let numbers = labels.iter().enumerate().map(|(id, label)| (label.clone(), id.into())).collect();
+        self.other.insert("id2label".into(), Value::Object(names));
+        self.other.insert("label2id".into(), Value::Object(numbers));
+    }
+
+    /// Whether an encoder of this shape can be built and run.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the field: a size of 0 or beyond reason, heads that do not divide the width, a dropout
+    /// outside 0 ≤ p < 1, ε or the initial deviation not positive, a padding token outside the vocabulary,
+    /// no position for a first token, a field that
+    /// is refused, such as `quantization_config` (the tables are in [`account`](crate::account)).
+    pub fn check(&self) -> Result<()> {
+        if let Some(refusal) = config_refusals(self.family.model_type(), &self.other).into_iter().next() {
+            return Err(refusal);
+        }
+        self.check_sizes()
+    }
+
+    fn check_sizes(&self) -> Result<()> {
+        let refuse =
+            |field, expected: String, got: String| Err(Error::setting(self.family.field(field), expected, got));
+        for (field, value, most) in [
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("hidden_size", self.hidden_size, 1 << 16),
+            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
+            ("num_attention_heads", self.num_attention_heads, 1 << 10),
+            ("intermediate_size", self.intermediate_size, 1 << 18),
+            ("max_position_embeddings", self.max_position_embeddings, 1 << 20),
+            ("type_vocab_size", self.type_vocab_size, 1 << 10),
+        ] {
+            if value == 0 || value > most {
+                return refuse(field, format!("between 1 and {most}"), value.to_string());
+            }
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            let expected = format!("a multiple of the {} heads", self.num_attention_heads);
+            return refuse("hidden_size", expected, self.hidden_size.to_string());
+        }
+        for (field, value) in [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return refuse(field, "at least 0 and below 1".into(), value.to_string());
+            }
+        }
+        for (field, value) in [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)] {
+            if !(value > 0.0 && value < 1.0) {
+                return refuse(field, "between 0 and 1".into(), value.to_string());
+            }
+        }
+        if self.pad_token_id as usize >= self.vocab_size {
+            return refuse("pad_token_id", format!("below {}", self.vocab_size), self.pad_token_id.to_string());
+        }
+        let first = self.family.first_position(self.pad_token_id) as usize;
+        if self.max_position_embeddings <= first {
+            let expected = format!("above {first}, the first position");
+            return refuse("max_position_embeddings", expected, self.max_position_embeddings.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// The text of a `config.json` of these fields.
+pub(crate) fn pretty(fields: &Map<String, Value>) -> Result<String> {
+    let text = serde_json::to_string_pretty(fields);
+    text.map(|text| text + "\n").map_err(|source| Error::Json { what: "config.json".into(), source })
+}

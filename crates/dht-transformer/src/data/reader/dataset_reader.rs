@@ -1,0 +1,389 @@
+//! The reader of labelled texts.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::cells::is_missing;
+use super::columns::{Places, Wanted, find_columns};
+use super::file_name::{file_name, format_of, name_of};
+use super::labels::{KnownLabels, Labels};
+use super::lines::Lines;
+use super::table::{Row, Table};
+use super::text::{clean_text, joined};
+use crate::data::dataset::{Dataset, Example};
+use crate::data::reading::{Column, Header, LabelKind, Reading, TableFormat};
+use crate::error::{DataProblem, Error, Result};
+use crate::storage::Hashing;
+
+/// The most decompressed bytes a reader takes by default.
+const MOST_BYTES: u64 = 4 << 30;
+
+/// Reads labelled texts from csv, tsv and jsonl files, each also compressed (`.gz`), and (with the feature `hub`) from parquet files.
+///
+/// csv is quoted as RFC 4180 says, tsv is not quoted at all (as in GLUE), jsonl holds one object a line. Blank lines
+/// are left out; spaces around a cell and a byte-order mark at the start are dropped. Of a parquet file columns of texts, numbers
+/// and truth values are read. If it says the names of the classes that a column numbers, as those on the Hugging Face hub do,
+/// they are the labels, in its order; -1 is no class then.
+///
+/// What is not asked for is decided once, and refused where there are two readings:
+///
+///  - **Header** (csv and tsv): a first row with the name of a requested or known column, or with a word above numbers or dates, is
+///    one; a first row with a value that comes again in its column is data. Columns may be unnamed: they are not read.
+///  - **Label**: the column called `label`; else the only one called `labels`, `class` or `category`. Without such a name, the
+///    only column that holds nothing but the training set's labels, when those are given; else the only column that has a value in
+///    every row, each at least twice, and between 2 and 1000 of them.
+///  - **Text**: the column called `text`; else the only one called `sentence`, `review`, `comment`, `content`, `message`, `body`,
+///    `document`, `tweet` or `utterance`; else the only one with words in it. Numbers, dates, addresses, and columns called `index`,
+///    `idx`, `id` or `guid` are not words. Several columns are joined when they are asked for.
+///  - **Pair** (when asked for): columns with the names of one, such as `sentence1` and `sentence2` or `premise` and
+///    `hypothesis`; else the only two with words in them.
+///  - **Classes** of another set, when its labels are given: see [`LabelMapping`](crate::data::LabelMapping).
+///
+/// [`Dataset::reading`] has all of it; print its [lines](Reading::lines).
+///
+/// A test file is best read [`like`](Self::like) its training set, so that both have the same labels and columns.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::DatasetReader;
+///
+/// let file = "index\tsentence\tlabel\n0\tfine work\tgood\n1\tno work\tbad\n";
+/// let data = DatasetReader::new().read_from("train.tsv", file.as_bytes())?;
+/// assert_eq!(data.labels, ["bad", "good"]);
+/// assert_eq!((data.examples[0].text.as_str(), data.examples[0].label), ("fine work", 1));
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DatasetReader {
+    header: Header,
+    /// Header and number of columns of the training set.
+    expected: Option<(bool, usize)>,
+    label_of_training: bool,
+    text_of_training: bool,
+    label: Option<Column>,
+    text: Option<Vec<Column>>,
+    pair: bool,
+    kind: Option<LabelKind>,
+    labels: Option<Vec<String>>,
+    mapping: Vec<(String, String)>,
+    most_bytes: u64,
+}
+
+impl Default for DatasetReader {
+    fn default() -> Self {
+        Self {
+            header: Header::Auto,
+            expected: None,
+            label_of_training: false,
+            text_of_training: false,
+            label: None,
+            text: None,
+            pair: false,
+            kind: None,
+            labels: None,
+            mapping: Vec::new(),
+            most_bytes: MOST_BYTES,
+        }
+    }
+}
+
+impl DatasetReader {
+    /// A reader that decides everything by itself.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the first row of a csv or tsv file names the columns.
+    #[must_use]
+    pub fn header(mut self, header: Header) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// The label's column.
+    #[must_use]
+    pub fn label_column(mut self, column: Column) -> Self {
+        (self.label, self.label_of_training) = (Some(column), false);
+        self
+    }
+
+    /// The texts' columns, in the order to join them in.
+    #[must_use]
+    pub fn text_columns(mut self, columns: impl IntoIterator<Item = Column>) -> Self {
+        (self.text, self.text_of_training) = (Some(columns.into_iter().collect()), false);
+        self
+    }
+
+    /// Whether the two text columns are a pair of sentences instead of parts of one text.
+    #[must_use]
+    pub fn pair(mut self, pair: bool) -> Self {
+        self.pair = pair;
+        self
+    }
+
+    /// What the label column's cells say: a class (by default), several labels, or a number. Columns of numbers
+    /// should be named as a label is (or given), since no other sign tells them.
+    #[must_use]
+    pub fn label_kind(mut self, kind: LabelKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// The training set's labels: a class is its index among them. The file's labels are matched with them as
+    /// [`LabelMapping`](crate::data::LabelMapping) says.
+    #[must_use]
+    pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.labels = Some(labels.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The classes of some of the file's labels, by pairs of both: labels that are not matched by their names.
+    #[must_use]
+    pub fn label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.mapping = pairs.into_iter().collect();
+        self
+    }
+
+    /// Reads as the training set was read: its labels and its columns.
+    #[must_use]
+    pub fn like(self, train: &Dataset) -> Self {
+        let reader = self.labels(train.labels.iter().cloned());
+        match &train.reading {
+            Some(reading) => reader.with_reading(reading),
+            None => reader,
+        }
+    }
+
+    /// Reads the columns of another file's reading, with its kind and mapping of labels.
+    #[must_use]
+    pub fn with_reading(mut self, reading: &Reading) -> Self {
+        self.expected = Some((reading.header, reading.width()));
+        (self.label, self.label_of_training) = (Some(reading.label.clone()), true);
+        (self.text, self.text_of_training) = (Some(reading.text.clone()), true);
+        self.kind = Some(reading.kind);
+        self.pair = reading.pair;
+        if let Some(mapping) = &reading.mapping {
+            self.mapping = mapping.pairs().to_vec();
+        }
+        self
+    }
+
+    /// The most (decompressed) bytes to read, 4 GiB unless set: a small compressed file can hold any amount.
+    #[must_use]
+    pub fn most_bytes(mut self, bytes: u64) -> Self {
+        self.most_bytes = bytes;
+        self
+    }
+
+    /// Reads a file; its name says its format. The data set is named after the directory and the file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file is missing or unreadable, else [`Error::Data`] with the line: an unknown
+    /// extension, an empty file, NUL bytes, bytes that are not UTF-8, damaged or cut off gzip or parquet data, bad quotes, a
+    /// wrong number of columns, bad JSON, unknown columns or labels, a row without label or text, no rows.
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
+        let path = path.as_ref();
+        match format_of(&file_name(path)) {
+            Some((TableFormat::Parquet, _)) => self.read_parts(&[path]),
+            _ => self.read_from(path, File::open(path).map_err(|source| Error::io(path, source))?),
+        }
+    }
+
+    /// Reads the parts of a parquet file one after another, or any one file. Errors name the part.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Setting`] for no file,
+    /// or several of other formats.
+    pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
+        let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _)));
+        match parts {
+            [] => return Err(Error::setting("parts", "one or more files", "none")),
+            [only] if !parquet(only.as_ref()) => return self.read(only),
+            parts => {
+                if let Some(other) = parts.iter().find(|part| !parquet(part.as_ref())) {
+                    let got = other.as_ref().display().to_string();
+                    return Err(Error::setting("parts", "one file, or parquet files", got));
+                }
+            }
+        }
+        let (mut table, mut bytes) = (Table::default(), Box::new(io::empty()) as Box<dyn Read>);
+        for part in parts {
+            let path = part.as_ref();
+            let open = || File::open(path).map_err(|source| Error::io(path, source));
+            self.add_part(&mut table, path, open()?)?;
+            bytes = Box::new(bytes.chain(open()?));
+        }
+        let path = parts[0].as_ref();
+        let sha256 = Hashing::new(bytes).finish().map_err(|source| Error::io(path, source))?;
+        self.finish(table, TableFormat::Parquet, path, sha256)
+    }
+
+    /// Reads from anything; `path` gives the format and the name, and stands in errors. Parquet data go to a temporary file first.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_from(&self, path: impl AsRef<Path>, input: impl Read) -> Result<Dataset> {
+        let path = path.as_ref();
+        let at = |line: Option<u64>, problem| Error::Data { path: path.into(), line, problem };
+        let (format, compressed) = format_of(&file_name(path)).ok_or_else(|| at(None, DataProblem::UnknownFormat))?;
+
+        let mut raw = Hashing::new(input);
+        if format == TableFormat::Parquet {
+            let failed = |source| Error::io(path, source);
+            let mut file = tempfile::tempfile().map_err(failed)?;
+            io::copy(&mut raw, &mut file).map_err(failed)?;
+            let mut table = Table::default();
+            self.add_part(&mut table, path, file)?;
+            return self.finish(table, format, path, raw.finish().map_err(failed)?);
+        }
+        let read = Table::read(&mut Lines::new(path, &mut raw, compressed, self.most_bytes), format);
+        let empty = raw.is_unread();
+        let table = match read {
+            Ok(table) if !table.rows.is_empty() => table,
+            // An empty file is no cut off gzip file, whatever its name.
+            _ if empty => return Err(at(None, DataProblem::Empty)),
+            Ok(_) => return Err(at(None, DataProblem::NoRows)),
+            Err(error) => return Err(error),
+        };
+        self.finish(table, format, path, raw.finish().map_err(|source| Error::io(path, source))?)
+    }
+
+    #[cfg(feature = "hub")]
+    fn add_part(&self, table: &mut Table, path: &Path, file: File) -> Result<()> {
+        table.read_parquet(path, file, self.most_bytes)
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn add_part(&self, _: &mut Table, path: &Path, _: File) -> Result<()> {
+        Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
+    }
+
+    /// Decides on the columns and labels of a table of one or more rows, and makes its rows examples, so that no text is there
+    /// twice.
+    fn finish(&self, mut table: Table, format: TableFormat, path: &Path, sha256: String) -> Result<Dataset> {
+        let at = |(line, problem): (Option<u64>, DataProblem)| Error::Data { path: path.into(), line, problem };
+        let wanted = Wanted {
+            header: self.header,
+            expected_header: self.expected.map(|(header, _)| header),
+            expected_width: self.expected.map(|(_, width)| width),
+            label_of_training: self.label_of_training,
+            text_of_training: self.text_of_training,
+            label: self.label.as_ref(),
+            text: self.text.as_deref(),
+            pair: self.pair,
+            labels: self.labels.as_deref(),
+        };
+        let places = find_columns(&table, &wanted).map_err(at)?;
+        if self.pair && places.text.len() != 2 {
+            return Err(at((None, DataProblem::PairColumns { got: places.text.len() })));
+        }
+        for &place in places.text.iter().chain([&places.label]) {
+            if let Some(&line) = table.nested.get(&place) {
+                let column = table.keys.as_ref().map(|keys| keys[place].clone()).unwrap_or_default();
+                return Err(at(match table.types.get(&place) {
+                    Some(got) => (None, DataProblem::ColumnType { column, got: got.clone() }),
+                    None => (Some(line), DataProblem::NestedValue { column }),
+                }));
+            }
+        }
+        let first = usize::from(places.header_row);
+        let all_rows = std::mem::take(&mut table.rows);
+        let rows = &all_rows[first..];
+        let first_line = rows.first().map(|row| row.line);
+        let last_line = rows.last().map(|row| row.line);
+        // The name of what numbers measure.
+        let name = match places.column(places.label) {
+            Column::Name(name) => name,
+            Column::Number(_) => "number".into(),
+        };
+        let kind = self.kind.unwrap_or_default();
+        let known = KnownLabels {
+            kind,
+            kind_asked: self.kind.is_some(),
+            classes: self.labels.as_deref(),
+            given: &self.mapping,
+        };
+        let labels = Labels::read(&table, rows, places.label, &name, &known).map_err(at)?;
+        let columns = |places_of: &[usize]| places_of.iter().map(|place| places.column(*place)).collect::<Vec<_>>();
+        let carried: Vec<usize> =
+            (0..table.width).filter(|place| *place != places.label && !places.text.contains(place)).collect();
+        let mut reading = Reading {
+            format: Some(format),
+            header: places.names.is_some(),
+            header_source: places.header_source.clone(),
+            label: places.column(places.label),
+            label_source: places.label_source,
+            label_rivals: columns(&places.label_rivals),
+            kind,
+            mapping: labels.mapping.clone(),
+            text: columns(&places.text),
+            text_source: places.text_source,
+            pair: self.pair,
+            carried: columns(&carried),
+            rows: rows.len(),
+            blank_lines: table.blank_lines,
+            leaks: places.leaks.clone(),
+            missing_texts: None,
+            lone_class: None,
+        };
+        let mut missing: (usize, Option<String>) = (0, None);
+        let example = |(at, row): (usize, Row)| {
+            let example =
+                self.example(&row, &places, &labels, table.keys.is_some() && format == TableFormat::JsonLines);
+            let example = example.map_err(|problem| Error::Data {
+                path: table.part_of(at).unwrap_or(path).into(),
+                line: Some(row.line),
+                problem,
+            })?;
+            if is_missing(&example.text) {
+                missing.0 += 1;
+                missing.1.get_or_insert_with(|| example.text.clone());
+            }
+            Ok(example)
+        };
+        let examples = all_rows.into_iter().enumerate().skip(first).map(example).collect::<Result<Vec<_>>>()?;
+        reading.missing_texts = missing.1.map(|first| (missing.0, first));
+        if labels.classes.is_empty() {
+            return Err(at((None, DataProblem::EmptyLabel)));
+        }
+        // In a file of few rows many classes have one.
+        if kind == LabelKind::Class && self.labels.is_none() && examples.len() >= 4 * labels.classes.len() {
+            let ends = [(first_line, examples.first()), (last_line, examples.last())];
+            let alone = |label| examples.iter().filter(|example| example.label == label).count() == 1;
+            reading.lone_class = ends.into_iter().find_map(|(line, example)| {
+                let class = example.map(|example| example.label).filter(|label| alone(*label))?;
+                Some((line?, labels.classes.get(class)?.clone()))
+            });
+        }
+        // A number is kept secret as a class is, but -1 may be a number like any other.
+        if kind == LabelKind::Number && examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]) {
+            return Err(at((first_line, DataProblem::HiddenLabel)));
+        }
+        Ok(Dataset { name: name_of(path), labels: labels.classes, examples, sha256, reading: Some(reading) })
+    }
+
+    fn example(
+        &self,
+        row: &Row,
+        places: &Places,
+        labels: &Labels,
+        has_keys: bool,
+    ) -> std::result::Result<Example, DataProblem> {
+        if has_keys && let Some(place) = places.text.iter().find(|place| !row.has(**place)) {
+            return Err(DataProblem::MissingKey { key: places.column(*place).to_string() });
+        }
+        let (label, targets) = labels.of_row(row)?;
+        let texts: Vec<Cow<'_, str>> = places.text.iter().map(|place| clean_text(row.raw(*place))).collect();
+        if texts.iter().all(|text| text.is_empty()) {
+            return Err(DataProblem::NoText);
+        }
+        Ok(match &*texts {
+            [text, pair] if self.pair => {
+                Example { text: text.to_string(), pair: Some(pair.to_string()), label, targets }
+            }
+            texts => Example { text: joined(texts), pair: None, label, targets },
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! The format of a file and the name of its data set, by the file's name.
+
+use std::path::Path;
+
+use crate::data::reading::TableFormat;
+
+/// The last part of a path.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The format a file's name tells, and whether it is compressed as a whole.
+pub(super) fn format_of(name: &str) -> Option<(TableFormat, bool)> {
+    let name = name.to_ascii_lowercase();
+    if name.ends_with(".parquet") {
+        return Some((TableFormat::Parquet, false));
+    }
+    let (name, compressed) = name.strip_suffix(".gz").map_or((name.as_str(), false), |name| (name, true));
+    let format = match name.rsplit_once('.')?.1 {
+        "csv" => TableFormat::Csv,
+        "tsv" => TableFormat::Tsv,
+        "jsonl" | "ndjson" => TableFormat::JsonLines,
+        _ => return None,
+    };
+    Some((format, compressed))
+}
+
+/// `FOLDER/STEM`, or `STEM` without a folder.
+pub(super) fn name_of(path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = file.split('.').next().unwrap_or_default();
+    match path.parent().and_then(Path::file_name) {
+        Some(folder) => format!("{}/{stem}", folder.to_string_lossy()),
+        None => stem.to_owned(),
+    }
+}

@@ -1,0 +1,371 @@
+//! The tokenizer: read or trained, and texts to token ids.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use rayon::prelude::*;
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::{PostProcessor, Tokenizer};
+
+use super::cut::{FirstTokens, first_tokens};
+use super::description::{Cleaning, SPECIAL, description, special_tokens};
+use super::parts::{Parts, words};
+use super::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, train_word_piece};
+use crate::config::BertConfig;
+use crate::data::dataset::Dataset;
+use crate::data::encoded::{EncodedDataset, Encoding, Sample};
+use crate::data::reader::LONGEST_ROW;
+use crate::error::{Error, Result};
+use crate::storage::{GIT_LFS, write_atomically};
+
+/// Texts to token ids, as BERT does it: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::TextTokenizer;
+///
+/// let words = ["the", "cat", "sat"].map(String::from);
+/// let tokenizer = TextTokenizer::from_vocabulary(&words)?;
+/// let encoding = tokenizer.encode("The cat stood.", None, 8)?;
+/// assert_eq!(encoding.ids, [2, 5, 6, 1, 1, 3]); // [CLS] the cat [UNK] [UNK] [SEP]
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    parts: Parts,
+    vocabulary_size: usize,
+    max_bytes: usize,
+    /// So many tokens of each text are kept beyond those that fit.
+    rest: usize,
+    pub(super) max_length: Option<usize>,
+    /// Special tokens by the names of their fields in `tokenizer_config.json`.
+    pub(super) named: Vec<(String, String)>,
+}
+
+impl TextTokenizer {
+    /// Reads a `tokenizer.json`. Its truncation and padding are dropped: the caller says how long a text may be, and
+    /// batches are not padded. A tokenizer that adds no special tokens gets BERT's.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Tokenizer`] when it is not one, or adds no special tokens and has none in its
+    /// vocabulary, or adds such that are not in its vocabulary.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        Self::from_json(&path.display().to_string(), &bytes)
+    }
+
+    /// A tokenizer of whole words: lower-cased, split at spaces and punctuation, `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`
+    /// and `[MASK]` first, then the words in their order. A word that comes again, in whatever case, is counted once.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a word that is empty or that splitting would take apart, so that it could never be found.
+    pub fn from_vocabulary(words: &[String]) -> Result<Self> {
+        let cleaning = Cleaning::default();
+        let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
+        let mut subwords = special_tokens();
+        let mut seen: BTreeSet<String> = subwords.iter().cloned().collect();
+        for word in words {
+            if SPECIAL.contains(&word.as_str()) {
+                continue;
+            }
+            let [clean] = splitter.words(word)?.try_into().map_err(|parts: Vec<String>| {
+                Error::setting(
+                    "words",
+                    "words without spaces and punctuation, or single signs",
+                    format!("{word:?}, which is split into {parts:?}"),
+                )
+            })?;
+            if seen.insert(clean.clone()) {
+                subwords.push(clean);
+            }
+        }
+        Self::made("WordLevel", &subwords, &cleaning)
+    }
+
+    /// A WordPiece tokenizer learnt from texts: lower-cased, at most `vocabulary_size` tokens, the special ones
+    /// (`[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) first. The same texts give the same tokenizer. It has fewer
+    /// tokens when no two adjacent subwords occur twice any more; see [`vocabulary_size`](Self::vocabulary_size). Words of
+    /// more than 100 letters are left out: they are never split into subwords, but are `[UNK]` as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there is no capacity for the special tokens and some letters (fewer than 32 tokens), or the
+    /// texts hold no word.
+    pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocabulary_size: usize) -> Result<Self> {
+        if vocabulary_size < 32 {
+            return Err(Error::setting("vocabulary_size", "at least 32", vocabulary_size.to_string()));
+        }
+        let cleaning = Cleaning::default();
+        let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
+        let texts: Vec<&str> = texts.into_iter().collect();
+        let counts = texts
+            .par_chunks(256)
+            .map(|texts| {
+                let mut counts: HashMap<String, u64> = HashMap::new();
+                for text in texts {
+                    for word in splitter.words(text)?.into_iter().filter(|word| is_split(word)) {
+                        *counts.entry(word).or_default() += 1;
+                    }
+                }
+                Ok(counts)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // Sums do not depend on the order of the hash maps, and the tree forgets it.
+        let mut words: BTreeMap<String, u64> = BTreeMap::new();
+        for (word, count) in counts.into_iter().flatten() {
+            *words.entry(word).or_default() += count;
+        }
+        if words.is_empty() {
+            let words = format!("some words of at most {MOST_LETTERS_OF_A_WORD} letters");
+            return Err(Error::setting("texts", words, "none"));
+        }
+        let mut subwords = special_tokens();
+        subwords.extend(train_word_piece(&words, vocabulary_size - SPECIAL.len()));
+        Self::made("WordPiece", &subwords, &cleaning)
+    }
+
+    /// One more than the greatest token number: the rows an embedding table needs.
+    pub fn vocabulary_size(&self) -> usize {
+        self.vocabulary_size
+    }
+
+    /// Whether every token has a row in the word embedding of a model; more rows do no harm.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the model has fewer rows: it belongs to another tokenizer.
+    pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
+        if self.vocabulary_size <= config.vocab_size {
+            return Ok(());
+        }
+        let last = self.vocabulary_size - 1;
+        let token = self.token(last as u32).map(|token| format!(" {token:?}")).unwrap_or_default();
+        let expected = format!(
+            "at least {}: the tokenizer's token{token} has the number {last}, and the embeddings need a row for it",
+            self.vocabulary_size
+        );
+        Err(Error::setting("vocab_size", expected, config.vocab_size.to_string()))
+    }
+
+    /// The number of a token, such as `[MASK]`.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// The id of the token that masks others: the directory's `mask_token`, or `[MASK]`, or RoBERTa's `<mask>`.
+    pub fn mask_token(&self) -> Option<u32> {
+        let named = self.named.iter().filter(|(name, _)| name == "mask_token").map(|(_, token)| token.as_str());
+        named.chain(["[MASK]", "<mask>"]).find_map(|token| self.token_id(token))
+    }
+
+    /// The maximal length of a text in tokens that the directory declares as `model_max_length`; a classifier may have fewer
+    /// positions.
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.max_length
+    }
+
+    /// Declares the maximal length of a text in tokens, which [`write_hugging_face`](crate::pretrained::write_hugging_face)
+    /// writes as `model_max_length`.
+    #[must_use]
+    pub fn with_model_max_length(self, tokens: usize) -> Self {
+        Self { max_length: Some(tokens), ..self }
+    }
+
+    /// Special tokens that the vocabulary has, by the names of their fields in `tokenizer_config.json`.
+    pub(crate) fn named_tokens(&self) -> Vec<(String, String)> {
+        let names = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
+        let usual = match self.token_id("[CLS]") {
+            Some(_) => SPECIAL,
+            None => ["<pad>", "<unk>", "<s>", "</s>", "<mask>"],
+        };
+        let mut tokens = self.named.clone();
+        for (name, token) in names.into_iter().zip(usual) {
+            if tokens.iter().all(|(named, _)| named != name) {
+                tokens.push((name.to_owned(), token.to_owned()));
+            }
+        }
+        tokens.retain(|(_, token)| self.token_id(token).is_some());
+        tokens
+    }
+
+    /// The numbers of the tokens that are no part of a text: those that the file calls special, and those that go
+    /// around a text or stand for what is missing.
+    pub fn special_tokens(&self) -> BTreeSet<u32> {
+        let added = self.tokenizer.get_added_tokens_decoder();
+        let marked = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
+        let known = SPECIAL.into_iter().chain(["<s>", "</s>", "<pad>", "<unk>", "<mask>"]);
+        marked.chain(known.filter_map(|token| self.token_id(token))).collect()
+    }
+
+    /// The numbers of the special tokens that [`encode`](Self::encode) puts around texts: `[CLS]` and `[SEP]`, or what the
+    /// tokenizer's file has in their place.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when it cannot encode an empty text.
+    pub fn tokens_around(&self) -> Result<BTreeSet<u32>> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        let text = self.tokenizer.encode_fast("", true).map_err(failed)?;
+        let pair = self.tokenizer.encode_fast(("", ""), true).map_err(failed)?;
+        Ok(text.get_ids().iter().chain(pair.get_ids()).copied().collect())
+    }
+
+    /// The token of a number.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
+    /// Writes a `tokenizer.json`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let json = self.to_json()?;
+        write_atomically(path, |file| file.write_all(json.as_bytes()))
+    }
+
+    pub(crate) fn to_json(&self) -> Result<String> {
+        self.tokenizer.to_string(true).map_err(|source| Error::Tokenizer { what: "writing".into(), source })
+    }
+
+    /// Refuses texts of more bytes, 4 MiB if not set, which is the longest row that is read from a file. It bounds the time
+    /// that a text of a stranger may take; see [`encode`](Self::encode).
+    #[must_use]
+    pub fn with_max_bytes(self, bytes: usize) -> Self {
+        Self { max_bytes: bytes, ..self }
+    }
+
+    /// Keeps up to so many ids of each text beyond `max_length` as the [rest](Encoding::rest) of its encoding; none if not
+    /// set. An encoder does not read them; a model of words does, and 4,096 are all of nearly any text. It costs the time of
+    /// tokenising them.
+    #[must_use]
+    pub fn with_rest(self, tokens: usize) -> Self {
+        Self { rest: tokens, ..self }
+    }
+
+    /// The number of ids of each text that are kept beyond the maximal length; see [`with_rest`](Self::with_rest).
+    pub fn rest(&self) -> usize {
+        self.rest
+    }
+
+    /// The tokens of a text or a pair, at most `max_length` with the special ones. Of a pair, tokens are taken from
+    /// the end of the longer text until both are equally long, then from both, as Hugging Face's `longest_first`.
+    ///
+    /// A text is read as far as `max_length` needs it, with the same result as if all of it were tokenised and then cut.
+    /// What costs time and memory in proportion to its length: text without spaces (ideographs aside), unless all of it is
+    /// letters and digits of a WordPiece or whole-word vocabulary; the shorter of two long texts; and all text, where the
+    /// tokenizer is none of BERT's or RoBERTa's kind.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when `max_length` leaves no capacity for a token of each text, [`Error::TextTooLong`] for a text of
+    /// more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
+    pub fn encode(&self, text: &str, pair: Option<&str>, max_length: usize) -> Result<Encoding> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        let special = self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pair.is_some()));
+        let least = special + 1 + usize::from(pair.is_some());
+        if max_length < least {
+            return Err(Error::setting(
+                "max_length",
+                format!("at least {least} ({special} special tokens and one of each text)"),
+                max_length.to_string(),
+            ));
+        }
+        let texts = (text, pair);
+        if let Some(text) = [Some(text), pair].into_iter().flatten().find(|text| text.len() > self.max_bytes) {
+            return Err(Error::TextTooLong { row: None, bytes: text.len(), most: self.max_bytes });
+        }
+        let FirstTokens { first, second, truncated, rest } =
+            first_tokens(&self.tokenizer, &self.parts, texts, max_length - special, self.rest).map_err(failed)?;
+        let encoding = self.tokenizer.post_process(first, second, true).map_err(failed)?;
+        let types = encoding.get_type_ids();
+        let type_ids = if types.iter().all(|kind| *kind == 0) { Vec::new() } else { types.to_vec() };
+        Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids, truncated, rest })
+    }
+
+    /// Encodes all examples on all cores; the rows keep their order.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), for the first example that fails.
+    pub fn encode_all(&self, data: &Dataset, max_length: usize) -> Result<EncodedDataset> {
+        let samples = data
+            .examples
+            .par_iter()
+            .enumerate()
+            .map(|(row, example)| {
+                let encoding = self
+                    .encode(&example.text, example.pair.as_deref(), max_length)
+                    .map_err(|error| error.in_row(row))?;
+                let (label, targets) = (example.label as u32, example.targets.clone());
+                Ok(Sample { id: row as u64, label, targets, encoding })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let truncated_rows = samples.iter().filter(|sample| sample.encoding.truncated).count();
+        Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
+    }
+
+    /// The tokens of a text without special ones around it.
+    pub(crate) fn subwords(&self, text: &str) -> Result<Vec<u32>> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+    }
+
+    /// The special tokens before a text, and those after it.
+    pub(crate) fn special_token_template(&self) -> Result<(Vec<u32>, Vec<u32>)> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        let around = |ids: &[u32]| match ids {
+            [before, after] => Ok((vec![*before], vec![*after])),
+            _ => Err(failed(format!("puts {} special tokens around a text, expected 2", ids.len()).into())),
+        };
+        around(self.tokenizer.encode_fast("", true).map_err(failed)?.get_ids())
+    }
+
+    /// The cleaned words of a text.
+    fn words(&self, text: &str) -> Result<Vec<String>> {
+        words(&self.tokenizer, text).map_err(|source| Error::Tokenizer { what: "splitting".into(), source })
+    }
+
+    fn made(model: &str, subwords: &[String], cleaning: &Cleaning) -> Result<Self> {
+        let what = "vocabulary";
+        Self::from_json(what, description(model, subwords, &SPECIAL, cleaning, what)?.to_string().as_bytes())
+    }
+
+    fn from_json(what: &str, json: &[u8]) -> Result<Self> {
+        let failed = |source| Error::Tokenizer { what: what.into(), source };
+        if json.starts_with(&GIT_LFS) {
+            return Err(failed("is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`".into()));
+        }
+        // The crate panics where a part of the file is no JSON, an escape of half a character among it; so all of it is read first.
+        serde_json::from_slice::<serde_json::Value>(json).map_err(|error| failed(error.into()))?;
+        Self::from_tokenizer(what, Tokenizer::from_bytes(json).map_err(failed)?)
+    }
+
+    /// A tokenizer of the crate, without truncation and padding, and with BERT's special tokens if it adds none.
+    pub(super) fn from_tokenizer(what: &str, mut tokenizer: Tokenizer) -> Result<Self> {
+        let failed = |source| Error::Tokenizer { what: what.into(), source };
+        tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);
+        if tokenizer.get_post_processor().is_none_or(|processor| processor.added_tokens(false) == 0) {
+            let special = |token: &str| tokenizer.token_to_id(token).map(|id| (token.to_owned(), id));
+            let (Some(separator), Some(class)) = (special("[SEP]"), special("[CLS]")) else {
+                return Err(failed("adds no special tokens, and its vocabulary lacks [CLS] or [SEP]".into()));
+            };
+            tokenizer.with_post_processor(Some(BertProcessing::new(separator, class)));
+        }
+        let greatest = tokenizer.get_vocab(true).into_values().max().unwrap_or_default();
+        let empty = tokenizer.encode_fast("", true).map_err(failed)?;
+        let empty_pair = tokenizer.encode_fast(("", ""), true).map_err(failed)?;
+        match empty.get_ids().iter().chain(empty_pair.get_ids()).find(|&&id| id > greatest) {
+            Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
+            None => {
+                let parts = Parts::of(&tokenizer).map_err(failed)?;
+                Ok(Self {
+                    tokenizer,
+                    parts,
+                    vocabulary_size: greatest as usize + 1,
+                    max_bytes: LONGEST_ROW,
+                    rest: 0,
+                    max_length: None,
+                    named: Vec::new(),
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Names of models on the hub, which become directories on the disk.
+
+use std::path::{Path, PathBuf};
+
+use super::name::is_name;
+#[cfg(feature = "hub")]
+use super::repository;
+use crate::error::{Error, Result};
+
+/// The directory that a path or a name stands for. One that exists is itself. Else, what can be a name on the hub (`bert-base-uncased`,
+/// `sentence-transformers/all-MiniLM-L6-v2`) is fetched into the cache that Python's `huggingface_hub` uses too, unless
+/// it is there already: `config.json`, `model.safetensors`, and of a tokenizer what there is. All loaders of directories
+/// call it.
+///
+/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN` have their usual meaning.
+///
+/// # Errors
+/// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] when one of the two files that a model must have cannot
+/// be had. What cannot be a name on the hub comes back as it is, and reading it will tell that it is not there.
+pub fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = name.as_ref();
+    match path.to_str().filter(|name| is_name(name) && !path.exists()) {
+        Some(name) => fetch(name),
+        None => Ok(path.into()),
+    }
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(name: &str) -> Result<PathBuf> {
+    Err(Error::NoHub { name: name.into() })
+}
+
+#[cfg(feature = "hub")]
+fn fetch(name: &str) -> Result<PathBuf> {
+    type Failure = Box<dyn std::error::Error + Send + Sync>;
+    let failed = |file| move |source: Failure| Error::Hub { name: name.into(), file, source };
+    let repository = repository::api().map_err(|error| failed("config.json")(error.into()))?.model(name.into());
+    let get = |file: &'static str| -> Result<PathBuf, Failure> {
+        if repository::is_offline() {
+            let missing = || crate::error::HubProblem::Offline { what: file.into() }.into();
+            return repository::cache().model(name.into()).get(file).ok_or_else(missing);
+        }
+        Ok(repository.get(file)?)
+    };
+    let config = get("config.json").map_err(failed("config.json"))?;
+    get("model.safetensors").map_err(failed("model.safetensors"))?;
+    // A model need not have a tokenizer, and if it has one, not each of these.
+    const TOKENIZER: [&str; 7] = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+    ];
+    for file in TOKENIZER {
+        if let Err(error) = get(file) {
+            tracing::debug!(name, file, %error, "not fetched");
+        }
+    }
+    // All files of one revision lie in one directory.
+    Ok(config.parent().map_or_else(|| config.clone(), Path::to_path_buf))
+}
+
+/// The directory of a model that lies in a repository on the hub with all its files, `dht.json` among them. Each file is compared with the
+/// size that the hub lists, and the large ones with their SHA-256. A repository without `dht.json` is taken for a model in the
+/// sense of [`model_directory`].
+///
+/// # Errors
+/// Without the feature `hub` [`Error::NoHub`]; with it [`Error::HubFiles`], or as [`model_directory`].
+pub fn whole_directory(name: &str) -> Result<PathBuf> {
+    if !is_name(name) {
+        return Err(Error::setting("name", "OWNER/NAME of a repository on the hub", name));
+    }
+    whole(name)
+}
+
+#[cfg(not(feature = "hub"))]
+fn whole(name: &str) -> Result<PathBuf> {
+    fetch(name)
+}
+
+#[cfg(feature = "hub")]
+fn whole(name: &str) -> Result<PathBuf> {
+    const DESCRIPTION: &str = "dht.json";
+    let failed = |problem| Error::HubFiles { name: name.into(), problem };
+    let repository = repository::Repository::open(name, hf_hub::RepoType::Model)?;
+    let listing = repository.list(repository::MAIN).map_err(failed)?;
+    if !listing.files.iter().any(|file| file.path == DESCRIPTION) {
+        return fetch(name);
+    }
+    let mut folder = PathBuf::new();
+    for file in &listing.files {
+        let path = repository.fetch(&listing, file).map_err(failed)?;
+        if file.path == DESCRIPTION {
+            folder = path.parent().map_or_else(|| path.clone(), Path::to_path_buf);
+        }
+    }
+    Ok(folder)
+}

@@ -1,0 +1,213 @@
+//! Copies of texts in which words are replaced by others.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use candle_core::{DType, Tensor};
+use rand::{Rng, RngExt};
+use rayon::prelude::*;
+
+use super::settings::AugmentationSettings;
+use super::words::Vocabulary;
+use crate::backend::ForwardContext;
+use crate::data::{EncodedDataset, Encoding, PackedBatch, Sample, TextTokenizer, WordVectors};
+use crate::error::{Error, Result};
+use crate::tasks::masked_language_model::MaskedLanguageModel;
+use crate::tensors::HeadPlan;
+
+/// Texts whose words are looked up together.
+const ROWS: usize = 16;
+/// Masked texts of a batch. Each has a row of logits over the vocabulary.
+const BATCH: usize = 64;
+
+/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1): copies of a text in which each word is replaced, with a probability, by one
+/// of its K candidates at random.
+///
+/// - A word of one token: the K words that a model of masked tokens finds most probable in its place.
+/// - Another: the K words with the nearest vectors, and so are words of one token where there is no model.
+///
+/// A word without candidates stays, and so does one whose replacement would make the text too long. Words are those with a letter;
+/// the source also leaves out a list of stop words. A copy has its text's label, which matters little where a teacher tells what
+/// is right.
+///
+/// It costs a run of the model for each word, and for each different word that is looked up a pass over all vectors.
+#[derive(Debug)]
+pub struct Augmentation<'a> {
+    settings: AugmentationSettings,
+    tokenizer: &'a TextTokenizer,
+    vocabulary: Vocabulary,
+    /// With the token that masks others.
+    model: Option<(&'a MaskedLanguageModel, u32)>,
+    vectors: Option<&'a WordVectors>,
+}
+
+/// A word of a text, and what may stand in its place.
+#[derive(Debug)]
+struct Word {
+    tokens: Range<usize>,
+    candidates: Vec<Vec<u32>>,
+}
+
+impl<'a> Augmentation<'a> {
+    /// An augmentation of texts of a tokenizer, which still needs [`with_model`](Self::with_model) or
+    /// [`with_vectors`](Self::with_vectors).
+    ///
+    /// # Errors
+    /// As [`AugmentationSettings::check`]; [`Error::Setting`] for a tokenizer of bytes.
+    pub fn new(tokenizer: &'a TextTokenizer, settings: AugmentationSettings) -> Result<Self> {
+        settings.check()?;
+        Ok(Self { settings, tokenizer, vocabulary: Vocabulary::of(tokenizer)?, model: None, vectors: None })
+    }
+
+    /// With candidates by a model of masked tokens.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a tokenizer with more tokens than the model, or none that masks.
+    pub fn with_model(self, model: &'a MaskedLanguageModel) -> Result<Self> {
+        self.tokenizer.check_fits(model.encoder().config())?;
+        let mask = self.tokenizer.mask_token();
+        let mask = mask.ok_or_else(|| Error::setting("tokenizer", "one with a token [MASK]", "one without"))?;
+        Ok(Self { model: Some((model, mask)), ..self })
+    }
+
+    /// With candidates by vectors of words.
+    #[must_use]
+    pub fn with_vectors(self, vectors: &'a WordVectors) -> Self {
+        Self { vectors: Some(vectors), ..self }
+    }
+
+    /// The texts, and after them their copies, each with a number of its own.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] without model and vectors, and for a text of more tokens than the model takes; what the encoder
+    /// reports.
+    pub fn augment<R: Rng + ?Sized>(&self, data: &EncodedDataset, rng: &mut R) -> Result<EncodedDataset> {
+        if self.model.is_none() && self.vectors.is_none() {
+            return Err(Error::setting("augmentation", "a model of masked tokens, or vectors of words", "neither"));
+        }
+        let mut samples = data.samples.clone();
+        let mut id = data.samples.iter().map(|sample| sample.id + 1).max().unwrap_or(0);
+        let mut looked_up = HashMap::new();
+        for rows in data.samples.chunks(ROWS) {
+            for (sample, words) in rows.iter().zip(self.words(rows, &mut looked_up)?) {
+                let mut seen = HashSet::from([sample.encoding.ids.clone()]);
+                for _ in 0..self.settings.copies {
+                    let encoding = self.copy(&sample.encoding, &words, rng);
+                    if seen.insert(encoding.ids.clone()) {
+                        samples.push(Sample { id, encoding, ..sample.clone() });
+                        id += 1;
+                    }
+                }
+            }
+        }
+        let truncated_rows = samples.iter().filter(|sample| sample.encoding.truncated).count();
+        Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
+    }
+
+    fn copy<R: Rng + ?Sized>(&self, text: &Encoding, words: &[Word], rng: &mut R) -> Encoding {
+        let (mut ids, mut type_ids) = (Vec::with_capacity(text.ids.len()), Vec::with_capacity(text.type_ids.len()));
+        let (mut length, mut done) = (text.ids.len(), 0);
+        let keep = |ids: &mut Vec<u32>, type_ids: &mut Vec<u32>, part: Range<usize>| {
+            ids.extend_from_slice(&text.ids[part.clone()]);
+            type_ids.extend(text.type_ids.get(part).unwrap_or_default());
+        };
+        for Word { tokens, candidates } in words.iter().filter(|word| !word.candidates.is_empty()) {
+            if rng.random::<f64>() >= self.settings.replaced {
+                continue;
+            }
+            let chosen = &candidates[rng.random_range(0..candidates.len())];
+            let replaced = length - tokens.len() + chosen.len();
+            if replaced > self.settings.max_length.max(length) {
+                continue;
+            }
+            length = replaced;
+            keep(&mut ids, &mut type_ids, done..tokens.start);
+            ids.extend_from_slice(chosen);
+            if let Some(kind) = text.type_ids.get(tokens.start) {
+                type_ids.extend(std::iter::repeat_n(*kind, chosen.len()));
+            }
+            done = tokens.end;
+        }
+        keep(&mut ids, &mut type_ids, done..text.ids.len());
+        Encoding { ids, type_ids, truncated: text.truncated, rest: Default::default() }
+    }
+
+    /// The words of each text with their candidates. What was looked up before is kept.
+    fn words(&self, rows: &[Sample], looked_up: &mut HashMap<String, Vec<Vec<u32>>>) -> Result<Vec<Vec<Word>>> {
+        let word = |tokens| Word { tokens, candidates: Vec::new() };
+        let words_of = |row: &Sample| self.vocabulary.words(&row.encoding.ids).into_iter().map(word).collect();
+        let mut words: Vec<Vec<Word>> = rows.iter().map(words_of).collect();
+        let mut masked = Vec::new();
+        for (row, (sample, words)) in rows.iter().zip(&mut words).enumerate() {
+            for (place, word) in words.iter_mut().enumerate() {
+                let ids = &sample.encoding.ids[word.tokens.clone()];
+                match (ids, self.model, self.vectors) {
+                    ([_], Some(_), _) => masked.push((row, place)),
+                    (ids, _, Some(vectors)) => {
+                        let text = self.vocabulary.text(ids);
+                        if !looked_up.contains_key(&text) {
+                            looked_up.insert(text.clone(), self.nearest(&text, vectors)?);
+                        }
+                        word.candidates = looked_up[&text].clone();
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if let Some((model, mask)) = self.model {
+            for places in masked.chunks(BATCH) {
+                let texts = places.iter().map(|(row, place)| {
+                    let mut sample = rows[*row].clone();
+                    let token = words[*row][*place].tokens.start;
+                    sample.encoding.ids[token] = mask;
+                    (sample, token)
+                });
+                let guesses = self.guesses(model, &texts.collect::<Vec<_>>())?;
+                for ((row, place), guesses) in places.iter().zip(guesses) {
+                    let own = rows[*row].encoding.ids[words[*row][*place].tokens.start];
+                    let others = guesses.into_iter().filter(|id| *id != own).take(self.settings.candidates);
+                    words[*row][*place].candidates = others.map(|id| vec![id]).collect();
+                }
+            }
+        }
+        Ok(words)
+    }
+
+    /// The tokens of the nearest words.
+    fn nearest(&self, word: &str, vectors: &WordVectors) -> Result<Vec<Vec<u32>>> {
+        let words = vectors.nearest(word, self.settings.candidates).into_iter();
+        let tokens = words.map(|word| self.tokenizer.subwords(word)).collect::<Result<Vec<_>>>()?;
+        Ok(tokens.into_iter().filter(|ids| !ids.is_empty() && !self.vocabulary.has_special(ids)).collect())
+    }
+
+    /// The most probable words in place of a masked token of each text, one more than there are candidates, the most probable first.
+    fn guesses(&self, model: &MaskedLanguageModel, texts: &[(Sample, usize)]) -> Result<Vec<Vec<u32>>> {
+        let longest = model.encoder().config().longest_text();
+        if let Some((sample, _)) = texts.iter().find(|(sample, _)| sample.encoding.ids.len() > longest) {
+            let got = format!("{} in row {}", sample.encoding.ids.len(), sample.id);
+            return Err(Error::setting("tokens", format!("at most {longest}, as the model takes"), got));
+        }
+        let (batch, ctx) =
+            (PackedBatch::from_samples(texts.iter().map(|(sample, _)| sample))?, ForwardContext::inference());
+        let hidden = model.encoder().embed(&batch, &ctx)?;
+        let hidden = model.encoder().run(0..model.encoder().layers(), &hidden, &HeadPlan::Full, &ctx)?;
+        let rows = batch.spans.starts().iter().zip(texts).map(|(start, (_, token))| (start + token) as u32);
+        let rows = Tensor::from_iter(rows, hidden.tensor().device())?;
+        let logits = model.head().logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
+        let logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
+        let best = |logits: &Vec<f32>| {
+            let mut ids: Vec<u32> = (0..logits.len() as u32).filter(|id| self.vocabulary.is_word(*id)).collect();
+            let more_probable = |left: &u32, right: &u32| {
+                logits[*right as usize].total_cmp(&logits[*left as usize]).then(left.cmp(right))
+            };
+            let count = self.settings.candidates + 1;
+            if count < ids.len() {
+                ids.select_nth_unstable_by(count, more_probable);
+                ids.truncate(count);
+            }
+            ids.sort_unstable_by(more_probable);
+            ids
+        };
+        Ok(logits.par_iter().map(best).collect())
+    }
+}

@@ -1,0 +1,54 @@
+//! The content of a checkpoint.
+
+use crate::error::{Error, Result};
+use crate::storage::StoredTensors;
+
+/// Everything a training needs to go on where it stopped.
+///
+/// Numbers come back bit for bit: tensors are f32, and finite f64 in the state are written with as many digits as they
+/// need (JSON has no NaN and no infinity: serde_json turns them into `null`).
+///
+/// # Examples
+/// ```
+/// use dht_transformer::{storage::StoredTensor, train::checkpoint::Checkpoint};
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("last.checkpoint");
+/// let mut checkpoint = Checkpoint { state: serde_json::json!({ "step": 7 }), ..Checkpoint::default() };
+/// checkpoint.tensors.insert("weight".into(), StoredTensor { shape: vec![2], values: vec![0.5, -1.0] });
+/// checkpoint.save(&path)?;
+/// assert_eq!(Checkpoint::load(&path)?, checkpoint);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Checkpoint {
+    /// Parameters, moments of the optimiser, whatever is many numbers.
+    pub tensors: StoredTensors,
+    /// Counters, seeds, settings, whatever is not.
+    pub state: serde_json::Value,
+}
+
+impl Checkpoint {
+    /// Adds tensors under `prefix` + their names.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when a name is taken; nothing is added then.
+    pub fn put(&mut self, prefix: &str, tensors: StoredTensors) -> Result<()> {
+        let tensors: StoredTensors =
+            tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
+        if let Some(name) = tensors.keys().find(|name| self.tensors.contains_key(*name)) {
+            return Err(Error::Parameter { name: name.clone(), problem: "is in the checkpoint already" });
+        }
+        self.tensors.extend(tensors);
+        Ok(())
+    }
+
+    /// Takes out the tensors whose names start with `prefix`, without it.
+    pub fn take(&mut self, prefix: &str) -> StoredTensors {
+        let (taken, left) =
+            std::mem::take(&mut self.tensors).into_iter().partition(|(name, _)| name.starts_with(prefix));
+        self.tensors = left;
+        let taken: StoredTensors = taken;
+        taken.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect()
+    }
+}
