@@ -5,7 +5,9 @@ use dht_transformer::model::Gate;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Relaxation, annealed, finite, logistic, positive, shaped, sigmoid_of, sigmoid_tensor};
+use super::Relaxation;
+use super::check::{finite, positive};
+use super::gate_math::{annealed, logistic, shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::Result;
 use crate::space::Group;
 

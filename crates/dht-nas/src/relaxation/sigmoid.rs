@@ -5,7 +5,9 @@ use dht_transformer::model::Gate;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Relaxation, finite, shaped, share, sigmoid_of, sigmoid_tensor};
+use super::Relaxation;
+use super::check::{finite, share};
+use super::gate_math::{shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
 use crate::space::Group;
 

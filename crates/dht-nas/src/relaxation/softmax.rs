@@ -5,7 +5,9 @@ use dht_transformer::model::Gate;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{Relaxation, positive, shaped};
+use super::Relaxation;
+use super::check::positive;
+use super::gate_math::{shaped, uniform};
 use crate::error::Result;
 use crate::space::Group;
 
@@ -57,7 +59,7 @@ impl Relaxation for WeightedSoftmax {
     fn start(&self, group: &Group, rng: &mut dyn Rng) -> Vec<f32> {
         // Two uniform numbers make one of the normal distribution (Box and Muller 1958).
         let mut normal = || {
-            let (u, angle) = (super::uniform(rng), rng.random_range(0.0..std::f64::consts::TAU));
+            let (u, angle) = (uniform(rng), rng.random_range(0.0..std::f64::consts::TAU));
             (-2.0 * u.ln()).sqrt() * angle.cos()
         };
         (0..group.units()).map(|_| (self.variance.sqrt() * normal()) as f32).collect()

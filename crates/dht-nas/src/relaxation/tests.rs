@@ -1,11 +1,14 @@
 use approx::assert_relative_eq;
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use dht_transformer::flops::BlockShape;
+use dht_transformer::model::Gate;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::*;
-use crate::space::NasSpace;
+use super::gate_math::{logistic, sigmoid_of};
+use super::{GumbelSoftmax, HardConcrete, Relaxation, RelaxationKind, Sigmoid, WeightedSoftmax, WidthSampling, width};
+use crate::error::Error;
+use crate::space::{Group, NasSpace, Part};
 
 const SHAPE: BlockShape = BlockShape { hidden: 8, heads: 2, head_dim: 4, ffn: 6 };
 
@@ -165,7 +168,7 @@ fn hard_concrete_gates_are_above_zero_as_often_as_their_closed_form_says() {
 
 #[test]
 fn softmax_weights_have_mean_one_in_each_block_and_rank_heads() {
-    let group = groups().into_iter().find(|group| group.part == crate::space::Part::Heads).unwrap();
+    let group = groups().into_iter().find(|group| group.part == Part::Heads).unwrap();
     let relaxation = WeightedSoftmax::default();
     let alpha = [0.0_f32, 3.0_f32.ln()];
     let gate = relaxation.sample(&Tensor::new(&alpha, &Device::Cpu).unwrap(), &group, 0.0, &mut rng()).unwrap();

@@ -5,7 +5,9 @@ use dht_transformer::model::Gate;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Relaxation, annealed, positive, uniform};
+use super::Relaxation;
+use super::check::positive;
+use super::gate_math::{annealed, uniform};
 use crate::error::{Error, Result};
 use crate::space::Group;
 

@@ -1,0 +1,45 @@
+//! Formulas and random numbers that several relaxations share.
+
+use candle_core::Tensor;
+use dht_transformer::model::Gate;
+use rand::{Rng, RngExt};
+
+use crate::error::Result;
+use crate::space::Group;
+
+/// The numbers of a group's units in the shape that a layer's gate has.
+pub(super) fn shaped(units: &Tensor, group: &Group) -> Result<Gate> {
+    Ok(Gate::Scale(match group.part.is_by_head() {
+        true => units.reshape((group.blocks, group.width))?,
+        false => units.clone(),
+    }))
+}
+
+/// σ(x).
+pub(super) fn sigmoid_tensor(x: &Tensor) -> Result<Tensor> {
+    Ok((x.neg()?.exp()? + 1.0)?.recip()?)
+}
+
+pub(super) fn sigmoid_of(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// A uniform number that has a logarithm, as its complement has.
+pub(super) fn uniform(rng: &mut dyn Rng) -> f64 {
+    rng.random_range(1e-7..1.0 - 1e-7)
+}
+
+/// ln u − ln(1 − u), the difference of two Gumbel draws. (units)
+pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
+    let draw = |_| {
+        let u = uniform(rng);
+        (u.ln() - (1.0 - u).ln()) as f32
+    };
+    let noise: Vec<f32> = (0..alpha.elem_count()).map(draw).collect();
+    Ok(Tensor::from_vec(noise, alpha.dims(), alpha.device())?)
+}
+
+/// τ₀·(τ₁/τ₀)^share.
+pub(super) fn annealed(from: f64, to: f64, share: f64) -> f64 {
+    from * (to / from).powf(share.clamp(0.0, 1.0))
+}

@@ -1,0 +1,53 @@
+//! The choice among the relaxations.
+
+use serde::{Deserialize, Serialize};
+
+use super::{GumbelSoftmax, HardConcrete, Relaxation, Sigmoid, WeightedSoftmax, WidthSampling};
+use crate::error::Result;
+
+/// The relaxations, with their settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelaxationKind {
+    /// σ(α) masks: the report's, for dimensions.
+    Sigmoid(Sigmoid),
+    /// Softmax weights of each block: the report's, for heads.
+    WeightedSoftmax(WeightedSoftmax),
+    /// Two classes, kept and dropped, with straight-through.
+    GumbelSoftmax(GumbelSoftmax),
+    /// Gates that are 0 or 1 with positive probability.
+    HardConcrete(HardConcrete),
+    /// Widths instead of units.
+    WidthSampling(WidthSampling),
+}
+
+impl RelaxationKind {
+    /// The relaxation.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for settings out of range.
+    pub fn build(&self) -> Result<Box<dyn Relaxation>> {
+        Ok(match self {
+            Self::Sigmoid(it) => {
+                it.check()?;
+                Box::new(it.clone())
+            }
+            Self::WeightedSoftmax(it) => {
+                it.check()?;
+                Box::new(it.clone())
+            }
+            Self::GumbelSoftmax(it) => {
+                it.check()?;
+                Box::new(it.clone())
+            }
+            Self::HardConcrete(it) => {
+                it.check()?;
+                Box::new(it.clone())
+            }
+            Self::WidthSampling(it) => {
+                it.check()?;
+                Box::new(it.clone())
+            }
+        })
+    }
+}
