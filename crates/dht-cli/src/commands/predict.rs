@@ -19,7 +19,7 @@ use crate::progress::report;
 use crate::texts::{RowArguments, check_pair};
 use crate::training::saved_directory;
 use rows::{RowReader, Source};
-use written::{Answered, Written};
+use written::{Answered, OutputFormat, Written};
 
 /// Texts that are predicted together, and their bytes.
 const ROWS: usize = 2048;
@@ -94,17 +94,6 @@ impl From<Format> for TextFormat {
             Format::Jsonl => Self::JsonLines,
         }
     }
-}
-
-/// How answers are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputFormat {
-    /// Comma-separated
-    Csv,
-    /// Tab-separated
-    Tsv,
-    /// One JSON object a line
-    Jsonl,
 }
 
 /// Answered texts and their costs.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use dht_dynamic::serving::Origin;
 use dht_dynamic::transformer::data::{Column, Header, LabelKind};
 use dht_dynamic::transformer::{Dataset, DatasetReader};
 
@@ -161,5 +162,16 @@ impl TableArguments {
             Some(label) => reader.label_column(label.clone()),
             None => reader,
         }
+    }
+}
+
+/// Refuses `--pair` for a model of single texts.
+///
+/// # Errors
+/// [`Error::Argument`].
+pub fn check_pair(pair: bool, origin: Option<&Origin>) -> Result<()> {
+    match origin {
+        Some(origin) if pair && !origin.pair => Err(Error::PairOfSingle),
+        _ => Ok(()),
     }
 }

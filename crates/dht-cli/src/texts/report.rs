@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
 
-use super::{TextSplits, shared_rows};
+use super::rows::shared_rows;
+use super::splits::TextSplits;
 
 /// Classes that are listed one by one.
 const LISTED: usize = 20;
@@ -26,6 +27,18 @@ pub fn warnings(texts: &TextSplits) -> Vec<String> {
     lines.extend(label_notes(train).into_iter().map(|note| format!("  {note}")));
     lines.extend(train.reading.iter().flat_map(|reading| reading.notes()).map(|note| format!("  {note}")));
     lines
+}
+
+/// A line on labels that are not the classes as they are written.
+pub fn mapping_note(data: &Dataset) -> Option<String> {
+    let mapping = data.reading.as_ref()?.mapping.as_ref()?;
+    let name = &data.name;
+    Some(match mapping.is_by_order() {
+        true => format!(
+            "beware: the labels of {name} are numbers, read as the model's classes in their order: {mapping}; `--label-map` gives them others"
+        ),
+        false => format!("labels of {name}: {mapping}"),
+    })
 }
 
 /// Warnings on the labels of training rows: texts with several labels, and a single class.

@@ -4,18 +4,29 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use dht_dynamic::serving::Answer;
 use dht_dynamic::transformer::Task;
 use dht_dynamic::transformer::data::{Given, Member, TextFormat, TextRow};
 use serde_json::{Map, Value, json};
 
-use super::OutputFormat;
 use crate::applying::applying;
 use crate::commands::output::written;
 use crate::error::{Error, Result};
 
 /// The names of the columns that are added.
 const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
+
+/// How answers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Comma-separated
+    Csv,
+    /// Tab-separated
+    Tsv,
+    /// One JSON object a line
+    Jsonl,
+}
 
 /// An answer and what it cost.
 pub struct Answered<'a> {

@@ -1,0 +1,82 @@
+//! The arguments of `dht`, and the command that they name.
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+#[cfg(feature = "server")]
+use super::serve;
+use super::{accelerate, evaluate, export, inspect, inspect_data, output, predict, train};
+use crate::error::Result;
+
+/// Text classifiers that run as many layers as a text needs.
+///
+/// Exit codes: 0 for success, 1 for an error, 2 for arguments that cannot be read, 130 after Ctrl-C.
+///
+/// Names on the Hugging Face hub need a build with the feature hub: cargo install --locked --features hub.
+#[derive(Debug, Parser)]
+#[command(name = "dht", version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a classifier on labelled texts
+    Train(Box<train::TrainArguments>),
+    /// Make a fine-tuned classifier cheaper without touching its weights
+    Accelerate(Box<accelerate::AccelerateArguments>),
+    /// Score a model on labelled texts
+    Evaluate(evaluate::EvaluateArguments),
+    /// Answer texts from files or standard input
+    Predict(predict::PredictArguments),
+    /// Answer texts over HTTP
+    #[cfg(feature = "server")]
+    Serve(serve::ServeArguments),
+    /// Print the contents of a model's directory, and the reasons that it cannot be loaded
+    Inspect(inspect::InspectArguments),
+    /// Print how a table of labelled texts is read, and why
+    InspectData(inspect_data::InspectDataArguments),
+    /// Write a model as a Hugging Face directory
+    Export(export::ExportArguments),
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+impl Arguments {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What the command reports.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::Train(arguments) => train::train(&arguments),
+            Command::Accelerate(arguments) => accelerate::accelerate(&arguments),
+            Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
+            Command::Predict(arguments) => predict::predict(&arguments),
+            #[cfg(feature = "server")]
+            Command::Serve(arguments) => serve::serve(&arguments),
+            Command::Inspect(arguments) => inspect::inspect(&arguments),
+            Command::InspectData(arguments) => inspect_data::inspect_data(arguments),
+            Command::Export(arguments) => export::export(&arguments),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "dht", &mut script);
+                output::print(&String::from_utf8_lossy(&script))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_all_commands_fit_together() {
+        Arguments::command().debug_assert();
+    }
+}

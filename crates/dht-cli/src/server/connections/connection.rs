@@ -1,0 +1,157 @@
+//! One connection: its requests, and its end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, Response, StatusCode};
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::activity::{Activity, Closing, InProgress};
+use super::socket::Socket;
+use super::table::Lane;
+use crate::server::app::App;
+
+/// Time for which connections without a request stay open once no more are accepted: what they ask meanwhile is refused with a reason, where
+/// a connection that is closed gives none.
+const REFUSING: Duration = Duration::from_millis(300);
+/// How long a client has to read the last response of a connection while it still sends.
+const LAST_RESPONSE: Duration = Duration::from_secs(1);
+/// The most bytes of the head of a request.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// End of a connection.
+enum End {
+    /// Responses are complete, or the head of a request could not be read and hyper has said so.
+    Answered,
+    /// The client is gone, or the connection is to be closed at once.
+    Cut,
+}
+
+/// An open connection, and what it shares with the others.
+pub(super) struct Connection {
+    pub(super) app: Arc<App>,
+    pub(super) lane: Lane,
+    pub(super) socket: Socket,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl Connection {
+    /// Serves requests until the end of the connection; when the server closes, until the present request is answered.
+    pub(super) async fn serve(self, router: Router, closing: watch::Receiver<bool>) {
+        if let End::Answered = self.answer(router, closing).await {
+            tokio::select! {
+                _ = tokio::time::timeout(LAST_RESPONSE, self.socket.linger()) => {}
+                () = self.activity.closed() => {}
+            }
+        }
+    }
+
+    async fn answer(&self, router: Router, mut closing: watch::Receiver<bool>) -> End {
+        let service =
+            Requests { router: TowerToHyperService::new(router), activity: self.activity.clone(), lane: self.lane };
+        let mut builder = http1::Builder::new();
+        // The table has the limits of time: hyper's limit for heads would cut responses that are still being read.
+        builder.header_read_timeout(None).half_close(true).max_buf_size(HEAD_BYTES);
+        let connection = builder.serve_connection(TokioIo::new(self.socket.clone()), service);
+        tokio::pin!(connection);
+        let closed = async {
+            let _ = closing.wait_for(|closing| *closing).await;
+            tokio::time::sleep(REFUSING).await;
+        };
+        tokio::pin!(closed);
+        let mut stops = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    return match ended {
+                        Ok(()) => End::Answered,
+                        Err(error) => self.failed(&error),
+                    };
+                }
+                () = self.activity.closed() => return End::Cut,
+                () = self.socket.reset() => return End::Cut,
+                () = &mut closed, if !stops => {
+                    stops = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    /// Counts and logs a head that hyper has refused. A client that vanishes or stalls is no error of ours.
+    fn failed(&self, error: &hyper::Error) -> End {
+        if error.is_parse_version_h2() {
+            self.app.connections.count(Closing::Http2);
+        }
+        if !error.is_parse() || error.is_parse_version_h2() {
+            return End::Cut;
+        }
+        let reason = error.to_string();
+        let status = match error.is_parse_too_large() {
+            true if reason.contains("URI") => StatusCode::URI_TOO_LONG,
+            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            false => StatusCode::BAD_REQUEST,
+        };
+        self.app.count(UNPARSED, status.as_u16());
+        self.app.log.event("request", json!({ "route": UNPARSED, "status": status.as_u16(), "error": reason }));
+        End::Answered
+    }
+}
+
+/// Route of requests whose head could not be read, in metrics and log lines.
+const UNPARSED: &str = "unparsed";
+
+/// Answers the requests of a connection, and records them.
+struct Requests {
+    router: TowerToHyperService<Router>,
+    activity: Arc<Activity>,
+    lane: Lane,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<Recorded>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.lane);
+        let in_progress = self.activity.begin();
+        let answered = self.router.call(request);
+        Box::pin(async move { Ok(answered.await?.map(|body| Recorded { body, _in_progress: in_progress })) })
+    }
+}
+
+/// Body of a response, whose request is in progress as long as it lives.
+struct Recorded {
+    body: Body,
+    _in_progress: InProgress,
+}
+
+impl HttpBody for Recorded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

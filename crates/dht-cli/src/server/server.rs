@@ -1,0 +1,181 @@
+//! The server: its start, its threads, signals and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use dht_dynamic::serving::Service;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Notify, watch};
+
+use super::app::{App, LoadedModel, ModelVersion};
+use super::settings::ServerSettings;
+use super::{connections, reload, routes};
+use crate::error::{Error, Result};
+
+/// Connections that the system holds for a server until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// The longest token, in bytes: longer ones may not pass as a header.
+const MOST_OF_A_TOKEN: usize = 4096;
+
+/// A server that runs. Dropped, it stops as by [`stop`](Self::stop).
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    service: Arc<Service>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Loads a model, binds the address and answers on threads of its own. `load` is called for each reload, too.
+    ///
+    /// # Errors
+    /// What loading reports, [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold, for limits of 0, and as
+    /// [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
+    pub fn start<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
+        load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
+        settings: ServerSettings,
+    ) -> Result<Self> {
+        Self::start_with(load, settings, false)
+    }
+
+    /// As [`start`](Self::start); with `signals` SIGTERM and SIGINT stop the server, and SIGHUP loads the model anew.
+    pub(crate) fn start_with<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
+        load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
+        settings: ServerSettings,
+        signals: bool,
+    ) -> Result<Self> {
+        let of_header =
+            |token: &String| token.len() <= MOST_OF_A_TOKEN && token.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if settings.token.as_ref().is_some_and(|token| !of_header(token)) {
+            let expected = format!("one line of at most {MOST_OF_A_TOKEN} visible ASCII characters");
+            return Err(Error::Argument { flag: "token-file", expected, got: "something else".into() });
+        }
+        settings.limits.check()?;
+        let load = move || load().map(Into::into).map_err(Into::into);
+        let LoadedModel { engine, sha256 } = load()?;
+        let service = Arc::new(Service::start(engine, settings.service.clone())?);
+        let (stop, stopping) = watch::channel(false);
+        let wanted = settings.address;
+        let at_address = |source| Error::Io { path: wanted.to_string().into(), source };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(cores.clamp(1, 4))
+            .max_blocking_threads(cores.max(2))
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(at_address)?;
+        let app = Arc::new(App::new(service.clone(), ModelVersion::now(sha256), Box::new(load), settings, stopping));
+        let router = routes::router(app.clone()).map_err(|got| Error::Argument {
+            flag: "cors",
+            expected: "origins as browsers send them, such as https://example.org or http://localhost:3000, without a path; or *".into(),
+            got,
+        })?;
+        let listener = runtime.block_on(async { bind(wanted) }).map_err(at_address)?;
+        let address = listener.local_addr().map_err(at_address)?;
+        app.log.event("listening", json!({ "address": address.to_string() }));
+        let (own, ended, on_signal) = (service.clone(), app.clone(), stop.clone());
+        let run = move || {
+            runtime.block_on(async {
+                if signals {
+                    tokio::spawn(obey(app.clone(), on_signal));
+                }
+                connections::serve(app.clone(), router, listener).await;
+            });
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            let done = own.metrics();
+            ended.log.event("stopped", json!({ "accepted": done.accepted, "answered": done.answered }));
+            ended.log.close();
+        };
+        let thread = std::thread::Builder::new().name("server".into()).spawn(run).map_err(at_address)?;
+        Ok(Self { address, service, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What answers the texts.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Accepts no more connections, and returns when the requests that were taken are answered, or the time for that is over.
+    pub fn stop(self) {
+        drop(self.stop_and_keep());
+    }
+
+    /// As [`stop`](Self::stop); what it did can be asked afterwards.
+    pub fn stop_and_keep(mut self) -> Arc<Service> {
+        let _ = self.stop.send(true);
+        self.wait();
+        self.service.clone()
+    }
+
+    /// Waits until the server stops.
+    pub(crate) fn wait(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        self.wait();
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Stops on SIGTERM and SIGINT, reloads on SIGHUP.
+#[cfg(unix)]
+async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else {
+        app.log.failure("no_signals", json!({}));
+        return;
+    };
+    // Loading takes long: signals that come meanwhile ask for one more reload.
+    let (wanted, own) = (Arc::new(Notify::new()), app.clone());
+    let reload = wanted.clone();
+    let reloads = tokio::spawn(async move {
+        loop {
+            reload.notified().await;
+            let _ = reload::load(own.clone()).await;
+        }
+    });
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => wanted.notify_one(),
+        }
+    }
+    reloads.abort();
+    app.log.event("stopping", json!({}));
+    let _ = stop.send(true);
+}
+
+/// Stops on Ctrl-C.
+#[cfg(not(unix))]
+async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        app.log.event("stopping", json!({}));
+        let _ = stop.send(true);
+    }
+}

@@ -1,0 +1,17 @@
+//! Texts of the rows of a data set.
+
+use std::collections::BTreeSet;
+
+use dht_dynamic::transformer::Dataset;
+
+/// The texts of a data set, both of a pair.
+pub fn all_texts(data: &Dataset) -> impl Iterator<Item = &str> {
+    data.examples.iter().flat_map(|row| [Some(row.text.as_str()), row.pair.as_deref()]).flatten()
+}
+
+/// How many rows of `other` have a text that a row of `data` has.
+pub fn shared_rows(data: &Dataset, other: &Dataset) -> usize {
+    let seen: BTreeSet<(&str, Option<&str>)> =
+        data.examples.iter().map(|row| (row.text.as_str(), row.pair.as_deref())).collect();
+    other.examples.iter().filter(|row| seen.contains(&(row.text.as_str(), row.pair.as_deref()))).count()
+}

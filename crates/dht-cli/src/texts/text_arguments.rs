@@ -1,0 +1,253 @@
+//! Labelled texts as the command line asks for them: read, and split by their purpose.
+
+use std::cell::OnceCell;
+
+use clap::Args;
+use dht_dynamic::serving::Origin;
+use dht_dynamic::transformer::data::Metric;
+use dht_dynamic::transformer::error::DataProblem;
+use dht_dynamic::transformer::{Dataset, DatasetReader, Error as TransformerError, Task};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::arguments::{DataArguments, RowArguments, TaskChoice, check_pair};
+use super::report::mapping_note;
+use super::source::{self, Source, SplitFiles, is_hidden};
+use super::splits::{SplitRequest, TextSplits};
+use crate::error::{Error, Result};
+
+/// The share of the training rows that choices are made on.
+const VALIDATION_SHARE: f64 = 0.1;
+/// The random streams of the splits.
+const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
+const CALIBRATION_STREAM: u64 = 0x4361_6c69_6272_6174;
+const SAMPLE_STREAM: u64 = 0x5361_6d70_6c65_0000;
+
+/// Where labelled texts are, and how they are read.
+#[derive(Debug, Clone, Args)]
+pub struct TextArguments {
+    #[command(flatten)]
+    pub source: DataArguments,
+    /// The source that `data` names, once it was looked for.
+    #[arg(skip)]
+    opened: OnceCell<Source>,
+}
+
+impl TextArguments {
+    /// Labelled texts of a source that is not on the command line of these flags.
+    pub fn of(source: DataArguments) -> Self {
+        Self { source, opened: OnceCell::new() }
+    }
+
+    /// The source of the texts.
+    fn source(&self) -> Result<&Source> {
+        self.source.table.check()?;
+        let opened = match self.opened.get() {
+            Some(opened) => opened.clone(),
+            None => Source::open(&self.source.data)?,
+        };
+        Ok(self.opened.get_or_init(|| opened))
+    }
+
+    /// Size of a data set on the hub, and which rows of it are scored; no line of files on this disk.
+    ///
+    /// # Errors
+    /// [`Error::UnknownData`] for what is neither a path nor a name; what asking the hub reports.
+    pub fn notes(&self) -> Result<Vec<String>> {
+        Ok(self.source()?.notes())
+    }
+
+    /// Whether the data set is more than one file.
+    ///
+    /// # Errors
+    /// As [`notes`](Self::notes).
+    pub fn has_splits(&self) -> Result<bool> {
+        Ok(self.source()?.has_splits())
+    }
+
+    /// Whether texts are pairs: as asked for, or as it is known of the data set.
+    pub fn is_pair(&self) -> bool {
+        let RowArguments { pair, text_column, .. } = &self.source.table.rows;
+        *pair || text_column.is_empty() && source::known(&self.source.data).is_some_and(|known| known.pair)
+    }
+
+    /// The score that a known data set is judged by.
+    pub fn metric(&self) -> Option<Metric> {
+        source::known(&self.source.data).map(|known| known.metric)
+    }
+
+    /// Task of the texts: as asked for, or as it is known of the data set.
+    pub fn task(&self) -> Task {
+        match self.source.table.labels.task {
+            Some(TaskChoice::Labels) => Task::Labels,
+            Some(TaskChoice::Number) => Task::Number,
+            Some(TaskChoice::Class) => Task::Class,
+            None if source::known(&self.source.data).is_some_and(|known| known.has_numbers()) => Task::Number,
+            None => Task::Class,
+        }
+    }
+
+    /// Whether a task was asked for.
+    pub fn asks_task(&self) -> bool {
+        self.source.table.labels.task.is_some()
+    }
+
+    /// A reader of the columns that are known of the data set, unless others are asked for.
+    fn reader(&self, source: &Source) -> DatasetReader {
+        let reader = source.reader();
+        if self.source.table.rows.text_column.is_empty() { reader } else { reader.pair(false) }
+    }
+
+    /// Reads the training file, or the only file; its labels are matched with `labels`, where these are given.
+    ///
+    /// # Errors
+    /// As [`notes`](Self::notes); what the reader reports, with file and line.
+    pub fn read_training(&self, labels: Option<&[String]>) -> Result<Dataset> {
+        let source = self.source()?;
+        let reader = self.source.table.asked(self.reader(source));
+        let reader = match labels {
+            Some(labels) => reader.labels(labels.iter().cloned()),
+            None => reader,
+        };
+        source.training()?.read(&reader)
+    }
+
+    /// Reads texts to score: the test rows of a directory or a data set, else its validation rows, or the only file; in the columns
+    /// that were asked for or are known, or else as the model's training was read. With a line for other rows than the test rows.
+    ///
+    /// # Errors
+    /// As [`read_training`](Self::read_training); a label that the model does not have, pairs for a model of single texts.
+    pub fn read_scored(&self, labels: &[String], origin: Option<&Origin>) -> Result<(Dataset, Vec<String>)> {
+        check_pair(self.source.table.rows.pair, origin)?;
+        let source = self.source()?;
+        let mut notes = source.notes();
+        let known = source::known(&self.source.data).is_some();
+        let found = scored(source, &mut notes, |files| {
+            let reader = self.reader(source).labels(labels.iter().cloned());
+            let reader = match origin {
+                // Columns by number are those of a file without names.
+                Some(Origin { columns: Some(reading), .. }) if !known && (reading.header || !files.is_parquet()) => {
+                    reader.with_reading(reading)
+                }
+                _ => reader,
+            };
+            files.read(&self.source.table.asked(reader))
+        })?;
+        Ok((found.ok_or_else(|| source.nothing_scored())?.1, notes))
+    }
+
+    /// Reads and splits the texts: training rows drawn by the seed and by class, rows for choices (a file of its own, the
+    /// validation file beside a test file, or a tenth of the training rows), rows for a promise, and the rows that are scored.
+    ///
+    /// # Errors
+    /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows than asked for;
+    /// [`DataProblem::NoRowOfClass`] for a class without a training row.
+    pub fn read_splits(&self, request: &SplitRequest<'_>) -> Result<TextSplits> {
+        let SplitRequest { labels, rows, validation, keep, keep_of_validation, seed } = *request;
+        let source = self.source()?;
+        let all = self.read_training(labels)?;
+        let all = match rows {
+            Some(rows) => all.sample(rows, &mut generator(seed, SAMPLE_STREAM)),
+            None => all,
+        };
+        let like = self.source.table.like(&all);
+        let mut notes = source.unread()?;
+        let test = match source.has_splits() {
+            true => scored(source, &mut notes, |files| files.read(&like))?,
+            false => None,
+        };
+        let of_tests = test.as_ref().is_some_and(|(split, _)| *split == source::TEST);
+        let held_out = match validation {
+            Some(file) => Some(like.read(file)?),
+            None if of_tests => source.validation()?.map(|files: SplitFiles| files.read(&like)).transpose()?,
+            None => None,
+        };
+        if validation.is_some() && of_tests {
+            notes.extend(source.validation()?.map(|files| format!("  not read: {}", files.name())));
+        }
+        let (train, validation, calibration) = match held_out {
+            Some(held_out) => {
+                self.check_size(&all, 4)?;
+                let rows = keep_of_validation(held_out.len());
+                self.check_size(&held_out, 4 + rows)?;
+                let (validation, calibration) = without_calibration(held_out, rows, seed)?;
+                notes.push(format!("  choices are made on the rows of {}", validation.name));
+                (all, validation, calibration)
+            }
+            None => {
+                let rows = keep(all.len());
+                self.check_size(&all, 4 + rows)?;
+                let (rest, calibration) = without_calibration(all, rows, seed)?;
+                let mut rng = generator(seed, VALIDATION_STREAM);
+                let (train, validation) = rest.split_validation(VALIDATION_SHARE, &mut rng)?;
+                (train, validation, calibration)
+            }
+        };
+        if let Some(class) = train.class_without_rows() {
+            let problem = DataProblem::NoRowOfClass { class: format!("{class:?}") };
+            return Err(TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into());
+        }
+        let test = test.map(|(_, test)| test);
+        // Rows of one file have one reading.
+        let mut read: Vec<&Dataset> = [Some(&train), Some(&validation), test.as_ref()].into_iter().flatten().collect();
+        read.dedup_by_key(|data| &data.sha256);
+        let warnings = read.into_iter().filter_map(mapping_note).collect();
+        Ok(TextSplits { train, validation, calibration, test, notes, warnings })
+    }
+
+    fn check_size(&self, data: &Dataset, rows: usize) -> Result<()> {
+        let classes = if self.task() == Task::Class { 2 } else { 1 };
+        for (what, least, got) in [("rows", rows, data.len()), ("classes", classes, data.labels.len())] {
+            if got < least {
+                return Err(Error::TooLittle { data: data.name.clone(), what, least, got });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng
+}
+
+/// Takes out so many rows for a promise.
+fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset, Option<Dataset>)> {
+    if rows == 0 {
+        return Ok((all, None));
+    }
+    let share = rows as f64 / all.len() as f64;
+    let (rest, calibration) = all.split_validation(share, &mut generator(seed, CALIBRATION_STREAM))?;
+    Ok((rest, Some(calibration)))
+}
+
+/// The first rows that may be scored and whose labels are not kept secret, with the name of their split, and a line where these are
+/// others than the test rows; `None` where there are none.
+fn scored<'a>(
+    source: &'a Source,
+    notes: &mut Vec<String>,
+    read: impl Fn(&SplitFiles) -> Result<Dataset>,
+) -> Result<Option<(&'a str, Dataset)>> {
+    let mut hidden: Option<(&str, Error)> = None;
+    for (name, rows) in source.scored() {
+        let Some(files) = rows.files()? else { continue };
+        match read(&files) {
+            Err(error) if is_hidden(&error) => hidden = hidden.or(Some((name, error))),
+            Err(error) => return Err(error),
+            Ok(data) => {
+                match hidden {
+                    Some((secret, _)) => notes.push(format!(
+                        "  scored on the split {name}: the labels of the {secret} split are kept secret"
+                    )),
+                    None if name != source::TEST && source.is_folder() => {
+                        notes.push(format!("  no test file: {} is scored", files.name()));
+                    }
+                    None => {}
+                }
+                return Ok(Some((name, data)));
+            }
+        }
+    }
+    hidden.map_or(Ok(None), |(_, error)| Err(error))
+}
