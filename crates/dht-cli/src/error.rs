@@ -9,7 +9,7 @@ pub enum Error {
     /// An error of the data, the model or the training.
     #[error(transparent)]
     Transformer(#[from] dht_dynamic::transformer::Error),
-    /// An error of the search.
+    /// An error of a model with early exits.
     #[error(transparent)]
     Dynamic(Box<dht_dynamic::Error>),
     /// A flag has a value that is not allowed.

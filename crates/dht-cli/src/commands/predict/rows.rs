@@ -56,7 +56,6 @@ impl Source {
 }
 
 /// What is found in the first row.
-#[derive(Default)]
 struct Found {
     names: Vec<String>,
     note: Option<String>,
@@ -75,10 +74,12 @@ fn note(stream: &TextStream<'_>) -> Option<String> {
 
 /// Receives the rows of an input.
 pub struct RowReader {
+    path: PathBuf,
     format: TextFormat,
     names: Vec<String>,
     note: Option<String>,
-    rows: Receiver<Result<TextRow>>,
+    /// Rows, and then nothing; a reader that breaks off has sent no end.
+    rows: Receiver<Result<Option<TextRow>>>,
 }
 
 impl RowReader {
@@ -87,12 +88,12 @@ impl RowReader {
     /// # Errors
     /// What the first row's columns report.
     pub fn start(source: Source, columns: TextColumns) -> Result<Self> {
-        let format = source.format;
+        let (path, format) = (source.path.clone(), source.format);
         let (send, rows) = sync_channel(WAITING);
         let (send_found, found) = sync_channel(1);
         std::thread::spawn(move || read(source, columns, &send_found, &send));
-        let Found { names, note } = found.recv().unwrap_or_else(|_| Ok(Found::default()))?;
-        Ok(Self { format, names, note, rows })
+        let Found { names, note } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
+        Ok(Self { path, format, names, note, rows })
     }
 
     /// How its texts are written.
@@ -120,17 +121,23 @@ impl RowReader {
                 false => self.rows.recv_timeout(wait),
             };
             match next {
-                Ok(Ok(row)) => {
+                Ok(Ok(Some(row))) => {
                     bytes += bytes_of(&row);
                     rows.push(row);
                 }
+                Ok(Ok(None)) => return (rows, Some(Ok(()))),
                 Ok(Err(error)) => return (rows, Some(Err(error))),
                 Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => return (rows, Some(Ok(()))),
+                Err(RecvTimeoutError::Disconnected) => return (rows, Some(Err(broken_off(&self.path)))),
             }
         }
         (rows, None)
     }
+}
+
+/// The error of an input whose reader ended without saying why.
+fn broken_off(path: &Path) -> Error {
+    Error::Io { path: path.into(), source: std::io::Error::other("reading broke off") }
 }
 
 /// Roughly the bytes that a row takes.
@@ -154,7 +161,12 @@ fn of_table(name: &str, format: TextFormat) -> Error {
 }
 
 /// Reads until the input ends, is wrong, or nobody wants more.
-fn read(source: Source, columns: TextColumns, found: &SyncSender<Result<Found>>, rows: &SyncSender<Result<TextRow>>) {
+fn read(
+    source: Source,
+    columns: TextColumns,
+    found: &SyncSender<Result<Found>>,
+    rows: &SyncSender<Result<Option<TextRow>>>,
+) {
     let Source { path, input, format, compressed, is_guess } = source;
     let name = path.display().to_string();
     let mut stream = match TextStream::new(path, input, format, compressed, columns) {
@@ -169,12 +181,12 @@ fn read(source: Source, columns: TextColumns, found: &SyncSender<Result<Found>>,
         let next = match stream.next_row() {
             Ok(Some(row)) => match row.is_of_table().filter(|_| is_guess && row.line == 1) {
                 Some(format) => Err(of_table(&name, format)),
-                None => Ok(row),
+                None => Ok(Some(row)),
             },
-            Ok(None) => return,
+            Ok(None) => Ok(None),
             Err(error) => Err(error.into()),
         };
-        let last = next.is_err();
+        let last = !matches!(next, Ok(Some(_)));
         if rows.send(next).is_err() || last {
             return;
         }
