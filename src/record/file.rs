@@ -41,7 +41,7 @@ pub struct RunRecord {
     pub full: ModelResult,
     /// Models of the first k layers, trained in the same way, by k.
     pub truncated: BTreeMap<usize, ModelResult>,
-    /// The dynamic model: the full model, [accelerated](dht_dynamic::accelerate).
+    /// The dynamic model: the full model, [accelerated](fn@dht_dynamic::accelerate).
     pub dynamic: DynamicResult,
     /// The dynamic model at several thresholds, spread evenly over its range of FLOPs, cheapest first; `knob` in the file.
     #[serde(rename = "knob")]

@@ -87,7 +87,7 @@ pub struct Trial {
     pub at_costs: Vec<f64>,
     /// The full model's accuracy.
     pub full_accuracy: f64,
-    /// The accuracy at the threshold at which the validation texts [lose nothing](dht_search::evaluation::Stages::lossless).
+    /// The accuracy at the threshold at which the validation texts [lose nothing](dht_dynamic::evaluation::Stages::lossless).
     pub accuracy: f64,
     /// FLOPs there over the full model's.
     pub inference_flops_ratio: f64,

@@ -72,7 +72,7 @@ impl BatchPredictions {
     /// Predicts samples in batches of like lengths, the longest first; the predictions in the order of the samples.
     ///
     /// # Errors
-    /// What `predict` reports; [`Error::Transformer`] for a batch size of 0.
+    /// What `predict` reports; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
     pub fn in_batches(
         samples: &[Sample],
         batch_size: usize,

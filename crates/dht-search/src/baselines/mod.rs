@@ -3,10 +3,10 @@
 //!
 //! | baseline | what it is | objective |
 //! |---|---|---|
-//! | [`truncation`] | the first layers of an encoder, fine-tuned or distilled | [`FineTuning`], [`Distillation`] |
-//! | [`distilbert`] | a student that begins as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
-//! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`] |
-//! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
+//! | [`truncation`] | the first layers of an encoder, fine-tuned or distilled | [`FineTuning`](dht_transformer::tasks::FineTuning), [`Distillation`](dht_transformer::tasks::Distillation) |
+//! | [`distilbert`] | a student that begins as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`](dht_transformer::tasks::Distillation) |
+//! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`](dht_dynamic::training::FrozenExits) |
+//! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`](crate::SearchObjective) |
 //! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
 
 mod baseline;

@@ -7,7 +7,7 @@
 //! and backward (attention that the backward computes again included, weights of frozen layers not); the second pass of the
 //! base layers with queues; no-gradient pre-passes; passes for arm features; a teacher's passes over the training texts; passes
 //! of held-out texts. **Counted by formula**, apart from these, are the routers: scoring for each decision, and an update for each
-//! reward ([`Router::flops`](crate::Router::flops), [`Router::take_learning_flops`](crate::Router::take_learning_flops)). A draw
+//! reward ([`Router::flops`](crate::Router::flops), [`RouterState::learn`](crate::routing::RouterState::learn)). A draw
 //! that a group shares is counted for each sample. **Left out** are softmax, norms, activations, biases, residual additions,
 //! dropout, losses and gate gradients; embedding look-ups; pooling and normalisation of contexts; the optimiser; tokenising;
 //! evaluations, on validation texts during the training and of the controls; calibration of a speed; and the training of a

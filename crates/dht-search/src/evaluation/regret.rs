@@ -97,7 +97,7 @@ impl FixedArms {
     /// Predicts every row on each fixed arm: one pass an arm.
     ///
     /// # Errors
-    /// As [`evaluate`](super::evaluate).
+    /// As [`evaluate`](fn@dht_dynamic::evaluate).
     pub fn new(model: &SearchModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let (lengths, full) = (data.lengths(), model.model().full_route()?);
         let (mut arms, mut costs) = (Vec::new(), Vec::new());

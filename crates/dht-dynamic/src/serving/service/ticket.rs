@@ -27,7 +27,7 @@ impl Ticket {
     /// Waits for the answers, in the order of the texts.
     ///
     /// # Errors
-    /// [`Error::Deadline`] when the deadline passes before; what the engine reports for one of the texts.
+    /// [`Error::Deadline`](crate::Error::Deadline) when the deadline passes before; what the engine reports for one of the texts.
     pub fn wait(self) -> Result<Vec<Served>> {
         self.job.wait()
     }
