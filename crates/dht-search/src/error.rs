@@ -6,7 +6,7 @@
 pub enum Error {
     /// An error of the crate of early exits, but for those that this crate has too.
     #[error(transparent)]
-    Dynamic(dht_dynamic::Error),
+    Dynamic(Box<dht_dynamic::Error>),
     /// An error of the transformer crate.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
@@ -190,11 +190,15 @@ impl From<dht_dynamic::Error> for Error {
             Dynamic::HeadCount { group, expected, got } => Self::HeadCount { group, expected, got },
             Dynamic::Exit { index, expected, got } => Self::Exit { index, expected, got },
             Dynamic::RouteNotInSpace { route, expected } => Self::RouteNotInSpace { route, expected },
+            Dynamic::Model { path, field, expected, got } => Self::Model { path, field, expected, got },
+            Dynamic::ModelFile { path, checkpoint, expected, got } => {
+                Self::ModelFile { path, checkpoint, expected, got }
+            }
             Dynamic::Custom(error) => match error.downcast::<Self>() {
                 Ok(own) => *own,
-                Err(other) => Self::Dynamic(Dynamic::Custom(other)),
+                Err(other) => Self::Dynamic(Box::new(Dynamic::Custom(other))),
             },
-            other => Self::Dynamic(other),
+            other => Self::Dynamic(Box::new(other)),
         }
     }
 }
@@ -203,7 +207,7 @@ impl From<dht_dynamic::Error> for Error {
 impl From<Error> for dht_dynamic::Error {
     fn from(error: Error) -> Self {
         match error {
-            Error::Dynamic(error) => error,
+            Error::Dynamic(error) => *error,
             Error::Transformer(error) => Self::Transformer(error),
             Error::Candle(error) => Self::Candle(error),
             Error::State { what, source } => Self::State { what, source },

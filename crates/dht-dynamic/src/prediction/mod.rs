@@ -1,5 +1,6 @@
 //! Predictions, and whatever makes them.
 
+#[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod prediction;
 mod predictor;
 

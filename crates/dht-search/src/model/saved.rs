@@ -142,7 +142,7 @@ impl SearchModel {
                 return Err(refused(field, &"that of a router of its own"));
             }
         }
-        model.restore_routers(stored.router, stored.heads).map_err(|(field, error)| refused(field, &error))?;
+        model.restore_routers(stored.router, stored.heads, |field, error| refused(field, &error))?;
         Ok((model, stored.labels, tokenizer))
     }
 }

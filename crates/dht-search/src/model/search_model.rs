@@ -227,8 +227,14 @@ impl SearchModel {
         Ok(router + self.heads.state_mut().map_or(Ok(0), |heads| heads.learn(decisions, groups, losses))?)
     }
 
-    /// Restores what both routers have learned; else says which of them refuses it. A router without a state takes `null` alone.
-    pub(crate) fn restore_routers(&mut self, router: Value, heads: Value) -> Result<(), (&'static str, Error)> {
+    /// Restores what both routers have learned; `refused` makes the error of one that refuses it, by its name. A router without a state
+    /// takes `null` alone.
+    pub(crate) fn restore_routers(
+        &mut self,
+        router: Value,
+        heads: Value,
+        refused: impl Fn(&'static str, Error) -> Error,
+    ) -> Result<()> {
         let unknown = |state: Value| match state {
             Value::Null => Ok(()),
             _ => Err(Error::setting("router's state", "null, of a router that learns nothing", "another's")),
@@ -237,12 +243,12 @@ impl SearchModel {
             Some(own) => own.restore(router),
             None => unknown(router),
         };
-        restored.map_err(|error| ("router", error))?;
+        restored.map_err(|error| refused("router", error))?;
         let restored = match self.heads.state_mut() {
             Some(own) => own.restore(heads),
             None => unknown(heads),
         };
-        restored.map_err(|error| ("heads", error))
+        restored.map_err(|error| refused("heads", error))
     }
 
     /// The heads to pin as long as nothing is known of their importance.

@@ -139,7 +139,7 @@ impl SearchObjective {
     /// Restores both routers, or neither.
     fn take_routers(&mut self, router: Value, heads: Value) -> Result<()> {
         let mut restored = self.dynamic.clone();
-        restored.restore_routers(router, heads).map_err(|(_, error)| error)?;
+        restored.restore_routers(router, heads, |_, error| error)?;
         (self.dynamic.router, self.dynamic.heads) = (restored.router, restored.heads);
         Ok(())
     }

@@ -232,12 +232,12 @@ pub fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Vec<Vec<u64>>
 pub(crate) fn exit_flops(model: &ExitModel, data: &EncodedDataset) -> Vec<Vec<u64>> {
     let lengths = data.lengths();
     let mut reads = vec![0; data.len()];
-    let of_exit = |(exit, depth): (&Box<dyn crate::exit::LayerExit>, &usize)| {
+    let of_exit = |(exit, depth): (&dyn crate::exit::LayerExit, &usize)| {
         let of_row = |(tokens, reads): (&usize, &mut u64)| {
             *reads += exit.flops(*tokens).forward.0;
             model.layer_flops(*depth, *tokens) + *reads
         };
         lengths.iter().zip(&mut reads).map(of_row).collect()
     };
-    model.exits().iter().zip(model.depths()).map(of_exit).collect()
+    model.exits().iter().map(|exit| &**exit).zip(model.depths()).map(of_exit).collect()
 }

@@ -203,7 +203,7 @@ impl Service {
     /// Puts a model in the place of the present one, once it is warm as at the [start](Self::start). Requests that were taken before are answered by the model before.
     pub fn reload(&self, engine: Engine) {
         let model = Model::new(engine);
-        worker::warm_up(&self.shared, &model.own());
+        worker::warm_up(&self.shared, model.own());
         *self.model.write().unwrap_or_else(PoisonError::into_inner) = model;
         self.shared.counters.get().reloads += 1;
     }

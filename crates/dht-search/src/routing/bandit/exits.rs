@@ -66,7 +66,7 @@ struct Learned {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Behind {
-    Once(DepthBandit),
+    Once(Box<DepthBandit>),
     AtEveryExit(GainBandit),
 }
 
@@ -109,7 +109,7 @@ impl ExitBandits {
         let empty = |front, behind| Learned { space: space.clone(), block, classifier, lambda: 0.0, front, behind };
         let setup = setup(&empty(None, Behind::AtEveryExit(GainBandit { at: Vec::new() })))?;
         let behind = match decided {
-            Decided::Once => Behind::Once(DepthBandit::new(&setup)?),
+            Decided::Once => Behind::Once(Box::new(DepthBandit::new(&setup)?)),
             Decided::AtEveryExit => Behind::AtEveryExit(GainBandit::new(&setup)?),
         };
         let front = if with_front { Some(FrontBandit::new(&setup)?) } else { None };
@@ -164,7 +164,7 @@ impl ExitBandits {
         let learned: Learned = of_state(STATE, state)?;
         let setup = setup(&learned)?;
         let fresh = match &learned.behind {
-            Behind::Once(_) => Behind::Once(DepthBandit::new(&setup)?),
+            Behind::Once(_) => Behind::Once(Box::new(DepthBandit::new(&setup)?)),
             Behind::AtEveryExit(_) => Behind::AtEveryExit(GainBandit::new(&setup)?),
         };
         let (own, found) = (fresh.bandits(), learned.behind.bandits());
