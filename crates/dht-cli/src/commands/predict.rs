@@ -21,7 +21,7 @@ use crate::training::saved_directory;
 use rows::{RowReader, Source};
 use written::{Answered, OutputFormat, Written};
 
-/// Texts that are predicted together, and their bytes.
+/// Texts that are given to the engine together, and their bytes.
 const ROWS: usize = 2048;
 const BYTES: usize = 8 << 20;
 /// How long texts wait for others.

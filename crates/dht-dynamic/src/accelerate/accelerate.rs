@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use dht_transformer::{EncodedDataset, TextClassifier, tensors::most_probable};
+use dht_transformer::{EncodedDataset, TextClassifier};
 use rand::Rng;
 
+use super::accelerated::Accelerated;
 use super::linear_fit::fit_exits;
 use super::parts::{Parts, Texts};
 use super::pooled_states::states;
@@ -13,59 +14,12 @@ use super::settings::AccelerateSettings;
 use super::side_training;
 use crate::error::{Error, Result};
 use crate::evaluation::stages::{exit_flops, exit_tables};
-use crate::evaluation::{SpeedPoint, Stages, evaluate, stage_flops};
+use crate::evaluation::{Stages, stage_flops};
 use crate::exit::{ExitKind, FrontExit, NgramClassifier, Stacker};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
-use crate::model::{DynamicModel, ExitModel, SeenTexts, exit_log_probabilities};
-use crate::router::Router;
+use crate::model::{DynamicModel, ExitModel, SeenTexts};
 use crate::training::FrozenStates;
-
-/// A dynamic model and how it was made.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Accelerated {
-    /// The model, at the cheapest speed at which the judged texts [lose nothing](crate::evaluation::Stages::lossless).
-    pub model: DynamicModel,
-    /// What was fitted, and what the speeds cost.
-    pub report: Report,
-}
-
-impl Accelerated {
-    /// The same with another router, whose curve is measured on held-out texts at some speeds, the lowest first: one pass each, and one
-    /// for the classifier alone. The model begins at the highest of them at which it is as accurate as the classifier, at the
-    /// first where none is. A router of one speed has no curve: give it to the [model](DynamicModel::with_router).
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for no speeds or no texts, and for a speed that is none of the router's; what the router and the encoder
-    /// report.
-    pub fn with_router(
-        self,
-        router: Box<dyn Router>,
-        held_out: &EncodedDataset,
-        speeds: &[f64],
-        batch_size: usize,
-    ) -> Result<Self> {
-        let Self { model, mut report } = self;
-        for (field, given) in [("speeds", speeds.len()), ("held-out texts", held_out.len())] {
-            if given == 0 {
-                return Err(Error::setting(field, "at least one", "none"));
-            }
-        }
-        let own = exit_log_probabilities(model.model(), held_out, batch_size)?.pop().unwrap_or_default();
-        let right = own.iter().zip(&held_out.samples).filter(|(row, sample)| most_probable(row) == sample.label);
-        report.own_accuracy = right.count() as f64 / held_out.len() as f64;
-        let model = model.with_router(router);
-        let full_flops = model.full_inference_flops(held_out);
-        let point = |speed: &f64| {
-            let found = evaluate(&model.with_speed(*speed)?, held_out, batch_size)?;
-            let flops_ratio = (found.flops + found.bandit_flops) as f64 / full_flops.max(1) as f64;
-            Ok(SpeedPoint { speed: *speed, flops_ratio, accuracy: found.confusion.accuracy() })
-        };
-        report.of_curve(speeds.iter().map(point).collect::<Result<_>>()?);
-        Ok(Self { model: model.with_speed(report.speed)?, report })
-    }
-}
 
 /// Fewer texts than this are refused by [`accelerate`](fn@accelerate): nothing can be fitted and judged on them.
 pub const LEAST_TEXTS: usize = 20;
@@ -112,16 +66,17 @@ pub fn accelerate<R: Rng + ?Sized>(
     report.flops_of_fits = fitted.iter().map(|exit| exit.flops).sum();
     let c: Vec<Option<f64>> = fitted.iter().map(|exit| Some(exit.c)).chain([None]).collect();
     report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
-    let (model, exits) = match (side, &parts.held_out) {
+    let (model, answers) = match (side, &parts.held_out) {
         (Some(side), Some(held_out)) => {
             let (model, flops) = side_training::train(model, &parts.training, settings.targets, side, kept, rng)?;
             report.side = Some(side.width(hidden));
             // The held-out texts run again, through the exits too.
             let again: u64 = exit_flops(&model, held_out).last().map_or(0, |deepest| deepest.iter().sum());
             report.flops += flops + again;
-            let exits = exit_tables(&model, held_out, settings.batch_size)?;
-            (model, exits)
+            let answers = exit_tables(&model, held_out, settings.batch_size)?;
+            (model, answers)
         }
+        // What the regressions, or those of the other folds, say of the judged texts.
         _ => (model, fitted.into_iter().map(|exit| exit.judged).chain([judged_own.clone()]).collect()),
     };
     report.seconds_of_side = start.elapsed().as_secs_f64() - report.seconds_of_states - report.seconds_of_exits;
@@ -145,11 +100,11 @@ pub fn accelerate<R: Rng + ?Sized>(
                 report.flops_of_fits += of_fit;
                 Ok(stacker)
             };
-            (exits.iter().map(stack).collect::<Result<Vec<_>>>()?, Some((fit.classifier, front)))
+            (answers.iter().map(stack).collect::<Result<Vec<_>>>()?, Some((fit.classifier, front)))
         }
     };
     let mut tables: Vec<LogProbabilities> = front.iter().map(|(_, front)| front.clone()).collect();
-    for (at, exit) in exits.iter().enumerate() {
+    for (at, exit) in answers.iter().enumerate() {
         let stacker = stackers.get(at).copied();
         let stacked = match (stacker, &front) {
             (Some(stacker), Some((_, front))) => stacker.stack(front, exit)?,

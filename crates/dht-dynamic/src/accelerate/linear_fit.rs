@@ -8,7 +8,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets};
 use crate::model::ExitModel;
 
-/// The objective is then within 5·10⁻⁷ nats of its minimum.
+/// The objective is then within 5·10⁻⁷ nats of its minimum, where the fit reaches it.
 const TOLERANCE: f64 = 1e-3;
 
 /// Rows that tell values of C apart, and on which exits are judged.
@@ -26,7 +26,7 @@ pub(super) struct FittedExit {
     /// b, (classes).
     pub(super) bias: Vec<f32>,
     pub(super) c: f64,
-    /// What it says of the rows that it is judged on.
+    /// What it says of held-out rows; of cross-fitted ones, what the regression of each row's fold says.
     pub(super) judged: LogProbabilities,
     /// FLOPs of all fits, and of the answers that they are judged by.
     pub(super) flops: u64,
@@ -182,7 +182,7 @@ fn fit_exit(
     }
 }
 
-/// The targets of some rows, in which every class has a probability.
+/// The targets of some rows. Of labels, every class gets a probability; soft ones stay as they are.
 enum SmoothedTargets {
     Classes(Vec<u32>),
     Soft(Vec<f64>),

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::exit::NgramSettings;
 use crate::router::LeavingRule;
 
-/// What the exits are fitted to. [Side layers](SideSettings) learn from the classifier's probabilities too, and where there are labels
-/// from both, half and half.
+/// What the exits are fitted to. [Side layers](SideSettings) learn from the classifier's probabilities too: half and half with labels,
+/// and alone with the other two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {

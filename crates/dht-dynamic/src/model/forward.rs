@@ -13,10 +13,11 @@ use crate::prediction::{BatchPredictions, Found, Prediction, Predictor, WithSpee
 use crate::router::{ExitView, Notes};
 
 impl DynamicModel {
-    /// Predicts a batch, each text up to the exit where the router lets it leave. A batch gives the same predictions every time.
+    /// Predicts a batch, each text up to the exit where the router lets it leave. A batch gives the same predictions every time. For many
+    /// batches an [`Engine`](crate::Engine), or [`Predictor::predict`] with one context, keeps packed weights between them.
     ///
     /// # Errors
-    /// What the encoder reports.
+    /// What the encoder, the exits and the router report.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(Forward::new(self, &ForwardContext::inference()).predict(batch)?.predictions)
     }
@@ -112,7 +113,7 @@ impl<'a> Forward<'a> {
     /// Predicts a batch: the exit before the first layer reads it, if there is one, and who goes on [runs](Self::run).
     fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
         let Some(front) = self.model.front() else {
-            return self.run(batch, (0..batch.len()).map(|_| Passage::default()).collect());
+            return in_pool(|| self.run(batch, (0..batch.len()).map(|_| Passage::default()).collect()));
         };
         let mut found = Found::new(batch.len());
         let (mut going, mut passages) = (Vec::new(), Vec::new());

@@ -91,7 +91,8 @@ impl ExitModel {
         Ok(parameters.set_values(values)?)
     }
 
-    /// Gives linear exits, the first ones of the model, their weights (hidden, classes) and biases.
+    /// Gives the first exits of the model their weights (hidden, classes) and biases: linear exits, and the linear parts of exits with
+    /// side layers, which have the same names.
     pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
         let parameters = self.encoder().parameters();
         let mut values = parameters.values()?;

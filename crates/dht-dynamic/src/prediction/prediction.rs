@@ -35,7 +35,7 @@ pub struct Prediction {
 pub struct BatchPredictions {
     /// By sample.
     pub predictions: Vec<Prediction>,
-    /// How long deciding took: pooling and routers.
+    /// How long deciding took: the routers, and what they read of the hidden rows.
     pub deciding: Duration,
 }
 

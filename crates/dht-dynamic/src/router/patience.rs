@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::router::{ExitView, Notes, Router};
-use super::rule::LeavingRule;
+use super::rule::{Agreeing, LeavingRule};
 use crate::error::{Error, Result};
 use crate::log_probabilities::best_class;
 
@@ -48,14 +48,12 @@ impl Patience {
     }
 }
 
-/// The counter of a text whose notes are \[class, count\], after an exit that predicts `class`.
-fn then(notes: &mut Notes, class: u32) -> f64 {
-    let count = match notes[..] {
-        [before, count] if before == f64::from(class) => count + 1.0,
-        _ => 0.0,
-    };
-    *notes = vec![f64::from(class), count];
-    count
+/// The notes of a text are \[class, count\], and none before the first exit.
+fn agreeing(notes: &Notes) -> Agreeing {
+    match notes[..] {
+        [class, exits] => Agreeing { class: Some(class as u32), exits: exits as u32 },
+        _ => Agreeing::default(),
+    }
 }
 
 impl Router for Patience {
@@ -64,9 +62,14 @@ impl Router for Patience {
     }
 
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
-        let rows = view.members.iter().zip(view.needed_answers()?.rows());
-        Ok(rows
-            .map(|(member, logs)| then(&mut notes[*member], best_class(logs).0) >= f64::from(self.patience))
+        let texts = view.members.iter().zip(view.needed_answers()?.rows());
+        Ok(texts
+            .map(|(member, logs)| {
+                let class = best_class(logs).0;
+                let Agreeing { exits, .. } = agreeing(&notes[*member]).then(class);
+                notes[*member] = vec![f64::from(class), f64::from(exits)];
+                exits >= self.patience
+            })
             .collect())
     }
 
@@ -89,12 +92,10 @@ mod tests {
 
     #[test]
     fn the_counter_counts_agreeing_exits_and_starts_again_at_each_change() {
-        let counter = |classes: &[u32]| {
-            let mut notes = Notes::new();
-            classes.iter().fold(0.0, |_, class| then(&mut notes, *class))
-        };
-        assert_eq!([counter(&[2]), counter(&[2, 2]), counter(&[2, 2, 2])], [0.0, 1.0, 2.0]);
-        assert_eq!([counter(&[2, 2, 1]), counter(&[2, 2, 1, 1]), counter(&[0, 1, 0, 1])], [0.0, 1.0, 0.0]);
+        let counter =
+            |classes: &[u32]| classes.iter().fold(Agreeing::default(), |before, class| before.then(*class)).exits;
+        assert_eq!([counter(&[2]), counter(&[2, 2]), counter(&[2, 2, 2])], [0, 1, 2]);
+        assert_eq!([counter(&[2, 2, 1]), counter(&[2, 2, 1, 1]), counter(&[0, 1, 0, 1])], [0, 1, 0]);
     }
 
     #[test]

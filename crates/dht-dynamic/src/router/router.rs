@@ -54,6 +54,42 @@ impl<'a> ExitView<'a> {
 }
 
 /// Decides at each exit which texts leave there. It knows no encoder, and does not change while it decides.
+///
+/// # Examples
+/// Texts leave where the two likeliest classes are far apart, at the second exit in a row at the earliest:
+///
+/// ```
+/// use dht_dynamic::Result;
+/// use dht_dynamic::router::{ExitView, Notes, Router};
+/// use serde_json::{Value, json};
+///
+/// #[derive(Debug)]
+/// struct Margin(f64);
+///
+/// impl Router for Margin {
+///     fn reads(&self, exit: usize, last: usize) -> bool {
+///         exit < last
+///     }
+///
+///     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
+///         // Notes are by place in the batch, answers by place in the view.
+///         let texts = view.members.iter().zip(view.needed_answers()?.rows());
+///         Ok(texts
+///             .map(|(member, logs)| {
+///                 let mut sorted: Vec<f64> = logs.iter().map(|log| log.exp()).collect();
+///                 sorted.sort_by(|a, b| b.total_cmp(a));
+///                 let far = sorted[0] - sorted[1] > self.0;
+///                 let before = std::mem::replace(&mut notes[*member], vec![f64::from(u8::from(far))]);
+///                 far && before == [1.0]
+///             })
+///             .collect())
+///     }
+///
+///     fn state(&self) -> Result<Value> {
+///         Ok(json!(self.0)) // `DynamicModel::load_with` gets it back
+///     }
+/// }
+/// ```
 pub trait Router: Debug + Send + Sync {
     /// Whether its decisions at this exit need the exit's answers: where they do not, only texts that leave are answered. All
     /// exits after a layer but the last, whose index is `last`, are asked about.
@@ -83,13 +119,15 @@ pub trait Router: Debug + Send + Sync {
         Err(Error::setting("speed", "none, for a router of one speed", speed))
     }
 
-    /// The rule by which it compares its speed with what exits say, so that every speed is
-    /// [arithmetic](crate::evaluation::Stages) on their answers; `None` by default.
+    /// The rule by which it compares its speed with what exits say, if it decides at every speed just as that rule's own router: then every
+    /// speed is [arithmetic](crate::evaluation::Stages) on the exits' answers, and a router without a [state](Self::state) is saved and
+    /// loaded as the rule. `None` by default.
     fn rule(&self) -> Option<LeavingRule> {
         None
     }
 
-    /// What it has learned, to be saved with its model; `null` by default.
+    /// All that it takes to make it again, which is saved with its model: what it has learned, and its speed, unless it has a
+    /// [rule](Self::rule). `null` by default.
     ///
     /// # Errors
     /// What the serialisation reports.

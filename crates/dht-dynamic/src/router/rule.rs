@@ -20,6 +20,22 @@ pub enum LeavingRule {
     Patience,
 }
 
+/// How many exits before say the class that the last one says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Agreeing {
+    /// `None` before the first exit.
+    pub(super) class: Option<u32>,
+    pub(super) exits: u32,
+}
+
+impl Agreeing {
+    /// After a further exit, which says `class`.
+    pub(super) fn then(self, class: u32) -> Self {
+        let exits = if self.class == Some(class) { self.exits + 1 } else { 0 };
+        Self { class: Some(class), exits }
+    }
+}
+
 impl LeavingRule {
     /// The uncertainty of one text, from the ln p of its classes, by a rule that looks at one exit alone.
     pub(super) fn uncertainty(self, logs: &[f64]) -> f64 {
@@ -31,16 +47,14 @@ impl LeavingRule {
 
     /// The uncertainty of each row, by stage.
     pub(crate) fn uncertainties(self, stages: &[LogProbabilities]) -> Vec<Vec<f64>> {
-        let mut before: Vec<(Option<u32>, u32)> = vec![(None, 0); stages[0].len()];
+        let mut agreeing = vec![Agreeing::default(); stages[0].len()];
         let mut of_row = |(row, logs): (usize, &[f64])| match self {
             Self::Confidence | Self::Entropy => self.uncertainty(logs),
             Self::Patience => {
-                let (class, agreeing) = before[row];
-                let own = best_class(logs).0;
-                before[row] = (Some(own), if class == Some(own) { agreeing + 1 } else { 0 });
-                match before[row].1 {
+                agreeing[row] = agreeing[row].then(best_class(logs).0);
+                match agreeing[row].exits {
                     0 => f64::INFINITY,
-                    agreeing => 1.0 / f64::from(1 + agreeing),
+                    exits => 1.0 / f64::from(1 + exits),
                 }
             }
         };

@@ -22,8 +22,11 @@ impl Threshold {
     /// # Errors
     /// [`Error::Setting`] for a threshold that is negative or not finite, and for a rule that counts exits.
     pub fn new(rule: LeavingRule, threshold: f64) -> Result<Self> {
-        if rule == LeavingRule::Patience {
-            return Err(Error::setting("rule", "confidence or entropy, of one exit", "patience"));
+        match rule {
+            LeavingRule::Confidence | LeavingRule::Entropy => {}
+            LeavingRule::Patience => {
+                return Err(Error::setting("rule", "confidence or entropy, of one exit", "patience"));
+            }
         }
         if !(threshold.is_finite() && threshold >= 0.0) {
             return Err(Error::setting("threshold", "a finite number, at least 0", threshold));

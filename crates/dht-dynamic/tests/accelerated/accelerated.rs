@@ -253,25 +253,29 @@ fn every_rule_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
     Ok(())
 }
 
-/// Leaves at an exit that it has learned. It compares nothing, so that every speed is the same.
+/// A threshold that has learned something, too.
 #[derive(Debug, Clone, PartialEq)]
-struct Learned(usize);
+struct Learned {
+    threshold: f64,
+    texts: u64,
+}
 
 impl Router for Learned {
-    fn reads(&self, _: usize, _: usize) -> bool {
-        false
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        exit < last
     }
 
     fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
-        Ok(vec![view.exit >= self.0; view.members.len()])
+        let sure = |logs: &[f64]| logs.iter().any(|log| 1.0 - log.exp() < self.threshold);
+        Ok(view.needed_answers()?.rows().map(sure).collect())
     }
 
     fn speed(&self) -> Option<f64> {
-        Some(self.0 as f64)
+        Some(self.threshold)
     }
 
-    fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
-        Ok(Arc::new(Self(speed as usize)))
+    fn at_speed(&self, threshold: f64) -> Result<Arc<dyn Router>> {
+        Ok(Arc::new(Self { threshold, ..*self }))
     }
 
     fn rule(&self) -> Option<LeavingRule> {
@@ -279,7 +283,7 @@ impl Router for Learned {
     }
 
     fn state(&self) -> Result<Value> {
-        Ok(json!({ "exit": self.0 }))
+        Ok(json!({ "threshold": self.threshold, "texts": self.texts }))
     }
 }
 
@@ -287,13 +291,13 @@ impl Router for Learned {
 fn a_router_of_a_users_own_has_a_curve_and_keeps_its_state() -> Result<()> {
     let held_out = task(120, 8);
     let with = |held_out: &EncodedDataset, speeds: &[f64]| {
-        accelerated(&without_front())?.with_router(Box::new(Learned(1)), held_out, speeds, 16)
+        accelerated(&without_front())?.with_router(Box::new(Learned { threshold: 0.0, texts: 7 }), held_out, speeds, 16)
     };
-    let made = with(&held_out, &[3.0, 1.0, 0.0])?;
+    let made = with(&held_out, &[0.0, 0.2, 0.6])?;
     let own = evaluate(full_model(Pooling::Mean), &held_out, 16)?.confusion.accuracy();
     let report = &made.report;
     assert_eq!(report.own_accuracy, own, "of the texts that it is judged on");
-    assert_eq!(report.curve.iter().map(|point| point.speed).collect::<Vec<_>>(), [3.0, 1.0, 0.0]);
+    assert_eq!(report.curve.iter().map(|point| point.speed).collect::<Vec<_>>(), [0.0, 0.2, 0.6]);
     assert!(report.curve.is_sorted_by(|before, after| before.flops_ratio > after.flops_ratio));
     assert_eq!(made.model.speed(), Some(report.speed));
     for (refused, expected) in [
@@ -309,7 +313,11 @@ fn a_router_of_a_users_own_has_a_curve_and_keeps_its_state() -> Result<()> {
     let load = |router: fn(Value) -> Result<Box<dyn Router>>| {
         DynamicModel::load_with(folder.path().join("model"), &Device::Cpu, router)
     };
-    let (loaded, ..) = load(|state| Ok(Box::new(Learned(state["exit"].as_u64().expect("an exit") as usize))))?;
+    let (loaded, ..) = load(|state| {
+        assert_eq!(state["texts"], 7);
+        let threshold = state["threshold"].as_f64().expect("a threshold");
+        Ok(Box::new(Learned { threshold, texts: 7 }))
+    })?;
     assert_eq!(evaluate(&loaded, &held_out, 16)?.labels, evaluate(&made.model, &held_out, 16)?.labels);
     let alone = DynamicModel::load(folder.path().join("model"), &Device::Cpu);
     assert!(matches!(alone, Err(Error::Model { field: "router", .. })), "its state would be lost");

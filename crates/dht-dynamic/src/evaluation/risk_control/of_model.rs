@@ -13,7 +13,7 @@ use crate::model::DynamicModel;
 ///
 /// # Errors
 /// [`Error::SeenTexts`] where calibration texts are among those that the [model was fitted on](DynamicModel::seen_texts);
-/// [`Error::Setting`] for a model whose router is no threshold; as [`control_risk`]; what the encoder reports.
+/// [`Error::Setting`] for a model whose router follows no [rule](crate::Router::rule); as [`control_risk`]; what the encoder reports.
 pub fn with_promise(
     model: &DynamicModel,
     promise: Promise,

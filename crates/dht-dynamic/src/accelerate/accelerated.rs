@@ -1,0 +1,55 @@
+//! What an acceleration makes.
+
+use dht_transformer::{EncodedDataset, tensors::most_probable};
+
+use super::report::Report;
+use crate::error::{Error, Result};
+use crate::evaluation::{SpeedPoint, evaluate};
+use crate::model::{DynamicModel, exit_log_probabilities};
+use crate::router::Router;
+
+/// A dynamic model and how it was made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Accelerated {
+    /// The model, at the cheapest speed at which the judged texts [lose nothing](crate::evaluation::Stages::lossless).
+    pub model: DynamicModel,
+    /// What was fitted, and what the speeds cost.
+    pub report: Report,
+}
+
+impl Accelerated {
+    /// The same with another router, whose curve is measured on held-out texts at some speeds, the lowest first: one pass each, and one
+    /// for the classifier alone. The model begins at the highest of them at which it is as accurate as the classifier, at the
+    /// first where none is. A router of one speed has no curve: give it to the [model](DynamicModel::with_router).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for no speeds or no texts, and for a speed that is none of the router's; what the router and the encoder
+    /// report.
+    pub fn with_router(
+        self,
+        router: Box<dyn Router>,
+        held_out: &EncodedDataset,
+        speeds: &[f64],
+        batch_size: usize,
+    ) -> Result<Self> {
+        let Self { model, mut report } = self;
+        for (field, given) in [("speeds", speeds.len()), ("held-out texts", held_out.len())] {
+            if given == 0 {
+                return Err(Error::setting(field, "at least one", "none"));
+            }
+        }
+        let own = exit_log_probabilities(model.model(), held_out, batch_size)?.pop().unwrap_or_default();
+        let right = own.iter().zip(&held_out.samples).filter(|(row, sample)| most_probable(row) == sample.label);
+        report.own_accuracy = right.count() as f64 / held_out.len() as f64;
+        let model = model.with_router(router);
+        let full_flops = model.full_inference_flops(held_out);
+        let point = |speed: &f64| {
+            let found = evaluate(&model.with_speed(*speed)?, held_out, batch_size)?;
+            let flops_ratio = (found.flops + found.bandit_flops) as f64 / full_flops.max(1) as f64;
+            Ok(SpeedPoint { speed: *speed, flops_ratio, accuracy: found.confusion.accuracy() })
+        };
+        report.of_curve(speeds.iter().map(point).collect::<Result<_>>()?);
+        Ok(Self { model: model.with_speed(report.speed)?, report })
+    }
+}
