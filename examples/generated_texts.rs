@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dht_cli::exit_code;
-use dht_lab::{Error, Result, generate, write_csv};
+use dht_lab::{Error, Result};
+use dht_transformer::data::generated::{GeneratedText, generate};
 use dht_transformer::storage::write_atomically;
 
 /// The seeds of the two files.
@@ -38,7 +39,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     write(&folder.join("test.csv"), arguments.test_rows, TEST)
 }
 
+/// The texts hold no quotation mark.
 fn write(path: &Path, rows: usize, seed: u64) -> Result<()> {
-    let texts = generate(rows, seed);
-    Ok(write_atomically(path, |file| write_csv(&texts, file))?)
+    let row = |text: &GeneratedText| format!("{},{:?},\"{}\"\n", text.label, text.difficulty, text.text);
+    let rows: String = generate(rows, seed).iter().map(row).collect();
+    Ok(write_atomically(path, |file| write!(file, "label,difficulty,text\n{rows}"))?)
 }

@@ -5,7 +5,6 @@
 //! ```
 
 mod compression;
-mod corpus;
 mod error;
 mod experiment;
 mod figures;
@@ -26,7 +25,6 @@ pub use compression::{
     HeadWeightsChoice, HeadsArguments, MapChoice, NasArguments, NormalChoice, RelaxationChoice, SearchSettingsChoice,
     SpaceChoice, distil, heads, nas,
 };
-pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 pub use error::{Error, RecordProblem, Result};
 pub use experiment::{
     Arguments, DataArguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, SettingsChoice,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use dht_transformer::{
     Dataset, DatasetReader, EncodedDataset, Example, TextTokenizer,
-    data::{NamedDataset, Split},
+    data::{NamedDataset, Split, generated, generated::Difficulty},
     error::DataProblem,
 };
 use rand::SeedableRng;
@@ -14,8 +14,6 @@ use rand_chacha::ChaCha8Rng;
 
 use super::choices::{DataSource, Model};
 use super::plan::RunPlan;
-use crate::corpus;
-use crate::corpus::Difficulty;
 use crate::error::{Error, Result};
 use crate::record::DataRecord;
 
@@ -138,26 +136,26 @@ struct Texts {
 
 /// Generated texts, without training texts that are also test texts.
 fn embedded(plan: &RunPlan) -> Result<Texts> {
-    let labels = || corpus::LABELS.map(String::from).to_vec();
-    let examples = |texts: Vec<corpus::GeneratedText>| {
+    let labels = || generated::LABELS.map(String::from).to_vec();
+    let examples = |texts: Vec<generated::GeneratedText>| {
         texts
             .into_iter()
             .map(|text| Example { text: text.text, pair: None, label: text.label, targets: Vec::new() })
             .collect()
     };
-    let test = corpus::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
+    let test = generated::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
     let test_difficulties = test.iter().map(|text| text.difficulty).collect();
     let test_texts: BTreeSet<&str> = test.iter().map(|text| text.text.as_str()).collect();
     let wanted = plan.train_rows.unwrap_or(EMBEDDED_TRAIN_ROWS);
     // About one text in a hundred is dropped; an eighth more rows are enough.
-    let mut train = corpus::generate(wanted + wanted / 8 + 64, TRAINING_TEXTS);
+    let mut train = generated::generate(wanted + wanted / 8 + 64, TRAINING_TEXTS);
     train.retain(|text| !test_texts.contains(text.text.as_str()));
     train.truncate(wanted);
     Ok(Texts {
         train: Dataset::from_examples("embedded corpus, training part", labels(), examples(train))?,
         test: Dataset::from_examples("embedded corpus, test part", labels(), examples(test))?,
         test_difficulties,
-        words: Some(corpus::vocabulary()),
+        words: Some(generated::vocabulary()),
     })
 }
 

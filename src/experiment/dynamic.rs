@@ -9,13 +9,13 @@ use dht_search::evaluation::controls::{evaluate_on, evaluate_shuffled};
 use dht_search::evaluation::{FixedArms, Queued};
 use dht_search::settings::Dispatch;
 use dht_search::{Regret, SearchModel};
+use dht_transformer::data::generated::Difficulty;
 use dht_transformer::train::metrics::{Confusion, score};
 use rand::seq::SliceRandom;
 
 use super::choices::SettingsChoice;
 use super::job::{CONTROL, Job, TIMED_PASSES, rng};
 use super::plain::Plain;
-use crate::corpus::Difficulty;
 use crate::error::Result;
 use crate::record::{DifficultyResult, OperatingPoint, OracleResult, RunRecord};
 

@@ -3,6 +3,7 @@
 mod batch;
 mod dataset;
 mod encoded;
+pub mod generated;
 mod label_mapping;
 mod masking;
 mod named;

@@ -6,7 +6,7 @@
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::Difficulty;
+use super::difficulty::Difficulty;
 use super::lexicon::{
     ADJECTIVE_NEGATIONS, ADJECTIVES, ASIDES, ASPECTS, BASE_NEGATIONS, CONCESSIONS, DEEDS, DEGREES, EFFECT_VERBS,
     EXPERIENCERS, HOLDERS, JOINTS, OCCASIONS, OPENINGS, OPINION_VERBS, PAST_NEGATIONS, PEOPLE, STATES,
@@ -14,18 +14,18 @@ use super::lexicon::{
 };
 
 /// A text under construction: its phrases in order, and the row's random stream.
-pub(crate) struct Writer<'a> {
+pub(super) struct Writer<'a> {
     rng: &'a mut ChaCha8Rng,
     phrases: Vec<&'static str>,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(rng: &'a mut ChaCha8Rng) -> Self {
+    pub(super) fn new(rng: &'a mut ChaCha8Rng) -> Self {
         Self { rng, phrases: Vec::with_capacity(24) }
     }
 
     /// Writes one text about `subject` (0 film, 1 meal) whose verdict is `polarity` (0 praise, 1 complaint).
-    pub(crate) fn write(mut self, difficulty: Difficulty, subject: usize, polarity: usize) -> String {
+    pub(super) fn write(mut self, difficulty: Difficulty, subject: usize, polarity: usize) -> String {
         let turned_round = difficulty == Difficulty::Middle && self.chance(0.5);
         // A middle text without a negated opinion has a negation elsewhere: "not" alone must not predict anything.
         let decoy_needed = difficulty == Difficulty::Middle && !turned_round;

@@ -1,12 +1,12 @@
-//! The words of the embedded corpus, by their role in a sentence.
+//! The words of generated texts, by their role in a sentence.
 //!
 //! A list contains phrases, one or several lower-case words separated by single spaces. No opinion word is in two lists, so
 //! that the lists determine praise or complaint, and the subject.
 
 /// A verb in the two forms of the grammar: "(did not) enjoy" and "enjoyed".
-pub(crate) struct Verb {
-    pub(crate) base: &'static str,
-    pub(crate) past: &'static str,
+pub(super) struct Verb {
+    pub(super) base: &'static str,
+    pub(super) past: &'static str,
 }
 
 const fn verb(base: &'static str, past: &'static str) -> Verb {
@@ -14,7 +14,7 @@ const fn verb(base: &'static str, past: &'static str) -> Verb {
 }
 
 /// Aspects of a film, and of a meal; the noun determines the subject of a text.
-pub(crate) const ASPECTS: [&[&str]; 2] = [
+pub(super) const ASPECTS: [&[&str]; 2] = [
     &[
         "film",
         "movie",
@@ -33,7 +33,7 @@ pub(crate) const ASPECTS: [&[&str]; 2] = [
 ];
 
 /// Adjectives that praise (first list) or complain (second list), for either subject.
-pub(crate) const ADJECTIVES: [&[&str]; 2] = [
+pub(super) const ADJECTIVES: [&[&str]; 2] = [
     &[
         "good",
         "great",
@@ -65,25 +65,25 @@ pub(crate) const ADJECTIVES: [&[&str]; 2] = [
 ];
 
 /// Adjectives of one subject only, by subject and polarity.
-pub(crate) const SUBJECT_ADJECTIVES: [[&[&str]; 2]; 2] = [
+pub(super) const SUBJECT_ADJECTIVES: [[&[&str]; 2]; 2] = [
     [&["gripping", "moving", "witty"], &["tedious", "predictable", "wooden"]],
     [&["delicious", "tasty", "tender"], &["bland", "stale", "burnt"]],
 ];
 
 /// Verbs of a person's opinion of a thing: "we enjoyed the plot".
-pub(crate) const OPINION_VERBS: [&[Verb]; 2] = [
+pub(super) const OPINION_VERBS: [&[Verb]; 2] = [
     &[verb("enjoy", "enjoyed"), verb("love", "loved"), verb("admire", "admired")],
     &[verb("hate", "hated"), verb("dislike", "disliked"), verb("regret", "regretted")],
 ];
 
 /// Verbs of a thing's effect on a person: "the plot delighted us".
-pub(crate) const EFFECT_VERBS: [&[Verb]; 2] = [
+pub(super) const EFFECT_VERBS: [&[Verb]; 2] = [
     &[verb("impress", "impressed"), verb("please", "pleased"), verb("delight", "delighted")],
     &[verb("bore", "bored"), verb("annoy", "annoyed"), verb("disappoint", "disappointed")],
 ];
 
 /// Persons who judge, as the subject of a clause and as its object.
-pub(crate) const HOLDERS: &[&str] = &[
+pub(super) const HOLDERS: &[&str] = &[
     "i",
     "we",
     "they",
@@ -101,7 +101,7 @@ pub(crate) const HOLDERS: &[&str] = &[
     "most visitors",
     "the reviewers",
 ];
-pub(crate) const EXPERIENCERS: &[&str] = &[
+pub(super) const EXPERIENCERS: &[&str] = &[
     "us",
     "me",
     "everyone",
@@ -120,7 +120,7 @@ pub(crate) const EXPERIENCERS: &[&str] = &[
 ];
 
 /// Persons in scenes.
-pub(crate) const PEOPLE: &[&str] = &[
+pub(super) const PEOPLE: &[&str] = &[
     "i",
     "we",
     "they",
@@ -140,7 +140,7 @@ pub(crate) const PEOPLE: &[&str] = &[
 ];
 
 /// Actions in scenes.
-pub(crate) const DEEDS: &[Verb] = &[
+pub(super) const DEEDS: &[Verb] = &[
     verb("arrive early", "arrived early"),
     verb("take the bus", "took the bus"),
     verb("bring an umbrella", "brought an umbrella"),
@@ -184,7 +184,7 @@ pub(crate) const DEEDS: &[Verb] = &[
 ];
 
 /// Surroundings, and neutral statements about them.
-pub(crate) const SURROUNDINGS: &[&str] = &[
+pub(super) const SURROUNDINGS: &[&str] = &[
     "street",
     "queue",
     "square",
@@ -214,14 +214,14 @@ pub(crate) const SURROUNDINGS: &[&str] = &[
     "suburb",
     "terrace",
 ];
-pub(crate) const STATES: &[&str] = &[
+pub(super) const STATES: &[&str] = &[
     "busy", "quiet", "dark", "wet", "empty", "long", "crowded", "cold", "warm", "narrow", "noisy", "full", "bright",
     "windy", "foggy", "closed", "sunny", "icy", "muddy", "steep", "dusty", "familiar", "modern", "lit", "wide",
     "blocked",
 ];
 
 /// Times and places, before or after a clause.
-pub(crate) const OCCASIONS: &[&str] = &[
+pub(super) const OCCASIONS: &[&str] = &[
     "yesterday",
     "last monday",
     "on tuesday",
@@ -265,10 +265,10 @@ pub(crate) const OCCASIONS: &[&str] = &[
 ];
 
 /// Phrases with a noun of the other subject, which is not judged.
-pub(crate) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
+pub(super) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
 
 /// Openings without an opinion, some with a word that is a negation elsewhere.
-pub(crate) const OPENINGS: &[&str] = &[
+pub(super) const OPENINGS: &[&str] = &[
     "without doubt",
     "no doubt",
     "not surprisingly",
@@ -284,30 +284,30 @@ pub(crate) const OPENINGS: &[&str] = &[
 ];
 
 /// Degrees before an adjective, without effect on the verdict.
-pub(crate) const DEGREES: &[&str] =
+pub(super) const DEGREES: &[&str] =
     &["very", "really", "quite", "truly", "so", "rather", "utterly", "particularly", "simply", "genuinely"];
 
 /// Negations of an adjective. The plain "not" is there several times because it is the most frequent.
-pub(crate) const ADJECTIVE_NEGATIONS: &[&str] =
+pub(super) const ADJECTIVE_NEGATIONS: &[&str] =
     &["not", "not", "not", "not", "not", "not", "not", "never", "never", "hardly", "far from", "by no means"];
 
 /// Negations of a verb, before its base form and before its past form.
-pub(crate) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "could not"];
-pub(crate) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
+pub(super) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "could not"];
+pub(super) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
 
 /// Connectives that subordinate their own clause.
-pub(crate) const CONCESSIONS: &[&str] = &["although", "though", "even though"];
+pub(super) const CONCESSIONS: &[&str] = &["although", "though", "even though"];
 /// Connectives that emphasise their own clause over the one before.
-pub(crate) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
+pub(super) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
 /// Neutral connectives.
-pub(crate) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
+pub(super) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
 
 /// Words in the grammar's own code.
-pub(crate) const GLUE: &[&str] =
+pub(super) const GLUE: &[&str] =
     &["the", "was", "were", "and", "found", "find", "would", "call", "not only", "but also", ".", ",", "!"];
 
 /// Every phrase that the grammar can generate.
-pub(crate) fn phrases() -> Vec<&'static str> {
+pub(super) fn phrases() -> Vec<&'static str> {
     let lists = [
         HOLDERS,
         EXPERIENCERS,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION_VERBS, SUBJECT_ADJECTIVES};
-use super::{BLOCK, Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
+use crate::data::generated::lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION_VERBS, SUBJECT_ADJECTIVES};
+use super::{BLOCK, Difficulty, GeneratedText, LABELS, dataset, generate, generate_noisy, vocabulary};
 
 const ROWS: usize = 16_000;
 
@@ -192,15 +192,12 @@ fn noise_changes_the_stated_share_of_labels_and_no_text() {
 }
 
 #[test]
-fn csv_has_a_header_and_one_line_per_row() {
-    let rows = generate(20, 13);
-    let mut bytes = Vec::new();
-    write_csv(&rows, &mut bytes).expect("writing to a vector does not fail");
-    let text = String::from_utf8(bytes).expect("the words are ascii");
-    assert_eq!(text.lines().next(), Some("label,difficulty,text"));
-    for (line, row) in text.lines().skip(1).zip(&rows) {
-        assert_eq!(line, format!("{},{:?},\"{}\"", row.label, row.difficulty, row.text));
-        assert_eq!(row.text.matches('"').count(), 0);
+fn a_data_set_has_the_same_texts_and_classes() {
+    let (data, texts) = (dataset(20, 13).expect("rows"), generate(20, 13));
+    assert_eq!(data.labels, LABELS);
+    assert_eq!(data.len(), 20);
+    for (example, text) in data.examples.iter().zip(&texts) {
+        assert_eq!((&example.text, example.label), (&text.text, text.label));
     }
-    assert_eq!(text.lines().count(), 21);
+    assert!(dataset(0, 13).is_err());
 }

@@ -1,0 +1,12 @@
+//! How hard a generated text is.
+
+/// The difficulty of a text: what determines its verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Difficulty {
+    /// One opinion word; no negated clause. Half of the texts.
+    Easy,
+    /// One opinion and at least one negation, which inverts the opinion or belongs to another clause. A fifth.
+    Middle,
+    /// The majority of three or five judgements, each negated or not. Three tenths.
+    Hard,
+}
