@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train small BERT encoders from scratch on the embedded corpus, and report accuracy by depth and difficulty.
+"""Train small BERT encoders from scratch on the generated texts, and report accuracy by depth and difficulty.
 
 An independent check (PyTorch, CPU) of the corpus's documentation: the full model learns it, and one layer is enough for
 the easy texts but not for the others.
@@ -7,7 +7,7 @@ the easy texts but not for the others.
     scripts/prove_corpus.py train.csv test.csv --depths 6 1 2 4 --seeds 0 1 2
     scripts/prove_corpus.py train.csv test.csv --depths 6 --exits 1 2 4 6 --weights .3 .4 .5 1
 
-The files have the columns label, difficulty, text, as `write_csv` of `src/corpus/mod.rs` writes them, for example
+The files have the columns label, difficulty, text, as the example `generated_texts` writes them, for example
 16,000 training rows of seed 1 and 4,000 test rows of seed 2. A model of fewer layers is trained separately ("truncated");
 with --exits every listed layer has its own classifier and all are trained jointly.
 

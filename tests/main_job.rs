@@ -40,7 +40,7 @@ fn a_record_is_consistent_and_equal_to_that_of_another_run_with_its_seed() {
         for (name, _) in FIGURES {
             assert!(folder.path().join(name).is_file(), "{name}");
         }
-        let mut command = "t_dht --model 6x12x24 --train-rows 640 --test-rows 60 --epochs 1".to_owned();
+        let mut command = "experiment --model 6x12x24 --train-rows 640 --test-rows 60 --epochs 1".to_owned();
         if dispatch == "queue" {
             command.push_str(" --dispatch queue");
         }
@@ -180,7 +180,7 @@ fn write_started(out: &Path, texts: &str, command: &[String]) {
 fn a_run_with_checkpoints_of_other_texts_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let started = folder.path().join("checkpoints/run.json");
-    write_started(folder.path(), "others", &["t_dht".into()]);
+    write_started(folder.path(), "others", &["experiment".into()]);
     let before = std::fs::read_to_string(&started).unwrap();
     let refused = job(&["--train-rows", "40", "--test-rows", "20", "--resume"], folder.path()).unwrap_err();
     let Error::OtherTexts { path, stored, asked } = refused else { panic!("{refused}") };

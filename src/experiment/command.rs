@@ -201,10 +201,10 @@ mod tests {
     fn a_command_is_quoted_for_a_shell() {
         let mut record = fixture::record();
         let of = |record: &RunRecord| command_of(record, Path::new("target/record.json"));
-        record.command = vec!["f_dht".into()];
-        assert_eq!(of(&record).unwrap(), "cargo run --release --example f_dht");
+        record.command = vec!["experiment".into()];
+        assert_eq!(of(&record).unwrap(), "cargo run --release --example experiment");
         record.command.extend(["--text-column", "the 'title'", "--lr", "0.001"].map(String::from));
-        let expected = r"cargo run --release --example f_dht -- --text-column 'the '\''title'\''' --lr 0.001";
+        let expected = r"cargo run --release --example experiment -- --text-column 'the '\''title'\''' --lr 0.001";
         assert_eq!(of(&record).unwrap(), expected);
     }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 use dht_transformer::{
     Dataset, DatasetReader, EncodedDataset, Example, TextTokenizer,
     data::{NamedDataset, Split, generated, generated::Difficulty},
-    error::DataProblem,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -166,7 +165,7 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
         Ok(data)
     };
     let train = read(reader, DatasetReader::find(folder, Split::Train)?)?;
-    let test = read(&DatasetReader::new().like(&train), test_file(folder)?)?;
+    let test = read(&DatasetReader::new().like(&train), DatasetReader::find_test(folder)?)?;
     let first = |data: Dataset, rows: Option<usize>| data.take(rows.unwrap_or(usize::MAX));
     let mut test = first(test, plan.test_rows);
     let first_later = plan.train_rows.unwrap_or(usize::MAX).saturating_add(plan.skip_rows);
@@ -195,24 +194,6 @@ fn check_sum(file: &Path, found: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// `test.*`, or `dev.*` if there is none.
-fn test_file(folder: &Path) -> Result<PathBuf> {
-    let is_missing = |error: &dht_transformer::Error| {
-        matches!(error, dht_transformer::Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. })
-    };
-    match DatasetReader::find(folder, Split::Test) {
-        Err(error) if is_missing(&error) => match DatasetReader::find(folder, Split::Dev) {
-            Err(error) if is_missing(&error) => {
-                let wanted = "test.csv, test.tsv, test.jsonl, dev.csv, dev.tsv, dev.jsonl (or with .gz)".into();
-                let problem = DataProblem::NoSuchSplit { wanted };
-                Err(dht_transformer::Error::Data { path: folder.into(), line: None, problem }.into())
-            }
-            found => Ok(found?),
-        },
-        found => Ok(found?),
-    }
 }
 
 /// The model's tokenizer, or one of the complete vocabulary, or one trained on the training texts.

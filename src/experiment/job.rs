@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::choices::{Model, SettingsChoice};
 use super::data::RunData;
-use super::plan::{RunPlan, example_of};
+use super::plan::RunPlan;
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
 use crate::figures::draw_figures;
@@ -87,7 +87,8 @@ pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
 
 /// The command of a run, as its record stores it.
 fn command(preset: Preset, plan: &RunPlan) -> Vec<String> {
-    std::iter::once(example_of(preset)).chain(plan.flags.iter().cloned()).collect()
+    let preset = (preset != Preset::TDht).then(|| ["--preset".to_owned(), preset.name().to_owned()]);
+    std::iter::once("experiment".into()).chain(preset.into_iter().flatten()).chain(plan.flags.iter().cloned()).collect()
 }
 
 /// The depths of the truncations: those of the space's exits, without the full depth.

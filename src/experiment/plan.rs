@@ -155,7 +155,7 @@ impl RunPlan {
 
     /// The output directory: the given one, or one named after the preset.
     pub fn out_of(&self, preset: Preset) -> PathBuf {
-        let default = || Path::new("target/dht").join(example_of(preset));
+        let default = || Path::new("target/dht").join(folder_of(preset));
         self.out.clone().unwrap_or_else(default)
     }
 
@@ -275,8 +275,8 @@ fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) 
     Error::Argument { flag, expected: expected.into(), got: got.to_string() }
 }
 
-/// The example that runs a preset: `t_dht`.
-pub(crate) fn example_of(preset: Preset) -> String {
+/// The folder of a preset's files: `t_dht`.
+fn folder_of(preset: Preset) -> String {
     preset.name().to_lowercase().replace('-', "_")
 }
 

@@ -2,8 +2,7 @@
 
 use dht_search::{
     Preset, SearchModel, SearchObjective, SearchSettings, SearchSpace,
-    reward::RewardShape,
-    settings::{Dispatch, ExitLosses, FullModelSteps, RouterKind},
+    settings::{Dispatch, FullModelSteps, RouterKind},
     space::{BaseState, FULL_EPOCHS_BEFORE_FREEZING, SevenLayerHeads},
 };
 use dht_transformer::{Encoder, Pooling};
@@ -83,8 +82,8 @@ impl PlannedSearch {
 fn check_second_phase(space: &SearchSpace, full: &SearchSpace) -> Result<()> {
     let refused = |expected: String, got: &str| Err(Error::Argument { flag: "space", expected, got: got.into() });
     if space.tail().is_none() {
-        let expected = "a space with frozen last layers, such as `tail = 2`, for P-DHT's epochs after F-DHT's; t_dht, s_dht \
-                        and f_dht take one without";
+        let expected = "a space with frozen last layers, such as `tail = 2`, for P-DHT's epochs after F-DHT's; T-DHT, S-DHT \
+                        and F-DHT take one without";
         return refused(expected.into(), "a space without a tail");
     }
     if space.is_tree() {
@@ -112,27 +111,7 @@ fn dispatch(plan: &RunPlan) -> Dispatch {
 /// This project's settings. `schedule` is the share of the training to which the shares of full-model steps and random
 /// routes refer: the first phase of P-DHT, so that its bandits choose before the switch too; otherwise all of it.
 fn our_settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling, schedule: f64) -> SearchSettings {
-    // Where routes end in a tail, the loss of a text is known only at its own exit.
-    let own_exit_only = space.base().is_none() || space.tail().is_some();
-    let settings = if own_exit_only { SearchSettings::for_preset(Preset::PDht) } else { SearchSettings::default() };
-    let settings = SearchSettings { pooling, ..settings };
-    let settings = match (plan.pretrained(), own_exit_only) {
-        // The shallow layers of a pre-trained model were not trained to be classified from. Within an epoch or two their
-        // exits become useful only if every text that passes also trains them.
-        (true, false) => SearchSettings {
-            exit_losses: ExitLosses::Weighted { weight: 1.0, power: 2.0 },
-            reward_shape: RewardShape::Gain { lambda: 0.3 },
-            ..settings
-        },
-        (true, true) => SearchSettings { explore_power: 1.0, ..settings },
-        // From scratch all layers first learn together; shallow routes do not harm layers that are already trained.
-        (false, _) => SearchSettings {
-            full_model_steps: FullModelSteps { first: 0.2, every: 0 },
-            explore_share: 0.2,
-            explore_power: 1.0,
-            ..settings
-        },
-    };
+    let settings = SearchSettings { pooling, ..SearchSettings::for_encoder(space, plan.pretrained()) };
     let router = match plan.decide {
         Decision::AtTheBase => RouterKind::Bandit,
         Decision::AtEveryExit => RouterKind::SequentialBandit,

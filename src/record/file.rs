@@ -29,7 +29,7 @@ pub struct RunRecord {
     pub preset: String,
     /// The seed of every random choice.
     pub seed: u64,
-    /// The example and its flags, as typed: `t_dht`, `--epochs`, `2`. Of absolute paths only the last part is kept. Empty
+    /// The example and its flags, as typed: `experiment`, `--epochs`, `2`. Of absolute paths only the last part is kept. Empty
     /// in records of earlier releases.
     #[serde(default)]
     pub command: Vec<String>,

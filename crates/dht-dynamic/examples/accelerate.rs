@@ -1,147 +1,128 @@
-//! Accelerates a fine-tuned classifier: exits and an n-gram model on it as it is, and what each speed costs and gets.
+//! Exits on a fine-tuned classifier as it is, and what each speed costs and gets.
 //!
-//! `cargo run --release -p dht-dynamic --example accelerate -- CLASSIFIER DATA [TRAIN_ROWS] [OUT]`, where CLASSIFIER is a Hugging Face
-//! directory of a fine-tuned sequence classifier (from `transformers`, too), and DATA has `train.csv` and `test.csv` (or
-//! `dev.tsv`, …) with its labels. The first TRAIN_ROWS rows should be those that it was fine-tuned on; the tenth of them after these
-//! are held out. The accelerated model is written to OUT. The clock takes some test rows, evenly spaced, in batches and one by one.
+//! `cargo run --release -p dht-dynamic --example accelerate` trains a classifier of generated texts first. With `--classifier` it takes
+//! a Hugging Face directory of yours, and `--data` the texts that it was fine-tuned on; `-- --help` lists the flags.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::process::ExitCode;
 
 use candle_core::Device;
+use clap::Parser;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
-use dht_dynamic::evaluation::{exit_log_probabilities, time_in_turns};
-use dht_dynamic::exit::NgramSettings;
+use dht_dynamic::evaluation::time_in_turns;
 use dht_dynamic::transformer::{
-    DatasetReader, EncodedDataset, ForwardContext, TextClassifier, TextTokenizer,
-    data::{Split, longest_first},
-    tensors::log_softmax,
+    AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
+    Trainer, data::generated, storage::write_atomically, train::Event,
 };
-use dht_dynamic::{DynamicModel, Error, Evaluation, Predictor, evaluate};
+use dht_dynamic::{Error, Predictor, evaluate, exit::NgramSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const MAX_LENGTH: usize = 64;
-/// The n-gram model reads so many more tokens.
-const REST: usize = 4096;
-const BATCH: usize = 64;
-/// Test rows that the clock takes, in batches of these sizes, and its passes.
-const TIMED: usize = 256;
-const TIMED_BATCHES: [usize; 2] = [32, 1];
-const PASSES: usize = 3;
-/// Shares of the classifier's FLOPs.
-const COSTS: [f64; 6] = [0.05, 0.1, 0.15, 0.25, 0.35, 0.5];
+#[derive(Parser)]
+struct Flags {
+    /// Directory with train.* and test.* or dev.* files: csv, tsv, jsonl [default: generated texts]
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Hugging Face directory of a fine-tuned classifier [default: a small one is trained]
+    #[arg(long, requires = "data")]
+    classifier: Option<PathBuf>,
+    /// Training rows, a tenth of them held out
+    #[arg(long, default_value_t = 6000)]
+    rows: usize,
+    #[arg(long, default_value_t = 4)]
+    epochs: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Compute on the first NVIDIA card (feature cuda)
+    #[arg(long)]
+    cuda: bool,
+    /// Directory for the accelerated model
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// File for the table, with tabs
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
 
-fn main() -> Result<(), Error> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (Some(folder), Some(data)) = (arguments.first(), arguments.get(1).map(PathBuf::from)) else {
-        println!("skipped: CLASSIFIER and DATA are missing");
-        return Ok(());
+fn main() -> ExitCode {
+    let Err(error) = run(&Flags::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(flags: &Flags) -> Result<(), Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(flags.seed);
+    let device = if flags.cuda { Device::new_cuda(0)? } else { Device::Cpu };
+
+    let (texts, test) = match &flags.data {
+        Some(folder) => DatasetReader::new().read_directory(folder)?,
+        None => (generated::dataset(flags.rows, 1)?, generated::dataset(1000, 2)?),
     };
-    let rows: usize = arguments.get(2).and_then(|rows| rows.parse().ok()).unwrap_or(usize::MAX);
-    let tokenizer = TextTokenizer::from_dir(folder)?.with_rest(REST);
-    let classifier = TextClassifier::load(folder, &Device::Cpu)?;
+    let (training, held_out) = texts.take(flags.rows).split_validation(0.1, &mut rng)?;
+    let tokenizer = match &flags.classifier {
+        Some(folder) => TextTokenizer::from_dir(folder)?,
+        None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,
+    };
+    // The n-gram model reads what the encoder cuts off.
+    let tokenizer = tokenizer.with_rest(4096);
+    let encode = |data: &Dataset| tokenizer.encode_all(data, 64);
+    let (training, held_out, test) = (encode(&training)?, encode(&held_out)?, encode(&test)?);
+    let classifier = match &flags.classifier {
+        Some(folder) => TextClassifier::load(folder, &device)?,
+        None => {
+            let mut config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?;
+            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            let encoder = Encoder::random(&config, &device, &mut rng)?;
+            let mut classifier = TextClassifier::new(encoder, training.labels.len(), Pooling::Cls, &mut rng)?;
+            let optimizer = AdamWSettings { learning_rate: 1e-3, beta2: 0.98, ..AdamWSettings::default() };
+            let settings = TrainSettings { epochs: flags.epochs, optimizer, ..TrainSettings::default() };
+            Trainer::new(settings).fit(&mut classifier, &training, &held_out, &mut progress)?;
+            classifier
+        }
+    };
 
-    let mut texts = DatasetReader::new().read(DatasetReader::find(&data, Split::Train)?)?;
-    let rows = rows.min(texts.len() * 9 / 10);
-    let mut held_out = texts.clone().take(rows + rows.div_ceil(9));
-    held_out.examples.drain(..rows);
-    texts = texts.take(rows);
-    let test = DatasetReader::find(&data, Split::Test).or_else(|_| DatasetReader::find(&data, Split::Dev))?;
-    let test = DatasetReader::new().like(&texts).read(test)?;
-    let encode = |data| tokenizer.encode_all(data, MAX_LENGTH);
-    let (texts, held_out, test) = (encode(&texts)?, encode(&held_out)?, encode(&test)?);
-    println!("{} texts, {} held out, {} test texts", texts.len(), held_out.len(), test.len());
-
-    let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
-    let settings = AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, ..AccelerateSettings::default() };
-    let start = Instant::now();
-    let made = accelerate(
-        &classifier,
-        Texts::new(&texts).with_held_out(&held_out),
-        &settings,
-        &mut ChaCha8Rng::seed_from_u64(1),
-    )?;
-    let (model, report) = (made.model, made.report);
-    println!(
-        "accelerated in {:.0} s: states {:.0} s, exits {:.0} s, side layers {:.0} s",
-        start.elapsed().as_secs_f64(),
-        report.seconds_of_states,
-        report.seconds_of_exits,
-        report.seconds_of_side
+    let ngram = Some(NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() });
+    let settings = AccelerateSettings { ngram, ..AccelerateSettings::default() };
+    let texts = Texts::new(&training).with_held_out(&held_out);
+    let made = accelerate(&classifier, texts, &settings, &mut rng)?;
+    eprintln!(
+        "accelerated in {:.1} s; speed {:.3} loses nothing on held-out texts",
+        made.report.seconds,
+        made.model.speed().unwrap_or_default()
     );
-    println!("\nstage    alone  stacked  calibration error, on held-out texts");
-    for stage in &report.stages {
-        let name = if stage.depth == 0 { "n-grams".into() } else { format!("layer {}", stage.depth) };
-        println!("{name:<8} {:.3}    {:.3}  {:.3}", stage.accuracy, stage.stacked_accuracy, stage.calibration_error);
-    }
 
-    let own = evaluate(&classifier, &test, BATCH)?;
-    let same =
-        same_bits(&classifier, &exit_log_probabilities(model.model(), &test, BATCH)?.pop().unwrap_or_default(), &test)?;
-    println!("\nThe last exit gives the classifier's bits on every test text: {same}");
-    let points: Vec<(f64, DynamicModel)> = COSTS
-        .into_iter()
-        .filter_map(|cost| Some((cost, report.within(cost)?.speed)))
-        .map(|(cost, speed)| Ok((cost, model.with_speed(speed)?)))
-        .collect::<Result<_, Error>>()?;
-    let models: Vec<&dyn Predictor> = std::iter::once(&classifier as &dyn Predictor)
-        .chain(points.iter().map(|(_, model)| model as &dyn Predictor))
-        .collect();
-    let timed = evenly_spaced(&test, TIMED);
-    let mut clocks = Vec::new();
-    for batch in TIMED_BATCHES {
-        let times = time_in_turns(&models, &timed, batch, PASSES)?;
-        clocks.push(times.iter().map(|time| time.median() / times[0].median()).collect::<Vec<f64>>());
-    }
-    println!("\n         FLOPs  FLOPs of     clock of these in   accuracy  macro F1");
-    println!("at most         timed rows  batches  one by one  of all {} test texts", test.len());
-    let full = model.full_inference_flops(&test) as f64;
-    let full_timed = model.full_inference_flops(&timed) as f64;
-    let row = |name: &str, found: &Evaluation, timed: u64, at: usize| {
-        println!(
-            "{name:<8} {:.3}  {:.3}       {:.3}    {:.3}       {:.4}    {:.4}",
-            found.flops as f64 / full,
-            timed as f64 / full_timed,
-            clocks[0][at],
-            clocks[1][at],
-            found.confusion.accuracy(),
-            found.confusion.macro_f1()
-        );
+    let full = classifier.full_flops_of(&test) as f64;
+    let mut table = "speed\tFLOPs\tseconds\taccuracy\tmacro F1\n".to_owned();
+    let mut add = |name: &str, model: &dyn Predictor| -> Result<(), Error> {
+        let (found, times) = (evaluate(model, &test, 64)?, time_in_turns(&[&classifier, model], &test, 64, 3)?);
+        let (scores, seconds) = (&found.confusion, times[1].median() / times[0].median());
+        let flops = found.flops as f64 / full;
+        table += &format!("{name}\t{flops:.3}\t{seconds:.3}\t{:.3}\t{:.3}\n", scores.accuracy(), scores.macro_f1());
+        Ok(())
     };
-    row("full", &own, evaluate(&classifier, &timed, BATCH)?.flops, 0);
-    for (at, (cost, model)) in points.iter().enumerate() {
-        let of_timed = evaluate(model, &timed, BATCH)?.flops;
-        row(&cost.to_string(), &evaluate(model, &test, BATCH)?, of_timed, at + 1);
-    }
-    if let Some(out) = arguments.get(3) {
-        model.save(out, Some(&tokenizer), &texts.labels)?;
-        println!("\nwritten to {out}");
-    }
-    Ok(())
-}
-
-/// So many rows from all over some texts.
-fn evenly_spaced(data: &EncodedDataset, count: usize) -> EncodedDataset {
-    let count = count.min(data.len());
-    let samples = (0..count).map(|at| data.samples[at * data.len() / count].clone()).collect();
-    EncodedDataset { samples, ..data.clone() }
-}
-
-/// Whether these are the classifier's log-probabilities, to the bit.
-fn same_bits(classifier: &TextClassifier, found: &[Vec<f32>], data: &EncodedDataset) -> Result<bool, Error> {
-    let ctx = ForwardContext::inference();
-    for rows in longest_first(&data.lengths(), BATCH)? {
-        let own: Vec<Vec<f32>> = log_softmax(&classifier.logits(&data.batch(&rows)?, &ctx)?)?
-            .to_vec2()
-            .map_err(dht_dynamic::transformer::Error::from)?;
-        let bits = |row: &[f32]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        if rows.iter().zip(&own).any(|(row, own)| bits(&found[*row]) != bits(own)) {
-            return Ok(false);
+    add("classifier", &classifier)?;
+    for cost in [0.5, 0.25, 0.1] {
+        if let Some(point) = made.report.within(cost) {
+            add(&format!("{:.3}", point.speed), &made.model.with_speed(point.speed)?)?;
         }
     }
-    Ok(true)
+    print!("{table}");
+    if let Some(path) = &flags.record {
+        write_atomically(path, |file| file.write_all(table.as_bytes()))?;
+    }
+    match &flags.out {
+        Some(folder) => made.model.save(folder, Some(&tokenizer), &training.labels),
+        None => Ok(()),
+    }
+}
+
+/// Says after each epoch how the training goes.
+fn progress(event: Event<'_>) {
+    if let Event::Epoch(epoch) = event {
+        let score = epoch.validation_score.unwrap_or_default();
+        eprintln!("epoch {}: loss {:.3}, validation macro F1 {score:.3}", epoch.epoch + 1, epoch.loss);
+    }
 }

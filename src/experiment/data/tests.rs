@@ -1,3 +1,4 @@
+use dht_transformer::error::DataProblem;
 use std::fs;
 
 use clap::Parser;

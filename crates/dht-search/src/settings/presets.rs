@@ -10,7 +10,7 @@ use super::settings::SearchSettings;
 use super::training::{Dispatch, FullModelSteps, LossSource};
 use crate::cost::{CostModel, LayerHeadCount, WidthCoupling};
 use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
-use crate::space::Preset;
+use crate::space::{Preset, SearchSpace};
 
 /// The precision of the head-set bandit's published prior in the place of the printed 0; ours. A weight starts with a
 /// standard deviation of 32, so that the first rewards decide.
@@ -94,6 +94,33 @@ impl SearchSettings {
                 ..default
             },
             _ => default,
+        }
+    }
+
+    /// This crate's settings for an encoder that learns on the routes of a space: one with random weights, or a pre-trained one.
+    ///
+    /// From scratch all layers learn together for the first fifth of the training, so that shallow routes do not harm layers that
+    /// are already trained. The first layers of a pre-trained encoder were not trained to be classified from; within an epoch or two
+    /// exits become useful there only if every text that passes trains them too.
+    pub fn for_encoder(space: &SearchSpace, pretrained: bool) -> Self {
+        // Where routes end in a tail, the loss of a text is known only at its own exit.
+        let own_exit_only = space.base().is_none() || space.tail().is_some();
+        let settings = if own_exit_only { Self::for_preset(Preset::PDht) } else { Self::default() };
+        match (pretrained, own_exit_only) {
+            (true, false) => Self {
+                exit_losses: ExitLosses::Weighted { weight: 1.0, power: 2.0 },
+                reward_shape: RewardShape::Gain { lambda: 0.3 },
+                pooling: Pooling::Mean,
+                ..settings
+            },
+            (true, true) => Self { explore_power: 1.0, pooling: Pooling::Mean, ..settings },
+            (false, _) => Self {
+                full_model_steps: FullModelSteps { first: 0.2, every: 0 },
+                explore_share: 0.2,
+                explore_power: 1.0,
+                pooling: Pooling::Cls,
+                ..settings
+            },
         }
     }
 }

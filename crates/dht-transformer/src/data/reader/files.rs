@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::dataset_reader::DatasetReader;
 use super::file_name::format_of;
+use crate::data::dataset::Dataset;
 use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::missing_part;
@@ -39,6 +40,40 @@ impl Split {
 }
 
 impl DatasetReader {
+    /// The training and the test texts of a directory: `train.csv` and `test.csv`, or `dev.tsv` where there is no test file, and so on.
+    /// The second is read like the first.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find) and [`read`](Self::read).
+    pub fn read_directory(&self, folder: impl AsRef<Path>) -> Result<(Dataset, Dataset)> {
+        let folder = folder.as_ref();
+        let training = self.read(Self::find(folder, Split::Train)?)?;
+        let test = Self::find_test(folder)?;
+        let test = Self::new().like(&training).read(test)?;
+        Ok((training, test))
+    }
+
+    /// The file to test on: that of the test split, or where there is none, of the development split.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_test(folder: impl AsRef<Path>) -> Result<PathBuf> {
+        let folder = folder.as_ref();
+        let missing = |found: &Result<PathBuf>| {
+            matches!(found, Err(Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. }))
+        };
+        let test = Self::find(folder, Split::Test);
+        if !missing(&test) {
+            return test;
+        }
+        let dev = Self::find(folder, Split::Dev);
+        if !missing(&dev) {
+            return dev;
+        }
+        let wanted = "test.csv, test.tsv, test.jsonl, dev.csv, dev.tsv, dev.jsonl (or with .gz)".into();
+        Err(Error::Data { path: folder.into(), line: None, problem: DataProblem::NoSuchSplit { wanted } })
+    }
+
     /// The only file of a split in a directory: `train.csv`, `dev.tsv.gz`, `test.parquet`, …
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::data::generated::lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION_VERBS, SUBJECT_ADJECTIVES};
 use super::{BLOCK, Difficulty, GeneratedText, LABELS, dataset, generate, generate_noisy, vocabulary};
+use crate::data::generated::lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION_VERBS, SUBJECT_ADJECTIVES};
 
 const ROWS: usize = 16_000;
 

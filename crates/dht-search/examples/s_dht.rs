@@ -1,0 +1,106 @@
+//! S-DHT beside the full model: one bandit chooses among routes of fewer layers or of fewer heads, never both.
+//!
+//! `cargo run --release -p dht-search --example s_dht` needs no files and no network; `-- --help` lists the flags.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use candle_core::Device;
+use clap::Parser;
+use dht_search::dynamic::{Predictor, evaluate};
+use dht_search::transformer::{
+    AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
+    Trainer, data::generated, storage::write_atomically, train::Event,
+};
+use dht_search::{Error, Preset, SearchModel, SearchObjective, SearchSettings};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+struct Flags {
+    /// Directory with train.* and test.* or dev.* files: csv, tsv, jsonl [default: generated texts]
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Hugging Face directory of an encoder [default: 7 layers from scratch]
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Training rows, a tenth of them for validation
+    #[arg(long, default_value_t = 6000)]
+    rows: usize,
+    #[arg(long, default_value_t = 4)]
+    epochs: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Compute on the first NVIDIA card (feature cuda)
+    #[arg(long)]
+    cuda: bool,
+    /// File for the table, with tabs
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let Err(error) = run(&Flags::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(flags: &Flags) -> Result<(), Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(flags.seed);
+    let device = if flags.cuda { Device::new_cuda(0)? } else { Device::Cpu };
+
+    let (texts, test) = match &flags.data {
+        Some(folder) => DatasetReader::new().read_directory(folder)?,
+        None => (generated::dataset(flags.rows, 1)?, generated::dataset(1000, 2)?),
+    };
+    let (training, validation) = texts.take(flags.rows).split_validation(0.1, &mut rng)?;
+    let tokenizer = match &flags.model {
+        Some(folder) => TextTokenizer::from_dir(folder)?,
+        None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,
+    };
+    let encode = |data: &Dataset| tokenizer.encode_all(data, 64);
+    let (training, validation, test) = (encode(&training)?, encode(&validation)?, encode(&test)?);
+    let (encoder, pooling, learning_rate, beta2) = match &flags.model {
+        Some(folder) => (Encoder::from_pretrained(folder, &device)?, Pooling::Mean, 5e-5, 0.999),
+        None => {
+            let mut config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?;
+            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            (Encoder::random(&config, &device, &mut rng)?, Pooling::Cls, 1e-3, 0.98)
+        }
+    };
+    let (layers, heads, classes) = (encoder.layers(), encoder.block_shape().heads, training.labels.len());
+    let optimizer = AdamWSettings { learning_rate, beta2, ..AdamWSettings::default() };
+    let trainer = Trainer::new(TrainSettings { epochs: flags.epochs, optimizer, ..TrainSettings::default() });
+
+    let mut full = TextClassifier::new(encoder.truncated(layers)?, classes, pooling, &mut rng)?;
+    trainer.fit(&mut full, &training, &validation, &mut |event: Event<'_>| progress("full model", &event))?;
+
+    let space = Preset::SDht.space(layers, heads)?;
+    let settings = SearchSettings::for_encoder(&space, flags.model.is_some());
+    let model = SearchModel::new(encoder, space, settings, classes, &mut rng)?;
+    let mut search = SearchObjective::new(model)?;
+    trainer.fit(&mut search, &training, &validation, &mut |event: Event<'_>| progress("S-DHT", &event))?;
+
+    let mut table = "model\taccuracy\tmacro F1\tFLOPs\n".to_owned();
+    for (name, model) in [("full model", &full as &dyn Predictor), ("S-DHT", search.model())] {
+        let found = evaluate(model, &test, 64)?;
+        let flops = (found.flops + found.bandit_flops) as f64 / full.full_flops_of(&test) as f64;
+        table += &format!("{name}\t{:.3}\t{:.3}\t{flops:.3}\n", found.confusion.accuracy(), found.confusion.macro_f1());
+    }
+    print!("{table}");
+    match &flags.record {
+        Some(path) => Ok(write_atomically(path, |file| file.write_all(table.as_bytes()))?),
+        None => Ok(()),
+    }
+}
+
+/// Says after each epoch how a training goes.
+fn progress(name: &str, event: &Event<'_>) {
+    if let Event::Epoch(epoch) = event {
+        let score = epoch.validation_score.unwrap_or_default();
+        eprintln!("{name}: epoch {}, loss {:.3}, validation {score:.3}", epoch.epoch + 1, epoch.loss);
+    }
+}

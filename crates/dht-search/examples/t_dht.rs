@@ -1,0 +1,121 @@
+//! T-DHT beside the full model, its first layers alone, and the full model with exits fitted on it, in one table.
+//!
+//! `cargo run --release -p dht-search --example t_dht` needs no files and no network; `-- --help` lists the flags.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use candle_core::Device;
+use clap::Parser;
+use dht_search::dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
+use dht_search::dynamic::{Predictor, evaluate, exit::NgramSettings};
+use dht_search::transformer::{
+    AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
+    Trainer, data::generated, storage::write_atomically, train::Event,
+};
+use dht_search::{Error, Preset, SearchModel, SearchObjective, SearchSettings};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+struct Flags {
+    /// Directory with train.* and test.* or dev.* files: csv, tsv, jsonl [default: generated texts]
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Hugging Face directory of an encoder [default: 7 layers from scratch]
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Training rows, a tenth of them for validation
+    #[arg(long, default_value_t = 6000)]
+    rows: usize,
+    #[arg(long, default_value_t = 4)]
+    epochs: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Compute on the first NVIDIA card (feature cuda)
+    #[arg(long)]
+    cuda: bool,
+    /// File for the table, with tabs
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let Err(error) = run(&Flags::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(flags: &Flags) -> Result<(), Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(flags.seed);
+    let device = if flags.cuda { Device::new_cuda(0)? } else { Device::Cpu };
+
+    let (texts, test) = match &flags.data {
+        Some(folder) => DatasetReader::new().read_directory(folder)?,
+        None => (generated::dataset(flags.rows, 1)?, generated::dataset(1000, 2)?),
+    };
+    let (training, validation) = texts.take(flags.rows).split_validation(0.1, &mut rng)?;
+    let tokenizer = match &flags.model {
+        Some(folder) => TextTokenizer::from_dir(folder)?,
+        None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,
+    };
+    let encode = |data: &Dataset| tokenizer.encode_all(data, 64);
+    let (training, validation, test) = (encode(&training)?, encode(&validation)?, encode(&test)?);
+    let (encoder, pooling, learning_rate, beta2) = match &flags.model {
+        Some(folder) => (Encoder::from_pretrained(folder, &device)?, Pooling::Mean, 5e-5, 0.999),
+        None => {
+            let mut config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?;
+            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            (Encoder::random(&config, &device, &mut rng)?, Pooling::Cls, 1e-3, 0.98)
+        }
+    };
+    let (layers, heads, classes) = (encoder.layers(), encoder.block_shape().heads, training.labels.len());
+    let optimizer = AdamWSettings { learning_rate, beta2, ..AdamWSettings::default() };
+    let trainer = Trainer::new(TrainSettings { epochs: flags.epochs, optimizer, ..TrainSettings::default() });
+    let first = |depth, rng: &mut ChaCha8Rng| -> Result<TextClassifier, Error> {
+        let mut model = TextClassifier::new(encoder.truncated(depth)?, classes, pooling, rng)?;
+        trainer.fit(&mut model, &training, &validation, &mut progress(format!("{depth} layers")))?;
+        Ok(model)
+    };
+
+    let full = first(layers, &mut rng)?;
+    let mut found = vec![("full model".to_owned(), evaluate(&full, &test, 64)?)];
+    let space = Preset::TDht.space(layers, heads)?;
+    for depth in (0..space.exits().len()).map(|exit| space.depth(exit)).filter(|depth| *depth < layers) {
+        found.push((format!("first {depth} layers"), evaluate(&first(depth, &mut rng)?, &test, 64)?));
+    }
+    let ngram = Some(NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() });
+    let settings = AccelerateSettings { ngram, ..AccelerateSettings::default() };
+    let texts = Texts::new(&training).with_held_out(&validation);
+    let fast = accelerate(&full, texts, &settings, &mut rng)?.model;
+    found.push(("full model, accelerated".into(), evaluate(&fast, &test, 64)?));
+
+    let settings = SearchSettings::for_encoder(&space, flags.model.is_some());
+    let mut search = SearchObjective::new(SearchModel::new(encoder, space, settings, classes, &mut rng)?)?;
+    trainer.fit(&mut search, &training, &validation, &mut progress("T-DHT".into()))?;
+    found.push(("T-DHT".into(), evaluate(search.model(), &test, 64)?));
+
+    let mut table = "model\taccuracy\tmacro F1\tFLOPs\n".to_owned();
+    for (name, found) in found {
+        let flops = (found.flops + found.bandit_flops) as f64 / full.full_flops_of(&test) as f64;
+        table += &format!("{name}\t{:.3}\t{:.3}\t{flops:.3}\n", found.confusion.accuracy(), found.confusion.macro_f1());
+    }
+    print!("{table}");
+    if let Some(path) = &flags.record {
+        write_atomically(path, |file| file.write_all(table.as_bytes()))?;
+    }
+    Ok(())
+}
+
+/// Says after each epoch how a training goes.
+fn progress(name: String) -> impl FnMut(Event<'_>) {
+    move |event| {
+        if let Event::Epoch(epoch) = event {
+            let score = epoch.validation_score.unwrap_or_default();
+            eprintln!("{name}: epoch {}, loss {:.3}, validation {score:.3}", epoch.epoch + 1, epoch.loss);
+        }
+    }
+}
