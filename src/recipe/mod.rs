@@ -1,9 +1,7 @@
 //! What each part of an acceleration is worth: one classifier, accelerated with several settings, on texts that neither it nor
 //! any choice has seen. Test texts are not read.
 
-mod head_choice;
 mod less_training;
-mod pruned;
 mod speeds;
 mod variants;
 
@@ -22,7 +20,6 @@ use crate::experiment::{
 };
 use crate::record::{RecipeRecord, SpeedTrial, Trial};
 use dht_cli::report;
-use pruned::Smaller;
 use speeds::World;
 use variants::{DEFAULT, Variant, variants};
 
@@ -73,9 +70,6 @@ pub struct RecipeArguments {
     /// Names of settings, separated by commas [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub settings: Vec<String>,
-    /// Ask what choosing heads by text is worth, in the place of trying settings
-    #[arg(long, conflicts_with = "settings")]
-    pub head_choice: bool,
     /// File that the trials are added to
     #[arg(long, value_name = "FILE", default_value = "docs/records/recipe.json")]
     pub record: PathBuf,
@@ -95,11 +89,6 @@ pub fn recipe(arguments: &RecipeArguments) -> Result<RecipeRecord> {
         .retain(|variant| arguments.settings.is_empty() || arguments.settings.iter().any(|name| name == variant.name));
     let mut record = load(&arguments.record)?;
     let bench = Bench::new(arguments)?;
-    if arguments.head_choice {
-        bench.head_choice()?.into_iter().for_each(|choice| record.add_head_choice(choice));
-        record.save(&arguments.record)?;
-        return Ok(record);
-    }
     for variant in &chosen {
         let (trial, speeds) = bench.trial(variant)?;
         report(&format!("{}: score {:.4}, accuracy at costs {:.3?}", trial.setting, trial.score, trial.at_costs));
@@ -177,10 +166,7 @@ impl Bench {
         (variant.change)(&mut settings);
         let texts = Texts::new(&self.data.train).with_held_out(&self.data.validation);
         let texts = if variant.unlabelled { texts.with_unlabelled(&self.unlabelled) } else { texts };
-        let smaller = variant.pruned.map(|pruned| pruned.of(&self.classifier, &self.data, &self.plan)).transpose()?;
-        let (classifier, pruning) =
-            smaller.as_ref().map_or((&self.classifier, 0), |smaller| (&smaller.with_zeros, smaller.spent));
-        let mut made = accelerate(classifier, texts, &settings, &mut rng(&self.plan, ACCELERATED))?;
+        let mut made = accelerate(&self.classifier, texts, &settings, &mut rng(&self.plan, ACCELERATED))?;
         let choices = match variant.bandit {
             Some(decided) => {
                 let (bandits, spent) = ExitBandits::fit(&made.model, decided, &self.data.validation, BATCH)?;
@@ -188,7 +174,7 @@ impl Bench {
                 made.report.flops += spent;
                 self.by_bandit(&made)?
             }
-            None => self.by_threshold(&made, variant, smaller.as_ref())?,
+            None => self.by_threshold(&made, variant)?,
         };
         let at_costs: Vec<f64> = choices.at_costs.iter().map(|at| accuracy(&at.labels, &self.judged)).collect();
         let full_accuracy = accuracy(&self.full_labels, &self.judged);
@@ -214,7 +200,7 @@ impl Bench {
             accuracy: accuracy(&lossless.labels, &self.judged),
             inference_flops_ratio: lossless.flops as f64 / self.full_flops(&self.judged),
             deficit_upper95: deficit.upper_95,
-            train_flops_ratio: 1.0 + (pruning + made.report.flops) as f64 / self.fine_tuning as f64,
+            train_flops_ratio: 1.0 + made.report.flops as f64 / self.fine_tuning as f64,
             fits_counted: true,
             kept: variant.name == DEFAULT,
         };
@@ -226,18 +212,10 @@ impl Bench {
     }
 
     /// Thresholds are arithmetic on the answers of the stages.
-    fn by_threshold(&self, made: &Accelerated, variant: &Variant, smaller: Option<&Smaller>) -> Result<Choices> {
+    fn by_threshold(&self, made: &Accelerated, variant: &Variant) -> Result<Choices> {
         let stages = |data: &EncodedDataset| -> Result<Stages> {
             let tables = stage_log_probabilities(&made.model, data, BATCH)?;
-            let mut flops = stage_flops(&made.model, data);
-            if let Some(smaller) = smaller {
-                let depths: Vec<usize> = made.report.stages.iter().map(|stage| stage.depth).collect();
-                for (flops, depth) in flops.iter_mut().zip(depths) {
-                    let rows = flops.iter_mut().zip(data.lengths());
-                    rows.for_each(|(flops, tokens)| *flops -= depth as u64 * smaller.saved(tokens));
-                }
-            }
-            Ok(Stages::new(&tables, flops, variant.rule)?)
+            Ok(Stages::new(&tables, stage_flops(&made.model, data), variant.rule)?)
         };
         let (validation, judged) = (stages(&self.data.validation)?, stages(&self.judged)?);
         let at = |threshold: f64| {

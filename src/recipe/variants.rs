@@ -5,8 +5,6 @@ use dht_dynamic::evaluation::LeavingRule;
 use dht_search::routing::Decided;
 use dht_transformer::Pooling;
 
-use super::pruned::{Order, Pruned};
-
 /// Changes the defaults in one point.
 type Change = fn(&mut AccelerateSettings);
 
@@ -19,8 +17,6 @@ pub(super) struct Variant {
     pub(super) bandit: Option<Decided>,
     /// Whether further texts without labels are fitted on.
     pub(super) unlabelled: bool,
-    /// What the classifier keeps of each layer; `None` for all.
-    pub(super) pruned: Option<Pruned>,
 }
 
 /// The name of the defaults.
@@ -32,14 +28,8 @@ fn side(settings: &mut AccelerateSettings, change: impl FnOnce(&mut SideSettings
 
 /// All of them, the defaults first.
 pub(super) fn variants() -> Vec<Variant> {
-    let variant = |name, change| Variant {
-        name,
-        change,
-        rule: LeavingRule::Confidence,
-        bandit: None,
-        unlabelled: false,
-        pruned: None,
-    };
+    let variant =
+        |name, change| Variant { name, change, rule: LeavingRule::Confidence, bandit: None, unlabelled: false };
     let changes: [(&'static str, Change); 10] = [
         (DEFAULT, |_| {}),
         ("linear exits", |settings| settings.side = None),
@@ -63,18 +53,5 @@ pub(super) fn variants() -> Vec<Variant> {
     variants.push(Variant { rule: LeavingRule::Entropy, ..variant("leaving by entropy", |_| {}) });
     variants.push(Variant { rule: LeavingRule::Patience, ..variant("leaving by patience", |_| {}) });
     variants.push(Variant { unlabelled: true, ..variant("unlabelled texts too", |_| {}) });
-    let pruned = |name, heads, neurons, order, passes| Variant {
-        pruned: Some(Pruned { heads, neurons, order, passes }),
-        ..variant(name, |_| {})
-    };
-    variants.extend([
-        pruned("three quarters of the heads by gradients", 0.75, 1.0, Order::Gradient, 0),
-        pruned("half of the heads by gradients", 0.5, 1.0, Order::Gradient, 0),
-        pruned("half of the heads at random", 0.5, 1.0, Order::Random, 0),
-        pruned("half of the heads by gradients and a pass of training", 0.5, 1.0, Order::Gradient, 1),
-        pruned("half of the neurons by gradients", 1.0, 0.5, Order::Gradient, 0),
-        pruned("half of the neurons by gradients and a pass of training", 1.0, 0.5, Order::Gradient, 1),
-        pruned("half of the heads and neurons by gradients and a pass of training", 0.5, 0.5, Order::Gradient, 1),
-    ]);
     variants
 }
