@@ -1,6 +1,5 @@
 //! Writes the results of reproductions into `docs/reproduction.md` and the README, their figures into
-//! `docs/figures/reproduction/`; and what was tried for the recipe, what less training is worth,
-//! and how it fares while texts drift, into `docs/recipe.md`; and searches for architectures, and classifiers without one head, into
+//! `docs/figures/reproduction/`; and searches for architectures, and classifiers without one head, into
 //! `docs/architecture_search.md`.
 //!
 //! `cargo run --release --example reproduction_page`
@@ -10,32 +9,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dht_cli::exit_code;
-use dht_lab::record::{
-    ArchitectureSearchRecord, DriftRecord, HeadAblationRecord, LessTrainingRecord, RecipeRecord, ReproductionRecord,
-};
+use dht_lab::record::{ArchitectureSearchRecord, HeadAblationRecord, ReproductionRecord};
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, head_ablation_figure, head_ablation_file,
-    with_architecture_searches, with_drift, with_head_ablations, with_less_training, with_real_texts, with_recipe,
-    with_reproduction, write_reproduction_figures,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, head_ablation_figure, head_ablation_file,
+    with_architecture_searches, with_head_ablations, with_real_texts, with_reproduction, write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
 
-/// The record of what was tried for the recipe, among the others.
-const RECIPE: &str = "recipe.json";
-/// The record of models that train less, likewise.
-const LESS_TRAINING: &str = "less_training.json";
-/// The record of a stream that drifts, likewise.
-const DRIFT: &str = "drift.json";
-/// The record of texts from text to label, which a script reads, likewise.
-const SERVING: &str = "serving.json";
-/// The record of a graphics card, which a script reads, likewise.
-const GPU: &str = "gpu.json";
+/// Records that other programs read, or that no program reads any more, among the others.
+const OTHERS: [&str; 5] = ["recipe.json", "less_training.json", "drift.json", "serving.json", "gpu.json"];
 /// How the names of records of searches for architectures begin, likewise.
 const ARCHITECTURES: &str = "architecture_search";
 /// Beginning of the names of records of head ablations.
 const HEAD_ABLATIONS: &str = "head_ablation";
-/// The figure of the drift, beside those of the reproductions.
-const DRIFT_FIGURE: &str = "drift.svg";
 
 /// Write the results of reproductions into a page, and their figures beside it.
 #[derive(Parser)]
@@ -49,10 +35,6 @@ struct Arguments {
     /// File whose part about real texts is replaced.
     #[arg(long, default_value = "README.md")]
     readme: PathBuf,
-    /// File whose parts about what was tried, less training and drift are replaced, where the records have recipe.json, less_training.json and
-    /// drift.json.
-    #[arg(long, default_value = "docs/recipe.md")]
-    recipe: PathBuf,
     /// File whose parts about measured searches for architectures and about single heads are replaced, where the records have some; figures of
     /// heads go to figures beside it.
     #[arg(long, default_value = "docs/architecture_search.md")]
@@ -71,7 +53,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (mut paths, mut searches, mut ablations) = (Vec::new(), Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        let other = [RECIPE, LESS_TRAINING, DRIFT, SERVING, GPU].iter().any(|name| path.ends_with(name));
+        let other = OTHERS.iter().any(|name| path.ends_with(name));
         let json = path.extension().is_some_and(|extension| extension == "json");
         let begins = |with| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(with));
         if json && begins(ARCHITECTURES) {
@@ -98,26 +80,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     let page = with_reproduction(&page, &records)?;
     let readme = std::fs::read_to_string(&arguments.readme).map_err(failed(&arguments.readme))?;
     let readme = with_real_texts(&readme, &records)?;
-    let mut recipe = std::fs::read_to_string(&arguments.recipe).map_err(failed(&arguments.recipe))?;
-    if let path = folder.join(RECIPE)
-        && path.exists()
-    {
-        recipe = with_recipe(&recipe, &RecipeRecord::load(path)?)?;
-    }
-    if let path = folder.join(LESS_TRAINING)
-        && path.exists()
-    {
-        recipe = with_less_training(&recipe, &LessTrainingRecord::load(path)?)?;
-    }
-    if let path = folder.join(DRIFT)
-        && path.exists()
-    {
-        let record = DriftRecord::load(path)?;
-        recipe = with_drift(&recipe, &record)?;
-        let (svg, path) = (drift_figure(&record)?, arguments.figures.join(DRIFT_FIGURE));
-        write_atomically(&path, |file| file.write_all(svg.as_bytes()))?;
-        println!("{}", path.display());
-    }
     if !searches.is_empty() {
         let path = &arguments.architectures;
         let searches = searches.iter().map(ArchitectureSearchRecord::load).collect::<Result<Vec<_>>>()?;
@@ -147,8 +109,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("{}", arguments.page.display());
     write_atomically(&arguments.readme, |file| file.write_all(readme.as_bytes()))?;
     println!("{}", arguments.readme.display());
-    write_atomically(&arguments.recipe, |file| file.write_all(recipe.as_bytes()))?;
-    println!("{}", arguments.recipe.display());
     Ok(())
 }
 

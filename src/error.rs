@@ -87,68 +87,11 @@ pub enum Error {
         /// The error of the drawing library.
         message: String,
     },
-    /// Another run writes into the same directory.
-    #[error("another run writes into {out}; wait until it has finished, or choose another --out", out = out.display())]
-    InUse {
-        /// The directory.
-        out: PathBuf,
-    },
-    /// A new run in a directory with checkpoints of a stopped one.
-    #[error(
-        "{out} has checkpoints of a stopped run ({command}): --resume continues it, --restart deletes them and starts again, \
-         and another --out keeps them",
-        out = out.display(),
-    )]
-    Unfinished {
-        /// The directory.
-        out: PathBuf,
-        /// The command of the stopped run.
-        command: String,
-    },
     /// A file that no run wrote, at a path that this run would write to.
     #[error("{path} was not written by a run of this kind, and this run would overwrite it; move it away, or choose another path", path = path.display())]
     ForeignFile {
         /// The file.
         path: PathBuf,
-    },
-    /// `--resume` where there are no checkpoints.
-    #[error(
-        "--resume: {out} has no checkpoints to continue from{why}; leave --resume out to start a new run",
-        out = out.display(), why = if *finished { ", since the run there is finished" } else { "" },
-    )]
-    NothingToResume {
-        /// The directory.
-        out: PathBuf,
-        /// Whether there is the record of a finished run.
-        finished: bool,
-    },
-    /// `--resume` with other training texts than the stopped run's.
-    #[error(
-        "--resume: according to {path}, the checkpoints were made with {stored}, but this run has {asked}; use the same texts \
-         and --max-length, or --restart instead of --resume to start again",
-        path = path.display(),
-    )]
-    OtherTexts {
-        /// The manifest of the stopped run.
-        path: PathBuf,
-        /// Its training texts: checksum and maximum length.
-        stored: String,
-        /// The training texts of this run.
-        asked: String,
-    },
-    /// `--resume` with other flags than the stopped run's.
-    #[error(
-        "--resume: the run that was stopped in {out} is {stored}, but this run is {asked}; use the same flags, or --restart \
-         instead of --resume to start again",
-        out = out.display(),
-    )]
-    OtherRun {
-        /// The directory.
-        out: PathBuf,
-        /// The command of the stopped run.
-        stored: String,
-        /// The command of this run.
-        asked: String,
     },
     /// A directory with the steps of another run.
     #[error(
@@ -160,7 +103,7 @@ pub enum Error {
         /// The directory.
         out: PathBuf,
         /// In what the two differ.
-        what: &'static str,
+        what: String,
         /// That of the run there.
         stored: String,
         /// That of this run.
@@ -176,12 +119,6 @@ pub enum Error {
         steps: PathBuf,
         /// The file that is missing.
         file: &'static str,
-    },
-    /// A record without the command of its run.
-    #[error("{path} does not contain the command that made it; run the example again and use the record that it writes", path = path.display())]
-    NoCommand {
-        /// The record.
-        path: PathBuf,
     },
     /// Parts of a reproduction failed; the others are in its record.
     #[error(
@@ -232,7 +169,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<dht_cli::Error> for Error {
     fn from(error: dht_cli::Error) -> Self {
-        Self::Command(Box::new(error))
+        match error {
+            dht_cli::Error::Foreign { path } => Self::ForeignFile { path },
+            other => Self::Command(Box::new(other)),
+        }
     }
 }
 

@@ -109,10 +109,10 @@ const CRATES: [Layers; 7] = [
             &["fixture", "published"],
             &["figures"],
             &["tables"],
-            &["readme", "output_dir"],
+            &["marked"],
             &["report"],
             &["experiment"],
-            &["compression", "recipe", "reproduction", "run_example"],
+            &["compression", "reproduction"],
         ],
     ),
 ];

@@ -35,8 +35,7 @@ fn reproduced(flags: &[&str], out: &Path) -> Output {
 }
 
 fn record(out: &Path) -> ReproductionRecord {
-    serde_json::from_slice(&std::fs::read(out.join("record.json")).expect("a record"))
-        .expect("a record of this version")
+    ReproductionRecord::load(out.join("record.json")).expect("a record of this version")
 }
 
 fn names(record: &ReproductionRecord) -> Vec<String> {

@@ -17,7 +17,7 @@ use dht_transformer::{EncodedDataset, Encoder, Objective, TextClassifier, TrainS
 use super::arguments::CompressionPlan;
 use super::judge::{BATCH, Judge, metric};
 use super::limits::refused;
-use super::steps::{Identity, Step, Steps};
+use super::steps::{Step, Steps};
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, pooling, rng, train_settings};
 use crate::record::JudgedModel;
@@ -93,7 +93,9 @@ impl Bench {
         }
         let sums =
             format!("{} and {}, up to {} tokens", data.record.sha256, data.record.test_sha256, plan.run.max_length);
-        let steps = Steps::open(out, &Identity::new(command, sums, plan.files.clone()), plan.run.quiet)?;
+        let of = [("command", command.join(" ")), ("texts", sums), ("files", plan.files.clone())];
+        let of = of.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let steps = Steps::open(out, &of, plan.run.quiet)?;
         let judge = Judge::of(&data);
         let start = Start { plan: &plan, data: &data, device: &device, steps: &steps, judge };
         let texts = if steps.is_done(GENERAL) { None } else { start.plain_texts()? };

@@ -10,7 +10,7 @@ use super::limits::{elsewhere, real, refused};
 use super::steps::{Output, Step, Steps};
 use crate::error::Result;
 use crate::experiment::{Model, print};
-use crate::record::{DistillationRecord, JudgedModel, this_machine};
+use crate::record::{Distillation, DistillationRecord, JudgedModel, Record, this_machine};
 use crate::tables::distillation_text;
 use dht_transformer::{TextClassifier, pretrained::check_hugging_face_target};
 
@@ -71,18 +71,19 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let model = load(DISTILLED)?;
     let ratios = bench.steps.once("clock", |_| bench.wall_ratios([&bench.teacher, &load(FINE_TUNED)?, &model]))?;
     let timed = |judged: JudgedModel, at: usize| JudgedModel { wall_ratio: ratios[at], ..judged };
-    let record = DistillationRecord {
-        schema: DistillationRecord::SCHEMA,
+    let record = Record::new(
         command,
-        data: bench.data.record.clone(),
-        metric: bench.judge.name().into(),
-        majority_score: bench.judge.best_constant(&bench.data.test)?,
-        teacher: timed(bench.judged_teacher, 0),
-        fine_tuned_student: timed(fine_tuned, 1),
-        distilled_student: timed(distilled, 2),
-        settings: bench.settings(),
-        machine: this_machine(&bench.device),
-    };
+        bench.data.record.clone(),
+        Distillation {
+            metric: bench.judge.name().into(),
+            majority_score: bench.judge.best_constant(&bench.data.test)?,
+            teacher: timed(bench.judged_teacher, 0),
+            fine_tuned_student: timed(fine_tuned, 1),
+            distilled_student: timed(distilled, 2),
+        },
+        bench.settings(),
+        this_machine(&bench.device),
+    );
     for path in std::iter::once(bench.steps.record()).chain(bench.plan.record.clone()) {
         record.save(path)?;
     }

@@ -1,5 +1,6 @@
 //! Which heads a classifier needs, one at a time.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -18,7 +19,7 @@ use super::limits::{elsewhere, refused};
 use super::steps::Output;
 use crate::error::{Error, Result};
 use crate::experiment::{Arguments, DataArguments, Model, RunData, RunPlan, model_record, print};
-use crate::record::{HeadAblationRecord, HeadScores, this_machine};
+use crate::record::{AblatedHeads, HeadAblationRecord, HeadScores, Record, this_machine};
 use crate::report::{head_ablation_figure, head_ablation_table};
 
 const RECORD: &str = "record.json";
@@ -123,16 +124,18 @@ pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
         let without = found.without.as_deref().map(&of).transpose()?;
         scores.push(HeadScores { layer: found.layer, head: found.head, without, alone: of(&found.alone)? });
     }
-    let found = HeadAblationRecord {
-        schema: HeadAblationRecord::SCHEMA,
+    let found = Record::new(
         command,
-        metric: judge.name().into(),
-        model: model_record(model.encoder(), classes.1),
-        score: of(&ablation.whole)?,
-        heads: scores,
-        machine: this_machine(&device),
-        data: data.record,
-    };
+        data.record,
+        AblatedHeads {
+            metric: judge.name().into(),
+            model: model_record(model.encoder(), classes.1),
+            score: of(&ablation.whole)?,
+            heads: scores,
+        },
+        BTreeMap::new(),
+        this_machine(&device),
+    );
     std::fs::create_dir_all(&arguments.out).map_err(|source| Error::Io { path: arguments.out.clone(), source })?;
     for path in std::iter::once(&record).chain(&arguments.record) {
         found.save(path)?;

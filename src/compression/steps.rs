@@ -9,20 +9,17 @@
 //! OUT/steps/NAME/STAGE.checkpoint   while the step runs: a training of it
 //! ```
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use dht_transformer::CheckpointSettings;
-use dht_transformer::storage::write_atomically;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::output_dir::lock;
-use crate::record::json;
 
 use super::limits::{real, refused};
-use dht_cli::report;
+use dht_cli::{Difference, RunDir, report};
 
 const RUN: &str = "run.json";
 const RECORD: &str = "record.json";
@@ -33,41 +30,13 @@ const CHECKPOINT: &str = "checkpoint";
 /// Optimiser steps between two checkpoints.
 const EVERY_STEPS: u64 = 200;
 /// The layout of the directory.
-const FORMAT: &str = "compression 3";
-
-/// What a run is of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Identity {
-    format: String,
-    /// The example and its flags.
-    command: String,
-    /// Checksums of training and test texts, and their maximum length.
-    texts: String,
-    /// Checksums of the teacher's and all other files that are read.
-    files: String,
-}
-
-impl Identity {
-    pub(super) fn new(command: &[String], texts: String, files: String) -> Self {
-        Self { format: FORMAT.into(), command: command.join(" "), texts, files }
-    }
-
-    /// The first thing in which a run differs from another, of this and of the other.
-    fn difference<'a>(&'a self, other: &'a Self) -> Option<(&'static str, &'a str, &'a str)> {
-        let of = |it: &'a Self| [("command", &it.command), ("texts", &it.texts), ("files", &it.files)];
-        let pairs = of(self).into_iter().zip(of(other));
-        let mut different = pairs.filter(|((_, own), (_, others))| own != others);
-        different.next().map(|((what, own), (_, others))| (what, own.as_str(), others.as_str()))
-    }
-}
+const FORMAT: &str = "compression 4";
 
 /// The locked directory of a run.
 #[derive(Debug)]
 pub(super) struct Steps {
-    out: PathBuf,
+    dir: RunDir,
     quiet: bool,
-    _lock: File,
 }
 
 /// One step while it runs.
@@ -133,41 +102,31 @@ impl Steps {
     /// anything, this one takes its place.
     ///
     /// # Errors
-    /// [`Error::InUse`] when another run holds the lock, [`Error::OtherSteps`] when the steps there are of another run,
+    /// [`Error::Command`] when another run holds the lock, [`Error::OtherSteps`] when the steps there are of another run,
     /// [`Error::UnknownSteps`] when nothing says of which run they are, [`Error::ForeignFile`] when a file in the place of `run.json` is
     /// not one of a run.
-    pub(super) fn open(out: &Path, identity: &Identity, quiet: bool) -> Result<Self> {
-        std::fs::create_dir_all(out).map_err(|source| Error::Io { path: out.into(), source })?;
-        let own = Self { out: out.into(), quiet, _lock: lock(out)? };
-        let path = out.join(RUN);
+    pub(super) fn open(out: &Path, run: &Map<String, Value>, quiet: bool) -> Result<Self> {
+        let dir = RunDir::open(out)?;
         let begun = begun(&out.join(STEPS))?;
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let stored = serde_json::from_slice::<Identity>(&bytes).ok().filter(|it| it.format == FORMAT);
-                let stored = stored.ok_or(Error::ForeignFile { path: path.clone() })?;
-                match stored.difference(identity) {
-                    None => return Ok(own),
-                    Some((what, stored, asked)) if begun => {
-                        let (stored, asked) = (stored.to_owned(), asked.to_owned());
-                        return Err(Error::OtherSteps { out: out.into(), what, stored, asked });
-                    }
-                    Some(_) => {}
+        match dir.description(RUN, FORMAT)? {
+            Some(stored) => match Difference::of(&stored, run) {
+                None => return Ok(Self { dir, quiet }),
+                Some(Difference { name, there, here }) if begun => {
+                    let [stored, asked] = [there, here].map(|value| value.as_str().unwrap_or("missing").to_owned());
+                    return Err(Error::OtherSteps { out: out.into(), what: name, stored, asked });
                 }
-            }
-            Err(source) if source.kind() == ErrorKind::NotFound && begun => {
-                return Err(Error::UnknownSteps { steps: out.join(STEPS), file: RUN });
-            }
-            Err(source) if source.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::Io { path, source }),
+                Some(_) => {}
+            },
+            None if begun => return Err(Error::UnknownSteps { steps: out.join(STEPS), file: RUN }),
+            None => {}
         }
-        let text = serde_json::to_string_pretty(identity).unwrap_or_default();
-        write_atomically(&path, |file| writeln!(file, "{text}"))?;
-        Ok(own)
+        dir.describe(RUN, FORMAT, run)?;
+        Ok(Self { dir, quiet })
     }
 
     /// The record of the run.
     pub(super) fn record(&self) -> PathBuf {
-        self.out.join(RECORD)
+        self.dir.path().join(RECORD)
     }
 
     /// Whether a path is, or would be, among the steps of a run in a directory.
@@ -177,7 +136,7 @@ impl Steps {
 
     /// The directory.
     pub(super) fn out(&self) -> &Path {
-        &self.out
+        self.dir.path()
     }
 
     /// Whether a step is done.
@@ -191,7 +150,7 @@ impl Steps {
     }
 
     fn step(&self, name: &str) -> Step {
-        Step { folder: self.out.join(STEPS).join(name) }
+        Step { folder: self.dir.path().join(STEPS).join(name) }
     }
 
     /// What a step found before, or finds now: where its file cannot be read, anew.
@@ -214,18 +173,14 @@ impl Steps {
         run: impl FnOnce(&Step) -> Result<T>,
     ) -> Result<T> {
         let step = self.step(name);
-        let path = step.folder.join(RESULT);
-        let found = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).filter(valid);
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        if !self.quiet {
-            report(name);
-        }
         let failed = |source| Error::Io { path: step.folder.clone(), source };
-        std::fs::create_dir_all(&step.folder).map_err(failed)?;
-        let found = run(&step)?;
-        json::save(&found, &path)?;
+        let found = self.dir.once(step.folder.join(RESULT), valid, || {
+            if !self.quiet {
+                report(name);
+            }
+            std::fs::create_dir_all(&step.folder).map_err(failed)?;
+            run(&step)
+        })?;
         // A step that is done goes on from nothing.
         for entry in std::fs::read_dir(&step.folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -257,15 +212,15 @@ fn begun(steps: &Path) -> Result<bool> {
 mod tests {
     use super::*;
 
-    fn identity(command: &str) -> Identity {
-        Identity::new(&["nas".into(), command.into()], "texts".into(), String::new())
+    fn identity(command: &str) -> Map<String, Value> {
+        Map::from_iter([("command".into(), format!("nas {command}").into()), ("texts".into(), "texts".into())])
     }
 
     #[test]
     fn a_step_runs_once_and_one_that_fails_runs_again() {
         let folder = tempfile::tempdir().unwrap();
         let steps = Steps::open(folder.path(), &identity("--seed 1"), true).unwrap();
-        let failed = || Error::NoCommand { path: PathBuf::new() };
+        let failed = || Error::FailedRows { count: 1 };
         assert!(steps.once::<u32>("a", |_| Err(failed())).is_err());
         let mut checkpoint = PathBuf::new();
         let first = steps.once("a", |step| {
@@ -286,7 +241,7 @@ mod tests {
     fn steps_are_those_of_one_run_from_the_first_that_has_written() {
         let folder = tempfile::tempdir().unwrap();
         let open = |command: &str| Steps::open(folder.path(), &identity(command), true);
-        let failed = || Error::NoCommand { path: PathBuf::new() };
+        let failed = || Error::FailedRows { count: 1 };
         // A step that fails at once leaves nothing that is of that run.
         assert!(open("--seed 1").unwrap().once::<u32>("a", |_| Err(failed())).is_err());
         open("--seed 2").unwrap().once("a", |_| Ok(2_u32)).unwrap();
@@ -326,11 +281,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let steps = Steps::open(folder.path(), &identity("--seed 1"), true).unwrap();
         let again = |command: &str| Steps::open(folder.path(), &identity(command), true).unwrap_err();
-        assert!(matches!(again("--seed 1"), Error::InUse { .. }));
+        assert!(again("--seed 1").to_string().contains("another run"), "{}", again("--seed 1"));
         steps.once("a", |_| Ok(1_u32)).unwrap();
         drop(steps);
         let error = again("--seed 2");
-        assert!(matches!(&error, Error::OtherSteps { what: "command", .. }), "{error}");
+        assert!(matches!(&error, Error::OtherSteps { what, .. } if what == "command"), "{error}");
         assert!(error.to_string().contains("nas --seed 1") && error.to_string().contains("nas --seed 2"), "{error}");
         std::fs::write(folder.path().join(RUN), "{}").unwrap();
         assert!(matches!(again("--seed 1"), Error::ForeignFile { .. }));

@@ -40,37 +40,8 @@ pub enum SettingsChoice {
     #[default]
     Ours,
     /// What the paper prints ([`SearchSettings::paper`](dht_search::SearchSettings::paper)), with queues of the size of a
-    /// batch. The output and the record list where the run differs from the paper.
+    /// batch. The record lists where the run differs from the paper.
     Paper,
-}
-
-impl SettingsChoice {
-    /// How samples are trained together unless a flag says otherwise.
-    pub(crate) fn dispatch(self) -> DispatchChoice {
-        match self {
-            Self::Ours => DispatchChoice::InFlight,
-            Self::Paper => DispatchChoice::Queue,
-        }
-    }
-}
-
-/// How samples of different routes are trained together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum DispatchChoice {
-    /// As in the paper: a queue for each depth, trained when it is full.
-    Queue,
-    /// One batch, whose samples are regrouped by route between groups of layers.
-    InFlight,
-}
-
-/// Where the depth of a text is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Decision {
-    /// Once, after the base layers.
-    #[default]
-    AtTheBase,
-    /// At every exit, by the expected gain of deeper exits.
-    AtEveryExit,
 }
 
 /// The source of the texts.

@@ -1,4 +1,4 @@
-//! The command line of a run, as its record stores it and as a shell takes it.
+//! The command line of a run, as its record stores it.
 
 use std::path::{Component, Path};
 
@@ -8,46 +8,12 @@ use dht_transformer::data::Column;
 use super::choices::Model;
 use super::data_arguments::DataArguments;
 use super::plan::Arguments;
-use crate::error::{Error, Result};
-use crate::record::RunRecord;
-
-/// The shell command for the run of a record that was read from `path`.
-///
-/// # Errors
-/// [`Error::NoCommand`] when the record does not contain it.
-pub fn command_of(record: &RunRecord, path: &Path) -> Result<String> {
-    let Some((example, flags)) = record.command.split_first() else {
-        return Err(Error::NoCommand { path: path.into() });
-    };
-    let start = ["cargo", "run", "--release", "--example", example].map(String::from);
-    let end = if flags.is_empty() { None } else { Some("--".to_owned()) };
-    let words: Vec<String> = start.into_iter().chain(end).chain(flags.iter().map(|flag| quoted(flag))).collect();
-    Ok(words.join(" "))
-}
 
 impl Arguments {
-    /// The flags that differ from their defaults, in the order of `--help`, without those that change no result (`--out`,
-    /// `--resume`, `--restart`, `--quiet`). Of paths that are absolute or contain `..` only the last part is kept.
+    /// The flags that differ from their defaults, in the order of `--help`, without `--quiet`, which changes no result. Of paths that are absolute or contain `..` only the last part is kept.
     pub(crate) fn flags(&self) -> Vec<String> {
         // Names every field, so that a new one is not forgotten.
-        let Self {
-            source,
-            model,
-            epochs,
-            batch,
-            lr,
-            seed,
-            device,
-            precision,
-            settings,
-            dispatch,
-            decide,
-            space,
-            out: _,
-            resume: _,
-            restart: _,
-            quiet: _,
-        } = self;
+        let Self { source, model, epochs, batch, lr, seed, device, precision, settings, quiet: _ } = self;
         let DataArguments {
             data,
             text_column,
@@ -82,10 +48,6 @@ impl Arguments {
         let precision = Some(precision).filter(|precision| **precision != default.precision);
         flags.add("precision", precision.map(ToString::to_string));
         flags.add("settings", Some(settings).filter(|settings| **settings != default.settings).and_then(of_choice));
-        let usual = settings.dispatch();
-        flags.add("dispatch", dispatch.as_ref().filter(|dispatch| **dispatch != usual).and_then(of_choice));
-        flags.add("decide", Some(decide).filter(|decide| **decide != default.decide).and_then(of_choice));
-        flags.add("space", space.as_deref().map(named));
         flags.0
     }
 }
@@ -128,16 +90,9 @@ fn of_choice(choice: &impl ValueEnum) -> Option<String> {
     Some(choice.to_possible_value()?.get_name().to_owned())
 }
 
-/// A word with quotes where a shell needs them.
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_alphanumeric() || "-_./=:,+".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture;
 
     fn flags(words: &[&str]) -> Vec<String> {
         Arguments::parse_from(std::iter::once(&"t_dht").chain(words)).flags()
@@ -177,42 +132,15 @@ mod tests {
             "cpu",
             "--settings",
             "paper",
-            "--dispatch",
-            "in-flight",
-            "--decide",
-            "at-every-exit",
-            "--space",
-            "examples/spaces/early_exits.toml",
         ];
-        assert_eq!(flags(&[&kept[..], &["--out", "o", "--resume", "--quiet"]].concat()), kept);
+        assert_eq!(flags(&[&kept[..], &["--quiet"]].concat()), kept);
         assert!(flags(&["--seed", "0", "--batch", "32", "--model", "7x12x96", "--device", "auto"]).is_empty());
-        assert!(flags(&["--settings", "ours", "--dispatch", "in-flight"]).is_empty());
-        assert_eq!(flags(&["--settings", "paper", "--dispatch", "queue"]), ["--settings", "paper"]);
-        assert_eq!(flags(&["--dispatch", "queue"]), ["--dispatch", "queue"]);
+        assert!(flags(&["--settings", "ours"]).is_empty());
     }
 
     #[test]
     fn of_private_paths_the_last_part_is_kept() {
         let typed = ["--data", "/somewhere/ag_news/", "--model", "../models/small"];
         assert_eq!(flags(&typed), ["--data", "ag_news", "--model", "small"]);
-    }
-
-    #[test]
-    fn a_command_is_quoted_for_a_shell() {
-        let mut record = fixture::record();
-        let of = |record: &RunRecord| command_of(record, Path::new("target/record.json"));
-        record.command = vec!["experiment".into()];
-        assert_eq!(of(&record).unwrap(), "cargo run --release --example experiment");
-        record.command.extend(["--text-column", "the 'title'", "--lr", "0.001"].map(String::from));
-        let expected = r"cargo run --release --example experiment -- --text-column 'the '\''title'\''' --lr 0.001";
-        assert_eq!(of(&record).unwrap(), expected);
-    }
-
-    #[test]
-    fn a_record_without_its_command_is_refused_by_its_path() {
-        let record = RunRecord { command: Vec::new(), ..fixture::record() };
-        let error = command_of(&record, Path::new("target/record.json")).unwrap_err();
-        assert!(matches!(error, Error::NoCommand { .. }));
-        assert!(error.to_string().starts_with("target/record.json does not contain the command"), "{error}");
     }
 }

@@ -1,15 +1,12 @@
 //! The flags of a run, and the plan that they give once they are checked.
 
-use std::path::{Path, PathBuf};
-
 use clap::Parser;
-use dht_search::{Preset, SpaceConfig, space::FULL_EPOCHS_BEFORE_FREEZING};
+use dht_search::Preset;
 use dht_transformer::{BertConfig, Precision};
 
-use super::choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
+use super::choices::{DataSource, Model, SettingsChoice};
 use super::data_arguments::DataArguments;
 use crate::error::{Error, Result};
-use crate::output_dir::Start;
 use dht_cli::DeviceChoice;
 
 /// The default maximum length in tokens; less where the model has fewer positions.
@@ -24,11 +21,8 @@ const SCRATCH_RATE: f64 = 1e-3;
 /// The peak learning rate of a pre-trained model.
 const FINE_TUNING_RATE: f64 = 5e-5;
 
-/// Train a full transformer, truncations of it and a dynamic one on the same texts, and compare them.
-///
-/// Without --data it generates its own texts and needs neither files nor a network.
+/// What all examples with trainings of their own ask for; without --data they generate texts.
 #[derive(Debug, Clone, Parser)]
-#[command(after_help = "Writes record.json and figures (SVG) into --out.")]
 pub struct Arguments {
     /// Which texts
     #[command(flatten)]
@@ -36,7 +30,7 @@ pub struct Arguments {
     /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
     #[arg(long, value_name = "DIR|LxHxD", default_value = "7x12x96")]
     pub model: Model,
-    /// Passes over the training rows [default: 3, or 5 with generated texts; 4 for P-DHT with the paper's settings]
+    /// Passes over the training rows [default: 3, or 5 with generated texts]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Samples in a batch
@@ -57,24 +51,6 @@ pub struct Arguments {
     /// Settings of the search: ours, or those that the paper prints
     #[arg(long, value_enum, default_value_t)]
     pub settings: SettingsChoice,
-    /// How samples of different routes are trained together [default: in-flight; queue with the paper's settings]
-    #[arg(long, value_enum)]
-    pub dispatch: Option<DispatchChoice>,
-    /// Where the depth of a text is decided
-    #[arg(long, value_enum, default_value_t)]
-    pub decide: Decision,
-    /// TOML file with a search space for the model's size [default: the preset's]
-    #[arg(long, value_name = "FILE")]
-    pub space: Option<PathBuf>,
-    /// Directory for the record, the figures and the checkpoints [default: target/dht/ and the example's name]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Continue from the checkpoints that a stopped run left in --out
-    #[arg(long)]
-    pub resume: bool,
-    /// Delete the checkpoints that a stopped run left in --out, and start a new run
-    #[arg(long, conflicts_with = "resume")]
-    pub restart: bool,
     /// Show no progress, only the table
     #[arg(long)]
     pub quiet: bool,
@@ -111,16 +87,6 @@ pub struct RunPlan {
     pub precision: Precision,
     /// The settings of the search.
     pub settings: SettingsChoice,
-    /// How samples of different routes are trained together.
-    pub dispatch: DispatchChoice,
-    /// Where the depth of a text is decided.
-    pub decide: Decision,
-    /// The search space instead of the preset's; for the model's size.
-    pub space: Option<SpaceConfig>,
-    /// The output directory; `None` for the default of [`out_of`](Self::out_of).
-    pub out: Option<PathBuf>,
-    /// What to do with a stopped run in the output directory.
-    pub start: Start,
     /// Whether to show no progress.
     pub quiet: bool,
     /// The flags that results may depend on, as given, for the record.
@@ -133,18 +99,6 @@ impl RunPlan {
         matches!(self.model, Model::Directory(_))
     }
 
-    /// The plan of a preset's example. With the paper's settings P-DHT runs as many epochs with frozen layers as before, four
-    /// in all, unless the flags say otherwise.
-    ///
-    /// # Errors
-    /// As [`try_from`](Self::try_from).
-    pub fn of_preset(preset: Preset, arguments: Arguments) -> Result<Self> {
-        let of_phases = (preset, arguments.settings, arguments.epochs) == (Preset::PDht, SettingsChoice::Paper, None);
-        let plan = Self::try_from(arguments)?;
-        let epochs = if of_phases { 2 * FULL_EPOCHS_BEFORE_FREEZING } else { plan.epochs };
-        Ok(Self { epochs, ..plan })
-    }
-
     /// The layers of the full model.
     ///
     /// # Errors
@@ -153,17 +107,11 @@ impl RunPlan {
         Ok(config_of(&self.model)?.num_hidden_layers)
     }
 
-    /// The output directory: the given one, or one named after the preset.
-    pub fn out_of(&self, preset: Preset) -> PathBuf {
-        let default = || Path::new("target/dht").join(folder_of(preset));
-        self.out.clone().unwrap_or_else(default)
-    }
-
     /// The plan of a run that trains no dynamic model, so that any size will do.
     ///
     /// # Errors
     /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model directory without
-    /// a valid `config.json` or an impossible size, [`Error::Search`] for a file that is no search space.
+    /// a valid `config.json` or an impossible size.
     pub(crate) fn without_search(arguments: Arguments) -> Result<Self> {
         let texts = &arguments.source;
         let counts = [("epochs", arguments.epochs, 1), ("batch", Some(arguments.batch), 1)];
@@ -196,11 +144,7 @@ impl RunPlan {
         if !(least..=most).contains(&max_length) {
             return Err(refused(flag, format!("{least} to {most}, the model's positions"), max_length));
         }
-        if (arguments.settings, arguments.decide) == (SettingsChoice::Paper, Decision::AtEveryExit) {
-            return Err(refused("decide", "at-the-base: in the paper depth is decided once", "at-every-exit"));
-        }
         let (data, flags) = (texts.source()?, arguments.flags());
-        let space = arguments.space.as_deref().map(|file| space_of(file, &config)).transpose()?;
         Ok(Self {
             train_rows: texts.train_rows,
             test_rows: texts.test_rows,
@@ -216,15 +160,6 @@ impl RunPlan {
             device: arguments.device,
             precision: arguments.precision,
             settings: arguments.settings,
-            dispatch: arguments.dispatch.unwrap_or(arguments.settings.dispatch()),
-            decide: arguments.decide,
-            space,
-            out: arguments.out,
-            start: match (arguments.resume, arguments.restart) {
-                (true, _) => Start::Resume,
-                (false, true) => Start::Restart,
-                (false, false) => Start::New,
-            },
             quiet: arguments.quiet,
             flags,
         })
@@ -238,8 +173,7 @@ impl TryFrom<Arguments> for RunPlan {
     ///
     /// # Errors
     /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model directory without
-    /// a valid `config.json` or an impossible size, [`Error::Search`] for a model too small for a search or a file that is
-    /// no search space.
+    /// a valid `config.json` or an impossible size, [`Error::Search`] for a model too small for a search.
     fn try_from(arguments: Arguments) -> Result<Self> {
         let config = config_of(&arguments.model)?;
         Preset::TDht.space(config.num_hidden_layers, config.num_attention_heads)?;
@@ -260,24 +194,8 @@ fn config_of(model: &Model) -> Result<BertConfig> {
     Ok(config)
 }
 
-/// The space in a file, checked for the model's size.
-fn space_of(file: &Path, config: &BertConfig) -> Result<SpaceConfig> {
-    let space = SpaceConfig::from_toml_file(file)?;
-    let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
-    if (space.layers, space.heads) == (layers, heads) {
-        return Ok(space);
-    }
-    let got = format!("{}, one of {} layers of {} heads", file.display(), space.layers, space.heads);
-    Err(refused("space", format!("a space of the model's {layers} layers of {heads} heads"), got))
-}
-
 fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
     Error::Argument { flag, expected: expected.into(), got: got.to_string() }
-}
-
-/// The folder of a preset's files: `t_dht`.
-fn folder_of(preset: Preset) -> String {
-    preset.name().to_lowercase().replace('-', "_")
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@ use plotters::style::text_anchor::HPos;
 use super::style;
 use super::style::{Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH};
 
-pub(crate) const TITLE: &str = "The head sets chosen most often";
-
 /// The number of sets shown of each group.
 const MOST: usize = 5;
 const ROW: i32 = 24;

@@ -7,8 +7,6 @@ use plotters::style::text_anchor::HPos;
 use super::style;
 use super::style::{Area, BLUES, Drawn, HEADER, INK, LEFT, PALE_INK, WIDTH};
 
-pub(crate) const TITLE: &str = "How often each head is kept";
-
 const ROW: i32 = 44;
 /// The width of the groups' names.
 const NAMES: i32 = 150;

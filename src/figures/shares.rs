@@ -8,9 +8,6 @@ use plotters::prelude::*;
 use super::style;
 use super::style::{Area, BLUES, Drawn, OCHRES, PROGRESS};
 
-pub(crate) const DEPTHS: &str = "How deep texts go while the model learns";
-pub(crate) const HEAD_COUNTS: &str = "How many heads a group of layers keeps";
-
 pub(crate) fn draw_depths(curves: &Curves, title: &str, area: &Area) -> Drawn {
     let name = |depth: usize| if depth == 1 { "1 layer".into() } else { format!("{depth} layers") };
     draw(&curves.progress, &curves.depth_share, area, title, name, &BLUES, "share of samples")

@@ -33,7 +33,6 @@ pub(crate) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
 pub(crate) const RANDOM: RGBColor = RGBColor(204, 121, 167);
 pub(crate) const ORACLE: RGBColor = RGBColor(0, 158, 115);
-pub(crate) const SEARCH: RGBColor = RGBColor(86, 180, 233);
 
 /// Ordered quantities, from light for small to dark for large values: distinct in lightness alone.
 pub(crate) const BLUES: [RGBColor; 4] =
@@ -162,4 +161,12 @@ pub(crate) fn layers_name(layers: LayerGroup) -> String {
         1 => format!("layer {}", layers.end()),
         _ => format!("layers {}–{}", layers.start() + 1, layers.end()),
     }
+}
+
+/// The axis range of the scores, and the number of digits that its ticks need.
+pub(crate) fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
+    let (low, high) = scores.fold((f64::MAX, f64::MIN), |(low, high), score| (low.min(score), high.max(score)));
+    let margin = (0.2 * (high - low)).max(0.01);
+    let digits = if high - low > 0.04 { 2 } else { 3 };
+    (low - margin..(high + margin).max(low + 0.02), digits)
 }

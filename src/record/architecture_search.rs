@@ -1,17 +1,12 @@
 //! Searches for architectures during distillation, and what they are compared with.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::at_costs::Interval;
 use super::distillation::JudgedModel;
-use super::file::DataRecord;
-use super::json;
-use super::machine::Machine;
-use crate::error::Result;
+use super::record::{Record, Results};
 
 /// A share of the teacher's margin that the unpruned student has to keep, so that what is lost after it says something.
 const INFORMATIVE: f64 = 0.8;
@@ -24,13 +19,7 @@ const NORMAL: f64 = 1.96;
 
 /// A run of the example `nas`, written as `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ArchitectureSearchRecord {
-    /// The version of this layout: [`ArchitectureSearchRecord::SCHEMA`].
-    pub schema: u32,
-    /// The example and its flags, without directories of the machine.
-    pub command: Vec<String>,
-    /// The texts.
-    pub data: DataRecord,
+pub struct ArchitectureSearches {
     /// What scores are: `accuracy`, `Matthews correlation`, …
     pub metric: String,
     /// The most that one class, given to every test row, scores: of accuracy the share of the most frequent one.
@@ -43,11 +32,12 @@ pub struct ArchitectureSearchRecord {
     pub searches: Vec<SearchedArchitecture>,
     /// Architectures of the same size that were not.
     pub beside: Vec<SearchedArchitecture>,
-    /// Settings by name.
-    pub settings: BTreeMap<String, Value>,
-    /// The machine of the run.
-    pub machine: Machine,
 }
+
+impl Results for ArchitectureSearches {}
+
+/// A record of it.
+pub type ArchitectureSearchRecord = Record<ArchitectureSearches>;
 
 /// A smaller architecture of the student, after its distillation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,9 +100,6 @@ pub struct KeptUnits {
 }
 
 impl ArchitectureSearchRecord {
-    /// The version of the layout that this release reads and writes.
-    pub const SCHEMA: u32 = 1;
-
     /// What target and reached ratios are shares of.
     pub fn measure(&self) -> &'static str {
         let cost = self.command.iter().position(|word| word == "--cost").and_then(|at| self.command.get(at + 1));
@@ -158,23 +145,5 @@ impl ArchitectureSearchRecord {
         } else {
             None
         }
-    }
-
-    /// Writes the record atomically.
-    ///
-    /// # Errors
-    /// [`Error::Record`](crate::Error::Record) when a number is not finite,
-    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        json::save(self, path.as_ref())
-    }
-
-    /// Reads a record of this version.
-    ///
-    /// # Errors
-    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
-    /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        json::load(path.as_ref(), Self::SCHEMA)
     }
 }

@@ -130,12 +130,6 @@ impl Interval {
         let outside = ((1.0 - CONFIDENCE) / 2.0 * RESAMPLES as f64) as usize;
         Self { mean: observed, lower: drawn[outside], upper: drawn[RESAMPLES - 1 - outside] }
     }
-
-    /// What is lost at most, with one-sided confidence, where these are gains, by the same resamples.
-    pub(crate) fn upper_bound_of_deficit<R: Rng + ?Sized>(gains: &[Vec<f64>], rng: &mut R) -> f64 {
-        let outside = ((1.0 - CONFIDENCE) * RESAMPLES as f64) as usize;
-        -resampled_means(gains, rng)[outside]
-    }
 }
 
 /// The means of all resamples, ascending.

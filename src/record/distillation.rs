@@ -1,25 +1,13 @@
 //! A teacher and its student, with and without distillation.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::file::{DataRecord, ModelRecord};
-use super::json;
-use super::machine::Machine;
-use crate::error::Result;
+use super::data::ModelRecord;
+use super::record::{Record, Results};
 
 /// A run of the example `distil`, written as `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DistillationRecord {
-    /// The version of this layout: [`DistillationRecord::SCHEMA`].
-    pub schema: u32,
-    /// The example and its flags, without directories of the machine.
-    pub command: Vec<String>,
-    /// The texts.
-    pub data: DataRecord,
+pub struct Distillation {
     /// What scores are: `accuracy`, `Matthews correlation`, …
     pub metric: String,
     /// The most that one class, given to every test row, scores: of accuracy the share of the most frequent one.
@@ -30,11 +18,12 @@ pub struct DistillationRecord {
     pub fine_tuned_student: JudgedModel,
     /// The student after both stages.
     pub distilled_student: JudgedModel,
-    /// Settings by name.
-    pub settings: BTreeMap<String, Value>,
-    /// The machine of the run.
-    pub machine: Machine,
 }
+
+impl Results for Distillation {}
+
+/// A record of it.
+pub type DistillationRecord = Record<Distillation>;
 
 /// A trained model on the test rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -58,9 +47,6 @@ pub struct JudgedModel {
 }
 
 impl DistillationRecord {
-    /// The version of the layout that this release reads and writes.
-    pub const SCHEMA: u32 = 1;
-
     /// The models with their names, in the order of the table.
     pub fn models(&self) -> [(&'static str, &JudgedModel); 3] {
         [
@@ -68,23 +54,5 @@ impl DistillationRecord {
             ("student, fine-tuned", &self.fine_tuned_student),
             ("student, distilled", &self.distilled_student),
         ]
-    }
-
-    /// Writes the record atomically.
-    ///
-    /// # Errors
-    /// [`Error::Record`](crate::Error::Record) when a number is not finite,
-    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        json::save(self, path.as_ref())
-    }
-
-    /// Reads a record of this version.
-    ///
-    /// # Errors
-    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
-    /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        json::load(path.as_ref(), Self::SCHEMA)
     }
 }

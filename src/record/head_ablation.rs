@@ -1,23 +1,13 @@
 //! A classifier without one head, and with one head alone.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
-use super::file::{DataRecord, ModelRecord};
-use super::json;
-use super::machine::Machine;
-use crate::error::Result;
+use super::data::ModelRecord;
+use super::record::{Record, Results};
 
 /// A run of the example `heads`, written as `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HeadAblationRecord {
-    /// The version of this layout: [`HeadAblationRecord::SCHEMA`].
-    pub schema: u32,
-    /// The example and its flags, without directories of the machine.
-    pub command: Vec<String>,
-    /// The texts; the test rows are scored.
-    pub data: DataRecord,
+pub struct AblatedHeads {
     /// The score: `accuracy`, `Matthews correlation`, …
     pub metric: String,
     /// The classifier's size.
@@ -26,9 +16,12 @@ pub struct HeadAblationRecord {
     pub score: f64,
     /// The ablated heads.
     pub heads: Vec<HeadScores>,
-    /// The machine of the run.
-    pub machine: Machine,
 }
+
+impl Results for AblatedHeads {}
+
+/// A record of it.
+pub type HeadAblationRecord = Record<AblatedHeads>;
 
 /// Scores of an ablated head.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,27 +35,4 @@ pub struct HeadScores {
     pub without: Option<f64>,
     /// The score with it alone in its layer.
     pub alone: f64,
-}
-
-impl HeadAblationRecord {
-    /// The version of the layout that this release reads and writes.
-    pub const SCHEMA: u32 = 1;
-
-    /// Writes the record atomically.
-    ///
-    /// # Errors
-    /// [`Error::Record`](crate::Error::Record) when a number is not finite,
-    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        json::save(self, path.as_ref())
-    }
-
-    /// Reads a record of this version.
-    ///
-    /// # Errors
-    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
-    /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        json::load(path.as_ref(), Self::SCHEMA)
-    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dht_transformer::storage::write_atomically;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, RecordProblem, Result};
@@ -22,28 +22,6 @@ pub(crate) fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     let json = serde_json::to_string_pretty(record).map_err(content)?;
     write_atomically(path, |file| writeln!(file, "{json}"))?;
     Ok(())
-}
-
-/// Reads a record of a version of its layout.
-///
-/// # Errors
-/// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is no record or of another version.
-pub(crate) fn load<T: DeserializeOwned>(path: &Path, expected: u32) -> Result<T> {
-    let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
-    let refused = |problem| Error::Record { path: path.into(), problem };
-    let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
-    let bytes = std::fs::read(path).map_err(io)?;
-    // Another layout may lack fields of this one, so the version is checked first.
-    let Version { schema: found } = serde_json::from_slice(&bytes).map_err(content)?;
-    if found != u64::from(expected) {
-        return Err(refused(RecordProblem::OtherVersion { found, expected }));
-    }
-    serde_json::from_slice(&bytes).map_err(content)
-}
-
-#[derive(Deserialize)]
-struct Version {
-    schema: u64,
 }
 
 /// The path of the first null outside of the settings, if there is one.

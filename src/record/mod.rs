@@ -1,37 +1,32 @@
-//! The results of a run as one JSON file.
+//! The results of a run as one JSON file, [`Record`].
 
 mod architecture_search;
 mod at_costs;
+mod data;
 mod distillation;
-mod drift;
-mod file;
 mod head_ablation;
 pub(crate) mod json;
-mod less_training;
 mod machine;
-mod operating_points;
 mod promises;
-mod recipe;
+#[expect(clippy::module_inception)]
+mod record;
 mod reproduction;
-mod results;
 mod right;
+mod routes;
 mod summary;
-mod truncations;
 
-pub use architecture_search::{ArchitectureSearchRecord, KeptUnits, SearchedArchitecture};
+pub use architecture_search::{ArchitectureSearchRecord, ArchitectureSearches, KeptUnits, SearchedArchitecture};
 pub(crate) use architecture_search::{F1, MATTHEWS};
 pub use at_costs::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts};
-pub use distillation::{DistillationRecord, JudgedModel};
-pub use drift::{DriftComparison, DriftRecord, DriftWay};
-pub use file::{DataRecord, ModelRecord, RunRecord};
-pub use head_ablation::{HeadAblationRecord, HeadScores};
-pub use less_training::{LessTrainingRecord, TrainedOn, TrainedWay};
+pub use data::{DataRecord, ModelRecord};
+pub use distillation::{Distillation, DistillationRecord, JudgedModel};
+pub use head_ablation::{AblatedHeads, HeadAblationRecord, HeadScores};
 pub use machine::{Machine, this_machine};
-pub use operating_points::{OperatingPoint, OracleResult};
 pub use promises::PromiseTrial;
-pub use recipe::{HeadChoice, HeadChoiceWay, RecipeRecord, SpeedTrial, Trial};
-pub use reproduction::{ReproductionRecord, RowGroup, RowRecord};
-pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts, SearchResult};
+pub use record::{Record, Results};
+pub use reproduction::{Reproduction, ReproductionRecord, RowGroup, RowRecord};
+
 pub use right::RightTexts;
 pub(crate) use right::{packed, unpacked};
+pub use routes::RouteCounts;
 pub use summary::Summary;

@@ -1,36 +1,23 @@
 //! The record of a reproduction: one row for each method and setting, over all seeds.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use dht_search::training::Curves;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::at_costs::AtCosts;
-use super::file::{DataRecord, ModelRecord};
-use super::json;
-use super::machine::Machine;
+use super::data::ModelRecord;
 use super::promises::PromiseTrial;
-use super::results::RouteCounts;
+use super::record::{Record, Results};
 use super::right::RightTexts;
+use super::routes::RouteCounts;
 use super::summary::Summary;
-use crate::error::Result;
 
 /// All rows of a reproduction on one data set, `record.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ReproductionRecord {
-    /// The version of this layout: [`ReproductionRecord::SCHEMA`]. Rows of other versions are never mixed in.
-    pub schema: u32,
-    /// The example and its flags.
-    pub command: Vec<String>,
-    /// The training, validation and test data.
-    pub data: DataRecord,
+pub struct Reproduction {
     /// The size of the full model.
     pub model: ModelRecord,
-    /// Settings of the full model by name. Rows as published have twice the epochs and the paper's settings; `FastBERT`'s
-    /// exits have a learning rate of their own.
-    pub settings: BTreeMap<String, Value>,
     /// The rows, in the order of the tables.
     pub rows: Vec<RowRecord>,
     /// What each kind of model scores at given costs, where the accelerated model has been run.
@@ -39,32 +26,12 @@ pub struct ReproductionRecord {
     /// Promises about the accelerated model's risk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub promises: Vec<PromiseTrial>,
-    /// The machine of the run.
-    pub machine: Machine,
 }
 
-impl ReproductionRecord {
-    /// The version of the layout that this release writes.
-    pub const SCHEMA: u32 = 1;
+impl Results for Reproduction {}
 
-    /// Writes the record atomically.
-    ///
-    /// # Errors
-    /// [`Error::Record`](crate::Error::Record) when a number is not finite,
-    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        json::save(self, path.as_ref())
-    }
-
-    /// Reads a record of this version. Others are refused, earlier ones too: their rows may have been measured otherwise.
-    ///
-    /// # Errors
-    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
-    /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        json::load(path.as_ref(), Self::SCHEMA)
-    }
-}
+/// A record of it.
+pub type ReproductionRecord = Record<Reproduction>;
 
 /// The kind of a row, by which tables and figures group and colour it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -151,5 +118,3 @@ pub struct RowRecord {
 }
 
 mod parts;
-#[cfg(test)]
-mod tests;

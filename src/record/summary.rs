@@ -20,3 +20,15 @@ impl Summary {
         Self { mean, sd: if values.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 } }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_the_mean_and_the_sample_deviation() {
+        let summary = Summary::of(&[0.90, 0.92, 0.94]);
+        assert!((summary.mean - 0.92).abs() < 1e-12 && (summary.sd - 0.02).abs() < 1e-12, "{summary:?}");
+        assert_eq!(Summary::of(&[0.9]), Summary { mean: 0.9, sd: 0.0 });
+    }
+}

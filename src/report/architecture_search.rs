@@ -1,7 +1,7 @@
 //! The page on searches for architectures, `docs/architecture_search.md`.
 
 use crate::error::Result;
-use crate::readme;
+use crate::marked;
 use crate::record::{ArchitectureSearchRecord, SearchedArchitecture};
 use crate::tables::{architecture_lines, compression_sides, grid_markdown, interval, markdown_text, points};
 
@@ -77,7 +77,7 @@ pub fn with_architecture_searches(page: &str, records: &[ArchitectureSearchRecor
     sorted.sort_by_key(|record| !other_flags(record).is_empty());
     let blocks = [beside_the_report(&sorted), summary(&sorted)];
     let blocks = blocks.into_iter().chain(sorted.iter().map(|record| block(record)));
-    readme::replaced(page, (ARCHITECTURE_START, ARCHITECTURE_END), &blocks.collect::<Vec<_>>().join("\n"))
+    marked::replaced(page, (ARCHITECTURE_START, ARCHITECTURE_END), &blocks.collect::<Vec<_>>().join("\n"))
 }
 
 /// The flags by which a record's search differs from the default, with their values.

@@ -7,7 +7,7 @@ use dht_transformer::storage::write_atomically;
 use super::findings::{WITHDRAWN, findings, paper_notes, row_name};
 use crate::error::{Error, Result};
 use crate::figures::{Figure, reproduction_figures};
-use crate::readme;
+use crate::marked;
 use crate::record::ReproductionRecord;
 use crate::tables::{markdown_text, reproduction_markdown};
 
@@ -25,7 +25,7 @@ pub(super) const FIGURES: &str = "figures/reproduction";
 /// [`Error::Markers`] unless each of the two lines is there once, in this order; [`Error::Figure`] when a figure cannot be
 /// drawn.
 pub fn with_reproduction(page: &str, records: &[ReproductionRecord]) -> Result<String> {
-    readme::replaced(page, (REPRODUCTION_START, REPRODUCTION_END), &reproduction_page(records)?)
+    marked::replaced(page, (REPRODUCTION_START, REPRODUCTION_END), &reproduction_page(records)?)
 }
 
 /// For each record what was found, both tables with their notes, figures and differences, in Markdown; at the end what has

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::{Error, Result};
-use crate::readme;
+use crate::marked;
 use crate::record::{HeadAblationRecord, HeadScores};
 use crate::tables::{compression_sides, grid_markdown, markdown_text, points};
 
@@ -37,7 +37,7 @@ type Score = fn(&HeadScores) -> Option<f64>;
 /// [`Error::Markers`] unless each of the two lines is there once, in this order.
 pub fn with_head_ablations(page: &str, records: &[HeadAblationRecord]) -> Result<String> {
     let blocks: Vec<String> = records.iter().map(block).collect();
-    readme::replaced(page, (HEAD_ABLATION_START, HEAD_ABLATION_END), &blocks.join("\n"))
+    marked::replaced(page, (HEAD_ABLATION_START, HEAD_ABLATION_END), &blocks.join("\n"))
 }
 
 /// The name of a record's figure.
@@ -147,21 +147,25 @@ fn draw(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{DataRecord, Machine, ModelRecord};
+    use std::collections::BTreeMap;
+
+    use crate::record::{AblatedHeads, DataRecord, Machine, ModelRecord, Record};
 
     /// Two layers of two heads; the only head of the second layer cannot be taken out.
     fn record() -> HeadAblationRecord {
         let scores = |layer, head, without, alone| HeadScores { layer, head, without, alone };
-        HeadAblationRecord {
-            schema: HeadAblationRecord::SCHEMA,
-            command: ["heads", "--data", "cola"].map(String::from).to_vec(),
-            data: DataRecord { name: "co_la".into(), test_rows: 60, ..DataRecord::default() },
-            metric: "accuracy".into(),
-            model: ModelRecord { layers: 2, heads: 2, hidden: 8, ffn: 32, parameters: 1 },
-            score: 0.8,
-            heads: vec![scores(0, 0, Some(0.81), 0.7), scores(0, 1, Some(0.65), 0.79), scores(1, 1, None, 0.8)],
-            machine: Machine::default(),
-        }
+        Record::new(
+            ["heads", "--data", "cola"].map(String::from).to_vec(),
+            DataRecord { name: "co_la".into(), test_rows: 60, ..DataRecord::default() },
+            AblatedHeads {
+                metric: "accuracy".into(),
+                model: ModelRecord { layers: 2, heads: 2, hidden: 8, ffn: 32, parameters: 1 },
+                score: 0.8,
+                heads: vec![scores(0, 0, Some(0.81), 0.7), scores(0, 1, Some(0.65), 0.79), scores(1, 1, None, 0.8)],
+            },
+            BTreeMap::new(),
+            Machine::default(),
+        )
     }
 
     #[test]

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::docs_page::{FIGURES, folders, run_line, titles};
 use crate::error::Result;
-use crate::readme;
+use crate::marked;
 use crate::record::{AtCosts, Encoders, Interval, ReproductionRecord, RowGroup, RowRecord, unpacked};
 use crate::tables::{Side, brief_scores, grid_markdown, interval, markdown_text, mean_difference, points};
 
@@ -34,7 +34,7 @@ const LEFT: [&str; 2] = ["texts", "search"];
 /// # Errors
 /// [`Error::Markers`](crate::Error::Markers) unless each of the two lines is there once, in this order.
 pub fn with_real_texts(readme: &str, records: &[ReproductionRecord]) -> Result<String> {
-    readme::replaced(readme, (REAL_TEXTS_START, REAL_TEXTS_END), &block(records))
+    marked::replaced(readme, (REAL_TEXTS_START, REAL_TEXTS_END), &block(records))
 }
 
 fn block(records: &[ReproductionRecord]) -> String {

@@ -52,6 +52,9 @@ pub struct ReproductionArguments {
     /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
+    /// Numbers that layers are computed in: f32, bf16 (CUDA, Metal) or tf32 (CUDA)
+    #[arg(long, value_name = "PRECISION", default_value_t)]
+    pub precision: Precision,
     /// Directory for everything that is written
     #[arg(long, value_name = "DIR", default_value = "target/dht/reproduce")]
     pub out: PathBuf,
@@ -107,8 +110,7 @@ impl ReproductionPlan {
     /// The plan of one training.
     pub(super) fn training(&self, unit: Unit, seed: u64) -> RunPlan {
         let settings = unit.settings();
-        let (epochs, dispatch) = (unit.epochs(self.run.epochs), settings.dispatch());
-        RunPlan { seed, epochs, settings, dispatch, ..self.run.clone() }
+        RunPlan { seed, epochs: unit.epochs(self.run.epochs), settings, ..self.run.clone() }
     }
 
     /// The directory of a unit's files.
@@ -132,7 +134,7 @@ impl ReproductionArguments {
             batch: self.batch,
             lr: self.lr,
             device: self.device,
-            precision: Precision::F32,
+            precision: self.precision,
             ..Arguments::parse_from(["reproduce"])
         }
     }

@@ -47,7 +47,7 @@ fn hash_of(plan: &ReproductionPlan, unit: Unit, seed: u64, texts: &[String; 3], 
         "layout": LAYOUT, "version": env!("CARGO_PKG_VERSION"), "unit": unit.to_string(), "seed": seed,
         "settings": settings(plan, unit), "training": format!("{:?}", train_settings(&plan.training(unit, seed))),
         "options": options(unit), "revision": revision(unit), "needed": needed, "texts": texts, "weights": plan.weights,
-        "device": format!("{:?}", plan.run.device),
+        "device": format!("{:?} {}", plan.run.device, plan.run.precision),
     });
     Sha256::digest(text.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -17,11 +17,10 @@ use super::units::Unit;
 use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::experiment::{RunData, encoder, model_record, print};
-use crate::output_dir::lock;
-use crate::record::{ReproductionRecord, RowRecord, this_machine};
+use crate::record::{Record, Reproduction, ReproductionRecord, RowRecord, this_machine};
 use crate::report::write_reproduction;
 use crate::tables::reproduction_text;
-use dht_cli::report;
+use dht_cli::{RunDir, report};
 
 /// The last line of a process's standard error that starts so is the reason of its failure.
 const ERROR: &str = "error: ";
@@ -48,8 +47,7 @@ pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
 
 /// Runs all units that are not finished, and writes the record with its tables, figures and report after each.
 fn run(plan: &ReproductionPlan) -> Result<()> {
-    std::fs::create_dir_all(plan.out()).map_err(|source| Error::Io { path: plan.out().into(), source })?;
-    let _lock = lock(plan.out())?;
+    let _locked = RunDir::open(plan.out())?;
     let earlier = plan.out().join(RECORD);
     if earlier.exists() && ReproductionRecord::load(&earlier).is_err() {
         return Err(Error::ForeignFile { path: earlier });
@@ -148,19 +146,20 @@ impl Found {
 
 /// The record of the rows so far.
 fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Result<ReproductionRecord> {
-    let device = plan.run.device.open()?;
+    let device = plan.run.device.open_in(plan.run.precision)?;
     let encoder = encoder(&plan.run, data, &device)?;
-    Ok(ReproductionRecord {
-        schema: ReproductionRecord::SCHEMA,
-        command: std::iter::once("reproduce".into()).chain(plan.flags.iter().cloned()).collect(),
-        data: data.record.clone(),
-        model: model_record(&encoder, data.train.labels.len()),
-        settings: settings(plan, Unit::Full),
-        rows,
-        at_costs: None,
-        promises: Vec::new(),
-        machine: this_machine(&device),
-    })
+    Ok(Record::new(
+        std::iter::once("reproduce".into()).chain(plan.flags.iter().cloned()).collect(),
+        data.record.clone(),
+        Reproduction {
+            model: model_record(&encoder, data.train.labels.len()),
+            rows,
+            at_costs: None,
+            promises: Vec::new(),
+        },
+        settings(plan, Unit::Full),
+        this_machine(&device),
+    ))
 }
 
 /// The rows of a unit, each over all seeds.

@@ -59,7 +59,7 @@ impl<'a> Worker<'a> {
     /// As [`new`](Self::new), with texts that are loaded.
     pub(super) fn with_data(plan: &'a ReproductionPlan, unit: Unit, seed: u64, data: RunData) -> Result<Self> {
         let run = plan.training(unit, seed);
-        let device = run.device.open()?;
+        let device = run.device.open_in(run.precision)?;
         let encoder = encoder(&run, &data, &device)?;
         Ok(Self { plan, unit, seed, run, data, device, encoder })
     }

@@ -1,4 +1,4 @@
-//! Tables of a run and of a reproduction, as text, Markdown and CSV.
+//! Tables of records, as text, Markdown and CSV.
 
 mod at_costs;
 mod compression;
@@ -7,7 +7,6 @@ mod further;
 mod grid;
 mod promises;
 mod reproduction;
-mod run;
 
 pub(crate) use at_costs::{PlainTable, brief_scores, interval, mean_difference, points};
 pub(crate) use compression::{architecture_lines, sides as compression_sides};
@@ -17,5 +16,3 @@ pub(crate) use further::further_tables;
 pub(crate) use grid::{Side, markdown as grid_markdown, markdown_text};
 pub(crate) use reproduction::{Table, published_note, tables};
 pub use reproduction::{reproduction_markdown, reproduction_text};
-pub(crate) use run::DEVIATIONS;
-pub use run::{Row, markdown_table, rows, text_table};

@@ -129,7 +129,7 @@ pub enum Error {
         differs: String,
     },
     /// Another process trains there.
-    #[error("another training uses {path}; wait until it has finished, or choose another --out", path = path.display())]
+    #[error("another run uses {path}; wait until it has finished, or choose another --out", path = path.display())]
     InUse {
         /// The directory of its checkpoints.
         path: PathBuf,

@@ -24,6 +24,7 @@ pub use exit_code::exit_code;
 pub use progress::{RouteTally, TrainingProgress, report};
 #[cfg(feature = "server")]
 pub use server::{Limits, LoadedModel, Server, ServerSettings};
+pub use training::{Difference, RunDir};
 
 /// Tensors of the same sizes are allocated and freed all the time; mimalloc keeps their pages.
 #[global_allocator]

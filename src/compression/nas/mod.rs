@@ -22,7 +22,7 @@ use super::steps::Output;
 use crate::error::Result;
 use crate::experiment::{print, rng};
 use crate::figures::kept_units_figure;
-use crate::record::{ArchitectureSearchRecord, JudgedModel, Summary, this_machine};
+use crate::record::{ArchitectureSearchRecord, ArchitectureSearches, JudgedModel, Record, Summary, this_machine};
 use crate::tables::architecture_search_text;
 use plan::NasPlan;
 use rows::{Rows, SEARCH, StudentStep, student_step, unpruned, unpruned_step};
@@ -80,19 +80,20 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     for (space, target) in plan.searches.iter().take(1) {
         settings.insert("search".into(), serde_json::to_value(plan.settings(*space, *target)).unwrap_or_default());
     }
-    let mut record = ArchitectureSearchRecord {
-        schema: ArchitectureSearchRecord::SCHEMA,
-        command: plan.command.clone(),
-        data: bench.data.record.clone(),
-        metric: bench.judge.name().into(),
-        majority_score: bench.judge.best_constant(&bench.data.test)?,
-        teacher: bench.judged_teacher,
-        unpruned: over_seeds(&whole, ratios[1]),
-        searches: Vec::new(),
-        beside: Vec::new(),
+    let mut record = Record::new(
+        plan.command.clone(),
+        bench.data.record.clone(),
+        ArchitectureSearches {
+            metric: bench.judge.name().into(),
+            majority_score: bench.judge.best_constant(&bench.data.test)?,
+            teacher: bench.judged_teacher,
+            unpruned: over_seeds(&whole, ratios[1]),
+            searches: Vec::new(),
+            beside: Vec::new(),
+        },
         settings,
-        machine: this_machine(&bench.device),
-    };
+        this_machine(&bench.device),
+    );
     let rows = Rows { bench: &bench, plan: &plan, unpruned: &whole, whole: &student };
     for (space, target) in &plan.searches {
         let (searched, beside) = rows.of(*space, *target)?;

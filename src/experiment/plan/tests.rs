@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use dht_transformer::{Precision, config::ModelSize, data::Column};
 
 use crate::experiment::plan::*;
@@ -23,22 +21,14 @@ fn without_flags_a_small_model_trains_on_generated_texts() {
     assert_eq!(plan.model, Model::Size(ModelSize { layers: 7, heads: 12, hidden: 96 }));
     assert_eq!((plan.train_rows, plan.test_rows), (None, None));
     assert_eq!((plan.learning_rate, plan.max_length), (SCRATCH_RATE, MAX_LENGTH));
-    assert_eq!((plan.settings, plan.dispatch), (SettingsChoice::Ours, DispatchChoice::InFlight));
+    assert_eq!(plan.settings, SettingsChoice::Ours);
     assert_eq!(plan.epochs, EPOCHS_OF_GENERATED_TEXTS);
-    assert_eq!(plan.out_of(Preset::TDht), Path::new("target/dht/t_dht"));
-    assert_eq!(plan.out_of(Preset::PDht), Path::new("target/dht/p_dht"));
 }
 
 #[test]
 fn every_flag_is_in_the_plan() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("space.toml");
-    let text = "layers = 12\nheads = 4\nexits = [3, 12]\nsearch = { kind = \"tree\", heads = [[2, 4]] }\n";
-    std::fs::write(&file, text).unwrap();
     let line = "--data d --model 12x4x32 --text-column title --text-column 2 --label-column 0 --pair --max-length 64 \
-                --train-rows 20 --test-rows 10 --epochs 2 --batch 8 --lr 2e-4 --seed 5 --device cpu --precision bf16 --settings paper --dispatch in-flight \
-                --out o --resume --quiet";
-    let line = &format!("{line} --space {}", file.display());
+                --train-rows 20 --test-rows 10 --epochs 2 --batch 8 --lr 2e-4 --seed 5 --device cpu --precision bf16 --settings paper --quiet";
     let expected = RunPlan {
         data: DataSource::Directory {
             folder: "d".into(),
@@ -59,11 +49,6 @@ fn every_flag_is_in_the_plan() {
         device: DeviceChoice::Cpu,
         precision: Precision::Bf16,
         settings: SettingsChoice::Paper,
-        dispatch: DispatchChoice::InFlight,
-        decide: Decision::AtTheBase,
-        space: Some(SpaceConfig::from_toml_str(text).unwrap()),
-        out: Some("o".into()),
-        start: Start::Resume,
         quiet: true,
         flags: Arguments::parse_from(std::iter::once("t_dht").chain(line.split_whitespace())).flags(),
     };
@@ -72,30 +57,6 @@ fn every_flag_is_in_the_plan() {
     let default = plan("").unwrap();
     assert_ne!((expected.device, expected.precision), (default.device, default.precision));
     assert_ne!(expected.batch, default.batch);
-    assert_eq!(default.space, None);
-    assert_eq!((default.start, plan("--restart").unwrap().start), (Start::New, Start::Restart));
-    assert!(Arguments::try_parse_from(["t_dht", "--resume", "--restart"]).is_err());
-    let other_size = plan(&line.replace("12x4x32", "6x4x32"));
-    assert!(matches!(other_size, Err(Error::Argument { flag: "space", .. })), "{other_size:?}");
-    std::fs::write(&file, text.replace("[3, 12]", "[3, 13]")).unwrap();
-    let error = plan(line).unwrap_err().to_string();
-    assert!(error.contains("space.toml") && error.contains("exit 1 is at depth 13"), "{error}");
-}
-
-#[test]
-fn with_the_papers_settings_samples_queue_and_p_dht_runs_two_epochs_before_the_switch_and_two_after() {
-    let of = |preset, line: &str| {
-        let words = std::iter::once("dht").chain(line.split_whitespace());
-        RunPlan::of_preset(preset, Arguments::try_parse_from(words).unwrap()).unwrap()
-    };
-    for (line, epochs) in [("--settings paper", EPOCHS_OF_GENERATED_TEXTS), ("--settings paper --data d", EPOCHS)] {
-        let (tree, frozen) = (of(Preset::TDht, line), of(Preset::PDht, line));
-        assert_eq!(tree.dispatch, DispatchChoice::Queue);
-        assert_eq!((tree.epochs, frozen.epochs), (epochs, 4));
-        assert_eq!(tree, plan(line).unwrap());
-    }
-    assert_eq!(of(Preset::PDht, "--settings paper --epochs 7").epochs, 7);
-    assert_eq!(of(Preset::PDht, "--data d").epochs, EPOCHS);
 }
 
 #[test]
@@ -106,7 +67,6 @@ fn impossible_values_are_refused_by_their_flag() {
         ("--train-rows 0", "train-rows"),
         ("--train-rows 1", "train-rows"),
         ("--test-rows 0", "test-rows"),
-        ("--settings paper --decide at-every-exit", "decide"),
         ("--lr 0", "lr"),
         ("--lr=-1e-3", "lr"),
         ("--lr NaN", "lr"),
@@ -165,15 +125,8 @@ fn a_model_directory_has_its_own_limits() {
 
 #[test]
 fn unknown_flags_and_values_are_usage_errors() {
-    for line in ["--no-such-flag", "--epochs many", "--device tpu", "--dispatch later", "--seed -1"] {
+    for line in ["--no-such-flag", "--epochs many", "--device tpu", "--seed -1"] {
         let words = std::iter::once("t_dht").chain(line.split_whitespace());
         assert!(Arguments::try_parse_from(words).is_err(), "{line}");
     }
-}
-
-#[test]
-fn the_example_of_a_space_is_for_the_default_model() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/spaces/early_exits.toml");
-    let space = plan(&format!("--space {}", file.display())).unwrap().space.unwrap();
-    assert_eq!(space.exits, [1, 2, 3, 7]);
 }

@@ -6,8 +6,8 @@ use plotters::style::text_anchor::HPos;
 
 use super::{Figure, labels, markers, panel};
 use crate::error::Result;
+use crate::figures::style::score_range;
 use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK};
-use crate::figures::tradeoff::score_range;
 use crate::record::{AtCosts, ReproductionRecord, RowGroup};
 
 const HEIGHT: u32 = 520;

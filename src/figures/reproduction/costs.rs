@@ -5,8 +5,8 @@ use plotters::style::text_anchor::HPos;
 
 use super::{Figure, labels, markers, panel};
 use crate::error::Result;
+use crate::figures::style::score_range;
 use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK, WIDTH};
-use crate::figures::tradeoff::score_range;
 use crate::published::{Counterpart, Stage, cells};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord};
 

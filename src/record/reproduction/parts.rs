@@ -32,7 +32,7 @@ impl ReproductionRecord {
 
     /// A row comes after the last one of its kind, or of a kind before it.
     fn add(&mut self, other: Self) {
-        for row in other.rows {
+        for row in other.results.rows {
             if self.row_of(&row).is_none() {
                 let at = self.rows.iter().rposition(|own| own.group <= row.group).map_or(0, |last| last + 1);
                 self.rows.insert(at, row);
@@ -40,9 +40,9 @@ impl ReproductionRecord {
         }
         self.command.push("and".into());
         self.command.extend(other.command);
-        self.at_costs = self.at_costs.take().or(other.at_costs);
+        self.at_costs = self.at_costs.take().or(other.results.at_costs);
         if self.promises.is_empty() {
-            self.promises = other.promises;
+            self.promises = other.results.promises;
         }
     }
 }
@@ -61,7 +61,7 @@ impl RowRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{AtCosts, RowGroup, Summary};
+    use crate::record::{AtCosts, Record, Reproduction, RowGroup, Summary};
 
     /// A row of each of these kinds, by their methods' names.
     fn record(rows: &[(RowGroup, &str)]) -> ReproductionRecord {
@@ -74,11 +74,8 @@ mod tests {
             ..RowRecord::default()
         };
         let command = std::iter::once("reproduce").chain(rows.iter().map(|(_, method)| *method));
-        ReproductionRecord {
-            command: command.map(String::from).collect(),
-            rows: rows.iter().map(row).collect(),
-            ..ReproductionRecord::default()
-        }
+        let results = Reproduction { rows: rows.iter().map(row).collect(), ..Reproduction::default() };
+        Record { command: command.map(String::from).collect(), results, ..Record::default() }
     }
 
     fn first() -> ReproductionRecord {
@@ -89,7 +86,9 @@ mod tests {
             (RowGroup::Ngram, "n-gram cascade"),
             (RowGroup::Accelerated, "accelerated"),
         ];
-        ReproductionRecord { at_costs: Some(AtCosts::default()), ..record(&rows) }
+        let mut first = record(&rows);
+        first.at_costs = Some(AtCosts::default());
+        first
     }
 
     fn second() -> ReproductionRecord {
@@ -103,8 +102,8 @@ mod tests {
 
     #[test]
     fn parts_of_one_reproduction_become_one_record_in_the_order_of_its_tables() {
-        let mut later =
-            ReproductionRecord { at_costs: Some(AtCosts { costs: vec![0.5], ..AtCosts::default() }), ..second() };
+        let mut later = second();
+        later.at_costs = Some(AtCosts { costs: vec![0.5], ..AtCosts::default() });
         later.rows[0].inference_wall_ratio = 1.01;
         let joined = ReproductionRecord::joined(vec![first(), later]);
         let [joined] = &joined[..] else { panic!("{} records", joined.len()) };

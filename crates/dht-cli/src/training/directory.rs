@@ -10,16 +10,14 @@
 //! All of it goes when the model is written, and nothing else is ever deleted.
 
 use std::ffi::OsString;
-use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dht_dynamic::transformer::storage::write_atomically;
 use serde_json::{Map, Value};
 
+use super::run_dir::{Difference, LOCK, RunDir};
 use crate::error::{Error, Result};
 
-const LOCK: &str = ".lock";
 const DESCRIPTION: &str = "training.json";
 const CHECKPOINT: &str = "full.checkpoint";
 /// What a checkpoint is called while it is written.
@@ -30,12 +28,11 @@ const UNFINISHED: &str = ".partial-";
 const RATE: &str = "learning_rate.json";
 const FORMAT: &str = "dht training";
 
-/// A locked directory of a training. The lock ends when this is dropped or the process ends, in whatever way.
+/// The directory of a training.
 #[derive(Debug)]
 pub struct TrainingDir {
-    folder: PathBuf,
+    dir: RunDir,
     resumed: bool,
-    _lock: File,
 }
 
 impl TrainingDir {
@@ -69,28 +66,24 @@ impl TrainingDir {
                 return Err(Error::Foreign { path: entry.path() });
             }
         }
-        std::fs::create_dir_all(&folder).map_err(failed)?;
-        let lock = lock(&folder)?;
-        let mut own = Self { folder, resumed: false, _lock: lock };
+        let mut own = Self { dir: RunDir::open(&folder)?, resumed: false };
         // What a killed training was writing.
         own.delete(&unfinished.iter().map(String::as_str).collect::<Vec<_>>())?;
         if restart {
             own.delete(&[CHECKPOINT, PARTIAL, RATE, DESCRIPTION])?;
         }
-        match own.stored()? {
+        match own.dir.description(DESCRIPTION, FORMAT)? {
             Some(stored) => {
-                if let Some(differs) = difference(&stored, settings) {
-                    return Err(Error::OtherTraining { path: own.folder.clone(), differs });
+                if let Some(Difference { name, there, here }) = Difference::of(&stored, settings) {
+                    let differs = format!("{name} is {there} there and {here} here");
+                    return Err(Error::OtherTraining { path: folder, differs });
                 }
                 own.resumed = own.checkpoint().exists();
             }
             None => {
                 // A checkpoint without a description is nobody's to go on with.
                 own.delete(&[CHECKPOINT, RATE])?;
-                let mut description = settings.clone();
-                description.insert("format".into(), FORMAT.into());
-                let json = serde_json::to_string_pretty(&description).unwrap_or_default();
-                write_atomically(own.folder.join(DESCRIPTION), |file| writeln!(file, "{json}"))?;
+                own.dir.describe(DESCRIPTION, FORMAT, settings)?;
             }
         }
         Ok(own)
@@ -98,7 +91,7 @@ impl TrainingDir {
 
     /// Where the training's state is.
     pub fn checkpoint(&self) -> PathBuf {
-        self.folder.join(CHECKPOINT)
+        self.dir.path().join(CHECKPOINT)
     }
 
     /// Sentence on how to resume a training that stops now.
@@ -117,21 +110,9 @@ impl TrainingDir {
     /// The learning rate that was found before, or what `find` finds now.
     ///
     /// # Errors
-    /// [`Error::Foreign`] for a file that this does not write; what `find` reports.
+    /// What `find` reports; [`Error::Io`] when the file cannot be written.
     pub fn learning_rate(&self, find: impl FnOnce() -> Result<f64>) -> Result<f64> {
-        let path = self.folder.join(RATE);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let rate = text.trim().parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-                rate.ok_or(Error::Foreign { path })
-            }
-            Err(source) if source.kind() == ErrorKind::NotFound => {
-                let rate = find()?;
-                write_atomically(&path, |file| writeln!(file, "{rate}"))?;
-                Ok(rate)
-            }
-            Err(source) => Err(Error::Io { path, source }),
-        }
+        self.dir.once(RATE, |rate| *rate > 0.0, find)
     }
 
     /// Deletes the training's own files, and the directory if nothing else is in it.
@@ -141,53 +122,19 @@ impl TrainingDir {
     pub fn finish(self) -> Result<()> {
         self.delete(&[CHECKPOINT, PARTIAL, RATE, DESCRIPTION, LOCK])?;
         // Somebody's files keep it.
-        let _ = std::fs::remove_dir(&self.folder);
+        let _ = std::fs::remove_dir(self.dir.path());
         Ok(())
-    }
-
-    fn stored(&self) -> Result<Option<Map<String, Value>>> {
-        let path = self.folder.join(DESCRIPTION);
-        match std::fs::read(&path) {
-            Ok(bytes) => match serde_json::from_slice::<Map<String, Value>>(&bytes) {
-                Ok(stored) if stored.get("format").is_some_and(|format| format == FORMAT) => Ok(Some(stored)),
-                _ => Err(Error::Foreign { path }),
-            },
-            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Io { path, source }),
-        }
     }
 
     fn delete(&self, names: &[&str]) -> Result<()> {
         for name in names {
-            let path = self.folder.join(name);
+            let path = self.dir.path().join(name);
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != ErrorKind::NotFound => return Err(Error::Io { path, source }),
                 _ => {}
             }
         }
         Ok(())
-    }
-}
-
-/// The first setting that differs, with both values.
-fn difference(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<String> {
-    let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
-    let mut names: Vec<&String> = stored.keys().filter(|name| *name != "format").chain(asked.keys()).collect();
-    names.sort();
-    names.dedup();
-    let differs = names.into_iter().find(|name| value(stored, name) != value(asked, name))?;
-    Some(format!("{differs} is {} there and {} here", value(stored, differs), value(asked, differs)))
-}
-
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(LOCK);
-    let failed = |source| Error::Io { path: path.clone(), source };
-    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: folder.into() }),
-        // On a file system without locks the training goes on unlocked.
-        Err(TryLockError::Error(source)) if source.kind() != ErrorKind::Unsupported => Err(failed(source)),
-        _ => Ok(file),
     }
 }
 
@@ -228,8 +175,10 @@ mod tests {
         drop(first);
         let again = TrainingDir::open(&out, &settings(1.0), false).expect("again");
         assert_eq!(again.learning_rate(|| Ok(1.0)).expect("a rate"), 3e-4);
-        std::fs::write(TrainingDir::beside(&out).join(RATE), "fast").expect("a file");
-        assert!(matches!(again.learning_rate(|| Ok(1.0)), Err(Error::Foreign { .. })));
+        for nonsense in ["fast", "-1", "null"] {
+            std::fs::write(TrainingDir::beside(&out).join(RATE), nonsense).expect("a file");
+            assert_eq!(again.learning_rate(|| Ok(1.0)).expect("a rate"), 1.0, "{nonsense}");
+        }
     }
 
     #[test]

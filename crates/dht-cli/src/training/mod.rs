@@ -4,8 +4,10 @@ mod directory;
 mod interruption;
 mod learning_rate;
 mod model_choice;
+mod run_dir;
 
 pub use directory::TrainingDir;
 pub use interruption::Interruption;
 pub use learning_rate::{LearningRate, find_learning_rate};
 pub use model_choice::{ModelChoice, Start, saved_directory};
+pub use run_dir::{Difference, RunDir};

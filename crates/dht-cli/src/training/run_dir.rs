@@ -1,0 +1,132 @@
+//! The directory of a run that can be stopped: locked while it runs, with what the run is of and what its steps have found.
+
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use dht_dynamic::transformer::storage::write_atomically;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// The lock file. A run that goes on leaves it: otherwise one process could hold the lock of the deleted file while another locks a new
+/// one.
+pub(super) const LOCK: &str = ".lock";
+/// The key of a description that says which program wrote it.
+const FORMAT: &str = "format";
+
+/// A locked directory of a run. The lock ends when this is dropped or the process ends, in whatever way.
+#[derive(Debug)]
+pub struct RunDir {
+    folder: PathBuf,
+    _lock: File,
+}
+
+/// The first thing in which two runs differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Its name in the descriptions.
+    pub name: String,
+    /// That of the run that was stopped.
+    pub there: Value,
+    /// That of this run.
+    pub here: Value,
+}
+
+impl RunDir {
+    /// Locks a directory, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another process holds the lock, [`Error::Foreign`] when something else is in the place of the lock,
+    /// [`Error::Io`].
+    pub fn open(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+        let path = folder.join(LOCK);
+        // A lock file is an empty regular file; links are not followed.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file() || found.len() > 0) {
+            return Err(Error::Foreign { path });
+        }
+        let failed = |source| Error::Io { path: path.clone(), source };
+        let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: folder.into() }),
+            // On a file system without locks the run goes on unlocked.
+            Err(TryLockError::Error(source)) if source.kind() != ErrorKind::Unsupported => Err(failed(source)),
+            _ => Ok(Self { folder: folder.into(), _lock: file }),
+        }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the run that was here before is of; `None` where none was.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] for a file that is no description of this format.
+    pub fn description(&self, file: &str, format: &str) -> Result<Option<Map<String, Value>>> {
+        let path = self.folder.join(file);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let mut stored: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
+                if stored.remove(FORMAT).is_none_or(|found| found != format) {
+                    return Err(Error::Foreign { path });
+                }
+                Ok(Some(stored))
+            }
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { path, source }),
+        }
+    }
+
+    /// Writes what this run is of.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn describe(&self, file: &str, format: &str, of: &Map<String, Value>) -> Result<()> {
+        let mut description = of.clone();
+        description.insert(FORMAT.into(), format.into());
+        self.write(&self.folder.join(file), &description)
+    }
+
+    /// What a step found before, as its file says, or what it finds now; of a file that cannot be what it found, anew.
+    ///
+    /// # Errors
+    /// What `run` reports; [`Error::Io`] for a file that can be neither read nor written.
+    pub fn once<T: Serialize + DeserializeOwned, E: From<Error>>(
+        &self,
+        file: impl AsRef<Path>,
+        valid: impl Fn(&T) -> bool,
+        run: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let path = self.folder.join(file);
+        let found = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        match found.filter(valid) {
+            Some(found) => Ok(found),
+            None => {
+                let found = run()?;
+                self.write(&path, &found)?;
+                Ok(found)
+            }
+        }
+    }
+
+    fn write(&self, path: &Path, value: &impl Serialize) -> Result<()> {
+        let json = serde_json::to_string_pretty(value)
+            .map_err(|error| Error::Io { path: path.into(), source: std::io::Error::other(error) })?;
+        Ok(write_atomically(path, |file| writeln!(file, "{json}"))?)
+    }
+}
+
+impl Difference {
+    /// Of the descriptions of a stopped run and of this one, in the order of the names.
+    pub fn of(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<Self> {
+        let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
+        let mut names: Vec<&String> = stored.keys().chain(asked.keys()).collect();
+        names.sort();
+        let name = names.into_iter().find(|name| value(stored, name) != value(asked, name))?;
+        Some(Self { name: name.clone(), there: value(stored, name), here: value(asked, name) })
+    }
+}

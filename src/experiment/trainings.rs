@@ -1,0 +1,158 @@
+//! What all trainings of a plan share: encoder, pooling, settings, random numbers.
+
+use std::io::{ErrorKind, Write};
+
+use candle_core::Device;
+use dht_dynamic::{accelerate::AccelerateSettings, exit::NgramSettings};
+use dht_search::cost::{FlopsCost, WidthCoupling};
+use dht_search::settings::{Experiment, PublishedDataset};
+use dht_transformer::{
+    AdamWSettings, EncodedDataset, Encoder, Pooling, TextClassifier, TrainSettings, flops::Load,
+    pretrained::read_hugging_face,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::choices::{Model, SettingsChoice};
+use super::data::RunData;
+use super::plan::RunPlan;
+use crate::error::{Error, Result};
+use crate::record::ModelRecord;
+
+/// Random streams of a training: the encoder's weights, each model's classifiers, the random control.
+const WEIGHTS: u64 = 1;
+pub(crate) const CLASSIFIERS: u64 = 2;
+pub(crate) const CONTROL: u64 = 3;
+
+/// Writes to standard output. A closed pipe is no error, since the record is already written.
+pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
+    match writeln!(output, "{text}") {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { path: "standard output".into(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The settings of every acceleration: the defaults, for these texts.
+pub(crate) fn accelerate_settings(data: &RunData, batch_size: usize) -> Result<AccelerateSettings> {
+    let ngram = NgramSettings { left_out: data.tokenizer.tokens_around()?, ..NgramSettings::default() };
+    Ok(AccelerateSettings { ngram: Some(ngram), batch_size, ..AccelerateSettings::default() })
+}
+
+/// FLOPs of a forward and a backward over all texts.
+pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u64, u64)> {
+    let (encoder, classifier) = (model.encoder(), model.classifier().shape());
+    let cost = FlopsCost::new(encoder.layers(), encoder.block_shape(), classifier, WidthCoupling::Heads)?;
+    let load = Load::of_texts(texts.lengths());
+    Ok((cost.full_forward(load).total().0, cost.full_backward(load).total().0))
+}
+
+/// The facts of a run by which it can differ from the paper's.
+pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> Experiment {
+    Experiment {
+        dataset: PublishedDataset::of_name(&data.record.name),
+        training_rows: data.train.len(),
+        validation_rows: data.validation.len(),
+        test_rows: data.test.len(),
+        max_tokens: plan.max_length,
+        hidden: encoder.block_shape().hidden,
+        pretrained: plan.pretrained(),
+        own_pooler: encoder.has_pooler(),
+        epochs: plan.epochs,
+    }
+}
+
+/// The last part of a directory, or the size.
+pub(crate) fn model_name(plan: &RunPlan) -> String {
+    match &plan.model {
+        Model::Directory(folder) => {
+            folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        }
+        Model::Size(size) => size.to_string(),
+    }
+}
+
+/// The size of the full model.
+pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
+    let shape = encoder.block_shape();
+    ModelRecord {
+        layers: encoder.layers(),
+        heads: shape.heads,
+        hidden: shape.hidden,
+        ffn: shape.ffn,
+        parameters: encoder.parameters().elements() + classes * (shape.hidden + 1),
+    }
+}
+
+/// The settings of every training of a plan.
+pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
+    let optimizer = AdamWSettings { learning_rate: plan.learning_rate, ..AdamWSettings::default() };
+    // From scratch and within some hundred steps, a smaller β₂ learns faster.
+    let optimizer = if plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
+    TrainSettings {
+        epochs: plan.epochs,
+        batch_size: plan.batch,
+        seed: plan.seed,
+        optimizer,
+        ..TrainSettings::default()
+    }
+}
+
+/// The encoder that every model starts from.
+pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
+    let encoder = match &plan.model {
+        Model::Directory(folder) => {
+            let weights = read_hugging_face(folder)?;
+            Encoder::from_tensors(&weights.config, &weights.tensors, device)?
+        }
+        Model::Size(size) => {
+            let mut config = size.config(data.tokenizer.vocabulary_size())?;
+            // Dropout would only slow down small models that train for few steps.
+            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            Encoder::random(&config, device, &mut rng(plan, WEIGHTS))?
+        }
+    };
+    encoder.parameters().compute_in(plan.precision)?;
+    Ok(encoder)
+}
+
+/// From scratch [CLS] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
+/// With the paper's settings every model has BERT's pooler, as the paper's have.
+pub(crate) fn pooling(plan: &RunPlan) -> Pooling {
+    match plan.settings {
+        SettingsChoice::Paper => Pooling::Pooler,
+        SettingsChoice::Ours if plan.pretrained() => Pooling::Mean,
+        SettingsChoice::Ours => Pooling::Cls,
+    }
+}
+
+pub(crate) fn rng(plan: &RunPlan, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+    rng.set_stream(stream);
+    rng
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
+        print(Failing(ErrorKind::BrokenPipe), "table").unwrap();
+        let full = print(Failing(ErrorKind::StorageFull), "table");
+        assert!(matches!(full, Err(Error::Io { path, .. }) if path.ends_with("standard output")));
+    }
+}

@@ -1,0 +1,68 @@
+//! The texts and the model of a run.
+
+use dht_transformer::data::Reading;
+use serde::{Deserialize, Serialize};
+
+/// The number of classes that a summary names.
+const CLASSES_IN_SUMMARY: usize = 20;
+
+/// The data of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// The name of the data set.
+    pub name: String,
+    /// Training rows, without validation rows.
+    pub train_rows: usize,
+    /// Validation rows, taken from the training file.
+    #[serde(default)]
+    pub validation_rows: usize,
+    /// Test rows.
+    pub test_rows: usize,
+    /// Rows of all three that were truncated to `max_length` tokens.
+    pub truncated_rows: usize,
+    /// The names of the classes. Empty in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// The label and text columns, and how they were found. `None` for generated texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Reading>,
+    /// SHA-256 of the training file, or of the generated texts, in hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the test file, likewise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub test_sha256: String,
+}
+
+impl DataRecord {
+    /// A line with the numbers of rows, the classes (the first twenty), and the label and text columns.
+    pub fn summary(&self) -> String {
+        let mut classes = self.classes.iter().take(CLASSES_IN_SUMMARY).cloned().collect::<Vec<_>>().join(", ");
+        if self.classes.len() > CLASSES_IN_SUMMARY {
+            classes.push_str(", …");
+        }
+        let columns = self.columns.as_ref().map_or(String::new(), |columns| format!("; {columns}"));
+        format!(
+            "{}: {} training, {} validation and {} test rows; {} classes: {classes}{columns}",
+            self.name,
+            self.train_rows,
+            self.validation_rows,
+            self.test_rows,
+            self.classes.len(),
+        )
+    }
+}
+
+/// The size of a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// Layers, N_L.
+    pub layers: usize,
+    /// Heads a layer, N_H.
+    pub heads: usize,
+    /// Width of the hidden states, d.
+    pub hidden: usize,
+    /// Width of the feed-forward.
+    pub ffn: usize,
+    /// Trainable parameters of the full model, including embeddings and classifier.
+    pub parameters: usize,
+}

@@ -1,0 +1,172 @@
+//! What every example that measures writes: `record.json`.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::data::DataRecord;
+use super::json;
+use super::machine::Machine;
+use crate::error::{Error, RecordProblem, Result};
+
+/// What a kind of run found: the part of a [`Record`] that is its own.
+pub trait Results: Serialize + DeserializeOwned {
+    /// The version of the layout that this release reads and writes.
+    const SCHEMA: u32 = 1;
+}
+
+/// A run: its command, its texts, what it found, its settings and its machine. Results lie beside the other keys in the file.
+///
+/// The order of the keys is fixed, and there is no date and no path of the machine in it, so that two runs with one seed differ only in
+/// seconds and in what is made of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Record<T> {
+    /// [`Results::SCHEMA`]. Records of other versions are refused, earlier ones too: they may have been measured otherwise.
+    pub schema: u32,
+    /// The example and its flags, without directories of the machine.
+    pub command: Vec<String>,
+    /// The training, validation and test data.
+    pub data: DataRecord,
+    /// What was found.
+    #[serde(flatten)]
+    pub results: T,
+    /// Settings by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, Value>,
+    /// The machine of the run.
+    pub machine: Machine,
+}
+
+/// The keys that all records have. They are read apart from the results, since flattened keys of maps are read as text alone.
+#[derive(Deserialize)]
+struct Common {
+    command: Vec<String>,
+    data: DataRecord,
+    #[serde(default)]
+    settings: BTreeMap<String, Value>,
+    machine: Machine,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: u64,
+}
+
+impl<T: Results> Record<T> {
+    /// A record of this version.
+    pub fn new(
+        command: Vec<String>,
+        data: DataRecord,
+        results: T,
+        settings: BTreeMap<String, Value>,
+        machine: Machine,
+    ) -> Self {
+        Self { schema: T::SCHEMA, command, data, results, settings, machine }
+    }
+
+    /// Writes the record atomically.
+    ///
+    /// # Errors
+    /// [`Error::Record`] when a number is not finite, [`Error::Transformer`] when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        json::save(self, path.as_ref())
+    }
+
+    /// Reads a record of this version.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is no such record or of another version.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
+        let refused = |problem| Error::Record { path: path.into(), problem };
+        let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
+        let bytes = std::fs::read(path).map_err(io)?;
+        // Another layout may lack keys of this one, so the version is checked first.
+        let Version { schema: found } = serde_json::from_slice(&bytes).map_err(content)?;
+        if found != u64::from(T::SCHEMA) {
+            return Err(refused(RecordProblem::OtherVersion { found, expected: T::SCHEMA }));
+        }
+        let results = serde_json::from_slice(&bytes).map_err(content)?;
+        let Common { command, data, settings, machine } = serde_json::from_slice(&bytes).map_err(content)?;
+        Ok(Self::new(command, data, results, settings, machine))
+    }
+}
+
+impl<T> Deref for Record<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.results
+    }
+}
+
+impl<T> DerefMut for Record<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.results
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::record::{Reproduction, ReproductionRecord};
+
+    fn problem(result: Result<impl Sized>) -> RecordProblem {
+        match result {
+            Err(Error::Record { problem, .. }) => problem,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("accepted"),
+        }
+    }
+
+    #[test]
+    fn a_saved_record_loads_unchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        let record = fixture::reproduction();
+        record.save(&path).unwrap();
+        assert_eq!(ReproductionRecord::load(&path).unwrap(), record);
+        let first = std::fs::read(&path).unwrap();
+        record.save(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), first);
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_represent_is_refused_with_its_path_and_the_old_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        let record = fixture::reproduction();
+        record.save(&path).unwrap();
+        let mut bad = record.clone();
+        bad.rows[1].deficit = f64::NAN;
+        assert_eq!(problem(bad.save(&path)), RecordProblem::NotFinite { field: "rows.1.deficit".into() });
+        assert_eq!(ReproductionRecord::load(&path).unwrap(), record);
+    }
+
+    #[test]
+    fn foreign_and_torn_files_and_those_of_other_releases_are_refused_with_their_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        let load = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            problem(ReproductionRecord::load(&path))
+        };
+        let json = serde_json::to_string(&fixture::reproduction()).unwrap();
+        let expected = Reproduction::SCHEMA;
+        let alone = format!("{{\"schema\": {expected}}}");
+        for text in ["", "[]", "{}", &alone, &json[..json.len() / 2]] {
+            assert!(matches!(load(text), RecordProblem::Content { .. }), "{text}");
+        }
+        for found in [0, 7] {
+            let problem = load(&format!("{{\"schema\": {found}}}"));
+            assert_eq!(problem, RecordProblem::OtherVersion { found, expected });
+        }
+        let missing = ReproductionRecord::load(folder.path().join("none.json"));
+        assert!(matches!(missing, Err(Error::Transformer(dht_transformer::Error::Io { .. }))));
+    }
+}
