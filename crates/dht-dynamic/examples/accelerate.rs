@@ -3,6 +3,7 @@
 //! `cargo run --release -p dht-dynamic --example accelerate` trains a classifier of generated texts first. With `--classifier` it takes
 //! a Hugging Face directory of yours, and `--data` the texts that it was fine-tuned on; `-- --help` lists the flags.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(flags: &Flags) -> Result<(), Error> {
+fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(flags.seed);
     let device = if flags.cuda { Device::new_cuda(0)? } else { Device::Cpu };
 
@@ -109,14 +110,14 @@ fn run(flags: &Flags) -> Result<(), Error> {
             add(&format!("{:.3}", point.speed), &made.model.with_speed(point.speed)?)?;
         }
     }
-    print!("{table}");
     if let Some(path) = &flags.record {
         write_atomically(path, |file| file.write_all(table.as_bytes()))?;
     }
-    match &flags.out {
-        Some(folder) => made.model.save(folder, Some(&tokenizer), &training.labels),
-        None => Ok(()),
+    if let Some(folder) = &flags.out {
+        made.model.save(folder, Some(&tokenizer), &training.labels)?;
     }
+    std::io::stdout().write_all(table.as_bytes())?;
+    Ok(())
 }
 
 /// Says after each epoch how the training goes.

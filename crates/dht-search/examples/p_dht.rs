@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p dht-search --example p_dht` needs no files and no network; `-- --help` lists the flags.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,7 +14,7 @@ use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
     Trainer, data::generated, storage::write_atomically, train::Event,
 };
-use dht_search::{Error, Preset, SearchModel, SearchObjective, SearchSettings};
+use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(flags: &Flags) -> Result<(), Error> {
+fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(flags.seed);
     let device = if flags.cuda { Device::new_cuda(0)? } else { Device::Cpu };
 
@@ -91,11 +92,11 @@ fn run(flags: &Flags) -> Result<(), Error> {
         let flops = (found.flops + found.bandit_flops) as f64 / full.full_flops_of(&test) as f64;
         table += &format!("{name}\t{:.3}\t{:.3}\t{flops:.3}\n", found.confusion.accuracy(), found.confusion.macro_f1());
     }
-    print!("{table}");
-    match &flags.record {
-        Some(path) => Ok(write_atomically(path, |file| file.write_all(table.as_bytes()))?),
-        None => Ok(()),
+    if let Some(path) = &flags.record {
+        write_atomically(path, |file| file.write_all(table.as_bytes()))?;
     }
+    std::io::stdout().write_all(table.as_bytes())?;
+    Ok(())
 }
 
 /// Says after each epoch how a training goes.

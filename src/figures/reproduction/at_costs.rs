@@ -4,7 +4,8 @@ use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::{Figure, labels, markers, panel};
+use super::figure::{Figure, panel};
+use super::{labels, markers};
 use crate::error::Result;
 use crate::figures::style::score_range;
 use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK};

@@ -2,7 +2,7 @@
 
 use plotters::prelude::RGBColor;
 
-use super::{Figure, Panel};
+use super::figure::{Figure, Panel};
 use crate::figures::style::{BLUES, DYNAMIC, GRID, INK, OCHRES, PALE_INK, TRUNCATED, WIDTH};
 
 const HEIGHT: i32 = 502;

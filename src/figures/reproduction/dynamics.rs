@@ -3,7 +3,7 @@
 use dht_search::training::{Curves, LossCurve};
 use plotters::prelude::RGBColor;
 
-use super::{Figure, Panel, panel};
+use super::figure::{Figure, Panel, panel};
 use crate::error::Result;
 use crate::figures::loss::{self, Line};
 use crate::figures::style::{self, DYNAMIC, FULL, ORACLE, TRUNCATED};

@@ -4,6 +4,7 @@ use dht_search::training::Curves;
 
 use super::*;
 use crate::fixture;
+use crate::record::ReproductionRecord;
 use crate::record::RowGroup;
 
 fn figures(record: &ReproductionRecord) -> Vec<Figure> {

@@ -8,10 +8,11 @@ use crate::error::{Error, Result};
 
 /// Writes a file so that no reader, and no crash, ever sees a part of it: into a temporary file beside the target,
 /// which is flushed to the disk and then renamed over it. An existing file keeps its content until the rename, and
-/// for good when `write` fails.
+/// for good when `write` fails. A link stays, and the file that it names is written. A device or a pipe, which a rename would
+/// replace by a file, is written as it is.
 ///
 /// # Errors
-/// [`Error::Io`] when the directory is missing, or writing or renaming fails.
+/// [`Error::Io`] when the directory is missing, something that is a directory is to be written, or writing or renaming fails.
 ///
 /// # Examples
 /// ```
@@ -24,17 +25,30 @@ use crate::error::{Error, Result};
 pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let path = path.as_ref();
     let failed = |source| Error::io(path, source);
-    let folder = folder_of(path);
+    let linked = match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+        // What a process has opened has a name there too: a rename would leave it with the old file.
+        Ok(found) if !found.is_file() || path.starts_with("/dev") || path.starts_with("/proc") => {
+            let mut file = BufWriter::new(File::options().write(true).open(path).map_err(failed)?);
+            write(&mut file).map_err(failed)?;
+            return file.flush().map_err(failed);
+        }
+        Ok(_) => path.canonicalize().map_err(failed)?,
+        Err(_) => path.into(),
+    };
+    let folder = folder_of(&linked);
     let mut builder = temporary();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    // Of a folder that is missing, its own error says more than that of a temporary file's name.
+    std::fs::metadata(folder).map_err(failed)?;
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     write(&mut buffered).map_err(failed)?;
     buffered.flush().map_err(failed)?;
     drop(buffered);
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.persist(&linked).map_err(|error| failed(error.error))?;
     synchronise_folder(folder).map_err(failed)
 }
 
@@ -135,4 +149,46 @@ fn temporary() -> tempfile::Builder<'static, 'static> {
 /// Makes a rename survive a power cut. Only Unix can flush a directory.
 pub(crate) fn synchronise_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_stays_and_its_file_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [file, link] = ["file", "link"].map(|name| folder.path().join(name));
+        std::fs::write(&file, "old").expect("a file");
+        symlink(&file, &link).expect("a link");
+        write_atomically(&link, |out| out.write_all(b"new")).expect("written");
+        assert!(link.symlink_metadata().expect("a link").is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).expect("a file"), "new");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2);
+    }
+
+    #[test]
+    fn devices_stay_what_they_are_and_directories_are_refused() {
+        // A copy of the device, where this process may make one; else the system's own, which it then cannot replace either.
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = folder.path().join("full");
+        let made = std::process::Command::new("mknod").arg(&own).args(["c", "1", "7"]).status();
+        let device = if made.is_ok_and(|status| status.success()) { own } else { "/dev/full".into() };
+        if !device.exists() {
+            println!("skipped: this system has no full device");
+            return;
+        }
+        let full = write_atomically(&device, |out| out.write_all(b"text"));
+        assert!(matches!(full, Err(Error::Io { .. })), "{full:?}");
+        assert!(device.metadata().expect("a device").file_type().is_char_device());
+        let refused = write_atomically(folder.path(), |out| out.write_all(b"text"));
+        assert!(
+            matches!(&refused, Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::IsADirectory),
+            "{refused:?}"
+        );
+        let missing = write_atomically(folder.path().join("none/file"), |out| out.write_all(b"text"));
+        assert!(!missing.expect_err("no folder").to_string().contains("partial"));
+    }
 }

@@ -30,6 +30,10 @@ impl Checkpoint {
     /// [`save`](Self::save), which tells how far it is: tests die there.
     pub(crate) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         self.check()?;
+        // A rename would replace a device or a pipe by a file.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(Error::io(path, io::Error::other("is no regular file")));
+        }
         let partial = partial(path)?;
         let written = self.write_synced(&partial, watch).and_then(|()| {
             watch(Moment::Synced);

@@ -1,0 +1,132 @@
+//! The report's five steps, for several spaces and targets, and its table.
+
+use std::path::Path;
+
+use dht_cli::report;
+use dht_nas::Latency;
+use dht_transformer::TextClassifier;
+use dht_transformer::storage::write_atomically;
+
+use super::arguments::NasArguments;
+use super::choices::{CostChoice, SearchSettingsChoice, SpaceChoice};
+use super::plan::NasPlan;
+use super::rows::{Rows, SEARCH, StudentStep, student_step, unpruned, unpruned_step};
+use crate::compression::arguments::CompressionPlan;
+use crate::compression::bench::Bench;
+use crate::compression::limits::elsewhere;
+use crate::compression::steps::Output;
+use crate::error::Result;
+use crate::experiment::{print, rng};
+use crate::figures::kept_units_figure;
+use crate::record::{ArchitectureSearchRecord, ArchitectureSearches, JudgedModel, Record, Summary, this_machine};
+use crate::tables::architecture_search_text;
+
+/// The stream of random numbers of the copies that are timed.
+const TIMED_COPIES: u64 = 24;
+const TIMED_TEXTS: usize = 32;
+/// Steps between two evaluations in the report, all of whose best steps are one short of a multiple, from 0.
+const REPORTED_STEPS: usize = 50;
+/// Rows that alternating needs: one trains weights, one gates.
+const ALTERNATING_ROWS: usize = 2;
+
+/// Runs what these flags ask for; the record is written anew after each search.
+///
+/// # Errors
+/// All errors of the flags, the data, the teacher and the output directory: [`Error::OtherSteps`](crate::Error::OtherSteps) where it
+/// has the steps of another command.
+pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
+    let mut common = CompressionPlan::new(&arguments.common)?;
+    if arguments.settings == SearchSettingsChoice::Report {
+        common = common.evaluated_by_default(REPORTED_STEPS);
+    }
+    let plan = NasPlan::new(arguments, &common)?;
+    elsewhere("out", &arguments.out, &common.run)?;
+    let is_record = |path: &Path| ArchitectureSearchRecord::load(path).is_ok();
+    let figures: Vec<String> = plan.searches.iter().map(|(space, target)| figure_of(*space, *target)).collect();
+    Output { out: &arguments.out, record: common.record.as_deref(), is_record, figures: &figures }.check()?;
+    let least = if arguments.alternating { ALTERNATING_ROWS } else { 1 };
+    let bench = Bench::open(common, &arguments.out, &plan.steps, least)?;
+    let plan = match arguments.cost {
+        CostChoice::Latency => {
+            let latency = latency(&bench)?;
+            if !bench.plan.run.quiet {
+                let wrong = 100.0 * latency.error;
+                report(&format!("seconds of narrower copies are fitted with a mean error of {wrong:.1} %"));
+            }
+            plan.with_latency(latency)?
+        }
+        _ => plan,
+    };
+    let mut whole = Vec::new();
+    for seed in 0..plan.seeds {
+        whole.push(unpruned(&bench, seed)?);
+    }
+    let student = TextClassifier::load(bench.steps.model(&unpruned_step(0)), &bench.device)?;
+    let ratios = bench.steps.once("clock", |_| bench.wall_ratios([&bench.teacher, &student]))?;
+    let mut settings = bench.settings();
+    settings.insert("search_epochs".into(), plan.search_epochs.into());
+    for (space, target) in plan.searches.iter().take(1) {
+        settings.insert("search".into(), serde_json::to_value(plan.settings(*space, *target)).unwrap_or_default());
+    }
+    let mut record = Record::new(
+        plan.command.clone(),
+        bench.data.record.clone(),
+        ArchitectureSearches {
+            metric: bench.judge.name().into(),
+            majority_score: bench.judge.best_constant(&bench.data.test)?,
+            teacher: bench.judged_teacher,
+            unpruned: over_seeds(&whole, ratios[1]),
+            searches: Vec::new(),
+            beside: Vec::new(),
+        },
+        settings,
+        this_machine(&bench.device),
+    );
+    let rows = Rows { bench: &bench, plan: &plan, unpruned: &whole, whole: &student };
+    for (space, target) in &plan.searches {
+        let (searched, beside) = rows.of(*space, *target)?;
+        let figure = bench.steps.out().join(figure_of(*space, *target));
+        let svg = kept_units_figure(&searched, record.measure())?;
+        write_atomically(&figure, |file| file.write_all(svg.as_bytes()))?;
+        record.searches.push(searched);
+        record.beside.extend(beside);
+        for path in std::iter::once(bench.steps.record()).chain(bench.plan.record.clone()) {
+            record.save(path)?;
+        }
+    }
+    print(std::io::stdout(), &architecture_search_text(&record))?;
+    let model = bench.steps.model(&student_step(plan.searches[0], SEARCH, 0));
+    if !bench.plan.run.quiet && model.is_dir() {
+        report(&format!("models that were found: a directory each, as {}", model.display()));
+    }
+    Ok(record)
+}
+
+/// The figure of a search.
+fn figure_of(space: SpaceChoice, target: f64) -> String {
+    format!("kept.{space}.{target}.svg")
+}
+
+/// The seconds of the general student's parts, measured once a run.
+fn latency(bench: &Bench) -> Result<Latency> {
+    bench.steps.once("latency", |_| {
+        let texts = (TIMED_TEXTS, bench.plan.run.max_length);
+        Ok(Latency::measure(&bench.general()?, texts, &mut rng(&bench.plan.run, TIMED_COPIES))?)
+    })
+}
+
+/// The unpruned student; scores are means over seeds.
+fn over_seeds(students: &[StudentStep], wall_ratio: f64) -> JudgedModel {
+    let of = |of: &dyn Fn(&JudgedModel) -> f64| {
+        Summary::of(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())
+    };
+    let score = of(&|judged| judged.score);
+    JudgedModel {
+        score: score.mean,
+        score_sd: score.sd,
+        accuracy: of(&|judged| judged.accuracy).mean,
+        macro_f1: of(&|judged| judged.macro_f1).mean,
+        wall_ratio,
+        ..students[0].judged
+    }
+}
