@@ -18,11 +18,6 @@ mod limits;
 mod nas;
 mod steps;
 
-pub use arguments::{CompressionArguments, MapChoice};
-pub use augmented::AugmentArguments;
 pub use distil::{DistilArguments, distil};
-pub use heads::{HeadName, HeadsArguments, heads};
-pub use nas::{
-    CostChoice, CountChoice, GateLossChoice, HeadWeightsChoice, NasArguments, NormalChoice, RelaxationChoice,
-    SearchSettingsChoice, SpaceChoice, nas,
-};
+pub use heads::{HeadsArguments, heads};
+pub use nas::{NasArguments, nas};

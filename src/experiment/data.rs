@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use dht_transformer::{
     Dataset, DatasetReader, EncodedDataset, Example, TextTokenizer,
-    data::{NamedDataset, Split, generated, generated::Difficulty},
+    data::{NamedDataset, Split, generated},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -48,10 +47,6 @@ pub struct RunData {
     pub validation: EncodedDataset,
     /// The test rows.
     pub test: EncodedDataset,
-    /// The difficulty of each test row of the embedded corpus; empty for other data.
-    pub test_difficulties: Vec<Difficulty>,
-    /// Wall clock of tokenising.
-    pub tokenizing_seconds: f64,
 }
 
 impl RunData {
@@ -61,7 +56,7 @@ impl RunData {
     /// [`Error::Transformer`] with file and line for files that cannot be read, and for a model directory without a
     /// tokenizer; [`Error::TooLittle`] for fewer than two training rows or two classes.
     pub fn load(plan: &RunPlan) -> Result<Self> {
-        let Texts { train, test, test_difficulties, words } = match &plan.data {
+        let Texts { train, test, words } = match &plan.data {
             DataSource::Embedded => embedded(plan)?,
             DataSource::Directory { folder, text, label, pair } => {
                 let as_asked = *pair || !text.is_empty() || label.is_some();
@@ -92,10 +87,8 @@ impl RunData {
         let (train, validation) = train.split_validation(VALIDATION_SHARE, &mut rng)?;
         // The n-gram model reads whole texts.
         let tokenizer = tokenizer_of(&plan.model, &train, words)?.with_rest(MOST_REST);
-        let start = Instant::now();
         let encode = |data: &Dataset| tokenizer.encode_all(data, plan.max_length);
         let [train, validation, test] = [encode(&train)?, encode(&validation)?, encode(&test)?];
-        let tokenizing_seconds = start.elapsed().as_secs_f64();
         let record = DataRecord {
             name,
             train_rows: train.len(),
@@ -107,7 +100,7 @@ impl RunData {
             sha256,
             test_sha256,
         };
-        Ok(Self { record, tokenizer, train, validation, test, test_difficulties, tokenizing_seconds })
+        Ok(Self { record, tokenizer, train, validation, test })
     }
 
     /// Numbers the classes as a classifier of as many does, by their names; `false`, and as they were, where it has others.
@@ -128,7 +121,6 @@ impl RunData {
 struct Texts {
     train: Dataset,
     test: Dataset,
-    test_difficulties: Vec<Difficulty>,
     /// The complete vocabulary, where it is known.
     words: Option<Vec<String>>,
 }
@@ -143,7 +135,6 @@ fn embedded(plan: &RunPlan) -> Result<Texts> {
             .collect()
     };
     let test = generated::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
-    let test_difficulties = test.iter().map(|text| text.difficulty).collect();
     let test_texts: BTreeSet<&str> = test.iter().map(|text| text.text.as_str()).collect();
     let wanted = plan.train_rows.unwrap_or(EMBEDDED_TRAIN_ROWS);
     // About one text in a hundred is dropped; an eighth more rows are enough.
@@ -153,7 +144,6 @@ fn embedded(plan: &RunPlan) -> Result<Texts> {
     Ok(Texts {
         train: Dataset::from_examples("embedded corpus, training part", labels(), examples(train))?,
         test: Dataset::from_examples("embedded corpus, test part", labels(), examples(test))?,
-        test_difficulties,
         words: Some(generated::vocabulary()),
     })
 }
@@ -171,7 +161,7 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
     let first_later = plan.train_rows.unwrap_or(usize::MAX).saturating_add(plan.skip_rows);
     let later = train.examples.iter().skip(first_later).take(plan.extra_test_rows);
     test.examples.extend(later.cloned());
-    Ok(Texts { train: first(train, plan.train_rows), test, test_difficulties: Vec::new(), words: None })
+    Ok(Texts { train: first(train, plan.train_rows), test, words: None })
 }
 
 /// Refuses a file that is not the one of a `SHA256SUMS` in its directory or one above, as after half a download.

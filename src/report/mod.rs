@@ -9,17 +9,14 @@ mod output;
 mod page;
 mod real_texts;
 
-pub use architecture_search::{ARCHITECTURE_END, ARCHITECTURE_START, with_architecture_searches};
+pub use architecture_search::with_architecture_searches;
 pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
 };
 pub(crate) use head_ablation::head_ablation_table;
-pub use head_ablation::{
-    HEAD_ABLATION_END, HEAD_ABLATION_START, head_ablation_figure, head_ablation_file, with_head_ablations,
-};
+pub use head_ablation::{head_ablation_figure, head_ablation_file, with_head_ablations};
 pub use output::write_reproduction;
-pub use page::reproduction_report;
-pub use real_texts::{REAL_TEXTS_END, REAL_TEXTS_START, with_real_texts};
+pub use real_texts::with_real_texts;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::fixture;
 use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
-use crate::report::{html::escaped, reproduction_report, write_reproduction};
+use crate::report::{html::escaped, page::reproduction_report, write_reproduction};
 
 fn page(record: &ReproductionRecord) -> String {
     reproduction_report(record).unwrap()

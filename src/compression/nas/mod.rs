@@ -11,8 +11,4 @@ mod search;
 mod settings;
 
 pub use arguments::NasArguments;
-pub use choices::{
-    CostChoice, CountChoice, GateLossChoice, HeadWeightsChoice, NormalChoice, RelaxationChoice, SearchSettingsChoice,
-    SpaceChoice,
-};
 pub use nas::nas;

@@ -46,7 +46,6 @@ fn generated_texts_are_split_and_have_no_unknown_words() {
     let data = RunData::load(&plan(None, "--train-rows 200 --test-rows 50")).unwrap();
     assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (180, 20, 50));
     assert_eq!(data.record.train_rows, 180);
-    assert_eq!(data.test_difficulties.len(), 50);
     assert_eq!(data.record.truncated_rows, 0);
     let unknown = data.tokenizer.token_id("[UNK]").unwrap();
     let parts = [&data.train, &data.validation, &data.test];
@@ -80,7 +79,6 @@ fn files_are_read_with_their_labels_up_to_the_given_rows() {
     assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (2, 1, 2));
     assert_eq!(data.train.labels, ["no", "yes"]);
     assert_eq!(data.record.sha256.len(), 64);
-    assert!(data.test_difficulties.is_empty());
 }
 
 #[test]
