@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use dht_cli::exit_code;
 use dht_lab::{Error, Result};
-use dht_transformer::data::generated::{GeneratedText, generate};
+use dht_transformer::data::generated::{GeneratedText, LABELS, generate};
 use dht_transformer::storage::write_atomically;
 
 /// The seeds of the two files.
@@ -41,7 +41,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 /// The texts hold no quotation mark.
 fn write(path: &Path, rows: usize, seed: u64) -> Result<()> {
-    let row = |text: &GeneratedText| format!("{},{:?},\"{}\"\n", text.label, text.difficulty, text.text);
+    let row = |text: &GeneratedText| format!("{},{:?},\"{}\"\n", LABELS[text.label], text.difficulty, text.text);
     let rows: String = generate(rows, seed).iter().map(row).collect();
     Ok(write_atomically(path, |file| write!(file, "label,difficulty,text\n{rows}"))?)
 }

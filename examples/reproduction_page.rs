@@ -1,4 +1,4 @@
-//! Writes the results of reproductions into `docs/reproduction.md` and the README, their figures into
+//! Writes the results of reproductions into `docs/reproduction.md` and `docs/results.md`, their figures into
 //! `docs/figures/reproduction/`; and searches for architectures, and classifiers without one head, into
 //! `docs/architecture_search.md`.
 //!
@@ -33,8 +33,8 @@ struct Arguments {
     #[arg(long, default_value = "docs/reproduction.md")]
     page: PathBuf,
     /// File whose part about real texts is replaced.
-    #[arg(long, default_value = "README.md")]
-    readme: PathBuf,
+    #[arg(long, default_value = "docs/results.md")]
+    results: PathBuf,
     /// File whose parts about measured searches for architectures and about single heads are replaced, where the records have some; figures of
     /// heads go to figures beside it.
     #[arg(long, default_value = "docs/architecture_search.md")]
@@ -78,8 +78,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         page => page.map_err(failed(&arguments.page))?,
     };
     let page = with_reproduction(&page, &records)?;
-    let readme = std::fs::read_to_string(&arguments.readme).map_err(failed(&arguments.readme))?;
-    let readme = with_real_texts(&readme, &records)?;
+    let results = std::fs::read_to_string(&arguments.results).map_err(failed(&arguments.results))?;
+    let results = with_real_texts(&results, &records)?;
     if !searches.is_empty() {
         let path = &arguments.architectures;
         let searches = searches.iter().map(ArchitectureSearchRecord::load).collect::<Result<Vec<_>>>()?;
@@ -107,8 +107,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     write_atomically(&arguments.page, |file| file.write_all(page.as_bytes()))?;
     println!("{}", arguments.page.display());
-    write_atomically(&arguments.readme, |file| file.write_all(readme.as_bytes()))?;
-    println!("{}", arguments.readme.display());
+    write_atomically(&arguments.results, |file| file.write_all(results.as_bytes()))?;
+    println!("{}", arguments.results.display());
     Ok(())
 }
 

@@ -26,7 +26,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-CLASSES = 4
+LABELS = ["film praised", "film panned", "meal praised", "meal panned"]
+CLASSES = len(LABELS)
 DIFFICULTIES = ["Easy", "Middle", "Hard"]
 
 
@@ -34,7 +35,7 @@ def read(path):
     """Rows of a file as (words, label, difficulty)."""
     with open(path, newline="", encoding="utf-8") as file:
         return [
-            (re.findall(r"\w+|[^\w\s]", row["text"].lower()), int(row["label"]), DIFFICULTIES.index(row["difficulty"]))
+            (re.findall(r"\w+|[^\w\s]", row["text"].lower()), LABELS.index(row["label"]), DIFFICULTIES.index(row["difficulty"]))
             for row in csv.DictReader(file)
         ]
 

@@ -25,3 +25,8 @@ pub use report::{
     with_architecture_searches, with_head_ablations, with_real_texts, with_reproduction, write_reproduction_figures,
 };
 pub use reproduction::{ReproductionArguments, reproduce};
+
+/// Its programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! The README's part about real texts: accuracy at given costs, from the records of reproductions.
+//! The part of `docs/results.md` about real texts: accuracy at given costs, from the records of reproductions.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +28,7 @@ const FIXED_COSTS: [&str; 3] = ["0.1", "0.2", "0.35"];
 /// The headings of columns of words.
 const LEFT: [&str; 2] = ["texts", "search"];
 
-/// The README with its part between the two marker lines replaced: the figure and the table of the first record that has accuracies
+/// The page with its part between the two marker lines replaced: the figure and the table of the first record that has accuracies
 /// at costs, a line about each of them, and their searches as published.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ fn block(records: &[ReproductionRecord]) -> String {
     if let Some((record, table, (folder, _))) = with_costs.first() {
         let name = markdown_text(&record.data.name);
         text.push_str(&format!(
-            "![Accuracy on {name} at costs of inference](docs/{FIGURES}/{folder}/at_costs.svg)\n\n"
+            "![Accuracy on {name} at costs of inference]({FIGURES}/{folder}/at_costs.svg)\n\n"
         ));
         text.push_str(&format!(
             "Accuracy on {name}, by the share of the full model's FLOPs that inference may take:\n\n"
@@ -166,7 +166,7 @@ mod tests {
         let once = with_real_texts(&page, &records).unwrap();
         assert!(once.starts_with("# Title\n\nprose\n") && once.ends_with("\n\nmore\n") && !once.contains("\nold\n"));
         assert_eq!(with_real_texts(&once, &records).unwrap(), once);
-        assert!(once.contains("(docs/figures/reproduction/ag_news_2/at_costs.svg)"), "{once}");
+        assert!(once.contains("(figures/reproduction/ag_news_2/at_costs.svg)"), "{once}");
         assert!(once.contains("| accelerated | 0.907 ± 0.002 | 0.909 ± 0.001 |"), "{once}");
         assert!(once.contains("| n-gram cascade | – | 0.901 |"), "{once}");
         assert!(once.contains("| accelerated | above n-gram, then all layers | above one encoder |"), "{once}");
