@@ -107,9 +107,7 @@ pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result
             Encoder::from_tensors(&weights.config, &weights.tensors, device)?
         }
         Model::Size(size) => {
-            let mut config = size.config(data.tokenizer.vocabulary_size())?;
-            // Dropout would only slow down small models that train for few steps.
-            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            let config = size.config(data.tokenizer.vocabulary_size())?.with_dropout(0.0);
             Encoder::random(&config, device, &mut rng(plan, WEIGHTS))?
         }
     };

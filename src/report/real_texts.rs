@@ -46,9 +46,7 @@ fn block(records: &[ReproductionRecord]) -> String {
         .collect();
     if let Some((record, table, (folder, _))) = with_costs.first() {
         let name = markdown_text(&record.data.name);
-        text.push_str(&format!(
-            "![Accuracy on {name} at costs of inference]({FIGURES}/{folder}/at_costs.svg)\n\n"
-        ));
+        text.push_str(&format!("![Accuracy on {name} at costs of inference]({FIGURES}/{folder}/at_costs.svg)\n\n"));
         text.push_str(&format!(
             "Accuracy on {name}, by the share of the full model's FLOPs that inference may take:\n\n"
         ));

@@ -13,7 +13,7 @@ use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_dynamic::evaluation::time_in_turns;
 use dht_dynamic::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer, data::generated, storage::write_atomically, train::Event,
+    Trainer, data::generated, storage::write_atomically, train::EpochLines,
 };
 use dht_dynamic::{Error, Predictor, evaluate, exit::NgramSettings};
 use rand::SeedableRng;
@@ -74,13 +74,12 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let classifier = match &flags.classifier {
         Some(folder) => TextClassifier::load(folder, &device)?,
         None => {
-            let mut config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?;
-            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            let config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?.with_dropout(0.0);
             let encoder = Encoder::random(&config, &device, &mut rng)?;
             let mut classifier = TextClassifier::new(encoder, training.labels.len(), Pooling::Cls, &mut rng)?;
             let optimizer = AdamWSettings { learning_rate: 1e-3, beta2: 0.98, ..AdamWSettings::default() };
             let settings = TrainSettings { epochs: flags.epochs, optimizer, ..TrainSettings::default() };
-            Trainer::new(settings).fit(&mut classifier, &training, &held_out, &mut progress)?;
+            Trainer::new(settings).fit(&mut classifier, &training, &held_out, &mut EpochLines::new("classifier"))?;
             classifier
         }
     };
@@ -118,12 +117,4 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     }
     std::io::stdout().write_all(table.as_bytes())?;
     Ok(())
-}
-
-/// Says after each epoch how the training goes.
-fn progress(event: Event<'_>) {
-    if let Event::Epoch(epoch) = event {
-        let score = epoch.validation_score.unwrap_or_default();
-        eprintln!("epoch {}: loss {:.3}, validation macro F1 {score:.3}", epoch.epoch + 1, epoch.loss);
-    }
 }

@@ -12,7 +12,7 @@ use dht_search::dynamic::{Predictor, evaluate};
 use dht_search::space::FULL_EPOCHS_BEFORE_FREEZING;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer, data::generated, storage::write_atomically, train::Event,
+    Trainer, data::generated, storage::write_atomically, train::EpochLines,
 };
 use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
 use rand::SeedableRng;
@@ -68,8 +68,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let (encoder, pooling, learning_rate, beta2) = match &flags.model {
         Some(folder) => (Encoder::from_pretrained(folder, &device)?, Pooling::Mean, 5e-5, 0.999),
         None => {
-            let mut config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?;
-            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            let config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?.with_dropout(0.0);
             (Encoder::random(&config, &device, &mut rng)?, Pooling::Cls, 1e-3, 0.98)
         }
     };
@@ -78,13 +77,13 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let trainer = Trainer::new(TrainSettings { epochs: flags.epochs, optimizer, ..TrainSettings::default() });
 
     let mut full = TextClassifier::new(encoder.truncated(layers)?, classes, pooling, &mut rng)?;
-    trainer.fit(&mut full, &training, &validation, &mut |event: Event<'_>| progress("full model", &event))?;
+    trainer.fit(&mut full, &training, &validation, &mut EpochLines::new("full model"))?;
 
     let (first, second) = (Preset::FDht.space(layers, heads)?, Preset::PDht.space(layers, heads)?);
     let settings = SearchSettings::for_encoder(&second, flags.model.is_some());
     let model = SearchModel::new(encoder, first, settings, classes, &mut rng)?;
     let mut search = SearchObjective::new(model)?.with_next_phase(second, FULL_EPOCHS_BEFORE_FREEZING, &mut rng)?;
-    trainer.fit(&mut search, &training, &validation, &mut |event: Event<'_>| progress("P-DHT", &event))?;
+    trainer.fit(&mut search, &training, &validation, &mut EpochLines::new("P-DHT"))?;
 
     let mut table = "model\taccuracy\tmacro F1\tFLOPs\n".to_owned();
     for (name, model) in [("full model", &full as &dyn Predictor), ("P-DHT", search.model())] {
@@ -97,12 +96,4 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     }
     std::io::stdout().write_all(table.as_bytes())?;
     Ok(())
-}
-
-/// Says after each epoch how a training goes.
-fn progress(name: &str, event: &Event<'_>) {
-    if let Event::Epoch(epoch) = event {
-        let score = epoch.validation_score.unwrap_or_default();
-        eprintln!("{name}: epoch {}, loss {:.3}, validation {score:.3}", epoch.epoch + 1, epoch.loss);
-    }
 }

@@ -12,7 +12,7 @@ use dht_search::dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_search::dynamic::{Predictor, evaluate, exit::NgramSettings};
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer, data::generated, storage::write_atomically, train::Event,
+    Trainer, data::generated, storage::write_atomically, train::EpochLines,
 };
 use dht_search::{Error, Preset, SearchModel, SearchObjective, SearchSettings};
 use rand::SeedableRng;
@@ -68,8 +68,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let (encoder, pooling, learning_rate, beta2) = match &flags.model {
         Some(folder) => (Encoder::from_pretrained(folder, &device)?, Pooling::Mean, 5e-5, 0.999),
         None => {
-            let mut config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?;
-            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            let config = BertConfig::small(7, 12, 96, tokenizer.vocabulary_size())?.with_dropout(0.0);
             (Encoder::random(&config, &device, &mut rng)?, Pooling::Cls, 1e-3, 0.98)
         }
     };
@@ -78,7 +77,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let trainer = Trainer::new(TrainSettings { epochs: flags.epochs, optimizer, ..TrainSettings::default() });
     let first = |depth, rng: &mut ChaCha8Rng| -> Result<TextClassifier, Error> {
         let mut model = TextClassifier::new(encoder.truncated(depth)?, classes, pooling, rng)?;
-        trainer.fit(&mut model, &training, &validation, &mut progress(format!("{depth} layers")))?;
+        trainer.fit(&mut model, &training, &validation, &mut EpochLines::new(format!("{depth} layers")))?;
         Ok(model)
     };
 
@@ -96,7 +95,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
 
     let settings = SearchSettings::for_encoder(&space, flags.model.is_some());
     let mut search = SearchObjective::new(SearchModel::new(encoder, space, settings, classes, &mut rng)?)?;
-    trainer.fit(&mut search, &training, &validation, &mut progress("T-DHT".into()))?;
+    trainer.fit(&mut search, &training, &validation, &mut EpochLines::new("T-DHT"))?;
     found.push(("T-DHT".into(), evaluate(search.model(), &test, 64)?));
 
     let mut table = "model\taccuracy\tmacro F1\tFLOPs\n".to_owned();
@@ -109,14 +108,4 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     }
     std::io::stdout().write_all(table.as_bytes())?;
     Ok(())
-}
-
-/// Says after each epoch how a training goes.
-fn progress(name: String) -> impl FnMut(Event<'_>) {
-    move |event| {
-        if let Event::Epoch(epoch) = event {
-            let score = epoch.validation_score.unwrap_or_default();
-            eprintln!("{name}: epoch {}, loss {:.3}, validation {score:.3}", epoch.epoch + 1, epoch.loss);
-        }
-    }
 }

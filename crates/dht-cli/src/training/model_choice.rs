@@ -141,12 +141,7 @@ impl Start {
     pub fn encoder(&self, vocabulary: usize, device: &Device, rng: &mut ChaCha8Rng) -> Result<Encoder> {
         Ok(match self {
             Self::Pretrained(folder) => Encoder::from_pretrained(folder, device)?,
-            Self::Scratch(size) => {
-                let mut config = size.config(vocabulary)?;
-                // Dropout would only slow down small models that train for few steps.
-                (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
-                Encoder::random(&config, device, rng)?
-            }
+            Self::Scratch(size) => Encoder::random(&size.config(vocabulary)?.with_dropout(0.0), device, rng)?,
         })
     }
 

@@ -152,9 +152,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     tell(format_args!("guessing by frequency has loss {by_frequency:.3} nats"));
 
     let mut rng = ChaCha8Rng::seed_from_u64(*seed);
-    let mut config = size.config(tokenizer.vocabulary_size())?;
     // So little text is not seen often enough to be learnt by heart; a fine-tuning may set a dropout of its own.
-    (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+    let config = size.config(tokenizer.vocabulary_size())?.with_dropout(0.0);
     let encoder = Encoder::random_with_local_attention(&config, &Device::Cpu, &mut rng)?;
     let masks = MaskSettings { chosen: arguments.hidden, ..MaskSettings::default() };
     let mut model = MaskedLanguageModel::new(encoder, &tokenizer, masks, &mut rng)?;

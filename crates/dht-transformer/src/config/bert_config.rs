@@ -106,6 +106,12 @@ impl BertConfig {
         Ok(config)
     }
 
+    /// The same with this dropout everywhere; 0 suits small encoders that train for few steps.
+    #[must_use]
+    pub fn with_dropout(self, probability: f64) -> Self {
+        Self { hidden_dropout_prob: probability, attention_probs_dropout_prob: probability, ..self }
+    }
+
     /// The width of a head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads

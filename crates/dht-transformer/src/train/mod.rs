@@ -16,7 +16,7 @@ mod with_metric;
 
 pub use history::{EpochRecord, History, StepRecord};
 pub use objective::{Objective, Predict, Progress, StepLoss};
-pub use observer::{Event, Observer};
+pub use observer::{EpochLines, Event, Observer};
 pub use settings::{CheckpointSettings, TrainSettings};
 pub use trainer::Trainer;
 pub use with_metric::WithMetric;

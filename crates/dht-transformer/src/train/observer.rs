@@ -1,5 +1,7 @@
 //! Reports from a running training.
 
+use std::io::Write;
+
 use super::history::{EpochRecord, History, StepRecord};
 use super::objective::Progress;
 
@@ -55,5 +57,51 @@ impl Observer for () {
 impl<F: FnMut(Event<'_>)> Observer for F {
     fn observe(&mut self, event: Event<'_>) {
         self(event);
+    }
+}
+
+/// Writes a line to standard error after each epoch: the training's name, loss and validation score. A stream that is closed or full
+/// ends no training.
+#[derive(Debug, Clone)]
+pub struct EpochLines {
+    training: String,
+    metric: &'static str,
+}
+
+impl EpochLines {
+    /// Lines that begin with the name of the training.
+    pub fn new(training: impl Into<String>) -> Self {
+        Self { training: training.into(), metric: "score" }
+    }
+
+    fn line(&self, epoch: &EpochRecord) -> String {
+        let score = epoch.validation_score.map(|score| format!(", validation {} {score:.3}", self.metric));
+        format!("{}: epoch {}, loss {:.3}{}", self.training, epoch.epoch + 1, epoch.loss, score.unwrap_or_default())
+    }
+}
+
+impl Observer for EpochLines {
+    fn observe(&mut self, event: Event<'_>) {
+        match event {
+            Event::Started { metric, .. } => self.metric = metric,
+            Event::Epoch(epoch) => {
+                let _ = writeln!(std::io::stderr(), "{}", self.line(epoch));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_score_by_its_name_where_there_is_one() {
+        let mut lines = EpochLines::new("T-DHT");
+        lines.observe(Event::Started { samples: 0, total: 9, metric: "macro F1" });
+        let epoch = |validation_score| EpochRecord { epoch: 1, loss: 0.25, validation_score };
+        assert_eq!(lines.line(&epoch(Some(0.5))), "T-DHT: epoch 2, loss 0.250, validation macro F1 0.500");
+        assert_eq!(lines.line(&epoch(None)), "T-DHT: epoch 2, loss 0.250");
     }
 }
