@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// Text classifiers that run as many layers as a text needs.
 ///
-/// Exit codes: 0 for success, 1 for an error, 2 for arguments that cannot be read, 130 after Ctrl-C.
+/// Exit codes: 0 for success, 1 for an error, 2 for arguments that cannot be read, 130 after Ctrl-C, 143 after SIGTERM.
 ///
 /// Names on the Hugging Face hub need a build with the feature hub: cargo install --locked --features hub.
 #[derive(Debug, Parser)]
