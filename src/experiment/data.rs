@@ -129,10 +129,7 @@ struct Texts {
 fn embedded(plan: &RunPlan) -> Result<Texts> {
     let labels = || generated::LABELS.map(String::from).to_vec();
     let examples = |texts: Vec<generated::GeneratedText>| {
-        texts
-            .into_iter()
-            .map(|text| Example { text: text.text, pair: None, label: text.label, targets: Vec::new() })
-            .collect()
+        texts.into_iter().map(|text| Example::new(text.text, text.label)).collect()
     };
     let test = generated::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
     let test_texts: BTreeSet<&str> = test.iter().map(|text| text.text.as_str()).collect();

@@ -23,7 +23,6 @@
 //! use dht_dynamic::{Error, accelerate, evaluate};
 //! use rand::SeedableRng;
 //!
-//! let example = |text: String, label| Example { text, pair: None, label, targets: Vec::new() };
 //! let things = ["day", "meal", "film", "book", "song", "town", "hotel", "coat"];
 //! let texts = things.iter().flat_map(|thing| {
 //!     [("fine", 1), ("lovely", 1), ("bad", 0), ("awful", 0)].map(|(word, label)| (format!("The {thing} was {word}"), label))
@@ -31,7 +30,7 @@
 //! let data = Dataset::from_examples(
 //!     "reviews",
 //!     vec!["bad".into(), "good".into()],
-//!     texts.map(|(text, label)| example(text, label)).collect(),
+//!     texts.map(|(text, label)| Example::new(text, label)).collect(),
 //! )?;
 //! let tokenizer = TextTokenizer::train(data.examples.iter().map(|example| &*example.text), 100)?;
 //! let encoded = tokenizer.encode_all(&data, 16)?;

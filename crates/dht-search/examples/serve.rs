@@ -28,7 +28,7 @@ fn review(rng: &mut ChaCha8Rng) -> Example {
         parts.push(format!("the {} was {not}{}", thing.unwrap_or(&"soup"), word.unwrap_or(&"cold")));
         score += if good != negated { 1 } else { -1 };
     }
-    Example { text: parts.join(" and "), pair: None, label: usize::from(score > 0), targets: Vec::new() }
+    Example::new(parts.join(" and "), usize::from(score > 0))
 }
 
 fn main() -> Result<(), Error> {

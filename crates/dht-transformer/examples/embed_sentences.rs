@@ -9,9 +9,7 @@
 //! compared by the cosine of their angle.
 
 use candle_core::Device;
-use dht_transformer::{
-    BertConfig, Encoder, ForwardContext, HeadPlan, PackedBatch, Result, Sample, TextTokenizer, data::longest_first,
-};
+use dht_transformer::{BertConfig, Encoder, Result, TextTokenizer};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -38,29 +36,9 @@ fn load(folder: Option<String>) -> Result<(Encoder, TextTokenizer)> {
     Ok((Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1))?, tokenizer))
 }
 
-/// The mean last state of each text, scaled to length 1.
-fn embed(encoder: &Encoder, tokenizer: &TextTokenizer, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-    let longest = encoder.config().longest_text().min(256);
-    let encode =
-        |(id, text)| Ok(Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, longest)? });
-    let samples = (0..).zip(texts.iter().copied()).map(encode).collect::<Result<Vec<_>>>()?;
-    let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
-    let mut vectors = vec![Vec::new(); texts.len()];
-    for rows in longest_first(&lengths, 32)? {
-        let (batch, ctx) =
-            (PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?, ForwardContext::inference());
-        let hidden = encoder.run(0..encoder.layers(), &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
-        for (row, vector) in rows.into_iter().zip(hidden.mean_rows()?.to_vec2::<f32>()?) {
-            let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-            vectors[row] = vector.into_iter().map(|x| x / length).collect();
-        }
-    }
-    Ok(vectors)
-}
-
 fn main() -> Result<()> {
     let (encoder, tokenizer) = load(std::env::args().nth(1))?;
-    let vectors = embed(&encoder, &tokenizer, &SENTENCES)?;
+    let vectors = encoder.embed_texts(&tokenizer, &SENTENCES, encoder.config().longest_text().min(256))?;
     for (row, vector) in vectors.iter().enumerate() {
         let cosines = vectors.iter().map(|other| vector.iter().zip(other).map(|(a, b)| a * b).sum::<f32>());
         let cosines: Vec<String> = cosines.map(|cosine| format!("{cosine:6.3}")).collect();

@@ -28,8 +28,8 @@ fn made_up() -> Result<(TextClassifier, EncodedDataset)> {
     let examples = (0..3000).map(|_| {
         let words: Vec<u32> = (0..8).map(|_| rng.random_range(0..11)).collect();
         let label = usize::from(words[1..].contains(&words[0]));
-        let text = words.iter().map(|word| format!("w{word} ")).collect();
-        Example { text, pair: None, label, targets: Vec::new() }
+        let text: String = words.iter().map(|word| format!("w{word} ")).collect();
+        Example::new(text, label)
     });
     let data = Dataset::from_examples("repeats", vec!["new".into(), "again".into()], examples.collect())?;
     let tokenizer = TextTokenizer::from_vocabulary(&(0..11).map(|word| format!("w{word}")).collect::<Vec<_>>())?;

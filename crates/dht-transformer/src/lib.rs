@@ -27,10 +27,9 @@
 //! };
 //! use rand::SeedableRng;
 //!
-//! let example = |text: &str, label| Example { text: text.into(), pair: None, label, targets: Vec::new() };
 //! let examples = vec![
-//!     example("A fine day", 1), example("Fine food", 1), example("The food was fine", 1),
-//!     example("A bad day", 0), example("Bad food", 0), example("The food was bad", 0),
+//!     Example::new("A fine day", 1), Example::new("Fine food", 1), Example::new("The food was fine", 1),
+//!     Example::new("A bad day", 0), Example::new("Bad food", 0), Example::new("The food was bad", 0),
 //! ];
 //! let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
 //!

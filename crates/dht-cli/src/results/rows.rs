@@ -107,7 +107,7 @@ pub fn results(
         }
         _ => models.push(("all layers".into(), model.model.clone())),
     }
-    let timed = evenly_spaced(texts, TIMED);
+    let timed = evenly_spaced(texts, TIMED)?;
     let in_precision: Vec<_> = models.iter().map(|(_, model)| InPrecision::new(model, precision)).collect();
     let predictors: Vec<&dyn Predictor> = in_precision.iter().map(|model| model as &dyn Predictor).collect();
     let times = time_in_turns(&predictors, &timed, BATCH, PASSES)?;
@@ -180,10 +180,9 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
 }
 
 /// So many rows from all over some texts.
-fn evenly_spaced(data: &EncodedDataset, count: usize) -> EncodedDataset {
+fn evenly_spaced(data: &EncodedDataset, count: usize) -> Result<EncodedDataset> {
     let count = count.min(data.len());
-    let samples = (0..count).map(|at| data.samples[at * data.len() / count].clone()).collect();
-    EncodedDataset { samples, ..data.clone() }
+    Ok(data.select((0..count).map(|at| at * data.len() / count))?)
 }
 
 /// The rows as a table.

@@ -70,9 +70,7 @@ pub fn find_learning_rate(
     fresh: impl Fn() -> Result<TextClassifier>,
     mut say: impl FnMut(&str),
 ) -> Result<f64> {
-    let rows = train.samples.iter().take(TRIAL_ROWS).cloned().collect();
-    let part = EncodedDataset { samples: rows, ..train.clone() };
-    let none = EncodedDataset { samples: Vec::new(), ..train.clone() };
+    let (part, none) = (train.select(0..TRIAL_ROWS.min(train.len()))?, train.without_rows());
     let mut best: Option<(f64, f64)> = None;
     for &rate in rates {
         let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };

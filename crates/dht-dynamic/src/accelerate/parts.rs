@@ -73,7 +73,7 @@ impl Parts {
     /// # Errors
     /// [`Error::Setting`] for unlabelled texts where nothing is held out: the cross-fit would judge by them.
     pub(super) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
-        let mut parts = Self::of_labelled(texts.training, texts.held_out, settings, rng);
+        let mut parts = Self::of_labelled(texts.training, texts.held_out, settings, rng)?;
         let Some(unlabelled) = texts.unlabelled.filter(|unlabelled| !unlabelled.is_empty()) else { return Ok(parts) };
         if parts.held_out.is_none() {
             return Err(Error::setting("unlabelled texts", "none without held-out texts", unlabelled.len()));
@@ -90,12 +90,9 @@ impl Parts {
         held_out: Option<&EncodedDataset>,
         settings: &AccelerateSettings,
         rng: &mut R,
-    ) -> Self {
-        let parts = |training: EncodedDataset, held_out, fold_of| Self {
-            labelled: training.len(),
-            training,
-            held_out,
-            fold_of,
+    ) -> Result<Self> {
+        let parts = |training: EncodedDataset, held_out, fold_of| {
+            Ok(Self { labelled: training.len(), training, held_out, fold_of })
         };
         if let Some(held_out) = held_out.filter(|held_out| !held_out.is_empty()) {
             return parts(texts.clone(), Some(held_out.clone()), Vec::new());
@@ -104,12 +101,9 @@ impl Parts {
         rows.shuffle(rng);
         let wanted = (settings.held_out_share * texts.len() as f64) as usize;
         if wanted >= settings.least_held_out {
-            let pick = |rows: &[usize]| {
-                let samples = rows.iter().map(|row| texts.samples[*row].clone()).collect();
-                EncodedDataset { samples, ..texts.clone() }
-            };
             let (held_out, training) = rows.split_at(wanted);
-            return parts(pick(training), Some(pick(held_out)), Vec::new());
+            let pick = |rows: &[usize]| texts.select(rows.iter().copied());
+            return parts(pick(training)?, Some(pick(held_out)?), Vec::new());
         }
         let mut fold_of = vec![0; texts.len()];
         rows.iter().enumerate().for_each(|(at, row)| fold_of[*row] = at % settings.folds);

@@ -21,6 +21,19 @@ pub struct Example {
     pub targets: Vec<f32>,
 }
 
+impl Example {
+    /// A text of a class.
+    pub fn new(text: impl Into<String>, label: usize) -> Self {
+        Self { text: text.into(), pair: None, label, targets: Vec::new() }
+    }
+
+    /// The same with a second text.
+    #[must_use]
+    pub fn with_pair(self, pair: impl Into<String>) -> Self {
+        Self { pair: Some(pair.into()), ..self }
+    }
+}
+
 /// Examples with the names of their classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
@@ -94,6 +107,56 @@ impl Dataset {
         self
     }
 
+    /// The rows that a condition holds for, in their order.
+    pub fn filter(mut self, keep: impl FnMut(&Example) -> bool) -> Self {
+        self.examples.retain(keep);
+        self
+    }
+
+    /// These rows, in this order.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a row that is not there.
+    pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self> {
+        let row = |row: usize| {
+            let example = self.examples.get(row).cloned();
+            example.ok_or_else(|| Error::setting("rows", format!("below {}", self.len()), row.to_string()))
+        };
+        let examples = rows.into_iter().map(row).collect::<Result<_>>()?;
+        let Self { name, labels, sha256, reading, .. } = self;
+        Ok(Self {
+            name: name.clone(),
+            labels: labels.clone(),
+            examples,
+            sha256: sha256.clone(),
+            reading: reading.clone(),
+        })
+    }
+
+    /// The rows of this data set and then those of another, whose classes are found by their names.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a class of the other that this one does not have, and for rows with targets where the names are others.
+    pub fn concatenate(self, other: Self) -> Result<Self> {
+        let place = |name: &String| self.labels.iter().position(|own| own == name);
+        let places: Vec<Option<usize>> = other.labels.iter().map(place).collect();
+        let mut examples = self.examples;
+        for mut example in other.examples {
+            if !example.targets.is_empty() && other.labels != self.labels {
+                return Err(Error::setting("labels", format!("{:?}", self.labels), format!("{:?}", other.labels)));
+            }
+            example.label = places[example.label].ok_or_else(|| {
+                Error::setting(
+                    "labels",
+                    format!("some of {:?}", self.labels),
+                    format!("{:?}", other.labels[example.label]),
+                )
+            })?;
+            examples.push(example);
+        }
+        Self::from_examples(self.name, self.labels, examples)
+    }
+
     /// The number of rows of each class; of rows with targets, the number in which each label applies.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.labels.len()];
@@ -158,7 +221,7 @@ impl Dataset {
         let rows = self.len();
         if !(fraction > 0.0 && fraction < 1.0) || rows < 2 {
             return Err(Error::setting(
-                "fraction",
+                "fraction of validation rows",
                 "between 0 and 1, of two or more rows",
                 format!("{fraction} of {rows} rows"),
             ));
@@ -204,5 +267,34 @@ impl Dataset {
                 validates[row] = false;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(labels: &[&str], rows: &[(&str, usize)]) -> Result<Dataset> {
+        let examples = rows.iter().map(|(text, label)| Example::new(*text, *label)).collect();
+        Dataset::from_examples("reviews", labels.iter().map(ToString::to_string).collect(), examples)
+    }
+
+    #[test]
+    fn rows_are_chosen_and_joined_by_the_names_of_their_classes() -> Result<()> {
+        let first = data(&["bad", "good"], &[("dull", 0), ("fine", 1), ("nice", 1)])?;
+        let texts = |data: &Dataset| -> Vec<(String, usize)> {
+            data.examples.iter().map(|row| (row.text.clone(), row.label)).collect()
+        };
+        assert_eq!(texts(&first.select([2, 0])?), [("nice".into(), 1), ("dull".into(), 0)]);
+        assert!(matches!(first.select([3]), Err(Error::Setting { field: "rows", .. })));
+        assert_eq!(first.clone().filter(|row| row.label == 1).len(), 2);
+        let second = data(&["good", "bad"], &[("sad", 1)])?;
+        let both = first.clone().concatenate(second)?;
+        assert_eq!(texts(&both)[3], ("sad".into(), 0));
+        assert_ne!(both.sha256, first.sha256);
+        let other = data(&["good", "odd"], &[("strange", 1)])?;
+        let refused = first.concatenate(other).expect_err("a class that is not there");
+        assert!(refused.to_string().contains("odd"), "{refused}");
+        Ok(())
     }
 }

@@ -98,6 +98,28 @@ impl EncodedDataset {
         self.samples.is_empty()
     }
 
+    /// These rows, in this order; each keeps its [id](Sample::id).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a row that is not there.
+    pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self> {
+        let row = |row: usize| {
+            let sample = self.samples.get(row).cloned();
+            sample.ok_or_else(|| Error::setting("rows", format!("below {}", self.len()), row.to_string()))
+        };
+        Ok(self.with_samples(rows.into_iter().map(row).collect::<Result<_>>()?))
+    }
+
+    /// No rows, of the same classes: for a training without validation.
+    pub fn without_rows(&self) -> Self {
+        self.with_samples(Vec::new())
+    }
+
+    fn with_samples(&self, samples: Vec<Sample>) -> Self {
+        let truncated_rows = samples.iter().filter(|sample| sample.encoding.truncated).count();
+        Self { samples, labels: self.labels.clone(), truncated_rows }
+    }
+
     /// The number of tokens of each row.
     pub fn lengths(&self) -> Vec<usize> {
         self.samples.iter().map(|sample| sample.encoding.ids.len()).collect()
@@ -149,5 +171,27 @@ impl EncodedDataset {
             }
         }
         hexadecimal(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chosen_rows_keep_their_ids_and_what_was_cut_is_counted_anew() -> Result<()> {
+        let sample = |id: u64| {
+            let encoding =
+                Encoding { ids: vec![1], type_ids: Vec::new(), truncated: id == 1, rest: CutTokens::default() };
+            Sample { id, label: 0, targets: Vec::new(), encoding }
+        };
+        let data =
+            EncodedDataset { samples: (0..3).map(sample).collect(), labels: vec!["a".into()], truncated_rows: 1 };
+        let chosen = data.select([2, 0])?;
+        assert_eq!(chosen.samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [2, 0]);
+        assert_eq!((chosen.truncated_rows, data.select([1])?.truncated_rows), (0, 1));
+        assert!(matches!(data.select([3]), Err(Error::Setting { field: "rows", .. })));
+        assert!(data.without_rows().is_empty() && data.without_rows().labels == data.labels);
+        Ok(())
     }
 }

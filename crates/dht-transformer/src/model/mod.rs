@@ -12,6 +12,7 @@ mod local_attention;
 pub(crate) mod names;
 mod pruned;
 mod ragged;
+mod sentence_vectors;
 mod side_layer;
 mod var_source;
 

@@ -74,7 +74,7 @@ pub fn vocabulary() -> Vec<String> {
 /// # Errors
 /// [`Error::Setting`](crate::Error::Setting) for no rows.
 pub fn dataset(rows: usize, seed: u64) -> Result<Dataset> {
-    let example = |text: GeneratedText| Example { text: text.text, pair: None, label: text.label, targets: Vec::new() };
+    let example = |text: GeneratedText| Example::new(text.text, text.label);
     let examples = generate(rows, seed).into_iter().map(example).collect();
     Dataset::from_examples("generated texts", LABELS.map(String::from).to_vec(), examples)
 }

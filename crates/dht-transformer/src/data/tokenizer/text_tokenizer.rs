@@ -302,6 +302,20 @@ impl TextTokenizer {
         Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
     }
 
+    /// Encodes texts without labels, of class 0, on all cores; the rows keep their order.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), for the first text that fails.
+    pub fn encode_texts<T: AsRef<str> + Sync>(&self, texts: &[T], max_length: usize) -> Result<EncodedDataset> {
+        let sample = |(row, text): (usize, &T)| {
+            let encoding = self.encode(text.as_ref(), None, max_length).map_err(|error| error.in_row(row))?;
+            Ok(Sample { id: row as u64, label: 0, targets: Vec::new(), encoding })
+        };
+        let samples = texts.par_iter().enumerate().map(sample).collect::<Result<Vec<_>>>()?;
+        let truncated_rows = samples.iter().filter(|sample| sample.encoding.truncated).count();
+        Ok(EncodedDataset { samples, labels: vec![String::new()], truncated_rows })
+    }
+
     /// The tokens of a text without special ones around it.
     pub(crate) fn subwords(&self, text: &str) -> Result<Vec<u32>> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
