@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// A crate's source folder and its layers, the lowest first. A module is a folder or a file in it.
 type Layers = (&'static str, &'static [&'static [&'static str]]);
 
-const CRATES: [Layers; 7] = [
+const CRATES: [Layers; 8] = [
     (
         "crates/dht-bandits/src",
         &[
@@ -48,6 +48,7 @@ const CRATES: [Layers; 7] = [
             &["candle"],
         ],
     ),
+    ("crates/dht-toys/src", &[&["data", "outside"], &["models"], &["training"], &["planted", "reviews"]]),
     (
         "crates/dht-nas/src",
         &[

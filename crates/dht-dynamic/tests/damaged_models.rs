@@ -10,10 +10,11 @@ use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_dynamic::serving::{Engine, ServedModel, TextModel};
 use dht_dynamic::transformer::{
-    BertConfig, Dataset, EncodedDataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
-    storage::file_sha256, train::checkpoint::Checkpoint,
+    BertConfig, Dataset, EncodedDataset, Example, Pooling, TextTokenizer, storage::file_sha256,
+    train::checkpoint::Checkpoint,
 };
-use rand::{RngExt, SeedableRng};
+use dht_toys::{classifier, config, rng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
@@ -213,19 +214,18 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
 
 #[test]
 fn a_damaged_model_is_refused_or_answers() {
-    let mut rng = ChaCha8Rng::seed_from_u64(21);
+    let mut rng = rng(21);
     let tokenizer = TextTokenizer::from_vocabulary(&WORDS.map(String::from)).unwrap();
-    let config =
-        BertConfig { max_position_embeddings: 10, ..BertConfig::small(2, 2, 4, tokenizer.vocabulary_size()).unwrap() };
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
-    let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng).unwrap();
+    let config = config([2, 2, 4, tokenizer.vocabulary_size()], None);
+    let config = BertConfig { max_position_embeddings: 10, ..config };
+    let classifier = classifier(&config, 2, Pooling::Mean, &mut rng);
     let (train, held_out) = (data(&tokenizer, 40, &mut rng), data(&tokenizer, 30, &mut rng));
     let texts = Texts::new(&train).with_held_out(&held_out);
     let dynamic = accelerate(&classifier, texts, &AccelerateSettings::default(), &mut rng).unwrap().model;
     let saved = [Saved::of(classifier, &tokenizer), Saved::of(dynamic, &tokenizer)];
     let (mut answered, mut refused) = (0, 0);
     for case in 0..cases() {
-        let mut rng = ChaCha8Rng::seed_from_u64(case as u64);
+        let mut rng = dht_toys::rng(case as u64);
         let folder = tempfile::tempdir().unwrap();
         saved[case % saved.len()].write_damaged(folder.path(), &mut rng);
         let answers = std::panic::catch_unwind(|| {

@@ -5,50 +5,16 @@ use std::collections::BTreeSet;
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts};
 use dht_dynamic::serving::{ServedModel, TextModel};
-use dht_dynamic::transformer::{
-    AdamWSettings, BertConfig, Dataset, Encoder, Example, PackedBatch, Pooling, Precision, Sample, Task,
-    TextClassifier, TextTokenizer, TrainSettings, Trainer,
-};
+use dht_dynamic::transformer::{PackedBatch, Pooling, Precision, Sample, Task, TextClassifier, TextTokenizer};
 use dht_dynamic::{Answer, DynamicModel, Engine, Error, Query, Result, accelerate};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-const WORDS: [&str; 8] = ["fine", "good", "bad", "awful", "the", "day", "food", "was"];
-
-/// Texts of one to nine words, and a class: whether good words outnumber bad ones.
-fn texts(count: usize, seed: u64) -> Vec<(String, usize)> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let text = |_| {
-        let words: Vec<usize> = (0..rng.random_range(1..10)).map(|_| rng.random_range(0..WORDS.len())).collect();
-        let score: i32 = words.iter().map(|word| [1, 1, -1, -1, 0, 0, 0, 0][*word]).sum();
-        (words.iter().map(|word| WORDS[*word]).collect::<Vec<_>>().join(" "), usize::from(score > 0))
-    };
-    (0..count).map(text).collect()
-}
-
-fn labels() -> Vec<String> {
-    ["other", "good"].map(String::from).into()
-}
+use dht_toys::reviews::{self, WORDS, labels, texts, tokenizer, words};
+use dht_toys::{config, refused, rng};
 
 fn parts() -> Result<(DynamicModel, TextTokenizer)> {
-    let tokenizer = TextTokenizer::from_vocabulary(&WORDS.map(String::from))?;
-    let examples = texts(300, 1)
-        .into_iter()
-        .map(|(text, label)| Example { text, pair: None, label, targets: Vec::new() })
-        .collect();
-    let data = tokenizer.encode_all(&Dataset::from_examples("reviews", labels(), examples)?, 16)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let encoder = Encoder::random(&BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
-    let mut classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
-    let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };
-    Trainer::new(TrainSettings { epochs: 4, batch_size: 8, optimizer, ..TrainSettings::default() }).fit(
-        &mut classifier,
-        &data,
-        &data,
-        &mut (),
-    )?;
+    let (rng, data) = (&mut rng(1), reviews::data(300, 1));
+    let classifier = reviews::full_model(&data, &data, 4, rng);
     let settings = AccelerateSettings { ngram: None, ..AccelerateSettings::default() };
-    Ok((accelerate(&classifier, Texts::new(&data), &settings, &mut rng)?.model.with_speed(0.02)?, tokenizer))
+    Ok((accelerate(&classifier, Texts::new(&data), &settings, rng)?.model.with_speed(0.02)?, tokenizer()))
 }
 
 fn engine() -> Result<Engine> {
@@ -67,8 +33,8 @@ fn an_engine_is_shared_between_threads() {
 #[test]
 fn several_threads_get_the_answers_that_one_gets() -> Result<()> {
     let engine = engine()?.with_batch_size(16)?;
-    let texts: Vec<(String, usize)> = texts(200, 2);
-    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let texts = words(200, 2);
+    let queries: Vec<&str> = texts.iter().map(String::as_str).collect();
     let fast = engine.with_speed(0.3)?;
     let (slow_alone, fast_alone) = (engine.predict(&queries)?, fast.predict(&queries)?);
     assert_ne!(slow_alone, fast_alone, "the two speeds must differ");
@@ -128,21 +94,15 @@ fn nothing_an_empty_text_a_pair_and_a_long_text_are_answered() -> Result<()> {
 
 #[test]
 fn what_does_not_fit_together_is_refused() -> Result<()> {
-    let field = |result: Result<Engine>| match result {
-        Err(
-            Error::Setting { field, .. } | Error::Transformer(dht_dynamic::transformer::Error::Setting { field, .. }),
-        ) => field,
-        other => panic!("{other:?}"),
-    };
     let (model, tokenizer) = parts()?;
-    assert_eq!(field(Engine::new(model.with_speed(0.1)?, tokenizer.clone(), &labels()[..1])), "labels");
+    assert_eq!(refused(Engine::new(model.with_speed(0.1)?, tokenizer.clone(), &labels()[..1])), "labels");
     let larger = TextTokenizer::from_vocabulary(&[WORDS.map(String::from).to_vec(), vec!["more".into()]].concat())?;
-    assert_eq!(field(Engine::new(model.with_speed(0.1)?, larger, &labels())), "vocab_size");
+    assert_eq!(refused(Engine::new(model.with_speed(0.1)?, larger, &labels())), "vocab_size");
     let engine = Engine::new(model, tokenizer, &labels())?;
-    assert_eq!(field(engine.clone().with_max_length(2)), "max_length");
-    assert_eq!(field(engine.clone().with_max_length(513)), "max_length");
-    assert_eq!(field(engine.clone().with_batch_size(0)), "batch_size");
-    assert_eq!(field(engine.with_speed(f64::NAN)), "speed");
+    assert_eq!(refused(engine.clone().with_max_length(2)), "max_length");
+    assert_eq!(refused(engine.clone().with_max_length(513)), "max_length");
+    assert_eq!(refused(engine.clone().with_batch_size(0)), "batch_size");
+    assert_eq!(refused(engine.with_speed(f64::NAN)), "speed");
     // Three tokens hold one of a text, not one of each of a pair.
     let short = engine.with_max_length(3)?;
     assert!(short.predict(&["fine food"])?[0].truncated);
@@ -161,20 +121,19 @@ fn what_does_not_fit_together_is_refused() -> Result<()> {
 }
 
 /// A classifier in full, of these texts' vocabulary.
-fn classifier(task: Task, outputs: usize) -> Result<(TextClassifier, TextTokenizer)> {
-    let tokenizer = TextTokenizer::from_vocabulary(&WORDS.map(String::from))?;
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let encoder = Encoder::random(&BertConfig::small(2, 2, 12, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
-    Ok((TextClassifier::for_task(task, encoder, outputs, Pooling::Mean, &mut rng)?, tokenizer))
+fn classifier(task: Task, outputs: usize) -> Result<TextClassifier> {
+    let rng = &mut rng(3);
+    let encoder = dht_toys::encoder(&config([2, 2, 12, tokenizer().vocabulary_size()], None), rng);
+    Ok(TextClassifier::for_task(task, encoder, outputs, Pooling::Mean, rng)?)
 }
 
 #[test]
 fn a_loaded_engine_answers_as_the_saved_one() -> Result<()> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let texts = texts(40, 4);
-    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let texts = words(40, 4);
+    let queries: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (dynamic, tokenizer) = parts()?;
-    let (full, _) = classifier(Task::Class, 2)?;
+    let full = classifier(Task::Class, 2)?;
     let models: [(&str, ServedModel); 2] = [("dynamic", dynamic.into()), ("full", full.into())];
     for (name, model) in models {
         let saved = TextModel::new(model, tokenizer.clone().with_rest(9), &labels(), 7)?;
@@ -202,7 +161,7 @@ fn a_directory_that_is_no_model_says_what_to_do_with_it() -> Result<()> {
     let (dynamic, tokenizer) = parts()?;
     dynamic.save(place("library"), Some(&tokenizer), &labels())?;
     assert!(refused("library").contains("which DynamicModel::load reads"), "{}", refused("library"));
-    let (full, _) = classifier(Task::Class, 2)?;
+    let full = classifier(Task::Class, 2)?;
     full.save(place("hugging_face"), Some(&tokenizer), &labels())?;
     assert!(refused("hugging_face").contains("dht accelerate"), "{}", refused("hugging_face"));
 
@@ -228,7 +187,7 @@ fn a_directory_that_is_no_model_says_what_to_do_with_it() -> Result<()> {
 
 #[test]
 fn labels_and_values_are_served_too() -> Result<()> {
-    let (model, tokenizer) = classifier(Task::Labels, 2)?;
+    let (model, tokenizer) = (classifier(Task::Labels, 2)?, tokenizer());
     let answers = Engine::new(model.clone(), tokenizer.clone(), &labels())?.predict(&["fine food", "bad"])?;
     let batch = tokenizer.encode("fine food", None, 16)?;
     let sample = Sample { id: 0, label: 0, targets: Vec::new(), encoding: batch };
@@ -236,11 +195,10 @@ fn labels_and_values_are_served_too() -> Result<()> {
     for (served, own) in answers[0].probabilities.iter().zip(&own[0]) {
         assert!((served - own).abs() < 1e-6, "{served} {own}");
     }
-    let (model, tokenizer) = classifier(Task::Number, 1)?;
-    let engine = Engine::new(model, tokenizer, &["stars".into()])?;
+    let engine = Engine::new(classifier(Task::Number, 1)?, tokenizer, &["stars".into()])?;
     let answer = &engine.predict(&["fine food"])?[0];
     assert_eq!((&*answer.label, answer.probabilities.len()), ("stars", 1));
-    assert!(matches!(engine.with_speed(1.0), Err(Error::Setting { field: "model", .. })));
+    assert_eq!(refused(engine.with_speed(1.0)), "model");
     Ok(())
 }
 
@@ -248,8 +206,8 @@ fn labels_and_values_are_served_too() -> Result<()> {
 fn in_eight_bits_answers_are_nearly_the_same() -> Result<()> {
     let exact = engine()?;
     let rounded = exact.clone().with_precision(Precision::Int8);
-    let texts = texts(120, 5);
-    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let texts = words(120, 5);
+    let queries: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (exact, rounded) = (exact.predict(&queries)?, rounded.predict(&queries)?);
     let same = exact.iter().zip(&rounded).filter(|(exact, rounded)| exact.class == rounded.class).count();
     assert!(same >= 114, "{same} of 120 classes are the same");

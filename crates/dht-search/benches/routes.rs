@@ -24,12 +24,9 @@ use dht_search::{
         TextClassifier, TextTokenizer, TrainSettings, Trainer,
     },
 };
+use dht_toys::outside;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-
-#[path = "../../dht-transformer/tests/outside/mod.rs"]
-mod outside;
-use outside::outside;
 
 /// candle allocates for every operation, so a program that needs speed takes a fast allocator.
 #[global_allocator]

@@ -2,7 +2,6 @@
 //!
 //! The count belongs to the process, so this file holds one test.
 
-use candle_core::Device;
 use dht_dynamic::evaluate;
 use dht_dynamic::exit::ExitKind;
 use dht_dynamic::training::{ExitTargets, FrozenExits};
@@ -15,38 +14,28 @@ use dht_search::{
     transformer::flops::product_flops,
     transformer::pruning::PrunePlan,
     transformer::tasks::{Distillation, DistillationSettings, FineTuning},
-    transformer::{
-        BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
-    },
+    transformer::{EncodedDataset, Encoder, Pooling, TextClassifier, TrainSettings, Trainer},
 };
-use rand::{RngExt, SeedableRng};
+use dht_toys::{config, head_set, random_texts};
 use rand_chacha::ChaCha8Rng;
 
 const LAYERS: usize = 4;
 const CLASSES: usize = 3;
 
 fn rng() -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(1)
+    dht_toys::rng(1)
 }
 
-/// Texts of one to eight tokens.
 fn texts(rows: u64) -> EncodedDataset {
-    let mut rng = rng();
-    let samples = (0..rows).map(|id| {
-        let tokens = rng.random_range(1..9);
-        let ids = (0..tokens).map(|_| rng.random_range(0..50)).collect();
-        let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
-        Sample { id, label: rng.random_range(0..CLASSES as u32), targets: Vec::new(), encoding }
-    });
-    EncodedDataset { samples: samples.collect(), labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
+    random_texts(rows, 1..9, &mut rng())
 }
 
-fn encoder() -> Result<Encoder> {
-    Ok(Encoder::random(&BertConfig::small(LAYERS, 4, 24, 50)?, &Device::Cpu, &mut rng())?)
+fn encoder() -> Encoder {
+    dht_toys::encoder(&config([LAYERS, 4, 24, 50], None), &mut rng())
 }
 
 fn full_model(pooling: Pooling) -> Result<TextClassifier> {
-    Ok(TextClassifier::new(encoder()?, CLASSES, pooling, &mut rng())?)
+    Ok(TextClassifier::new(encoder(), CLASSES, pooling, &mut rng())?)
 }
 
 /// Trains and evaluates, and compares both with what ran.
@@ -92,7 +81,7 @@ fn the_flops_of_every_training_are_those_of_the_products_that_ran() -> Result<()
         }
         // A pruned teacher runs what is left of it.
         let mut plan = PrunePlan::first_layers(full.encoder(), LAYERS)?;
-        plan.heads[1] = HeadSet::from_indices([0, 2], 4)?;
+        plan.heads[1] = head_set(&[0, 2], 4);
         plan.neurons[2].truncate(5);
         check("DistilBERT of a pruned teacher", distilbert(&full.prune(&plan)?, 2, DistillationSettings::default())?)?;
 
@@ -126,7 +115,7 @@ fn the_flops_of_every_training_are_those_of_the_products_that_ran() -> Result<()
                     }
                 }
                 let settings = PabeeSettings { patience: 1, exits, exit_kind, pooling: of_exits };
-                check(&format!("PABEE, {name}"), pabee(encoder()?, CLASSES, &settings, &mut rng())?)?;
+                check(&format!("PABEE, {name}"), pabee(encoder(), CLASSES, &settings, &mut rng())?)?;
             }
         }
     }

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Device;
 use dht_dynamic::{evaluate, exit::ExitKind};
 use dht_search::{
     Preset, Result, Route, RouteSpec, SearchModel, SearchObjective, SearchSettings,
@@ -17,23 +16,13 @@ use dht_search::{evaluation::controls::evaluate_shuffled, evaluation::evaluate_q
 use dht_search::{
     transformer::flops::{BackwardNeeds, ClassifierShape, Load, product_flops},
     transformer::pruning::PrunePlan,
-    transformer::{
-        BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
-    },
+    transformer::{EncodedDataset, Pooling, TextClassifier, TrainSettings, Trainer},
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{config, encoder, head_set, random_texts, rng};
 
 /// Texts of `length` tokens, or of 2 to 8 where that is `None`.
 fn texts(rows: u64, length: Option<usize>) -> EncodedDataset {
-    let mut rng = ChaCha8Rng::seed_from_u64(9);
-    let samples = (0..rows).map(|id| {
-        let tokens = length.unwrap_or_else(|| rng.random_range(2..9));
-        let ids = (0..tokens).map(|_| rng.random_range(0..50)).collect();
-        let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
-        Sample { id, label: rng.random_range(0..3), targets: Vec::new(), encoding }
-    });
-    EncodedDataset { samples: samples.collect(), labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
+    random_texts(rows, length.map_or(2..9, |length| length..length + 1), &mut rng(9))
 }
 
 fn model(settings: SearchSettings) -> Result<SearchObjective> {
@@ -41,9 +30,9 @@ fn model(settings: SearchSettings) -> Result<SearchObjective> {
 }
 
 fn model_of(preset: Preset, settings: SearchSettings) -> Result<SearchObjective> {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let encoder = Encoder::random(&BertConfig::small(6, 12, 24, 50)?, &Device::Cpu, &mut rng)?;
-    SearchObjective::new(SearchModel::new(encoder, preset.space(6, 12)?, settings, 3, &mut rng)?)
+    let rng = &mut rng(1);
+    let encoder = encoder(&config([6, 12, 24, 50], None), rng);
+    SearchObjective::new(SearchModel::new(encoder, preset.space(6, 12)?, settings, 3, rng)?)
 }
 
 /// FLOPs by the encoder's formulas: the sum over routes of count times cost, forward and backward.
@@ -147,12 +136,12 @@ fn check_plans() -> Result<()> {
             let full_teacher = settings.soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full);
             if full_teacher {
                 // A teacher that is smaller than the model, and pruned.
-                let mut rng = ChaCha8Rng::seed_from_u64(2);
-                let encoder = Encoder::random(&BertConfig::small(3, 4, 16, 50)?, &Device::Cpu, &mut rng)?;
+                let rng = &mut rng(2);
+                let encoder = encoder(&config([3, 4, 16, 50], None), rng);
                 let mut kept = PrunePlan::first_layers(&encoder, 3)?;
-                kept.heads[1] = HeadSet::from_indices([0, 2], 4)?;
+                kept.heads[1] = head_set(&[0, 2], 4);
                 kept.neurons[2].truncate(5);
-                let teacher = TextClassifier::new(encoder, 3, Pooling::Pooler, &mut rng)?.prune(&kept)?;
+                let teacher = TextClassifier::new(encoder, 3, Pooling::Pooler, rng)?.prune(&kept)?;
                 model = model.with_teacher(teacher)?;
             }
             checked_training(&mut model, &training, &format!("{settings:?}"))?;
@@ -185,8 +174,7 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 let evaluation = evaluate(model.model(), &test, 6)?;
                 assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
                 let start = product_flops();
-                let mut rng = ChaCha8Rng::seed_from_u64(1);
-                let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut rng)?;
+                let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut rng(1))?;
                 assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
                 assert_eq!(shuffled.route_counts(), evaluation.route_counts(), "{name}");
 
@@ -233,7 +221,7 @@ fn assert_accounting(mut model: SearchObjective, name: &str) -> Result<()> {
     let evaluation = evaluate(model.model(), &test, 6)?;
     assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
     let start = product_flops();
-    let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut rng(1))?;
     assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
     if let Dispatch::Queue { .. } = model.model().settings().dispatch {
         let start = product_flops();
@@ -285,8 +273,7 @@ fn every_kind_of_search() -> Result<()> {
     }
     for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {
         let settings = SearchSettings { warm_up_contexts: 16, arm_feature_texts: Some(20), ..settings };
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let model = model_of(Preset::FDht, settings)?.with_next_phase(Preset::PDht.space(6, 12)?, 2, &mut rng)?;
+        let model = model_of(Preset::FDht, settings)?.with_next_phase(Preset::PDht.space(6, 12)?, 2, &mut rng(2))?;
         assert_accounting(model, "F-DHT and then P-DHT")?;
     }
     Ok(())

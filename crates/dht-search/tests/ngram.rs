@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use candle_core::Device;
 use dht_dynamic::evaluation::{LeavingRule, Stages};
 use dht_dynamic::{Evaluation, Predictor, evaluate};
 use dht_dynamic::{
@@ -11,41 +10,35 @@ use dht_dynamic::{
 };
 use dht_search::Result;
 use dht_search::baselines::{Cascade, Stacked};
-use dht_search::transformer::{BertConfig, EncodedDataset, Encoder, Encoding, Pooling, Sample, TextClassifier};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use dht_search::transformer::{EncodedDataset, Pooling, TextClassifier};
+use dht_toys::{config, data, rng, sample};
+use rand::RngExt;
 
 const CLASSES: usize = 3;
 
 /// Texts of which most have the token of their class, 10, 11 or 12.
 fn texts(rows: u64, seed: u64) -> EncodedDataset {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = rng(seed);
     let text = |id| {
         let label = rng.random_range(0..CLASSES as u32);
         let mut ids: Vec<u32> = (0..rng.random_range(2..8)).map(|_| rng.random_range(13..50)).collect();
         if rng.random_bool(0.8) {
             ids[0] = 10 + label;
         }
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
-        Sample { id, label, targets: Vec::new(), encoding }
+        sample(id, label, ids)
     };
-    let samples = (0..rows).map(text).collect();
-    EncodedDataset { samples, labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
+    data(["a", "b", "c"], (0..rows).map(text))
 }
 
 /// A classifier that was not trained; large initial weights make its answers differ from text to text.
-fn classifier(layers: usize, classes: usize, seed: u64) -> Result<TextClassifier> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut config = BertConfig::small(layers, 6, 24, 50)?;
-    config.initializer_range = 0.5;
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-    Ok(TextClassifier::new(encoder, classes, Pooling::Mean, &mut rng)?)
+fn classifier(layers: usize, classes: usize, seed: u64) -> TextClassifier {
+    dht_toys::classifier(&config([layers, 6, 24, 50], 0.5), classes, Pooling::Mean, &mut rng(seed))
 }
 
 fn fitted(training: &EncodedDataset) -> Result<NgramFit> {
     let settings = NgramSettings { left_out: BTreeSet::from([0, 1]), ..NgramSettings::default() };
-    let full = FullModel::of(&classifier(4, CLASSES, 2)?);
-    Ok(NgramClassifier::fit(training, &settings, full, &mut ChaCha8Rng::seed_from_u64(1))?)
+    let full = FullModel::of(&classifier(4, CLASSES, 2));
+    Ok(NgramClassifier::fit(training, &settings, full, &mut rng(1))?)
 }
 
 fn assert_same_answers(got: &Evaluation, expected: &Evaluation) {
@@ -70,7 +63,7 @@ fn the_ngram_classifier_is_scored_like_every_model_and_runs_no_layer() {
     assert_eq!(found.layer_head_ratio, 0.0);
     // Two FLOPs for each of three classes and at most 2·7 − 1 n-grams a text.
     assert!(found.flops > 0 && found.flops <= 100 * 13 * 6 && found.flops.is_multiple_of(6), "{}", found.flops);
-    let full = classifier(4, CLASSES, 2).unwrap();
+    let full = classifier(4, CLASSES, 2);
     assert!((1..9).all(|tokens| ngram.full_flops(tokens) == full.full_flops(tokens)));
     let mut other = test.clone();
     other.samples[0].label = 3;
@@ -81,11 +74,11 @@ fn the_ngram_classifier_is_scored_like_every_model_and_runs_no_layer() {
 fn a_cascade_at_a_threshold_of_one_is_its_last_stage_and_at_zero_its_first() {
     let (training, test) = (texts(300, 3), texts(60, 4));
     let ngram = fitted(&training).unwrap().classifier;
-    let stages = || Ok(vec![classifier(1, CLASSES, 5)?, classifier(4, CLASSES, 6)?]) as Result<Vec<_>>;
-    let last = evaluate(&classifier(4, CLASSES, 6).unwrap(), &test, 8).unwrap();
+    let stages = || vec![classifier(1, CLASSES, 5), classifier(4, CLASSES, 6)];
+    let last = evaluate(&classifier(4, CLASSES, 6), &test, 8).unwrap();
     let first = evaluate(&ngram, &test, 8).unwrap();
-    let shallow = evaluate(&classifier(1, CLASSES, 5).unwrap(), &test, 8).unwrap();
-    let mut model = Cascade::new(ngram.clone(), stages().unwrap(), None, 1.0).unwrap();
+    let shallow = evaluate(&classifier(1, CLASSES, 5), &test, 8).unwrap();
+    let mut model = Cascade::new(ngram.clone(), stages(), None, 1.0).unwrap();
     for threshold in [1.0, 7.0] {
         model.set_threshold(threshold).unwrap();
         let found = evaluate(&model, &test, 8).unwrap();
@@ -108,15 +101,15 @@ fn stages_of(tables: &[LogProbabilities]) -> Stages {
 fn the_cascade_that_runs_is_the_one_of_the_tables() {
     let (training, test) = (texts(300, 7), texts(120, 8));
     let ngram = fitted(&training).unwrap().classifier;
-    let stages = || Ok(vec![classifier(1, CLASSES, 9)?, classifier(4, CLASSES, 10)?]) as Result<Vec<_>>;
+    let stages = || vec![classifier(1, CLASSES, 9), classifier(4, CLASSES, 10)];
     let stackers = vec![Stacker { ngram: 0.7, exit: 0.4 }, Stacker { ngram: 0.3, exit: 0.9 }];
     let first = ngram.log_probabilities_of_all(&test).unwrap();
     let stacked = |(stacker, stage): (&Stacker, &TextClassifier)| {
         stacker.stack(&first, &LogProbabilities::of_classifier(stage, &test, 8)?)
     };
-    let later = stackers.iter().zip(&stages().unwrap()).map(stacked).collect::<dht_dynamic::Result<Vec<_>>>().unwrap();
+    let later = stackers.iter().zip(&stages()).map(stacked).collect::<dht_dynamic::Result<Vec<_>>>().unwrap();
     let tables: Vec<LogProbabilities> = std::iter::once(first.clone()).chain(later).collect();
-    let mut model = Cascade::new(ngram, stages().unwrap(), Some(stackers), 0.5).unwrap();
+    let mut model = Cascade::new(ngram, stages(), Some(stackers), 0.5).unwrap();
     for threshold in [0.4, 0.6, 0.9] {
         model.set_threshold(threshold).unwrap();
         let (found, expected) = (evaluate(&model, &test, 8).unwrap(), stages_of(&tables).at(1.0 - threshold));
@@ -133,15 +126,15 @@ fn a_stacked_classifier_adds_the_log_probabilities_of_both() {
     let ngram = fitted(&training).unwrap().classifier;
     let full = || classifier(4, CLASSES, 14);
     let labels: Vec<u32> = held_out.samples.iter().map(|sample| sample.label).collect();
-    let exit = LogProbabilities::of_classifier(&full().unwrap(), &held_out, 8).unwrap();
+    let exit = LogProbabilities::of_classifier(&full(), &held_out, 8).unwrap();
     let stacker = Stacker::fit(&ngram.log_probabilities_of_all(&held_out).unwrap(), &exit, &labels).unwrap();
     // The classifier was never trained: the n-grams are worth more.
     assert!(stacker.ngram > stacker.exit.abs(), "{stacker:?}");
-    let found = evaluate(&Stacked::new(ngram.clone(), full().unwrap(), stacker).unwrap(), &test, 8).unwrap();
-    let exit = LogProbabilities::of_classifier(&full().unwrap(), &test, 8).unwrap();
+    let found = evaluate(&Stacked::new(ngram.clone(), full(), stacker).unwrap(), &test, 8).unwrap();
+    let exit = LogProbabilities::of_classifier(&full(), &test, 8).unwrap();
     let expected = stacker.stack(&ngram.log_probabilities_of_all(&test).unwrap(), &exit).unwrap();
     assert_eq!(found.labels, expected.labels());
-    let [alone, beside] = [evaluate(&ngram, &test, 8).unwrap(), evaluate(&full().unwrap(), &test, 8).unwrap()];
+    let [alone, beside] = [evaluate(&ngram, &test, 8).unwrap(), evaluate(&full(), &test, 8).unwrap()];
     assert_eq!(found.flops, alone.flops + beside.flops + 60 * 4 * CLASSES as u64);
     assert!(depths(&found).iter().all(|depth| *depth == 4));
 }
@@ -152,7 +145,7 @@ fn parts_that_do_not_fit_are_refused() {
     let refused = |stages: Vec<TextClassifier>, stackers, threshold| {
         Cascade::new(ngram.clone(), stages, stackers, threshold).unwrap_err().to_string()
     };
-    let stage = |layers, classes| classifier(layers, classes, 1).unwrap();
+    let stage = |layers, classes| classifier(layers, classes, 1);
     assert!(refused(vec![], None, 0.5).contains("expected at least 1"));
     assert!(refused(vec![stage(2, 2)], None, 0.5).contains("classes of a stage is 2, expected 3"));
     assert!(refused(vec![stage(4, 3), stage(2, 3)], None, 0.5).contains("at most 2 layers of 6 heads"));

@@ -3,6 +3,7 @@
 use approx::assert_relative_eq;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{ModuleT, Optimizer, ParamsAdamW, VarBuilder, VarMap};
+use dht_toys::{adamw, numbers, rng};
 use dht_transformer::candle::{GraphModule, VarAdamW, pad, unpad};
 use dht_transformer::config::Family;
 use dht_transformer::pretrained::write_hugging_face;
@@ -12,22 +13,19 @@ use dht_transformer::{
     AdamWSettings, BertConfig, Encoder, Error, ForwardContext, HeadPlan, PackedBatch, Pooling, Result, Task,
     TextClassifier,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 const FAMILIES: [Family; 3] = [Family::Bert, Family::DistilBert, Family::Roberta];
 
-fn config(family: Family) -> Result<BertConfig> {
-    let mut config = BertConfig::small(2, 2, 16, 40)?;
-    config.family = family;
+fn config(family: Family) -> BertConfig {
+    let mut config = BertConfig { family, ..dht_toys::config([2, 2, 16, 40], None) };
     if family == Family::Roberta {
         (config.pad_token_id, config.type_vocab_size) = (1, 1);
     }
-    Ok(config)
+    config
 }
 
-fn encoder(family: Family) -> Result<Encoder> {
-    Encoder::random(&config(family)?, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(3))
+fn encoder(family: Family) -> Encoder {
+    dht_toys::encoder(&config(family), &mut rng(3))
 }
 
 /// (2, 5) token ids.
@@ -42,13 +40,11 @@ fn batch() -> Result<PackedBatch> {
 }
 
 fn states(encoder: &Encoder) -> Result<Vec<u32>> {
-    let ctx = ForwardContext::inference();
-    let hidden = encoder.run(0..encoder.layers(), &encoder.embed(&batch()?, &ctx)?, &HeadPlan::Full, &ctx)?;
-    bits(hidden.tensor())
+    Ok(bits(dht_toys::run(encoder, &batch()?, &ForwardContext::inference())?.tensor()))
 }
 
-fn bits(tensor: &Tensor) -> Result<Vec<u32>> {
-    Ok(tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f32::to_bits).collect())
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    numbers(tensor).into_iter().map(f32::to_bits).collect()
 }
 
 fn loss(model: &TextClassifier, ctx: &ForwardContext) -> Result<Tensor> {
@@ -57,11 +53,9 @@ fn loss(model: &TextClassifier, ctx: &ForwardContext) -> Result<Tensor> {
 }
 
 /// A classifier without dropouts, the same each time.
-fn classifier() -> Result<TextClassifier> {
-    let mut config = config(Family::Bert)?;
-    (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    TextClassifier::new(Encoder::random(&config, &Device::Cpu, &mut rng)?, 2, Pooling::Pooler, &mut rng)
+fn classifier() -> TextClassifier {
+    let config = BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..config(Family::Bert) };
+    dht_toys::classifier(&config, 2, Pooling::Pooler, &mut rng(3))
 }
 
 fn values(parameters: &Parameters) -> Result<Vec<f32>> {
@@ -77,10 +71,10 @@ fn from_file(file: &std::path::Path) -> Result<VarBuilder<'static>> {
 fn an_encoder_by_a_var_builder_is_that_of_the_reader_to_the_bit() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     for family in FAMILIES {
-        let (written, path) = (encoder(family)?, folder.path().join(family.model_type()));
+        let (written, path) = (encoder(family), folder.path().join(family.model_type()));
         write_hugging_face(&path, written.config(), &written.to_tensors()?, None)?;
         let read = Encoder::from_pretrained(&path, &Device::Cpu)?;
-        let built = Encoder::from_var_builder(&config(family)?, from_file(&path.join("model.safetensors"))?)?;
+        let built = Encoder::from_var_builder(&config(family), from_file(&path.join("model.safetensors"))?)?;
         assert_eq!(states(&built)?, states(&read)?, "{family:?}");
         assert_eq!(values(built.parameters())?, values(read.parameters())?, "{family:?}");
     }
@@ -92,20 +86,20 @@ fn a_classifier_by_a_var_builder_is_that_of_the_reader_to_the_bit() -> Result<()
     let folder = tempfile::tempdir().expect("a folder");
     for (family, pooling) in FAMILIES.into_iter().zip([Pooling::Pooler; 3]) {
         let path = folder.path().join(family.model_type());
-        let model = TextClassifier::new(encoder(family)?, 3, pooling, &mut ChaCha8Rng::seed_from_u64(4))?;
+        let model = TextClassifier::new(encoder(family), 3, pooling, &mut rng(4))?;
         model.save(&path, None, &["a", "b", "c"].map(String::from))?;
         let read = TextClassifier::load(&path, &Device::Cpu)?;
         let vb = from_file(&path.join("model.safetensors"))?;
-        let built = TextClassifier::from_var_builder(Task::Class, &config(family)?, 3, pooling, vb)?;
+        let built = TextClassifier::from_var_builder(Task::Class, &config(family), 3, pooling, vb)?;
         let ctx = ForwardContext::inference();
-        assert_eq!(bits(&built.logits(&batch()?, &ctx)?)?, bits(&read.logits(&batch()?, &ctx)?)?, "{family:?}");
+        assert_eq!(bits(&built.logits(&batch()?, &ctx)?), bits(&read.logits(&batch()?, &ctx)?), "{family:?}");
     }
     Ok(())
 }
 
 #[test]
 fn a_prefix_and_old_names_of_norms_are_found() -> Result<()> {
-    let model = encoder(Family::Bert)?;
+    let model = encoder(Family::Bert);
     let rename = |name: String| match name.rsplit_once("LayerNorm.") {
         Some((before, "weight")) => format!("model.bert.{before}LayerNorm.gamma"),
         Some((before, _)) => format!("model.bert.{before}LayerNorm.beta"),
@@ -120,7 +114,7 @@ fn a_prefix_and_old_names_of_norms_are_found() -> Result<()> {
 
 #[test]
 fn a_tensor_that_is_missing_or_ill_shaped_is_named() -> Result<()> {
-    let model = encoder(Family::Bert)?;
+    let model = encoder(Family::Bert);
     let build = |change: &dyn Fn(&mut std::collections::HashMap<String, Tensor>)| {
         let mut tensors: std::collections::HashMap<String, Tensor> =
             model.to_tensors()?.into_iter().map(|(name, tensor)| (format!("bert.{name}"), tensor)).collect();
@@ -144,7 +138,7 @@ fn a_tensor_that_is_missing_or_ill_shaped_is_named() -> Result<()> {
 
 #[test]
 fn a_variable_of_another_shape_or_type_or_in_three_parts_is_refused() -> Result<()> {
-    let config = config(Family::Bert)?;
+    let config = config(Family::Bert);
     for (name, shape, dtype, said) in [
         ("embeddings.word_embeddings.weight", (3, 4), DType::F32, "is a variable of another shape"),
         ("embeddings.word_embeddings.weight", (40, 16), DType::F64, "is a variable that is not in f32"),
@@ -162,7 +156,7 @@ fn a_variable_of_another_shape_or_type_or_in_three_parts_is_refused() -> Result<
 #[test]
 fn a_var_map_saved_and_loaded_is_the_same_encoder() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
-    let (file, written) = (folder.path().join("vars.safetensors"), encoder(Family::Bert)?);
+    let (file, written) = (folder.path().join("vars.safetensors"), encoder(Family::Bert));
     let vars = VarMap::new();
     written.parameters().put_into(&vars, "bert")?;
     assert_eq!(vars.all_vars().len(), written.parameters().len());
@@ -179,14 +173,14 @@ fn a_var_map_saved_and_loaded_is_the_same_encoder() -> Result<()> {
     let again = Encoder::from_var_builder(written.config(), from_file(&file)?.pp("bert"))?;
     assert_eq!(states(&again)?, states(&written)?);
 
-    let other = encoder(Family::Bert)?.parameters().put_into(&fresh, "bert");
+    let other = encoder(Family::Bert).parameters().put_into(&fresh, "bert");
     assert!(matches!(other, Err(Error::Parameter { problem: "is another variable of the VarMap", .. })));
     Ok(())
 }
 
 #[test]
 fn a_classifier_in_a_var_map_shares_every_variable_with_it() -> Result<()> {
-    let (vars, model) = (VarMap::new(), classifier()?);
+    let (vars, model) = (VarMap::new(), classifier());
     model.encoder().parameters().put_into(&vars, "")?;
     let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
     let config = model.encoder().config();
@@ -228,9 +222,7 @@ fn our_adamw_as_candles_optimiser_takes_the_steps_of_candles() -> Result<()> {
         our_optimizer.backward_step(&loss(&ours, step)?)?;
         their_optimizer.backward_step(&loss(&theirs, step)?)?;
         for (ours, theirs) in ours.iter().zip(&theirs) {
-            let (ours, theirs): (Vec<f32>, Vec<f32>) =
-                (ours.flatten_all()?.to_vec1()?, theirs.flatten_all()?.to_vec1()?);
-            for (ours, theirs) in ours.iter().zip(&theirs) {
+            for (ours, theirs) in numbers(ours).iter().zip(&numbers(theirs)) {
                 assert_relative_eq!(ours, theirs, epsilon = 1e-5, max_relative = 1e-5);
             }
         }
@@ -240,20 +232,20 @@ fn our_adamw_as_candles_optimiser_takes_the_steps_of_candles() -> Result<()> {
 
 #[test]
 fn candles_own_loop_trains_as_ours_does() -> Result<()> {
-    let settings = AdamWSettings { learning_rate: 1e-2, clip_norm: None, ..AdamWSettings::default() };
+    let settings = AdamWSettings { clip_norm: None, ..adamw(1e-2) };
     let rate = settings.learning_rate;
 
-    let ours = classifier()?;
+    let ours = classifier();
     let parameters = ours.encoder().parameters();
     let groups = ParameterGroups::by_name(parameters, |_| Multipliers::ONE);
     let mut adamw = AdamW::new(settings.clone(), &groups, parameters)?;
 
-    let fused = classifier()?;
+    let fused = classifier();
     let vars = VarMap::new();
     fused.encoder().parameters().put_into(&vars, "")?;
     let mut by_store = VarAdamW::new(vars.all_vars(), settings.clone())?;
 
-    let in_graph = classifier()?;
+    let in_graph = classifier();
     let graph_vars = VarMap::new();
     in_graph.encoder().parameters().put_into(&graph_vars, "")?;
     let params = ParamsAdamW {
@@ -278,7 +270,7 @@ fn candles_own_loop_trains_as_ours_does() -> Result<()> {
     }
     let (ours, fused, in_graph) =
         (values(parameters)?, values(fused.encoder().parameters())?, values(in_graph.encoder().parameters())?);
-    assert_ne!(ours, values(classifier()?.encoder().parameters())?);
+    assert_ne!(ours, values(classifier().encoder().parameters())?);
     assert_eq!(ours, fused);
     let far = ours.iter().zip(&in_graph).filter(|(ours, theirs)| (*ours - *theirs).abs() > 2e-4).count();
     // Where a gradient is all but zero, Adam's first steps have the sign of its rounding.
@@ -288,11 +280,11 @@ fn candles_own_loop_trains_as_ours_does() -> Result<()> {
 
 #[test]
 fn a_kept_context_sees_steps_of_an_optimiser_of_its_variables() -> Result<()> {
-    let model = classifier()?;
+    let model = classifier();
     let parameters = model.encoder().parameters();
     let vars = VarMap::new();
     parameters.put_into(&vars, "")?;
-    let settings = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
+    let settings = adamw(1e-2);
     let mut optimizer = VarAdamW::of_var_map(&vars, settings)?;
     let (kept, batch) = (ForwardContext::inference(), batch()?);
     let mut before = model.logits(&batch, &kept)?.to_vec2::<f32>()?;
@@ -310,7 +302,7 @@ fn a_kept_context_sees_steps_of_an_optimiser_of_its_variables() -> Result<()> {
 
 #[test]
 fn every_gradient_of_candles_graph_is_that_of_the_fused_operations() -> Result<()> {
-    let model = classifier()?;
+    let model = classifier();
     let parameters = model.encoder().parameters();
     let ctx = ForwardContext::training(parameters, 7, 2);
     let fused = ctx.grad_store(&loss(&model, &ctx)?, parameters)?;
@@ -328,7 +320,7 @@ fn every_gradient_of_candles_graph_is_that_of_the_fused_operations() -> Result<(
 
 #[test]
 fn a_backward_that_would_lose_gradients_is_refused() -> Result<()> {
-    let model = classifier()?;
+    let model = classifier();
     let parameters = model.encoder().parameters();
     let loss = loss(&model, &ForwardContext::training(parameters, 0, 0))?;
     let refused = loss.backward().map(|_| ()).unwrap_err().to_string();
@@ -346,7 +338,7 @@ fn a_backward_that_would_lose_gradients_is_refused() -> Result<()> {
 
 #[test]
 fn frozen_parameters_have_no_gradient_in_the_store_and_a_head_of_ones_own_has() -> Result<()> {
-    let model = classifier()?;
+    let model = classifier();
     let parameters = model.encoder().parameters();
     model.encoder().freeze_layer(0, true);
     let head = Var::ones((2, 2), DType::F32, &Device::Cpu)?;
@@ -362,12 +354,12 @@ fn frozen_parameters_have_no_gradient_in_the_store_and_a_head_of_ones_own_has() 
 
 #[test]
 fn modules_give_states_and_logits_and_their_gradients() -> Result<()> {
-    let module = GraphModule::new(encoder(Family::Bert)?, 1);
+    let module = GraphModule::new(encoder(Family::Bert), 1);
     let inferred = module.forward_t(&ids()?, false)?;
     assert_eq!(inferred.dims(), [2, 5, 16]);
-    assert_eq!(bits(&inferred)?, states(module.model())?);
+    assert_eq!(bits(&inferred), states(module.model())?);
 
-    let module = GraphModule::new(classifier()?, 1);
+    let module = GraphModule::new(classifier(), 1);
     let (trained, inferred) = (module.forward_t(&ids()?, true)?, module.forward_t(&ids()?, false)?);
     let difference = (&trained - &inferred)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
     assert!(difference < 1e-5, "{difference}");
@@ -381,8 +373,8 @@ fn modules_give_states_and_logits_and_their_gradients() -> Result<()> {
 #[test]
 fn modules_draw_other_dropout_masks_in_each_call_and_the_same_for_the_same_seed() -> Result<()> {
     let two = |seed| -> Result<[Vec<u32>; 2]> {
-        let module = GraphModule::new(encoder(Family::Bert)?, seed);
-        Ok([bits(&module.forward_t(&ids()?, true)?)?, bits(&module.forward_t(&ids()?, true)?)?])
+        let module = GraphModule::new(encoder(Family::Bert), seed);
+        Ok([bits(&module.forward_t(&ids()?, true)?), bits(&module.forward_t(&ids()?, true)?)])
     };
     let [first, second] = two(5)?;
     assert_ne!(first, second);
@@ -392,7 +384,7 @@ fn modules_draw_other_dropout_masks_in_each_call_and_the_same_for_the_same_seed(
 
 #[test]
 fn padded_samples_have_the_states_of_the_samples_alone() -> Result<()> {
-    let (encoder, ctx) = (encoder(Family::Bert)?, ForwardContext::inference());
+    let (encoder, ctx) = (encoder(Family::Bert), ForwardContext::inference());
     let mask = Tensor::from_vec(vec![1u32, 1, 1, 0, 0, 1, 1, 1, 1, 1], (2, 5), &Device::Cpu)?;
     let packed = unpad(&ids()?, None, Some(&mask))?;
     assert_eq!(packed.ids, [4, 9, 2, 8, 3, 5, 39, 6]);

@@ -2,24 +2,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use candle_core::{DType, Device};
+use dht_toys::{config, head_set, indexed, rng, sample};
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::model::{LayerGates, LayerRecord};
 use dht_transformer::pruning::{LayerPlan, PrunePlan};
 use dht_transformer::tasks::{attention_distance, state_distance};
 use dht_transformer::tensors::{Gradient, Gradients, cross_entropy};
 use dht_transformer::{
-    BertConfig, Classifier, Encoder, Encoding, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling,
-    Precision, Sample, SampleGroup,
+    Classifier, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling, Precision, SampleGroup,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 const LAYERS: usize = 2;
 
 fn encoder() -> Encoder {
-    let mut config = BertConfig::small(LAYERS, 4, 32, 60).unwrap();
+    let mut config = config([LAYERS, 4, 32, 60], None);
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.2, 0.3);
-    Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+    dht_toys::encoder(&config, &mut rng(1))
 }
 
 /// A whole layer before one without some of its dimensions, one of whose heads is gone.
@@ -40,24 +38,17 @@ fn ragged() -> Encoder {
 }
 
 fn with_classifier(mut encoder: Encoder, pooling: Pooling) -> (Encoder, Classifier) {
-    let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let classifier = encoder.add_classifier("classifier", 3, pooling, &mut rng).unwrap();
+    let classifier = encoder.add_classifier("classifier", 3, pooling, &mut rng(2)).unwrap();
     (encoder, classifier)
 }
 
 fn batch() -> PackedBatch {
-    let text = |(id, tokens): (u64, u32)| {
-        let ids: Vec<u32> = (0..tokens).map(|token| 5 + (7 * token + 3 * id as u32) % 50).collect();
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
-        Sample { id, label: id as u32 % 3, targets: Vec::new(), encoding }
-    };
-    let texts: Vec<Sample> = [(2, 9), (3, 1), (11, 20), (7, 4)].into_iter().map(text).collect();
-    PackedBatch::from_samples(&texts).unwrap()
+    PackedBatch::from_samples(&indexed(&[(2, 9), (3, 1), (11, 20), (7, 4)])).unwrap()
 }
 
 /// Head sets and widths that differ, in an order that the composed path has to gather and restore.
 fn groups() -> Vec<SampleGroup> {
-    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let set = |heads: &[usize]| head_set(heads, 4);
     let all = [(1, set(&[0, 3]), 11), (1, set(&[2]), 128), (1, set(&[0, 3]), 11), (1, set(&[0, 1, 2, 3]), 40)];
     all.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons }).to_vec()
 }
@@ -72,7 +63,7 @@ fn run(encoder: &Encoder, ctx: &ForwardContext) -> Hidden {
 }
 
 fn numbers(hidden: &Hidden) -> Vec<f32> {
-    hidden.tensor().flatten_all().unwrap().to_vec1().unwrap()
+    dht_toys::numbers(hidden.tensor())
 }
 
 fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
@@ -113,7 +104,7 @@ fn a_step_composed_of_candles_operations_has_the_fused_loss_gradients_and_gate_g
         let dense = |gradients: &Gradients, index: usize| -> Vec<f32> {
             let (id, _, var) = parameters.iter().nth(index).unwrap();
             let gradient: &Gradient = gradients.get(id).unwrap();
-            gradient.to_tensor(var).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+            dht_toys::numbers(&gradient.to_tensor(var).unwrap())
         };
         for (index, (_, name, _)) in parameters.iter().enumerate() {
             assert_close(name, &dense(&composed.1, index), &dense(&fused.1, index), 1e-3);
@@ -158,8 +149,7 @@ fn a_step_in_bf16_is_the_step_in_f32_up_to_its_rounding_with_weights_and_gradien
         };
         let (exact, rounded) = (step(Precision::F32), step(Precision::Bf16));
         assert_eq!((exact.0.tensor().dtype(), rounded.0.tensor().dtype()), (DType::F32, DType::BF16));
-        let values =
-            |hidden: &Hidden| -> Vec<f32> { hidden.to_f32().unwrap().flatten_all().unwrap().to_vec1().unwrap() };
+        let values = |hidden: &Hidden| dht_toys::numbers(&hidden.to_f32().unwrap());
         let far = distance(&values(&rounded.0), &values(&exact.0));
         assert!(far > 1e-4 && far < 0.02, "rows: {far}");
         assert!((rounded.1 - exact.1).abs() < 0.02, "{} and {}", rounded.1, exact.1);
@@ -170,7 +160,7 @@ fn a_step_in_bf16_is_the_step_in_f32_up_to_its_rounding_with_weights_and_gradien
             let dense = |gradients: &Gradients| -> Vec<f32> {
                 let gradient = gradients.get(id).unwrap().to_tensor(var).unwrap();
                 assert_eq!(gradient.dtype(), DType::F32, "{name}");
-                gradient.flatten_all().unwrap().to_vec1().unwrap()
+                dht_toys::numbers(&gradient)
             };
             let far = distance(&dense(&rounded.2), &dense(&exact.2));
             // A key's bias shifts all scores of a query alike: its gradient is rounding.
@@ -187,18 +177,12 @@ fn a_step_in_bf16_is_the_step_in_f32_up_to_its_rounding_with_weights_and_gradien
 /// A sum of thousands of gradients loses nothing to sixteen bits: biases are added in single precision.
 #[test]
 fn the_gradients_of_biases_are_summed_in_single_precision() {
-    let config = BertConfig::small(1, 1, 8, 60).unwrap();
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+    let encoder = dht_toys::encoder(&config([1, 1, 8, 60], None), &mut rng(3));
     let parameters = encoder.parameters();
     parameters.compute_in(Precision::Bf16).unwrap();
-    let text = |id: u64| {
-        let ids = vec![7; 100];
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
-        Sample { id, label: 0, targets: Vec::new(), encoding }
-    };
     let ctx = ForwardContext::in_candle_graph(parameters, 1, 1);
-    let batch = PackedBatch::from_samples(&(0..40).map(text).collect::<Vec<_>>()).unwrap();
-    let rows = encoder.run(0..1, &encoder.embed(&batch, &ctx).unwrap(), &HeadPlan::Full, &ctx).unwrap();
+    let texts: Vec<_> = (0..40).map(|id| sample(id, 0, [7; 100])).collect();
+    let rows = dht_toys::run(&encoder, &PackedBatch::from_samples(&texts).unwrap(), &ctx).unwrap();
     // Each row of 4,000 gives 1 to each shift of the last norm; bf16 counts to 256.
     let gradients = ctx.backward(&rows.to_f32().unwrap().sum_all().unwrap(), parameters).unwrap();
     let id = parameters.id("encoder.layer.0.output.LayerNorm.bias").unwrap();
@@ -209,7 +193,7 @@ fn the_gradients_of_biases_are_summed_in_single_precision() {
 /// Layers with different heads.
 fn fewer_heads() -> Encoder {
     let encoder = encoder();
-    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let set = |heads: &[usize]| head_set(heads, 4);
     let heads = vec![set(&[1, 3]), set(&[0, 2, 3])];
     encoder.prune(&PrunePlan { heads, ..PrunePlan::first_layers(&encoder, LAYERS).unwrap() }).unwrap()
 }
@@ -260,8 +244,7 @@ fn recorded_layers_have_the_gradients_of_candles_operations() {
         let composed = step(ForwardContext::in_candle_graph(parameters, 9, 4));
         for (id, name, var) in parameters.iter() {
             let dense = |gradients: &Gradients| {
-                let tensor = gradients.get(id).map(|gradient| gradient.to_tensor(var).unwrap());
-                tensor.map(|tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+                gradients.get(id).map(|gradient| dht_toys::numbers(&gradient.to_tensor(var).unwrap()))
             };
             match (dense(&composed), dense(&fused)) {
                 (Some(composed), Some(fused)) => assert_close(name, &composed, &fused, 1e-3),

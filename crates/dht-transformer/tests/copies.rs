@@ -1,33 +1,26 @@
 //! Clones share their weights, copies do not; contexts, batches and weights that do not fit are refused.
 
 use candle_core::Device;
+use dht_toys::{Bits, config, rng, sample};
 use dht_transformer::pruning::{Importance, PrunePlan};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, Objective, PackedBatch, Pooling, Result,
-    Sample, Task, TextClassifier, TrainSettings, Trainer, train::metrics::predict_all,
+    EncodedDataset, Encoder, Error, ForwardContext, Objective, PackedBatch, Pooling, Result, Sample, Task,
+    TextClassifier, TrainSettings, Trainer, train::metrics::predict_all,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 const CLASSES: usize = 3;
 
 fn data() -> EncodedDataset {
-    let sample = |id: u64| {
-        let ids = (0..3 + id as u32 % 5).map(|place| (7 * id as u32 + 3 * place) % 20).collect();
-        let encoding = Encoding { ids, type_ids: Vec::new(), truncated: false, rest: Default::default() };
-        Sample { id, label: id as u32 % CLASSES as u32, targets: Vec::new(), encoding }
-    };
-    let labels = ["a", "b", "c"].map(String::from).to_vec();
-    EncodedDataset { samples: (0..24).map(sample).collect(), labels, truncated_rows: 0 }
+    let ids = |id| (0..3 + id % 5).map(move |place| (7 * id + 3 * place) % 20);
+    dht_toys::data(["a", "b", "c"], (0..24).map(|id| sample(id.into(), id % CLASSES as u32, ids(id))))
 }
 
-fn encoder(seed: u64) -> Result<Encoder> {
-    let config = BertConfig { initializer_range: 0.2, ..BertConfig::small(2, 4, 16, 20)? };
-    Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed))
+fn encoder(seed: u64) -> Encoder {
+    dht_toys::encoder(&config([2, 4, 16, 20], 0.2), &mut rng(seed))
 }
 
 fn model(pooling: Pooling) -> Result<TextClassifier> {
-    TextClassifier::new(encoder(1)?, CLASSES, pooling, &mut ChaCha8Rng::seed_from_u64(2))
+    TextClassifier::new(encoder(1), CLASSES, pooling, &mut rng(2))
 }
 
 fn train(model: &mut TextClassifier) -> Result<()> {
@@ -35,10 +28,8 @@ fn train(model: &mut TextClassifier) -> Result<()> {
     Trainer::new(settings).fit(model, &data(), &data(), &mut ()).map(drop)
 }
 
-/// Every number of every parameter by its name, to the bit.
-fn bits(encoder: &Encoder) -> Result<Vec<(String, Vec<u32>)>> {
-    let values = encoder.parameters().values()?.into_iter();
-    Ok(values.map(|(name, tensor)| (name, tensor.values.into_iter().map(f32::to_bits).collect())).collect())
+fn bits(encoder: &Encoder) -> Bits {
+    dht_toys::bits(encoder.parameters())
 }
 
 #[test]
@@ -51,22 +42,22 @@ fn training_a_clone_trains_the_model_and_a_copy_not() -> Result<()> {
             model.add_parameter("scale", &candle_core::Tensor::new(&[2f32, 3.0], &Device::Cpu)?)?;
             let frozen = model.parameters().id("classifier.bias")?;
             model.parameters().set_frozen(frozen, true);
-            let before = bits(model.encoder())?;
+            let before = bits(model.encoder());
             let answers = model.probabilities_of_all(&data, 8)?;
 
             let mut copy = model.deep_clone()?;
-            assert!(bits(copy.encoder())? == before && copy.probabilities_of_all(&data, 8)? == answers);
+            assert!(bits(copy.encoder()) == before && copy.probabilities_of_all(&data, 8)? == answers);
             assert!(copy.parameters().is_frozen(copy.parameters().id("classifier.bias")?));
             train(&mut copy)?;
-            assert!(bits(copy.encoder())? != before, "the copy learned");
-            assert!(bits(model.encoder())? == before && model.probabilities_of_all(&data, 8)? == answers);
+            assert!(bits(copy.encoder()) != before, "the copy learned");
+            assert!(bits(model.encoder()) == before && model.probabilities_of_all(&data, 8)? == answers);
 
             let encoder = model.encoder().deep_clone()?;
-            assert!(bits(&encoder)? == before);
+            assert!(bits(&encoder) == before);
             let mut clone = model.clone();
             train(&mut clone)?;
-            assert!(bits(model.encoder())? == bits(clone.encoder())? && bits(model.encoder())? != before);
-            assert!(bits(&encoder)? == before, "a copied encoder is no handle either");
+            assert!(bits(model.encoder()) == bits(clone.encoder()) && bits(model.encoder()) != before);
+            assert!(bits(&encoder) == before, "a copied encoder is no handle either");
         }
     }
     Ok(())
@@ -74,7 +65,7 @@ fn training_a_clone_trains_the_model_and_a_copy_not() -> Result<()> {
 
 #[test]
 fn a_training_context_of_other_parameters_is_refused() -> Result<()> {
-    let (small, mut large) = (encoder(1)?, encoder(2)?);
+    let (small, mut large) = (encoder(1), encoder(2));
     let batch = data().batch(&[0, 1])?;
     let refused = |encoder: &Encoder, ctx: &ForwardContext| encoder.embed(&batch, ctx).expect_err("others").to_string();
     let ctx = ForwardContext::training(small.parameters(), 1, 0);
@@ -123,8 +114,7 @@ fn batches_that_do_not_fit_together_are_refused() -> Result<()> {
 fn weights_that_are_no_numbers_give_no_answer() -> Result<()> {
     for wrong in [f64::NAN, f64::INFINITY] {
         for task in [Task::Class, Task::Labels] {
-            let mut rng = ChaCha8Rng::seed_from_u64(2);
-            let model = TextClassifier::for_task(task, encoder(1)?, CLASSES, Pooling::Mean, &mut rng)?;
+            let model = TextClassifier::for_task(task, encoder(1), CLASSES, Pooling::Mean, &mut rng(2))?;
             let parameters = model.parameters();
             let bias = parameters.var(parameters.id("encoder.layer.1.output.dense.bias")?);
             bias.set(&bias.affine(0.0, wrong)?)?;

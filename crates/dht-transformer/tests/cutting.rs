@@ -1,40 +1,26 @@
 //! Importance of heads and neurons, and what is left when they are cut out: here, on disk, and read again.
 
-use std::error::Error as StdError;
-
 use candle_core::{Device, Tensor};
+use dht_toys::{Outcome, config, no_rows, numbers, refused, rng, run, sample};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch,
-    Pooling, Result, Sample, TextClassifier,
+    BertConfig, EncodedDataset, Encoder, Error, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling,
+    Result, TextClassifier,
     pretrained::read_hugging_face,
     pruning::{HeadAblation, Importance, PrunePlan},
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-type Outcome = Result<(), Box<dyn StdError>>;
+use rand::RngExt;
 
 const HEADS: usize = 4;
 const NEURONS: usize = 96;
 
-fn model() -> Result<TextClassifier> {
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let config = BertConfig { initializer_range: 0.3, ..BertConfig::small(3, HEADS, 24, 50)? };
-    TextClassifier::new(Encoder::random(&config, &Device::Cpu, &mut rng)?, 3, Pooling::Pooler, &mut rng)
+fn model() -> TextClassifier {
+    dht_toys::classifier(&config([3, HEADS, 24, 50], 0.3), 3, Pooling::Pooler, &mut rng(5))
 }
 
 fn data() -> EncodedDataset {
-    let mut rng = ChaCha8Rng::seed_from_u64(6);
-    let samples = (0..6).map(|id| {
-        let ids: Vec<u32> = (0..3 + id as usize).map(|_| rng.random_range(0..50)).collect();
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
-        Sample { id, label: id as u32 % 3, targets: Vec::new(), encoding }
-    });
-    EncodedDataset { samples: samples.collect(), labels: vec![String::new(); 3], truncated_rows: 0 }
-}
-
-fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(tensor.flatten_all()?.to_vec1()?)
+    let mut rng = rng(6);
+    let text = |id| sample(id, id as u32 % 3, (0..3 + id).map(|_| rng.random_range(0..50)).collect::<Vec<_>>());
+    dht_toys::data([""; 3], (0..6).map(text))
 }
 
 fn assert_close(what: &str, a: &[f32], b: &[f32]) {
@@ -55,14 +41,13 @@ fn gated(model: &TextClassifier, name: &str, gate: impl Fn(usize) -> f32) -> Res
 
 fn loss(encoder: &Encoder, model: &TextClassifier, batch: &PackedBatch) -> Result<f64> {
     let ctx = ForwardContext::inference();
-    let hidden = encoder.run(0..encoder.layers(), &encoder.embed(batch, &ctx)?, &HeadPlan::Full, &ctx)?;
-    let logits = model.classifier().forward(&hidden, &ctx)?;
+    let logits = model.classifier().forward(&run(encoder, batch, &ctx)?, &ctx)?;
     Ok(f64::from(dht_transformer::tensors::cross_entropy(&logits, &batch.labels)?.mean_all()?.to_scalar::<f32>()?))
 }
 
 #[test]
 fn importance_by_gradient_equals_the_slope_of_the_loss_along_a_gate() -> Outcome {
-    let (model, data) = (model()?, data());
+    let (model, data) = (model(), data());
     let rows = [0, 3, 5];
     let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, ctx| model.loss(batch, ctx))?;
     let step = 1e-2;
@@ -101,7 +86,7 @@ fn importance_by_gradient_equals_the_slope_of_the_loss_along_a_gate() -> Outcome
 
 #[test]
 fn what_does_nothing_is_the_least_important_by_either_measure() -> Outcome {
-    let model = model()?;
+    let model = model();
     let output = "encoder.layer.1.attention.output.dense.weight";
     let mut tensors = gated(&model, output, |column| if column / 6 == 2 { 0.0 } else { 1.0 })?.to_tensors()?;
     let down = "encoder.layer.2.output.dense.weight";
@@ -109,8 +94,7 @@ fn what_does_nothing_is_the_least_important_by_either_measure() -> Outcome {
         Tensor::from_vec((0..NEURONS).map(|n| f32::from(n != 7)).collect::<Vec<_>>(), (1, NEURONS), &Device::Cpu)?;
     tensors.insert(down.into(), tensors[down].broadcast_mul(&gates)?);
     let encoder = Encoder::from_tensors(model.encoder().config(), &tensors, &Device::Cpu)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let model = TextClassifier::new(encoder, 3, Pooling::Mean, &mut rng)?;
+    let model = TextClassifier::new(encoder, 3, Pooling::Mean, &mut rng(5))?;
     let by_gradient = Importance::by_gradient(model.encoder(), &data(), &[0, 1], |batch, ctx| model.loss(batch, ctx))?;
     for importance in [by_gradient, Importance::by_magnitude(model.encoder())?] {
         assert_eq!((importance.heads[1][2], importance.neurons[2][7]), (0.0, 0.0));
@@ -132,27 +116,24 @@ fn equal_scores_keep_their_order_and_layers_are_scaled_before_they_are_compared(
 
 #[test]
 fn importance_cannot_be_had_of_frozen_weights_or_no_texts() -> Outcome {
-    let (model, data) = (model()?, data());
+    let (model, data) = (model(), data());
     let none = Importance::by_gradient(model.encoder(), &data, &[], |batch, ctx| model.loss(batch, ctx));
-    assert!(matches!(none, Err(Error::Setting { field: "rows", .. })));
+    assert_eq!(refused(none), "rows");
     model.encoder().freeze_layer(1, true);
     let frozen = Importance::by_gradient(model.encoder(), &data, &[0], |batch, ctx| model.loss(batch, ctx));
     assert!(matches!(frozen, Err(Error::Parameter { name, .. }) if name.starts_with("encoder.layer.1.")));
     Ok(())
 }
 
-fn set(heads: &[usize]) -> Result<HeadSet> {
-    HeadSet::from_indices(heads.iter().copied(), HEADS)
+fn set(heads: &[usize]) -> HeadSet {
+    dht_toys::head_set(heads, HEADS)
 }
 
 /// Layers 0 and 2; of them some heads, and neurons of different number and order.
-fn kept() -> Result<PrunePlan> {
+fn kept() -> PrunePlan {
     let scattered = (0..40).map(|i| i * 7 % NEURONS).collect();
-    Ok(PrunePlan {
-        layers: vec![0, 2],
-        heads: vec![set(&[1, 3])?, set(&[0, 1, 2])?],
-        neurons: vec![scattered, (50..80).collect()],
-    })
+    let heads = vec![set(&[1, 3]), set(&[0, 1, 2])];
+    PrunePlan { layers: vec![0, 2], heads, neurons: vec![scattered, (50..80).collect()] }
 }
 
 /// The whole model with the same parts left out: plans for heads, zeros for neurons.
@@ -171,27 +152,28 @@ fn left_out(model: &TextClassifier, kept: &PrunePlan, batch: &PackedBatch) -> Re
     for (layer, heads) in kept.layers.iter().zip(&kept.heads) {
         hidden = encoder.layer(*layer, &hidden, &HeadPlan::Same(*heads), None, &ctx)?;
     }
-    numbers(&model.classifier().forward(&hidden, &ctx)?)
+    Ok(numbers(&model.classifier().forward(&hidden, &ctx)?))
 }
 
 #[test]
 fn a_cut_model_equals_the_whole_one_with_the_parts_left_out_and_survives_a_save() -> Outcome {
-    let (model, batch) = (model()?, data().batch(&[0, 1, 2, 3, 4, 5])?);
-    let logits = |model: &TextClassifier| numbers(&model.logits(&batch, &ForwardContext::inference())?);
-    let cut = model.prune(&kept()?)?;
-    let expected = left_out(&model, &kept()?, &batch)?;
+    let (model, batch) = (model(), data().batch(&[0, 1, 2, 3, 4, 5])?);
+    let logits =
+        |model: &TextClassifier| -> Result<_> { Ok(numbers(&model.logits(&batch, &ForwardContext::inference())?)) };
+    let cut = model.prune(&kept())?;
+    let expected = left_out(&model, &kept(), &batch)?;
     assert_close("cut", &logits(&cut)?, &expected);
     assert!(logits(&model)?.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-2), "nothing was cut out");
     let config = cut.encoder().config();
     assert_eq!((config.num_hidden_layers, config.intermediate_size), (2, 40));
-    assert_eq!([0, 1].map(|layer| cut.encoder().kept_heads(layer)), [set(&[1, 3])?, set(&[0, 1, 2])?]);
+    assert_eq!([0, 1].map(|layer| cut.encoder().kept_heads(layer)), [set(&[1, 3]), set(&[0, 1, 2])]);
 
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("cut");
     cut.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
     let again = TextClassifier::load(&target, &Device::Cpu)?;
     assert_eq!(logits(&again)?, logits(&cut)?);
-    assert_eq!(again.encoder().kept_heads(0), set(&[1, 3])?);
+    assert_eq!(again.encoder().kept_heads(0), set(&[1, 3]));
     // For `transformers`: full shapes, and zeros where heads are gone. Without our two fields it is the same model.
     let weights = read_hugging_face(&target)?;
     let query: Vec<Vec<f32>> = weights.tensors["encoder.layer.0.attention.self.query.weight"].to_vec2()?;
@@ -206,13 +188,13 @@ fn a_cut_model_equals_the_whole_one_with_the_parts_left_out_and_survives_a_save(
 
     // Cut again: what is gone stays gone.
     let shorter = cut.encoder().truncated(1)?;
-    assert_eq!((shorter.layers(), shorter.kept_heads(0)), (1, set(&[1, 3])?));
+    assert_eq!((shorter.layers(), shorter.kept_heads(0)), (1, set(&[1, 3])));
     Ok(())
 }
 
 #[test]
 fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
-    let model = model()?;
+    let model = model();
     let importance = Importance::by_magnitude(model.encoder())?;
     let kept = PrunePlan::most_important(model.encoder(), &importance, HEADS, 32)?;
     let cut = model.prune(&kept)?;
@@ -221,7 +203,7 @@ fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
     let batch = data().batch(&[0, 1])?;
     assert_close(
         "cut",
-        &numbers(&cut.logits(&batch, &ForwardContext::inference())?)?,
+        &numbers(&cut.logits(&batch, &ForwardContext::inference())?),
         &left_out(&model, &kept, &batch)?,
     );
     Ok(())
@@ -229,7 +211,7 @@ fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
 
 #[test]
 fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
-    let mut cut = model()?.prune(&kept()?)?;
+    let mut cut = model().prune(&kept())?;
     let settings = dht_transformer::TrainSettings { epochs: 2, batch_size: 2, ..Default::default() };
     dht_transformer::Trainer::new(settings).fit(&mut cut, &data(), &data(), &mut ())?;
     let tensors = cut.encoder().to_tensors()?;
@@ -242,32 +224,25 @@ fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
 
 #[test]
 fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
-    let model = model()?;
-    let refused = |change: &dyn Fn(&mut PrunePlan)| -> Result<Error> {
-        let mut kept = kept()?;
+    let model = model();
+    let prune = |change: &dyn Fn(&mut PrunePlan)| {
+        let mut kept = kept();
         change(&mut kept);
-        Ok(model.prune(&kept).expect_err("a bad cut"))
+        model.prune(&kept)
     };
-    let setting = |error: Error| match error {
-        Error::Setting { field, .. } => field,
-        other => panic!("{other}"),
-    };
-    assert_eq!(setting(refused(&|kept| kept.layers = vec![2, 0])?), "layers");
-    assert_eq!(setting(refused(&|kept| kept.layers = vec![0, 3])?), "layers");
-    assert_eq!(
-        setting(refused(&|kept| *kept = PrunePlan { layers: vec![], heads: vec![], neurons: vec![] })?),
-        "layers"
-    );
-    assert_eq!(setting(refused(&|kept| kept.neurons[0] = vec![])?), "neurons");
-    assert_eq!(setting(refused(&|kept| kept.neurons[0] = vec![3, 3])?), "neurons");
-    assert_eq!(setting(refused(&|kept| kept.neurons[1] = vec![NEURONS])?), "neurons");
-    assert!(matches!(refused(&|kept| kept.neurons.truncate(1))?, Error::Shape { .. }));
+    assert_eq!(refused(prune(&|kept| kept.layers = vec![2, 0])), "layers");
+    assert_eq!(refused(prune(&|kept| kept.layers = vec![0, 3])), "layers");
+    let nothing = |kept: &mut PrunePlan| *kept = PrunePlan { layers: vec![], heads: vec![], neurons: vec![] };
+    assert_eq!(refused(prune(&nothing)), "layers");
+    assert_eq!(refused(prune(&|kept| kept.neurons[0] = vec![])), "neurons");
+    assert_eq!(refused(prune(&|kept| kept.neurons[0] = vec![3, 3])), "neurons");
+    assert_eq!(refused(prune(&|kept| kept.neurons[1] = vec![NEURONS])), "neurons");
+    assert!(matches!(prune(&|kept| kept.neurons.truncate(1)), Err(Error::Shape { .. })));
     let five = HeadSet::from_indices([4], 5)?;
-    assert!(matches!(refused(&|kept| kept.heads[0] = five)?, Error::HeadOutOfRange { head: 4, heads: HEADS }));
+    assert!(matches!(prune(&|kept| kept.heads[0] = five), Err(Error::HeadOutOfRange { head: 4, heads: HEADS })));
     let importance = Importance::by_magnitude(model.encoder())?;
     for (heads, neurons, field) in [(0, 1, "heads"), (5, 1, "heads"), (1, 0, "neurons"), (1, 97, "neurons")] {
-        let refused = PrunePlan::most_important(model.encoder(), &importance, heads, neurons);
-        assert!(matches!(refused, Err(Error::Setting { field: got, .. }) if got == field));
+        assert_eq!(refused(PrunePlan::most_important(model.encoder(), &importance, heads, neurons)), field);
     }
     Ok(())
 }
@@ -276,7 +251,7 @@ fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
 fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("cut");
-    model()?.prune(&kept()?)?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
+    model().prune(&kept())?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
     let good = BertConfig::from_file(target.join("config.json"))?;
     for (field, value) in [
         ("kept_heads", "[[0]]"),
@@ -312,14 +287,14 @@ fn from_bits(bits: &[u32]) -> Vec<f32> {
 
 #[test]
 fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
-    let (whole, data) = (model()?, data());
+    let (whole, data) = (model(), data());
     let batch = data.batch(&[0, 1, 2, 3, 4, 5])?;
     let logits = |model: &TextClassifier| -> Result<Vec<f32>> {
         let rows: Vec<Vec<f32>> = model.logits(&batch, &ForwardContext::inference())?.to_vec2()?;
         Ok(rows.into_iter().map(|row| row[1]).collect())
     };
     // The whole model, and one of which heads were pruned before.
-    for model in [model()?, whole.prune(&kept()?)?] {
+    for model in [model(), whole.prune(&kept())?] {
         let encoder = model.encoder();
         let heads = HeadAblation::all_heads(encoder);
         let ablation = logits_of_rows(&model, &data, &heads)?;
@@ -333,9 +308,9 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
         for (at, (layer, head)) in heads.into_iter().enumerate() {
             let found = &ablation.heads[at];
             assert_eq!((found.layer, found.head), (layer, head));
-            let others = plan.heads[layer].difference(set(&[head])?).ok_or("other heads")?;
+            let others = plan.heads[layer].difference(set(&[head])).ok_or("other heads")?;
             for (name, kept, got) in
-                [("alone", set(&[head])?, Some(&found.alone)), ("without", others, found.without.as_ref())]
+                [("alone", set(&[head]), Some(&found.alone)), ("without", others, found.without.as_ref())]
             {
                 let mut cut = plan.clone();
                 cut.heads[layer] = kept;
@@ -353,28 +328,27 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
 
 #[test]
 fn the_only_head_of_a_layer_stays() -> Outcome {
-    let plan = PrunePlan { heads: vec![set(&[2])?, set(&[0, 1, 2])?], ..kept()? };
-    let ablation = logits_of_rows(&model()?.prune(&plan)?, &data(), &[(0, 2)])?;
+    let plan = PrunePlan { heads: vec![set(&[2]), set(&[0, 1, 2])], ..kept() };
+    let ablation = logits_of_rows(&model().prune(&plan)?, &data(), &[(0, 2)])?;
     assert_eq!((&ablation.heads[0].without, &ablation.heads[0].alone), (&None, &ablation.whole));
     Ok(())
 }
 
 #[test]
 fn heads_that_are_not_there_cannot_be_ablated() -> Outcome {
-    let (model, data) = (model()?, data());
-    let refused = |model: &TextClassifier, data: &EncodedDataset, head| {
+    let (model, data) = (model(), data());
+    let ablate = |model: &TextClassifier, data: &EncodedDataset, head| {
         let never = |_: &Hidden, _: &ForwardContext| -> Result<Vec<u32>> { panic!("something was computed") };
-        HeadAblation::measure(model.encoder(), data, &[(0, 1), head], 4, never).expect_err("a head")
+        HeadAblation::measure(model.encoder(), data, &[(0, 1), head], 4, never)
     };
-    let field = |error: Error| if let Error::Setting { field, .. } = error { field } else { panic!("{error}") };
-    assert_eq!(field(refused(&model, &data, (3, 0))), "layer");
-    assert_eq!(field(refused(&model, &data, (usize::MAX, 0))), "layer");
-    assert!(matches!(refused(&model, &data, (2, 4)), Error::HeadOutOfRange { head: 4, heads: HEADS }));
-    let cut = model.prune(&kept()?)?;
-    let error = refused(&cut, &data, (0, 0));
+    assert_eq!(refused(ablate(&model, &data, (3, 0))), "layer");
+    assert_eq!(refused(ablate(&model, &data, (usize::MAX, 0))), "layer");
+    let missing = ablate(&model, &data, (2, 4));
+    assert!(matches!(missing, Err(Error::HeadOutOfRange { head: 4, heads: HEADS })));
+    let cut = model.prune(&kept())?;
+    let error = ablate(&cut, &data, (0, 0)).expect_err("a head that was cut out");
     assert_eq!(error.to_string(), "head is 0, expected one that layer 0 has: {1,3}");
-    let none = EncodedDataset { samples: Vec::new(), ..data.clone() };
-    assert_eq!(field(refused(&model, &none, (0, 1))), "rows");
+    assert_eq!(refused(ablate(&model, &no_rows(&data), (0, 1))), "rows");
     let short = HeadAblation::measure(model.encoder(), &data, &[], 4, |_, _| Ok(vec![0]));
     assert!(matches!(short, Err(Error::Shape { .. })), "{short:?}");
     Ok(())

@@ -1,28 +1,20 @@
 //! Every kind of directory that this crate writes, read again with equal logits. They stay in `target/tmp/directories`,
 //! where `scripts/check-directories` gives them to `transformers`.
 
-mod outside;
-
-use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use dht_toys::{Outcome, config, head_set, outside, rng, run};
 use dht_transformer::{
-    BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, MaskedLanguageModel, PackedBatch, Pooling, Result, Sample,
-    Task, TextClassifier, TextTokenizer,
+    BertConfig, Encoder, ForwardContext, MaskedLanguageModel, PackedBatch, Pooling, Result, Sample, Task,
+    TextClassifier, TextTokenizer,
     config::Family,
     data::{MaskSettings, NamedDataset},
     pruning::PrunePlan,
-    tensors::Spans,
 };
+use rand::RngExt;
 use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde_json::json;
-
-use self::outside::outside;
-
-type Outcome<T = ()> = Result<T, Box<dyn StdError>>;
 
 const FAMILIES: [(&str, Family); 3] =
     [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)];
@@ -34,28 +26,16 @@ fn folder(name: &str) -> std::io::Result<PathBuf> {
     Ok(place.join(name))
 }
 
-fn encoder(family: Family) -> Result<Encoder> {
-    let mut config = BertConfig { family, initializer_range: 0.3, ..BertConfig::small(3, 4, 16, 20)? };
-    config.max_position_embeddings = 12;
+fn encoder(family: Family) -> Encoder {
+    let mut config = BertConfig { family, max_position_embeddings: 12, ..config([3, 4, 16, 20], 0.3) };
     if family != Family::Bert {
         (config.type_vocab_size, config.pad_token_id) = (1, 1);
     }
-    Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(4))
+    dht_toys::encoder(&config, &mut rng(4))
 }
 
-fn batch() -> Result<PackedBatch> {
-    let ids = TEXTS.concat();
-    let spans = Spans::from_lengths(TEXTS.map(<[u32]>::len))?;
-    let (type_ids, samples) = (vec![0; ids.len()], TEXTS.len());
-    Ok(PackedBatch {
-        ids,
-        type_ids,
-        spans,
-        labels: vec![0; samples],
-        targets: Vec::new(),
-        sample_ids: vec![0, 1, 2],
-        rest: Vec::new(),
-    })
+fn batch() -> PackedBatch {
+    dht_toys::batch(&TEXTS, &[0; 3])
 }
 
 /// What `transformers` shall find, beside the directory.
@@ -67,7 +47,7 @@ fn expect(name: &str, logits: &Tensor) -> Outcome {
 fn classifier_survives(name: &str, model: &TextClassifier) -> Outcome {
     let labels: Vec<String> = (0..model.classifier().classes()).map(|label| format!("label {label}")).collect();
     model.save(folder(name)?, None, &labels)?;
-    let logits = |model: &TextClassifier| model.logits(&batch()?, &ForwardContext::inference());
+    let logits = |model: &TextClassifier| model.logits(&batch(), &ForwardContext::inference());
     let again = TextClassifier::load(folder(name)?, &Device::Cpu)?;
     assert_eq!(logits(&again)?.to_vec2::<f32>()?, logits(model)?.to_vec2::<f32>()?, "{name}");
     expect(name, &logits(model)?)
@@ -76,24 +56,24 @@ fn classifier_survives(name: &str, model: &TextClassifier) -> Outcome {
 #[test]
 fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
     for (name, family) in FAMILIES {
-        let rng = &mut ChaCha8Rng::seed_from_u64(8);
-        let model = TextClassifier::new(encoder(family)?, 3, Pooling::Pooler, rng)?;
+        let rng = &mut rng(8);
+        let model = TextClassifier::new(encoder(family), 3, Pooling::Pooler, rng)?;
         classifier_survives(&format!("{name}-class"), &model)?;
 
         let whole = PrunePlan::first_layers(model.encoder(), 3)?;
         let uniform =
             PrunePlan { neurons: vec![(3..40).rev().collect(); 2], ..PrunePlan::first_layers(model.encoder(), 2)? };
         classifier_survives(&format!("{name}-fewer-layers-and-neurons"), &model.prune(&uniform)?)?;
-        let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4);
+        let set = |heads: &[usize]| head_set(heads, 4);
         let ragged = PrunePlan {
-            heads: vec![set(&[0, 2])?, set(&[3])?, set(&[0, 1, 2, 3])?],
+            heads: vec![set(&[0, 2]), set(&[3]), set(&[0, 1, 2, 3])],
             neurons: vec![(0..64).step_by(2).collect(), vec![5], (10..30).collect()],
             ..whole
         };
         classifier_survives(&format!("{name}-ragged"), &model.prune(&ragged)?)?;
 
         for (task, outputs) in [(Task::Labels, 3), (Task::Number, 1)] {
-            let model = TextClassifier::for_task(task, encoder(family)?, outputs, Pooling::Pooler, rng)?;
+            let model = TextClassifier::for_task(task, encoder(family), outputs, Pooling::Pooler, rng)?;
             classifier_survives(&format!("{name}-{task:?}").to_lowercase(), &model)?;
         }
     }
@@ -104,7 +84,7 @@ fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
 fn texts() -> Outcome<(TextTokenizer, Vec<String>)> {
     let (Some(model), Some(data)) = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_DATA", "ag_news")) else {
         let words: Vec<String> = (b'a'..=b'z').map(|letter| char::from(letter).to_string()).collect();
-        let rng = &mut ChaCha8Rng::seed_from_u64(9);
+        let rng = &mut rng(9);
         let mut text = |_| {
             let length = rng.random_range(1..30);
             (0..length).filter_map(|_| words.choose(rng)).cloned().collect::<Vec<_>>().join(" ")
@@ -143,16 +123,13 @@ fn classifiers_of_every_family_pooling_and_task_come_back() -> Outcome {
     for (name, family) in FAMILIES {
         for pooling in [Pooling::Pooler, Pooling::Cls, Pooling::Mean] {
             for (task, outputs) in [(Task::Class, 4), (Task::Labels, 3), (Task::Number, 1)] {
-                let size = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
-                let mut config = BertConfig { family, initializer_range: 0.3, ..size };
                 // `[PAD]`, as the tokenizer has it: RoBERTa's positions begin after its number.
-                config.max_position_embeddings = 130;
-                if family != Family::Bert {
-                    config.type_vocab_size = 1;
-                }
-                let rng = &mut ChaCha8Rng::seed_from_u64(7);
-                let encoder = Encoder::random(&config, &Device::Cpu, rng)?;
-                let model = TextClassifier::for_task(task, encoder, outputs, pooling, rng)?;
+                let max_position_embeddings = 130;
+                let type_vocab_size = if family == Family::Bert { 2 } else { 1 };
+                let config = config([2, 4, 16, tokenizer.vocabulary_size()], 0.3);
+                let config = BertConfig { family, max_position_embeddings, type_vocab_size, ..config };
+                let rng = &mut rng(7);
+                let model = TextClassifier::for_task(task, dht_toys::encoder(&config, rng), outputs, pooling, rng)?;
                 let name = format!("{name}-{pooling:?}-{task:?}").to_lowercase();
                 answers_survive(&name, &model, &tokenizer, &texts)?;
             }
@@ -166,7 +143,7 @@ fn classifiers_on_a_real_encoder_come_back() -> Outcome {
     let Some(encoder) = outside("DHT_MODELS", "minilm-l6") else { return Ok(()) };
     let (tokenizer, texts) = texts()?;
     for pooling in [Pooling::Pooler, Pooling::Cls, Pooling::Mean] {
-        let rng = &mut ChaCha8Rng::seed_from_u64(7);
+        let rng = &mut rng(7);
         let model = TextClassifier::from_pretrained(&encoder, 4, pooling, &Device::Cpu, rng)?;
         answers_survive(&format!("minilm-{pooling:?}").to_lowercase(), &model, &tokenizer, &texts)?;
     }
@@ -178,14 +155,13 @@ fn masked_models_of_every_family_come_back() -> Outcome {
     let words: Vec<String> = (b'a'..b'p').map(|letter| char::from(letter).to_string()).collect();
     let tokenizer = TextTokenizer::from_vocabulary(&words)?;
     for (name, family) in FAMILIES {
-        let rng = &mut ChaCha8Rng::seed_from_u64(8);
-        let model = MaskedLanguageModel::new(encoder(family)?, &tokenizer, MaskSettings::default(), rng)?;
+        let rng = &mut rng(8);
+        let model = MaskedLanguageModel::new(encoder(family), &tokenizer, MaskSettings::default(), rng)?;
         let name = format!("{name}-masked");
         model.save(folder(&name)?, &tokenizer)?;
         let logits = |model: &MaskedLanguageModel| -> Result<Tensor> {
             let (ctx, encoder) = (ForwardContext::inference(), model.encoder());
-            let hidden = encoder.run(0..3, &encoder.embed(&batch()?, &ctx)?, &HeadPlan::Full, &ctx)?;
-            model.head().logits(hidden.tensor(), &ctx)
+            model.head().logits(run(encoder, &batch(), &ctx)?.tensor(), &ctx)
         };
         let again = MaskedLanguageModel::load(folder(&name)?, &tokenizer, MaskSettings::default(), &Device::Cpu)?;
         assert_eq!(logits(&again)?.to_vec2::<f32>()?, logits(&model)?.to_vec2::<f32>()?, "{name}");

@@ -2,22 +2,19 @@
 //! `scripts/golden_families.py` wrote: read, run forward and backward, and written back under the same names.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use dht_toys::{Outcome, batch, numbers, run};
 use dht_transformer::{
-    BertConfig, Error as CrateError, ForwardContext, HeadPlan, MaskedLanguageModel, PackedBatch, TextClassifier,
-    TextTokenizer,
+    BertConfig, Error, ForwardContext, MaskedLanguageModel, PackedBatch, TextClassifier, TextTokenizer,
     config::Family,
     data::{MaskSettings, MaskedBatch},
     pretrained::read_hugging_face,
-    tensors::{Gradient, Parameters, Spans, cross_entropy},
+    tensors::{Gradient, Parameters, cross_entropy},
 };
 use serde::Deserialize;
 use serde_json::Value;
-
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 const FAMILIES: [(&str, Family); 3] =
     [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)];
@@ -35,17 +32,8 @@ struct Expected {
 }
 
 impl Expected {
-    fn batch(&self) -> Outcome<PackedBatch> {
-        let ids = self.texts.concat();
-        Ok(PackedBatch {
-            type_ids: vec![0; ids.len()],
-            ids,
-            spans: Spans::from_lengths(self.texts.iter().map(Vec::len))?,
-            labels: self.labels.clone(),
-            targets: Vec::new(),
-            sample_ids: (0..self.texts.len() as u64).collect(),
-            rest: Vec::new(),
-        })
+    fn batch(&self) -> PackedBatch {
+        batch(&self.texts, &self.labels)
     }
 }
 
@@ -99,11 +87,9 @@ type Tensors = BTreeMap<String, (Vec<usize>, Vec<u32>)>;
 /// The tensors of a file, under the names it has, to the bit; and the configuration.
 fn content(folder: &Path) -> Outcome<(Tensors, Value)> {
     let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu)?;
-    let bits = |tensor: &Tensor| -> Outcome<_> {
-        Ok((tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1()?.into_iter().map(f32::to_bits).collect()))
-    };
-    let tensors = tensors.iter().map(|(name, tensor)| Ok((name.clone(), bits(tensor)?))).collect::<Outcome<_>>()?;
-    Ok((tensors, serde_json::from_slice(&std::fs::read(folder.join("config.json"))?)?))
+    let bits = |tensor| numbers(tensor).into_iter().map(f32::to_bits).collect();
+    let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), (tensor.dims().to_vec(), bits(tensor))));
+    Ok((tensors.collect(), serde_json::from_slice(&std::fs::read(folder.join("config.json"))?)?))
 }
 
 #[test]
@@ -114,10 +100,9 @@ fn classifiers_of_every_family_agree_with_transformers_and_are_written_back_as_t
         let model = TextClassifier::load(&folder, &Device::Cpu)?;
         assert_eq!(model.encoder().config().family, family);
         assert_eq!(read_hugging_face(&folder)?.unused, Vec::<String>::new());
-        let batch = expected.batch()?;
+        let batch = expected.batch();
         let ctx = ForwardContext::training_without_dropout(model.encoder().parameters());
-        let hidden = model.encoder().embed(&batch, &ctx)?;
-        let hidden = model.encoder().run(0..2, &hidden, &HeadPlan::Full, &ctx)?;
+        let hidden = run(model.encoder(), &batch, &ctx)?;
         assert_close(name, hidden.tensor(), &expected.hidden)?;
         let logits = model.classifier().forward(&hidden, &ctx)?;
         assert_close(name, &logits, &expected.logits)?;
@@ -138,13 +123,13 @@ fn models_of_masked_tokens_of_every_family_agree_with_transformers_and_are_writt
         let (folder, expected) = golden(name, "masked")?;
         let model = MaskedLanguageModel::load(&folder, &tokenizer()?, MaskSettings::default(), &Device::Cpu)?;
         let (rows, targets) = (expected.rows.clone(), expected.targets.clone());
-        let masked = MaskedBatch { batch: expected.batch()?, rows, targets };
+        let masked = MaskedBatch { batch: expected.batch(), rows, targets };
         let ctx = ForwardContext::training_without_dropout(model.encoder().parameters());
         let loss = model.loss(&masked, &ctx)?.ok_or("nothing is masked")?;
         assert_gradients(name, &loss, &ctx, model.encoder().parameters(), &expected)?;
 
         let ctx = ForwardContext::inference();
-        let hidden = model.encoder().run(0..2, &model.encoder().embed(&masked.batch, &ctx)?, &HeadPlan::Full, &ctx)?;
+        let hidden = run(model.encoder(), &masked.batch, &ctx)?;
         let rows = Tensor::from_vec(masked.rows, expected.rows.len(), &Device::Cpu)?;
         let logits = model.head().logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
         assert_close(name, &logits, &expected.logits)?;
@@ -162,18 +147,10 @@ fn a_text_may_be_as_long_as_its_family_has_positions_for() -> Outcome {
         let model = TextClassifier::load(&folder, &Device::Cpu)?;
         let longest = if name == "roberta" { 10 } else { 12 };
         assert_eq!(model.encoder().config().longest_text(), longest, "{name}");
-        let text = |length: usize| PackedBatch {
-            ids: vec![5; length],
-            type_ids: vec![0; length],
-            spans: Spans::from_lengths([length]).expect("a text"),
-            labels: vec![0],
-            targets: Vec::new(),
-            sample_ids: vec![0],
-            rest: Vec::new(),
-        };
+        let text = |length| batch(&[vec![5; length]], &[0]);
         assert!(model.logits(&text(longest), &ForwardContext::inference()).is_ok(), "{name}");
         let refused = model.logits(&text(longest + 1), &ForwardContext::inference());
-        assert!(matches!(refused, Err(CrateError::Setting { field: "position", .. })), "{name}");
+        assert!(matches!(refused, Err(Error::Setting { field: "position", .. })), "{name}");
     }
     Ok(())
 }
@@ -183,7 +160,7 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
     for (name, family) in FAMILIES {
         let (folder, expected) = golden(name, "classifier")?;
         let model = TextClassifier::load(&folder, &Device::Cpu)?;
-        let batch = expected.batch()?;
+        let batch = expected.batch();
         let second = PackedBatch { type_ids: vec![1; batch.ids.len()], ..batch.clone() };
         let logits =
             |batch| model.logits(batch, &ForwardContext::inference()).and_then(|logits| Ok(logits.to_vec2::<f32>()?));
@@ -191,7 +168,7 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
             Family::Bert => assert_ne!(logits(&second)?, logits(&batch)?),
             Family::DistilBert => assert_eq!(logits(&second)?, logits(&batch)?),
             // It has one type only.
-            _ => assert!(matches!(logits(&second), Err(CrateError::Setting { field: "token type", .. }))),
+            _ => assert!(matches!(logits(&second), Err(Error::Setting { field: "token type", .. }))),
         }
     }
     Ok(())
@@ -205,11 +182,11 @@ fn a_configuration_that_lacks_a_field_or_has_a_bad_one_is_refused_in_the_familys
     assert!(missing.is_err_and(|error| error.to_string().contains("dim is missing")));
     let sizes = r#""vocab_size": 9, "dim": 9, "n_layers": 1, "n_heads": 2, "hidden_dim": 4"#;
     let odd = read(&format!(r#"{{"model_type": "distilbert", {sizes}}}"#));
-    assert!(matches!(odd, Err(CrateError::Config { field: "dim", .. })), "{odd:?}");
+    assert!(matches!(odd, Err(Error::Config { field: "dim", .. })), "{odd:?}");
     let none = read(r#"{"model_type": "gpt2"}"#);
     assert!(none.is_err_and(|error| error.to_string().contains(r#"one of "bert", "distilbert", "roberta""#)));
     let sizes = r#""vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
                    "intermediate_size": 16, "max_position_embeddings": 2"#;
     let short = read(&format!(r#"{{"model_type": "roberta", {sizes}}}"#));
-    assert!(matches!(short, Err(CrateError::Config { field: "max_position_embeddings", .. })), "{short:?}");
+    assert!(matches!(short, Err(Error::Config { field: "max_position_embeddings", .. })), "{short:?}");
 }

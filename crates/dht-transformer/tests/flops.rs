@@ -2,32 +2,21 @@
 //!
 //! The count belongs to the process, so this file holds one test.
 
-use candle_core::Device;
+use dht_toys::{config, encoder, head_set, rng, sample};
 use dht_transformer::{
-    BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, PackedBatch, Pooling, SampleGroup,
+    ForwardContext, HeadPlan, PackedBatch, Pooling, SampleGroup,
     flops::{BackwardNeeds, Breakdown, Load, Width, product_flops},
-    tensors::{Spans, cross_entropy},
+    tensors::cross_entropy,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 #[test]
 fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let mut encoder = Encoder::random(&BertConfig::small(6, 4, 16, 30).unwrap(), &Device::Cpu, &mut rng).unwrap();
-    let lengths = [4, 9, 1, 6];
-    let spans = Spans::from_lengths(lengths).unwrap();
-    let tokens = spans.tokens();
-    let batch = PackedBatch {
-        ids: (0..tokens as u32).map(|i| i % 30).collect(),
-        type_ids: vec![0; tokens],
-        spans: spans.clone(),
-        labels: vec![0, 1, 2, 1],
-        targets: Vec::new(),
-        sample_ids: vec![0, 1, 2, 3],
-        rest: Vec::new(),
-    };
-    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let mut rng = rng(3);
+    let mut encoder = encoder(&config([6, 4, 16, 30], None), &mut rng);
+    let text = |(id, tokens, label)| sample(id, label, 0..tokens);
+    let batch = PackedBatch::from_samples(&[(0, 4, 0), (1, 9, 1), (2, 1, 2), (3, 6, 1)].map(text)).unwrap();
+    let spans = batch.spans.clone();
+    let set = |heads: &[usize]| head_set(heads, 4);
     let per_sample = HeadPlan::PerSample(vec![set(&[0]), set(&[1, 2]), set(&[0]), set(&[0, 1, 2, 3])]);
     let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), per_sample, HeadPlan::Full];
     let group = |samples, heads: &[usize], neurons| SampleGroup { samples, heads: set(heads), neurons };

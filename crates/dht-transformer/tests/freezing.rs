@@ -2,15 +2,13 @@
 //!
 //! The count of products belongs to the process, so this file holds one test.
 
-use candle_core::Device;
+use dht_toys::{adamw, config, data, rng, sample};
 use dht_transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, Error, Objective, PackedBatch, Pooling, Progress,
-    Result, Sample, StepLoss, TextClassifier, TrainSettings, Trainer,
+    EncodedDataset, Error, Objective, PackedBatch, Pooling, Progress, Result, StepLoss, TextClassifier, TrainSettings,
+    Trainer,
     flops::{BackwardNeeds, Breakdown, Load, product_flops},
     tensors::Parameters,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 const LAYERS: usize = 4;
@@ -28,11 +26,9 @@ struct FrozenLater {
 }
 
 impl FrozenLater {
-    fn new() -> Result<Self> {
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let encoder = Encoder::random(&BertConfig::small(LAYERS, 2, 16, 20)?, &Device::Cpu, &mut rng)?;
-        let model = TextClassifier::new(encoder, 2, Pooling::Pooler, &mut rng)?;
-        Ok(Self { model, steps: Vec::new(), held: None })
+    fn new() -> Self {
+        let model = dht_toys::classifier(&config([LAYERS, 2, 16, 20], None), 2, Pooling::Pooler, &mut rng(2));
+        Self { model, steps: Vec::new(), held: None }
     }
 
     /// The bits of the layers that are frozen, or of all other parameters.
@@ -86,21 +82,15 @@ impl Objective for FrozenLater {
 }
 
 fn texts(count: u64) -> EncodedDataset {
-    let sample = |id: u64| {
-        let ids: Vec<u32> = (0..2 + id % 5).map(|place| (id * 7 + place * 3) as u32 % 20).collect();
-        let type_ids = vec![0; ids.len()];
-        let encoding = Encoding { ids, type_ids, truncated: false, rest: Default::default() };
-        Sample { id, label: (id % 2) as u32, targets: Vec::new(), encoding }
-    };
-    let labels = ["even", "odd"].map(String::from).to_vec();
-    EncodedDataset { samples: (0..count).map(sample).collect(), labels, truncated_rows: 0 }
+    let text = |id| sample(id, (id % 2) as u32, (0..2 + id % 5).map(|place| (id * 7 + place * 3) as u32 % 20));
+    data(["even", "odd"], (0..count).map(text))
 }
 
 #[test]
 fn layers_frozen_from_an_epoch_on_keep_their_bits_and_cost_no_weight_products_while_all_else_learns() -> Result<()> {
-    let mut objective = FrozenLater::new()?;
+    let mut objective = FrozenLater::new();
     let at_first = [objective.bits(true)?, objective.bits(false)?];
-    let optimizer = AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() };
+    let optimizer = adamw(1e-3);
     let settings = TrainSettings { epochs: 2, batch_size: 4, optimizer, keep_best: false, ..TrainSettings::default() };
     Trainer::new(settings).fit(&mut objective, &texts(16), &texts(0), &mut ())?;
 

@@ -1,12 +1,10 @@
 //! Gates on dimensions, neurons and heads: their gradients by finite differences, and what is left when they are taken for
 //! good.
 
-use std::error::Error as StdError;
-
 use candle_core::{DType, Device, Tensor, Var};
+use dht_toys::{Outcome, config, rng, sample};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling,
-    Result, Sample, TextClassifier,
+    BertConfig, Encoder, Error, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling, Result, TextClassifier,
     config::KeptDimensions,
     flops::Load,
     model::{Gate, LayerGates},
@@ -14,10 +12,7 @@ use dht_transformer::{
     pruning::{Importance, LayerPlan, PrunePlan},
     tensors::{Gradient, cross_entropy},
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-type Outcome = Result<(), Box<dyn StdError>>;
+use rand::RngExt;
 
 const LAYERS: usize = 2;
 const HEADS: usize = 3;
@@ -25,20 +20,14 @@ const DIM: usize = 4;
 const HIDDEN: usize = HEADS * DIM;
 const NEURONS: usize = 4 * HIDDEN;
 
-fn model() -> Result<TextClassifier> {
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let config = BertConfig { initializer_range: 0.4, ..BertConfig::small(LAYERS, HEADS, HIDDEN, 50)? };
-    TextClassifier::new(Encoder::random(&config, &Device::Cpu, &mut rng)?, 3, Pooling::Mean, &mut rng)
+fn model() -> TextClassifier {
+    dht_toys::classifier(&config([LAYERS, HEADS, HIDDEN, 50], 0.4), 3, Pooling::Mean, &mut rng(5))
 }
 
 fn batch() -> Result<PackedBatch> {
-    let mut rng = ChaCha8Rng::seed_from_u64(6);
-    let samples = (0..4).map(|id| {
-        let ids: Vec<u32> = (0..2 + 2 * id as usize).map(|_| rng.random_range(0..50)).collect();
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
-        Sample { id, label: id as u32 % 3, targets: Vec::new(), encoding }
-    });
-    PackedBatch::from_samples(&samples.collect::<Vec<_>>())
+    let mut rng = rng(6);
+    let text = |id| sample(id, id as u32 % 3, (0..2 + 2 * id).map(|_| rng.random_range(0..50)).collect::<Vec<_>>());
+    PackedBatch::from_samples(&(0..4).map(text).collect::<Vec<_>>())
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
@@ -96,13 +85,12 @@ fn run(encoder: &Encoder, gates: &[LayerGates], batch: &PackedBatch) -> Result<V
 }
 
 fn whole(encoder: &Encoder, batch: &PackedBatch) -> Result<Vec<f64>> {
-    let ctx = ForwardContext::inference();
-    numbers(encoder.run(0..encoder.layers(), &encoder.embed(batch, &ctx)?, &HeadPlan::Full, &ctx)?.tensor())
+    numbers(dht_toys::run(encoder, batch, &ForwardContext::inference())?.tensor())
 }
 
 #[test]
 fn gates_at_one_and_identities_change_nothing() -> Outcome {
-    let (model, batch) = (model()?, batch()?);
+    let (model, batch) = (model(), batch()?);
     let expected = whole(model.encoder(), &batch)?;
     assert_close("ones", &run(model.encoder(), &all_gates(|| 1.0, false)?, &batch)?, &expected, 2e-5);
     let identities = |layer: &mut LayerGates| -> Result<()> {
@@ -119,8 +107,8 @@ fn gates_at_one_and_identities_change_nothing() -> Outcome {
 
 #[test]
 fn the_gradient_of_every_gate_equals_its_finite_difference() -> Outcome {
-    let (model, batch) = (model()?, batch()?);
-    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let (model, batch) = (model(), batch()?);
+    let mut rng = rng(9);
     let ctx = ForwardContext::inference();
     let embedded = model.encoder().embed(&batch, &ctx)?;
     let embedded = Hidden::new(embedded.tensor().to_dtype(DType::F64)?, embedded.packing().clone())?;
@@ -168,7 +156,7 @@ fn the_gradient_of_every_gate_equals_its_finite_difference() -> Outcome {
 
 #[test]
 fn the_backward_through_gates_at_one_gives_the_weights_their_usual_gradients() -> Outcome {
-    let (model, batch) = (model()?, batch()?);
+    let (model, batch) = (model(), batch()?);
     let parameters = model.encoder().parameters();
     let gradients = |gated: bool| -> Result<Vec<Option<Vec<f32>>>> {
         let ctx = ForwardContext::training_without_dropout(parameters);
@@ -194,9 +182,9 @@ fn the_backward_through_gates_at_one_gives_the_weights_their_usual_gradients() -
 
 #[test]
 fn folded_gates_give_what_the_gates_gave() -> Outcome {
-    let (model, batch) = (model()?, batch()?);
+    let (model, batch) = (model(), batch()?);
     for mix in [false, true] {
-        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let mut rng = rng(11);
         let gates = all_gates(|| rng.random_range(-0.5..1.0), mix)?;
         let expected = run(model.encoder(), &gates, &batch)?;
         assert_close("folded", &whole(&model.encoder().fold_gates(&gates)?, &batch)?, &expected, 1e-4);
@@ -208,8 +196,8 @@ fn folded_gates_give_what_the_gates_gave() -> Outcome {
 
 /// Ragged plans, and the gates in {0, 1} that say the same.
 fn plans(heads_of_last: &[usize]) -> Result<(Vec<LayerPlan>, Vec<LayerGates>)> {
-    let config = model()?.encoder().config().clone();
-    let mut rng = ChaCha8Rng::seed_from_u64(13);
+    let config = model().encoder().config().clone();
+    let mut rng = rng(13);
     let mut some = |all: usize| -> Vec<usize> {
         let list: Vec<usize> = (0..all).filter(|_| rng.random_bool(0.6)).collect();
         if list.is_empty() { vec![all / 2] } else { list }
@@ -260,7 +248,7 @@ fn pruned(model: &TextClassifier, plans: &[LayerPlan]) -> Result<TextClassifier>
 
 #[test]
 fn an_encoder_without_dimensions_equals_gates_at_zero_and_survives_a_save() -> Outcome {
-    let (model, batch) = (model()?, batch()?);
+    let (model, batch) = (model(), batch()?);
     let (plans, gates) = plans(&[0, 2])?;
     let small = pruned(&model, &plans)?;
     let expected = run(model.encoder(), &gates, &batch)?;
@@ -272,8 +260,7 @@ fn an_encoder_without_dimensions_equals_gates_at_zero_and_survives_a_save() -> O
         BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..small.encoder().config().clone() };
     let still = Encoder::from_tensors(&config, &small.encoder().to_tensors()?, &Device::Cpu)?;
     let ctx = ForwardContext::in_candle_graph(still.parameters(), 0, 0);
-    let composed = still.run(0..LAYERS, &still.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
-    assert_close("composed", &numbers(composed.tensor())?, &expected, 2e-5);
+    assert_close("composed", &numbers(dht_toys::run(&still, &batch, &ctx)?.tensor())?, &expected, 2e-5);
 
     // The matrices are the small ones: the parameters are as many as the sizes say.
     let config = small.encoder().config();
@@ -306,7 +293,7 @@ fn an_encoder_without_dimensions_equals_gates_at_zero_and_survives_a_save() -> O
 
 #[test]
 fn a_small_encoder_trains_as_the_whole_one_with_zeros_would() -> Outcome {
-    let (model, batch) = (model()?, batch()?);
+    let (model, batch) = (model(), batch()?);
     let (plans, gates) = plans(&[1])?;
     let small = pruned(&model, &plans)?;
     let zeros = model.with_encoder(model.encoder().fold_gates(&gates)?)?;
@@ -336,7 +323,7 @@ fn a_small_encoder_trains_as_the_whole_one_with_zeros_would() -> Outcome {
 
 #[test]
 fn what_keeps_whole_heads_is_saved_without_a_field_of_dimensions() -> Outcome {
-    let model = model()?;
+    let model = model();
     let all = KeptDimensions::all(model.encoder().config());
     let neurons: Vec<usize> = (0..7).collect();
     let heads = |list: &'static [usize]| all.clone().without_heads(|head| list.contains(&head));
@@ -352,7 +339,7 @@ fn what_keeps_whole_heads_is_saved_without_a_field_of_dimensions() -> Outcome {
 
 #[test]
 fn layers_and_heads_can_still_be_taken_out_of_a_small_encoder() -> Outcome {
-    let (model, batch) = (model()?, batch()?);
+    let (model, batch) = (model(), batch()?);
     let (plans, _) = plans(&[0, 1, 2])?;
     let small = pruned(&model, &plans)?;
     let last = small.prune(&PrunePlan::whole_layers(small.encoder(), &[1])?)?;
@@ -366,7 +353,7 @@ fn layers_and_heads_can_still_be_taken_out_of_a_small_encoder() -> Outcome {
         [importance.heads[0].len(), importance.neurons[0].len()],
         [HEADS, small.encoder().config().intermediate_size]
     );
-    let data = EncodedDataset { samples: Vec::new(), labels: Vec::new(), truncated_rows: 0 };
+    let data = dht_toys::data([""; 0], []);
     assert!(Importance::by_gradient(small.encoder(), &data, &[], |batch, ctx| small.loss(batch, ctx)).is_err());
     // FLOPs of the model are those of its sizes.
     let load = Load::of_texts(batch.spans.lengths());
@@ -378,7 +365,7 @@ fn layers_and_heads_can_still_be_taken_out_of_a_small_encoder() -> Outcome {
 
 #[test]
 fn gates_and_dimensions_that_do_not_fit_are_refused() -> Outcome {
-    let (model, batch) = (model()?, batch()?);
+    let (model, batch) = (model(), batch()?);
     let (plans, gates) = plans(&[0, 1, 2])?;
     let ctx = ForwardContext::inference();
     let hidden = model.encoder().embed(&batch, &ctx)?;
@@ -404,7 +391,7 @@ fn gates_and_dimensions_that_do_not_fit_are_refused() -> Outcome {
 
 #[test]
 fn a_configuration_with_dimensions_that_are_not_there_is_refused() -> Outcome {
-    let model = model()?;
+    let model = model();
     let (plans, _) = plans(&[0, 1, 2])?;
     let config = model.encoder().prune_dimensions(&plans)?.config().clone();
     let tensors = model.encoder().to_tensors()?;

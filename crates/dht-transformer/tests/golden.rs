@@ -1,32 +1,22 @@
 //! The encoder against numbers of PyTorch: a small one of our own that `scripts/golden_encoder.py` wrote, and a real
 //! model, where it is at hand.
 
-mod outside;
-
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use dht_toys::{Outcome, batch, head_set, numbers, outside, rng};
 use dht_transformer::{
-    BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling,
+    BertConfig, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling,
     pretrained::read_hugging_face,
     tensors::{Gradient, Gradients, Parameters, Spans, cross_entropy},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
-
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
-
-fn numbers(tensor: &Tensor) -> Outcome<Vec<f32>> {
-    Ok(tensor.flatten_all()?.to_vec1()?)
-}
 
 /// The greatest difference, which must not be above `most` (NaN is).
 fn deviation(what: &str, ours: &Tensor, theirs: &Tensor, most: f32) -> Outcome<f32> {
     assert_eq!(ours.dims(), theirs.dims(), "{what}");
-    let worst = worst(&numbers(ours)?, &numbers(theirs)?);
+    let worst = worst(&numbers(ours), &numbers(theirs));
     assert!(worst <= most, "{what} is off by {worst}, allowed {most}");
     Ok(worst)
 }
@@ -56,9 +46,8 @@ fn states(
     Ok(states)
 }
 
-fn plans(kept: &[Vec<usize>], heads: usize) -> Outcome<Vec<HeadPlan>> {
-    let set = |kept: &Vec<usize>| HeadSet::from_indices(kept.iter().copied(), heads);
-    Ok(kept.iter().map(|kept| set(kept).map(HeadPlan::Same)).collect::<Result<_, _>>()?)
+fn plans(kept: &[Vec<usize>], heads: usize) -> Vec<HeadPlan> {
+    kept.iter().map(|kept| HeadPlan::Same(head_set(kept, heads))).collect()
 }
 
 /// The gradient of one of Hugging Face's tensors: of Q, K and V, a part of the packed one.
@@ -80,7 +69,7 @@ fn gradient(gradients: &Gradients, parameters: &Parameters, name: &str) -> Outco
                 values[*row as usize * width..][..width].copy_from_slice(from);
             }
         }
-        Some(Gradient::Device(tensor)) => values = numbers(tensor)?,
+        Some(Gradient::Device(tensor)) => values = numbers(tensor),
     }
     let third = values.len() / 3;
     Ok(part.map_or(values.clone(), |part| values[part * third..(part + 1) * third].to_vec()))
@@ -118,15 +107,8 @@ mod of_our_own {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
             let description: Description = serde_json::from_slice(&std::fs::read(folder.join("encoder.json"))?)?;
             let tensors = candle_core::safetensors::load(folder.join("encoder.safetensors"), &Device::Cpu)?;
-            let batch = PackedBatch {
-                ids: description.ids.concat(),
-                type_ids: description.type_ids.concat(),
-                spans: Spans::from_lengths(description.ids.iter().map(Vec::len))?,
-                labels: description.labels.clone(),
-                targets: Vec::new(),
-                sample_ids: (0..description.labels.len() as u64).collect(),
-                rest: Vec::new(),
-            };
+            let texts = batch(&description.ids, &description.labels);
+            let batch = PackedBatch { type_ids: description.type_ids.concat(), ..texts };
             Ok(Self { description, tensors, batch })
         }
 
@@ -144,7 +126,7 @@ mod of_our_own {
             (vec![HeadPlan::Full; layers], vec![None; layers])
         }
 
-        fn pruned(&self) -> Outcome<Vec<HeadPlan>> {
+        fn pruned(&self) -> Vec<HeadPlan> {
             plans(&self.description.kept_heads, self.description.config.num_attention_heads)
         }
 
@@ -166,7 +148,7 @@ mod of_our_own {
         /// Loss and every gradient of a training pass; also the logits where the reference has them.
         fn compare_training(&self, prefix: &str, loss: f32, plans: &[HeadPlan], widths: &[Option<usize>]) -> Outcome {
             let mut encoder = self.encoder()?;
-            let mut rng = ChaCha8Rng::seed_from_u64(0);
+            let mut rng = rng(0);
             let mut classifiers = Vec::new();
             for (name, pooling) in POOLINGS {
                 classifiers.push(encoder.add_classifier(name, self.description.classes, pooling, &mut rng)?);
@@ -194,7 +176,7 @@ mod of_our_own {
             let mut overall: f32 = 0.0;
             for (name, theirs) in &self.tensors {
                 let Some(name) = name.strip_prefix(&format!("{prefix}.")) else { continue };
-                let (ours, theirs) = (gradient(&gradients, encoder.parameters(), name)?, numbers(theirs)?);
+                let (ours, theirs) = (gradient(&gradients, encoder.parameters(), name)?, numbers(theirs));
                 let worst = worst(&ours, &theirs);
                 let most = TOLERANCE * theirs.iter().fold(1.0, |most: f32, value| most.max(value.abs()));
                 assert!(worst <= most, "the gradient of {name} is off by {worst}, allowed {most}");
@@ -217,13 +199,13 @@ mod of_our_own {
     #[test]
     fn golden_hidden_states_with_pruned_heads() -> Outcome {
         let golden = Golden::load()?;
-        golden.compare_states("masked", &golden.pruned()?, &golden.full().1)
+        golden.compare_states("masked", &golden.pruned(), &golden.full().1)
     }
 
     #[test]
     fn golden_hidden_states_with_pruned_heads_and_a_narrower_feed_forward() -> Outcome {
         let golden = Golden::load()?;
-        golden.compare_states("narrow", &golden.pruned()?, &golden.narrow())
+        golden.compare_states("narrow", &golden.pruned(), &golden.narrow())
     }
 
     #[test]
@@ -236,12 +218,11 @@ mod of_our_own {
     #[test]
     fn golden_loss_and_gradients_with_pruned_heads_and_a_narrower_feed_forward() -> Outcome {
         let golden = Golden::load()?;
-        golden.compare_training("narrow_grad", golden.description.narrow_loss, &golden.pruned()?, &golden.narrow())
+        golden.compare_training("narrow_grad", golden.description.narrow_loss, &golden.pruned(), &golden.narrow())
     }
 }
 
 mod of_a_real_model {
-    use super::outside::outside;
     use super::*;
 
     const STATES: f32 = 2e-4;
@@ -308,7 +289,7 @@ mod of_a_real_model {
     #[test]
     fn golden_hidden_states_of_a_real_model_with_pruned_heads() -> Outcome {
         let Some(golden) = Golden::load()? else { return Ok(()) };
-        let plans = plans(&golden.description.kept_heads, golden.encoder.config().num_attention_heads)?;
+        let plans = plans(&golden.description.kept_heads, golden.encoder.config().num_attention_heads);
         golden.compare_states("masked", &plans)
     }
 
@@ -333,7 +314,7 @@ mod of_a_real_model {
             let allowed = 1e-3 * theirs + 1e-6 * all;
             let projected: f64 = ours.iter().enumerate().map(|(i, g)| f64::from(*g) * (i as f64).cos()).sum();
             let whole = match description.full_gradients.contains(name) {
-                true => f64::from(worst(&ours, &numbers(&tensors[&format!("grad.{name}")])?)),
+                true => f64::from(worst(&ours, &numbers(&tensors[&format!("grad.{name}")]))),
                 false => 0.0,
             };
             squares += norm(&ours).powi(2);

@@ -4,13 +4,10 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use candle_core::Device;
+use dht_toys::{classifier, config, data, encoder, rng, sample};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, MaskedLanguageModel, Objective, Pooling, Sample, TextClassifier,
-    TextTokenizer, data::MaskSettings, train::metrics::predict_all,
+    MaskedLanguageModel, Objective, Pooling, TextTokenizer, data::MaskSettings, train::metrics::predict_all,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -48,15 +45,11 @@ fn weights_are_packed_once_for_all_batches_of_an_evaluation() -> Result<(), Box<
     let packings = Packings::default();
     tracing::subscriber::set_global_default(packings.clone())?;
     let tokenizer = TextTokenizer::from_vocabulary(&["a", "b", "c"].map(String::from))?;
-    let samples = (0..24).map(|id| {
-        let ids: Vec<u32> = (0..3 + id as u32 % 7).map(|place| 5 + (place + id as u32) % 3).collect();
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
-        Sample { id, label: id as u32 % 2, targets: Vec::new(), encoding }
-    });
-    let data = EncodedDataset { samples: samples.collect(), labels: vec!["0".into(), "1".into()], truncated_rows: 0 };
-    let rng = &mut ChaCha8Rng::seed_from_u64(1);
-    let config = BertConfig::small(3, 2, 16, tokenizer.vocabulary_size())?;
-    let model = TextClassifier::new(Encoder::random(&config, &Device::Cpu, rng)?, 2, Pooling::Mean, rng)?;
+    let ids = |id| (0..3 + id % 7).map(move |place| 5 + (place + id) % 3);
+    let data = data([0, 1], (0..24).map(|id| sample(id.into(), id % 2, ids(id))));
+    let rng = &mut rng(1);
+    let config = config([3, 2, 16, tokenizer.vocabulary_size()], None);
+    let model = classifier(&config, 2, Pooling::Mean, rng);
 
     let (once, together) = packings.since(|| predict_all(&model, &data, 24).map(|predicted| predicted.labels));
     let (apart, one_by_one) = packings.since(|| predict_all(&model, &data, 2).map(|predicted| predicted.labels));
@@ -65,8 +58,7 @@ fn weights_are_packed_once_for_all_batches_of_an_evaluation() -> Result<(), Box<
     assert_eq!(packings.since(|| model.score(&data, 3)).0, once);
     assert_eq!(packings.since(|| model.probabilities_of_all(&data, 5)).0, once);
 
-    let encoder = Encoder::random(&config, &Device::Cpu, rng)?;
-    let model = MaskedLanguageModel::new(encoder, &tokenizer, MaskSettings::default(), rng)?;
+    let model = MaskedLanguageModel::new(encoder(&config, rng), &tokenizer, MaskSettings::default(), rng)?;
     let (together, apart) = (packings.since(|| model.score(&data, 24)), packings.since(|| model.score(&data, 3)));
     assert!(together.0 > 0 && together.1.is_ok() && apart.1.is_ok());
     assert_eq!(apart.0, together.0);

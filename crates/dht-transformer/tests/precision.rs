@@ -2,32 +2,23 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use candle_core::Device;
-use dht_transformer::{
-    BertConfig, Encoder, Encoding, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Precision, Sample,
-    SampleGroup,
-};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{config, head_set, indexed, rng};
+use dht_transformer::{BertConfig, Encoder, ForwardContext, Hidden, PackedBatch, Precision, Sample, SampleGroup};
 
 const LAYERS: usize = 3;
 
 fn encoder() -> Encoder {
     // Heads of 10 dimensions and 130 neurons: no multiples of what the products take at once.
-    let config = BertConfig { intermediate_size: 130, ..BertConfig::small(LAYERS, 4, 40, 60).unwrap() };
-    Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+    let config = BertConfig { intermediate_size: 130, ..config([LAYERS, 4, 40, 60], None) };
+    dht_toys::encoder(&config, &mut rng(1))
 }
 
 fn texts() -> Vec<Sample> {
-    let text = |(id, tokens): (u64, u32)| {
-        let ids: Vec<u32> = (0..tokens).map(|token| 5 + (7 * token + 3 * id as u32) % 50).collect();
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
-        Sample { id, label: 0, targets: Vec::new(), encoding }
-    };
-    [(2, 9), (3, 1), (11, 20), (7, 4)].into_iter().map(text).collect()
+    indexed(&[(2, 9), (3, 1), (11, 20), (7, 4)])
 }
 
 fn numbers(hidden: &Hidden) -> Vec<f32> {
-    hidden.tensor().flatten_all().unwrap().to_vec1().unwrap()
+    dht_toys::numbers(hidden.tensor())
 }
 
 /// √(Σ(a − b)² / Σb²).
@@ -39,8 +30,7 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 fn run(encoder: &Encoder, texts: &[Sample], precision: Precision) -> Vec<f32> {
     let (batch, ctx) = (PackedBatch::from_samples(texts).unwrap(), ForwardContext::inference_in(precision));
-    let hidden = encoder.embed(&batch, &ctx).unwrap();
-    numbers(&encoder.run(0..LAYERS, &hidden, &HeadPlan::Full, &ctx).unwrap())
+    numbers(&dht_toys::run(encoder, &batch, &ctx).unwrap())
 }
 
 #[test]
@@ -63,7 +53,7 @@ fn a_text_has_the_same_bits_in_any_batch() {
 #[test]
 fn some_heads_and_neurons_run_in_eight_bits_too() {
     let encoder = encoder();
-    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let set = |heads: &[usize]| head_set(heads, 4);
     let all = [(1, set(&[0, 3]), 11), (1, set(&[2]), 130), (1, set(&[0, 3]), 11), (1, set(&[0, 1, 2, 3]), 40)];
     let groups = all.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons });
     let run = |precision| {
@@ -105,7 +95,7 @@ fn a_precision_is_read_as_it_is_written() {
 #[test]
 fn a_text_with_its_own_heads_and_neurons_has_the_same_bits_beside_others() {
     let (encoder, texts) = (encoder(), texts());
-    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let set = |heads: &[usize]| head_set(heads, 4);
     let own = [(set(&[0, 3]), 11), (set(&[2]), 130), (set(&[1, 3]), 60), (set(&[0, 1, 2, 3]), 40)];
     let run = |chosen: std::ops::Range<usize>| {
         let groups: Vec<SampleGroup> = own[chosen.clone()]

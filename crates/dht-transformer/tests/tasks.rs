@@ -1,20 +1,16 @@
 //! Several labels a text, and numbers: read from files, learnt, scored, kept.
 
-use std::error::Error as StdError;
-
 use candle_core::{Device, Tensor};
+use dht_toys::{Outcome, adamw, config, encoder, refused, rng};
 use dht_transformer::{
-    AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Error, Example, PackedBatch, Pooling,
-    Result, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    Dataset, DatasetReader, EncodedDataset, Error, Example, PackedBatch, Pooling, Result, Task, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer,
     data::{Column, LabelKind},
     error::DataProblem,
     tensors::{binary_cross_entropy, squared_error},
     train::metrics::{LabelCounts, pearson, spearman},
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-type Outcome = Result<(), Box<dyn StdError>>;
+use rand::RngExt;
 
 const SEVERAL: LabelKind = LabelKind::Several { separator: '|' };
 
@@ -63,16 +59,15 @@ fn targets_that_do_not_fit_are_refused() -> Outcome {
     let example = |targets: &[f32]| Example { text: "a".into(), pair: None, label: 0, targets: targets.to_vec() };
     let labels = || vec!["x".to_owned(), "y".to_owned()];
     for targets in [&[1.0][..], &[1.0, f32::NAN]] {
-        let refused = Dataset::from_examples("made", labels(), vec![example(targets)]);
-        assert!(matches!(refused, Err(Error::Setting { field: "targets", .. })), "{refused:?}");
+        assert_eq!(refused(Dataset::from_examples("made", labels(), vec![example(targets)])), "targets");
     }
     let data = Dataset::from_examples("made", labels(), vec![example(&[1.0, 0.0]), example(&[])])?;
     let tokenizer = TextTokenizer::from_vocabulary(&["a".to_owned()])?;
     let encoded = tokenizer.encode_all(&data, 8)?;
     assert!(matches!(encoded.batch(&[0, 1, 1]), Err(Error::Shape { .. })));
     let model = model(Task::Labels, 2, tokenizer.vocabulary_size())?;
-    let refused = train(model, &EncodedDataset { samples: encoded.samples[1..].to_vec(), ..encoded }, 1);
-    assert!(matches!(refused, Err(Error::Setting { field: "targets", .. })));
+    let trained = train(model, &EncodedDataset { samples: encoded.samples[1..].to_vec(), ..encoded }, 1);
+    assert_eq!(refused(trained), "targets");
     Ok(())
 }
 
@@ -92,21 +87,19 @@ fn the_losses_equal_their_definitions_without_overflow() -> Outcome {
 }
 
 fn model(task: Task, outputs: usize, vocabulary: usize) -> Result<TextClassifier> {
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let encoder = Encoder::random(&BertConfig::small(1, 2, 16, vocabulary)?, &Device::Cpu, &mut rng)?;
-    TextClassifier::for_task(task, encoder, outputs, Pooling::Mean, &mut rng)
+    let rng = &mut rng(3);
+    TextClassifier::for_task(task, encoder(&config([1, 2, 16, vocabulary], None), rng), outputs, Pooling::Mean, rng)
 }
 
 fn train(mut model: TextClassifier, data: &EncodedDataset, epochs: usize) -> Result<TextClassifier> {
-    let optimizer = AdamWSettings { learning_rate: 5e-3, ..AdamWSettings::default() };
-    let settings = TrainSettings { epochs, batch_size: 16, optimizer, ..TrainSettings::default() };
+    let settings = TrainSettings { epochs, batch_size: 16, optimizer: adamw(5e-3), ..TrainSettings::default() };
     Trainer::new(settings).fit(&mut model, data, data, &mut ())?;
     Ok(model)
 }
 
 /// Texts of six words out of nine; `targets` says what is to be learnt of them.
 fn planted(labels: &[&str], targets: fn(&[u32]) -> Vec<f32>) -> Result<(TextTokenizer, EncodedDataset)> {
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut rng = rng(5);
     let words: Vec<String> = (0..9).map(|word| format!("w{word}")).collect();
     let examples = (0..240).map(|_| {
         let picked: Vec<u32> = (0..6).map(|_| rng.random_range(0..9)).collect();
@@ -165,8 +158,7 @@ fn a_planted_number_is_learnt_and_survives_a_save() -> Outcome {
 #[test]
 fn a_task_has_as_many_outputs_as_it_can() -> Outcome {
     for (task, outputs) in [(Task::Class, 1), (Task::Labels, 0), (Task::Number, 0), (Task::Number, 2)] {
-        let refused = model(task, outputs, 9);
-        assert!(matches!(refused, Err(Error::Setting { field: "classes", .. })), "{task:?} {outputs}");
+        assert_eq!(refused(model(task, outputs, 9)), "classes", "{task:?} {outputs}");
     }
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("model");

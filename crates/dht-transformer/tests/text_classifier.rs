@@ -3,35 +3,22 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use dht_toys::{config, data, rng, sample};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, Objective, PackedBatch, Pooling, Sample,
-    TextClassifier, TextTokenizer,
+    Encoder, Error, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier, TextTokenizer,
     error::WeightsProblem,
     pretrained::{read_hugging_face, write_hugging_face},
-    tensors::Spans,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 const EVERY_POOLING: [Pooling; 3] = [Pooling::Cls, Pooling::Pooler, Pooling::Mean];
 
-fn model(pooling: Pooling) -> Result<TextClassifier, Error> {
-    let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let config = BertConfig { initializer_range: 0.3, ..BertConfig::small(2, 2, 8, 12)? };
-    TextClassifier::new(Encoder::random(&config, &Device::Cpu, &mut rng)?, 3, pooling, &mut rng)
+fn model(pooling: Pooling) -> TextClassifier {
+    dht_toys::classifier(&config([2, 2, 8, 12], 0.3), 3, pooling, &mut rng(4))
 }
 
-fn batch() -> Result<PackedBatch, Error> {
-    Ok(PackedBatch {
-        ids: vec![2, 5, 3, 2, 11, 7, 6, 3],
-        type_ids: vec![0; 8],
-        spans: Spans::from_lengths([3, 5])?,
-        labels: vec![0, 2],
-        targets: Vec::new(),
-        sample_ids: vec![0, 1],
-        rest: Vec::new(),
-    })
+fn batch() -> PackedBatch {
+    dht_toys::batch(&[&[2, 5, 3][..], &[2, 11, 7, 6, 3]], &[0, 2])
 }
 
 fn labels() -> Vec<String> {
@@ -39,7 +26,7 @@ fn labels() -> Vec<String> {
 }
 
 fn logits(model: &TextClassifier) -> Result<Vec<Vec<f32>>, Error> {
-    Ok(model.logits(&batch()?, &ForwardContext::inference())?.to_vec2()?)
+    Ok(model.logits(&batch(), &ForwardContext::inference())?.to_vec2()?)
 }
 
 fn config_of(folder: &Path) -> serde_json::Value {
@@ -54,7 +41,7 @@ fn a_saved_classifier_gives_the_same_logits_when_it_is_loaded() -> Result<(), Er
         let folder = folder.path().join("model");
         let words: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
         let tokenizer = TextTokenizer::from_vocabulary(&words)?;
-        let saved = model(pooling)?;
+        let saved = model(pooling);
         saved.save(&folder, Some(&tokenizer), &labels())?;
         // Once more over the first: a directory of ours is replaced.
         saved.save(&folder, Some(&tokenizer), &labels())?;
@@ -76,7 +63,7 @@ fn a_classifier_without_a_pooler_does_not_pass_for_a_class_of_transformers() -> 
         [(Pooling::Cls, Some("cls"), own), (Pooling::Mean, Some("mean"), own), (Pooling::Pooler, None, stock)]
     {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        model(pooling)?.save(folder.path(), None, &labels())?;
+        model(pooling).save(folder.path(), None, &labels())?;
         let config = config_of(folder.path());
         assert_eq!(config.get("classifier_pooling").and_then(|value| value.as_str()), said);
         assert_eq!((&config["model_type"], &config["architectures"]), (&json!(model_type), &json!([class])));
@@ -99,7 +86,7 @@ fn a_classifier_without_a_pooler_does_not_pass_for_a_class_of_transformers() -> 
 fn a_pooling_under_a_stock_class_is_refused() -> Result<(), Error> {
     for pooling in [Pooling::Cls, Pooling::Mean] {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let saved = model(pooling)?;
+        let saved = model(pooling);
         saved.save(folder.path(), None, &labels())?;
         let mut config = config_of(folder.path());
         config["model_type"] = "bert".into();
@@ -116,7 +103,7 @@ fn a_pooling_under_a_stock_class_is_refused() -> Result<(), Error> {
 #[test]
 fn a_classifier_that_needs_a_pooler_is_not_written_without_one() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let model = model(Pooling::Mean)?;
+    let model = model(Pooling::Mean);
     let mut tensors = model.encoder().to_tensors()?;
     tensors.extend(model.classifier().to_tensors()?);
     let written = write_hugging_face(folder.path().join("model"), model.encoder().config(), &tensors, None);
@@ -131,9 +118,8 @@ fn a_classifier_that_needs_a_pooler_is_not_written_without_one() -> Result<(), E
 #[test]
 fn another_pooling_replaces_the_word_of_the_first() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    model(Pooling::Mean)?.save(folder.path(), None, &labels())?;
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let tuned = TextClassifier::from_pretrained(folder.path(), 3, Pooling::Pooler, &Device::Cpu, &mut rng)?;
+    model(Pooling::Mean).save(folder.path(), None, &labels())?;
+    let tuned = TextClassifier::from_pretrained(folder.path(), 3, Pooling::Pooler, &Device::Cpu, &mut rng(5))?;
     tuned.save(folder.path(), None, &labels())?;
     let loaded = TextClassifier::load(folder.path(), &Device::Cpu)?;
     assert_eq!((loaded.classifier().pooling(), logits(&loaded)?), (Pooling::Pooler, logits(&tuned)?));
@@ -145,11 +131,10 @@ fn another_pooling_replaces_the_word_of_the_first() -> Result<(), Error> {
 #[test]
 fn a_pre_trained_encoder_comes_with_its_pooler_and_a_fresh_classifier() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let first = model(Pooling::Pooler)?;
+    let first = model(Pooling::Pooler);
     first.save(folder.path(), None, &labels())?;
     for pooling in EVERY_POOLING {
-        let mut rng = ChaCha8Rng::seed_from_u64(6);
-        let tuned = TextClassifier::from_pretrained(folder.path(), 5, pooling, &Device::Cpu, &mut rng)?;
+        let tuned = TextClassifier::from_pretrained(folder.path(), 5, pooling, &Device::Cpu, &mut rng(6))?;
         assert_eq!(tuned.classifier().classes(), 5);
         for (name, value) in first.encoder().parameters().values()? {
             let same = tuned.encoder().parameters().values()?.get(&name) == Some(&value);
@@ -168,9 +153,9 @@ fn a_pre_trained_encoder_comes_with_its_pooler_and_a_fresh_classifier() -> Resul
 #[test]
 fn classifiers_added_to_an_encoder_start_from_its_pooler() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let first = model(Pooling::Pooler)?;
+    let first = model(Pooling::Pooler);
     first.save(folder.path(), None, &labels())?;
-    let rng = &mut ChaCha8Rng::seed_from_u64(7);
+    let rng = &mut rng(7);
     let own = first.classifier().to_tensors()?;
     let read = Encoder::from_pretrained(folder.path(), &Device::Cpu)?;
     assert!(read.has_pooler() && !Encoder::random(read.config(), &Device::Cpu, rng)?.has_pooler());
@@ -196,24 +181,18 @@ fn classifiers_added_to_an_encoder_start_from_its_pooler() -> Result<(), Error> 
 
 #[test]
 fn a_score_on_a_class_that_the_model_lacks_is_refused_with_its_row() -> Result<(), Error> {
-    let sample = |id, label| {
-        let encoding =
-            Encoding { ids: vec![2, 5, 3], type_ids: vec![0; 3], truncated: false, rest: Default::default() };
-        Sample { id, label, targets: Vec::new(), encoding }
-    };
-    let labels: Vec<String> = (0..5).map(|label| label.to_string()).collect();
-    let mut data = EncodedDataset { samples: vec![sample(0, 2), sample(1, 3)], labels, truncated_rows: 0 };
-    let scored = model(Pooling::Cls)?.score(&data, 2);
+    let mut data = data(0..5, [sample(0, 2, [2, 5, 3]), sample(1, 3, [2, 5, 3])]);
+    let scored = model(Pooling::Cls).score(&data, 2);
     assert!(matches!(&scored, Err(Error::Setting { field: "label", got, .. }) if got == "3 in row 1"), "{scored:?}");
     data.samples.truncate(1);
-    assert!(model(Pooling::Cls)?.score(&data, 2).is_ok());
+    assert!(model(Pooling::Cls).score(&data, 2).is_ok());
     Ok(())
 }
 
 #[test]
 fn probabilities_are_the_softmax_of_the_logits() -> Result<(), Error> {
-    let model = model(Pooling::Cls)?;
-    for (probabilities, logits) in model.probabilities(&batch()?)?.iter().zip(logits(&model)?) {
+    let model = model(Pooling::Cls);
+    for (probabilities, logits) in model.probabilities(&batch())?.iter().zip(logits(&model)?) {
         let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
         for (probability, logit) in probabilities.iter().zip(logits) {
             approx::assert_abs_diff_eq!(f64::from(*probability), f64::from(logit).exp() / sum, epsilon = 1e-6);
@@ -226,7 +205,7 @@ fn probabilities_are_the_softmax_of_the_logits() -> Result<(), Error> {
 fn what_is_no_classifier_is_refused() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let path = folder.path();
-    let model = model(Pooling::Mean)?;
+    let model = model(Pooling::Mean);
     assert!(matches!(model.save(path, None, &labels()[..2]), Err(Error::Shape { .. })));
 
     let missing = |path: &Path, expected: &str| match TextClassifier::load(path, &Device::Cpu) {
@@ -269,7 +248,7 @@ fn what_is_no_classifier_is_refused() -> Result<(), Error> {
 fn weights_that_are_no_numbers_are_refused_before_anything_is_written_and_when_they_are_read() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let path = folder.path();
-    let model = model(Pooling::Mean)?;
+    let model = model(Pooling::Mean);
     model.save(path, None, &labels())?;
     let good = logits(&model)?;
     let parameters = model.encoder().parameters();

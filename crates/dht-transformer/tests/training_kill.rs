@@ -1,18 +1,14 @@
 //! A training process dies again and again; resumed, it arrives where one arrives that was left alone.
 
-use std::error::Error;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use candle_core::Device;
+use dht_toys::{Outcome, adamw, classifier, config, parities, rng};
 use dht_transformer::{
-    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Objective, Pooling, Sample,
-    TextClassifier, TrainSettings, Trainer,
+    CheckpointSettings, Objective, Pooling, TrainSettings, Trainer,
     storage::StoredTensors,
     train::{Event, checkpoint::Checkpoint},
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 /// Set in the process that dies: where it keeps its training, and at what it dies.
 const KEEP_IN: &str = "DHT_TEST_TRAIN_IN";
@@ -36,28 +32,11 @@ const DEATHS: [(&str, u64); 12] = [
 ];
 
 /// Trains to the end, or to where it dies, from the checkpoint if there is one; the parameters.
-fn train(path: Option<&Path>, die_at: &str) -> Result<StoredTensors, Box<dyn Error>> {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let samples = (0..120).map(|id| {
-        let ids: Vec<u32> = (0..rng.random_range(2..9)).map(|_| rng.random_range(0..30)).collect();
-        let (type_ids, label) = (vec![0; ids.len()], ids[0] % 2);
-        Sample {
-            id,
-            label,
-            targets: Vec::new(),
-            encoding: Encoding { ids, type_ids, truncated: false, rest: Default::default() },
-        }
-    });
-    let (samples, labels) = (samples.collect(), vec!["even".into(), "odd".into()]);
-    let data = EncodedDataset { samples, labels, truncated_rows: 0 };
-    let encoder = Encoder::random(&BertConfig::small(2, 2, 32, 30)?, &Device::Cpu, &mut rng)?;
-    let mut model = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
-    let settings = TrainSettings {
-        epochs: 6,
-        batch_size: 8,
-        optimizer: AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() },
-        ..TrainSettings::default()
-    };
+fn train(path: Option<&Path>, die_at: &str) -> Outcome<StoredTensors> {
+    let rng = &mut rng(1);
+    let data = parities(120, rng);
+    let mut model = classifier(&config([2, 2, 32, 30], None), 2, Pooling::Mean, rng);
+    let settings = TrainSettings { epochs: 6, batch_size: 8, optimizer: adamw(1e-3), ..TrainSettings::default() };
     let checkpoint = path.map(|path| CheckpointSettings { path: path.into(), every_steps: 1, resume: true });
     let mut observer = |event: Event<'_>| {
         let here = match event {
@@ -76,7 +55,7 @@ fn train(path: Option<&Path>, die_at: &str) -> Result<StoredTensors, Box<dyn Err
 }
 
 /// The steps behind the checkpoint, 0 before the first.
-fn steps(path: &Path) -> Result<u64, Box<dyn Error>> {
+fn steps(path: &Path) -> Outcome<u64> {
     if !path.exists() {
         return Ok(0);
     }
@@ -84,7 +63,7 @@ fn steps(path: &Path) -> Result<u64, Box<dyn Error>> {
 }
 
 #[test]
-fn a_training_that_dies_again_and_again_arrives_at_the_same_bits() -> Result<(), Box<dyn Error>> {
+fn a_training_that_dies_again_and_again_arrives_at_the_same_bits() -> Outcome {
     if let (Some(path), Ok(die_at)) = (std::env::var_os(KEEP_IN), std::env::var(DIE_AT)) {
         train(Some(Path::new(&path)), &die_at)?;
         return Ok(());

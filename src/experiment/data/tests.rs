@@ -2,12 +2,9 @@ use dht_transformer::error::DataProblem;
 use std::fs;
 
 use clap::Parser;
+use dht_toys::outside;
 use tempfile::TempDir;
 
-#[path = "../../../crates/dht-transformer/tests/outside/mod.rs"]
-mod outside;
-
-use self::outside::outside;
 use crate::experiment::data::*;
 use crate::experiment::plan::Arguments;
 

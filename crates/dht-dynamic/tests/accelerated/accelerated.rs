@@ -11,14 +11,13 @@ use dht_dynamic::evaluation::{
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
 use dht_dynamic::{DynamicModel, Error, Predictor, Result, Route, Router, evaluate};
-use rand::SeedableRng;
+use dht_toys::planted::{CLASSES, LAYERS, encoder, full_model, task};
+use dht_toys::{bits, no_rows, refused, rng, whole_batch};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use super::toy::{CLASSES, LAYERS, bits, encoder, full_model, task};
-
 fn generator() -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(5)
+    rng(5)
 }
 
 /// The toy's classifier, accelerated on 300 texts and 120 others.
@@ -39,11 +38,10 @@ fn without_front() -> AccelerateSettings {
 fn the_classifier_keeps_its_weights_and_its_answers_to_the_bit() -> Result<()> {
     for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Pooler] {
         let (classifier, test) = (full_model(pooling), task(60, 9));
-        let before = bits(classifier.encoder().parameters())?;
+        let before = bits(classifier.encoder().parameters());
         let made = accelerate(classifier, Texts::new(&task(300, 1)), &AccelerateSettings::default(), &mut generator())?;
-        assert_eq!(bits(classifier.encoder().parameters())?, before);
-        let own =
-            log_softmax(&classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?)?;
+        assert_eq!(bits(classifier.encoder().parameters()), before);
+        let own = log_softmax(&classifier.logits(&whole_batch(&test), &ForwardContext::inference())?)?;
         let own: Vec<Vec<f32>> = own.to_vec2()?;
         let last = exit_log_probabilities(made.model.model(), &test, 60)?.pop().expect("an exit");
         // One batch of texts in another order: the same bits for each text.
@@ -91,7 +89,7 @@ fn every_speed_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
 #[test]
 fn texts_that_leave_in_front_make_room_for_others_and_change_no_answer() -> Result<()> {
     let (made, test) = (accelerated(&AccelerateSettings::default())?, task(90, 9));
-    let whole = test.batch(&(0..90).collect::<Vec<_>>())?;
+    let whole = whole_batch(&test);
     let mut in_front = 0;
     for speed in Stages::of_model(&made.model, &test, 16)?.thresholds(4) {
         let model = made.model.with_speed(speed)?;
@@ -125,7 +123,7 @@ fn exits_and_stacking_are_better_than_chance_and_the_report_says_what_they_do() 
     assert!(within.flops_ratio <= 0.3);
     assert!(report.flops > 0 && report.seconds >= report.seconds_of_states);
     let linear = accelerated(&AccelerateSettings { side: None, ..AccelerateSettings::default() })?.report;
-    assert_eq!((report.side, linear.side), (Some(encoder(2, 1)?.block_shape().hidden / 6), None));
+    assert_eq!((report.side, linear.side), (Some(encoder(2, 1).block_shape().hidden / 6), None));
     assert!(linear.flops < report.flops);
     Ok(())
 }
@@ -181,12 +179,8 @@ fn a_saved_model_answers_as_before_and_another_n_gram_file_is_refused() -> Resul
 
 #[test]
 fn bad_texts_settings_and_classifiers_are_refused_by_name() -> Result<()> {
-    let field = |made: Result<Accelerated>| match made {
-        Err(Error::Setting { field, .. }) => field,
-        other => panic!("{other:?}"),
-    };
     let classifier = full_model(Pooling::Mean);
-    let with = |settings: AccelerateSettings| field(accelerated(&settings));
+    let with = |settings: AccelerateSettings| refused(accelerated(&settings));
     let defaults = AccelerateSettings::default;
     assert_eq!(with(AccelerateSettings { pooling: Pooling::Pooler, ..defaults() }), "pooling");
     assert_eq!(with(AccelerateSettings { c: vec![], ..defaults() }), "c");
@@ -197,12 +191,12 @@ fn bad_texts_settings_and_classifiers_are_refused_by_name() -> Result<()> {
     assert_eq!(with(AccelerateSettings { exits: Some(vec![1, 2]), ..defaults() }), "exits");
 
     let few = accelerate(classifier, Texts::new(&task(19, 1)), &defaults(), &mut generator());
-    assert_eq!(field(few), "texts");
+    assert_eq!(refused(few), "texts");
     let mut other = task(60, 1);
     other.labels.push("another".into());
-    assert_eq!(field(accelerate(classifier, Texts::new(&other), &defaults(), &mut generator())), "labels");
-    let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1)?, CLASSES, Pooling::Mean, &mut generator())?;
-    assert_eq!(field(accelerate(&labels, Texts::new(&task(60, 1)), &defaults(), &mut generator())), "classifier");
+    assert_eq!(refused(accelerate(classifier, Texts::new(&other), &defaults(), &mut generator())), "labels");
+    let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1), CLASSES, Pooling::Mean, &mut generator())?;
+    assert_eq!(refused(accelerate(&labels, Texts::new(&task(60, 1)), &defaults(), &mut generator())), "classifier");
     // A class that only the held-out texts have, and one that they do not have, are no errors.
     let (mut texts, mut held_out) = (task(200, 1), task(80, 7));
     texts.samples.retain(|sample| sample.label != 0);
@@ -229,7 +223,7 @@ fn unlabelled_texts_are_fitted_on_with_the_classifiers_answers_and_their_labels_
     assert_eq!(with(&unlabelled)?.report.stages, many.report.stages, "labels were looked at");
     // A cross-fit would judge by them.
     let alone = accelerate(classifier, Texts::new(&texts).with_unlabelled(&unlabelled), &settings, &mut generator());
-    let Err(Error::Setting { field: "unlabelled texts", .. }) = alone else { panic!("accepted") };
+    assert_eq!(refused(alone), "unlabelled texts");
     Ok(())
 }
 
@@ -300,10 +294,9 @@ fn a_router_of_a_users_own_has_a_curve_and_keeps_its_state() -> Result<()> {
     assert_eq!(report.curve.iter().map(|point| point.speed).collect::<Vec<_>>(), [0.0, 0.2, 0.6]);
     assert!(report.curve.is_sorted_by(|before, after| before.flops_ratio > after.flops_ratio));
     assert_eq!(made.model.speed(), Some(report.speed));
-    for (refused, expected) in [
-        (with(&held_out, &[]), "speeds is none"),
-        (with(&EncodedDataset { samples: Vec::new(), ..held_out.clone() }, &[1.0]), "held-out texts is none"),
-    ] {
+    for (refused, expected) in
+        [(with(&held_out, &[]), "speeds is none"), (with(&no_rows(&held_out), &[1.0]), "held-out texts is none")]
+    {
         let refused = refused.expect_err("nothing to judge").to_string();
         assert!(refused.starts_with(expected), "{refused}");
     }
@@ -383,7 +376,7 @@ fn an_exit_is_a_classifier_of_its_own_with_the_same_bits() -> Result<()> {
         let exits = exit_log_probabilities(made.model.model(), &test, 60)?;
         for (depth, exit) in (1..=LAYERS).zip(exits) {
             let classifier = made.model.classifier_at(depth)?;
-            let logits = classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?;
+            let logits = classifier.logits(&whole_batch(&test), &ForwardContext::inference())?;
             assert_eq!(exit, log_softmax(&logits)?.to_vec2::<f32>()?, "depth {depth}, {pooling:?}");
         }
     }

@@ -1,4 +1,3 @@
 //! Accelerated classifiers, and routers of a user's own.
 
 mod accelerated;
-mod toy;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use dht_dynamic::serving::{Engine, Request, Served, Service, ServiceSettings};
 use dht_dynamic::{Error, Query, Result};
+use dht_toys::reviews::words;
 
-use super::toy::{accelerated, service, texts, without_front};
+use super::toy::{accelerated, service, without_front};
 
 /// What may not depend on the batch, to the bit.
 fn exact(served: &Served) -> (String, String, u64, Vec<u32>) {
@@ -27,7 +28,7 @@ fn alone(service: &Service, texts: &[String], speed: Option<f64>) -> Result<Vec<
 
 #[test]
 fn an_answer_in_a_batch_is_the_answer_alone_to_the_bit() -> Result<()> {
-    let texts: Vec<String> = texts(160, 5).into_iter().map(|(text, _)| text).collect();
+    let texts = words(160, 5);
     for (name, engine, speed) in [
         ("without front", without_front(), None),
         ("accelerated", accelerated(), None),
@@ -56,7 +57,7 @@ fn an_answer_in_a_batch_is_the_answer_alone_to_the_bit() -> Result<()> {
 #[test]
 fn many_threads_get_the_answers_of_their_own_texts_at_their_own_speeds() -> Result<()> {
     let service = service(without_front(), 128, Duration::from_millis(2))?;
-    let texts: Vec<String> = texts(40, 6).into_iter().map(|(text, _)| text).collect();
+    let texts = words(40, 6);
     let speeds = [None, Some(2.0), Some(0.01)];
     let expected = speeds.map(|speed| alone(&service, &texts, speed).expect("answers"));
     assert_ne!(expected[1], expected[2]);
@@ -130,7 +131,7 @@ fn pairs_no_texts_and_empty_texts_are_answered() -> Result<()> {
 #[test]
 fn a_reload_answers_what_was_taken_before_with_the_model_before() -> Result<()> {
     let service = service(without_front(), 1 << 16, Duration::from_millis(300))?;
-    let texts: Vec<String> = texts(30, 8).into_iter().map(|(text, _)| text).collect();
+    let texts = words(30, 8);
     let request = Request::new(texts.iter().map(String::as_str));
     let of = |engine: Engine| -> Result<Vec<String>> {
         let service = Service::start(engine, ServiceSettings::default())?;

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use dht_dynamic::serving::{Request, Service, ServiceMetrics, ServiceSettings};
 use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::{Error, Result};
+use dht_toys::refused;
+use dht_toys::reviews::words;
 
-use super::toy::{accelerated, service, texts, without_front};
+use super::toy::{accelerated, service, without_front};
 
 /// Every request that was taken has ended in one way, and nothing waits.
 fn assert_settled(metrics: &ServiceMetrics) {
@@ -49,15 +51,11 @@ fn a_full_queue_refuses_all_of_a_request_and_keeps_nothing_of_it() -> Result<()>
 fn what_can_never_be_answered_is_refused_by_its_name() -> Result<()> {
     let settings = ServiceSettings { queue_texts: 8, queue_tokens: 40, ..ServiceSettings::default() };
     let service = Service::start(without_front().with_max_bytes(2000), settings)?;
-    let field = |found: Result<_>| match found {
-        Err(Error::Setting { field, .. }) => field,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(field(service.predict(&Request::new(["fine"; 9]))), "texts");
-    assert_eq!(field(service.predict(&Request::new(["fine fine fine fine"; 8]))), "tokens");
+    assert_eq!(refused(service.predict(&Request::new(["fine"; 9]))), "texts");
+    assert_eq!(refused(service.predict(&Request::new(["fine fine fine fine"; 8]))), "tokens");
     for speed in [f64::NAN, -1.0, f64::INFINITY] {
         let request = Request { speed: Some(speed), ..Request::new(["fine"]) };
-        assert_eq!(field(service.predict(&request)), "speed");
+        assert_eq!(refused(service.predict(&request)), "speed");
     }
     let long = "fine ".repeat(300);
     let whole = Request { whole: true, ..Request::new(["fine", &long]) };
@@ -79,10 +77,7 @@ fn limits_of_nothing_are_refused() {
         ServiceSettings { workers: 0, ..ServiceSettings::default() },
         ServiceSettings { max_wait: Duration::from_secs(61), ..ServiceSettings::default() },
     ];
-    let fields = zeros.map(|settings| match Service::start(accelerated(), settings) {
-        Err(Error::Setting { field, .. }) => field,
-        other => panic!("{other:?}"),
-    });
+    let fields = zeros.map(|settings| refused(Service::start(accelerated(), settings)));
     assert_eq!(fields, ["queue_texts", "queue_tokens", "batch_tokens", "workers", "max_wait"]);
 }
 
@@ -109,7 +104,7 @@ fn late_requests_and_dropped_tickets_are_not_computed() -> Result<()> {
 
 #[test]
 fn stopping_under_load_answers_what_was_taken_and_refuses_the_rest() -> Result<()> {
-    let texts: Vec<String> = texts(30, 9).into_iter().map(|(text, _)| text).collect();
+    let texts = words(30, 9);
     let settings = ServiceSettings { workers: 2, batch_tokens: 64, ..ServiceSettings::default() };
     let service = Service::start(without_front(), settings)?;
     let (taken, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -2,22 +2,17 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use dht_nas::Result;
 use dht_nas::transformer::tasks::{IntermediateLoss, LayerMap, TeacherLogits, attention_distance};
-use dht_nas::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, Pooling, TextClassifier, TrainSettings, Trainer,
-};
+use dht_nas::transformer::{ForwardContext, Pooling, TextClassifier, TrainSettings, Trainer};
 use dht_nas::{
     Architecture, ArchitectureSearch, Control, CostMeasure, NasCost, NasSettings, NasSpace, SoftLabelLoss,
     gradient_scores, magnitude_scores, random_scores,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{Outcome, adamw, config, rng};
 
-use crate::planted::{
-    CLASSES, Outcome, VOCABULARY, classifier, data, planted, precision_and_recall_of, spaces, strong,
-};
+use crate::planted::{CLASSES, VOCABULARY, classifier, data, planted, precision_and_recall_of, spaces, strong};
 
 #[test]
 fn magnitude_and_gradient_find_units_that_are_nearly_nothing_and_chance_does_not() -> Outcome {
@@ -25,7 +20,7 @@ fn magnitude_and_gradient_find_units_that_are_nearly_nothing_and_chance_does_not
         let (model, truth) = planted(space, 1)?;
         let cost = NasCost::of_model(&model, CostMeasure::Dimensions, &space)?;
         let rows: Vec<usize> = (0..24).collect();
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut rng = rng(3);
         let found = |scores: &[Vec<f64>]| -> Result<(f64, f64)> {
             let (architecture, reached) = Architecture::chosen(&cost, scores, 0.5)?;
             assert!((reached - 0.5).abs() < 0.03, "{name}: {reached}");
@@ -50,9 +45,7 @@ fn magnitude_and_gradient_find_units_that_are_nearly_nothing_and_chance_does_not
     assert_eq!(refused(&model, &[0, 4]), "rows is 4, expected numbers below 4, that of the rows");
     assert_eq!(refused(&model, &[1_000_000]), "rows is 1000000, expected numbers below 4, that of the rows");
     assert_eq!(refused(&model, &[0, 3]), "");
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let encoder = Encoder::random(&BertConfig::small(1, 2, 8, VOCABULARY)?, &Device::Cpu, &mut rng)?;
-    let other = TextClassifier::new(encoder, CLASSES, Pooling::Cls, &mut rng)?;
+    let other = dht_toys::classifier(&config([1, 2, 8, VOCABULARY], None), CLASSES, Pooling::Cls, &mut rng(3));
     assert_eq!(
         refused(&other, &[0]),
         "model is one of 1 layers of 8 hidden dimensions, 2 heads of 4 and 32 neurons, expected one of 2 layers of 32 hidden dimensions, \
@@ -64,8 +57,8 @@ fn magnitude_and_gradient_find_units_that_are_nearly_nothing_and_chance_does_not
 #[test]
 fn a_search_runs_through_both_stages_of_distillation() -> Outcome {
     let (teacher, mut student) = (classifier(4)?, classifier(5)?);
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let (texts, none) = (data(64, 9), EncodedDataset { samples: Vec::new(), ..data(0, 0) });
+    let mut rng = rng(1);
+    let (texts, none) = (data(64, 9), data(0, 0));
     let inside = IntermediateLoss::new(&mut student, &teacher, LayerMap::Uniform, &mut rng)?;
     let batch = texts.batch(&(0..16).collect::<Vec<_>>())?;
     let distance = |search: &ArchitectureSearch| -> Result<f32> {
@@ -80,7 +73,7 @@ fn a_search_runs_through_both_stages_of_distillation() -> Outcome {
     let settings = NasSettings { space: NasSpace::neurons(), ..strong() };
     let mut search = ArchitectureSearch::with_loss(student, settings, Box::new(inside), &mut rng)?;
     let before = distance(&search)?;
-    let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };
+    let optimizer = adamw(3e-3);
     let settings =
         TrainSettings { epochs: 24, batch_size: 16, optimizer, keep_best: false, ..TrainSettings::default() };
     let fit = |search: &mut ArchitectureSearch| -> Result<()> {

@@ -6,8 +6,9 @@ use dht_nas::transformer::flops::{LayerSizes, Load};
 use dht_nas::{
     CostMeasure, GumbelSoftmax, HardConcrete, Latency, NasSettings, NasSpace, RelaxationKind, Sigmoid, WeightedSoftmax,
 };
+use dht_toys::Outcome;
 
-use crate::planted::{Outcome, classifier, planted, precision_and_recall, search, search_for, spaces, strong};
+use crate::planted::{classifier, planted, precision_and_recall, search, search_for, spaces, strong};
 
 /// Models with useless units that a search is tried on.
 const SEEDS: u64 = 5;

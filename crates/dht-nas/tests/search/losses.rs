@@ -10,10 +10,9 @@ use dht_nas::{
     ArchitectureSearch, Control, Count, GateLoss, LabelLoss, NasSettings, NasSpace, RelaxationKind, Sigmoid,
     SoftLabelLoss, TaskLoss, Update,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{Outcome, no_rows, rng, whole_batch};
 
-use crate::planted::{CLASSES, Outcome, classifier, data};
+use crate::planted::{CLASSES, classifier, data};
 
 const PROGRESS: Progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.1 };
 
@@ -31,7 +30,7 @@ fn search(gate_loss: GateLoss, update: Update, loss: Box<dyn TaskLoss>) -> Resul
     // Gates in the middle of σ, where a gradient is large, and a target that the cost term is above.
     let relaxation = RelaxationKind::Sigmoid(Sigmoid { start: 0.5, ..Sigmoid::default() });
     let settings = NasSettings { relaxation, gate_loss, update, ..NasSettings::report(space, 0.5) };
-    ArchitectureSearch::with_loss(classifier(2)?, settings, loss, &mut ChaCha8Rng::seed_from_u64(1))
+    ArchitectureSearch::with_loss(classifier(2)?, settings, loss, &mut rng(1))
 }
 
 fn soft(teacher: u64) -> Result<Box<dyn TaskLoss>> {
@@ -41,7 +40,7 @@ fn soft(teacher: u64) -> Result<Box<dyn TaskLoss>> {
 /// The gradients of one batch, over the steps that it makes.
 fn gradients(mut search: ArchitectureSearch, data: &EncodedDataset) -> Result<Split> {
     search.prepare(data, PROGRESS)?;
-    search.offer(data.batch(&(0..data.len()).collect::<Vec<_>>())?, PROGRESS)?;
+    search.offer(whole_batch(data), PROGRESS)?;
     let mut split: Split = Default::default();
     for step in 0.. {
         let Some(loss) = search.next_loss(Progress { step, ..PROGRESS }, false)? else { break };
@@ -81,19 +80,20 @@ fn labels_train_the_gates_and_the_teacher_trains_the_weights() -> Outcome {
     Ok(())
 }
 
+/// Trains in steps of all rows, at a rate that stays as it is.
+fn fit(search: &mut ArchitectureSearch, data: &EncodedDataset, optimizer: AdamWSettings, epochs: usize) -> Result<()> {
+    let groups = Some(search.parameter_groups(optimizer.learning_rate)?);
+    let schedule = Schedule::Constant { warm_up: WarmUp::Steps(0) };
+    let settings = TrainSettings { epochs, batch_size: data.len(), optimizer, schedule, ..TrainSettings::default() };
+    Trainer { groups, ..Trainer::new(settings) }.fit(search, data, &no_rows(data), &mut ())?;
+    Ok(())
+}
+
 /// All parameters after one step of the trainer, by name.
 fn stepped(gate_loss: GateLoss, data: &EncodedDataset) -> Result<Split> {
     let mut search = search(gate_loss, Update::Joint, soft(4)?)?;
     let optimizer = AdamWSettings { learning_rate: 1e-3, clip_norm: Some(1e-3), ..AdamWSettings::default() };
-    let settings = TrainSettings {
-        epochs: 1,
-        batch_size: data.len(),
-        optimizer,
-        schedule: Schedule::Constant { warm_up: WarmUp::Steps(0) },
-        ..TrainSettings::default()
-    };
-    let trainer = Trainer { groups: Some(search.parameter_groups(1e-3)?), ..Trainer::new(settings) };
-    trainer.fit(&mut search, data, &EncodedDataset { samples: Vec::new(), ..data.clone() }, &mut ())?;
+    fit(&mut search, data, optimizer, 1)?;
     let mut split: Split = Default::default();
     for (_, name, var) in search.parameters().iter() {
         split[usize::from(name.starts_with("nas."))].insert(name.into(), var.flatten_all()?.to_vec1()?);
@@ -112,22 +112,10 @@ fn labels_move_no_weight_although_gradients_are_clipped() -> Outcome {
 #[test]
 fn one_step_of_the_reports_rate_crosses_from_five_to_minus_five() -> Outcome {
     // From 5, where the search begins: each unit whose gate the labels or the cost push down is cut after one step.
-    let mut search = ArchitectureSearch::new(
-        classifier(2)?,
-        NasSettings::report(NasSpace::inputs(), 0.5),
-        &mut ChaCha8Rng::seed_from_u64(1),
-    )?;
-    let data = data(12, 3);
-    let settings = TrainSettings {
-        epochs: 1,
-        batch_size: 12,
-        schedule: Schedule::Constant { warm_up: WarmUp::Steps(0) },
-        ..TrainSettings::default()
-    };
-    let rate = settings.optimizer.learning_rate;
+    let mut search =
+        ArchitectureSearch::new(classifier(2)?, NasSettings::report(NasSpace::inputs(), 0.5), &mut rng(1))?;
     assert!(search.scores()?.iter().flatten().all(|alpha| *alpha == 5.0));
-    let trainer = Trainer { groups: Some(search.parameter_groups(rate)?), ..Trainer::new(settings) };
-    trainer.fit(&mut search, &data, &EncodedDataset { samples: Vec::new(), ..data.clone() }, &mut ())?;
+    fit(&mut search, &data(12, 3), AdamWSettings::default(), 1)?;
     let alphas: Vec<f64> = search.scores()?.into_iter().flatten().collect();
     let (low, high): (Vec<f64>, Vec<f64>) = alphas.iter().partition(|alpha| **alpha < 5.0);
     assert!(!low.is_empty() && low.len() + high.len() == 2 * 3 * 32, "{} and {}", low.len(), high.len());
@@ -138,17 +126,8 @@ fn one_step_of_the_reports_rate_crosses_from_five_to_minus_five() -> Outcome {
 #[test]
 fn a_step_begins_with_masks_that_can_come_back() -> Outcome {
     let settings = NasSettings { gate_rate: 100.0, ..NasSettings::report(NasSpace::inputs(), 0.5) };
-    let mut search = ArchitectureSearch::new(classifier(2)?, settings, &mut ChaCha8Rng::seed_from_u64(1))?;
-    let data = data(12, 3);
-    let settings = TrainSettings {
-        epochs: 2,
-        batch_size: 12,
-        schedule: Schedule::Constant { warm_up: WarmUp::Steps(0) },
-        ..TrainSettings::default()
-    };
-    let groups = Some(search.parameter_groups(settings.optimizer.learning_rate)?);
-    let trainer = Trainer { groups, ..Trainer::new(settings) };
-    trainer.fit(&mut search, &data, &EncodedDataset { samples: Vec::new(), ..data.clone() }, &mut ())?;
+    let mut search = ArchitectureSearch::new(classifier(2)?, settings, &mut rng(1))?;
+    fit(&mut search, &data(12, 3), AdamWSettings::default(), 2)?;
     // The second step of at most 100 begins at ±5; without a bound it begins at −95, and by momentum alone ends at −162.
     let farthest = search.scores()?.into_iter().flatten().fold(0.0, |most: f64, alpha| most.max(alpha.abs()));
     assert!((5.1..=106.0).contains(&farthest), "{farthest}");
@@ -175,7 +154,7 @@ fn each_gradient_is_that_of_its_own_loss_alone() -> Outcome {
 fn labels_reach_the_gates_during_intermediate_distillation() -> Outcome {
     let intermediate = |data: &EncodedDataset| -> Result<Split> {
         let (teacher, mut student) = (classifier(4)?, classifier(2)?);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut rng = rng(1);
         let loss = IntermediateLoss::new(&mut student, &teacher, LayerMap::Uniform, &mut rng)?;
         let settings = NasSettings::report(NasSpace::inputs(), 0.5);
         gradients(ArchitectureSearch::with_loss(student, settings, Box::new(loss), &mut rng)?, data)
@@ -196,10 +175,9 @@ fn the_cost_is_expected_and_its_case_is_thresholded() -> Outcome {
         let settings = NasSettings { relaxation, control, count, ..NasSettings::report(NasSpace::inputs(), target) };
         let without = NasSettings { control: Control::Tas { weight: 0.0, tolerance: 0.1 }, ..settings.clone() };
         let loss = |settings: NasSettings| -> Result<f64> {
-            let mut search =
-                ArchitectureSearch::with_loss(classifier(2)?, settings, soft(4)?, &mut ChaCha8Rng::seed_from_u64(1))?;
+            let mut search = ArchitectureSearch::with_loss(classifier(2)?, settings, soft(4)?, &mut rng(1))?;
             let data = data(12, 3);
-            search.offer(data.batch(&(0..12).collect::<Vec<_>>())?, PROGRESS)?;
+            search.offer(whole_batch(&data), PROGRESS)?;
             let loss =
                 search.next_loss(PROGRESS, false)?.ok_or_else(|| dht_nas::Error::TooFewRows { rows: 0, least: 1 })?;
             Ok(f64::from(loss.loss.to_scalar::<f32>()?))

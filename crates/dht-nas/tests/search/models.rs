@@ -4,36 +4,30 @@ use std::error::Error as StdError;
 
 use candle_core::{Device, Tensor};
 use dht_nas::transformer::{
-    BertConfig, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier,
+    BertConfig, EncodedDataset, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier,
 };
 use dht_nas::{
     Architecture, ArchitectureSearch, CostMeasure, Count, HardConcrete, Latency, Minimum, NasSettings, NasSpace,
     RelaxationKind, Selection, Sigmoid, Update, WidthSampling, extract,
 };
 use dht_nas::{Error, Result};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{Outcome, config, numbers, rng, whole_batch};
 
-use crate::planted::{Outcome, classifier, data, search, strong};
+use crate::planted::{classifier, data, search, strong};
 
-fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(tensor.flatten_all()?.to_vec1()?)
-}
-
-fn assert_close(what: &str, a: &Tensor, b: &Tensor, tolerance: f32) -> Result<()> {
-    for (a, b) in numbers(a)?.iter().zip(numbers(b)?) {
+fn assert_close(what: &str, a: &Tensor, b: &Tensor, tolerance: f32) {
+    for (a, b) in numbers(a).iter().zip(numbers(b)) {
         assert!((a - b).abs() <= tolerance, "{what}: {a} and {b}");
     }
-    Ok(())
 }
 
-fn batch(rows: usize) -> Result<PackedBatch> {
-    Ok(data(rows, 50).batch(&(0..rows).collect::<Vec<_>>())?)
+fn batch(rows: usize) -> PackedBatch {
+    whole_batch(&data(rows, 50))
 }
 
 #[test]
 fn the_extracted_model_equals_the_thresholded_masks_and_survives_a_save() -> Outcome {
-    let (model, batch) = (classifier(2)?, batch(9)?);
+    let (model, batch) = (classifier(2)?, batch(9));
     for relaxation in [
         RelaxationKind::Sigmoid(Sigmoid { start: 0.3, ..Sigmoid::default() }),
         RelaxationKind::HardConcrete(HardConcrete::default()),
@@ -45,12 +39,12 @@ fn the_extracted_model_equals_the_thresholded_masks_and_survives_a_save() -> Out
         let ctx = ForwardContext::inference();
         let masked = search.masked_logits(&batch, &ctx)?;
         let small = search.extracted()?;
-        assert_close("extracted", &masked, &small.logits(&batch, &ForwardContext::inference())?, 1e-4)?;
+        assert_close("extracted", &masked, &small.logits(&batch, &ForwardContext::inference())?, 1e-4);
         assert!(small.encoder().parameters().elements() < model.encoder().parameters().elements());
         let folder = tempfile::tempdir()?;
         small.save(folder.path().join("small"), None, &["a", "b", "c", "d"].map(String::from))?;
         let again = TextClassifier::load(folder.path().join("small"), &Device::Cpu)?;
-        assert_close("loaded", &masked, &again.logits(&batch, &ForwardContext::inference())?, 1e-4)?;
+        assert_close("loaded", &masked, &again.logits(&batch, &ForwardContext::inference())?, 1e-4);
         // Another student takes the architecture with its own weights.
         let other = extract(&classifier(4)?, &search.found()?.architecture)?;
         assert_eq!(other.encoder().layer_sizes(1), small.encoder().layer_sizes(1));
@@ -84,12 +78,12 @@ fn weights_and_gates_are_trained_in_turns_on_two_halves() -> Outcome {
 
 fn in_turns(update: Update) -> Outcome {
     let settings = NasSettings { update, space: NasSpace::neurons(), ..strong() };
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut rng = rng(1);
     let mut search = ArchitectureSearch::new(classifier(2)?, settings, &mut rng)?;
     let data = data(12, 3);
     let progress = |step| dht_nas::transformer::Progress { seed: 5, step, epoch: 0, share: 0.1 };
     search.prepare(&data, progress(0))?;
-    search.offer(data.batch(&(0..12).collect::<Vec<_>>())?, progress(0))?;
+    search.offer(whole_batch(&data), progress(0))?;
     let trained = |search: &mut ArchitectureSearch, step| -> Result<Option<(usize, bool, bool)>> {
         let Some(loss) = search.next_loss(progress(step), false)? else { return Ok(None) };
         let gradients = loss.ctx.backward(&loss.loss, search.parameters())?;
@@ -104,7 +98,7 @@ fn in_turns(update: Update) -> Outcome {
     assert_eq!(trained(&mut search, 2)?, None);
     assert!(search.parameters().iter().all(|(id, ..)| !search.parameters().is_frozen(id)));
     // Two losses for one step would be accumulated.
-    search.offer(data.batch(&(0..12).collect::<Vec<_>>())?, progress(2))?;
+    search.offer(whole_batch(&data), progress(2))?;
     trained(&mut search, 3)?;
     let error = trained(&mut search, 3).err().ok_or("is refused")?;
     assert!(matches!(error, Error::Setting { field: "accumulate", .. }), "{error}");
@@ -118,7 +112,7 @@ fn in_turns(update: Update) -> Outcome {
 
 #[test]
 fn seconds_are_measured_on_narrower_copies() -> Outcome {
-    let (model, mut rng) = (classifier(2)?, ChaCha8Rng::seed_from_u64(1));
+    let (model, mut rng) = (classifier(2)?, rng(1));
     let latency = Latency::measure(&model, (4, 8), &mut rng)?;
     let Latency { product, query_key, value, neuron, layer, fixed, error } = latency;
     assert!([product, query_key, value, neuron, layer, fixed].iter().all(|of| of.is_finite() && *of >= 0.0));
@@ -134,7 +128,7 @@ fn seconds_are_measured_on_narrower_copies() -> Outcome {
 #[test]
 fn what_cannot_be_searched_is_refused() -> Outcome {
     let refused = |settings: NasSettings| -> Result<String> {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut rng = rng(1);
         Ok(ArchitectureSearch::new(classifier(2)?, settings, &mut rng)
             .err()
             .map_or(String::new(), |error| error.to_string()))
@@ -148,7 +142,7 @@ fn what_cannot_be_searched_is_refused() -> Outcome {
     }
     assert!(refused(NasSettings { measure: CostMeasure::Flops { tokens: 0 }, ..strong() })?.contains("tokens"));
     let model = classifier(2)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut rng = rng(1);
     let small = search(&model, NasSettings { space: NasSpace::heads(), ..strong() }, 32, 1, 1)?;
     let error = ArchitectureSearch::new(small.extracted()?, strong(), &mut rng).err().ok_or("is refused")?;
     assert!(error.to_string().contains("whole layers"), "{error}");
@@ -166,21 +160,19 @@ fn what_cannot_be_searched_is_refused() -> Outcome {
 
 #[test]
 fn an_architecture_of_other_sizes_is_refused_by_what_differs() -> Outcome {
-    let model = |layers: usize, heads: usize, hidden: usize, intermediate_size: usize| -> Result<TextClassifier> {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let config = BertConfig { intermediate_size, ..BertConfig::small(layers, heads, hidden, 9)? };
-        let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-        Ok(TextClassifier::new(encoder, 2, Pooling::Cls, &mut rng)?)
+    let model = |layers: usize, heads: usize, hidden: usize, intermediate_size: usize| {
+        let config = BertConfig { intermediate_size, ..config([layers, heads, hidden, 9], None) };
+        dht_toys::classifier(&config, 2, Pooling::Cls, &mut rng(1))
     };
     let architecture = {
-        let model = model(2, 4, 16, 24)?;
+        let model = model(2, 4, 16, 24);
         Architecture::whole(model.encoder().block_shape(), model.encoder().layers())
     };
     for (encoder, message) in [
-        (model(1, 4, 16, 24)?, "architecture is one of 2 layers, expected 1, the encoder's"),
-        (model(2, 4, 8, 24)?, "architecture is one of 16 query_inputs in layer 0, expected 8, the encoder's"),
-        (model(2, 2, 16, 24)?, "architecture is one of 4 heads in layer 0, expected 2, the encoder's"),
-        (model(2, 4, 16, 32)?, "architecture is one of 24 neurons in layer 0, expected 32, the encoder's"),
+        (model(1, 4, 16, 24), "architecture is one of 2 layers, expected 1, the encoder's"),
+        (model(2, 4, 8, 24), "architecture is one of 16 query_inputs in layer 0, expected 8, the encoder's"),
+        (model(2, 2, 16, 24), "architecture is one of 4 heads in layer 0, expected 2, the encoder's"),
+        (model(2, 4, 16, 32), "architecture is one of 24 neurons in layer 0, expected 32, the encoder's"),
     ] {
         let error = extract(&encoder, &architecture).err().ok_or("is refused")?;
         assert_eq!(error.to_string(), message);
@@ -191,7 +183,7 @@ fn an_architecture_of_other_sizes_is_refused_by_what_differs() -> Outcome {
         let mut written = written.clone();
         change(&mut written);
         let architecture: Architecture = serde_json::from_value(written)?;
-        Ok(extract(&model(2, 4, 16, 24)?, &architecture).err().map_or(String::new(), |error| error.to_string()))
+        Ok(extract(&model(2, 4, 16, 24), &architecture).err().map_or(String::new(), |error| error.to_string()))
     };
     assert_eq!(read(&|_| ())?, "");
     assert_eq!(
@@ -208,13 +200,13 @@ fn an_architecture_of_other_sizes_is_refused_by_what_differs() -> Outcome {
 
 #[test]
 fn a_search_resumes_from_its_state() -> Outcome {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut rng = rng(1);
     let settings = NasSettings { update: Update::Alternating, ..strong() };
     let mut one = ArchitectureSearch::new(classifier(2)?, settings.clone(), &mut rng)?;
     let data = data(12, 3);
     let progress = |step| dht_nas::transformer::Progress { seed: 5, step, epoch: 0, share: 0.9 };
     one.prepare(&data, progress(0))?;
-    one.offer(data.batch(&(0..12).collect::<Vec<_>>())?, progress(0))?;
+    one.offer(whole_batch(&data), progress(0))?;
     for step in 0..3 {
         one.next_loss(progress(step), false)?;
     }

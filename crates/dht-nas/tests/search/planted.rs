@@ -3,21 +3,16 @@
 //! The planted model: a random classifier in which half of the units of a space, drawn, is multiplied by nearly 0. The task is to
 //! answer as it does. So those units are useless, and all others are not.
 
-use std::error::Error as StdError;
-
 use candle_core::{Device, Tensor};
 use dht_nas::Result;
 use dht_nas::transformer::model::{Gate, LayerGates};
 use dht_nas::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, Pooling, Sample, TextClassifier, TrainSettings,
-    Trainer,
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, Pooling, TextClassifier, TrainSettings, Trainer,
 };
 use dht_nas::{Architecture, ArchitectureSearch, Control, NasSettings, NasSpace, Part, SoftLabelLoss};
+use dht_toys::{adamw, config, rng, sample};
+use rand::RngExt;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-pub(crate) type Outcome = Result<(), Box<dyn StdError>>;
 
 pub(crate) const LAYERS: usize = 2;
 pub(crate) const HEADS: usize = 8;
@@ -27,16 +22,14 @@ pub(crate) const CLASSES: usize = 4;
 pub(crate) const VOCABULARY: usize = 60;
 
 pub(crate) fn classifier(seed: u64) -> Result<TextClassifier> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let rng = &mut rng(seed);
     let config = BertConfig {
         intermediate_size: NEURONS,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        initializer_range: 0.4,
-        ..BertConfig::small(LAYERS, HEADS, HIDDEN, VOCABULARY)?
+        ..config([LAYERS, HEADS, HIDDEN, VOCABULARY], 0.4)
     };
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-    let mut tensors = encoder.to_tensors()?;
+    let mut tensors = dht_toys::encoder(&config, rng).to_tensors()?;
     // Random residual branches are small beside the residual stream: larger ones, so that every unit matters.
     for layer in 0..LAYERS {
         for (part, factor) in [("attention.output.dense", 2.0), ("output.dense", 6.0)] {
@@ -47,17 +40,13 @@ pub(crate) fn classifier(seed: u64) -> Result<TextClassifier> {
         }
     }
     let encoder = Encoder::from_tensors(&config, &tensors, &Device::Cpu)?;
-    Ok(TextClassifier::new(encoder, CLASSES, Pooling::Mean, &mut rng)?)
+    Ok(TextClassifier::new(encoder, CLASSES, Pooling::Mean, rng)?)
 }
 
 pub(crate) fn data(rows: usize, seed: u64) -> EncodedDataset {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let samples = (0..rows as u64).map(|id| {
-        let ids: Vec<u32> = (0..6).map(|_| rng.random_range(0..VOCABULARY as u32)).collect();
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
-        Sample { id, label: id as u32 % CLASSES as u32, targets: Vec::new(), encoding }
-    });
-    EncodedDataset { samples: samples.collect(), labels: vec![String::new(); CLASSES], truncated_rows: 0 }
+    let mut rng = rng(seed);
+    let mut ids = || [0; 6].map(|_| rng.random_range(0..VOCABULARY as u32));
+    dht_toys::data([""; CLASSES], (0..rows as u64).map(|id| sample(id, id as u32 % CLASSES as u32, ids())))
 }
 
 /// Which units are useful: for each layer and searched part, in the order of the groups.
@@ -66,7 +55,7 @@ pub(crate) type Truth = Vec<(usize, Part, Vec<bool>)>;
 /// A model with useless units, half of each group, and which are useful.
 pub(crate) fn planted(space: NasSpace, seed: u64) -> Result<(TextClassifier, Truth)> {
     let model = classifier(seed)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(100 + seed);
+    let mut rng = rng(100 + seed);
     let (mut gates, mut truth) = (vec![LayerGates::default(); LAYERS], Vec::new());
     for group in space.groups(model.encoder().block_shape(), LAYERS)? {
         let mut useful = Vec::new();
@@ -137,16 +126,14 @@ pub(crate) fn search_for(
     epochs: usize,
     seed: u64,
 ) -> Result<ArchitectureSearch> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (teacher, student) = (copy(teacher)?, copy(student)?);
     let loss = Box::new(SoftLabelLoss::new(&teacher, 1.0)?);
-    let mut search = ArchitectureSearch::with_loss(student, settings, loss, &mut rng)?;
-    let optimizer = AdamWSettings { learning_rate: 1e-4, clip_norm: None, ..AdamWSettings::default() };
+    let mut search = ArchitectureSearch::with_loss(student, settings, loss, &mut rng(seed))?;
+    let optimizer = AdamWSettings { clip_norm: None, ..adamw(1e-4) };
     let training = TrainSettings { epochs, batch_size: 16, optimizer, keep_best: false, ..TrainSettings::default() };
     let rate = training.optimizer.learning_rate;
     let trainer = Trainer { groups: Some(search.parameter_groups(rate)?), ..Trainer::new(training) };
-    let none = EncodedDataset { samples: Vec::new(), ..data(0, 0) };
-    trainer.fit(&mut search, &data(rows, 7 + seed), &none, &mut ())?;
+    trainer.fit(&mut search, &data(rows, 7 + seed), &data(0, 0), &mut ())?;
     Ok(search)
 }
 

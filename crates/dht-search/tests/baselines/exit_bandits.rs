@@ -7,18 +7,15 @@ use dht_search::dynamic::{DynamicModel, Router, accelerate, evaluate};
 use dht_search::routing::{Decided, ExitBandits};
 use dht_search::transformer::Pooling;
 use dht_search::{Result, Route};
-use rand::SeedableRng;
+use dht_toys::planted::{full_model, task};
+use dht_toys::rng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-
-use super::toy::{full_model, task};
 
 /// The toy's classifier, accelerated on 300 texts and 120 others, from which bandits learn.
 fn accelerated(decided: Decided) -> Result<Accelerated> {
     let (train, held_out) = (task(300, 1), task(120, 7));
     let texts = Texts::new(&train).with_held_out(&held_out);
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let made = accelerate(full_model(Pooling::Mean), texts, &AccelerateSettings::default(), &mut rng)?;
+    let made = accelerate(full_model(Pooling::Mean), texts, &AccelerateSettings::default(), &mut rng(5))?;
     let (bandits, flops) = ExitBandits::fit(&made.model, decided, &held_out, 16)?;
     assert!(flops > made.model.full_inference_flops(&held_out), "learning costs too");
     let speeds: Vec<f64> = std::iter::once(0.0).chain((0..32).map(|step| 0.003 * 1.3_f64.powi(step))).collect();
@@ -44,7 +41,7 @@ fn a_bandit_learns_from_held_out_texts_which_go_on_and_is_saved_with_the_model()
         let mut depths: Vec<usize> = chosen.routes.iter().map(Route::exit).collect();
         let mut shuffled = 0.0;
         for seed in 0..5 {
-            depths.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+            depths.shuffle(&mut rng(seed));
             let rows = depths.iter().zip(&test.samples).enumerate();
             let losses = rows.map(|(row, (depth, sample))| -stages[*depth].row(row)[sample.label as usize]);
             shuffled += losses.sum::<f64>() / 5.0;

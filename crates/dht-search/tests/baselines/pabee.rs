@@ -8,15 +8,15 @@ use dht_search::evaluation::controls::evaluate_fixed;
 use dht_search::evaluation::exit_log_probabilities;
 use dht_search::settings::{Dispatch, RouterKind};
 use dht_search::space::ModelShape;
-use dht_search::transformer::{BertConfig, Encoder, Pooling, Trainer};
+use dht_search::transformer::{Pooling, Trainer};
 use dht_search::{Error, Result, Route, SearchModel, SearchObjective, SearchSettings};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::planted::{CLASSES, HEADS, LAYERS, encoder, nothing, task};
+use dht_toys::{config, refused, rng, train_settings};
 
-use crate::toy::{CLASSES, HEADS, LAYERS, assert_resumes, encoder, nothing, refused, task, train_settings};
+use crate::toy::assert_resumes;
 
 fn training(settings: &PabeeSettings, seed: u64) -> Result<SearchObjective> {
-    pabee(encoder(LAYERS, seed)?, CLASSES, settings, &mut ChaCha8Rng::seed_from_u64(seed))
+    pabee(encoder(LAYERS, seed), CLASSES, settings, &mut rng(seed))
 }
 
 fn full_route() -> Result<Route> {
@@ -38,11 +38,9 @@ fn in_training_every_text_runs_to_the_last_exit_and_trains_every_exit_by_its_dep
     assert_eq!(Baseline::flops(&search), search.accounting().flops);
 
     // Without dropout the first loss is Σ j·CEⱼ / Σ j of the fresh model.
-    let mut config = BertConfig::small(LAYERS, HEADS, 16, 20)?;
-    (config.hidden_dropout_prob, config.attention_probs_dropout_prob, config.initializer_range) = (0.0, 0.0, 0.5);
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let encoder = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng)?;
-    let mut search = pabee(encoder, CLASSES, &PabeeSettings::default(), &mut rng)?;
+    let (rng, mut config) = (&mut rng(1), config([LAYERS, HEADS, 16, 20], 0.5));
+    (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+    let mut search = pabee(dht_toys::encoder(&config, rng), CLASSES, &PabeeSettings::default(), rng)?;
     let data = task(8, 1);
     let by_exit = exit_log_probabilities(search.model().model(), &data, 8)?;
     let mut expected = 0.0;
@@ -118,7 +116,7 @@ fn a_training_stopped_and_resumed_ends_with_the_same_bits() -> Result<()> {
     let side =
         PabeeSettings { exit_kind: ExitKind::Side { width: 5 }, exits: Some(vec![2, LAYERS]), ..Default::default() };
     for settings in [PabeeSettings::default(), side] {
-        assert_resumes(|seed| training(&settings, seed))?;
+        assert_resumes(|seed| training(&settings, seed));
     }
     Ok(())
 }

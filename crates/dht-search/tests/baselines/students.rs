@@ -11,14 +11,10 @@ use dht_search::{
     transformer::tensors::{Parameters, cross_entropy},
     transformer::{EncodedDataset, ForwardContext, Objective, Pooling, Trainer},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::planted::{CLASSES, LAYERS, encoder, full_model, nothing, task};
+use dht_toys::{bits, refused, rng, train_settings};
 
-use crate::toy::{CLASSES, LAYERS, assert_resumes, bits, encoder, full_model, nothing, refused, task, train_settings};
-
-fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
+use crate::toy::assert_resumes;
 
 fn value(parameters: &Parameters, name: &str) -> Result<Vec<f32>> {
     Ok(parameters.var(parameters.id(name)?).flatten_all()?.to_vec1()?)
@@ -27,7 +23,7 @@ fn value(parameters: &Parameters, name: &str) -> Result<Vec<f32>> {
 #[test]
 fn the_student_starts_as_the_teachers_layers_with_weights_of_its_own() -> Result<()> {
     let teacher = full_model(Pooling::Pooler);
-    let before = bits(teacher.parameters())?;
+    let before = bits(teacher.parameters());
     let mut distillation = distilbert(teacher, 2, DistillationSettings::default())?;
     let student = distillation.model();
     let chosen = teacher_layers(LAYERS, 2)?;
@@ -49,30 +45,30 @@ fn the_student_starts_as_the_teachers_layers_with_weights_of_its_own() -> Result
     let up = |layer| format!("encoder.layer.{layer}.intermediate.dense.weight");
     assert_ne!(value(student.parameters(), &up(0))?, value(student.parameters(), &up(1))?);
 
-    let start = bits(distillation.parameters())?;
+    let start = bits(distillation.parameters());
     Trainer::new(train_settings(1)).fit(&mut distillation, &task(40, 1), &nothing(), &mut ())?;
-    assert!(bits(distillation.parameters())? != start, "the student learns");
-    assert!(bits(teacher.parameters())? == before, "the teacher does not");
+    assert!(bits(distillation.parameters()) != start, "the student learns");
+    assert!(bits(teacher.parameters()) == before, "the teacher does not");
     Ok(())
 }
 
 #[test]
 fn a_truncation_is_the_first_layers_and_its_distillation_differs_in_the_loss_alone() -> Result<()> {
-    let pretrained = encoder(LAYERS, 1)?;
+    let pretrained = encoder(LAYERS, 1);
     let (teacher, soft) = (full_model(Pooling::Mean), DistillationSettings::soft_labels());
     let mut plain = truncation::fine_tuned(&pretrained, 2, CLASSES, Pooling::Mean, &mut rng(5))?;
     let mut distilled = truncation::distilled(&pretrained, 2, teacher, soft, &mut rng(5))?;
-    let start = bits(plain.parameters())?;
-    assert!(start == bits(distilled.parameters())?);
+    let start = bits(plain.parameters());
+    assert!(start == bits(distilled.parameters()));
     for (_, name, _) in plain.parameters().iter().filter(|(_, name, _)| !name.starts_with("classifier")) {
         assert_eq!(value(plain.parameters(), name)?, value(pretrained.parameters(), name)?, "{name}");
     }
-    let before = bits(pretrained.parameters())?;
+    let before = bits(pretrained.parameters());
     let trainer = Trainer::new(train_settings(1));
     trainer.fit(&mut plain, &task(40, 1), &nothing(), &mut ())?;
     trainer.fit(&mut distilled, &task(40, 1), &nothing(), &mut ())?;
-    assert!(bits(plain.parameters())? != bits(distilled.parameters())?);
-    assert!(bits(pretrained.parameters())? == before, "a truncation has weights of its own");
+    assert!(bits(plain.parameters()) != bits(distilled.parameters()));
+    assert!(bits(pretrained.parameters()) == before, "a truncation has weights of its own");
 
     // Both are predictors, of the same FLOPs: half of the layers.
     let test = task(20, 2);
@@ -138,7 +134,7 @@ fn students_that_their_teacher_cannot_have_are_refused() -> Result<()> {
         let truncated = truncation::fine_tuned(teacher.encoder(), layers, CLASSES, Pooling::Cls, &mut rng(1));
         assert_eq!(refused(truncated), "layers");
     }
-    let deeper = encoder(LAYERS + 1, 1)?;
+    let deeper = encoder(LAYERS + 1, 1);
     assert_eq!(refused(truncation::distilled(&deeper, LAYERS + 1, teacher, defaults, &mut rng(1))), "teacher");
     let cold = DistillationSettings { temperature: -1.0, ..defaults };
     assert_eq!(refused(distilbert(teacher, 2, cold)), "temperature");
@@ -147,14 +143,14 @@ fn students_that_their_teacher_cannot_have_are_refused() -> Result<()> {
 }
 
 #[test]
-fn a_distillation_and_a_truncation_resumed_end_with_the_same_bits() -> Result<()> {
+fn a_distillation_and_a_truncation_resumed_end_with_the_same_bits() {
     let teacher = full_model(Pooling::Pooler);
     assert_resumes(|seed| {
         let soft = DistillationSettings::soft_labels();
-        truncation::distilled(&encoder(LAYERS, seed)?, 2, teacher, soft, &mut rng(seed))
-    })?;
-    assert_resumes(|_| distilbert(teacher, 3, DistillationSettings::default()))?;
-    assert_resumes(|seed| truncation::fine_tuned(&encoder(LAYERS, seed)?, 1, CLASSES, Pooling::Mean, &mut rng(seed)))
+        truncation::distilled(&encoder(LAYERS, seed), 2, teacher, soft, &mut rng(seed))
+    });
+    assert_resumes(|_| distilbert(teacher, 3, DistillationSettings::default()));
+    assert_resumes(|seed| truncation::fine_tuned(&encoder(LAYERS, seed), 1, CLASSES, Pooling::Mean, &mut rng(seed)));
 }
 
 #[test]

@@ -7,8 +7,7 @@ use dht_search::evaluation::controls::{evaluate_fixed, evaluate_oracle, evaluate
 use dht_search::{
     Error, Regret, Result, Route, SearchModel, SearchSettings, evaluation::FixedArms, reward::RewardShape,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::rng;
 
 use crate::toy::{model, task};
 
@@ -98,7 +97,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
     let expected: BTreeMap<String, f64> =
         fixed.arms().iter().map(|(route, evaluation)| (route.to_string(), price(evaluation))).collect();
     let least = expected.values().copied().fold(f64::INFINITY, f64::min);
-    let random = evaluate_random(&model, &texts, 16, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let random = evaluate_random(&model, &texts, 16, &mut rng(1))?;
     let regret = Regret::new(&model, &texts, &random, &fixed)?;
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
     assert!(regret.fixed.iter().all(|(route, mean)| close(*mean, expected[route])), "{regret:?}, {expected:?}");
@@ -116,7 +115,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
 #[test]
 fn random_routes_take_each_exit_and_then_each_head_count_equally_often() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(4_000, 5));
-    let random = evaluate_random(&model, &texts, 256, &mut ChaCha8Rng::seed_from_u64(2))?;
+    let random = evaluate_random(&model, &texts, 256, &mut rng(2))?;
     // Four standard errors of a quarter in 4,000 draws are .027; of a third in about 3,000, .034.
     for exit in [1, 2, 4, 6] {
         let share = random.routes.iter().filter(|route| route.depth() == exit).count() as f64 / 4_000.0;

@@ -3,27 +3,23 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::LossSource};
+use dht_search::{Error, Preset, Result, SearchObjective, SearchSettings, settings::LossSource};
 use dht_search::{
     transformer::train::Predict,
-    transformer::{EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Trainer},
+    transformer::{EncodedDataset, ForwardContext, Objective, PackedBatch, Progress},
 };
-use rand::{Rng, RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use dht_toys::rng;
+use rand::{Rng, RngExt};
 use serde_json::{Value, json};
 
-use crate::toy::{CLASSES, HEADS, LAYERS, encoder, evaluate, kinds, model, task, train_settings, weights_and_state};
+use crate::toy::{self, HEADS, LAYERS, evaluate, kinds, model, model_of, task, weights_and_state};
 
-fn trained(mut model: SearchObjective) -> Result<SearchObjective> {
-    let data = task(37, 1);
-    let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
-    Trainer::new(train_settings()).fit(&mut model, &data, &nothing, &mut ())?;
-    Ok(model)
+fn trained(model: SearchObjective) -> Result<SearchObjective> {
+    toy::trained(model, &task(37, 1))
 }
 
 fn integrated(settings: SearchSettings) -> Result<SearchObjective> {
-    let (space, mut rng) = (Preset::FDht.space(LAYERS, HEADS)?, ChaCha8Rng::seed_from_u64(1));
-    SearchObjective::new(SearchModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
+    model_of(Preset::FDht, settings, 1)
 }
 
 /// The field by which a state is refused; the model must be unchanged.
@@ -93,7 +89,7 @@ fn queued_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Result
 fn a_refused_state_of_the_next_space_leaves_the_model_in_the_first() -> Result<()> {
     let build = || {
         let settings = SearchSettings { warm_up_contexts: 16, ..SearchSettings::for_preset(Preset::PDht) };
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut rng = rng(2);
         integrated(settings)?.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
     };
     let training = task(37, 1);
@@ -159,7 +155,7 @@ fn trains_on_and_predicts(model: &mut SearchObjective, training: &EncodedDataset
 #[test]
 fn whatever_is_changed_in_a_state_nothing_panics() -> Result<()> {
     let training = task(37, 1);
-    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut rng = rng(11);
     let kinds = kinds();
     let held_out = SearchSettings { loss_source: LossSource::HeldOut { share: 0.3 }, ..kinds[0].1.clone() };
     let mut models = vec![

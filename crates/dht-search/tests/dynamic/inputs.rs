@@ -1,41 +1,30 @@
 //! Impossible inputs are refused by the name of the setting, and change nothing.
 
-use dht_search::transformer::{EncodedDataset, Objective, Trainer};
+use dht_search::transformer::{Objective, Trainer};
 use dht_search::{
     Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace,
     evaluation::FixedArms,
     reward::RewardShape,
     settings::{ContextDesign, ExitLosses},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::refused;
 
-use crate::toy::{CLASSES, LAYERS, encoder, evaluate, kinds, model, task, train_settings, weights_and_state};
-
-fn field(result: Result<impl Sized>) -> &'static str {
-    match result {
-        Err(Error::Setting { field, .. }) => field,
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("it was accepted"),
-    }
-}
+use crate::toy::{
+    CLASSES, evaluate, kinds, model, nothing, task, train_settings, trained, untrained, weights_and_state,
+};
 
 fn build(space: SearchSpace, settings: SearchSettings, classes: usize) -> Result<SearchModel> {
-    SearchModel::new(encoder(LAYERS, 1)?, space, settings, classes, &mut ChaCha8Rng::seed_from_u64(1))
+    untrained(space, settings, classes, 1)
 }
 
 #[test]
 fn spaces_that_the_model_cannot_run_are_refused() -> Result<()> {
     let defaults = SearchSettings::default;
-    let classes = CLASSES as usize;
-    assert_eq!(field(build(Preset::TDht.space(12, 12)?, defaults(), classes)), "space");
-    assert_eq!(field(build(Preset::TDht.space(6, 6)?, defaults(), classes)), "space");
+    assert_eq!(refused(build(Preset::TDht.space(12, 12)?, defaults(), CLASSES)), "space");
+    assert_eq!(refused(build(Preset::TDht.space(6, 6)?, defaults(), CLASSES)), "space");
     // Without a classifier after the base layers there are no signals.
-    assert_eq!(field(build(Preset::PDht.space(6, 12)?, defaults(), classes)), "context");
-    let one_class = build(Preset::TDht.space(6, 12)?, defaults(), 1);
-    let refused =
-        matches!(one_class, Err(Error::Transformer(dht_search::transformer::Error::Setting { field: "classes", .. })));
-    assert!(refused);
+    assert_eq!(refused(build(Preset::PDht.space(6, 12)?, defaults(), CLASSES)), "context");
+    assert_eq!(refused(build(Preset::TDht.space(6, 12)?, defaults(), 1)), "classes");
     Ok(())
 }
 
@@ -51,12 +40,12 @@ fn settings_that_contradict_each_other_are_refused() -> Result<()> {
     };
     let ratio = RewardShape::Ratio;
     let gain = chosen(RewardShape::Gain { lambda: 0.1 }, false, ContextDesign::Paper);
-    assert_eq!(field(build(space()?, gain, 3)), "reward_shape");
-    assert_eq!(field(build(space()?, chosen(ratio, true, ContextDesign::Paper), 3)), "nested_feedback");
-    assert_eq!(field(build(space()?, chosen(ratio, false, ContextDesign::Signals), 3)), "context");
+    assert_eq!(refused(build(space()?, gain, 3)), "reward_shape");
+    assert_eq!(refused(build(space()?, chosen(ratio, true, ContextDesign::Paper), 3)), "nested_feedback");
+    assert_eq!(refused(build(space()?, chosen(ratio, false, ContextDesign::Signals), 3)), "context");
     for shape in [RewardShape::Gain { lambda: f64::NAN }, RewardShape::Utility { lambda: f64::NAN }] {
         let settings = SearchSettings { reward_shape: shape, ..SearchSettings::default() };
-        assert_eq!(field(build(space()?, settings, 3)), "reward_shape.lambda");
+        assert_eq!(refused(build(space()?, settings, 3)), "reward_shape.lambda");
     }
     Ok(())
 }
@@ -66,22 +55,20 @@ fn a_speed_out_of_range_or_without_meaning_is_refused_and_stays_where_it_was() -
     let mut default_model = model(SearchSettings::default(), 1)?.into_model();
     let before = default_model.lambda();
     for wrong in [f64::NAN, f64::INFINITY, -0.5] {
-        assert_eq!(field(default_model.set_speed(wrong)), "reward_shape.lambda");
+        assert_eq!(refused(default_model.set_speed(wrong)), "reward_shape.lambda");
     }
     assert_eq!(default_model.lambda(), before);
     default_model.set_speed(0.5)?;
     assert_eq!(default_model.lambda(), Some(0.5));
-    assert_eq!(field(model(SearchSettings::paper(), 1)?.into_model().set_speed(0.5)), "reward_shape");
+    assert_eq!(refused(model(SearchSettings::paper(), 1)?.into_model().set_speed(0.5)), "reward_shape");
     Ok(())
 }
 
 #[test]
 fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing() -> Result<()> {
     let training = task(37, 1);
-    let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
     for (name, settings) in kinds() {
-        let mut trained = model(settings.clone(), 1)?;
-        Trainer::new(train_settings()).fit(&mut trained, &training, &nothing, &mut ())?;
+        let mut trained = trained(model(settings.clone(), 1)?, &training)?;
         let before = weights_and_state(&trained)?;
         let mut refused = |state: serde_json::Value| -> Result<Error> {
             let error = trained.restore(state, &training).expect_err(name);
@@ -120,7 +107,7 @@ fn texts_and_labels_that_the_model_does_not_know_are_refused() -> Result<()> {
     strange.samples[1].encoding.ids[0] = 50;
     assert!(matches!(evaluate(trained.model(), &strange, 2), Err(Error::Transformer(_))));
     let mut strange = task(3, 1);
-    strange.samples[1].label = CLASSES;
+    strange.samples[1].label = CLASSES as u32;
     assert!(matches!(evaluate(trained.model(), &strange, 2), Err(Error::Transformer(_))));
     assert!(matches!(evaluate(trained.model(), &task(3, 1), 0), Err(Error::Transformer(_))));
     Ok(())
@@ -134,9 +121,9 @@ fn other_numbers_of_classes_are_refused_before_anything_is_scored() -> Result<()
     let mut fewer = task(3, 1);
     fewer.labels.pop();
     for data in [more, fewer] {
-        assert_eq!(field(evaluate(trained.model(), &data, 2)), "labels");
-        assert_eq!(field(FixedArms::new(trained.model(), &data, 2)), "labels");
-        assert_eq!(field(trained.score(&data, 2)), "labels");
+        assert_eq!(refused(evaluate(trained.model(), &data, 2)), "labels");
+        assert_eq!(refused(FixedArms::new(trained.model(), &data, 2)), "labels");
+        assert_eq!(refused(trained.score(&data, 2)), "labels");
     }
     Ok(())
 }
@@ -145,16 +132,15 @@ fn other_numbers_of_classes_are_refused_before_anything_is_scored() -> Result<()
 fn several_labels_or_a_number_to_predict_are_refused_in_training_and_scoring() -> Result<()> {
     let mut numeric = task(37, 1);
     numeric.samples.iter_mut().for_each(|sample| (sample.label, sample.targets) = (0, vec![0.5]));
-    let nothing = EncodedDataset { samples: Vec::new(), ..numeric.clone() };
     let mut untrained = model(SearchSettings::default(), 1)?;
     let before = weights_and_state(&untrained)?;
-    let error = Trainer::new(train_settings()).fit(&mut untrained, &numeric, &nothing, &mut ()).unwrap_err();
+    let error = Trainer::new(train_settings()).fit(&mut untrained, &numeric, &nothing(), &mut ()).unwrap_err();
     assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: a search takes texts of one class"));
     assert!(weights_and_state(&untrained)? == before);
-    assert_eq!(field(evaluate(untrained.model(), &numeric, 2)), "targets");
+    assert_eq!(refused(evaluate(untrained.model(), &numeric, 2)), "targets");
     // Validation rows alone, and a training that is resumed.
-    assert_eq!(field(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numeric, &mut ())), "targets");
+    assert_eq!(refused(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numeric, &mut ())), "targets");
     let state = untrained.state()?;
-    assert_eq!(field(untrained.restore(state, &numeric)), "targets");
+    assert_eq!(refused(untrained.restore(state, &numeric)), "targets");
     Ok(())
 }

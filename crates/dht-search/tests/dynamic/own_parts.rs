@@ -2,12 +2,12 @@
 
 use dht_search::routing::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, RouterState};
 use dht_search::settings::{ContextDesign, RouterKind};
-use dht_search::transformer::{EncodedDataset, HeadSet, Trainer};
+use dht_search::transformer::Trainer;
 use dht_search::{Decisions, Error, Preset, Result, Router, SearchModel, SearchObjective, SearchSettings, StageView};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{head_set, refused};
+use rand::Rng;
 
-use crate::toy::{CLASSES, HEADS, LAYERS, encoder, evaluate, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, HEADS, LAYERS, evaluate, kinds, model, task, train_settings, trained, untrained};
 
 type Start = fn(usize, usize) -> Decisions;
 type AtExit = fn(&StageView<'_>, &mut Decisions) -> Result<()>;
@@ -50,13 +50,11 @@ fn with(router: Own, context: ContextDesign) -> Result<SearchModel> {
 #[test]
 fn a_router_that_reads_nothing_trains_and_predicts_with_every_context_of_the_heads() -> Result<()> {
     let (training, test) = (task(37, 1), task(20, 2));
-    let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
     let first_or_last: Start = |samples, last| {
         Decisions::leaving_at((0..samples).map(|sample| if sample % 2 == 0 { 0 } else { last }).collect())
     };
     for context in [ContextDesign::StateAndSignals, ContextDesign::Signals, ContextDesign::State] {
-        let mut search = SearchObjective::new(with(Own(first_or_last, NOTHING), context)?)?;
-        Trainer::new(train_settings()).fit(&mut search, &training, &nothing, &mut ())?;
+        let search = trained(SearchObjective::new(with(Own(first_or_last, NOTHING), context)?)?, &training)?;
         assert_eq!(search.accounting().samples, 2 * 37);
         let evaluation = evaluate(search.model(), &test, 8)?;
         assert!(evaluation.routes.iter().all(|route| [1, LAYERS].contains(&route.depth())), "{context:?}");
@@ -94,7 +92,7 @@ struct OwnHeads(fn(usize) -> Vec<usize>, usize);
 
 impl HeadRouter for OwnHeads {
     fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
-        let heads = HeadSet::from_indices(0..self.1, HEADS)?;
+        let heads = head_set(&(0..self.1).collect::<Vec<_>>(), HEADS);
         Ok(GroupDecisions::new(vec![HeadSetGroup::new(self.0(view.members.len()), heads)]))
     }
 
@@ -110,10 +108,7 @@ fn heads_that_forget_or_double_samples_or_are_too_few_are_refused() -> Result<()
         Ok(with(Own(LAST, NOTHING), ContextDesign::State)?.with_head_router(Box::new(OwnHeads(indices, count))))
     };
     assert!(evaluate(&heads(|samples| (0..samples).collect(), 8)?, &test, 7)?.routes[0].to_string().contains("8H"));
-    let field = |model: SearchModel| match evaluate(&model, &test, 7) {
-        Err(Error::Setting { field, .. }) => field,
-        other => panic!("{other:?}"),
-    };
+    let field = |model: SearchModel| refused(evaluate(&model, &test, 7));
     assert_eq!(field(heads(|samples| (1..samples).collect(), 8)?), "head router's decisions");
     assert_eq!(field(heads(|samples| (0..samples).chain([0]).collect(), 8)?), "head router's decisions");
     assert_eq!(field(heads(|samples| (1..=samples).collect(), 8)?), "head router's decisions");
@@ -123,8 +118,8 @@ fn heads_that_forget_or_double_samples_or_are_too_few_are_refused() -> Result<()
 
 #[test]
 fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
-    let (space, mut rng) = (Preset::FDht.space(LAYERS, HEADS)?, ChaCha8Rng::seed_from_u64(1));
-    assert!(matches!(Decisions::taking_arms(&space, vec![0, 10_000]), Err(Error::Setting { field: "arm", .. })));
+    let space = Preset::FDht.space(LAYERS, HEADS)?;
+    assert_eq!(refused(Decisions::taking_arms(&space, vec![0, 10_000])), "arm");
 
     #[derive(Debug, Clone)]
     struct ByTurns(dht_search::SearchSpace);
@@ -141,7 +136,7 @@ fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
         }
     }
     let settings = SearchSettings { warm_up_contexts: 16, ..SearchSettings::default() };
-    let model = SearchModel::new(encoder(LAYERS, 1)?, space.clone(), settings, CLASSES as usize, &mut rng)?;
+    let model = untrained(space.clone(), settings, CLASSES, 1)?;
     let arms = space.integrated_arms().to_vec();
     let mut search = SearchObjective::new(model.with_router(Box::new(ByTurns(space))))?;
     // A training chooses the heads that every head set holds.
@@ -192,7 +187,6 @@ impl RouterState for AtSpeed {
 #[test]
 fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     let (device, test) = (candle_core::Device::Cpu, task(20, 2));
     // The second of these models would be built with a router that has no state either.
     for (name, router) in
@@ -201,7 +195,7 @@ fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
         let path = folder.path().join(name);
         let settings = SearchSettings { router, ..kinds()[0].1.clone() };
         let own = model(settings, 1)?.into_model().with_router(Box::new(AtSpeed(1.0)));
-        own.save(&path, None, &labels)?;
+        own.save(&path, None, &test.labels)?;
         match SearchModel::load(&path, &device).map(drop) {
             Err(error @ Error::Model { field: "router", .. }) => assert!(error.to_string().contains("load_with")),
             other => panic!("{name}: {other:?}"),

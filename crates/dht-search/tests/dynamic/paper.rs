@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use dht_search::{
-    Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace, SpaceConfig,
+    Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpaceConfig,
     evaluation::controls::evaluate_on,
     evaluation::evaluate_queued,
     settings::{Dispatch, HeadDraws},
@@ -14,11 +14,10 @@ use dht_search::{
     transformer::flops::Load,
     transformer::{EncodedDataset, Objective, Progress, Trainer},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{refused, rng};
 use serde_json::Value;
 
-use crate::toy::{CLASSES, HEADS, LAYERS, encoder, evaluate, task, train_settings};
+use crate::toy::{HEADS, LAYERS, encoder, evaluate, model_of, nothing, task, train_settings};
 
 const ROWS: u64 = 37;
 const SIZE: usize = 5;
@@ -30,9 +29,7 @@ fn paper() -> SearchSettings {
 }
 
 fn objective(preset: Preset, settings: SearchSettings) -> Result<SearchObjective> {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let space = preset.space(LAYERS, HEADS)?;
-    SearchObjective::new(SearchModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
+    model_of(preset, settings, 1)
 }
 
 fn start() -> Progress {
@@ -81,8 +78,7 @@ fn since(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTree
 fn every_preset_has_the_printed_contexts_and_learns_from_every_sample_from_the_first_batch_on() -> Result<()> {
     for preset in Preset::ALL {
         let mut model = objective(preset, paper())?;
-        let none = EncodedDataset { samples: Vec::new(), ..task(1, 1) };
-        Trainer::new(train_settings()).fit(&mut model, &task(ROWS, 1), &none, &mut ())?;
+        Trainer::new(train_settings()).fit(&mut model, &task(ROWS, 1), &nothing(), &mut ())?;
         let state = model.state()?;
         let dimension = |path: &str| state.pointer(path).and_then(Value::as_u64);
         assert_eq!(dimension("/router/bandit/linear/policy/dimension"), Some(168), "{preset}");
@@ -203,7 +199,7 @@ fn samples_of_a_depth_leave_together_when_their_queue_is_full_and_the_rest_is_dr
 
 #[test]
 fn p_dht_routes_by_its_bandit_for_two_epochs_of_f_dht_and_two_with_frozen_layers() -> Result<()> {
-    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut rng = rng(2);
     let frozen = Preset::PDht.space(LAYERS, HEADS)?;
     let mut model = objective(Preset::FDht, paper())?.with_next_phase(frozen.clone(), 2, &mut rng)?;
     let (data, mut progress) = (task(200, 1), start());
@@ -240,7 +236,7 @@ fn p_dht_routes_by_its_bandit_for_two_epochs_of_f_dht_and_two_with_frozen_layers
 fn all_depths_share_one_pooler_and_one_classifier() -> Result<()> {
     for preset in Preset::ALL {
         let model = objective(preset, paper())?.into_model();
-        let own = encoder(LAYERS, 1)?;
+        let own = encoder(LAYERS, 1);
         let names = model.encoder().parameters().iter().map(|(_, name, _)| name.to_owned());
         let added: Vec<String> = names.filter(|name| own.parameters().id(name).is_err()).collect();
         let expected = ["pooler.weight", "pooler.bias", "weight", "bias"].map(|part| format!("classifier.{part}"));
@@ -259,7 +255,7 @@ fn embedding_space() -> Result<SearchSpace> {
 fn the_second_phase_of_p_dht_runs_on_the_embedding_state() -> Result<()> {
     let mut flops = Vec::new();
     for space in [embedding_space()?, Preset::PDht.space(LAYERS, HEADS)?] {
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut rng = rng(2);
         let embedding = space.config().base_state == BaseState::Embedding;
         let mut model = objective(Preset::FDht, paper())?.with_next_phase(space.clone(), 1, &mut rng)?;
         let (data, mut progress) = (task(100, 1), start());
@@ -318,12 +314,8 @@ fn with_queues_at_inference_predictions_stay_the_same_and_the_base_layers_are_pa
 
 #[test]
 fn an_evaluation_with_queues_needs_them_in_the_settings() -> Result<()> {
-    let field = |refused: Result<_>| match refused.err() {
-        Some(Error::Setting { field, .. }) => field,
-        other => panic!("{other:?}"),
-    };
     let in_flight = objective(Preset::TDht, SearchSettings { dispatch: Dispatch::InFlight, ..paper() })?.into_model();
-    assert_eq!(field(evaluate_queued(&in_flight, &task(9, 4), 4)), "dispatch");
+    assert_eq!(refused(evaluate_queued(&in_flight, &task(9, 4), 4)), "dispatch");
     let model = objective(Preset::TDht, SearchSettings { head_draws: HeadDraws::PerGroup, ..paper() })?.into_model();
     assert!(evaluate_queued(&model, &task(9, 4), 0).is_err());
     assert_eq!(evaluate_queued(&model, &task(9, 4), 4)?.labels.len(), 9);

@@ -11,11 +11,10 @@ use dht_search::{
     transformer::tensors::Gradient,
     transformer::{EncodedDataset, Objective, Pooling, Progress, TextClassifier, Trainer},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::rng;
 
 use crate::resuming;
-use crate::toy::{CLASSES, LAYERS, Observed, Stop, bits, encoder, kinds, model, task, train_settings};
+use crate::toy::{self, CLASSES, LAYERS, Observed, Stop, bits, encoder, kinds, model, task, train_settings};
 
 const ROWS: u64 = 37;
 const FULL: SoftLabels = SoftLabels { teacher: Teacher::Full, weight: 0.5, temperature: 2.0 };
@@ -27,21 +26,17 @@ fn default_settings() -> SearchSettings {
 }
 
 fn teacher(classes: usize) -> Result<TextClassifier> {
-    let mut rng = ChaCha8Rng::seed_from_u64(50);
-    Ok(TextClassifier::new(encoder(2, 50)?, classes, Pooling::Mean, &mut rng)?)
+    Ok(TextClassifier::new(encoder(2, 50), classes, Pooling::Mean, &mut rng(50))?)
 }
 
 fn build(settings: &SearchSettings, seed: u64) -> Result<SearchObjective> {
     let full = settings.soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full);
     let model = model(settings.clone(), seed)?;
-    if full { model.with_teacher(teacher(CLASSES as usize)?) } else { Ok(model) }
+    if full { model.with_teacher(teacher(CLASSES)?) } else { Ok(model) }
 }
 
 fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<SearchObjective> {
-    let mut model = build(settings, 1)?;
-    let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
-    Trainer::new(train_settings()).fit(&mut model, data, &nothing, &mut ())?;
-    Ok(model)
+    toy::trained(build(settings, 1)?, data)
 }
 
 /// The states of the routers in a training's state.
@@ -185,13 +180,13 @@ fn the_bandits_learn_from_a_held_out_text_and_the_model_never_does() -> Result<(
     assert_eq!(plain.accounting().samples, 2 * (ROWS - held_out));
     assert_eq!(plain.accounting().routes.values().sum::<u64>(), 2 * (ROWS - held_out));
     assert!(plain.accounting().held_out_flops > 0 && plain.accounting().held_out_flops < plain.accounting().flops);
-    let (weights, state) = (bits(plain.parameters())?, plain.state()?);
+    let (weights, state) = (bits(plain.parameters()), plain.state()?);
     let mut found = 0;
     for row in 0..ROWS as usize {
         let mut changed = data.clone();
-        changed.samples[row].label = (changed.samples[row].label + 1) % CLASSES;
+        changed.samples[row].label = (changed.samples[row].label + 1) % CLASSES as u32;
         let model = trained(&settings, &changed)?;
-        if bits(model.parameters())? == weights {
+        if bits(model.parameters()) == weights {
             found += 1;
             assert_ne!(routers(&model.state()?), routers(&state), "nothing learns from text {row}");
         }
@@ -209,8 +204,8 @@ fn soft_labels_change_what_is_learned_and_the_flops_of_a_full_teacher_are_counte
     let data = task(ROWS, 1);
     let of = |soft_labels| trained(&SearchSettings { soft_labels, ..default_settings() }, &data);
     let (none, deepest, full) = (of(None)?, of(Some(DEEPEST))?, of(Some(FULL))?);
-    assert!(bits(none.parameters())? != bits(deepest.parameters())?);
-    assert!(bits(deepest.parameters())? != bits(full.parameters())?);
+    assert!(bits(none.parameters()) != bits(deepest.parameters()));
+    assert!(bits(deepest.parameters()) != bits(full.parameters()));
     assert_eq!((none.accounting().teacher_flops, deepest.accounting().teacher_flops), (0, 0));
     assert!(full.accounting().teacher_flops > 0 && full.accounting().teacher_flops < full.accounting().flops);
     Ok(())

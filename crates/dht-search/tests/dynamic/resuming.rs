@@ -1,7 +1,8 @@
 //! Stopped and resumed, a training ends with the bits of one that was not.
 
-use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
+use dht_search::transformer::{Objective, TrainSettings, Trainer};
 use dht_search::{Result, SearchObjective, SearchSettings};
+use dht_toys::checkpointed;
 
 use crate::toy::{Observed, Stop, evaluate, kinds, model, task, train_settings, weights_and_state, without_seconds};
 
@@ -21,8 +22,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
     for offers in [3, 5, 7, 9] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("training");
-        let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
-        let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings.clone()) };
+        let trainer = checkpointed(settings.clone(), &path, 1);
         let mut stopped = Observed { stop_after: Some(offers), ..Observed::new(build(1)?) };
         match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
             Err(Stop::Asked) => {}
@@ -58,8 +58,7 @@ fn a_resume_of_another_search_names_the_file_and_what_differs() -> Result<()> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("training");
-    let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
-    let mut trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };
+    let mut trainer = checkpointed(train_settings(), &path, 1);
     trainer.fit(&mut model(SearchSettings::default(), 1)?, &training, &validation, &mut ())?;
     trainer.settings.seed += 1;
     let mut other =

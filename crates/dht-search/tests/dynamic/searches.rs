@@ -13,11 +13,10 @@ use dht_search::{
     settings::{ClassifierSharing, Dispatch, ExitLosses, HeadArms, HeadDraws, RouterKind},
     space::{BaseState, SevenLayerHeads},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{refused, rng};
 
 use crate::resuming;
-use crate::toy::{CLASSES, HEADS, LAYERS, Stop, encoder, task, train_settings, weights_and_state};
+use crate::toy::{HEADS, LAYERS, Stop, encoder, model_of, task, train_settings, weights_and_state};
 
 const ROWS: u64 = 37;
 
@@ -26,15 +25,12 @@ fn small(settings: SearchSettings) -> SearchSettings {
 }
 
 fn model(preset: Preset, settings: &SearchSettings, seed: u64) -> Result<SearchObjective> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let space = preset.space(LAYERS, HEADS)?;
-    let model = SearchModel::new(encoder(LAYERS, seed)?, space, settings.clone(), CLASSES as usize, &mut rng)?;
-    SearchObjective::new(model)
+    model_of(preset, settings.clone(), seed)
 }
 
 /// F-DHT for one epoch, then P-DHT, with contexts from the base layers or from the embeddings.
 fn partially_frozen(settings: &SearchSettings, embedding: bool, seed: u64) -> Result<SearchObjective> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed + 1);
+    let mut rng = rng(seed + 1);
     let mut config = Preset::PDht.config(LAYERS, HEADS, SevenLayerHeads::Standard)?;
     if embedding {
         config.base_state = BaseState::Embedding;
@@ -102,12 +98,11 @@ fn each_search_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Res
 #[test]
 fn each_search_is_saved_and_loaded_unchanged() -> Result<()> {
     let test = task(40, 5);
-    let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     for (name, build) in searches() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("model");
         let model = trained(build(1)?)?.into_model();
-        model.save(&path, None, &labels)?;
+        model.save(&path, None, &test.labels)?;
         let (loaded, _, _) = SearchModel::load(&path, &Device::Cpu)?;
         let (own, other) = (evaluate(&model, &test, 8)?, evaluate(&loaded, &test, 8)?);
         assert_eq!((own.labels, own.losses), (other.labels, other.losses), "{name}");
@@ -140,33 +135,28 @@ fn p_dht_continues_in_its_own_space_and_does_not_train_its_last_layers() -> Resu
 
 #[test]
 fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Result<()> {
-    let field = |result: Result<SearchObjective>| match result {
-        Err(Error::Setting { field, .. }) => field,
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("it was accepted"),
-    };
     let defaults = || small(SearchSettings::default());
     let sequential = || SearchSettings { router: RouterKind::SequentialBandit, ..defaults() };
-    assert_eq!(field(model(Preset::FDht, &sequential(), 1)), "router");
+    assert_eq!(refused(model(Preset::FDht, &sequential(), 1)), "router");
     let queues = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..sequential() };
-    assert_eq!(field(model(Preset::TDht, &queues, 1)), "router");
+    assert_eq!(refused(model(Preset::TDht, &queues, 1)), "router");
     let impatient = SearchSettings { router: RouterKind::Patience { patience: 0 }, ..defaults() };
-    assert_eq!(field(model(Preset::TDht, &impatient, 1)), "router.patience.patience");
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    assert_eq!(refused(model(Preset::TDht, &impatient, 1)), "router.patience.patience");
+    let mut rng = rng(1);
     let tree = model(Preset::TDht, &defaults(), 1)?;
-    assert_eq!(field(tree.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "next space");
+    assert_eq!(refused(tree.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "next space");
     // P-DHT has no passed exits, so that contexts with their signals are refused.
-    assert_eq!(field(partially_frozen(&defaults(), false, 1)), "context");
+    assert_eq!(refused(partially_frozen(&defaults(), false, 1)), "context");
     let own_arms =
         SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(SearchSettings::for_preset(Preset::PDht)) };
-    assert_eq!(field(partially_frozen(&own_arms, false, 1)), "head_arms");
+    assert_eq!(refused(partially_frozen(&own_arms, false, 1)), "head_arms");
     let side = |width| SearchSettings { exit_kind: ExitKind::Side { width }, ..defaults() };
     for width in [0, usize::MAX] {
-        assert_eq!(field(model(Preset::TDht, &side(width), 1)), "exit_kind.side.width");
+        assert_eq!(refused(model(Preset::TDht, &side(width), 1)), "exit_kind.side.width");
     }
     let pooler = SearchSettings { pooling: Pooling::Pooler, ..side(16) };
-    assert_eq!(field(model(Preset::TDht, &pooler, 1)), "pooling");
-    let measured = MeasuredCost::of_encoder(&encoder(2, 1)?, &[HEADS], &[4], WidthCoupling::Heads)?;
+    assert_eq!(refused(model(Preset::TDht, &pooler, 1)), "pooling");
+    let measured = MeasuredCost::of_encoder(&encoder(2, 1), &[HEADS], &[4], WidthCoupling::Heads)?;
     let of_another = SearchSettings { cost_model: CostModel::Measured(measured), ..defaults() };
     assert!(matches!(model(Preset::TDht, &of_another, 1), Err(Error::RouteNotInSpace { .. })));
     Ok(())
@@ -244,7 +234,7 @@ fn the_cost_model_changes_what_is_chosen() -> Result<()> {
         let evaluation = evaluate(&model, &task(60, 6), 8)?;
         Ok(evaluation.layer_head_ratio)
     };
-    let measured = MeasuredCost::of_encoder(&encoder(LAYERS, 1)?, &[8, 10, 12], &[4, 8], WidthCoupling::Heads)?;
+    let measured = MeasuredCost::of_encoder(&encoder(LAYERS, 1), &[8, 10, 12], &[4, 8], WidthCoupling::Heads)?;
     let printed = heads(CostModel::LayerHeadProduct(LayerHeadCount::AsExecuted))?;
     let flops = heads(CostModel::Flops)?;
     assert!(printed <= flops, "{printed} and {flops}");

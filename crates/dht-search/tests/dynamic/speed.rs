@@ -6,32 +6,18 @@ use dht_dynamic::{
     SpeedCurve, evaluate,
     evaluation::{CALIBRATION_TOLERANCE, calibrate},
 };
-use dht_search::transformer::{BertConfig, EncodedDataset, Encoder, Trainer};
-use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace, space::Search};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_search::transformer::EncodedDataset;
+use dht_search::{Result, SearchModel, SearchSettings};
+use dht_toys::{refused, whole_batch};
 
-use crate::toy::{CLASSES, model, task, train_settings, weights_and_state_of};
+use crate::toy::{self, model, nothing, task, weights_and_state_of, without_dropout};
 
 /// A model that has learned the task, with all heads in every group or with T-DHT's options.
 pub fn trained(all_heads: bool) -> Result<SearchModel> {
-    let mut config = Preset::TDht.space(6, 12)?.config().clone();
-    if all_heads {
-        config.search = Search::Tree { heads: vec![vec![12]; 3] };
-    }
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut shape = BertConfig::small(6, 12, 24, 50)?;
-    (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) = (0.0, 0.0);
-    let encoder = Encoder::random(&shape, &candle_core::Device::Cpu, &mut rng)?;
     // A short training on random routes: depth still pays for some texts, so that the speed has a range.
     let defaults = SearchSettings::default();
     let settings = SearchSettings { warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..defaults };
-    let model = SearchModel::new(encoder, SearchSpace::new(config)?, settings, CLASSES as usize, &mut rng)?;
-    let mut search = SearchObjective::new(model)?;
-    let training = task(400, 1);
-    let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
-    Trainer::new(train_settings()).fit(&mut search, &training, &nothing, &mut ())?;
-    Ok(search.into_model())
+    Ok(toy::trained(without_dropout(all_heads, settings)?, &task(400, 1))?.into_model())
 }
 
 /// The same model for all tests of this file that only read it.
@@ -126,19 +112,14 @@ fn budgets_out_of_reach_are_refused_with_what_is_in_reach() -> Result<()> {
 #[test]
 fn what_has_no_speed_or_no_texts_is_refused_and_nothing_changes() -> Result<()> {
     let texts = task(20, 6);
-    let none = EncodedDataset { samples: Vec::new(), ..texts.clone() };
     let before = (weights_and_state_of(shared())?, shared().lambda());
-    let field = |result: Result<_>| match result {
-        Err(Error::Setting { field, .. }) => field,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(field(calibrate(shared(), &none, 0.5, 8).map(drop).map_err(Error::from)), "texts");
+    assert_eq!(refused(calibrate(shared(), &nothing(), 0.5, 8)), "texts");
     for wrong in [f64::NAN, f64::INFINITY, -0.1] {
-        assert_eq!(field(shared().with_speed(wrong).map(drop)), "reward_shape.lambda");
+        assert_eq!(refused(shared().with_speed(wrong)), "reward_shape.lambda");
     }
     let paper = model(SearchSettings::paper(), 1)?.into_model();
-    assert_eq!(field(paper.with_speed(0.5).map(drop)), "reward_shape");
-    assert_eq!(field(calibrate(&paper, &texts, 0.5, 8).map(drop).map_err(Error::from)), "reward_shape");
+    assert_eq!(refused(paper.with_speed(0.5)), "reward_shape");
+    assert_eq!(refused(calibrate(&paper, &texts, 0.5, 8)), "reward_shape");
     assert!(matches!(calibrate(shared(), &texts, 0.5, 0), Err(dht_dynamic::Error::Transformer(_))));
     assert!(before == (weights_and_state_of(shared())?, shared().lambda()));
     Ok(())
@@ -152,7 +133,7 @@ fn another_speed_is_the_same_model_with_another_lambda() -> Result<()> {
     assert!(mine.0 == theirs.0, "weights");
     assert_eq!((&mine.1["router"], &mine.1["heads"]), (&theirs.1["router"], &theirs.1["heads"]));
     let texts = task(30, 7);
-    let batch = texts.batch(&(0..30).collect::<Vec<_>>())?;
+    let batch = whole_batch(&texts);
     assert_eq!(faster.with_speed(0.25)?.predict_batch(&batch)?, shared().predict_batch(&batch)?);
     Ok(())
 }

@@ -9,25 +9,18 @@ use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSett
 use dht_search::{
     transformer::error::CheckpointProblem,
     transformer::train::checkpoint::Checkpoint,
-    transformer::{
-        BertConfig, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError, TextTokenizer, Trainer,
-    },
+    transformer::{CheckpointSettings, Encoder, Error as TransformerError, TextTokenizer, Trainer},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{config, encoder, rng};
 
-use crate::toy::{CLASSES, bits, kinds, model, task, train_settings, weights_and_state_of};
+use crate::toy::{self, CLASSES, bits, kinds, model, task, train_settings, weights_and_state_of};
 
 fn labels() -> Vec<String> {
     ["one", "two", "three"].map(String::from).into()
 }
 
 fn trained(settings: &SearchSettings) -> Result<SearchModel> {
-    let data = task(37, 1);
-    let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
-    let mut model = model(settings.clone(), 1)?;
-    Trainer::new(train_settings()).fit(&mut model, &data, &nothing, &mut ())?;
-    Ok(model.into_model())
+    Ok(toy::trained(model(settings.clone(), 1)?, &task(37, 1))?.into_model())
 }
 
 fn refused(folder: &Path) -> Error {
@@ -48,7 +41,7 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
         let (loaded, names, tokenizer) = SearchModel::load(&target, &Device::Cpu)?;
         assert_eq!((names, tokenizer.is_none()), (labels(), true));
         assert_eq!((loaded.space(), loaded.settings()), (model.space(), model.settings()), "{name}");
-        assert!(bits(loaded.encoder().parameters())? == bits(model.encoder().parameters())?, "{name}");
+        assert!(bits(loaded.encoder().parameters()) == bits(model.encoder().parameters()), "{name}");
         assert_eq!(weights_and_state_of(&loaded)?.1["router"], weights_and_state_of(&model)?.1["router"], "{name}");
         assert_eq!(weights_and_state_of(&loaded)?.1["heads"], weights_and_state_of(&model)?.1["heads"], "{name}");
         for rows in [(0..25).collect::<Vec<usize>>(), vec![3], vec![9, 4]] {
@@ -64,7 +57,7 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
         let entries = |path: &Path| fs::read_dir(path).expect("a folder").count();
         assert_eq!((entries(&target), entries(target.parent().expect("a parent"))), (2, 1), "{name}");
         let (again, ..) = SearchModel::load(&target, &Device::Cpu)?;
-        assert!(bits(again.encoder().parameters())? == bits(loaded.encoder().parameters())?, "{name}");
+        assert!(bits(again.encoder().parameters()) == bits(loaded.encoder().parameters()), "{name}");
     }
     Ok(())
 }
@@ -73,11 +66,9 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
 fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result<()> {
     let texts = ["a fine day", "bad food", "the food was fine", "a bad day"];
     let tokenizer = TextTokenizer::train(texts, 60)?.with_rest(40).with_model_max_length(5);
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let config = BertConfig::small(6, 12, 24, tokenizer.vocabulary_size())?;
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-    let space = Preset::TDht.space(6, 12)?;
-    let model = SearchModel::new(encoder, space, SearchSettings::default(), CLASSES as usize, &mut rng)?;
+    let (rng, space) = (&mut rng(1), Preset::TDht.space(6, 12)?);
+    let encoder = encoder(&config([6, 12, 24, tokenizer.vocabulary_size()], None), rng);
+    let model = SearchModel::new(encoder, space, SearchSettings::default(), CLASSES, rng)?;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = folder.path().join("model");
     model.save(&target, Some(&tokenizer), &labels())?;

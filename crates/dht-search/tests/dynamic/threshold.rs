@@ -3,20 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use candle_core::Device;
 use dht_dynamic::evaluation::{CALIBRATION_TOLERANCE, calibrate};
 use dht_dynamic::{Evaluation, Predictor, SpeedCurve, evaluate};
 use dht_search::reward::RewardShape;
 use dht_search::settings::{ContextDesign, Dispatch, ExitLosses, RouterKind};
-use dht_search::space::Search;
-use dht_search::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, PackedBatch, TrainSettings, Trainer,
-};
-use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_search::transformer::{EncodedDataset, ForwardContext, PackedBatch, TrainSettings, Trainer};
+use dht_search::{Preset, Result, SearchModel, SearchSettings};
+use dht_toys::{adamw, refused};
 
-use crate::toy::{CLASSES, model, task, train_settings};
+use crate::toy::{model, nothing, task, train_settings, without_dropout};
 
 fn settings(threshold: f64) -> SearchSettings {
     let router = RouterKind::EntropyThreshold { threshold };
@@ -25,18 +20,9 @@ fn settings(threshold: f64) -> SearchSettings {
 
 /// A model with all heads in every group, without dropout, that has begun to learn the task.
 fn trained() -> Result<SearchModel> {
-    let mut config = Preset::TDht.space(6, 12)?.config().clone();
-    config.search = Search::Tree { heads: vec![vec![12]; 3] };
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut shape = BertConfig::small(6, 12, 24, 50)?;
-    (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) = (0.0, 0.0);
-    let encoder = Encoder::random(&shape, &Device::Cpu, &mut rng)?;
-    let model = SearchModel::new(encoder, SearchSpace::new(config)?, settings(0.5), CLASSES as usize, &mut rng)?;
-    let mut search = SearchObjective::new(model)?;
-    let training = task(400, 1);
-    let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
-    let optimizer = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
-    Trainer::new(TrainSettings { optimizer, ..train_settings() }).fit(&mut search, &training, &nothing, &mut ())?;
+    let mut search = without_dropout(true, settings(0.5))?;
+    let settings = TrainSettings { optimizer: adamw(1e-2), ..train_settings() };
+    Trainer::new(settings).fit(&mut search, &task(400, 1), &nothing(), &mut ())?;
     Ok(search.into_model())
 }
 
@@ -138,13 +124,9 @@ fn the_speed_is_the_threshold_and_leaves_the_price_of_heads_alone() -> Result<()
 
 #[test]
 fn thresholds_that_make_no_sense_are_refused() -> Result<()> {
-    let field = |result: Result<()>| match result {
-        Err(Error::Setting { field, .. }) => field,
-        other => panic!("{other:?}"),
-    };
     for wrong in [f64::NAN, f64::INFINITY, -0.1] {
-        assert_eq!(field(settings(wrong).check()), "router.entropy_threshold.threshold");
-        assert_eq!(field(shared().with_speed(wrong).map(drop)), "router.entropy_threshold.threshold");
+        assert_eq!(refused(settings(wrong).check()), "router.entropy_threshold.threshold");
+        assert_eq!(refused(shared().with_speed(wrong)), "router.entropy_threshold.threshold");
     }
     let queue = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..settings(0.5) };
     let context = ContextDesign::State;
@@ -152,9 +134,9 @@ fn thresholds_that_make_no_sense_are_refused() -> Result<()> {
     let exit_losses = ExitLosses::Chosen;
     let untrained = SearchSettings { exit_losses, nested_feedback, reward_shape, context, ..settings(0.5) };
     for wrong in [queue, untrained] {
-        assert_eq!(field(model(wrong, 1).map(drop)), "router");
+        assert_eq!(refused(model(wrong, 1)), "router");
     }
     let integrated = Preset::FDht.space(6, 12)?;
-    assert_eq!(field(settings(0.5).check_with(&integrated)), "router");
+    assert_eq!(refused(settings(0.5).check_with(&integrated)), "router");
     Ok(())
 }

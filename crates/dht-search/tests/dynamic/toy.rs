@@ -1,58 +1,73 @@
 //! A task whose answer is planted, and a model small enough to train in a second.
 
-use candle_core::Device;
 use dht_dynamic::{Evaluation, Predictor};
 use dht_search::{
-    CostAccounting, Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::Dispatch,
+    CostAccounting, Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace,
+    settings::Dispatch, space::Search,
 };
 use dht_search::{
     transformer::tensors::Parameters,
+    transformer::train::Predict,
     transformer::train::metrics::macro_f1,
-    transformer::train::{History, Predict},
     transformer::{
-        AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Objective, PackedBatch, Progress,
-        Sample, StepLoss, TrainSettings,
+        BertConfig, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Progress, StepLoss, TrainSettings,
+        Trainer,
     },
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use dht_toys::{Bits, config, planted, rng};
 
-pub const CLASSES: u32 = 3;
+pub use dht_toys::{bits, planted::CLASSES, without_seconds};
+
 pub const LAYERS: usize = 6;
 pub const HEADS: usize = 12;
 
-/// Texts of two to seven tokens, one of them 1, 2 or 3: that is the class.
+/// Texts of two to seven tokens.
 pub fn task(rows: u64, seed: u64) -> EncodedDataset {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let samples = (0..rows).map(|id| {
-        let label = rng.random_range(0..CLASSES);
-        let mut ids: Vec<u32> = (0..rng.random_range(1..7)).map(|_| rng.random_range(4..50)).collect();
-        let index = rng.random_range(0..ids.len());
-        ids[index] = 1 + label;
-        ids.insert(0, 0);
-        Sample {
-            id,
-            label,
-            targets: Vec::new(),
-            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() },
-        }
-    });
-    let labels = (0..CLASSES).map(|class| class.to_string()).collect();
-    EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
+    planted::texts(rows, seed, 1..7, 50)
+}
+
+/// No texts of the same classes.
+pub fn nothing() -> EncodedDataset {
+    task(0, 0)
 }
 
 /// An encoder with dropout, so that a step depends on its seed.
-pub fn encoder(layers: usize, seed: u64) -> Result<Encoder> {
-    let mut config = BertConfig::small(layers, HEADS, 24, 50)?;
-    (config.max_position_embeddings, config.initializer_range) = (10, 0.1);
-    Ok(Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed))?)
+pub fn encoder(layers: usize, seed: u64) -> Encoder {
+    let config = BertConfig { max_position_embeddings: 10, ..config([layers, HEADS, 24, 50], 0.1) };
+    dht_toys::encoder(&config, &mut rng(seed))
 }
 
-/// The training of a model of 6 layers of 12 heads: exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
+/// A model of 6 layers of 12 heads that is not trained.
+pub fn untrained(space: SearchSpace, settings: SearchSettings, classes: usize, seed: u64) -> Result<SearchModel> {
+    SearchModel::new(encoder(LAYERS, seed), space, settings, classes, &mut rng(seed))
+}
+
+/// The training of a model in the space of a preset.
+pub fn model_of(preset: Preset, settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
+    SearchObjective::new(untrained(preset.space(LAYERS, HEADS)?, settings, CLASSES, seed)?)
+}
+
+/// The training of a model with exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
 pub fn model(settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
-    let space = Preset::TDht.space(LAYERS, HEADS)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    SearchObjective::new(SearchModel::new(encoder(LAYERS, seed)?, space, settings, CLASSES as usize, &mut rng)?)
+    model_of(Preset::TDht, settings, seed)
+}
+
+/// The training of a model without dropout, with all heads in every group or with T-DHT's options.
+pub fn without_dropout(all_heads: bool, settings: SearchSettings) -> Result<SearchObjective> {
+    let mut space = Preset::TDht.space(LAYERS, HEADS)?.config().clone();
+    if all_heads {
+        space.search = Search::Tree { heads: vec![vec![HEADS]; 3] };
+    }
+    let (rng, mut shape) = (&mut rng(1), config([LAYERS, HEADS, 24, 50], None));
+    (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) = (0.0, 0.0);
+    let encoder = dht_toys::encoder(&shape, rng);
+    SearchObjective::new(SearchModel::new(encoder, SearchSpace::new(space)?, settings, CLASSES, rng)?)
+}
+
+/// Trains without validation.
+pub fn trained(mut model: SearchObjective, training: &EncodedDataset) -> Result<SearchObjective> {
+    Trainer::new(train_settings()).fit(&mut model, training, &nothing(), &mut ())?;
+    Ok(model)
 }
 
 /// The settings by name, each with a warm-up that ends within the first epoch: the default and the paper's, in flight
@@ -70,28 +85,7 @@ pub fn kinds() -> [(&'static str, SearchSettings); 4] {
 }
 
 pub fn train_settings() -> TrainSettings {
-    TrainSettings {
-        epochs: 2,
-        batch_size: 8,
-        length_window: 2,
-        seed: 3,
-        optimizer: AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() },
-        ..TrainSettings::default()
-    }
-}
-
-/// The values of each parameter by its name.
-pub type Bits = Vec<(String, Vec<u32>)>;
-
-/// The bits of every value of every parameter.
-pub fn bits(parameters: &Parameters) -> Result<Bits> {
-    let values = parameters.values()?.into_iter();
-    Ok(values.map(|(name, tensor)| (name, tensor.values.into_iter().map(f32::to_bits).collect())).collect())
-}
-
-/// A history without its seconds, which differ between runs.
-pub fn without_seconds(history: History) -> History {
-    History { train_seconds: 0.0, optimizer_seconds: 0.0, ..history }
+    dht_toys::train_settings(2)
 }
 
 /// A cost accounting without its seconds, which differ between runs.
@@ -103,7 +97,7 @@ pub fn accounting_without_seconds(accounting: &CostAccounting) -> CostAccounting
 pub fn weights_and_state(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
     let mut state = model.state()?;
     state["accounting"]["bandit_seconds"] = 0.into();
-    Ok((bits(model.parameters())?, state))
+    Ok((bits(model.parameters()), state))
 }
 
 /// The same of a model that is not in training.

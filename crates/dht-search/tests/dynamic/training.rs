@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex};
 use dht_search::{Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::Dispatch};
 use dht_search::{
     transformer::tensors::Gradient,
-    transformer::{EncodedDataset, Objective, Progress, TrainSettings, Trainer},
+    transformer::{Objective, Progress, TrainSettings, Trainer},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use dht_toys::rng;
 
 use crate::toy::{
-    CLASSES, HEADS, Observed, Stop, accounting_without_seconds, bits, encoder, evaluate, kinds, model, task,
+    CLASSES, HEADS, Observed, Stop, accounting_without_seconds, bits, encoder, evaluate, kinds, model, nothing, task,
     train_settings, without_seconds,
 };
 
@@ -128,7 +127,7 @@ fn one_seed_gives_one_training_and_another_seed_another() -> Result<(), Stop> {
             let settings = dht_search::transformer::TrainSettings { seed, ..train_settings() };
             let history = Trainer::new(settings).fit(&mut observed, &task(ROWS, 1), &task(9, 2), &mut ())?;
             let accounting = accounting_without_seconds(observed.model.accounting());
-            Ok((observed.order, accounting, without_seconds(history), bits(observed.model.parameters())?))
+            Ok((observed.order, accounting, without_seconds(history), bits(observed.model.parameters())))
         };
         let (first, again, other) = (run(3)?, run(3)?, run(4)?);
         assert!(first == again, "{name}");
@@ -144,8 +143,8 @@ fn one_seed_gives_one_training_and_another_seed_another() -> Result<(), Stop> {
 fn the_papers_preset_trains_twelve_layers_end_to_end() -> Result<()> {
     let settings = SearchSettings { warm_up_contexts: 64, ..SearchSettings::paper() };
     let space = Preset::TDht.space(12, HEADS)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let model = SearchModel::new(encoder(12, 2)?, space, settings, CLASSES as usize, &mut rng)?;
+    let mut rng = rng(2);
+    let model = SearchModel::new(encoder(12, 2), space, settings, CLASSES, &mut rng)?;
     let mut model = SearchObjective::new(model)?;
     let (training, validation) = (task(150, 1), task(20, 2));
     Trainer::new(train_settings()).fit(&mut model, &training, &validation, &mut ())?;
@@ -190,7 +189,7 @@ fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Resu
             let mut model = model(search.clone(), 1)?;
             let send = std::sync::Mutex::new(send);
             model.on_route(move |depth| send.lock().expect("one thread").send(depth).expect("a listener"));
-            let (training, nothing) = (task(64, 1), EncodedDataset { samples: Vec::new(), ..task(1, 1) });
+            let (training, nothing) = (task(64, 1), nothing());
             let settings = TrainSettings { epochs: 1, batch_size: 16, accumulate, ..train_settings() };
             Trainer::new(settings).fit(&mut model, &training, &nothing, &mut ())?;
             drop(model);

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use dht_toys::{batch, config, encoder, rng};
 use dht_transformer::{
-    BertConfig, Encoder, Error, ForwardContext, PackedBatch, Pooling, TextClassifier, TextTokenizer,
+    BertConfig, Encoder, Error, ForwardContext, Pooling, TextClassifier, TextTokenizer,
     account::{Account, Treatment},
     config::Family,
     pretrained::inspect_hugging_face,
-    tensors::Spans,
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -27,14 +25,12 @@ impl Directory {
         let folder = tempfile::tempdir().expect("a folder");
         let words = ["cat", "dog", "bird", "caf\u{e9}"].map(String::from);
         let tokenizer = TextTokenizer::from_vocabulary(&words).expect("words");
-        let mut config =
-            BertConfig { family, initializer_range: 0.4, ..BertConfig::small(1, 2, 8, 20).expect("a size") };
-        config.max_position_embeddings = 16;
+        let mut config = BertConfig { family, max_position_embeddings: 16, ..config([1, 2, 8, 20], 0.4) };
         if family != Family::Bert {
             (config.type_vocab_size, config.pad_token_id) = (1, 1);
         }
-        let rng = &mut ChaCha8Rng::seed_from_u64(3);
-        let encoder = Encoder::random(&config, &Device::Cpu, rng).expect("an encoder");
+        let rng = &mut rng(3);
+        let encoder = encoder(&config, rng);
         let task = if classes == 1 { dht_transformer::Task::Number } else { dht_transformer::Task::Class };
         let model = TextClassifier::for_task(task, encoder, classes, Pooling::Pooler, rng).expect("a classifier");
         let labels: Vec<String> = (0..classes).map(|class| format!("name {class}")).collect();
@@ -109,15 +105,7 @@ impl Directory {
 }
 
 fn logits(model: &TextClassifier) -> Vec<Vec<f32>> {
-    let batch = PackedBatch {
-        ids: vec![2, 5, 6, 3, 2, 7, 3],
-        type_ids: vec![0; 7],
-        spans: Spans::from_lengths([4, 3]).expect("two texts"),
-        labels: vec![0, 0],
-        targets: Vec::new(),
-        sample_ids: vec![0, 1],
-        rest: Vec::new(),
-    };
+    let batch = batch(&[&[2, 5, 6, 3][..], &[2, 7, 3]], &[0, 0]);
     model.logits(&batch, &ForwardContext::inference()).and_then(|logits| Ok(logits.to_vec2()?)).expect("logits")
 }
 

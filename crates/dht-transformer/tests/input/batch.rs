@@ -1,24 +1,18 @@
+use dht_toys::{data, rng, sample};
 use dht_transformer::{
-    EncodedDataset, Encoding, PackedBatch, Sample,
+    PackedBatch, Sample,
     data::{CutTokens, epoch_order, longest_first, sequential},
 };
 use proptest::prelude::*;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 /// Samples whose tokens tell sample and place.
 fn samples(lengths: &[usize]) -> Vec<Sample> {
-    let sample = |(id, &length): (usize, &usize)| {
-        let ids: Vec<u32> = (0..length).map(|place| (100 * id + place) as u32).collect();
-        let type_ids = (0..length).map(|place| u32::from(place > 1)).collect();
-        Sample {
-            id: id as u64,
-            label: id as u32 % 3,
-            targets: Vec::new(),
-            encoding: Encoding { ids, type_ids, truncated: false, rest: Default::default() },
-        }
+    let text = |(id, &length): (usize, &usize)| {
+        let mut text = sample(id as u64, id as u32 % 3, (0..length).map(|place| (100 * id + place) as u32));
+        text.encoding.type_ids.iter_mut().skip(2).for_each(|kind| *kind = 1);
+        text
     };
-    lengths.iter().enumerate().map(sample).collect()
+    lengths.iter().enumerate().map(text).collect()
 }
 
 #[test]
@@ -54,7 +48,7 @@ fn cut_tokens_stay_with_their_samples() {
 
 #[test]
 fn cut_tokens_change_the_sum_of_a_data_set_and_none_do_not() {
-    let data = |samples| EncodedDataset { samples, labels: vec!["one".into()], truncated_rows: 0 };
+    let data = |samples: Vec<Sample>| data(["one"], samples);
     let mut samples = samples(&[2, 1]);
     let without = data(samples.clone()).sha256();
     samples[1].encoding.rest.first = vec![7];
@@ -72,8 +66,7 @@ fn types_that_are_all_0_need_not_be_there() {
     assert_eq!(PackedBatch::from_samples(&samples).unwrap(), PackedBatch::from_samples(&kept).unwrap());
     let digests = |samples: &[Sample]| samples.iter().map(|sample| sample.encoding.digest()).collect::<Vec<_>>();
     assert_eq!(digests(&samples), digests(&kept));
-    let data = |samples| EncodedDataset { samples, labels: vec!["a".into()], truncated_rows: 0 };
-    assert_eq!(data(samples).sha256(), data(kept).sha256());
+    assert_eq!(data(["a"], samples).sha256(), data(["a"], kept).sha256());
 }
 
 #[test]
@@ -87,7 +80,7 @@ fn bad_samples_are_refused() {
 
 #[test]
 fn batches_of_nothing_are_refused() {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut rng = rng(0);
     assert!(epoch_order(&[1], 0, 1, &mut rng).is_err());
     assert!(epoch_order(&[1], 1, 0, &mut rng).is_err());
     assert!(sequential(1, 0).is_err());
@@ -104,7 +97,7 @@ fn evaluation_keeps_the_order_or_begins_with_the_longest() {
 fn the_order_depends_on_the_seed_alone() {
     let lengths: Vec<usize> = (0..100).map(|row| row % 17 + 1).collect();
     for window in [1, 4] {
-        let order = |seed| epoch_order(&lengths, 8, window, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        let order = |seed| epoch_order(&lengths, 8, window, &mut rng(seed)).unwrap();
         assert_eq!(order(1), order(1));
         assert_ne!(order(1), order(2));
     }
@@ -115,7 +108,7 @@ fn a_wide_window_puts_like_lengths_together() {
     let lengths: Vec<usize> = (0..1000).map(|row| row * 7919 % 97 + 1).collect();
     // What padding to the longest of each batch would cost.
     let cost = |window| {
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut rng = rng(3);
         let batches = epoch_order(&lengths, 10, window, &mut rng).unwrap();
         batches.iter().map(|batch| batch.len() * batch.iter().map(|&row| lengths[row]).max().unwrap()).sum::<usize>()
     };
@@ -129,7 +122,7 @@ proptest! {
     fn each_row_comes_exactly_once_in_every_order(
         lengths in proptest::collection::vec(1_usize..40, 0..100), size in 1_usize..9, window in 1_usize..6, seed: u64,
     ) {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = rng(seed);
         for batches in [
             epoch_order(&lengths, size, window, &mut rng).unwrap(),
             sequential(lengths.len(), size).unwrap(),
@@ -150,7 +143,7 @@ proptest! {
         let samples = samples(&lengths);
         let rows: Vec<usize> = picks.iter().map(|pick| pick.index(samples.len())).collect();
         let whole = PackedBatch::from_samples(&samples).unwrap();
-        let data = EncodedDataset { samples, labels: vec!["a".into()], truncated_rows: 0 };
+        let data = data(["a"], samples);
         prop_assert_eq!(whole.select(&rows), data.batch(&rows).unwrap());
         prop_assert_eq!(data.lengths(), lengths);
     }

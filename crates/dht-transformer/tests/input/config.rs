@@ -1,11 +1,10 @@
+use dht_toys::outside;
 use dht_transformer::{
     BertConfig, Error,
     config::{Activation, ModelSize},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-use crate::outside::outside;
 
 fn smallest() -> Value {
     json!({"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16})

@@ -1,6 +1,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
+use dht_toys::outside;
 use dht_transformer::{
     Dataset, DatasetReader, Error, Example,
     data::{Column, Header, LabelSource, Split},
@@ -11,8 +12,6 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-
-use crate::outside::outside;
 
 pub(crate) fn read(name: &str, content: &str) -> Result<Dataset, Error> {
     DatasetReader::new().read_from(name, content.as_bytes())

@@ -9,10 +9,7 @@ fn mode(path: &std::path::Path) -> u32 {
 #[cfg(unix)]
 #[test]
 fn everything_that_is_written_has_the_permissions_of_an_ordinary_file() {
-    use dht_transformer::{
-        BertConfig, Encoder, TextTokenizer, pretrained::write_hugging_face, train::checkpoint::Checkpoint,
-    };
-    use rand::SeedableRng;
+    use dht_transformer::{TextTokenizer, pretrained::write_hugging_face, train::checkpoint::Checkpoint};
 
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -20,9 +17,8 @@ fn everything_that_is_written_has_the_permissions_of_an_ordinary_file() {
     std::fs::create_dir(at("folder")).unwrap();
 
     let tokenizer = TextTokenizer::from_vocabulary(&["word".to_owned()]).unwrap();
-    let config = BertConfig::small(1, 1, 4, tokenizer.vocabulary_size()).unwrap();
-    let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
-    let encoder = Encoder::random(&config, &candle_core::Device::Cpu, rng).unwrap();
+    let config = dht_toys::config([1, 1, 4, tokenizer.vocabulary_size()], None);
+    let encoder = dht_toys::encoder(&config, &mut dht_toys::rng(0));
     write_hugging_face(at("model"), &config, &encoder.to_tensors().unwrap(), Some(&tokenizer)).unwrap();
     write_atomically(at("text"), |file| file.write_all(b"text")).unwrap();
     Checkpoint::default().save(at("checkpoint")).unwrap();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
+use dht_toys::outside;
 use dht_transformer::{Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -14,8 +15,6 @@ use tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TokenizerImpl,
     TruncationParams,
 };
-
-use crate::outside::outside;
 
 /// A tokenizer, and the same as the `tokenizers` crate reads it.
 struct Peers {

@@ -10,6 +10,3 @@ mod suspicious;
 mod tables;
 mod tokenizer;
 mod weights;
-
-#[path = "../outside/mod.rs"]
-mod outside;

@@ -1,13 +1,12 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
+use dht_toys::outside;
 use dht_transformer::{
     BertConfig, Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer, data::NamedDataset,
 };
 use proptest::prelude::*;
 use tokenizers::{Tokenizer, TruncationParams, utils::truncation::truncate_encodings};
-
-use crate::outside::outside;
 
 fn words(words: &[&str]) -> TextTokenizer {
     let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();

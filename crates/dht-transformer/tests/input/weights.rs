@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use dht_toys::outside;
 use dht_transformer::{
     BertConfig, Error, TextTokenizer,
     error::WeightsProblem,
@@ -9,8 +10,6 @@ use dht_transformer::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-use crate::outside::outside;
 
 fn config() -> BertConfig {
     let mut config = BertConfig::small(2, 2, 4, 10).expect("a right size");

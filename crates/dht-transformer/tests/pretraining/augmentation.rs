@@ -1,19 +1,15 @@
 //! Words are replaced by those that a model finds most probable, or by those with the nearest vectors.
 
 use std::collections::BTreeSet;
-use std::error::Error as StdError;
 
 use candle_core::{Device, Tensor};
+use dht_toys::{Outcome, config, encoder, refused, rng, run, sample};
 use dht_transformer::data::{MaskSettings, WordVectors};
 use dht_transformer::tasks::{Augmentation, AugmentationSettings};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan, MaskedLanguageModel, PackedBatch,
-    Sample, TextTokenizer,
+    BertConfig, EncodedDataset, Error, ForwardContext, MaskedLanguageModel, PackedBatch, Sample, TextTokenizer,
 };
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-
-type Outcome = Result<(), Box<dyn StdError>>;
 
 const WORDS: [&str; 9] = ["fine", "good", "bad", "play", "##ing", "##er", ".", "7", "chess"];
 
@@ -25,23 +21,19 @@ fn tokenizer() -> Result<TextTokenizer, Error> {
 }
 
 fn model() -> Result<MaskedLanguageModel, Error> {
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let small = BertConfig::small(2, 2, 16, 5 + WORDS.len())?;
-    let config = BertConfig { max_position_embeddings: 16, initializer_range: 0.5, ..small };
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-    MaskedLanguageModel::new(encoder, &tokenizer()?, MaskSettings::default(), &mut rng)
+    let rng = &mut rng(5);
+    let config = BertConfig { max_position_embeddings: 16, ..config([2, 2, 16, 5 + WORDS.len()], 0.5) };
+    MaskedLanguageModel::new(encoder(&config, rng), &tokenizer()?, MaskSettings::default(), rng)
 }
 
 fn text(id: u64, words: &[&str]) -> Sample {
     let tokenizer = tokenizer().expect("a vocabulary");
     let ids = [&["[CLS]"], words, &["[SEP]"]].concat();
-    let ids: Vec<u32> = ids.iter().map(|word| tokenizer.token_id(word).expect("a word")).collect();
-    let encoding = Encoding { ids, type_ids: Vec::new(), truncated: false, rest: Default::default() };
-    Sample { id, label: id as u32 % 2, targets: Vec::new(), encoding }
+    sample(id, id as u32 % 2, ids.iter().map(|word| tokenizer.token_id(word).expect("a word")))
 }
 
 fn data(samples: Vec<Sample>) -> EncodedDataset {
-    EncodedDataset { samples, labels: vec!["a".into(), "b".into()], truncated_rows: 0 }
+    dht_toys::data(["a", "b"], samples)
 }
 
 fn settings() -> AugmentationSettings {
@@ -49,7 +41,7 @@ fn settings() -> AugmentationSettings {
 }
 
 fn generator() -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(2)
+    rng(2)
 }
 
 /// The most probable other words of letters in place of a token: each text alone, one place after another.
@@ -58,8 +50,7 @@ fn most_probable(model: &MaskedLanguageModel, sample: &Sample, token: usize, cou
     let mut masked = sample.clone();
     let own = std::mem::replace(&mut masked.encoding.ids[token], tokenizer.mask_token().expect("a mask"));
     let (batch, ctx) = (PackedBatch::from_samples([&masked])?, ForwardContext::inference());
-    let hidden = model.encoder().embed(&batch, &ctx)?;
-    let hidden = model.encoder().run(0..2, &hidden, &HeadPlan::Full, &ctx)?;
+    let hidden = run(model.encoder(), &batch, &ctx)?;
     let row = hidden.tensor().index_select(&Tensor::new(&[token as u32], &Device::Cpu)?, 0)?;
     let logits: Vec<f32> = model.head().logits(&row, &ctx)?.squeeze(0)?.to_vec1()?;
     let mut words: Vec<u32> =
@@ -146,10 +137,6 @@ fn other_words_become_those_with_the_nearest_vectors_in_all_their_parts() -> Out
 fn what_cannot_be_augmented_is_refused() -> Outcome {
     let tokenizer = tokenizer()?;
     let texts = data(vec![text(0, &["fine"])]);
-    let field = |error: Error| match error {
-        Error::Setting { field, .. } => field,
-        error => panic!("{error}"),
-    };
     for (wrong, expected) in [
         (AugmentationSettings { copies: 0, ..settings() }, "copies"),
         (AugmentationSettings { candidates: 0, ..settings() }, "candidates"),
@@ -157,16 +144,16 @@ fn what_cannot_be_augmented_is_refused() -> Outcome {
         (AugmentationSettings { replaced: 0.0, ..settings() }, "replaced"),
         (AugmentationSettings { replaced: f64::NAN, ..settings() }, "replaced"),
     ] {
-        assert_eq!(field(Augmentation::new(&tokenizer, wrong).unwrap_err()), expected);
+        assert_eq!(refused(Augmentation::new(&tokenizer, wrong)), expected);
     }
     let neither = Augmentation::new(&tokenizer, settings())?.augment(&texts, &mut generator());
-    assert_eq!(field(neither.unwrap_err()), "augmentation");
+    assert_eq!(refused(neither), "augmentation");
     let model = model()?;
     let more = TextTokenizer::from_vocabulary(&(0..50).map(|word| format!("w{word}")).collect::<Vec<_>>())?;
-    assert_eq!(field(Augmentation::new(&more, settings())?.with_model(&model).unwrap_err()), "vocab_size");
+    assert_eq!(refused(Augmentation::new(&more, settings())?.with_model(&model)), "vocab_size");
     let long = data(vec![text(4, &["fine"; 15])]);
     let augmentation = Augmentation::new(&tokenizer, settings())?.with_model(&model)?;
-    assert_eq!(field(augmentation.augment(&long, &mut generator()).unwrap_err()), "tokens");
+    assert_eq!(refused(augmentation.augment(&long, &mut generator())), "tokens");
     // No word, no copy.
     assert_eq!(augmentation.augment(&data(vec![text(0, &[".", "7"])]), &mut generator())?.len(), 1);
     Ok(())

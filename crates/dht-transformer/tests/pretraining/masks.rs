@@ -1,7 +1,8 @@
 //! Which tokens are hidden.
 
+use dht_toys::{data, refused, sample};
 use dht_transformer::{
-    EncodedDataset, Encoding, Error, PackedBatch, Sample, TextTokenizer,
+    EncodedDataset, Error, PackedBatch, TextTokenizer,
     data::{MaskSettings, MaskedBatch, Masking},
 };
 use serde_json::json;
@@ -15,18 +16,13 @@ fn tokenizer() -> TextTokenizer {
 
 /// Texts of 2 to 41 tokens, the first and the last of them special.
 fn texts(count: u64) -> EncodedDataset {
-    let samples = (0..count).map(|id| {
+    let text = |id| {
         let length = 2 + id as usize % 40;
         let mut ids: Vec<u32> = (0..length as u32).map(|place| SPECIAL + (place * 7 + id as u32) % 200).collect();
         (ids[0], ids[length - 1]) = (2, 3);
-        Sample {
-            id,
-            label: 0,
-            targets: Vec::new(),
-            encoding: Encoding { type_ids: vec![0; length], ids, truncated: false, rest: Default::default() },
-        }
-    });
-    EncodedDataset { samples: samples.collect(), labels: Vec::new(), truncated_rows: 0 }
+        sample(id, 0, ids)
+    };
+    data([""; 0], (0..count).map(text))
 }
 
 fn masked(settings: MaskSettings, batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
@@ -100,10 +96,7 @@ fn each_share_does_what_it_says() {
 
 #[test]
 fn impossible_shares_and_a_tokenizer_without_a_mask_are_refused() {
-    let refused = |settings| match Masking::new(settings, &tokenizer()) {
-        Err(Error::Setting { field, .. }) => field,
-        other => panic!("{other:?}"),
-    };
+    let refused = |settings| refused(Masking::new(settings, &tokenizer()));
     assert_eq!(refused(MaskSettings { chosen: 0.0, ..MaskSettings::default() }), "chosen");
     assert_eq!(refused(MaskSettings { masked: f64::NAN, ..MaskSettings::default() }), "masked");
     assert_eq!(refused(MaskSettings { random: -0.1, ..MaskSettings::default() }), "random");

@@ -1,17 +1,12 @@
 //! A model of masked tokens learns what the words around a gap tell, and goes on to the bit where it was stopped.
 
-use std::error::Error as StdError;
-
 use candle_core::Device;
+use dht_toys::{Outcome, adamw, bits, checkpointed, config, data, encoder, numbers, refused, rng, run, sample};
 use dht_transformer::{
-    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan,
-    MaskedLanguageModel, Objective, Pooling, Sample, TextClassifier, TextTokenizer, TrainSettings, Trainer,
-    data::MaskSettings, error::CheckpointProblem, train::Event,
+    BertConfig, EncodedDataset, Error, ForwardContext, MaskedLanguageModel, Objective, Pooling, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer, data::MaskSettings, error::CheckpointProblem, train::Event,
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-type Outcome = Result<(), Box<dyn StdError>>;
+use rand::RngExt;
 
 const WORDS: u32 = 16;
 
@@ -21,37 +16,23 @@ fn tokenizer() -> Result<TextTokenizer, Error> {
 
 /// Every word tells the next: w, w + 3, w + 6, … from a start at random. A gap is told by either neighbour.
 fn texts(count: u64, seed: u64) -> EncodedDataset {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let samples = (0..count).map(|id| {
+    let mut rng = rng(seed);
+    let text = |id| {
         let start = rng.random_range(0..WORDS);
-        let mut ids: Vec<u32> = (0..10).map(|place| 5 + (start + 3 * place) % WORDS).collect();
-        ids.insert(0, 2);
-        ids.push(3);
-        Sample {
-            id,
-            label: 0,
-            targets: Vec::new(),
-            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() },
-        }
-    });
-    EncodedDataset { samples: samples.collect(), labels: Vec::new(), truncated_rows: 0 }
+        let words = (0..10).map(|place| 5 + (start + 3 * place) % WORDS);
+        sample(id, 0, [2].into_iter().chain(words).chain([3]))
+    };
+    data([""; 0], (0..count).map(text))
 }
 
 fn model(seed: u64) -> Result<MaskedLanguageModel, Error> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let config = BertConfig { max_position_embeddings: 12, ..BertConfig::small(2, 2, 32, 5 + WORDS as usize)? };
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-    MaskedLanguageModel::new(encoder, &tokenizer()?, MaskSettings::default(), &mut rng)
+    let rng = &mut rng(seed);
+    let config = BertConfig { max_position_embeddings: 12, ..config([2, 2, 32, 5 + WORDS as usize], None) };
+    MaskedLanguageModel::new(encoder(&config, rng), &tokenizer()?, MaskSettings::default(), rng)
 }
 
 fn settings(epochs: usize) -> TrainSettings {
-    let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };
-    TrainSettings { epochs, batch_size: 16, seed: 3, optimizer, ..TrainSettings::default() }
-}
-
-fn bits(model: &MaskedLanguageModel) -> Result<Vec<(String, Vec<u32>)>, Error> {
-    let values = model.parameters().values()?.into_iter();
-    Ok(values.map(|(name, tensor)| (name, tensor.values.into_iter().map(f32::to_bits).collect())).collect())
+    TrainSettings { epochs, batch_size: 16, seed: 3, optimizer: adamw(3e-3), ..TrainSettings::default() }
 }
 
 #[test]
@@ -79,19 +60,16 @@ fn a_training_that_was_killed_and_resumed_ends_with_the_same_bits() -> Outcome {
         // A copy of the checkpoint as it lay there at that step is what a kill leaves.
         let path = folder.path().join("training");
         let copy = folder.path().join(format!("killed at {stop}"));
-        let kept = |path| CheckpointSettings { path, every_steps: 1, resume: true };
         let mut observer = |event: Event<'_>| {
             if matches!(event, Event::Step { progress, .. } if progress.step == stop) {
                 std::fs::copy(&path, &copy).expect("there was a step before");
             }
         };
-        let trainer = Trainer { checkpoint: Some(kept(path.clone())), ..Trainer::new(settings(3)) };
-        trainer.fit(&mut model(1)?, &training, &validation, &mut observer)?;
+        checkpointed(settings(3), &path, 1).fit(&mut model(1)?, &training, &validation, &mut observer)?;
         std::fs::remove_file(&path)?;
         let mut resumed = model(99)?;
-        let trainer = Trainer { checkpoint: Some(kept(copy)), ..Trainer::new(settings(3)) };
-        trainer.fit(&mut resumed, &training, &validation, &mut ())?;
-        assert!(bits(&resumed)? == bits(&whole)?, "stopped at step {stop}");
+        checkpointed(settings(3), &copy, 1).fit(&mut resumed, &training, &validation, &mut ())?;
+        assert!(bits(resumed.parameters()) == bits(whole.parameters()), "stopped at step {stop}");
     }
     Ok(())
 }
@@ -100,19 +78,16 @@ fn a_training_that_was_killed_and_resumed_ends_with_the_same_bits() -> Outcome {
 fn a_training_goes_on_with_the_heads_and_masks_that_it_began_with_or_not_at_all() -> Outcome {
     let (training, nothing) = (texts(50, 1), texts(0, 2));
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join("training");
-    let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
-    let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings(1)) };
+    let trainer = checkpointed(settings(1), &folder.path().join("training"), 1);
     trainer.fit(&mut model(1)?, &training, &nothing, &mut ())?;
 
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let rng = &mut rng(1);
     let mut config = model(1)?.encoder().config().clone();
     config.num_attention_heads *= 2;
     let heads = config.num_attention_heads;
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
     let masks = MaskSettings { chosen: 0.4, ..MaskSettings::default() };
-    let mut other = MaskedLanguageModel::new(encoder, &tokenizer()?, masks, &mut rng)?;
-    let before = bits(&other)?;
+    let mut other = MaskedLanguageModel::new(encoder(&config, rng), &tokenizer()?, masks, rng)?;
+    let before = bits(other.parameters());
     let refused = trainer.fit(&mut other, &training, &nothing, &mut ());
     let Err(Error::Checkpoint { problem: CheckpointProblem::OtherTraining { differences }, .. }) = refused else {
         panic!("{refused:?}");
@@ -120,7 +95,7 @@ fn a_training_goes_on_with_the_heads_and_masks_that_it_began_with_or_not_at_all(
     let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
     let other_heads = format!("encoder.num_attention_heads is {} there and {heads} here", heads / 2);
     assert_eq!(texts, [&other_heads, "masks.chosen is 0.15 there and 0.4 here"]);
-    assert!(bits(&other)? == before);
+    assert!(bits(other.parameters()) == before);
     Ok(())
 }
 
@@ -133,14 +108,9 @@ fn what_is_saved_is_loaded_to_be_trained_on_and_to_be_fine_tuned() -> Outcome {
     let again = MaskedLanguageModel::load(&target, &tokenizer()?, MaskSettings::default(), &Device::Cpu)?;
     assert_eq!(again.score(&texts, 4)?.to_bits(), model.score(&texts, 4)?.to_bits());
 
-    let mut rng = ChaCha8Rng::seed_from_u64(7);
-    let classifier = TextClassifier::from_pretrained(&target, 2, Pooling::Mean, &Device::Cpu, &mut rng)?;
+    let classifier = TextClassifier::from_pretrained(&target, 2, Pooling::Mean, &Device::Cpu, &mut rng(7))?;
     let batch = texts.batch(&[0, 1])?;
-    let states = |encoder: &Encoder| -> Result<Vec<f32>, Error> {
-        let ctx = ForwardContext::inference();
-        let hidden = encoder.run(0..2, &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
-        Ok(hidden.tensor().flatten_all()?.to_vec1()?)
-    };
+    let states = |encoder| run(encoder, &batch, &ForwardContext::inference()).map(|hidden| numbers(hidden.tensor()));
     assert_eq!(states(classifier.encoder())?, states(model.encoder())?);
 
     // A directory of an encoder alone has no head to train on.
@@ -159,10 +129,10 @@ fn what_is_saved_is_loaded_to_be_trained_on_and_to_be_fine_tuned() -> Outcome {
 
 #[test]
 fn a_tokenizer_with_more_tokens_than_the_encoder_is_refused() -> Outcome {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let encoder = Encoder::random(&BertConfig::small(1, 2, 16, 4 + WORDS as usize)?, &Device::Cpu, &mut rng)?;
-    let refused = MaskedLanguageModel::new(encoder, &tokenizer()?, MaskSettings::default(), &mut rng);
-    assert!(matches!(refused, Err(Error::Setting { field: "vocab_size", .. })));
+    let rng = &mut rng(1);
+    let encoder = encoder(&config([1, 2, 16, 4 + WORDS as usize], None), rng);
+    let model = MaskedLanguageModel::new(encoder, &tokenizer()?, MaskSettings::default(), rng);
+    assert_eq!(refused(model), "vocab_size");
     Ok(())
 }
 

@@ -1,23 +1,18 @@
 //! Fine-tuning with a count, and distillation: the loss is its formula, a teacher that does not fit is refused.
 
-use candle_core::Device;
+use dht_toys::{assert_resumes, config, no_rows, rng};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Error, ForwardContext, Objective, Pooling, Result, Task, TextClassifier,
-    TrainSettings, Trainer,
+    BertConfig, Error, ForwardContext, Objective, Pooling, Result, Task, TextClassifier, TrainSettings, Trainer,
     tasks::{Distillation, DistillationSettings, FineTuning},
-    train::{Event, History, metrics::macro_f1},
+    train::{History, metrics::macro_f1},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, bits, kept, model, settings, task, without_seconds};
+use crate::toy::{CLASSES, bits, checkpointed, model, settings, task, without_seconds};
 
 /// A classifier of so many layers and classes, over so many tokens, of a hidden size.
-fn classifier([layers, classes, tokens, hidden]: [usize; 4], seed: u64) -> Result<TextClassifier> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut config = BertConfig::small(layers, 2, hidden, tokens)?;
-    (config.max_position_embeddings, config.initializer_range) = (9, 0.3);
-    TextClassifier::new(Encoder::random(&config, &Device::Cpu, &mut rng)?, classes, Pooling::Mean, &mut rng)
+fn classifier([layers, classes, tokens, hidden]: [usize; 4], seed: u64) -> TextClassifier {
+    let config = BertConfig { max_position_embeddings: 9, ..config([layers, 2, hidden, tokens], 0.3) };
+    dht_toys::classifier(&config, classes, Pooling::Mean, &mut rng(seed))
 }
 
 fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
@@ -27,7 +22,7 @@ fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
 
 #[test]
 fn the_loss_is_the_weighted_mean_of_its_terms_number_by_number() -> Result<()> {
-    let (student, teacher) = (classifier([1, 3, 16, 16], 1)?, classifier([2, 3, 16, 16], 2)?);
+    let (student, teacher) = (classifier([1, 3, 16, 16], 1), classifier([2, 3, 16, 16], 2));
     let data = task(5, 1);
     let batch = data.batch(&[0, 1, 2, 3, 4])?;
     let ctx = ForwardContext::inference();
@@ -79,27 +74,27 @@ fn a_teacher_or_settings_that_do_not_fit_are_refused_by_name() -> Result<()> {
         ([2, 3, 17, 16], "16 tokens"),
         ([2, 3, 16, 32], "hidden size 16"),
     ] {
-        let (field, expected) = refused(student()?, &classifier(sizes, 2)?, defaults);
+        let (field, expected) = refused(student(), &classifier(sizes, 2), defaults);
         assert!(field == "teacher" && expected.contains(part), "{field}: {expected}");
     }
-    let wide = classifier([2, 3, 16, 32], 2)?;
-    Distillation::new(student()?, &wide, DistillationSettings::soft_labels())?;
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let labels = TextClassifier::for_task(Task::Labels, student()?.encoder().truncated(2)?, 3, Pooling::Cls, &mut rng)?;
-    assert_eq!(refused(labels, &student()?, defaults).0, "student");
+    let wide = classifier([2, 3, 16, 32], 2);
+    Distillation::new(student(), &wide, DistillationSettings::soft_labels())?;
+    let encoder = student().encoder().truncated(2)?;
+    let labels = TextClassifier::for_task(Task::Labels, encoder, 3, Pooling::Cls, &mut rng(1))?;
+    assert_eq!(refused(labels, &student(), defaults).0, "student");
     for (name, wrong) in [
         ("temperature", DistillationSettings { temperature: 0.0, ..defaults }),
         ("soft_label_weight", DistillationSettings { soft_label_weight: 0.0, ..defaults }),
         ("cosine_weight", DistillationSettings { cosine_weight: -1.0, ..defaults }),
         ("label_weight", DistillationSettings { label_weight: f64::NAN, ..defaults }),
     ] {
-        assert_eq!(refused(student()?, &student()?, wrong).0, name);
+        assert_eq!(refused(student(), &student(), wrong).0, name);
     }
     Ok(())
 }
 
 fn trained(seed: u64) -> Result<(FineTuning, History)> {
-    let mut training = FineTuning::new(model(seed)?);
+    let mut training = FineTuning::new(model(seed));
     let settings = TrainSettings { epochs: 12, keep_best: false, ..settings() };
     let history = Trainer::new(settings).fit(&mut training, &task(300, 1), &task(40, 2), &mut ())?;
     Ok((training, history))
@@ -108,10 +103,10 @@ fn trained(seed: u64) -> Result<(FineTuning, History)> {
 #[test]
 fn a_counted_fine_tuning_trains_to_the_bits_of_the_classifier_alone() -> Result<()> {
     let (counted, history) = trained(1)?;
-    let mut alone = model(1)?;
+    let mut alone = model(1);
     let settings = TrainSettings { epochs: 12, keep_best: false, ..settings() };
     let expected = Trainer::new(settings).fit(&mut alone, &task(300, 1), &task(40, 2), &mut ())?;
-    assert!(bits(counted.parameters())? == bits(alone.parameters())?);
+    assert!(bits(counted.parameters()) == bits(alone.parameters()));
     assert_eq!(without_seconds(history), without_seconds(expected));
     Ok(())
 }
@@ -119,67 +114,45 @@ fn a_counted_fine_tuning_trains_to_the_bits_of_the_classifier_alone() -> Result<
 #[test]
 fn a_student_learns_the_task_from_its_teacher_where_the_labels_are_all_wrong() -> Result<()> {
     let teacher = trained(1)?.0.into_model();
-    let before = bits(teacher.parameters())?;
+    let before = bits(teacher.parameters());
     let test = task(200, 5);
     assert!(macro_f1(&teacher, &test, 16)? > 0.95, "the teacher knows the task");
     let mut training = task(300, 1);
     training.samples.iter_mut().for_each(|sample| sample.label = 0);
     let of_teacher = DistillationSettings { label_weight: 0.0, ..DistillationSettings::default() };
-    let mut student = Distillation::new(model(7)?, &teacher, of_teacher)?;
-    let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
+    let mut student = Distillation::new(model(7), &teacher, of_teacher)?;
     let settings = TrainSettings { epochs: 12, ..settings() };
-    Trainer::new(settings).fit(&mut student, &training, &nothing, &mut ())?;
+    Trainer::new(settings).fit(&mut student, &training, &no_rows(&training), &mut ())?;
     assert!(student.teacher_flops() > 0 && student.flops() > student.teacher_flops());
     let f1 = macro_f1(&student.into_model(), &test, 16)?;
     assert!(f1 > 0.9, "{f1}");
-    assert!(bits(teacher.parameters())? == before, "the teacher has changed");
+    assert!(bits(teacher.parameters()) == before, "the teacher has changed");
     Ok(())
 }
 
 #[test]
 fn a_distillation_and_a_fine_tuning_stopped_and_resumed_end_with_the_same_bits_and_counts() -> Result<()> {
-    let teacher = model(5)?;
+    let teacher = model(5);
     let defaults = DistillationSettings::default();
-    resumes(|seed| Distillation::new(model(seed)?, &teacher, defaults), Distillation::flops)?;
-    resumes(|seed| Ok(FineTuning::new(model(seed)?)), FineTuning::flops)
-}
-
-/// Trains the objective of `build` (by seed of its initial weights) without and with an interruption after seven steps.
-fn resumes<O: Objective<Error = Error>>(build: impl Fn(u64) -> Result<O>, flops: fn(&O) -> u64) -> Result<()> {
-    let (training, validation) = (task(37, 1), task(11, 2));
-    let folder = tempfile::tempdir().expect("a folder");
-    let [path, middle] = ["training", "middle"].map(|name| folder.path().join(name));
-    let mut copy = |event: Event<'_>| {
-        if let Event::Step { progress, .. } = event
-            && progress.step == 7
-        {
-            std::fs::copy(&path, &middle).expect("a checkpoint of the step before");
-        }
-    };
-    let mut whole = build(1)?;
-    let history = kept(settings(), &path, 1).fit(&mut whole, &training, &validation, &mut copy)?;
-    assert_eq!(history.steps, 10);
-    // Other initial weights: all that counts is in the checkpoint.
-    let mut resumed = build(99)?;
-    let again = kept(settings(), &middle, 1).fit(&mut resumed, &training, &validation, &mut ())?;
-    assert!(bits(resumed.parameters())? == bits(whole.parameters())?);
-    assert_eq!((flops(&resumed), without_seconds(again)), (flops(&whole), without_seconds(history)));
-    assert_eq!(resumed.state()?, whole.state()?);
+    let data = [&task(37, 1), &task(11, 2)];
+    let distillation = |seed| Distillation::new(model(seed), &teacher, defaults).expect("a teacher that fits");
+    assert_resumes(distillation, data, |own| (own.flops(), own.state().expect("a state")));
+    assert_resumes(|seed| FineTuning::new(model(seed)), data, |own| (own.flops(), own.state().expect("a state")));
     Ok(())
 }
 
 #[test]
 fn a_distillation_resumed_with_other_settings_or_another_teacher_names_what_differs() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
-    let trainer = kept(settings(), &folder.path().join("training"), 1);
-    let (data, teacher) = (task(16, 1), model(5)?);
+    let trainer = checkpointed(settings(), &folder.path().join("training"), 1);
+    let (data, teacher) = (task(16, 1), model(5));
     let defaults = DistillationSettings::default();
-    trainer.fit(&mut Distillation::new(model(1)?, &teacher, defaults)?, &data, &data, &mut ())?;
+    trainer.fit(&mut Distillation::new(model(1), &teacher, defaults)?, &data, &data, &mut ())?;
     let other = DistillationSettings { temperature: 4.0, ..defaults };
-    let deeper = classifier([3, CLASSES as usize, 16, 16], 1)?;
+    let deeper = classifier([3, CLASSES, 16, 16], 1);
     for (mut wrong, names) in [
-        (Distillation::new(model(1)?, &teacher, other)?, "distillation.temperature is 2.0 there and 4.0 here"),
-        (Distillation::new(model(1)?, &deeper, defaults)?, "teacher.encoder.num_hidden_layers is 2 there and 3 here"),
+        (Distillation::new(model(1), &teacher, other)?, "distillation.temperature is 2.0 there and 4.0 here"),
+        (Distillation::new(model(1), &deeper, defaults)?, "teacher.encoder.num_hidden_layers is 2 there and 3 here"),
     ] {
         let error = trainer.fit(&mut wrong, &data, &data, &mut ()).expect_err("of another training").to_string();
         assert!(error.contains(names), "{error}");

@@ -1,16 +1,14 @@
 //! What a training comes to.
 
-use candle_core::Device;
+use dht_toys::{classifier, config, rng};
 use dht_transformer::{
-    AdamWSettings, BertConfig, Encoder, Objective, Pooling, Result, TextClassifier, TrainSettings, Trainer,
+    AdamWSettings, Objective, Pooling, Result, TrainSettings, Trainer,
     train::{
         Event,
         metrics::{predict_all, score},
         optim::{Schedule, WarmUp},
     },
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use crate::toy::{bits, model, settings, task, without_seconds};
 use crate::wrapped::{BestAfter, HoldingBack};
@@ -18,7 +16,7 @@ use crate::wrapped::{BestAfter, HoldingBack};
 #[test]
 fn a_planted_task_is_learnt() -> Result<()> {
     let (training, validation, test) = (task(400, 1), task(60, 2), task(200, 3));
-    let mut model = model(1)?;
+    let mut model = model(1);
     let untrained = score(&test, &predict_all(&model, &test, 32)?.labels)?.macro_f1();
     assert!(untrained < 0.6, "nothing is left to learn: {untrained}");
     let settings = TrainSettings { epochs: 8, ..settings() };
@@ -34,10 +32,10 @@ fn a_planted_task_is_learnt() -> Result<()> {
 fn one_seed_gives_the_same_bits_and_another_seed_others() -> Result<()> {
     let (training, validation) = (task(37, 1), task(11, 2));
     let run = |seed| -> Result<_> {
-        let mut model = model(1)?;
+        let mut model = model(1);
         let trainer = Trainer::new(TrainSettings { seed, ..settings() });
         let history = trainer.fit(&mut model, &training, &validation, &mut ())?;
-        Ok((bits(model.parameters())?, without_seconds(history)))
+        Ok((bits(model.parameters()), without_seconds(history)))
     };
     let first = run(3)?;
     assert_eq!(first, run(3)?);
@@ -49,15 +47,13 @@ fn one_seed_gives_the_same_bits_and_another_seed_others() -> Result<()> {
 #[test]
 fn the_number_of_threads_changes_no_bit() -> Result<()> {
     // Wide enough for products that are shared out among the threads.
-    let config = BertConfig::small(2, 4, 96, 16)?;
+    let config = config([2, 4, 96, 16], None);
     let run = |threads| -> Result<_> {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-        let mut model = TextClassifier::new(encoder, 3, Pooling::Pooler, &mut rng)?;
+        let mut model = classifier(&config, 3, Pooling::Pooler, &mut rng(1));
         let trainer = Trainer::new(TrainSettings { epochs: 1, batch_size: 40, ..settings() });
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
         pool.install(|| trainer.fit(&mut model, &task(120, 1), &task(0, 2), &mut ()))?;
-        bits(model.parameters())
+        Ok(bits(model.parameters()))
     };
     let alone = run(1)?;
     for threads in [2, 3, 8] {
@@ -70,7 +66,7 @@ fn the_number_of_threads_changes_no_bit() -> Result<()> {
 fn every_sample_is_trained_on_exactly_once_an_epoch_even_if_batches_are_held_back() -> Result<()> {
     for rows in [1, 7, 8, 9, 50] {
         for length_window in [1, 3] {
-            let mut objective = HoldingBack::new(model(1)?);
+            let mut objective = HoldingBack::new(model(1));
             let settings = TrainSettings { epochs: 3, length_window, ..settings() };
             let history = Trainer::new(settings).fit(&mut objective, &task(rows, 1), &task(0, 2), &mut ())?;
             let every: Vec<_> = (0..3).flat_map(|epoch| (0..rows).map(move |sample| ((epoch, sample), 1))).collect();
@@ -85,7 +81,7 @@ fn every_sample_is_trained_on_exactly_once_an_epoch_even_if_batches_are_held_bac
 #[test]
 fn the_parameters_and_the_state_of_the_best_epoch_come_back_if_they_are_wanted() -> Result<()> {
     for (keep_best, best) in [(true, 0), (true, 1), (true, 3), (false, 1)] {
-        let mut objective = BestAfter { model: model(1)?, best, epoch: 0 };
+        let mut objective = BestAfter { model: model(1), best, epoch: 0 };
         let parameters = objective.parameters().clone();
         let mut after = Vec::new();
         let mut observer = |event: Event<'_>| {
@@ -101,7 +97,7 @@ fn the_parameters_and_the_state_of_the_best_epoch_come_back_if_they_are_wanted()
         assert_eq!(after.len(), 4);
         for (epoch, (score, then)) in after.into_iter().enumerate() {
             assert_eq!(score, Some(if epoch == best { 1.0 } else { 0.0 }));
-            assert_eq!(then? == bits(&parameters)?, epoch == kept, "epoch {epoch}");
+            assert_eq!(then == bits(&parameters), epoch == kept, "epoch {epoch}");
         }
     }
     Ok(())
@@ -119,7 +115,7 @@ fn an_observer_hears_every_step_and_epoch_in_their_order() -> Result<()> {
         Event::Epoch(record) => epochs.push(*record),
         other => panic!("{other:?}"),
     };
-    let history = Trainer::new(settings()).fit(&mut model(1)?, &task(20, 1), &task(0, 2), &mut observer)?;
+    let history = Trainer::new(settings()).fit(&mut model(1), &task(20, 1), &task(0, 2), &mut observer)?;
     assert_eq!(started, Some((0, 40, "macro F1")));
     assert_eq!(epochs, history.epochs);
     assert!(steps.iter().map(|step| step.0).eq(0..6));
@@ -136,9 +132,9 @@ fn an_observer_hears_every_step_and_epoch_in_their_order() -> Result<()> {
 #[test]
 fn each_setting_changes_the_training() -> Result<()> {
     let run = |settings: TrainSettings| -> Result<_> {
-        let mut model = model(1)?;
+        let mut model = model(1);
         Trainer::new(settings).fit(&mut model, &task(30, 1), &task(0, 2), &mut ())?;
-        bits(model.parameters())
+        Ok(bits(model.parameters()))
     };
     let usual = run(settings())?;
     let slower = AdamWSettings { learning_rate: 1e-3, ..settings().optimizer };

@@ -1,25 +1,20 @@
 //! Stopped and resumed, a training ends with the bits of one that was not.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use candle_core::Device;
+use dht_toys::{Outcome, encoder, rng};
 use dht_transformer::{
-    AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, Error, Objective, Pooling, Result, TextClassifier,
+    AdamWSettings, CheckpointSettings, EncodedDataset, Error, Objective, Pooling, Result, TextClassifier,
     TrainSettings, Trainer,
     error::CheckpointProblem,
     storage::StoredTensor,
     train::{Event, checkpoint::Checkpoint},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, bits, kept, model, settings, task, without_seconds};
+use crate::toy::{CLASSES, bits, checkpointed, model, settings, task, without_seconds};
 use crate::wrapped::{BestAfter, HoldingBack, Place, Stop, Stopping};
-
-type Outcome = Result<(), Box<dyn StdError>>;
 
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
@@ -27,17 +22,17 @@ const ROWS: u64 = 37;
 #[test]
 fn a_training_stopped_anywhere_and_resumed_equals_one_that_was_not() -> Outcome {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
-    let mut uninterrupted = model(1)?;
+    let mut uninterrupted = model(1);
     let history = Trainer::new(settings()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
-    let expected = (bits(uninterrupted.parameters())?, without_seconds(history));
+    let expected = (bits(uninterrupted.parameters()), without_seconds(history));
 
     let mut stops = 0;
     for every_steps in [1, 3] {
         for place in [Place::Offer, Place::Loss, Place::Drain, Place::Predict] {
             for steps in [0, 4, 5, 7, 10] {
                 let folder = tempfile::tempdir()?;
-                let trainer = kept(settings(), &folder.path().join("training"), every_steps);
-                let mut stopped = Stopping::new(model(1)?, Some((place, steps)));
+                let trainer = checkpointed(settings(), &folder.path().join("training"), every_steps);
+                let mut stopped = Stopping::new(model(1), Some((place, steps)));
                 match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
                     Err(Stop::Asked) => stops += 1,
                     Err(Stop::Failed(error)) => return Err(error.into()),
@@ -46,9 +41,9 @@ fn a_training_stopped_anywhere_and_resumed_equals_one_that_was_not() -> Outcome 
                 }
                 // Other initial weights: all that counts is in the checkpoint, where there is one.
                 let started_over = !folder.path().join("training").exists();
-                let mut resumed = model(if started_over { 1 } else { 99 })?;
+                let mut resumed = model(if started_over { 1 } else { 99 });
                 let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
-                let got = (bits(resumed.parameters())?, without_seconds(history));
+                let got = (bits(resumed.parameters()), without_seconds(history));
                 assert!(got == expected, "stopped at {place:?} {steps}, kept every {every_steps} steps");
             }
         }
@@ -62,9 +57,9 @@ fn checkpoints_by_time_change_no_result() -> Outcome {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     for accumulate in [1, 3] {
         let settings = TrainSettings { accumulate, ..settings() };
-        let mut uninterrupted = model(1)?;
+        let mut uninterrupted = model(1);
         let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
-        let expected = (bits(uninterrupted.parameters())?, without_seconds(history));
+        let expected = (bits(uninterrupted.parameters()), without_seconds(history));
         // A checkpoint after each step, of which each in turn is the last.
         let mut stops = 0;
         for asked_at in 0..12 {
@@ -74,9 +69,9 @@ fn checkpoints_by_time_change_no_result() -> Outcome {
             let trainer = Trainer {
                 save_every: Duration::ZERO,
                 stop: Some(stop.clone()),
-                ..kept(settings.clone(), &path, u64::MAX)
+                ..checkpointed(settings.clone(), &path, u64::MAX)
             };
-            let (mut steps, mut first) = (0, model(1)?);
+            let (mut steps, mut first) = (0, model(1));
             let mut observer = |event: Event<'_>| {
                 if let Event::Step { .. } = event {
                     steps += 1;
@@ -87,7 +82,7 @@ fn checkpoints_by_time_change_no_result() -> Outcome {
             match stopped {
                 Ok(history) => {
                     assert!(asked_at == 0 || asked_at >= expected.1.steps, "asked at step {asked_at}");
-                    assert!((bits(first.parameters())?, without_seconds(history)) == expected, "not stopped");
+                    assert!((bits(first.parameters()), without_seconds(history)) == expected, "not stopped");
                     continue;
                 }
                 Err(Error::Stopped { steps }) => assert_eq!(steps, asked_at),
@@ -96,9 +91,9 @@ fn checkpoints_by_time_change_no_result() -> Outcome {
             let checkpoint = Checkpoint::load(&path)?;
             assert_eq!(checkpoint.state["history"]["steps"], asked_at);
             stop.store(false, Ordering::Relaxed);
-            let mut resumed = model(99)?;
+            let mut resumed = model(99);
             let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
-            let got = (bits(resumed.parameters())?, without_seconds(history));
+            let got = (bits(resumed.parameters()), without_seconds(history));
             assert!(got == expected, "stopped after step {asked_at}, {accumulate} a step");
             stops += 1;
         }
@@ -110,20 +105,20 @@ fn checkpoints_by_time_change_no_result() -> Outcome {
 #[test]
 fn a_training_stopped_many_times_over_arrives_all_the_same() -> Outcome {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
-    let mut uninterrupted = model(1)?;
+    let mut uninterrupted = model(1);
     Trainer::new(settings()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
 
     let folder = tempfile::tempdir()?;
-    let trainer = kept(settings(), &folder.path().join("training"), 1);
+    let trainer = checkpointed(settings(), &folder.path().join("training"), 1);
     let mut model_seed = 1;
     for steps in 1..10 {
-        let mut stopped = Stopping::new(model(model_seed)?, Some((Place::Offer, steps)));
+        let mut stopped = Stopping::new(model(model_seed), Some((Place::Offer, steps)));
         assert!(matches!(trainer.fit(&mut stopped, &training, &validation, &mut ()), Err(Stop::Asked)));
         model_seed += 1;
     }
-    let mut resumed = model(model_seed)?;
+    let mut resumed = model(model_seed);
     trainer.fit(&mut resumed, &training, &validation, &mut ())?;
-    assert!(bits(resumed.parameters())? == bits(uninterrupted.parameters())?);
+    assert!(bits(resumed.parameters()) == bits(uninterrupted.parameters()));
     Ok(())
 }
 
@@ -134,7 +129,7 @@ fn samples_held_back_and_the_best_epoch_survive_in_the_checkpoint() -> Outcome {
     let path = folder.path().join("training");
 
     // The last checkpoint of a training of two epochs is that of its end, so cut the first file out while it runs.
-    let mut whole = HoldingBack::new(model(1)?);
+    let mut whole = HoldingBack::new(model(1));
     let middle = folder.path().join("middle");
     let mut left = 0;
     let mut observer = |event: Event<'_>| {
@@ -145,10 +140,10 @@ fn samples_held_back_and_the_best_epoch_survive_in_the_checkpoint() -> Outcome {
             left += if progress.step >= 7 { samples } else { 0 };
         }
     };
-    kept(settings(), &path, 1).fit(&mut whole, &training, &validation, &mut observer)?;
-    let mut resumed = HoldingBack::new(model(99)?);
-    kept(settings(), &middle, 1).fit(&mut resumed, &training, &validation, &mut ())?;
-    assert!(bits(resumed.parameters())? == bits(whole.parameters())?);
+    checkpointed(settings(), &path, 1).fit(&mut whole, &training, &validation, &mut observer)?;
+    let mut resumed = HoldingBack::new(model(99));
+    checkpointed(settings(), &middle, 1).fit(&mut resumed, &training, &validation, &mut ())?;
+    assert!(bits(resumed.parameters()) == bits(whole.parameters()));
     // Steps 0 to 6 are behind; what the second run trained on is exactly the rest.
     assert_eq!(resumed.counts.len(), left);
     assert!(resumed.counts.iter().all(|(sample, count)| whole.counts[sample] == *count));
@@ -156,12 +151,12 @@ fn samples_held_back_and_the_best_epoch_survive_in_the_checkpoint() -> Outcome {
     // A training that is over: its checkpoint gives back the best epoch once more.
     let path = folder.path().join("best");
     let settings = TrainSettings { epochs: 3, ..settings() };
-    let mut first = BestAfter { model: model(1)?, best: 1, epoch: 0 };
-    kept(settings.clone(), &path, 1).fit(&mut first, &training, &validation, &mut ())?;
-    let mut again = BestAfter { model: model(99)?, best: 2, epoch: 0 };
-    let history = kept(settings, &path, 1).fit(&mut again, &training, &validation, &mut ())?;
+    let mut first = BestAfter { model: model(1), best: 1, epoch: 0 };
+    checkpointed(settings.clone(), &path, 1).fit(&mut first, &training, &validation, &mut ())?;
+    let mut again = BestAfter { model: model(99), best: 2, epoch: 0 };
+    let history = checkpointed(settings, &path, 1).fit(&mut again, &training, &validation, &mut ())?;
     assert_eq!((history.best_epoch, again.epoch), (Some(1), 1));
-    assert!(bits(again.parameters())? == bits(first.parameters())?);
+    assert!(bits(again.parameters()) == bits(first.parameters()));
     Ok(())
 }
 
@@ -170,19 +165,19 @@ fn a_resume_with_other_settings_or_other_data_is_refused_and_changes_nothing() -
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");
-    kept(settings(), &path, 2).fit(&mut model(1)?, &training, &validation, &mut ())?;
+    checkpointed(settings(), &path, 2).fit(&mut model(1), &training, &validation, &mut ())?;
     let slower = AdamWSettings { learning_rate: 1e-3, ..settings().optimizer };
-    let before = bits(model(5)?.parameters())?;
+    let before = bits(model(5).parameters());
     let refused = |settings: TrainSettings, training: &EncodedDataset, expected: &[[&str; 3]]| -> Result<()> {
-        let mut model = model(5)?;
-        let result = kept(settings, &path, 2).fit(&mut model, training, &validation, &mut ());
+        let mut model = model(5);
+        let result = checkpointed(settings, &path, 2).fit(&mut model, training, &validation, &mut ());
         let Err(Error::Checkpoint { path: named, problem: CheckpointProblem::OtherTraining { differences } }) = result
         else {
             panic!("{result:?}");
         };
         let got: Vec<[&str; 3]> = differences.iter().map(|d| [&*d.field, &*d.stored, &*d.asked]).collect();
         assert_eq!((named, &*got), (path.clone(), expected));
-        assert!(bits(model.parameters())? == before);
+        assert!(bits(model.parameters()) == before);
         Ok(())
     };
     refused(TrainSettings { seed: 4, ..settings() }, &training, &[["seed", "3", "4"]])?;
@@ -197,9 +192,9 @@ fn a_resume_with_other_settings_or_other_data_is_refused_and_changes_nothing() -
     refused(settings(), &longer, &[rows, ["training.sha256", &sum(&training), &sum(&longer)]])?;
     refused(TrainSettings { optimizer: slower, seed: 4, ..settings() }, &training, &[rate, ["seed", "3", "4"]])?;
     // Without `resume` the file is no obstacle.
-    let mut trainer = kept(TrainSettings { seed: 4, ..settings() }, &path, 2);
+    let mut trainer = checkpointed(TrainSettings { seed: 4, ..settings() }, &path, 2);
     trainer.checkpoint = trainer.checkpoint.map(|settings| CheckpointSettings { resume: false, ..settings });
-    trainer.fit(&mut model(5)?, &training, &validation, &mut ())?;
+    trainer.fit(&mut model(5), &training, &validation, &mut ())?;
     Ok(())
 }
 
@@ -208,14 +203,13 @@ fn a_resume_with_another_model_of_the_same_parameters_is_refused_and_changes_not
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");
-    kept(settings(), &path, 2).fit(&mut model(1)?, &training, &validation, &mut ())?;
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let mut config = model(1)?.encoder().config().clone();
+    checkpointed(settings(), &path, 2).fit(&mut model(1), &training, &validation, &mut ())?;
+    let rng = &mut rng(5);
+    let mut config = model(1).encoder().config().clone();
     config.num_attention_heads = 4;
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-    let mut other = TextClassifier::new(encoder, CLASSES as usize, Pooling::Cls, &mut rng)?;
-    let before = bits(other.parameters())?;
-    let refused = kept(settings(), &path, 2).fit(&mut other, &training, &validation, &mut ());
+    let mut other = TextClassifier::new(encoder(&config, rng), CLASSES, Pooling::Cls, rng)?;
+    let before = bits(other.parameters());
+    let refused = checkpointed(settings(), &path, 2).fit(&mut other, &training, &validation, &mut ());
     let Err(Error::Checkpoint { problem: CheckpointProblem::OtherTraining { differences }, .. }) = refused else {
         panic!("{refused:?}");
     };
@@ -224,7 +218,7 @@ fn a_resume_with_another_model_of_the_same_parameters_is_refused_and_changes_not
         texts,
         ["encoder.num_attention_heads is 2 there and 4 here", r#"pooling is "mean" there and "cls" here"#]
     );
-    assert!(bits(other.parameters())? == before);
+    assert!(bits(other.parameters()) == before);
     Ok(())
 }
 
@@ -233,16 +227,16 @@ fn a_checkpoint_with_numbers_that_are_none_or_of_another_model_is_refused_and_ch
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");
-    kept(settings(), &path, 2).fit(&mut model(1)?, &training, &validation, &mut ())?;
+    checkpointed(settings(), &path, 2).fit(&mut model(1), &training, &validation, &mut ())?;
     let good = Checkpoint::load(&path)?;
-    let before = bits(model(5)?.parameters())?;
+    let before = bits(model(5).parameters());
     let refused = |change: &dyn Fn(&mut Checkpoint)| -> Result<Error> {
         let mut bad = good.clone();
         change(&mut bad);
         bad.save(&path)?;
-        let mut model = model(5)?;
-        let result = kept(settings(), &path, 2).fit(&mut model, &training, &validation, &mut ());
-        assert!(bits(model.parameters())? == before);
+        let mut model = model(5);
+        let result = checkpointed(settings(), &path, 2).fit(&mut model, &training, &validation, &mut ());
+        assert!(bits(model.parameters()) == before);
         Ok(result.expect_err("a bad checkpoint"))
     };
     let name = "classifier.weight";
@@ -269,7 +263,7 @@ fn a_checkpoint_with_numbers_that_are_none_or_of_another_model_is_refused_and_ch
     let error = refused(&|checkpoint| checkpoint.state["epoch"] = "two".into())?;
     assert!(matches!(error, Error::Json { .. }), "{error}");
     std::fs::write(&path, b"a torn file")?;
-    let torn = kept(settings(), &path, 2).fit(&mut model(5)?, &training, &validation, &mut ());
+    let torn = checkpointed(settings(), &path, 2).fit(&mut model(5), &training, &validation, &mut ());
     assert!(matches!(torn, Err(Error::Checkpoint { .. })), "{torn:?}");
     Ok(())
 }

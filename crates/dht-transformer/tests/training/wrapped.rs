@@ -243,7 +243,7 @@ impl Objective for BestAfter {
 impl Predict for BestAfter {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<Vec<u32>> {
         let shift = u32::from(self.epoch != self.best);
-        Ok(batch.labels.iter().map(|label| (label + shift) % super::toy::CLASSES).collect())
+        Ok(batch.labels.iter().map(|label| (label + shift) % super::toy::CLASSES as u32).collect())
     }
 }
 

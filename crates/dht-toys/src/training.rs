@@ -1,0 +1,66 @@
+//! Trainings: their settings, their checkpoints, and what a test reads of their results.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::path::Path;
+
+use dht_transformer::train::{Event, History};
+use dht_transformer::{CheckpointSettings, EncodedDataset, Objective, TrainSettings, Trainer};
+
+use crate::models::{adamw, bits};
+
+/// The result of a test.
+pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// The settings of a training on a planted task.
+pub fn train_settings(epochs: usize) -> TrainSettings {
+    let optimizer = adamw(3e-3);
+    TrainSettings { epochs, batch_size: 8, length_window: 2, seed: 3, optimizer, ..TrainSettings::default() }
+}
+
+/// A training with a checkpoint at `path`, which it resumes where there is one.
+pub fn checkpointed(settings: TrainSettings, path: &Path, every_steps: u64) -> Trainer {
+    let checkpoint = CheckpointSettings { path: path.into(), every_steps, resume: true };
+    Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
+}
+
+/// A history without its seconds, which differ between runs.
+pub fn without_seconds(history: History) -> History {
+    History { train_seconds: 0.0, optimizer_seconds: 0.0, ..history }
+}
+
+/// Trains the objective of `build` (by seed of its initial weights) without and with an interruption after seven of ten steps,
+/// and compares weights, histories and what `read` reads.
+pub fn assert_resumes<O: Objective<Error: Debug>, T: PartialEq + Debug>(
+    build: impl Fn(u64) -> O,
+    [training, validation]: [&EncodedDataset; 2],
+    read: impl Fn(&O) -> T,
+) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [path, middle] = ["training", "middle"].map(|name| folder.path().join(name));
+    let mut copy = |event: Event<'_>| {
+        if matches!(event, Event::Step { progress, .. } if progress.step == 7) {
+            std::fs::copy(&path, &middle).expect("a checkpoint of the step before");
+        }
+    };
+    let fit = |seed, path: &Path, observer: &mut dyn FnMut(Event<'_>)| {
+        let mut objective = build(seed);
+        let trainer = checkpointed(train_settings(2), path, 1);
+        let history = trainer.fit(&mut objective, training, validation, &mut |event: Event<'_>| observer(event));
+        (objective, without_seconds(history.expect("a training")))
+    };
+    let (whole, history) = fit(1, &path, &mut copy);
+    assert_eq!(history.steps, 10);
+    // Other initial weights: all that counts is in the checkpoint.
+    let (resumed, again) = fit(99, &middle, &mut |_| ());
+    assert!(bits(resumed.parameters()) == bits(whole.parameters()));
+    assert_eq!((again, read(&resumed)), (history, read(&whole)));
+}
+
+/// The name of the setting that is refused, by a crate or by `dht-transformer` below it.
+pub fn refused<T, E: Debug>(result: Result<T, E>) -> String {
+    let error = format!("{:?}", result.err().expect("it is refused"));
+    let own = error.strip_prefix("Transformer(").unwrap_or(&error);
+    let named = own.strip_prefix("Setting { field: \"").and_then(|rest| rest.split_once('"'));
+    named.unwrap_or_else(|| panic!("{error}")).0.to_owned()
+}
