@@ -27,11 +27,6 @@ pub fn data<L: ToString>(
     EncodedDataset { samples: samples.into_iter().collect(), labels, truncated_rows: 0 }
 }
 
-/// A data set of the same classes without a row.
-pub fn no_rows(data: &EncodedDataset) -> EncodedDataset {
-    EncodedDataset { samples: Vec::new(), ..data.clone() }
-}
-
 /// One batch of all rows.
 pub fn whole_batch(data: &EncodedDataset) -> PackedBatch {
     PackedBatch::from_samples(&data.samples).expect("samples that fit together")

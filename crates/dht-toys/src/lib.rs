@@ -10,7 +10,7 @@ pub mod planted;
 pub mod reviews;
 mod training;
 
-pub use data::{batch, data, indexed, no_rows, parities, random_texts, rng, sample, whole_batch};
+pub use data::{batch, data, indexed, parities, random_texts, rng, sample, whole_batch};
 pub use models::{Bits, adamw, bits, classifier, config, encoder, head_set, numbers, run};
 pub use outside::outside;
 pub use training::{Outcome, assert_resumes, checkpointed, refused, train_settings, without_seconds};

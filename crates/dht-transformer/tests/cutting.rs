@@ -1,7 +1,7 @@
 //! Importance of heads and neurons, and what is left when they are cut out: here, on disk, and read again.
 
 use candle_core::{Device, Tensor};
-use dht_toys::{Outcome, config, no_rows, numbers, refused, rng, run, sample};
+use dht_toys::{Outcome, config, numbers, refused, rng, run, sample};
 use dht_transformer::{
     BertConfig, EncodedDataset, Encoder, Error, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling,
     Result, TextClassifier,
@@ -348,7 +348,7 @@ fn heads_that_are_not_there_cannot_be_ablated() -> Outcome {
     let cut = model.prune(&kept())?;
     let error = ablate(&cut, &data, (0, 0)).expect_err("a head that was cut out");
     assert_eq!(error.to_string(), "head is 0, expected one that layer 0 has: {1,3}");
-    assert_eq!(refused(ablate(&model, &no_rows(&data), (0, 1))), "rows");
+    assert_eq!(refused(ablate(&model, &data.without_rows(), (0, 1))), "rows");
     let short = HeadAblation::measure(model.encoder(), &data, &[], 4, |_, _| Ok(vec![0]));
     assert!(matches!(short, Err(Error::Shape { .. })), "{short:?}");
     Ok(())

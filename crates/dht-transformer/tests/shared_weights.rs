@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dht_toys::{Outcome, classifier, config, no_rows, parities, rng, whole_batch};
+use dht_toys::{Outcome, classifier, config, parities, rng, whole_batch};
 use dht_transformer::{ForwardContext, Pooling, TextClassifier, TrainSettings, Trainer};
 
 /// Set in the process that may hang.
@@ -29,7 +29,7 @@ fn trial(seed: u64) -> Outcome {
             Ok::<_, dht_transformer::Error>(())
         });
         let settings = TrainSettings { epochs: 1, batch_size: 8, seed, ..TrainSettings::default() };
-        let fitted = Trainer::new(settings).fit(&mut trained, &training, &no_rows(&training), &mut ());
+        let fitted = Trainer::new(settings).fit(&mut trained, &training, &training.without_rows(), &mut ());
         done.store(true, Ordering::Relaxed);
         predicting.join().map_err(|_| "the predicting thread panicked")??;
         fitted.map(|_| ()).map_err(Into::into)

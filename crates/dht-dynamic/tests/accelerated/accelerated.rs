@@ -12,7 +12,7 @@ use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
 use dht_dynamic::{DynamicModel, Error, Predictor, Result, Route, Router, evaluate};
 use dht_toys::planted::{CLASSES, LAYERS, encoder, full_model, task};
-use dht_toys::{bits, no_rows, refused, rng, whole_batch};
+use dht_toys::{bits, refused, rng, whole_batch};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
@@ -295,7 +295,7 @@ fn a_router_of_a_users_own_has_a_curve_and_keeps_its_state() -> Result<()> {
     assert!(report.curve.is_sorted_by(|before, after| before.flops_ratio > after.flops_ratio));
     assert_eq!(made.model.speed(), Some(report.speed));
     for (refused, expected) in
-        [(with(&held_out, &[]), "speeds is none"), (with(&no_rows(&held_out), &[1.0]), "held-out texts is none")]
+        [(with(&held_out, &[]), "speeds is none"), (with(&held_out.without_rows(), &[1.0]), "held-out texts is none")]
     {
         let refused = refused.expect_err("nothing to judge").to_string();
         assert!(refused.starts_with(expected), "{refused}");

@@ -10,7 +10,7 @@ use dht_nas::{
     ArchitectureSearch, Control, Count, GateLoss, LabelLoss, NasSettings, NasSpace, RelaxationKind, Sigmoid,
     SoftLabelLoss, TaskLoss, Update,
 };
-use dht_toys::{Outcome, no_rows, rng, whole_batch};
+use dht_toys::{Outcome, rng, whole_batch};
 
 use crate::planted::{CLASSES, classifier, data};
 
@@ -85,7 +85,7 @@ fn fit(search: &mut ArchitectureSearch, data: &EncodedDataset, optimizer: AdamWS
     let groups = Some(search.parameter_groups(optimizer.learning_rate)?);
     let schedule = Schedule::Constant { warm_up: WarmUp::Steps(0) };
     let settings = TrainSettings { epochs, batch_size: data.len(), optimizer, schedule, ..TrainSettings::default() };
-    Trainer { groups, ..Trainer::new(settings) }.fit(search, data, &no_rows(data), &mut ())?;
+    Trainer { groups, ..Trainer::new(settings) }.fit(search, data, &data.without_rows(), &mut ())?;
     Ok(())
 }
 

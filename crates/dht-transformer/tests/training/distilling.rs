@@ -1,6 +1,6 @@
 //! Fine-tuning with a count, and distillation: the loss is its formula, a teacher that does not fit is refused.
 
-use dht_toys::{assert_resumes, config, no_rows, rng};
+use dht_toys::{assert_resumes, config, rng};
 use dht_transformer::{
     BertConfig, Error, ForwardContext, Objective, Pooling, Result, Task, TextClassifier, TrainSettings, Trainer,
     tasks::{Distillation, DistillationSettings, FineTuning},
@@ -122,7 +122,7 @@ fn a_student_learns_the_task_from_its_teacher_where_the_labels_are_all_wrong() -
     let of_teacher = DistillationSettings { label_weight: 0.0, ..DistillationSettings::default() };
     let mut student = Distillation::new(model(7), &teacher, of_teacher)?;
     let settings = TrainSettings { epochs: 12, ..settings() };
-    Trainer::new(settings).fit(&mut student, &training, &no_rows(&training), &mut ())?;
+    Trainer::new(settings).fit(&mut student, &training, &training.without_rows(), &mut ())?;
     assert!(student.teacher_flops() > 0 && student.flops() > student.teacher_flops());
     let f1 = macro_f1(&student.into_model(), &test, 16)?;
     assert!(f1 > 0.9, "{f1}");
