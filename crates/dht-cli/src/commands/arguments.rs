@@ -51,7 +51,7 @@ impl Arguments {
     /// Runs the command.
     ///
     /// # Errors
-    /// What the command reports.
+    /// Errors of the command.
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(arguments) => train::train(&arguments),

@@ -52,7 +52,7 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
 /// Scores the model, saves it with its card, and prints the results.
 ///
 /// # Errors
-/// What the model, the files or standard output report.
+/// Errors of the model, the files or standard output.
 pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()> {
     let rows = results(model, Precision::F32, made.scored, made.metric)?;
     // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.

@@ -101,7 +101,7 @@ impl TextArguments {
     /// Reads the training file, or the only file, and matches its labels with `labels` if these are given.
     ///
     /// # Errors
-    /// As [`notes`](Self::notes); what the reader reports, with file and line.
+    /// As [`notes`](Self::notes); errors of the reader, with file and line.
     pub fn read_training(&self, labels: Option<&[String]>) -> Result<Dataset> {
         let source = self.source()?;
         let reader = self.source.table.asked(self.reader(source));
@@ -144,8 +144,8 @@ impl TextArguments {
     /// validation file beside a test file, or from a tenth of the training rows.
     ///
     /// # Errors
-    /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows than asked for;
-    /// [`DataProblem::NoRowOfClass`] for a class without a training row.
+    /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows
+    /// than requested; [`DataProblem::NoRowOfClass`] for a class without a training row.
     pub fn read_splits(&self, request: &SplitRequest<'_>) -> Result<TextSplits> {
         let SplitRequest { labels, rows, validation, keep, keep_of_validation, seed } = *request;
         let source = self.source()?;
