@@ -1,4 +1,5 @@
-//! The experiments behind the examples: arguments, data, progress, records, tables and figures. It contains no algorithm.
+//! Experiments behind the examples: arguments, data, progress, records, tables and figures. This crate contains no
+//! algorithm.
 //!
 //! ```text
 //! Arguments → RunPlan → RunData → (training, in the libraries) → Record → tables, figures, pages

@@ -3,7 +3,7 @@
 //! ```text
 //! units/truncation-3.seed-0/
 //!   result.json                 the hash of the settings, the cost of the training, the rows; written last
-//!   log_probabilities.safetensors   one cache of predictions: `train.3`, `validation.3`, `test.3` by depth, or by stage
+//!   log_probabilities.safetensors   cache of predictions: by depth `train.3`, `validation.3`, `test.3`, or by stage
 //!                               `test.stage.0` (rows, classes), with `test.flops` (rows, stages)
 //!   model/                      a Hugging Face directory, of models that other units read
 //! ```
