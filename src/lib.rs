@@ -27,7 +27,7 @@ pub use report::{
 };
 pub use reproduction::{ReproductionArguments, reproduce};
 
-/// Its programs compile.
+/// Compiles the programs of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

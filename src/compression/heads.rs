@@ -29,8 +29,11 @@ const FIGURE: &str = "heads.svg";
 ///
 /// The method is that of Michel, Levy and Neubig (2019).
 #[derive(Debug, Clone, Parser)]
-#[command(after_help = "Writes record.json and heads.svg into --out. A run of the example nas or distil has such \
-                  a classifier: steps/teacher/model of its directory. A directory with the name of a GLUE task is scored by its metric.")]
+#[command(
+    after_help = "Writes record.json and heads.svg into --out. A run of the example nas or distil saves a fine-tuned teacher, which \
+                  can be used as --model, in steps/teacher/model of its directory. A directory with the name of a GLUE task is \
+                  scored by its metric."
+)]
 pub struct HeadsArguments {
     /// Texts; the test rows are scored
     #[command(flatten)]

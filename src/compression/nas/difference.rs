@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Students that are right on all rows but so many of the first.
+    /// Students that are right on all rows except the first `wrong` rows of each.
     fn students(truth: &[u32], wrong: &[usize]) -> Vec<Vec<u32>> {
         let of = |wrong: &usize| {
             truth.iter().enumerate().map(|(row, label)| if row < *wrong { 1 - label } else { *label }).collect()
