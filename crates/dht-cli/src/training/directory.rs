@@ -111,7 +111,7 @@ impl TrainingDir {
     /// Returns the stored learning rate, or searches with `find` and stores the result.
     ///
     /// # Errors
-    /// Errors of `find`; [`Error::Io`] if the file cannot be written.
+    /// Errors of `find`; [`Error::Transformer`] if the file cannot be written.
     pub fn learning_rate(&self, find: impl FnOnce() -> Result<f64>) -> Result<f64> {
         self.dir.once(RATE, |rate| *rate > 0.0, find)
     }

@@ -85,7 +85,7 @@ impl RunDir {
     /// Writes the description of this run.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// [`Error::Transformer`] if the file cannot be written.
     pub fn describe(&self, file: &str, format: &str, of: &Map<String, Value>) -> Result<()> {
         let mut description = of.clone();
         description.insert(FORMAT.into(), format.into());
@@ -96,7 +96,7 @@ impl RunDir {
     /// computed again.
     ///
     /// # Errors
-    /// Errors of `run`; [`Error::Io`] for a file that can be neither read nor written.
+    /// Errors of `run`; [`Error::Transformer`] if the result cannot be written.
     pub fn once<T: Serialize + DeserializeOwned, E: From<Error>>(
         &self,
         file: impl AsRef<Path>,
