@@ -1,4 +1,4 @@
-//! A smaller student of a fine-tuned teacher, by TinyBERT's two stages of distillation.
+//! Distils a fine-tuned teacher into a smaller student, by TinyBERT's two stages.
 //!
 //! `cargo run --release --example distil`; `--help` lists the flags.
 

@@ -1,4 +1,4 @@
-//! Writes generated texts as `train.csv` and `test.csv`: data for `dht` where there are none.
+//! Writes generated texts as `train.csv` and `test.csv`: data for `dht` if no other data are available.
 //!
 //! `cargo run --release --example generated_texts -- DIR [TRAIN_ROWS] [TEST_ROWS]`
 
@@ -11,19 +11,19 @@ use dht_lab::{Error, Result};
 use dht_transformer::data::generated::{GeneratedText, LABELS, generate};
 use dht_transformer::storage::write_atomically;
 
-/// The seeds of the two files.
+/// Seeds of the two files.
 const TRAINING: u64 = 1;
 const TEST: u64 = 2;
 
 /// Write generated texts of four classes into a directory.
 #[derive(Parser)]
 struct Arguments {
-    /// The directory; made where it is missing
+    /// Write the files to this directory, which is created if it is missing
     folder: PathBuf,
-    /// Rows of train.csv
+    /// Number of rows of train.csv
     #[arg(default_value_t = 4000)]
     train_rows: usize,
-    /// Rows of test.csv
+    /// Number of rows of test.csv
     #[arg(default_value_t = 1000)]
     test_rows: usize,
 }
@@ -39,7 +39,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     write(&folder.join("test.csv"), arguments.test_rows, TEST)
 }
 
-/// The texts hold no quotation mark.
+/// Writes a file of texts, none of which contains a quotation mark.
 fn write(path: &Path, rows: usize, seed: u64) -> Result<()> {
     let row = |text: &GeneratedText| format!("{},{:?},\"{}\"\n", LABELS[text.label], text.difficulty, text.text);
     let rows: String = generate(rows, seed).iter().map(row).collect();

@@ -1,4 +1,4 @@
-//! Which heads a fine-tuned classifier needs: its score without each, and with each alone in its layer.
+//! Scores a fine-tuned classifier without each of its heads, and with each head alone in its layer.
 //!
 //! `cargo run --release --example heads -- --data DIR --model DIR`; `--help` lists the flags.
 

@@ -1,4 +1,4 @@
-//! Smaller architectures of a student, searched for while it is distilled.
+//! Searches for smaller architectures of a student during its distillation.
 //!
 //! `cargo run --release --example nas`; `--help` lists the flags.
 

@@ -1,4 +1,4 @@
-//! The paper's tables 1 and 2 and its figures, beside baselines trained on the same texts by the same loop.
+//! Reproduces the paper's tables 1 and 2 and its figures, with baselines trained on the same texts by the same loop.
 //!
 //! `cargo run --release --example reproduce` needs no files and no network; `-- --help` lists the flags.
 

@@ -1,5 +1,5 @@
-//! Writes the results of reproductions into `docs/reproduction.md` and `docs/results.md`, their figures into
-//! `docs/figures/reproduction/`; and searches for architectures, and classifiers without one head, into
+//! Writes the results of reproductions into `docs/reproduction.md` and `docs/results.md`, and their figures into
+//! `docs/figures/reproduction/`. It also writes architecture searches and head ablations into
 //! `docs/architecture_search.md`.
 //!
 //! `cargo run --release --example reproduction_page`
@@ -16,30 +16,33 @@ use dht_lab::{
 };
 use dht_transformer::storage::write_atomically;
 
-/// Records that other programs read, or that no program reads any more, among the others.
+/// Other records in the directory, which other programs read, or no program any more.
 const OTHERS: [&str; 5] = ["recipe.json", "less_training.json", "drift.json", "serving.json", "gpu.json"];
-/// How the names of records of searches for architectures begin, likewise.
+/// Prefix of the names of records of architecture searches.
 const ARCHITECTURES: &str = "architecture_search";
-/// Beginning of the names of records of head ablations.
+/// Prefix of the names of records of head ablations.
 const HEAD_ABLATIONS: &str = "head_ablation";
 
-/// Write the results of reproductions into a page, and their figures beside it.
+/// Write the results of reproductions into a page, and their figures beside it
 #[derive(Parser)]
 struct Arguments {
-    /// Directory of the records: its files that end in .json, in the order of their names. Parts of one reproduction are joined.
+    /// Directory of the records.
+    ///
+    /// Its files that end in .json are read in the order of their names. Parts of one reproduction are joined.
     #[arg(long, default_value = "docs/records")]
     records: PathBuf,
-    /// File with the marker lines; made where it is missing.
+    /// File with the marker lines; it is created if it is missing
     #[arg(long, default_value = "docs/reproduction.md")]
     page: PathBuf,
-    /// File whose part about real texts is replaced.
+    /// File whose part about real texts is replaced
     #[arg(long, default_value = "docs/results.md")]
     results: PathBuf,
-    /// File whose parts about measured searches for architectures and about single heads are replaced, where the records have some; figures of
-    /// heads go to figures beside it.
+    /// File whose parts about architecture searches and head ablations are replaced.
+    ///
+    /// Parts without a record stay as they are. Figures of heads are written to the directory figures beside it.
     #[arg(long, default_value = "docs/architecture_search.md")]
     architectures: PathBuf,
-    /// Directory of the figures; the page names it as figures/reproduction.
+    /// Directory of the figures; the page names it as figures/reproduction
     #[arg(long, default_value = "docs/figures/reproduction")]
     figures: PathBuf,
 }

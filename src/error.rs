@@ -1,170 +1,170 @@
-//! The errors of a run.
+//! Errors of a run.
 
 use std::path::PathBuf;
 
-/// The errors of a run. Messages name what is wrong and what was expected.
+/// Error of a run. Messages state what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the data, the model or the training.
+    /// Error of the data, the model or the training.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// An error of the search.
+    /// Error of the search.
     #[error(transparent)]
     Search(Box<dht_search::Error>),
-    /// An error of the architecture search.
+    /// Error of the architecture search.
     #[error(transparent)]
     Nas(Box<dht_nas::Error>),
-    /// A flag has a value that is not allowed.
+    /// Flag with a value that is not allowed.
     #[error("--{flag} is {got}, expected {expected}")]
     Argument {
-        /// The flag, without its dashes.
+        /// Name of the flag, without its dashes.
         flag: &'static str,
-        /// The allowed values.
+        /// Allowed values.
         expected: String,
-        /// Its value.
+        /// Value of the flag.
         got: String,
     },
-    /// A flag without another that it needs.
+    /// Flag without another one that it requires.
     #[error("--{flag} needs --{needs}")]
     Needs {
-        /// The flag that was given.
+        /// Flag that was given.
         flag: &'static str,
-        /// The flag that is missing.
+        /// Flag that is missing.
         needs: &'static str,
     },
     /// Too little data to train on.
     #[error("{data} has {got} {what}, expected at least {least}")]
     TooLittle {
-        /// The data set.
+        /// Data set.
         data: String,
-        /// The kind of the missing items.
+        /// Kind of the missing items.
         what: &'static str,
-        /// The minimum.
+        /// Minimum number.
         least: usize,
-        /// The number found.
+        /// Number found.
         got: usize,
     },
-    /// A file of texts is not the one that a list of checksums names.
+    /// File of texts that differs from its entry in a list of checksums.
     #[error(
         "{path} has the SHA-256 {found}, but {sums} says {expected}: it is damaged or not completely downloaded; get it again",
         path = path.display(), sums = sums.display(),
     )]
     Checksum {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The list of checksums.
+        /// List of checksums.
         sums: PathBuf,
-        /// The checksum in the list.
+        /// Checksum in the list.
         expected: String,
-        /// The file's checksum.
+        /// Checksum of the file.
         found: String,
     },
-    /// An error of what the examples share with the command `dht`: devices.
+    /// Error of the parts that the examples share with the command `dht`, such as devices.
     #[error(transparent)]
     Command(Box<dht_cli::Error>),
-    /// A file or directory could not be read or written.
+    /// File or directory that could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
-        /// The file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// The error of the operating system.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A file is not the record of a run, or a record cannot be written.
+    /// File that is not the record of a run, or record that cannot be written.
     #[error("{path}: {problem}", path = path.display())]
     Record {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The reason.
+        /// Reason of the failure.
         problem: RecordProblem,
     },
-    /// A figure could not be drawn.
+    /// Figure that could not be drawn.
     #[error("figure {figure}: {message}")]
     Figure {
-        /// The figure's file name.
+        /// File name of the figure.
         figure: String,
-        /// The error of the drawing library.
+        /// Error of the drawing library.
         message: String,
     },
-    /// A file that no run wrote, at a path that this run would write to.
+    /// File that no run wrote, at a path that this run would write to.
     #[error("{path} was not written by a run of this kind, and this run would overwrite it; move it away, or choose another path", path = path.display())]
     ForeignFile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// A directory with the steps of another run.
+    /// Directory with the steps of another run.
     #[error(
         "{out} has the steps of another run: its {what} is {stored}, that of this run {asked}; the same command goes on there, \
          another one needs another directory, or this one deleted",
         out = out.display(),
     )]
     OtherSteps {
-        /// The directory.
+        /// Path of the directory.
         out: PathBuf,
-        /// In what the two differ.
+        /// Setting in which the two runs differ.
         what: String,
-        /// That of the run there.
+        /// Value in the existing run.
         stored: String,
-        /// That of this run.
+        /// Value in this run.
         asked: String,
     },
-    /// Steps of a run that is not known.
+    /// Steps of an unknown run.
     #[error(
         "{steps} has steps, but no {file} beside it says of which run: delete it to start anew, or choose another --out",
         steps = steps.display(),
     )]
     UnknownSteps {
-        /// The directory of the steps.
+        /// Directory of the steps.
         steps: PathBuf,
-        /// The file that is missing.
+        /// File that is missing.
         file: &'static str,
     },
-    /// Parts of a reproduction failed; the others are in its record.
+    /// Failed parts of a reproduction; the others are in its record.
     #[error(
         "{count} parts failed; the record names them with their reasons, and running the command again tries them again"
     )]
     FailedRows {
-        /// The number of trainings that failed.
+        /// Number of trainings that failed.
         count: usize,
     },
-    /// A text without the marker lines.
+    /// Text without the marker lines.
     #[error("expected the line {start} and after it the line {end}, each once")]
     Markers {
-        /// The line before the results.
+        /// Line before the results.
         start: &'static str,
-        /// The line after the results.
+        /// Line after the results.
         end: &'static str,
     },
 }
 
-/// Why a file is not read as a record, or a record is not written.
+/// Reason why a file is not read as a record, or a record is not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordProblem {
-    /// It is not JSON, or a field is missing or of another type.
+    /// Content that is not JSON, or lacks a field, or has a field of another type.
     #[error("is not a record: {message}")]
     Content {
-        /// The parser's message.
+        /// Message of the parser.
         message: String,
     },
-    /// It was written by another release, and its numbers are not comparable.
+    /// Record of another release, whose numbers are not comparable.
     #[error("has schema {found}, expected {expected}: repeat the run with this release")]
     OtherVersion {
-        /// The schema of the file.
+        /// Schema of the file.
         found: u64,
-        /// The schema that this release reads and writes.
+        /// Schema that this release reads and writes.
         expected: u32,
     },
-    /// A number is NaN or infinite, which JSON cannot represent.
+    /// Number that is NaN or infinite, which JSON cannot represent.
     #[error("{field} is not a finite number")]
     NotFinite {
-        /// The path of its keys.
+        /// Path of its keys.
         field: String,
     },
 }
 
-/// The crate's result.
+/// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<dht_cli::Error> for Error {

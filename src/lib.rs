@@ -1,4 +1,5 @@
-//! The experiments behind the examples: arguments, data, progress, records, tables and figures. It contains no algorithm.
+//! Experiments behind the examples: arguments, data, progress, records, tables and figures. This crate contains no
+//! algorithm.
 //!
 //! ```text
 //! Arguments → RunPlan → RunData → (training, in the libraries) → Record → tables, figures, pages
@@ -26,7 +27,7 @@ pub use report::{
 };
 pub use reproduction::{ReproductionArguments, reproduce};
 
-/// Its programs compile.
+/// Compiles the programs of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

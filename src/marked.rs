@@ -1,11 +1,11 @@
-//! The part of a text between two marker lines.
+//! Replacement of the part of a text between two marker lines.
 
 use crate::error::{Error, Result};
 
-/// The text with everything between the two marker lines replaced by `block`, which ends its last line.
+/// Replaces all lines between the two marker lines by `block`, which ends its last line.
 ///
 /// # Errors
-/// [`Error::Markers`] unless each of the two lines is there once, in this order.
+/// [`Error::Markers`] unless each of the two lines occurs once, in this order.
 pub(crate) fn replaced(text: &str, (start, end): (&'static str, &'static str), block: &str) -> Result<String> {
     let problem = || Error::Markers { start, end };
     let once = |marker: &str| text.lines().filter(|line| line.trim() == marker).count() == 1;

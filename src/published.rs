@@ -1,29 +1,29 @@
-//! The figures that the paper prints: its tables 1 and 2.
+//! Figures that the paper prints: its tables 1 and 2.
 
 use dht_search::settings::PublishedDataset;
 
 use crate::record::{RowGroup, RowRecord};
 
-/// What the paper prints beside a data set of ours.
+/// Data set of the paper that a data set of ours is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counterpart {
     pub(crate) data: PublishedDataset,
-    /// Whether it is only the nearest kind of text, and not the same data.
+    /// True if the paper's data set is not the same, but only the nearest kind of text.
     pub(crate) stands_in: bool,
 }
 
-/// A cell of the paper's tables.
+/// Cell of the paper's tables.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Published {
-    /// The paper's name of the method: `6-DisBERT`.
+    /// Name of the method in the paper, such as `6-DisBERT`.
     pub(crate) method: &'static str,
     /// "F1", presumably macro.
     pub(crate) f1: f64,
-    /// FLOPs over the full model's, estimated as layers × heads.
+    /// FLOPs divided by the full model's, estimated as layers × heads.
     pub(crate) cost: f64,
 }
 
-/// The table of a cell.
+/// Table of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Table 1: cost of training.
@@ -32,10 +32,10 @@ pub(crate) enum Stage {
     Inference,
 }
 
-/// A printed line: F1 and cost on the four data sets, in the order of [`PublishedDataset::ALL`].
+/// Printed line: F1 and cost on the four data sets, in the order of [`PublishedDataset::ALL`].
 type Line = (&'static str, [(f64, f64); 4]);
 
-/// The name of the full model in the paper's tables.
+/// Name of the full model in the paper's tables.
 pub(crate) const FULL_MODEL: &str = "12-VaBERT";
 
 const TRAINING: [Line; 5] = [
@@ -60,7 +60,7 @@ const INFERENCE: [Line; 11] = [
     ("F-DHT", [(0.943, 0.35), (0.993, 0.29), (0.957, 0.31), (0.639, 0.29)]),
 ];
 
-/// All cells of a table for a data set, in the order of print.
+/// Cells of a table for a data set, in the order of print.
 pub(crate) fn cells(data: PublishedDataset, stage: Stage) -> impl Iterator<Item = Published> {
     let lines: &[Line] = match stage {
         Stage::Training => &TRAINING,
@@ -72,14 +72,14 @@ pub(crate) fn cells(data: PublishedDataset, stage: Stage) -> impl Iterator<Item 
     })
 }
 
-/// The cell of a method, by the paper's name of it.
+/// Cell of a method, by its name in the paper.
 pub(crate) fn cell(data: PublishedDataset, stage: Stage, method: &str) -> Option<Published> {
     cells(data, stage).find(|cell| cell.method == method)
 }
 
 impl Counterpart {
-    /// By the name of a data set, whatever its spelling: `ag_news`, `AG News`. IMDB has Yelp P. beside it, since both are
-    /// reviews with two classes.
+    /// Finds the counterpart of a data set by its name in any spelling: `ag_news`, `AG News`. IMDB is compared with
+    /// Yelp P., since both are reviews with two classes.
     pub(crate) fn of(name: &str) -> Option<Self> {
         let imdb = name.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("imdb"));
         let (data, stands_in) = match PublishedDataset::of_name(name) {
@@ -90,14 +90,14 @@ impl Counterpart {
         Some(Self { data, stands_in })
     }
 
-    /// What the paper prints of a row's method; `layers` is the depth of the row's full model.
+    /// Printed cell of a row's method; `layers` is the depth of the row's full model.
     pub(crate) fn cell(self, stage: Stage, row: &RowRecord, layers: usize) -> Option<Published> {
         cell(self.data, stage, &published_name(row, layers)?)
     }
 }
 
-/// The paper's name of a row's method. `DistilBERT` of k layers has the paper's student of the same share of its full model's
-/// layers beside it; a speed of `FastBERT` has the name that the paper gives to it, in order of cost.
+/// Name of a row's method in the paper. `DistilBERT` of k layers corresponds to the paper's student with the same share
+/// of its full model's layers. A speed of `FastBERT` has the paper's name for it, in order of cost.
 fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
     match row.group {
         RowGroup::Full => Some(FULL_MODEL.into()),
@@ -116,7 +116,7 @@ fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
     }
 }
 
-/// The first number in a text.
+/// First number in a text.
 fn first_number(text: &str) -> Option<f64> {
     let from = text.find(|c: char| c.is_ascii_digit() || c == '.')?;
     let number = text[from..].split(|c: char| !(c.is_ascii_digit() || c == '.')).next()?;

@@ -1,10 +1,13 @@
-//! Compares a device with the CPU, and times it: `cargo run --release --features cuda --example device_check -- --device cuda`
+//! Compares a device with the CPU and measures its speed: `cargo run --release --features cuda --example device_check
+//! -- --device cuda`
 //!
-//! Random weights and texts. The rows, loss, gradients, head gates and parameters after AdamW steps of a small encoder, with
-//! dropout and with texts that keep other heads and neurons, must be the CPU's in single precision within the rounding of each
-//! precision that the device has. A T-DHT trained on the routes that bandits chose on the CPU must predict the same. Then inference and a
-//! training step of BERT-base's size on 64 texts of 128 tokens are timed in each precision, and the way from texts to labels.
-//! Prints one JSON object; ends with 1 where a comparison fails.
+//! Weights and texts are random. For a small encoder, with dropout and with texts that keep other heads and neurons,
+//! the program compares the rows, loss, gradients, head gates and parameters after AdamW steps. They must equal the
+//! CPU's in single precision within the rounding of each precision that the device has. A T-DHT trained on the routes
+//! that bandits selected on the CPU must predict the same.
+//!
+//! Then inference and a training step of BERT-base's size on 64 texts of 128 tokens are timed in each precision, and
+//! the path from texts to labels. The program prints one JSON object, and exits with 1 if a comparison fails.
 //! `scripts/gpu-check` runs it.
 
 mod routes;
@@ -27,25 +30,25 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-/// Compare a device with the CPU, and time it
+/// Compare a device with the CPU, and measure its speed
 #[derive(Parser)]
 struct Arguments {
-    /// The device: cuda, cuda:N or metal
+    /// Device to check: cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE")]
     device: DeviceChoice,
-    /// Timed repetitions
+    /// Number of timed repetitions
     #[arg(long, default_value_t = 10)]
     repetitions: usize,
-    /// Layers of the encoder that is timed
+    /// Number of layers of the timed encoder
     #[arg(long, default_value_t = 12)]
     layers: usize,
-    /// Do not time anything
+    /// Compare only, without timing
     #[arg(long)]
     compare_only: bool,
-    /// Compare nothing: for a profiler
+    /// Time only, without comparisons, such as for a profiler
     #[arg(long, conflicts_with = "compare_only")]
     time_only: bool,
-    /// This precision alone [default: each that the device has]
+    /// Check only this precision [default: each that the device has]
     #[arg(long)]
     precision: Option<Precision>,
 }
@@ -115,7 +118,7 @@ fn check(arguments: &Arguments) -> Result<(bool, Value)> {
     Ok((ok, json!({"device": device, "machine": machine, "ok": ok, "comparisons": comparisons, "times": times})))
 }
 
-/// The greatest difference, as a share of the greatest number; infinite where there are not as many.
+/// Largest difference as a share of the largest number; infinite if the lengths differ.
 fn worst(found: &[f32], expected: &[f32]) -> f64 {
     let largest = expected.iter().fold(1e-6_f32, |largest, number| largest.max(number.abs()));
     let differences = found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs() / largest));
@@ -124,7 +127,7 @@ fn worst(found: &[f32], expected: &[f32]) -> f64 {
     if found.len() == expected.len() { worst } else { f64::INFINITY }
 }
 
-/// ‖found − expected‖ / ‖expected‖; infinite where there are not as many.
+/// Relative distance ‖found − expected‖ / ‖expected‖; infinite if the lengths differ.
 fn distance(found: &[f32], expected: &[f32]) -> f64 {
     let norm = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| f64::from(number).powi(2)).sum::<f64>();
     let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
@@ -155,7 +158,7 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
-/// What a small encoder computes in inference and in three training steps.
+/// Results of a small encoder in inference and in three training steps.
 fn steps(
     device: &Device,
     (heads, hidden): (usize, usize),
@@ -198,7 +201,7 @@ fn steps(
     Ok(found.into_iter().filter(|(what, _)| !what.ends_with("qkv.bias")).collect())
 }
 
-/// BERT-base's size: 768 columns, 12 heads, 30,522 tokens in its vocabulary.
+/// Times an encoder of BERT-base's size: 768 columns, 12 heads, and a vocabulary of 30,522 tokens.
 fn times(arguments: &Arguments, device: &Device, precision: Precision) -> Result<Value, Error> {
     const TEXTS: u64 = 64;
     const TOKENS: u32 = 128;
@@ -227,7 +230,7 @@ fn times(arguments: &Arguments, device: &Device, precision: Precision) -> Result
         "text_to_label": texts}))
 }
 
-/// From texts of random words to labels: the tokenizer on the CPU, then the classifier in batches of 64.
+/// Times the path from texts of random words to labels: the tokenizer on the CPU, then the classifier in batches of 64.
 fn text_to_label(config: &BertConfig, device: &Device, precision: Precision) -> Result<Value, Error> {
     const TEXTS: usize = 2_048;
     const WORDS: usize = 90;
@@ -261,7 +264,7 @@ fn text_to_label(config: &BertConfig, device: &Device, precision: Precision) -> 
         "texts_per_second": TEXTS as f64 / seconds}))
 }
 
-/// The median of some runs after three that do not count, each until the device has done it.
+/// Median time of several runs after three warm-up runs; each run ends when the device has finished.
 fn median(repetitions: usize, device: &Device, mut work: impl FnMut(u32) -> Result<(), Error>) -> Result<f64, Error> {
     let mut seconds = Vec::new();
     for run in 0..repetitions.max(1) + 3 {

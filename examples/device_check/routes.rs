@@ -1,4 +1,4 @@
-//! A T-DHT trained on recorded routes: what a search runs, without a decision that rounding could turn.
+//! Trains a T-DHT on recorded routes: all computations of a search, without a decision that rounding could change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ const LAYERS: usize = 4;
 const HEADS: usize = 6;
 const HIDDEN: usize = 96;
 
-/// The exit of each text, and its heads in each group that it runs, by the text's number.
+/// Exit of each text, and its heads in each group that it runs, by the text's number.
 type Routes = Arc<BTreeMap<u64, (usize, Vec<HeadSet>)>>;
 
-/// What a training came to.
+/// Result of a training.
 pub struct Trained {
-    /// By text and class.
+    /// Probabilities by text and class.
     pub probabilities: Vec<f32>,
-    /// Of all predictions.
+    /// FLOPs of all predictions.
     pub flops: u64,
 }
 
-/// Sends each text where the recording has it.
+/// Router that sends each text on its recorded route.
 #[derive(Debug, Clone)]
 struct Recorded(Routes);
 
@@ -103,7 +103,7 @@ fn trained(model: SearchModel, texts: &EncodedDataset) -> Result<SearchModel> {
     Ok(search.into_model())
 }
 
-/// The routes that bandits chose on the CPU: of texts to train on, and of others.
+/// Routes that bandits selected on the CPU, for training texts and for others.
 pub fn recorded() -> Result<Routes> {
     let texts = texts(0..160);
     let model = trained(model(&Device::Cpu)?, &texts)?;

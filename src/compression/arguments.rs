@@ -1,4 +1,4 @@
-//! The flags that both programs share, and the plan that they give once they are checked.
+//! Flags that both programs share, and the plan that results from checking them.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,26 +15,28 @@ use crate::experiment::{Arguments, DataArguments, Model, RunPlan, named};
 use clap::Parser;
 use dht_cli::DeviceChoice;
 
-/// Rows of the embedded corpus.
+/// Number of training and test rows of the embedded corpus.
 const GENERATED_ROWS: (usize, usize) = (4_000, 1_000);
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// Texts, teacher and student.
 #[derive(Debug, Clone, Args)]
 pub struct CompressionArguments {
-    /// Which texts; pairs are known of the tasks of GLUE by their directory's name
+    /// Texts; a directory with the name of a GLUE task is read as pairs if the task has pairs
     #[command(flatten)]
     pub source: DataArguments,
-    /// The teacher: Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
+    /// Teacher: Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN to train a model from scratch
     #[arg(long, value_name = "DIR|LxHxD", default_value = "4x4x64")]
     pub model: Model,
-    /// The directory is a classifier of these classes: do not fine-tune it
+    /// Use the directory as a classifier of these classes, without fine-tuning
     #[arg(long)]
     pub fine_tuned: bool,
-    /// Most passes of the teacher's fine-tuning; the best on validation rows is kept [default: 3, or 5 with generated texts]
+    /// Maximum number of passes of the teacher's fine-tuning [default: 3, or 5 with generated texts].
+    ///
+    /// The pass with the best validation score is used.
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Samples in a batch
+    /// Number of samples in a batch
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
     /// Peak learning rate of the teacher [default: 1e-3 from scratch, 5e-5 for a pre-trained model]
@@ -43,52 +45,58 @@ pub struct CompressionArguments {
     /// Peak learning rate of the student [default: the teacher's]
     #[arg(long, value_name = "X")]
     pub student_lr: Option<f64>,
-    /// The student's layers [default: half of the teacher's]
+    /// Number of layers of the student [default: half of the teacher's]
     #[arg(long, value_name = "N")]
     pub layers: Option<usize>,
-    /// The student's width, of as many heads as the teacher has, whose attention it learns [default: the teacher's]
+    /// Width of the student [default: the teacher's].
+    ///
+    /// The student has as many heads as the teacher, whose attention it learns.
     #[arg(long, value_name = "N")]
     pub hidden: Option<usize>,
-    /// Neurons of each of the student's feed-forwards [default: as many to a column as the teacher has]
+    /// Number of neurons of each of the student's feed-forwards [default: the teacher's ratio of neurons to width]
     #[arg(long, value_name = "N")]
     pub ffn: Option<usize>,
-    /// Which of the teacher's layers the student's learn from: uniform, last, or their numbers from 0, as 1,3
+    /// Teacher layers that the student's layers learn from: uniform, last, or their numbers from 0, such as 1,3
     #[arg(long, value_name = "MAP", default_value = "uniform")]
     pub layer_map: MapChoice,
-    /// Plain texts (txt, txt.gz) on which the student first learns from the teacher before its fine-tuning; may be given several times
+    /// Plain texts (txt, txt.gz) for distillation from the teacher before its fine-tuning; may be repeated
     #[arg(long, value_name = "FILE")]
     pub texts: Vec<PathBuf>,
-    /// Passes over the plain texts
+    /// Number of passes over the plain texts
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub text_epochs: usize,
-    /// Copies of the training texts
+    /// Augmented copies of the training texts
     #[command(flatten)]
     pub augment: AugmentArguments,
-    /// Passes of each of both stages of distillation; of the second the best on validation rows is kept
+    /// Number of passes of each of the two stages of distillation.
+    ///
+    /// The second stage uses the pass with the best validation score.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub distillation_epochs: usize,
-    /// Evaluate students and searches on validation rows every N steps by the task's own metric, and keep the best step [default: after each
-    /// pass, by macro F1]
+    /// Evaluate students and searches on validation rows every N steps, and use the best step [default: after each
+    /// pass, by macro F1].
+    ///
+    /// With this flag, the metric is the task's.
     #[arg(long, value_name = "N")]
     pub evaluate_every: Option<usize>,
-    /// GiB for what the teacher computes of the texts; texts beyond it are computed in every pass
+    /// Memory in GiB for the teacher's states of the texts; further texts are computed in every pass
     #[arg(long, value_name = "GIB", default_value_t = 4.0)]
     pub teacher_memory: f64,
-    /// Seed of every random choice
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
-    /// File that the results are written to as well
+    /// Also write the results to this file
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Show no progress, only the table
+    /// Show the table, but no progress
     #[arg(long)]
     pub quiet: bool,
 }
 
-/// `uniform`, `last` or `1,3`.
+/// Layer map: `uniform`, `last`, or layers such as `1,3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapChoice(pub(super) LayerMap);
 
@@ -108,10 +116,10 @@ impl FromStr for MapChoice {
 /// Checked [`CompressionArguments`].
 #[derive(Debug, Clone)]
 pub(super) struct CompressionPlan {
-    /// The teacher's training, with all that concerns the texts.
+    /// Plan of the teacher's training, with the settings of the texts.
     pub(super) run: RunPlan,
     pub(super) fine_tuned: bool,
-    /// The names of a fine-tuned teacher's classes, where it has some.
+    /// Class names of a fine-tuned teacher, if it has any.
     pub(super) classes: Option<Vec<String>>,
     pub(super) student: StudentSize,
     pub(super) student_rate: f64,
@@ -119,24 +127,24 @@ pub(super) struct CompressionPlan {
     pub(super) texts: Vec<PathBuf>,
     pub(super) text_epochs: usize,
     pub(super) distillation_epochs: usize,
-    /// Optimiser steps between two evaluations; `None` for the ends of passes.
+    /// Number of optimiser steps between two evaluations; `None` for the ends of passes.
     pub(super) evaluate_every: Option<usize>,
     pub(super) augment: AugmentArguments,
-    /// In bytes.
+    /// Memory limit in bytes.
     pub(super) teacher_memory: usize,
-    /// The checksums of all files that are read, but for the texts of the task.
+    /// Checksums of all files that are read, except the texts of the task.
     pub(super) files: String,
     pub(super) record: Option<PathBuf>,
-    /// The flags that results depend on.
+    /// Flags that results depend on.
     pub(super) flags: Vec<String>,
 }
 
 impl CompressionPlan {
-    /// Checks the flags and whether student and teacher can be mapped, before any data are read.
+    /// Checks the flags, and the map from student to teacher layers, before any data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) and `Needs`; `Transformer` for a directory without a valid `config.json`, and a student
-    /// that has more layers than its teacher.
+    /// [`Error::Argument`](crate::Error::Argument) and `Needs`; `Transformer` for a directory without a valid
+    /// `config.json`, and for a student that has more layers than its teacher.
     pub(super) fn new(arguments: &CompressionArguments) -> Result<Self> {
         let one = |flag, got: usize| match (1..=MOST as usize).contains(&got) {
             true => Ok(got),
@@ -188,7 +196,7 @@ impl CompressionPlan {
         })
     }
 
-    /// The same with evaluations every few steps, where the flags do not say how many.
+    /// Sets evaluations every `every` steps if the flags set none.
     pub(super) fn evaluated_by_default(mut self, every: usize) -> Self {
         if self.evaluate_every.is_none() {
             self.evaluate_every = Some(every);
@@ -197,14 +205,14 @@ impl CompressionPlan {
         self
     }
 
-    /// The same with another seed of the trainings; the texts stay.
+    /// Plan with another seed of the trainings; the texts stay the same.
     pub(super) fn with_seed(&self, seed: u64) -> RunPlan {
         RunPlan { seed: self.run.seed.wrapping_add(seed), ..self.run.clone() }
     }
 }
 
 impl CompressionArguments {
-    /// The flags of a single run that these amount to.
+    /// Equivalent flags of a single run.
     fn of_run(&self) -> Arguments {
         Arguments {
             source: with_defaults(&self.source),
@@ -220,7 +228,7 @@ impl CompressionArguments {
         }
     }
 
-    /// The student's size, for this teacher.
+    /// Size of the student for this teacher.
     fn student(&self, teacher: &BertConfig) -> Result<StudentSize> {
         let whole = StudentSize::of(teacher);
         let hidden = self.hidden.unwrap_or(whole.hidden);
@@ -237,7 +245,7 @@ impl CompressionArguments {
         Ok(size)
     }
 
-    /// The files that are read beside the texts of the task.
+    /// Files that are read in addition to the texts of the task.
     fn files(&self, model: &Model) -> Vec<PathBuf> {
         let mut files = self.texts.clone();
         files.extend(self.augment.word_vectors.clone());
@@ -249,7 +257,7 @@ impl CompressionArguments {
         files
     }
 
-    /// Those that [`Arguments`] do not have.
+    /// Flags that [`Arguments`] lacks.
     fn own_flags(&self) -> Vec<String> {
         let number = |number: Option<usize>| number.map(|number| number.to_string());
         let map = match &self.layer_map.0 {
@@ -276,7 +284,7 @@ impl CompressionArguments {
     }
 }
 
-/// The same with a number of generated rows, and read as pairs where the directory has the name of a task of GLUE with pairs.
+/// Sets the default number of generated rows, and reads pairs if the directory has the name of a GLUE task with pairs.
 pub(super) fn with_defaults(source: &DataArguments) -> DataArguments {
     let source = source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1);
     let name = source.data.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy());
@@ -284,7 +292,7 @@ pub(super) fn with_defaults(source: &DataArguments) -> DataArguments {
     DataArguments { pair: source.pair || known.is_some_and(|known| known.pair), ..source }
 }
 
-/// The checksums of files in one text: of large ones together it would be too long for a message.
+/// Combined checksum of files. A list of all checksums would be too long for a message.
 fn checksums(files: &[PathBuf]) -> Result<String> {
     let mut all = Sha256::new();
     for file in files {

@@ -1,4 +1,4 @@
-//! Copies of the training texts, with words replaced, for a student.
+//! Augmentation: copies of the training texts with replaced words, for a student.
 
 use std::path::PathBuf;
 
@@ -12,25 +12,28 @@ use super::limits::{MOST, refused};
 use crate::error::Result;
 use crate::experiment::{RunData, RunPlan, named, rng};
 
-/// The stream of random numbers of the copies.
+/// Random stream of the copies.
 const COPIES: u64 = 25;
 
-/// What the copies are made with.
+/// Flags for augmented copies.
 #[derive(Debug, Clone, Default, Args)]
 pub struct AugmentArguments {
-    /// Copies of each training text, with words replaced, that students learn from too; with --augment-model, --word-vectors, or both
+    /// Train students also on N copies of each training text with replaced words.
+    ///
+    /// The flag requires --augment-model, --word-vectors, or both.
     #[arg(long, value_name = "N")]
     pub augment: Option<usize>,
-    /// Directory of a model of masked tokens (BertForMaskedLM) of the teacher's vocabulary, which proposes words of one token
+    /// Directory of a masked language model (BertForMaskedLM) with the teacher's vocabulary, which proposes
+    /// replacements for words of one token
     #[arg(long, value_name = "DIR", requires = "augment")]
     pub augment_model: Option<PathBuf>,
-    /// Vectors of words (text format of GloVe or fastText, also .gz), whose nearest words are proposed for words of several tokens
+    /// Word vectors (text format of GloVe or fastText, also .gz), whose nearest words replace words of several tokens
     #[arg(long, value_name = "FILE", requires = "augment")]
     pub word_vectors: Option<PathBuf>,
 }
 
 impl AugmentArguments {
-    /// Refuses copies that nothing proposes words for.
+    /// Rejects copies without a source of replacements.
     pub(super) fn check(&self) -> Result<()> {
         match self.augment {
             Some(copies) if !(1..=MOST as usize).contains(&copies) => {
@@ -43,7 +46,7 @@ impl AugmentArguments {
         }
     }
 
-    /// The flags that results depend on.
+    /// Flags that results depend on.
     pub(super) fn flags(&self) -> [(&'static str, Option<String>); 3] {
         [
             ("augment", self.augment.map(|copies| copies.to_string())),
@@ -52,11 +55,11 @@ impl AugmentArguments {
         ]
     }
 
-    /// The training texts and their copies; `None` where none were asked for.
+    /// Training texts with their copies; `None` if no copies are requested.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a model of another vocabulary; what reading, the model and
-    /// [`Augmentation`] report.
+    /// [`Error::Argument`](crate::Error::Argument) for a model of another vocabulary; errors of reading, of the model
+    /// and of [`Augmentation`].
     pub(super) fn texts(&self, data: &RunData, run: &RunPlan, device: &Device) -> Result<Option<EncodedDataset>> {
         let Some(copies) = self.augment else { return Ok(None) };
         let tokenizer = &data.tokenizer;

@@ -23,10 +23,11 @@ use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, pooling, rng, tr
 use crate::record::JudgedModel;
 use dht_cli::{TrainingProgress, report};
 
-/// Streams of random numbers: a student's weights, projections of the intermediate stage.
+/// Random streams: a student's weights, and projections of the intermediate stage.
 const STUDENT: u64 = 20;
 const PROJECTIONS: u64 = 21;
-/// Timed passes of each model: so many, or more until they take a second, up to a limit; and rows.
+/// Minimum number of timed passes of each model, their maximum, the seconds that they should fill, and the number of
+/// timed rows.
 const LEAST_PASSES: usize = 7;
 const MOST_PASSES: usize = 101;
 const TIMED_SECONDS: f64 = 1.0;
@@ -34,16 +35,16 @@ const TIMED_ROWS: usize = 256;
 const TEACHER: &str = "teacher";
 const GENERAL: &str = "general";
 
-/// What a run works with.
+/// Plan, texts and models of a run.
 pub(super) struct Bench {
     pub(super) plan: CompressionPlan,
     pub(super) data: RunData,
-    /// The training texts with their copies, where copies were asked for.
+    /// Training texts with their copies, if copies are requested.
     augmented: Option<EncodedDataset>,
     pub(super) steps: Steps,
     pub(super) judge: Judge,
     pub(super) device: Device,
-    /// The fine-tuned teacher on the test rows.
+    /// Scores of the teacher on the test rows.
     pub(super) judged_teacher: JudgedModel,
     pub(super) teacher: TextClassifier,
     general: TextClassifier,
@@ -51,25 +52,26 @@ pub(super) struct Bench {
     logits: OnceCell<Arc<TeacherLogits>>,
 }
 
-/// A trained student, and how it was trained.
+/// Trained student with the facts of its training.
 pub(super) struct Trained {
     pub(super) model: TextClassifier,
-    /// The optimiser step of the last stage after which it was best on validation rows.
+    /// Optimiser step of the last stage after which the student was best on validation rows.
     pub(super) best_step: u64,
-    /// Its score on the validation rows then, by macro F1 or where steps are evaluated by the task's metric; 0 without any.
+    /// Score on the validation rows at that step: macro F1, or the task's metric if steps are evaluated; 0 without
+    /// validation rows.
     pub(super) validation_score: f64,
     pub(super) seconds: f64,
 }
 
 impl Trained {
-    /// `last`: its last stage.
+    /// Student after its last stage, whose history is `last`.
     fn of(model: TextClassifier, last: &History, seconds: f64) -> Self {
         Self { model, best_step: best_step(last), validation_score: last.best_score.unwrap_or_default(), seconds }
     }
 }
 
 impl Bench {
-    /// Reads the texts, fine-tunes the teacher and makes the general student, where earlier runs have not.
+    /// Reads the texts, fine-tunes the teacher and creates the general student, unless earlier runs have done so.
     pub(super) fn open(plan: CompressionPlan, out: &Path, command: &[String], least_rows: usize) -> Result<Self> {
         let device = plan.run.device.open()?;
         let mut data = RunData::load(&plan.run)?;
@@ -107,17 +109,17 @@ impl Bench {
         Ok(Self { plan, data, augmented, steps, judge, device, judged_teacher, teacher, general, states, logits })
     }
 
-    /// The texts that students learn from.
+    /// Texts that students learn from.
     fn texts(&self) -> &EncodedDataset {
         self.augmented.as_ref().unwrap_or(&self.data.train)
     }
 
-    /// A copy of the general student.
+    /// Copies the general student.
     pub(super) fn general(&self) -> Result<TextClassifier> {
         copy(&self.general)
     }
 
-    /// What the teacher computes of the training texts inside, as far as memory goes.
+    /// Teacher's hidden states of the training texts, up to the memory limit.
     pub(super) fn states(&self) -> Result<Arc<TeacherStates>> {
         if let Some(states) = self.states.get() {
             return Ok(states.clone());
@@ -136,7 +138,7 @@ impl Bench {
         Ok(self.states.get_or_init(|| Arc::new(states)).clone())
     }
 
-    /// The teacher's logits of the training texts.
+    /// Teacher's logits of the training texts.
     pub(super) fn logits(&self) -> Result<Arc<TeacherLogits>> {
         if let Some(logits) = self.logits.get() {
             return Ok(logits.clone());
@@ -145,13 +147,13 @@ impl Bench {
         Ok(self.logits.get_or_init(|| Arc::new(logits)).clone())
     }
 
-    /// The student's training of so many passes; with validation rows the best pass, or step, is kept.
+    /// Settings of a student's training of `epochs` passes. With validation rows, the best pass or step is used.
     fn student_settings(&self, run: &RunPlan, epochs: usize) -> TrainSettings {
         let settings = student_settings(run, self.plan.student_rate, epochs);
         TrainSettings { evaluate_every: self.plan.evaluate_every, ..settings }
     }
 
-    /// Both stages of TinyBERT's distillation of a student (Jiao et al. 2020): what happens inside, then the logits.
+    /// Distils a student in TinyBERT's two stages (Jiao et al. 2020): first the hidden states, then the logits.
     pub(super) fn distilled(&self, student: TextClassifier, step: &Step, seed: u64) -> Result<Trained> {
         let run = self.plan.with_seed(seed);
         let settings = self.student_settings(&run, self.plan.distillation_epochs);
@@ -170,7 +172,7 @@ impl Bench {
         Ok(Trained::of(copy(&second.into_model())?, &last, seconds))
     }
 
-    /// A student that is fine-tuned on the labels, in as many passes as both stages have.
+    /// Fine-tunes a student on the labels, in as many passes as both stages of distillation have.
     pub(super) fn fine_tuned(&self, mut student: TextClassifier, step: &Step, seed: u64) -> Result<Trained> {
         let run = self.plan.with_seed(seed);
         let settings = self.student_settings(&run, 2 * self.plan.distillation_epochs);
@@ -179,7 +181,7 @@ impl Bench {
         Ok(Trained::of(student, &history, history.train_seconds))
     }
 
-    /// A stage of a search.
+    /// Runs a stage of a search.
     pub(super) fn search_stage(
         &self,
         search: &mut ArchitectureSearch,
@@ -192,12 +194,12 @@ impl Bench {
         Stage { bench: self, step, name, settings, groups }.fit(search, validation)
     }
 
-    /// A model on the test rows, and the classes that it predicts.
+    /// Scores a model on the test rows, and returns its predicted classes.
     pub(super) fn judged(&self, trained: &Trained) -> Result<(JudgedModel, Vec<u32>)> {
         self.judge.judge(&trained.model, &self.data.test, trained.seconds)
     }
 
-    /// Wall clock of predicting test rows over the first model's: all warm, in turns, medians.
+    /// Wall clock of predicting test rows divided by the first model's: all warm, in turns, medians.
     pub(super) fn wall_ratios<const N: usize>(&self, models: [&TextClassifier; N]) -> Result<[f64; N]> {
         // Evenly spaced, since the first rows may be of another kind than the others.
         let samples = &self.data.test.samples;
@@ -242,19 +244,19 @@ fn student_settings(run: &RunPlan, learning_rate: f64, epochs: usize) -> TrainSe
     TrainSettings { epochs, optimizer, ..settings }
 }
 
-/// The optimiser step after which validation was best; of a training without validation rows the last.
+/// Optimiser step with the best validation score, or the last step without validation rows.
 pub(super) fn best_step(history: &History) -> u64 {
     history.best_step.unwrap_or(history.steps)
 }
 
-/// The same weights once more, without parameters that are none of the model's.
+/// Copies a model's weights, without parameters that do not belong to the model.
 pub(super) fn copy(model: &TextClassifier) -> Result<TextClassifier> {
     let encoder = model.encoder();
     let device = encoder.parameters().device();
     Ok(model.with_encoder(Encoder::from_tensors(encoder.config(), &encoder.to_tensors()?, device)?)?)
 }
 
-/// One training of a step.
+/// Training in a step.
 struct Stage<'a> {
     bench: &'a Bench,
     step: &'a Step,
@@ -264,7 +266,8 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Trains with validation rows: evaluated every few steps by the task's metric, or after each pass by the objective's own.
+    /// Trains with validation rows. They are evaluated every few steps by the task's metric, or after each pass by the
+    /// objective's own.
     fn fit<O: Predict>(self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
     where
         Error: From<O::Error>,
@@ -299,7 +302,7 @@ impl Stage<'_> {
     }
 }
 
-/// What the teacher and the general student are made from.
+/// Inputs of the teacher and the general student.
 struct Start<'a> {
     plan: &'a CompressionPlan,
     data: &'a RunData,
@@ -317,18 +320,18 @@ impl Start<'_> {
         Ok(model.save(step.model(), Some(&self.data.tokenizer), &self.data.train.labels)?)
     }
 
-    /// A fresh classifier on an encoder.
+    /// Adds a new classifier to an encoder.
     fn classifier(&self, encoder: Encoder) -> Result<TextClassifier> {
         let run = &self.plan.run;
         Ok(TextClassifier::new(encoder, self.classes(), pooling(run), &mut rng(run, CLASSIFIERS))?)
     }
 
-    /// The encoder before its fine-tuning.
+    /// Encoder before its fine-tuning.
     fn encoder(&self) -> Result<Encoder> {
         encoder(&self.plan.run, self.data, self.device)
     }
 
-    /// The plain texts of all files, where there are any.
+    /// Plain texts of all files, if there are any.
     fn plain_texts(&self) -> Result<Option<EncodedDataset>> {
         let (tokenizer, max_length) = (&self.data.tokenizer, self.plan.run.max_length);
         let mut samples = Vec::new();
@@ -340,7 +343,7 @@ impl Start<'_> {
         Ok(Some(texts).filter(|texts| !texts.is_empty()))
     }
 
-    /// The teacher: fine-tuned, or as given.
+    /// Teacher: fine-tuned, or as given.
     fn teacher(&self) -> Result<JudgedModel> {
         let run = &self.plan.run;
         self.steps.once(TEACHER, |step| {
@@ -366,8 +369,9 @@ impl Start<'_> {
         })
     }
 
-    /// The student that knows no task: it begins as layers of the pre-trained encoder where it has their shapes, and learns from it on
-    /// plain texts, where there are any. A teacher without pre-training hands its own layers down.
+    /// Trains the general student, which knows no task. It starts from layers of the pre-trained encoder if their
+    /// shapes match, and learns from that encoder on plain texts, if there are any. Without pre-training it starts from
+    /// the teacher's own layers.
     fn general(&self, teacher: &TextClassifier, texts: Option<EncodedDataset>) -> Result<usize> {
         let plan = self.plan;
         self.steps.once(GENERAL, |step| {
@@ -394,13 +398,13 @@ impl Start<'_> {
     }
 }
 
-/// The same weights in an encoder without a classifier.
+/// Copies an encoder's weights without a classifier.
 fn copy_encoder(encoder: &Encoder) -> Result<Encoder> {
     let device = encoder.parameters().device();
     Ok(Encoder::from_tensors(encoder.config(), &encoder.to_tensors()?, device)?)
 }
 
-/// A fine-tuned teacher and the texts have classes one to one.
+/// Checks that a fine-tuned teacher and the texts have the same number of classes.
 fn as_many_classes(expected: usize, got: usize) -> Result<()> {
     if expected == got {
         return Ok(());

@@ -1,4 +1,4 @@
-//! TinyBERT's distillation beside the same student without it.
+//! TinyBERT's distillation, compared with the same student without it.
 
 use std::path::{Path, PathBuf};
 
@@ -17,33 +17,33 @@ use dht_transformer::{TextClassifier, pretrained::check_hugging_face_target};
 const DISTILLED: &str = "distilled";
 const FINE_TUNED: &str = "fine-tuned";
 
-/// Distil a fine-tuned teacher into a smaller student by TinyBERT's two stages, beside the same student fine-tuned on the labels.
+/// Distil a fine-tuned teacher into a smaller student by TinyBERT's two stages, and compare with fine-tuning on the
+/// labels.
 ///
-/// Without --data it generates its own texts and needs neither files nor a network.
+/// Without --data, the program generates its own texts and requires neither files nor a network.
 #[derive(Debug, Clone, Parser)]
 #[command(
-    after_help = "Writes record.json and, below steps, a Hugging Face directory of each model into --work. A stopped run goes on where it \
-                  stopped, by the same command. A directory with the name of a task of GLUE is judged by its metric, and read as pairs \
-                  where the task has pairs."
+    after_help = "Writes record.json and, below steps, a Hugging Face directory of each model into --work. The same command resumes a \
+                  stopped run. A directory with the name of a GLUE task is scored by its metric, and read as pairs if the task has pairs."
 )]
 pub struct DistilArguments {
     /// Texts, teacher and student
     #[command(flatten)]
     pub common: CompressionArguments,
-    /// Directory that the distilled student is written to, as a Hugging Face directory
+    /// Write the distilled student here, as a Hugging Face directory
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Directory for the steps of the run and its record
+    /// Write the steps of the run and its record to this directory
     #[arg(long, value_name = "DIR", default_value = "target/dht/distil")]
     pub work: PathBuf,
 }
 
-/// Runs what these flags ask for.
+/// Runs the distillation.
 ///
 /// # Errors
-/// All errors of the flags, the data, the teacher and the directories: [`OtherSteps`](crate::Error::OtherSteps) where `work`
-/// has the steps of another command, [`Argument`](crate::Error::Argument) where `out` would replace the teacher or the steps, and `Transformer` where it
-/// is there and has other files than a model.
+/// Errors of the flags, the data, the teacher and the directories: [`OtherSteps`](crate::Error::OtherSteps) if `work`
+/// has the steps of another command; [`Argument`](crate::Error::Argument) if `out` would replace the teacher or the
+/// steps; `Transformer` if `out` exists and has other files than a model.
 pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let plan = CompressionPlan::new(&arguments.common)?;
     // Before anything is trained. What is left of an earlier student is replaced.
@@ -94,7 +94,7 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     Ok(record)
 }
 
-/// Refuses a directory whose files would be lost, or in which the run itself reads and writes.
+/// Rejects a directory whose files would be lost, or that the run itself uses.
 fn check_out(out: &Path, work: &Path, model: &Model) -> Result<()> {
     let teacher = if let Model::Directory(folder) = model { Some(folder.as_path()) } else { None };
     let holds_used = [Some(work), teacher].into_iter().flatten().any(|used| real(used).starts_with(real(out)));

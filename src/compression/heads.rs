@@ -1,4 +1,4 @@
-//! Which heads a classifier needs, one at a time.
+//! Head ablation of a classifier, one head at a time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,14 +25,17 @@ use crate::report::{head_ablation_figure, head_ablation_table};
 const RECORD: &str = "record.json";
 const FIGURE: &str = "heads.svg";
 
-/// Score a fine-tuned classifier without each of its heads, and with each head alone in its layer (Michel, Levy and Neubig 2019).
+/// Score a fine-tuned classifier without each of its heads, and with each head alone in its layer.
+///
+/// The method is that of Michel, Levy and Neubig (2019).
 #[derive(Debug, Clone, Parser)]
 #[command(
-    after_help = "Writes record.json and heads.svg into --out. The teacher of a run of the example nas or distil is a classifier to begin \
-                  with: steps/teacher/model of its directory. A directory with the name of a task of GLUE is judged by its metric."
+    after_help = "Writes record.json and heads.svg into --out. A run of the example nas or distil saves a fine-tuned teacher, which \
+                  can be used as --model, in steps/teacher/model of its directory. A directory with the name of a GLUE task is \
+                  scored by its metric."
 )]
 pub struct HeadsArguments {
-    /// Which texts; the test rows are scored
+    /// Texts; the test rows are scored
     #[command(flatten)]
     pub source: DataArguments,
     /// Directory of the classifier
@@ -41,18 +44,18 @@ pub struct HeadsArguments {
     /// Heads to ablate as LAYER:HEAD, from 0 [default: all]
     #[arg(long, value_name = "HEADS", value_delimiter = ',')]
     pub heads: Vec<HeadName>,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
-    /// Directory for the record and the figure
+    /// Write the record and the figure to this directory
     #[arg(long, value_name = "DIR", default_value = "target/dht/heads")]
     pub out: PathBuf,
-    /// File that the record is written to as well
+    /// Also write the record to this file
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 }
 
-/// A head by its layer and number, from 0: `2:11`.
+/// Head by layer and number, from 0, such as `2:11`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadName {
     layer: usize,
@@ -75,11 +78,11 @@ impl fmt::Display for HeadName {
     }
 }
 
-/// Runs what these flags ask for.
+/// Runs the head ablation.
 ///
 /// # Errors
-/// All errors of the flags, the data, the classifier and the directories; for a layer or head that the classifier lacks
-/// [`Error::Transformer`], before anything is computed.
+/// Errors of the flags, the data, the classifier and the directories; [`Error::Transformer`] for a layer or head that
+/// the classifier lacks, before anything is computed.
 pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
     let run = Arguments {
         source: with_defaults(&arguments.source),

@@ -1,4 +1,4 @@
-//! How a task judges its models.
+//! Metric of a task, and the scores of models by it.
 
 use dht_dynamic::evaluate;
 use dht_transformer::data::{Metric, NamedDataset};
@@ -10,19 +10,19 @@ use crate::error::Result;
 use crate::experiment::{RunData, model_record};
 use crate::record::{F1, JudgedModel, MATTHEWS};
 
-/// Texts in a batch of predictions.
+/// Number of texts in a batch of predictions.
 pub(super) const BATCH: usize = 64;
 
-/// The task's metric: of the tasks of GLUE, by their directory's name, theirs, where their labels have its class; else accuracy.
+/// Metric of a task: that of the GLUE task with the directory's name, if the labels have its class; otherwise accuracy.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Judge {
     Accuracy,
     Matthews,
-    /// Of this class.
+    /// F1 of this class.
     F1(usize),
 }
 
-/// The metric of a task of classes.
+/// Metric of a classification task.
 pub(super) fn metric(data: &RunData) -> Metric {
     match NamedDataset::find(&format!("glue/{}", data.record.name)).map(|known| known.metric) {
         Some(Metric::Matthews) => Metric::Matthews,
@@ -42,7 +42,7 @@ impl Judge {
         }
     }
 
-    /// In words.
+    /// Name of the metric.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
@@ -59,14 +59,14 @@ impl Judge {
         }
     }
 
-    /// The most that one class, given to every test row, scores: of accuracy the share of the most frequent one.
+    /// Highest score of one constant class for all test rows. For accuracy it is the share of the most frequent class.
     pub(super) fn best_constant(self, test: &EncodedDataset) -> Result<f64> {
         (0..test.labels.len() as u32)
             .map(|class| Ok(self.score(&score(test, &vec![class; test.len()])?)))
             .try_fold(0.0, |best: f64, score: Result<f64>| Ok(best.max(score?)))
     }
 
-    /// A model on the test rows, and the classes that it predicts; its clock is not measured yet.
+    /// Scores a model on the test rows, and returns its predicted classes. Its clock is not measured yet.
     pub(super) fn judge(
         self,
         model: &TextClassifier,

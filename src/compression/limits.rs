@@ -1,18 +1,18 @@
-//! What flags may say, and where a run may write.
+//! Limits of flags and of output paths.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::experiment::{DataSource, Model, RunPlan};
 
-/// The largest number of seeds, passes and copies.
+/// Maximum number of seeds, passes and copies.
 pub(super) const MOST: u64 = 100;
 
 pub(super) fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
     Error::Argument { flag, expected: expected.into(), got: got.to_string() }
 }
 
-/// A path without links, as far as it is there.
+/// Path with its links resolved, as far as it exists.
 pub(super) fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let Some(there) = path.ancestors().find(|part| part.exists()) else { return path };
@@ -20,7 +20,7 @@ pub(super) fn real(path: &Path) -> PathBuf {
     there.canonicalize().map_or_else(|_| path.clone(), |there| there.join(rest))
 }
 
-/// Refuses a directory to write to that files are read from.
+/// Rejects an output directory that files are read from.
 pub(super) fn elsewhere(flag: &'static str, out: &Path, run: &RunPlan) -> Result<()> {
     let model = if let Model::Directory(folder) = &run.model { Some(folder) } else { None };
     let data = if let DataSource::Directory { folder, .. } = &run.data { Some(folder) } else { None };

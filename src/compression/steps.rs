@@ -1,12 +1,12 @@
-//! The steps of a run on disk: each is done once, and the same command goes on after any interruption.
+//! Steps of a run on disk. Each step runs once, and the same command resumes after any interruption.
 //!
 //! ```text
 //! OUT/.lock                         locked while a run writes here
-//! OUT/run.json                      what the run is of: command, texts, files
+//! OUT/run.json                      the run's command, texts and files
 //! OUT/record.json, kept.*.svg       the results
-//! OUT/steps/NAME/result.json        what a step found; written last
-//! OUT/steps/NAME/model/             its model, where later steps read it
-//! OUT/steps/NAME/STAGE.checkpoint   while the step runs: a training of it
+//! OUT/steps/NAME/result.json        the result of a step; written last
+//! OUT/steps/NAME/model/             its model, if later steps read it
+//! OUT/steps/NAME/STAGE.checkpoint   checkpoint of a training, while the step runs
 //! ```
 
 use std::io::ErrorKind;
@@ -27,41 +27,42 @@ const STEPS: &str = "steps";
 const RESULT: &str = "result.json";
 const MODEL: &str = "model";
 const CHECKPOINT: &str = "checkpoint";
-/// Optimiser steps between two checkpoints.
+/// Number of optimiser steps between two checkpoints.
 const EVERY_STEPS: u64 = 200;
-/// The layout of the directory.
+/// Version of the layout of the directory.
 const FORMAT: &str = "compression 4";
 
-/// The locked directory of a run.
+/// Locked directory of a run.
 #[derive(Debug)]
 pub(super) struct Steps {
     dir: RunDir,
     quiet: bool,
 }
 
-/// One step while it runs.
+/// Step that runs.
 #[derive(Debug)]
 pub(super) struct Step {
     folder: PathBuf,
 }
 
-/// Where a run writes, and what it may replace there.
+/// Output paths of a run, and the files that it may replace.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output<'a> {
     pub(super) out: &'a Path,
-    /// The file that the record is written to as well.
+    /// Additional file for the record.
     pub(super) record: Option<&'a Path>,
-    /// Whether a file is a record of the program.
+    /// Function that recognises a record of the program.
     pub(super) is_record: fn(&Path) -> bool,
-    /// Figures of the run.
+    /// File names of the run's figures.
     pub(super) figures: &'a [String],
 }
 
 impl Output<'_> {
-    /// Refuses files that no run of the program wrote, before anything is read or written. Figures are the run's where `run.json` is.
+    /// Rejects files that no run of the program wrote, before anything is read or written. Figures belong to a run if
+    /// `run.json` exists.
     ///
     /// # Errors
-    /// [`Error::ForeignFile`]; [`Error::Argument`] for a record in no directory.
+    /// [`Error::ForeignFile`]; [`Error::Argument`] for a record whose directory does not exist.
     pub(super) fn check(&self) -> Result<()> {
         let run = self.out.join(RUN).exists();
         let records = std::iter::once(self.out.join(RECORD)).chain(self.record.map(Path::to_path_buf));
@@ -85,26 +86,26 @@ fn there(path: &Path) -> bool {
 }
 
 impl Step {
-    /// The checkpoint of one of its trainings, from which it goes on.
+    /// Checkpoint of a training of this step, from which it resumes.
     pub(super) fn checkpoint(&self, stage: &str) -> CheckpointSettings {
         let path = self.folder.join(format!("{stage}.{CHECKPOINT}"));
         CheckpointSettings { path, every_steps: EVERY_STEPS, resume: true }
     }
 
-    /// Where its model is.
+    /// Directory of the step's model.
     pub(super) fn model(&self) -> PathBuf {
         self.folder.join(MODEL)
     }
 }
 
 impl Steps {
-    /// Locks a directory for a run, and makes it if it is missing. Where another run was stopped before its first step had written
-    /// anything, this one takes its place.
+    /// Locks a directory for a run, and creates it if it is missing. A run that was stopped before its first step had
+    /// written anything is replaced.
     ///
     /// # Errors
-    /// [`Error::Command`] when another run holds the lock, [`Error::OtherSteps`] when the steps there are of another run,
-    /// [`Error::UnknownSteps`] when nothing says of which run they are, [`Error::ForeignFile`] when a file in the place of `run.json` is
-    /// not one of a run.
+    /// [`Error::Command`] if another run holds the lock; [`Error::OtherSteps`] if the existing steps are of another
+    /// run; [`Error::UnknownSteps`] if nothing names the run that they are of; [`Error::ForeignFile`] if the file at
+    /// the path of `run.json` is not one of a run.
     pub(super) fn open(out: &Path, run: &Map<String, Value>, quiet: bool) -> Result<Self> {
         let dir = RunDir::open(out)?;
         let begun = begun(&out.join(STEPS))?;
@@ -124,27 +125,27 @@ impl Steps {
         Ok(Self { dir, quiet })
     }
 
-    /// The record of the run.
+    /// File of the run's record.
     pub(super) fn record(&self) -> PathBuf {
         self.dir.path().join(RECORD)
     }
 
-    /// Whether a path is, or would be, among the steps of a run in a directory.
+    /// Returns whether a path is, or would be, among the steps of a run in a directory.
     pub(super) fn hold(out: &Path, path: &Path) -> bool {
         real(path).starts_with(real(&out.join(STEPS)))
     }
 
-    /// The directory.
+    /// Output directory.
     pub(super) fn out(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Whether a step is done.
+    /// Returns whether a step is done.
     pub(super) fn is_done(&self, name: &str) -> bool {
         self.step(name).folder.join(RESULT).is_file()
     }
 
-    /// The model of a step that is done.
+    /// Directory of the model of a finished step.
     pub(super) fn model(&self, name: &str) -> PathBuf {
         self.step(name).model()
     }
@@ -153,10 +154,10 @@ impl Steps {
         Step { folder: self.dir.path().join(STEPS).join(name) }
     }
 
-    /// What a step found before, or finds now: where its file cannot be read, anew.
+    /// Returns the stored result of a step, or runs the step. A result that cannot be read is computed again.
     ///
     /// # Errors
-    /// What `run` reports; the step starts from its last checkpoint the next time.
+    /// Errors of `run`. The next attempt starts from the step's last checkpoint.
     pub(super) fn once<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -165,7 +166,7 @@ impl Steps {
         self.once_valid(name, |_| true, run)
     }
 
-    /// The same, where not every content of its file can be what it found.
+    /// Returns the result as [`once`](Self::once) does; a stored result that is not `valid` is computed again.
     pub(super) fn once_valid<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -192,7 +193,7 @@ impl Steps {
     }
 }
 
-/// Whether a step has written anything.
+/// Returns whether a step has written anything.
 fn begun(steps: &Path) -> Result<bool> {
     let entries = match std::fs::read_dir(steps) {
         Ok(entries) => entries,

@@ -1,4 +1,4 @@
-//! What the flags of a run choose from: models, settings, dispatch, decisions, texts.
+//! Values of the flags of a run: models, settings, texts.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use dht_transformer::{config::ModelSize, data::Column};
 
-/// The model to train.
+/// Model to train.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Model {
-    /// A pre-trained model.
+    /// Pre-trained model.
     Directory(PathBuf),
-    /// A fresh model of this size.
+    /// Size of a new model.
     Size(ModelSize),
 }
 
@@ -33,31 +33,31 @@ impl fmt::Display for Model {
     }
 }
 
-/// The settings of the search.
+/// Settings of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum SettingsChoice {
-    /// This project's.
+    /// This project's settings.
     #[default]
     Ours,
-    /// What the paper prints ([`SearchSettings::paper`](dht_search::SearchSettings::paper)), with queues of the size of a
-    /// batch. The record lists where the run differs from the paper.
+    /// Settings that the paper prints ([`SearchSettings::paper`](dht_search::SearchSettings::paper)), with queues of
+    /// the size of a batch. The record lists the differences between the run and the paper.
     Paper,
 }
 
-/// The source of the texts.
+/// Source of the texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataSource {
-    /// The generator.
+    /// Generator of texts.
     Embedded,
-    /// Files.
+    /// Files in a directory.
     Directory {
-        /// Their directory.
+        /// Directory of the files.
         folder: PathBuf,
-        /// The text columns; empty to detect them.
+        /// Text columns; empty to detect them.
         text: Vec<Column>,
-        /// The label column; `None` to detect it.
+        /// Label column; `None` to detect it.
         label: Option<Column>,
-        /// Whether two text columns are a pair.
+        /// True if two text columns are a pair.
         pair: bool,
     },
 }

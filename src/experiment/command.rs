@@ -1,4 +1,4 @@
-//! The command line of a run, as its record stores it.
+//! Command line of a run, as its record stores it.
 
 use std::path::{Component, Path};
 
@@ -10,7 +10,8 @@ use super::data_arguments::DataArguments;
 use super::plan::Arguments;
 
 impl Arguments {
-    /// The flags that differ from their defaults, in the order of `--help`, without `--quiet`, which changes no result. Of paths that are absolute or contain `..` only the last part is kept.
+    /// Flags that differ from their defaults, in the order of `--help`. `--quiet` is left out, since it changes no
+    /// result. Of paths that are absolute or contain `..`, only the last component is included.
     pub(crate) fn flags(&self) -> Vec<String> {
         // Names every field, so that a new one is not forgotten.
         let Self { source, model, epochs, batch, lr, seed, device, precision, settings, quiet: _ } = self;
@@ -65,7 +66,7 @@ impl Flags {
     }
 }
 
-/// A path for publication: without the directories of this machine.
+/// Path for publication, without the directories of this machine.
 pub(crate) fn named(path: &Path) -> String {
     let private = path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
     let last = path.file_name().filter(|_| private).map(Path::new);

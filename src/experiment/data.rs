@@ -1,4 +1,4 @@
-//! The data of a plan: reading or generating, splitting, tokenising.
+//! Data of a plan: reading or generating, splitting, tokenising.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,37 +15,37 @@ use super::plan::RunPlan;
 use crate::error::{Error, Result};
 use crate::record::DataRecord;
 
-/// The size of a vocabulary that is trained on the training texts.
+/// Size of a vocabulary that is trained on the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
-/// The default number of training rows of the embedded corpus.
+/// Default number of training rows of the embedded corpus.
 const EMBEDDED_TRAIN_ROWS: usize = 16_000;
-/// The default number of test rows of the embedded corpus.
+/// Default number of test rows of the embedded corpus.
 const EMBEDDED_TEST_ROWS: usize = 2_000;
-/// The most tokens of a text that are kept after the maximum length, where whole texts are read.
+/// Maximum number of tokens stored after the maximum length of a text, for models that read whole texts.
 const MOST_REST: usize = 4_096;
-/// The share of the training rows that is used for validation.
+/// Fraction of the training rows that is used for validation.
 const VALIDATION_SHARE: f64 = 0.1;
-/// The random stream of the validation split.
+/// Random stream of the validation split.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
-/// A list of checksums, and in how many directories above a file it is looked for.
+/// File of checksums, and the number of directories above a file in which it is searched.
 const SUMS: &str = "SHA256SUMS";
 const SUMS_ABOVE: usize = 3;
 /// Seeds of the embedded corpus. It is one fixed data set: its texts do not depend on the run's seed.
 const TRAINING_TEXTS: u64 = 1;
 const TEST_TEXTS: u64 = 2;
 
-/// The encoded data of a run.
+/// Encoded data of a run.
 #[derive(Debug, Clone)]
 pub struct RunData {
     /// Name, rows and checksums, for the run's record.
     pub record: DataRecord,
-    /// The tokenizer: the model's, or one for the training texts.
+    /// Tokenizer of the model, or one for the training texts.
     pub tokenizer: TextTokenizer,
-    /// The training rows.
+    /// Training rows.
     pub train: EncodedDataset,
-    /// The validation rows, a tenth of the training file.
+    /// Validation rows, a tenth of the training file.
     pub validation: EncodedDataset,
-    /// The test rows.
+    /// Test rows.
     pub test: EncodedDataset,
 }
 
@@ -103,7 +103,8 @@ impl RunData {
         Ok(Self { record, tokenizer, train, validation, test })
     }
 
-    /// Numbers the classes as a classifier of as many does, by their names; `false`, and as they were, where it has others.
+    /// Numbers the classes as a classifier of the same classes does, by their names. Returns `false` and changes
+    /// nothing if the classifier has other classes.
     pub fn order_classes(&mut self, labels: &[String]) -> bool {
         let own = &self.train.labels;
         let place = |label: &String| labels.iter().position(|other| other == label);
@@ -121,11 +122,11 @@ impl RunData {
 struct Texts {
     train: Dataset,
     test: Dataset,
-    /// The complete vocabulary, where it is known.
+    /// Complete vocabulary, if it is known.
     words: Option<Vec<String>>,
 }
 
-/// Generated texts, without training texts that are also test texts.
+/// Generates texts, without training texts that are also test texts.
 fn embedded(plan: &RunPlan) -> Result<Texts> {
     let labels = || generated::LABELS.map(String::from).to_vec();
     let examples = |texts: Vec<generated::GeneratedText>| {
@@ -161,7 +162,8 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
     Ok(Texts { train: first(train, plan.train_rows), test, words: None })
 }
 
-/// Refuses a file that is not the one of a `SHA256SUMS` in its directory or one above, as after half a download.
+/// Rejects a file that differs from its `SHA256SUMS` entry, such as after an incomplete download. The list is searched
+/// in the file's directory and the directories above.
 fn check_sum(file: &Path, found: &str) -> Result<()> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     for folder in file.ancestors().skip(1).take(SUMS_ABOVE) {
@@ -183,7 +185,7 @@ fn check_sum(file: &Path, found: &str) -> Result<()> {
     Ok(())
 }
 
-/// The model's tokenizer, or one of the complete vocabulary, or one trained on the training texts.
+/// Tokenizer of the model, or one of the complete vocabulary, or one trained on the training texts.
 fn tokenizer_of(model: &Model, train: &Dataset, words: Option<Vec<String>>) -> Result<TextTokenizer> {
     Ok(match (model, words) {
         (Model::Directory(folder), _) => TextTokenizer::from_dir(folder)?,

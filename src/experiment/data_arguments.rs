@@ -1,4 +1,4 @@
-//! The flags that say which texts a program reads, and which columns and rows of them.
+//! Flags for the texts of a program, and for their columns and rows.
 
 use std::path::PathBuf;
 
@@ -9,25 +9,25 @@ use dht_transformer::data::Column;
 use super::choices::DataSource;
 use crate::error::{Error, Result};
 
-/// Which texts, and which columns and rows of them.
+/// Texts, and their columns and rows.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DataArguments {
     /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Column of the text, by name or by number from 0; may be given several times [default: detected]
+    /// Read the text from this column, given by name or by number from 0; may be repeated [default: detected]
     #[arg(long, value_name = "COLUMN")]
     pub text_column: Vec<Column>,
-    /// Column of the label, by name or by number from 0 [default: detected]
+    /// Read the label from this column, given by name or by number from 0 [default: detected]
     #[arg(long, value_name = "COLUMN")]
     pub label_column: Option<Column>,
-    /// The two text columns are a pair of sentences, not parts of one text
+    /// Read two text columns as a pair of sentences, not as parts of one text
     #[arg(long)]
     pub pair: bool,
-    /// Maximum length of a text in tokens [default: 128]
+    /// Cut texts at N tokens [default: 128]
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
-    /// Cut texts at the length that the paper has for the data: 128 tokens for AG News and DBpedia, 300 for both of Yelp
+    /// Cut texts at the paper's length for the data: 128 tokens for AG News and DBpedia, 300 for both of Yelp
     #[arg(long, conflicts_with = "max_length")]
     pub paper_lengths: bool,
     /// Use the first N training rows, a tenth of them for validation [default: all, or some thousand generated]
@@ -39,23 +39,23 @@ pub struct DataArguments {
     /// Add N training rows after --train-rows to the test rows
     #[arg(long, value_name = "N", requires = "train_rows")]
     pub extra_test_rows: Option<usize>,
-    /// Leave N training rows unread before those, as rows that choices were made on before
+    /// With --extra-test-rows, leave N training rows unread before them, such as rows that settings were selected on
     #[arg(long, value_name = "N", requires = "extra_test_rows")]
     pub skip_rows: Option<usize>,
 }
 
 impl DataArguments {
-    /// The same with so many training and test rows where texts are generated and no other numbers are given.
+    /// Sets the numbers of training and test rows for generated texts, if the flags set none.
     #[must_use]
     pub(crate) fn or_generated(self, train_rows: usize, test_rows: usize) -> Self {
         let rows = |given: Option<usize>, default| given.or(self.data.is_none().then_some(default));
         Self { train_rows: rows(self.train_rows, train_rows), test_rows: rows(self.test_rows, test_rows), ..self }
     }
 
-    /// The maximum length in tokens, where a flag gives one.
+    /// Maximum length in tokens, if a flag sets it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the paper's lengths of data that the paper does not use.
+    /// [`Error::Argument`] for the paper's lengths with data that the paper does not use.
     pub(super) fn length(&self) -> Result<Option<usize>> {
         if !self.paper_lengths {
             return Ok(self.max_length);
@@ -74,10 +74,10 @@ impl DataArguments {
         }
     }
 
-    /// Where the texts come from.
+    /// Source of the texts.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Needs`] for flags that do not fit together.
+    /// [`Error::Argument`] and [`Error::Needs`] for flags that contradict each other.
     pub(super) fn source(&self) -> Result<DataSource> {
         let Self { data, text_column, label_column, pair, .. } = self;
         let Some(folder) = data else {

@@ -1,4 +1,4 @@
-//! An experiment: flags, plan, data, and what its trainings share.
+//! Experiment: flags, plan, data, and the shared parts of its trainings.
 
 mod choices;
 mod command;

@@ -1,4 +1,4 @@
-//! The flags of a run, and the plan that they give once they are checked.
+//! Flags of a run, and the plan that results from checking them.
 
 use clap::Parser;
 use dht_search::Preset;
@@ -9,49 +9,49 @@ use super::data_arguments::DataArguments;
 use crate::error::{Error, Result};
 use dht_cli::DeviceChoice;
 
-/// The default maximum length in tokens; less where the model has fewer positions.
+/// Default maximum length in tokens, lowered to the model's positions if it has fewer.
 const MAX_LENGTH: usize = 128;
 /// Default numbers of epochs, for files and for generated texts.
 const EPOCHS: usize = 3;
 const EPOCHS_OF_GENERATED_TEXTS: usize = 5;
-/// The limit of rows and batches; the generator would run out of memory with more.
+/// Maximum number of rows and batches. The generator would run out of memory with more.
 const MOST_ROWS: usize = 100_000_000;
-/// The peak learning rate of a model trained from scratch.
+/// Peak learning rate of a model trained from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
-/// The peak learning rate of a pre-trained model.
+/// Peak learning rate of a pre-trained model.
 const FINE_TUNING_RATE: f64 = 5e-5;
 
-/// What all examples with trainings of their own ask for; without --data they generate texts.
+/// Flags of all examples that train models; without --data they generate texts.
 #[derive(Debug, Clone, Parser)]
 pub struct Arguments {
-    /// Which texts
+    /// Texts, and their columns and rows
     #[command(flatten)]
     pub source: DataArguments,
-    /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
+    /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN to train a model from scratch
     #[arg(long, value_name = "DIR|LxHxD", default_value = "7x12x96")]
     pub model: Model,
-    /// Passes over the training rows [default: 3, or 5 with generated texts]
+    /// Number of passes over the training rows [default: 3, or 5 with generated texts]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Samples in a batch
+    /// Number of samples in a batch
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
     /// Peak learning rate [default: 1e-3 from scratch, 5e-5 for a pre-trained model]
     #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
-    /// Seed of every random choice
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
-    /// Numbers that layers are computed in: f32, bf16 (CUDA, Metal) or tf32 (CUDA)
+    /// Compute layers in f32, bf16 (CUDA, Metal) or tf32 (CUDA)
     #[arg(long, value_name = "PRECISION", default_value_t)]
     pub precision: Precision,
     /// Settings of the search: ours, or those that the paper prints
     #[arg(long, value_enum, default_value_t)]
     pub settings: SettingsChoice,
-    /// Show no progress, only the table
+    /// Show the table, but no progress
     #[arg(long)]
     pub quiet: bool,
 }
@@ -59,47 +59,47 @@ pub struct Arguments {
 /// Checked [`Arguments`], with all defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunPlan {
-    /// The source of the texts.
+    /// Source of the texts.
     pub data: DataSource,
-    /// The model to train.
+    /// Model to train.
     pub model: Model,
-    /// The maximum length in tokens, at most the model's positions.
+    /// Maximum length in tokens, at most the model's positions.
     pub max_length: usize,
-    /// The maximum of training rows, at least two; `None` is all, or the default of the embedded corpus.
+    /// Maximum number of training rows, at least two; `None` for all, or the default of the embedded corpus.
     pub train_rows: Option<usize>,
-    /// The maximum of test rows; `None` is all, or the default of the embedded corpus.
+    /// Maximum number of test rows; `None` for all, or the default of the embedded corpus.
     pub test_rows: Option<usize>,
-    /// How many of the training rows after `train_rows` are test rows too.
+    /// Number of training rows after `train_rows` that are also test rows.
     pub extra_test_rows: usize,
-    /// How many are left unread between both.
+    /// Number of training rows between these two parts that are not read.
     pub skip_rows: usize,
-    /// Passes over the training rows, at least one.
+    /// Number of passes over the training rows, at least one.
     pub epochs: usize,
-    /// Samples in a batch, at least one.
+    /// Number of samples in a batch, at least one.
     pub batch: usize,
-    /// The peak learning rate, finite and above 0.
+    /// Peak learning rate, finite and above 0.
     pub learning_rate: f64,
-    /// The seed of every random choice.
+    /// Seed of all random choices.
     pub seed: u64,
-    /// The device of the tensors.
+    /// Device of the tensors.
     pub device: DeviceChoice,
-    /// What layers are computed in.
+    /// Precision that layers are computed in.
     pub precision: Precision,
-    /// The settings of the search.
+    /// Settings of the search.
     pub settings: SettingsChoice,
-    /// Whether to show no progress.
+    /// True to show no progress.
     pub quiet: bool,
-    /// The flags that results may depend on, as given, for the record.
+    /// Flags that results may depend on, as given, for the record.
     pub flags: Vec<String>,
 }
 
 impl RunPlan {
-    /// Whether the models start from pre-trained weights.
+    /// Returns whether the models start from pre-trained weights.
     pub fn pretrained(&self) -> bool {
         matches!(self.model, Model::Directory(_))
     }
 
-    /// The layers of the full model.
+    /// Number of layers of the full model.
     ///
     /// # Errors
     /// [`Error::Transformer`] for a model directory without a valid `config.json`.
@@ -107,11 +107,11 @@ impl RunPlan {
         Ok(config_of(&self.model)?.num_hidden_layers)
     }
 
-    /// The plan of a run that trains no dynamic model, so that any size will do.
+    /// Plan of a run that trains no dynamic model, so that models of every size are allowed.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model directory without
-    /// a valid `config.json` or an impossible size.
+    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves; [`Error::Transformer`] for a model directory
+    /// without a valid `config.json`, or an impossible size.
     pub(crate) fn without_search(arguments: Arguments) -> Result<Self> {
         let texts = &arguments.source;
         let counts = [("epochs", arguments.epochs, 1), ("batch", Some(arguments.batch), 1)];
@@ -172,8 +172,8 @@ impl TryFrom<Arguments> for RunPlan {
     /// Checks the flags, the model's configuration and the space, before any data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model directory without
-    /// a valid `config.json` or an impossible size, [`Error::Search`] for a model too small for a search.
+    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves; [`Error::Transformer`] for a model directory
+    /// without a valid `config.json`, or an impossible size; [`Error::Search`] for a model too small for a search.
     fn try_from(arguments: Arguments) -> Result<Self> {
         let config = config_of(&arguments.model)?;
         Preset::TDht.space(config.num_hidden_layers, config.num_attention_heads)?;
@@ -181,7 +181,7 @@ impl TryFrom<Arguments> for RunPlan {
     }
 }
 
-/// The model's configuration; of a model from scratch, without its vocabulary, which is not known yet.
+/// Configuration of the model. From scratch it lacks the vocabulary, which is not known yet.
 fn config_of(model: &Model) -> Result<BertConfig> {
     let config = match model {
         Model::Size(size) => size.config(MAX_LENGTH)?,

@@ -1,4 +1,4 @@
-//! The search of a plan: spaces, settings, and the dynamic model.
+//! Search of a plan: spaces, settings, and the dynamic model.
 
 use dht_search::{
     Preset, SearchModel, SearchObjective, SearchSettings, SearchSpace,
@@ -12,17 +12,17 @@ use super::choices::SettingsChoice;
 use super::plan::RunPlan;
 use crate::error::{Error, Result};
 
-/// The search of a preset under a plan.
+/// Search of a preset under a plan.
 pub(crate) struct PlannedSearch {
-    /// The space of the last phase.
+    /// Space of the last phase.
     pub(crate) space: SearchSpace,
     settings: SearchSettings,
-    /// The space of the first phase and its number of epochs, for a search of two phases.
+    /// Space of the first phase and its number of epochs, for a search of two phases.
     first: Option<(SearchSpace, usize)>,
 }
 
 impl PlannedSearch {
-    /// The search for a model of the encoder's size.
+    /// Creates the search for a model of the encoder's size.
     pub(crate) fn new(preset: Preset, plan: &RunPlan, encoder: &Encoder, pooling: Pooling) -> Result<Self> {
         let (layers, heads) = (encoder.layers(), encoder.block_shape().heads);
         // Printed for 12 layers alone.
@@ -51,7 +51,7 @@ impl PlannedSearch {
         Ok(Self { space, settings, first })
     }
 
-    /// The training of its model.
+    /// Objective that trains the search's model.
     pub(crate) fn objective(self, encoder: Encoder, classes: usize, rng: &mut ChaCha8Rng) -> Result<SearchObjective> {
         let Self { space, settings, first } = self;
         Ok(match first {
@@ -64,8 +64,9 @@ impl PlannedSearch {
     }
 }
 
-/// This project's settings. `schedule` is the share of the training to which the shares of full-model steps and random
-/// routes refer: the first phase of P-DHT, so that its bandits choose before the switch too; otherwise all of it.
+/// Settings of this project. `schedule` is the share of the training that the shares of full-model steps and random
+/// routes refer to. For P-DHT it is the first phase, so that its bandits also select before the switch; otherwise it is
+/// the whole training.
 fn our_settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling, schedule: f64) -> SearchSettings {
     let settings = SearchSettings { pooling, ..SearchSettings::for_encoder(space, plan.pretrained()) };
     let FullModelSteps { first, every } = settings.full_model_steps;

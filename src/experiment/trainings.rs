@@ -1,4 +1,4 @@
-//! What all trainings of a plan share: encoder, pooling, settings, random numbers.
+//! Shared parts of all trainings of a plan: encoder, pooling, settings, random numbers.
 
 use std::io::{ErrorKind, Write};
 
@@ -24,7 +24,7 @@ const WEIGHTS: u64 = 1;
 pub(crate) const CLASSIFIERS: u64 = 2;
 pub(crate) const CONTROL: u64 = 3;
 
-/// Writes to standard output. A closed pipe is no error, since the record is already written.
+/// Writes to standard output. A closed pipe is not an error, since the record is already written.
 pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
     match writeln!(output, "{text}") {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
@@ -34,13 +34,13 @@ pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
     }
 }
 
-/// The settings of every acceleration: the defaults, for these texts.
+/// Settings of every acceleration: the defaults, for these texts.
 pub(crate) fn accelerate_settings(data: &RunData, batch_size: usize) -> Result<AccelerateSettings> {
     let ngram = NgramSettings { left_out: data.tokenizer.tokens_around()?, ..NgramSettings::default() };
     Ok(AccelerateSettings { ngram: Some(ngram), batch_size, ..AccelerateSettings::default() })
 }
 
-/// FLOPs of a forward and a backward over all texts.
+/// FLOPs of a forward and a backward pass over all texts.
 pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u64, u64)> {
     let (encoder, classifier) = (model.encoder(), model.classifier().shape());
     let cost = FlopsCost::new(encoder.layers(), encoder.block_shape(), classifier, WidthCoupling::Heads)?;
@@ -48,7 +48,7 @@ pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u
     Ok((cost.full_forward(load).total().0, cost.full_backward(load).total().0))
 }
 
-/// The facts of a run by which it can differ from the paper's.
+/// Facts of a run in which it can differ from the paper's.
 pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> Experiment {
     Experiment {
         dataset: PublishedDataset::of_name(&data.record.name),
@@ -63,7 +63,7 @@ pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> E
     }
 }
 
-/// The last part of a directory, or the size.
+/// Last component of a directory, or the size.
 pub(crate) fn model_name(plan: &RunPlan) -> String {
     match &plan.model {
         Model::Directory(folder) => {
@@ -73,7 +73,7 @@ pub(crate) fn model_name(plan: &RunPlan) -> String {
     }
 }
 
-/// The size of the full model.
+/// Size of the full model.
 pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
     let shape = encoder.block_shape();
     ModelRecord {
@@ -85,7 +85,7 @@ pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
     }
 }
 
-/// The settings of every training of a plan.
+/// Settings of every training of a plan.
 pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
     let optimizer = AdamWSettings { learning_rate: plan.learning_rate, ..AdamWSettings::default() };
     // From scratch and within some hundred steps, a smaller β₂ learns faster.
@@ -99,7 +99,7 @@ pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
     }
 }
 
-/// The encoder that every model starts from.
+/// Encoder that every model starts from.
 pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
     let encoder = match &plan.model {
         Model::Directory(folder) => {
@@ -115,8 +115,9 @@ pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result
     Ok(encoder)
 }
 
-/// From scratch [CLS] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
-/// With the paper's settings every model has BERT's pooler, as the paper's have.
+/// Pooling of every model. From scratch, \[CLS\] learns to collect the inputs that determine the class; the rows of a
+/// pre-trained encoder are all informative. With the paper's settings every model has BERT's pooler, as the paper's
+/// models do.
 pub(crate) fn pooling(plan: &RunPlan) -> Pooling {
     match plan.settings {
         SettingsChoice::Paper => Pooling::Pooler,

@@ -1,4 +1,4 @@
-//! The most frequent head sets of each group of layers.
+//! Most frequent head sets of each group of layers.
 
 use dht_search::training::{GroupHeads, SetCount};
 use plotters::prelude::*;
@@ -7,15 +7,15 @@ use plotters::style::text_anchor::HPos;
 use super::style;
 use super::style::{Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH};
 
-/// The number of sets shown of each group.
+/// Maximum number of sets shown of each group.
 const MOST: usize = 5;
 const ROW: i32 = 24;
 const GROUP: i32 = 34;
 const TOP: i32 = 66;
-/// The widths of the dots and of the name of a set.
+/// Widths of the dots and of the name of a set.
 const DOTS: i32 = 170;
 const NAME: i32 = 190;
-/// The width reserved for a percentage after the longest bar.
+/// Width reserved for a percentage after the longest bar.
 const AFTER: i32 = 60;
 
 pub(crate) fn height(groups: &[GroupHeads]) -> u32 {
@@ -55,7 +55,7 @@ pub(crate) fn draw(groups: &[GroupHeads], title: &str, area: &Area) -> Drawn {
     Ok(())
 }
 
-/// A row: a dot for each head, filled where it is kept, then the set's name, then a bar.
+/// Draws a row: a dot for each head, filled if it is kept, then the set's name, then a bar.
 fn draw_set(area: &Area, y: i32, heads: usize, set: &SetCount, share: f64, most: f64) -> Drawn {
     let middle = y + ROW / 2;
     let step = (DOTS - 10) / heads.max(1) as i32;

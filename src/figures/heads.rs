@@ -1,4 +1,4 @@
-//! How often each group of layers kept each head.
+//! Frequency at which each group of layers kept each head.
 
 use dht_search::training::GroupHeads;
 use plotters::prelude::*;
@@ -8,7 +8,7 @@ use super::style;
 use super::style::{Area, BLUES, Drawn, HEADER, INK, LEFT, PALE_INK, WIDTH};
 
 const ROW: i32 = 44;
-/// The width of the groups' names.
+/// Width of the groups' names.
 const NAMES: i32 = 150;
 
 pub(crate) fn height(groups: &[GroupHeads]) -> u32 {

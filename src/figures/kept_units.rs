@@ -1,4 +1,4 @@
-//! What stays of each layer of a searched architecture.
+//! Units that remain in each layer of a searched architecture.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::record::SearchedArchitecture;
 
 const ROW: i32 = 44;
-/// The width of the layers' names.
+/// Width of the layers' names.
 const NAMES: i32 = 80;
-/// The parts in the order of the data, with their headings.
+/// Parts in the order of the data, with their headings.
 const PARTS: [(&str, &str); 7] = [
     ("query_inputs", "inputs of Q"),
     ("key_inputs", "inputs of K"),
@@ -21,10 +21,10 @@ const PARTS: [(&str, &str); 7] = [
     ("neurons", "neurons"),
 ];
 
-/// The figure, as SVG; `measure`: what the reached ratio is a share of.
+/// Draws the figure as SVG; `measure` names the cost that the reached ratio refers to.
 ///
 /// # Errors
-/// [`Error::Figure`] when it cannot be drawn.
+/// [`Error::Figure`] if it cannot be drawn.
 pub fn kept_units_figure(row: &SearchedArchitecture, measure: &str) -> Result<String> {
     let figure = format!("kept.{}.{}.svg", row.space, row.target_ratio);
     let failed = |error: style::DrawError| Error::Figure { figure, message: error.to_string() };

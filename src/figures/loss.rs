@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::style;
 use super::style::{Area, Drawn, PROGRESS};
 
-/// Losses against progress; the last line is drawn on top.
+/// Draws losses against progress; the last line is drawn on top.
 pub(crate) fn draw_lines(curves: &[Line], title: &str, area: &Area) -> Drawn {
     let legend: Vec<_> = curves.iter().map(|line| (line.name.clone(), line.color)).collect();
     let body = style::header(area, title, &legend)?;
@@ -24,7 +24,7 @@ pub(crate) fn draw_lines(curves: &[Line], title: &str, area: &Area) -> Drawn {
     Ok(())
 }
 
-/// The loss of one model.
+/// Loss curve of one model.
 pub(crate) struct Line<'a> {
     pub(crate) name: String,
     pub(crate) curve: &'a LossCurve,

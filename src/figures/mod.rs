@@ -1,4 +1,4 @@
-//! Figures of records, as SVG; drawing them needs no installed fonts.
+//! Figures of records, as SVG. Drawing them requires no installed fonts.
 
 mod head_sets;
 mod heads;

@@ -50,12 +50,12 @@ fn draw(
     Ok(())
 }
 
-/// The centres of the bins, with 0 and 1 added.
+/// Centres of the bins, with 0 and 1 added.
 fn with_both_ends(progress: &[f64]) -> Vec<f64> {
     if progress.is_empty() { Vec::new() } else { [&[0.0], progress, &[1.0]].concat() }
 }
 
-/// The values of the bins, with the first and the last repeated for the ends.
+/// Values of the bins, with the first and the last repeated for the ends.
 fn repeated_at_both_ends(values: &[f64]) -> Vec<f64> {
     let (first, last) = (values.first().copied(), values.last().copied());
     first.into_iter().chain(values.iter().copied()).chain(last).collect()

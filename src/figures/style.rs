@@ -1,4 +1,4 @@
-//! Sizes, colours and fonts, the same in all figures.
+//! Sizes, colours and fonts that all figures share.
 
 use dht_search::space::LayerGroup;
 use plotters::coord::Shift;
@@ -11,17 +11,17 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 pub(crate) type Drawn = Result<(), DrawError>;
-/// A chart with two numeric axes.
+/// Chart with two numeric axes.
 pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// Formats the values of an axis.
+/// Formatter of the values of an axis.
 type Format<'a> = &'a dyn Fn(&f64) -> String;
 
 pub(crate) const WIDTH: u32 = 700;
 pub(crate) const HEIGHT: u32 = 400;
-/// The left edge of titles.
+/// Left edge of titles.
 pub(crate) const LEFT: i32 = 20;
-/// The height of title and legend.
+/// Height of title and legend.
 pub(crate) const HEADER: i32 = 74;
 
 pub(crate) const INK: RGBColor = RGBColor(34, 40, 49);
@@ -40,7 +40,7 @@ pub(crate) const BLUES: [RGBColor; 4] =
 pub(crate) const OCHRES: [RGBColor; 4] =
     [RGBColor(253, 226, 187), RGBColor(247, 168, 79), RGBColor(204, 96, 14), RGBColor(108, 40, 6)];
 
-/// The colour at a position (0 to 1) of a scale.
+/// Colour at a position (0 to 1) of a scale.
 pub(crate) fn on_scale(scale: &[RGBColor; 4], share: f64) -> RGBColor {
     let position = share.clamp(0.0, 1.0) * 3.0;
     let first = (position as usize).min(2);
@@ -50,13 +50,13 @@ pub(crate) fn on_scale(scale: &[RGBColor; 4], share: f64) -> RGBColor {
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
 }
 
-/// `count` colours of a scale, evenly spread.
+/// Evenly spread colours of a scale, `count` of them.
 pub(crate) fn spread(scale: &[RGBColor; 4], count: usize) -> Vec<RGBColor> {
     let last = count.saturating_sub(1).max(1) as f64;
     (0..count).map(|index| on_scale(scale, index as f64 / last)).collect()
 }
 
-/// A figure on a white background, as SVG.
+/// Draws a figure on a white background, as SVG.
 pub(crate) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<String, DrawError> {
     let mut svg = String::new();
     {
@@ -68,7 +68,7 @@ pub(crate) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<Stri
     Ok(svg)
 }
 
-/// Text of a size in pixels. The SVG backend divides sizes by 1.24.
+/// Text style of a size in pixels. The SVG backend divides sizes by 1.24.
 pub(crate) fn font(pixels: f64, color: RGBColor) -> TextStyle<'static> {
     letters(pixels, FontStyle::Normal, color)
 }
@@ -86,7 +86,7 @@ pub(crate) fn anchored(style: TextStyle<'static>, horizontal: HPos) -> TextStyle
     style.pos(Pos::new(horizontal, VPos::Center))
 }
 
-/// The estimated width of a text in pixels; no font is available to measure it.
+/// Estimated width of a text in pixels; no font is available to measure it.
 pub(crate) fn text_width(text: &str, pixels: f64) -> i32 {
     let em = |letter: char| match letter {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | ',' | '.' | '(' | ')' | '-' => 0.37,
@@ -96,7 +96,7 @@ pub(crate) fn text_width(text: &str, pixels: f64) -> i32 {
     (pixels * text.chars().map(em).sum::<f64>()).ceil() as i32
 }
 
-/// Draws title and legend; returns the area below them.
+/// Draws title and legend, and returns the area below them.
 pub(crate) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBColor)]) -> Result<Area<'a>, DrawError> {
     area.draw_text(title, &anchored(bold(16.0), HPos::Left), (LEFT, 26))?;
     let mut x = LEFT;
@@ -108,7 +108,7 @@ pub(crate) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBCol
     Ok(area.split_vertically(HEADER).1)
 }
 
-/// A chart with horizontal grid lines and both axes named.
+/// Chart with horizontal grid lines and both axes named.
 pub(crate) fn chart<'a, 'b>(
     area: &'a Area<'b>,
     x: std::ops::Range<f64>,
@@ -141,7 +141,7 @@ pub(crate) fn chart<'a, 'b>(
     Ok(chart)
 }
 
-/// The text of a figure without data.
+/// Draws the text of a figure without data.
 pub(crate) fn nothing(area: &Area, why: &str) -> Drawn {
     area.draw_text(why, &anchored(font(13.0, PALE_INK), HPos::Left), (LEFT, 40))
 }
@@ -152,10 +152,10 @@ pub(crate) fn percent(share: &f64) -> String {
 
 pub(crate) const PROGRESS: &str = "training progress (share of all samples seen)";
 
-/// The note of figures of chosen heads: full-model steps keep all heads, and nothing is chosen in them.
+/// Note of figures of selected heads: full-model steps keep all heads and select none.
 pub(crate) const CHOSEN_ONLY: &str = "full-model steps are left out";
 
-/// `layer 2`, `layers 3–4`: counted from 1, as depths are.
+/// Name such as `layer 2` or `layers 3–4`, counted from 1 as depths are.
 pub(crate) fn layers_name(layers: LayerGroup) -> String {
     match layers.len() {
         1 => format!("layer {}", layers.end()),
@@ -163,7 +163,7 @@ pub(crate) fn layers_name(layers: LayerGroup) -> String {
     }
 }
 
-/// The axis range of the scores, and the number of digits that its ticks need.
+/// Axis range of the scores, and number of digits that its ticks require.
 pub(crate) fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
     let (low, high) = scores.fold((f64::MAX, f64::MIN), |(low, high), score| (low.min(score), high.max(score)));
     let margin = (0.2 * (high - low)).max(0.01);

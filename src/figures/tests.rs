@@ -8,7 +8,7 @@ fn svg(height: u32, draw: impl Fn(&Area) -> Drawn) -> String {
     style::svg(height, draw).unwrap()
 }
 
-/// The texts of a figure, in drawing order.
+/// Texts of a figure, in drawing order.
 fn texts(svg: &str) -> Vec<&str> {
     svg.split("<text")
         .skip(1)

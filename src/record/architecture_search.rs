@@ -1,4 +1,4 @@
-//! Searches for architectures during distillation, and what they are compared with.
+//! Records of architecture searches during distillation, and of their baselines.
 
 use std::collections::BTreeMap;
 
@@ -8,99 +8,100 @@ use super::at_costs::Interval;
 use super::distillation::JudgedModel;
 use super::record::{Record, Results};
 
-/// A share of the teacher's margin that the unpruned student has to keep, so that what is lost after it says something.
+/// Share of the teacher's margin that the unpruned student must preserve, so that losses after it are meaningful.
 const INFORMATIVE: f64 = 0.8;
-/// The name of the one metric that is 0 for one who knows nothing.
+/// Name of the only metric that is 0 for an uninformed model.
 pub(crate) const MATTHEWS: &str = "Matthews correlation";
-/// That of the one whose constant answers are not about as good as each other.
+/// Name of the metric whose constant answers are not about equally good.
 pub(crate) const F1: &str = "F1";
-/// The .975 quantile of the normal distribution.
+/// Quantile .975 of the normal distribution.
 const NORMAL: f64 = 1.96;
 
-/// A run of the example `nas`, written as `record.json`.
+/// Run of the example `nas`, written as `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArchitectureSearches {
-    /// What scores are: `accuracy`, `Matthews correlation`, …
+    /// Metric of the scores: `accuracy`, `Matthews correlation`, …
     pub metric: String,
-    /// The most that one class, given to every test row, scores: of accuracy the share of the most frequent one.
+    /// Highest score of one constant class for all test rows. For accuracy it is the share of the most frequent class.
     pub majority_score: f64,
-    /// The fine-tuned teacher.
+    /// Fine-tuned teacher.
     pub teacher: JudgedModel,
-    /// The student, distilled without a search; scores are means over the seeds.
+    /// Student, distilled without a search. Scores are means over the seeds.
     pub unpruned: JudgedModel,
-    /// The architectures that were searched for.
+    /// Searched architectures.
     pub searches: Vec<SearchedArchitecture>,
-    /// Architectures of the same size that were not.
+    /// Baselines: architectures of the same size without a search.
     pub beside: Vec<SearchedArchitecture>,
 }
 
 impl Results for ArchitectureSearches {}
 
-/// A record of it.
+/// Record of architecture searches.
 pub type ArchitectureSearchRecord = Record<ArchitectureSearches>;
 
-/// A smaller architecture of the student, after its distillation.
+/// Smaller architecture of the student, after its distillation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchedArchitecture {
-    /// What was searched: `inputs`, `inputs+heads`, `all`.
+    /// Searched space: `inputs`, `inputs+heads`, `all`.
     pub space: String,
-    /// `search`, or how units were chosen without one.
+    /// Method that selected the units: `search`, or the name of a baseline.
     pub method: String,
-    /// The share of the space that was wanted, by the run's measure.
+    /// Target share of the space, by the run's measure.
     pub target_ratio: f64,
-    /// The share that there is.
+    /// Share that was reached.
     pub reached_ratio: f64,
-    /// On the test rows; the mean over seeds, or draws.
+    /// Score on the test rows, averaged over seeds or draws.
     pub score: f64,
-    /// Over seeds, or draws.
+    /// Standard deviation of the score over seeds or draws.
     pub score_sd: f64,
-    /// Likewise.
+    /// Accuracy on the test rows, averaged over seeds or draws.
     pub accuracy: f64,
-    /// Likewise.
+    /// Macro F1 on the test rows, averaged over seeds or draws.
     pub macro_f1: f64,
-    /// The score of the unpruned student, distilled with the same seeds.
+    /// Score of the unpruned student, distilled with the same seeds.
     pub unpruned_score: f64,
-    /// The seeds of the distillation, or the draws.
+    /// Seeds of the distillation, or the draws.
     pub seeds: Vec<u64>,
-    /// The optimiser step of the second stage after which each was best on validation rows.
+    /// Optimiser step of the second stage after which each student was best on validation rows.
     pub best_steps: Vec<u64>,
-    /// Validation score of each at that step: macro F1, or the task's metric where steps were evaluated.
+    /// Validation score of each student at that step: macro F1, or the task's metric if steps were evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation_scores: Vec<f64>,
-    /// FLOPs of the test rows over the unpruned student's; of the whole model, exact.
+    /// FLOPs of the test rows divided by the unpruned student's; exact, for the whole model.
     pub flops_ratio: f64,
-    /// Wall clock of predicting over the unpruned student's: medians of passes in turns.
+    /// Wall clock of predicting divided by the unpruned student's: medians of passes in turns.
     pub wall_ratio: f64,
-    /// Parameters over the unpruned student's.
+    /// Number of parameters divided by the unpruned student's.
     pub parameters_ratio: f64,
     /// Wall clock of the search; 0 without one.
     pub search_seconds: f64,
-    /// Wall clock of the distillation after it, of the first seed.
+    /// Wall clock of the distillation after the search, with the first seed.
     pub train_seconds: f64,
-    /// What stays of each layer; empty for draws.
+    /// Units that remain in each layer; empty for draws.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptUnits>,
-    /// Of a row beside a search: the search's score less this one's, over trainings and test rows. Missing where one of them was trained
-    /// once.
+    /// Score of the search minus the score of this baseline, over trainings and test rows. Missing if one of them was
+    /// trained once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<Interval>,
-    /// Its score less the unpruned student's, likewise.
+    /// Score of this row minus the unpruned student's, over trainings and test rows. Missing if one of them was trained
+    /// once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Interval>,
 }
 
-/// What stays of a layer.
+/// Units that remain in a layer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeptUnits {
-    /// For each searched part the share of its units that the extracted model has; outputs are not in records that counted those of heads
-    /// that are gone.
+    /// Share of the units of each searched part that the extracted model has. Outputs are missing in records that
+    /// counted the outputs of removed heads.
     pub shares: BTreeMap<String, f64>,
-    /// The heads that stay, from 0; all of them where heads were not searched.
+    /// Heads that remain, from 0; all heads if heads were not searched.
     pub heads: Vec<usize>,
 }
 
 impl ArchitectureSearchRecord {
-    /// What target and reached ratios are shares of.
+    /// Quantity that target and reached ratios are shares of.
     pub fn measure(&self) -> &'static str {
         let cost = self.command.iter().position(|word| word == "--cost").and_then(|at| self.command.get(at + 1));
         match cost.map(String::as_str) {
@@ -111,22 +112,26 @@ impl ArchitectureSearchRecord {
         }
     }
 
-    /// The change of a score against the unpruned student's, in points.
+    /// Change of a score against the unpruned student's, in points.
     pub fn change(&self, score: f64) -> f64 {
         100.0 * (score - self.unpruned.score)
     }
 
-    /// The share of the unpruned student's margin over the best constant answer that a score keeps; `None` where there is no margin.
+    /// Share of the unpruned student's margin over the best constant answer that a score preserves; `None` without a
+    /// margin.
     pub fn margin_kept(&self, score: f64) -> Option<f64> {
         let margin = self.unpruned.score - self.majority_score;
         (margin > 0.0).then(|| (score - self.majority_score) / margin)
     }
 
-    /// Why shares of the unpruned student's margin over the best constant answer say nothing; `None` where they say something: the teacher has a
-    /// margin that chance does not give 97.5 % of the time, and the unpruned student keeps at least .8 of it.
+    /// Reason why shares of the unpruned student's margin over the best constant answer are not meaningful.
     ///
-    /// Of n test rows, the score m of one class for all of them varies by √(m (1 − m) / n); a Matthews correlation, the φ of a table of 2 × 2
-    /// with χ² = n φ², by 1/√n around 0; and F1 = 2p/(1 + p), of a class that p of the rows have, by F1's derivative times p's √(p (1 − p) / n).
+    /// `None` if they are: the teacher has a margin that chance does not give 97.5 % of the time, and the unpruned
+    /// student preserves at least .8 of it.
+    ///
+    /// The variation by chance over n test rows depends on the metric. The score m of one class for all rows varies by
+    /// √(m (1 − m) / n). A Matthews correlation, the φ of a 2 × 2 table with χ² = n φ², varies by 1/√n around 0. F1 =
+    /// 2p/(1 + p), for a class that a share p of the rows has, varies by F1's derivative times p's √(p (1 − p) / n).
     pub fn uninformative(&self) -> Option<String> {
         let of = |model: &JudgedModel| model.score - self.majority_score;
         let deviation = |share: f64| (share * (1.0 - share)).max(0.0).sqrt();

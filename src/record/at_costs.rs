@@ -1,4 +1,4 @@
-//! Scores at given costs of inference: of this project's model beside every kind of opponent.
+//! Scores at given costs of inference: this project's model and every kind of competitor.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use super::right::RightTexts;
 use super::summary::Summary;
 
-/// What each kind of model scores at each cost. Thresholds, and which model of a kind is taken, are chosen on validation rows;
+/// Scores of each kind of model at each cost. Thresholds, and the model of each kind, are selected on validation rows;
 /// the scores are those of the test rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AtCosts {
-    /// FLOPs of inference over the full model's.
+    /// FLOPs of inference divided by the full model's.
     pub costs: Vec<f64>,
-    /// One kind of model each.
+    /// Kinds of models, one a row.
     pub rows: Vec<KindAtCosts>,
-    /// This project's model against others.
+    /// Comparisons of this project's model with others.
     pub comparisons: Vec<Comparison>,
 }
 
-/// What a kind of opponent runs.
+/// Encoders that a kind of model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoders {
@@ -26,61 +26,61 @@ pub enum Encoders {
     None,
     /// One encoder, whole or up to some layer.
     One,
-    /// Two encoders in a row.
+    /// Two encoders in sequence.
     Two,
-    /// This project's accelerated model: one encoder.
+    /// Accelerated model of this project: one encoder.
     Accelerated,
 }
 
-/// A kind of model at each cost.
+/// Kind of model at each cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KindAtCosts {
-    /// The kind.
+    /// Name of the kind.
     pub kind: String,
-    /// What it runs.
+    /// Encoders that the kind runs.
     pub encoders: Encoders,
-    /// The seeds that finished.
+    /// Seeds that finished.
     pub seeds: Vec<u64>,
-    /// By ascending cost; costs below that of every model of the kind are missing.
+    /// Cells by ascending cost. Costs below that of every model of the kind are missing.
     pub cells: Vec<CellAtCost>,
 }
 
-/// A kind of model at one cost.
+/// Kind of model at one cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CellAtCost {
-    /// The cost.
+    /// Limit of the cost.
     pub cost: f64,
-    /// The model of the kind with the highest accuracy on validation rows.
+    /// Setting of the model of the kind with the highest accuracy on validation rows.
     pub setting: String,
-    /// On the test rows.
+    /// Accuracy on the test rows.
     pub accuracy: Summary,
-    /// On the test rows.
+    /// Macro F1 on the test rows.
     pub macro_f1: Summary,
-    /// FLOPs over the full model's, on the test rows.
+    /// FLOPs divided by the full model's, on the test rows.
     pub flops_ratio: f64,
-    /// The test rows that are answered right; records of earlier releases do not have them.
+    /// Correctness of each test row; missing in records of earlier releases.
     #[serde(default, skip_serializing_if = "RightTexts::is_empty")]
     pub right: RightTexts,
 }
 
-/// Accuracy of this project's model less that of the best of some others.
+/// Accuracy of this project's model minus that of the best of a group of competitors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// What it is compared with.
+    /// Name of the group of competitors.
     pub against: String,
-    /// By ascending cost; costs at which one of both cannot be had are missing.
+    /// Differences by ascending cost. Costs that one of both cannot reach are missing.
     pub differences: Vec<Difference>,
-    /// The mean over the costs from .1 to .35 that have a difference.
+    /// Mean over the costs from .1 to .35 that have a difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<Interval>,
 }
 
 impl Comparison {
-    /// The costs that means are over.
+    /// Costs that means are taken over.
     pub(crate) const MEAN_OF: std::ops::RangeInclusive<f64> = 0.1..=0.35;
 
-    /// The mean over the same costs against the models with the highest accuracy on the test rows, which favours those; `None` where they
-    /// are the ones compared with.
+    /// Mean over the same costs against the models with the highest accuracy on the test rows, which favours those
+    /// models; `None` if they are the ones compared with.
     pub fn mean_against_best_on_test(&self) -> Option<f64> {
         let within: Vec<&Difference> =
             self.differences.iter().filter(|own| Self::MEAN_OF.contains(&own.cost)).collect();
@@ -89,40 +89,42 @@ impl Comparison {
     }
 }
 
-/// A difference at one cost.
+/// Difference at one cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The cost.
+    /// Limit of the cost.
     pub cost: f64,
-    /// The model with the highest accuracy on validation rows.
+    /// Competitor with the highest accuracy on validation rows.
     pub rival: String,
-    /// Accuracy on the test rows less the rival's.
+    /// Accuracy on the test rows minus the competitor's.
     pub interval: Interval,
-    /// The same against the model with the highest accuracy on the test rows, which favours that one.
+    /// Accuracy difference to the model with the highest accuracy on the test rows, which favours that model.
     pub best_on_test: f64,
-    /// FLOPs over the full model's at which both are compared: the rival's on the test rows. Missing where this project's own cost counts.
+    /// FLOPs divided by the full model's at which both are compared: the competitor's on the test rows. Missing if the
+    /// comparison is at this project's own cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flops_ratio: Option<f64>,
 }
 
-/// A mean and its two-sided 95 % interval: paired bootstrap over test texts, and over seeds where there are several.
+/// Mean with its two-sided 95 % interval: paired bootstrap over test texts, and over seeds if there are several.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// The mean.
+    /// Mean of the differences.
     pub mean: f64,
-    /// The lower end.
+    /// Lower end of the interval.
     pub lower: f64,
-    /// The upper end.
+    /// Upper end of the interval.
     pub upper: f64,
 }
 
-/// Resamples of a bootstrap, and the share of them that an interval contains.
+/// Number of resamples of a bootstrap, and confidence of an interval.
 const RESAMPLES: usize = 2_000;
 const CONFIDENCE: f64 = 0.95;
 
 impl Interval {
-    /// The mean of differences by seed and text, and its interval. A resample draws seeds with replacement, and one sample of texts
-    /// with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993, percentile interval).
+    /// Mean of differences by seed and text, and its interval. A resample draws the seeds with replacement, and one
+    /// sample of texts with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993, percentile
+    /// interval).
     pub(crate) fn of_paired<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Self {
         let mean = |rows: &[f64]| rows.iter().sum::<f64>() / rows.len().max(1) as f64;
         let observed = mean(&differences.iter().map(|rows| mean(rows)).collect::<Vec<_>>());
@@ -132,7 +134,7 @@ impl Interval {
     }
 }
 
-/// The means of all resamples, ascending.
+/// Means of all resamples, ascending.
 fn resampled_means<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Vec<f64> {
     let (seeds, texts) = (differences.len(), differences.iter().map(Vec::len).min().unwrap_or_default());
     let mut drawn: Vec<f64> = (0..RESAMPLES)

@@ -1,40 +1,40 @@
-//! The texts and the model of a run.
+//! Texts and model of a run.
 
 use dht_transformer::data::Reading;
 use serde::{Deserialize, Serialize};
 
-/// The number of classes that a summary names.
+/// Maximum number of classes that a summary names.
 const CLASSES_IN_SUMMARY: usize = 20;
 
-/// The data of a run.
+/// Data of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataRecord {
-    /// The name of the data set.
+    /// Name of the data set.
     pub name: String,
-    /// Training rows, without validation rows.
+    /// Number of training rows, without validation rows.
     pub train_rows: usize,
-    /// Validation rows, taken from the training file.
+    /// Number of validation rows, taken from the training file.
     #[serde(default)]
     pub validation_rows: usize,
-    /// Test rows.
+    /// Number of test rows.
     pub test_rows: usize,
-    /// Rows of all three that were truncated to `max_length` tokens.
+    /// Number of rows of all three parts that were truncated to `max_length` tokens.
     pub truncated_rows: usize,
-    /// The names of the classes. Empty in records of earlier releases.
+    /// Names of the classes. Empty in records of earlier releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
-    /// The label and text columns, and how they were found. `None` for generated texts.
+    /// Label and text columns, and the reason for each. `None` for generated texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Reading>,
     /// SHA-256 of the training file, or of the generated texts, in hexadecimal.
     pub sha256: String,
-    /// SHA-256 of the test file, likewise.
+    /// SHA-256 of the test file, or of the generated texts, in hexadecimal.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub test_sha256: String,
 }
 
 impl DataRecord {
-    /// A line with the numbers of rows, the classes (the first twenty), and the label and text columns.
+    /// Summary line: numbers of rows, the classes (the first twenty), and the label and text columns.
     pub fn summary(&self) -> String {
         let mut classes = self.classes.iter().take(CLASSES_IN_SUMMARY).cloned().collect::<Vec<_>>().join(", ");
         if self.classes.len() > CLASSES_IN_SUMMARY {
@@ -52,17 +52,17 @@ impl DataRecord {
     }
 }
 
-/// The size of a model.
+/// Size of a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRecord {
-    /// Layers, N_L.
+    /// Number of layers, N_L.
     pub layers: usize,
-    /// Heads a layer, N_H.
+    /// Number of heads per layer, N_H.
     pub heads: usize,
     /// Width of the hidden states, d.
     pub hidden: usize,
     /// Width of the feed-forward.
     pub ffn: usize,
-    /// Trainable parameters of the full model, including embeddings and classifier.
+    /// Number of trainable parameters of the full model, including embeddings and classifier.
     pub parameters: usize,
 }

@@ -1,38 +1,38 @@
-//! A classifier without one head, and with one head alone.
+//! Record of a classifier without one head, and with one head alone.
 
 use serde::{Deserialize, Serialize};
 
 use super::data::ModelRecord;
 use super::record::{Record, Results};
 
-/// A run of the example `heads`, written as `record.json`.
+/// Run of the example `heads`, written as `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AblatedHeads {
-    /// The score: `accuracy`, `Matthews correlation`, …
+    /// Metric of the scores: `accuracy`, `Matthews correlation`, …
     pub metric: String,
-    /// The classifier's size.
+    /// Size of the classifier.
     pub model: ModelRecord,
-    /// Its score with all heads.
+    /// Score with all heads.
     pub score: f64,
-    /// The ablated heads.
+    /// Ablated heads.
     pub heads: Vec<HeadScores>,
 }
 
 impl Results for AblatedHeads {}
 
-/// A record of it.
+/// Record of a head ablation.
 pub type HeadAblationRecord = Record<AblatedHeads>;
 
 /// Scores of an ablated head.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeadScores {
-    /// Its layer, from 0.
+    /// Layer of the head, from 0.
     pub layer: usize,
-    /// Its number in the layer, from 0.
+    /// Number of the head in its layer, from 0.
     pub head: usize,
-    /// The score without it; missing for the only head of a layer.
+    /// Score without the head; missing for the only head of a layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<f64>,
-    /// The score with it alone in its layer.
+    /// Score with the head alone in its layer.
     pub alone: f64,
 }

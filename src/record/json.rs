@@ -11,7 +11,7 @@ use crate::error::{Error, RecordProblem, Result};
 /// Writes a record atomically.
 ///
 /// # Errors
-/// [`Error::Record`] when a number is not finite, [`Error::Transformer`] when the file cannot be written.
+/// [`Error::Record`] if a number is not finite; [`Error::Transformer`] if the file cannot be written.
 pub(crate) fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     let refused = |problem| Error::Record { path: path.into(), problem };
     let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
@@ -24,7 +24,7 @@ pub(crate) fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The path of the first null outside of the settings, if there is one.
+/// Path of the first null outside of the settings, if there is one.
 fn first_null(record: &Value) -> Option<String> {
     fn search(value: &Value, path: &mut Vec<String>) -> bool {
         let mut enter = |key: String, value: &Value| {

@@ -1,4 +1,4 @@
-//! The machine of a run.
+//! Machine of a run.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -6,22 +6,22 @@ use std::process::Command;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-/// The machine of a run, and the versions of its programs.
+/// Machine of a run, and the versions of its programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// The processor's model.
+    /// Model of the processor.
     pub cpu: String,
-    /// The number of threads that run at once.
+    /// Number of threads that run at once.
     pub cores: usize,
-    /// The device of the tensors: `cpu`, `cuda`, `metal`.
+    /// Device of the tensors: `cpu`, `cuda`, `metal`.
     pub device: String,
-    /// The operating system and the architecture.
+    /// Operating system and architecture.
     pub system: String,
     /// Versions of the compiler and of the main crates, by name.
     pub versions: BTreeMap<String, String>,
 }
 
-/// The machine that this program runs on.
+/// Machine that this program runs on.
 pub fn this_machine(device: &Device) -> Machine {
     let device = match device {
         Device::Cpu => "cpu",
@@ -42,7 +42,7 @@ pub fn this_machine(device: &Device) -> Machine {
     }
 }
 
-/// The processor's model, as the operating system names it.
+/// Model of the processor, as the operating system names it.
 fn processor() -> Option<String> {
     let name = if cfg!(target_os = "linux") {
         model_name(&std::fs::read_to_string("/proc/cpuinfo").ok()?)
@@ -55,7 +55,7 @@ fn processor() -> Option<String> {
     name.map(|name| name.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|name| !name.is_empty())
 }
 
-/// The first `model name` of a `/proc/cpuinfo`.
+/// First `model name` of a `/proc/cpuinfo`.
 fn model_name(information: &str) -> Option<String> {
     let mut fields = information.lines().filter_map(|line| line.split_once(':'));
     fields.find(|(key, _)| key.trim() == "model name").map(|(_, name)| name.trim().to_owned())

@@ -1,4 +1,4 @@
-//! The results of a run as one JSON file, [`Record`].
+//! Results of a run as one JSON file, [`Record`].
 
 mod architecture_search;
 mod at_costs;

@@ -1,4 +1,4 @@
-//! What every example that measures writes: `record.json`.
+//! Record of a measuring example: `record.json`.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -12,35 +12,38 @@ use super::json;
 use super::machine::Machine;
 use crate::error::{Error, RecordProblem, Result};
 
-/// What a kind of run found: the part of a [`Record`] that is its own.
+/// Results of a kind of run: the part of a [`Record`] that other kinds lack.
 pub trait Results: Serialize + DeserializeOwned {
-    /// The version of the layout that this release reads and writes.
+    /// Version of the layout that this release reads and writes.
     const SCHEMA: u32 = 1;
 }
 
-/// A run: its command, its texts, what it found, its settings and its machine. Results lie beside the other keys in the file.
+/// Record of a run: its command, texts, results, settings and machine. The results are stored beside the other keys in
+/// the file.
 ///
-/// The order of the keys is fixed, and there is no date and no path of the machine in it, so that two runs with one seed differ only in
-/// seconds and in what is made of them.
+/// The order of the keys is fixed, and the file has no date and no path of the machine. Two runs with one seed
+/// therefore differ only in seconds and in numbers computed from them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Record<T> {
-    /// [`Results::SCHEMA`]. Records of other versions are refused, earlier ones too: they may have been measured otherwise.
+    /// Version of the layout, [`Results::SCHEMA`]. Records of other versions are refused, earlier ones too: their
+    /// measurements may differ.
     pub schema: u32,
-    /// The example and its flags, without directories of the machine.
+    /// Name of the example and its flags, without directories of the machine.
     pub command: Vec<String>,
-    /// The training, validation and test data.
+    /// Training, validation and test data.
     pub data: DataRecord,
-    /// What was found.
+    /// Results of the run.
     #[serde(flatten)]
     pub results: T,
     /// Settings by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, Value>,
-    /// The machine of the run.
+    /// Machine of the run.
     pub machine: Machine,
 }
 
-/// The keys that all records have. They are read apart from the results, since flattened keys of maps are read as text alone.
+/// Keys that all records have. They are read separately from the results, since flattened keys of maps are read as text
+/// alone.
 #[derive(Deserialize)]
 struct Common {
     command: Vec<String>,
@@ -56,7 +59,7 @@ struct Version {
 }
 
 impl<T: Results> Record<T> {
-    /// A record of this version.
+    /// Creates a record of this version.
     pub fn new(
         command: Vec<String>,
         data: DataRecord,
@@ -70,7 +73,7 @@ impl<T: Results> Record<T> {
     /// Writes the record atomically.
     ///
     /// # Errors
-    /// [`Error::Record`] when a number is not finite, [`Error::Transformer`] when the file cannot be written.
+    /// [`Error::Record`] if a number is not finite; [`Error::Transformer`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         json::save(self, path.as_ref())
     }
@@ -78,7 +81,8 @@ impl<T: Results> Record<T> {
     /// Reads a record of this version.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is no such record or of another version.
+    /// [`Error::Transformer`] if the file cannot be read; [`Error::Record`] if it is not such a record, or of another
+    /// version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });

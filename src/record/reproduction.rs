@@ -1,4 +1,4 @@
-//! The record of a reproduction: one row for each method and setting, over all seeds.
+//! Record of a reproduction: one row for each method and setting, over all seeds.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ use super::summary::Summary;
 /// All rows of a reproduction on one data set, `record.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reproduction {
-    /// The size of the full model.
+    /// Size of the full model.
     pub model: ModelRecord,
-    /// The rows, in the order of the tables.
+    /// Rows in the order of the tables.
     pub rows: Vec<RowRecord>,
-    /// What each kind of model scores at given costs, where the accelerated model has been run.
+    /// Scores of each kind of model at given costs, if the accelerated model has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_costs: Option<AtCosts>,
     /// Promises about the accelerated model's risk.
@@ -30,14 +30,14 @@ pub struct Reproduction {
 
 impl Results for Reproduction {}
 
-/// A record of it.
+/// Record of a reproduction.
 pub type ReproductionRecord = Record<Reproduction>;
 
-/// The kind of a row, by which tables and figures group and colour it.
+/// Kind of a row, by which tables and figures group and colour it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowGroup {
-    /// The full model.
+    /// Full model.
     #[default]
     Full,
     /// Truncations, plain and distilled.
@@ -48,62 +48,63 @@ pub enum RowGroup {
     FastBert,
     /// PABEE.
     Pabee,
-    /// The linear n-gram model, alone, stacked and in cascades.
+    /// Linear n-gram model, alone, stacked and in cascades.
     Ngram,
-    /// The full model with exits that were fitted afterwards, and the n-gram model in front.
+    /// Accelerated full model: exits fitted afterwards, and an n-gram exit at depth 0.
     Accelerated,
     /// T-, S-, F- and P-DHT with the paper's settings.
     AsPublished,
-    /// The same with this project's settings.
+    /// T-, S-, F- and P-DHT with this project's settings.
     Ours,
 }
 
-/// One method at one setting: the means over its seeds. Ratios are taken seed by seed against the full model of the same
-/// epochs.
+/// One method at one setting, averaged over its seeds. Ratios are computed for each seed against the full model of the
+/// same number of epochs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowRecord {
-    /// The method: `full`, `truncation`, `FastBERT`, `T-DHT`, …
+    /// Method: `full`, `truncation`, `FastBERT`, `T-DHT`, …
     pub method: String,
-    /// Its setting: `3 layers`, `speed 0.5`, `as published`; empty where there is one only.
+    /// Setting of the method: `3 layers`, `speed 0.5`, `as published`; empty if there is only one.
     pub setting: String,
-    /// The kind of row.
+    /// Kind of the row.
     pub group: RowGroup,
-    /// The seeds that finished.
+    /// Seeds that finished.
     pub seeds: Vec<u64>,
-    /// Epochs of the row's training and of the full model that it is compared with.
+    /// Number of epochs of the row's training, and of the full model that it is compared with.
     pub epochs: usize,
-    /// Why it failed, by seed; empty when all seeds finished. Without a finished seed all numbers are 0.
+    /// Reasons of failed seeds; empty if all seeds finished. Without a finished seed all numbers are 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failed: BTreeMap<u64, String>,
-    /// The test texts that are answered right; records of earlier releases do not have them.
+    /// Correctness of each test text; missing in records of earlier releases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub right: RightTexts,
     /// Macro F1 on the test set.
     pub macro_f1: Summary,
     /// Accuracy on the test set.
     pub accuracy: Summary,
-    /// Macro F1 of the full model less the row's, the mean over seeds.
+    /// Macro F1 of the full model minus the row's, averaged over seeds.
     pub deficit: f64,
-    /// The one-sided upper 95 % bound of the deficit: paired bootstrap over test texts, and over seeds where there are
+    /// One-sided upper 95 % bound of the deficit: paired bootstrap over test texts, and over seeds if there are
     /// several.
     pub deficit_upper95: f64,
-    /// FLOPs of training over the full model's, with all that the method needs before: teacher, pre-passes, calibration,
-    /// bandits.
+    /// FLOPs of training divided by the full model's, including all prerequisites of the method: teacher, pre-passes,
+    /// calibration, bandits.
     pub train_flops_ratio: f64,
-    /// FLOPs of predicting the test set over the full model's.
+    /// FLOPs of predicting the test set divided by the full model's.
     pub inference_flops_ratio: f64,
-    /// The paper's cost of training, layers × heads.
+    /// Cost of training as in the paper, layers × heads.
     pub train_layer_head_ratio: f64,
-    /// The paper's cost of inference, likewise.
+    /// Cost of inference as in the paper, layers × heads.
     pub inference_layer_head_ratio: f64,
-    /// Wall clock of training over the full model's, likewise with all that comes before.
+    /// Wall clock of training divided by the full model's, including all prerequisites of the method.
     pub train_wall_ratio: f64,
-    /// Wall clock of predicting the test set over the full model's: both warm, in turns, medians of several passes.
+    /// Wall clock of predicting the test set divided by the full model's: both warm, in turns, medians of several
+    /// passes.
     pub inference_wall_ratio: f64,
-    /// The same with one text after another.
+    /// Wall clock ratio of predicting the test set with one text after another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single_text_wall_ratio: Option<f64>,
-    /// Macro F1 with the routes shuffled among the texts, for methods that choose a route.
+    /// Macro F1 with the routes shuffled among the texts, for methods that select a route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_macro_f1: Option<Summary>,
     /// Routes of the first seed.
@@ -112,7 +113,7 @@ pub struct RowRecord {
     /// Curves of the first seed's training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curves: Option<Curves>,
-    /// Where the row differs from its source.
+    /// Differences between the row and its source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<String>,
 }

@@ -1,12 +1,12 @@
-//! Right answers by text, so that intervals can be computed again from a record.
+//! Correctness by text, so that intervals can be computed again from a record.
 
 use std::collections::BTreeMap;
 
-/// By seed, whether each test text is answered right: a bit for each text in their order, four to a hexadecimal digit, the first in
-/// its highest bit; the last digit is filled up with zeros.
+/// Correctness of each test text, by seed: a bit for each text in order, four to a hexadecimal digit, the first in its
+/// highest bit. The last digit is padded with zeros.
 pub type RightTexts = BTreeMap<u64, String>;
 
-/// Packs a bit for each text as [`RightTexts`] has them.
+/// Packs a bit for each text in the format of [`RightTexts`].
 pub(crate) fn packed(right: &[bool]) -> String {
     let digit = |texts: &[bool]| {
         let value = texts.iter().enumerate().fold(0, |sum, (at, right)| sum | u32::from(*right) << (3 - at));
@@ -15,7 +15,7 @@ pub(crate) fn packed(right: &[bool]) -> String {
     right.chunks(4).map(digit).collect()
 }
 
-/// The bits of so many texts; `None` where there are not as many digits.
+/// Unpacks the bits of `texts` texts; `None` if the number of digits does not match.
 pub(crate) fn unpacked(digits: &str, texts: usize) -> Option<Vec<bool>> {
     if digits.len() != texts.div_ceil(4) {
         return None;

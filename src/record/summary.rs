@@ -1,18 +1,18 @@
-//! A number of several seeds.
+//! Summary of a number over several seeds.
 
 use serde::{Deserialize, Serialize};
 
 /// Mean and sample standard deviation over seeds; the deviation of one seed is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The mean.
+    /// Mean over seeds.
     pub mean: f64,
-    /// The sample standard deviation.
+    /// Sample standard deviation.
     pub sd: f64,
 }
 
 impl Summary {
-    /// Of some values, at least one.
+    /// Summarises at least one value.
     pub fn of(values: &[f64]) -> Self {
         let count = values.len().max(1) as f64;
         let mean = values.iter().sum::<f64>() / count;

@@ -1,22 +1,22 @@
-//! The page on searches for architectures, `docs/architecture_search.md`.
+//! Page on architecture searches, `docs/architecture_search.md`.
 
 use crate::error::Result;
 use crate::marked;
 use crate::record::{ArchitectureSearchRecord, SearchedArchitecture};
 use crate::tables::{architecture_lines, compression_sides, grid_markdown, interval, markdown_text, points};
 
-/// A result that the report prints, of a search of inputs.
+/// Result that the report prints of a search of inputs.
 struct Reported {
     texts: &'static str,
-    /// The score of its student without pruning.
+    /// Score of the report's student without pruning.
     unpruned: f64,
-    /// `None` for its searches without the cost term.
+    /// Target share; `None` for searches without the cost term.
     target: Option<f64>,
     reached: f64,
     score: f64,
 }
 
-/// Its two tables.
+/// Results of the report's two tables.
 static REPORT: [Reported; 12] = [
     reported("cola", 0.426, None, 0.406, 0.236),
     reported("cola", 0.426, Some(0.5), 0.654, 0.267),
@@ -31,7 +31,7 @@ static REPORT: [Reported; 12] = [
     reported("sst2", 0.917, Some(0.75), 0.852, 0.906),
     reported("sst2", 0.917, Some(1.0), 0.974, 0.909),
 ];
-/// Passes of each of its four steps.
+/// Number of passes of each of the report's four steps.
 const REPORTED_PASSES: &str = "10, 10";
 
 const fn reported(texts: &'static str, unpruned: f64, target: Option<f64>, reached: f64, score: f64) -> Reported {
@@ -42,7 +42,7 @@ const BESIDE: [&str; 9] =
     ["texts", "target", "search", "passes", "reached", "unpruned", "score", "change, points", "margin"];
 const SUMMARY: [&str; 8] =
     ["texts", "space", "target", "FLOPs", "speed", "change, points", "margin", "margin in the report"];
-/// Flags with which a search is another one than the default's.
+/// Flags that make a search differ from the default one.
 const OTHER_SEARCHES: [&str; 14] = [
     "--settings",
     "--relaxation",
@@ -60,18 +60,19 @@ const OTHER_SEARCHES: [&str; 14] = [
     "--carry",
 ];
 
-/// Flags of the report's search: with others it is not as published.
+/// Flags of the report's search. A search with other flags is not as published.
 const AS_PUBLISHED: [&str; 2] = ["--settings report", "--lambda 0"];
 
-/// The line before the generated part.
+/// Line before the generated part.
 pub const ARCHITECTURE_START: &str = "<!-- architecture search -->";
-/// The line after it.
+/// Line after the generated part.
 pub const ARCHITECTURE_END: &str = "<!-- /architecture search -->";
 
-/// The page with its part between the two marker lines replaced: a table of what the default's searches are worth, and one for each record.
+/// Replaces the part of the page between the two marker lines: a table with the value of the default searches, and a
+/// table for each record.
 ///
 /// # Errors
-/// [`Error::Markers`](crate::Error::Markers) unless each of the two lines is there once, in this order.
+/// [`Error::Markers`](crate::Error::Markers) unless each of the two lines occurs once, in this order.
 pub fn with_architecture_searches(page: &str, records: &[ArchitectureSearchRecord]) -> Result<String> {
     let mut sorted: Vec<&ArchitectureSearchRecord> = records.iter().collect();
     sorted.sort_by_key(|record| !other_flags(record).is_empty());
@@ -80,7 +81,7 @@ pub fn with_architecture_searches(page: &str, records: &[ArchitectureSearchRecor
     marked::replaced(page, (ARCHITECTURE_START, ARCHITECTURE_END), &blocks.collect::<Vec<_>>().join("\n"))
 }
 
-/// The flags by which a record's search differs from the default, with their values.
+/// Flags by which a record's search differs from the default, with their values.
 fn other_flags(record: &ArchitectureSearchRecord) -> Vec<String> {
     let mut found = Vec::new();
     for (at, word) in record.command.iter().enumerate().filter(|(_, word)| OTHER_SEARCHES.contains(&&***word)) {
@@ -90,7 +91,7 @@ fn other_flags(record: &ArchitectureSearchRecord) -> Vec<String> {
     found
 }
 
-/// Each search by the default, once: where several records have it, that with an interval.
+/// Table of the searches by the default, each once. If several records have a search, one with an interval is used.
 fn summary(records: &[&ArchitectureSearchRecord]) -> String {
     let of_default = records.iter().filter(|record| other_flags(record).is_empty());
     let mut rows: Vec<(&ArchitectureSearchRecord, &SearchedArchitecture)> = Vec::new();
@@ -157,7 +158,7 @@ fn block(record: &ArchitectureSearchRecord) -> String {
     )
 }
 
-/// `sst2: inputs at 0.5 and 0.75`, with the flags that make it another search than the default's.
+/// Title such as `sst2: inputs at 0.5 and 0.75`, with the flags that differ from the default.
 fn title(record: &ArchitectureSearchRecord) -> String {
     let (mut spaces, mut targets): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
     for search in &record.searches {
@@ -177,14 +178,14 @@ fn title(record: &ArchitectureSearchRecord) -> String {
     title
 }
 
-/// `155`, or `155 to 234` of several searches.
+/// Seconds such as `155`, or `155 to 234` for several searches.
 fn seconds(record: &ArchitectureSearchRecord, of: fn(&SearchedArchitecture) -> f64) -> String {
     let all = || record.searches.iter().map(|search| of(search).round());
     let (least, most) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
     if least < most { format!("{least} to {most}") } else { most.to_string() }
 }
 
-/// The report's result for the same target, where it searches as this record does.
+/// Report's result for the same target, if the report searches as this record does.
 fn of_report(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<&'static Reported> {
     let free = flag(record, "--lambda").is_some_and(|lambda| lambda.parse() == Ok(0.0));
     let target = (!free).then_some(search.target_ratio);
@@ -192,12 +193,13 @@ fn of_report(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -
     REPORT.iter().find(same)
 }
 
-/// The share of the margin over the best constant answer that the report's search keeps of its own student's.
+/// Share of its own student's margin over the best constant answer that the report's search preserves.
 fn margin_of_report(record: &ArchitectureSearchRecord, it: &Reported) -> f64 {
     (it.score - record.majority_score) / (it.unpruned - record.majority_score)
 }
 
-/// What the report keeps of the margin of its own student when it searches inputs for the same target, and the ratio that it reached.
+/// Share of the margin that the report preserves in a search of inputs for the same target, and the ratio that it
+/// reached.
 fn reported_margin(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<(f64, f64)> {
     of_report(record, search).map(|it| (margin_of_report(record, it), it.reached))
 }
@@ -207,8 +209,8 @@ fn flag<'a>(record: &'a ArchitectureSearchRecord, name: &str) -> Option<&'a str>
     record.command.get(at + 1).map(String::as_str)
 }
 
-/// Searches of inputs, each below the report's for the same texts and target: with its settings, then with ours; and for each with an
-/// interval whether it bears the report's conclusion out.
+/// Searches of inputs below the report's for the same texts and target: first with its settings, then with ours. For
+/// each search with an interval, a sentence states whether it supports the report's conclusion.
 fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     let mut lines = vec![BESIDE.map(String::from).to_vec()];
     let mut verdicts = Vec::new();
@@ -274,14 +276,14 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     if verdicts.is_empty() { table } else { format!("{table}\n{}\n", verdicts.join("\n")) }
 }
 
-/// Passes of each step of the search, and of the distillation after it.
+/// Number of passes of each step of the search, and of the distillation after it.
 fn passes(record: &ArchitectureSearchRecord) -> [u64; 2] {
     ["search_epochs", "distillation_epochs"]
         .map(|of| record.settings.get(of).and_then(serde_json::Value::as_u64).unwrap_or_default())
 }
 
-/// Whether a search with an interval bears out that inputs have no redundancy: against the unpruned student, and against the share of the
-/// margin that the report loses.
+/// Sentence that states whether a search with an interval supports that inputs have no redundancy. It is compared with
+/// the unpruned student, and with the share of the margin that the report loses.
 fn verdict(
     record: &ArchitectureSearchRecord,
     search: &SearchedArchitecture,

@@ -1,4 +1,4 @@
-//! The page of all reproductions, `docs/reproduction.md`.
+//! Page of all reproductions, `docs/reproduction.md`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,28 +11,28 @@ use crate::marked;
 use crate::record::ReproductionRecord;
 use crate::tables::{markdown_text, reproduction_markdown};
 
-/// The line before the generated part of the page.
+/// Line before the generated part of the page.
 pub const REPRODUCTION_START: &str = "<!-- reproduction -->";
-/// The line after it.
+/// Line after the generated part of the page.
 pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
 
-/// The figures' directory, as the page names it.
+/// Directory of the figures, as the page names it.
 pub(super) const FIGURES: &str = "figures/reproduction";
 
-/// The page with its part between the two marker lines replaced by [`reproduction_page`].
+/// Replaces the part of the page between the two marker lines by [`reproduction_page`].
 ///
 /// # Errors
-/// [`Error::Markers`] unless each of the two lines is there once, in this order; [`Error::Figure`] when a figure cannot be
+/// [`Error::Markers`] unless each of the two lines occurs once, in this order; [`Error::Figure`] if a figure cannot be
 /// drawn.
 pub fn with_reproduction(page: &str, records: &[ReproductionRecord]) -> Result<String> {
     marked::replaced(page, (REPRODUCTION_START, REPRODUCTION_END), &reproduction_page(records)?)
 }
 
-/// For each record what was found, both tables with their notes, figures and differences, in Markdown; at the end what has
-/// to be known of the paper. Every number comes from a record or from the paper's tables.
+/// Formats the records in Markdown. Each record has its findings, both tables with their notes, figures and
+/// differences. Notes on the paper come last. Every number is from a record or from the paper's tables.
 ///
 /// # Errors
-/// [`Error::Figure`] when a figure cannot be drawn.
+/// [`Error::Figure`] if a figure cannot be drawn.
 pub fn reproduction_page(records: &[ReproductionRecord]) -> Result<String> {
     let mut text = String::from("\n");
     for ((record, folder), title) in records.iter().zip(folders(records)).zip(titles(records)) {
@@ -54,10 +54,10 @@ pub fn reproduction_page(records: &[ReproductionRecord]) -> Result<String> {
     Ok(text)
 }
 
-/// Draws the figures that the page of these records names into a directory, which is made where it is missing.
+/// Draws the figures of the records' page into a directory, which is created if it is missing.
 ///
 /// # Errors
-/// [`Error::Figure`] when a figure cannot be drawn, [`Error::Io`] and [`Error::Transformer`] when a file cannot be written.
+/// [`Error::Figure`] if a figure cannot be drawn; [`Error::Io`] and [`Error::Transformer`] if a file cannot be written.
 pub fn write_reproduction_figures(records: &[ReproductionRecord], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     for (record, name) in records.iter().zip(folders(records)) {
@@ -72,7 +72,7 @@ pub fn write_reproduction_figures(records: &[ReproductionRecord], folder: &Path)
     Ok(written)
 }
 
-/// A folder's name for each record: that of its data set, and where that is there already with its encoder's size, or else a number.
+/// Folder name of each record: the name of its data set. A repeated name gets the encoder's size, or else a number.
 pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for record in records {
@@ -87,7 +87,8 @@ pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     names
 }
 
-/// A title for each record: its data set, and where that is there already the encoder if it is another, else the methods that are new.
+/// Title of each record: its data set. A repeated data set gets the encoder if it differs, else the methods that are
+/// new.
 pub(super) fn titles(records: &[ReproductionRecord]) -> Vec<String> {
     let titles = records.iter().enumerate().map(|(at, record)| {
         let name = &record.data.name;
@@ -106,7 +107,7 @@ pub(super) fn titles(records: &[ReproductionRecord]) -> Vec<String> {
     titles.collect()
 }
 
-/// The command, the data, the model and the machine.
+/// Line with the command, the data, the model and the machine.
 pub(super) fn run_line(record: &ReproductionRecord) -> String {
     let (model, machine) = (&record.model, &record.machine);
     let versions: Vec<String> = machine.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
@@ -127,7 +128,7 @@ pub(super) fn run_line(record: &ReproductionRecord) -> String {
     markdown_text(&text)
 }
 
-/// Figures of costs are shown, the paper's are linked.
+/// Links of a figure. Figures of costs are shown, the paper's figures are only linked.
 fn figure_links(figure: &Figure, folder: &str) -> String {
     let mut text = String::new();
     let path = |file: &str| format!("{FIGURES}/{folder}/{file}");
@@ -157,7 +158,7 @@ fn differences(record: &ReproductionRecord) -> String {
     if items.is_empty() { "No row names a difference.\n\n".into() } else { list(&items) }
 }
 
-/// A list of sentences and an empty line; nothing where there are none.
+/// Markdown list of sentences and an empty line; empty without sentences.
 fn list(items: &[String]) -> String {
     if items.is_empty() {
         return String::new();

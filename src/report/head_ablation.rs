@@ -1,4 +1,5 @@
-//! Scores without one head and with one head alone: a table, a figure, and their place in `docs/architecture_search.md`.
+//! Head ablation, scores without one head and with one head alone: a table, a figure, and their part of
+//! `docs/architecture_search.md`.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -8,39 +9,39 @@ use crate::marked;
 use crate::record::{HeadAblationRecord, HeadScores};
 use crate::tables::{compression_sides, grid_markdown, markdown_text, points};
 
-/// The line before the generated part.
+/// Line before the generated part.
 pub const HEAD_ABLATION_START: &str = "<!-- head ablation -->";
-/// The line after it.
+/// Line after the generated part.
 pub const HEAD_ABLATION_END: &str = "<!-- /head ablation -->";
 
 const WIDTH: u32 = 700;
 const ROW: i32 = 34;
-/// The left edge of a panel, and the height above its cells.
+/// Left edge of a panel, and height above its cells.
 const NAMES: i32 = 70;
 const HEADER: i32 = 72;
-/// A change, in points, that has its full colour.
+/// Change, in points, that has its full colour.
 const FULL: f64 = 0.1;
-/// The share of the colour that a cell without a change has.
+/// Share of the colour of a cell without a change.
 const FAINT: f64 = 0.08;
 const INK: RGBColor = RGBColor(34, 40, 49);
-/// A loss and a gain, in Okabe and Ito's colours.
+/// Colours of a loss and a gain, from Okabe and Ito.
 const LOSS: RGBColor = RGBColor(213, 94, 0);
 const GAIN: RGBColor = RGBColor(0, 114, 178);
 
-/// A score of an ablated head, where it has one.
+/// Accessor of a score of an ablated head, if it has one.
 type Score = fn(&HeadScores) -> Option<f64>;
 
-/// The page with its part between the two marker lines replaced: for each record its figure, what it shows and its table. Figures are named
-/// by [`head_ablation_file`].
+/// Replaces the part of the page between the two marker lines. Each record has its figure, a description of it, and its
+/// table. Figures are named by [`head_ablation_file`].
 ///
 /// # Errors
-/// [`Error::Markers`] unless each of the two lines is there once, in this order.
+/// [`Error::Markers`] unless each of the two lines occurs once, in this order.
 pub fn with_head_ablations(page: &str, records: &[HeadAblationRecord]) -> Result<String> {
     let blocks: Vec<String> = records.iter().map(block).collect();
     marked::replaced(page, (HEAD_ABLATION_START, HEAD_ABLATION_END), &blocks.join("\n"))
 }
 
-/// The name of a record's figure.
+/// File name of a record's figure.
 pub fn head_ablation_file(record: &HeadAblationRecord) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
     format!("head_ablation_{}.svg", record.data.name.chars().map(plain).collect::<String>())
@@ -74,7 +75,8 @@ fn block(record: &HeadAblationRecord) -> String {
     )
 }
 
-/// A line for each head: the change of the score without it, and with it alone in its layer, in points.
+/// Table with a line for each head: the change of the score in points without the head, and with the head alone in its
+/// layer.
 pub(crate) fn head_ablation_table(record: &HeadAblationRecord) -> String {
     let mut lines = vec![["layer", "head", "without it, points", "it alone, points"].map(String::from).to_vec()];
     for HeadScores { layer, head, without, alone } in &record.heads {
@@ -85,10 +87,10 @@ pub(crate) fn head_ablation_table(record: &HeadAblationRecord) -> String {
     grid_markdown(&lines, &compression_sides(lines[0].len(), 0))
 }
 
-/// Layers by heads, twice: the change without a head, and with it alone in its layer, as SVG.
+/// Draws layers by heads, twice, as SVG: the change without a head, and with the head alone in its layer.
 ///
 /// # Errors
-/// [`Error::Figure`] when it cannot be drawn.
+/// [`Error::Figure`] if it cannot be drawn.
 pub fn head_ablation_figure(record: &HeadAblationRecord) -> Result<String> {
     let mut svg = String::new();
     draw(record, &mut svg)

@@ -4,7 +4,7 @@ use crate::figures::Panel;
 use crate::record::RowGroup;
 use crate::tables::{PlainTable, Side, Table};
 
-/// Text that HTML shows as it is, in an element or in a quoted attribute.
+/// Escapes a text for HTML elements and quoted attributes.
 pub(crate) fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {
@@ -24,7 +24,7 @@ pub(crate) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escaped(text))
 }
 
-/// A list of sentences; nothing where there are none.
+/// HTML list of sentences; empty without sentences.
 pub(crate) fn list(items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
@@ -33,17 +33,17 @@ pub(crate) fn list(items: &[String]) -> String {
     format!("<ul>\n{items}</ul>\n")
 }
 
-/// A section with its heading.
+/// Section with its heading.
 pub(crate) fn section(id: &str, heading: &str, body: &str) -> String {
     format!("<section id=\"{id}\">\n<h2>{}</h2>\n{body}</section>\n", escaped(heading))
 }
 
-/// Part of a page that scrolls sideways on narrow screens, by keyboard too.
+/// Part of a page that scrolls sideways on narrow screens, also by keyboard.
 pub(crate) fn scrolling(label: &str, body: &str) -> String {
     format!("<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">\n{body}</div>\n", escaped(label))
 }
 
-/// A table of names and values.
+/// Table of names and values.
 pub(crate) fn pairs(caption: &str, headings: (&str, &str), pairs: &[(String, String)]) -> String {
     let rows: String = pairs
         .iter()
@@ -58,7 +58,7 @@ pub(crate) fn pairs(caption: &str, headings: (&str, &str), pairs: &[(String, Str
     )
 }
 
-/// A table of results, with a heading for each kind of rows.
+/// Table of results, with a heading for each kind of rows.
 pub(crate) fn results(table: &Table, name: impl Fn(RowGroup) -> &'static str) -> String {
     let side = |column: usize| if table.sides[column] == Side::Left { "" } else { " class=\"number\"" };
     let headings = table.headings.iter().enumerate();
@@ -96,7 +96,7 @@ pub(crate) fn results(table: &Table, name: impl Fn(RowGroup) -> &'static str) ->
     scrolling(&caption, &html)
 }
 
-/// A table of cells.
+/// Table of cells.
 pub(crate) fn plain(table: &PlainTable) -> String {
     let side = |column: usize| if table.sides[column] == Side::Left { "" } else { " class=\"number\"" };
     let mut lines = table.lines.iter();
@@ -121,7 +121,7 @@ pub(crate) fn plain(table: &PlainTable) -> String {
     scrolling(&table.caption, &html)
 }
 
-/// An SVG in the page, as one image with a text for readers who do not see it.
+/// Embeds an SVG in the page as one image with an alternative text.
 pub(crate) fn image(panel: &Panel) -> String {
     let svg = panel.svg.strip_prefix("<svg ").unwrap_or(&panel.svg);
     let svg = format!("<svg role=\"img\" aria-label=\"{}\" {svg}", escaped(&panel.alt));

@@ -1,4 +1,4 @@
-//! What a reader sees of reproductions: one HTML page of each, all its tables and figures as files, and pages in the docs.
+//! Reports of reproductions: an HTML page of each, all its tables and figures as files, and pages in the docs.
 
 mod architecture_search;
 mod docs_page;

@@ -1,4 +1,4 @@
-//! The files of a reproduction.
+//! Files of a reproduction.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,15 @@ use crate::figures::reproduction_figures;
 use crate::record::ReproductionRecord;
 use crate::tables::{reproduction_csv, reproduction_markdown, reproduction_text};
 
-/// Writes a reproduction into a directory, which is made where it is missing: `record.json`, `report.html`, `tables.txt`,
-/// `tables.md`, `rows.csv`, and the figures in `figures/`; each file atomically. Figures of the record that is there before, and not of this one,
-/// are removed; no other file is. Returns the paths of what was written.
+/// Writes a reproduction into a directory, which is created if it is missing.
+///
+/// The files are `record.json`, `report.html`, `tables.txt`, `tables.md`, `rows.csv`, and the figures in `figures/`;
+/// each is written atomically. Figures of the earlier record that this one lacks are removed; no other file is. Returns
+/// the paths of the written files.
 ///
 /// # Errors
-/// [`Error::Record`] when a number is not finite, [`Error::Figure`] when a figure cannot be drawn, [`Error::Io`] and
-/// [`Error::Transformer`] when a file cannot be written.
+/// [`Error::Record`] if a number is not finite; [`Error::Figure`] if a figure cannot be drawn; [`Error::Io`] and
+/// [`Error::Transformer`] if a file cannot be written.
 pub fn write_reproduction(record: &ReproductionRecord, folder: &Path) -> Result<Vec<PathBuf>> {
     let figures = folder.join("figures");
     let drawn = panels(record)?;
@@ -46,7 +48,7 @@ pub fn write_reproduction(record: &ReproductionRecord, folder: &Path) -> Result<
     Ok(written)
 }
 
-/// The files of a record's figures, and what is in them.
+/// File names and contents of a record's figures.
 fn panels(record: &ReproductionRecord) -> Result<Vec<(String, String)>> {
     let panels = reproduction_figures(record)?.into_iter().flat_map(|figure| figure.panels);
     Ok(panels.map(|panel| (panel.file, panel.svg)).collect())

@@ -1,4 +1,4 @@
-//! One HTML page with everything that a record says; it loads nothing from elsewhere.
+//! HTML page with all contents of a record. It loads nothing from other places.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::record::{ReproductionRecord, RouteCounts, RowRecord};
 use crate::tables::{further_tables, published_note, tables};
 
 const STYLE: &str = include_str!("style.css");
-/// The routes named in a row's table; the others are added up.
+/// Maximum number of routes that a row's table names; the others are summed.
 const ROUTES: usize = 8;
 
-/// The sections after the tables: id and heading.
+/// Sections after the tables: id and heading.
 const CONTENTS: [(&str, &str); 9] = [
     ("found", "What we found"),
     ("tables", "Tables"),
@@ -27,10 +27,10 @@ const CONTENTS: [(&str, &str); 9] = [
     ("run", "Data, machine and versions"),
 ];
 
-/// The report of a reproduction as one self-contained HTML page.
+/// Formats the report of a reproduction as one self-contained HTML page.
 ///
 /// # Errors
-/// [`Error::Figure`](crate::Error::Figure) when a figure cannot be drawn.
+/// [`Error::Figure`](crate::Error::Figure) if a figure cannot be drawn.
 pub fn reproduction_report(record: &ReproductionRecord) -> Result<String> {
     let figures = reproduction_figures(record)?;
     let (repeated, own): (Vec<&Figure>, Vec<&Figure>) = figures.iter().partition(|figure| figure.number.is_some());
@@ -68,7 +68,7 @@ pub fn reproduction_report(record: &ReproductionRecord) -> Result<String> {
     ))
 }
 
-/// What was run, in one paragraph.
+/// Summary of the run, in one paragraph.
 fn lead(record: &ReproductionRecord) -> String {
     let (data, model) = (&record.data, &record.model);
     let finished = record.rows.iter().filter(|row| !row.seeds.is_empty()).count();
@@ -155,7 +155,7 @@ fn route_table(row: &RowRecord, counts: &RouteCounts) -> String {
     )
 }
 
-/// The deviations of rows from their sources; rows with the same list stand together.
+/// Deviations of rows from their sources. Rows with the same list are grouped.
 fn differences(record: &ReproductionRecord) -> String {
     let mut lists: Vec<(Vec<String>, &[String])> = Vec::new();
     for row in record.rows.iter().filter(|row| !row.deviations.is_empty()) {
@@ -193,7 +193,7 @@ fn settings(record: &ReproductionRecord) -> String {
     pairs("Settings of the full model", ("setting", "value"), &values)
 }
 
-/// Texts without quotes, other values as JSON.
+/// Formats texts without quotes, and other values as JSON.
 fn value_text(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
 }

@@ -1,4 +1,4 @@
-//! The part of `docs/results.md` about real texts: accuracy at given costs, from the records of reproductions.
+//! Part of `docs/results.md` about real texts: accuracy at given costs, from the records of reproductions.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -9,30 +9,30 @@ use crate::marked;
 use crate::record::{AtCosts, Encoders, Interval, ReproductionRecord, RowGroup, RowRecord, unpacked};
 use crate::tables::{Side, brief_scores, grid_markdown, interval, markdown_text, mean_difference, points};
 
-/// The line before the generated part.
+/// Line before the generated part.
 pub const REAL_TEXTS_START: &str = "<!-- real texts -->";
-/// The line after it.
+/// Line after the generated part.
 pub const REAL_TEXTS_END: &str = "<!-- /real texts -->";
 
-/// What the table of comparisons says.
+/// Caption of the table of comparisons.
 const COMPARED: &str = "The accelerated model on all texts: its first cost of the table above at which it is as good as the full model (else its \
                         last), and points of accuracy above others at equal costs, the mean of those from 0.1 to 0.35 with its 95 % interval. \
                         Others are chosen on validation rows; after the interval stands the difference to those that are best on the test rows, \
                         which favours them. *n-gram, then all layers* is one baseline for all texts, without a choice among depths, at 0.1, 0.2 and 0.35; \
                         without an interval where the record does not have the answers text by text:";
-/// What the table of searches as published says.
+/// Caption of the table of searches as published.
 const PUBLISHED: &str = "The paper's four searches as published, beside the full model of as many epochs. *Shuffled* are the same routes dealt \
                          to the texts at random; FLOPs and clock are shares of the full model's in inference:";
 /// Costs at which the fixed baseline is compared.
 const FIXED_COSTS: [&str; 3] = ["0.1", "0.2", "0.35"];
-/// The headings of columns of words.
+/// Headings of text columns.
 const LEFT: [&str; 2] = ["texts", "search"];
 
-/// The page with its part between the two marker lines replaced: the figure and the table of the first record that has accuracies
-/// at costs, a line about each of them, and their searches as published.
+/// Replaces the part of the page between the two marker lines: the figure and the table of the first record that has
+/// accuracies at costs, a line about each such record, and their searches as published.
 ///
 /// # Errors
-/// [`Error::Markers`](crate::Error::Markers) unless each of the two lines is there once, in this order.
+/// [`Error::Markers`](crate::Error::Markers) unless each of the two lines occurs once, in this order.
 pub fn with_real_texts(readme: &str, records: &[ReproductionRecord]) -> Result<String> {
     marked::replaced(readme, (REAL_TEXTS_START, REAL_TEXTS_END), &block(records))
 }
@@ -80,7 +80,7 @@ fn against(table: &AtCosts) -> Vec<&str> {
     table.comparisons.iter().map(|own| own.against.as_str()).collect()
 }
 
-/// The line of one data set in the table of comparisons.
+/// Line of one data set in the table of comparisons.
 fn comparison(record: &ReproductionRecord, title: &str, table: &AtCosts, headings: &[&str]) -> Option<Vec<String>> {
     let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty())?.accuracy.mean;
     let ours = table.rows.iter().find(|row| row.encoders == Encoders::Accelerated)?;
@@ -100,8 +100,8 @@ fn comparison(record: &ReproductionRecord, title: &str, table: &AtCosts, heading
     Some(line)
 }
 
-/// The accelerated model's accuracy less that of the cascade of the n-gram model and all layers, the mean of the costs that both have rows
-/// of. No choice among baselines is in it.
+/// Accuracy of the accelerated model minus that of the cascade of the n-gram model and all layers: the mean of the
+/// costs that both have rows of. No baseline is selected for it.
 fn above_fixed(record: &ReproductionRecord) -> Option<String> {
     let row = |group: RowGroup, setting: String| {
         record.rows.iter().find(|row| row.group == group && row.setting == setting && !row.seeds.is_empty())
@@ -131,7 +131,7 @@ fn above_fixed(record: &ReproductionRecord) -> Option<String> {
     })
 }
 
-/// The lines of one data set's rows as published.
+/// Lines of one data set's rows as published.
 fn as_published(record: &ReproductionRecord, title: &str) -> Vec<Vec<String>> {
     let rows = record.rows.iter().filter(|row| row.group == RowGroup::AsPublished && !row.seeds.is_empty());
     let of = |row: &RowRecord| {

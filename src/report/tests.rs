@@ -142,7 +142,7 @@ fn rows_with_the_same_differences_stand_together() {
     );
 }
 
-/// With `DHT_REPORT` set to a directory, the files stay there, and `scripts/check-report` opens the page.
+/// With `DHT_REPORT` set to a directory, the files are written there, and `scripts/check-report` opens the page.
 #[test]
 fn all_files_of_a_reproduction_are_written_and_load_again() {
     let temporary = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The unit of the accelerated full model.
+//! Unit of the accelerated full model.
 
 use dht_dynamic::accelerate::{Texts, accelerate};
 use dht_dynamic::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
@@ -13,7 +13,8 @@ use crate::experiment::{CLASSIFIERS, accelerate_settings, rng};
 use crate::record::RowGroup;
 
 impl Worker<'_> {
-    /// Fits exits and stacking on the full model, and predicts at speeds that the validation rows give for each cost.
+    /// Fits exits and stacking on the full model, and predicts at the speeds that the validation rows give for each
+    /// cost.
     pub(super) fn accelerated(&self) -> Result<UnitResult> {
         let (classifier, full) = (self.model_of(Unit::Full)?, self.result_of(Unit::Full)?);
         let settings = accelerate_settings(&self.data, self.batch())?;

@@ -1,4 +1,4 @@
-//! The flags of a reproduction, and the plan that they give once they are checked.
+//! Flags of a reproduction, and the plan that results from checking them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,30 +11,32 @@ use crate::error::{Error, Result};
 use crate::experiment::{Arguments, DataArguments, Model, RunPlan};
 use dht_cli::DeviceChoice;
 
-/// Rows of the embedded corpus.
+/// Number of training and test rows of the embedded corpus.
 const GENERATED_ROWS: (usize, usize) = (3_000, 1_000);
-/// The largest number of seeds.
+/// Maximum number of seeds.
 const MOST_SEEDS: u64 = 100;
 
-/// Reproduce the paper's tables and figures beside baselines, all trained on the same texts by the same loop.
+/// Reproduce the paper's tables and figures, with baselines trained on the same texts by the same loop.
 ///
-/// Without --data it generates its own texts and needs neither files nor a network.
+/// Without --data, the program generates its own texts and requires neither files nor a network.
 #[derive(Debug, Clone, Parser)]
 #[command(
-    after_help = "Writes record.json, rows.csv, figures (SVG) and report.html into --out. A stopped or failed run continues \
-                  where it stopped: rows that finished with the same settings are kept."
+    after_help = "Writes record.json, rows.csv, figures (SVG) and report.html into --out. The same command resumes a stopped \
+                  or failed run: rows that finished with the same settings are reused."
 )]
 pub struct ReproductionArguments {
-    /// Which texts
+    /// Texts, and their columns and rows
     #[command(flatten)]
     pub source: DataArguments,
-    /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
+    /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN to train a model from scratch
     #[arg(long, value_name = "DIR|LxHxD", default_value = "6x12x96")]
     pub model: Model,
-    /// Passes over the training rows; as published twice as many, beside a full model of as many [default: 2]
+    /// Number of passes over the training rows [default: 2].
+    ///
+    /// Rows as published, and the full model that they are compared with, have twice this number.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub epochs: usize,
-    /// Samples in a batch
+    /// Number of samples in a batch
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
     /// Peak learning rate [default: 1e-3 from scratch, 5e-5 for a pre-trained model]
@@ -43,22 +45,24 @@ pub struct ReproductionArguments {
     /// Run the seeds 0 to N − 1
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seeds: u64,
-    /// Names of rows, separated by commas; t-dht selects published-t-dht and ours-t-dht, truncation those of all depths [default: all]
+    /// Names of rows to run, separated by commas [default: all].
+    ///
+    /// t-dht selects published-t-dht and ours-t-dht; truncation selects the truncations of all depths.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Names of further rows, which run with seed 0 only
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub once: Vec<String>,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
-    /// Numbers that layers are computed in: f32, bf16 (CUDA, Metal) or tf32 (CUDA)
+    /// Compute layers in f32, bf16 (CUDA, Metal) or tf32 (CUDA)
     #[arg(long, value_name = "PRECISION", default_value_t)]
     pub precision: Precision,
-    /// Directory for everything that is written
+    /// Write all files to this directory
     #[arg(long, value_name = "DIR", default_value = "target/dht/reproduce")]
     pub out: PathBuf,
-    /// Show no progress, only the tables
+    /// Show the tables, but no progress
     #[arg(long)]
     pub quiet: bool,
 }
@@ -66,20 +70,20 @@ pub struct ReproductionArguments {
 /// Checked [`ReproductionArguments`].
 #[derive(Debug, Clone)]
 pub(super) struct ReproductionPlan {
-    /// The plan of one training: of seed 0.
+    /// Plan of one training, with seed 0.
     pub(super) run: RunPlan,
     pub(super) seeds: u64,
     pub(super) units: Selection,
     pub(super) out: PathBuf,
     pub(super) quiet: bool,
-    /// The checksum of the pre-trained weights; empty for a model from scratch.
+    /// Checksum of the pre-trained weights; empty for a model from scratch.
     pub(super) weights: String,
-    /// The flags that results depend on, for the record.
+    /// Flags that results depend on, for the record.
     pub(super) flags: Vec<String>,
 }
 
 impl ReproductionPlan {
-    /// Checks the flags, before any data are read.
+    /// Checks the flags before any data are read.
     pub(super) fn new(arguments: &ReproductionArguments) -> Result<Self> {
         let ReproductionArguments { seeds, out, quiet, .. } = arguments;
         if !(1..=MOST_SEEDS).contains(seeds) {
@@ -107,25 +111,25 @@ impl ReproductionPlan {
         Ok(Self { weights, run, seeds: *seeds, units, out: out.clone(), quiet: *quiet, flags })
     }
 
-    /// The plan of one training.
+    /// Plan of one training.
     pub(super) fn training(&self, unit: Unit, seed: u64) -> RunPlan {
         let settings = unit.settings();
         RunPlan { seed, epochs: unit.epochs(self.run.epochs), settings, ..self.run.clone() }
     }
 
-    /// The directory of a unit's files.
+    /// Directory of a unit's files.
     pub(super) fn place(&self, unit: Unit, seed: u64) -> PathBuf {
         self.out.join("units").join(format!("{unit}.seed-{seed}"))
     }
 
-    /// The output directory.
+    /// Output directory.
     pub(super) fn out(&self) -> &Path {
         &self.out
     }
 }
 
 impl ReproductionArguments {
-    /// The flags of a single run that these amount to.
+    /// Equivalent flags of a single run.
     fn of_run(&self) -> Arguments {
         Arguments {
             source: self.source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1),

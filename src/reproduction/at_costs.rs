@@ -1,4 +1,4 @@
-//! Accuracy at given costs: each kind of model at the threshold that costs most within them on validation rows.
+//! Accuracy at given costs: each kind of model at the threshold with the highest cost within them on validation rows.
 
 use dht_dynamic::evaluation::{Staged, Stages};
 use dht_transformer::train::metrics::Confusion;
@@ -12,25 +12,25 @@ use super::worker::Worker;
 use crate::error::Result;
 use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts, Summary, packed};
 
-/// A model that costs more than a share of the full model by this much of it still is within: the first half of the layers costs a
-/// little more than half of it, since a classifier comes on top.
+/// Relative tolerance of a cost. Half of the layers cost slightly more than half of the full model, because of the
+/// classifier on top; such a model counts as within that cost.
 const TOLERANCE: f64 = 1e-3;
 
-/// The models of one seed.
+/// Models of one seed.
 pub(super) struct SeedCandidates {
     seed: u64,
     pub(super) candidates: Vec<Candidate>,
     validation_labels: Vec<u32>,
     pub(super) test_labels: Vec<u32>,
     classes: usize,
-    /// FLOPs of the full model on validation and test rows.
+    /// FLOPs of the full model on the validation rows and on the test rows.
     pub(super) full_flops: [u64; 2],
-    /// The class that the full model predicts, by test row, and whether it is right.
+    /// Class that the full model predicts for each test row, followed by the correctness of each prediction.
     pub(super) full_labels: Vec<u32>,
     full: Vec<f64>,
 }
 
-/// A model at a cost.
+/// Model at a cost.
 pub(super) struct AtCost {
     pub(super) validation_accuracy: f64,
     threshold: f64,
@@ -53,8 +53,8 @@ impl SeedCandidates {
         })
     }
 
-    /// A model at the threshold that costs most within a share of the full model's FLOPs on validation rows; `None` where all
-    /// cost more.
+    /// A model at the threshold with the highest cost within a share of the full model's FLOPs on validation rows;
+    /// `None` if all thresholds cost more.
     pub(super) fn at(&self, candidate: &Candidate, cost: f64) -> Option<AtCost> {
         let threshold = threshold_within(&candidate.validation, cost, self.full_flops[0])?;
         let right = right(&candidate.validation.at(threshold).labels, &self.validation_labels);
@@ -66,7 +66,7 @@ impl SeedCandidates {
     }
 }
 
-/// The threshold that costs most within a share of the full model's FLOPs; `None` where all cost more.
+/// Threshold with the highest cost within a share of the full model's FLOPs; `None` if all cost more.
 pub(super) fn threshold_within(stages: &Stages, cost: f64, full_flops: u64) -> Option<f64> {
     stages.within(cost * (1.0 + TOLERANCE) * full_flops as f64, &stages.thresholds(usize::MAX))
 }
@@ -79,17 +79,17 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// A model of several seeds at a cost.
+/// Model of several seeds at a cost.
 struct Chosen {
     kind: Kind,
     setting: String,
-    /// Means over its seeds.
+    /// Mean accuracies over the seeds.
     validation_accuracy: f64,
     test_accuracy: f64,
     seeds: Vec<u64>,
-    /// By seed.
+    /// Predictions and cost on the test rows, by seed.
     test: Vec<Staged>,
-    /// By seed, whether each test row is right.
+    /// Correctness of each test row, by seed.
     right: Vec<Vec<f64>>,
 }
 
@@ -116,8 +116,8 @@ impl Chosen {
         })
     }
 
-    /// This model where it costs at most what another one costs on the test rows, seed by seed; where that is less than its least cost,
-    /// it is at that. Costs are no labels: nothing is learned of the test rows.
+    /// Runs this model within the cost of another one on the test rows, seed by seed, or at its own lowest cost if that
+    /// is higher. Costs do not depend on labels, so nothing is learned from the test rows.
     fn at_the_cost_of(&self, other: &Self, seeds: &[SeedCandidates]) -> Self {
         let (mut test, mut rights) = (Vec::new(), Vec::new());
         for own in &self.seeds {
@@ -133,7 +133,7 @@ impl Chosen {
         Self { setting: self.setting.clone(), seeds: self.seeds.clone(), test, right: rights, ..*self }
     }
 
-    /// FLOPs over the full model's on the test rows, the mean over seeds.
+    /// FLOPs divided by the full model's on the test rows, averaged over seeds.
     fn flops_ratio(&self, seeds: &[SeedCandidates]) -> f64 {
         let ratio = |(own, staged): (&u64, &Staged)| {
             let seed = seeds.iter().find(|seed| seed.seed == *own)?;
@@ -147,7 +147,7 @@ impl Chosen {
     }
 }
 
-/// Every model that can be had at a cost.
+/// Models that can run within a cost.
 fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<Chosen> {
     let mut names: Vec<(Kind, &str)> = Vec::new();
     for candidate in seeds.iter().flat_map(|seed| &seed.candidates) {
@@ -159,12 +159,12 @@ fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<Chosen> {
     names.into_iter().filter_map(|(kind, setting)| Chosen::new(seeds, kind, setting, cost)).collect()
 }
 
-/// The model of the highest value, the first of equals.
+/// Model with the highest value, the first among equals.
 fn best<'a>(models: impl Iterator<Item = &'a Chosen>, value: fn(&Chosen) -> f64) -> Option<&'a Chosen> {
     models.reduce(|best, model| if value(model) > value(best) { model } else { best })
 }
 
-/// The table of all kinds of models whose units have finished; `None` without an accelerated model.
+/// Table of all kinds of models whose units have finished; `None` without an accelerated model.
 pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Option<AtCosts>> {
     let by_cost: Vec<Vec<Chosen>> = SPEED_COSTS.into_iter().map(|cost| all_at(seeds, cost)).collect();
     let mut rows = Vec::new();
@@ -221,24 +221,25 @@ fn cell(seeds: &[SeedCandidates], chosen: &Chosen, cost: f64) -> Result<CellAtCo
     })
 }
 
-/// A bit for each row that is right.
+/// Packs the correctness of each row into bits.
 fn bits(right: &[f64]) -> String {
     packed(&right.iter().map(|right| *right > 0.5).collect::<Vec<_>>())
 }
 
-/// This project's model beside another at one cost.
+/// Comparison of this project's model with another at one cost.
 struct Pair {
     rival: String,
-    /// By seed and test row: 1 where this project's alone is right, −1 where the other alone is.
+    /// Difference in correctness by seed and test row: 1 if only this project's model is correct, −1 if only the other
+    /// is.
     differences: Vec<Vec<f64>>,
     best_on_test: f64,
-    /// What both cost on the test rows, where it is the rival's cost.
+    /// FLOPs ratio of both on the test rows, if they are compared at the other's cost.
     flops_ratio: Option<f64>,
 }
 
 impl Pair {
-    /// With the best of some others that have been run with the same seeds, at what that one costs on the test rows: a budget that both
-    /// keep on validation rows is not the same there.
+    /// Compares with the best of the models that ran with the same seeds, at that model's cost on the test rows. Two
+    /// models within one budget on validation rows may differ in cost on test rows.
     fn with_best(ours: &Chosen, all: &[Chosen], kinds: &[Encoders], seeds: &[SeedCandidates]) -> Option<Self> {
         let rivals = || {
             let same = |model: &&Chosen| ours.seeds.iter().all(|seed| model.seeds.contains(seed));
@@ -262,7 +263,8 @@ impl Pair {
         Self::new(ours, "full".into(), full)
     }
 
-    /// With the mean over all ways to deal the rows to the same stages, as many to each.
+    /// Compares with a random assignment of the rows to the same stages, with the same number of rows for each: the
+    /// mean over all assignments.
     fn with_random(ours: &Chosen, seeds: &[SeedCandidates]) -> Self {
         let random = |seed| {
             let own = seeds.iter().find(|own| own.seed == seed);
@@ -290,7 +292,7 @@ impl Pair {
     }
 }
 
-/// The probability that each row is right at a stage drawn with the shares of `staged`.
+/// Probability that each row is answered correctly at a stage drawn with the shares of `staged`.
 fn expected(stages: &Stages, staged: &Staged, labels: &[u32]) -> Vec<f64> {
     let mut rows = vec![0.0; labels.len()];
     for stage in 0..stages.count() {
@@ -301,7 +303,7 @@ fn expected(stages: &Stages, staged: &Staged, labels: &[u32]) -> Vec<f64> {
     rows
 }
 
-/// The intervals of some pairs, by cost; `None` without a pair.
+/// Intervals of the comparisons, by cost; `None` without a comparison.
 fn comparison<R: Rng + ?Sized>(against: &str, pairs: &[Option<Pair>], rng: &mut R) -> Option<Comparison> {
     pairs.iter().flatten().next()?;
     let mut difference = |cost: f64, pair: &Pair| Difference {

@@ -1,4 +1,4 @@
-//! The units of the baselines that have a training of their own: distilled truncations, `DistilBERT`, `FastBERT`, PABEE.
+//! Units of the baselines with a separate training: distilled truncations, `DistilBERT`, `FastBERT`, PABEE.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::record::{RouteCounts, RowGroup};
 use dht_cli::TrainingProgress;
 
 impl Worker<'_> {
-    /// The first layers, distilled from the full model.
+    /// Trains the first layers by distillation from the full model.
     pub(super) fn distilled(&self, depth: usize) -> Result<UnitResult> {
         let teacher = self.model_of(Unit::Full)?;
         let settings = DistillationSettings::soft_labels();
@@ -31,7 +31,7 @@ impl Worker<'_> {
         self.student(truncation::distilled(&self.encoder, depth, &teacher, settings, &mut rng)?, RowGroup::Truncation)
     }
 
-    /// A student of some of the full model's layers.
+    /// Trains a student from some of the full model's layers.
     pub(super) fn distilbert(&self, depth: usize) -> Result<UnitResult> {
         let teacher = self.model_of(Unit::Full)?;
         let student = distilbert::distilbert(&teacher, depth, DistillationSettings::default())?;
@@ -59,7 +59,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows: vec![row] })
     }
 
-    /// Exits of the frozen full model at each speed.
+    /// Trains exits of the frozen full model, and tests them at each speed.
     pub(super) fn fastbert(&self) -> Result<UnitResult> {
         let backbone = self.model_of(Unit::Full)?;
         // 128 of BERT's 768 columns, as in the source.
@@ -89,7 +89,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
     }
 
-    /// Exits that are trained jointly, at each patience.
+    /// Trains all exits jointly, and tests them at each patience.
     pub(super) fn pabee(&self) -> Result<UnitResult> {
         let settings = pabee::PabeeSettings { pooling: pooling(&self.run), ..pabee::PabeeSettings::default() };
         let copy = self.encoder.truncated(self.encoder.layers())?;
@@ -107,7 +107,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
     }
 
-    /// The rows of a model at some speeds; the cost of training is still 0.
+    /// Rows of a model at several speeds, with training costs of 0, which are set later.
     pub(super) fn rows_at(&self, model: &DynamicModel, speeds: &[f64], group: RowGroup) -> Result<Vec<SeedRow>> {
         let models = speeds.iter().map(|speed| Ok(model.with_speed(*speed)?)).collect::<Result<Vec<_>>>()?;
         let timed: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
@@ -121,7 +121,7 @@ impl Worker<'_> {
         models.iter().zip(self.wall_ratios(&timed)?).map(row).collect()
     }
 
-    /// Writes what each stage of a model says of every row, and what leaving there costs.
+    /// Writes the log-probabilities of each stage of a model for every row, and the cost of an exit at that stage.
     pub(super) fn save_stages(&self, model: &DynamicModel) -> Result<()> {
         self.save_parts(|rows| {
             let tables = stage_log_probabilities(model, rows, self.batch())?;
@@ -129,7 +129,7 @@ impl Worker<'_> {
         })
     }
 
-    /// The same of the exits of a search's model.
+    /// Writes the log-probabilities and costs of the exits of a search's model.
     pub(super) fn save_exits(&self, model: &SearchModel) -> Result<()> {
         let model = model.model();
         self.save_parts(|rows| Ok((exit_log_probabilities(model, rows, self.batch())?, exit_flops(model, rows)?)))
@@ -149,7 +149,7 @@ impl Worker<'_> {
         save_log_probabilities(&self.place(), &tables)
     }
 
-    /// As [`fit`](Self::fit), at the learning rate of exits that learn alone, and in as many passes as they need.
+    /// Trains as [`fit`](Self::fit) does, with the learning rate and number of passes for exits on a frozen encoder.
     fn fit_exits(&self, exits: &mut FrozenExits) -> Result<History> {
         let mut settings = TrainSettings { epochs: EXIT_EPOCHS, ..train_settings(&self.run) };
         settings.optimizer.learning_rate = EXIT_RATE;

@@ -1,5 +1,5 @@
-//! What the accelerated model and its opponents say at each of their stages, read from the units' files: every threshold, and
-//! so every cost, is arithmetic on it.
+//! Predictions of the accelerated model and its competitors at each of their stages, read from the units' files. Every
+//! threshold, and so every cost, can be computed from them.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::worker::{Worker, layers};
 use crate::error::Result;
 use crate::record::Encoders;
 
-/// The kinds of models, in the order of the table.
+/// Kinds of models, in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Truncation,
@@ -67,18 +67,18 @@ impl Kind {
     }
 }
 
-/// A model, by its stages on the rows of one seed.
+/// Model, given by its stages on the rows of one seed.
 pub(super) struct Candidate {
     pub(super) kind: Kind,
-    /// What tells it from others of its kind.
+    /// Setting that distinguishes the model from others of its kind.
     pub(super) setting: String,
     pub(super) validation: Stages,
     pub(super) test: Stages,
-    /// The units of the encoders that run one after another, with the weights that stack the n-gram model on each.
+    /// Units of the encoders that run in sequence, with the weights that stack the n-gram model on each.
     pub(super) encoders: Vec<(Unit, Stacker)>,
 }
 
-/// The models of one seed whose units have finished.
+/// Models of one seed whose units have finished.
 pub(super) fn candidates(worker: &Worker<'_>) -> Result<Vec<Candidate>> {
     let (mut found, whole) = (Vec::new(), worker.encoder.layers());
     let encoders = Unit::all(whole).into_iter().filter_map(|unit| Some((unit, unit.depth(whole)?)));
@@ -115,7 +115,7 @@ pub(super) fn candidates(worker: &Worker<'_>) -> Result<Vec<Candidate>> {
     Ok(found)
 }
 
-/// A fine-tuned encoder.
+/// Fine-tuned encoder.
 struct Encoder {
     unit: Unit,
     depth: usize,
@@ -150,7 +150,7 @@ impl Encoder {
     }
 }
 
-/// The n-gram model, alone and with encoders behind it.
+/// N-gram model, alone and followed by encoders.
 struct WithNgrams<'a> {
     worker: &'a Worker<'a>,
     model: NgramClassifier,
@@ -185,7 +185,8 @@ impl<'a> WithNgrams<'a> {
         Ok(found)
     }
 
-    /// The n-gram model and these encoders, each with it stacked on it. `always` leaves nothing to the n-gram model alone.
+    /// Combines the n-gram model with these encoders, and stacks it on each. With `always`, no text exits at the n-gram
+    /// model alone.
     fn candidate(&self, kind: Kind, setting: String, encoders: &[&Encoder], always: bool) -> Result<Candidate> {
         let mut stackers = Vec::new();
         for encoder in encoders {
@@ -220,14 +221,14 @@ fn confident(tables: &[&LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Stage
 
 type Tables = BTreeMap<String, Vec<Vec<f32>>>;
 
-/// One table of a unit.
+/// Table of a unit.
 fn table(tables: &Tables, name: &str) -> Result<LogProbabilities> {
     let rows = tables.get(name).map(Vec::as_slice).unwrap_or_default();
     let classes = rows.first().map_or(0, Vec::len);
     Ok(LogProbabilities::new(classes, rows.iter().flatten().copied().map(f64::from).collect())?)
 }
 
-/// The stages of a unit that has some.
+/// Stages of a unit that has stages.
 fn stages(tables: &Tables, part: Part, rule: LeavingRule) -> Result<Stages> {
     let names = (0..).map(|stage| part.of_stage(stage)).take_while(|name| tables.contains_key(name));
     let stages = names.map(|name| table(tables, &name)).collect::<Result<Vec<_>>>()?;

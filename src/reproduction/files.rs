@@ -1,9 +1,9 @@
-//! The files of one unit and seed: a manifest with the rows, log-probabilities, and the trained model.
+//! Files of one unit and seed: a manifest with the rows, log-probabilities, and the trained model.
 //!
 //! ```text
 //! units/truncation-3.seed-0/
 //!   result.json                 the hash of the settings, the cost of the training, the rows; written last
-//!   log_probabilities.safetensors   one cache of predictions: `train.3`, `validation.3`, `test.3` by depth, or by stage
+//!   log_probabilities.safetensors   cache of predictions: by depth `train.3`, `validation.3`, `test.3`, or by stage
 //!                               `test.stage.0` (rows, classes), with `test.flops` (rows, stages)
 //!   model/                      a Hugging Face directory, of models that other units read
 //! ```
@@ -21,24 +21,24 @@ use crate::record::{RouteCounts, RowGroup, json};
 
 const RESULT: &str = "result.json";
 const PROBABILITIES: &str = "log_probabilities.safetensors";
-/// The n-gram model in its unit's directory.
+/// File of the n-gram model in its unit's directory.
 pub(super) const NGRAM: &str = "ngram.json";
 
-/// What a unit of one seed found.
+/// Result of a unit with one seed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UnitResult {
-    /// Of the settings, the texts and this layout: see [`super::plan`].
+    /// Hash of the settings, the texts and this layout: see [`super::identity`].
     pub(super) hash: String,
-    /// FLOPs of the training alone, without what came before.
+    /// FLOPs of the training alone, without the models that it starts from.
     pub(super) train_flops: u64,
     /// Wall clock of the training alone, without the optimiser.
     pub(super) train_seconds: f64,
-    /// The rows.
+    /// Rows of the unit.
     pub(super) rows: Vec<SeedRow>,
 }
 
-/// A row of one seed.
+/// Row of one seed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SeedRow {
@@ -46,17 +46,17 @@ pub(super) struct SeedRow {
     pub(super) setting: String,
     pub(super) group: RowGroup,
     pub(super) epochs: usize,
-    /// The predicted class of each test row.
+    /// Predicted class of each test row.
     pub(super) labels: Vec<u32>,
     pub(super) macro_f1: f64,
     pub(super) accuracy: f64,
-    /// With all that the method needs before.
+    /// FLOPs of training, including all models that the method requires.
     pub(super) train_flops: u64,
     pub(super) train_seconds: f64,
     pub(super) inference_flops: u64,
-    /// Wall clock over the full model's: both warm, in turns, medians.
+    /// Wall clock divided by the full model's: both warm, in turns, medians.
     pub(super) inference_wall_ratio: f64,
-    /// The same with one text after another; earlier files do not have it.
+    /// Wall clock ratio with one text after another; missing in earlier files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) single_text_wall_ratio: Option<f64>,
     pub(super) train_layer_head_ratio: f64,
@@ -72,18 +72,18 @@ pub(super) struct SeedRow {
 }
 
 impl UnitResult {
-    /// The result in a unit's directory, if it has one with this hash. Results of other settings, other texts or
-    /// another layout are never used.
+    /// Reads the result in a unit's directory, if it has this hash. Results of other settings, texts or layouts are
+    /// never used.
     pub(super) fn load(place: &Path, hash: &str) -> Option<Self> {
         let bytes = std::fs::read(place.join(RESULT)).ok()?;
         let result: Self = serde_json::from_slice(&bytes).ok()?;
         (result.hash == hash).then_some(result)
     }
 
-    /// Writes the result, after everything else of the unit.
+    /// Writes the result, after all other files of the unit.
     ///
     /// # Errors
-    /// [`crate::Error::Record`] when a number is not finite.
+    /// [`crate::Error::Record`] if a number is not finite.
     pub(super) fn save(&self, place: &Path) -> Result<()> {
         json::save(self, &place.join(RESULT))
     }
@@ -98,7 +98,7 @@ pub(super) fn remove_result(place: &Path) -> Result<()> {
     }
 }
 
-/// A part of the data, as names of cached predictions begin.
+/// Part of the data, which prefixes the names of cached predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Train,
@@ -115,31 +115,31 @@ impl Part {
         }
     }
 
-    /// Predictions after so many layers; 0 for those of the n-gram model.
+    /// Name of the predictions after `depth` layers; 0 for the n-gram model.
     pub(super) fn of_depth(self, depth: usize) -> String {
         format!("{}.{depth}", self.name())
     }
 
-    /// Predictions of a stage.
+    /// Name of the predictions of a stage.
     pub(super) fn of_stage(self, stage: usize) -> String {
         format!("{}.stage.{stage}", self.name())
     }
 
-    /// FLOPs of a text that leaves at each stage.
+    /// Name of the FLOPs of a text that exits at each stage.
     pub(super) fn flops(self) -> String {
         format!("{}.flops", self.name())
     }
 }
 
-/// Log-probabilities of some rows: one list for each row.
+/// Log-probabilities, one list for each row.
 pub(super) type LogProbabilities = Vec<Vec<f32>>;
 
-/// The rows of a table, as they are kept.
+/// Rows of a table in the stored precision.
 pub(super) fn f32_rows(rows: &dht_dynamic::LogProbabilities) -> LogProbabilities {
     rows.rows().map(|row| row.iter().map(|value| *value as f32).collect()).collect()
 }
 
-/// Writes log-probabilities by part and depth, `test.3`.
+/// Writes log-probabilities by part and depth, such as `test.3`.
 pub(super) fn save_log_probabilities(place: &Path, tables: &BTreeMap<String, LogProbabilities>) -> Result<()> {
     let mut tensors = HashMap::new();
     for (name, rows) in tables.iter().filter(|(_, rows)| !rows.is_empty()) {
@@ -152,7 +152,7 @@ pub(super) fn save_log_probabilities(place: &Path, tables: &BTreeMap<String, Log
     Ok(())
 }
 
-/// Reads what [`save_log_probabilities`] wrote.
+/// Reads the files of [`save_log_probabilities`].
 pub(super) fn load_log_probabilities(place: &Path) -> Result<BTreeMap<String, LogProbabilities>> {
     let tensors = candle_core::safetensors::load(place.join(PROBABILITIES), &Device::Cpu);
     let mut tables = BTreeMap::new();

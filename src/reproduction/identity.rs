@@ -1,4 +1,4 @@
-//! What a unit's files are found again by.
+//! Hash that identifies a unit's files.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use super::units::Unit;
 use crate::error::Result;
 use crate::experiment::{RunData, model_name, train_settings};
 
-/// The layout of a unit's files. Files of another layout are not used.
+/// Version of the layout of a unit's files. Files of another layout are not used.
 const LAYOUT: u32 = 2;
 
-/// The settings of a unit, by name.
+/// Settings of a unit, by name.
 pub(super) fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, Value> {
     let run = plan.training(unit, 0);
     BTreeMap::from([
@@ -31,10 +31,11 @@ pub(super) fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, 
     ])
 }
 
-/// What a unit's files are found again by: SHA-256 of everything that its results depend on, the units that it reads included.
+/// Hash that identifies a unit's files: SHA-256 of everything that its results depend on, including the units that it
+/// reads.
 ///
 /// # Errors
-/// Those of the model's configuration.
+/// Errors of the model's configuration.
 pub(super) fn hash(plan: &ReproductionPlan, unit: Unit, seed: u64, data: &RunData) -> Result<String> {
     let texts = [&data.train, &data.validation, &data.test].map(EncodedDataset::sha256);
     Ok(hash_of(plan, unit, seed, &texts, plan.run.layers()?))

@@ -1,12 +1,13 @@
-//! The paper's tables and figures, beside baselines that are trained on the same texts by the same loop.
+//! Reproduction of the paper's tables and figures, with baselines that are trained on the same texts by the same loop.
 //!
 //! ```text
-//! ReproductionArguments → units (a process each, kept on disk) → rows by seed → ReproductionRecord → tables, figures, report
+//! ReproductionArguments → units (a process each, stored on disk) → rows by seed → ReproductionRecord
+//!   → tables, figures, report
 //! ```
 //!
-//! A unit is one training of one seed with the rows that come from it. Each runs in a process of its own, so that one that
-//! diverges, runs out of memory or is killed is a failed row, and the others go on. Its files are found again by a hash of
-//! its settings and texts.
+//! A unit is one training of one seed with its rows. Each unit runs in a separate process: if it diverges, runs out of
+//! memory or is killed, its row fails and the other units continue. Its files are identified by a hash of its settings
+//! and texts.
 
 mod accelerated;
 mod arguments;

@@ -1,4 +1,4 @@
-//! The units of the linear n-gram model: alone, stacked on classifiers, and before them in a cascade.
+//! Units of the linear n-gram model: alone, stacked on classifiers, and before them in a cascade.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -46,7 +46,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: flops, train_seconds: seconds, rows: vec![row] })
     }
 
-    /// The n-gram model stacked on the first layers, or on the full model.
+    /// Stacks the n-gram model on the first layers, or on the full model.
     pub(super) fn stacked(&self, depth: usize) -> Result<UnitResult> {
         let candidate = self.candidate(Kind::Stacked, &[depth])?;
         let (ngram, [(unit, stacker)]) = (self.fitted_ngram()?, &candidate.encoders[..]) else {
@@ -61,7 +61,7 @@ impl Worker<'_> {
         Ok(UnitResult { rows: vec![row], ..UnitResult::default() })
     }
 
-    /// The n-gram model, and the first layers with it stacked on them for the texts of which it is not sure.
+    /// Runs the n-gram model, and for uncertain texts also the first layers, stacked with it.
     pub(super) fn cascade(&self, depth: usize) -> Result<UnitResult> {
         let candidate = self.candidate(Kind::Cascade, &[depth])?;
         let costs = COSTS.into_iter().filter(|cost| *cost < self.share(depth));
@@ -69,7 +69,7 @@ impl Worker<'_> {
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
-    /// The n-gram model and then two encoders: at each cost the pair of depths that is best on validation rows.
+    /// Runs the n-gram model and then two encoders: at each cost the pair of depths that is best on validation rows.
     pub(super) fn two_encoders(&self) -> Result<UnitResult> {
         let seed = SeedCandidates::new(self)?;
         let needed = self.unit.needs(self.encoder.layers());
@@ -92,7 +92,8 @@ impl Worker<'_> {
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
-    /// Cascades, each at the threshold that costs most within a share of the full model's FLOPs on validation rows.
+    /// Rows of cascades, each at the threshold with the highest cost within a share of the full model's FLOPs on
+    /// validation rows.
     fn cascade_rows(&self, chosen: &[(&Candidate, f64)]) -> Result<Vec<SeedRow>> {
         let (ngram, full) = (self.fitted_ngram()?, self.full_flops(Part::Validation));
         let cascade = |(candidate, cost): &(&Candidate, f64)| {
@@ -123,7 +124,7 @@ impl Worker<'_> {
         models.iter().zip(self.wall_ratios(&timed)?).zip(chosen).map(row).collect()
     }
 
-    /// The candidate of this kind whose encoders are plain truncations of these depths.
+    /// Candidate of this kind whose encoders are plain truncations of these depths.
     fn candidate(&self, kind: Kind, depths: &[usize]) -> Result<Candidate> {
         let whole = self.encoder.layers();
         let unit = |depth: &usize| if *depth == whole { Unit::Full } else { Unit::Truncation(*depth) };
@@ -142,8 +143,8 @@ impl Worker<'_> {
         Ok(NgramClassifier::load(self.plan.place(Unit::Ngram, self.seed).join(NGRAM))?)
     }
 
-    /// FLOPs and seconds of all trainings, FLOPs of predicting the validation rows, on which weights and thresholds are
-    /// fitted (the seconds of that are left out), and layers × heads of the trainings.
+    /// Adds FLOPs and seconds of all trainings, FLOPs of predicting the validation rows that weights and thresholds are
+    /// fitted on (without their seconds), and layers × heads of the trainings.
     fn add_costs(&self, row: &mut SeedRow, candidate: &Candidate) -> Result<()> {
         let ngram = self.result_of(Unit::Ngram)?;
         (row.train_flops, row.train_seconds) = (ngram.train_flops, ngram.train_seconds);
@@ -162,13 +163,13 @@ impl Worker<'_> {
         SeedRow { inference_layer_head_ratio: 0.0, ..self.row(tested, RowGroup::Ngram, clock) }
     }
 
-    /// The cost of the first layers in layers × heads.
+    /// Cost of the first layers in layers × heads.
     fn share(&self, depth: usize) -> f64 {
         depth as f64 / self.encoder.layers() as f64
     }
 }
 
-/// No finished unit of this depth.
+/// Error for a depth without a finished unit.
 fn none(depth: usize) -> Error {
     Error::Argument { flag: "rows", expected: format!("the classifier of {depth} layers before"), got: "none".into() }
 }

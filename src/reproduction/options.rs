@@ -1,4 +1,4 @@
-//! The options of the units, which their files are found again by.
+//! Options of the units, which are part of the hash of their files.
 
 use dht_dynamic::{accelerate::AccelerateSettings, exit::NgramSettings};
 use dht_search::{SearchSettings, baselines::fastbert::FastBertSettings, baselines::pabee::PabeeSettings};
@@ -7,29 +7,30 @@ use serde_json::{Value, json};
 
 use super::units::Unit;
 
-/// Test rows that the clock takes, evenly spaced, and its passes.
+/// Number of timed test rows, evenly spaced, and number of timed passes.
 pub(super) const TIMED_ROWS: usize = 256;
-/// Those that are timed one by one.
+/// Number of test rows that are timed one by one.
 pub(super) const SINGLE_ROWS: usize = 128;
 pub(super) const TIMED_PASSES: usize = 5;
-/// `FastBERT`'s speeds: the paper's rows 6-, 3- and 1-FastBERT, in whose order the paper has a slip.
+/// Speeds of `FastBERT`: the paper's rows 6-, 3- and 1-FastBERT, whose order in the paper has a slip.
 pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
-/// PABEE's patiences.
+/// Patiences of PABEE.
 pub(super) const PATIENCES: [u32; 3] = [3, 2, 1];
-/// The learning rate of `FastBERT`'s exits: they are new, and nothing else learns. Chosen on validation rows.
+/// Learning rate of `FastBERT`'s exits, which are new and the only part that learns. Selected on validation rows.
 pub(super) const EXIT_RATE: f64 = 3e-3;
-/// Passes over the training rows in which `FastBERT`'s exits learn, as many as in the source; the best on validation rows counts.
+/// Number of passes in which `FastBERT`'s exits learn, as in the source. The best pass on validation rows is used.
 pub(super) const EXIT_EPOCHS: usize = 5;
-/// Memory for the states of texts while they learn, as much as the accelerated model's exits have by default.
+/// Memory limit for the states of texts in training, the same as the default for the accelerated model's exits.
 pub(super) const CACHE_BYTES: usize = 2 << 30;
-/// The costs of inference that thresholds of cascades are chosen for, on validation rows, as shares of the full model's
+/// Costs of inference that thresholds of cascades are selected for on validation rows, as shares of the full model's
 /// FLOPs.
 pub(super) const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
 
-/// The costs of inference that speeds of the accelerated model are chosen for, likewise.
+/// Costs of inference that speeds of the accelerated model are selected for on validation rows, as shares of the full
+/// model's FLOPs.
 pub(super) const SPEED_COSTS: [f64; 7] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5];
 
-/// Raised for a kind of unit when what its program computes or measures changes, and no setting does.
+/// Revision of a kind of unit. Increase it if the program computes or measures something else, and no setting changes.
 pub(super) fn revision(unit: Unit) -> u32 {
     match unit {
         Unit::Ours(_) => 2,
@@ -37,7 +38,7 @@ pub(super) fn revision(unit: Unit) -> u32 {
     }
 }
 
-/// The options of a unit.
+/// Options of a unit.
 pub(super) fn options(unit: Unit) -> Value {
     match unit {
         Unit::Distilled(_) => json!({ "distillation": format!("{:?}", DistillationSettings::soft_labels()) }),

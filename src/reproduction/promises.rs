@@ -1,4 +1,5 @@
-//! How often promises about the accelerated model are kept: calibration texts are drawn from the test texts, again and again.
+//! Frequency at which promises about the accelerated model are kept: calibration texts are drawn repeatedly from the
+//! test texts.
 
 use dht_dynamic::Error as DynamicError;
 use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages, control_risk};
@@ -13,10 +14,10 @@ const LIMITS: [f64; 3] = [0.005, 0.01, 0.02];
 const ROWS: [usize; 3] = [600, 2_000, 8_000];
 const CONFIDENCE: f64 = 0.95;
 const DRAWS: usize = 200;
-/// The most thresholds, of the validation rows.
+/// Maximum number of thresholds from the validation rows.
 const THRESHOLDS: usize = 100;
 
-/// The accelerated model of one seed, on the test rows as if they were all texts.
+/// Accelerated model of one seed on the test rows, which are treated as the whole population.
 struct World<'a> {
     stages: Stages,
     full: &'a [u32],
@@ -26,7 +27,7 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// Where answers may not differ, the last exit speaks alone.
+    /// Creates the population. For disagreement, the last exit's answers are those of the full model.
     fn new(seed: &'a SeedCandidates, candidate: &Candidate, risk: Risk) -> Result<Self> {
         let stages = candidate.test.clone();
         let stages = match risk {
@@ -42,7 +43,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// The true risk of a threshold, and its cost.
+    /// True risk of a threshold, and its cost.
     fn truth(&self, risk: Risk, threshold: f64) -> (f64, f64) {
         let at = self.stages.at(threshold);
         let share = |found: &[u32], wanted: &[u32]| {
@@ -56,7 +57,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// All promises, on draws from each seed in turn; none without an accelerated model.
+/// Results of all promises, on draws from each seed in turn; empty without an accelerated model.
 pub(super) fn promises<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Vec<PromiseTrial>> {
     let mut trials = Vec::new();
     for (risk, name) in [(Risk::AccuracyLoss, "accuracy lost"), (Risk::Disagreement, "answers that differ")] {

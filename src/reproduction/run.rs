@@ -1,4 +1,4 @@
-//! A reproduction: its units one after another, and the record of their rows.
+//! Run of a reproduction: its units in sequence, and the record of their rows.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -22,19 +22,19 @@ use crate::report::write_reproduction;
 use crate::tables::reproduction_text;
 use dht_cli::{RunDir, report};
 
-/// The last line of a process's standard error that starts so is the reason of its failure.
+/// Prefix of the line of standard error that states why a process failed. The last such line counts.
 const ERROR: &str = "error: ";
-/// The record in the output directory.
+/// File of the record in the output directory.
 const RECORD: &str = "record.json";
 
-/// The unit that a process of its own runs: `truncation-3 0`, its name and its seed.
+/// Environment variable with the unit that a separate process runs: its name and its seed, such as `truncation-3 0`.
 const UNIT: &str = "DHT_REPRODUCE_UNIT";
 
-/// Runs what these flags ask for. The program starts itself again for each unit.
+/// Runs a reproduction. The program starts itself again for each unit.
 ///
 /// # Errors
-/// [`Error::Argument`] for flags out of range and unknown names of rows; all errors of the data and the output directory;
-/// [`Error::FailedRows`] at the end, when everything else has been run and written, for units that failed.
+/// [`Error::Argument`] for flags out of range and unknown names of rows; errors of the data and the output directory;
+/// [`Error::FailedRows`] for failed units, at the end, when everything else has run and is written.
 pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
     let plan = ReproductionPlan::new(arguments)?;
     let Ok(own) = std::env::var(UNIT) else { return run(&plan) };
@@ -45,7 +45,7 @@ pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
     worker.run(hash(&plan, unit, seed, &worker.data)?)
 }
 
-/// Runs all units that are not finished, and writes the record with its tables, figures and report after each.
+/// Runs all unfinished units, and writes the record with its tables, figures and report after each.
 fn run(plan: &ReproductionPlan) -> Result<()> {
     let _locked = RunDir::open(plan.out())?;
     let earlier = plan.out().join(RECORD);
@@ -94,7 +94,7 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
     }
 }
 
-/// Runs a unit in a process of its own.
+/// Runs a unit in a separate process.
 fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
@@ -117,7 +117,7 @@ fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     Err(error.map_or_else(|| format!("{status}: {last}"), str::to_owned))
 }
 
-/// The results of all units so far.
+/// Results of all units so far.
 #[derive(Default)]
 struct Found {
     results: Vec<(Unit, u64, Result<UnitResult, String>)>,
@@ -133,18 +133,18 @@ impl Found {
         found.and_then(|(_, _, outcome)| outcome.as_ref().ok())
     }
 
-    /// How many units failed.
+    /// Number of failed units.
     fn failures(&self) -> usize {
         self.results.iter().filter(|(_, _, outcome)| outcome.is_err()).count()
     }
 
-    /// A unit that this one needs and that failed.
+    /// Required unit that failed.
     fn missing(&self, unit: Unit, seed: u64, layers: usize) -> Option<Unit> {
         unit.needs(layers).into_iter().find(|needed| self.of(*needed, seed).is_none())
     }
 }
 
-/// The record of the rows so far.
+/// Record of the rows so far.
 fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Result<ReproductionRecord> {
     let device = plan.run.device.open_in(plan.run.precision)?;
     let encoder = encoder(&plan.run, data, &device)?;
@@ -162,7 +162,7 @@ fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Resu
     ))
 }
 
-/// The rows of a unit, each over all seeds.
+/// Rows of a unit, each over all seeds.
 fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, found: &Found) -> Result<Vec<RowRecord>> {
     let outcomes = found.results.iter().filter(|(own, _, _)| *own == unit);
     let mut failed = BTreeMap::new();

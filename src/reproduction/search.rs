@@ -1,4 +1,4 @@
-//! The units of T-, S-, F- and P-DHT.
+//! Units of T-, S-, F- and P-DHT.
 
 use dht_dynamic::evaluate;
 use dht_search::{
@@ -16,9 +16,9 @@ use crate::error::Result;
 use crate::experiment::{CLASSIFIERS, CONTROL, PlannedSearch, experiment, pooling, rng};
 use crate::record::{RouteCounts, RowGroup};
 
-/// The number of shuffles of the random control.
+/// Number of shuffles of the random control.
 const SHUFFLES: u64 = 3;
-/// The number of head sets of each group that are kept.
+/// Number of head sets of each group that are stored.
 const HEAD_SETS: usize = 12;
 
 impl Worker<'_> {

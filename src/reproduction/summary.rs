@@ -1,4 +1,4 @@
-//! Rows of several seeds as one row of the record.
+//! Summary of the rows of several seeds as one row of the record.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use super::files::SeedRow;
 use crate::error::Result;
 use crate::record::{RowRecord, Summary, packed};
 
-/// Resamples of the bootstrap.
+/// Number of resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
-/// The confidence of the one-sided bound.
+/// Confidence of the one-sided bound.
 const CONFIDENCE: f64 = 0.95;
 
-/// A row of one seed beside the full model of the same epochs.
+/// Row of one seed with the full model of the same number of epochs.
 pub(super) struct Pair<'a> {
     pub(super) seed: u64,
     pub(super) row: &'a SeedRow,
     pub(super) full: &'a SeedRow,
 }
 
-/// The means over seeds, and the bound of the deficit.
+/// Means over seeds, and the bound of the deficit.
 pub(super) fn summary<R: Rng + ?Sized>(
     pairs: &[Pair<'_>],
     truth: &[u32],
@@ -65,7 +65,7 @@ fn right(found: &[u32], truth: &[u32]) -> Vec<bool> {
     found.iter().zip(truth).map(|(found, truth)| found == truth).collect()
 }
 
-/// Those of all seeds, each once.
+/// Deviations of all seeds, each once.
 fn deviations(pairs: &[Pair<'_>]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for deviation in pairs.iter().flat_map(|pair| &pair.row.deviations) {
@@ -76,10 +76,10 @@ fn deviations(pairs: &[Pair<'_>]) -> Vec<String> {
     found
 }
 
-/// The mean over seeds of the full model's macro F1 less the row's, and its one-sided upper bound.
+/// Macro F1 of the full model minus the row's, averaged over seeds, and its one-sided upper bound.
 ///
-/// A resample draws the seeds with replacement, and test texts with replacement, the same for all seeds (a paired
-/// bootstrap: Efron and Tibshirani 1993, percentile interval).
+/// A resample draws the seeds with replacement, and the test texts with replacement, the same texts for all seeds (a
+/// paired bootstrap: Efron and Tibshirani 1993, percentile interval).
 fn deficit<R: Rng + ?Sized>(pairs: &[Pair<'_>], truth: &[u32], classes: usize, rng: &mut R) -> Result<(f64, f64)> {
     let macro_f1 = |row: &SeedRow, texts: &[usize]| -> Result<f64> {
         let of = |labels: &[u32]| -> Vec<usize> { texts.iter().map(|text| labels[*text] as usize).collect() };

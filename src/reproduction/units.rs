@@ -1,4 +1,4 @@
-//! What is trained: one unit is one training and the rows that come from it.
+//! Units of a reproduction: one unit is one training with its rows.
 
 use std::fmt;
 
@@ -8,44 +8,45 @@ use crate::error::{Error, Result};
 use crate::experiment::SettingsChoice;
 use crate::record::RowGroup;
 
-/// The depths of `DistilBERT`'s students as shares of the layers: 6, 3 and 1 of 12.
+/// Depths of `DistilBERT`'s students as shares of the layers: 6, 3 and 1 of 12.
 const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
 
-/// One training of one seed, in a process of its own.
+/// One training of one seed, in a separate process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// The full model.
+    /// Full model.
     Full,
-    /// The full model of as many epochs as the rows as published.
+    /// Full model with the number of epochs of the rows as published.
     FullAsPublished,
-    /// The first layers, fine-tuned alone.
+    /// First layers, fine-tuned alone.
     Truncation(usize),
-    /// The first layers, distilled from the full model.
+    /// First layers, distilled from the full model.
     Distilled(usize),
     /// `DistilBERT`'s student of this depth.
     DistilBert(usize),
-    /// `FastBERT`, all speeds.
+    /// `FastBERT` at all speeds.
     FastBert,
-    /// PABEE, all patiences.
+    /// PABEE at all patiences.
     Pabee,
-    /// The linear n-gram model.
+    /// Linear n-gram model.
     Ngram,
-    /// The n-gram model stacked on the first layers.
+    /// N-gram model stacked on the first layers.
     Stacked(usize),
-    /// The cascade from the n-gram model to the first layers.
+    /// Cascade from the n-gram model to the first layers.
     Cascade(usize),
-    /// The cascade from the n-gram model to two encoders in a row: truncations up to half of the layers, and the full model.
+    /// Cascade from the n-gram model to two encoders in sequence: truncations up to half of the layers, and the full
+    /// model.
     TwoEncoders,
-    /// The full model, accelerated: exits fitted on it as it is, with the n-gram model in front.
+    /// Accelerated full model: exits fitted on the unchanged model, and an n-gram exit at depth 0.
     Accelerated,
-    /// A preset with the paper's settings.
+    /// Preset with the paper's settings.
     AsPublished(Preset),
-    /// A preset with this project's settings.
+    /// Preset with this project's settings.
     Ours(Preset),
 }
 
 impl Unit {
-    /// All units of a model, in the order of the tables; a unit comes after those that it needs.
+    /// All units of a model, in the order of the tables. A unit follows those that it requires.
     pub(super) fn all(layers: usize) -> Vec<Self> {
         let depths = || (1..layers).rev();
         let mut students: Vec<usize> =
@@ -66,7 +67,7 @@ impl Unit {
         units
     }
 
-    /// The units whose models this one reads.
+    /// Units whose models this unit reads.
     pub(super) fn needs(self, layers: usize) -> Vec<Self> {
         let encoder = |depth| if depth == layers { Self::Full } else { Self::Truncation(depth) };
         match self {
@@ -85,7 +86,7 @@ impl Unit {
         }
     }
 
-    /// The layers of its model, where it is a classifier alone.
+    /// Number of layers of the unit's model, if the model is a single classifier.
     pub(super) fn depth(self, layers: usize) -> Option<usize> {
         match self {
             Self::Full => Some(layers),
@@ -94,7 +95,7 @@ impl Unit {
         }
     }
 
-    /// The full model that this unit is compared with.
+    /// Full model that this unit is compared with.
     pub(super) fn reference(self) -> Self {
         match self {
             Self::FullAsPublished | Self::AsPublished(_) => Self::FullAsPublished,
@@ -102,7 +103,7 @@ impl Unit {
         }
     }
 
-    /// The kind of its rows.
+    /// Group of the unit's rows.
     pub(super) fn group(self) -> RowGroup {
         match self {
             Self::Full | Self::FullAsPublished => RowGroup::Full,
@@ -117,7 +118,7 @@ impl Unit {
         }
     }
 
-    /// The settings of its training. As published the full model has the paper's pooler too.
+    /// Settings of the unit's training. As published, the full model has the paper's pooler too.
     pub(super) fn settings(self) -> SettingsChoice {
         match self.reference() {
             Self::FullAsPublished => SettingsChoice::Paper,
@@ -125,8 +126,8 @@ impl Unit {
         }
     }
 
-    /// Epochs of its training, where the other rows have `epochs`: as published P-DHT has two phases, so that these rows
-    /// and their full model have twice as many.
+    /// Number of epochs of the unit's training, if other rows have `epochs`. As published, P-DHT has two phases, so
+    /// these rows and their full model have twice the number.
     pub(super) fn epochs(self, epochs: usize) -> usize {
         if self.reference() == Self::FullAsPublished { 2 * epochs } else { epochs }
     }
@@ -153,17 +154,17 @@ impl fmt::Display for Unit {
     }
 }
 
-/// The units of a run, each after those that it needs.
+/// Units of a run, each after those that it requires.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
     pub(super) units: Vec<Unit>,
-    /// Those that run with the first seed only.
+    /// Units that run with the first seed only.
     once: Vec<Unit>,
 }
 
 impl Selection {
-    /// The units that these names select, and those that they need; without names, all. Those that `once` selects are added; they
-    /// run with the first seed only, and so do those that nothing else needs.
+    /// Selects the units of these names and those that they require; without names, all. The units of `once` are added.
+    /// They, and units that only they require, run with the first seed only.
     ///
     /// # Errors
     /// [`Error::Argument`] with the known names for an unknown one.
@@ -186,12 +187,12 @@ impl Selection {
         Ok(Self { units, once })
     }
 
-    /// How many of all seeds a unit runs with.
+    /// Number of seeds that a unit runs with, out of all.
     pub(super) fn seeds(&self, unit: Unit, all: u64) -> u64 {
         if self.once.contains(&unit) { 1 } else { all }
     }
 
-    /// The units that names select; without names, all.
+    /// Units of the given names; without names, all.
     fn named_units(flag: &'static str, names: &[String], all: &[Unit], epochs: usize) -> Result<Vec<Unit>> {
         // P-DHT freezes its last layers after its first epochs; a unit that is not named itself is left out where none follow.
         let possible = |unit: &Unit| match unit {
@@ -222,7 +223,7 @@ impl Selection {
         Ok(chosen)
     }
 
-    /// The unit of this name.
+    /// Finds the unit of this name.
     ///
     /// # Errors
     /// [`Error::Argument`] for a name that is not selected.

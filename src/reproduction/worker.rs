@@ -1,4 +1,4 @@
-//! One unit of one seed: trains, predicts and times it, and writes its files.
+//! Worker of one unit and seed: trains, predicts and times the unit, and writes its files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,10 +23,10 @@ use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, flops, pooling, 
 use crate::record::RowGroup;
 use dht_cli::TrainingProgress;
 
-/// Bins of the full model's loss curve.
+/// Number of bins of the full model's loss curve.
 const LOSS_BINS: usize = 100;
 
-/// What a unit works with.
+/// Plan, texts and encoder of a unit.
 pub(super) struct Worker<'a> {
     pub(super) plan: &'a ReproductionPlan,
     pub(super) unit: Unit,
@@ -37,26 +37,26 @@ pub(super) struct Worker<'a> {
     pub(super) encoder: Encoder,
 }
 
-/// The predictions of the test rows by one model.
+/// Predictions of one model for the test rows.
 pub(super) struct Tested {
     pub(super) predictions: Vec<Prediction>,
     pub(super) labels: Vec<u32>,
     pub(super) macro_f1: f64,
     pub(super) accuracy: f64,
-    /// Of the model and its routers.
+    /// FLOPs of the model and its routers.
     pub(super) flops: u64,
     pub(super) layer_head_ratio: f64,
 }
 
 impl<'a> Worker<'a> {
-    /// Loads texts and encoder.
+    /// Loads the texts and the encoder.
     pub(super) fn new(plan: &'a ReproductionPlan, unit: Unit, seed: u64) -> Result<Self> {
         let run = plan.training(unit, seed);
         let data = RunData::load(&run)?;
         Self::with_data(plan, unit, seed, data)
     }
 
-    /// As [`new`](Self::new), with texts that are loaded.
+    /// Creates the worker as [`new`](Self::new) does, with texts that are already loaded.
     pub(super) fn with_data(plan: &'a ReproductionPlan, unit: Unit, seed: u64, data: RunData) -> Result<Self> {
         let run = plan.training(unit, seed);
         let device = run.device.open_in(run.precision)?;
@@ -92,7 +92,7 @@ impl<'a> Worker<'a> {
         self.plan.place(self.unit, self.seed)
     }
 
-    /// The rows of a part.
+    /// Rows of a part.
     pub(super) fn rows(&self, part: Part) -> &EncodedDataset {
         match part {
             Part::Train => &self.data.train,
@@ -119,13 +119,13 @@ impl<'a> Worker<'a> {
         Ok(trainer.fit(objective, &self.data.train, &self.data.validation, &mut progress)?)
     }
 
-    /// The first layers, with a fresh classifier.
+    /// First layers with a new classifier.
     pub(super) fn classifier(&self, depth: usize) -> Result<TextClassifier> {
         let mut rng = rng(&self.run, CLASSIFIERS);
         Ok(TextClassifier::new(self.encoder.truncated(depth)?, self.classes(), pooling(&self.run), &mut rng)?)
     }
 
-    /// A unit that fine-tunes the first layers on the labels.
+    /// Fine-tunes the first layers on the labels.
     fn fine_tuned(&self, depth: usize, group: RowGroup) -> Result<UnitResult> {
         let mut model = self.classifier(depth)?;
         let history = self.fit(&mut model)?;
@@ -139,8 +139,8 @@ impl<'a> Worker<'a> {
         Ok(UnitResult { hash: String::new(), train_flops: cost.0, train_seconds: cost.1, rows: vec![row] })
     }
 
-    /// The row of a classifier, whose model and log-probabilities are written. `own` is the cost of its training, `all`
-    /// the same with all that came before.
+    /// Row of a classifier, whose model and log-probabilities are written. `own` is the cost of its training; `all`
+    /// includes the models that it requires.
     pub(super) fn row_of_classifier(
         &self,
         model: &TextClassifier,
@@ -172,7 +172,7 @@ impl<'a> Worker<'a> {
         Ok(row)
     }
 
-    /// A row of what was tested; the cost of training is still 0.
+    /// Row of tested predictions, with training costs of 0, which are set later.
     pub(super) fn row(&self, tested: &Tested, group: RowGroup, clock: WallRatios) -> SeedRow {
         SeedRow {
             group,
@@ -188,7 +188,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The clock of all test rows, from that of the timed ones: the same model may cost more or less of the full model there, by chance.
+    /// Clock of all test rows, extrapolated from the timed ones. The model's share of the full model's cost may differ
+    /// between both by chance.
     pub(super) fn of_all_rows(&self, clock: f64, timed: usize, tested: &Tested) -> f64 {
         let share = |rows: &mut dyn Iterator<Item = usize>| {
             let (mut own, mut full) = (0, 0);
@@ -208,7 +209,7 @@ impl<'a> Worker<'a> {
         self.tested(predict(model, &self.data.test, self.batch())?)
     }
 
-    /// The scores and costs of predictions of the test rows.
+    /// Scores and costs of predictions of the test rows.
     pub(super) fn tested(&self, predictions: Vec<Prediction>) -> Result<Tested> {
         let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
         let confusion = score(&self.data.test, &labels)?;
@@ -243,25 +244,25 @@ impl<'a> Worker<'a> {
         lengths.into_iter().map(|tokens| self.text_flops(self.encoder.layers(), tokens)).sum()
     }
 
-    /// The trained model of another unit of this seed.
+    /// Trained model of another unit with the same seed.
     pub(super) fn model_of(&self, unit: Unit) -> Result<TextClassifier> {
         self.result_of(unit)?;
         Ok(TextClassifier::load(self.plan.place(unit, self.seed).join("model"), &self.device)?)
     }
 
-    /// The result of another unit of this seed.
+    /// Result of another unit with the same seed.
     pub(super) fn result_of(&self, unit: Unit) -> Result<UnitResult> {
         let place = self.plan.place(unit, self.seed);
         let missing = || Error::Argument { flag: "rows", expected: format!("{unit} before"), got: "none".into() };
         UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)?).ok_or_else(missing)
     }
 
-    /// Wall clock of predicting the timed test rows over that of the full model: both warm, in turns, medians.
+    /// Wall clock of predicting the timed test rows divided by the full model's: both warm, in turns, medians.
     pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<WallRatios> {
         Ok(self.wall_ratios(&[model])?[0])
     }
 
-    /// The same of several models, all in turns.
+    /// Wall clock ratios of several models, all timed in turns.
     pub(super) fn wall_ratios(&self, models: &[&dyn Predictor]) -> Result<Vec<WallRatios>> {
         if matches!(self.unit, Unit::Full | Unit::FullAsPublished) {
             return Ok(vec![WallRatios { batches: 1.0, single_texts: 1.0 }; models.len()]);
@@ -278,7 +279,7 @@ impl<'a> Worker<'a> {
         Ok(batches.into_iter().zip(single_texts).map(pair).collect())
     }
 
-    /// The test rows that the clock takes: evenly spaced, since the first ones may be of another kind than the others.
+    /// Timed test rows: evenly spaced, since the first ones may be of another kind than the others.
     fn timed_rows(&self, most: usize) -> impl Iterator<Item = usize> + use<> {
         let rows = self.data.test.len();
         let count = rows.min(most);
@@ -291,16 +292,16 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Wall clock over the full model's.
+/// Wall clock divided by the full model's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WallRatios {
-    /// In batches.
+    /// Ratio in batches.
     pub(super) batches: f64,
-    /// One text after another.
+    /// Ratio with one text after another.
     pub(super) single_texts: f64,
 }
 
-/// `1 layer`, `3 layers`.
+/// Formats a depth as `1 layer` or `3 layers`.
 pub(super) fn layers(depth: usize) -> String {
     if depth == 1 { "1 layer".into() } else { format!("{depth} layers") }
 }
@@ -319,7 +320,7 @@ pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The logarithms of the probabilities of each row, at least that of the smallest f32.
+/// Logarithms of the probabilities of each row, with probabilities of at least the smallest f32.
 pub(super) fn logarithms(predictions: &[Prediction]) -> LogProbabilities {
     let row =
         |prediction: &Prediction| prediction.probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();

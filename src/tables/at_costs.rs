@@ -1,9 +1,10 @@
-//! Accuracy at given costs, and how this project's model compares with others there: tables 3 and 4 of a reproduction.
+//! Accuracy at given costs, and comparisons of this project's model with others at these costs: tables 3 and 4 of a
+//! reproduction.
 
 use super::grid::Side;
 use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Interval, ReproductionRecord};
 
-/// A table of cells; the first line has the headings.
+/// Table of cells; the first line has the headings.
 pub(crate) struct PlainTable {
     pub(crate) caption: String,
     pub(crate) lines: Vec<Vec<String>>,
@@ -11,10 +12,10 @@ pub(crate) struct PlainTable {
     pub(crate) notes: Vec<String>,
 }
 
-/// Shown instead of a missing number.
+/// Placeholder for a missing number.
 const NONE: &str = "–";
 
-/// Tables 3 and 4; none without the accelerated model.
+/// Tables 3 and 4; empty without the accelerated model.
 pub(super) fn tables_at_costs(record: &ReproductionRecord) -> Vec<PlainTable> {
     let name = &record.data.name;
     record.at_costs.as_ref().map_or(Vec::new(), |table| vec![scores(table, name), comparisons(table, name)])
@@ -98,7 +99,7 @@ fn sides(table: &AtCosts, names: usize) -> Vec<Side> {
     (0..columns).map(|column| if column == 0 { Side::Left } else { Side::Right }).collect()
 }
 
-/// `.907 ± .002 (to 1 layer)`.
+/// Accuracy with its setting, such as `.907 ± .002 (to 1 layer)`.
 fn score(cell: &CellAtCost, seeds: usize) -> String {
     let setting = if cell.setting.is_empty() { String::new() } else { format!("{}, ", cell.setting) };
     format!("{} ({setting}{:.2})", accuracy(cell, seeds), cell.flops_ratio)
@@ -118,18 +119,18 @@ fn difference(difference: &Difference) -> String {
     difference.flops_ratio.map_or(own.clone(), |ratio| format!("{own} ({ratio:.2})"))
 }
 
-/// The mean over costs, as a difference at one cost: `+0.80 [+0.30, +1.30] +0.40`.
+/// Mean over costs, formatted like a difference at one cost: `+0.80 [+0.30, +1.30] +0.40`.
 pub(crate) fn mean_difference(comparison: &Comparison) -> Option<String> {
     let favoured = comparison.mean_against_best_on_test().map_or(String::new(), |mean| format!(" {}", points(mean)));
     Some(interval(comparison.mean?) + &favoured)
 }
 
-/// `+0.80 [+0.30, +1.30]`, in points.
+/// Interval in points, such as `+0.80 [+0.30, +1.30]`.
 pub(crate) fn interval(interval: Interval) -> String {
     format!("{} [{}, {}]", points(interval.mean), points(interval.lower), points(interval.upper))
 }
 
-/// Hundredths, with a sign.
+/// Formats a number in hundredths, with a sign.
 pub(crate) fn points(value: f64) -> String {
     let text = format!("{:+.2}", 100.0 * value);
     if text == "-0.00" { "+0.00".into() } else { text }

@@ -20,10 +20,10 @@ const ARCHITECTURE: [&str; 12] = [
     "speed",
 ];
 
-/// How far a reached ratio may be from its target without a word.
+/// Maximum difference between a reached ratio and its target without a note.
 const MISSED: f64 = 0.03;
 
-/// The teacher and its students.
+/// Table of the teacher and its students.
 pub fn distillation_text(record: &DistillationRecord) -> String {
     let mut lines = vec![MODEL.map(String::from).to_vec()];
     lines[0].push("clock".into());
@@ -49,7 +49,7 @@ fn of_model(name: &str, model: &JudgedModel, whole: &JudgedModel) -> Vec<String>
     line
 }
 
-/// The report's table: each architecture with its ratios, score and costs.
+/// Table as in the report: each architecture with its ratios, score and costs.
 pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     let mut models = vec![MODEL.map(String::from).to_vec()];
     models.push(of_model("teacher", &record.teacher, &record.teacher));
@@ -77,7 +77,7 @@ pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     )
 }
 
-/// Headings, searches, and after each what stands beside it.
+/// Headings, searches, and the baselines of each search.
 pub(crate) fn architecture_lines(record: &ArchitectureSearchRecord) -> Vec<Vec<String>> {
     let mut lines = vec![ARCHITECTURE.map(String::from).to_vec()];
     for search in &record.searches {
@@ -90,7 +90,7 @@ pub(crate) fn architecture_lines(record: &ArchitectureSearchRecord) -> Vec<Vec<S
     lines
 }
 
-/// `search`: that beside which a row stands.
+/// Line of an architecture; `search` is the search that a baseline belongs to.
 fn of_architecture(
     record: &ArchitectureSearchRecord,
     row: &SearchedArchitecture,
@@ -128,7 +128,7 @@ fn score(mean: f64, sd: f64) -> String {
     if sd > 0.0 { format!("{mean:.4} ±{sd:.4}") } else { format!("{mean:.4}") }
 }
 
-/// The first columns are texts, the others numbers.
+/// Sides of columns: the first `texts` columns are texts, the others numbers.
 pub(crate) fn sides(columns: usize, texts: usize) -> Vec<Side> {
     (0..columns).map(|column| if column < texts { Side::Left } else { Side::Right }).collect()
 }

@@ -1,10 +1,10 @@
-//! All numbers of a reproduction as CSV.
+//! Numbers of a reproduction as CSV.
 
 use super::reproduction::failures;
 use crate::published::{Counterpart, Stage};
 use crate::record::{ReproductionRecord, RowRecord, Summary};
 
-/// The numbers of a row, by heading; those of a row without a finished seed are left out.
+/// Number of a row with its heading; `None` for a row without a finished seed.
 type Number = (&'static str, fn(&RowRecord) -> Option<f64>);
 
 const NUMBERS: [Number; 15] = [
@@ -25,7 +25,7 @@ const NUMBERS: [Number; 15] = [
     ("random_macro_f1_sd", |row| row.random_macro_f1.and_then(|score| deviation(row, score))),
 ];
 
-/// All rows with all numbers, at full precision, as CSV with a heading; numbers that a row lacks are empty.
+/// Formats all rows with all numbers, at full precision, as CSV with a heading. Numbers that a row lacks are empty.
 pub fn reproduction_csv(record: &ReproductionRecord) -> String {
     let texts = ["data", "group", "method", "setting", "epochs", "seeds", "failed"];
     let paper = ["paper_method", "paper_f1", "paper_train_cost", "paper_inference_cost"];
@@ -62,12 +62,12 @@ fn cells(record: &ReproductionRecord, row: &RowRecord) -> impl Iterator<Item = S
     texts.into_iter().chain(numbers).chain(paper)
 }
 
-/// One seed has no deviation.
+/// Standard deviation of a row; `None` for one seed.
 fn deviation(row: &RowRecord, summary: Summary) -> Option<f64> {
     (row.seeds.len() > 1).then_some(summary.sd)
 }
 
-/// Cells with commas, quotes or line ends are quoted (RFC 4180).
+/// Line of cells. Cells with commas, quotes or line ends are quoted (RFC 4180).
 fn line(cells: impl Iterator<Item = String>) -> String {
     let quoted = cells.map(|cell| {
         let plain = !cell.contains([',', '"', '\n', '\r']);

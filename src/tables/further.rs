@@ -1,10 +1,10 @@
-//! The tables of a reproduction after the first two.
+//! Tables of a reproduction after the first two.
 
 use super::at_costs::{PlainTable, tables_at_costs};
 use super::promises::table_of_promises;
 use crate::record::ReproductionRecord;
 
-/// Tables 3 to 5, as many as the record has.
+/// Tables 3 to 5, as far as the record has them.
 pub(crate) fn further_tables(record: &ReproductionRecord) -> Vec<PlainTable> {
     tables_at_costs(record).into_iter().chain(table_of_promises(record)).collect()
 }

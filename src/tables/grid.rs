@@ -1,6 +1,6 @@
-//! Cells laid out as text and as Markdown.
+//! Layout of cells as text and as Markdown.
 
-/// The side to which a column is aligned.
+/// Side to which a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Left,
@@ -23,7 +23,7 @@ pub(crate) fn text(lines: &[Vec<String>], sides: &[Side]) -> String {
     text
 }
 
-/// A Markdown table; the first line has the headings.
+/// Markdown table; the first line has the headings.
 pub(crate) fn markdown(lines: &[Vec<String>], sides: &[Side]) -> String {
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
@@ -37,7 +37,7 @@ pub(crate) fn markdown(lines: &[Vec<String>], sides: &[Side]) -> String {
     text
 }
 
-/// Text that Markdown shows as it is, on one line, in a table's cell or outside.
+/// Escapes a text for Markdown, on one line, in a table's cell or outside.
 pub(crate) fn markdown_text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {

@@ -1,4 +1,4 @@
-//! How often promises about risk were kept, and what they cost: table 5 of a reproduction.
+//! Frequency at which promises about risk were kept, and their costs: table 5 of a reproduction.
 
 use super::at_costs::PlainTable;
 use super::grid::Side;
@@ -6,7 +6,7 @@ use crate::record::ReproductionRecord;
 
 const HEADINGS: [&str; 7] = ["promise", "points", "texts", "made", "kept", "FLOPs", "points lost"];
 
-/// Table 5; none without promises.
+/// Table 5; `None` without promises.
 pub(crate) fn table_of_promises(record: &ReproductionRecord) -> Option<PlainTable> {
     let first = record.promises.first()?;
     let line = |trial: &crate::record::PromiseTrial| {

@@ -1,4 +1,4 @@
-//! The tables of a reproduction, with the paper's figures beside: 1 is of training, 2 of inference.
+//! Tables of a reproduction with the paper's figures: table 1 is of training, table 2 of inference.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,28 @@ use super::grid::{self, Side, markdown_text};
 use crate::published::{Counterpart, Published, Stage};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
 
-/// A table, ready to be laid out.
+/// Table, ready for its layout.
 pub(crate) struct Table {
-    /// `1` or `2`, as in the paper.
+    /// Number of the table, `1` or `2` as in the paper.
     pub(crate) number: usize,
     pub(crate) caption: String,
     pub(crate) headings: Vec<String>,
     pub(crate) sides: Vec<Side>,
-    /// In the order of the record.
+    /// Rows in the order of the record.
     pub(crate) rows: Vec<TableRow>,
-    /// What the columns mean.
+    /// Explanations of the columns.
     pub(crate) notes: Vec<String>,
 }
 
 pub(crate) struct TableRow {
     pub(crate) group: RowGroup,
-    /// As many as headings.
+    /// Cells of the row, one for each heading.
     pub(crate) cells: Vec<String>,
-    /// Whether no seed finished.
+    /// True if no seed finished.
     pub(crate) failed: bool,
 }
 
-/// Shown instead of a missing number.
+/// Placeholder for a missing number.
 const NONE: &str = "–";
 
 /// Tables 1 and 2 of a record.
@@ -80,7 +80,7 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
     }
 }
 
-/// What has to be known about the paper's figures wherever they are shown.
+/// Note on the paper's figures, for every place where they are shown.
 pub(crate) fn published_note(counterpart: Counterpart) -> String {
     let data = if counterpart.stands_in {
         format!(
@@ -157,25 +157,25 @@ fn columns<'a>(record: &'a ReproductionRecord, stage: Stage, counterpart: Option
     columns
 }
 
-/// The number of finished seeds, and of how many where some failed.
+/// Number of finished seeds, and the total if some failed.
 fn seeds(row: &RowRecord) -> String {
     let (finished, failed) = (row.seeds.len(), row.failed.len());
     if failed == 0 { finished.to_string() } else { format!("{finished} of {}", finished + failed) }
 }
 
-/// `0.945 @ 0.42`, with the paper's name of the method where it is another.
+/// Printed cell such as `0.945 @ 0.42`, with the paper's name of the method if it differs.
 fn printed(cell: Published, method: &str) -> String {
     let name = if cell.method == method { String::new() } else { format!("{}: ", cell.method) };
     format!("{name}{:.3} @ {:.2}", cell.f1, cell.cost)
 }
 
-/// A share, with `<` where so many digits would show nothing.
+/// Formats a share, with `<` if `count` digits would show nothing.
 fn share(value: f64, count: usize) -> String {
     let least = 0.1_f64.powi(count as i32);
     if value > 0.0 && value < 0.5 * least { format!("< {least:.count$}") } else { digits(value, count) }
 }
 
-/// `seeds 0, 2: out of memory`: the seeds of each reason.
+/// Seeds of each reason, such as `seeds 0, 2: out of memory`.
 pub(super) fn failures(failed: &BTreeMap<u64, String>) -> String {
     let mut seeds: Vec<(&str, Vec<String>)> = Vec::new();
     for (seed, reason) in failed {
@@ -204,13 +204,13 @@ fn digits(value: f64, digits: usize) -> String {
 }
 
 impl Table {
-    /// The headings and the rows.
+    /// Headings and rows.
     fn lines(&self) -> Vec<Vec<String>> {
         std::iter::once(self.headings.clone()).chain(self.rows.iter().map(|row| row.cells.clone())).collect()
     }
 }
 
-/// Both tables with their notes, as text.
+/// Formats both tables with their notes as text.
 pub fn reproduction_text(record: &ReproductionRecord) -> String {
     let mut text = String::new();
     for table in tables(record) {
@@ -232,7 +232,7 @@ pub fn reproduction_text(record: &ReproductionRecord) -> String {
     text
 }
 
-/// Both tables with their notes, in Markdown.
+/// Formats both tables with their notes in Markdown.
 pub fn reproduction_markdown(record: &ReproductionRecord) -> String {
     let mut text = String::new();
     for table in tables(record) {

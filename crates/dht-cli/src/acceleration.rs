@@ -1,4 +1,4 @@
-//! A classifier becomes a dynamic model: exits, a budget or a promise, and what it costs and gets.
+//! Acceleration of a classifier: exits, a budget or a promise, and the resulting costs and scores.
 
 use clap::Args;
 use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
@@ -12,35 +12,40 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 
-/// Tokens after the maximal length that the n-gram classifier reads.
+/// Number of tokens after the maximum length that the n-gram classifier reads.
 pub const REST: usize = 4096;
-/// Texts in a batch.
+/// Number of texts in a batch.
 pub const BATCH: usize = 64;
-/// The random stream of the acceleration.
+/// Random stream of the acceleration.
 const STREAM: u64 = 0x4163_6365_6c65_7261;
-/// The share of the rows that a promise is shown on, and the most, unless flags say otherwise.
+/// Fraction of the rows that verify a promise, and their maximum number, unless flags set others.
 const CALIBRATION_SHARE: f64 = 0.1;
 const MOST_CALIBRATION_ROWS: usize = 2_000;
 
-/// How fast the model is to be.
+/// Flags for the speed of a model.
 #[derive(Debug, Clone, Args)]
 pub struct SpeedArguments {
-    /// Cost at most this share of the full model's FLOPs
+    /// Limit the expected cost to this share of the full model's FLOPs.
+    ///
+    /// Without --budget and --points, the model runs at the cheapest speed at which held-out rows lose nothing.
     #[arg(long, value_name = "SHARE", conflicts_with = "points")]
     pub budget: Option<f64>,
-    /// Promise to lose at most so many points of accuracy (of answers, without labels) against the full model
+    /// Promise to lose at most this number of points of accuracy against the full model.
+    ///
+    /// Without labels, the promise limits the points of answers that differ from the full model's.
     #[arg(long, value_name = "POINTS")]
     pub points: Option<f64>,
-    /// The probability with which the promise holds
+    /// Probability with which the promise holds
     #[arg(long, value_name = "SHARE", default_value_t = 0.95, requires = "points")]
     pub confidence: f64,
-    /// Rows that are kept for the promise alone [default: a tenth of the rows, or half of validation rows of their own; at most 2000]
+    /// Reserve N rows to verify the promise [default: a tenth of the rows, or half of separate validation rows; at most
+    /// 2000]
     #[arg(long, value_name = "N", requires = "points")]
     pub calibration_rows: Option<usize>,
 }
 
 impl SpeedArguments {
-    /// Refuses numbers out of range.
+    /// Rejects numbers out of range.
     ///
     /// # Errors
     /// [`Error::Argument`].
@@ -61,12 +66,12 @@ impl SpeedArguments {
         Ok(())
     }
 
-    /// The rows to keep for the promise, of so many.
+    /// Number of rows to reserve for the promise, out of a number of training rows.
     pub fn rows_to_keep(&self, rows: usize) -> usize {
         self.kept((rows as f64 * CALIBRATION_SHARE) as usize)
     }
 
-    /// The same of rows that nothing is fitted on.
+    /// Number of rows to reserve for the promise, out of a number of held-out rows: half instead of a tenth.
     pub fn rows_to_keep_of_validation(&self, rows: usize) -> usize {
         self.kept(rows / 2)
     }
@@ -77,37 +82,38 @@ impl SpeedArguments {
     }
 }
 
-/// The texts of an acceleration.
+/// Texts for an acceleration.
 #[derive(Debug, Clone, Copy)]
 pub struct AccelerationTexts<'a> {
-    /// What exits are fitted on.
+    /// Texts that exits are fitted on.
     pub training: &'a EncodedDataset,
-    /// What choices are made on; `None` to hold out a share of the training texts.
+    /// Texts that settings are selected on; `None` to hold out a fraction of the training texts.
     pub held_out: Option<&'a EncodedDataset>,
-    /// What a promise is shown on.
+    /// Texts that verify a promise.
     pub calibration: Option<&'a EncodedDataset>,
-    /// Whether they have labels; else the classifier's own answers stand in their place.
+    /// True if the texts have labels; otherwise the classifier's own answers replace them.
     pub labelled: bool,
 }
 
-/// A dynamic model and how it came to be.
+/// Dynamic model with the report of its making.
 #[derive(Debug)]
 pub struct MadeDynamic {
-    /// The model, at its speed.
+    /// Model at its speed.
     pub model: DynamicModel,
-    /// How it was made.
+    /// Report of the acceleration.
     pub report: Report,
-    /// What it promises.
+    /// Promise that the model keeps.
     pub promise: Option<KeptPromise>,
-    /// What was asked for and is not so, in a sentence each.
+    /// Requests that the model does not meet, a sentence each.
     pub misses: Vec<String>,
 }
 
-/// Fits exits and front exit on the classifier as it is and sets the speed that was asked for: that within a budget, that with a
-/// promise, or else the cheapest at which the held-out texts lose nothing.
+/// Fits the exits and the n-gram exit on the unchanged classifier, and sets the requested speed: within a budget, or
+/// with a promise. By default it sets the cheapest speed at which the held-out texts lose nothing.
 ///
 /// # Errors
-/// What fitting reports. A promise that cannot be shown to hold is no error: the model has its usual speed then, and `misses` says so.
+/// Errors of fitting. A promise that cannot be verified is not an error: the model keeps its default speed, and
+/// `misses` reports the promise.
 pub fn make_dynamic(
     classifier: &TextClassifier,
     tokenizer: &TextTokenizer,

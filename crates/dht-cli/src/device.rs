@@ -1,4 +1,4 @@
-//! The device of the tensors.
+//! Device of the tensors.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,23 +9,23 @@ use dht_dynamic::transformer::Precision;
 use crate::error::{Error, Result};
 use crate::progress::report;
 
-/// The value of `--device`: `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
+/// Value of `--device`: `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The first accelerator that this build supports and that can be opened. Without one the processor, and where the build
-    /// supports one, a line on standard error says why.
+    /// First accelerator that this build supports and that can be opened, else the processor. If the build supports one
+    /// that cannot be opened, a line on standard error says why.
     #[default]
     Auto,
-    /// The processor.
+    /// Processor of this machine.
     Cpu,
-    /// The NVIDIA card of this number, from 0; needs the feature `cuda`.
+    /// NVIDIA card of this number, from 0; requires the feature `cuda`.
     Cuda(usize),
-    /// Apple's graphics processor; needs the feature `metal`.
+    /// Apple's graphics processor; requires the feature `metal`.
     Metal,
 }
 
 impl DeviceChoice {
-    /// The device. A device that is named is opened or refused, never replaced.
+    /// Opens the device. A device that is named is opened or refused, never replaced.
     ///
     /// # Errors
     /// [`Error::DeviceNotBuilt`] without the feature, [`Error::Device`] when candle cannot open the device.
@@ -40,11 +40,11 @@ impl DeviceChoice {
         }
     }
 
-    /// The device for layers in a precision: eight-bit integers are the processor's, which `auto` then is. A line on standard error
-    /// says so where this processor has no instructions for them.
+    /// Opens the device for layers in a precision. With `auto`, eight-bit integers run on the processor. A line on
+    /// standard error warns if the processor has no instructions for them.
     ///
     /// # Errors
-    /// As [`open`](Self::open); what the device cannot compute in, as [`Precision::check_on`] says it.
+    /// As [`open`](Self::open); a precision that the device does not support, as [`Precision::check_on`] reports it.
     pub fn open_in(self, precision: Precision) -> Result<Device> {
         let device = match (precision, self) {
             (Precision::Int8, Self::Auto) => Device::Cpu,

@@ -1,43 +1,43 @@
-//! What can go wrong in a command.
+//! Errors of the commands.
 
 use std::path::PathBuf;
 
-/// The errors of a command. Messages name what is wrong and what was expected.
+/// Error of a command. Messages state what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the data, the model or the training.
+    /// Error of the data, the model or the training.
     #[error(transparent)]
     Transformer(#[from] dht_dynamic::transformer::Error),
-    /// An error of a model with early exits.
+    /// Error of a model with early exits.
     #[error(transparent)]
     Dynamic(Box<dht_dynamic::Error>),
-    /// A flag has a value that is not allowed.
+    /// Flag with a value that is not allowed.
     #[error("--{flag} is {got}, expected {expected}")]
     Argument {
-        /// The flag, without its dashes.
+        /// Name of the flag, without its dashes.
         flag: &'static str,
-        /// The allowed values.
+        /// Allowed values.
         expected: String,
-        /// Its value.
+        /// Value of the flag.
         got: String,
     },
-    /// The picture of a model's scores cannot be drawn.
+    /// Picture of a model's scores that cannot be drawn.
     #[error("drawing the curve: {message}")]
     Curve {
-        /// What went wrong.
+        /// Reason of the failure.
         message: String,
     },
-    /// A file without the columns of the training.
+    /// File without the columns of the training.
     #[error("{problem}; the model was trained on that column: name this file's with --text-column")]
     OtherColumns {
-        /// The column that is not there, and those that are.
+        /// Missing column, and the columns of the file.
         problem: String,
     },
-    /// Pairs of texts for a model of single ones.
+    /// Pairs of texts for a model of single texts.
     #[error("`--pair` cannot be used: this model was trained on single texts")]
     PairOfSingle,
-    /// A column or member that answers would take the name of.
+    /// Column or member with the name of a column of answers.
     #[error(
         "{place} already has a column {name:?}: give the columns of answers other names, such as with `--prefix dht_`"
     )]
@@ -47,7 +47,7 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A member that the first object does not have, where cells are written.
+    /// Member that the first object does not have, in an output of cells.
     #[error("line {line} has the member {name:?}, which the first line does not have: use `--output jsonl`")]
     OtherMember {
         /// The line.
@@ -61,7 +61,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A cell that a tab-separated row cannot hold.
+    /// Cell that a tab-separated row cannot hold.
     #[error(
         "line {line}: a cell has a tab or a line end, which tsv cannot hold: use `--output csv` or `--output jsonl`"
     )]
@@ -69,12 +69,12 @@ pub enum Error {
         /// The line of its row.
         line: u64,
     },
-    /// A directory of a model that cannot be used, all reasons for which are printed.
+    /// Directory of a model that cannot be used; all reasons are printed.
     #[error("{path} cannot be loaded: {reasons} reason{s}, listed above", path = path.display(), s = if *reasons == 1 { "" } else { "s" })]
     Unusable {
         /// The directory.
         path: PathBuf,
-        /// The number of reasons.
+        /// Number of reasons.
         reasons: usize,
     },
     /// Texts that are neither on this disk nor known by name.
@@ -83,20 +83,20 @@ pub enum Error {
          hf:OWNER/NAME or hf:OWNER/NAME/CONFIG is any data set on the Hugging Face hub"
     )]
     UnknownData {
-        /// The value of the flag.
+        /// Value of the flag.
         name: String,
-        /// The known names.
+        /// Known names.
         known: String,
     },
-    /// A device that this build does not support.
+    /// Device that this build does not support.
     #[error("--device {device}: this build has no {feature} support; build with `--features {feature}`")]
     DeviceNotBuilt {
         /// The device.
         device: String,
-        /// The feature that supports it.
+        /// Feature that supports it.
         feature: &'static str,
     },
-    /// A device that cannot be opened.
+    /// Device that cannot be opened.
     #[error("--device {device} cannot be opened: {source}")]
     Device {
         /// The device.
@@ -109,48 +109,48 @@ pub enum Error {
     TooLittle {
         /// The data set.
         data: String,
-        /// The kind of the missing items.
+        /// Kind of the missing items.
         what: &'static str,
-        /// The minimum.
+        /// Minimum number.
         least: usize,
-        /// The number found.
+        /// Number found.
         got: usize,
     },
-    /// A stopped training of another kind where this one keeps its own.
+    /// State of a different training at the path of this one.
     #[error(
         "{path} is of a stopped training of other texts or settings ({differs}): run its command again, or this one with --restart, \
          which deletes it",
         path = path.display(),
     )]
     OtherTraining {
-        /// The directory of its checkpoints.
+        /// Directory of its checkpoints.
         path: PathBuf,
-        /// The setting that differs, with both values.
+        /// Setting that differs, with both values.
         differs: String,
     },
-    /// Another process trains there.
+    /// Directory in which another process trains.
     #[error("another run uses {path}; wait until it has finished, or choose another --out", path = path.display())]
     InUse {
-        /// The directory of its checkpoints.
+        /// Directory of its checkpoints.
         path: PathBuf,
     },
-    /// Something else at a path that would be written.
+    /// Path that would be written, but holds something else.
     #[error("{path} was not written by this command; move it away, or choose another --out", path = path.display())]
     Foreign {
         /// The path.
         path: PathBuf,
     },
-    /// A file or directory could not be read or written.
+    /// File or directory that could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
-        /// The file or directory.
+        /// File or directory.
         path: PathBuf,
-        /// The error of the operating system.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 }
 
-/// The crate's result.
+/// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<dht_dynamic::Error> for Error {
@@ -163,7 +163,7 @@ impl From<dht_dynamic::Error> for Error {
 }
 
 impl Error {
-    /// A flag with a value that is not allowed.
+    /// Creates the error of a flag with a value that is not allowed.
     pub(crate) fn argument(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Argument { flag, expected: expected.into(), got: got.to_string() }
     }

@@ -1,4 +1,4 @@
-//! The exit code of a program.
+//! Exit code of a program.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ pub fn exit_code<E: Error>(result: Result<(), E>) -> ExitCode {
     }
 }
 
-/// An error with its causes, without those that its own message already quotes.
+/// Message of an error with its causes, except causes that the message already quotes.
 fn message(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();

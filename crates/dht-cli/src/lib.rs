@@ -1,4 +1,4 @@
-//! What the command `dht` is made of. For this workspace only: nothing here is promised to stay.
+//! Implementation of the command `dht`. It is internal to this workspace: every item may change.
 
 mod acceleration;
 mod applying;
@@ -26,11 +26,11 @@ pub use progress::{RouteTally, TrainingProgress, report};
 pub use server::{Limits, LoadedModel, Server, ServerSettings};
 pub use training::{Difference, RunDir};
 
-/// Tensors of the same sizes are allocated and freed all the time; mimalloc keeps their pages.
+/// Tensors of the same sizes are allocated and freed constantly; mimalloc keeps their pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The command: arguments in, exit code out.
+/// Parses the arguments, runs the command and returns the exit code.
 pub fn main() -> ExitCode {
     exit_code(Arguments::parse().run())
 }

@@ -1,4 +1,4 @@
-//! The progress of a training on standard error.
+//! Progress of a training on standard error.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The weight of the newest step in the displayed loss.
+/// Weight of the newest step in the displayed loss.
 const NEWEST: f64 = 0.05;
-/// The decay of the displayed shares of depths with each sample.
+/// Decay of the displayed shares of depths with each sample.
 const KEPT: f64 = 0.998;
-/// The minimum share of the training between two lines.
+/// Minimum share of the training between two lines.
 const LINE_EVERY: f64 = 0.1;
 
-/// Writes a line to standard error, and ignores failures: a closed stream must not end a training.
+/// Writes a line to standard error and ignores failures: a closed stream must not end a training.
 pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -27,7 +27,7 @@ pub struct TrainingProgress {
     output: Output,
     routes: RouteTally,
     started: Instant,
-    /// The share of the training that was done at the start, above 0 for a resumed one.
+    /// Share of the training that was done at the start, above 0 for a resumed one.
     first_share: f64,
     last_line: f64,
     loss: Option<f64>,
@@ -68,7 +68,7 @@ impl TrainingProgress {
         }
     }
 
-    /// The tally of routes, whose shares of depths are displayed beside the loss.
+    /// Tally of routes, whose shares of depths are displayed beside the loss.
     pub fn routes(&self) -> RouteTally {
         self.routes.clone()
     }
@@ -142,7 +142,7 @@ fn bar() -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// The shares of depths among the last few hundred samples. Clones share one tally.
+/// Shares of depths among the last few hundred samples. Clones share one tally.
 #[derive(Debug, Clone, Default)]
 pub struct RouteTally {
     weights: Arc<Mutex<BTreeMap<usize, f64>>>,
@@ -156,7 +156,7 @@ impl RouteTally {
         *weights.entry(depth).or_default() += 1.0;
     }
 
-    /// `layers 1: 62 % 2: 20 % 6: 18 %`, or `None` before the first sample.
+    /// Summary such as `layers 1: 62 % 2: 20 % 6: 18 %`, or `None` before the first sample.
     fn summary(&self) -> Option<String> {
         let weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
         let all: f64 = weights.values().sum();

@@ -1,4 +1,4 @@
-//! The values of the flags of a search for architectures.
+//! Values of the flags of an architecture search.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use dht_nas::{GumbelSoftmax, HardConcrete, NasSpace, RelaxationKind, Sigmoid, WeightedSoftmax, WidthSampling};
 
-/// `inputs`, `inputs+heads`, `all`.
+/// Search space such as `inputs`, `inputs+heads` or `all`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpaceChoice(pub(super) NasSpace);
 
@@ -50,44 +50,44 @@ impl fmt::Display for SpaceChoice {
     }
 }
 
-/// What a share is of.
+/// Cost that a share refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum CostChoice {
-    /// The units of the searched parts: the report's tables.
+    /// Units of the searched parts, as in the report's tables.
     #[default]
     Dimensions,
     /// FLOPs of the whole student for a text of the maximum length.
     Flops,
-    /// Parameters of its layers.
+    /// Parameters of the student's layers.
     Parameters,
-    /// Its seconds on this machine for texts of the maximum length, from measurements of narrower copies.
+    /// Seconds of the student on this machine for texts of the maximum length, from measurements of narrower copies.
     Latency,
 }
 
-/// How an architecture is searched.
+/// Settings of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum SearchSettingsChoice {
-    /// Hard-concrete gates under a multiplier that adapts; units are chosen by the target.
+    /// Hard-concrete gates with an adaptive multiplier; units are selected by the target.
     #[default]
     Ours,
-    /// The report's: σ(α) masks cut at .01, softmax-weighted heads, gates trained by the labels and the cost term of TAS; the best of every
-    /// 50 steps by the task's metric.
+    /// Settings of the report: σ(α) masks cut at .01, softmax-weighted heads, gates trained by the labels and the cost
+    /// term of TAS, and the best of every 50 steps by the task's metric.
     Report,
 }
 
-/// Gates that the cost is computed at.
+/// Gates that the cost is computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CountChoice {
-    /// At their degrees.
+    /// Expected values.
     Expected,
-    /// At 0 and 1.
+    /// Thresholded values 0 and 1.
     Thresholded,
 }
 
 /// Loss that trains the gates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum GateLossChoice {
-    /// The weights' own.
+    /// Loss of the weights.
     Task,
     /// Cross-entropy on the labels.
     Labels,
@@ -111,7 +111,7 @@ pub enum HeadWeightsChoice {
     TimesN,
 }
 
-/// How units are kept in degrees.
+/// Relaxation of the gates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RelaxationChoice {
     /// σ(α) masks.
@@ -127,7 +127,7 @@ pub enum RelaxationChoice {
 }
 
 impl RelaxationChoice {
-    /// The relaxation; `report`: with the report's softmax weights, not ours.
+    /// Relaxation of the search. With `report`, the softmax weights are those of the report.
     pub(super) fn kind(self, report: bool) -> RelaxationKind {
         match self {
             Self::Softmax if report => RelaxationKind::WeightedSoftmax(WeightedSoftmax::printed()),

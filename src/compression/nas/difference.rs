@@ -1,4 +1,4 @@
-//! The difference of two groups of students, with an interval.
+//! Difference between two groups of students, with an interval.
 
 use dht_transformer::train::metrics::Confusion;
 use rand::{Rng, RngExt};
@@ -8,10 +8,10 @@ use crate::compression::judge::Judge;
 use crate::error::Result;
 use crate::record::{Interval, Summary};
 
-/// Resamples of the test rows.
+/// Number of resamples of the test rows.
 const RESAMPLES: usize = 1_000;
 
-/// The test rows, and how they are judged.
+/// Test rows and their metric.
 #[derive(Clone, Copy)]
 pub(super) struct Judged<'a> {
     pub(super) judge: Judge,
@@ -20,11 +20,13 @@ pub(super) struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// The mean score of some students less that of others, with its 95 % interval; `None` where one side has a single student.
+    /// Mean score of some students minus that of others, with its 95 % interval; `None` if one side has a single
+    /// student.
     ///
-    /// Two things vary: trainings, whose variance is s²/n of each side (Welch 1947), and the test rows, whose variance is that of the
-    /// difference over resamples of them, the same for all students (Efron and Tibshirani 1993). They are independent, so that variances
-    /// add up; degrees of freedom by Welch and Satterthwaite, those of the resamples without end.
+    /// Two sources of variance are independent and add up. The trainings contribute s²/n for each side (Welch 1947).
+    /// The test rows contribute the variance of the difference over resamples, the same rows for all students (Efron
+    /// and Tibshirani 1993). The degrees of freedom are those of Welch and Satterthwaite, with infinitely many for the
+    /// resamples.
     pub(super) fn difference<R: Rng + ?Sized>(
         self,
         own: &[Vec<u32>],
@@ -73,7 +75,8 @@ impl Judged<'_> {
     }
 }
 
-/// The .975 quantile of the normal distribution, and degrees of freedom from which Student's is the same to four digits.
+/// Quantile .975 of the normal distribution, and the degrees of freedom from which Student's quantile is the same to
+/// four digits.
 const NORMAL: f64 = 1.959_964;
 const MOST_FREEDOM: f64 = 1e5;
 
@@ -84,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Students that are right on all rows but so many of the first.
+    /// Students that are right on all rows except the first `wrong` rows of each.
     fn students(truth: &[u32], wrong: &[usize]) -> Vec<Vec<u32>> {
         let of = |wrong: &usize| {
             truth.iter().enumerate().map(|(row, label)| if row < *wrong { 1 - label } else { *label }).collect()

@@ -1,4 +1,4 @@
-//! The report's five steps, for several spaces and targets, and its table.
+//! Five steps of the report, for several spaces and targets, and its table.
 
 mod arguments;
 mod choices;

@@ -1,4 +1,4 @@
-//! The report's five steps, for several spaces and targets, and its table.
+//! Five steps of the report, for several spaces and targets, and its table.
 
 use std::path::Path;
 
@@ -21,19 +21,20 @@ use crate::figures::kept_units_figure;
 use crate::record::{ArchitectureSearchRecord, ArchitectureSearches, JudgedModel, Record, Summary, this_machine};
 use crate::tables::architecture_search_text;
 
-/// The stream of random numbers of the copies that are timed.
+/// Random stream of the timed copies.
 const TIMED_COPIES: u64 = 24;
 const TIMED_TEXTS: usize = 32;
-/// Steps between two evaluations in the report, all of whose best steps are one short of a multiple, from 0.
+/// Number of steps between two evaluations in the report. All its best steps are one less than a multiple of this
+/// number, counted from 0.
 const REPORTED_STEPS: usize = 50;
-/// Rows that alternating needs: one trains weights, one gates.
+/// Minimum number of rows for alternating training: one for weights, one for gates.
 const ALTERNATING_ROWS: usize = 2;
 
-/// Runs what these flags ask for; the record is written anew after each search.
+/// Runs the searches. The record is written again after each search.
 ///
 /// # Errors
-/// All errors of the flags, the data, the teacher and the output directory: [`Error::OtherSteps`](crate::Error::OtherSteps) where it
-/// has the steps of another command.
+/// Errors of the flags, the data, the teacher and the output directory: [`Error::OtherSteps`](crate::Error::OtherSteps)
+/// if the directory has the steps of another command.
 pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     let mut common = CompressionPlan::new(&arguments.common)?;
     if arguments.settings == SearchSettingsChoice::Report {
@@ -102,12 +103,12 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     Ok(record)
 }
 
-/// The figure of a search.
+/// File name of a search's figure.
 fn figure_of(space: SpaceChoice, target: f64) -> String {
     format!("kept.{space}.{target}.svg")
 }
 
-/// The seconds of the general student's parts, measured once a run.
+/// Latency of the general student's parts, measured once in a run.
 fn latency(bench: &Bench) -> Result<Latency> {
     bench.steps.once("latency", |_| {
         let texts = (TIMED_TEXTS, bench.plan.run.max_length);
@@ -115,7 +116,7 @@ fn latency(bench: &Bench) -> Result<Latency> {
     })
 }
 
-/// The unpruned student; scores are means over seeds.
+/// Scores of the unpruned student, averaged over seeds.
 fn over_seeds(students: &[StudentStep], wall_ratio: f64) -> JudgedModel {
     let of = |of: &dyn Fn(&JudgedModel) -> f64| {
         Summary::of(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! The plan of a search for architectures: its checked flags.
+//! Plan of an architecture search: its checked flags.
 
 use clap::ValueEnum;
 use dht_nas::{Architecture, Control, CostMeasure, Latency, NasCost, NasSettings, Update};
@@ -15,26 +15,26 @@ use crate::error::Result;
 #[derive(Debug, Clone)]
 pub(super) struct NasPlan {
     pub(super) searches: Vec<(SpaceChoice, f64)>,
-    /// The sizes of a layer, and how many there are.
+    /// Sizes of a layer, and the number of layers.
     student: (BlockShape, usize),
-    /// Without space and target.
+    /// Settings without space and target.
     settings: NasSettings,
     pub(super) search_epochs: usize,
     pub(super) carry: bool,
     pub(super) seeds: u64,
     pub(super) beside: bool,
-    /// The example and all flags that results depend on.
+    /// Name of the example and all flags that results depend on.
     pub(super) command: Vec<String>,
-    /// The same without what only selects steps: spaces, targets, seeds and what stands beside.
+    /// Command without the flags that only select steps: spaces, targets, seeds and baselines.
     pub(super) steps: Vec<String>,
 }
 
 impl NasPlan {
-    /// Checks the flags and that every target can be reached, before any data are read.
+    /// Checks the flags, and that every target can be reached, before any data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument); [`Error::Nas`](crate::Error::Nas) for a target outside (0, 1] or one that the
-    /// minimum sizes do not reach.
+    /// [`Error::Argument`](crate::Error::Argument); [`Error::Nas`](crate::Error::Nas) for a target outside (0, 1], or
+    /// one that the minimum sizes do not reach.
     pub(super) fn new(arguments: &NasArguments, common: &CompressionPlan) -> Result<Self> {
         let (epochs, seeds) = (arguments.search_epochs, arguments.seeds);
         if !(1..=MOST as usize).contains(&epochs) {
@@ -88,7 +88,7 @@ impl NasPlan {
         Ok(plan)
     }
 
-    /// The same with shares of seconds.
+    /// Plan whose shares refer to seconds.
     ///
     /// # Errors
     /// [`Error::Nas`](crate::Error::Nas) for a target that the minimum sizes do not reach.
@@ -99,7 +99,7 @@ impl NasPlan {
         Ok(plan)
     }
 
-    /// `fixed`: what comes beside the layers.
+    /// Checks that the targets can be reached; `fixed` is the cost outside the layers.
     fn check_targets(&self, fixed: f64) -> Result<()> {
         let (shape, layers) = self.student;
         for (space, target) in &self.searches {
@@ -118,12 +118,12 @@ impl NasPlan {
         Ok(())
     }
 
-    /// The settings of one search.
+    /// Settings of one search.
     pub(super) fn settings(&self, space: SpaceChoice, target: f64) -> NasSettings {
         NasSettings { space: space.0, target, ..self.settings.clone() }
     }
 
-    /// The control of a search's second stage: the target has come down in the first.
+    /// Control of a search's second stage. The target has already been lowered in the first stage.
     pub(super) fn second_control(control: Control) -> Control {
         match control {
             Control::Lagrangian { rate, penalty, .. } => Control::Lagrangian { rate, penalty, warm_up: 0.0 },
@@ -132,7 +132,7 @@ impl NasPlan {
     }
 }
 
-/// The example and its flags; `selected`: with those that only select steps.
+/// Name of the example and its flags; with `selected`, including those that only select steps.
 fn command(arguments: &NasArguments, common: &CompressionPlan, selected: bool) -> Vec<String> {
     let mut words = vec!["nas".to_owned()];
     words.extend(common.flags.iter().cloned());
@@ -168,7 +168,7 @@ fn command(arguments: &NasArguments, common: &CompressionPlan, selected: bool) -
     words
 }
 
-/// As the command line has it.
+/// Name of a value on the command line.
 fn name<T: ValueEnum>(choice: T) -> Option<String> {
     choice.to_possible_value().map(|value| value.get_name().to_owned())
 }

@@ -1,4 +1,4 @@
-//! The last three of the report's steps: an architecture is extracted, distilled and judged.
+//! Last three steps of the report: an architecture is extracted, distilled and scored.
 
 use std::collections::BTreeMap;
 
@@ -16,32 +16,34 @@ use crate::error::Result;
 use crate::experiment::rng;
 use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
 
-/// Draws of architectures at random at least; there are as many of each seed.
+/// Minimum number of random architectures; each seed has the same number.
 const LEAST_DRAWS: u64 = 5;
-/// Training texts that the importance by gradients is of.
+/// Number of training texts for the importance by gradients.
 const GRADIENT_TEXTS: usize = 256;
-/// The streams of random numbers of resamples, those of changes first, and of draws; each draw has its own after it.
+/// Random streams of resamples, first those of changes, and of draws. Each draw has a separate stream after the last
+/// one.
 const RESAMPLED_CHANGES: u64 = 28;
 const RESAMPLED: u64 = 29;
 const DRAWN: u64 = 30;
-/// The method of a row that was searched.
+/// Method of a row from a search.
 pub(super) const SEARCH: &str = "search";
-/// That of rows whose units are drawn at random.
+/// Method of a row whose units are drawn at random.
 const RANDOM: &str = "random";
-/// Those of rows that were chosen by the unpruned student's weights, or its gradients.
+/// Methods of rows whose units are selected by the unpruned student's weights, or by its gradients.
 const MAGNITUDE: &str = "magnitude";
 const GRADIENT: &str = "gradient";
-/// That of rows whose units are drawn too, but as many of each part and layer as the search keeps: what its choice of units is worth.
+/// Method of a baseline row: random units with the search's counts for each part and layer. It measures the value of
+/// the search's selection.
 const RANDOM_BY_LAYER: &str = "random by layer";
 
-/// A distilled student.
+/// Distilled student.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StudentStep {
     pub(super) judged: JudgedModel,
     pub(super) best_step: u64,
-    /// The score on the validation rows then.
+    /// Score on the validation rows at the best step.
     pub(super) validation_score: f64,
-    /// The classes of the test rows.
+    /// Predicted classes of the test rows.
     pub(super) labels: Vec<u32>,
 }
 
@@ -50,30 +52,30 @@ impl StudentStep {
         Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
     }
 
-    /// Whether a stored one answers for the test rows.
+    /// Creates a check that a stored student has an answer for each test row.
     fn fits(bench: &Bench) -> impl Fn(&Self) -> bool {
         let (rows, classes) = (bench.data.test.len(), bench.data.test.labels.len());
         move |stored| stored.labels.len() == rows && stored.labels.iter().all(|label| (*label as usize) < classes)
     }
 }
 
-/// A row, and the classes of the test rows by each of its students.
+/// Row, with the classes that each of its students predicts for the test rows.
 pub(super) struct Row {
     pub(super) record: SearchedArchitecture,
     labels: Vec<Vec<u32>>,
 }
 
-/// The step of the unpruned student.
+/// Name of the step of the unpruned student.
 pub(super) fn unpruned_step(seed: u64) -> String {
     format!("unpruned.seed-{seed}")
 }
 
-/// The step of a student after its extraction.
+/// Name of the step of a student after its extraction.
 pub(super) fn student_step((space, target): (SpaceChoice, f64), method: &str, seed: u64) -> String {
     format!("{space}.{target}.{method}.seed-{seed}")
 }
 
-/// The student as it is, distilled.
+/// Distils the unpruned student.
 pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
     bench.steps.once_valid(&unpruned_step(seed), StudentStep::fits(bench), |step| {
         let trained = bench.distilled(bench.general()?, step, seed)?;
@@ -83,7 +85,7 @@ pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
     })
 }
 
-/// An architecture, and where its row is to come from.
+/// Architecture of a row, with its origin.
 struct Chosen<'a> {
     method: String,
     architecture: &'a Architecture,
@@ -91,18 +93,18 @@ struct Chosen<'a> {
     search_seconds: f64,
 }
 
-/// All rows of a run.
+/// Rows of a run.
 pub(super) struct Rows<'a> {
     pub(super) bench: &'a Bench,
     pub(super) plan: &'a NasPlan,
-    /// By seed.
+    /// Unpruned students, by seed.
     pub(super) unpruned: &'a [StudentStep],
-    /// Of the first seed.
+    /// Unpruned model of the first seed.
     pub(super) whole: &'a TextClassifier,
 }
 
 impl Rows<'_> {
-    /// The searched architecture; and those beside it, where they are asked for.
+    /// Searched architecture, and its baselines if they are requested.
     pub(super) fn of(
         &self,
         space: SpaceChoice,
@@ -162,7 +164,7 @@ impl Rows<'_> {
         Ok((searched.record, rows))
     }
 
-    /// Architectures that are drawn, one distillation each; the seeds take turns.
+    /// Row of drawn architectures, with one distillation each; the seeds take turns.
     fn drawn(
         &self,
         search: (SpaceChoice, f64),
@@ -203,7 +205,7 @@ impl Rows<'_> {
         Ok(Row { record, labels })
     }
 
-    /// An architecture's row: extracted and distilled with each seed.
+    /// Row of an architecture: extracted and distilled with each seed.
     fn row(
         &self,
         (space, target): (SpaceChoice, f64),
@@ -245,7 +247,7 @@ impl Rows<'_> {
         Ok(Row { record, labels: students.into_iter().map(|student| student.labels).collect() })
     }
 
-    /// One distillation of an extracted student.
+    /// Distils an extracted student.
     fn student(&self, (space, target): (SpaceChoice, f64), chosen: &Chosen<'_>, seed: u64) -> Result<StudentStep> {
         let bench = self.bench;
         let name = student_step((space, target), &chosen.method, seed);
@@ -267,7 +269,7 @@ impl Rows<'_> {
     }
 }
 
-/// What stays of each layer of the searched parts.
+/// Units that remain in each layer of the searched parts.
 fn kept(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
     let searched = |part: &Part| match part {
         Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => space.0.inputs,

@@ -1,4 +1,4 @@
-//! The first two of the report's steps: a search during both stages of distillation.
+//! First two steps of the report: a search during both stages of distillation.
 
 use dht_nas::{Architecture, ArchitectureSearch, SoftLabelLoss};
 use dht_transformer::EncodedDataset;
@@ -11,28 +11,28 @@ use crate::compression::bench::{Bench, best_step};
 use crate::error::Result;
 use crate::experiment::rng;
 
-/// Streams of random numbers: gates at the beginning, projections of the intermediate stage.
+/// Random streams: initial gates, and projections of the intermediate stage.
 const GATES: u64 = 22;
 const PROJECTIONS: u64 = 23;
 
-/// What a search found.
+/// Result of a search.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct FoundStep {
     pub(super) architecture: Architecture,
-    /// Its share of the whole cost.
+    /// Share of the whole cost.
     pub(super) reached: f64,
-    /// The optimiser step of the second stage after which it was best on validation rows.
+    /// Optimiser step of the second stage after which the student was best on validation rows.
     pub(super) best_step: u64,
     pub(super) seconds: f64,
 }
 
-/// The step of a search.
+/// Name of the step of a search.
 pub(super) fn step_of(space: SpaceChoice, target: f64) -> String {
     format!("search.{space}.{target}")
 }
 
-/// Searches, or says what was found before. With `carry` the searched student is kept, its gates multiplied into its weights and
-/// what is not kept taken out.
+/// Searches, or returns the stored result. With `carry`, the searched student is stored: its gates are multiplied into
+/// its weights, and pruned units are removed.
 pub(super) fn search(bench: &Bench, plan: &NasPlan, space: SpaceChoice, target: f64) -> Result<FoundStep> {
     bench.steps.once(&step_of(space, target), |step| {
         let (run, map) = (&bench.plan.run, bench.plan.map.clone());

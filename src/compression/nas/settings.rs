@@ -1,4 +1,4 @@
-//! The settings of a search that its flags give.
+//! Settings of a search from its flags.
 
 use dht_nas::{Control, Count, GateLoss, NasSettings, NasSpace, RelaxationKind};
 
@@ -7,7 +7,7 @@ use super::choices::{CountChoice, GateLossChoice, HeadWeightsChoice, NormalChoic
 use crate::compression::limits::refused;
 use crate::error::Result;
 
-/// The settings that the flags of a search give, each in its range.
+/// Settings of a search from its flags, each checked for its range.
 pub(super) fn search_settings(arguments: &NasArguments) -> Result<NasSettings> {
     let mut settings = match arguments.settings {
         SearchSettingsChoice::Ours => NasSettings::default(),

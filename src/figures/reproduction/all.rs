@@ -5,10 +5,10 @@ use super::{at_costs, costs, diagram, dynamics};
 use crate::error::Result;
 use crate::record::ReproductionRecord;
 
-/// All figures of a reproduction: scores against costs first, then the paper's in their order.
+/// Draws all figures of a reproduction: first scores against costs, then the paper's figures in their order.
 ///
 /// # Errors
-/// [`Error::Figure`] when a figure cannot be drawn.
+/// [`Error::Figure`] if a figure cannot be drawn.
 pub(crate) fn reproduction_figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     let mut figures: Vec<Figure> = at_costs::figure(record)?.into_iter().collect();
     figures.extend(costs::figures(record)?);

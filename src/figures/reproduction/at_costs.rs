@@ -12,13 +12,13 @@ use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK};
 use crate::record::{AtCosts, ReproductionRecord, RowGroup};
 
 const HEIGHT: u32 = 520;
-/// Points so far below the best one are left out: they would press all others together.
+/// Maximum distance to the best point. Points further below are left out, since they would compress all others.
 const SHOWN: f64 = 0.08;
-/// Pixels between two points of a line that names keep away from.
+/// Distance in pixels between two points of a line that names avoid.
 const LINE_STEP: i32 = 12;
 const TITLE: &str = "Accuracy at a cost of inference";
 
-/// The figure; `None` without the accelerated model.
+/// Draws the figure; `None` without the accelerated model.
 pub(super) fn figure(record: &ReproductionRecord) -> Result<Option<Figure>> {
     let Some(table) = &record.at_costs else { return Ok(None) };
     let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty());
@@ -31,7 +31,7 @@ pub(super) fn figure(record: &ReproductionRecord) -> Result<Option<Figure>> {
     Ok(Some(Figure { number: None, title: TITLE.into(), caption: caption.into(), panels }))
 }
 
-/// The kind of row that a kind of model is drawn as.
+/// Row group whose style a kind of model is drawn in.
 fn group(kind: &str) -> RowGroup {
     match kind {
         "truncation" => RowGroup::Truncation,
@@ -43,7 +43,7 @@ fn group(kind: &str) -> RowGroup {
     }
 }
 
-/// Dashes and gaps that tell kinds of one colour apart.
+/// Dashes and gaps that distinguish kinds of one colour.
 fn dashes(kind: &str) -> Option<(i32, i32)> {
     match kind {
         "n-gram stacked" => Some((2, 3)),

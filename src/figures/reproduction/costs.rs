@@ -12,25 +12,27 @@ use crate::published::{Counterpart, Stage, cells};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord};
 
 const HEIGHT: u32 = 560;
-/// The height of a line of the legend.
+/// Height of a line of the legend.
 const LEGEND: i32 = 21;
-/// Rows are far below the others when their score is so many times the spread of the middle half below it.
+/// Factor of the limit for rows far below the others: their score is below the middle half by more than this factor
+/// times its spread.
 const FAR: f64 = 2.5;
 
-/// A series of more rows than this has names at its ends and in its middle only.
+/// Maximum number of rows of a series that are all named. Longer series have names at their ends and in their middle
+/// only.
 const NAMED: usize = 4;
 
-/// A cost of a row.
+/// Accessor of a cost of a row.
 type Cost = fn(&RowRecord) -> f64;
 
-/// What a figure shows.
+/// Title, axis and cost of a figure.
 struct Axis {
     file: &'static str,
     title: &'static str,
     name: &'static str,
     caption: &'static str,
     cost: Cost,
-    /// Whether the paper's points are on the same scale.
+    /// True if the paper's points are on the same scale.
     published: bool,
 }
 
@@ -95,14 +97,14 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
         .collect()
 }
 
-/// A row in a figure.
+/// Row in a figure.
 struct Mark {
     cost: f64,
     score: f64,
     sd: f64,
     label: String,
     group: RowGroup,
-    /// Rows of one series are joined.
+    /// Series of the row; rows of one series are joined by a line.
     series: (String, usize),
 }
 
@@ -131,7 +133,7 @@ fn marks(record: &ReproductionRecord, cost: Cost) -> Vec<Mark> {
         .collect()
 }
 
-/// Rows of one method are joined; where a setting ends in a cost, those of one model at several costs.
+/// Name of the series of a row. Rows of one method are joined; if a setting ends in a cost, only rows of one model are.
 fn model(row: &RowRecord) -> String {
     match row.setting.rsplit_once(" at ") {
         Some((model, _)) => format!("{} {model}", row.method),
@@ -139,8 +141,8 @@ fn model(row: &RowRecord) -> String {
     }
 }
 
-/// The method of a full model or a DHT model, the setting of others. Where a kind has several methods, all but the first
-/// are named too, without what they share with the first.
+/// Label of a row: the method of a full model or a DHT model, the setting of others. If a kind has several methods, all
+/// but the first are named too, without the part that they share with the first.
 fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if matches!(row.group, RowGroup::AsPublished | RowGroup::Ours | RowGroup::Full) || row.setting.is_empty() {
         return row.method.clone();
@@ -150,7 +152,7 @@ fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if own.is_empty() { row.setting.clone() } else { format!("{own}, {}", row.setting) }
 }
 
-/// The rows inside long series, except those in the middle.
+/// Rows inside long series, except those in the middle.
 fn unnamed(marks: &[Mark]) -> Vec<&Mark> {
     let long = series(marks).into_iter().filter(|line| line.len() > NAMED);
     long.flat_map(|line| {
@@ -226,7 +228,8 @@ fn draw(area: &Area, axis: &Axis, marks: &[Mark], printed: &[(f64, f64)]) -> Dra
     Ok(())
 }
 
-/// The markers of the kinds of rows that are there, in as many lines as they need; the height that they end at.
+/// Draws the markers of the present kinds of rows, in as many lines as required, and returns the height at which they
+/// end.
 fn legend(area: &Area, marks: &[Mark]) -> Result<i32, style::DrawError> {
     let (mut x, mut y) = (LEFT, 54);
     for group in markers::GROUPS.into_iter().filter(|group| marks.iter().any(|mark| mark.group == *group)) {
@@ -242,7 +245,7 @@ fn legend(area: &Area, marks: &[Mark]) -> Result<i32, style::DrawError> {
     Ok(y + LEGEND)
 }
 
-/// The lowest score that the axis has to reach: rows far below all others stand at its lower edge, with their score.
+/// Lowest score that the axis must reach. Rows far below all others are drawn at its lower edge, with their score.
 fn lowest(marks: &[Mark]) -> f64 {
     let mut scores: Vec<f64> = marks.iter().map(|mark| mark.score).collect();
     scores.sort_by(f64::total_cmp);
@@ -250,7 +253,7 @@ fn lowest(marks: &[Mark]) -> f64 {
     low - FAR * (high - low).max(0.01)
 }
 
-/// Rows of one [model] and one number of epochs, cheapest first, where there are several.
+/// Rows of one [model] and one number of epochs, cheapest first, if there are several.
 fn series(marks: &[Mark]) -> Vec<Vec<&Mark>> {
     let mut all: Vec<Vec<&Mark>> = Vec::new();
     for mark in marks.iter().filter(|mark| !matches!(mark.group, RowGroup::Full)) {

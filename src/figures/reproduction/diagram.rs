@@ -1,4 +1,4 @@
-//! The diagram of the method, in place of the paper's figure 1.
+//! Diagram of the method, which replaces the paper's figure 1.
 
 use super::figure::{Figure, Panel};
 

@@ -1,4 +1,4 @@
-//! The paper's figures 2 to 7: depths, head counts, losses and head sets against progress.
+//! Figures 2 to 7 of the paper: depths, head counts, losses and head sets against progress.
 
 use dht_search::training::{Curves, LossCurve};
 use plotters::prelude::RGBColor;
@@ -35,7 +35,7 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     ])
 }
 
-/// The row that a figure of a preset shows: with the paper's settings where there is one, else with ours.
+/// Row that a figure of a preset shows: with the paper's settings if there is one, else with ours.
 fn row<'a>(record: &'a ReproductionRecord, preset: &str) -> Option<(&'a RowRecord, &'a Curves)> {
     [RowGroup::AsPublished, RowGroup::Ours].into_iter().find_map(|group| {
         let rows = record.rows.iter().filter(|row| row.group == group && row.method == preset && !row.seeds.is_empty());
@@ -43,7 +43,7 @@ fn row<'a>(record: &'a ReproductionRecord, preset: &str) -> Option<(&'a RowRecor
     })
 }
 
-/// The panels of one preset.
+/// Function that draws the panels of one preset.
 type Panels<'a> = &'a dyn Fn(&ReproductionRecord, &str, &Curves) -> Result<Vec<Panel>>;
 
 fn of_presets(
@@ -98,7 +98,7 @@ fn heads_of(_: &ReproductionRecord, preset: &str, curves: &Curves) -> Result<Vec
     ])
 }
 
-/// The losses of some presets, and the full model's.
+/// Draws the losses of some presets, and the full model's.
 fn losses(record: &ReproductionRecord, number: usize, presets: &[&str]) -> Result<Figure> {
     let rows: Vec<_> = presets.iter().filter_map(|preset| Some((*preset, row(record, preset)?.1))).collect();
     let full = record.rows.iter().filter_map(|row| row.curves.as_ref()?.loss.get("full"));
@@ -133,7 +133,7 @@ fn file(preset: &str, what: &str) -> String {
     format!("{}_{what}.svg", preset.to_lowercase().replace('-', "_"))
 }
 
-/// Which data the paper's figure shows, and which rows are shown here.
+/// Caption with the data of the paper's figure, and the rows that are shown here.
 fn caption(record: &ReproductionRecord, number: usize, presets: &[&str]) -> String {
     let paper = match number {
         2 => "The paper shows both on AG News and finds that 3 layers become dominant.",

@@ -1,8 +1,8 @@
-//! Places for the names of points, so that no two names cover each other.
+//! Placement of the names of points, so that no two names overlap.
 
 use crate::figures::style;
 
-/// The size of the letters.
+/// Size of the letters.
 pub(crate) const PIXELS: f64 = 11.0;
 /// Half the height of a name.
 const HALF: i32 = 7;
@@ -10,22 +10,21 @@ const HALF: i32 = 7;
 const MARKER: i32 = 8;
 /// Distances between a point and its name, nearest first.
 const DISTANCES: [i32; 9] = [11, 18, 26, 36, 48, 62, 78, 96, 120];
-/// From here on a line leads from the point to its name.
+/// Minimum distance at which a line leads from the point to its name.
 const LEADER: i32 = 26;
 
-/// A rectangle: left, top, right, bottom.
+/// Rectangle: left, top, right, bottom.
 type Box4 = (i32, i32, i32, i32);
 
-/// Where a name goes: its left end and middle, and whether a line has to lead to it.
+/// Position of a name: its left end and middle, and the leading line if one is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) at: (i32, i32),
-    /// The end of the leading line.
+    /// End of the leading line.
     pub(crate) leader: Option<(i32, i32)>,
 }
 
-/// A place for each named point, in the same order; `None` for an empty name, or where there is no room
-/// left.
+/// Positions of the names of points, in the same order; `None` for an empty name, or if no space is left.
 pub(crate) fn places(points: &[((i32, i32), &str)], size: (i32, i32)) -> Vec<Option<Place>> {
     let markers: Vec<Box4> =
         points.iter().map(|((x, y), _)| (x - MARKER, y - MARKER, x + MARKER, y + MARKER)).collect();
@@ -54,7 +53,7 @@ fn overlap(a: &Box4, b: &Box4) -> bool {
     a.0 < b.2 && b.0 < a.2 && a.1 < b.3 && b.1 < a.3
 }
 
-/// Eight directions at each distance: beside, above, below, and between.
+/// Candidate positions in eight directions at each distance: beside, above, below, and between.
 fn candidates((x, y): (i32, i32), width: i32) -> impl Iterator<Item = (Place, Box4)> {
     let sides = [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)];
     DISTANCES.into_iter().flat_map(move |far| {

@@ -1,4 +1,4 @@
-//! The markers of the kinds of rows: they differ in shape as well as in colour, for readers who see no colours.
+//! Markers of the kinds of rows. They differ in shape as well as in colour, for readers who see no colours.
 
 use plotters::prelude::*;
 
@@ -18,7 +18,7 @@ pub(crate) const GROUPS: [RowGroup; 9] = [
     RowGroup::Ours,
 ];
 
-/// The name of a kind in legends.
+/// Name of a kind in legends.
 pub(crate) fn name(group: RowGroup) -> &'static str {
     match group {
         RowGroup::Full => "full model",

@@ -3,7 +3,7 @@ use dht_search::training::Curves;
 use super::*;
 use crate::record::{Reproduction, ReproductionRecord, RouteCounts, RowRecord, Summary};
 
-/// With keys that are numbers, a setting that is null, and nothing but defaults.
+/// Record with keys that are numbers, a setting that is null, and otherwise defaults.
 fn record() -> ReproductionRecord {
     let row = RowRecord {
         method: "truncation".into(),

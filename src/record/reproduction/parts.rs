@@ -3,9 +3,11 @@
 use super::{ReproductionRecord, RowRecord};
 
 impl ReproductionRecord {
-    /// The records with those of one reproduction made one: a later record of the same texts, model, settings and machine adds the rows
-    /// that an earlier one lacks, where the rows that both have show that their full models are the same. What both have, comparisons at
-    /// equal costs among it, is the earlier one's. Seconds are of the run that a row comes from, beside the full model of that run.
+    /// Joins records of one reproduction. A later record with the same texts, model, settings and machine adds the rows
+    /// that an earlier one lacks, if the rows that both have show that their full models are the same.
+    ///
+    /// Of rows and comparisons that both have, the earlier record's are used. Seconds are those of the run that a row
+    /// comes from, with the full model of that run.
     pub fn joined(records: Vec<Self>) -> Vec<Self> {
         let mut joined: Vec<Self> = Vec::new();
         for record in records {
@@ -30,7 +32,7 @@ impl ReproductionRecord {
         self.rows.iter().find(|own| own.name() == row.name())
     }
 
-    /// A row comes after the last one of its kind, or of a kind before it.
+    /// Adds the rows that this record lacks. A row follows the last one of its kind, or of an earlier kind.
     fn add(&mut self, other: Self) {
         for row in other.results.rows {
             if self.row_of(&row).is_none() {
@@ -52,7 +54,7 @@ impl RowRecord {
         (&self.method, &self.setting, self.epochs)
     }
 
-    /// What is the same whenever it is run, unlike seconds.
+    /// Values that are the same in every run, unlike seconds.
     fn answers(&self) -> impl PartialEq + '_ {
         (&self.seeds, &self.failed, &self.macro_f1, &self.accuracy, self.train_flops_ratio, self.inference_flops_ratio)
     }

@@ -1,15 +1,15 @@
-//! What the paper's own tables do not bear out.
+//! Statements of the paper that its own tables do not support.
 
 use dht_search::settings::PublishedDataset;
 
 use crate::published::{FULL_MODEL, Published, Stage, cell, cells};
 
-/// What has to be known of the source.
+/// Note on the source.
 pub(crate) const WITHDRAWN: &str = "The paper is \"Sample-based Dynamic Hierarchical Transformer with Layer and Head \
     Flexibility via Contextual Bandit\" (December 2023). Its arXiv version was withdrawn by an author in January 2024, \
     without a reason in the listing. Its figures are quoted here for comparison only.";
 
-/// Sentences about statements of the paper that its tables do not bear out, with the numbers of its tables.
+/// Sentences about statements of the paper that its tables do not support, with the numbers of its tables.
 pub(crate) fn paper_notes() -> Vec<String> {
     let mut notes = dominated();
     notes.push(savings());
@@ -20,7 +20,7 @@ pub(crate) fn paper_notes() -> Vec<String> {
     notes
 }
 
-/// Statements of 6.3 and 7.4 about the figures, and where they contradict the rest of the print.
+/// Statements of 6.3 and 7.4 about the figures, and their contradictions to the rest of the paper.
 const FIGURES: [&str; 4] = [
     "Section 6.3 says of figure 2 that UCB_L learns to choose 3 layers, more often after 5 episodes, and that 12 heads dominate at the \
      end. P-DHT and S-DHT, which the figure shows, have no UCB_L: their bandit chooses layers and heads at once (UCB_cp).",
@@ -30,7 +30,7 @@ const FIGURES: [&str; 4] = [
     "Section 7.4 says of figure 7 that S-DHT follows the trends of figure 3: losses that fall and converge.",
 ];
 
-/// FastBERT's costs: those that 6.2 announces, and those of table 2.
+/// Note on FastBERT's costs: those that 6.2 announces, and those of table 2.
 fn speeds_of_fastbert() -> String {
     let costs = PublishedDataset::ALL.into_iter().flat_map(|data| cells(data, Stage::Inference));
     let costs: Vec<f64> = costs.filter(|cell| cell.method.ends_with("FastBERT")).map(|cell| cell.cost).collect();
@@ -49,12 +49,13 @@ fn shown(cell: &Published) -> String {
     format!("{} ({:.3} @ {:.2})", cell.method, cell.f1, cell.cost)
 }
 
-/// Whether a cell has no lower score at no higher cost, and is better in one of them.
+/// Returns whether `a` has no lower score at no higher cost, and is better in one of them.
 fn dominates(a: &Published, b: &Published) -> bool {
     a.f1 >= b.f1 && a.cost <= b.cost && (a.f1 > b.f1 || a.cost < b.cost)
 }
 
-/// What the text says of its baselines, and for each data set the DHT models that a baseline of table 2 matches or beats.
+/// Notes on the text's claims about its baselines, and for each data set on the DHT models that a baseline of table 2
+/// matches or beats.
 fn dominated() -> Vec<String> {
     let mut notes = vec![
         "The text says that DHT outperforms distillation in both complexity and accuracy, and loses less accuracy than FastBERT."
@@ -79,7 +80,7 @@ fn dominated() -> Vec<String> {
     notes
 }
 
-/// The share saved in training and in inference, by the larger cost of the two.
+/// Note on the share saved in training and in inference, by the larger cost of the two.
 fn savings() -> String {
     let mut saved: Vec<(f64, &str, PublishedDataset)> = Vec::new();
     for data in PublishedDataset::ALL {

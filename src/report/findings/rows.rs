@@ -1,4 +1,4 @@
-//! What a reproduction found, as sentences with the numbers of its rows.
+//! Findings of a reproduction, as sentences with the numbers of its rows.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,13 @@ use crate::published::{Counterpart, Stage};
 use crate::record::{AtCosts, ReproductionRecord, RowGroup, RowRecord, Summary};
 use crate::tables::{interval, mean_difference};
 
-/// A row is called as good as the full model when the upper 95 % bound of its deficit is at most this.
+/// Margin of equivalence. A row counts as equivalent to the full model if the upper 95 % bound of its deficit is at
+/// most this.
 const MARGIN: f64 = 0.01;
-/// Below this share of FLOPs the clock shows what comes before the layers.
+/// Minimum share of FLOPs for comparing clocks. Below it, the clock shows the work before the layers.
 const LEAST_CLOCKED: f64 = 0.1;
 
-/// What the rows of a record say, in the order in which a reader asks.
+/// Findings of the rows of a record, in the order in which a reader asks.
 pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     let finished: Vec<&RowRecord> = record.rows.iter().filter(|row| !row.seeds.is_empty()).collect();
     let mut found = Vec::new();
@@ -46,7 +47,7 @@ pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     found
 }
 
-/// What the accelerated model is above or below others at their own costs, and where it is furthest below.
+/// Differences between the accelerated model and its competitors at their own costs, and the worst of them.
 fn at_equal_costs(table: &AtCosts) -> Option<String> {
     let means = table.comparisons.iter().filter_map(|own| Some(format!("{} {}", own.against, mean_difference(own)?)));
     let means: Vec<String> = means.collect();
@@ -71,7 +72,7 @@ fn at_equal_costs(table: &AtCosts) -> Option<String> {
     ))
 }
 
-/// By how much the clock of the accelerated model is above its share of FLOPs, where that is at least a tenth.
+/// Ratio of the accelerated model's clock to its share of FLOPs, if that share is at least a tenth.
 fn clock_beside_flops(finished: &[&RowRecord]) -> Option<String> {
     let rows = || {
         let own = finished.iter().filter(|row| row.group == RowGroup::Accelerated);
@@ -91,7 +92,7 @@ fn clock_beside_flops(finished: &[&RowRecord]) -> Option<String> {
     ))
 }
 
-/// The method with its setting: `T-DHT (as published)`.
+/// Name of the method with its setting, such as `T-DHT (as published)`.
 pub(crate) fn row_name(row: &RowRecord) -> String {
     if row.setting.is_empty() { row.method.clone() } else { format!("{} ({})", row.method, row.setting) }
 }
@@ -109,7 +110,7 @@ fn score(summary: Summary, seeds: usize) -> String {
     if seeds > 1 { format!("{:.3} ± {:.3}", summary.mean, summary.sd) } else { format!("{:.3}", summary.mean) }
 }
 
-/// A row with the paper's settings, and what the paper prints of it.
+/// Compares a row with the paper's settings with the numbers that the paper prints.
 fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
     let side = if row.deficit < 0.0 { "above" } else { "below" };
     let mut text = format!(
@@ -141,7 +142,7 @@ fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
     text
 }
 
-/// The largest share saved in training and inference at once, against the paper's 74 %.
+/// Largest share saved in training and inference at once, against the paper's 74 %.
 fn savings<'a>(published: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
     let saved = |row: &RowRecord| 1.0 - row.train_flops_ratio.max(row.inference_flops_ratio);
     let best = published.max_by(|a, b| saved(a).total_cmp(&saved(b)))?;
@@ -163,7 +164,7 @@ fn savings<'a>(published: impl Iterator<Item = &'a RowRecord>) -> Option<String>
     ))
 }
 
-/// The rows of other methods with at least the same score at no more FLOPs of inference.
+/// Rows of other methods with at least the same score at no more FLOPs of inference.
 fn better_rows(row: &RowRecord, finished: &[&RowRecord]) -> String {
     let mut better: Vec<&RowRecord> = finished
         .iter()
@@ -194,7 +195,7 @@ fn better_rows(row: &RowRecord, finished: &[&RowRecord]) -> String {
     }
 }
 
-/// What the choice for each text is worth, over the same routes shuffled among the texts.
+/// Value of the choice for each text: the score above that of the same routes shuffled among the texts.
 fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
     let worth: Vec<String> = dynamic
         .filter_map(|row| {
@@ -212,7 +213,7 @@ fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option
     })
 }
 
-/// The row whose estimate is furthest below its exact FLOPs.
+/// Row whose estimate is furthest below its exact FLOPs.
 fn gap_of_the_estimate(finished: &[&RowRecord]) -> Option<String> {
     let gaps = finished.iter().flat_map(|row| {
         [
@@ -229,7 +230,7 @@ fn gap_of_the_estimate(finished: &[&RowRecord]) -> Option<String> {
     ))
 }
 
-/// The cheapest row that is cheaper than the full model and, with 95 % confidence, hardly worse.
+/// Cheapest row that is cheaper than the full model and, with 95 % confidence, at most slightly worse.
 fn cheapest(finished: &[&RowRecord], what: &str, cost: fn(&RowRecord) -> f64) -> Option<String> {
     let good = finished.iter().filter(|row| row.group != RowGroup::Full && row.deficit_upper95 <= MARGIN);
     let row = good.min_by(|a, b| cost(a).total_cmp(&cost(b))).filter(|row| cost(row) < 1.0)?;

@@ -6,7 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::reproduction::promises::promises;
 
-/// A model of two stages for rows of two classes: the first knows `sure` rows and says so, the second knows `known` of all.
+/// Model of two stages for rows of two classes. The first stage is right and certain on `sure` rows, the second is
+/// right on `known` rows.
 fn candidate(kind: Kind, setting: &str, rows: usize, (sure, known): (usize, usize), costs: [u64; 2]) -> Candidate {
     let stages = || {
         let table = |right: usize, confident: &dyn Fn(usize) -> f64| {

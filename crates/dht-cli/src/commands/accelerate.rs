@@ -18,12 +18,12 @@ use crate::progress::report;
 use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, shared_rows};
 use crate::training::ModelChoice;
 
-/// The most texts without labels that are read.
+/// Maximum number of unlabelled texts that are read.
 const MOST_UNLABELLED: usize = 200_000;
-/// The share of unlabelled texts that choices are made on.
+/// Fraction of the unlabelled texts that is held out to select settings.
 const HELD_OUT_SHARE: f64 = 0.1;
 
-/// The arguments of `dht accelerate`.
+/// Arguments of `dht accelerate`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,35 +31,39 @@ Examples:
   dht accelerate my-classifier --data train.csv --validation dev.csv --out fast --points 1
   dht accelerate my-classifier --data reviews.txt --unlabelled --out fast --points 1
 
-The classifier's weights stay as they are. Exits are best fitted on the texts that it was fine-tuned on. Choices and promises
-are made on texts that it has not seen: --validation, or a tenth of --data if that is all new to it.")]
+The classifier's weights do not change. Exits are best fitted on the texts that it was fine-tuned on. Settings and
+promises require texts that it has not seen: give them with --validation, or use the held-out tenth of --data if
+--data is new to it.")]
 pub struct AccelerateArguments {
-    /// Hugging Face directory of a fine-tuned classifier, or hf:NAME
+    /// Hugging Face directory of a fine-tuned classifier, or hf:NAME of one on the hub
     classifier: ModelChoice,
     #[command(flatten)]
     texts: TextArguments,
-    /// The texts have no labels: the classifier's own answers stand in their place
+    /// Read texts without labels, and use the classifier's own answers as labels
     #[arg(long, conflicts_with = "label_column")]
     unlabelled: bool,
-    /// Labelled texts that the classifier was not fine-tuned on, in the columns of --data, for choices and a promise [default: a tenth of
-    /// the rows of --data]
+    /// Select settings on the labelled texts of this file [default: a tenth of the rows of --data].
+    ///
+    /// The classifier must not have been fine-tuned on these texts. The columns are those of --data. With --points,
+    /// some of the rows verify the promise.
     #[arg(long, value_name = "FILE", conflicts_with = "unlabelled")]
     validation: Option<PathBuf>,
-    /// Directory that the model is written to
+    /// Write the model to this directory
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
     speed: SpeedArguments,
-    /// Maximal length of a text in tokens; it is saved with the model [default: the classifier's `model_max_length`, up to its positions]
+    /// Cut texts at N tokens, and save this limit with the model [default: the classifier's `model_max_length`, up to
+    /// its positions]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Use N rows, drawn by the seed with each class's share
+    /// Use N rows, sampled by the seed and stratified by class
     #[arg(long, value_name = "N")]
     train_rows: Option<usize>,
-    /// Seed of every random choice
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Show no progress
@@ -70,7 +74,7 @@ pub struct AccelerateArguments {
     json: bool,
 }
 
-/// Makes a fine-tuned classifier dynamic, scores and saves it.
+/// Makes a fine-tuned classifier dynamic, scores it and saves it.
 pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     arguments.speed.check()?;
     let replaced = check_target(&arguments.out)?;
@@ -183,7 +187,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
 }
 
 impl AccelerateArguments {
-    /// Labelled texts, whose labels are matched with the classifier's.
+    /// Reads labelled texts and matches their labels with the classifier's classes.
     fn splits(&self, labels: &[String]) -> Result<TextSplits> {
         self.texts.read_splits(&SplitRequest {
             labels: Some(labels),
@@ -195,7 +199,7 @@ impl AccelerateArguments {
         })
     }
 
-    /// Texts without labels, one tenth held out.
+    /// Reads texts without labels and holds out one tenth of them.
     fn unlabelled_splits(&self, labels: &[String]) -> Result<TextSplits> {
         let most = self.train_rows.unwrap_or(MOST_UNLABELLED);
         // A data set of splits has labels, which are left aside.
@@ -225,7 +229,7 @@ impl AccelerateArguments {
         Ok(TextSplits { train, validation, calibration, test: None, notes: Vec::new(), warnings: Vec::new() })
     }
 
-    /// Texts of a file, at most `most`, drawn with equal chances (reservoir sampling) and kept in their order.
+    /// Reads at most `most` texts of a file, sampled uniformly (reservoir sampling) and in file order.
     fn unlabelled_file(&self, labels: &[String], most: usize, rng: &mut ChaCha8Rng) -> Result<Dataset> {
         let path = &self.texts.source.data;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -261,7 +265,7 @@ impl AccelerateArguments {
     }
 }
 
-/// The same texts with the classes that a classifier gives them.
+/// Copies the texts with the classifier's own answers as labels.
 fn own_labels(classifier: &TextClassifier, texts: &EncodedDataset) -> Result<EncodedDataset> {
     let answers = classifier.probabilities_of_all(texts, crate::acceleration::BATCH)?;
     let mut texts = texts.clone();

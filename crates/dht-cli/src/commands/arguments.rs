@@ -1,4 +1,4 @@
-//! The arguments of `dht`, and the command that they name.
+//! Arguments of `dht`, and the command that they name.
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -8,11 +8,12 @@ use super::serve;
 use super::{accelerate, evaluate, export, inspect, inspect_data, output, predict, train};
 use crate::error::Result;
 
-/// Text classifiers that run as many layers as a text needs.
+/// Train and run text classifiers that use only as many layers as a text needs.
 ///
-/// Exit codes: 0 for success, 1 for an error, 2 for arguments that cannot be read, 130 after Ctrl-C, 143 after SIGTERM.
+/// Exit codes: 0 for success, 1 for an error, 2 for arguments that cannot be parsed, 130 after Ctrl-C, 143 after
+/// SIGTERM.
 ///
-/// Names on the Hugging Face hub need a build with the feature hub: cargo install --locked --features hub.
+/// Names on the Hugging Face hub require a build with the feature hub: cargo install --locked --features hub.
 #[derive(Debug, Parser)]
 #[command(name = "dht", version, arg_required_else_help = true)]
 pub struct Arguments {
@@ -24,16 +25,16 @@ pub struct Arguments {
 enum Command {
     /// Train a classifier on labelled texts
     Train(Box<train::TrainArguments>),
-    /// Make a fine-tuned classifier cheaper without touching its weights
+    /// Make a fine-tuned classifier cheaper without changing its weights
     Accelerate(Box<accelerate::AccelerateArguments>),
     /// Score a model on labelled texts
     Evaluate(evaluate::EvaluateArguments),
-    /// Answer texts from files or standard input
+    /// Classify texts from files or standard input
     Predict(predict::PredictArguments),
-    /// Answer texts over HTTP
+    /// Classify texts over HTTP
     #[cfg(feature = "server")]
     Serve(serve::ServeArguments),
-    /// Print the contents of a model's directory, and the reasons that it cannot be loaded
+    /// Print the contents of a model's directory, and the reasons why it cannot be loaded
     Inspect(inspect::InspectArguments),
     /// Print how a table of labelled texts is read, and why
     InspectData(inspect_data::InspectDataArguments),
@@ -41,7 +42,7 @@ enum Command {
     Export(export::ExportArguments),
     /// Print a script that completes commands and flags in a shell
     Completions {
-        /// The shell
+        /// Shell that runs the script
         shell: Shell,
     },
 }
@@ -50,7 +51,7 @@ impl Arguments {
     /// Runs the command.
     ///
     /// # Errors
-    /// What the command reports.
+    /// Errors of the command.
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(arguments) => train::train(&arguments),

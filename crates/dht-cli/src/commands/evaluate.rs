@@ -15,7 +15,7 @@ use crate::results::{majority_note, own_row, results, results_table};
 use crate::texts::{TextArguments, cut_note, mapping_note};
 use crate::training::saved_directory;
 
-/// The arguments of `dht evaluate`.
+/// Arguments of `dht evaluate`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,10 +28,13 @@ pub struct EvaluateArguments {
     model: PathBuf,
     #[command(flatten)]
     texts: TextArguments,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
-    /// Numbers that layers are computed in: f32; int8 (CPU; faster with AVX-512 VNNI); bf16 (CUDA, Metal) or tf32 (CUDA); answers change a little
+    /// Compute layers in f32, int8, bf16 or tf32.
+    ///
+    /// int8 requires a CPU and is faster with AVX-512 VNNI. bf16 requires CUDA or Metal, and tf32 requires CUDA.
+    /// Answers change slightly.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     precision: Precision,
     /// Print the results as JSON
@@ -40,7 +43,7 @@ pub struct EvaluateArguments {
 }
 
 impl EvaluateArguments {
-    /// Refuses texts of another task than the model's.
+    /// Rejects texts whose task is not the model's.
     fn check_task(&self, trained: Task) -> Result<()> {
         let name = |task| match task {
             Task::Class => "class",
@@ -54,7 +57,7 @@ impl EvaluateArguments {
     }
 }
 
-/// Scores a model on labelled texts, at its speed, in full and at several costs.
+/// Scores a model on labelled texts: at its speed, with all layers and at several costs.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
     arguments.check_task(model.model.task())?;

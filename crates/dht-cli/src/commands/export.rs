@@ -10,22 +10,22 @@ use super::output::print;
 use crate::error::Result;
 use crate::training::saved_directory;
 
-/// The arguments of `dht export`.
+/// Arguments of `dht export`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   dht export news --out news-hf
 
-With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, as any other.
-The names of the classes, the task and the maximal length of a text go with the model.")]
+With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, like any other.
+The names of the classes, the task and the maximum length of a text are saved with the model.")]
 pub struct ExportArguments {
     /// Directory of the model, or hf:NAME of one on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
-    /// Directory that is written
+    /// Write the Hugging Face directory here
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The exit after so many layers, where it is linear [default: all layers]
+    /// Export the linear exit after N layers [default: all layers]
     #[arg(long, value_name = "N")]
     layers: Option<usize>,
 }

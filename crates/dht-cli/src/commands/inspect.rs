@@ -15,17 +15,17 @@ use crate::error::Result;
 use crate::results::{Table, promise};
 use crate::training::saved_directory;
 
-/// The arguments of `dht inspect`.
+/// Arguments of `dht inspect`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   dht inspect news
   dht inspect my-classifier
 
-Of a Hugging Face directory, all files, fields and tensors are listed: obeyed, harmless, refused with a reason, or unknown. The
-exit code is 1 for a directory that can be neither used as a classifier nor trained from.")]
+For a Hugging Face directory, every file, field and tensor is listed as obeyed, harmless, refused with a reason, or
+unknown. The exit code is 1 for a directory that can neither be used as a classifier nor trained from.")]
 pub struct InspectArguments {
-    /// Directory of a model that dht saved, or a Hugging Face directory, or hf:NAME of one on the hub
+    /// Directory of a model that dht saved, a Hugging Face directory, or hf:NAME of one on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Print everything as JSON

@@ -9,16 +9,17 @@ use super::output::print;
 use crate::error::Result;
 use crate::texts::{DataArguments, TableArguments, TextArguments, classes, label_notes};
 
-/// The arguments of `dht inspect-data`.
+/// Arguments of `dht inspect-data`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   dht inspect-data reviews.csv
   dht inspect-data reviews.csv --text-column title --text-column body --json
 
-Of a directory, the training file is read. Every command reads a file as this one says, with the same flags.")]
+For a directory, the training file is read. With the same flags, every command reads a file in the way that is printed
+here.")]
 pub struct InspectDataArguments {
-    /// Labelled texts, as for --data of train
+    /// Labelled texts, as for --data of dht train
     #[arg(value_name = "DIR|FILE|NAME")]
     data: PathBuf,
     #[command(flatten)]

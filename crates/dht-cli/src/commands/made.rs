@@ -1,4 +1,4 @@
-//! The end of a command that makes a model: scores, card, files, table.
+//! Last step of the commands that make a model: scores, card, files and table.
 
 use std::path::Path;
 
@@ -12,27 +12,27 @@ use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table};
 
-/// What is said of a model that was made.
+/// Finished model and its evaluation, for the card and the output.
 #[derive(Debug)]
 pub struct Made<'a> {
-    /// Where it is written.
+    /// Output directory.
     pub out: &'a Path,
-    /// How it was made, in a sentence.
+    /// Sentence on the making of the model.
     pub how: String,
-    /// What it is scored on.
+    /// Rows that the model is scored on.
     pub scored: &'a EncodedDataset,
-    /// The same in a few words.
+    /// Description of these rows in a few words.
     pub scored_on: String,
-    /// The score that the data set is judged by, where that is known.
+    /// Metric that the data set is judged by, if known.
     pub metric: Option<Metric>,
-    /// Whether its classifier was given, whose classes may be others than the labels'.
+    /// True for a given classifier, whose classes may differ from the labels.
     pub is_given: bool,
-    /// Whether results are printed as JSON.
+    /// True to print the results as JSON.
     pub json: bool,
 }
 
-/// Refuses a target that could not be written at the end, before anything is trained: a file, or a directory that holds something
-/// else than a model. What is to be said where it holds a model.
+/// Rejects an output path before anything is trained: a file, or a directory with files that no model has. Returns a
+/// note if the directory holds a model that will be replaced.
 ///
 /// # Errors
 /// [`Error::Foreign`] with the path that is in the way.
@@ -52,7 +52,7 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
 /// Scores the model, saves it with its card, and prints the results.
 ///
 /// # Errors
-/// What the model, the files or standard output report.
+/// Errors of the model, the files or standard output.
 pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()> {
     let rows = results(model, Precision::F32, made.scored, made.metric)?;
     // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.

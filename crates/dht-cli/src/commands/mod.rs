@@ -1,4 +1,4 @@
-//! The commands: arguments, and what each does with the libraries.
+//! Commands: their arguments and their use of the libraries.
 
 mod accelerate;
 mod arguments;

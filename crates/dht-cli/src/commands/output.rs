@@ -5,16 +5,16 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 
-/// Writes a text to standard output. A reader that went away ends the program quietly.
+/// Writes a text to standard output. The program exits with code 0 if the reader has closed the pipe.
 ///
 /// # Errors
-/// [`Error::Io`] for everything else.
+/// [`Error::Io`] for all other failures.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// The result of a write to standard output.
+/// Converts the result of a write to standard output.
 ///
 /// # Errors
 /// As [`print`].

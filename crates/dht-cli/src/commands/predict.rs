@@ -1,4 +1,4 @@
-//! `dht predict`: a stream of texts in, a stream of answers out, in bounded memory and in order.
+//! `dht predict`: reads a stream of texts and writes a stream of answers, in order and in bounded memory.
 
 mod rows;
 mod written;
@@ -21,13 +21,13 @@ use crate::training::saved_directory;
 use rows::{RowReader, Source};
 use written::{Answered, OutputFormat, Written};
 
-/// Texts that are given to the engine together, and their bytes.
+/// Maximum number of texts in one call of the engine, and the limit of their bytes.
 const ROWS: usize = 2048;
 const BYTES: usize = 8 << 20;
-/// How long texts wait for others.
+/// Time to wait for further texts before a batch is answered.
 const WAIT: Duration = Duration::from_millis(2);
 
-/// The arguments of `dht predict`.
+/// Arguments of `dht predict`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,36 +35,42 @@ Examples:
   zcat asked.jsonl.gz | dht predict news --input jsonl | jq .predicted.label
   echo 'Shares fell sharply' | dht predict news
 
-Rows come out in their order: those of csv and tsv files with the columns predicted, probability, route and cost, all
-others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
+Rows are written in their order: those of csv and tsv files with the columns predicted, probability, route and cost,
+all others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
 pub struct PredictArguments {
     /// Directory of the model, or hf:NAME of one on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
-    /// Files of texts (csv, tsv, jsonl, or one text a line; also .gz); - or none for standard input
+    /// Files of texts: csv, tsv, jsonl or one text a line, also .gz; - is standard input [default: standard input]
     files: Vec<PathBuf>,
-    /// How the texts are written [default: as the file's name says; standard input: lines]
+    /// Read the texts in this format [default: by the file's name; lines for standard input]
     #[arg(long, value_enum)]
     input: Option<Format>,
-    /// How answers are written [default: as the texts; jsonl for lines]
+    /// Write the answers in this format [default: that of the texts; jsonl for lines]
     #[arg(long, value_enum)]
     output: Option<OutputFormat>,
     #[command(flatten)]
     rows: RowArguments,
-    /// Prefix of the names of the columns that are added, for files that have such columns
+    /// Prefix the names of the added columns, for files that already have such columns
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// Cost at most this share of the full model's FLOPs, by what the model knows of its speeds
+    /// Limit the expected cost to this share of the full model's FLOPs.
+    ///
+    /// The speed is selected by the costs that were measured on held-out texts.
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     budget: Option<f64>,
-    /// The speed itself; 0 runs all layers, whose answers an accelerated model mixes with those of its word counts: they are not the
-    /// given classifier's alone
+    /// Set the speed; 0 runs all layers [default: the model's speed].
+    ///
+    /// At speed 0, an accelerated model still combines the given classifier's answers with those of its n-gram model.
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
-    /// Numbers that layers are computed in: f32; int8 (CPU; faster with AVX-512 VNNI); bf16 (CUDA, Metal) or tf32 (CUDA); answers change a little
+    /// Compute layers in f32, int8, bf16 or tf32.
+    ///
+    /// int8 requires a CPU and is faster with AVX-512 VNNI. bf16 requires CUDA or Metal, and tf32 requires CUDA.
+    /// Answers change slightly.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     precision: Precision,
     /// Print a summary of throughput, costs and cut texts to standard error
@@ -72,7 +78,7 @@ pub struct PredictArguments {
     summary: bool,
 }
 
-/// How texts are written.
+/// Format of the input texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// One text a line
@@ -96,19 +102,19 @@ impl From<Format> for TextFormat {
     }
 }
 
-/// Answered texts and their costs.
+/// Totals of the answered texts.
 #[derive(Debug, Default)]
 struct Totals {
     rows: u64,
     cut: u64,
-    /// Rows without a text, and the line of the first.
+    /// Number of rows without a text, and the line of the first one.
     without_text: u64,
     first_without: u64,
     flops: u128,
     full_flops: u128,
 }
 
-/// Answers all texts.
+/// Classifies all texts and writes the answers.
 pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
     check_pair(arguments.rows.pair, model.origin.as_ref())?;
@@ -191,7 +197,7 @@ fn answer(
     Ok(())
 }
 
-/// Columns of the training that a file does not have.
+/// Converts the error of a missing training column.
 fn of_other_columns(error: Error) -> Error {
     match error {
         Error::Transformer(TransformerError::Data { problem: DataProblem::UnknownColumn { .. }, .. }) => {
@@ -201,7 +207,7 @@ fn of_other_columns(error: Error) -> Error {
     }
 }
 
-/// Refuses what is no speed.
+/// Rejects a speed that is not a finite number of at least 0.
 pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
     match speed.filter(|speed| !(speed.is_finite() && *speed >= 0.0)) {
         Some(speed) => Err(Error::argument("speed", "a number of at least 0", speed)),
@@ -209,7 +215,7 @@ pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
     }
 }
 
-/// The speed that costs most within a budget.
+/// Speed with the highest cost within a budget.
 pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
     if !(budget > 0.0 && budget <= 1.0) {
         return Err(Error::argument("budget", "a share of the full model's FLOPs above 0 and up to 1", budget));
@@ -226,7 +232,7 @@ impl PredictArguments {
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
     }
 
-    /// Refuses a file that is not there before the first is answered.
+    /// Rejects missing files before the first file is answered.
     fn check_files(&self) -> Result<()> {
         let named = self.files.iter().filter(|path| path.as_os_str() != "-");
         named
@@ -234,7 +240,7 @@ impl PredictArguments {
             .try_for_each(|found| found.map(drop))
     }
 
-    /// The columns that were asked for, or else those of the training.
+    /// Columns that the flags name, else those of the training.
     fn columns(&self, source: &Source, origin: Option<&Origin>) -> TextColumns {
         let (asked, header) = (&self.rows, self.rows.header());
         let columns = TextColumns { header, look_ahead: source.is_file(), ..TextColumns::default() };

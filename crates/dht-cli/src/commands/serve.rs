@@ -17,7 +17,7 @@ use crate::progress::report;
 use crate::server::{Limits, LoadedModel, Server, ServerSettings};
 use crate::training::saved_directory;
 
-/// The variable with the token, where no file is named.
+/// Environment variable with the token, used if no file is named.
 const TOKEN: &str = "DHT_TOKEN";
 
 const EXAMPLES: &str = "Examples:
@@ -25,77 +25,82 @@ const EXAMPLES: &str = "Examples:
   dht serve models/reviews --port 9000 --token-file token.txt --cors https://example.org
   curl localhost:8080/predict -H 'Content-Type: application/json' -d '{\"inputs\": \"The food was fine.\"}'
 
-The page at http://localhost:8080/ answers what is typed. SIGTERM and Ctrl-C stop when what was taken is answered;
-SIGHUP loads the model anew.";
+The page at http://localhost:8080/ classifies typed texts. On SIGTERM and Ctrl-C the server answers the accepted
+requests and stops. On SIGHUP it reloads the model.";
 
-/// The arguments of `dht serve`.
+/// Arguments of `dht serve`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
     /// Directory of the model, or hf:NAME of one on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     pub model: PathBuf,
-    /// The port; 0 for any that is free, which is printed
+    /// Listen on this port; 0 selects a free port, which is printed
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
-    /// The address to listen at, or localhost; 0.0.0.0 for all of this machine
+    /// Listen on this address, or on localhost; 0.0.0.0 listens on all addresses of this machine
     #[arg(long, default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
-    /// Speed of requests that name none; the model's own if not set
+    /// Speed of requests that set none [default: the model's speed]
     #[arg(long, allow_negative_numbers = true)]
     pub speed: Option<f64>,
-    /// Cost at most this share of the full model's FLOPs, by what the model knows of its speeds
+    /// Limit the expected cost to this share of the full model's FLOPs.
+    ///
+    /// The speed is selected by the costs that were measured on held-out texts.
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     pub budget: Option<f64>,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
-    /// Numbers that layers are computed in: f32; int8 (CPU; faster with AVX-512 VNNI); bf16 (CUDA, Metal) or tf32 (CUDA); answers change a little
+    /// Compute layers in f32, int8, bf16 or tf32.
+    ///
+    /// int8 requires a CPU and is faster with AVX-512 VNNI. bf16 requires CUDA or Metal, and tf32 requires CUDA.
+    /// Answers change slightly.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     pub precision: Precision,
-    /// File with the token that requests have to bring; else the variable DHT_TOKEN, else nobody has to
+    /// Require the bearer token in this file [default: the variable DHT_TOKEN; without both, no authentication]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Origin whose pages may read answers, such as https://example.org; may be given several times; * allows all
+    /// Allow pages of this origin to read answers, such as https://example.org; may be repeated; * allows all origins
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<String>,
-    /// Truncate long texts in /predict where the request does not say
+    /// Truncate long texts in /predict if the request does not set `truncate`
     #[arg(long)]
     pub auto_truncate: bool,
-    /// Tokens of a batch
+    /// Number of tokens in a batch
     #[arg(long, default_value_t = ServiceSettings::default().batch_tokens)]
     pub batch_tokens: usize,
-    /// Milliseconds that a text waits for others, at most
+    /// Maximum time in milliseconds that a text waits for others
     #[arg(long, default_value_t = 1)]
     pub batch_wait_ms: u64,
-    /// Texts that wait, at most; beyond them requests are refused with 429
+    /// Maximum number of waiting texts; further requests are refused with 429
     #[arg(long, default_value_t = ServiceSettings::default().queue_texts)]
     pub queue_texts: usize,
-    /// Texts of a request, at most; no more than --queue-texts
+    /// Maximum number of texts in a request, at most --queue-texts
     #[arg(long, default_value_t = Limits::default().texts)]
     pub max_texts: usize,
-    /// Bytes of a request's body, at most
+    /// Maximum number of bytes in a request's body
     #[arg(long, default_value_t = Limits::default().body_bytes)]
     pub max_body_bytes: usize,
-    /// Requests that are worked on at once, at most
+    /// Maximum number of requests in progress
     #[arg(long, default_value_t = Limits::default().requests)]
     pub max_requests: usize,
-    /// Connections at once, at most; beyond them the one that waits longest for its client is closed
+    /// Maximum number of connections; beyond it, the one that has waited longest for its client is closed
     #[arg(long, default_value_t = Limits::default().connections)]
     pub max_connections: usize,
-    /// Milliseconds until a request is answered with 504
+    /// Answer a request with 504 after this number of milliseconds
     #[arg(long, default_value_t = 10_000)]
     pub deadline_ms: u64,
-    /// Milliseconds for the head of a request, and for its body
+    /// Maximum time in milliseconds to receive the head of a request, and its body
     #[arg(long, default_value_t = 10_000)]
     pub read_timeout_ms: u64,
-    /// Milliseconds that a response waits for a client that does not read, or reads less than 1 KiB a second
+    /// Maximum time in milliseconds that a response waits for a client that reads nothing, or less than 1 KiB a second
     #[arg(long, default_value_t = 10_000)]
     pub write_timeout_ms: u64,
-    /// Milliseconds that a connection stays open without a request
+    /// Close a connection after this number of milliseconds without a request
     #[arg(long, default_value_t = 60_000)]
     pub idle_timeout_ms: u64,
-    /// Write no log but failures of the server, such as a failed reload
+    /// Log only failures of the server, such as a failed reload
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -107,7 +112,7 @@ fn host(text: &str) -> Result<IpAddr, String> {
     }
 }
 
-/// Serves until a signal ends it.
+/// Serves a model until a signal ends the server.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
     check_speed(arguments.speed)?;
     let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
@@ -133,7 +138,8 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
     Ok(())
 }
 
-/// SHA-256 of a model's description, which has the checksums of its other files. `None` where there is none: loading says what is missing.
+/// SHA-256 of a model's `dht.json`, which has the checksums of its other files. `None` if the file is missing: loading
+/// reports that.
 fn description_sha256(model: &Path) -> Result<Option<String>> {
     let path = model.join("dht.json");
     match std::fs::read(&path) {

@@ -23,15 +23,15 @@ use crate::progress::{TrainingProgress, report};
 use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, report_texts, warnings};
 use crate::training::{Interruption, LearningRate, ModelChoice, Start, TrainingDir, find_learning_rate};
 
-/// The default maximal length in tokens; less where the model has fewer positions.
+/// Default maximum length in tokens, lowered to the model's positions if it has fewer.
 const MAX_LENGTH: usize = 128;
-/// Steps between two checkpoints, where these take less than a minute.
+/// Number of steps between two checkpoints, if these steps take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
-/// The random streams of weights and classifier.
+/// Random streams of the weights and the classifier.
 const WEIGHTS: u64 = 0x5765_6967_6874_7300;
 const CLASSIFIER: u64 = 0x436c_6173_7369_6679;
 
-/// The arguments of `dht train`.
+/// Arguments of `dht train`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,18 +43,19 @@ Examples:
   dht train --data topics.csv --task labels --label-separator ';' --model hf:bert-base-uncased --out topics --kind full
   dht train --data hf:OWNER/NAME/CONFIG --model hf:bert-base-uncased --out other
 
-The state is saved each minute, at the end of each pass, and on Ctrl-C and SIGTERM, in the directory OUT.training. The
-same command resumes, and makes the same model as without a stop.")]
+The state is saved in the directory OUT.training: each minute, at the end of each pass, and on Ctrl-C and SIGTERM. The
+same command resumes the training, and makes the same model as without a stop.")]
 pub struct TrainArguments {
     #[command(flatten)]
     texts: TextArguments,
-    /// Encoder to start from: a Hugging Face directory, a name on the hub, or the size of one from scratch
+    /// Encoder to start from: a Hugging Face directory, hf:NAME of one on the hub, or LxHxD (such as 6x12x192) from
+    /// scratch
     #[arg(long, value_name = "DIR|hf:NAME|LxHxD")]
     model: ModelChoice,
-    /// Directory that the model is written to
+    /// Write the model to this directory
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// What becomes of the trained classifier
+    /// Kind of model to make of the trained classifier
     #[arg(long, value_enum, default_value_t)]
     kind: Kind,
     #[command(flatten)]
@@ -62,37 +63,38 @@ pub struct TrainArguments {
     /// Use the first N layers of the encoder
     #[arg(long, value_name = "N")]
     layers: Option<usize>,
-    /// Maximal length of a text in tokens; it is saved with the model [default: 128]
+    /// Cut texts at N tokens, and save this limit with the model [default: 128, or the model's positions if fewer]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Use N rows, drawn by the seed with each class's share
+    /// Use N rows, sampled by the seed and stratified by class
     #[arg(long, value_name = "N")]
     train_rows: Option<usize>,
-    /// Most passes over the training rows
+    /// Maximum number of passes over the training rows
     #[arg(long, value_name = "N", default_value_t = 3)]
     epochs: usize,
     /// Stop after N passes without a better validation score [default: never]
     #[arg(long, value_name = "N")]
     patience: Option<usize>,
-    /// Texts in a step
+    /// Number of texts in a step
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch: usize,
-    /// Peak learning rate, or find: the best of a few after short trainings [default: 1e-3 from scratch, 5e-5 for a pre-trained encoder]
+    /// Peak learning rate, or find for the best of a few in short trainings [default: 1e-3 from scratch, 5e-5 for a
+    /// pre-trained encoder]
     #[arg(long, value_name = "X|find")]
     lr: Option<LearningRate>,
-    /// Weigh each class by the reciprocal of its rows
+    /// Weight each class by the reciprocal of its number of rows
     #[arg(long)]
     balanced: bool,
-    /// Seed of every random choice
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
-    /// Numbers that training computes in: f32, bf16 (CUDA, Metal) or tf32 (CUDA); the model is saved in f32
+    /// Train in f32, bf16 (CUDA, Metal) or tf32 (CUDA); the model is saved in f32
     #[arg(long, value_name = "PRECISION", default_value_t)]
     precision: Precision,
-    /// Delete the state of a stopped training, and begin again
+    /// Delete the state of a stopped training and start again
     #[arg(long)]
     restart: bool,
     /// Show no progress
@@ -103,17 +105,17 @@ pub struct TrainArguments {
     json: bool,
 }
 
-/// What becomes of the trained classifier.
+/// Kind of model to make of the trained classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Kind {
-    /// A dynamic model: each text runs as many layers as it needs
+    /// Dynamic model: each text runs only as many layers as it needs
     #[default]
     Dynamic,
-    /// It stays as it is: each text runs all layers
+    /// Trained classifier: each text runs all layers
     Full,
 }
 
-/// Trains a classifier, makes it dynamic, scores and saves it.
+/// Trains a classifier, makes it dynamic, scores it and saves it.
 pub fn train(arguments: &TrainArguments) -> Result<()> {
     let start = Start::of(&arguments.model)?;
     let max_length = arguments.check(&start)?;
@@ -196,7 +198,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
 }
 
 impl TrainArguments {
-    /// Checks the flags; the maximal length.
+    /// Checks the flags and returns the maximum length in tokens.
     fn check(&self, start: &Start) -> Result<usize> {
         self.speed.check()?;
         for (flag, count) in [("epochs", Some(self.epochs)), ("batch", Some(self.batch)), ("patience", self.patience)] {
@@ -246,7 +248,7 @@ impl TrainArguments {
         Ok(max_length)
     }
 
-    /// Refuses what is too little for exits, before anything is trained.
+    /// Rejects too few rows for exits before anything is trained.
     fn check_rows(&self, texts: &TextSplits) -> Result<()> {
         let (got, least) = (texts.train.len(), LEAST_TEXTS);
         if self.kind == Kind::Dynamic && got < least {
@@ -267,7 +269,7 @@ impl TrainArguments {
         })
     }
 
-    /// What the training depends on, so that no other is gone on with.
+    /// Fingerprint of the run's inputs. A state with a different fingerprint is rejected.
     fn settings(&self, train: &EncodedDataset, max_length: usize) -> Result<Map<String, serde_json::Value>> {
         let settings = json!({
             "model": self.model.to_string(),
@@ -328,7 +330,7 @@ impl TrainArguments {
         Ok(trained?)
     }
 
-    /// The model that is saved, and what was asked for and is not so.
+    /// Model to save, and a sentence on each request that it does not meet.
     fn text_model(
         &self,
         classifier: TextClassifier,
@@ -375,7 +377,7 @@ impl TrainArguments {
     }
 }
 
-/// The reciprocal of each class's share of the rows, over the number of classes.
+/// Weight of each class: the reciprocal of its share of the rows, divided by the number of classes.
 fn balanced(train: &EncodedDataset) -> Vec<f32> {
     let mut counts = vec![0_usize; train.labels.len()];
     train.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);

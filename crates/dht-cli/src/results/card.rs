@@ -1,25 +1,25 @@
-//! The model card: what a model is, what it was trained on, and what its run measured.
+//! Model card: the model, its training data, and the measurements of its run.
 
 use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
 
 use super::rows::{ResultRow, results_table};
 
-/// What a card says beside the model's own facts.
+/// Facts of a card that the model itself does not have.
 #[derive(Debug, Clone, Copy)]
 pub struct CardFacts<'a> {
-    /// The last part of the model's directory.
+    /// Last component of the model's path.
     pub name: &'a str,
-    /// How it was made, in a sentence.
+    /// Sentence on the making of the model.
     pub made: &'a str,
-    /// What it was scored on, in a few words.
+    /// Description of the scored rows in a few words.
     pub scored_on: &'a str,
-    /// The scores.
+    /// Scores.
     pub rows: &'a [ResultRow],
-    /// The file of the picture of them, beside the card.
+    /// File of the picture of the scores, beside the card.
     pub curve: Option<&'a str>,
 }
 
-/// The card, in Markdown.
+/// Formats the card in Markdown.
 pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
     let CardFacts { name, made, scored_on, rows, curve } = facts;
     let shape = model.model.shape();
@@ -66,7 +66,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A promise in a sentence.
+/// Formats a promise as a sentence.
 pub fn promise(promise: &KeptPromise) -> String {
     let of = if promise.disagreement {
         "answers that differ from the full model's"

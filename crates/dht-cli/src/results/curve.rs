@@ -1,4 +1,4 @@
-//! The picture of a model card: scores against costs.
+//! Picture of a model card: scores against costs.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -15,8 +15,8 @@ const PALE: RGBColor = RGBColor(226, 230, 235);
 /// Okabe and Ito's blue (2008), which colour-blind readers can tell from the ink.
 const BLUE: RGBColor = RGBColor(0, 114, 178);
 
-/// The first row's score as a line, and those of the others at their shares of the full model's FLOPs, as SVG. `None` for a model
-/// that has no speeds.
+/// Draws the first row's score as a line and the others at their shares of the full model's FLOPs, as SVG. `None` for a
+/// model without speeds.
 ///
 /// # Errors
 /// [`Error::Curve`].

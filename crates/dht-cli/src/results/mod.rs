@@ -1,4 +1,4 @@
-//! What a model gets and costs: as rows, a table, a picture, and the card in its directory.
+//! Scores and costs of a model: as rows, a table, a picture, and the card in its directory.
 
 mod card;
 mod curve;

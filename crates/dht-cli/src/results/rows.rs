@@ -1,4 +1,4 @@
-//! What a model gets and costs on labelled texts.
+//! Scores and costs of a model on labelled texts.
 
 use dht_dynamic::evaluation::{InPrecision, time_in_turns};
 use dht_dynamic::serving::{ServedModel, TextModel};
@@ -12,43 +12,43 @@ use super::table::Table;
 use crate::acceleration::BATCH;
 use crate::error::{Error, Result};
 
-/// Texts that the clock takes, and its passes.
+/// Number of texts for timing, and number of passes over them.
 const TIMED: usize = 256;
 const PASSES: usize = 3;
-/// Shares of the full model's FLOPs that stand in a table.
+/// Costs of the rows of a table, as shares of the full model's FLOPs.
 const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 
-/// A row of a table of results.
+/// Row of a table of results.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResultRow {
-    /// The model and its speed.
+    /// Model and speed.
     pub name: String,
-    /// Of classes.
+    /// Accuracy of classes.
     pub accuracy: Option<f64>,
-    /// Macro F1 of classes or labels, or the correlation of values.
+    /// Macro F1 of classes or labels, or Pearson's correlation of values.
     pub score: f64,
-    /// The score that the data set is judged by, where it is another than these two.
+    /// Metric that the data set is judged by, if it is neither of these two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged: Option<JudgedBy>,
-    /// FLOPs over the full model's.
+    /// FLOPs divided by the full model's.
     pub flops_ratio: f64,
-    /// The mean depth.
+    /// Mean depth.
     pub mean_layers: f64,
-    /// Texts a second, tokenised, in batches of 64.
+    /// Texts per second, tokenised, in batches of 64.
     pub texts_per_second: f64,
 }
 
-/// A score by its name.
+/// Metric with its value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JudgedBy {
-    /// The score.
+    /// Name of the metric.
     pub metric: String,
-    /// Its value.
+    /// Value of the metric.
     pub value: f64,
 }
 
 impl JudgedBy {
-    /// The score of predicted classes; `None` where it is one that every table has, or none of classes.
+    /// Metric of predicted classes; `None` for a metric that every table has, or that is not for classes.
     fn of_classes(metric: Option<Metric>, confusion: &Confusion, labels: &[String]) -> Option<Self> {
         match metric? {
             Metric::Matthews => Some(Self { metric: "MCC".into(), value: confusion.matthews() }),
@@ -61,7 +61,7 @@ impl JudgedBy {
         }
     }
 
-    /// The second score of predicted values, whose first is Pearson's correlation.
+    /// Second metric of predicted values: Spearman's correlation. The first is Pearson's.
     fn of_values(metric: Option<Metric>, classifier: &TextClassifier, texts: &EncodedDataset) -> Result<Option<Self>> {
         if metric != Some(Metric::Correlations) || classifier.task() != Task::Number {
             return Ok(None);
@@ -75,14 +75,14 @@ impl JudgedBy {
     }
 }
 
-/// Name of the row of a dynamic model as it is.
+/// Name of the row of a dynamic model at its own speed.
 const AT_ITS_SPEED: &str = "at its speed";
 
-/// The encoder with its last exit alone, all layers with what is stacked on them, the model at its own speed, and at several costs;
-/// layers are computed in a precision.
+/// Scores of the encoder with its last exit alone, of all layers with the stacked n-gram model, of the model at its own
+/// speed, and at several costs. Layers are computed in a precision.
 ///
 /// # Errors
-/// What the model reports; [`Error::Argument`] for another precision than f32 for a model of labels or values.
+/// Errors of the model; [`Error::Argument`] for another precision than f32 for a model of labels or values.
 pub fn results(
     model: &TextModel,
     precision: Precision,
@@ -156,12 +156,12 @@ fn row(
     }
 }
 
-/// The row of a model's own answers: at its speed, or of all layers.
+/// Row of a model's own answers: at its speed, or with all layers.
 pub fn own_row(rows: &[ResultRow]) -> Option<&ResultRow> {
     rows.iter().find(|row| row.name == AT_ITS_SPEED).or(rows.first())
 }
 
-/// A warning where answers are below always answering the most frequent class of several: labels may be mapped wrongly.
+/// Warning if the accuracy is below that of always answering the most frequent class: labels may be mapped wrongly.
 pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<String> {
     let row = row?;
     let accuracy = row.accuracy?;
@@ -179,13 +179,13 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
     })
 }
 
-/// So many rows from all over some texts.
+/// Selects `count` rows at even intervals.
 fn evenly_spaced(data: &EncodedDataset, count: usize) -> Result<EncodedDataset> {
     let count = count.min(data.len());
     Ok(data.select((0..count).map(|at| at * data.len() / count))?)
 }
 
-/// The rows as a table.
+/// Formats the rows as a table.
 pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
     let score = if task == Task::Number { "Pearson" } else { "macro F1" };
     let judged = rows.iter().find_map(|row| row.judged.as_ref());

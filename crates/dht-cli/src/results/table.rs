@@ -1,6 +1,6 @@
-//! Tables of text and of Markdown.
+//! Tables in plain text and Markdown.
 
-/// Rows of cells under titles; the first column is left-aligned, the others right.
+/// Rows of cells under titles. The first column is left-aligned, the others right-aligned.
 #[derive(Debug, Clone)]
 pub struct Table {
     titles: Vec<String>,
@@ -8,7 +8,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new<'a>(titles: impl IntoIterator<Item = &'a str>) -> Self {
         Self { titles: titles.into_iter().map(str::to_owned).collect(), rows: Vec::new() }
     }
@@ -18,7 +18,7 @@ impl Table {
         self.rows.push(row.into());
     }
 
-    /// In columns of equal width.
+    /// Formats the table in columns of equal width.
     pub fn text(&self) -> String {
         let all = || std::iter::once(&self.titles).chain(&self.rows);
         let width = |column: usize| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
@@ -33,7 +33,7 @@ impl Table {
         all().map(line).collect()
     }
 
-    /// As a table of Markdown.
+    /// Formats the table in Markdown.
     pub fn markdown(&self) -> String {
         let line = |row: &Vec<String>| format!("| {} |\n", row.join(" | "));
         let rule: Vec<&str> = (0..self.titles.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();

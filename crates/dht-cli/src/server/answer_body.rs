@@ -9,23 +9,23 @@ use serde::{Serialize, Serializer};
 
 use crate::applying::applying;
 
-/// An answer with probabilities, route and cost.
+/// Answer with probabilities, route and cost.
 #[derive(Debug, Serialize)]
 pub(super) struct AnswerBody {
     #[serde(flatten)]
     outcome: Outcome,
-    /// As `2L12H`.
+    /// Route, such as `2L12H`.
     route: String,
-    /// The heads that each layer kept, of the layers that ran.
+    /// Number of heads that each executed layer kept.
     layers: Vec<usize>,
     flops: u64,
-    /// What part of the full model's FLOPs that is.
+    /// Share of the full model's FLOPs.
     share: f64,
     tokens: usize,
     truncated: bool,
 }
 
-/// What is said of the text, by the model's task.
+/// Prediction for the text, by the model's task.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Outcome {
@@ -35,7 +35,7 @@ enum Outcome {
         #[serde(serialize_with = "by_label")]
         probabilities: Vec<(Arc<str>, f32)>,
     },
-    /// Those that apply.
+    /// Labels that apply.
     Labels {
         labels: Vec<String>,
         #[serde(serialize_with = "by_label")]
@@ -75,12 +75,12 @@ impl From<Served> for AnswerBody {
     }
 }
 
-/// A shared text as a string.
+/// Serializes a shared text as a string.
 pub(super) fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
 }
 
-/// An object in the order of the classes.
+/// Serializes an object in the order of the classes.
 fn by_label<S: Serializer>(probabilities: &[(Arc<str>, f32)], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(probabilities.len()))?;
     for (label, p) in probabilities {

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State that all requests share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -15,15 +15,16 @@ use super::refusal::Refusal;
 use super::settings::ServerSettings;
 use crate::error::Error;
 
-/// Loads the model, at the start and for each reload.
+/// Function that loads the model, at the start and for each reload.
 pub(super) type Loader = Box<dyn Fn() -> Result<LoadedModel, Error> + Send + Sync>;
 
-/// A model that was loaded from a directory, or made in the process.
+/// Model that was loaded from a directory, or made in the process.
 #[derive(Debug)]
 pub struct LoadedModel {
-    /// Answers texts.
+    /// Engine that answers texts.
     pub engine: Engine,
-    /// SHA-256 of the directory's `dht.json`, which has the checksums of all its files; `None` for a model without a directory.
+    /// SHA-256 of the directory's `dht.json`, which has the checksums of all its files; `None` for a model without a
+    /// directory.
     pub sha256: Option<String>,
 }
 
@@ -41,39 +42,39 @@ pub(super) struct ModelVersion {
 }
 
 impl ModelVersion {
-    /// The version of a model that is loaded now.
+    /// Version of a model that is loaded now.
     pub(super) fn now(sha256: Option<String>) -> Self {
         Self { sha256, loaded: SystemTime::now() }
     }
 
-    /// Seconds since 1970 at which it was loaded.
+    /// Time of loading in seconds since 1970.
     pub(super) fn loaded_seconds(&self) -> f64 {
         let since = self.loaded.duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0.0, |since| (since.as_secs_f64() * 1e3).round() / 1e3)
     }
 }
 
-/// What all requests share.
+/// State that all requests share.
 pub(super) struct App {
     pub(super) service: Arc<Service>,
     pub(super) settings: ServerSettings,
     pub(super) load: Loader,
     pub(super) log: Log,
     pub(super) started: Instant,
-    /// Whether the server was told to stop.
+    /// True once the server is to stop.
     pub(super) stopping: watch::Receiver<bool>,
-    /// Requests that may still be worked on.
+    /// Number of further requests that may be processed.
     requests: Arc<Semaphore>,
-    /// Bytes of bodies that may still be read.
+    /// Number of further bytes of bodies that may be read.
     pub(super) body_bytes: Arc<Semaphore>,
     pub(super) connections: Table,
     /// Version of the present model.
     pub(super) version: Mutex<ModelVersion>,
-    /// Reloads that failed.
+    /// Number of reloads that failed.
     pub(super) failed_reloads: AtomicU64,
-    /// The most layers of a model so far.
+    /// Highest number of layers of a model so far.
     pub(super) most_layers: AtomicU64,
-    /// Held while a model is loaded.
+    /// Lock that is held while a model is loaded.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
     token: Option<[u8; 32]>,
     responses: Mutex<BTreeMap<(String, u16), u64>>,
@@ -108,7 +109,8 @@ impl App {
         }
     }
 
-    /// Whether this is the token. Digests are compared, and all their bytes, so that the time says nothing of the token.
+    /// Returns whether `given` is the token. All bytes of both digests are compared, so that the time reveals nothing
+    /// of the token.
     pub(super) fn is_token(&self, given: &str) -> bool {
         let Some(own) = self.token else { return false };
         let given: [u8; 32] = Sha256::digest(given.as_bytes()).into();
@@ -116,20 +118,20 @@ impl App {
             == 0
     }
 
-    /// Room for a request, as long as what is returned lives.
+    /// Admits a request, until the permit is dropped.
     pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let most = self.settings.limits.requests;
         let busy = |_| Refusal::overloaded(format!("{most} requests are worked on already: try again later"));
         self.requests.clone().try_acquire_owned().map_err(busy)
     }
 
-    /// When a request that has arrived at this moment is late.
+    /// Deadline of a request that has arrived at this moment.
     pub(super) fn deadline(&self, arrived: Instant, wanted: Option<Duration>) -> Instant {
         let most = self.settings.limits.deadline;
         arrived + wanted.map_or(most, |wanted| wanted.min(most))
     }
 
-    /// Takes a request; on a thread that may be occupied for a while.
+    /// Submits a request. It may block, so call it on a thread for blocking work.
     pub(super) fn submit(&self, request: &Request<'_>) -> Result<Ticket, Refusal> {
         let texts = request.queries.len();
         if texts > self.settings.limits.texts {
@@ -147,13 +149,13 @@ impl App {
         self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts a response by the route and its status.
+    /// Counts a response by its route and status.
     pub(super) fn count(&self, route: &str, status: u16) {
         let mut responses = self.responses.lock().unwrap_or_else(PoisonError::into_inner);
         *responses.entry((route.to_owned(), status)).or_default() += 1;
     }
 
-    /// The responses by route and status.
+    /// Number of responses by route and status.
     pub(super) fn responses(&self) -> BTreeMap<(String, u16), u64> {
         self.responses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -167,7 +169,7 @@ pub(super) async fn answers(ticket: Ticket, deadline: Instant) -> Result<Vec<Ser
     }
 }
 
-/// Runs what may take a while away from the threads that serve connections.
+/// Runs blocking work away from the threads that serve connections.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -177,7 +179,7 @@ pub(super) async fn aside<T: Send + 'static>(
     }
 }
 
-/// As [`aside`]; what comes after the deadline is dropped.
+/// Runs blocking work as [`aside`] does, and drops a result that comes after the deadline.
 pub(super) async fn aside_until<T: Send + 'static>(
     deadline: Instant,
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The body of a request, within limits of bytes and time.
+//! Body of a request, within limits of bytes and time.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::app::App;
 use super::refusal::{ErrorType, Refusal};
 
-/// Bytes of a refused body that are read all the same, in bodies of the largest size.
+/// Limit of the bytes of a refused body that are still read, in bodies of the largest size.
 const DRAINED: usize = 8;
-/// How long that may take.
+/// Time limit for reading the rest of a refused body.
 const DRAINING: Duration = Duration::from_secs(1);
 
-/// A body that was read, with the room that it takes.
+/// Body that was read, with its share of the memory limit.
 pub(super) struct Content {
     pub(super) bytes: Vec<u8>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The kind of a body.
+/// Format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentType {
     Json,
-    /// A JSON object a line.
+    /// One JSON object a line.
     Lines,
 }
 
-/// The kind of the body by its headers. A compressed one is refused.
+/// Determines the format of the body from its headers. A compressed body is refused.
 pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("something else"));
     if let Some(encoding) = encoding.filter(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
@@ -55,8 +55,8 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> 
     }
 }
 
-/// Parses a JSON object. A list of its values in their order, which serde would take as well, is refused. Half of a surrogate pair,
-/// as cutting a text within an emoji leaves it, becomes U+FFFD.
+/// Parses a JSON object. A list of its values in their order, which serde would accept, is refused. A lone surrogate,
+/// which cutting a text within an emoji leaves, becomes U+FFFD.
 pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     if json.trim_ascii_start().starts_with(b"[") {
         return Err(Refusal::unprocessable("a list is not a request, expected an object"));
@@ -71,7 +71,7 @@ pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     })
 }
 
-/// Reads a body whole.
+/// Reads the whole body.
 pub(super) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Content, Refusal> {
     let limits = &app.settings.limits;
     let most = limits.body_bytes;
@@ -108,7 +108,7 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Resu
     }
 }
 
-/// Reads and drops what is left of a body that is refused, within limits: a client that is still sending when its connection closes
+/// Reads and drops the rest of a refused body, within limits. A client that is still sending when its connection closes
 /// may lose the refusal.
 pub(super) async fn drain(body: &mut Body, most: usize) {
     let read = async {

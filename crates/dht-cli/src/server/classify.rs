@@ -29,7 +29,7 @@ struct ClassifyRequest {
     deadline_ms: Option<u64>,
 }
 
-/// A text, or a pair: a string, or an object.
+/// Text or pair, as a string or an object.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct Text {
@@ -73,7 +73,7 @@ struct Classified {
     answers: Vec<AnswerBody>,
 }
 
-/// Answers a JSON object of texts at once, or lines as they come.
+/// Answers a JSON object of texts at once, or lines as they arrive.
 pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     if content_type(&headers)? == ContentType::Lines {
         return lines::answer(app, body);

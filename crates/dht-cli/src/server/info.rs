@@ -1,4 +1,4 @@
-//! What a server says of itself: page, health, model, description of its routes.
+//! Information about the server: page, health, model, and description of the routes.
 
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use super::app::App;
 use super::refusal::Refusal;
 
 const PAGE: &str = include_str!("assets/page.html");
-/// The hand-written description of all routes.
+/// Hand-written description of all routes.
 pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 
-/// Only the page's own style and script, by their SHA-256; requests to this server alone. A test computes both.
+/// Content security policy of the page: only its own style and script, by their SHA-256, and requests to this server. A
+/// test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
     script-src 'sha256-Vz8uLm/8wp311gLUIF8lKJqZy6aOlZiy3zmJaxS+Riw='; \
@@ -34,7 +35,7 @@ pub(super) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// `/health`, with any method: whether requests are taken.
+/// `/health`, with any method: reports whether requests are accepted.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     if *app.stopping.borrow() {
         return Err(Refusal::stopping());
@@ -42,7 +43,7 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Json<Value>, R
     Ok(Json(json!({ "status": "ok" })))
 }
 
-/// `GET /info`: the model and the limits; the first fields are those of text-embeddings-inference.
+/// `GET /info`: the model and the limits. The first fields are those of text-embeddings-inference.
 pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let (engine, settings) = (app.service.engine(), &app.settings);
     let (limits, shape, version) = (&settings.limits, engine.model_shape(), app.version());

@@ -1,4 +1,4 @@
-//! Lines of JSON as they come: one in, one out, in their order, with a bounded number on the way.
+//! Streams of JSON lines: one answer for each line, in order, with a bounded number in progress.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,23 +20,23 @@ use super::app::{App, answers, aside, aside_until};
 use super::body;
 use super::refusal::{ErrorType, Refusal, RefusalBody};
 
-/// Lines of one stream whose answers are waited for.
+/// Maximum number of lines of one stream that wait for answers.
 const ON_THE_WAY: usize = 64;
-/// Lines that are read at once.
+/// Maximum number of lines that are parsed at once.
 const AT_ONCE: usize = 16;
-/// Bytes of an id.
+/// Maximum number of bytes of an id.
 const ID_BYTES: usize = 1024;
-/// How long a full queue is waited for before it is asked again.
+/// Time between two attempts to submit to a full queue.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A line.
+/// Line of a request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `text`")]
 struct Line {
     text: String,
     pair: Option<String>,
     speed: Option<f64>,
-    /// Comes back with the answer, as it was written.
+    /// Identifier that is returned with the answer, as it was written.
     id: Option<Box<RawValue>>,
 }
 
@@ -53,14 +53,14 @@ struct LineAnswer {
 enum Outcome {
     Answer(Box<AnswerBody>),
     Refusal {
-        /// The number of the line, from 1.
+        /// Number of the line, from 1.
         line: u64,
         #[serde(flatten)]
         refusal: RefusalBody,
     },
 }
 
-/// A line that was read.
+/// Line that was read.
 struct Pending {
     line: u64,
     id: Option<Box<RawValue>>,
@@ -92,7 +92,7 @@ pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
 
 type Answering = (Arc<App>, mpsc::Receiver<Pending>, watch::Sender<()>, u64, Instant);
 
-/// Keeps a stream's place among the requests until it ends, or nobody has taken an answer for so long.
+/// Holds a stream's permit until the stream ends, or no answer has been taken for `patience`.
 async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, patience: Duration) {
     while let Ok(Ok(())) = tokio::time::timeout(patience, progress.changed()).await {}
     drop(permit);
@@ -117,17 +117,17 @@ impl Pending {
     }
 }
 
-/// Cuts what comes into lines.
+/// Splits incoming bytes into lines.
 struct Cutter {
     rest: Vec<u8>,
     most: usize,
-    /// Whether the line that is being read is too long and is dropped to its end.
+    /// True while a line that is too long is dropped to its end.
     dropping: bool,
     line: u64,
 }
 
 impl Cutter {
-    /// The lines that end in these bytes.
+    /// Lines that end in these bytes.
     fn cut(&mut self, data: &[u8]) -> Vec<(u64, Result<Vec<u8>, Refusal>)> {
         let mut lines = Vec::new();
         let mut parts = data.split(|byte| *byte == b'\n');
@@ -149,7 +149,7 @@ impl Cutter {
         }
     }
 
-    /// The line that ends here, unless it is blank.
+    /// Ends the present line and returns it, unless it is blank.
     fn end(&mut self) -> Option<(u64, Result<Vec<u8>, Refusal>)> {
         self.line += 1;
         if std::mem::take(&mut self.dropping) {
@@ -161,7 +161,7 @@ impl Cutter {
     }
 }
 
-/// Reads lines and submits them, as far as their answers are taken.
+/// Reads lines and submits them, as fast as their answers are taken.
 async fn read(app: Arc<App>, mut body: Body, sender: mpsc::Sender<Pending>) {
     let limits = &app.settings.limits;
     let mut cutter = Cutter { rest: Vec::new(), most: limits.body_bytes, dropping: false, line: 0 };
@@ -201,7 +201,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// Submits lines; waits where the queue is full. `None` when nobody takes the answers any more.
+/// Submits lines, and waits while the queue is full. `None` if the receiver of the answers is gone.
 async fn submit(
     app: &Arc<App>,
     lines: Vec<(u64, Result<Vec<u8>, Refusal>)>,
@@ -239,7 +239,7 @@ fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Result<Line, Refus
     (line, bytes.and_then(|bytes| body::object(&bytes)).and_then(checked))
 }
 
-/// Takes a line as soon as the queue has room.
+/// Submits a line as soon as the queue has space.
 async fn take(app: &Arc<App>, line: Line) -> Result<(Ticket, Instant), Refusal> {
     let line = Arc::new(line);
     let until = app.deadline(Instant::now(), None);

@@ -1,4 +1,4 @@
-//! Logs: one JSON object a line on standard error, never a text.
+//! Log of one JSON object a line on standard error, never with a text.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,26 +9,27 @@ use serde_json::{Value, json};
 
 use crate::progress::report;
 
-/// Lines that wait to be written; beyond them lines are dropped, since a reader that is too slow must not hold requests up.
+/// Maximum number of lines that wait to be written. Further lines are dropped, so that a slow reader does not delay
+/// requests.
 const WAITING: usize = 1024;
 
-/// How long the last lines may take.
+/// Time limit for the last lines.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Writes lines on a thread of its own.
+/// Log that a separate thread writes.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// Whether failures are all that is written.
+    /// True to write failures only.
     quiet: bool,
-    /// Lines, and `None` as the last.
+    /// Lines to write; `None` ends the log.
     lines: Option<SyncSender<Option<String>>>,
     dropped: AtomicU64,
-    /// Ends when the last line is written.
+    /// Disconnected once the last line is written.
     written: Mutex<Receiver<()>>,
 }
 
 impl Log {
-    /// A log; a quiet one writes failures alone.
+    /// Starts a log. A quiet log writes failures only.
     pub(super) fn start(quiet: bool) -> Self {
         let (sender, lines) = sync_channel::<Option<String>>(WAITING);
         let (end, written) = sync_channel(1);

@@ -11,7 +11,7 @@ use dht_dynamic::serving::{Histogram, ServiceMetrics};
 
 use super::app::App;
 
-/// All counters.
+/// Formats all counters.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut text = Text::default();
     text.help(

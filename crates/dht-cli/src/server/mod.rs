@@ -1,11 +1,12 @@
-//! Texts over HTTP.
+//! HTTP server of a model.
 //!
 //! ```text
 //!  connections ─▶ routes: token, log ─▶ body (bounded) ─▶ request of texts ─▶ Service: queue, batches ─▶ JSON
 //! ```
 //!
-//! A refusal is JSON with a reason, but for heads that hyper cannot read: it answers these with a status and no body. A client that
-//! resets its connection gives its request up; one that only ends its side may still read, and is answered.
+//! A refusal is JSON with a reason. The exception is a head that hyper cannot parse: it is answered with a status and
+//! no body. A client that resets its connection cancels its request. A client that only ends its side may still read,
+//! and is answered.
 
 mod answer_body;
 mod app;

@@ -1,4 +1,4 @@
-//! `POST /predict`, as text-embeddings-inference has it.
+//! `POST /predict`, compatible with text-embeddings-inference.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct PredictRequest {
     truncation_direction: Direction,
 }
 
-/// Which end of a long text is kept. Texts are cut at their ends.
+/// End of a long text that is cut. Texts are only cut on the right.
 #[derive(Debug, Default, Deserialize)]
 enum Direction {
     #[default]
@@ -38,7 +38,7 @@ enum Direction {
     Right,
 }
 
-/// A text, a pair, or a batch of both.
+/// Text, pair, or batch of both.
 #[derive(Debug)]
 enum Inputs {
     One(Text),
@@ -47,7 +47,7 @@ enum Inputs {
 
 type Text = (String, Option<String>);
 
-/// A string, or a list of one or two.
+/// String, or list of one or two strings.
 #[derive(Debug)]
 enum Item {
     String(String),
@@ -109,7 +109,7 @@ pub(super) async fn predict(
     }))
 }
 
-/// A failure of the model has the status 424 there.
+/// Converts a failure of the model to status 424, as text-embeddings-inference reports it.
 fn dependency(refusal: Refusal) -> Refusal {
     match refusal.error_type {
         ErrorType::Backend => Refusal { status: StatusCode::FAILED_DEPENDENCY, ..refusal },
@@ -117,8 +117,9 @@ fn dependency(refusal: Refusal) -> Refusal {
     }
 }
 
-/// The labels by score. Raw scores are logits: of classes ln p, which is the logits up to a constant; of labels as far as a
-/// probability in single precision tells them, up to 16.6; a value is what it is.
+/// Scores of the labels, the highest first. Raw scores are logits. For classes they are ln p, which equals the logits
+/// up to a constant. For labels they are as precise as a probability in single precision allows, up to 16.6. A value is
+/// unchanged.
 fn scores(served: Served, raw: bool) -> Result<Vec<Score>, Refusal> {
     let probabilities = &served.answer.probabilities;
     if probabilities.iter().any(|p| !p.is_finite()) {

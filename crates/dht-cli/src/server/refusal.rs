@@ -1,4 +1,4 @@
-//! What a client is told instead of an answer.
+//! Error responses.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,10 +7,10 @@ use dht_dynamic::Error;
 use dht_dynamic::transformer::Error as TransformerError;
 use serde::Serialize;
 
-/// The most letters of a reason.
+/// Maximum number of characters of a reason.
 const LETTERS: usize = 400;
 
-/// A status with its reason, in the form of text-embeddings-inference: `{"error": …, "error_type": …}`.
+/// Status with its reason, in the form of text-embeddings-inference: `{"error": …, "error_type": …}`.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
@@ -18,7 +18,7 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
-/// The kind of a refusal. The first five are those of text-embeddings-inference.
+/// Type of a refusal. The first five are those of text-embeddings-inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) enum ErrorType {
     Unhealthy,
@@ -31,7 +31,7 @@ pub(super) enum ErrorType {
     NotFound,
 }
 
-/// A refusal as JSON.
+/// Refusal as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct RefusalBody {
     error: String,
@@ -43,7 +43,7 @@ impl Refusal {
         Self { status, error_type, reason: reason.into() }
     }
 
-    /// A request that is well-formed and asks for what is not possible.
+    /// Refusal of a well-formed request for something impossible.
     pub(super) fn unprocessable(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Validation, reason)
     }
@@ -64,13 +64,13 @@ impl Refusal {
         Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Deadline, "the deadline passed before the answer")
     }
 
-    /// A body that is not the JSON that was expected: 400 where it is no JSON, 422 where it is other JSON.
+    /// Refusal of a body that cannot be parsed: 400 if it is not JSON, 422 if it is other JSON than expected.
     pub(super) fn json(error: &serde_json::Error) -> Self {
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Self::new(status, ErrorType::Validation, format!("the body is not what was expected: {error}"))
     }
 
-    /// Why a request was not taken, or not answered.
+    /// Refusal for an error of submitting a request, or of answering it.
     pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::Busy { .. } | Error::Backlog { .. } => Self::overloaded(error.to_string()),
@@ -87,7 +87,7 @@ impl Refusal {
         }
     }
 
-    /// Why a request that was taken has no answer.
+    /// Refusal for an error of a request that was accepted.
     pub(super) fn of_answer(error: &Error) -> Self {
         if matches!(error, Error::Deadline) { Self::late() } else { Self::backend(error) }
     }
@@ -96,7 +96,7 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, error.to_string())
     }
 
-    /// As JSON. What was sent may stand in a reason; it is cut there.
+    /// Converts the refusal to JSON. A reason may quote the request; it is cut there.
     pub(super) fn body(&self) -> RefusalBody {
         let mut error = self.reason.clone();
         if let Some((end, _)) = error.char_indices().nth(LETTERS) {

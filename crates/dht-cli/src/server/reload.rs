@@ -1,4 +1,4 @@
-//! `POST /v1/reload` and SIGHUP: the model of the directory in the place of the present one.
+//! `POST /v1/reload` and SIGHUP: replace the present model by that of the directory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::app::{App, LoadedModel, ModelVersion};
 use super::refusal::{ErrorType, Refusal};
 
-/// Reloads on request; only where a token is wanted, which was checked before.
+/// Reloads the model on request. A server without a token refuses; the token itself is checked before.
 pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     if app.settings.token.is_none() {
         return Err(Refusal::new(
@@ -42,7 +42,7 @@ impl ChangedLabels {
         Self { added: without(loaded, present), removed: without(present, loaded) }
     }
 
-    /// An object with `labels_added` and `labels_removed`, where there are some.
+    /// Adds `labels_added` and `labels_removed` to an object, if there are any.
     fn in_object(&self, mut object: Value) -> Value {
         for (name, labels) in [("labels_added", &self.added), ("labels_removed", &self.removed)] {
             if !labels.is_empty() {
@@ -53,8 +53,8 @@ impl ChangedLabels {
     }
 }
 
-/// Loads the model anew, and returns the labels that changed. If that fails, or the model is one for another task, whose
-/// answers have other fields, the present one stays.
+/// Reloads the model and returns the labels that changed. The present model stays if loading fails, or if the new model
+/// is for another task, whose answers have other fields.
 pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
     let one_at_a_time = app.reloading.clone().lock_owned().await;
     let (send, loaded) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! The routes, and what holds for all of them: token, log, headers.
+//! Routes, and the layers that all of them share: token, log, headers.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use super::connections::Lane;
 use super::refusal::{ErrorType, Refusal};
 use super::{classify, info, metrics, predict, reload};
 
-/// The path that answers on every connection, to every method, without a token.
+/// Path that answers on every connection, to every method, without a token.
 const HEALTH: &str = "/health";
-/// Paths whose GET needs no token.
+/// Paths whose GET requires no token.
 const OPEN: [&str; 2] = ["/", "/openapi.json"];
 
-/// Each path with what answers it.
+/// Each path with its handler.
 fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         // A client of text-embeddings-inference may post to the root, too.
@@ -40,7 +40,7 @@ fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     ]
 }
 
-/// The routes.
+/// Creates the router.
 ///
 /// # Errors
 /// An origin that no browser sends.
@@ -68,7 +68,7 @@ pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
     Ok(router.with_state(app))
 }
 
-/// The origins whose pages may read answers: those that are named, or with `*` all.
+/// Origins whose pages may read answers: those that are named, or all with `*`.
 fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
     if origins.iter().any(|origin| origin == "*") {
         return Ok(Some(AllowOrigin::any()));
@@ -87,13 +87,13 @@ fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
     Ok(if parsed.is_empty() { None } else { Some(AllowOrigin::list(parsed)) })
 }
 
-/// A panic is an answer, too.
+/// Converts a panic to a response.
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, "the server failed on this request")
         .into_response()
 }
 
-/// Refuses requests without the token, where one is wanted.
+/// Refuses requests without the token, if one is required.
 async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
@@ -106,7 +106,7 @@ async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -
     Err(Refusal::new(StatusCode::UNAUTHORIZED, ErrorType::Unauthorized, reason))
 }
 
-/// Refuses requests on connections beyond the limit, and closes these.
+/// Refuses requests on connections beyond the limit, and closes these connections.
 async fn with_room(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if request.extensions().get::<Lane>() != Some(&Lane::Spare) {
         return next.run(request).await;
@@ -123,7 +123,7 @@ async fn with_room(State(app): State<Arc<App>>, request: Request, next: Next) ->
     response
 }
 
-/// Counts and logs a response, without anything that was sent.
+/// Counts and logs a response, without any content of the request.
 async fn logged(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", |path| path.as_str()).to_owned();

@@ -1,4 +1,4 @@
-//! The server: its start, its threads, signals and its end.
+//! Start and end of the server, its threads and signals.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use super::settings::ServerSettings;
 use super::{connections, reload, routes};
 use crate::error::{Error, Result};
 
-/// Connections that the system holds for a server until they are accepted.
+/// Number of connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
 
-/// The longest token, in bytes: longer ones may not pass as a header.
+/// Maximum length of a token in bytes: longer ones may not fit into a header.
 const MOST_OF_A_TOKEN: usize = 4096;
 
-/// A server that runs. Dropped, it stops as by [`stop`](Self::stop).
+/// Running server. Dropping it stops it as [`stop`](Self::stop) does.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -30,11 +30,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Loads a model, binds the address and answers on threads of its own. `load` is called for each reload, too.
+    /// Loads a model, binds the address and answers on separate threads. `load` is also called for each reload.
     ///
     /// # Errors
-    /// What loading reports, [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold, for limits of 0, and as
-    /// [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
+    /// Errors of loading; [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold,
+    /// and for limits of 0; errors of [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
     pub fn start<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
         load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
         settings: ServerSettings,
@@ -42,7 +42,8 @@ impl Server {
         Self::start_with(load, settings, false)
     }
 
-    /// As [`start`](Self::start); with `signals` SIGTERM and SIGINT stop the server, and SIGHUP loads the model anew.
+    /// Starts as [`start`](Self::start) does. With `signals`, SIGTERM and SIGINT stop the server, and SIGHUP reloads
+    /// the model.
     pub(crate) fn start_with<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
         load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
         settings: ServerSettings,
@@ -95,22 +96,22 @@ impl Server {
         Ok(Self { address, service, stop, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Address that the server listens at.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What answers the texts.
+    /// Service that answers the texts.
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// Accepts no more connections, and returns when the requests that were taken are answered, or the time for that is over.
+    /// Stops accepting connections. Returns when the accepted requests are answered or the grace period ends.
     pub fn stop(self) {
         drop(self.stop_and_keep());
     }
 
-    /// As [`stop`](Self::stop); what it did can be asked afterwards.
+    /// Stops as [`stop`](Self::stop) does, and returns the service, whose metrics can still be read.
     pub fn stop_and_keep(mut self) -> Arc<Service> {
         let _ = self.stop.send(true);
         self.wait();
@@ -140,7 +141,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Stops on SIGTERM and SIGINT, reloads on SIGHUP.
+/// Stops on SIGTERM and SIGINT, and reloads on SIGHUP.
 #[cfg(unix)]
 async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
     use tokio::signal::unix::{SignalKind, signal};

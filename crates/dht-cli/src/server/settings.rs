@@ -1,4 +1,4 @@
-//! Where a server listens, whom it answers and how much it takes.
+//! Settings of a server: address, access and limits.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -7,58 +7,59 @@ use dht_dynamic::serving::ServiceSettings;
 
 use crate::error::{Error, Result};
 
-/// The most texts, requests and connections.
+/// Maximum of the limits of texts, requests and connections.
 const MOST: usize = 1 << 20;
 
-/// The settings of a [`Server`](super::Server).
+/// Settings of a [`Server`](super::Server).
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// Where it listens; port 0 for any that is free.
+    /// Address to listen at; port 0 for any free one.
     pub address: SocketAddr,
-    /// What the model is called in `/info`.
+    /// Name of the model in `/info`.
     pub name: String,
-    /// The token that requests have to bring; without one anybody may ask, and nobody may reload.
+    /// Token that requests require. Without a token, every request is answered and no reload is accepted.
     pub token: Option<String>,
-    /// The origins whose pages may read answers.
+    /// Origins whose pages may read answers.
     pub cors: Vec<String>,
-    /// Whether `/predict` truncates long texts where the request does not say.
+    /// Truncates long texts in `/predict` if the request does not set `truncate`.
     pub auto_truncate: bool,
-    /// Whether requests are logged; failures of the server always are.
+    /// Logs requests; failures of the server are always logged.
     pub log: bool,
-    /// The limits.
+    /// Limits of requests and connections.
     pub limits: Limits,
-    /// The limits of queue and batches.
+    /// Limits of the queue and the batches.
     pub service: ServiceSettings,
 }
 
-/// How much a server takes.
+/// Limits of a server.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The most bytes of a request's body, and of a line of a stream.
+    /// Maximum number of bytes of a request's body, and of a line of a stream.
     pub body_bytes: usize,
-    /// The most bytes of all bodies that are being read.
+    /// Maximum number of bytes of all bodies that are being read.
     pub all_body_bytes: usize,
-    /// The most texts of a request.
+    /// Maximum number of texts of a request.
     pub texts: usize,
-    /// The most requests that are worked on at once.
+    /// Maximum number of requests in progress.
     pub requests: usize,
-    /// The most connections. At the limit the one that has waited longest for its client is closed; where none waits, a further connection is
-    /// answered by `/health` alone.
+    /// Maximum number of connections. At the limit, the connection that has waited longest for its client is closed. If
+    /// none waits, a further connection is only answered on `/health`.
     pub connections: usize,
-    /// How long a request may take from its last byte to its answer, unless it says less.
+    /// Time limit of a request from its last byte to its answer, unless it sets a shorter one.
     pub deadline: Duration,
-    /// How long a client may take for the head of a request, and for its body.
+    /// Time limit for the head of a request, and for its body.
     pub reading: Duration,
-    /// How long a response may wait for its client to read; a client that reads less than 1 KiB a second over this time is as one that does not.
+    /// Time limit for a response that waits for its client to read. A client that reads less than 1 KiB a second over
+    /// this time counts as one that does not read.
     pub writing: Duration,
-    /// How long a connection may stay open without a request.
+    /// Time limit of a connection without a request.
     pub idle: Duration,
-    /// How long requests that were taken may go on after the server was told to stop.
+    /// Time limit for accepted requests after the server was asked to stop.
     pub grace: Duration,
 }
 
 impl Limits {
-    /// Refuses limits that let nothing through.
+    /// Rejects limits that let nothing through.
     ///
     /// # Errors
     /// [`Error::Argument`] with the flag of the limit.

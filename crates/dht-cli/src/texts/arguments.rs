@@ -1,4 +1,4 @@
-//! Flags that say how a table of texts is read.
+//! Flags for reading a table of texts.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,23 +13,26 @@ use crate::error::{Error, Result};
 /// Rows and text columns of a table.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RowArguments {
-    /// Column of the text, by name, or by number from 0 where none is called so; several are joined by a space [default: of a model, the columns of its training; else
-    /// text, sentence, review, comment, content, message, body, document, tweet or utterance; else the only column with words]
+    /// Read the text from this column; may be repeated.
+    ///
+    /// The column is given by its name, or by its number from 0 if no column has that name. Several columns are joined
+    /// by a space. [default: the columns of the model's training; else text, sentence, review, comment, content,
+    /// message, body, document, tweet or utterance; else the only column with words]
     #[arg(long, value_name = "COLUMN")]
     pub text_column: Vec<Column>,
     /// Read two text columns as a pair of sentences, not as parts of one text
     #[arg(long)]
     pub pair: bool,
-    /// Treat the first row of csv and tsv files as names of the columns [default: decided by the first rows]
+    /// Treat the first row of csv and tsv files as a header [default: inferred from the first rows]
     #[arg(long, conflicts_with = "no_header")]
     pub header: bool,
-    /// Treat the first row of csv and tsv files as data
+    /// Treat the first row of csv and tsv files as data, not as a header
     #[arg(long)]
     pub no_header: bool,
 }
 
 impl RowArguments {
-    /// Whether the first row names the columns.
+    /// Header setting of the flags.
     pub fn header(&self) -> Header {
         match (self.header, self.no_header) {
             (true, _) => Header::Yes,
@@ -42,22 +45,24 @@ impl RowArguments {
 /// Labels of a table.
 #[derive(Debug, Clone, Args)]
 pub struct LabelArguments {
-    /// Column of the label, by name, or by number from 0 where none is called so [default: label; else labels, class or category; else the only column that
-    /// repeats a few values]
+    /// Read the label from this column.
+    ///
+    /// The column is given by its name, or by its number from 0 if no column has that name. [default: label; else
+    /// labels, class or category; else the only column that repeats a few values]
     #[arg(long, value_name = "COLUMN")]
     pub label_column: Option<Column>,
-    /// Task: one class, several labels, or a number [default: class, or that of a data set known by name]
+    /// Task: one class, several labels, or a number [default: class, or the task of a data set known by name]
     #[arg(long, value_enum, value_name = "TASK")]
     pub task: Option<TaskChoice>,
     /// Separator between the labels of a text, with --task labels
     #[arg(long, value_name = "SIGN", default_value_t = ',', requires = "task")]
     pub label_separator: char,
-    /// Class of a label that is not matched by its name, such as 3=sports; may be repeated
+    /// Map a label to the class of another name, such as 3=sports; may be repeated
     #[arg(long, value_name = "LABEL=CLASS")]
     pub label_map: Vec<LabelPair>,
 }
 
-/// A label and its class.
+/// Label and its class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPair(String, String);
 
@@ -73,20 +78,23 @@ impl FromStr for LabelPair {
 /// Task of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TaskChoice {
-    /// One of the classes
+    /// One class for each text
     Class,
-    /// Any of several labels, or none
+    /// Any number of labels for each text
     Labels,
-    /// A number
+    /// One number for each text
     Number,
 }
 
-/// A data set, and how its rows are read.
+/// Data set and the flags for reading it.
 #[derive(Debug, Clone, Args)]
 pub struct DataArguments {
-    /// Labelled texts: a directory with train.* (and test.*, or dev.*, validation.*, val.*), or one file (csv, tsv, jsonl, also .gz;
-    /// parquet); or, unless there is such a path, a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full, imdb, glue/TASK, or
-    /// hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a build with the feature hub)
+    /// Labelled texts: a directory, a file, or the name of a data set.
+    ///
+    /// A directory has train.* (and test.*, or dev.*, validation.*, val.*). A file is csv, tsv, jsonl (also .gz) or
+    /// parquet. A value that is not an existing path is a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full,
+    /// imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a build with the feature
+    /// hub).
     #[arg(long, value_name = "DIR|FILE|NAME")]
     pub data: PathBuf,
     #[command(flatten)]
@@ -103,7 +111,7 @@ pub struct TableArguments {
 }
 
 impl TableArguments {
-    /// Refuses columns that cannot be meant.
+    /// Rejects columns that contradict each other.
     pub(super) fn check(&self) -> Result<()> {
         let RowArguments { text_column, pair, .. } = &self.rows;
         if *pair && ![0, 2].contains(&text_column.len()) {
@@ -120,12 +128,12 @@ impl TableArguments {
         Ok(())
     }
 
-    /// Classes of labels that are given.
+    /// Labels and classes of `--label-map`.
     fn label_map(&self) -> impl Iterator<Item = (String, String)> {
         self.labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone()))
     }
 
-    /// A reader of files beside the training file, with its reading and the classes that are given.
+    /// Reader of files beside the training file, with its reading and the classes of `--label-map`.
     pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
         let reader = DatasetReader::new().like(train);
         if self.labels.label_map.is_empty() {
@@ -136,7 +144,7 @@ impl TableArguments {
         reader.label_mapping(trained.chain(self.label_map()).collect::<Vec<_>>())
     }
 
-    /// Sets what was asked for.
+    /// Applies the flags to a reader.
     pub(super) fn asked(&self, mut reader: DatasetReader) -> DatasetReader {
         let (rows, labels) = (&self.rows, &self.labels);
         if rows.header() != Header::Auto {
@@ -165,10 +173,10 @@ impl TableArguments {
     }
 }
 
-/// Refuses `--pair` for a model of single texts.
+/// Rejects `--pair` for a model of single texts.
 ///
 /// # Errors
-/// [`Error::Argument`].
+/// [`Error::PairOfSingle`].
 pub fn check_pair(pair: bool, origin: Option<&Origin>) -> Result<()> {
     match origin {
         Some(origin) if pair && !origin.pair => Err(Error::PairOfSingle),

@@ -1,4 +1,4 @@
-//! What the texts are like, before anything is trained on them.
+//! Report on the texts, before anything is trained on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,13 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
 use super::rows::shared_rows;
 use super::splits::TextSplits;
 
-/// Classes that are listed one by one.
+/// Maximum number of classes that are listed.
 const LISTED: usize = 20;
-/// Letters of a text that are shown.
+/// Maximum number of characters that are shown of a text.
 const SHOWN: usize = 60;
 
-/// Warnings that are due in any case: texts in both training and other rows, texts that are missing values, columns that tell the label.
+/// Warnings that are printed even with `--quiet`: training texts among other rows, texts that are missing values, and
+/// columns that reveal the label.
 pub fn warnings(texts: &TextSplits) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, warnings, .. } = texts;
     let mut lines = warnings.clone();
@@ -29,7 +30,7 @@ pub fn warnings(texts: &TextSplits) -> Vec<String> {
     lines
 }
 
-/// A line on labels that are not the classes as they are written.
+/// Note on labels that are written differently from the classes.
 pub fn mapping_note(data: &Dataset) -> Option<String> {
     let mapping = data.reading.as_ref()?.mapping.as_ref()?;
     let name = &data.name;
@@ -55,7 +56,7 @@ pub fn label_notes(train: &Dataset) -> Vec<String> {
     notes
 }
 
-/// The number of texts that have more than one label, and the first of them.
+/// Number of texts with more than one label, and the first of them.
 fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
     let mut labels = BTreeMap::new();
     let mut several = BTreeSet::new();
@@ -71,7 +72,7 @@ fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
     (several.len(), first)
 }
 
-/// Rows, columns, classes, lengths and doubles, as lines. `encoded` are the training texts.
+/// Lines on rows, columns, classes, lengths and duplicates. `encoded` are the training texts.
 pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, notes, .. } = texts;
     let mut parts = vec![format!("{} training", train.len()), format!("{} validation", validation.len())];
@@ -101,7 +102,7 @@ pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, ma
     lines
 }
 
-/// A line on the texts that are cut, where some are.
+/// Note on the texts that are cut, if any.
 pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_length: usize) -> Option<String> {
     let (cut, all) =
         parts.into_iter().fold((0, 0), |(cut, all), part| (cut + part.truncated_rows, all + part.samples.len()));
@@ -113,7 +114,7 @@ fn distinct(data: &Dataset) -> usize {
     texts.len()
 }
 
-/// The classes or labels of a data set with the number of rows of each; the range of numbers.
+/// Classes or labels of a data set with the number of rows of each, or the range of its numbers.
 pub fn classes(data: &Dataset, task: Task) -> String {
     if task == Task::Labels {
         return labels(data);
@@ -128,7 +129,7 @@ pub fn classes(data: &Dataset, task: Task) -> String {
     format!("{} {classes}: {}", counts.len(), listed(data, &counts))
 }
 
-/// Labels of which a text may have any.
+/// Labels of a data set with any number of them for each text.
 fn labels(data: &Dataset) -> String {
     let counts = data.class_counts();
     let none = data.examples.iter().filter(|row| row.targets.iter().all(|target| *target == 0.0)).count();

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use dht_dynamic::transformer::Dataset;
 
-/// The texts of a data set, both of a pair.
+/// Texts of a data set, both of a pair.
 pub fn all_texts(data: &Dataset) -> impl Iterator<Item = &str> {
     data.examples.iter().flat_map(|row| [Some(row.text.as_str()), row.pair.as_deref()]).flatten()
 }
 
-/// How many rows of `other` have a text that a row of `data` has.
+/// Number of rows of `other` whose text is also in `data`.
 pub fn shared_rows(data: &Dataset, other: &Dataset) -> usize {
     let seen: BTreeSet<(&str, Option<&str>)> =
         data.examples.iter().map(|row| (row.text.as_str(), row.pair.as_deref())).collect();

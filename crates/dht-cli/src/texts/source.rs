@@ -1,4 +1,4 @@
-//! Where labelled texts come from: a file, a directory, or a data set on the hub.
+//! Sources of labelled texts: a file, a directory, or a data set on the hub.
 
 use std::path::{Path, PathBuf};
 
@@ -10,41 +10,41 @@ use dht_dynamic::transformer::storage::HubDataset;
 
 use crate::error::{Error, Result};
 
-/// The split that is scored first.
+/// Split that is scored first.
 pub(super) const TEST: &str = "test";
-/// How a name on the hub begins.
+/// Prefix of a name on the hub.
 const ON_THE_HUB: &str = "hf:";
-/// The splits of a data set without a short name that are scored, the first that is there and has labels.
+/// Splits to score of a data set without a short name. The first one that exists and has labels is scored.
 const SCORED: [&str; 4] = ["test", "validation", "dev", "valid"];
 
-/// Files of texts, found by a path or a name.
+/// Source of texts that a path or a name stands for.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    /// One file.
+    /// Single file.
     File(PathBuf),
-    /// A directory of files called after splits.
+    /// Directory of files named after splits.
     Folder(PathBuf),
-    /// A data set on the hub.
+    /// Data set on the hub.
     Hub {
-        /// As it was asked for.
+        /// Name as it was given.
         name: String,
-        /// Its files.
+        /// Files of the data set.
         files: HubDataset,
-        /// What is known of it.
+        /// Known data set of this short name.
         known: Option<&'static NamedDataset>,
     },
 }
 
-/// The files of a split.
+/// Files of a split.
 #[derive(Debug, Clone)]
 pub(super) struct SplitFiles {
-    /// What its data set is called; `None`: after the file.
+    /// Name of the data set; `None` for the name of the file.
     name: Option<String>,
     paths: Vec<PathBuf>,
 }
 
 impl SplitFiles {
-    /// Reads them.
+    /// Reads the files.
     pub(super) fn read(&self, reader: &DatasetReader) -> Result<Dataset> {
         let data = reader.read_parts(&self.paths)?;
         Ok(match &self.name {
@@ -53,27 +53,27 @@ impl SplitFiles {
         })
     }
 
-    /// The name of the first file.
+    /// Name of the first file.
     pub(super) fn name(&self) -> String {
         self.paths.first().and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Whether their columns have names in any case.
+    /// Returns whether all files are parquet, whose columns always have names.
     pub(super) fn is_parquet(&self) -> bool {
         self.paths.iter().all(|path| path.extension().is_some_and(|extension| extension == "parquet"))
     }
 }
 
-/// What is known by a short name, unless it is the path of something.
+/// Known data set of a short name, unless a path of this name exists.
 pub(super) fn known(data: &Path) -> Option<&'static NamedDataset> {
     data.to_str().filter(|_| !data.exists()).and_then(NamedDataset::find)
 }
 
 impl Source {
-    /// What a path or a name stands for. What exists is a path.
+    /// Resolves a path or a name. An existing path takes precedence.
     ///
     /// # Errors
-    /// [`Error::UnknownData`] for what is neither a path nor a name; what asking the hub reports.
+    /// [`Error::UnknownData`] for a value that is neither a path nor a name; errors of the hub.
     pub(super) fn open(data: &Path) -> Result<Self> {
         if data.is_dir() {
             return Ok(Self::Folder(data.into()));
@@ -92,7 +92,7 @@ impl Source {
         }
     }
 
-    /// The columns of a known data set; else they are to be found.
+    /// Reader for the columns of a known data set; other columns are detected.
     pub(super) fn reader(&self) -> DatasetReader {
         match self {
             Self::Hub { known: Some(known), .. } => known.reader(),
@@ -100,17 +100,17 @@ impl Source {
         }
     }
 
-    /// Whether it is more than one file.
+    /// Returns whether the source is more than one file.
     pub(super) fn has_splits(&self) -> bool {
         !matches!(self, Self::File(_))
     }
 
-    /// Whether it is a directory on this disk.
+    /// Returns whether the source is a local directory.
     pub(super) fn is_folder(&self) -> bool {
         matches!(self, Self::Folder(_))
     }
 
-    /// The validation file of a directory, for choices; `None` where there is none.
+    /// Validation file of a directory, for selecting settings; `None` if there is none.
     ///
     /// # Errors
     /// More than one such file.
@@ -121,7 +121,7 @@ impl Source {
         }
     }
 
-    /// A line on the files of a directory that are not read.
+    /// Note on the files of a directory that are not read.
     ///
     /// # Errors
     /// A directory that cannot be listed.
@@ -131,7 +131,7 @@ impl Source {
         Ok(if names.is_empty() { Vec::new() } else { vec![format!("  not read: {}", names.join(", "))] })
     }
 
-    /// The training rows, or all.
+    /// Files of the training rows, or the only file.
     pub(super) fn training(&self) -> Result<SplitFiles> {
         match self {
             Self::File(path) => Ok(SplitFiles { name: None, paths: vec![path.clone()] }),
@@ -142,8 +142,8 @@ impl Source {
         }
     }
 
-    /// What may be scored, the best first: the test rows, and those that stand in for them where their labels are kept secret. Each with
-    /// its name.
+    /// Splits that can be scored, each with its name: first the test rows, then those that replace them if their labels
+    /// are secret.
     pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
         match self {
             Self::File(path) => vec![("file", Scored::File(path))],
@@ -161,7 +161,7 @@ impl Source {
         }
     }
 
-    /// What is missing where nothing may be scored.
+    /// Error for a source without a split to score.
     pub(super) fn nothing_scored(&self) -> Error {
         use dht_dynamic::transformer::Error as Inner;
 
@@ -189,7 +189,7 @@ impl Source {
         }
     }
 
-    /// What fetching it takes, and which rows are scored, in lines; none of files on this disk.
+    /// Notes on the download sizes of a data set on the hub and on the scored split; none for local files.
     pub(super) fn notes(&self) -> Vec<String> {
         let Self::Hub { name, files, known } = self else { return Vec::new() };
         let bytes = |split: &str| files.files(split).iter().filter_map(|file| file.size).sum::<u64>() as f64 / 1e6;
@@ -202,7 +202,7 @@ impl Source {
     }
 }
 
-/// Files that may be scored.
+/// Files that can be scored.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scored<'a> {
     File(&'a Path),
@@ -211,7 +211,7 @@ pub(super) enum Scored<'a> {
 }
 
 impl Scored<'_> {
-    /// The files; `None` where there are none.
+    /// Finds the files; `None` if there are none.
     pub(super) fn files(self) -> Result<Option<SplitFiles>> {
         match self {
             Self::File(path) => Ok(Some(SplitFiles { name: None, paths: vec![path.into()] })),
@@ -231,7 +231,7 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if missing(error))
 }
 
-/// Whether the rows' labels are kept secret.
+/// Returns whether the error is about secret labels.
 pub(super) fn is_hidden(error: &Error) -> bool {
     let hidden = |error: &dht_dynamic::transformer::Error| {
         matches!(error, dht_dynamic::transformer::Error::Data { problem: DataProblem::HiddenLabel, .. })
@@ -239,7 +239,7 @@ pub(super) fn is_hidden(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if hidden(error))
 }
 
-/// Whether a name can only be one of a file: it has the extension of one, or begins as a path does.
+/// Returns whether a name can only be that of a file: it has such an extension, or begins like a path.
 fn is_file_name(name: &str) -> bool {
     let (format, compressed) = TextFormat::of_name(name);
     let lower = name.to_ascii_lowercase();

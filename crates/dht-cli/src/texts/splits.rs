@@ -1,44 +1,44 @@
-//! Labelled texts by their purpose, and the request for them.
+//! Labelled texts by purpose, and the request for them.
 
 use std::path::Path;
 
 use dht_dynamic::transformer::Dataset;
 
-/// Texts by their purpose.
+/// Texts by purpose.
 #[derive(Debug, Clone)]
 pub struct TextSplits {
-    /// Rows to learn from.
+    /// Training rows.
     pub train: Dataset,
-    /// Rows that choices are made on.
+    /// Validation rows, which settings are selected on.
     pub validation: Dataset,
-    /// Rows that show a promise; `None` where none was asked for.
+    /// Calibration rows, which verify a promise; `None` if none was requested.
     pub calibration: Option<Dataset>,
-    /// Rows that are only scored; `None` where there is no such file.
+    /// Test rows, which are only scored; `None` if there is no such file.
     pub test: Option<Dataset>,
-    /// Notes on the choice of these rows.
+    /// Notes on the selection of these rows.
     pub notes: Vec<String>,
-    /// Notes on labels that are not the classes as they are written, which are said in any case.
+    /// Notes on labels that are written differently from the classes, printed even with `--quiet`.
     pub warnings: Vec<String>,
 }
 
-/// Rows that are wanted of a data set.
+/// Request for the rows of a data set.
 pub struct SplitRequest<'a> {
-    /// The classes, where a model has them.
+    /// Classes of a given model.
     pub labels: Option<&'a [String]>,
-    /// Training rows; all if not set.
+    /// Number of training rows; all if not set.
     pub rows: Option<usize>,
-    /// A file of its own for choices.
+    /// Separate file of validation rows.
     pub validation: Option<&'a Path>,
-    /// Rows for a promise, of so many training rows.
+    /// Number of calibration rows for a number of training rows.
     pub keep: &'a dyn Fn(usize) -> usize,
-    /// Rows for a promise, of so many validation rows of their own.
+    /// Number of calibration rows for a number of separate validation rows.
     pub keep_of_validation: &'a dyn Fn(usize) -> usize,
-    /// Seed of every draw.
+    /// Seed of all sampling.
     pub seed: u64,
 }
 
 impl TextSplits {
-    /// Drops the texts: once they are encoded, names, columns and classes are enough.
+    /// Drops the texts. Names, columns and classes suffice once the texts are encoded.
     pub fn forget_texts(&mut self) {
         let Self { train, validation, calibration, test, .. } = self;
         let parts = [Some(train), Some(validation), calibration.as_mut(), test.as_mut()];

@@ -1,4 +1,4 @@
-//! Labelled texts as the command line asks for them: read, and split by their purpose.
+//! Labelled texts that the command line requests: reading them, and splitting them by purpose.
 
 use std::cell::OnceCell;
 
@@ -16,30 +16,30 @@ use super::source::{self, Source, SplitFiles, is_hidden};
 use super::splits::{SplitRequest, TextSplits};
 use crate::error::{Error, Result};
 
-/// The share of the training rows that choices are made on.
+/// Fraction of the training rows that settings are selected on.
 const VALIDATION_SHARE: f64 = 0.1;
-/// The random streams of the splits.
+/// Random streams of the splits.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
 const CALIBRATION_STREAM: u64 = 0x4361_6c69_6272_6174;
 const SAMPLE_STREAM: u64 = 0x5361_6d70_6c65_0000;
 
-/// Where labelled texts are, and how they are read.
+/// Flags for finding and reading labelled texts.
 #[derive(Debug, Clone, Args)]
 pub struct TextArguments {
     #[command(flatten)]
     pub source: DataArguments,
-    /// The source that `data` names, once it was looked for.
+    /// Source that `data` names, opened on first use.
     #[arg(skip)]
     opened: OnceCell<Source>,
 }
 
 impl TextArguments {
-    /// Labelled texts of a source that is not on the command line of these flags.
+    /// Arguments for a source that is not given by these flags.
     pub fn of(source: DataArguments) -> Self {
         Self { source, opened: OnceCell::new() }
     }
 
-    /// The source of the texts.
+    /// Source of the texts, opened on first use.
     fn source(&self) -> Result<&Source> {
         self.source.table.check()?;
         let opened = match self.opened.get() {
@@ -49,15 +49,15 @@ impl TextArguments {
         Ok(self.opened.get_or_init(|| opened))
     }
 
-    /// Size of a data set on the hub, and which rows of it are scored; no line of files on this disk.
+    /// Notes on the size of a data set on the hub and on its scored rows; none for local files.
     ///
     /// # Errors
-    /// [`Error::UnknownData`] for what is neither a path nor a name; what asking the hub reports.
+    /// [`Error::UnknownData`] for a value that is neither a path nor a name; errors of the hub.
     pub fn notes(&self) -> Result<Vec<String>> {
         Ok(self.source()?.notes())
     }
 
-    /// Whether the data set is more than one file.
+    /// Returns whether the data set is more than one file.
     ///
     /// # Errors
     /// As [`notes`](Self::notes).
@@ -65,18 +65,18 @@ impl TextArguments {
         Ok(self.source()?.has_splits())
     }
 
-    /// Whether texts are pairs: as asked for, or as it is known of the data set.
+    /// Returns whether texts are pairs, by the flags or by the known data set.
     pub fn is_pair(&self) -> bool {
         let RowArguments { pair, text_column, .. } = &self.source.table.rows;
         *pair || text_column.is_empty() && source::known(&self.source.data).is_some_and(|known| known.pair)
     }
 
-    /// The score that a known data set is judged by.
+    /// Metric that a known data set is judged by.
     pub fn metric(&self) -> Option<Metric> {
         source::known(&self.source.data).map(|known| known.metric)
     }
 
-    /// Task of the texts: as asked for, or as it is known of the data set.
+    /// Task of the texts, by the flags or by the known data set.
     pub fn task(&self) -> Task {
         match self.source.table.labels.task {
             Some(TaskChoice::Labels) => Task::Labels,
@@ -87,21 +87,21 @@ impl TextArguments {
         }
     }
 
-    /// Whether a task was asked for.
+    /// Returns whether the flags set a task.
     pub fn asks_task(&self) -> bool {
         self.source.table.labels.task.is_some()
     }
 
-    /// A reader of the columns that are known of the data set, unless others are asked for.
+    /// Reader for the columns of the known data set, unless the flags name others.
     fn reader(&self, source: &Source) -> DatasetReader {
         let reader = source.reader();
         if self.source.table.rows.text_column.is_empty() { reader } else { reader.pair(false) }
     }
 
-    /// Reads the training file, or the only file; its labels are matched with `labels`, where these are given.
+    /// Reads the training file, or the only file, and matches its labels with `labels` if these are given.
     ///
     /// # Errors
-    /// As [`notes`](Self::notes); what the reader reports, with file and line.
+    /// As [`notes`](Self::notes); errors of the reader, with file and line.
     pub fn read_training(&self, labels: Option<&[String]>) -> Result<Dataset> {
         let source = self.source()?;
         let reader = self.source.table.asked(self.reader(source));
@@ -112,11 +112,13 @@ impl TextArguments {
         source.training()?.read(&reader)
     }
 
-    /// Reads texts to score: the test rows of a directory or a data set, else its validation rows, or the only file; in the columns
-    /// that were asked for or are known, or else as the model's training was read. With a line for other rows than the test rows.
+    /// Reads texts to score: the test rows of a directory or a data set, else its validation rows, or the only file.
+    /// The columns are those of the flags or of the known data set, else those of the model's training. A note is
+    /// returned if other rows than the test rows are scored.
     ///
     /// # Errors
-    /// As [`read_training`](Self::read_training); a label that the model does not have, pairs for a model of single texts.
+    /// As [`read_training`](Self::read_training); a label that the model does not have; pairs for a model of single
+    /// texts.
     pub fn read_scored(&self, labels: &[String], origin: Option<&Origin>) -> Result<(Dataset, Vec<String>)> {
         check_pair(self.source.table.rows.pair, origin)?;
         let source = self.source()?;
@@ -136,12 +138,14 @@ impl TextArguments {
         Ok((found.ok_or_else(|| source.nothing_scored())?.1, notes))
     }
 
-    /// Reads and splits the texts: training rows drawn by the seed and by class, rows for choices (a file of its own, the
-    /// validation file beside a test file, or a tenth of the training rows), rows for a promise, and the rows that are scored.
+    /// Reads the texts and splits them into training, validation, calibration and test rows.
+    ///
+    /// Training rows are sampled by the seed and by class. Validation rows come from a separate file, from the
+    /// validation file beside a test file, or from a tenth of the training rows.
     ///
     /// # Errors
-    /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows than asked for;
-    /// [`DataProblem::NoRowOfClass`] for a class without a training row.
+    /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows
+    /// than requested; [`DataProblem::NoRowOfClass`] for a class without a training row.
     pub fn read_splits(&self, request: &SplitRequest<'_>) -> Result<TextSplits> {
         let SplitRequest { labels, rows, validation, keep, keep_of_validation, seed } = *request;
         let source = self.source()?;
@@ -212,7 +216,7 @@ fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Takes out so many rows for a promise.
+/// Splits off a number of rows that verify a promise.
 fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset, Option<Dataset>)> {
     if rows == 0 {
         return Ok((all, None));
@@ -222,8 +226,8 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
     Ok((rest, Some(calibration)))
 }
 
-/// The first rows that may be scored and whose labels are not kept secret, with the name of their split, and a line where these are
-/// others than the test rows; `None` where there are none.
+/// First split that can be scored and whose labels are not secret, with its name; `None` if there is none. Adds a note
+/// if it is not the test split.
 fn scored<'a>(
     source: &'a Source,
     notes: &mut Vec<String>,

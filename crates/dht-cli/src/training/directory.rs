@@ -1,13 +1,13 @@
-//! Where a training keeps what it needs to go on after any interruption, beside the model that it will write.
+//! State of a training beside the model that it will write, so that it can resume after any interruption.
 //!
 //! ```text
 //! OUT.training/.lock             locked while a training runs
-//! OUT.training/training.json     what the training is of: model, settings, texts
+//! OUT.training/training.json     model, settings and texts of the training
 //! OUT.training/full.checkpoint   the state of the training
-//! OUT.training/learning_rate.json  the learning rate, where it was to be found
+//! OUT.training/learning_rate.json  the learning rate, if it was searched
 //! ```
 //!
-//! All of it goes when the model is written, and nothing else is ever deleted.
+//! All of it is deleted when the model is written. No other file is ever deleted.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -20,15 +20,15 @@ use crate::error::{Error, Result};
 
 const DESCRIPTION: &str = "training.json";
 const CHECKPOINT: &str = "full.checkpoint";
-/// What a checkpoint is called while it is written.
+/// Name of a checkpoint while it is written.
 const PARTIAL: &str = ".full.checkpoint.partial";
-/// Beginning of the name of a file that is written whole or not at all, while it is written.
+/// Prefix of temporary files, which are renamed once they are complete.
 const UNFINISHED: &str = ".partial-";
-/// The learning rate that was found.
+/// Learning rate that a search found.
 const RATE: &str = "learning_rate.json";
 const FORMAT: &str = "dht training";
 
-/// The directory of a training.
+/// Directory of a training.
 #[derive(Debug)]
 pub struct TrainingDir {
     dir: RunDir,
@@ -36,18 +36,19 @@ pub struct TrainingDir {
 }
 
 impl TrainingDir {
-    /// The directory beside a model.
+    /// Path of the directory beside a model.
     pub fn beside(out: &Path) -> PathBuf {
         let mut name: OsString = out.file_name().unwrap_or_default().into();
         name.push(".training");
         out.with_file_name(name)
     }
 
-    /// Locks the directory of a training of these settings; makes it if it is not there, and with `restart` deletes the state that is there.
+    /// Locks the directory of a training with these settings and creates it if it is missing. With `restart`, deletes
+    /// the existing state.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process trains there, [`Error::OtherTraining`] when the state there is of other settings,
-    /// [`Error::Foreign`] for files that no training wrote.
+    /// [`Error::InUse`] while another process trains there; [`Error::OtherTraining`] if the existing state has other
+    /// settings; [`Error::Foreign`] for files that no training wrote.
     pub fn open(out: &Path, settings: &Map<String, Value>, restart: bool) -> Result<Self> {
         let folder = Self::beside(out);
         if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
@@ -89,7 +90,7 @@ impl TrainingDir {
         Ok(own)
     }
 
-    /// Where the training's state is.
+    /// Path of the training's state.
     pub fn checkpoint(&self) -> PathBuf {
         self.dir.path().join(CHECKPOINT)
     }
@@ -102,23 +103,23 @@ impl TrainingDir {
         }
     }
 
-    /// Whether a state was there.
+    /// Returns whether a state existed.
     pub fn is_resumed(&self) -> bool {
         self.resumed
     }
 
-    /// The learning rate that was found before, or what `find` finds now.
+    /// Returns the stored learning rate, or searches with `find` and stores the result.
     ///
     /// # Errors
-    /// What `find` reports; [`Error::Io`] when the file cannot be written.
+    /// Errors of `find`; [`Error::Transformer`] if the file cannot be written.
     pub fn learning_rate(&self, find: impl FnOnce() -> Result<f64>) -> Result<f64> {
         self.dir.once(RATE, |rate| *rate > 0.0, find)
     }
 
-    /// Deletes the training's own files, and the directory if nothing else is in it.
+    /// Deletes the training's own files, and the directory if it is then empty.
     ///
     /// # Errors
-    /// [`Error::Io`] when a file cannot be deleted.
+    /// [`Error::Io`] if a file cannot be deleted.
     pub fn finish(self) -> Result<()> {
         self.delete(&[CHECKPOINT, PARTIAL, RATE, DESCRIPTION, LOCK])?;
         // Somebody's files keep it.

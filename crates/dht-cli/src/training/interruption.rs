@@ -1,30 +1,31 @@
-//! SIGINT and SIGTERM of a training.
+//! Handling of SIGINT and SIGTERM in a training.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::progress::report;
 
-/// Number of SIGINT, where signals have no numbers, too.
+/// Number of SIGINT, also on platforms where signals have no numbers.
 #[cfg(not(unix))]
 const INTERRUPT: i32 = 2;
 
-/// Handles SIGINT and SIGTERM. While a training loop runs, the first of them asks it to save its state; at other times, and from the second on,
-/// they end the process with exit code 128 + signal.
+/// Handler of SIGINT and SIGTERM. While a training loop runs, the first signal asks it to save its state. At other
+/// times, and from the second signal on, they end the process with exit code 128 + signal.
 #[derive(Clone)]
 pub struct Interruption(Arc<State>);
 
 struct State {
     stop: Arc<AtomicBool>,
-    /// Whether a training loop runs.
+    /// True while a training loop runs.
     training: AtomicBool,
-    /// The first signal; 0 before it.
+    /// First signal; 0 before it.
     signal: AtomicI32,
     message: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Interruption {
-    /// Handles signals from now on; `message` says how to resume. Where no handler can be installed, a signal ends the process without it.
+    /// Handles signals from now on; `message` explains how to resume. If no handler can be installed, a signal ends the
+    /// process without the message.
     pub fn watch(message: impl Fn() -> String + Send + Sync + 'static) -> Self {
         let own = Self(Arc::new(State {
             stop: Arc::default(),
@@ -41,7 +42,7 @@ impl Interruption {
         self.0.stop.clone()
     }
 
-    /// Runs a training loop, which obeys the request to stop.
+    /// Runs a training loop that obeys the request to stop.
     pub fn during<T>(&self, train: impl FnOnce() -> T) -> T {
         self.0.training.store(true, Ordering::SeqCst);
         let done = train();

@@ -1,4 +1,4 @@
-//! The peak learning rate: given, or found by short trainings.
+//! Peak learning rate: given, or searched in short trainings.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,17 +9,17 @@ use dht_dynamic::{Evaluation, evaluate};
 
 use crate::error::{Error, Result};
 
-/// Rows of a trial.
+/// Number of rows of a trial.
 const TRIAL_ROWS: usize = 2_000;
 
-/// The value of `--lr`.
+/// Value of `--lr`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LearningRate {
-    /// This one.
+    /// Given rate.
     Given(f64),
-    /// The best of a few.
+    /// Best of a few rates.
     Find,
-    /// A text that is neither.
+    /// Text that is neither.
     Other(String),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for LearningRate {
 }
 
 impl LearningRate {
-    /// Refuses what is no rate.
+    /// Rejects values that are not a rate.
     ///
     /// # Errors
     /// [`Error::Argument`].
@@ -59,10 +59,11 @@ impl LearningRate {
     }
 }
 
-/// The rate of least validation loss after one pass over the first training rows; `fresh` gives the untrained classifier.
+/// Learning rate with the lowest validation loss after one pass over the first training rows. `fresh` creates the
+/// untrained classifier.
 ///
 /// # Errors
-/// What the trainings report; a training that diverges is only worse than the others.
+/// Errors of the trainings. A training that diverges is not an error: its loss is infinite.
 pub fn find_learning_rate(
     rates: &[f64],
     settings: &TrainSettings,

@@ -1,4 +1,4 @@
-//! The encoder to start from.
+//! Encoder to start from.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,27 +16,27 @@ use candle_core::Device;
 use crate::error::{Error, Result};
 use crate::texts::all_texts;
 
-/// The size of a vocabulary that is trained on the training texts.
+/// Size of a vocabulary that is trained on the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
-/// The peak learning rates of a model from scratch and of a pre-trained one.
+/// Peak learning rates of a model from scratch and of a pre-trained one.
 const SCRATCH_RATE: f64 = 1e-3;
 const FINE_TUNING_RATE: f64 = 5e-5;
 
-/// The value of `--model`.
+/// Value of `--model`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelChoice {
-    /// A Hugging Face directory.
+    /// Hugging Face directory.
     Directory(PathBuf),
-    /// A name on the Hugging Face hub.
+    /// Name on the Hugging Face hub.
     Hub(String),
-    /// A fresh encoder of this size.
+    /// Size of a new encoder.
     Size(ModelSize),
 }
 
 impl FromStr for ModelChoice {
     type Err = Infallible;
 
-    /// `hf:NAME` is a name, `6x12x96` a size, all else the path of a directory.
+    /// Parses `hf:NAME` as a name, `6x12x96` as a size, and everything else as the path of a directory.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text.strip_prefix("hf:") {
             Some(name) => Self::Hub(name.into()),
@@ -56,10 +56,11 @@ impl fmt::Display for ModelChoice {
 }
 
 impl ModelChoice {
-    /// The directory on this disk; `None` for a size.
+    /// Local directory; `None` for a size.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a path that is no directory, or a model that `dht` has written; what fetching reports.
+    /// [`Error::Argument`] for a path that is not a directory, or that is a model saved by `dht`; errors of the
+    /// download.
     pub fn directory(&self) -> Result<Option<PathBuf>> {
         match self {
             Self::Size(_) => Ok(None),
@@ -78,11 +79,11 @@ impl ModelChoice {
     }
 }
 
-/// The directory of a model that `dht` has written: the path, or `hf:NAME` of a repository on the hub that holds such a directory. What
-/// exists is a path.
+/// Directory of a model that `dht` has saved: the path, or `hf:NAME` of a repository on the hub with such a directory.
+/// An existing path takes precedence.
 ///
 /// # Errors
-/// What fetching reports.
+/// Errors of the download.
 pub fn saved_directory(model: &Path) -> Result<PathBuf> {
     match model.to_str().and_then(|text| text.strip_prefix("hf:")).filter(|_| !model.exists()) {
         Some(name) => Ok(whole_directory(name)?),
@@ -90,17 +91,17 @@ pub fn saved_directory(model: &Path) -> Result<PathBuf> {
     }
 }
 
-/// An encoder to start from, on this disk.
+/// Encoder to start from, on this disk.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// Pre-trained weights.
     Pretrained(PathBuf),
-    /// Random ones.
+    /// Random weights.
     Scratch(ModelSize),
 }
 
 impl Start {
-    /// What a choice stands for.
+    /// Resolves the value of `--model`.
     ///
     /// # Errors
     /// As [`ModelChoice::directory`].
@@ -112,10 +113,10 @@ impl Start {
         })
     }
 
-    /// Its configuration; of one from scratch, without its vocabulary, which is not known yet.
+    /// Configuration of the encoder. From scratch it lacks the vocabulary, which is not known yet.
     ///
     /// # Errors
-    /// What the configuration reports.
+    /// Errors of the configuration.
     pub fn config(&self) -> Result<BertConfig> {
         Ok(match self {
             Self::Pretrained(folder) => BertConfig::from_file(folder.join("config.json"))?,
@@ -123,10 +124,10 @@ impl Start {
         })
     }
 
-    /// Its tokenizer, or one trained on the training texts.
+    /// Tokenizer of the encoder, or one trained on the training texts.
     ///
     /// # Errors
-    /// What the tokenizer reports.
+    /// Errors of the tokenizer.
     pub fn tokenizer(&self, train: &Dataset) -> Result<TextTokenizer> {
         Ok(match self {
             Self::Pretrained(folder) => TextTokenizer::from_dir(folder)?,
@@ -134,10 +135,10 @@ impl Start {
         })
     }
 
-    /// The encoder.
+    /// Loads or initialises the encoder.
     ///
     /// # Errors
-    /// What its files report.
+    /// Errors of its files.
     pub fn encoder(&self, vocabulary: usize, device: &Device, rng: &mut ChaCha8Rng) -> Result<Encoder> {
         Ok(match self {
             Self::Pretrained(folder) => Encoder::from_pretrained(folder, device)?,
@@ -145,17 +146,18 @@ impl Start {
         })
     }
 
-    /// The peak learning rate unless another is given.
+    /// Default peak learning rate.
     pub fn learning_rate(&self) -> f64 {
         if matches!(self, Self::Pretrained(_)) { FINE_TUNING_RATE } else { SCRATCH_RATE }
     }
 
-    /// The peak learning rates to choose from.
+    /// Peak learning rates to search.
     pub fn learning_rates(&self) -> &'static [f64] {
         if matches!(self, Self::Pretrained(_)) { &[2e-5, 5e-5, 1e-4, 2e-4] } else { &[3e-4, 1e-3, 3e-3] }
     }
 
-    /// From scratch \[CLS\] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
+    /// Pooling of the encoder. From scratch, \[CLS\] learns to collect the inputs that determine the class; the rows of
+    /// a pre-trained encoder are all informative.
     pub fn pooling(&self) -> Pooling {
         if matches!(self, Self::Pretrained(_)) { Pooling::Mean } else { Pooling::Cls }
     }

@@ -1,4 +1,5 @@
-//! The directory of a run that can be stopped: locked while it runs, with what the run is of and what its steps have found.
+//! Directory of a run that can be stopped and resumed: locked while it runs, with a description of the run and the
+//! results of its steps.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -10,36 +11,36 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// The lock file. A run that goes on leaves it: otherwise one process could hold the lock of the deleted file while another locks a new
-/// one.
+/// Lock file. A resumed run keeps it: otherwise one process could hold the lock of the deleted file while another locks
+/// a new one.
 pub(super) const LOCK: &str = ".lock";
-/// The key of a description that says which program wrote it.
+/// Key of a description that names the program that wrote it.
 const FORMAT: &str = "format";
 
-/// A locked directory of a run. The lock ends when this is dropped or the process ends, in whatever way.
+/// Locked directory of a run. The lock ends when this is dropped or the process ends in any way.
 #[derive(Debug)]
 pub struct RunDir {
     folder: PathBuf,
     _lock: File,
 }
 
-/// The first thing in which two runs differ.
+/// First setting in which two runs differ.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Its name in the descriptions.
+    /// Name of the setting in the descriptions.
     pub name: String,
-    /// That of the run that was stopped.
+    /// Value in the stopped run.
     pub there: Value,
-    /// That of this run.
+    /// Value in this run.
     pub here: Value,
 }
 
 impl RunDir {
-    /// Locks a directory, and makes it where it is missing.
+    /// Locks a directory, and creates it if it is missing.
     ///
     /// # Errors
-    /// [`Error::InUse`] when another process holds the lock, [`Error::Foreign`] when something else is in the place of the lock,
-    /// [`Error::Io`].
+    /// [`Error::InUse`] if another process holds the lock; [`Error::Foreign`] if something else is at the path of the
+    /// lock; [`Error::Io`].
     pub fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
         let path = folder.join(LOCK);
@@ -57,15 +58,15 @@ impl RunDir {
         }
     }
 
-    /// The directory.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.folder
     }
 
-    /// What the run that was here before is of; `None` where none was.
+    /// Description of the run that used the directory before; `None` without such a run.
     ///
     /// # Errors
-    /// [`Error::Foreign`] for a file that is no description of this format.
+    /// [`Error::Foreign`] for a file that is not a description of this format.
     pub fn description(&self, file: &str, format: &str) -> Result<Option<Map<String, Value>>> {
         let path = self.folder.join(file);
         match std::fs::read(&path) {
@@ -81,20 +82,21 @@ impl RunDir {
         }
     }
 
-    /// Writes what this run is of.
+    /// Writes the description of this run.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// [`Error::Transformer`] if the file cannot be written.
     pub fn describe(&self, file: &str, format: &str, of: &Map<String, Value>) -> Result<()> {
         let mut description = of.clone();
         description.insert(FORMAT.into(), format.into());
         self.write(&self.folder.join(file), &description)
     }
 
-    /// What a step found before, as its file says, or what it finds now; of a file that cannot be what it found, anew.
+    /// Returns the stored result of a step, or runs the step and stores its result. A result that is not `valid` is
+    /// computed again.
     ///
     /// # Errors
-    /// What `run` reports; [`Error::Io`] for a file that can be neither read nor written.
+    /// Errors of `run`; [`Error::Transformer`] if the result cannot be written.
     pub fn once<T: Serialize + DeserializeOwned, E: From<Error>>(
         &self,
         file: impl AsRef<Path>,
@@ -121,7 +123,7 @@ impl RunDir {
 }
 
 impl Difference {
-    /// Of the descriptions of a stopped run and of this one, in the order of the names.
+    /// Compares the descriptions of a stopped run and of this one, in the order of the names.
     pub fn of(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<Self> {
         let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
         let mut names: Vec<&String> = stored.keys().chain(asked.keys()).collect();

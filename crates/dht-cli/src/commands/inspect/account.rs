@@ -1,4 +1,4 @@
-//! The account of a Hugging Face directory.
+//! Account of a Hugging Face directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,13 +13,13 @@ use serde_json::json;
 use crate::commands::output::print;
 use crate::error::{Error, Result};
 
-/// The most names that a line lists.
+/// Maximum number of names in a line.
 const MOST_NAMES: usize = 12;
 
-/// Prints the account of a directory.
+/// Prints the account of a Hugging Face directory.
 ///
 /// # Errors
-/// [`Error::Unusable`] for a directory that can be neither used as a classifier nor trained from, after the account.
+/// [`Error::Unusable`], after the account, for a directory that can neither be used as a classifier nor trained from.
 pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
     let mut account = inspect_hugging_face(folder)?;
     // Wrong numbers among the weights show when they are read.

@@ -1,4 +1,4 @@
-//! Rows of texts, read by a thread of their own.
+//! Rows of texts, read by a separate thread.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,16 +9,16 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use dht_dynamic::transformer::data::{Column, Given, TextColumns, TextFormat, TextRow, TextStream};
 
-/// Rows that wait at most.
+/// Maximum number of rows that wait for the receiver.
 const WAITING: usize = 64;
 
-/// An input that is open.
+/// Open input.
 pub struct Source {
     path: PathBuf,
     input: Box<dyn Read + Send>,
     format: TextFormat,
     compressed: bool,
-    /// Whether lines are read because nothing says otherwise.
+    /// True if no flag sets the format and the texts are read as lines.
     is_guess: bool,
 }
 
@@ -44,24 +44,24 @@ impl Source {
         Ok(Self { path: path.into(), input: Box::new(file), format, compressed, is_guess })
     }
 
-    /// How its texts are written.
+    /// Format of the texts.
     pub fn format(&self) -> TextFormat {
         self.format
     }
 
-    /// Whether rows may be read ahead: it is a file, not a pipe that waits for answers.
+    /// Returns whether rows can be read ahead: the input is a file, not a pipe that waits for answers.
     pub fn is_file(&self) -> bool {
         self.path.metadata().is_ok_and(|facts| facts.is_file())
     }
 }
 
-/// What is found in the first row.
+/// Column names of the first row, and a note on the columns.
 struct Found {
     names: Vec<String>,
     note: Option<String>,
 }
 
-/// Says which column stands in for those of the training.
+/// Note on the column that replaces those of the training.
 fn note(stream: &TextStream<'_>) -> Option<String> {
     let column = stream.instead()?;
     Some(match column {
@@ -72,21 +72,21 @@ fn note(stream: &TextStream<'_>) -> Option<String> {
     })
 }
 
-/// Receives the rows of an input.
+/// Receiver of an input's rows.
 pub struct RowReader {
     path: PathBuf,
     format: TextFormat,
     names: Vec<String>,
     note: Option<String>,
-    /// Rows, and then nothing; a reader that breaks off has sent no end.
+    /// Rows, followed by `None`. A reader that breaks off sends no end.
     rows: Receiver<Result<Option<TextRow>>>,
 }
 
 impl RowReader {
-    /// Starts to read.
+    /// Starts the thread that reads.
     ///
     /// # Errors
-    /// What the first row's columns report.
+    /// Errors of the first row's columns.
     pub fn start(source: Source, columns: TextColumns) -> Result<Self> {
         let (path, format) = (source.path.clone(), source.format);
         let (send, rows) = sync_channel(WAITING);
@@ -96,23 +96,23 @@ impl RowReader {
         Ok(Self { path, format, names, note, rows })
     }
 
-    /// How its texts are written.
+    /// Format of the texts.
     pub fn format(&self) -> TextFormat {
         self.format
     }
 
-    /// The names of its columns, where it has a header.
+    /// Column names, if the input has a header.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// What is to be said of its columns.
+    /// Note on the columns.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
 
-    /// The next rows, at least one: as many as come without a pause, up to these limits. At the end of the input or at an error also how
-    /// it ended.
+    /// Next rows, at least one: those that come without a pause, up to both limits. At the end of the input or at an
+    /// error, also the reason for the end.
     pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<TextRow>, Option<Result<()>>) {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while rows.len() < most && bytes < most_bytes {
@@ -135,12 +135,12 @@ impl RowReader {
     }
 }
 
-/// The error of an input whose reader ended without saying why.
+/// Error of an input whose reader ended without a reason.
 fn broken_off(path: &Path) -> Error {
     Error::Io { path: path.into(), source: std::io::Error::other("reading broke off") }
 }
 
-/// Roughly the bytes that a row takes.
+/// Approximate size of a row in bytes.
 fn bytes_of(row: &TextRow) -> usize {
     let given: usize = match &row.given {
         Given::Line(line) => line.len(),
@@ -150,7 +150,7 @@ fn bytes_of(row: &TextRow) -> usize {
     row.text.len() + row.pair.as_ref().map_or(0, String::len) + given
 }
 
-/// Refuses to answer the lines of what is likely a table, names and all.
+/// Error for an input without `--input` whose first line looks like a table.
 fn of_table(name: &str, format: TextFormat) -> Error {
     let (format, first) = match format {
         TextFormat::JsonLines => ("jsonl", "is a JSON object"),
@@ -160,7 +160,7 @@ fn of_table(name: &str, format: TextFormat) -> Error {
     Error::argument("input", format!("{format}, or lines"), format!("not set for {name}, whose first line {first}"))
 }
 
-/// Reads until the input ends, is wrong, or nobody wants more.
+/// Reads until the input ends, an error occurs, or the receiver is dropped.
 fn read(
     source: Source,
     columns: TextColumns,

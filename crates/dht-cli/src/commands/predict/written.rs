@@ -14,10 +14,10 @@ use crate::applying::applying;
 use crate::commands::output::written;
 use crate::error::{Error, Result};
 
-/// The names of the columns that are added.
+/// Names of the added columns.
 const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
 
-/// How answers are written.
+/// Format of the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// Comma-separated
@@ -28,22 +28,22 @@ pub enum OutputFormat {
     Jsonl,
 }
 
-/// An answer and what it cost.
+/// Answer with its cost.
 pub struct Answered<'a> {
-    /// The answer.
+    /// Answer of the model.
     pub answer: &'a Answer,
-    /// Its share of the full model's FLOPs.
+    /// Cost as a share of the full model's FLOPs.
     pub cost: f64,
-    /// The names of the classes.
+    /// Names of the classes.
     pub labels: &'a [Arc<str>],
-    /// What the model's outputs mean.
+    /// Task of the model.
     pub task: Task,
-    /// The sign between several labels.
+    /// Separator between several labels.
     pub separator: char,
 }
 
 impl Answered<'_> {
-    /// The class, the labels that apply, or the value.
+    /// Predicted class, labels that apply, or value.
     fn predicted(&self) -> String {
         match self.task {
             Task::Class => self.answer.label.to_string(),
@@ -56,7 +56,7 @@ impl Answered<'_> {
         applying(self.labels, &self.answer.probabilities).iter().map(ToString::to_string).collect()
     }
 
-    /// The probability of the class; of several labels, of the most probable; of a value none.
+    /// Probability of the class or of the most probable label; empty for a value.
     fn probability(&self) -> String {
         match self.task {
             Task::Number => String::new(),
@@ -85,28 +85,28 @@ impl Answered<'_> {
 pub struct Written<W: Write> {
     out: W,
     asked: Option<OutputFormat>,
-    /// The names of the columns that are added.
+    /// Names of the added columns.
     added: [String; 4],
     format: OutputFormat,
     names: Vec<String>,
     begun: bool,
-    /// Whether the names are those of the first object.
+    /// True if the names are those of the first object.
     of_objects: bool,
 }
 
 impl<W: Write> Written<W> {
-    /// Writes in this format, or as the texts are written; `prefix` begins the names of what is added.
+    /// Writes in the format `asked`, by default in that of the texts; `prefix` begins the names of the added columns.
     pub fn new(out: W, asked: Option<OutputFormat>, prefix: &str) -> Self {
         let added = ADDED.map(|name| format!("{prefix}{name}"));
         let format = OutputFormat::Jsonl;
         Self { out, asked, added, format, names: Vec::new(), begun: false, of_objects: false }
     }
 
-    /// Begins with the rows of another input.
+    /// Begins the rows of an input.
     ///
     /// # Errors
-    /// [`Error::OtherTable`] for inputs whose answers do not fit into one output, [`Error::AnswerColumn`] for a column with the name
-    /// of one that is added.
+    /// [`Error::OtherTable`] if the answers do not fit into one output with those of earlier inputs;
+    /// [`Error::AnswerColumn`] for a column with the name of an added one.
     pub fn begin(&mut self, path: &Path, input: TextFormat, names: &[String]) -> Result<()> {
         let format = self.asked.unwrap_or(match input {
             TextFormat::Csv => OutputFormat::Csv,
@@ -132,7 +132,7 @@ impl<W: Write> Written<W> {
         Ok(())
     }
 
-    /// Refuses a column or member with the name of one that is added.
+    /// Rejects a column or member with the name of an added one.
     fn check_names<'a>(&self, place: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
         let added = if self.format == OutputFormat::Jsonl { &self.added[..1] } else { &self.added[..] };
         match names.find(|name| added.contains(name)) {
@@ -144,8 +144,8 @@ impl<W: Write> Written<W> {
     /// Writes a row with its answer.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::OtherMember`] where an object has members that the first does not have, and cells are written;
-    /// [`Error::AnswerColumn`] for a member with the name of one that is added.
+    /// [`Error::Io`]; [`Error::OtherMember`] if cells are written and an object has members that the first one lacks;
+    /// [`Error::AnswerColumn`] for a member with the name of an added one.
     pub fn row(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
         if let Given::Members(members) = &row.given {
             self.check_names(&format!("line {}", row.line), members.iter().map(|(name, _)| name))?;
@@ -165,7 +165,7 @@ impl<W: Write> Written<W> {
         self.cells(&cells, row.line)
     }
 
-    /// The members of an object as cells, in the order of the first object, whose names are the titles.
+    /// Members of an object as cells, in the order of the first object, whose names are the titles.
     fn of_members(&mut self, line: u64, members: &[Member]) -> Result<Vec<String>> {
         if !self.of_objects {
             self.names = members.iter().map(|(name, _)| name.clone()).collect();
@@ -215,7 +215,7 @@ impl<W: Write> Written<W> {
         written(writeln!(self.out, "{}", cells.join(separator)))
     }
 
-    /// Hands over what is written so far.
+    /// Flushes the output.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -224,12 +224,12 @@ impl<W: Write> Written<W> {
     }
 }
 
-/// A number of single precision in as few digits as tell it from others.
+/// Number of single precision in the fewest digits that identify it.
 fn short(value: f32) -> Value {
     value.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
 
-/// A cell of csv, in quotes where RFC 4180 wants them.
+/// Cell of csv, in quotes where RFC 4180 requires them.
 fn quoted(cell: &str) -> String {
     let plain = !cell.contains([',', '"', '\n', '\r']);
     if plain { cell.into() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }

@@ -1,4 +1,4 @@
-//! The loop that accepts connections until the server stops.
+//! Loop that accepts connections until the server stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,15 @@ use super::socket::Socket;
 use crate::server::app::App;
 use crate::server::settings::Limits;
 
-/// Time for which connections are still accepted after the server was told to stop: who connected before is answered.
+/// Time for which connections are still accepted after the server was asked to stop, so that clients that connected
+/// before are answered.
 const LINGER: Duration = Duration::from_millis(200);
-/// Pause of accepting when the system has no file for another connection.
+/// Pause between attempts to accept when the system has no file for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The longest time between two checks of the limits of time.
+/// Longest time between two checks of the time limits.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Serves connections until the server is told to stop and the requests that were taken are answered.
+/// Serves connections until the server is asked to stop and the accepted requests are answered.
 pub(in crate::server) async fn serve(app: Arc<App>, router: Router, listener: TcpListener) {
     let (close, closing) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -72,7 +73,7 @@ pub(in crate::server) async fn serve(app: Arc<App>, router: Router, listener: Tc
     let _ = computed.await;
 }
 
-/// Closes connections that exceed a limit of time, until the task is aborted.
+/// Closes connections that exceed a time limit, until the task is aborted.
 async fn sweep(app: Arc<App>) {
     let Limits { reading, writing, idle, .. } = app.settings.limits;
     let pause = (reading.min(writing).min(idle) / 4).clamp(Duration::from_millis(10), SWEEP);

@@ -1,4 +1,4 @@
-//! Activity of a connection: whom it waits for, and since when.
+//! Activity of a connection: the side that it waits for, and since when.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ const EVICTABLE: Duration = Duration::from_secs(1);
 pub(in crate::server) enum Closing {
     /// No further request.
     Idle,
-    /// A head that did not come.
+    /// Head that did not arrive.
     Head,
-    /// A response that the client did not read.
+    /// Response that the client did not read.
     Unread,
-    /// The limit of connections.
+    /// Limit of connections.
     Evicted,
-    /// A client that speaks HTTP/2, which gets no answer.
+    /// Client that speaks HTTP/2, which gets no answer.
     Http2,
 }
 
@@ -49,18 +49,18 @@ pub(super) struct Activity {
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose responses are not at their end.
+    /// Number of requests whose responses are not complete.
     requests: usize,
     /// End of the last request.
     quiet_since: Instant,
-    /// First byte of a head that is not complete; of a new connection its start.
+    /// First byte of an incomplete head; for a new connection, its start.
     head_since: Option<Instant>,
     /// Last byte in either direction.
     last_byte: Instant,
     stall: Option<Stall>,
 }
 
-/// A response that waits for the client to read.
+/// Response that waits for the client to read.
 #[derive(Debug)]
 struct Stall {
     since: Instant,
@@ -86,7 +86,7 @@ impl Activity {
         InProgress(self.clone())
     }
 
-    /// Records bytes that came.
+    /// Records received bytes.
     pub(super) fn read(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         state.last_byte = now;
@@ -95,7 +95,7 @@ impl Activity {
         }
     }
 
-    /// Records bytes that the system took.
+    /// Records bytes that the system accepted.
     pub(super) fn wrote(&self, bytes: usize) {
         let mut state = self.state();
         state.last_byte = Instant::now();
@@ -114,7 +114,7 @@ impl Activity {
         self.state().stall = None;
     }
 
-    /// Limit of time that this connection has exceeded.
+    /// Time limit that this connection has exceeded.
     pub(super) fn expired(&self, now: Instant, limits: &Limits) -> Option<Closing> {
         let mut state = self.state();
         let requests = state.requests;
@@ -134,7 +134,8 @@ impl Activity {
         (now.saturating_duration_since(since) >= limit).then_some(closing)
     }
 
-    /// Start of the wait for this connection's client, if it is long enough to close the connection in favour of another.
+    /// Start of the wait for this connection's client, if the wait is long enough to close the connection in favour of
+    /// another.
     pub(super) fn evictable_since(&self, now: Instant, limits: &Limits) -> Option<Instant> {
         let state = self.state();
         let since = match state.stall {
@@ -150,13 +151,13 @@ impl Activity {
         self.close.notify_one();
     }
 
-    /// Waits until the connection is to be closed.
+    /// Waits for the request to close the connection.
     pub(super) async fn closed(&self) {
         self.close.notified().await;
     }
 }
 
-/// A request that is worked on, until this is dropped.
+/// Request in progress, until this is dropped.
 #[derive(Debug)]
 pub(super) struct InProgress(Arc<Activity>);
 

@@ -1,4 +1,4 @@
-//! One connection: its requests, and its end.
+//! Requests of one connection, and its end.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,23 +23,23 @@ use super::socket::Socket;
 use super::table::Lane;
 use crate::server::app::App;
 
-/// Time for which connections without a request stay open once no more are accepted: what they ask meanwhile is refused with a reason, where
-/// a connection that is closed gives none.
+/// Time for which connections without a request stay open once no more are accepted. Requests in that time are refused
+/// with a reason, which a closed connection could not give.
 const REFUSING: Duration = Duration::from_millis(300);
-/// How long a client has to read the last response of a connection while it still sends.
+/// Time that a client has to read the last response of a connection while it still sends.
 const LAST_RESPONSE: Duration = Duration::from_secs(1);
-/// The most bytes of the head of a request.
+/// Maximum number of bytes of the head of a request.
 const HEAD_BYTES: usize = 64 << 10;
 
 /// End of a connection.
 enum End {
-    /// Responses are complete, or the head of a request could not be read and hyper has said so.
+    /// Responses are complete, or hyper has answered a head that it could not parse.
     Answered,
-    /// The client is gone, or the connection is to be closed at once.
+    /// The client is gone, or the connection must be closed at once.
     Cut,
 }
 
-/// An open connection, and what it shares with the others.
+/// Open connection with the state that all connections share.
 pub(super) struct Connection {
     pub(super) app: Arc<App>,
     pub(super) lane: Lane,
@@ -48,7 +48,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Serves requests until the end of the connection; when the server closes, until the present request is answered.
+    /// Serves requests until the connection ends. If the server closes, the present request is still answered.
     pub(super) async fn serve(self, router: Router, closing: watch::Receiver<bool>) {
         if let End::Answered = self.answer(router, closing).await {
             tokio::select! {
@@ -90,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Counts and logs a head that hyper has refused. A client that vanishes or stalls is no error of ours.
+    /// Counts and logs a head that hyper has refused. A client that vanishes or stalls is not an error of the server.
     fn failed(&self, error: &hyper::Error) -> End {
         if error.is_parse_version_h2() {
             self.app.connections.count(Closing::Http2);
@@ -110,10 +110,10 @@ impl Connection {
     }
 }
 
-/// Route of requests whose head could not be read, in metrics and log lines.
+/// Route of requests whose head could not be parsed, in metrics and log lines.
 const UNPARSED: &str = "unparsed";
 
-/// Answers the requests of a connection, and records them.
+/// Service that answers the requests of a connection and records them.
 struct Requests {
     router: TowerToHyperService<Router>,
     activity: Arc<Activity>,
@@ -133,7 +133,7 @@ impl Service<Request<Incoming>> for Requests {
     }
 }
 
-/// Body of a response, whose request is in progress as long as it lives.
+/// Body of a response. Its request is in progress until this is dropped.
 struct Recorded {
     body: Body,
     _in_progress: InProgress,

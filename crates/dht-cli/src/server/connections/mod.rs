@@ -1,4 +1,4 @@
-//! The loop that accepts connections, and their end.
+//! Accepting connections, serving them and closing them.
 //!
 //! ```text
 //!  accept ─▶ Table: limit, eviction ─▶ connection: requests ─▶ Socket: records Activity

@@ -1,4 +1,4 @@
-//! A TCP stream that records what passes.
+//! TCP stream that records its traffic.
 
 use std::io::{ErrorKind, IoSlice, Result};
 use std::net::Shutdown;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::activity::Activity;
 
-/// A stream whose activity is recorded. Clones share the stream.
+/// Stream whose activity is recorded. Clones share the stream.
 #[derive(Debug, Clone)]
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
@@ -29,7 +29,8 @@ impl Socket {
         let _ = self.stream.ready(Interest::ERROR).await;
     }
 
-    /// Ends this side, and drops what the client still sends: closed before that, the connection could lose the response.
+    /// Ends this side, and drops the bytes that the client still sends. A connection that is closed earlier could lose
+    /// the response.
     pub(super) async fn linger(&self) {
         if self.shutdown().is_err() {
             return;
@@ -106,7 +107,7 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// A stream has no buffer of its own: all that was written is with the system.
+    /// Records that no write waits. A stream has no buffer: all written bytes are with the system.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
         self.activity.flushed();
         Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! The open connections.
+//! Table of the open connections.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Instant;
 use super::activity::{Activity, Closing};
 use crate::server::settings::Limits;
 
-/// Connections beyond the limit, which get an answer from `/health` and a refusal from all other paths.
+/// Number of connections beyond the limit, which are answered on `/health` and refused on all other paths.
 const SPARE: usize = 64;
 
-/// Kind of a connection.
+/// Lane of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Lane {
     /// Within the limit of connections.
@@ -19,7 +19,7 @@ pub(in crate::server) enum Lane {
     Spare,
 }
 
-/// The open connections by number.
+/// Open connections by number.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Table(Mutex<Lanes>);
 
@@ -36,8 +36,8 @@ impl Table {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a connection. At the limit the regular connection that has waited longest for its client is closed; where none waits, the new
-    /// connection is a spare one.
+    /// Adds a connection. At the limit, the regular connection that has waited longest for its client is closed. If
+    /// none waits, the new connection is a spare one.
     pub(super) fn add(&self, limits: &Limits) -> (u64, Lane, Arc<Activity>) {
         let (mut lanes, now) = (self.lanes(), Instant::now());
         let activity = Arc::new(Activity::new(now));
@@ -73,7 +73,7 @@ impl Table {
         self.lanes().evict_oldest(Instant::now(), limits);
     }
 
-    /// Closes the connections that have exceeded a limit of time.
+    /// Closes the connections that have exceeded a time limit.
     pub(super) fn close_expired(&self, limits: &Limits) {
         let (mut lanes, now) = (self.lanes(), Instant::now());
         let all = lanes.regular.iter().chain(&lanes.spare);
@@ -104,7 +104,7 @@ impl Lanes {
         self.regular.remove(&number).or_else(|| self.spare.remove(&number))
     }
 
-    /// Closes the regular connection that has waited longest for its client; `false` where none waits.
+    /// Closes the regular connection that has waited longest for its client; `false` if none waits.
     fn evict_oldest(&mut self, now: Instant, limits: &Limits) -> bool {
         let waiting = self
             .regular
