@@ -14,7 +14,7 @@ use crate::log_probabilities::LogProbabilities;
 /// they move with the text from batch to batch.
 pub type Notes = Vec<f64>;
 
-/// The texts at one exit other than the last.
+/// The texts at one exit before the last.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitView<'a> {
