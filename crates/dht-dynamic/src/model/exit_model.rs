@@ -20,8 +20,8 @@ pub struct ExitSettings {
     pub kind: ExitKind,
     /// The pooling of the exits before the last.
     pub pooling: Pooling,
-    /// The pooling of the last exit, where it is a linear classifier unlike the others; `None` where it is like the exits
-    /// before it.
+    /// The pooling of the last exit, where it is a linear classifier unlike the others; `None` where it is like the
+    /// exits before it.
     pub last_pooling: Option<Pooling>,
 }
 

@@ -78,7 +78,7 @@ pub trait HeadRouter: Send + Sync {
         None
     }
 
-    /// The learned state, mutable.
+    /// The learned state of [`state`](Self::state), mutable.
     fn state_mut(&mut self) -> Option<&mut dyn HeadState> {
         None
     }

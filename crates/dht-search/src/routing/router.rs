@@ -64,7 +64,7 @@ pub trait Router: Send + Sync {
         None
     }
 
-    /// The learned state and the speed, mutable.
+    /// The learned state and the speed of [`state`](Self::state), mutable.
     fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
         None
     }

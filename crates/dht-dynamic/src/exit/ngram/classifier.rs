@@ -64,8 +64,8 @@ impl NgramClassifier {
     /// rows than folds, each row is a fold.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than two rows or classes, for multi-label or regression targets, for a full model with
-    /// other classes, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not a class.
+    /// [`Error::Setting`] for fewer than two rows or classes, for multi-label or regression targets, for a full model
+    /// with other classes, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not a class.
     pub fn fit<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
