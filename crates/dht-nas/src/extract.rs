@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::space::{Group, Part};
 
 /// A classifier with only the units of an architecture, in matrices of their sizes, and its current weights: those of a
-/// general student, or of a searched one whose gates are no more needed.
+/// general student, or of a searched one whose gates do not matter.
 ///
 /// # Errors
 /// [`Error::Setting`] for an architecture of other sizes, with the first layer and part that differ; as

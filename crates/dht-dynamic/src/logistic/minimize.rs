@@ -83,7 +83,7 @@ impl<F: Function> Gradient for Remembering<'_, F> {
     }
 }
 
-/// Minimises a convex function from a start. It stops when ‖∇f‖₂ < `tolerance`, when a step no more lowers the value in
+/// Minimises a convex function from a start. It stops when ‖∇f‖₂ < `tolerance`, when a step does not lower the value in
 /// f64, or after `most_steps`.
 ///
 /// # Errors
