@@ -1,6 +1,6 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
-/// The errors of this crate. Messages name what is wrong, where, and what was expected.
+/// The errors of this crate. Messages name the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -10,7 +10,7 @@ pub enum Error {
     /// An error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// A saved state is not JSON of the expected form.
+    /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
     State {
         /// The state, or its file.
@@ -18,7 +18,7 @@ pub enum Error {
         /// The parser's message, with line and column.
         source: serde_json::Error,
     },
-    /// A setting, or an argument, is out of range.
+    /// A setting or an argument that is out of range.
     #[error("{field} is {got}, expected {expected}")]
     Setting {
         /// The setting's name.
@@ -28,41 +28,42 @@ pub enum Error {
         /// Its value.
         got: String,
     },
-    /// A promise about risk that calibration texts cannot show to be kept.
+    /// A risk bound that the calibration texts cannot prove.
     #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
     Promise {
         /// The limit.
         most: f64,
         /// The calibration texts.
         rows: usize,
-        /// How many texts with the same losses would show it; `None` where they lose as much as that.
+        /// The number of texts with the same losses that would prove it; `None` where their risk is not below the
+        /// limit.
         needed: Option<usize>,
-        /// The least limit that these texts show.
+        /// The smallest limit that these texts prove.
         least: f64,
     },
-    /// Texts that a model was fitted on, where texts are wanted that it has not seen.
+    /// Texts that a model was fitted on, where unseen texts are required.
     #[error(
         "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts that neither it nor a \
          choice has seen"
     )]
     SeenTexts {
-        /// What the texts are for.
+        /// The purpose of the texts.
         what: &'static str,
-        /// How many of them it has seen.
+        /// The number of texts that the model has seen.
         rows: usize,
-        /// The first of them.
+        /// The index of the first seen text.
         first: usize,
-        /// How many there are.
+        /// The number of texts.
         of: usize,
     },
-    /// A text is not a route such as `12L8H` or `7L9H+2L12H`.
+    /// A text that is not a route such as `12L8H` or `7L9H+2L12H`.
     #[error("route {text:?}, byte {at}: expected {expected}")]
     Notation {
-        /// The text; of a long one, the beginning.
+        /// The text; for a long one, its beginning.
         text: String,
         /// The offset in bytes of the first error.
         at: usize,
-        /// What was expected there.
+        /// The expected input at this offset.
         expected: &'static str,
     },
     /// A group of layers without layers, or a route without groups.
@@ -73,7 +74,7 @@ pub enum Error {
         /// The layer after the last.
         end: usize,
     },
-    /// Groups of layers do not follow one another.
+    /// Groups of layers that are not consecutive.
     #[error("group {group} starts at layer {got}, expected {expected}")]
     GroupOrder {
         /// The index of the group in its route.
@@ -83,7 +84,7 @@ pub enum Error {
         /// Its first layer.
         got: usize,
     },
-    /// A group of layers ends at a depth where it may not.
+    /// A group of layers that ends at a depth that is not allowed.
     #[error("group {group} ends after layer {got}, expected {expected}")]
     GroupEnd {
         /// The index of the group in its route.
@@ -93,7 +94,7 @@ pub enum Error {
         /// Its end.
         got: usize,
     },
-    /// A group keeps a number of heads that is not allowed.
+    /// A group with a number of heads that is not allowed.
     #[error("group {group} keeps {got} heads, expected {expected}")]
     HeadCount {
         /// The index of the group in its route or space.
@@ -103,7 +104,7 @@ pub enum Error {
         /// Its number of heads.
         got: usize,
     },
-    /// An exit of a space is not deeper than the exit before it, or deeper than the layers.
+    /// An exit of a space that is not deeper than the previous exit, or deeper than the last layer.
     #[error("exit {index} is at depth {got}, expected {expected}")]
     Exit {
         /// The index of the exit in the list.
@@ -113,7 +114,7 @@ pub enum Error {
         /// Its depth.
         got: usize,
     },
-    /// A route is not in a space, or is for a model of another size.
+    /// A route that is not in a space, or is for a model of another size.
     #[error("route {route}: expected {expected}")]
     RouteNotInSpace {
         /// The route.
@@ -121,7 +122,7 @@ pub enum Error {
         /// The routes of the space.
         expected: String,
     },
-    /// A file is intact, but contains no dynamic model that this release reads.
+    /// A file that is intact but contains no dynamic model that this release reads.
     #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
     Model {
         /// The file.
@@ -133,7 +134,7 @@ pub enum Error {
         /// Its value.
         got: String,
     },
-    /// A directory holds no saved model.
+    /// A directory without a saved model.
     #[error("{path} has no dht.json: {instead}", path = path.display())]
     NotAModel {
         /// The directory.
@@ -141,7 +142,7 @@ pub enum Error {
         /// The contents of the directory, or the directory to name.
         instead: &'static str,
     },
-    /// A file of a saved model is not the one that was saved together with its checkpoint.
+    /// A file of a saved model that differs from the file saved together with its checkpoint.
     #[error(
         "{path} is not the file that {checkpoint} was saved with: its SHA-256 checksum is {got}, expected {expected}; \
          restore the file of that save",
@@ -167,18 +168,18 @@ pub enum Error {
         /// The model's share at λ = 0.
         most: f64,
     },
-    /// A queue without room for a request.
+    /// A request that a full queue rejects.
     #[error("{waiting} wait already, of at most {of}: try again later")]
     Busy {
-        /// What waits.
+        /// The waiting requests.
         waiting: String,
         /// The limit.
         of: usize,
     },
-    /// A request whose deadline would pass while others are answered.
+    /// A request whose deadline would pass while the requests before it are answered.
     #[error("what waits takes about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
     Backlog {
-        /// The time that what waits may take.
+        /// The estimated time for the waiting requests.
         expected: std::time::Duration,
         /// The time to the deadline.
         left: std::time::Duration,
@@ -189,40 +190,40 @@ pub enum Error {
     /// A request to a service that stops.
     #[error("the service stops and takes no more requests")]
     Stopping,
-    /// A text that would be truncated, where that is not wanted.
+    /// A text that would be truncated, where truncation is not allowed.
     #[error("text {text} has more than the {most} tokens that the model reads: shorten it, or let it be truncated")]
     TooLong {
         /// Its index in its request.
         text: usize,
-        /// The most tokens, special ones included.
+        /// The maximum number of tokens, special ones included.
         most: usize,
     },
-    /// A computation that panicked; the service goes on.
+    /// A computation that panicked; the service continues.
     #[error("the computation panicked: {message}")]
     Panic {
         /// The panic's message.
         message: String,
     },
-    /// An error of a part that is not this crate's: a user's own router or predictor.
+    /// An error of a component outside this crate, such as a custom router or predictor.
     #[error(transparent)]
     Custom(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The crate's result.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 fn checksum(checksum: Option<&str>) -> &str {
     checksum.unwrap_or("none (no such file)")
 }
 
-/// What would be in reach of a promise.
+/// Description of the bounds that more texts, or these texts, can prove.
 fn reach(needed: Option<usize>, least: f64) -> String {
     let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
     format!("{texts}a limit of at least {least:.4}")
 }
 
 impl Error {
-    /// A setting or argument that is out of range.
+    /// Builds [`Error::Setting`] for a setting or argument that is out of range.
     pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Setting { field, expected: expected.into(), got: got.to_string() }
     }

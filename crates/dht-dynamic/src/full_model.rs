@@ -1,4 +1,4 @@
-//! The full model beside a model without layers.
+//! Sizes of the full model, for models without layers.
 
 use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Breakdown, ClassifierShape, Load, Width};
@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::ModelShape;
 
-/// The sizes of the full model that another one is compared with: for its routes, and for the denominator of FLOPs ratios.
+/// The sizes of the full model that a cheaper model is compared with: for its routes and the denominator of FLOPs
+/// ratios.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullModel {
-    /// One layer.
+    /// The shape of one layer.
     pub block: BlockShape,
     /// The heads and neurons of each layer.
     pub widths: Vec<Width>,
@@ -19,14 +20,14 @@ pub struct FullModel {
 }
 
 impl FullModel {
-    /// An encoder with a classifier.
+    /// The sizes of a classifier and its encoder.
     pub fn of(model: &TextClassifier) -> Self {
         let (encoder, classifier) = (model.encoder(), model.classifier().shape());
         let widths = (0..encoder.layers()).map(|layer| encoder.width(layer)).collect();
         Self { block: encoder.block_shape(), widths, classifier }
     }
 
-    /// Its layers and heads.
+    /// The number of layers and heads.
     pub fn shape(&self) -> ModelShape {
         ModelShape { layers: self.widths.len(), heads: self.block.heads }
     }

@@ -1,4 +1,4 @@
-//! Early exits for fine-tuned BERT-family classifiers: a text leaves where the model is sure.
+//! Early exits for fine-tuned BERT-family classifiers: each text leaves at the first exit whose answer is confident.
 //!
 //! # How a text runs
 //!
@@ -8,9 +8,10 @@
 //!             └────────┴─ layer 1 ─▶ exit ─(+)─ sure? ─▶ exit ─(+)─ … ─▶ classifier ─(+)─▶ class
 //! ```
 //!
-//! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit who leaves, and, if it
-//! has one, an exit before the first layer. [`accelerate`](fn@accelerate) makes one of a fine-tuned [`TextClassifier`](transformer::TextClassifier), whose
-//! weights stay as they are. Nothing here is a bandit; `dht-search` has routers that learn.
+//! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit which
+//! texts leave, and optionally an n-gram exit before the first layer. [`accelerate`](fn@accelerate) builds one from a
+//! fine-tuned [`TextClassifier`](transformer::TextClassifier), whose weights do not change. This crate contains no
+//! bandits; `dht-search` has routers that learn.
 //!
 //! # A complete program
 //!
@@ -35,7 +36,7 @@
 //! let tokenizer = TextTokenizer::train(data.examples.iter().map(|example| &*example.text), 100)?;
 //! let encoded = tokenizer.encode_all(&data, 16)?;
 //!
-//! // A classifier as any training makes it.
+//! // A classifier from any training.
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
 //! let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
 //! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
@@ -56,27 +57,28 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | make a fine-tuned classifier cheaper without touching its weights | [`accelerate()`](fn@accelerate) |
+//! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](fn@accelerate) |
 //! | trade quality for cost at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
-//! | promise how much accuracy a speed loses at most | [`evaluation::with_promise`], [`evaluation::control_risk`] |
-//! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`](fn@evaluate), [`Evaluation`]; [`Predictor`] for a model of your own |
+//! | bound the accuracy that a speed may lose | [`evaluation::with_promise`], [`evaluation::control_risk`] |
+//! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`](fn@evaluate), [`Evaluation`]; [`Predictor`] for a custom model |
 //! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`], [`evaluation::Stages`] |
-//! | compare by the clock | [`evaluation::time_in_turns`] |
+//! | compare wall-clock times | [`evaluation::time_in_turns`] |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
-//! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with all that serving needs, [`serving::TextModel`] |
-//! | choose another rule for where texts leave | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
-//! | decide in code of your own where texts leave | [`Router`], [`DynamicModel::with_router`] |
+//! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with everything that serving needs, [`serving::TextModel`] |
+//! | select another exit criterion | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
+//! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`] |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
-//! | put a model of n-grams before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
+//! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
 //! | use the encoder alone | [`transformer`] |
 //!
-//! # Texts of one class each
+//! # Single-label classification only
 //!
-//! Every step from exit to answer is of a distribution over classes: stacking multiplies the probabilities of two models, a text goes
-//! on while max p is low, and thresholds and promises count wrong classes. Of several
-//! labels some may be sure at an exit where others are not, and a number has no probability at all; a rule for either would be
-//! another method, with results of its own to show. Such texts are refused ([`Error::Setting`], `targets`). For them there are
-//! whole, truncated and pruned encoders ([`transformer::Task`], [`transformer::pruning`]), which an [`Engine`] serves as well.
+//! Every step from exit to answer needs a distribution over classes. Stacking multiplies the probabilities of two
+//! models, a text continues while max p is low, and thresholds and risk bounds count wrong classes. In multi-label data
+//! some labels may be confident at an exit where others are not, and a regression value has no probability. A rule for
+//! either would be another method with its own evaluation. Such texts are rejected ([`Error::Setting`], `targets`).
+//! Full, truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]), and an [`Engine`]
+//! serves those as well.
 
 pub mod accelerate;
 pub mod error;

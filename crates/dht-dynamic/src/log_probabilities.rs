@@ -4,7 +4,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, TextClassifier, data::long
 
 use crate::error::{Error, Result};
 
-/// The log-probability of each class for each row. Shape: (rows, classes), in nats.
+/// The log-probability of each class for each row, in nats. Shape: (rows, classes).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogProbabilities {
     classes: usize,
@@ -12,10 +12,11 @@ pub struct LogProbabilities {
 }
 
 impl LogProbabilities {
-    /// A table of rows one after another.
+    /// Builds a table from its values, row after row.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no class, values that are not whole rows, and values that are not finite or above 0.
+    /// [`Error::Setting`] for no class, for values that do not fill whole rows, and for values that are not finite or
+    /// above 0.
     pub fn new(classes: usize, values: Vec<f64>) -> Result<Self> {
         if classes == 0 {
             return Err(Error::setting("classes", "at least 1", classes));
@@ -23,17 +24,17 @@ impl LogProbabilities {
         if !values.len().is_multiple_of(classes) {
             return Err(Error::setting("log-probabilities", format!("whole rows of {classes}"), values.len()));
         }
-        // A rounding error above 0 is no error.
+        // A rounding error above 0 is accepted.
         match values.iter().find(|value| !(value.is_finite() && **value <= 1e-6)) {
             Some(value) => Err(Error::setting("log-probabilities", "finite numbers, at most 0", value)),
             None => Ok(Self { classes, values }),
         }
     }
 
-    /// Those of a classifier for every row of a data set.
+    /// The log-probabilities of a classifier for every row of a data set.
     ///
     /// # Errors
-    /// What the encoder reports; [`Error::Setting`] for a batch size of 0.
+    /// Errors of the encoder; [`Error::Setting`] for a batch size of 0.
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let classes = classifier.classifier().classes();
         let (mut values, ctx) = (vec![0.0; data.len() * classes], ForwardContext::inference());
@@ -59,7 +60,7 @@ impl LogProbabilities {
         self.values.len() / self.classes
     }
 
-    /// Whether there are none.
+    /// Returns whether the table has no rows.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -72,22 +73,22 @@ impl LogProbabilities {
     /// The log-probabilities of a row. Shape: (classes).
     ///
     /// # Panics
-    /// When it is not there.
+    /// When the row does not exist.
     pub fn row(&self, row: usize) -> &[f64] {
         &self.values[row * self.classes..(row + 1) * self.classes]
     }
 
-    /// These rows, in this order.
+    /// Returns the given rows, in this order.
     ///
     /// # Panics
-    /// When a row is not there.
+    /// When a row does not exist.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         let of_row = |row: &usize| self.values[row * self.classes..(row + 1) * self.classes].iter().copied();
         Self { classes: self.classes, values: rows.iter().flat_map(of_row).collect() }
     }
 
-    /// The most probable class of each row, the first of equals.
+    /// The most probable class of each row, the first in a tie.
     pub fn labels(&self) -> Vec<u32> {
         self.rows().map(|row| best_class(row).0).collect()
     }
@@ -95,13 +96,13 @@ impl LogProbabilities {
     /// The mean of −ln of the probability of each row's class, in nats; 0 without rows.
     ///
     /// # Panics
-    /// When a label is no class.
+    /// When a label is not a class.
     pub fn mean_loss(&self, labels: &[u32]) -> f64 {
         let losses = self.rows().zip(labels).map(|(row, label)| -row[*label as usize]);
         losses.sum::<f64>() / self.len().max(1) as f64
     }
 
-    /// The share of rows whose most probable class is theirs; 0 without rows.
+    /// The fraction of rows whose most probable class is their label; 0 without rows.
     pub fn accuracy(&self, labels: &[u32]) -> f64 {
         let right = self.labels().iter().zip(labels).filter(|(found, label)| found == label).count();
         right as f64 / self.len().max(1) as f64
@@ -123,7 +124,7 @@ impl LogProbabilities {
         sums.into_iter().map(f64::abs).sum::<f64>() / self.len().max(1) as f64
     }
 
-    /// The values, row after row.
+    /// The values of the table, row after row.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
@@ -134,7 +135,7 @@ impl LogProbabilities {
     }
 }
 
-/// The first class of the highest log-probability, and that log-probability.
+/// The first class with the highest log-probability, and that log-probability.
 pub(crate) fn best_class(row: &[f64]) -> (u32, f64) {
     let mut best = (0, f64::NEG_INFINITY);
     for (class, log) in (0..).zip(row) {

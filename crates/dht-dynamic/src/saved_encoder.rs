@@ -1,4 +1,4 @@
-//! The encoder of a saved model, which a checkpoint beside it is tied to by checksums.
+//! The encoder of a saved model, tied by checksums to the checkpoint that is saved with it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,20 +14,20 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// The files of an encoder's directory that are read with a model. The tokenizer is optional.
+/// The files of an encoder's directory that are read with the model. The tokenizer is optional.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
 const TOKENIZER: &str = "tokenizer.json";
 
-/// What a checkpoint says of the encoder beside it, an ordinary Hugging Face directory: exits and routers of one model mean nothing on
-/// the encoder of another.
+/// Checksums and tokenizer settings that tie a checkpoint to its encoder, a Hugging Face directory saved with it. Exits
+/// and routers of one model mean nothing on the encoder of another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedEncoder {
-    /// The SHA-256 checksum of each of its files, by name.
+    /// The SHA-256 checksum of each file, by name.
     checksums: BTreeMap<String, String>,
-    /// Ids beyond the maximal length that the tokenizer keeps.
+    /// The number of token ids beyond the maximal length that the tokenizer keeps.
     rest: usize,
-    /// That length, where it is known.
+    /// The tokenizer's maximal length, where it is known.
     max_length: Option<usize>,
 }
 
@@ -47,10 +47,11 @@ impl SavedEncoder {
         })
     }
 
-    /// Reads them again. `checkpoint` is the file that this stands in. The files are read twice, first for their checksums.
+    /// Reads the encoder and its tokenizer. `checkpoint` is the file that contains this value. The files are read
+    /// twice, first for their checksums.
     ///
     /// # Errors
-    /// [`Error::ModelFile`] for a file that is not the one that was written; [`Error::Transformer`] as
+    /// [`Error::ModelFile`] for a file that differs from the one that was written; [`Error::Transformer`] as
     /// [`Encoder::from_pretrained`].
     pub fn read(&self, folder: &Path, checkpoint: &Path, device: &Device) -> Result<(Encoder, Option<TextTokenizer>)> {
         for name in FILES {
@@ -74,10 +75,10 @@ impl SavedEncoder {
     }
 }
 
-/// Refuses the state of a checkpoint of another format or version, before the rest of it is read.
+/// Rejects the state of a checkpoint of another format or version, before the rest of it is read.
 ///
 /// # Errors
-/// [`Error::Model`] with what was found.
+/// [`Error::Model`] with the format or version of the state.
 pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
     let refuse = |field, expected: String| {
         let got = state.get(field).unwrap_or(&Value::Null).to_string();
@@ -95,10 +96,10 @@ pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> R
     Ok(())
 }
 
-/// The parameters of an encoder below any of some names: those of its exits.
+/// Returns the parameters of an encoder whose names start with one of these prefixes and a dot: those of its exits.
 ///
 /// # Errors
-/// What candle reports.
+/// Errors of candle.
 pub fn tensors_below(encoder: &Encoder, names: &[String]) -> dht_transformer::Result<StoredTensors> {
     let is_below = |name: &str| {
         names.iter().any(|above| name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('.')))
@@ -106,10 +107,11 @@ pub fn tensors_below(encoder: &Encoder, names: &[String]) -> dht_transformer::Re
     Ok(encoder.parameters().values()?.into_iter().filter(|(name, _)| is_below(name)).collect())
 }
 
-/// Gives an encoder the values of its exits, which [`tensors_below`] wrote.
+/// Sets the parameters of an encoder's exits to the values that [`tensors_below`] returned.
 ///
 /// # Errors
-/// [`Error::Model`] for a tensor that is none of theirs; [`Error::Transformer`] for one that is missing, of another shape or not finite.
+/// [`Error::Model`] for a tensor that belongs to no exit; [`Error::Transformer`] for one that is missing, of another
+/// shape or not finite.
 pub fn restore_tensors_below(encoder: &Encoder, names: &[String], tensors: StoredTensors, path: &Path) -> Result<()> {
     let mut values = encoder.parameters().values()?;
     for name in tensors_below(encoder, names)?.keys() {
@@ -123,7 +125,7 @@ pub fn restore_tensors_below(encoder: &Encoder, names: &[String], tensors: Store
     Ok(encoder.parameters().set_values(values)?)
 }
 
-/// Refuses a file that is not there, or not the one that had this checksum when `checkpoint` was written.
+/// Rejects a file that is missing, or whose checksum differs from the one recorded when `checkpoint` was written.
 pub(crate) fn check_file(file: &Path, checkpoint: &Path, expected: Option<&String>) -> Result<()> {
     let got = if file.exists() { Some(file_sha256(file)?) } else { None };
     if got.is_some() && got.as_ref() == expected {

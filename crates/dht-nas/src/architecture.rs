@@ -1,4 +1,4 @@
-//! What stays of each layer.
+//! Architectures: the units that each layer keeps.
 
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::flops::{BlockShape, LayerSizes};
@@ -12,7 +12,7 @@ use crate::cost::{NasCost, hard};
 use crate::error::Result;
 use crate::space::{Group, Part};
 
-/// A narrower encoder: for each layer, which units of each part stay.
+/// A narrower encoder: the units of each part that each layer keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
@@ -20,7 +20,7 @@ pub struct Architecture {
     layers: Vec<LayerUnits>,
 }
 
-/// The units of a layer that stay.
+/// The units that a layer keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LayerUnits {
@@ -60,7 +60,7 @@ impl LayerUnits {
 }
 
 impl Architecture {
-    /// The whole encoder.
+    /// The architecture of the whole encoder.
     pub fn whole(shape: BlockShape, layers: usize) -> Self {
         let all = |part: Part| {
             let (blocks, width) = part.size(shape);
@@ -78,7 +78,8 @@ impl Architecture {
         Self { shape, layers: vec![layer; layers] }
     }
 
-    /// The whole encoder but for the units that a search did not keep; `kept` has one list for each group.
+    /// The architecture of the whole encoder without the units that a search did not keep; `kept` has one list for each
+    /// group.
     pub(crate) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], kept: &[Vec<bool>]) -> Self {
         let mut this = Self::whole(shape, layers);
         for (group, kept) in groups.iter().zip(kept) {
@@ -89,8 +90,8 @@ impl Architecture {
         this
     }
 
-    /// The units of the highest scores, one list for each of the cost's groups, as [`choose`](crate::choose()) keeps them; and their
-    /// share of the whole cost.
+    /// The architecture of the units with the highest scores, selected by [`choose`](crate::choose()), and its share of
+    /// the whole cost. Scores are one list for each of the cost's groups.
     ///
     /// # Errors
     /// As [`choose`](crate::choose()).
@@ -100,8 +101,9 @@ impl Architecture {
         Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &kept), share))
     }
 
-    /// As many units of each part and layer, but others: heads change places with their outputs, and all else within its part. It costs
-    /// the same, so that what is lost is what the choice of units is worth.
+    /// A random architecture with the same number of units of each part and layer (control). Heads are permuted
+    /// together with their outputs, all other units within their part. It costs the same, so that the loss of quality
+    /// measures the selection of units.
     #[must_use]
     pub fn shuffled<R: Rng + ?Sized>(&self, rng: &mut R) -> Self {
         let mut this = self.clone();
@@ -122,7 +124,7 @@ impl Architecture {
         this
     }
 
-    /// How many layers there are.
+    /// The number of layers.
     pub fn layers(&self) -> usize {
         self.layers.len()
     }
@@ -131,16 +133,17 @@ impl Architecture {
         self.shape
     }
 
-    /// Which units of a part were chosen; outputs head by head. Outputs of a head that is gone may be among them, though they go with it:
-    /// [`count`](Self::count) leaves them out.
+    /// The selected units of a part; outputs head by head. Outputs of a removed head may be among them, though they are
+    /// removed with it: [`count`](Self::count) does not count them.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// When the layer does not exist.
     pub fn units(&self, layer: usize, part: Part) -> &[bool] {
         self.layers[layer].part(part)
     }
 
-    /// How many units of a part the extracted model has, and how many the whole one: outputs of a head that is gone do not stay.
+    /// The number of units of a part in the extracted model, and in the whole one. Outputs of a removed head do not
+    /// count.
     ///
     /// ```
     /// use dht_nas::{Architecture, CostMeasure, NasCost, NasSpace, Part};
@@ -157,7 +160,7 @@ impl Architecture {
     /// ```
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// When the layer does not exist.
     pub fn count(&self, layer: usize, part: Part) -> (usize, usize) {
         let (units, heads) = (self.units(layer, part), self.units(layer, Part::Heads));
         let head_stays = |unit: usize| !part.is_by_head() || heads[unit / self.shape.head_dim.max(1)];
@@ -165,18 +168,18 @@ impl Architecture {
         (stays.count(), units.len())
     }
 
-    /// The chosen units of a part, ascending; of outputs as [`units`](Self::units) has them.
+    /// The indices of the selected units of a part, ascending; outputs as in [`units`](Self::units).
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// When the layer does not exist.
     pub fn kept(&self, layer: usize, part: Part) -> Vec<usize> {
         places(self.units(layer, part))
     }
 
-    /// The sizes of a layer; outputs of heads that are gone do not count.
+    /// The sizes of a layer; outputs of removed heads do not count.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// When the layer does not exist.
     pub fn sizes(&self, layer: usize) -> LayerSizes {
         let count = |part| self.count(layer, part).0;
         LayerSizes {
@@ -203,7 +206,7 @@ impl Architecture {
         .without_heads(|head| heads[head])
     }
 
-    /// What [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions) takes.
+    /// The plans for [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
     pub fn plans(&self) -> Vec<LayerPlan> {
         let plan = |layer| LayerPlan { dimensions: self.dimensions(layer), neurons: self.kept(layer, Part::Neurons) };
         (0..self.layers()).map(plan).collect()

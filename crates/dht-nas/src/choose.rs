@@ -1,10 +1,10 @@
-//! Which units stay, by their scores and a target.
+//! Selection of units by their scores and a target cost.
 
 use crate::cost::{NasCost, hard};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Refuses a target outside (0, 1].
+/// Rejects a target outside (0, 1].
 pub(crate) fn check_target(target: f64) -> Result<()> {
     match target > 0.0 && target <= 1.0 {
         true => Ok(()),
@@ -12,7 +12,7 @@ pub(crate) fn check_target(target: f64) -> Result<()> {
     }
 }
 
-/// Refuses anything but a finite score for each unit of each group.
+/// Rejects anything except a finite score for each unit of each group.
 fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     if scores.len() != groups.len() {
         let (expected, got) = (format!("one for each of {} groups", groups.len()), format!("{} lists", scores.len()));
@@ -31,7 +31,7 @@ fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
-/// The units that stay at least: of each block the ones of highest score, of equal ones the first.
+/// The minimum units: in each block those with the highest scores, the first in a tie.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
         let mut kept = vec![false; group.units()];
@@ -45,7 +45,7 @@ fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     groups.iter().zip(scores).map(of_group).collect()
 }
 
-/// Adds what has to stay at least.
+/// Adds the minimum units of each block.
 pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
     for (group, (kept, scores)) in groups.iter().zip(kept.iter_mut().zip(scores)) {
         let blocks = kept.chunks_mut(group.width).zip(scores.chunks(group.width));
@@ -58,13 +58,13 @@ pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<
     kept
 }
 
-/// The units whose scores lie above one threshold for all groups, found by bisection so that their cost is as close to the
-/// target as any threshold comes; with the minimum of each block in any case. Units of equal score are taken from all groups
-/// evenly. Scores are one list for each of the cost's groups, with a number for each of its units.
+/// Selects the units whose scores lie above one threshold for all groups. Bisection finds the threshold at which their
+/// cost is closest to the target. The minimum of each block is always included. Units of equal score are taken from all
+/// groups evenly. Scores are one list for each of the cost's groups, with a number for each of its units.
 ///
 /// # Errors
-/// [`Error::Setting`] for a target outside (0, 1], and for scores that are not finite or not one for each unit of each group;
-/// [`Error::Target`] for one below what the minimum sizes cost.
+/// [`Error::Setting`] for a target outside (0, 1], and for scores that are not finite or not one for each unit of each
+/// group; [`Error::Target`] for a target below the cost of the minimum sizes.
 pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Vec<bool>>> {
     check_target(target)?;
     let groups = cost.groups();

@@ -1,26 +1,26 @@
-//! The cost term of the objective: what drives the cost to its target.
+//! Cost term of the objective, which drives the cost to its target.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How the cost E of the gates, a share of the whole, is brought to a target R.
+/// Cost term that brings the cost E of the gates, a share of the whole, to a target R.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
-    /// No cost term: the task decides, and the target when units are chosen.
+    /// No cost term: only the task loss applies, and the target when units are selected.
     Free,
-    /// λ·ln E where F > (1 + t)·R, −λ·ln E where F < (1 − t)·R, and 0 between, for the cost F of the architecture that the
-    /// thresholds give now (TAS, equations 7 and 8; report, equations 3 and 4).
+    /// The cost term of TAS (equations 7 and 8; report, equations 3 and 4). It is λ·ln E where F > (1 + t)·R, −λ·ln E
+    /// where F < (1 − t)·R, and 0 otherwise, for the cost F of the architecture that the thresholds currently give.
     Tas {
         /// λ, at least 0.
         weight: f64,
         /// t, between 0 and 1.
         tolerance: f64,
     },
-    /// μ·(E − R) + ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step: an augmented Lagrangian of the constraint E = R, as
-    /// Wang, Wohlwend and Lei (2020) prune with. The multiplier grows until the target holds, where a fixed weight runs to
-    /// all units or none.
+    /// An augmented Lagrangian of the constraint E = R, as Wang, Wohlwend and Lei (2020) prune with: μ·(E − R) + ρ/2·(E
+    /// − R)², with μ ← μ + η·(E − R) after each step. The multiplier grows until the target holds, where a fixed weight
+    /// drives to all units or none.
     Lagrangian {
         /// η, at least 0.
         rate: f64,
@@ -31,25 +31,25 @@ pub enum Control {
     },
 }
 
-/// The least expected cost of which the logarithm is taken: once all gates are shut, E is 0, and 1/E times their slope not a number.
-/// Not in the report.
+/// The smallest expected cost whose logarithm is taken: once all gates are shut, E is 0, and the derivative is not a
+/// number. Not in the report.
 const LEAST_EXPECTED: f64 = 1e-6;
 
 impl Control {
-    /// The report's. λ and t are ours: it prints neither.
+    /// The report's cost term. λ and t are ours, since the report gives neither.
     pub fn tas() -> Self {
         Self::Tas { weight: 1.0, tolerance: 0.05 }
     }
 
-    /// Ours: with it, E is within some thousandths of the target at the end.
+    /// Our cost term: with it, E is within some thousandths of the target at the end.
     pub fn lagrangian() -> Self {
         Self::Lagrangian { rate: 0.1, penalty: 2.0, warm_up: 0.5 }
     }
 
-    /// Whether the settings are in their range.
+    /// Checks the ranges of the settings.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first that is not.
+    /// [`Error::Setting`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
         let not_negative = |field, value: f64| match value >= 0.0 && value.is_finite() {
             true => Ok(()),
@@ -75,7 +75,7 @@ impl Control {
         }
     }
 
-    /// The target when a share of the training is done.
+    /// The target after a share of the training.
     pub fn target(&self, target: f64, share: f64) -> f64 {
         match *self {
             Self::Lagrangian { warm_up, .. } if share < warm_up => 1.0 - (1.0 - target) * share / warm_up,
@@ -83,8 +83,8 @@ impl Control {
         }
     }
 
-    /// The term and its derivative with respect to E, for expected cost E, cost F of the chosen architecture, target R, and
-    /// multiplier μ.
+    /// The cost term and its derivative with respect to E, for expected cost E, cost F of the selected architecture,
+    /// target R, and multiplier μ.
     pub fn term(&self, expected: f64, chosen: f64, target: f64, multiplier: f64) -> (f64, f64) {
         match *self {
             Self::Free => (0.0, 0.0),

@@ -1,4 +1,4 @@
-//! What an architecture costs, exactly, and what gates cost in expectation.
+//! Costs of architectures (exact) and of gates (expected).
 
 use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Load};
@@ -8,25 +8,25 @@ use crate::error::{Error, Result};
 use crate::latency::Latency;
 use crate::space::{Group, NasSpace, Part};
 
-/// What is counted.
+/// Measure of the cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
-    /// The units of the searched parts, as the report's tables have them; outputs of heads that are gone do not count.
+    /// The units of the searched parts, as in the report's tables; outputs of removed heads do not count.
     Dimensions,
-    /// FLOPs of the whole model for a text of so many tokens.
+    /// FLOPs of the whole model for a text of this number of tokens.
     Flops {
-        /// Its length.
+        /// The number of tokens of the text.
         tokens: usize,
     },
     /// Parameters of all layers.
     Parameters,
-    /// Seconds of the whole model, as measured.
+    /// Measured seconds of the whole model.
     Latency(Latency),
 }
 
 impl CostMeasure {
-    /// Whether costs can be counted by it.
+    /// Checks that costs can be computed by the measure.
     ///
     /// # Errors
     /// [`Error::Setting`] for texts without tokens; as [`Latency::check`].
@@ -39,7 +39,7 @@ impl CostMeasure {
     }
 }
 
-/// The cost of an encoder whose units are gated, as a share of the whole encoder's.
+/// The cost of an encoder whose units have gates, as a share of the whole encoder's.
 ///
 /// For gates p in [0, 1], with e = Σ p over the inputs, a_h = Σ p over the dimensions of head h and g_h the gate on it, a layer
 /// costs
@@ -52,19 +52,20 @@ impl CostMeasure {
 /// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, of what is searched
 /// ```
 ///
-/// At gates of 0 and 1 that is [`LayerSizes`](dht_transformer::flops::LayerSizes) to the last operation. C is linear in each
-/// gate, so that C(p) is the expected cost E_cost of units that are kept independently with probabilities p.
+/// At gates of 0 and 1 the cost equals [`LayerSizes`](dht_transformer::flops::LayerSizes) to the last operation. C is
+/// linear in each gate, so that C(p) is the expected cost E_cost of units that are kept independently with
+/// probabilities p.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NasCost {
     measure: CostMeasure,
     shape: BlockShape,
     layers: usize,
     groups: Vec<Group>,
-    /// What all architectures cost beside their layers.
+    /// The cost outside the layers, equal for all architectures.
     fixed: f64,
 }
 
-/// The gates of a layer, 1 where nothing is searched.
+/// The gates of a layer, 1 for parts that are not searched.
 struct LayerGates {
     gates: [Vec<f64>; 7],
 }
@@ -82,11 +83,12 @@ fn at(part: Part) -> usize {
 }
 
 impl NasCost {
-    /// The cost of the groups' encoder. `fixed`: what comes beside the layers, in the measure's unit; a classifier's FLOPs.
+    /// The cost of the groups' encoder. `fixed` is the cost outside the layers, in the measure's unit: the FLOPs of a
+    /// classifier, for example.
     ///
     /// # Errors
-    /// As [`CostMeasure::check`]; [`Error::Setting`] for a fixed cost that is below 0 or not finite, and for a whole encoder that costs
-    /// nothing or more than a number can say: no share of it could be told.
+    /// As [`CostMeasure::check`]; [`Error::Setting`] for a fixed cost that is below 0 or not finite, and for a whole
+    /// encoder whose cost is 0 or not finite, since shares of it are undefined.
     pub fn new(measure: CostMeasure, shape: BlockShape, layers: usize, groups: Vec<Group>, fixed: f64) -> Result<Self> {
         measure.check()?;
         if !(fixed >= 0.0 && fixed.is_finite()) {
@@ -99,10 +101,10 @@ impl NasCost {
         }
     }
 
-    /// The cost of a classifier's encoder, of which a space is searched; FLOPs are those of the whole classifier.
+    /// The cost of a classifier's encoder whose space is searched; FLOPs are those of the whole classifier.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`NasSpace::groups`]; [`Error::Setting`] for a model of which parts are taken out.
+    /// As [`new`](Self::new) and [`NasSpace::groups`]; [`Error::Setting`] for a model with removed parts.
     pub fn of_model(model: &TextClassifier, measure: CostMeasure, space: &NasSpace) -> Result<Self> {
         let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
         if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
@@ -153,7 +155,7 @@ impl NasCost {
         }
     }
 
-    /// The cost at these gates, and its derivative with respect to each.
+    /// The cost at these gates, and its derivative with respect to each gate.
     fn counted(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         match self.measure {
             CostMeasure::Dimensions => self.dimensions(gates),
@@ -161,16 +163,17 @@ impl NasCost {
         }
     }
 
-    /// The whole encoder's cost.
+    /// The cost of the whole encoder.
     fn whole(&self) -> f64 {
         let ones: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![1.0; group.units()]).collect();
         self.counted(&ones).0
     }
 
-    /// The share of the whole encoder's cost at these gates, one list for each group, and its derivative with respect to each.
+    /// The share of the whole encoder's cost at these gates, one list for each group, and its derivative with respect
+    /// to each gate.
     ///
     /// # Panics
-    /// When a list has not a gate for each unit of its group.
+    /// When the length of a list differs from the number of units of its group.
     pub fn share(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let whole = self.whole();
         let (cost, mut gradients) = self.counted(gates);
@@ -178,7 +181,7 @@ impl NasCost {
         (cost / whole, gradients)
     }
 
-    /// The units of the groups. Outputs of a head that is gone are gone, too.
+    /// The number of units of the groups. Outputs of a removed head are removed, too.
     fn dimensions(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let dim = self.shape.head_dim.max(1);
         let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();

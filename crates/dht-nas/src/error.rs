@@ -1,6 +1,6 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
-/// The errors of this crate. Messages name what is wrong, where, and what was expected.
+/// The errors of this crate. Messages name the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -10,7 +10,7 @@ pub enum Error {
     /// An error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// A saved state is not JSON of the expected form.
+    /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
     State {
         /// The state, or its file.
@@ -18,7 +18,7 @@ pub enum Error {
         /// The parser's message, with line and column.
         source: serde_json::Error,
     },
-    /// A setting, or an argument, is out of range.
+    /// A setting or an argument that is out of range.
     #[error("{field} is {got}, expected {expected}")]
     Setting {
         /// The setting's name.
@@ -35,9 +35,9 @@ pub enum Error {
     Target {
         /// The target, as a share of the whole encoder's cost.
         target: f64,
-        /// The share of the smallest architecture.
+        /// The cost share of the smallest architecture.
         least: f64,
-        /// The share of the largest.
+        /// The cost share of the largest architecture.
         most: f64,
     },
     /// Rows that cannot be divided into two halves.
@@ -45,16 +45,16 @@ pub enum Error {
     TooFewRows {
         /// The number of rows.
         rows: usize,
-        /// The number that is needed.
+        /// The required number of rows.
         least: usize,
     },
 }
 
-/// The crate's result.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A setting or argument that is out of range.
+    /// Builds [`Error::Setting`] for a setting or argument that is out of range.
     pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Setting { field, expected: expected.into(), got: got.to_string() }
     }

@@ -1,4 +1,4 @@
-//! From an architecture to a model.
+//! Extraction of an architecture as a smaller model.
 
 use candle_core::{Device, Tensor};
 use dht_transformer::flops::BlockShape;
@@ -9,8 +9,8 @@ use crate::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::space::{Group, Part};
 
-/// A classifier with the units of an architecture alone, in matrices of their sizes, and the weights that it has now: a general
-/// student's, or a searched one's whose gates do not matter any more.
+/// A classifier with only the units of an architecture, in matrices of their sizes, and its current weights: those of a
+/// general student, or of a searched one whose gates do not matter.
 ///
 /// # Errors
 /// [`Error::Setting`] for an architecture of other sizes, with the first layer and part that differ; as
@@ -20,8 +20,8 @@ pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<Te
     Ok(model.with_encoder(model.encoder().prune_dimensions(&architecture.plans())?)?)
 }
 
-/// The same after the gates were multiplied into the weights: it gives what the model gives through these gates, where those of
-/// units that are not kept are 0.
+/// Extracts the architecture after multiplying the gates into the weights. Its output equals that of the model through
+/// these gates, where the gates of units that are not kept are 0.
 ///
 /// # Errors
 /// As [`extract`], and as [`Encoder::fold_gates`](dht_transformer::Encoder::fold_gates).
@@ -35,7 +35,7 @@ pub fn extract_folded(
     Ok(model.with_encoder(folded.prune_dimensions(&architecture.plans())?)?)
 }
 
-/// Refuses an architecture that is not of the encoder's sizes, by the first that differs.
+/// Rejects an architecture of other sizes than the encoder's, with the first difference.
 fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
     let refused = |expected: String, got: String| Err(Error::setting("architecture", expected, got));
     let (layers, got) = (encoder.layers(), architecture.layers());
@@ -62,12 +62,12 @@ fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
     }
 }
 
-/// A layer's sizes in words.
+/// A textual description of a layer's sizes.
 pub(crate) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) -> String {
     format!("{hidden} hidden dimensions, {heads} heads of {head_dim} and {ffn} neurons")
 }
 
-/// One number for each unit of each group, as gates of the layers.
+/// The gates of the layers, from one number for each unit of each group.
 pub(crate) fn layer_gates(
     groups: &[Group],
     layers: usize,
@@ -82,7 +82,7 @@ pub(crate) fn layer_gates(
     Ok(assigned(groups, layers, gates.collect::<Result<_>>()?))
 }
 
-/// One gate for each group, given to the group's layers.
+/// Assigns one gate for each group to the group's layers.
 pub(crate) fn assigned(groups: &[Group], layers: usize, gates: Vec<Gate>) -> Vec<LayerGates> {
     let mut of_layers = vec![LayerGates::default(); layers];
     for (group, gate) in groups.iter().zip(gates) {

@@ -1,8 +1,8 @@
-//! Scores of units without a search: what a searched architecture is compared with at an equal cost.
+//! Scores of units without a search: baselines for a searched architecture at an equal cost.
 //!
-//! Scores are one list for each group of a cost, for [`Architecture::chosen`](crate::Architecture::chosen). Those of a group are
-//! divided by their mean, since sizes of different parts are of different kinds, and deeper layers have smaller gradients, not
-//! less important units (Michel, Levy and Neubig 2019).
+//! Scores are one list for each group of a cost, for [`Architecture::chosen`](crate::Architecture::chosen). The scores
+//! of a group are divided by their mean. Sizes of different parts are not comparable, and deeper layers have smaller
+//! gradients, not less important units (Michel, Levy and Neubig 2019).
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ use crate::error::{Error, Result};
 use crate::extract::{assigned, layer_of};
 use crate::space::Part;
 
-/// A uniform number for each unit.
+/// Random scores: a uniform number for each unit.
 pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f64>> {
     cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect()
 }
 
-/// The size of a unit's weights: of inputs the norm of their column; of outputs, heads and neurons the norm of what makes them times
-/// that of what reads them.
+/// Magnitude scores: the size of a unit's weights. For inputs it is the norm of their column; for outputs, heads and
+/// neurons the norm of the weights that produce them times that of the weights that read them.
 ///
 /// # Errors
-/// What candle reports; [`Error::Setting`] for layers that are not whole.
+/// Errors of candle; [`Error::Setting`] for layers with removed parts.
 pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Vec<f64>>> {
     let tensors = model.encoder().to_tensors()?;
     let dim = cost.shape().head_dim.max(1);
@@ -66,12 +66,12 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
     Ok(scores.into_iter().map(scaled).collect())
 }
 
-/// The mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a unit and L the cross-entropy of a text's label (Michel, Levy and Neubig
-/// 2019, equation 2).
+/// Gradient scores: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a unit and L the cross-entropy of a text's
+/// label (Michel, Levy and Neubig 2019, equation 2).
 ///
 /// # Errors
-/// [`Error::Setting`] without rows, for a row that the data do not have, and for a model of other sizes than the cost's; what the model
-/// reports.
+/// [`Error::Setting`] without rows, for a row that the data do not have, and for a model of other sizes than the
+/// cost's; errors of the model.
 pub fn gradient_scores(
     model: &TextClassifier,
     cost: &NasCost,
@@ -118,7 +118,7 @@ pub fn gradient_scores(
     Ok(sums.into_iter().map(scaled).collect())
 }
 
-/// The matrices of a layer.
+/// The weight matrices of a layer.
 struct LayerWeights<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
     layer: usize,
@@ -155,7 +155,7 @@ fn add(sums: &mut Vec<f64>, more: Vec<f64>) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
-/// Divided by their mean.
+/// The scores divided by their mean.
 fn scaled(scores: Vec<f64>) -> Vec<f64> {
     let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
     scores.into_iter().map(|score| if mean > 0.0 { score / mean } else { score }).collect()

@@ -1,35 +1,36 @@
-//! What a model costs in seconds, by the sizes of its layers.
+//! Latency of a model in seconds, by the sizes of its layers.
 
 use dht_transformer::flops::LayerSizes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The seconds that a model needs for some texts.
+/// The seconds of a model for some texts.
 ///
-/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ with A columns of queries and B of values of all heads together and f
-/// neurons: the form of its FLOPs, so that a difference between the two is one of the machine.
+/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ with A columns of queries and B of values of all heads
+/// together and f neurons. This is the form of its FLOPs, so that a difference between the two is due to the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// x: of an input and an output of Q, K or V.
+    /// x: seconds for an input and an output of Q, K or V.
     pub product: f64,
-    /// α: of a dimension of queries and keys.
+    /// α: seconds for a dimension of queries and keys.
     pub query_key: f64,
-    /// β: of a dimension of values.
+    /// β: seconds for a dimension of values.
     pub value: f64,
-    /// φ: of a neuron.
+    /// φ: seconds for a neuron.
     pub neuron: f64,
-    /// κ: of a layer.
+    /// κ: seconds for a layer.
     pub layer: f64,
-    /// Of what comes beside the layers.
+    /// Seconds outside the layers.
     pub fixed: f64,
     /// The mean of |fitted − measured| / measured.
     pub error: f64,
 }
 
 impl Latency {
-    /// The coefficients, none below 0, of the least squared relative error of measured seconds of models with layers of these sizes.
+    /// Fits the coefficients, none below 0, with the least squared relative error of measured seconds of models with
+    /// layers of these sizes.
     ///
     /// # Errors
     /// [`Error::Setting`] for fewer measurements than coefficients, and for seconds that are not above 0.
@@ -50,7 +51,7 @@ impl Latency {
         Ok(Self { product, query_key, value, neuron, layer, fixed, error })
     }
 
-    /// Whether these can be what a model costs.
+    /// Checks that the coefficients can be those of a model.
     ///
     /// # Errors
     /// [`Error::Setting`] for the first number that is below 0 or not finite, and where no coefficient is above 0.
@@ -79,10 +80,10 @@ impl Latency {
     }
 }
 
-/// Coefficients of a fit.
+/// The number of coefficients of a fit.
 const TERMS: usize = 6;
 
-/// What the coefficients are multiplied by.
+/// The factors of the coefficients.
 fn terms(layers: &[LayerSizes]) -> [f64; TERMS] {
     let sum = |of: &dyn Fn(&LayerSizes) -> usize| layers.iter().map(of).sum::<usize>() as f64;
     [
@@ -99,7 +100,7 @@ fn dot(a: &[f64; TERMS], b: &[f64; TERMS]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// β ≥ 0 of the least ‖X·β − 1‖², coordinate by coordinate.
+/// Non-negative least squares: β ≥ 0 with the least ‖X·β − 1‖², by coordinate descent.
 fn non_negative_least_squares(rows: &[[f64; TERMS]]) -> [f64; TERMS] {
     const SWEEPS: usize = 20_000;
     let (mut fitted, mut left) = ([0.0; TERMS], vec![1.0; rows.len()]);

@@ -1,7 +1,7 @@
-//! Differentiable architecture search: which dimensions, neurons and heads of an encoder a task needs.
+//! Differentiable architecture search: the dimensions, neurons and heads of an encoder that a task needs.
 //!
-//! A search trains a classifier through gates on its units and the gates with it, towards a target cost, and ends in a
-//! physically smaller model.
+//! A search trains a classifier together with gates on its units, towards a target cost, and ends in a physically
+//! smaller model.
 //!
 //! ```text
 //!  NasSpace ──▶ Groups of units ──Relaxation──▶ gates z(α) ──▶ gated model ──▶ task loss ─┐
@@ -11,19 +11,19 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | say what is searched | [`NasSpace`], [`Minimum`] |
-//! | keep units in degrees | [`RelaxationKind`]: σ(α) masks, softmax weights, Gumbel-softmax, hard-concrete, sampled widths; [`Relaxation`] for one of your own |
+//! | define the search space | [`NasSpace`], [`Minimum`] |
+//! | relax the selection of units | [`RelaxationKind`]: σ(α) masks, softmax weights, Gumbel-softmax, hard-concrete, sampled widths; [`Relaxation`] for a custom one |
 //! | reach a cost | [`Control`]: the cost term of TAS, or a Lagrangian; [`CostMeasure`], [`Latency`] |
 //! | search | [`ArchitectureSearch`] with [`Trainer`](dht_transformer::Trainer) |
 //! | train α by the labels alone | [`GateLoss`] |
-//! | distil while it searches | [`SoftLabelLoss`], [`IntermediateLoss`](dht_transformer::tasks::IntermediateLoss), [`ArchitectureSearch::next_stage`] |
+//! | distil during the search | [`SoftLabelLoss`], [`IntermediateLoss`](dht_transformer::tasks::IntermediateLoss), [`ArchitectureSearch::next_stage`] |
 //! | build the model | [`ArchitectureSearch::extracted`], [`extract()`] |
-//! | choose without a search | [`magnitude_scores`], [`gradient_scores`], [`random_scores`], with [`Architecture::chosen`] |
+//! | select without a search | [`magnitude_scores`], [`gradient_scores`], [`random_scores`], with [`Architecture::chosen`] |
 //!
 //! # A complete program
 //!
-//! Which half of the inputs of Q, K and V a small classifier needs. Gates have a learning rate of their own, which the trainer knows by the
-//! search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
+//! The program selects the half of the inputs of Q, K and V that a small classifier needs. Gates have a separate
+//! learning rate, which the trainer gets from the search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
 //!
 //! ```
 //! use candle_core::Device;
@@ -69,13 +69,15 @@
 //!
 //! # When not to use it
 //!
-//! Where magnitude or gradient importance finds as good a model ([`dht_transformer::pruning`]): it costs no training of gates.
+//! Where magnitude or gradient importance gives an equally good model ([`dht_transformer::pruning`]): it costs no
+//! training of gates.
 //!
 //! # Source
 //!
-//! A report on differentiable search for BERT ("Study Neural Architecture Search"), which finished input dimensions alone and
-//! found its search to run to all or nothing. [`NasSettings::report`] are its settings; the default differs where its own
-//! results fall short: the multiplier of the cost adapts, and the threshold is bisected to the target.
+//! A report on differentiable search for BERT ("Study Neural Architecture Search"), which finished input dimensions
+//! alone and observed that its search ran to all or nothing. [`NasSettings::report`] are its settings. The default
+//! differs where the report's own results fall short: the multiplier of the cost adapts, and the threshold is bisected
+//! to the target.
 
 mod architecture;
 mod choose;

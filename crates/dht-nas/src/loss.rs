@@ -1,4 +1,4 @@
-//! What a searched model is trained by.
+//! Losses for the training of a searched model.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -11,27 +11,28 @@ use dht_transformer::{ForwardContext, PackedBatch, TextClassifier};
 
 use crate::error::{Error, Result};
 
-/// What a model computed of a batch through gates.
+/// Record of a forward pass of a batch through gates.
 #[derive(Debug, Clone)]
 pub struct GatedRun {
-    /// The embeddings' rows.
+    /// The rows of the embeddings.
     pub embedded: Hidden,
-    /// Each layer's rows and scores.
+    /// The rows and scores of each layer.
     pub layers: Vec<LayerRecord>,
-    /// (samples, classes)
+    /// The logits, (samples, classes).
     pub logits: Tensor,
 }
 
-/// The loss of the task, beside which the cost stands.
+/// The task loss, to which the cost term is added.
 pub trait TaskLoss: Debug {
-    /// The mean over a batch.
+    /// The mean loss over a batch.
     ///
     /// # Errors
-    /// The implementor's.
+    /// Errors of the implementation.
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor>;
 }
 
-/// −log softmax(z)ₗ of the labels: the report's, for α ([`GateLoss::Labels`](crate::GateLoss::Labels)).
+/// Cross-entropy −log softmax(z)ₗ of the labels: the report's loss for α
+/// ([`GateLoss::Labels`](crate::GateLoss::Labels)).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LabelLoss;
 
@@ -41,7 +42,8 @@ impl TaskLoss for LabelLoss {
     }
 }
 
-/// τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) of a teacher's logits t: TinyBERT's prediction distillation (Jiao et al. 2020).
+/// Soft-label loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) of a teacher's logits t: TinyBERT's prediction distillation (Jiao
+/// et al. 2020).
 #[derive(Debug)]
 pub struct SoftLabelLoss {
     teacher: TextClassifier,
@@ -51,7 +53,7 @@ pub struct SoftLabelLoss {
 }
 
 impl SoftLabelLoss {
-    /// From a teacher, of which a handle is kept; it runs without gradient and dropout.
+    /// Builds the loss of a teacher, of which it stores a handle; the teacher runs without gradient and dropout.
     ///
     /// # Errors
     /// [`Error::Setting`] for a temperature that is not above 0.
@@ -65,7 +67,7 @@ impl SoftLabelLoss {
         }
     }
 
-    /// The same loss, for which the teacher does not run on texts whose logits are kept.
+    /// Uses cached logits: the teacher does not run on texts whose logits are stored.
     #[must_use]
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Self {
         Self { kept: Some(logits), ..self }

@@ -1,4 +1,4 @@
-//! The state of a search, and what it has found.
+//! State of a search and its result.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -20,7 +20,7 @@ use crate::relaxation::Relaxation;
 use crate::settings::{GateLoss, NasSettings, Selection};
 use crate::space::Part;
 
-/// What a step trains.
+/// The parameters that a step trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trained {
     Both,
@@ -33,29 +33,32 @@ pub(crate) enum Trained {
 pub(crate) struct Pending {
     pub(crate) batch: PackedBatch,
     pub(crate) trained: Trained,
-    /// What the weights learn from next, for a gradient of second order.
+    /// The next batch of the weights, for a gradient of second order.
     pub(crate) weights_batch: Option<PackedBatch>,
 }
 
-/// Trains a classifier through gates, and the gates with it:
+/// Trains a classifier through gates, together with the gates:
 ///
 /// ```text
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
 ///
-/// With [`GateLoss::Labels`] these are two: w learn from task(w, z(α)), and α from cross-entropy on the labels + cost term. The loss of a step
-/// is then the sum of all three.
+/// With [`GateLoss::Labels`] these are two objectives: w learn from task(w, z(α)), and α from cross-entropy on the
+/// labels + cost term. The loss of a step is then the sum of all three.
 ///
-/// α are parameters of the classifier's encoder, `nas.…`, so that the one training loop trains, saves and resumes them. The score is the
-/// macro F1 of the architecture that would be chosen now, and no epoch counts as the best before the target has stopped falling.
+/// α are parameters of the classifier's encoder, `nas.…`, so that the common training loop trains, saves and resumes
+/// them. The score is the macro F1 of the architecture that would be selected now. No epoch counts as the best before
+/// the target has stopped falling.
 ///
-/// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for the learning rate that it trains at, as the
-/// [module's example](crate#a-complete-program) does: by them α move at the [`gate_rate`](NasSettings::gate_rate) and do not decay. Without
-/// them nothing is refused, but α move at the weights' learning rate, at usual rates a thousandth of the gate rate, and decay like
-/// weights: the gates stay near where they start, and the choice among them means little.
+/// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for its learning rate, as the
+/// [module's example](crate#a-complete-program) does: with them α move at the [`gate_rate`](NasSettings::gate_rate) and
+/// do not decay. Without them nothing is rejected, but α move at the weights' learning rate, usually a thousandth of
+/// the gate rate, and decay like weights. Then the gates stay near their start, and the selection among them means
+/// little.
 ///
-/// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), a batch makes two steps: one on its texts of the first half, weights alone, and one on those
-/// of the second, gates alone. Gradients cannot be accumulated then.
+/// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), a batch
+/// gives two steps: one on its texts of the first half, weights alone, and one on those of the second, gates alone.
+/// Gradients cannot be accumulated then.
 #[derive(Debug)]
 pub struct ArchitectureSearch {
     pub(crate) model: TextClassifier,
@@ -64,41 +67,42 @@ pub struct ArchitectureSearch {
     pub(crate) relaxations: Vec<Box<dyn Relaxation>>,
     pub(crate) alphas: Vec<Parameter>,
     pub(crate) loss: Box<dyn TaskLoss>,
-    /// μ.
+    /// The multiplier μ.
     pub(crate) multiplier: f64,
-    /// Whether the target is what it will be at the end.
+    /// True if the target has its final value.
     pub(crate) settled: bool,
     /// The rows that train gates, where halves are trained in turns.
     pub(crate) second_half: BTreeSet<u64>,
     pub(crate) pending: VecDeque<Pending>,
-    /// What was frozen for a step on gates.
+    /// The parameters that were frozen for a step on gates.
     pub(crate) frozen: Vec<ParameterId>,
     pub(crate) last_step: Option<u64>,
 }
 
-/// What a search found.
+/// Result of a search.
 #[derive(Debug)]
 pub struct Found {
-    /// What stays.
+    /// The architecture of the kept units.
     pub architecture: Architecture,
-    /// Its share of the whole cost, by the search's measure.
+    /// The architecture's share of the whole cost, by the search's measure.
     pub reached: f64,
     /// The gates of kept units, 0 for the others.
     pub gates: Vec<LayerGates>,
 }
 
 impl ArchitectureSearch {
-    /// The search of an architecture for a classifier's task, on its labels.
+    /// Searches an architecture for a classifier's task, on its labels.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, or a model that is no classifier of classes;
-    /// [`Error::Target`] for a target that the minimum sizes do not reach; as
-    /// [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) for an encoder that is being searched.
+    /// * [`Error::Setting`] for settings out of range, or a model that is not a single-label classifier.
+    /// * [`Error::Target`] for a target that the minimum sizes do not reach.
+    /// * As [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) for an encoder that is already
+    ///   searched.
     pub fn new<R: Rng>(model: TextClassifier, settings: NasSettings, rng: &mut R) -> Result<Self> {
         Self::with_loss(model, settings, Box::new(LabelLoss), rng)
     }
 
-    /// As [`new`](Self::new), by another loss.
+    /// Searches an architecture as [`new`](Self::new), with another loss.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -142,8 +146,8 @@ impl ArchitectureSearch {
         })
     }
 
-    /// The same search, which goes on by another loss and another control: the report's second step after its first. Weights,
-    /// gates and the multiplier stay.
+    /// Continues the search with another loss and another control: the report's second step after its first. Weights,
+    /// gates and the multiplier are kept.
     ///
     /// # Errors
     /// [`Error::Setting`] for a control out of range.
@@ -163,7 +167,7 @@ impl ArchitectureSearch {
         &self.settings
     }
 
-    /// How costs are counted.
+    /// The cost of the search.
     pub fn cost(&self) -> &NasCost {
         &self.cost
     }
@@ -173,9 +177,10 @@ impl ArchitectureSearch {
         self.multiplier
     }
 
-    /// The groups for a training whose peak learning rate this is: the standard ones, and α without decay at the
-    /// [`gate_rate`](NasSettings::gate_rate), unclipped where they have a [loss of their own](GateLoss::Labels). They are the trainer's [`groups`](dht_transformer::Trainer::groups), and belong to this
-    /// learning rate alone: at twice of it, gates would move twice as fast.
+    /// The parameter groups for a training with this peak learning rate: the standard ones, and α without decay at the
+    /// [`gate_rate`](NasSettings::gate_rate), unclipped where they have a [separate loss](GateLoss::Labels). They are
+    /// the trainer's [`groups`](dht_transformer::Trainer::groups), and hold for this learning rate only: at twice the
+    /// rate, gates would move twice as fast.
     ///
     /// # Errors
     /// [`Error::Setting`] for a rate that is not above 0.
@@ -185,7 +190,7 @@ impl ArchitectureSearch {
         }
         let standard = ParameterGroups::standard(self.model.encoder().parameters());
         let rate = self.settings.gate_rate / learning_rate;
-        // By one norm over both, a loss of the gates' own would move the weights.
+        // With one norm over both, a separate loss of the gates would affect the weights.
         let clipped = self.settings.gate_loss == GateLoss::Task;
         Ok(ParameterGroups::by_name(self.model.encoder().parameters(), |name| {
             match self.model.encoder().parameters().id(name) {
@@ -200,16 +205,16 @@ impl ArchitectureSearch {
         Ok(self.alphas.iter().map(|alpha| alpha.var().to_vec1()).collect::<candle_core::Result<_>>()?)
     }
 
-    /// A number for each unit of each group.
+    /// Computes a value for each group from its relaxation and α.
     fn of_groups<T>(&self, alphas: &[Vec<f32>], of: impl Fn(&dyn Relaxation, &[f32], usize) -> T) -> Vec<T> {
         let groups = self.relaxations.iter().zip(alphas).enumerate();
         groups.map(|(group, (relaxation, alpha))| of(&**relaxation, alpha, group)).collect()
     }
 
-    /// What each unit is ranked by, in the order of the cost's groups.
+    /// The scores that rank the units, in the order of the cost's groups.
     ///
     /// # Errors
-    /// What candle reports.
+    /// Errors of candle.
     pub fn scores(&self) -> Result<Vec<Vec<f64>>> {
         let groups = self.cost.groups();
         Ok(self.of_groups(&self.alphas()?, |relaxation, alpha, group| relaxation.score(alpha, &groups[group])))
@@ -223,10 +228,10 @@ impl ArchitectureSearch {
         with_minimum(groups, &scores, kept)
     }
 
-    /// The architecture that the gates give now.
+    /// The architecture of the current gates.
     ///
     /// # Errors
-    /// Errors of candle; those of [`choose`](crate::choose()) for gates that are infinite or not a number.
+    /// Errors of candle; as [`choose`](crate::choose()) for gates that are infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let kept = match self.settings.selection {
@@ -247,7 +252,7 @@ impl ArchitectureSearch {
         })
     }
 
-    /// The found architecture as a model of its own, with the searched weights and the gates multiplied into them.
+    /// The searched architecture as a separate model, with the searched weights and the gates multiplied into them.
     ///
     /// # Errors
     /// As [`extract_folded`].
@@ -264,7 +269,7 @@ impl ArchitectureSearch {
         }
     }
 
-    /// A batch through gates.
+    /// Runs a batch through gates.
     pub(crate) fn run(&self, batch: &PackedBatch, gates: &[LayerGates], ctx: &ForwardContext) -> Result<GatedRun> {
         let encoder = self.model.encoder();
         let embedded = encoder.embed(batch, ctx)?;
@@ -274,7 +279,7 @@ impl ArchitectureSearch {
         Ok(GatedRun { embedded, layers, logits })
     }
 
-    /// The logits of the architecture that the gates give now, by gates of 0 and the kept units' values.
+    /// The logits of the current architecture, with gates of 0 and the kept units' values.
     ///
     /// # Errors
     /// As [`Encoder::embed`](dht_transformer::Encoder::embed).

@@ -9,96 +9,100 @@ use crate::error::{Error, Result};
 use crate::relaxation::{HardConcrete, RelaxationKind, Sigmoid, WeightedSoftmax};
 use crate::space::NasSpace;
 
-/// What is trained on which texts.
+/// Schedule of the updates of weights and gates, and their texts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Update {
     /// Weights and gates together on all texts: the report's algorithms.
     #[default]
     Joint,
-    /// Weights on one half of the texts, gates on the other, in turns: DARTS of first order (Liu, Simonyan and Yang 2019), and
-    /// TAS's split.
+    /// Weights on one half of the texts, gates on the other, in turns: DARTS of first order (Liu, Simonyan and Yang
+    /// 2019), and the split of TAS.
     Alternating,
-    /// The same of second order: gates learn from the loss after the weights' next step, which is taken to be one of gradient descent. A
-    /// step of gates takes four passes instead of one.
+    /// DARTS of second order, with the halves of `Alternating`: gates learn from the loss after the weights' next step,
+    /// which is approximated by gradient descent. A step of gates takes four passes instead of one.
     Unrolled {
-        /// ξ, the length of that step in gradients; DARTS takes the weights' learning rate. Above 0.
+        /// ξ, the step length in gradients; DARTS uses the weights' learning rate. Above 0.
         rate: f64,
     },
 }
 
-/// The gates that the cost E of the cost term is computed at. The gradient flows through the relaxation's own degrees in both cases, and
-/// the cases of [`Control::Tas`] are told by the thresholded architecture in both.
+/// The gates at which the cost E of the cost term is computed. The gradient flows through the relaxation's own degrees
+/// in both variants. Both distinguish the cases of [`Control::Tas`] by the thresholded architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Count {
-    /// At the degrees, which are probabilities: the expected cost, as in the report's equation 4.
+    /// Degrees, which are probabilities: the expected cost, as in the report's equation 4.
     #[default]
     Expected,
-    /// At 0 and 1, as the relaxation's threshold cuts now (straight-through): what is counted is what is taken out.
+    /// Gates of 0 and 1, as the relaxation's current threshold gives (straight-through): the counted units are the
+    /// removed ones.
     Thresholded,
 }
 
-/// The loss that trains α, beside the cost.
+/// The loss that trains α, in addition to the cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateLoss {
     /// The loss of the weights, so that one backward pass serves both.
     #[default]
     Task,
-    /// Cross-entropy on the labels, whatever the weights learn from (report, equation 3: L_arch "is used to train the architecture
-    /// variables only", the weights learn from their distillation). Labels change no gradient of a weight, and a teacher none of α.
+    /// Cross-entropy on the labels, whatever the weights learn from (report, equation 3: L_arch "is used to train the
+    /// architecture variables only", the weights learn from their distillation). Labels do not change any gradient of a
+    /// weight, and a teacher none of α.
     ///
-    /// While the weights learn from a teacher's hidden states, in the report's first step, nothing trains the classifier through which
-    /// this loss reaches α: with a fresh classifier it says little until the second step.
+    /// While the weights learn from a teacher's hidden states, in the report's first step, nothing trains the
+    /// classifier through which this loss reaches α. With an untrained classifier it is of little use until the second
+    /// step.
     ///
-    /// Where weights and gates learn in one pass ([`Update::Joint`]), it costs a second forward, with the same gates and dropout, and
-    /// its backward without products for weights: five units of a forward's FLOPs instead of three.
+    /// Where weights and gates learn in one pass ([`Update::Joint`]), it costs a second forward pass, with the same
+    /// gates and dropout, and its backward pass without products for weights. These are five units of a forward pass's
+    /// FLOPs instead of three.
     Labels,
 }
 
-/// How units are chosen at the end.
+/// Selection of units at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
-    /// By the threshold at which the architecture's cost is closest to the target.
+    /// Selects by the threshold at which the architecture's cost is closest to the target.
     #[default]
     Target,
-    /// By the relaxation's own threshold: the report's .01.
+    /// Selects by the relaxation's own threshold: the report's .01.
     Threshold,
 }
 
-/// How an architecture is searched.
+/// Settings of an architecture search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NasSettings {
-    /// What is searched.
+    /// The search space.
     pub space: NasSpace,
-    /// R, the share of the whole that the architecture is to cost, in (0, 1].
+    /// The target R: the cost of the architecture as a share of the whole, in (0, 1].
     pub target: f64,
-    /// What cost is.
+    /// The measure of the cost.
     pub measure: CostMeasure,
     /// The relaxation of dimensions and neurons.
     pub relaxation: RelaxationKind,
-    /// That of heads; of the same kind where one threshold chooses among both ([`Selection::Target`]).
+    /// The relaxation of heads; of the same kind where one threshold selects among both ([`Selection::Target`]).
     pub head_relaxation: RelaxationKind,
-    /// What drives the cost to the target.
+    /// The cost term that drives the cost to the target.
     pub control: Control,
-    /// The gates that the cost is computed at.
+    /// The gates at which the cost is computed.
     pub count: Count,
-    /// The loss that trains α, beside the cost.
+    /// The loss that trains α, in addition to the cost.
     pub gate_loss: GateLoss,
-    /// What is trained on which texts.
+    /// The schedule of the updates of weights and gates.
     pub update: Update,
-    /// How units are chosen at the end.
+    /// The selection of units at the end.
     pub selection: Selection,
-    /// The learning rate of α at the top of the schedule: about how far Adam moves it in a step. Above 0. At 10 one step crosses from 5 to
-    /// −5, as the report rescales gradients to do.
+    /// The peak learning rate of α: about the distance that Adam moves it in a step. Above 0. At 10 one step crosses
+    /// from 5 to −5, as the report rescales gradients to do.
     pub gate_rate: f64,
 }
 
 impl Default for NasSettings {
-    /// All four spaces at half of their dimensions by hard-concrete gates under a Lagrangian.
+    /// All four spaces at half of their dimensions by hard-concrete gates with a Lagrangian.
     fn default() -> Self {
         Self {
             space: NasSpace::default(),
@@ -117,8 +121,9 @@ impl Default for NasSettings {
 }
 
 impl NasSettings {
-    /// The report's: σ(α) masks, cut at .01, softmax-weighted heads, α trained by the labels and the cost term of TAS with a fixed weight,
-    /// at a rate of 10. λ = 1, t = .05 and the rate are ours: it prints no number for them, but says that one step may cross from 5 to −5.
+    /// The report's settings: σ(α) masks with a threshold of .01, softmax-weighted heads, and α trained by the labels
+    /// and the cost term of TAS with a fixed weight, at a rate of 10. λ = 1, t = .05 and the rate are ours: the report
+    /// gives no numbers for them, but states that one step may cross from 5 to −5.
     pub fn report(space: NasSpace, target: f64) -> Self {
         Self {
             space,
@@ -134,10 +139,10 @@ impl NasSettings {
         }
     }
 
-    /// Whether the settings are in their range.
+    /// Checks the ranges of the settings.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first that is not.
+    /// [`Error::Setting`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
         check_target(self.target)?;
         self.measure.check()?;

@@ -1,4 +1,4 @@
-//! Which parts of an encoder are searched, and in which units.
+//! Search spaces: the searched parts of an encoder, and their units.
 
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ impl Part {
         Self::Neurons,
     ];
 
-    /// Its name in parameters and reports.
+    /// The name in parameters and reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::QueryInputs => "query_inputs",
@@ -52,12 +52,13 @@ impl Part {
         }
     }
 
-    /// Whether its units are counted head by head.
+    /// Returns whether the part's units are counted head by head.
     pub(crate) fn is_by_head(self) -> bool {
         matches!(self, Self::QueryKeyOutputs | Self::ValueOutputs)
     }
 
-    /// How many blocks of how many units a layer has of it: outputs are counted head by head.
+    /// The number of blocks of the part in a layer, and the number of units of a block: outputs are counted head by
+    /// head.
     pub fn size(self, shape: BlockShape) -> (usize, usize) {
         match self {
             Self::QueryInputs | Self::KeyInputs | Self::ValueInputs => (1, shape.hidden),
@@ -68,22 +69,22 @@ impl Part {
     }
 }
 
-/// The least that stays of each part, of each layer (of outputs: of each head).
+/// The minimum size of each part, for each layer (of outputs: for each head).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Minimum {
-    /// Inputs of each of Q, K and V.
+    /// The number of inputs of each of Q, K and V.
     pub inputs: usize,
-    /// Dimensions of a head's queries and keys, and of its values.
+    /// The number of dimensions of a head's queries and keys, and of its values.
     pub outputs: usize,
-    /// Neurons.
+    /// The number of neurons.
     pub neurons: usize,
-    /// Heads.
+    /// The number of heads.
     pub heads: usize,
 }
 
 impl Default for Minimum {
-    /// One of each: without any, a layer could not be built.
+    /// One unit of each part: without any, a layer could not be built.
     fn default() -> Self {
         Self { inputs: 1, outputs: 1, neurons: 1, heads: 1 }
     }
@@ -93,7 +94,7 @@ impl Default for Minimum {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NasSpace {
-    /// Inputs of Q, K and V: (e_q, e_k, e_v), each its own (report, 5.4.1).
+    /// Inputs of Q, K and V: (e_q, e_k, e_v), independently (report, 5.4.1).
     pub inputs: bool,
     /// Outputs of Q, K and V for each head: h_q = h_k and h_v (report, 5.4.2).
     pub outputs: bool,
@@ -101,41 +102,41 @@ pub struct NasSpace {
     pub neurons: bool,
     /// Heads (report, 5.4.4).
     pub heads: bool,
-    /// Whether all layers keep the same; else each layer its own.
+    /// True if all layers keep the same units; otherwise each layer has a separate selection.
     pub tied: bool,
-    /// What stays at least.
+    /// The minimum sizes.
     pub minimum: Minimum,
 }
 
 impl Default for NasSpace {
-    /// All four, each layer its own.
+    /// All four parts, independently for each layer.
     fn default() -> Self {
         Self { inputs: true, outputs: true, neurons: true, heads: true, tied: false, minimum: Minimum::default() }
     }
 }
 
-/// Units that are searched together: one part of one layer, or of all layers alike.
+/// Units that are searched together: one part of one layer, or of all layers jointly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The part.
+    /// The part of the layers.
     pub part: Part,
-    /// The layers that keep what this group keeps.
+    /// The layers that share the group's selection.
     pub layers: Range<usize>,
-    /// Heads for outputs, else 1. Units are numbered block by block.
+    /// The number of heads for outputs, otherwise 1. Units are numbered block by block.
     pub blocks: usize,
-    /// Units of a block.
+    /// The number of units of a block.
     pub width: usize,
-    /// Units of a block that stay at least.
+    /// The minimum number of units of a block.
     pub minimum: usize,
 }
 
 impl Group {
-    /// How many units there are.
+    /// The total number of units.
     pub fn units(&self) -> usize {
         self.blocks * self.width
     }
 
-    /// The name of its parameter.
+    /// The name of the group's parameter.
     pub fn name(&self) -> String {
         let Range { start, end } = self.layers;
         match end - start {
@@ -146,7 +147,7 @@ impl Group {
 }
 
 impl NasSpace {
-    /// No part; to be filled in by struct update.
+    /// No part; to be completed by struct update syntax.
     pub const NONE: Self = Self {
         inputs: false,
         outputs: false,
@@ -156,7 +157,7 @@ impl NasSpace {
         minimum: Minimum { inputs: 1, outputs: 1, neurons: 1, heads: 1 },
     };
 
-    /// The input dimensions alone: all that the report finished.
+    /// The input dimensions alone: the only search that the report finished.
     pub fn inputs() -> Self {
         Self { inputs: true, ..Self::NONE }
     }
@@ -176,7 +177,7 @@ impl NasSpace {
         Self { heads: true, ..Self::NONE }
     }
 
-    /// Whether a part is searched, and its minimum.
+    /// The minimum of a part; `None` where the part is not searched.
     fn searched(&self, part: Part) -> Option<usize> {
         let (searched, minimum) = match part {
             Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => (self.inputs, self.minimum.inputs),
@@ -190,7 +191,7 @@ impl NasSpace {
     /// The groups of units of an encoder, layer by layer.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a space without parts, or a minimum of 0 or above what a layer has.
+    /// [`Error::Setting`] for a space without parts, or a minimum of 0 or above the size of a layer.
     pub fn groups(&self, shape: BlockShape, layers: usize) -> Result<Vec<Group>> {
         let ranges: Vec<Range<usize>> = match self.tied {
             true => std::iter::once(0..layers).collect(),

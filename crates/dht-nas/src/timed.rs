@@ -1,4 +1,4 @@
-//! Measures what a model costs in seconds, on narrower copies.
+//! Measurement of a model's latency, on narrower copies.
 
 use std::time::Instant;
 
@@ -13,19 +13,20 @@ use crate::extract::extract;
 use crate::latency::Latency;
 use crate::space::{NasSpace, Part};
 
-/// Narrower copies that are timed, beside the whole model and the one without layers.
+/// The number of timed narrower copies, in addition to the whole model and the one without layers.
 const COPIES: usize = 24;
-/// Passes of each, in turns; the first only warms up.
+/// The number of passes of each copy, in turns; the first is a warm-up.
 const PASSES: usize = 9;
-/// The least share of a part that a copy keeps.
+/// The smallest share of a part that a copy keeps.
 const LEAST_SHARE: f64 = 0.1;
 
 impl Latency {
-    /// Times narrower copies of a classifier on `texts` texts of `tokens` tokens, on this machine and in this moment: keep the result for
-    /// all that is to be compared.
+    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens. It depends on this
+    /// machine and its current load: store the result for all comparisons.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no texts, or for more tokens than the model takes; as [`extract`] for a model that has parts taken out.
+    /// [`Error::Setting`] for no texts, or for more tokens than the model reads; as [`extract`] for a model with
+    /// removed parts.
     pub fn measure<R: Rng + ?Sized>(
         model: &TextClassifier,
         (texts, tokens): (usize, usize),
@@ -57,7 +58,7 @@ impl Latency {
     }
 }
 
-/// An architecture that keeps a share of each part, drawn, of units that are drawn.
+/// A random architecture: a random share of each part, with random units.
 fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Architecture> {
     let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
     let groups = NasSpace::default().groups(shape, layers)?;
@@ -65,7 +66,7 @@ fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Archite
     let kept = groups.iter().map(|group| {
         let share = Part::ALL.iter().zip(shares).find(|(part, _)| **part == group.part).map_or(1.0, |(_, share)| share);
         let mut kept = vec![false; group.units()];
-        // Heads keep as many outputs each.
+        // All heads keep the same number of outputs.
         for block in kept.chunks_mut(group.width) {
             let count = ((block.len() as f64 * share).round() as usize).clamp(1, block.len());
             index::sample(rng, block.len(), count).into_iter().for_each(|unit| block[unit] = true);
@@ -76,7 +77,7 @@ fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Archite
     Ok(Architecture::of_groups(shape, layers, &groups, &kept))
 }
 
-/// A model and its least time so far.
+/// A model and its smallest time so far.
 struct Timed {
     model: TextClassifier,
     layers: usize,
@@ -97,7 +98,7 @@ impl Timed {
         let (encoder, start) = (self.model.encoder(), Instant::now());
         let hidden = encoder.run(0..self.layers, &encoder.embed(batch, &self.ctx)?, &HeadPlan::Full, &self.ctx)?;
         let logits = self.model.classifier().forward(&hidden, &self.ctx)?;
-        // On a device the numbers are there once they are fetched.
+        // On a device the numbers are available only after they are fetched.
         std::hint::black_box(logits.to_vec2::<f32>().map_err(dht_transformer::Error::from)?);
         Ok(start.elapsed().as_secs_f64())
     }

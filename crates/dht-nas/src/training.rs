@@ -1,4 +1,4 @@
-//! The search as an objective of the one training loop.
+//! The search as an objective of the training loop.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ use crate::settings::{Count, GateLoss, Update};
 const GATES: u64 = 0x6e61_7301_0000_0000;
 const HALVES: u64 = 0x6e61_7302_0000_0000;
 
-/// A number whose gradient along each tensor is the one beside it.
+/// A number whose gradient along each tensor is the paired one.
 fn with_gradients<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
     let parts = along.map(|(along, gradients)| (along * gradients.detach())?.sum_all());
     let sum = parts.reduce(|sum, part| sum? + part?);
@@ -48,7 +48,7 @@ impl ArchitectureSearch {
         self.frozen.iter().for_each(|id| parameters.set_frozen(*id, true));
     }
 
-    /// Brings α back within the bounds of their relaxations.
+    /// Clamps α to the bounds of their relaxations.
     fn bring_back(&self) -> Result<()> {
         for (relaxation, alpha) in self.relaxations.iter().zip(&self.alphas) {
             if let Some(bound) = relaxation.bound() {
@@ -84,7 +84,8 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// The loss on a batch through the gates of this step: that of the gates where they alone are trained, else that of the weights.
+    /// The loss on a batch through the gates of this step: that of the gates where only they are trained, otherwise
+    /// that of the weights.
     pub(crate) fn task_loss(
         &self,
         batch: &PackedBatch,
@@ -108,8 +109,8 @@ impl ArchitectureSearch {
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    /// The gradients along α of the gates' loss on a batch, and that loss. Weights are frozen meanwhile, so that nothing is computed for
-    /// them.
+    /// The gradients along α of the gates' loss on a batch, and that loss. Weights are frozen during this pass, so that
+    /// nothing is computed for them.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
         let found = || -> Result<(Vec<Tensor>, f64)> {
@@ -123,7 +124,7 @@ impl ArchitectureSearch {
         found
     }
 
-    /// The part of some gradients that is along α.
+    /// The part of the gradients that is along α.
     pub(crate) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
         let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
             Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),
@@ -140,7 +141,7 @@ impl ArchitectureSearch {
             }
             _ => None,
         };
-        // A loss of the gates' own comes first: a context has one backward pass.
+        // A separate loss of the gates comes first: a context has one backward pass.
         let own = match (*trained, self.settings.gate_loss) {
             (Trained::Both, GateLoss::Labels) => Some(self.gate_gradients(batch, progress)?),
             _ => None,
@@ -212,7 +213,7 @@ impl Objective for ArchitectureSearch {
             (!samples.is_empty()).then(|| batch.select(&samples))
         };
         let (weights, gates) = (half(false), half(true));
-        // A small batch may have rows for the gates alone: the unrolled step of the weights is then on those.
+        // If a batch contains only gate rows, the unrolled step reuses them.
         let ahead = || weights.clone().or_else(|| gates.clone());
         let weights_batch = matches!(self.settings.update, Update::Unrolled { .. }).then(ahead).flatten();
         let steps = [(weights, Trained::Weights, None), (gates, Trained::Gates, weights_batch)];

@@ -1,4 +1,4 @@
-//! DARTS's gradient of second order.
+//! Second-order gradient of DARTS.
 
 use candle_core::{Tensor, Var};
 use dht_transformer::tensors::{Gradients, ParameterId};
@@ -8,19 +8,19 @@ use dht_transformer::{ForwardContext, Objective, PackedBatch};
 use crate::error::Result;
 use crate::search::{ArchitectureSearch, Trained};
 
-/// How far weights move for the difference of two gradients, in all (the source's).
+/// The total distance that weights move for the difference of two gradients (the source's).
 const DISTANCE: f64 = 0.01;
 
 impl ArchitectureSearch {
-    /// The gradient along α of the gates' loss L₂ on `validation` after a step of the weights on their loss L₁ on `training`, and L₂ (Liu,
-    /// Simonyan and Yang 2019, equations 7 and 8):
+    /// The gradient along α of the gates' loss L₂ on `validation` after a step of the weights on their loss L₁ on
+    /// `training`, and L₂ (Liu, Simonyan and Yang 2019, equations 7 and 8):
     ///
     /// ```text
     /// ∇α L₂(w − ξ·∇w L₁(w, α), α) ≈ ∇α L₂(w′, α) − ξ·(∇α L₁(w⁺, α) − ∇α L₁(w⁻, α)) / 2ε
     /// w′ = w − ξ·∇w L₁(w, α)      w± = w ± ε·v      v = ∇w L₂(w′, α)      ε = .01/‖v‖
     /// ```
     ///
-    /// The weights are as they were afterwards.
+    /// The weights are restored afterwards.
     pub(crate) fn unrolled(
         &self,
         (training, validation): (&PackedBatch, &PackedBatch),
@@ -40,7 +40,7 @@ impl ArchitectureSearch {
     }
 }
 
-/// Weights that move, and from where.
+/// Moved weights, with their start.
 struct Moves<'a> {
     search: &'a ArchitectureSearch,
     weights: Vec<(ParameterId, &'a Var)>,
@@ -84,7 +84,7 @@ impl Moves<'_> {
         Ok((f64::from(loss.to_scalar::<f32>()?), ctx.backward(&loss, parameters)?))
     }
 
-    /// Moves the weights from where they were along a gradient.
+    /// Moves the weights from their start along a gradient.
     fn along(&self, gradients: &Gradients, length: f64) -> Result<()> {
         for ((id, var), start) in self.weights.iter().zip(&self.start) {
             if let Some(gradient) = gradients.get(*id) {

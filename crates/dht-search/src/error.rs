@@ -1,10 +1,10 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
-/// The errors of this crate. Messages name what is wrong, where, and what was expected.
+/// The errors of this crate. Messages name the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the crate of early exits, but for those that this crate has too.
+    /// An error of the crate `dht-dynamic`, except those that have a variant here.
     #[error(transparent)]
     Dynamic(Box<dht_dynamic::Error>),
     /// An error of the transformer crate.
@@ -16,7 +16,7 @@ pub enum Error {
     /// An error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// A saved state is not JSON of the expected form.
+    /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
     State {
         /// The state, or its file.
@@ -24,7 +24,7 @@ pub enum Error {
         /// The parser's message, with line and column.
         source: serde_json::Error,
     },
-    /// A setting, or an argument, is out of range.
+    /// A setting or an argument that is out of range.
     #[error("{field} is {got}, expected {expected}")]
     Setting {
         /// The setting's name.
@@ -42,7 +42,7 @@ pub enum Error {
         /// The layer after the last.
         end: usize,
     },
-    /// A group keeps a number of heads that is not allowed.
+    /// A group with a number of heads that is not allowed.
     #[error("group {group} keeps {got} heads, expected {expected}")]
     HeadCount {
         /// The index of the group in its route or space.
@@ -52,7 +52,7 @@ pub enum Error {
         /// Its number of heads.
         got: usize,
     },
-    /// An exit of a space is not deeper than the exit before it, or deeper than the layers.
+    /// An exit of a space that is not deeper than the previous exit, or deeper than the last layer.
     #[error("exit {index} is at depth {got}, expected {expected}")]
     Exit {
         /// The index of the exit in the list.
@@ -62,7 +62,7 @@ pub enum Error {
         /// Its depth.
         got: usize,
     },
-    /// A route is not in a space, or is for a model of another size.
+    /// A route that is not in a space, or is for a model of another size.
     #[error("route {route}: expected {expected}")]
     RouteNotInSpace {
         /// The route.
@@ -70,14 +70,14 @@ pub enum Error {
         /// The routes of the space.
         expected: String,
     },
-    /// A space has the same arm twice.
+    /// A space that has the same arm twice.
     #[error("arm {arm} ({route}) repeats arm {first}")]
     DuplicateArm {
-        /// The index of the later one.
+        /// The index of the later arm.
         arm: usize,
-        /// The index of the earlier one.
+        /// The index of the earlier arm.
         first: usize,
-        /// The route of both.
+        /// The route of both arms.
         route: String,
     },
     /// An arm, or a list of arms, that a space does not have.
@@ -87,22 +87,22 @@ pub enum Error {
         what: &'static str,
         /// The arms of the space.
         expected: String,
-        /// The requested one.
+        /// The requested arm or arms.
         got: String,
     },
-    /// A preset is not defined for a model of this size.
+    /// A preset that is not defined for a model of this size.
     #[error("{preset} on {layers} layers of {heads} heads: expected {expected}")]
     PresetSize {
         /// The preset.
         preset: &'static str,
-        /// The model's layers.
+        /// The number of layers of the model.
         layers: usize,
-        /// The model's heads.
+        /// The number of heads of the model.
         heads: usize,
-        /// The sizes that it is defined for.
+        /// The sizes for which the preset is defined.
         expected: &'static str,
     },
-    /// A file is intact, but contains no dynamic model that this release reads.
+    /// A file that is intact but contains no dynamic model that this release reads.
     #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
     Model {
         /// The file.
@@ -114,7 +114,7 @@ pub enum Error {
         /// Its value.
         got: String,
     },
-    /// A file of a saved model is not the one that was saved together with its checkpoint.
+    /// A file of a saved model that differs from the file saved together with its checkpoint.
     #[error(
         "{path} is not the file that {checkpoint} was saved with: its SHA-256 checksum is {got}, expected {expected}; \
          restore the file of that save",
@@ -130,12 +130,12 @@ pub enum Error {
         /// The checksum of the present file; `None` where there is none.
         got: Option<String>,
     },
-    /// A file does not describe a search space.
+    /// A file that does not describe a search space.
     #[error("{what}{line}: {problem}", line = line.map_or_else(String::new, |line| format!(":{line}")))]
     SpaceFile {
         /// The file, or `TOML text`.
         what: String,
-        /// The line, from 1, where it is known.
+        /// The line, counted from 1, where it is known.
         line: Option<usize>,
         /// The reason.
         problem: SpaceFileProblem,
@@ -148,17 +148,17 @@ pub enum Error {
     },
 }
 
-/// Why a file does not describe a search space.
+/// Reason why a file does not describe a search space.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpaceFileProblem {
-    /// It is not TOML, a key is missing, unknown or of another type, or a route has no valid notation.
+    /// A file that is not TOML, or has a missing, unknown or wrongly typed key, or a route without valid notation.
     #[error("{message}")]
     Content {
         /// The parser's message.
         message: String,
     },
-    /// It describes an invalid space: exits out of order, more heads than the model has, …
+    /// An invalid space: exits out of order, more heads than the model has, …
     #[error("{0}")]
     Space(#[source] Box<Error>),
 }
@@ -167,17 +167,17 @@ fn checksum(checksum: Option<&str>) -> &str {
     checksum.unwrap_or("none (no such file)")
 }
 
-/// The crate's result.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A setting or argument that is out of range.
+    /// Builds [`Error::Setting`] for a setting or argument that is out of range.
     pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Setting { field, expected: expected.into(), got: got.to_string() }
     }
 }
 
-/// What both crates can report has one variant here.
+/// Errors that both crates can report map to one variant here.
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {
         use dht_dynamic::Error as Dynamic;
@@ -203,7 +203,7 @@ impl From<dht_dynamic::Error> for Error {
     }
 }
 
-/// What a model of a search reports where a predictor, a router or a served model is asked for.
+/// Converts errors of a search model for callers of a predictor, a router or a served model.
 impl From<Error> for dht_dynamic::Error {
     fn from(error: Error) -> Self {
         match error {

@@ -1,5 +1,5 @@
-//! Dynamic transformers: contextual bandits choose for each text how many layers of a BERT-family encoder it runs and
-//! which heads it keeps, in training and in inference alike.
+//! Dynamic transformers: contextual bandits select for each text the number of layers of a BERT-family encoder and the
+//! heads that it keeps, in training and in inference.
 //!
 //! # How the data flows
 //!
@@ -16,10 +16,11 @@
 //!                                └─────▶ reward ───▶ routers
 //! ```
 //!
-//! A [`SearchSpace`] lists the [`Route`]s. [`SearchSettings`] name the routers, how they learn and how exits are trained. A
-//! [`SearchModel`] is a [`RoutedEncoder`] (an encoder with exits) with a [`Router`] for depth and a [`HeadRouter`] for heads. A
-//! [`SearchObjective`] trains it with the one training loop, [`Trainer`](transformer::Trainer). Training and inference run
-//! the same executor; inference neither explores nor learns.
+//! A [`SearchSpace`] lists the [`Route`]s. [`SearchSettings`] define the routers, their learning, and the training of
+//! the exits. A [`SearchModel`] is a [`RoutedEncoder`] (an encoder with exits) with a [`Router`] for depth and a
+//! [`HeadRouter`] for heads. A [`SearchObjective`] trains it with the common training loop,
+//! [`Trainer`](transformer::Trainer). Training and inference run the same executor; inference neither explores nor
+//! learns.
 //!
 //! # A complete program
 //!
@@ -56,7 +57,7 @@
 //! model.set_speed(0.05)?; // λ: the price of the full model's cost in nats of loss
 //! let evaluation = evaluate(&model, &encoded, 6)?;
 //! assert_eq!(evaluation.confusion.macro_f1(), 1.0);
-//! // Both costs, the paper's estimate and the FLOPs of all products; the first alone is too optimistic.
+//! // Both costs: the paper's estimate and the FLOPs of all products. The first alone is too optimistic.
 //! let flops_ratio = evaluation.flops as f64 / model.full_inference_flops(&encoded)? as f64;
 //! println!("{:.2} by layers and heads, {flops_ratio:.2} by FLOPs", evaluation.layer_head_ratio);
 //! # Ok::<(), Error>(())
@@ -66,51 +67,53 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and all of [`space`]; [`Preset`] for the paper's, [`SpaceConfig::from_toml_file`] for one in a file |
+//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and all of [`space`]; [`Preset`] for the paper's spaces, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`]; [`RouteSpec`] for its notation, `12L8H` |
-//! | choose a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
-//! | write a router of your own | [`Router`], [`HeadRouter`], [`SearchModel::with_router`] |
-//! | choose how exits are trained | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
+//! | select a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
+//! | write a custom router | [`Router`], [`HeadRouter`], [`SearchModel::with_router`] |
+//! | configure the training of exits | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
-//! | predict and score | [`SearchModel::predict_batch`], [`evaluate`](dynamic::evaluate()), [`Predictor`](dynamic::Predictor) for a baseline of your own |
-//! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the paper, [`evaluation::evaluate_queued`] |
-//! | make a fine-tuned classifier cheaper without touching its weights | [`accelerate()`](dynamic::accelerate()) of `dht-dynamic`; [`routing::ExitBandits`] for its models |
-//! | run a model of n-grams before classifiers, or with one | [`baselines::Cascade`], [`baselines::Stacked`] |
+//! | predict and score | [`SearchModel::predict_batch`], [`evaluate`](dynamic::evaluate()), [`Predictor`](dynamic::Predictor) for a custom baseline |
+//! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for the differences from the paper, [`evaluation::evaluate_queued`] |
+//! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](dynamic::accelerate()) of `dht-dynamic`; [`routing::ExitBandits`] for its models |
+//! | run an n-gram model before classifiers, or with one | [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
 //! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`] |
 //! | trade quality for speed at run time | [`SearchModel::with_speed`], [`calibrate`](dynamic::evaluation::calibrate()) for a budget of FLOPs |
 //! | answer from many threads | an [`Engine`](dynamic::Engine) of the model |
 //! | save a model | [`SearchModel::save`] and [`load`](SearchModel::load) |
-//! | make rewards of losses | [`reward`] |
-//! | count or measure what a route costs | [`CostModel`] and [`cost`] |
+//! | compute rewards from losses | [`reward`] |
+//! | count or measure the cost of a route | [`CostModel`] and [`cost`] |
 //! | read the cost and the decisions of a training | [`CostAccounting`], [`training`] |
-//! | use the parts alone | [`bandits`], [`dynamic`], [`transformer`] |
+//! | use the components alone | [`bandits`], [`dynamic`], [`transformer`] |
 //!
-//! # What holds throughout
+//! # Guarantees
 //!
-//! - **Every sample once an epoch**, with queues too: samples still queued at an epoch's end are trained on then. Texts that are held
-//!   out for the bandits ([`settings::LossSource::HeldOut`]) never.
-//! - **The cost accounting equals the count of all matrix products** that run: [`CostAccounting::flops`] and
-//!   [`Evaluation::flops`](dynamic::Evaluation::flops) include second passes, passes for arm features, of a teacher and of held-out texts; the FLOPs of the
-//!   routers are counted separately, by formula. [`cost`] says what is counted and what is left out.
-//! - **One seed, one result.** Stopped in mid-epoch and resumed, a training ends with the bits of one that was not.
-//! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
-//!   mean of their contexts. Exits and head counts depend on the text and the heads that ran before.
+//! - **Every sample once an epoch**, also with queues: samples still queued at an epoch's end are trained on then.
+//!   Texts held out for the bandits ([`settings::LossSource::HeldOut`]) are never trained on.
+//! - **The cost accounting equals the count of all matrix products** that run. [`CostAccounting::flops`] and
+//!   [`Evaluation::flops`](dynamic::Evaluation::flops) include second passes and the passes for arm features, of a
+//!   teacher and of held-out texts. The FLOPs of the routers are counted separately, by formula. [`cost`] lists what is
+//!   counted and what is not.
+//! - **One seed, one result.** A training that is stopped in mid-epoch and resumed ends with the same bits as one
+//!   without a stop.
+//! - **A text's route may depend on its batch**: samples that keep the same number of heads share one head set,
+//!   selected for the mean of their contexts. Exits and head counts depend on the text and the heads that ran before.
 //!
-//! # Texts of one class each
+//! # Single-label classification only
 //!
-//! Every step from exit to answer is of a distribution over classes: an exit's worth is its cross-entropy, and
-//! bandits see how sure it is. Of several
-//! labels some may be sure at an exit where others are not, and a number has no probability at all; a rule for either would be
-//! another method, with results of its own to show. Such texts are refused ([`Error::Setting`], `targets`). For them there are
-//! whole, truncated and pruned encoders ([`transformer::Task`], [`transformer::pruning`]).
+//! Every step from exit to answer needs a distribution over classes: the value of an exit is its cross-entropy, and
+//! bandits see its confidence. In multi-label data some labels may be confident at an exit where others are not, and a
+//! regression value has no probability. A rule for either would be another method with its own evaluation. Such texts
+//! are rejected ([`Error::Setting`], `targets`). Full, truncated and pruned encoders handle them
+//! ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
 //!
-//! With fewer contexts than [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference runs
-//! the full model. Where every text needs the same depth a fixed exit costs less than choosing one; the [`Regret`] shows
-//! it. The paper's own settings ([`SearchSettings::paper`]) are for comparison, not for use.
+//! With fewer contexts than [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference
+//! runs the full model. Where every text needs the same depth, a fixed exit costs less than selecting one; the
+//! [`Regret`] shows it. The paper's own settings ([`SearchSettings::paper`]) are for comparison, not for use.
 
 pub mod baselines;
 pub mod cost;

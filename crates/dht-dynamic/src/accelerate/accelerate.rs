@@ -1,4 +1,4 @@
-//! The one call that makes a dynamic model.
+//! The function that builds a dynamic model.
 
 use std::time::Instant;
 
@@ -21,15 +21,18 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, ExitModel, SeenTexts};
 use crate::training::FrozenStates;
 
-/// Fewer texts than this are refused by [`accelerate`](fn@accelerate): nothing can be fitted and judged on them.
+/// The minimum number of texts for [`accelerate`](fn@accelerate): fewer cannot be fitted and judged.
 pub const LEAST_TEXTS: usize = 20;
 
-/// Makes a dynamic model of a fine-tuned classifier of classes: exits, front exit, stacking and speeds. The classifier stays as
-/// it is.
+/// Builds a dynamic model from a fine-tuned single-label classifier: exits, n-gram exit, stacking and speeds. The
+/// classifier does not change.
 ///
 /// # Errors
-/// [`Error::Setting`] for settings out of range, fewer than 20 texts, held-out texts of which more than half are training texts, texts of several labels or other classes than the
-/// classifier's, unlabelled texts where nothing is held out, states that are not finite; as [`ExitModel::of_classifier`](crate::ExitModel::of_classifier) and [`NgramClassifier::fit`]; what the encoder reports.
+/// * [`Error::Setting`] for settings out of range, fewer than 20 texts, held-out texts of which more than half are
+///   training texts, multi-label texts or other classes than the classifier's, unlabelled texts where nothing is held
+///   out, and states that are not finite.
+/// * As [`ExitModel::of_classifier`](crate::ExitModel::of_classifier) and [`NgramClassifier::fit`]; errors of the
+///   encoder.
 pub fn accelerate<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: Texts<'_>,
@@ -70,13 +73,13 @@ pub fn accelerate<R: Rng + ?Sized>(
         (Some(side), Some(held_out)) => {
             let (model, flops) = side_training::train(model, &parts.training, settings.targets, side, kept, rng)?;
             report.side = Some(side.width(hidden));
-            // The held-out texts run again, through the exits too.
+            // The held-out texts run again, including the exits.
             let again: u64 = exit_flops(&model, held_out).last().map_or(0, |deepest| deepest.iter().sum());
             report.flops += flops + again;
             let answers = exit_tables(&model, held_out, settings.batch_size)?;
             (model, answers)
         }
-        // What the regressions, or those of the other folds, say of the judged texts.
+        // The answers of the regressions, or of those of the other folds, to the judged texts.
         _ => (model, fitted.into_iter().map(|exit| exit.judged).chain([judged_own.clone()]).collect()),
     };
     report.seconds_of_side = start.elapsed().as_secs_f64() - report.seconds_of_states - report.seconds_of_exits;

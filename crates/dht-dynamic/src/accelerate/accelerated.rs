@@ -1,4 +1,4 @@
-//! What an acceleration makes.
+//! Result of an acceleration.
 
 use dht_transformer::{EncodedDataset, tensors::most_probable};
 
@@ -8,24 +8,25 @@ use crate::evaluation::{SpeedPoint, evaluate};
 use crate::model::{DynamicModel, exit_log_probabilities};
 use crate::router::Router;
 
-/// A dynamic model and how it was made.
+/// A dynamic model with the report of its acceleration.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accelerated {
     /// The model, at the cheapest speed at which the judged texts [lose nothing](crate::evaluation::Stages::lossless).
     pub model: DynamicModel,
-    /// What was fitted, and what the speeds cost.
+    /// The fits, and the cost and accuracy of the speeds.
     pub report: Report,
 }
 
 impl Accelerated {
-    /// The same with another router, whose curve is measured on held-out texts at some speeds, the lowest first: one pass each, and one
-    /// for the classifier alone. The model begins at the highest of them at which it is as accurate as the classifier, at the
-    /// first where none is. A router of one speed has no curve: give it to the [model](DynamicModel::with_router).
+    /// Replaces the router. Its curve is measured on held-out texts at some speeds, the lowest first: one pass each,
+    /// and one for the classifier alone. The model starts at the highest of them at which it is as accurate as the
+    /// classifier, or at the first if there is none. A router with a single speed has no curve: set it on the
+    /// [model](DynamicModel::with_router).
     ///
     /// # Errors
-    /// [`Error::Setting`] for no speeds or no texts, and for a speed that is none of the router's; what the router and the encoder
-    /// report.
+    /// [`Error::Setting`] for no speeds or no texts, and for a speed that the router rejects; errors of the router and
+    /// the encoder.
     pub fn with_router(
         self,
         router: Box<dyn Router>,

@@ -8,31 +8,31 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets};
 use crate::model::ExitModel;
 
-/// The objective is then within 5·10⁻⁷ nats of its minimum, where the fit reaches it.
+/// Gradient tolerance of a fit. The objective is then within 5·10⁻⁷ nats of its minimum, where the fit reaches it.
 const TOLERANCE: f64 = 1e-3;
 
-/// Rows that tell values of C apart, and on which exits are judged.
+/// Rows on which values of C are compared and exits are judged.
 enum Judge<'a> {
     /// The states of other rows, with their labels.
     HeldOut { states: &'a [f32], labels: &'a [u32] },
-    /// The training rows themselves, each by regressions that have not seen it: the fold of each row.
+    /// The training rows themselves, each judged by regressions that have not seen it: the fold of each row.
     CrossFit { fold_of: &'a [usize], labels: &'a [u32] },
 }
 
 /// A fitted exit.
 pub(super) struct FittedExit {
-    /// W of the states as they are, (hidden, classes).
+    /// Weights W for unscaled states, (hidden, classes).
     pub(super) weights: Vec<f32>,
-    /// b, (classes).
+    /// Bias b, (classes).
     pub(super) bias: Vec<f32>,
     pub(super) c: f64,
-    /// What it says of held-out rows; of cross-fitted ones, what the regression of each row's fold says.
+    /// The answers to held-out rows; for cross-fitted rows, the answers of the regression of each row's fold.
     pub(super) judged: LogProbabilities,
-    /// FLOPs of all fits, and of the answers that they are judged by.
+    /// FLOPs of all fits, and of the answers that they are judged on.
     pub(super) flops: u64,
 }
 
-/// What standardises states: (x − mean)/deviation, and 0 where a state is constant.
+/// Standardisation of states: (x − mean)/deviation, and 0 where a state is constant.
 struct Scaling {
     mean: Vec<f64>,
     /// 1/deviation; 0 for a constant.
@@ -67,7 +67,7 @@ impl Scaling {
         states.chunks_exact(self.mean.len()).flat_map(scale).collect()
     }
 
-    /// Weights and bias of states as they are, from those of standardised ones.
+    /// Folds the scaling into the parameters: weights and bias for unscaled states.
     fn fold(&self, regression: &LogisticRegression) -> (Vec<f32>, Vec<f32>) {
         let (weights, bias) = regression.parameters();
         let mut shifted: Vec<f64> = bias.iter().copied().map(f64::from).collect();
@@ -107,8 +107,8 @@ pub(super) fn fit_exits(
     training.pooled.iter().enumerate().map(fit).collect()
 }
 
-/// Fits an exit on the states (rows, width) of training rows, with the C of the least mean loss of the judged rows; of equal
-/// ones the first.
+/// Fits an exit on the states (rows, width) of training rows, with the C of the smallest mean loss on the judged rows;
+/// the first in a tie.
 fn fit_exit(
     states: &[f32],
     width: usize,
@@ -182,18 +182,18 @@ fn fit_exit(
     }
 }
 
-/// The targets of some rows. Of labels, every class gets a probability; soft ones stay as they are.
+/// The targets of some rows. For labels, every class gets a probability; soft labels do not change.
 enum SmoothedTargets {
     Classes(Vec<u32>),
     Soft(Vec<f64>),
 }
 
-/// ln of a probability that is 0 in f64.
+/// ln of a probability that underflows to 0 in f64.
 const NEVER: f64 = -1e3;
 
 impl SmoothedTargets {
-    /// Each class without any row gets the probability 1/(rows + classes), as in the n-gram classifier: otherwise its bias
-    /// would fall for ever.
+    /// Gives each class without any row the probability 1/(rows + classes), as in the n-gram classifier: otherwise its
+    /// bias would decrease without limit.
     fn of(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
         let labels: Vec<u32> = match targets {
             RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),

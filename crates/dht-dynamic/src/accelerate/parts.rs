@@ -1,4 +1,4 @@
-//! The texts of an acceleration, by what they are for.
+//! The texts of an acceleration, by purpose.
 
 use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
@@ -12,34 +12,34 @@ use crate::model::SeenTexts;
 /// The texts of an acceleration.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
-    /// What exits and n-gram model are fitted on, best the texts that the classifier was fine-tuned on.
+    /// Texts that exits and n-gram model are fitted on, preferably those that the classifier was fine-tuned on.
     pub training: &'a EncodedDataset,
     /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are chosen. Without them a
-    /// [share](AccelerateSettings::held_out_share) of `training` is held out, or all of it is cross-fitted where there are few: then
-    /// the classifier should not have seen them either, since it is surer of texts that it has.
+    /// [share](AccelerateSettings::held_out_share) of `training` is held out, or with few texts all of it is
+    /// cross-fitted. Then the classifier should not have seen these texts either, since it is more confident on texts
+    /// that it has seen.
     pub held_out: Option<&'a EncodedDataset>,
-    /// Further texts to fit on, whose labels are not looked at: the classes that the classifier predicts stand in their
-    /// place.
+    /// Further texts to fit on, whose labels are ignored: the classifier's predicted classes replace them.
     pub unlabelled: Option<&'a EncodedDataset>,
 }
 
 impl<'a> Texts<'a> {
-    /// Texts to fit on, and no others.
+    /// Texts to fit on, without held-out and unlabelled texts.
     pub fn new(training: &'a EncodedDataset) -> Self {
         Self { training, held_out: None, unlabelled: None }
     }
 
-    /// The same with held-out texts.
+    /// Adds held-out texts.
     pub fn with_held_out(self, held_out: &'a EncodedDataset) -> Self {
         Self { held_out: Some(held_out), ..self }
     }
 
-    /// The same with unlabelled texts.
+    /// Adds unlabelled texts.
     pub fn with_unlabelled(self, unlabelled: &'a EncodedDataset) -> Self {
         Self { unlabelled: Some(unlabelled), ..self }
     }
 
-    /// Refuses held-out texts that say nothing: none at all, or such that are mostly training texts.
+    /// Rejects held-out texts that are empty, or mostly training texts.
     pub(super) fn check_held_out(self) -> Result<()> {
         let Some(held_out) = self.held_out else { return Ok(()) };
         let seen = SeenTexts::of([self.training]).rows_of(held_out).len();
@@ -58,18 +58,20 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The texts by what they are for.
+/// The texts by purpose.
 pub(super) struct Parts {
-    /// The labelled texts, and then the others.
+    /// The labelled texts, followed by the unlabelled ones.
     pub(super) training: EncodedDataset,
-    /// How many of them have labels.
+    /// The number of labelled texts.
     pub(super) labelled: usize,
     pub(super) held_out: Option<EncodedDataset>,
-    /// Where nothing is held out: the fold of each training row.
+    /// The fold of each training row, where no texts are held out.
     pub(super) fold_of: Vec<usize>,
 }
 
 impl Parts {
+    /// Splits the texts.
+    ///
     /// # Errors
     /// [`Error::Setting`] for unlabelled texts where nothing is held out: the cross-fit would judge by them.
     pub(super) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
@@ -110,7 +112,7 @@ impl Parts {
         parts(texts.clone(), None, fold_of)
     }
 
-    /// The same, with the classifier's own predictions for labels where they are the targets, and where texts have none.
+    /// Replaces labels by the classifier's own predictions, where these are the targets and where texts have no labels.
     pub(super) fn with_targets(mut self, targets: Targets, training: &States, held_out: Option<&States>) -> Self {
         let relabel = |samples: &mut [Sample], labels: &[u32]| {
             samples.iter_mut().zip(labels).for_each(|(sample, label)| sample.label = *label);
@@ -131,7 +133,7 @@ impl Parts {
         labels(&self.training)
     }
 
-    /// The labels of the rows that C, stacking and speeds are chosen on.
+    /// The labels of the rows on which C, stacking and speeds are chosen.
     pub(super) fn judged_labels(&self) -> Vec<u32> {
         labels(self.held_out.as_ref().unwrap_or(&self.training))
     }

@@ -1,4 +1,4 @@
-//! One pass of the frozen encoder: the pooled states that exits read, and what the classifier says.
+//! One pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
 
 use dht_transformer::{EncodedDataset, Pooling, data::longest_first, tensors::log_softmax};
 
@@ -7,15 +7,15 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::ExitModel;
 use crate::training::FrozenStates;
 
-/// What a frozen encoder makes of some texts.
+/// Pooled hidden states and class log-probabilities of a frozen encoder.
 pub(super) struct States {
-    /// The pooled states at each exit but the last, row after row. Shape of each: (rows, hidden).
+    /// The pooled states at each exit before the last, row after row. Shape of each: (rows, hidden).
     pub(super) pooled: Vec<Vec<f32>>,
-    /// Of the last exit, the classifier itself.
+    /// The log-probabilities of the last exit, the classifier itself.
     pub(super) own: LogProbabilities,
 }
 
-/// Runs every text through all layers, and keeps what there is room for.
+/// Runs every text through all layers, and stores the states that fit into the cache.
 pub(super) fn states(
     model: &ExitModel,
     pooling: Pooling,

@@ -1,4 +1,4 @@
-//! What was fitted, how well each stage does, and what each speed costs.
+//! Report of an acceleration: the fits, the accuracy of each stage, and the cost of each speed.
 
 use serde::Serialize;
 
@@ -7,76 +7,77 @@ use crate::evaluation::{SpeedPoint, Stages};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
 
-/// Bins of the expected calibration error.
+/// The number of bins of the expected calibration error.
 const BINS: usize = 15;
-/// The most points of the curve.
+/// The maximum number of points of the curve.
 const POINTS: usize = 200;
 
-/// How an accelerated model was made. Accuracies are those of the rows that C, stacking and speeds were chosen on.
+/// Report of an acceleration. Accuracies are measured on the rows on which C, stacking and speeds were chosen.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Rows with labels that exits and n-gram model were fitted on.
+    /// Labelled rows that exits and n-gram model were fitted on.
     pub rows: usize,
-    /// Further rows that they were fitted on, with the classes that the classifier predicts.
+    /// Unlabelled rows that they were fitted on, with the classes that the classifier predicts.
     pub unlabelled_rows: usize,
-    /// What the choices were made on.
+    /// The rows on which the choices were made.
     pub judged_on: JudgedOn,
     /// The accuracy of the classifier alone.
     pub own_accuracy: f64,
-    /// The front exit, where there is one, and then each exit by depth.
+    /// The n-gram exit, where there is one, followed by each exit by depth.
     pub stages: Vec<StageReport>,
-    /// From the most expensive to the cheapest speed.
+    /// The curve, from the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
-    /// The speed of the cheapest point that [loses nothing](Stages::lossless) against the classifier alone, or 0 without one; of
-    /// [another router](super::Accelerated::with_router), of the cheapest that is as accurate, or else of the first.
+    /// The speed of the cheapest point that [loses nothing](Stages::lossless) against the classifier alone, or 0 if
+    /// there is none. For [another router](super::Accelerated::with_router) it is the speed of the cheapest point that
+    /// is as accurate, or of the first if there is none.
     pub speed: f64,
-    /// The columns of the exits' side layers; `None` for linear exits.
+    /// The number of columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
-    /// FLOPs of everything: the encoder's pass over the texts, the fits, and the training of the side layers.
+    /// FLOPs in total: the encoder's pass over the texts, the fits, and the training of the side layers.
     pub flops: u64,
-    /// Of those, of the convex fits of n-gram model, exits and stacking: of each value and gradient that L-BFGS asked for, two for
-    /// each multiply-add, and of the answers by which a C is chosen.
+    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`: of each value and gradient
+    /// that L-BFGS requested, two for each multiply-add, and of the answers by which a C is selected.
     pub flops_of_fits: u64,
-    /// Wall clock of everything.
+    /// Wall-clock seconds in total.
     pub seconds: f64,
-    /// Of those, of the encoder's pass.
+    /// Seconds of the encoder's pass, included in `seconds`.
     pub seconds_of_states: f64,
-    /// Of those, of the exits' fits.
+    /// Seconds of the exits' fits, included in `seconds`.
     pub seconds_of_exits: f64,
-    /// Of those, of the side layers' training.
+    /// Seconds of the side layers' training, included in `seconds`.
     pub seconds_of_side: f64,
 }
 
-/// The rows that C, stacking and speeds were chosen on.
+/// The rows on which C, stacking and speeds were chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JudgedOn {
-    /// Texts that nothing else was fitted on: so many.
+    /// This number of texts that nothing else was fitted on.
     HeldOut(usize),
-    /// All texts, each with answers of models that have not seen it: so many texts.
+    /// This number of texts, which are all texts, each with answers of models that have not seen it.
     CrossFit(usize),
-    /// Nothing yet.
+    /// No rows yet.
     #[default]
     Nothing,
 }
 
-/// One stage.
+/// Scores of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StageReport {
-    /// Its depth; 0 for the front exit.
+    /// The depth of the stage; 0 for the n-gram exit.
     pub depth: usize,
-    /// The C that was chosen for its linear fit, from which a side layer's training starts; `None` for the classifier itself.
+    /// The C selected for its linear fit, from which a side layer's training starts; `None` for the classifier itself.
     pub c: Option<f64>,
-    /// Its accuracy alone.
+    /// The accuracy of the stage alone.
     pub accuracy: f64,
-    /// The weights that stack the n-gram classifier on it.
+    /// The weights that stack the n-gram classifier on the stage.
     pub stacker: Option<Stacker>,
-    /// Its accuracy with the n-gram classifier stacked on it; without one, alone.
+    /// The accuracy with the n-gram classifier stacked on the stage; without one, of the stage alone.
     pub stacked_accuracy: f64,
-    /// The expected calibration error of those probabilities.
+    /// The expected calibration error of the stacked probabilities.
     pub calibration_error: f64,
 }
 
@@ -113,7 +114,7 @@ impl Report {
         });
     }
 
-    /// The curve of thresholds, and the cheapest of them that loses nothing.
+    /// Computes the curve of thresholds, and the cheapest threshold that loses nothing.
     pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: u64) {
         let thresholds = stages.thresholds(POINTS);
         let point = |speed: &f64| {
@@ -126,14 +127,14 @@ impl Report {
         self.speed = stages.lossless(labels, self.own_accuracy, &thresholds);
     }
 
-    /// The curve of any router, and the cheapest of its speeds that is as accurate as the classifier alone.
+    /// Stores the curve of any router, and its cheapest speed that is as accurate as the classifier alone.
     pub(super) fn of_curve(&mut self, curve: Vec<SpeedPoint>) {
         let lossless = curve.iter().rev().find(|point| point.accuracy >= self.own_accuracy);
         self.speed = lossless.or(curve.first()).map_or(0.0, |point| point.speed);
         self.curve = curve;
     }
 
-    /// The point of the curve that costs most within a share of the full model's FLOPs; `None` where all cost more.
+    /// The most expensive point of the curve within a share of the full model's FLOPs; `None` where all cost more.
     pub fn within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
     }

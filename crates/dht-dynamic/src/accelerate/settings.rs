@@ -1,4 +1,4 @@
-//! How a classifier is accelerated.
+//! Settings of an acceleration.
 
 use dht_transformer::Pooling;
 
@@ -6,15 +6,16 @@ use crate::error::{Error, Result};
 use crate::exit::NgramSettings;
 use crate::router::LeavingRule;
 
-/// What the exits are fitted to. [Side layers](SideSettings) learn from the classifier's probabilities too: half and half with labels,
-/// and alone with the other two.
+/// Targets that the exits are fitted to. [Side layers](SideSettings) also learn from the classifier's probabilities:
+/// with equal weight for `Labels`, and from them alone for the other two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {
     /// The texts' own labels.
     #[default]
     Labels,
-    /// The classes that the classifier predicts: for texts without labels. "Accuracy" is then agreement with it.
+    /// The classes that the classifier predicts, for texts without labels. "Accuracy" is then agreement with the
+    /// classifier.
     Predictions,
     /// The probabilities that the classifier predicts (soft labels; Hinton et al. 2015) for the exits, and the texts' own
     /// labels for everything else.
@@ -24,50 +25,50 @@ pub enum Targets {
 /// The settings of [`accelerate`](super::accelerate).
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccelerateSettings {
-    /// The depths of the exits, ascending, the last of them that of the classifier; `None` for every layer.
+    /// The depths of the exits, ascending, the last of them the classifier's depth; `None` for every layer.
     pub exits: Option<Vec<usize>>,
-    /// How the exits before the last pool the states of a text: the mean or the first token's. The mean by default.
+    /// The pooling of the exits before the last: the mean or the first token. The mean by default.
     pub pooling: Pooling,
-    /// What the exits are fitted to.
+    /// The targets that the exits are fitted to.
     pub targets: Targets,
-    /// Layers of their own for the exits; `None` for linear ones. They need held-out texts: where everything is cross-fitted,
-    /// exits are linear, and [`Report::side`](super::Report::side) says so.
+    /// Side layers for the exits; `None` for linear exits. They need held-out texts: where everything is cross-fitted,
+    /// exits are linear, and [`Report::side`](super::Report::side) is `None`.
     pub side: Option<SideSettings>,
-    /// The values of C to choose from for the exits, ascending: the weight of the loss beside the penalty ½‖W‖² on
+    /// The values of C to select from for the exits, ascending: the weight of the loss relative to the penalty ½‖W‖² on
     /// standardised states.
     pub c: Vec<f64>,
-    /// What decides at each stage whether a text goes on: a threshold on the confidence or on the entropy of the stacked
-    /// answers, or how many stages in a row agree. Its value is the model's speed. Any other [router](crate::Router) takes its place by
-    /// [`Accelerated::with_router`](super::Accelerated::with_router).
+    /// The rule that decides at each stage whether a text continues: a threshold on the confidence or the entropy of
+    /// the stacked answers, or the number of consecutive stages that agree. Its value is the model's speed.
+    /// [`Accelerated::with_router`](super::Accelerated::with_router) replaces it by any other [router](crate::Router).
     pub rule: LeavingRule,
-    /// The n-gram classifier of the front exit; `None` for no front exit. The tokens around a text are
-    /// [left out](NgramSettings::left_out) only where they are named.
+    /// The n-gram classifier of the n-gram exit; `None` for no n-gram exit. The tokens around a text are
+    /// [excluded](NgramSettings::left_out) only where they are listed.
     pub ngram: Option<NgramSettings>,
-    /// Where no held-out texts are given: the share of the texts that is held out, if that makes at least
+    /// The share of the texts that is held out where no held-out texts are given, if that gives at least
     /// [`least_held_out`](Self::least_held_out) rows. With fewer texts everything is cross-fitted instead.
     pub held_out_share: f64,
-    /// See [`held_out_share`](Self::held_out_share).
+    /// The minimum number of held-out rows; see [`held_out_share`](Self::held_out_share).
     pub least_held_out: usize,
-    /// The folds of a cross-fit.
+    /// The number of folds of a cross-fit.
     pub folds: usize,
-    /// Texts in a batch of the passes through the encoder.
+    /// The number of texts in a batch of the passes through the encoder.
     pub batch_size: usize,
-    /// Memory for the states of texts while side layers learn: two bytes for each token, exit and hidden unit. The encoder
-    /// runs once for texts that fit into it, and once more in each pass for the others. 2 GiB by default.
+    /// Memory in bytes for the states of texts while side layers learn: two bytes for each token, exit and hidden unit.
+    /// The encoder runs once for texts that fit into it, and once more in each pass for the others. 2 GiB by default.
     pub cache_bytes: usize,
 }
 
-/// The side layers of exits and how they learn: by AdamW, beside linear exits that are fitted before, on the frozen encoder.
+/// Settings of the exits' side layers, trained by AdamW on the frozen encoder after the linear exits are fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SideSettings {
-    /// The columns of each [side layer](crate::exit::ExitKind::SideLayer); `None` for a sixth of the encoder's, rounded down to a
-    /// multiple of 32 where that is above 32.
+    /// The number of columns of each [side layer](crate::exit::ExitKind::SideLayer); `None` for a sixth of the
+    /// encoder's, rounded down to a multiple of 32 where that is above 32.
     pub width: Option<usize>,
-    /// Passes over the texts.
+    /// The number of passes over the texts.
     pub epochs: usize,
     /// The peak learning rate; it rises over the first steps and falls to 0.
     pub learning_rate: f64,
-    /// Texts in a step.
+    /// The number of texts in a step.
     pub batch_size: usize,
 }
 
@@ -78,7 +79,7 @@ impl Default for SideSettings {
 }
 
 impl SideSettings {
-    /// The columns beside an encoder of this width.
+    /// The number of columns for an encoder of this width.
     pub(super) fn width(&self, hidden: usize) -> usize {
         let sixth = (hidden / 6).max(1);
         self.width.unwrap_or(if sixth > 32 { sixth - sixth % 32 } else { sixth })

@@ -1,4 +1,4 @@
-//! The side layers of exits learn on the frozen encoder.
+//! Training of the exits' side layers on the frozen encoder.
 
 use dht_transformer::{AdamWSettings, EncodedDataset, TrainSettings, Trainer};
 use rand::{Rng, RngExt};
@@ -9,7 +9,8 @@ use crate::model::{DynamicModel, ExitModel};
 use crate::router::LeavingRule;
 use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
-/// Trains all exits before the last from states that were kept of their texts; the model, and the FLOPs of that.
+/// Trains all exits before the last from the stored states of their texts. Returns the model and the FLOPs of the
+/// training.
 pub(super) fn train<R: Rng + ?Sized>(
     model: ExitModel,
     texts: &EncodedDataset,

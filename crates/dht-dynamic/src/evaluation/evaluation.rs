@@ -1,4 +1,4 @@
-//! One function scores every [`Predictor`] and measures its time in the same way.
+//! Scoring and timing of any [`Predictor`].
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::Route;
 
-/// Predictions on a data set, scored.
+/// Scored predictions on a data set.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation {
@@ -22,9 +22,10 @@ pub struct Evaluation {
     pub losses: Vec<f64>,
     /// The route of each row.
     pub routes: Vec<Route>,
-    /// The heads that each row kept in each dynamic group of its route; empty lists for models that choose none.
+    /// The heads that each row kept in each dynamic group of its route; empty lists for models that do not select
+    /// heads.
     pub head_sets: Vec<Vec<HeadSet>>,
-    /// FLOPs of each row: of all products and of the routers.
+    /// FLOPs of each row: all products and the routers.
     pub row_flops: Vec<u64>,
     /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
     pub flops: u64,
@@ -32,15 +33,15 @@ pub struct Evaluation {
     pub bandit_flops: u64,
     /// The mean cost of a route by layers × heads, as a share of the full model (the paper's estimate).
     pub layer_head_ratio: f64,
-    /// Wall clock of this one pass, without tokenising. Its first batch packs the weights: to compare models by the clock
-    /// take [`time_in_turns`](super::time_in_turns).
+    /// Wall-clock seconds of this one pass, without tokenising. Its first batch packs the weights: to compare
+    /// wall-clock times use [`time_in_turns`](super::time_in_turns).
     pub seconds: f64,
-    /// Of those, pooling and routers.
+    /// Seconds of pooling and routers, included in `seconds`.
     pub bandit_seconds: f64,
 }
 
 impl Evaluation {
-    /// How many rows took each route.
+    /// The number of rows on each route.
     pub fn route_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for route in &self.routes {
@@ -53,8 +54,8 @@ impl Evaluation {
 /// Predicts every row and scores the predictions.
 ///
 /// # Errors
-/// What the model reports; [`Error::Setting`](crate::Error::Setting) for a batch size of 0, for other classes than the
-/// model's, and for texts of several labels or of a numeric target.
+/// Errors of the model; [`Error::Setting`](crate::Error::Setting) for a batch size of 0, for classes that differ from
+/// the model's, and for multi-label or regression texts.
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;
     let start = Instant::now();

@@ -1,11 +1,11 @@
-//! Models in another precision.
+//! Scoring and timing of models in another precision.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sample};
 
 use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 
-/// A model whose layers are computed in another precision, to be scored and timed like any other.
+/// A model whose layers are computed in another precision, scored and timed like any other.
 ///
 /// # Examples
 /// ```
@@ -21,18 +21,18 @@ use crate::prediction::{BatchPredictions, Predictor};
 #[derive(Debug)]
 pub struct InPrecision<'a, M> {
     model: &'a M,
-    /// Holds the packed weights.
+    /// Context with the packed weights.
     ctx: ForwardContext,
 }
 
 impl<'a, M: Predictor> InPrecision<'a, M> {
-    /// The model in a precision; see [`Precision`] for what that changes, and on which devices.
+    /// Wraps a model to compute in a precision; see [`Precision`] for its effect and the supported devices.
     pub fn new(model: &'a M, precision: Precision) -> Self {
         Self { model, ctx: ForwardContext::inference_in(precision) }
     }
 }
 
-/// Contexts of callers are not used: this model has its own.
+/// The caller's context is ignored: this model has its own.
 impl<M: Predictor> Predictor for InPrecision<'_, M> {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
         self.model.predict(batch, &self.ctx)

@@ -1,4 +1,4 @@
-//! Scores, costs, clocks and promises of models.
+//! Evaluation of models: scores, costs, timing and risk control.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod evaluation;

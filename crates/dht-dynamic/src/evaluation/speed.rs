@@ -1,4 +1,4 @@
-//! Calibration of the speed: from a budget of FLOPs to λ.
+//! Calibration of the speed: selects λ for a budget of FLOPs.
 
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
@@ -7,34 +7,35 @@ use super::evaluation::evaluate;
 use crate::error::{Error, Result};
 use crate::prediction::WithSpeed;
 
-/// How far the FLOPs ratio of a calibrated λ may lie from its target, as a share of the full model: half a per cent.
+/// Tolerance of the FLOPs ratio of a calibrated λ, as a share of the full model: half a per cent.
 pub const CALIBRATION_TOLERANCE: f64 = 0.005;
 
-/// A speed at which cost alone decides: as λ, one nat is worth a ten-thousandth of the model's cost; as a threshold, above any entropy.
+/// A speed at which only the cost matters. As λ, one nat is worth a ten-thousandth of the model's cost; as a threshold,
+/// it is above any entropy.
 const LARGEST: f64 = 1e4;
-/// The λ from which the search starts where the model has none above 0.
+/// The λ at which the search starts where the model has none above 0.
 const START: f64 = 0.1;
-/// The factor by which λ moves while only one side of the target is known.
+/// The factor by which λ changes while only one side of the target is known.
 const STRIDE: f64 = 4.0;
-/// Two λ that differ by less than this factor count as one; the ratio jumps between them.
+/// Two values of λ that differ by less than this factor count as equal; the ratio jumps between them.
 const CLOSE: f64 = 1.001;
-/// Below this λ is as good as 0.
+/// A smaller λ counts as 0.
 const SMALLEST: f64 = 1e-6;
 
-/// A speed and what it costs.
+/// A speed and its cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
     /// λ or the router's threshold, for [`WithSpeed::with_speed`].
     pub lambda: f64,
-    /// FLOPs of encoder, classifiers and bandits over the full model's, on the texts that λ was found on.
+    /// FLOPs of encoder, classifiers and bandits over the full model's, on the texts on which λ was calibrated.
     pub flops_ratio: f64,
 }
 
-/// What a speed costs and gets on some texts.
+/// Cost and accuracy of a speed on some texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpeedPoint {
-    /// For [`WithSpeed::with_speed`].
+    /// The speed, for [`WithSpeed::with_speed`].
     pub speed: f64,
     /// FLOPs over the full model's.
     pub flops_ratio: f64,
@@ -42,24 +43,24 @@ pub struct SpeedPoint {
     pub accuracy: f64,
 }
 
-/// The cost of a model on some texts by speed. It measures a speed when it is needed and keeps the result, so that several
-/// budgets need fewer passes than each of them alone.
+/// The cost of a model on some texts by speed. It measures a speed on demand and stores the result, so that several
+/// budgets together need fewer passes than separately.
 #[derive(Debug)]
 pub struct SpeedCurve<'a, M> {
     model: &'a M,
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
-    /// By λ, ascending; the first is λ = 0, the last [`LARGEST`].
+    /// The measurements by λ, ascending; the first is λ = 0, the last [`LARGEST`].
     measured: Vec<Speed>,
 }
 
 impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
-    /// Measures both ends: λ = 0, and λ so large that cost alone decides. Two passes.
+    /// Measures both ends, in two passes: λ = 0, and a λ so large that only the cost matters.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no texts, a batch size of 0, and a model whose rewards learned the cost; what the encoder
-    /// reports.
+    /// [`Error::Setting`] for no texts, a batch size of 0, and a model whose rewards learned the cost; errors of the
+    /// encoder.
     pub fn new(model: &'a M, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {
             return Err(Error::setting("texts", "at least one", 0));
@@ -72,12 +73,12 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
         Ok(curve)
     }
 
-    /// The least and the most that the model can cost on these texts.
+    /// The minimum and maximum FLOPs ratio of the model on these texts.
     pub fn range(&self) -> (f64, f64) {
         (self.measured[self.measured.len() - 1].flops_ratio, self.measured[0].flops_ratio)
     }
 
-    /// `count` budgets spread evenly over the [`range`](Self::range), both ends included, cheapest first.
+    /// `count` budgets at equal distances over the [`range`](Self::range), both ends included, cheapest first.
     pub fn budgets(&self, count: usize) -> Vec<f64> {
         let (least, most) = self.range();
         let last = count.saturating_sub(1).max(1) as f64;
@@ -89,15 +90,16 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
         &self.measured
     }
 
-    /// The λ whose FLOPs ratio is within [`CALIBRATION_TOLERANCE`] of the target. Where none is, since many texts change
-    /// their routes at one λ, the budget is kept: the nearest known ratio below it.
+    /// Selects the λ whose FLOPs ratio is within [`CALIBRATION_TOLERANCE`] of the target. Many texts may change their
+    /// routes at one λ, so that there is no such λ. Then the budget still holds: the nearest known ratio below it is
+    /// selected.
     ///
-    /// The search alternates bisection and linear interpolation in the logarithm of λ. It takes three to six passes, each of
-    /// which costs the ratio that it measures.
+    /// The search alternates bisection and linear interpolation in the logarithm of λ. It takes three to six passes,
+    /// each at the cost of the ratio that it measures.
     ///
     /// # Errors
-    /// [`Error::Budget`] with the [`range`](Self::range) for a target outside it (or not a number); what the encoder
-    /// reports.
+    /// [`Error::Budget`] with the [`range`](Self::range) for a target outside it (or not a number); errors of the
+    /// encoder.
     pub fn calibrate(&mut self, target: f64) -> Result<Speed> {
         let (least, most) = self.range();
         if !(least..=most).contains(&target) {
@@ -150,9 +152,9 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
     }
 }
 
-/// The λ with which a model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, exits and routers) on
-/// texts like these, and the ratio reached: see [`SpeedCurve::calibrate`]. Nothing is learned; take
-/// [`with_speed`](WithSpeed::with_speed) for the new setting. Choose it on held-out texts.
+/// Selects the λ at which a model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, exits and
+/// routers) on texts like these. Returns it with the measured ratio: see [`SpeedCurve::calibrate`]. The model learns
+/// nothing; set the speed with [`with_speed`](WithSpeed::with_speed). Calibrate on held-out texts.
 ///
 /// # Errors
 /// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].

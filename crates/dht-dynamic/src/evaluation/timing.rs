@@ -1,4 +1,4 @@
-//! The clock: several models predict the same texts in turns.
+//! Wall-clock timing: several models predict the same texts in turns.
 
 use std::time::Instant;
 
@@ -7,16 +7,16 @@ use dht_transformer::{EncodedDataset, ForwardContext};
 use crate::error::{Error, Result};
 use crate::prediction::{Predictor, in_pool};
 
-/// The wall clock of a model's passes over a data set.
+/// The wall-clock times of a model's passes over a data set.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PassTimes {
-    /// The seconds of each pass, in the order in which they ran; the warm-up is not among them.
+    /// The seconds of each pass, in the order of their runs; the warm-up is not included.
     pub passes: Vec<f64>,
 }
 
 impl PassTimes {
-    /// The median of the passes; of an even number the mean of the middle two.
+    /// The median of the passes; for an even number, the mean of the middle two.
     pub fn median(&self) -> f64 {
         let mut sorted = self.passes.clone();
         sorted.sort_by(f64::total_cmp);
@@ -25,15 +25,15 @@ impl PassTimes {
     }
 }
 
-/// Measures how long each model takes to predict a data set.
+/// Measures the wall-clock time of each model's predictions on a data set.
 ///
-/// All models are treated alike. Each has a context of its own for all its passes, so that it packs its weights once, in a
-/// pass that is not measured. Then come `passes` rounds in which the models take turns; the first of a round is the second
-/// of the next, so that none always runs after the same one. A pass is [`Predictor::predict_all`]: forming batches is
-/// measured, tokenising and scoring are not.
+/// All models are treated alike. Each has a separate context for all its passes, so that it packs its weights once, in
+/// a pass that is not measured. Then follow `passes` rounds in which the models take turns. Each round starts with the
+/// model that ran second in the round before, so that no model always runs after the same one. A pass is
+/// [`Predictor::predict_all`]: forming batches is measured, tokenising and scoring are not.
 ///
 /// # Errors
-/// [`Error::Setting`] for no passes; what a model reports, for a batch size of 0, too.
+/// [`Error::Setting`] for no passes; errors of a model, including those for a batch size of 0.
 pub fn time_in_turns(
     models: &[&dyn Predictor],
     data: &EncodedDataset,

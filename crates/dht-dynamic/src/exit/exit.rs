@@ -1,4 +1,4 @@
-//! Exits: places where a text may be answered.
+//! Exits: classifiers that may answer a text early.
 
 use std::fmt::Debug;
 
@@ -13,21 +13,21 @@ use crate::log_probabilities::LogProbabilities;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitTexts<'a> {
-    /// A batch of texts, some of which are here.
+    /// The batch; some of its texts are at this exit.
     pub batch: &'a PackedBatch,
-    /// The indices in the batch of the texts that are here.
+    /// The indices in the batch of the texts at this exit.
     pub members: &'a [usize],
-    /// Their hidden rows; `None` at depth 0, before any layer.
+    /// The hidden rows of these texts; `None` at depth 0, before any layer.
     pub hidden: Option<&'a Hidden>,
 }
 
 impl<'a> ExitTexts<'a> {
-    /// Texts before the first layer: all of a batch, if `members` are all its indices.
+    /// Texts before the first layer: the whole batch, if `members` has all its indices.
     pub fn before_layers(batch: &'a PackedBatch, members: &'a [usize]) -> Self {
         Self { batch, members, hidden: None }
     }
 
-    /// Texts after some layers.
+    /// Texts after at least one layer.
     pub fn after_layers(batch: &'a PackedBatch, members: &'a [usize], hidden: &'a Hidden) -> Self {
         Self { batch, members, hidden: Some(hidden) }
     }
@@ -42,37 +42,37 @@ pub struct ExitAnswers {
     pub flops: Vec<u64>,
 }
 
-/// A classifier where texts may leave, before the first layer or after any.
+/// A classifier where texts may leave, before the first layer or after any layer.
 pub trait Exit: Debug + Send + Sync {
-    /// The answers to the texts that are here.
+    /// The answers to these texts.
     ///
     /// # Errors
-    /// [`Error::Setting`] for texts before the first layer, where it reads hidden rows; what the classifier reports.
+    /// [`Error::Setting`] for texts before the first layer, where the exit reads hidden rows; errors of the classifier.
     fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers>;
 }
 
 /// FLOPs of one exit for one text, two for each multiply-add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitFlops {
-    /// Of its logits.
+    /// FLOPs of the logits.
     pub forward: FlopCount,
-    /// Of the gradients of its parameters and of the hidden rows.
+    /// FLOPs of the gradients of the exit's parameters and of the hidden rows.
     pub backward: FlopCount,
-    /// Of the gradients of its parameters alone.
+    /// FLOPs of the gradients of the exit's parameters alone.
     pub backward_weights: FlopCount,
 }
 
 /// An exit after a layer: hidden rows → logits. It is an [`Exit`] whose answers are ln softmax of its logits.
 ///
-/// Its parameters are the encoder's, so that one optimiser trains both.
+/// Its parameters belong to the encoder, so that one optimiser trains both.
 pub trait LayerExit: Exit {
-    /// The logits, (samples, classes).
+    /// The logits. Shape: (samples, classes).
     ///
     /// # Errors
-    /// What candle reports.
+    /// Errors of candle.
     fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor>;
 
-    /// FLOPs of [`logits`](Self::logits) and its backward for a text of so many tokens.
+    /// FLOPs of [`logits`](Self::logits) and its backward pass for a text of this number of tokens.
     fn flops(&self, tokens: usize) -> ExitFlops;
 
     /// Another handle on the same parameters.

@@ -1,4 +1,4 @@
-//! The exit at depth 0: an n-gram classifier whose log-probabilities are added to those of every exit behind it.
+//! The n-gram exit at depth 0, whose log-probabilities are added to those of every later exit.
 
 use dht_transformer::ForwardContext;
 
@@ -7,11 +7,11 @@ use super::ngram::NgramClassifier;
 use super::stacker::Stacker;
 use crate::error::{Error, Result};
 
-/// Exit 0, of route `0L`: an n-gram classifier that reads every text before the encoder does. Texts of which it is sure
-/// leave there. At the exits behind it the score of a class is a·ln p(n-gram) + b·ln p(exit), with weights of each exit's own: see
-/// [`Stacker`].
+/// The exit at depth 0, with route `0L`: an n-gram classifier that reads every text before the encoder does. Texts with
+/// a confident answer leave there. At each later exit the score of a class is a·ln p(n-gram) + b·ln p(exit), with
+/// separate weights for each exit: see [`Stacker`].
 ///
-/// It serves inference: trainings run without it, since neither its weights nor the stackers' have gradients.
+/// It is used in inference only: trainings run without it, since neither its weights nor the stackers' have gradients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrontExit {
     ngram: NgramClassifier,
@@ -19,7 +19,7 @@ pub struct FrontExit {
 }
 
 impl FrontExit {
-    /// A front exit with the weights of each exit behind it, in the order of their depths.
+    /// Combines an n-gram classifier with the weights of each later exit, in the order of their depths.
     pub fn new(ngram: NgramClassifier, stackers: Vec<Stacker>) -> Self {
         Self { ngram, stackers }
     }
@@ -34,7 +34,7 @@ impl FrontExit {
         &self.stackers
     }
 
-    /// Refuses a front exit that does not belong before so many exits of so many classes.
+    /// Rejects an n-gram exit that does not fit this number of exits and classes.
     pub(crate) fn check(&self, exits: usize, classes: usize) -> Result<()> {
         if self.ngram.classes() != classes {
             return Err(Error::setting("classes of the front exit", classes.to_string(), self.ngram.classes()));

@@ -1,4 +1,4 @@
-//! The kinds of exits after a layer.
+//! Kinds of exits after a layer.
 
 use dht_transformer::{Encoder, Pooling};
 use rand::Rng;
@@ -10,31 +10,32 @@ use super::side::SideExit;
 use super::side_layer::SideLayerExit;
 use crate::error::{Error, Result};
 
-/// What reads a sample where it may leave.
+/// Classifier of an exit after a layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitKind {
-    /// A linear classifier over pooled rows.
+    /// A linear classifier on pooled rows.
     #[default]
     Linear,
-    /// A side exit: a classifier with a hidden layer of its own, gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂. It takes the place of a
-    /// pooler, so that it needs another pooling than that.
+    /// A side exit: a classifier with its own hidden layer, gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂. The hidden layer replaces
+    /// a pooler, so the pooling must not be a pooler.
     Side {
         /// The width of the hidden layer, 1 to 65,536.
         width: usize,
     },
-    /// A linear classifier beside a narrow transformer layer over the text's tokens: pool(h)·Wᵀ + b + mean(layer(h·Dᵀ + d))·Vᵀ + c
-    /// (ladder side-tuning, Sung et al. 2022, with one layer an exit; FastBERT's exits have self-attention too). A layer of 64
-    /// columns costs about a thirtieth of one of 384. It needs another pooling than a pooler.
+    /// A linear classifier added to a narrow transformer layer on the text's tokens: pool(h)·Wᵀ + b + mean(layer(h·Dᵀ +
+    /// d))·Vᵀ + c. This is ladder side-tuning (Sung et al. 2022) with one layer for each exit; FastBERT's exits have
+    /// self-attention too. A layer of 64 columns costs about a thirtieth of one of 384. The pooling must not be a
+    /// pooler.
     SideLayer {
-        /// The layer's columns: 1 to 32, or a multiple of 32 up to 4,096.
+        /// The number of columns of the layer: 1 to 32, or a multiple of 32 up to 4,096.
         width: usize,
     },
 }
 
 impl ExitKind {
-    /// Whether the kind is in range, and fits a pooling.
+    /// Checks the range of the width and that the kind fits a pooling.
     ///
     /// # Errors
     /// [`Error::Setting`] for a width out of range, and for a pooler before a side exit.
@@ -55,10 +56,10 @@ impl ExitKind {
             Self::Side { .. } | Self::SideLayer { .. } => Ok(()),
         }
     }
-    /// A new exit after so many layers of an encoder, with parameters whose names start with `name` and a dot.
+    /// Adds a new exit at this depth to an encoder, with parameters whose names start with `name` and a dot.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than two classes; what the encoder reports.
+    /// [`Error::Setting`] for fewer than two classes; errors of the encoder.
     pub fn build<R: Rng + ?Sized>(
         self,
         encoder: &mut Encoder,

@@ -1,4 +1,4 @@
-//! An exit that is a linear classifier over pooled rows.
+//! A linear exit: a linear classifier on pooled rows.
 
 use candle_core::Tensor;
 use dht_transformer::{Classifier, Encoder, ForwardContext, Hidden, Pooling, flops::BackwardNeeds};
@@ -7,7 +7,7 @@ use rand::Rng;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
-/// logits = pool(h)·Wᵀ + b.
+/// Linear exit: logits = pool(h)·Wᵀ + b.
 #[derive(Debug, Clone)]
 pub(super) struct LinearExit(Classifier);
 

@@ -1,4 +1,4 @@
-//! Exits: classifiers where texts may leave. One file a kind of exit.
+//! Exits: classifiers where texts may leave. Each kind of exit has its own file.
 
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]
 mod exit;

@@ -1,4 +1,4 @@
-//! A side exit: a classifier with a hidden layer of its own over pooled rows.
+//! A side exit: a classifier with its own hidden layer on pooled rows.
 
 use candle_core::Tensor;
 use dht_transformer::{Encoder, ForwardContext, Hidden, Pooling, flops::BackwardNeeds, model::Linear};
@@ -7,8 +7,8 @@ use rand::Rng;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::{Error, Result};
 
-/// logits = gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂, with W₁ (width, hidden) and W₂ (classes, width). The parameters are
-/// `{name}.hidden.*` and `{name}.output.*`.
+/// Side exit: logits = gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂, with W₁ (width, hidden) and W₂ (classes, width). The parameters
+/// are `{name}.hidden.*` and `{name}.output.*`.
 #[derive(Debug, Clone)]
 pub(super) struct SideExit {
     pooling: Pooling,

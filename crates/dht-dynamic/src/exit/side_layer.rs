@@ -1,4 +1,4 @@
-//! A side exit with a narrow transformer layer of its own beside a linear classifier.
+//! A side exit that adds a narrow transformer layer to a linear classifier.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -11,8 +11,8 @@ use rand::Rng;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
-/// logits = pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where side is a [`SideLayer`]. The parameters are those of a linear exit,
-/// `{name}.weight` and `{name}.bias`, and `{name}.side.*` and `{name}.output.*`.
+/// Side-layer exit: logits = pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where side is a [`SideLayer`]. The parameters are
+/// those of a linear exit, `{name}.weight` and `{name}.bias`, and `{name}.side.*` and `{name}.output.*`.
 #[derive(Debug, Clone)]
 pub(super) struct SideLayerExit {
     linear: Classifier,

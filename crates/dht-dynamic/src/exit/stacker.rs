@@ -1,4 +1,4 @@
-//! Two models of one text: their log-probabilities are weighed and added.
+//! Stacking of two models of one text: a weighted sum of their log-probabilities.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{self, Function, minimize};
 
-/// Weights that add the log-probabilities of an n-gram classifier and of an exit: the score of a class is
-/// a·ln p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities again. No class has a bias, so that the
-/// weights hold where classes are balanced otherwise.
+/// Weights for the sum of the log-probabilities of an n-gram classifier and of an exit. The score of a class is a·ln
+/// p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. Classes have no bias, so that the
+/// weights stay valid for other class frequencies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stacker {
@@ -18,12 +18,12 @@ pub struct Stacker {
     pub exit: f64,
 }
 
-/// Where a fit ends: ‖∇‖₂ of the mean objective.
+/// Convergence tolerance of a fit: ‖∇‖₂ of the mean objective.
 const TOLERANCE: f64 = 1e-9;
-/// The most steps of a fit of two weights.
+/// The maximum number of steps of a fit of two weights.
 const MOST_STEPS: u64 = 200;
 
-/// Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
+/// Objective of a fit: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
 struct StackedLoss<'a> {
     tables: [&'a LogProbabilities; 2],
     labels: &'a [u32],
@@ -59,16 +59,16 @@ impl Function for StackedLoss<'_> {
 }
 
 impl Stacker {
-    /// Half of each, for where there are no held-out rows.
+    /// Weights of ½ each, for use without held-out rows.
     pub fn halves() -> Self {
         Self { ngram: 0.5, exit: 0.5 }
     }
 
-    /// Fits the weights on rows that neither model has learned from. They minimise Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖²: without
-    /// rows they are [`halves`](Self::halves), and where some weights predict every row, they stay finite.
+    /// Fits the weights on rows that neither model has learned from. They minimise Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖².
+    /// Without rows they are [`halves`](Self::halves). They stay finite even where some weights predict every row.
     ///
     /// # Errors
-    /// [`Error::Setting`] for tables of different shapes, and for labels that are not one class for each row.
+    /// [`Error::Setting`] for tables of different shapes, and for labels that are not exactly one class for each row.
     pub fn fit(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<Self> {
         Ok(Self::fit_counted(ngram, exit, labels)?.0)
     }
@@ -76,7 +76,7 @@ impl Stacker {
     /// As [`fit`](Self::fit), with the FLOPs of the fit.
     ///
     /// # Errors
-    /// As there.
+    /// As [`fit`](Self::fit).
     pub fn fit_counted(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<(Self, u64)> {
         check_alike(ngram, exit)?;
         if labels.len() != ngram.len() {
@@ -94,7 +94,7 @@ impl Stacker {
         Ok((Self { ngram: minimum.at[0], exit: minimum.at[1] }, minimum.flops))
     }
 
-    /// The log-probabilities of both models together.
+    /// The log-probabilities of both models, stacked.
     ///
     /// # Errors
     /// [`Error::Setting`] for tables of different shapes, and for weights that are not finite.
@@ -110,7 +110,7 @@ impl Stacker {
         LogProbabilities::new(ngram.classes(), values)
     }
 
-    /// FLOPs of the products for one text: two multiply-adds a class.
+    /// FLOPs of the products for one text: two multiply-adds for each class.
     pub fn flops(classes: usize) -> u64 {
         4 * classes as u64
     }

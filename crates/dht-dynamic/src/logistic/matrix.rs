@@ -2,17 +2,17 @@
 
 use rayon::prelude::*;
 
-/// Rows of equally many values.
+/// Rows of equal width.
 #[derive(Debug, Clone)]
 enum Rows {
-    /// One row after another.
+    /// The values, row after row.
     Dense { width: usize, values: Vec<f32> },
-    /// Of row i the values other than 0, with their columns, are those from `starts[i]` to `starts[i + 1]`.
+    /// The non-zero values of row i, with their columns, are those from `starts[i]` to `starts[i + 1]`.
     Sparse { starts: Vec<usize>, columns: Vec<u32>, values: Vec<f32> },
 }
 
-/// A matrix that is multiplied from both sides. Both products are sums in one fixed order for each of their rows, so that
-/// their bits do not depend on the number of threads.
+/// A feature matrix that is multiplied from both sides. Both products sum in one fixed order for each of their rows, so
+/// that their bits do not depend on the number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct FeatureMatrix {
     rows: usize,
@@ -23,11 +23,11 @@ pub(crate) struct FeatureMatrix {
 
 #[cfg(test)]
 thread_local! {
-    /// Multiply-adds of the products on this thread, one by one.
+    /// The number of multiply-adds of the products on this thread.
     pub(crate) static MULTIPLY_ADDS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts multiply-adds in tests of what formulas say.
+/// Counts multiply-adds, for tests of the FLOPs formulas.
 #[inline(always)]
 pub(super) fn count(_multiply_adds: usize) {
     #[cfg(test)]
@@ -35,7 +35,8 @@ pub(super) fn count(_multiply_adds: usize) {
 }
 
 impl Rows {
-    /// out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\]; `right` has `classes` columns. Shape of the result: (rows, classes).
+    /// Matrix product: out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\]; `right` has `classes` columns. Shape of the
+    /// result: (rows, classes).
     fn product(&self, rows: usize, right: &[f64], classes: usize) -> Vec<f64> {
         // Where the number of classes is a constant, their sums stay in registers.
         match classes {
@@ -105,7 +106,7 @@ fn add_scaled(sums: &mut [f64], scale: f64, right: &[f64]) {
 }
 
 impl FeatureMatrix {
-    /// Rows one after another. `values` has a multiple of `columns` values.
+    /// A dense matrix from values row after row. The number of `values` is a multiple of `columns`.
     pub(crate) fn dense(columns: usize, values: Vec<f32>) -> Self {
         let rows = values.len() / columns.max(1);
         let transposed = (0..columns).flat_map(|column| (0..rows).map(move |row| (row, column)));
@@ -114,7 +115,7 @@ impl FeatureMatrix {
         Self { rows, columns, by_row: Rows::Dense { width: columns, values }, by_column }
     }
 
-    /// Rows of values other than 0 with their columns, all below `columns`.
+    /// A sparse matrix from rows of non-zero values with their columns, all below `columns`.
     pub(crate) fn sparse<'a>(columns: usize, rows: impl IntoIterator<Item = &'a [(u32, f32)]>) -> Self {
         let (mut starts, mut entries, mut counts) = (vec![0], Vec::new(), vec![0_usize; columns]);
         for row in rows {
@@ -122,7 +123,7 @@ impl FeatureMatrix {
             entries.extend_from_slice(row);
             starts.push(entries.len());
         }
-        // Where each column's values begin, and then where its next value goes.
+        // The start of each column's values, and later the place of its next value.
         let mut column_starts = vec![0];
         column_starts.extend(counts.iter().scan(0, |sum, count| {
             *sum += count;
@@ -158,23 +159,24 @@ impl FeatureMatrix {
         self.columns
     }
 
-    /// X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
+    /// The product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
     pub(crate) fn times(&self, weights: &[f64], classes: usize) -> Vec<f64> {
         self.by_row.product(self.rows, weights, classes)
     }
 
-    /// Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
+    /// The product Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
     pub(crate) fn transposed_times(&self, residuals: &[f64], classes: usize) -> Vec<f64> {
         self.by_column.product(self.columns, residuals, classes)
     }
 
-    /// FLOPs of one product with a matrix of so many columns, two for each multiply-add: of a sparse one, of the values that it stores.
+    /// FLOPs of one product with a matrix of this number of columns, two for each multiply-add. For a sparse matrix
+    /// only the stored values count.
     pub(crate) fn flops(&self, classes: usize) -> u64 {
         let (Rows::Dense { values, .. } | Rows::Sparse { values, .. }) = &self.by_row;
         2 * (values.len() * classes) as u64
     }
 
-    /// Σᵢ X\[i, j\]² of each column j.
+    /// The sum of squares of each column j, Σᵢ X\[i, j\]².
     pub(crate) fn squares(&self) -> Vec<f64> {
         let of = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum();
         match &self.by_column {
@@ -183,7 +185,7 @@ impl FeatureMatrix {
         }
     }
 
-    /// Whether every value is finite.
+    /// Returns whether every value is finite.
     pub(crate) fn is_finite(&self) -> bool {
         match &self.by_row {
             Rows::Dense { values, .. } | Rows::Sparse { values, .. } => values.iter().all(|value| value.is_finite()),

@@ -1,4 +1,4 @@
-//! L-BFGS, by the crate `argmin`.
+//! L-BFGS, with the crate `argmin`.
 
 use std::cell::{Cell, RefCell};
 
@@ -8,41 +8,42 @@ use argmin::solver::quasinewton::LBFGS;
 
 use crate::error::{Error, Result};
 
-/// How many pairs of differences L-BFGS remembers. Ten, as is usual elsewhere, takes fewer steps, but with hundreds of
-/// thousands of weights the time of a step is that of the pairs.
+/// The number of pairs of differences that L-BFGS stores. Ten, the usual number elsewhere, takes fewer steps, but with
+/// hundreds of thousands of weights the pairs dominate the time of a step.
 const REMEMBERED: usize = 5;
 
-/// The most evaluations for each step. The line search has no limit of its own, and on a function that falls for ever it does
-/// not end.
+/// The maximum number of evaluations for each step. The line search itself has no limit: it does not end on a
+/// function that is unbounded below.
 const EVALUATIONS: u64 = 20;
 
 /// A differentiable function of a vector.
 pub(crate) trait Function {
-    /// Its value at a point, and its gradient.
+    /// The value and the gradient at a point.
     fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>);
 
     /// FLOPs of the products of one value and gradient, two for each multiply-add.
     fn flops(&self) -> u64;
 }
 
-/// Where a minimisation ended.
+/// Result of a minimisation.
 #[derive(Debug, Clone)]
 pub(crate) struct Minimum {
     pub(crate) at: Vec<f64>,
-    /// ‖∇f‖₂ there.
+    /// The gradient norm ‖∇f‖₂ at the result.
     pub(crate) gradient_norm: f64,
-    /// FLOPs of all values and gradients on the way. The solver's own sums over its last steps are left out.
+    /// FLOPs of all evaluated values and gradients. The solver's sums over its last steps are not included.
     pub(crate) flops: u64,
 }
 
 /// A point with the value and the gradient there.
 type Evaluated = (Vec<f64>, f64, Vec<f64>);
 
-/// Value and gradient of a point are computed together; the solver asks for one after the other.
+/// Cache of the last evaluation: value and gradient of a point are computed together, but the solver requests them one
+/// after the other.
 struct Remembering<'a, F> {
     function: &'a F,
     last: RefCell<Option<Evaluated>>,
-    /// How often it was evaluated, and may be at most.
+    /// The number of evaluations; `most` is its limit.
     evaluations: &'a Cell<u64>,
     most: u64,
 }
@@ -82,11 +83,11 @@ impl<F: Function> Gradient for Remembering<'_, F> {
     }
 }
 
-/// Minimises a convex function from a start, until ‖∇f‖₂ < `tolerance`, no step lowers the value in f64 any more, or
-/// `most_steps` are done.
+/// Minimises a convex function from a start. It stops when ‖∇f‖₂ < `tolerance`, when a step does not lower the value in
+/// f64, or after `most_steps`.
 ///
 /// # Errors
-/// [`Error::Setting`] when the function or its gradient is not finite at the start or where it ends.
+/// [`Error::Setting`] when the function or its gradient is not finite at the start or at the result.
 pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f64, most_steps: u64) -> Result<Minimum> {
     let failed = |got: String| Error::setting("objective", "a function that L-BFGS can minimise", got);
     let (value, gradient) = function.value_and_gradient(&start);
@@ -99,7 +100,7 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
     }
     let solver = LBFGS::new(MoreThuenteLineSearch::new(), REMEMBERED)
         .with_tolerance_grad(tolerance)
-        // The value of a nearly flat function changes less than any useful tolerance long before the end.
+        // The value of a nearly flat function changes less than any useful tolerance long before convergence.
         .and_then(|solver| solver.with_tolerance_cost(0.0))
         .map_err(|error| failed(error.to_string()))?;
     let (most, evaluations) = (EVALUATIONS * most_steps, Cell::new(0));
@@ -116,7 +117,7 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
     if !value.is_finite() || !gradient_norm.is_finite() {
         return Err(failed(format!("{value}, with a gradient of norm {gradient_norm}, after {steps} steps")));
     }
-    // With those of the start and of the end.
+    // Includes the evaluations at the start and at the result.
     Ok(Minimum { at, gradient_norm, flops: (evaluations.get() + 2) * function.flops() })
 }
 

@@ -1,4 +1,4 @@
-//! Convex fits: multinomial logistic regression, and what minimises it.
+//! Convex fits: multinomial logistic regression and its L-BFGS solver.
 
 mod matrix;
 mod minimize;

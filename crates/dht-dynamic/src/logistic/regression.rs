@@ -7,40 +7,42 @@ use super::matrix::FeatureMatrix;
 use super::minimize::{Function, Minimum, minimize};
 use crate::error::{Error, Result};
 
-/// A longer gradient of the mean objective is not that of a minimum.
+/// The maximum gradient norm of the mean objective at an accepted minimum.
 const LONGEST_GRADIENT: f64 = 1e-1;
-/// The most steps of L-BFGS.
+/// The maximum number of L-BFGS steps.
 const MOST_STEPS: u64 = 1_000;
 
-/// How a [`LogisticRegression`] is fitted.
+/// Settings of a [`LogisticRegression`] fit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FitSettings {
-    /// C, the weight of the loss beside the penalty.
+    /// C, the weight of the loss relative to the penalty.
     pub(crate) c: f64,
-    /// The fit ends where ‖∇‖₂ of the mean objective, that of scikit-learn divided by C·n, by its scaled weights is less. Since
-    /// their curvature is about 1, the objective is then about ½·tolerance² above its minimum.
+    /// The fit stops where ‖∇‖₂ of the mean objective by its scaled weights is smaller. The mean objective is
+    /// scikit-learn's divided by C·n. Since its curvature by the scaled weights is about 1, the objective is then about
+    /// ½·tolerance² above its minimum.
     pub(crate) tolerance: f64,
 }
 
-/// Class scores that are linear in the features: x·W + b.
+/// Multinomial logistic regression: class scores x·W + b, linear in the features.
 ///
-/// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is 1 for the class of a row or its soft labels: the objective of scikit-learn's `LogisticRegression`; the bias
-/// has no penalty. (With two classes scikit-learn fits one column of weights, the difference of our two: its C is twice ours.)
+/// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is 1 for the class of a row or its soft
+/// labels. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two classes
+/// scikit-learn fits one column of weights, the difference of our two: its C is twice ours.)
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogisticRegression {
-    /// (features, classes).
+    /// The weights, (features, classes).
     weights: Vec<f32>,
-    /// (classes).
+    /// The bias, (classes).
     bias: Vec<f32>,
 }
 
-/// What rows of features are fitted to.
+/// Targets of the rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RowTargets<'a> {
     /// The class of each row.
     Classes(&'a [u32]),
-    /// ln of the probability of each class for each row, row after row: soft labels.
+    /// Soft labels: ln of the probability of each class for each row, row after row.
     Soft(&'a [f64]),
 }
 
@@ -52,7 +54,8 @@ impl RowTargets<'_> {
         }
     }
 
-    /// The cross-entropy of a row's log-probabilities, which become its gradient by the scores, p − t.
+    /// The cross-entropy of a row's log-probabilities, which are replaced by its gradient with respect to the scores, p
+    /// − t.
     fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
         match self {
             Self::Classes(labels) => {
@@ -75,7 +78,7 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Refuses targets that do not belong to so many rows.
+    /// Rejects targets that do not fit this number of rows.
     fn check(self, rows: usize, classes: usize) -> Result<()> {
         let got = self.rows(classes);
         if got == 0 || got != rows {
@@ -94,23 +97,25 @@ impl RowTargets<'_> {
     }
 }
 
-/// The mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n), as a function of W and then b, each divided by the scale of its feature.
+/// The mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n), as a function of W and then b, each divided by the scale of its
+/// feature.
 ///
-/// With the square root of the inverse of its second derivative as a scale, every direction is about equally curved. Frequent
-/// n-grams and the bias are curved a thousand times as much as rare ones otherwise, and a fit takes three times the steps.
+/// The scale is the square root of the inverse second derivative, so that the curvature is about equal in every
+/// direction. Without scales, the curvature for frequent n-grams and the bias is a thousand times that for rare
+/// n-grams, and a fit takes three times the steps.
 struct PenalisedLoss<'a> {
     features: &'a FeatureMatrix,
     targets: RowTargets<'a>,
     classes: usize,
     c: f64,
-    /// Of each feature and then of the bias.
+    /// The scale of each feature, followed by that of the bias.
     scales: Vec<f64>,
 }
 
 impl<'a> PenalisedLoss<'a> {
     fn new(features: &'a FeatureMatrix, targets: RowTargets<'a>, classes: usize, c: f64) -> Self {
         let (rows, share) = (features.rows() as f64, 1.0 / classes as f64);
-        // Of a loss by a score, where all classes are equally probable.
+        // The curvature of a loss by a score, where all classes are equally probable.
         let curvature = share * (1.0 - share);
         let penalty = 1.0 / (c * rows);
         let of_features = features.squares().into_iter().map(|squares| penalty + curvature * squares / rows);
@@ -132,7 +137,7 @@ impl<'a> PenalisedLoss<'a> {
 }
 
 impl Function for PenalisedLoss<'_> {
-    /// Of scores and gradient. Penalty, scales and softmax are left out, which need no product of matrices.
+    /// FLOPs of scores and gradient. Penalty, scales and softmax are not included, since they need no matrix product.
     fn flops(&self) -> u64 {
         2 * self.features.flops(self.classes)
     }
@@ -170,7 +175,7 @@ impl Function for PenalisedLoss<'_> {
     }
 }
 
-/// Scores to log-probabilities, in place.
+/// Converts scores to log-probabilities, in place.
 pub(crate) fn log_softmax(scores: &mut [f64]) {
     let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = scores.iter().map(|score| (score - most).exp()).sum();
@@ -179,12 +184,13 @@ pub(crate) fn log_softmax(scores: &mut [f64]) {
 }
 
 impl LogisticRegression {
-    /// Fits rows of features to their targets, from zero or from where a fit of the same shape ended. Gives the weights
-    /// and, for a next fit, the minimum.
+    /// Fits rows of features to their targets, from zero or from the minimum of an earlier fit of the same shape.
+    /// Returns the weights and, for a next fit, the minimum.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no row, another number of labels than rows, a label that is no class, fewer than two classes,
-    /// a C that is not a positive number, features that are not finite, and where L-BFGS stops far from the minimum.
+    /// [`Error::Setting`] for no row, another number of labels than rows, a label that is not a class, fewer than two
+    /// classes, a C that is not a positive number, features that are not finite, and where L-BFGS stops far from the
+    /// minimum.
     pub(crate) fn fit(
         features: &FeatureMatrix,
         targets: RowTargets<'_>,
@@ -220,7 +226,7 @@ impl LogisticRegression {
         Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
     }
 
-    /// W, (features, classes), and b.
+    /// The parameters W, (features, classes), and b.
     pub(crate) fn parameters(&self) -> (&[f32], &[f32]) {
         (&self.weights, &self.bias)
     }
@@ -230,7 +236,8 @@ impl LogisticRegression {
         self.bias.len()
     }
 
-    /// Whether it has weights of so many classes and features, all of them finite. A stored one may be anything.
+    /// Returns whether it has weights for this number of classes and features, all of them finite. A stored regression
+    /// may violate this.
     pub(crate) fn fits(&self, classes: usize, features: usize) -> bool {
         let finite = self.weights.iter().chain(&self.bias).all(|weight| weight.is_finite());
         finite && self.bias.len() == classes && self.weights.len() == features * classes
@@ -247,7 +254,7 @@ impl LogisticRegression {
         scores
     }
 
-    /// The log-probabilities of the classes for a row with these values other than 0.
+    /// The log-probabilities of the classes for a row with these non-zero values.
     pub(crate) fn log_probabilities(&self, row: &[(u32, f32)]) -> Vec<f64> {
         let classes = self.classes();
         let mut scores: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();

@@ -1,4 +1,4 @@
-//! The dynamic model, and its speed.
+//! The dynamic model and its speed.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use crate::error::Result;
 use crate::exit::FrontExit;
 use crate::router::{LeavingRule, Router};
 
-/// An encoder with exits and a [`Router`], which decides for each text at which of them it leaves.
+/// An encoder with exits and a [`Router`], which decides at which exit each text leaves.
 ///
-/// [`accelerate`](fn@crate::accelerate) makes it of a fine-tuned classifier. A clone is another handle on the same weights.
+/// [`accelerate`](fn@crate::accelerate) builds it from a fine-tuned classifier. A clone is another handle on the same
+/// weights.
 #[derive(Debug, Clone)]
 pub struct DynamicModel {
     model: ExitModel,
@@ -22,7 +23,7 @@ pub struct DynamicModel {
 }
 
 impl DynamicModel {
-    /// A model whose texts leave where they are sure by this rule. The speed is 0: all texts run all layers.
+    /// A model whose texts leave where this rule is satisfied. The speed is 0, so all texts run all layers.
     ///
     /// # Errors
     /// None at that speed.
@@ -30,35 +31,35 @@ impl DynamicModel {
         Ok(Self { model, front: None, router: rule.router(0.0)?, seen: Arc::default() })
     }
 
-    /// The same model with another router, for example one of a user's own. It sees exits by their place in
-    /// [`depths`](Self::depths): with an exit before the first layer, that is exit 0. What [`save`](Self::save) writes is then read by
-    /// [`load_with`](Self::load_with).
+    /// Replaces the router, for example by a custom one. The router sees exits by their index in
+    /// [`depths`](Self::depths); an n-gram exit has index 0. A model with a custom router is saved by
+    /// [`save`](Self::save) and loaded by [`load_with`](Self::load_with).
     #[must_use]
     pub fn with_router(self, router: Box<dyn Router>) -> Self {
         Self { router: router.into(), ..self }
     }
 
-    /// The same model with an exit before its first layer, where texts may leave and which is stacked on every other exit. It
-    /// becomes exit 0 of the router's, and the index of each other exit rises by one.
+    /// Adds an n-gram exit before the first layer, which is stacked on every other exit. The router sees it as exit
+    /// index 0, and the index of each other exit increases by one.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a front exit of other classes, without weights for each exit, or with
-    /// weights that are not finite.
+    /// [`Error::Setting`](crate::Error::Setting) for an n-gram exit with other classes, without weights for each exit,
+    /// or with weights that are not finite.
     pub fn with_front(self, front: FrontExit) -> Result<Self> {
         front.check(self.model.depths().len(), self.model.classes())?;
         Ok(Self { front: Some(Arc::new(front)), ..self })
     }
 
-    /// The same model, which says what texts it was fitted on; they are saved with it.
+    /// Records the texts that the model was fitted on; they are saved with it.
     #[must_use]
     pub fn with_seen_texts(self, seen: SeenTexts) -> Self {
         Self { seen: Arc::new(seen), ..self }
     }
 
-    /// A copy with weights of its own: training one leaves the other as it is.
+    /// Returns a copy with separate weights: training one does not change the other.
     ///
     /// # Errors
-    /// What candle reports.
+    /// Errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         Ok(Self { model: self.model.deep_clone()?, ..self.clone() })
     }
@@ -73,43 +74,45 @@ impl DynamicModel {
         self.model.encoder()
     }
 
-    /// The exit before the first layer, if there is one.
+    /// The n-gram exit before the first layer, if there is one.
     pub fn front(&self) -> Option<&FrontExit> {
         self.front.as_deref()
     }
 
-    /// What decides where a text leaves.
+    /// The router.
     pub fn router(&self) -> &dyn Router {
         &*self.router
     }
 
-    /// The texts that it was fitted on, as far as it was told; [`accelerate`](fn@crate::accelerate) tells it.
+    /// The texts that the model was fitted on, as far as they were recorded; [`accelerate`](fn@crate::accelerate)
+    /// records them.
     pub fn seen_texts(&self) -> &SeenTexts {
         &self.seen
     }
 
-    /// The depth of each exit that a text may pass: 0 for one before the first layer, and those after layers.
+    /// The depth of each exit that a text may pass, by exit index: 0 for an n-gram exit, then the exits after layers.
     pub fn depths(&self) -> impl Iterator<Item = usize> {
         self.front.iter().map(|_| 0).chain(self.model.depths().iter().copied())
     }
 
-    /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
+    /// The [speed](Self::set_speed) of the router; `None` for a router with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.router.speed()
     }
 
-    /// Sets the speed of the router: the higher, the cheaper. For a threshold it is the threshold, for a patience its reciprocal; a
-    /// router of a user's own has a speed of its own.
+    /// Sets the speed of the router: the higher, the cheaper. For a threshold the speed is the threshold, for a
+    /// patience its reciprocal; a custom router defines its speed.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers of one speed.
+    /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers with a
+    /// single speed.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         self.router = self.router.at_speed(speed)?;
         Ok(())
     }
 
-    /// The same model at another speed: a handle on the same weights, set as by [`set_speed`](Self::set_speed). This model stays
-    /// as it is.
+    /// Returns a handle on the same weights at another speed, set as by [`set_speed`](Self::set_speed). This model does
+    /// not change.
     ///
     /// # Errors
     /// As [`set_speed`](Self::set_speed).
@@ -117,10 +120,11 @@ impl DynamicModel {
         Ok(Self { router: self.router.at_speed(speed)?, ..self.clone() })
     }
 
-    /// As [`ExitModel::classifier_at`]: what is stacked on the exit is not in it.
+    /// The first `depth` layers and the exit after them, as [`ExitModel::classifier_at`]; without the stacked n-gram
+    /// exit.
     ///
     /// # Errors
-    /// As there.
+    /// As [`ExitModel::classifier_at`].
     pub fn classifier_at(&self, depth: usize) -> Result<TextClassifier> {
         self.model.classifier_at(depth)
     }

@@ -1,4 +1,4 @@
-//! An encoder with exits. It decides nothing.
+//! An encoder with exits, without a router.
 
 use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, Load};
 use dht_transformer::{EncodedDataset, Encoder, Pooling};
@@ -10,27 +10,28 @@ use crate::error::{Error, Result};
 use crate::exit::{ExitKind, LayerExit};
 use crate::route::{ModelShape, Route};
 
-/// The exits of a model.
+/// Depths, kind and pooling of the exits of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExitSettings {
-    /// Their depths, ascending to the encoder's last layer.
+    /// The depths of the exits, ascending to the encoder's last layer.
     pub depths: Vec<usize>,
-    /// The kind of those before the last.
+    /// The kind of the exits before the last.
     pub kind: ExitKind,
-    /// How they pool the states of a text.
+    /// The pooling of the exits before the last.
     pub pooling: Pooling,
-    /// The pooling of the last exit, a linear classifier; `None` for one like those before it.
+    /// The pooling of the last exit, where it is a linear classifier unlike the others; `None` where it is like the
+    /// exits before it.
     pub last_pooling: Option<Pooling>,
 }
 
 impl ExitSettings {
-    /// Linear exits on mean states after these layers.
+    /// Linear exits on mean states after these depths.
     pub fn linear(depths: Vec<usize>) -> Self {
         Self { depths, kind: ExitKind::Linear, pooling: Pooling::Mean, last_pooling: None }
     }
 
-    /// Whether they are in range for so many layers.
+    /// Checks the depths for this number of layers, and the kind.
     ///
     /// # Errors
     /// [`Error::Exit`] for depths that do not ascend from 1 to the last layer; as [`ExitKind::check`].
@@ -49,7 +50,7 @@ impl ExitSettings {
         self.kind.check(self.pooling)
     }
 
-    /// Kind and pooling of an exit.
+    /// The kind and pooling of an exit.
     fn of(&self, exit: usize) -> (ExitKind, Pooling) {
         match self.last_pooling.filter(|_| exit + 1 == self.depths.len()) {
             Some(pooling) => (ExitKind::Linear, pooling),
@@ -57,7 +58,7 @@ impl ExitSettings {
         }
     }
 
-    /// The pooling of a linear exit; `None` for one with a layer of its own.
+    /// The pooling of a linear exit; `None` for an exit with its own layer.
     pub(super) fn linear_pooling(&self, exit: usize) -> Option<Pooling> {
         let (kind, pooling) = self.of(exit);
         (kind == ExitKind::Linear).then_some(pooling)
@@ -69,8 +70,8 @@ impl ExitSettings {
     }
 }
 
-/// An encoder with an exit after some of its layers, the last of them after the last. A clone is another handle on the same weights:
-/// training one trains the other.
+/// An encoder with exits after some of its layers, the last exit after the last layer. A clone is another handle on the
+/// same weights: training one trains the other.
 #[derive(Debug, Clone)]
 pub struct ExitModel {
     encoder: Encoder,
@@ -99,15 +100,15 @@ impl ExitModel {
         Ok(Self { encoder, exits, settings, classes })
     }
 
-    /// A copy with weights of its own.
+    /// Returns a copy with separate weights.
     ///
     /// # Errors
-    /// What candle reports.
+    /// Errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         let own = self.encoder.parameters();
         let encoder = Encoder::from_tensors(self.encoder.config(), &self.encoder.to_tensors()?, own.device())?;
         encoder.parameters().compute_in(own.precision())?;
-        // What is drawn for the exits is replaced.
+        // The random values of the exits are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let copy = Self::new(encoder, self.settings.clone(), self.classes, &mut nothing)?;
         for (id, name, _) in own.iter() {
@@ -133,7 +134,7 @@ impl ExitModel {
         &self.settings.depths
     }
 
-    /// What the exits are.
+    /// The settings of the exits.
     pub fn settings(&self) -> &ExitSettings {
         &self.settings
     }
@@ -143,12 +144,12 @@ impl ExitModel {
         self.classes
     }
 
-    /// Layers and heads of the encoder.
+    /// The number of layers and heads of the encoder.
     pub fn shape(&self) -> ModelShape {
         ModelShape { layers: self.encoder.layers(), heads: self.encoder.block_shape().heads }
     }
 
-    /// The route of a text that leaves after so many layers; 0 before the first.
+    /// The route of a text that leaves at this depth; 0 before the first layer.
     pub(crate) fn route(&self, depth: usize) -> Result<Route> {
         match depth {
             0 => Route::without_layers(self.shape()),
@@ -156,11 +157,11 @@ impl ExitModel {
         }
     }
 
-    /// Refuses texts that this model cannot be trained or scored on.
+    /// Rejects texts that this model cannot be trained or scored on.
     ///
     /// # Errors
-    /// [`Error::Setting`] for texts of several labels, of a number, or of other classes; [`Error::Transformer`] for texts longer than
-    /// the encoder's positions, and labels that are none.
+    /// [`Error::Setting`] for multi-label or regression texts, and for texts of other classes; [`Error::Transformer`]
+    /// for texts longer than the encoder's positions, and for labels that do not exist.
     pub fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
         if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
             let expected = "none: early exits take texts of one class each, not of several labels or of a number";
@@ -174,12 +175,12 @@ impl ExitModel {
         }
     }
 
-    /// FLOPs of a text's first layers.
+    /// FLOPs of a text up to this depth.
     pub(crate) fn layer_flops(&self, depth: usize, tokens: usize) -> u64 {
         layers(&self.encoder.block_shape(), depth, |block| block.forward(Load::of_text(tokens), block.full()))
     }
 
-    /// FLOPs of a text in the full model: all layers, and the last exit.
+    /// FLOPs of a text in the full model: all layers and the last exit.
     pub(crate) fn full_flops(&self, tokens: usize) -> u64 {
         let last = self.exits.last().map_or(0, |last| last.flops(tokens).forward.0);
         self.layer_flops(self.encoder.layers(), tokens) + last
@@ -204,7 +205,7 @@ impl ExitModel {
     }
 }
 
-/// FLOPs of so many whole layers.
+/// FLOPs of this number of unpruned layers.
 fn layers(block: &BlockShape, depth: usize, of: impl Fn(&BlockShape) -> Breakdown) -> u64 {
     std::iter::repeat_n(of(block), depth).sum::<Breakdown>().total().0
 }

@@ -5,11 +5,11 @@ use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_fi
 use super::exit_model::ExitModel;
 use crate::error::Result;
 
-/// ln softmax of the logits of every exit, by exit, then by row, then by class: what every threshold and
-/// every patience decides from, so that their curves are arithmetic on it. Each row runs all layers once.
+/// The log-probabilities (ln softmax of the logits) of every exit, by exit, row and class. Every threshold and patience
+/// decides from these values, so that their curves need no further pass. Each row runs all layers once.
 ///
 /// # Errors
-/// What the encoder reports; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+/// Errors of the encoder; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
 pub fn exit_log_probabilities(
     model: &ExitModel,
     data: &EncodedDataset,

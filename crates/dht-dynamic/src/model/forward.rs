@@ -1,4 +1,4 @@
-//! A batch through a dynamic model: exits read it, a router decides, and what stays runs on.
+//! The forward pass of a dynamic model: exits answer, the router decides, and the remaining texts continue.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use crate::prediction::{BatchPredictions, Found, Prediction, Predictor, WithSpee
 use crate::router::{ExitView, Notes};
 
 impl DynamicModel {
-    /// Predicts a batch, each text up to the exit where the router lets it leave. A batch gives the same predictions every time. For many
-    /// batches an [`Engine`](crate::Engine), or [`Predictor::predict`] with one context, keeps packed weights between them.
-    ///
+    /// Predicts a batch; each text runs up to the exit where the router lets it leave. Repeated calls give the same
+    /// predictions. For many batches an [`Engine`](crate::Engine), or [`Predictor::predict`] with one context, reuses
+    /// packed weights.
     /// # Errors
-    /// What the encoder, the exits and the router report.
+    /// Errors of the encoder, the exits and the router.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(Forward::new(self, &ForwardContext::inference()).predict(batch)?.predictions)
     }
 
-    /// As [`predict_batch`](Self::predict_batch), with what every exit that a text passed said. All exits that a text passes read it,
-    /// whatever the router reads.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), and returns the answers of every exit that a text
+    /// passed. All passed exits are evaluated, even where the router does not read them.
     ///
     /// # Errors
-    /// As there.
+    /// As [`predict_batch`](Self::predict_batch).
     pub fn predict_with_stages(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(Forward::new(self, ctx).with_stages().predict(batch)?.predictions)
     }
 
-    /// The prediction of a sample that leaves before the first layer; `None` for one that needs the encoder.
+    /// The prediction of a sample that leaves at the n-gram exit; `None` for one that needs the encoder.
     pub(crate) fn predict_in_front(&self, ctx: &ForwardContext, sample: &Sample) -> Result<Option<Prediction>> {
         Forward::new(self, ctx).predict_in_front(&PackedBatch::from_samples([sample])?)
     }
@@ -65,36 +65,36 @@ impl WithSpeed for DynamicModel {
     }
 }
 
-/// How many batches are under way at once: the more, the fuller is the last one of a layer.
+/// The number of batches that are processed concurrently: the more, the fuller is the last batch of a layer.
 const BATCHES_UNDER_WAY: usize = 8;
-/// The rows of all of them together: their states are held until they leave.
+/// The maximum number of rows of these batches: their states are held until they leave.
 const ROWS_UNDER_WAY: usize = 1 << 14;
 
-/// One way of running a dynamic model.
+/// A configured forward pass of a dynamic model.
 #[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     model: &'a DynamicModel,
     ctx: &'a ForwardContext,
-    /// Whether every exit that a text passes reads it and says what it thinks, whatever the router needs.
+    /// True if every exit that a text passes is evaluated, whatever the router needs.
     all_stages: bool,
-    /// How many texts run a layer together at most.
+    /// The maximum number of texts that run a layer together.
     together: usize,
 }
 
-/// What a text takes with it from exit to exit. It begins empty, or with what the exit before the first layer made of it.
+/// State of a text between exits. It starts empty, or with the answer of the n-gram exit.
 #[derive(Default)]
 struct Passage {
-    /// What the exit before the first layer says, ln p by class; empty without one.
+    /// ln p of each class at the n-gram exit; empty without one.
     front: Vec<f64>,
-    /// The router's.
+    /// The notes of the router.
     notes: Notes,
-    /// Of the exits that read it, stacking included; not of layers.
+    /// FLOPs of the evaluated exits, stacking included; layers are not included.
     flops: u64,
-    /// What each exit said, where that is asked for.
+    /// The answers of each exit, where they are requested.
     stages: Vec<Vec<f64>>,
 }
 
-/// A text behind the exit before the first layer.
+/// Outcome of a text at the n-gram exit.
 enum InFront {
     Leaves(Prediction),
     GoesOn(Passage),
@@ -105,12 +105,12 @@ impl<'a> Forward<'a> {
         Self { model, ctx, all_stages: false, together: usize::MAX }
     }
 
-    /// The same, which notes what every exit says.
+    /// Enables recording of every exit's answers.
     fn with_stages(self) -> Self {
         Self { all_stages: true, ..self }
     }
 
-    /// Predicts a batch: the exit before the first layer reads it, if there is one, and who goes on [runs](Self::run).
+    /// Predicts a batch: the n-gram exit reads it, if there is one, and the remaining texts [run](Self::run).
     fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
         let Some(front) = self.model.front() else {
             return in_pool(|| self.run(batch, (0..batch.len()).map(|_| Passage::default()).collect()));
@@ -135,7 +135,7 @@ impl<'a> Forward<'a> {
         Ok(found.in_order())
     }
 
-    /// The prediction of a batch of one text that leaves before the first layer.
+    /// The prediction of a batch of one text that leaves at the n-gram exit.
     fn predict_in_front(&self, batch: &PackedBatch) -> Result<Option<Prediction>> {
         let Some(front) = self.model.front() else { return Ok(None) };
         Ok(self.in_front(front, batch)?.0.into_iter().find_map(|text| match text {
@@ -144,8 +144,8 @@ impl<'a> Forward<'a> {
         }))
     }
 
-    /// Predicts samples, at most `batch_size` of them in a layer together. Several batches are under way at once, so that a
-    /// layer has a full batch however many texts left before it.
+    /// Predicts samples, at most `batch_size` of them in a layer together. Several batches are processed concurrently,
+    /// so that each layer has a full batch even after many texts have left.
     fn predict_all(&self, samples: &[Sample], batch_size: usize) -> Result<BatchPredictions> {
         let longest = samples.iter().map(|sample| sample.encoding.ids.len()).max().unwrap_or(0);
         let batches = ROWS_UNDER_WAY / longest.max(1) / batch_size.max(1);
@@ -184,7 +184,8 @@ impl<'a> Forward<'a> {
         Ok(found.in_order())
     }
 
-    /// The exit before the first layer reads a batch, and the router decides who goes on; also how long deciding took.
+    /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time of the
+    /// decisions.
     fn in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<(Vec<InFront>, Duration)> {
         batch.check()?;
         let members: Vec<usize> = (0..batch.len()).collect();
@@ -224,7 +225,7 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// Runs a batch from its first layer on.
+    /// Runs a batch from the first layer on.
     fn run(&self, batch: &PackedBatch, mut passages: Vec<Passage>) -> Result<BatchPredictions> {
         let (parts, router) = (self.model.model(), self.model.router());
         let front = usize::from(self.model.front().is_some());
@@ -245,7 +246,7 @@ impl<'a> Forward<'a> {
             let leaves = if exit == last {
                 vec![true; members.len()]
             } else {
-                // A device computes after it was asked: deciding must not be charged for the layers.
+                // A device computes asynchronously: decisions must not be charged for the layers.
                 hidden.tensor().device().synchronize()?;
                 let start = Instant::now();
                 let lengths: Vec<usize> = hidden.spans().lengths().collect();
@@ -283,7 +284,7 @@ impl<'a> Forward<'a> {
         Ok(BatchPredictions { predictions: predictions.into_iter().flatten().collect(), deciding })
     }
 
-    /// The probabilities of an exit's answer, which was computed in f32 where nothing is stacked on it.
+    /// The probabilities of an exit's answer, which was computed in f32 where nothing is stacked on the exit.
     fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         match self.model.front() {
             Some(_) => logs.iter().map(|log| log.exp() as f32).collect(),
@@ -291,7 +292,7 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// What an exit after a layer says of texts, with what is stacked on it.
+    /// The answers of an exit after a layer, with the n-gram exit stacked on them.
     fn answers_at(
         &self,
         at: usize,
@@ -318,7 +319,7 @@ impl<'a> Forward<'a> {
         Ok(log_probabilities)
     }
 
-    /// Runs these layers, as many texts at once as may run together.
+    /// Runs these layers, at most `together` texts at once.
     fn run_layers(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
         Ok(self.model.encoder().run_in_parts(layers, hidden, self.together, self.ctx)?)
     }

@@ -1,6 +1,6 @@
-//! The models: an encoder with exits, and the dynamic model, which decides for each text where it leaves.
+//! The models: an encoder with exits, and the dynamic model, which decides at which exit each text leaves.
 //!
-//! `forward` runs a batch through all of them: read it first.
+//! Start with `forward`, which runs a batch through both.
 
 mod dynamic;
 mod exit_model;

@@ -1,4 +1,4 @@
-//! Exits on a classifier that was fine-tuned without them.
+//! Adds exits to a classifier that was fine-tuned without them.
 
 use dht_transformer::{Pooling, Task, TextClassifier};
 use rand::{Rng, SeedableRng};
@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 use crate::exit::ExitKind;
 
 impl ExitModel {
-    /// Exits on a fine-tuned classifier. The model has copies of the classifier's weights; its last exit is the
-    /// classifier's own, to the bit, and the others are new, of this kind and pooling.
+    /// Adds exits to a fine-tuned classifier. The model has copies of the classifier's weights. Its last exit is the
+    /// classifier's own, to the bit; the other exits are new, of this kind and pooling.
     ///
     /// `exits` are the depths of the exits, ascending to the last layer; `None` for every layer.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a classifier of one layer, of another task than classes, or with pruned heads or neurons, and
-    /// for exits that do not end at its last layer; [`Error::Exit`] for exits that do not ascend.
+    /// [`Error::Setting`] for a classifier with a single layer, for another task than classes, for pruned heads or
+    /// neurons, and for exits that do not end at its last layer; [`Error::Exit`] for exits that do not ascend.
     pub fn of_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
         exits: Option<&[usize]>,
@@ -44,11 +44,12 @@ impl ExitModel {
         Ok(model)
     }
 
-    /// The first `depth` layers and the exit after them, as a classifier with weights of its own. Of a model
-    /// [of a classifier](Self::of_classifier) the last exit is that classifier.
+    /// The first `depth` layers and the exit after them, as a classifier with separate weights. For a model [of a
+    /// classifier](Self::of_classifier) the last exit is that classifier.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a depth without an exit, and for an exit with a layer of its own, which no ordinary classifier has.
+    /// [`Error::Setting`] for a depth without an exit, and for an exit with its own layer, which an ordinary classifier
+    /// cannot have.
     pub fn classifier_at(&self, depth: usize) -> Result<TextClassifier> {
         let settings = self.settings();
         let exits = || settings.depths.iter().copied().enumerate();
@@ -58,7 +59,7 @@ impl ExitModel {
             let expected = format!("a depth with a linear exit: {:?}", linear.collect::<Vec<_>>());
             return Err(Error::setting("layers", expected, depth));
         };
-        // Every value that is drawn here is replaced below.
+        // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let encoder = self.encoder().truncated(depth)?;
         let classifier = TextClassifier::new(encoder, self.classes(), pooling, &mut nothing)?;
@@ -75,7 +76,7 @@ impl ExitModel {
         Ok(classifier)
     }
 
-    /// Gives the last exit the values of a classifier.
+    /// Sets the parameters of the last exit to those of a classifier.
     fn take_classifier(&self, classifier: &TextClassifier) -> Result<()> {
         let parameters = self.encoder().parameters();
         let last = self.settings().names().last().unwrap_or_default();
@@ -91,8 +92,8 @@ impl ExitModel {
         Ok(parameters.set_values(values)?)
     }
 
-    /// Gives the first exits of the model their weights (hidden, classes) and biases: linear exits, and the linear parts of exits with
-    /// side layers, which have the same names.
+    /// Sets the weights (hidden, classes) and biases of the first exits. They are linear exits, or the linear parts of
+    /// exits with side layers, which have the same names.
     pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
         let parameters = self.encoder().parameters();
         let mut values = parameters.values()?;

@@ -1,14 +1,14 @@
-//! Saves a dynamic model as a directory and loads it.
+//! Saving and loading of a dynamic model as a directory.
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
-//! dynamic.checkpoint    the exits' classifiers, and as JSON: what the exits are, class names, router, and
+//! dynamic.checkpoint    the exits' classifiers, and as JSON: exit settings, class names, router, and
 //!                       the SHA-256 checksums of the encoder's files
-//! ngram.json            the n-gram classifier of a front exit, where the model has one
-//! seen_texts.bin        digests of the texts that it was fitted on, where it knows them
+//! ngram.json            the n-gram classifier of the n-gram exit, where the model has one
+//! seen_texts.bin        digests of the texts that the model was fitted on, where they are recorded
 //! ```
 //!
-//! The checksums tie the two together: the exits and the router of one model mean nothing on the encoder of another.
+//! The checksums tie the two together: exits and router of one model mean nothing on the encoder of another.
 
 use std::path::Path;
 
@@ -61,11 +61,11 @@ enum StoredRouter {
         rule: LeavingRule,
         speed: f64,
     },
-    /// The state of a user's own.
+    /// The state of a custom router.
     Own(Value),
 }
 
-/// A front exit, but for its n-gram classifier, which has a file of its own.
+/// An n-gram exit without its n-gram classifier, which has a separate file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredFront {
@@ -74,17 +74,18 @@ struct StoredFront {
     ngram: String,
 }
 
-/// What [`DynamicModel::load`] gives: the model, the names of its classes, and its tokenizer if one was saved.
+/// Result of [`DynamicModel::load`]: the model, the names of its classes, and its tokenizer if one was saved.
 type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 
 impl DynamicModel {
-    /// Writes the model atomically as a directory: the encoder as a Hugging Face directory, and a checkpoint with the
-    /// exits, the router, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and
-    /// [maximal length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
+    /// Writes the model atomically as a directory. The encoder is a Hugging Face directory. A checkpoint has the exits,
+    /// the router, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
+    /// length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there are not as many `labels` as classes; [`Error::Transformer`] when two of them are equal, the directory
-    /// holds something else, writing fails, the tokenizer has more tokens than the encoder, or a weight is not finite.
+    /// [`Error::Setting`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
+    /// two labels are equal, the directory contains something else, writing fails, the tokenizer has more tokens than
+    /// the encoder, or a weight is not finite.
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.model().classes();
         if labels.len() != classes {
@@ -131,16 +132,19 @@ impl DynamicModel {
         })?)
     }
 
-    /// Reads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
-    /// was saved. On one kind of processor it predicts the same bits: labels, probabilities and routes. The encoder's
-    /// files are read twice, first for their checksums.
+    /// Loads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
+    /// was saved. On the same kind of processor it predicts the same bits: labels, probabilities and routes. The
+    /// encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// [`Error::ModelFile`] when a file of the encoder is not the one that was saved with the checkpoint: it is another
-    /// model's, was changed, or is missing. [`Error::Transformer`] when a file is missing, torn, damaged or no checkpoint, or a tensor is missing, unknown, of
-    /// another shape or not finite; [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or
-    /// of another release, and for a model with a router of its own; [`Error::State`] when its JSON is not what this release writes;
-    /// [`Error::Setting`] when its parts do not fit together.
+    /// * [`Error::ModelFile`] when a file of the encoder differs from the one saved with the checkpoint: it belongs to
+    ///   another model, was changed, or is missing.
+    /// * [`Error::Transformer`] when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
+    ///   unknown, of another shape or not finite.
+    /// * [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or of another release, and
+    ///   for a model with a custom router.
+    /// * [`Error::State`] when its JSON is not what this release writes.
+    /// * [`Error::Setting`] when its parts do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Loaded> {
         let path = folder.as_ref().join(DYNAMIC);
         Self::load_with(folder, device, |_| {
@@ -149,10 +153,11 @@ impl DynamicModel {
         })
     }
 
-    /// As [`load`](Self::load), of a model with a router of a user's own, which `router` makes of the state that it saved.
+    /// Loads a model with a custom router, as [`load`](Self::load). `router` builds the router from the state that it
+    /// saved.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and what `router` reports.
+    /// As [`load`](Self::load), and errors of `router`.
     pub fn load_with(
         folder: impl AsRef<Path>,
         device: &Device,
@@ -166,7 +171,7 @@ impl DynamicModel {
             .map_err(|source| Error::State { what: path.display().to_string(), source })?;
 
         let (encoder, tokenizer) = stored.encoder.read(&folder.join(ENCODER), &path, device)?;
-        // Every value that is drawn here is replaced below.
+        // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let parts = ExitModel::new(encoder, stored.exits, stored.labels.len(), &mut nothing)?;
         let exits: Vec<String> = parts.settings().names().collect();

@@ -1,12 +1,12 @@
-//! Which texts a model was fitted on.
+//! Digests of the texts that a model was fitted on.
 
 use dht_transformer::EncodedDataset;
 
-/// The [digests](dht_transformer::Encoding::digest) of the texts that a model was fitted on, or that something about it was chosen
-/// on. What such texts say of the model is too good.
+/// The [digests](dht_transformer::Encoding::digest) of the texts that a model was fitted on, or that a choice about it
+/// was made on. Scores on such texts are too optimistic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenTexts {
-    /// Ascending.
+    /// The digests, ascending.
     digests: Vec<u64>,
 }
 
@@ -23,29 +23,29 @@ impl SeenTexts {
         Self { digests }
     }
 
-    /// How many different texts there are.
+    /// The number of distinct texts.
     pub fn len(&self) -> usize {
         self.digests.len()
     }
 
-    /// Whether no text is known.
+    /// Returns whether no text is recorded.
     pub fn is_empty(&self) -> bool {
         self.digests.is_empty()
     }
 
-    /// The rows of a data set, encoded as the model's texts were, that are among them.
+    /// The rows of a data set, encoded as the model's texts were, that the model has seen.
     pub fn rows_of(&self, data: &EncodedDataset) -> Vec<usize> {
         let rows = data.samples.iter().enumerate();
         let seen = rows.filter(|(_, sample)| self.digests.binary_search(&sample.encoding.digest()).is_ok());
         seen.map(|(row, _)| row).collect()
     }
 
-    /// Eight bytes for each text, little-endian.
+    /// Serialises the digests: eight bytes for each text, little-endian.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         self.digests.iter().flat_map(|digest| digest.to_le_bytes()).collect()
     }
 
-    /// What [`to_bytes`](Self::to_bytes) wrote; `None` for another number of bytes.
+    /// Parses the bytes of [`to_bytes`](Self::to_bytes); `None` for another number of bytes.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (digests, rest) = bytes.as_chunks::<8>();
         rest.is_empty().then(|| Self::from_digests(digests.iter().map(|digest| u64::from_le_bytes(*digest)).collect()))

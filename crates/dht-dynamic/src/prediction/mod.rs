@@ -1,4 +1,4 @@
-//! Predictions, and whatever makes them.
+//! Predictions and predictors.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod prediction;

@@ -1,4 +1,4 @@
-//! The prediction for a text, and those for a batch.
+//! The predictions for a text and for a batch.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ pub struct Prediction {
     pub label: u32,
     /// The probability of each class.
     pub probabilities: Vec<f32>,
-    /// The layers that it ran, and how many heads in each.
+    /// The route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
-    /// The heads that it kept in each dynamic group of its route; empty for models that choose none.
+    /// The heads that it kept in each dynamic group of its route; empty for models that do not select heads.
     pub head_sets: Vec<HeadSet>,
-    /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text (the front exit and
-    /// its stacking too), and of a pre-pass.
+    /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text (the n-gram
+    /// exit and its stacking included), and of a pre-pass.
     pub flops: u64,
-    /// FLOPs of the routers, by formula; not contained in `flops`.
+    /// FLOPs of the routers, by formula; not included in `flops`.
     pub routing_flops: u64,
-    /// ln p by class of every stage that it passed, the front exit first and the one that answered last. Empty unless it was
-    /// [asked for](crate::DynamicModel::predict_with_stages).
+    /// ln p of each class at every stage that the text passed: the n-gram exit first, the answering exit last. Empty
+    /// unless [requested](crate::DynamicModel::predict_with_stages).
     pub stages: Vec<Vec<f64>>,
 }
 
@@ -33,14 +33,14 @@ pub struct Prediction {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BatchPredictions {
-    /// By sample.
+    /// The predictions, by sample.
     pub predictions: Vec<Prediction>,
-    /// How long deciding took: the routers, and what they read of the hidden rows.
+    /// Time of the decisions: the routers, and the hidden rows that they read.
     pub deciding: Duration,
 }
 
 impl Prediction {
-    /// The prediction of a text that ran a route, without routers and stages.
+    /// The prediction of a text on a route, without router FLOPs and stages.
     pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
         let label = most_probable(&probabilities);
         Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
@@ -48,7 +48,7 @@ impl Prediction {
 }
 
 impl BatchPredictions {
-    /// Predictions by sample, and how long deciding took.
+    /// Combines predictions, by sample, with the time of the decisions.
     pub fn new(predictions: Vec<Prediction>, deciding: Duration) -> Self {
         Self { predictions, deciding }
     }
@@ -58,7 +58,7 @@ impl BatchPredictions {
         Self::of_routes(probabilities, std::iter::repeat(route.clone()), flops)
     }
 
-    /// Predictions of texts on routes that were not decided by a router.
+    /// Predictions of texts on routes that no router decided.
     pub fn of_routes(
         probabilities: Vec<Vec<f32>>,
         routes: impl IntoIterator<Item = Route>,
@@ -69,10 +69,11 @@ impl BatchPredictions {
         Self { predictions: predictions.collect(), deciding: Duration::ZERO }
     }
 
-    /// Predicts samples in batches of like lengths, the longest first; the predictions in the order of the samples.
+    /// Predicts samples in batches of similar lengths, the longest first. Returns the predictions in the order of the
+    /// samples.
     ///
     /// # Errors
-    /// What `predict` reports; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+    /// Errors of `predict`; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
     pub fn in_batches(
         samples: &[Sample],
         batch_size: usize,
@@ -86,7 +87,7 @@ impl BatchPredictions {
     }
 }
 
-/// Predictions of samples, as they come.
+/// Collects predictions of samples in any order.
 pub(crate) struct Found {
     pub(crate) predictions: Vec<Option<Prediction>>,
     pub(crate) deciding: Duration,
@@ -97,7 +98,7 @@ impl Found {
         Self { predictions: vec![None; samples], deciding: Duration::ZERO }
     }
 
-    /// The predictions of these samples.
+    /// Adds the predictions of these samples.
     pub(crate) fn add(&mut self, rows: &[usize], batch: BatchPredictions) {
         self.deciding += batch.deciding;
         for (row, prediction) in rows.iter().zip(batch.predictions) {
@@ -110,12 +111,12 @@ impl Found {
     }
 }
 
-/// The tokens of each sample.
+/// The number of tokens of each sample.
 pub(crate) fn lengths_of(samples: &[Sample]) -> Vec<usize> {
     samples.iter().map(|sample| sample.encoding.ids.len()).collect()
 }
 
-/// These rows as a batch.
+/// Packs these rows into a batch.
 pub(crate) fn pack(samples: &[Sample], rows: &[usize]) -> Result<PackedBatch> {
     Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?)
 }

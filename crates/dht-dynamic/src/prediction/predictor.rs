@@ -1,4 +1,4 @@
-//! What predicts, and what changes its speed.
+//! Traits of models that predict and of models with a speed.
 
 use dht_transformer::tensors::{finite_rows, log_softmax};
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
@@ -9,17 +9,16 @@ use crate::route::{ModelShape, Route};
 
 /// Predicts batches: a dynamic model, a full classifier, a baseline.
 pub trait Predictor: Sync {
-    /// Predicts a batch, in its order. The context keeps packed weights for the next batch.
+    /// Predicts a batch, in its order. The context holds packed weights for the next batch.
     ///
     /// # Errors
-    /// What the model reports.
+    /// Errors of the model.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions>;
 
-    /// Predicts samples, at most `batch_size` of them together, in their order: by default in batches of like lengths. This
-    /// is what [`evaluate`](fn@crate::evaluate), [`time_in_turns`](crate::evaluation::time_in_turns) and the
-    /// [`Engine`](crate::Engine) call. A model whose texts leave on the way
-    /// forms its batches of those that stay: it has several batches under way at once, of which at most `batch_size` texts
-    /// run a layer together.
+    /// Predicts samples, at most `batch_size` of them together, in their order; by default in batches of similar
+    /// lengths. [`evaluate`](fn@crate::evaluate), [`time_in_turns`](crate::evaluation::time_in_turns) and the
+    /// [`Engine`](crate::Engine) call this method. A model with early exits re-forms its batches from the remaining
+    /// texts: it processes several batches concurrently, and at most `batch_size` texts run a layer together.
     ///
     /// # Errors
     /// As [`predict`](Self::predict); [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
@@ -27,11 +26,11 @@ pub trait Predictor: Sync {
         BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx))
     }
 
-    /// Refuses texts that this model cannot be scored on.
+    /// Rejects texts that this model cannot be scored on.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) or [`Error::Transformer`](crate::Error::Transformer) that says what does
-    /// not fit.
+    /// [`Error::Setting`](crate::Error::Setting) or [`Error::Transformer`](crate::Error::Transformer) with the part
+    /// that does not fit.
     fn check(&self, texts: &EncodedDataset) -> Result<()>;
 
     /// FLOPs of a text of this length in the full model, the denominator of FLOPs ratios.
@@ -45,13 +44,13 @@ pub trait Predictor: Sync {
 
 /// A model that trades quality for cost at run time: the higher its speed, the cheaper its predictions.
 pub trait WithSpeed: Predictor + Sized {
-    /// Its speed; `None` for a model of one speed.
+    /// The model's speed; `None` for a model with a single speed.
     fn speed(&self) -> Option<f64>;
 
-    /// The same model at another speed: a handle on the same weights. This model stays as it is.
+    /// Returns a handle on the same weights at another speed. This model does not change.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a speed out of range, and for a model of one speed.
+    /// [`Error::Setting`](crate::Error::Setting) for a speed out of range, and for a model with a single speed.
     fn with_speed(&self, speed: f64) -> Result<Self>;
 }
 
@@ -74,8 +73,8 @@ impl Predictor for TextClassifier {
     }
 }
 
-/// Runs a prediction in the thread pool: from outside, a model that stops after every layer to decide would be put to sleep and
-/// woken each time.
+/// Runs a prediction in the thread pool. From outside, a model that waits after every layer for a decision would be put
+/// to sleep and woken each time.
 pub fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| predict())
 }

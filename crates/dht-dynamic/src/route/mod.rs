@@ -1,4 +1,4 @@
-//! Routes: what ran of an encoder for a text.
+//! Routes: the layers and heads of an encoder that a text ran.
 
 mod notation;
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]

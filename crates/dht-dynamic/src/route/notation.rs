@@ -21,9 +21,9 @@ const NO_LAYERS: &str = "0L";
 
 /// The notation of a route, as in the paper.
 ///
-/// One segment, `12L8H`, gives the total depth and the heads of every dynamic group; base layers keep all their
-/// heads. Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, list the layers that run, in order. The notation alone
-/// does not say which layers these are.
+/// One segment, `12L8H`, gives the total depth and the heads of every dynamic group; base layers keep all their heads.
+/// Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, list the layers that run, in order. The notation does not
+/// specify which layers these are.
 ///
 /// Only canonical text is accepted (no spaces, signs or leading zeros, numbers from 1 to 65,535), so that parsing and
 /// formatting are inverses. `0L` is the route of a text that no layer reads.
@@ -45,10 +45,10 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// The maximum of layers and of heads of a segment.
+    /// The maximum number of layers and of heads of a segment.
     pub const MOST: usize = u16::MAX as usize;
 
-    /// A notation of these segments.
+    /// Builds the notation of these segments.
     ///
     /// # Errors
     /// [`Error::NoLayers`] when there is no segment, [`Error::Setting`] when layers or heads lie outside 1 to
@@ -67,17 +67,17 @@ impl RouteSpec {
         Ok(Self { segments })
     }
 
-    /// `0L`, no segment.
+    /// The route without layers, `0L`: no segment.
     pub fn without_layers() -> Self {
         Self { segments: Vec::new() }
     }
 
-    /// The notation of a legal route, whose layers and heads are always in range.
+    /// The notation of a valid route, whose layers and heads are always in range.
     pub(super) fn from_route(segments: Vec<Segment>) -> Self {
         Self { segments }
     }
 
-    /// The segments, in the order in which they run; none of `0L`.
+    /// The segments, in the order in which they run; none for `0L`.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -170,7 +170,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Quotes only the beginning, so that a huge input is not copied.
+    /// A notation error, which quotes only the beginning, so that a huge input is not copied.
     fn error_at(&self, at: usize, expected: &'static str) -> Error {
         Error::Notation { text: self.text.chars().take(80).collect(), at, expected }
     }

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::notation::{RouteSpec, Segment};
 use crate::error::{Error, Result};
 
-/// The size of a model, as far as routes depend on it.
+/// The number of layers and heads of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelShape {
-    /// Layers, N_L.
+    /// The number of layers, N_L.
     pub layers: usize,
-    /// Heads of each layer, N_H.
+    /// The number of heads of each layer, N_H.
     pub heads: usize,
 }
 
@@ -23,7 +23,7 @@ impl ModelShape {
     /// [`HeadSet`](dht_transformer::HeadSet).
     ///
     /// # Errors
-    /// [`Error::Setting`] names the one that is out of range.
+    /// [`Error::Setting`] with the number that is out of range.
     pub fn check(&self) -> Result<()> {
         for (field, size, most) in
             [("layers", self.layers, RouteSpec::MOST), ("heads", self.heads, HeadSet::MOST_HEADS)]
@@ -45,7 +45,7 @@ pub struct LayerGroup {
 }
 
 impl LayerGroup {
-    /// These layers.
+    /// Builds a group of these layers.
     ///
     /// # Errors
     /// [`Error::NoLayers`] when the range is empty.
@@ -94,9 +94,9 @@ impl From<LayerGroup> for Range<usize> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupRole {
-    /// The first layers, always run and never pruned; contexts are taken from them.
+    /// The first layers, always run and never pruned; the bandits' contexts come from them.
     Base,
-    /// Runs with the chosen heads.
+    /// Layers that run with the selected heads.
     Dynamic,
     /// The model's last layers, in which every route of a partially frozen search ends; never pruned.
     Tail,
@@ -105,15 +105,15 @@ pub enum GroupRole {
 /// A group of layers on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouteGroup {
-    /// Its role in the search.
+    /// The role of the group in the search.
     pub role: GroupRole,
-    /// Its layers.
+    /// The layers of the group.
     pub layers: LayerGroup,
     /// The number of heads that each layer keeps.
     pub heads: usize,
 }
 
-/// The layers that a sample runs, and the number of heads that each group of them keeps. An illegal route cannot be
+/// The layers that a sample runs, and the number of heads that each group of them keeps. An invalid route cannot be
 /// constructed.
 ///
 /// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if it has one. Base
@@ -126,13 +126,15 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route of these groups in a model of this size.
+    /// Builds a route of these groups in a model of this size.
     ///
     /// # Errors
-    /// [`Error::NoLayers`] without a group, [`Error::GroupOrder`] when a group does not start where the one before
-    /// ends, or is a base but not the first, or a tail but not the last, [`Error::GroupEnd`] when it leaves the model or
-    /// is a tail that does not end with it, [`Error::HeadCount`] when it keeps no head, more than the model has, or
-    /// fewer in a base or tail, and as [`ModelShape::check`].
+    /// * [`Error::NoLayers`] without a group.
+    /// * [`Error::GroupOrder`] when a group does not start where the previous group ends, or is a base but not the
+    ///   first, or a tail but not the last.
+    /// * [`Error::GroupEnd`] when a group ends beyond the model, or is a tail that does not end with it.
+    /// * [`Error::HeadCount`] when a group keeps no head, more heads than the model has, or fewer in a base or tail.
+    /// * As [`ModelShape::check`].
     pub fn new(shape: ModelShape, groups: Vec<RouteGroup>) -> Result<Self> {
         shape.check()?;
         if groups.is_empty() {
@@ -156,7 +158,8 @@ impl Route {
         Self::new(shape, vec![RouteGroup { role: GroupRole::Base, layers, heads: shape.heads }])
     }
 
-    /// The route of a text that is answered before the first layer, as by a model of its n-grams. Formats as `0L`.
+    /// The route of a text that is answered before the first layer, for example by an n-gram classifier. Formats as
+    /// `0L`.
     ///
     /// # Errors
     /// As [`ModelShape::check`].
@@ -170,7 +173,7 @@ impl Route {
         self.shape
     }
 
-    /// Refuses a route for a model of another size.
+    /// Rejects a route for a model of another size.
     ///
     /// # Errors
     /// [`Error::RouteNotInSpace`] for such a route.
@@ -187,7 +190,7 @@ impl Route {
         &self.groups
     }
 
-    /// The groups whose heads the bandits choose.
+    /// The groups whose heads the bandits select.
     pub fn dynamic_groups(&self) -> impl Iterator<Item = &RouteGroup> {
         self.groups.iter().filter(|group| group.role == GroupRole::Dynamic)
     }
@@ -202,25 +205,26 @@ impl Route {
         self.depth() - self.tail().map_or(0, LayerGroup::len)
     }
 
-    /// The model's last layers, where the route ends in them.
+    /// The model's last layers, where the route has a tail.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.groups.last().filter(|group| group.role == GroupRole::Tail).map(|group| group.layers)
     }
 
-    /// Each layer that runs, with the heads it keeps.
+    /// Each layer that runs, with the number of heads it keeps.
     pub fn layers(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.groups.iter().flat_map(|group| group.layers.layers().map(move |layer| (layer, group.heads)))
     }
 
-    /// H, the number of heads of every dynamic group, where all groups keep equally many; all heads without a dynamic group.
+    /// The number of heads H of every dynamic group, where all groups keep the same number; all heads without a dynamic
+    /// group.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
         let first = heads.next().unwrap_or(self.shape.heads);
         heads.all(|other| other == first).then_some(first)
     }
 
-    /// Σ heads kept over the layers that run, as a share of all heads of all layers: 12L8H on three whole layers of twelve is
-    /// (3·12 + 9·8)/144 = .75.
+    /// The share of heads kept: Σ heads over the layers that run, over all heads of all layers. 12L8H on three whole
+    /// layers of twelve is (3·12 + 9·8)/144 = .75.
     pub fn head_share(&self) -> f64 {
         let ModelShape { layers, heads } = self.shape;
         self.layers().map(|(_, heads)| heads as f64).sum::<f64>() / (layers * heads) as f64
@@ -243,7 +247,7 @@ impl Route {
     }
 }
 
-/// Formats as its [`RouteSpec`]: `12L8H`.
+/// Formats the route as its [`RouteSpec`]: `12L8H`.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.spec().fmt(f)
@@ -281,7 +285,7 @@ fn check_size(shape: ModelShape, group: usize, part: &RouteGroup) -> Result<()> 
     Err(Error::HeadCount { group, expected, got: heads })
 }
 
-/// The stored form of a route; deserialising checks it.
+/// Serialised form of a route; deserialising checks it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteData {

@@ -1,4 +1,4 @@
-//! From a rule to its router.
+//! Builds the router of a rule.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::threshold::Threshold;
 use crate::error::Result;
 
 impl LeavingRule {
-    /// The router of this rule at a speed.
+    /// Builds the router of this rule at a speed.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a speed out of range.

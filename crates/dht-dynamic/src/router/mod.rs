@@ -1,4 +1,4 @@
-//! Routers: they decide at which exit a text leaves. One file a router.
+//! Routers, which decide at which exit a text leaves. Each router has its own file.
 
 mod factory;
 mod patience;

@@ -1,4 +1,4 @@
-//! Patience: how many exits in a row agree, as in PABEE (Zhou et al. 2020). It learns nothing.
+//! Patience: the number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). It has no parameters to learn.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use super::rule::{Agreeing, LeavingRule};
 use crate::error::{Error, Result};
 use crate::log_probabilities::best_class;
 
-/// A text leaves at the first exit where its counter reaches the patience: cnt ← cnt + 1 where the exit predicts the class
-/// that the exit before it predicted, otherwise cnt ← 0; 0 at the first exit. With a patience of
-/// p, texts leave at exit p + 1 at the earliest, counted from 1.
+/// Router that stops a text at the first exit where its counter reaches the patience. The counter is 0 at the first
+/// exit. Then cnt ← cnt + 1 where the exit predicts the class that the exit before it predicted, otherwise cnt ← 0.
+/// With a patience of p, texts leave at the (p + 1)-th exit at the earliest.
 ///
 /// [`Router::flops`] stays 0, since counting needs no products; the exits' own FLOPs are counted where they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// A patience of so many exits, at least 1; `u32::MAX` sends every text to the last exit.
+    /// A patience of this number of exits, at least 1; `u32::MAX` sends every text to the last exit.
     ///
     /// # Errors
     /// [`Error::Setting`] for 0.
@@ -29,8 +29,8 @@ impl Patience {
         }
     }
 
-    /// The patience of a speed, its reciprocal rounded down: 1 above a speed of ½, unlimited at 0. It is the speed that
-    /// [`LeavingRule::Patience`] is compared with.
+    /// The patience of a speed, its reciprocal rounded down: 1 above a speed of ½, unlimited at 0.
+    /// [`LeavingRule::Patience`] is compared with this speed.
     ///
     /// # Errors
     /// [`Error::Setting`] for a speed that is negative or not finite.
@@ -42,13 +42,13 @@ impl Patience {
         Ok(Self { patience: (((1.0 + 1e-12) / speed).floor() as u32).max(1) })
     }
 
-    /// How many exits have to agree with the one before them.
+    /// The number of consecutive exits that must agree with the exit before them.
     pub fn patience(self) -> u32 {
         self.patience
     }
 }
 
-/// The notes of a text are \[class, count\], and none before the first exit.
+/// Decodes the notes of a text: \[class, count\], empty before the first exit.
 fn agreeing(notes: &Notes) -> Agreeing {
     match notes[..] {
         [class, exits] => Agreeing { class: Some(class as u32), exits: exits as u32 },

@@ -10,30 +10,30 @@ use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 
-/// What a router noted of a text at the exits that it passed, for its decisions at later ones. Nobody else looks inside; it
-/// goes with the text, from batch to batch.
+/// Notes of a router on one text, taken at earlier exits for its decisions at later ones. No other code reads them;
+/// they move with the text from batch to batch.
 pub type Notes = Vec<f64>;
 
-/// The texts at an exit, but the last.
+/// The texts at one exit before the last.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitView<'a> {
-    /// The exit's index among the model's exits, from 0. One before the first layer is one of them.
+    /// The index of the exit among the model's exits, counted from 0. An n-gram exit is included.
     pub exit: usize,
-    /// The indices in the batch of the texts that are here.
+    /// The indices in the batch of the texts at this exit.
     pub members: &'a [usize],
-    /// The tokens of each.
+    /// The number of tokens of each text.
     pub lengths: &'a [usize],
-    /// ln p of each class for each, with everything that is stacked on the exit. There are none where the router does not
-    /// [read](Router::reads) the exit, unless others want them: an exit before the first layer always answers, and all do where
-    /// the [stages](crate::DynamicModel::predict_with_stages) are asked for.
+    /// ln p of each class for each text, with everything that is stacked on the exit. `None` where the router does not
+    /// [read](Router::reads) the exit and nothing else needs the answers. The n-gram exit always answers, and all exits
+    /// do where the [stages](crate::DynamicModel::predict_with_stages) are requested.
     pub answers: Option<&'a LogProbabilities>,
-    /// Their hidden rows; `None` before the first layer.
+    /// The hidden rows of the texts; `None` before the first layer.
     pub hidden: Option<&'a Hidden>,
 }
 
 impl<'a> ExitView<'a> {
-    /// Texts at an exit.
+    /// Builds the view of the texts at an exit.
     pub fn new(
         exit: usize,
         members: &'a [usize],
@@ -44,7 +44,7 @@ impl<'a> ExitView<'a> {
         Self { exit, members, lengths, answers, hidden }
     }
 
-    /// The answers, of a router that reads the exit.
+    /// The answers of the exit, for a router that reads it.
     ///
     /// # Errors
     /// [`Error::Setting`] where there are none.
@@ -53,7 +53,8 @@ impl<'a> ExitView<'a> {
     }
 }
 
-/// Decides at each exit which texts leave there. It knows no encoder, and does not change while it decides.
+/// Decides at each exit which texts leave there. A router does not know the encoder and does not change while it
+/// decides.
 ///
 /// # Examples
 /// Texts leave where the two likeliest classes are far apart, at the second exit in a row at the earliest:
@@ -91,14 +92,14 @@ impl<'a> ExitView<'a> {
 /// }
 /// ```
 pub trait Router: Debug + Send + Sync {
-    /// Whether its decisions at this exit need the exit's answers: where they do not, only texts that leave are answered. All
-    /// exits after a layer but the last, whose index is `last`, are asked about.
+    /// Returns whether decisions at this exit need the exit's answers. Where they do not, only texts that leave are
+    /// answered. It is called for all exits after a layer except the last, whose index is `last`.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Which of the texts at an exit leave there, by index in the view. `notes` are those of all texts of the batch.
+    /// Decides which texts of the view leave, by index in the view. `notes` holds one entry for each text of the batch.
     ///
     /// # Errors
-    /// What the router reports.
+    /// Errors of the router.
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>>;
 
     /// FLOPs of all decisions about a text that leaves at this exit, two for each multiply-add.
@@ -106,31 +107,32 @@ pub trait Router: Debug + Send + Sync {
         0
     }
 
-    /// Its speed: the higher, the cheaper the predictions. `None` by default: a router of one speed.
+    /// The router's speed: the higher, the cheaper the predictions. `None` by default, for a router with a single
+    /// speed.
     fn speed(&self) -> Option<f64> {
         None
     }
 
-    /// The same router at another speed.
+    /// Returns this router at another speed.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed out of range, and by default.
+    /// [`Error::Setting`] for a speed out of range, and always by default.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
         Err(Error::setting("speed", "none, for a router of one speed", speed))
     }
 
-    /// The rule by which it compares its speed with what exits say, if it decides at every speed just as that rule's own router: then every
-    /// speed is [arithmetic](crate::evaluation::Stages) on the exits' answers, and a router without a [state](Self::state) is saved and
-    /// loaded as the rule. `None` by default.
+    /// The rule of this router, if at every speed it decides exactly like that rule's built-in router. Then every speed
+    /// is [arithmetic](crate::evaluation::Stages) on the exits' answers, and a router without a [state](Self::state) is
+    /// saved and loaded as the rule. `None` by default.
     fn rule(&self) -> Option<LeavingRule> {
         None
     }
 
-    /// All that it takes to make it again, which is saved with its model: what it has learned, and its speed, unless it has a
+    /// State that is saved with the model and rebuilds the router: what it has learned, and its speed unless it has a
     /// [rule](Self::rule). `null` by default.
     ///
     /// # Errors
-    /// What the serialisation reports.
+    /// Errors of the serialisation.
     fn state(&self) -> Result<Value> {
         Ok(Value::Null)
     }

@@ -1,10 +1,11 @@
-//! The rules of routers that learn nothing.
+//! Rules of routers that do not learn.
 
 use serde::{Deserialize, Serialize};
 
 use crate::log_probabilities::{LogProbabilities, best_class};
 
-/// What is compared with a threshold, the [speed](crate::DynamicModel::set_speed): a text leaves at the first exit where it is below.
+/// Uncertainty measure of an exit's answer. A text leaves at the first exit where it is below the threshold, the
+/// [speed](crate::DynamicModel::set_speed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -14,22 +15,22 @@ pub enum LeavingRule {
     Confidence,
     /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1.
     Entropy,
-    /// 1/(1 + a), where a is how many exits before, without a break, say the same class, as in PABEE (Zhou et al. 2020); ∞
-    /// where the exit before says another. A [`Patience`](super::Patience) of p is any threshold above 1/(1 + p) and not above
-    /// 1/p, one of 1 is any above ½.
+    /// 1/(1 + a), where a is the number of consecutive exits directly before that predict the same class, as in PABEE
+    /// (Zhou et al. 2020); ∞ where the exit before predicts another. A [`Patience`](super::Patience) of p is any
+    /// threshold above 1/(1 + p) and not above 1/p; a patience of 1 is any threshold above ½.
     Patience,
 }
 
-/// How many exits before say the class that the last one says.
+/// Count of consecutive exits that predict the class of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Agreeing {
-    /// `None` before the first exit.
+    /// The class of the last exit; `None` before the first exit.
     pub(super) class: Option<u32>,
     pub(super) exits: u32,
 }
 
 impl Agreeing {
-    /// After a further exit, which says `class`.
+    /// Updates the count with a further exit, which predicts `class`.
     pub(super) fn then(self, class: u32) -> Self {
         let exits = if self.class == Some(class) { self.exits + 1 } else { 0 };
         Self { class: Some(class), exits }
@@ -37,7 +38,7 @@ impl Agreeing {
 }
 
 impl LeavingRule {
-    /// The uncertainty of one text, from the ln p of its classes, by a rule that looks at one exit alone.
+    /// The uncertainty of one text, from the ln p of its classes, for a rule that reads one exit alone.
     pub(super) fn uncertainty(self, logs: &[f64]) -> f64 {
         match self {
             Self::Entropy => logs.iter().map(|log| -log.exp() * log).sum::<f64>() / (logs.len() as f64).ln(),

@@ -1,4 +1,4 @@
-//! A threshold on the uncertainty at every exit. It learns nothing.
+//! A threshold on the uncertainty at every exit. It has no parameters to learn.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use super::router::{ExitView, Notes, Router};
 use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 
-/// A text leaves at the first exit, one before the first layer included, where its uncertainty is below the threshold.
+/// Router that stops a text at the first exit where its uncertainty is below the threshold; the n-gram exit is
+/// included.
 ///
-/// With a threshold of 0 every text goes to the last exit, with one above 1 every text leaves at the first.
+/// With a threshold of 0 every text runs to the last exit; with one above 1 every text leaves at the first.
 /// [`Router::flops`] stays 0, since neither measure needs products; the exits' own FLOPs are counted where they run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold {
@@ -17,7 +18,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// A threshold on the confidence or on the entropy.
+    /// A threshold on the confidence or the entropy.
     ///
     /// # Errors
     /// [`Error::Setting`] for a threshold that is negative or not finite, and for a rule that counts exits.

@@ -1,4 +1,4 @@
-//! Texts in, answers out.
+//! An engine: texts in, answers out.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use crate::evaluation::SpeedPoint;
 use crate::prediction::{Prediction, Predictor, in_pool};
 use crate::route::{ModelShape, Route};
 
-/// Tokens of a text beyond which it is truncated, unless the tokenizer or [`Engine::with_max_length`] says otherwise or the model has
-/// fewer positions.
+/// The number of tokens beyond which a text is truncated, unless the tokenizer or [`Engine::with_max_length`] sets
+/// another or the model has fewer positions.
 const MAX_LENGTH: usize = 128;
-/// Texts in a batch, unless [`Engine::with_batch_size`] says otherwise.
+/// The number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
 const BATCH_SIZE: usize = 64;
 
-/// A query: a text, or a pair of texts. Spaces around a text and the kind of its line ends change nothing
+/// A query: a text, or a pair of texts. Spaces around a text and the kind of its line ends are ignored
 /// ([`clean_text`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// The text, or the first of the pair.
+    /// The text, or the first text of the pair.
     pub text: &'a str,
-    /// The second.
+    /// The second text of a pair.
     pub pair: Option<&'a str>,
 }
 
@@ -46,31 +46,33 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
 /// The answer to a query, with its cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The name of the most probable class or label; of a model of values, the name of what it measures.
+    /// The name of the most probable class or label; for a regression model, the name of its quantity.
     pub label: Arc<str>,
-    /// Its index.
+    /// The index of that class or label.
     pub class: usize,
-    /// The probability of each class or label, by index; of a model of values, the one value.
+    /// The probability of each class or label, by index; for a regression model, the one value.
     pub probabilities: Vec<f32>,
-    /// The layers that the text ran, and how many heads in each.
+    /// The route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
-    /// FLOPs of its products, as in [`Prediction`](crate::Prediction).
+    /// FLOPs of all products, as in [`Prediction`](crate::Prediction).
     pub flops: u64,
-    /// The tokens that the encoder reads of it, special ones included.
+    /// The number of tokens that the encoder reads, special ones included.
     pub tokens: usize,
-    /// Whether the text was longer than the engine reads.
+    /// True if the text was longer than the engine reads.
     pub truncated: bool,
 }
 
-/// A model of any kind, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
-/// another handle on the same weights. It holds them twice: as stored, and packed for matrix products.
+/// A model of any kind with its tokenizer and class names, for any number of threads. It is `Send` and `Sync`, and a
+/// clone is another handle on the same weights. It holds the weights twice: as stored, and packed for matrix products.
 ///
-/// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts of one
-/// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other threads.
+/// Each call packs its texts, tokens without padding, into batches of similar lengths; within a batch texts of one
+/// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other
+/// threads.
 ///
-/// Of a [model of another crate](ServedModel::Other) an answer may depend on the other texts of its call.
+/// With a [model of another crate](ServedModel::Other), an answer may depend on the other texts of its call.
 ///
-/// It is for programs that predict repeatedly. To score a labelled data set take [`evaluate`](crate::evaluation::evaluate).
+/// It is for programs that predict repeatedly. To score a labelled data set use
+/// [`evaluate`](crate::evaluation::evaluate).
 ///
 /// # Examples
 /// ```no_run
@@ -88,32 +90,32 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<ServedModel>,
-    /// Holds the packed weights, for all calls and all speeds.
+    /// Context with the packed weights, for all calls and all speeds.
     pub(super) ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     curve: Arc<[SpeedPoint]>,
-    /// Whether it was trained on pairs, where that is known.
+    /// True if the model was trained on pairs; `None` where that is unknown.
     of_pairs: Option<bool>,
     max_length: usize,
     pub(super) batch_size: usize,
 }
 
 impl Engine {
-    /// An engine of a trained model; `labels` are the names of its classes, by index. Texts are cut at the tokenizer's
-    /// [maximal length](TextTokenizer::model_max_length), else at 128 tokens, or at the model's positions. A [`TextModel`] also says
-    /// how texts are to be read: see [`of`](Self::of).
+    /// Builds an engine from a trained model; `labels` are the names of its classes, by index. Texts are truncated at
+    /// the tokenizer's [maximal length](TextTokenizer::model_max_length), otherwise at 128 tokens, or at the model's
+    /// positions. A [`TextModel`] also defines how texts are read: see [`of`](Self::of).
     ///
     /// # Errors
-    /// [`Error::Setting`] when there are not as many labels as classes, [`Error::Transformer`] when the tokenizer has
-    /// more tokens than the model.
+    /// [`Error::Setting`] when the number of labels differs from the number of classes, [`Error::Transformer`] when the
+    /// tokenizer has more tokens than the model.
     pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
         let model = model.into();
         let max_length = tokenizer.model_max_length().unwrap_or(MAX_LENGTH).min(model.config().longest_text());
         Ok(Self::of(TextModel::new(model, tokenizer, labels, max_length)?))
     }
 
-    /// An engine that reads texts as the training of its model did.
+    /// Builds an engine that reads texts as in the training of its model.
     pub fn of(model: TextModel) -> Self {
         Self {
             model: Arc::new(model.model),
@@ -127,8 +129,8 @@ impl Engine {
         }
     }
 
-    /// The engine of a directory that [`TextModel::save`] wrote, on the CPU. For another device load the
-    /// [model](TextModel::load) and take [`of`](Self::of).
+    /// Loads a directory that [`TextModel::save`] wrote, on the CPU. For another device load the
+    /// [model](TextModel::load) and use [`of`](Self::of).
     ///
     /// # Errors
     /// As [`TextModel::load`].
@@ -136,8 +138,8 @@ impl Engine {
         Ok(Self::of(TextModel::load(folder, &Device::Cpu)?))
     }
 
-    /// The same engine at another speed; see [`ServedModel::with_speed`]. The weights are shared, and this engine keeps
-    /// its speed.
+    /// Returns an engine at another speed; see [`ServedModel::with_speed`]. The weights are shared, and this engine
+    /// keeps its speed.
     ///
     /// # Errors
     /// As [`ServedModel::with_speed`].
@@ -145,10 +147,11 @@ impl Engine {
         Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
     }
 
-    /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for what it is if not set.
+    /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for the default.
     ///
     /// # Errors
-    /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for too few to hold a text.
+    /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for a length that is too small for a
+    /// text.
     pub fn with_max_length(self, tokens: usize) -> Result<Self> {
         let most = self.model.config().longest_text();
         if tokens > most {
@@ -158,7 +161,7 @@ impl Engine {
         Ok(Self { max_length: tokens, ..self })
     }
 
-    /// Sets the batch size; 64 if not set. More are faster and need more memory.
+    /// Sets the batch size; 64 by default. Larger batches are faster and need more memory.
     ///
     /// # Errors
     /// [`Error::Setting`] for 0.
@@ -169,14 +172,15 @@ impl Engine {
         Ok(Self { batch_size: texts, ..self })
     }
 
-    /// Computes layers in another precision, which the device has to have; what the model computes in if not set. The model's weights and its speeds stay as they
-    /// are; [`InPrecision`](crate::evaluation::InPrecision) shows what its answers are worth.
+    /// Computes layers in another precision, which the device must support; by default in the model's. The model's
+    /// weights and speeds do not change; [`InPrecision`](crate::evaluation::InPrecision) measures the effect on its
+    /// answers.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { ctx: ForwardContext::inference_in(precision), ..self }
     }
 
-    /// Sets the maximal number of bytes of a text; 4 MiB, or the tokenizer's own limit, if not set. See
+    /// Sets the maximal number of bytes of a text; 4 MiB or the tokenizer's own limit by default. See
     /// [`TextTokenizer::with_max_bytes`].
     #[must_use]
     pub fn with_max_bytes(self, bytes: usize) -> Self {
@@ -193,19 +197,21 @@ impl Engine {
         &self.labels
     }
 
-    /// What some speeds cost and got when the model was made, ascending in speed; none where that was not measured.
+    /// Cost and accuracy of some speeds, measured when the model was built, ascending in speed; empty where they were
+    /// not measured.
     pub fn curve(&self) -> &[SpeedPoint] {
         &self.curve
     }
 
-    /// An answer for each text, in their order; none for no texts. An empty text consists of the tokenizer's special
-    /// tokens.
+    /// Answers each text, in their order. An empty text consists of the tokenizer's special tokens.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a pair where the model is [known](TextModel::origin) to be trained on single texts, whose n-gram classifier would
-    /// not read the second, and for a single text where it is known to be trained on pairs; [`Error::Transformer`] when the tokenizer makes no token of a text, none of a pair fits the
-    /// [maximal length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes); what the encoder
-    /// reports.
+    /// * [`Error::Setting`] for a pair where the model is [known](TextModel::origin) to be trained on single texts,
+    ///   whose n-gram classifier would not read the second, and for a single text where it is known to be trained on
+    ///   pairs.
+    /// * [`Error::Transformer`] when the tokenizer produces no token for a text, no token of a pair fits the [maximal
+    ///   length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes).
+    /// * Errors of the encoder.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
         let found = || {
             let samples = self.samples(queries, 0)?;
@@ -213,7 +219,7 @@ impl Engine {
             let answers = predictions.into_iter().zip(&samples);
             Ok(answers.map(|(prediction, sample)| self.answer(prediction, sample)).collect())
         };
-        // A text alone may leave in front before the pool's threads are awake.
+        // A single text may leave at the n-gram exit before the pool's threads are awake.
         if queries.len() == 1 && self.model.reads_rest() { found() } else { in_pool(found) }
     }
 
@@ -229,7 +235,7 @@ impl Engine {
         }
     }
 
-    /// The queries' tokens, with numbers from `first` on.
+    /// Encodes the queries, with numbers from `first` on.
     pub(super) fn samples<'a>(
         &self,
         queries: &[impl Into<Query<'a>> + Copy + Sync],
@@ -243,7 +249,7 @@ impl Engine {
         Ok((first..).zip(encodings).map(sample).collect())
     }
 
-    /// Whether it is known to answer pairs of texts.
+    /// Returns whether the model is known to answer pairs of texts.
     pub(super) fn of_pairs(&self) -> bool {
         self.of_pairs == Some(true)
     }
@@ -263,7 +269,7 @@ impl Engine {
         Ok(self.tokenizer.encode(&clean_text(query.text), pair.as_deref(), self.max_length)?)
     }
 
-    /// The same engine, whose answers do not depend on the other texts of a batch.
+    /// Returns an engine whose answers do not depend on the other texts of a batch.
     #[must_use]
     pub fn independent(self) -> Self {
         let model = Arc::new(ServedModel::clone(&self.model).independent());
@@ -275,7 +281,7 @@ impl Engine {
         self.max_length
     }
 
-    /// The speed; `None` for a model of one speed.
+    /// The speed; `None` for a model with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.model.speed()
     }
@@ -285,30 +291,30 @@ impl Engine {
         self.model.shape()
     }
 
-    /// FLOPs of the full model for a text of so many tokens.
+    /// FLOPs of the full model for a text of this number of tokens.
     pub fn full_flops(&self, tokens: usize) -> u64 {
         self.model.full_flops(tokens)
     }
 
-    /// The tokens of a text, encoded on this thread.
+    /// Encodes a text on this thread.
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn encode(&self, query: Query<'_>) -> Result<Sample> {
         let encoding = self.encoding(query)?;
-        // Ties break by the number of a batch's first text: equal numbers, equal answers.
+        // Ties break by the number of a batch's first text: equal numbers give equal answers.
         Ok(Sample { id: 0, label: 0, targets: Vec::new(), encoding })
     }
 
-    /// The names of the classes, by index, to be kept.
+    /// A shared handle on the names of the classes, by index.
     pub(super) fn shared_labels(&self) -> Arc<[Arc<str>]> {
         self.labels.clone()
     }
 
-    /// The answer to an [encoded](Self::encode) text that no layer need run for; `None` for all others.
+    /// The answer to an [encoded](Self::encode) text that leaves at the n-gram exit; `None` for all others.
     ///
     /// # Errors
-    /// What the front exit reports.
+    /// Errors of the n-gram exit.
     pub(super) fn answer_in_front(&self, sample: &Sample) -> Result<Option<Answer>> {
         let ServedModel::Dynamic(model) = &*self.model else { return Ok(None) };
         Ok(model.predict_in_front(&self.ctx, sample)?.map(|prediction| self.answer(prediction, sample)))
@@ -317,7 +323,7 @@ impl Engine {
     /// The answers to [encoded](Self::encode) texts, as one batch.
     ///
     /// # Errors
-    /// What the encoder reports.
+    /// Errors of the encoder.
     pub(super) fn predict_samples(&self, samples: &[&Sample]) -> Result<Vec<Answer>> {
         let batch = PackedBatch::from_samples(samples.iter().copied())?;
         let predictions = in_pool(|| self.model.predict(&batch, &self.ctx))?.predictions;

@@ -1,5 +1,5 @@
-//! A trained model as a service: one directory for all that it needs; texts in, answers out, from any number of threads, in common
-//! batches over a bounded queue.
+//! Serving of a trained model: one directory for everything that it needs, and answers from any number of threads, in
+//! common batches over a bounded queue.
 
 mod engine;
 mod saved;

@@ -1,11 +1,11 @@
-//! One directory for everything that serves.
+//! Saving and loading of a served model as one directory.
 //!
 //! ```text
 //! README.md             the model card
-//! curve.svg             its picture, where there is one
-//! dht.json              format, labels, maximal length, speeds, what it was trained on, promise, checksums
-//! model/                of a classifier: a Hugging Face directory
-//!                       of a dynamic model: what DynamicModel::save writes
+//! curve.svg             the picture of the model card, where there is one
+//! dht.json              format, labels, maximal length, speeds, training data, promise, checksums
+//! model/                for a classifier: a Hugging Face directory
+//!                       for a dynamic model: the output of DynamicModel::save
 //! ```
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
 /// The files of a classifier's directory that are read with it.
 const OF_CLASSIFIER: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
-/// That of a dynamic model, which has the checksums of the others.
+/// The file of a dynamic model, which has the checksums of the others.
 const OF_DYNAMIC: [&str; 1] = ["dynamic.checkpoint"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-/// `dht.json`.
+/// Contents of `dht.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
@@ -84,12 +84,12 @@ struct Description {
     files: BTreeMap<String, String>,
 }
 
-/// What a model's directory tells a reader.
+/// README and figure of a model's directory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelCard<'a> {
     /// The README, in Markdown.
     pub text: &'a str,
-    /// Scores against costs, an SVG that the README may show as `curve.svg`.
+    /// The curve of scores against costs, an SVG that the README may show as `curve.svg`.
     pub curve: Option<&'a str>,
 }
 
@@ -103,8 +103,8 @@ impl TextModel {
     /// Writes the directory atomically, with `card` as its README. An earlier save there is replaced.
     ///
     /// # Errors
-    /// [`Error::Setting`] for parts that do not fit together; [`Error::Transformer`] when the directory holds something else,
-    /// writing fails, or a weight is not finite.
+    /// [`Error::Setting`] for parts that do not fit together; [`Error::Transformer`] when the directory contains
+    /// something else, writing fails, or a weight is not finite.
     pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
         self.check()?;
         let card = card.into();
@@ -152,17 +152,17 @@ impl TextModel {
         }
     }
 
-    /// Reads a directory that [`save`](Self::save) wrote.
+    /// Loads a directory that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::NotAModel`] for another directory, [`Error::Model`] for one of another release; [`Error::ModelFile`] for a
-    /// file that was changed or is missing; [`Error::State`] when the description is not what this release writes; as
-    /// [`TextClassifier::load`] and [`DynamicModel::load`].
+    /// [`Error::NotAModel`] for another directory, [`Error::Model`] for one of another release; [`Error::ModelFile`]
+    /// for a file that was changed or is missing; [`Error::State`] when the description is not what this release
+    /// writes; as [`TextClassifier::load`] and [`DynamicModel::load`].
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::read(folder.as_ref(), device, None::<fn(Value) -> Result<Box<dyn Router>>>)
     }
 
-    /// As [`load`](Self::load), of a dynamic model with a router of a user's own; see [`DynamicModel::load_with`].
+    /// Loads a dynamic model with a custom router, as [`load`](Self::load); see [`DynamicModel::load_with`].
     ///
     /// # Errors
     /// As [`load`](Self::load) and [`DynamicModel::load_with`].
@@ -199,7 +199,7 @@ impl TextModel {
             Kind::Classifier => {
                 let classifier = TextClassifier::load(&model, device)?;
                 let labels = classifier.class_names()?;
-                // The file has a checksum, and all that its tokenizer does; the files beside it are for Python.
+                // The file has a checksum, and contains everything about its tokenizer; the other files are for Python.
                 (classifier.into(), labels, Some(TextTokenizer::from_file(model.join("tokenizer.json"))?))
             }
             Kind::Dynamic => {
@@ -226,7 +226,7 @@ impl TextModel {
     }
 }
 
-/// Says what a directory without a description is.
+/// Builds the error for a directory without a description.
 fn not_a_model(folder: &Path) -> Error {
     let instead = if folder.join("dynamic.checkpoint").exists() {
         "it is a dynamic model of the library, which DynamicModel::load reads"

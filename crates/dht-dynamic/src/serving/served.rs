@@ -1,4 +1,4 @@
-//! What an engine runs: a classifier in full, or a dynamic model.
+//! The model of an engine: a full classifier or a dynamic model.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,36 +15,37 @@ use crate::route::{ModelShape, Route};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ServedModel {
-    /// All layers for every text; of any [`Task`].
+    /// A classifier of any [`Task`] that runs all layers for every text.
     Classifier(Box<TextClassifier>),
-    /// As many as a text needs; of classes.
+    /// A single-label model whose depth varies by text.
     Dynamic(Box<DynamicModel>),
-    /// A model of classes that another crate defines; [`TextModel::save`](super::TextModel::save) refuses it.
+    /// A single-label model that another crate defines; [`TextModel::save`](super::TextModel::save) rejects it.
     Other(Arc<dyn Serve>),
 }
 
-/// A model of classes that an [`Engine`](crate::Engine) answers with, beside those of this crate.
+/// Trait of single-label models of other crates that an [`Engine`](crate::Engine) can serve.
 pub trait Serve: Predictor + Debug + Send {
     /// The configuration of its encoder.
     fn config(&self) -> &BertConfig;
 
-    /// How many classes it gives.
+    /// The number of classes.
     fn classes(&self) -> usize;
 
-    /// Its speed; `None` for a model of one speed.
+    /// The model's speed; `None` for a model with a single speed.
     fn speed(&self) -> Option<f64> {
         None
     }
 
-    /// The same model at another speed.
+    /// Returns this model at another speed.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed out of range, and by default.
+    /// [`Error::Setting`] for a speed out of range, and always by default.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Serve>> {
         Err(Error::setting("speed", "none, for a model of one speed", speed))
     }
 
-    /// The same model, whose answer to a text does not depend on the other texts of its batch; `None` where it is this one.
+    /// Returns a model whose answer to a text does not depend on the other texts of its batch; `None` where this model
+    /// already has that property.
     fn independent(&self) -> Option<Arc<dyn Serve>> {
         None
     }
@@ -72,7 +73,7 @@ impl ServedModel {
         }
     }
 
-    /// How many layers and heads its encoder has.
+    /// The number of layers and heads of the encoder.
     pub fn shape(&self) -> ModelShape {
         match self {
             Self::Classifier(model) => {
@@ -86,7 +87,7 @@ impl ServedModel {
         }
     }
 
-    /// What its outputs mean.
+    /// The task of the model, which defines the meaning of its outputs.
     pub fn task(&self) -> Task {
         match self {
             Self::Classifier(model) => model.task(),
@@ -94,7 +95,7 @@ impl ServedModel {
         }
     }
 
-    /// How many classes, labels or values it gives.
+    /// The number of classes, labels or values.
     pub fn outputs(&self) -> usize {
         match self {
             Self::Classifier(model) => model.classifier().classes(),
@@ -103,7 +104,7 @@ impl ServedModel {
         }
     }
 
-    /// Whether an exit before its first layer reads texts whole.
+    /// Returns whether an n-gram exit before the first layer reads the whole text.
     pub fn reads_rest(&self) -> bool {
         matches!(self, Self::Dynamic(model) if model.front().is_some())
     }
@@ -111,7 +112,7 @@ impl ServedModel {
     /// The dynamic model.
     ///
     /// # Errors
-    /// [`Error::Setting`] for any other.
+    /// [`Error::Setting`] for any other model.
     pub fn dynamic(&self) -> Result<&DynamicModel> {
         match self {
             Self::Dynamic(model) => Ok(model),
@@ -122,7 +123,7 @@ impl ServedModel {
         }
     }
 
-    /// The same model, whose answer to a text does not depend on the other texts of its batch.
+    /// Returns a model whose answer to a text does not depend on the other texts of its batch.
     #[must_use]
     pub fn independent(self) -> Self {
         match &self {
@@ -131,7 +132,7 @@ impl ServedModel {
         }
     }
 
-    /// Its speed; `None` for a model of one speed.
+    /// The model's speed; `None` for a model with a single speed.
     pub fn speed(&self) -> Option<f64> {
         match self {
             Self::Classifier(_) => None,
@@ -140,10 +141,10 @@ impl ServedModel {
         }
     }
 
-    /// The same model at another speed; see [`DynamicModel::with_speed`].
+    /// Returns this model at another speed; see [`DynamicModel::with_speed`].
     ///
     /// # Errors
-    /// As there; [`Error::Setting`] for a classifier.
+    /// As [`DynamicModel::with_speed`]; [`Error::Setting`] for a classifier.
     pub fn with_speed(&self, speed: f64) -> Result<Self> {
         match self {
             Self::Other(model) => Ok(Self::Other(model.at_speed(speed)?)),
@@ -153,7 +154,7 @@ impl ServedModel {
 }
 
 impl Predictor for ServedModel {
-    /// Probabilities of classes or of labels, or values.
+    /// Predicts probabilities of classes or labels, or values.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
         let model = match self {
             Self::Dynamic(model) => return model.predict(batch, ctx),

@@ -1,4 +1,4 @@
-//! A model with what it takes to read texts as its training did: what is saved, and what a service loads.
+//! A model with everything that is needed to read texts as in its training.
 
 use dht_transformer::TextTokenizer;
 use dht_transformer::config::check_class_names;
@@ -9,70 +9,71 @@ use super::served::ServedModel;
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
 
-/// A model, its tokenizer, the names of its classes, and how it reads texts. [`save`](Self::save) writes it as one directory. A clone
-/// is another handle on the same weights.
+/// A model, its tokenizer, the names of its classes, and the way it reads texts. [`save`](Self::save) writes it as one
+/// directory. A clone is another handle on the same weights.
 #[derive(Debug, Clone)]
 pub struct TextModel {
     /// The model.
     pub model: ServedModel,
-    /// Its tokenizer, which also says how many tokens beyond the maximal length an exit before the first layer reads
+    /// The tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
     /// ([`TextTokenizer::with_rest`]).
     pub tokenizer: TextTokenizer,
-    /// The names of its classes or labels, by index; of a value, the name of what it measures.
+    /// The names of the classes or labels, by index; for a regression model, the name of its quantity.
     pub labels: Vec<String>,
-    /// The maximal number of tokens of a text, special ones included, in training as in service.
+    /// The maximal number of tokens of a text, special ones included, in training and in service.
     pub max_length: usize,
-    /// What its speeds cost and get on texts that they were not fitted on, from the most expensive to the cheapest; empty for
-    /// a model of one speed.
+    /// Cost and accuracy of the speeds on texts that they were not fitted on, from the most expensive to the cheapest.
+    /// Empty for a model with a single speed.
     pub curve: Vec<SpeedPoint>,
-    /// What it was trained on, where that is known.
+    /// The training data, where it is known.
     pub origin: Option<Origin>,
-    /// What its speed promises, where it promises something.
+    /// The risk bound of the model's speed, where it has one.
     pub promise: Option<KeptPromise>,
 }
 
-/// What a model was trained on.
+/// The training data of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// The data set.
+    /// The name of the data set.
     pub data: String,
-    /// The rows that weights, exits and n-gram classifier were fitted on.
+    /// The number of rows that weights, exits and n-gram classifier were fitted on.
     pub rows: usize,
-    /// The SHA-256 of the file of these rows.
+    /// The SHA-256 checksum of the file of these rows.
     pub sha256: String,
-    /// The reading of its file.
+    /// The columns read from the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Reading>,
-    /// Whether its texts are pairs.
+    /// True if the texts are pairs.
     #[serde(default)]
     pub pair: bool,
 }
 
-/// A promise that calibration texts show to be kept; see [`with_promise`](crate::evaluation::with_promise).
+/// A risk bound proven on calibration texts; see [`with_promise`](crate::evaluation::with_promise).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptPromise {
-    /// Whether it is about the share of answers that differ from the full model's; else about the accuracy that is lost.
+    /// True if it bounds the share of answers that differ from the full model's; otherwise it bounds the accuracy loss.
     pub disagreement: bool,
     /// The limit: .01 is one point.
     pub most: f64,
     /// The probability that it holds, over the draw of the calibration texts.
     pub confidence: f64,
-    /// The calibration texts.
+    /// The number of calibration texts.
     pub rows: usize,
-    /// What they lost.
+    /// The observed risk of the calibration texts.
     pub observed: f64,
-    /// The speed that keeps it.
+    /// The speed at which it holds.
     pub speed: f64,
 }
 
 impl TextModel {
-    /// A model that reads texts of at most `max_length` tokens.
+    /// Builds a model that reads texts of at most `max_length` tokens.
     ///
     /// # Errors
-    /// [`Error::Setting`] for another number of labels than outputs, and for a length of no token or beyond the model's
-    /// positions; [`Error::Transformer`] for two equal labels, and for a tokenizer with more tokens than the model.
+    /// [`Error::Setting`] for a number of labels that differs from the number of outputs, and for a length that is 0 or
+    /// beyond the model's positions; [`Error::Transformer`] for two equal labels, and for a tokenizer with more tokens
+    /// than the model.
     pub fn new(
         model: impl Into<ServedModel>,
         tokenizer: TextTokenizer,
@@ -85,7 +86,7 @@ impl TextModel {
         Ok(model)
     }
 
-    /// Refuses parts that do not fit together.
+    /// Rejects parts that do not fit together.
     pub(super) fn check(&self) -> Result<()> {
         let outputs = self.model.outputs();
         if self.labels.len() != outputs {
@@ -102,8 +103,8 @@ impl TextModel {
         Ok(())
     }
 
-    /// The speed that costs most within a share of the full model's FLOPs; `None` where all cost more, and for a model of one
-    /// speed.
+    /// The most expensive speed within a share of the full model's FLOPs; `None` where all cost more, and for a model
+    /// with a single speed.
     pub fn speed_within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
     }

@@ -1,4 +1,4 @@
-//! Exits that learn on a frozen model.
+//! Training of exits on a frozen model.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -14,14 +14,14 @@ use super::state_cache::{BatchStates, FrozenStates};
 use crate::error::{Error, Result};
 use crate::model::{DynamicModel, exit_log_probabilities};
 
-/// What exits learn from.
+/// Targets of the exits' training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitTargets {
-    /// The texts' own labels, by cross-entropy.
+    /// The texts' own labels, with the cross-entropy.
     Labels,
-    /// What the last exit says, by τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015).
+    /// The logits of the last exit, with τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015).
     SoftLabels {
         /// The temperature τ, above 0.
         temperature: f64,
@@ -46,8 +46,9 @@ impl ExitTargets {
     }
 }
 
-/// Trains the exits before the last of a model whose layers and last exit stay as they are, to the bit. The loss is the sum over those
-/// exits of each one's mean loss; nothing of one exit reaches another. The [score](Objective::score) is their mean macro F1.
+/// Trains the exits before the last of a model whose layers and last exit do not change, to the bit. The loss is the
+/// sum of the mean losses of those exits; the exits do not influence each other. The [score](Objective::score) is their
+/// mean macro F1.
 #[derive(Debug)]
 pub struct FrozenExits {
     model: DynamicModel,
@@ -60,7 +61,8 @@ impl FrozenExits {
     /// The training of a model's exits before the last.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a temperature that is not above 0, and for a model without an exit before the last or with a front exit.
+    /// [`Error::Setting`] for a temperature that is not above 0, and for a model without an exit before the last or
+    /// with an n-gram exit.
     pub fn new(model: DynamicModel, targets: ExitTargets) -> Result<Self> {
         targets.check()?;
         if model.model().exits().len() < 2 {
@@ -73,36 +75,36 @@ impl FrozenExits {
         Ok(Self { model, targets, states: FrozenStates::default(), flops: 0 })
     }
 
-    /// The same, which keeps the states of its texts in half precision, up to so many bytes: two for each token, exit and
-    /// hidden unit. The frozen layers run once for a text that is kept, and not in each pass. A training that is resumed from a
-    /// checkpoint begins with nothing kept, and then does not end with the same bits.
+    /// Caches the states of the texts in half precision, up to this number of bytes: two for each token, exit and
+    /// hidden unit. For a cached text the frozen layers run once, and not in each pass. A training that is resumed from
+    /// a checkpoint starts with an empty cache, and then does not end with the same bits.
     #[must_use]
     pub fn with_cache(self, bytes: usize) -> Self {
         self.with_states(FrozenStates::new(bytes))
     }
 
-    /// The same, with the states of a model of the same layers and last exit.
+    /// Uses the cached states of a model with the same layers and last exit.
     pub(crate) fn with_states(self, states: FrozenStates) -> Self {
         Self { states, ..self }
     }
 
-    /// The model as it stands.
+    /// The model in its current state.
     pub fn model(&self) -> &DynamicModel {
         &self.model
     }
 
-    /// FLOPs of all matrix products of this training so far, without validation: the frozen layers' forward, and the exits'
-    /// forward and backward. What came before is not contained.
+    /// FLOPs of all matrix products of this training so far, without validation: the frozen layers' forward pass, and
+    /// the exits' forward and backward passes. Earlier computations are not included.
     pub fn flops(&self) -> u64 {
         self.flops
     }
 
-    /// The model with its exits.
+    /// Returns the model with its exits.
     pub fn into_model(self) -> DynamicModel {
         self.model
     }
 
-    /// The exits that learn, and the layers that run for them.
+    /// The number of trained exits, and the number of layers that run for them.
     fn students(&self) -> (usize, usize) {
         let exits = self.model.model().depths();
         let students = exits.len() - 1;
@@ -112,8 +114,8 @@ impl FrozenExits {
         }
     }
 
-    /// FLOPs of a step: of the samples that ran, the forward of the layers, and of the last exit where it is read; of all
-    /// samples, the other exits forward and backward, without gradients of the states.
+    /// FLOPs of a step. For the samples that ran: the forward pass of the layers, and of the last exit where it is
+    /// read. For all samples: the forward and backward passes of the other exits, without gradients of the states.
     fn step_flops(&self, batch: &PackedBatch, ran: &[usize]) -> u64 {
         let (model, (students, depth)) = (self.model.model(), self.students());
         let of_exits = |tokens| -> u64 {
@@ -128,7 +130,7 @@ impl FrozenExits {
         ran.iter().map(of_frozen).sum::<u64>() + batch.spans.lengths().map(of_exits).sum::<u64>()
     }
 
-    /// The sum over the exits before the last of their mean loss, and the samples that the frozen layers ran for.
+    /// The sum of the mean losses of the exits before the last, and the samples that the frozen layers ran for.
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
         let BatchStates { exits, own: teacher, ran } = self.states.of(model, batch, reads_teacher)?;

@@ -1,4 +1,4 @@
-//! Exits that learn on a frozen encoder.
+//! Training of exits on a frozen encoder.
 
 mod frozen_exits;
 mod state_cache;

@@ -1,4 +1,4 @@
-//! What a frozen model makes of texts, kept for the next pass.
+//! Cache of a frozen model's states, for the next pass.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use dht_transformer::{
 use crate::error::Result;
 use crate::model::ExitModel;
 
-/// The largest number that a kept state may hold.
+/// The largest number that a cached state may contain.
 const F16_MAX: f32 = 65_504.0;
 
-/// What a frozen model makes of a batch.
+/// Hidden states and logits of a frozen model for a batch.
 pub(crate) struct BatchStates {
     /// The states at each exit before the last.
     pub(crate) exits: Vec<Hidden>,
-    /// The logits of the last exit, (samples, classes), where they are wanted.
+    /// The logits of the last exit, (samples, classes), where they are requested.
     pub(crate) own: Option<Tensor>,
-    /// The samples of the batch that the model ran for; the others' states were kept.
+    /// The samples of the batch that the model ran for; the states of the others were cached.
     pub(crate) ran: Vec<usize>,
 }
 
-/// The states of the texts that a frozen model ran for, at each exit, up to a number of bytes; then no further text is kept.
-/// They are found again by the texts' tokens. They are kept in half precision: two bytes for each token, exit and hidden
-/// unit. What a text's first pass gives is not rounded.
+/// Cached states of the texts that a frozen model ran for, at each exit, up to a number of bytes; then no further text
+/// is cached. The key is the tokens of a text. States are stored in half precision: two bytes for each token, exit and
+/// hidden unit. A text's first pass returns unrounded states.
 #[derive(Debug, Default)]
 pub(crate) struct FrozenStates {
     most_bytes: usize,
@@ -35,14 +35,14 @@ pub(crate) struct FrozenStates {
     texts: HashMap<Key, Kept>,
 }
 
-/// A text's tokens and their types.
+/// The key of a text: its tokens and their types.
 type Key = (Vec<u32>, Vec<u32>);
 
 #[derive(Debug)]
 struct Kept {
-    /// (tokens, hidden) for each exit before the last, in half precision.
+    /// The states (tokens, hidden) at each exit before the last, in half precision.
     exits: Vec<Tensor>,
-    /// (1, classes)
+    /// The logits of the last exit, (1, classes).
     own: Option<Tensor>,
 }
 
@@ -51,7 +51,7 @@ impl FrozenStates {
         Self { most_bytes, ..Self::default() }
     }
 
-    /// The states of a batch, and what the last exit says if that is wanted.
+    /// The states of a batch, with the logits of the last exit if requested.
     pub(crate) fn of(&mut self, model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<BatchStates> {
         let keys: Vec<Key> = (0..batch.len()).map(|sample| key(batch, sample)).collect();
         let is_kept = |at: &usize| self.texts.get(&keys[*at]).is_some_and(|kept| kept.own.is_some() || !with_own);
@@ -93,7 +93,7 @@ impl FrozenStates {
         Ok(BatchStates { exits, own, ran: missing })
     }
 
-    /// Keeps a text of a batch that ran, where there is room for it and half precision can hold it.
+    /// Caches a text of a batch that ran, where there is room for it and half precision can represent it.
     fn keep(&mut self, key: Key, sample: usize, exits: &[Hidden], own: Option<&Tensor>) -> Result<()> {
         let width = exits.first().map_or(0, |exit| exit.tensor().dims()[1]);
         let bytes = size_of::<u16>() * key.0.len() * width * exits.len();
@@ -127,7 +127,7 @@ fn rows_of(hidden: &Hidden, sample: usize) -> Result<Tensor> {
     Ok(hidden.tensor().narrow(0, rows.start, rows.len())?.to_dtype(DType::F32)?)
 }
 
-/// Runs all layers up to the last exit that is wanted, without dropout and without gradients.
+/// Runs all layers up to the last requested exit, without dropout and without gradients.
 fn run(model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<(Vec<Hidden>, Option<Tensor>)> {
     let ctx = ForwardContext::inference();
     let (mut hidden, mut depth) = (model.encoder().embed(batch, &ctx)?, 0);

@@ -1,4 +1,4 @@
-//! Checks of numbers in the relaxations' settings.
+//! Range checks of the relaxations' settings.
 
 use crate::error::{Error, Result};
 

@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 use crate::error::Result;
 use crate::space::Group;
 
-/// The numbers of a group's units in the shape that a layer's gate has.
+/// The values of a group's units in the shape of a layer's gate.
 pub(super) fn shaped(units: &Tensor, group: &Group) -> Result<Gate> {
     Ok(Gate::Scale(match group.part.is_by_head() {
         true => units.reshape((group.blocks, group.width))?,
@@ -15,7 +15,7 @@ pub(super) fn shaped(units: &Tensor, group: &Group) -> Result<Gate> {
     }))
 }
 
-/// σ(x).
+/// The logistic function σ(x).
 pub(super) fn sigmoid_tensor(x: &Tensor) -> Result<Tensor> {
     Ok((x.neg()?.exp()? + 1.0)?.recip()?)
 }
@@ -24,12 +24,12 @@ pub(super) fn sigmoid_of(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// A uniform number that has a logarithm, as its complement has.
+/// A uniform number u for which ln u and ln(1 − u) are finite.
 pub(super) fn uniform(rng: &mut dyn Rng) -> f64 {
     rng.random_range(1e-7..1.0 - 1e-7)
 }
 
-/// ln u − ln(1 − u), the difference of two Gumbel draws. (units)
+/// Logistic noise ln u − ln(1 − u), the difference of two Gumbel draws. Shape: (units).
 pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     let draw = |_| {
         let u = uniform(rng);
@@ -39,7 +39,7 @@ pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     Ok(Tensor::from_vec(noise, alpha.dims(), alpha.device())?)
 }
 
-/// τ₀·(τ₁/τ₀)^share.
+/// The annealed temperature τ₀·(τ₁/τ₀)^share.
 pub(super) fn annealed(from: f64, to: f64, share: f64) -> f64 {
     from * (to / from).powf(share.clamp(0.0, 1.0))
 }

@@ -11,22 +11,23 @@ use super::gate_math::{annealed, logistic, shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::Result;
 use crate::space::Group;
 
-/// y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀ = 1 − σ(α) and gᵢ ~ Gumbel(0, 1) (Jang et al. 2017,
-/// equation 2), which is σ((α + g₁ − g₀)/τ). The unit is kept where y > ½; the gradient is y's: `z = y + (1[y > ½] − y).detach()`.
-/// τ falls by one factor over each training: a search in two stages anneals twice.
+/// Gumbel-softmax with straight-through gradient (Jang et al. 2017, equation 2): y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln
+/// πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀ = 1 − σ(α) and gᵢ ~ Gumbel(0, 1). This equals σ((α + g₁ − g₀)/τ). The unit is kept
+/// where y > ½; the gradient is y's: `z = y + (1[y > ½] − y).detach()`. τ decreases by one factor over each training: a
+/// search in two stages anneals twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSoftmax {
-    /// α at the beginning.
+    /// The initial α.
     pub start: f64,
-    /// τ at the beginning; above 0.
+    /// The initial τ; above 0.
     pub first_temperature: f64,
-    /// τ at the end; above 0.
+    /// The final τ; above 0.
     pub last_temperature: f64,
 }
 
 impl Default for GumbelSoftmax {
-    /// Kept with probability .88 at first; τ from 1 to .2. The numbers are ours.
+    /// An initial probability of .88, and τ from 1 to .2. The numbers are ours.
     fn default() -> Self {
         Self { start: 2.0, first_temperature: 1.0, last_temperature: 0.2 }
     }
@@ -60,7 +61,7 @@ impl Relaxation for GumbelSoftmax {
         alpha.iter().map(|alpha| f64::from(*alpha)).collect()
     }
 
-    /// Those that are more likely kept than not.
+    /// The units that are more likely kept than not.
     fn kept(&self, alpha: &[f32], _: &Group, _: f64) -> Vec<bool> {
         alpha.iter().map(|alpha| sigmoid_of(f64::from(*alpha)) > 0.5).collect()
     }

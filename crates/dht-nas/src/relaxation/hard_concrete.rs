@@ -1,4 +1,4 @@
-//! Hard-concrete gates: 0 or 1 with positive probability, and differentiable between.
+//! Hard-concrete gates: 0 or 1 with positive probability, and differentiable in between.
 
 use candle_core::Tensor;
 use dht_transformer::model::Gate;
@@ -11,13 +11,13 @@ use super::gate_math::{logistic, shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// s = σ((ln u − ln(1 − u) + α)/β), z = min(1, max(0, s·(ζ − γ) + γ)) for u uniform in (0, 1) (Louizos, Welling and Kingma
-/// 2018, equations 10 and 11). P(z > 0) = σ(α − β·ln(−γ/ζ)) is what the cost counts (equation 12); without noise the gate is
-/// min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation 13).
+/// Hard-concrete gate z = min(1, max(0, s·(ζ − γ) + γ)) with s = σ((ln u − ln(1 − u) + α)/β), for u uniform in (0, 1)
+/// (Louizos, Welling and Kingma 2018, equations 10 and 11). The cost counts P(z > 0) = σ(α − β·ln(−γ/ζ)) (equation 12).
+/// Without noise the gate is min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation 13).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HardConcrete {
-    /// α at the beginning.
+    /// The initial α.
     pub start: f64,
     /// β, above 0.
     pub temperature: f64,
@@ -47,7 +47,7 @@ impl HardConcrete {
         Ok(())
     }
 
-    /// β·ln(−γ/ζ).
+    /// The shift β·ln(−γ/ζ).
     fn shift(&self) -> f64 {
         self.temperature * (-self.low / self.high).ln()
     }
@@ -73,7 +73,7 @@ impl Relaxation for HardConcrete {
         alpha.iter().map(|alpha| f64::from(*alpha)).collect()
     }
 
-    /// Those whose gate without noise is above 0.
+    /// The units whose gate without noise is above 0.
     fn kept(&self, alpha: &[f32], group: &Group, _: f64) -> Vec<bool> {
         self.value(alpha, group).into_iter().map(|value| value > 0.0).collect()
     }

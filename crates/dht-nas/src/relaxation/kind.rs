@@ -1,4 +1,4 @@
-//! The choice among the relaxations.
+//! Selection among the relaxations.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,11 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelaxationKind {
-    /// σ(α) masks: the report's, for dimensions.
+    /// σ(α) masks: the report's relaxation of dimensions.
     Sigmoid(Sigmoid),
-    /// Softmax weights of each block: the report's, for heads.
+    /// Softmax weights of each block: the report's relaxation of heads.
     WeightedSoftmax(WeightedSoftmax),
-    /// Two classes, kept and dropped, with straight-through.
+    /// Two classes, kept and dropped, with straight-through gradient.
     GumbelSoftmax(GumbelSoftmax),
     /// Gates that are 0 or 1 with positive probability.
     HardConcrete(HardConcrete),
@@ -22,7 +22,7 @@ pub enum RelaxationKind {
 }
 
 impl RelaxationKind {
-    /// The relaxation.
+    /// Builds the relaxation.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for settings out of range.

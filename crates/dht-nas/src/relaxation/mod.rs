@@ -1,4 +1,4 @@
-//! From numbers that a gradient can train to units that are kept or not.
+//! Relaxations: from trainable numbers to units that are kept or dropped.
 
 mod check;
 mod gate_math;

@@ -11,24 +11,26 @@ use super::gate_math::{shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// z = σ(α), kept where σ(α) > threshold (report, 5.5.1).
+/// Sigmoid mask z = σ(α); a unit is kept where σ(α) > threshold (report, 5.5.1).
 ///
-/// The report rescales the gradient, so that one step can go from 5 to −5, by a factor that it does not print. Under Adam a factor on the
-/// gradient cancels out. Here the step is rescaled, by [`gate_rate`](crate::NasSettings::gate_rate): at 10 a step crosses. Where the slope
-/// of σ is next to 0, beyond about ±15, α would not come back, so that it is held within ±[`bound`](Self::bound).
+/// The report rescales the gradient by a factor that it does not give, so that one step can go from 5 to −5. Under Adam
+/// a factor on the gradient cancels out. Here the step is rescaled, by [`gate_rate`](crate::NasSettings::gate_rate): at
+/// 10 a step crosses. Beyond about ±15 the slope of σ is almost 0 and α would not return, so that it is clamped to
+/// ±[`bound`](Self::bound).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
-    /// α at the beginning.
+    /// The initial α.
     pub start: f64,
-    /// The least σ(α) of a unit that is kept.
+    /// The smallest σ(α) of a kept unit.
     pub threshold: f64,
-    /// The largest |α|, at which each step begins; at least |start|. `None`: none.
+    /// The largest |α| at the start of each step; at least |start|. `None` for no bound.
     pub bound: Option<f64>,
 }
 
 impl Default for Sigmoid {
-    /// The report's start and threshold, 5 and .01; it prints no bound but the two values between which a step jumps, ±5.
+    /// The report's start and threshold, 5 and .01. It gives no bound except the two values between which a step jumps,
+    /// ±5.
     fn default() -> Self {
         Self { start: 5.0, threshold: 0.01, bound: Some(5.0) }
     }

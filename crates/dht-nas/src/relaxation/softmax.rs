@@ -1,4 +1,4 @@
-//! Units weighed by a softmax: the report's search of heads.
+//! Softmax weights of units: the report's search of heads.
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -11,18 +11,19 @@ use super::gate_math::{shaped, uniform};
 use crate::error::Result;
 use crate::space::Group;
 
-/// z = n·softmax(α) over the n units of a block, or z = softmax(α) as the report prints it (5.5.2, equation 5). Without the factor n a
-/// layer's attention is n times as small at the beginning; with it all start near 1.
+/// Softmax weights z = n·softmax(α) over the n units of a block, or z = softmax(α) as printed in the report (5.5.2,
+/// equation 5). Without the factor n a layer's initial attention is smaller by a factor of n; with it all weights start
+/// near 1.
 ///
-/// The weights add up to n (or 1) whatever α is, so that a cost cannot say how many stay: the target does, and the best of each block
-/// are kept. The cost counts min(1, n·softmax(α)) either way.
+/// The weights always add up to n (or 1), so that a cost cannot determine the number of kept units. The target
+/// determines it, and the best of each block are kept. The cost counts min(1, n·softmax(α)) in both cases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightedSoftmax {
-    /// The variance of α at the beginning, around 0; above 0. The report's "Normal(0, 0.01)" is .01 with the second number read as the
-    /// variance, and .0001 as the standard deviation.
+    /// The variance of the initial α, around 0; above 0. The report's "Normal(0, 0.01)" is .01 if its second number is
+    /// the variance, and .0001 if it is the standard deviation.
     pub variance: f64,
-    /// Whether weights are multiplied by n.
+    /// True if weights are multiplied by n.
     pub times_n: bool,
 }
 
@@ -34,7 +35,7 @@ impl Default for WeightedSoftmax {
 }
 
 impl WeightedSoftmax {
-    /// Equation 5 as it is printed, without the factor n.
+    /// Equation 5 as printed, without the factor n.
     pub fn printed() -> Self {
         Self { times_n: false, ..Self::default() }
     }
@@ -47,7 +48,7 @@ impl WeightedSoftmax {
         if self.times_n { group.width as f64 } else { 1.0 }
     }
 
-    /// softmax(α) of each block.
+    /// The softmax of α in each block.
     fn softmax(alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let rows = alpha.reshape((group.blocks, group.width))?;
         let exp = rows.broadcast_sub(&rows.max_keepdim(D::Minus1)?.detach())?.exp()?;
@@ -57,7 +58,7 @@ impl WeightedSoftmax {
 
 impl Relaxation for WeightedSoftmax {
     fn start(&self, group: &Group, rng: &mut dyn Rng) -> Vec<f32> {
-        // Two uniform numbers make one of the normal distribution (Box and Muller 1958).
+        // Two uniform numbers give one normal number (Box and Muller 1958).
         let mut normal = || {
             let (u, angle) = (uniform(rng), rng.random_range(0.0..std::f64::consts::TAU));
             (-2.0 * u.ln()).sqrt() * angle.cos()
@@ -69,7 +70,7 @@ impl Relaxation for WeightedSoftmax {
         shaped(&(Self::softmax(alpha, group)? * self.factor(group))?, group)
     }
 
-    /// min(1, n·softmax(α)).
+    /// The counted degree min(1, n·softmax(α)).
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let weights = (Self::softmax(alpha, group)? * group.width as f64)?;
         Ok((1.0 - (1.0 - weights)?.relu()?)?)

@@ -1,4 +1,4 @@
-//! Widths instead of units: two candidates are sampled and mixed, as in TAS.
+//! Width sampling: two candidate widths are sampled and mixed, as in TAS.
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -11,8 +11,8 @@ use super::gate_math::{annealed, uniform};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Each group chooses one of several widths c₁ < … < c_k with probabilities p = softmax(α). A step draws two of them by
-/// Gumbel-softmax, I ⊂ {1, …, k}, and mixes what they give (Dong and Yang 2019, TAS, equations 3 to 5):
+/// Each group selects one of several widths c₁ < … < c_k with probabilities p = softmax(α). A step draws two of them by
+/// Gumbel-softmax, I ⊂ {1, …, k}, and mixes their outputs (Dong and Yang 2019, TAS, equations 3 to 5):
 ///
 /// ```text
 /// p̂ᵢ = softmax((ln pᵢ + oᵢ)/τ),  oᵢ ~ Gumbel(0, 1);   I: the two greatest p̂ᵢ
@@ -20,17 +20,17 @@ use crate::space::Group;
 /// CWI(x, n)ᵢ = mean of x from ⌊i·c/n⌋ to ⌈(i + 1)·c/n⌉ − 1
 /// ```
 ///
-/// Channel-wise interpolation CWI makes the narrower as wide as the wider. The first units stay, so that they should be the
-/// important ones: [`Encoder::prune`](dht_transformer::Encoder::prune) can sort neurons. Where the target decides, the
-/// probability that a unit is within the width ranks it.
+/// Channel-wise interpolation CWI widens the narrower output to the wider one. The first units are kept, so that they
+/// should be the important ones: [`Encoder::prune`](dht_transformer::Encoder::prune) can sort neurons. Where the target
+/// decides, units are ranked by the probability that they are within the width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WidthSampling {
     /// The candidates as shares of the whole width, ascending, in (0, 1].
     pub widths: Vec<f64>,
-    /// τ at the beginning; above 0.
+    /// The initial τ; above 0.
     pub first_temperature: f64,
-    /// τ at the end; above 0.
+    /// The final τ; above 0.
     pub last_temperature: f64,
 }
 
@@ -58,13 +58,13 @@ impl WidthSampling {
         }
     }
 
-    /// The candidates of a group in units; some may be alike.
+    /// The candidate widths of a group in units; some may be equal.
     fn candidates(&self, group: &Group) -> Vec<usize> {
         let units = |share: &f64| ((share * group.width as f64).round() as usize).clamp(group.minimum, group.width);
         self.widths.iter().map(units).collect()
     }
 
-    /// For each unit the probability that it lies within the chosen width.
+    /// The probability of each unit that it is within the selected width.
     fn within(&self, probabilities: &[f64], group: &Group) -> Vec<f64> {
         let candidates = self.candidates(group);
         let of_unit = |unit: usize| {
@@ -106,7 +106,7 @@ impl Relaxation for WidthSampling {
         let temperature = annealed(self.first_temperature, self.last_temperature, share);
         let noise: Vec<f32> = (0..alpha.elem_count()).map(|_| -(-uniform(rng).ln()).ln() as f32).collect();
         let noise = Tensor::from_vec(noise, alpha.dims(), alpha.device())?;
-        // ln p and α differ by a constant, which a softmax does not see.
+        // ln p and α differ by a constant, which cancels in a softmax.
         let drawn = softmax(&((alpha + noise)? / temperature)?)?;
         let numbers: Vec<f32> = drawn.to_vec1()?;
         let mut order: Vec<usize> = (0..numbers.len()).collect();
@@ -142,7 +142,7 @@ impl Relaxation for WidthSampling {
         self.within(&Self::probabilities(alpha), group)
     }
 
-    /// Those within the most probable width.
+    /// The units within the most probable width.
     fn kept(&self, alpha: &[f32], group: &Group, _: f64) -> Vec<bool> {
         let mut best = 0;
         for (place, value) in alpha.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! Baselines: the methods that a dynamic model is compared with, one file each, trained by the same loop on the same data and
-//! scored by the same [`evaluate`](dht_dynamic::evaluate()).
+//! Baselines: methods that a dynamic model is compared with. Each has its own file; all are trained by the same loop on
+//! the same data and scored by the same [`evaluate`](dht_dynamic::evaluate()).
 //!
-//! | baseline | what it is | objective |
+//! | baseline | description | objective |
 //! |---|---|---|
 //! | [`truncation`] | the first layers of an encoder, fine-tuned or distilled | [`FineTuning`], [`Distillation`] |
-//! | [`distilbert`] | a student that begins as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
+//! | [`distilbert`] | a student that starts as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
 //! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`] |
 //! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
 //! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
@@ -21,13 +21,13 @@ use crate::error::Error;
 use crate::model::SearchModel;
 use crate::training::SearchObjective;
 
-/// The training of a baseline: what it has cost, and what it makes.
+/// The training of a baseline, with its cost and its model.
 pub trait Baseline: Objective<Error: Into<Error>> {
-    /// What is trained.
+    /// The type of the trained model.
     type Model: Predictor;
 
-    /// FLOPs of all matrix products of this training so far, validation left out. The training of a teacher or backbone
-    /// came before, and is to be added.
+    /// FLOPs of all matrix products of this training so far, without validation. The earlier training of a teacher or
+    /// backbone must be added.
     fn flops(&self) -> u64;
 
     /// The trained model.

@@ -1,4 +1,4 @@
-//! Models one after another: a text goes on while the one before is not sure.
+//! Cascade of models: a text continues while the previous model is not confident.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier, data::longest_first};
 
@@ -9,21 +9,22 @@ use super::stacking::{check_classes, log_probabilities_of, read_by, shape_of};
 use crate::error::{Error, Result};
 use crate::space::{ModelShape, Route};
 
-/// Whether a row goes on to the next stage: while its largest probability is below the threshold. At a threshold of 1 or
-/// above every row does, also where a probability is rounded to 1.
+/// Returns whether a row continues to the next stage: its largest probability is below the threshold. At a threshold of
+/// 1 or above every row continues, even where a probability is rounded to 1.
 fn goes_on(row: &[f64], threshold: f64) -> bool {
     threshold >= 1.0 || row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp() < threshold
 }
 
 fn check_threshold(threshold: f64) -> Result<()> {
-    // NaN is no threshold either.
+    // NaN is rejected too.
     if threshold >= 0.0 { Ok(()) } else { Err(Error::setting("threshold", "at least 0", threshold)) }
 }
 
-/// An n-gram classifier and then classifiers, each of which runs for the texts that go on. Its FLOPs are those of all stages
-/// that a text ran. The route of a text is that of its last stage, among the layers of the last classifier. A text leaves at the
-/// first stage where its largest probability reaches the threshold, and else at the last: with 0 at the first, with 1 or more
-/// at the last. [`Stages`](dht_dynamic::evaluation::Stages) is its arithmetic: a threshold of t there is one of 1 − t here.
+/// An n-gram classifier followed by classifiers, each of which runs for the remaining texts. A text leaves at the first
+/// stage where its largest probability reaches the threshold, otherwise at the last: with 0 at the first, with 1 or
+/// more at the last. Its FLOPs are those of all stages that it ran. Its route is that of its last stage, among the
+/// layers of the last classifier. [`Stages`](dht_dynamic::evaluation::Stages) computes the same curve: a threshold of t
+/// there is one of 1 − t here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,
@@ -34,13 +35,14 @@ pub struct Cascade {
 }
 
 impl Cascade {
-    /// The n-gram classifier, the classifiers after it, and for each of them the weights with which the n-gram classifier is
-    /// stacked on it; without weights each classifier speaks alone. Each classifier is a whole model: one that runs after
-    /// another begins at its first layer. The last one is the full model of FLOPs ratios.
+    /// Builds a cascade from the n-gram classifier, the later classifiers, and the weights with which the n-gram
+    /// classifier is stacked on each of them; without weights nothing is stacked. Each classifier is a whole model: it
+    /// starts at its first layer. The last one is the full model of FLOPs ratios.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no classifier, other classes than the n-gram classifier's, another number of stackers than
-    /// classifiers, more layers or other heads than the last classifier's, and a threshold that is negative or no number.
+    /// [`Error::Setting`] for no classifier, other classes than the n-gram classifier's, another number of stackers
+    /// than classifiers, more layers or other heads than the last classifier's, and a threshold that is negative or
+    /// NaN.
     pub fn new(
         ngram: NgramClassifier,
         stages: Vec<TextClassifier>,
@@ -72,17 +74,17 @@ impl Cascade {
         self.threshold
     }
 
-    /// Changes the threshold.
+    /// Sets the threshold.
     ///
     /// # Errors
-    /// [`Error::Setting`] when it is negative or no number.
+    /// [`Error::Setting`] when it is negative or NaN.
     pub fn set_threshold(&mut self, threshold: f64) -> Result<()> {
         check_threshold(threshold)?;
         self.threshold = threshold;
         Ok(())
     }
 
-    /// All rows through all stages, each stage in batches of these rows that did not leave before, in this order.
+    /// Runs all rows through all stages; each stage takes batches of the remaining rows, in this order.
     fn run(
         &self,
         rows: &[usize],
@@ -93,7 +95,7 @@ impl Cascade {
         let mut probabilities = vec![Vec::new(); rows.len()];
         let mut flops = vec![0; rows.len()];
         let mut routes = vec![Route::without_layers(self.shape)?; rows.len()];
-        // Those that go on, with what the n-gram classifier said of them.
+        // The remaining rows, with the log-probabilities of the n-gram classifier.
         let mut left: Vec<(usize, Vec<f64>)> = Vec::new();
         for rows in rows.chunks(batch_size) {
             let ExitAnswers { log_probabilities: ngram, flops: own } = read_by(&self.ngram, &pack(rows)?, ctx)?;
@@ -128,7 +130,7 @@ impl Cascade {
         Ok(BatchPredictions::of_routes(probabilities, routes, flops))
     }
 
-    /// The log-probabilities of a stage for texts of these n-gram log-probabilities.
+    /// The log-probabilities of a stage for texts with these n-gram log-probabilities.
     fn stage(
         &self,
         stage: usize,
@@ -150,7 +152,7 @@ impl Predictor for Cascade {
         Ok(self.run(&rows, batch.len().max(1), |rows| Ok(batch.select(rows)), ctx)?)
     }
 
-    /// Each stage forms its batches of the texts that come so far.
+    /// Each stage forms its batches from the texts that reach it.
     fn predict_all(
         &self,
         samples: &[Sample],
@@ -167,7 +169,7 @@ impl Predictor for Cascade {
         Ok(texts.check_classes(self.ngram.classes())?)
     }
 
-    /// Of the last classifier alone.
+    /// FLOPs of the last classifier alone.
     fn full_flops(&self, tokens: usize) -> u64 {
         self.stages.last().map_or(0, |last| last.full_flops(tokens))
     }

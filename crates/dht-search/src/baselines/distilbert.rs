@@ -1,11 +1,11 @@
-//! DistilBERT (Sanh et al. 2019): a student with fewer layers that begins as some of its teacher's.
+//! DistilBERT (Sanh et al. 2019): a student with fewer layers that starts as some of its teacher's.
 //!
 //! The loss is [`Distillation`]'s: soft labels, the cosine of the last hidden states, labels. Differences from the source:
 //!
-//! - It is distilled in **pre-training**, on the teacher's corpus with masked-language modelling as third loss, and fine-tuned
-//!   afterwards. Here the teacher is a trained classifier, and the student is distilled on the task's texts alone, with the
-//!   cross-entropy of their labels in that place. Weights and temperature are the source's by default.
-//! - The source has no token types and no pooler. Here the student keeps all that the teacher has beside its layers: token
+//! - The source distils in **pre-training**, on the teacher's corpus with masked-language modelling as third loss, and
+//!   fine-tunes afterwards. Here the teacher is a trained classifier, and the student is distilled on the task's texts
+//!   alone, with the cross-entropy of their labels as third loss. Weights and temperature are the source's by default.
+//! - The source has no token types and no pooler. Here the student keeps everything of the teacher except layers: token
 //!   types, pooler and classifier.
 //! - Its cosine is a mean over the tokens of a batch, here over texts of the mean over their tokens.
 
@@ -17,8 +17,8 @@ use dht_transformer::{
 
 use crate::error::{Error, Result};
 
-/// The distillation of a student of `layers` layers, which starts as the teacher's [`teacher_layers`] with the teacher's
-/// embeddings, pooler and classifier. The student has weights of its own; the teacher stays as it is.
+/// Distils a student of `layers` layers, which starts as the teacher's [`teacher_layers`] with the teacher's
+/// embeddings, pooler and classifier. The student has separate weights; the teacher does not change.
 ///
 /// # Errors
 /// As [`teacher_layers`]; as [`Distillation::new`] for settings out of range and a teacher of another task.
@@ -28,10 +28,11 @@ pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: Distillatio
     Ok(Distillation::new(teacher.prune(&plan)?, teacher, settings)?)
 }
 
-/// The layers of a teacher that a student of `student` layers starts from, counted from 0: evenly spaced from the first to the
-/// last, layer i is i·(L − 1)/(k − 1), rounded. Of one layer, it is the first.
+/// The layers of a teacher that a student of `student` layers starts from, counted from 0. They are evenly spaced from
+/// the first to the last: layer i is i·(L − 1)/(k − 1), rounded. A single layer is the first.
 ///
-/// For 6 of 12 layers that is 0, 2, 4, 7, 9, 11, the choice of DistilBERT's own script. The source's text says one of two.
+/// For 6 of 12 layers these are 0, 2, 4, 7, 9, 11, as in DistilBERT's own script. The source's text says one layer out
+/// of two.
 ///
 /// # Errors
 /// [`Error::Setting`] for no layers, or more than the teacher has.

@@ -1,4 +1,4 @@
-//! FastBERT (Liu et al. 2020): exits that are distilled from a frozen, trained classifier, and an entropy threshold.
+//! FastBERT (Liu et al. 2020): exits distilled from a frozen, trained classifier, and an entropy threshold.
 //!
 //! ```text
 //! backbone    a TextClassifier, fine-tuned before; it is frozen, and its classifier is the last exit
@@ -6,16 +6,16 @@
 //! inference   a text leaves at the first exit where −Σ p·ln p / ln C < speed
 //! ```
 //!
-//! At speed 0 it is the backbone, to the bit. Speeds are normalised entropies: .1 is slow, .8 is fast.
+//! At speed 0 the model equals the backbone, to the bit. Speeds are normalised entropies: .1 is slow, .8 is fast.
 //!
 //! Differences from the source:
 //!
-//! - Its classifiers are a projection to 128 dimensions, self-attention over all tokens there, and two more layers on the first
-//!   token. Ours are [a layer of 128 columns](ExitKind::SideLayer), that is with a feed-forward, whose tokens are averaged and added to a
-//!   linear classifier; or [side exits](ExitKind::Side), or linear ones.
-//! - The backbone's own classifier, too, is of that kind in the source; here it is whatever the [`TextClassifier`] has.
+//! - Its classifiers are a projection to 128 dimensions, self-attention over all tokens there, and two more layers on
+//!   the first token. Ours are [a layer of 128 columns](ExitKind::SideLayer), including a feed-forward, whose tokens
+//!   are averaged and added to a linear classifier; or [side exits](ExitKind::Side), or linear ones.
+//! - The backbone's classifier is also of that kind in the source; here it is the one of the [`TextClassifier`].
 //! - The paper has KL(p_s ‖ p_t), its released code KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
-//! - Its code leaves dropout on in the frozen backbone; here the exits learn the states and answers that inference has.
+//! - Its code keeps dropout on in the frozen backbone; here the exits learn from the states and answers of inference.
 
 use dht_dynamic::evaluation::LeavingRule;
 use dht_dynamic::exit::ExitKind;
@@ -27,19 +27,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// The options of FastBERT. How long the exits are distilled, and with which learning rate, are the
+/// Options of FastBERT. The duration of the distillation and the learning rate are the
 /// [trainer's](dht_transformer::TrainSettings).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FastBertSettings {
-    /// A text leaves where the normalised entropy is below it. It changes nothing in the training;
-    /// [`DynamicModel::set_speed`] sets it later, and [`calibrate`](dht_dynamic::evaluation::calibrate()) finds it for a budget.
+    /// The entropy threshold: a text leaves where the normalised entropy is below it. It has no effect on the training;
+    /// [`DynamicModel::set_speed`] sets it later, and [`calibrate`](dht_dynamic::evaluation::calibrate()) selects it
+    /// for a budget.
     pub speed: f64,
     /// The depths of the exits, ascending, the last of them the backbone's; `None` for every layer, as in the source.
     pub exits: Option<Vec<usize>>,
-    /// The exits before the last.
+    /// The kind of the exits before the last.
     pub exit_kind: ExitKind,
-    /// How they pool the states of a text.
+    /// The pooling of the exits before the last.
     pub pooling: Pooling,
     /// The temperature τ of the distillation, above 0.
     pub temperature: f64,
@@ -53,8 +54,8 @@ impl Default for FastBertSettings {
     }
 }
 
-/// The distillation of new exits from a backbone that has been fine-tuned. The model has weights of its own, copies of the
-/// backbone's, a threshold router and the speed of the settings.
+/// Distils new exits from a fine-tuned backbone. The model has separate weights, copies of the backbone's, a threshold
+/// router and the speed of the settings.
 ///
 /// # Errors
 /// [`Error::Setting`](crate::Error::Setting) for a temperature that is not above 0; as [`ExitModel::of_classifier`].

@@ -1,10 +1,10 @@
-//! Baselines: the methods that a dynamic model is compared with, one file each, trained by the same loop on the same data and
-//! scored by the same [`evaluate`](dht_dynamic::evaluate()).
+//! Baselines: methods that a dynamic model is compared with. Each has its own file; all are trained by the same loop on
+//! the same data and scored by the same [`evaluate`](dht_dynamic::evaluate()).
 //!
-//! | baseline | what it is | objective |
+//! | baseline | description | objective |
 //! |---|---|---|
 //! | [`truncation`] | the first layers of an encoder, fine-tuned or distilled | [`FineTuning`](dht_transformer::tasks::FineTuning), [`Distillation`](dht_transformer::tasks::Distillation) |
-//! | [`distilbert`] | a student that begins as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`](dht_transformer::tasks::Distillation) |
+//! | [`distilbert`] | a student that starts as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`](dht_transformer::tasks::Distillation) |
 //! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`](dht_dynamic::training::FrozenExits) |
 //! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`](crate::SearchObjective) |
 //! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |

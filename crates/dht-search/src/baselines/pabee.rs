@@ -1,15 +1,16 @@
-//! PABEE (Zhou et al. 2020): patience-based early exit. A classifier after every layer, all of them trained jointly with the
-//! encoder; a text leaves when enough classifiers in a row agree.
+//! PABEE (Zhou et al. 2020): patience-based early exit. A classifier after every layer, all of them trained jointly
+//! with the encoder; a text leaves when enough consecutive classifiers agree.
 //!
 //! ```text
 //! training    L = Σⱼ j·Lⱼ / Σⱼ j     over the exits after j = 1 … n layers, each with the cross-entropy Lⱼ of all samples
 //! inference   cnt ← cnt + 1 where an exit and the one before predict one class, otherwise 0; leave where cnt = patience
 //! ```
 //!
-//! The training is a [`SearchObjective`] like any other, with [`ExitLosses::Weighted`] of weight 1 and power 1 and
-//! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source: exits after
-//! some layers only, side exits and other poolings are possible; a regression's patience (agreement up to a tolerance) is not
-//! there. The source's classifiers are linear after BERT's pooler; the default here is linear on the mean of the states.
+//! The training is a [`SearchObjective`] with [`ExitLosses::Weighted`] of weight 1 and power 1 and
+//! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source: exits
+//! after some layers only, side exits and other poolings are possible; patience for regression (agreement up to a
+//! tolerance) is not implemented. The source's classifiers are linear after BERT's pooler; the default here is linear
+//! on the mean of the states.
 
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::{Encoder, Pooling};
@@ -22,18 +23,18 @@ use crate::settings::{ClassifierSharing, ExitLosses, RouterKind, SearchSettings}
 use crate::space::{SearchSpace, SpaceConfig};
 use crate::training::SearchObjective;
 
-/// The options of PABEE.
+/// Options of PABEE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PabeeSettings {
-    /// How many exits have to agree with the one before them: at least 1. It changes nothing in the training, and
-    /// [`SearchModel::set_speed`] sets it later, as 1 / speed.
+    /// The number of consecutive exits that must agree with the exit before them: at least 1. It has no effect on the
+    /// training, and [`SearchModel::set_speed`] sets it later, as 1 / speed.
     pub patience: u32,
     /// The depths of the exits, ascending, the last of them the encoder's; `None` for every layer, as in the source.
     pub exits: Option<Vec<usize>>,
-    /// What reads a sample at an exit.
+    /// The kind of the exits.
     pub exit_kind: ExitKind,
-    /// How an exit pools the states of a text.
+    /// The pooling of the exits.
     pub pooling: Pooling,
 }
 
@@ -45,7 +46,7 @@ impl Default for PabeeSettings {
 }
 
 impl PabeeSettings {
-    /// The settings of the search that trains it.
+    /// The settings of the search that trains PABEE.
     pub fn search(&self) -> SearchSettings {
         SearchSettings {
             router: RouterKind::Patience { patience: self.patience },
@@ -58,11 +59,12 @@ impl PabeeSettings {
     }
 }
 
-/// The training of an encoder with an exit after every layer.
+/// Trains an encoder with an exit after every layer.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for a patience of 0, exits or a side exit out of range, an encoder of one layer,
-/// and fewer than two classes; [`Error::Exit`](crate::Error::Exit) for exits that do not ascend to the encoder's last layer.
+/// [`Error::Setting`](crate::Error::Setting) for a patience of 0, exits or a side exit out of range, an encoder with a
+/// single layer, and fewer than two classes; [`Error::Exit`](crate::Error::Exit) for exits that do not ascend to the
+/// encoder's last layer.
 pub fn pabee<R: Rng + ?Sized>(
     encoder: Encoder,
     classes: usize,

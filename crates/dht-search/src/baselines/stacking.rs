@@ -1,4 +1,4 @@
-//! An n-gram classifier and a classifier that both read every text.
+//! Stacking of an n-gram classifier and a classifier that both read every text.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
 
@@ -8,7 +8,7 @@ use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
 use crate::error::{Error, Result};
 use crate::space::{ModelShape, Route};
 
-/// The log-probabilities of a batch in a classifier.
+/// The log-probabilities of a classifier for a batch.
 pub(super) fn log_probabilities_of(
     classifier: &TextClassifier,
     batch: &PackedBatch,
@@ -18,7 +18,7 @@ pub(super) fn log_probabilities_of(
     Ok(LogProbabilities::new(classifier.classifier().classes(), rows.concat().into_iter().map(f64::from).collect())?)
 }
 
-/// What an n-gram classifier says of a batch.
+/// The answers of an n-gram classifier to a batch.
 pub(super) fn read_by(
     ngram: &NgramClassifier,
     batch: &PackedBatch,
@@ -28,13 +28,13 @@ pub(super) fn read_by(
     ngram.answers(&ExitTexts::before_layers(batch, &members), ctx)
 }
 
-/// A classifier's layers and heads.
+/// The number of layers and heads of a classifier.
 pub(super) fn shape_of(classifier: &TextClassifier) -> ModelShape {
     let encoder = classifier.encoder();
     ModelShape { layers: encoder.layers(), heads: encoder.block_shape().heads }
 }
 
-/// Refuses a classifier that does not predict the classes of an n-gram classifier.
+/// Rejects a classifier that does not predict the classes of an n-gram classifier.
 pub(super) fn check_classes(ngram: &NgramClassifier, classifier: &TextClassifier) -> Result<()> {
     let (expected, got) = (ngram.classes(), classifier.classifier().classes());
     if classifier.task() != dht_transformer::Task::Class {
@@ -52,10 +52,10 @@ pub struct Stacked {
 }
 
 impl Stacked {
-    /// Both models with their weights.
+    /// Combines both models with their weights.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the two have not the same number of classes, or the classifier predicts something else.
+    /// [`Error::Setting`] when the numbers of classes differ, or the classifier predicts something else.
     pub fn new(ngram: NgramClassifier, classifier: TextClassifier, stacker: Stacker) -> Result<Self> {
         check_classes(&ngram, &classifier)?;
         Ok(Self { ngram, classifier, stacker })

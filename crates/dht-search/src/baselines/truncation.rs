@@ -1,4 +1,4 @@
-//! The first layers of an encoder with a classifier of their own: the simplest smaller model.
+//! Truncation: the first layers of an encoder with a separate classifier, the simplest smaller model.
 
 use dht_transformer::{
     Encoder, Pooling, TextClassifier,
@@ -8,7 +8,7 @@ use rand::Rng;
 
 use crate::error::Result;
 
-/// The fine-tuning of the first `layers` layers on labels. The student has weights of its own; `encoder` stays as it is.
+/// Fine-tunes the first `layers` layers on labels. The student has separate weights; `encoder` does not change.
 ///
 /// # Errors
 /// [`Error::Transformer`](crate::Error::Transformer) when `layers` is 0 or more than the encoder has, and for fewer than two
@@ -23,11 +23,11 @@ pub fn fine_tuned<R: Rng + ?Sized>(
     Ok(FineTuning::new(TextClassifier::new(encoder.truncated(layers)?, classes, pooling, rng)?))
 }
 
-/// The same student, distilled from a trained full model: it starts from the first `layers` layers of `encoder`, has the
-/// teacher's classes and pooling, and learns from labels and soft labels, as `settings` weigh them.
+/// Distils the truncated student from a trained full model. It starts from the first `layers` layers of `encoder`, has
+/// the teacher's classes and pooling, and learns from labels and soft labels, weighted by `settings`.
 ///
-/// With the encoder that the teacher was fine-tuned from, and one generator, it starts as [`fine_tuned`] starts, so that the
-/// two differ in what they learn from alone. [`DistillationSettings::soft_labels`] compares no hidden states.
+/// With the encoder that the teacher was fine-tuned from, and the same generator, it starts like [`fine_tuned`], so
+/// that the two differ only in their targets. [`DistillationSettings::soft_labels`] compares no hidden states.
 ///
 /// # Errors
 /// As [`fine_tuned`], and as [`Distillation::new`] for settings out of range and a teacher that does not fit.

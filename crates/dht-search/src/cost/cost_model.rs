@@ -1,18 +1,6 @@
-//! What a route costs, as a share of the full model.
+//! Cost models of a route: its cost as a share of the full model's.
 //!
-//! # What is counted
-//!
-//! FLOPs here are those of matrix products, two for each multiply-add, at the true length of each text. **Counted as they run**:
-//! the products of the layers, of their pruned heads and narrowed feed-forwards, and of every exit that read a text, forward
-//! and backward (attention that the backward computes again included, weights of frozen layers not); the second pass of the
-//! base layers with queues; no-gradient pre-passes; passes for arm features; a teacher's passes over the training texts; passes
-//! of held-out texts. **Counted by formula**, apart from these, are the routers: scoring for each decision, and an update for each
-//! reward ([`Router::flops`](crate::Router::flops), [`Router::take_learning_flops`](crate::Router::take_learning_flops)). A draw
-//! that a group shares is counted for each sample. **Left out** are softmax, norms, activations, biases, residual additions,
-//! dropout, losses and gate gradients; embedding look-ups; pooling and normalisation of contexts; the optimiser; tokenising;
-//! evaluations, on validation texts during the training and of the controls; calibration of a speed; and the training of a
-//! teacher, which is to be added where results are compared. On a GPU attention runs padded to the longest text of a group;
-//! the padding is left out as well. All that takes time is in the wall clock of the process that does it.
+//! The [parent module](super) lists what is counted.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +10,12 @@ use super::measured::MeasuredCost;
 use crate::error::Result;
 use crate::space::Route;
 
-/// The cost that enters the bandits' choices through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility) and
-/// [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report every cost, whichever is used here.
+/// The cost that enters the bandits' decisions through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility)
+/// and [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report every cost, whichever is used here.
 ///
-/// Each gives a share of the full model's cost, and counts one forward pass of one text along its route. Second passes,
-/// pre-passes, passes for arm features and the bandits' own work are added by
-/// [`CostAccounting`](crate::CostAccounting).
+/// Each variant gives a share of the full model's cost, and counts one forward pass of one text along its route.
+/// [`CostAccounting`](crate::CostAccounting) adds second passes, pre-passes, passes for arm features and the bandits'
+/// own work.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostModel {

@@ -3,7 +3,7 @@
 use dht_transformer::flops::{BlockShape, Width};
 use serde::{Deserialize, Serialize};
 
-/// Whether dropping heads also narrows the feed-forward.
+/// Coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WidthCoupling {

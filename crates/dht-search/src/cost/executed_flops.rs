@@ -13,12 +13,13 @@ pub(crate) struct ExecutedFlops {
 }
 
 impl ExecutedFlops {
-    /// Forward of the layers of one text on a route.
+    /// Forward FLOPs of the layers of one text on a route.
     pub(crate) fn forward(&self, route: &Route, tokens: usize) -> FlopCount {
         blocks_forward(&self.block, self.coupling, route, Load::of_text(tokens)).total()
     }
 
-    /// Backward of the same. The tail is frozen: gradients pass through it and reach no weights there.
+    /// Backward FLOPs of the layers of one text on a route. The tail is frozen: gradients pass through it and reach no
+    /// weights there.
     pub(crate) fn backward(&self, route: &Route, tokens: usize) -> FlopCount {
         let load = Load::of_text(tokens);
         let blocks = route.groups().iter().map(|group| {
@@ -30,7 +31,8 @@ impl ExecutedFlops {
         blocks.sum::<Breakdown>().total()
     }
 
-    /// Forward of the no-gradient pre-pass from which routes are decided; 0 where the base layers are part of the route.
+    /// Forward FLOPs of the no-gradient pre-pass from which routes are decided; 0 where the base layers are part of the
+    /// route.
     pub(crate) fn pre_pass(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
         match space.config().base_state {
             BaseState::OnRoute => FlopCount::ZERO,
@@ -38,7 +40,7 @@ impl ExecutedFlops {
         }
     }
 
-    /// Of the layers that a state comes from which decisions are made from.
+    /// FLOPs of the layers below the state from which routes are decided.
     pub(crate) fn base(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
         let layer = self.block.forward(Load::of_text(tokens), self.block.full());
         std::iter::repeat_n(layer, space.base_layers()).sum::<Breakdown>().total()

@@ -1,4 +1,4 @@
-//! FLOPs of routes, of their matrix products: see [what is counted](super).
+//! FLOPs of the matrix products of routes: see [what is counted](super).
 
 use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Load, Width};
 
@@ -6,8 +6,8 @@ use super::WidthCoupling;
 use crate::error::{Error, Result};
 use crate::space::{ModelShape, Route};
 
-/// FLOPs of routes through a model of equal blocks: every multiply-add of the matrix products that run, at the text's true
-/// length.
+/// FLOPs of routes through a model of equal blocks: every multiply-add of the matrix products that run, at the text's
+/// true length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlopsCost {
     layers: usize,
@@ -17,7 +17,7 @@ pub struct FlopsCost {
 }
 
 impl FlopsCost {
-    /// A model of `layers` equal blocks, with one classifier at the exit.
+    /// Cost of a model of `layers` equal blocks, with one classifier at the exit.
     ///
     /// # Errors
     /// [`Error::Setting`] and [`Error::Transformer`] when a size is 0 or too large for a route.
@@ -33,7 +33,7 @@ impl FlopsCost {
         ModelShape { layers: self.layers, heads: self.block.heads }
     }
 
-    /// One block of the model.
+    /// The shape of one block of the model.
     pub fn block(&self) -> &BlockShape {
         &self.block
     }
@@ -59,7 +59,7 @@ impl FlopsCost {
         blocks + self.classifier.forward(load.samples)
     }
 
-    /// Backward FLOPs of these texts in the full model, all weights trained.
+    /// Backward FLOPs of these texts in the full model, with all weights trained.
     pub fn full_backward(&self, load: Load) -> Breakdown {
         let block = self.block.backward(load, self.block.full(), BackwardNeeds::ALL);
         let blocks: Breakdown = std::iter::repeat_n(block, self.layers).sum();

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::space::{ModelShape, Route};
 
-/// Which layers the paper's estimate counts with which heads.
+/// Variants of the paper's estimate, by the layers and heads that they count.
 ///
 /// The paper estimates cost "based on the layer/head number selection". The estimate is too low for routes with few
-/// heads: it charges nothing for feed-forward and embeddings, so that 8 of 12 heads save a third of a layer, where exact
+/// heads: it counts nothing for feed-forward and embeddings, so that 8 of 12 heads save a third of a layer, where exact
 /// FLOPs save 11 %.
 ///
 /// # Examples

@@ -15,9 +15,9 @@ use crate::space::{ModelShape, Route};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerSeconds {
-    /// Heads the layer keeps.
+    /// The number of heads that the layer keeps.
     pub heads: usize,
-    /// Tokens of the text.
+    /// The number of tokens of the text.
     pub tokens: usize,
     /// Seconds per text and layer.
     pub seconds: f64,
@@ -25,18 +25,18 @@ pub struct LayerSeconds {
 
 /// A table of measured seconds.
 ///
-/// Seconds are interpolated linearly between two measured lengths and between two measured head counts. A text shorter or
-/// longer than all measured ones costs as much as the nearest, so measure the whole range.
+/// Seconds are interpolated linearly between two measured lengths and between two measured head counts. A text shorter
+/// or longer than all measured ones gets the cost of the nearest, so measure the whole range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "MeasuredData", into = "MeasuredData")]
 pub struct MeasuredCost {
     shape: ModelShape,
     exit_seconds: f64,
-    /// By head count, ascending: (tokens, seconds), ascending. Includes the full head count.
+    /// The (tokens, seconds) of each head count, both ascending. Includes the full head count.
     table: Vec<(usize, Vec<(usize, f64)>)>,
 }
 
-/// [`MeasuredCost`] as it is stored.
+/// Serialised form of [`MeasuredCost`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MeasuredData {
@@ -47,12 +47,13 @@ struct MeasuredData {
 }
 
 impl MeasuredCost {
-    /// A table for a model of this size. `exit_seconds` are the seconds per text outside the layers: embedding, pooler and
-    /// classifier.
+    /// A table for a model of this size. `exit_seconds` are the seconds per text outside the layers: embedding, pooler
+    /// and classifier.
     ///
     /// # Errors
     /// [`Error::Setting`] when the full head count was not measured, a row repeats another or is for no head, more than
-    /// all, or no token, or a time is not finite and positive (`exit_seconds` may be 0); and as [`ModelShape::check`].
+    /// all heads or no token, or a time is not finite and positive (`exit_seconds` may be 0); and as
+    /// [`ModelShape::check`].
     pub fn new(shape: ModelShape, exit_seconds: f64, rows: &[LayerSeconds]) -> Result<Self> {
         shape.check()?;
         if !exit_seconds.is_finite() || exit_seconds < 0.0 {
@@ -81,11 +82,12 @@ impl MeasuredCost {
     /// Measures this encoder on this machine.
     ///
     /// For each number of heads and tokens, 8 texts of random tokens run through all layers; the minimum of five runs
-    /// counts. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head count of
-    /// the routes, and `tokens` cover the lengths of the texts. Takes about as long as 40 texts of each combination.
+    /// counts. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head count
+    /// of the routes, and `tokens` cover the lengths of the texts. The time is about that of 40 texts of each
+    /// combination.
     ///
     /// # Errors
-    /// As [`new`](Self::new); what the encoder reports, for more tokens than it has positions.
+    /// As [`new`](Self::new); errors of the encoder, for more tokens than it has positions.
     pub fn of_encoder(encoder: &Encoder, heads: &[usize], tokens: &[usize], coupling: WidthCoupling) -> Result<Self> {
         const TEXTS: usize = 8;
         let (block, layers) = (encoder.block_shape(), encoder.layers());
@@ -93,7 +95,7 @@ impl MeasuredCost {
         let vocabulary = encoder.config().vocab_size.max(1) as u32;
         let batch = |tokens: usize| {
             let sample = |id: u64| {
-                // Which tokens they are does not matter.
+                // The values of the tokens do not matter.
                 let ids = (0..tokens as u32).map(|index| (index * 7919 + id as u32 * 104_729) % vocabulary).collect();
                 let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
                 Sample { id, label: 0, targets: Vec::new(), encoding }
@@ -111,7 +113,7 @@ impl MeasuredCost {
                 let kept = HeadSet::from_indices(0..heads, block.heads)?;
                 let group = [SampleGroup { samples: TEXTS, heads: kept, neurons: coupling.width(&block, heads).ffn }];
                 let all = minimum_seconds(device, || Ok(encoder.run_groups(0..layers, &hidden, &group, &ctx)?))?;
-                // A clock too coarse to measure a layer gives 0, which the table refuses.
+                // A clock too coarse to measure a layer gives 0, which the table rejects.
                 let seconds = (all / (TEXTS * layers) as f64).max(1e-9);
                 rows.push(LayerSeconds { heads, tokens, seconds });
             }
@@ -162,7 +164,7 @@ impl MeasuredCost {
     }
 }
 
-/// The minimum of five runs, each until the device has done what was asked of it.
+/// The minimum of five runs, each until the device has completed its work.
 fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     let mut least = f64::INFINITY;
     device.synchronize()?;
@@ -175,7 +177,8 @@ fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> R
     Ok(least)
 }
 
-/// Linear between the two points around `at`, the nearest point outside them. `points` ascend and are not empty.
+/// Linear interpolation between the two points around `at`; the nearest point outside them. `points` ascend and are not
+/// empty.
 fn interpolate(points: &[(usize, f64)], at: usize) -> f64 {
     let after = points.partition_point(|(point, _)| *point < at);
     if after == 0 || after == points.len() {

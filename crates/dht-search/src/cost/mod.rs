@@ -1,18 +1,36 @@
-//! What a route costs, as a share of the full model.
+//! Cost of a route, as a share of the full model's.
 //!
 //! # What is counted
 //!
-//! FLOPs here are those of matrix products, two for each multiply-add, at the true length of each text. **Counted as they run**:
-//! the products of the layers, of their pruned heads and narrowed feed-forwards, and of every exit that read a text, forward
-//! and backward (attention that the backward computes again included, weights of frozen layers not); the second pass of the
-//! base layers with queues; no-gradient pre-passes; passes for arm features; a teacher's passes over the training texts; passes
-//! of held-out texts. **Counted by formula**, apart from these, are the routers: scoring for each decision, and an update for each
-//! reward ([`Router::flops`](crate::Router::flops), [`RouterState::learn`](crate::routing::RouterState::learn)). A draw
-//! that a group shares is counted for each sample. **Left out** are softmax, norms, activations, biases, residual additions,
-//! dropout, losses and gate gradients; embedding look-ups; pooling and normalisation of contexts; the optimiser; tokenising;
-//! evaluations, on validation texts during the training and of the controls; calibration of a speed; and the training of a
-//! teacher, which is to be added where results are compared. On a GPU attention runs padded to the longest text of a group;
-//! the padding is left out as well. All that takes time is in the wall clock of the process that does it.
+//! FLOPs here are those of matrix products, two for each multiply-add, at the true length of each text.
+//!
+//! **Counted as they run**:
+//!
+//! - the products of the layers, of their pruned heads and narrowed feed-forwards, and of every exit that read a text,
+//!   forward and backward (attention that the backward computes again included, weights of frozen layers not);
+//! - the second pass of the base layers with queues;
+//! - no-gradient pre-passes;
+//! - passes for arm features;
+//! - a teacher's passes over the training texts;
+//! - passes of held-out texts.
+//!
+//! **Counted by formula**, separately, are the routers: scoring for each decision, and an update for each reward
+//! ([`Router::flops`](crate::Router::flops), [`RouterState::learn`](crate::routing::RouterState::learn)). A draw that a
+//! group shares is counted for each sample.
+//!
+//! **Not counted** are:
+//!
+//! - softmax, norms, activations, biases, residual additions, dropout, losses and gate gradients;
+//! - embedding look-ups;
+//! - pooling and normalisation of contexts;
+//! - the optimiser;
+//! - tokenising;
+//! - evaluations, on validation texts during the training and of the controls;
+//! - calibration of a speed;
+//! - the training of a teacher, which must be added where results are compared;
+//! - on a GPU, the padding of attention to the longest text of a group.
+//!
+//! Everything that takes time is in the wall clock of the process that does it.
 
 mod cost_model;
 mod coupling;

@@ -1,8 +1,9 @@
-//! Controls for a router: fixed routes, random routes, its own routes shuffled, and an oracle that sees the labels.
+//! Controls for a router: fixed routes, random routes, its own routes in random assignment, and an oracle that sees the
+//! labels.
 //!
-//! All of them run with the model's own heads: *shuffled* with the head sets of the evaluation that it shuffles, the others
-//! with the sets that the head router chooses for the sizes of the given routes. So they differ from the model in the choice of
-//! the route alone.
+//! All of them run with the model's own heads. *Shuffled* uses the head sets of the evaluation that it shuffles; the
+//! others use the sets that the head router selects for the sizes of the given routes. They differ from the model only
+//! in the selection of the route.
 
 use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;
@@ -18,10 +19,10 @@ use crate::space::{Route, RouteArms};
 
 pub use super::on_routes::{evaluate_fixed, evaluate_on};
 
-/// The control *shuffled*: the routes and head sets of an evaluation `chosen` of the same rows, dealt to the rows at random,
-/// each route with its head sets. The difference to [`evaluate`](dht_dynamic::evaluate()) is the value of choosing by text, since
-/// both run the same layers and heads in sum; what the routers cost (exits that they read, pre-passes, their own FLOPs)
-/// counts in both.
+/// The control *shuffled*: random assignment of the routes and head sets of an evaluation `chosen` to its rows, each
+/// route with its head sets. The difference to [`evaluate`](dht_dynamic::evaluate()) is the value of selecting by text,
+/// since both run the same layers and heads in total. The cost of the routers (exits that they read, pre-passes, their
+/// own FLOPs) counts in both.
 ///
 /// # Errors
 /// As [`evaluate_on`].
@@ -37,9 +38,9 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     evaluate_choices(model, data, choices, batch_size)
 }
 
-/// The control *random*: routes drawn uniformly. Each arm of an integrated search is drawn equally often; in
-/// a tree search each exit, and then each head count of the groups before it. See [`evaluate_shuffled`] for random
-/// routes in the mix that was chosen.
+/// The control *random*: routes drawn uniformly. Each arm of an integrated search has the same probability; in a tree
+/// search each exit, and then each head count of the groups before it. See [`evaluate_shuffled`] for random routes in
+/// the selected proportions.
 ///
 /// # Errors
 /// As [`evaluate`](dht_dynamic::evaluate()).
@@ -53,7 +54,7 @@ pub fn evaluate_random<R: Rng + ?Sized>(
     evaluate_on(model, data, &routes, batch_size)
 }
 
-/// The control *oracle*: every row on the fixed arm that is best for it, see [`FixedArms::oracle_routes`].
+/// The control *oracle*: every row on its best fixed arm, see [`FixedArms::oracle_routes`].
 ///
 /// # Errors
 /// As [`FixedArms::new`], and [`Error::Setting`](crate::Error::Setting) for a λ that is not finite or below 0.

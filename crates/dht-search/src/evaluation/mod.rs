@@ -1,4 +1,4 @@
-//! Evaluation of routes: what [`evaluate`](dht_dynamic::evaluate()) does not know about a search.
+//! Evaluation of routes, in addition to [`evaluate`](dht_dynamic::evaluate()).
 
 pub mod controls;
 mod on_routes;

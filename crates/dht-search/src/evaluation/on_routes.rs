@@ -29,13 +29,13 @@ impl Predictor for OnRoutes<'_> {
     }
 }
 
-/// Predicts every row on a given route, one for each row. Routes say how many heads a row keeps; which, the model's own head
-/// router chooses, without exploration. No router reads an exit or needs a [pre-pass](crate::space::BaseState::PrePass),
-/// so that none is run or counted.
+/// Predicts every row on a given route, one for each row. A route gives the number of heads; the model's head router
+/// selects the heads, without exploration. No router reads an exit or needs a
+/// [pre-pass](crate::space::BaseState::PrePass), so that none is run or counted.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Error::Setting`] when there are not as many routes as rows, or one does not belong to the space, or
-/// the head router has no set of a size.
+/// As [`evaluate`]; [`Error::Setting`] when the number of routes differs from the number of rows, a route does not
+/// belong to the space, or the head router has no set of a size.
 pub fn evaluate_on(
     model: &SearchModel,
     data: &EncodedDataset,
@@ -48,7 +48,7 @@ pub fn evaluate_on(
     }
     let mut heads = model.heads.clone();
     if let Some(state) = heads.state_mut().filter(|state| state.pinned().is_none()) {
-        // A model that was never trained has not pinned its heads yet.
+        // A model without training has not pinned its heads yet.
         state.prepare(&Preparation { pinned: model.provisional_pins()?, arm_features: None })?;
     }
     let ids = data.samples.iter().map(|sample| sample.id);
@@ -56,7 +56,7 @@ pub fn evaluate_on(
     Ok(evaluate(&OnRoutes { model, routes }, data, batch_size)?)
 }
 
-/// Predicts every row on a given route with given heads, one choice for each row, at the cost of the model's own routers.
+/// Predicts every row on a given route with given heads, one choice for each row, at the cost of the model's routers.
 pub(super) fn evaluate_choices(
     model: &SearchModel,
     data: &EncodedDataset,
@@ -77,7 +77,7 @@ fn check_rows(field: &'static str, data: &EncodedDataset, got: usize) -> Result<
     Err(Error::setting(field, format!("{}, one a row", data.len()), got))
 }
 
-/// The control *fixed*: every row on one route, with the heads that the model's head router chooses for it.
+/// The control *fixed*: every row on one route, with the heads that the model's head router selects for it.
 ///
 /// # Errors
 /// As [`evaluate_on`].

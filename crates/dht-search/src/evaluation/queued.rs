@@ -1,4 +1,4 @@
-//! Evaluation with the paper's queues (Algorithm 3), which the paper has at inference too.
+//! Evaluation with the paper's queues (Algorithm 3), which the paper also uses at inference.
 
 use std::time::Duration;
 
@@ -13,13 +13,14 @@ use crate::model::{PassedExits, SearchModel};
 use crate::routing::{Decisions, Mode, Queues};
 use crate::settings::Dispatch;
 
-/// Predicts every row as the paper's Algorithm 3 does, and scores the predictions. Rows arrive in their order, `batch_size`
-/// at a time. Each runs the base layers, is routed, and waits in the queue of its depth. A queue that holds as many rows
-/// as the settings' [`Dispatch::Queue`] says runs as one batch, the base layers for a second time. At the end the queues are
-/// drained, the shallowest first, where the paper leaves their rows without a prediction.
+/// Predicts every row by the paper's Algorithm 3 and scores the predictions. Rows arrive in their order, `batch_size`
+/// at a time. Each runs the base layers, is routed, and waits in the queue of its depth. A queue with the number of
+/// rows in the settings' [`Dispatch::Queue`] runs as one batch, the base layers for a second time. At the end the
+/// queues are drained, the shallowest first. (The paper leaves their rows without a prediction.)
 ///
-/// The predictions are those of [`evaluate`], but for texts that share a drawn head set with the others of their batch
-/// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] contains the second pass.
+/// The predictions equal those of [`evaluate`], except for texts that share a drawn head set with the others of their
+/// batch ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] includes the second
+/// pass.
 ///
 /// # Errors
 /// As [`evaluate`]; [`Error::Setting`] for a model whose settings have no queues.
@@ -55,16 +56,16 @@ impl Predictor for Queued<'_> {
     }
 }
 
-/// A prediction with queues.
+/// State of a prediction run with queues.
 struct QueuedRun<'a> {
     model: &'a SearchModel,
     samples: &'a [Sample],
     ctx: &'a ForwardContext,
-    /// Of rows.
+    /// The queues of rows.
     queues: Queues,
-    /// By row: FLOPs until it joined its queue, of the base layers and of an exit that the router read.
+    /// FLOPs of each row before it joined its queue: the base layers and an exit that the router read.
     before: Vec<u64>,
-    /// By row.
+    /// The prediction of each row.
     found: Vec<Option<Prediction>>,
     deciding: Duration,
 }
@@ -85,7 +86,7 @@ impl<'a> QueuedRun<'a> {
         })
     }
 
-    /// All rows, from their arrival until the queues are empty.
+    /// Predicts all rows, from their arrival until the queues are empty.
     fn run_all(mut self, batch_size: usize) -> Result<BatchPredictions> {
         for rows in sequential(self.samples.len(), batch_size)? {
             self.arrive(&rows)?;
@@ -95,12 +96,12 @@ impl<'a> QueuedRun<'a> {
         Ok(BatchPredictions::new(self.found.into_iter().flatten().collect(), self.deciding))
     }
 
-    /// These rows as a batch.
+    /// Packs these rows into a batch.
     fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
         Ok(PackedBatch::from_samples(rows.iter().map(|row| &self.samples[*row]))?)
     }
 
-    /// Routes rows, and lets them join their queues.
+    /// Routes rows and puts them into their queues.
     fn arrive(&mut self, rows: &[usize]) -> Result<()> {
         let batch = self.batch(rows)?;
         let executor = self.model.executor(self.ctx, Mode::Exploit, PassedExits::Skip);
@@ -134,7 +135,7 @@ impl<'a> QueuedRun<'a> {
         Ok(())
     }
 
-    /// Runs a batch that was routed before.
+    /// Runs a batch with earlier routing decisions.
     fn run(&self, batch: &PackedBatch, decisions: Decisions) -> Result<BatchPredictions> {
         let executor = self.model.executor(self.ctx, Mode::Exploit, PassedExits::Skip);
         let trace = executor.run_decided(batch, decisions, &mut generator(batch))?;
@@ -142,7 +143,7 @@ impl<'a> QueuedRun<'a> {
     }
 }
 
-/// Ties are broken by a generator that depends on the batch alone.
+/// A generator that depends on the batch alone, for breaking ties.
 fn generator(batch: &PackedBatch) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default())
 }

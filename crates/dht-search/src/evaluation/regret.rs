@@ -1,4 +1,4 @@
-//! Regret against the best fixed arm, and the oracle's bound on what choosing by text can gain.
+//! Regret against the best fixed arm, and the oracle's bound on the gain from selecting by text.
 
 use std::collections::BTreeMap;
 
@@ -13,42 +13,42 @@ use crate::space::{Route, RouteArms};
 
 /// The evaluations of the same texts on each fixed arm.
 ///
-/// The fixed arms of a tree search are its exits, every group before them with the most heads that it may keep; of an
-/// integrated search all its arms. Other head counts of a tree are not among them.
+/// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group before them.
+/// Those of an integrated search are all its arms. Other head counts of a tree are not included.
 #[derive(Debug, Clone)]
 pub struct FixedArms {
     arms: Vec<(Route, Evaluation)>,
-    /// By arm and row: the route's FLOPs over the full model's.
+    /// The cost of each arm by row: the route's FLOPs over the full model's.
     costs: Vec<Vec<f64>>,
 }
 
-/// The regret of the chosen routes against the best fixed arm in hindsight.
+/// The regret of the selected routes against the best fixed arm in hindsight.
 ///
-/// It compares the mean over texts of loss + λ·cost, in nats; the cost is FLOPs as a share of the full model's on
-/// that text. A chosen route costs what ran: its layers, every exit that read the text, a pre-pass where the space has one,
-/// and the routers. A fixed arm needs no choice: it costs its layers and its exit. A negative regret means that the chosen
-/// routes are better than every single arm.
+/// It compares the mean over texts of loss + λ·cost, in nats; the cost is FLOPs as a share of the full model's on that
+/// text. A selected route costs what ran: its layers, every exit that read the text, a pre-pass where the space has
+/// one, and the routers. A fixed arm needs no router: it costs its layers and its exit. A negative regret means that
+/// the selected routes are better than every single arm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
     /// The price of the full model's cost, λ.
     pub lambda: f64,
-    /// The mean loss + λ·cost of the chosen routes.
+    /// The mean loss + λ·cost of the selected routes.
     pub chosen: f64,
-    /// The fixed arm of the least mean.
+    /// The fixed arm with the smallest mean.
     pub best_arm: String,
-    /// `chosen` less that of the best fixed arm.
+    /// `chosen` minus the mean of the best fixed arm.
     pub regret: f64,
     /// The mean loss + λ·cost of each fixed arm, by its route.
     pub fixed: BTreeMap<String, f64>,
-    /// The mean loss + λ·cost with the best fixed arm of each text, chosen by its label: a lower bound.
+    /// The mean loss + λ·cost with the best fixed arm of each text, selected by its label: a lower bound.
     pub oracle: f64,
 }
 
 impl Regret {
-    /// The regret of an evaluation of the same rows, at the model's λ (0 where its rewards have none).
+    /// Computes the regret of an evaluation of the same rows, at the model's λ (0 where its rewards have none).
     ///
     /// # Errors
-    /// [`Error::Setting`] when the evaluation is of another number of rows.
+    /// [`Error::Setting`] when the evaluation has another number of rows.
     pub fn new(model: &SearchModel, data: &EncodedDataset, evaluation: &Evaluation, fixed: &FixedArms) -> Result<Self> {
         let (rows, lambda) = (data.len(), model.lambda().unwrap_or(0.0));
         let known = fixed.arms.first().map_or(0, |(_, evaluation)| evaluation.losses.len());
@@ -76,7 +76,7 @@ impl Regret {
     }
 }
 
-/// A route's FLOPs for a text of this length, with one exit and without a choice.
+/// FLOPs of a route for a text of this length, with one exit and without routers.
 fn route_flops(model: &SearchModel, route: &Route, tokens: usize) -> f64 {
     let model = model.model();
     model.forward_flops(route, tokens, &model.full_reads()) as f64
@@ -94,7 +94,7 @@ fn fixed_routes(model: &SearchModel) -> Result<Vec<Route>> {
 }
 
 impl FixedArms {
-    /// Predicts every row on each fixed arm: one pass an arm.
+    /// Predicts every row on each fixed arm: one pass for each arm.
     ///
     /// # Errors
     /// As [`evaluate`](fn@dht_dynamic::evaluate).
@@ -115,7 +115,7 @@ impl FixedArms {
         &self.arms
     }
 
-    /// For each row the arm of the least loss + λ·cost; of equal ones the first, which is the shallower.
+    /// The arm with the smallest loss + λ·cost for each row; in a tie the first, which is the shallower.
     ///
     /// # Errors
     /// [`Error::Setting`] for a λ that is not finite or below 0.
@@ -127,7 +127,7 @@ impl FixedArms {
         Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())
     }
 
-    /// loss + λ·cost of a row on an arm.
+    /// The price of a row on an arm: loss + λ·cost.
     fn price(&self, arm: usize, row: usize, lambda: f64) -> f64 {
         self.arms[arm].1.losses[row] + lambda * self.costs[arm][row]
     }
@@ -150,7 +150,7 @@ impl FixedArms {
     }
 }
 
-/// The first index of the least value.
+/// The first index of the smallest value.
 fn least(values: impl Iterator<Item = f64>) -> usize {
     values.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index)
 }

@@ -5,19 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::pyramids::{DEPTH_PYRAMID, HEADS_PYRAMID};
 use crate::space::SearchSpace;
 
-/// Features z of all arms, pooled like contexts, not scaled. A tree search has `depth` and `heads`, an integrated search
-/// has `arms`.
+/// Features z of all arms, pooled like contexts, not scaled. A tree search has `depth` and `heads`, an integrated
+/// search has `arms`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ArmFeatures {
-    /// For each exit, the mean pooled state there in the full model: arms of the depth bandit.
+    /// The mean pooled state of the full model at each exit: arms of the depth bandit.
     pub(crate) depth: Vec<Vec<f64>>,
-    /// For each group and head count, the mean pooled state after the group with that many random heads: arms of the
-    /// head-count bandit.
+    /// The mean pooled state after each group, by head count with that number of random heads: arms of the head-count
+    /// bandit.
     pub(crate) heads: Vec<Vec<Vec<f64>>>,
-    /// For each arm of the joint bandit, the mean pooled state at its exit, with its number of random heads.
+    /// The mean pooled state at the exit of each arm of the joint bandit, with the arm's number of random heads.
     pub(crate) arms: Vec<Vec<f64>>,
-    /// For each head, the mean of its part of the hidden dimensions over all states of both passes: arms of the head-set
+    /// The mean of each head's part of the hidden dimensions over all states of both passes: arms of the head-set
     /// bandit.
     pub(crate) head_sets: Vec<f64>,
 }
@@ -30,7 +30,7 @@ impl ArmFeatures {
         Self { arms: from.iter().map(of).collect(), ..self.clone() }
     }
 
-    /// Whether the shapes are those of a space's arms, with `options` arms of the head-count bandit.
+    /// Returns whether the shapes fit a space's arms, with `options` arms of the head-count bandit.
     pub(crate) fn fit(&self, space: &SearchSpace, options: usize) -> bool {
         let rows = |rows: &[Vec<f64>], count: usize, width: usize| {
             rows.len() == count && rows.iter().all(|row| row.len() == width)

@@ -1,4 +1,4 @@
-//! Pooled states and exit signals. This is the only place where f32 tensors become f64 contexts.
+//! Pooled states and exit signals. Only here do f32 tensors become f64 contexts.
 
 use std::ops::Range;
 
@@ -24,8 +24,8 @@ impl PoolingPyramid {
     }
 }
 
-/// The pooled states of each sample by N pools, (N, samples, context); reads the rows once. On another device than the CPU the
-/// rows stay where they are, and only contexts are copied.
+/// The pooled states of each sample by N pools, (N, samples, context); reads the rows once. On a device other than the
+/// CPU the rows are not copied, only the contexts.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     if !hidden.tensor().device().is_cpu()
         && let Some(contexts) = pooled_on_device(hidden, pools)?
@@ -35,7 +35,7 @@ pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) 
     pooled_on_host(hidden, pools)
 }
 
-/// On the CPU, in f64.
+/// Pools on the CPU, in f64.
 fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     let width = hidden.tensor().dims()[1];
     let rows: Vec<f32> = hidden.to_f32()?.flatten_all()?.to_vec1()?;
@@ -56,8 +56,8 @@ fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> 
     Ok(out)
 }
 
-/// As two products in f32 for each pool, parts of rows · rows · parts of columns, and one copy to the CPU for all pools. `None`
-/// where a context is not finite, for the CPU to say which number is the reason.
+/// Pools on the device, by two products in f32 for each pool, parts of rows · rows · parts of columns, and one copy to
+/// the CPU for all pools. `None` where a context is not finite, so that the CPU reports the number.
 fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
     let (spans, rows) = (hidden.spans(), hidden.to_f32()?.detach());
     let (device, width) = (rows.device(), rows.dims()[1]);
@@ -86,8 +86,8 @@ fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -
     Ok(Some(out))
 }
 
-/// The matrix whose product with a column of `length` numbers averages over each of these ranges: (ranges, length). Only the
-/// ranges' ends are copied to the device.
+/// The matrix whose product with a column of `length` numbers averages over each of these ranges: (ranges, length).
+/// Only the ranges' ends are copied to the device.
 fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<Tensor> {
     let column = |number: &dyn Fn(&Range<usize>) -> f32| {
         Tensor::from_vec(ranges.iter().map(number).collect::<Vec<_>>(), (ranges.len(), 1), device)
@@ -99,7 +99,8 @@ fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<T
     Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
 }
 
-/// ln softmax of each row in f64, computed in the logits' type where they lie. Not every device has f64.
+/// The log-probabilities (ln softmax) of each row in f64, computed in the logits' type on their device. Not every
+/// device has f64.
 pub(crate) fn log_probabilities(logits: &Tensor) -> Result<Rows> {
     Ok(log_softmax(&logits.detach())?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec2()?)
 }

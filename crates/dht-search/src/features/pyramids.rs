@@ -15,15 +15,15 @@ pub struct PoolingPyramid {
     pub embedding_parts: &'static [usize],
 }
 
-/// For the depth bandit (UCB_L) and the joint bandit (UCB_cp): (1 + 2) · (4 + 8 + 16) = 84.
+/// Pyramid of the depth bandit (UCB_L) and the joint bandit (UCB_cp): (1 + 2) · (4 + 8 + 16) = 84.
 ///
-/// The paper says 26 and, a sentence later, 36 for the 28 of the embedding; only 28 gives its vectors of 168.
+/// The paper has 26 and, a sentence later, 36 instead of the 28 of the embedding; only 28 gives its vectors of 168.
 pub const DEPTH_PYRAMID: PoolingPyramid = PoolingPyramid { sequence_parts: &[1, 2], embedding_parts: &[4, 8, 16] };
 
-/// For the head-count bandit (UCB_H): (1 + 2) · (2 + 4 + 8) = 42.
+/// Pyramid of the head-count bandit (UCB_H): (1 + 2) · (2 + 4 + 8) = 42.
 pub const HEADS_PYRAMID: PoolingPyramid = PoolingPyramid { sequence_parts: &[1, 2], embedding_parts: &[2, 4, 8] };
 
-/// For the head-set bandit (TSB): 1 · (4 + 8) = 12.
+/// Pyramid of the head-set bandit (TSB): 1 · (4 + 8) = 12.
 pub const HEAD_SET_PYRAMID: PoolingPyramid = PoolingPyramid { sequence_parts: &[1], embedding_parts: &[4, 8] };
 
 impl PoolingPyramid {
@@ -32,8 +32,8 @@ impl PoolingPyramid {
         self.sequence_parts.iter().sum::<usize>() * self.embedding_parts.iter().sum::<usize>()
     }
 
-    /// Dimensions of w = [x ; z] with a scalar arm feature z: the head-set bandit, where z is the mean of the head's part
-    /// of the hidden state.
+    /// Dimensions of w = [x ; z] with a scalar arm feature z: for the head-set bandit, where z is the mean of the
+    /// head's part of the hidden state.
     pub fn with_scalar_arm_feature(&self) -> usize {
         self.context_size() + 1
     }

@@ -17,15 +17,15 @@ use crate::routing::{
 };
 use crate::space::BaseState;
 
-/// Whether the exits that a sample passes are evaluated, and with which gradient.
+/// Mode of evaluation of the exits that a sample passes, with its gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PassedExits {
-    /// They are not evaluated, unless the router reads them.
+    /// Passed exits are not evaluated, unless the router reads them.
     Skip,
-    /// They are evaluated, with a gradient to the layers below.
+    /// Passed exits are evaluated, with a gradient to the layers below.
     Attached,
-    /// They are evaluated without a gradient to the layers below, so that only the exit's own parameters learn. Where the
-    /// router reads an exit, the samples that leave there get a detached read too.
+    /// Passed exits are evaluated without a gradient to the layers below, so that only the exit's own parameters learn.
+    /// Where the router reads an exit, the samples that leave there are evaluated without that gradient too.
     Detached,
 }
 
@@ -38,24 +38,24 @@ pub(crate) struct Executor<'a> {
     pub(crate) ctx: &'a ForwardContext,
     pub(crate) mode: Mode,
     pub(crate) passed: PassedExits,
-    /// How many samples run a layer together at most, where all keep all heads.
+    /// The maximum number of samples that run a layer together, where all keep all heads.
     pub(crate) together: usize,
 }
 
-/// A batch before its routes are known.
+/// State of a batch before its routes are known.
 struct Start {
-    /// The state S1 that routes are decided from.
+    /// The state S1, from which routes are decided.
     state: Hidden,
     /// The hidden rows at which routes begin: S1 where the base layers are part of the route, otherwise the embeddings.
     hidden: Hidden,
-    /// Whether the state took a pass of its own.
+    /// True if S1 was computed in a separate pass.
     pre_pass: bool,
 }
 
-/// A batch between two exits.
+/// State of a batch between two exits.
 struct Stage {
     hidden: Hidden,
-    /// The indices in the batch of its samples.
+    /// The indices of its samples in the batch.
     members: Vec<usize>,
     trace: ForwardTrace,
 }
@@ -70,7 +70,7 @@ impl Executor<'_> {
         self.follow(stage, logits, true, rng)
     }
 
-    /// Decides for a batch that runs later. Also returns what deciding took.
+    /// Decides the routes of a batch that runs later. Also returns the time and the synchronisations of the decisions.
     pub(crate) fn decide(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<(Decisions, Deciding)> {
         let Start { state, .. } = self.start(batch)?;
         let mut trace = self.empty_trace(state.samples());
@@ -78,7 +78,7 @@ impl Executor<'_> {
         Ok((trace.decisions, trace.deciding))
     }
 
-    /// Runs a batch with decisions that were made before.
+    /// Runs a batch with earlier decisions.
     pub(crate) fn run_decided(
         &self,
         batch: &PackedBatch,
@@ -126,7 +126,7 @@ impl Executor<'_> {
                 Ok(Start { state: hidden.detach(), hidden, pre_pass: false })
             }
             BaseState::PrePass { .. } | BaseState::Embedding => {
-                // Inference keeps its packed weights; in training no gradient runs through the pre-pass.
+                // Inference reuses its packed weights; in training no gradient flows through the pre-pass.
                 let own = ForwardContext::inference();
                 let ctx = if self.ctx.is_training() { &own } else { self.ctx };
                 let state = encoder.run(base, &encoder.embed(batch, ctx)?, &HeadPlan::Full, ctx)?;
@@ -135,7 +135,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Makes the decisions that depend on the state S1 alone. Returns the first exit's logits where they were read.
+    /// Makes the decisions that depend on the state S1 alone. Returns the first exit's logits if it was evaluated.
     fn decide_from(&self, state: &Hidden, trace: &mut ForwardTrace, rng: &mut dyn Rng) -> Result<Option<Tensor>> {
         let members: Vec<usize> = (0..state.samples()).collect();
         let logits = match self.model.space.base() {
@@ -147,7 +147,7 @@ impl Executor<'_> {
         let view = StageView { exit: 0, hidden: state, members: &members, logits: logits.as_ref() };
         trace.decisions = self.router.start(&view, self.last(), self.mode, rng)?;
         self.check(&trace.decisions, members.len())?;
-        // A router that reads no exit leaves the signals to the head router that wants them.
+        // If the router reads no exit, the signals for the head router are computed here.
         if self.heads.reads_signals()
             && trace.decisions.signals.is_empty()
             && let Some(logits) = &logits
@@ -158,7 +158,7 @@ impl Executor<'_> {
         Ok(logits)
     }
 
-    /// Refuses decisions without an exit for each sample.
+    /// Rejects decisions without an exit for each sample.
     fn check(&self, decisions: &Decisions, samples: usize) -> Result<()> {
         let space = &self.model.space;
         let arms = if space.is_tree() { 0 } else { samples };
@@ -182,7 +182,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Refuses decisions at an exit that change samples which are gone, or send others back.
+    /// Rejects decisions at an exit that change samples which have left, or send others to an earlier exit.
     fn check_at_exit(&self, exit: usize, members: &[usize], before: &[usize], decisions: &Decisions) -> Result<()> {
         self.check(decisions, before.len())?;
         let back = members.iter().find(|member| decisions.exits[**member] < exit);
@@ -242,8 +242,8 @@ impl Executor<'_> {
         Ok(if detached { own.logits(&hidden.detach(), self.ctx)? } else { own.logits(hidden, self.ctx)? })
     }
 
-    /// Runs a batch from the point where routes begin to differ. `logits` are those of the first exit where they have been
-    /// read; `routed` says whether the router decides at exits.
+    /// Runs a batch from the point where routes begin to differ. `logits` are those of the first exit, if it was
+    /// evaluated; `routed` is true if the router decides at exits.
     fn follow(
         &self,
         mut stage: Stage,
@@ -302,7 +302,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Refuses decisions that do not contain each sample of a group once.
+    /// Rejects decisions that do not contain each sample of a group once.
     fn check_order(&self, order: &[usize], samples: usize) -> Result<()> {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
@@ -313,7 +313,7 @@ impl Executor<'_> {
         Err(Error::setting("head router's decisions", expected, format!("{order:?}")))
     }
 
-    /// Refuses numbers of heads that the space does not have in a group.
+    /// Rejects numbers of heads that the space does not have in a group.
     fn check_head_counts(&self, group: usize, decisions: &GroupDecisions) -> Result<()> {
         let options = self.model.space.head_options(group);
         let wrong = decisions.head_sets.iter().map(|set| set.heads.len()).find(|count| !options.contains(count));
@@ -336,12 +336,13 @@ impl Executor<'_> {
         Ok(self.model.encoder.run_groups(layers, &sorted, &groups, self.ctx)?)
     }
 
-    /// Runs these layers with all their heads, as many samples at once as may run together.
+    /// Runs these layers with all their heads, at most `together` samples at once.
     fn run_full(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
         Ok(self.model.encoder.run_in_parts(layers, hidden, self.together, self.ctx)?)
     }
 
-    /// Adds the logits at an exit to the trace, of the samples that remain and those that leave (indices in the stage).
+    /// Adds the logits at an exit to the trace, for the samples that remain and those that leave (indices in the
+    /// stage).
     fn leave(
         &self,
         exit: usize,
@@ -387,8 +388,8 @@ impl Executor<'_> {
     }
 }
 
-/// The time, once the rows are there if a decision reads them: a device computes after it was asked, and deciding must not be
-/// charged for the layers.
+/// The current time, after a synchronisation with the device if a decision reads its rows. A device computes
+/// asynchronously, and decisions must not be charged for the layers.
 fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
     if read {
         hidden.tensor().device().synchronize()?;
@@ -396,7 +397,7 @@ fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-/// The rows of these indices, in this order.
+/// The rows with these indices, in this order.
 fn select_rows(rows: &Tensor, indices: &[usize]) -> Result<Tensor> {
     let ids: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
     Ok(rows.index_select(&Tensor::from_vec(ids, indices.len(), rows.device())?, 0)?)

@@ -1,4 +1,4 @@
-//! The answers of all exits to all texts, in one pass, and what they cost.
+//! The answers of all exits to all texts, in one pass, and their cost.
 
 use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_first, tensors::log_softmax};
 
@@ -7,14 +7,14 @@ use crate::error::Result;
 use crate::routing::ExitReads;
 use crate::space::Route;
 
-/// ln softmax of the logits of every exit on the full route, by exit, then by row, then by class: what every threshold and
-/// every patience decides from, so that their curves are arithmetic on it.
+/// The log-probabilities (ln softmax of the logits) of every exit on the full route, by exit, row and class. Every
+/// threshold and patience decides from these values, so that their curves need no further pass.
 ///
-/// Each row runs all layers once, with all heads, and after every exit a tail if the space has one. The values are those of a
-/// [fixed route](crate::evaluation::controls::evaluate_fixed) of all heads to that exit.
+/// Each row runs all layers once, with all heads, and a tail after every exit if the space has one. The values equal
+/// those of a [fixed route](crate::evaluation::controls::evaluate_fixed) of all heads to that exit.
 ///
 /// # Errors
-/// What the encoder reports; [`Error::Setting`](crate::Error::Setting) for a batch size of 0.
+/// Errors of the encoder; [`Error::Setting`](crate::Error::Setting) for a batch size of 0.
 pub fn exit_log_probabilities(
     model: &RoutedEncoder,
     data: &EncodedDataset,
@@ -42,7 +42,7 @@ pub fn exit_log_probabilities(
     Ok(all)
 }
 
-/// FLOPs of a text that leaves at each exit with all heads, by exit and row: its layers, and every exit up to there.
+/// FLOPs of a text that leaves at each exit with all heads, by exit and row: its layers, and every exit up to this one.
 ///
 /// # Errors
 /// None for texts that the model can predict.

@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::settings::{ClassifierSharing, SearchSettings};
 use crate::space::SearchSpace;
 
-/// One exit at a depth with new parameters, whose names start with `name` and a dot: of the kind of the `last` exit, or of those
-/// before.
+/// Builds the exit at a depth with new parameters, whose names start with `name` and a dot. It has the kind of the
+/// `last` exit, or that of the exits before.
 fn build<R: Rng + ?Sized>(
     encoder: &mut Encoder,
     (name, depth): (&str, usize),
@@ -24,10 +24,10 @@ fn build<R: Rng + ?Sized>(
     Ok(kind.build(encoder, (name, depth), classes, pooling, rng)?)
 }
 
-/// The exits of a model: one for each depth of its space, or one for all.
+/// The exits of a model: one for each depth of its space, or a shared one.
 #[derive(Debug, Clone)]
 pub(crate) struct Exits {
-    /// By the total depth of the routes that leave there; one for all where they share it.
+    /// The exits by the total depth of the routes that leave there; a single entry where they share one.
     exits: Vec<(usize, Box<dyn LayerExit>)>,
     classes: usize,
     shape: ClassifierShape,
@@ -53,7 +53,7 @@ impl Exits {
         Ok(Self { exits, classes, shape })
     }
 
-    /// The exits of the next phase's space: this space's exits of the same depths, and new ones for the other depths.
+    /// The exits of the next phase's space: the existing exits of the same depths, and new ones for the other depths.
     pub(crate) fn for_next_phase<R: Rng + ?Sized>(
         &self,
         encoder: &mut Encoder,
@@ -86,7 +86,7 @@ impl Exits {
         }
     }
 
-    /// The exit of an index of the space.
+    /// The exit with an index in the space.
     pub(crate) fn at(&self, exit: usize) -> &dyn LayerExit {
         &*self.exits.get(exit).unwrap_or(&self.exits[0]).1
     }
@@ -96,9 +96,9 @@ impl Exits {
         self.classes
     }
 
-    /// The sizes of a linear exit, by which routes are priced when arms are ranked, whatever the kind of exit. All exits of
-    /// a model cost the same (but for a [last exit](SearchSettings::last_exit_pooling) of its own), so that between its
-    /// routes only the scale of the price depends on the kind. Counts and ratios of FLOPs take the exits' own.
+    /// The sizes of a linear exit. They price routes when arms are ranked, whatever the kind of exit. All exits of a
+    /// model cost the same (except a separate [last exit](SearchSettings::last_exit_pooling)), so that between its
+    /// routes only the scale of the price depends on the kind. Counts and ratios of FLOPs use the actual exits.
     pub(crate) fn shape(&self) -> ClassifierShape {
         self.shape
     }

@@ -1,4 +1,4 @@
-//! Predictions of a search's model.
+//! Predictions of a search model.
 
 use std::sync::Arc;
 
@@ -18,34 +18,37 @@ use crate::error::Result;
 use crate::features::log_probabilities;
 use crate::routing::{ForwardTrace, Mode};
 
-/// How many batches are under way at once where texts leave at exits: the more, the fuller is the last one of a layer.
+/// The number of batches that are processed concurrently where texts leave at exits: the more, the fuller is the last
+/// batch of a layer.
 const BATCHES_UNDER_WAY: usize = 8;
-/// The rows of all of them together: their states are held until they leave.
+/// The maximum number of rows of these batches: their states are held until they leave.
 const ROWS_UNDER_WAY: usize = 1 << 14;
 
 impl SearchModel {
-    /// Predicts a batch, each text on the route that the routers choose, without exploration and learning. A model whose
-    /// routers are not warm yet runs in full.
+    /// Predicts a batch, each text on the route that the routers select, without exploration and learning. A model
+    /// whose routers are not warm yet runs all layers and heads.
     ///
-    /// Texts that keep equally many heads of a group share one head set, the best for the mean of their contexts: a text
-    /// alone may keep others than in a batch. A batch gives the same predictions every time.
+    /// Texts that keep the same number of heads of a group share one head set, the best for the mean of their contexts.
+    /// A single text may therefore keep other heads than in a batch. Repeated calls with one batch give the same
+    /// predictions.
     ///
     /// # Errors
-    /// What the encoder reports.
+    /// Errors of the encoder.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(self.predict_in(&ForwardContext::inference(), batch)?.predictions)
     }
 
-    /// As [`predict_batch`](Self::predict_batch), with what every stage that a text passed said. All exits that a text passes read it,
-    /// whatever the router reads.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), and returns the answers of every stage that a text
+    /// passed. All passed exits are evaluated, even where the router does not read them.
     ///
     /// # Errors
-    /// As there.
+    /// As [`predict_batch`](Self::predict_batch).
     pub fn predict_with_stages(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(self.executor(ctx, Mode::Exploit, PassedExits::Attached).predict(batch)?.predictions)
     }
 
-    /// As [`predict_batch`](Self::predict_batch), in a context that the caller keeps, and with it the packed weights.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), in the caller's context, which holds the packed
+    /// weights.
     pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
         self.executor(ctx, Mode::Exploit, PassedExits::Skip).predict(batch)
     }
@@ -56,8 +59,8 @@ impl Predictor for SearchModel {
         Ok(self.predict_in(ctx, batch)?)
     }
 
-    /// Several batches are under way at once where all keep all heads, so that a
-    /// layer has a full batch however many texts left before it.
+    /// Several batches are processed concurrently where all samples keep all heads, so that each layer has a full batch
+    /// even after many texts have left.
     fn predict_all(
         &self,
         samples: &[Sample],

@@ -1,4 +1,4 @@
-//! An encoder with exits. It decides nothing and learns nothing.
+//! An encoder with exits, without routers.
 
 use dht_transformer::{
     EncodedDataset, Encoder, HeadSet, PackedBatch, SampleGroup,
@@ -14,8 +14,8 @@ use crate::routing::{ExitReads, ForwardTrace};
 use crate::settings::SearchSettings;
 use crate::space::{Route, SearchSpace};
 
-/// An encoder, its exits, and the space of routes through both. A clone is another handle on the same weights: training one trains
-/// the other.
+/// An encoder, its exits, and the space of routes through both. A clone is another handle on the same weights: training
+/// one trains the other.
 #[derive(Debug, Clone)]
 pub struct RoutedEncoder {
     pub(crate) encoder: Encoder,
@@ -25,12 +25,12 @@ pub struct RoutedEncoder {
 }
 
 impl RoutedEncoder {
-    /// Adds the exits of a space to an encoder. With [`WidthCoupling::HeadsAndFfn`] the neurons of its layers are sorted by
-    /// magnitude first, which changes nothing that the encoder computes. The layers of a tail are frozen.
+    /// Adds the exits of a space to an encoder. With [`WidthCoupling::HeadsAndFfn`] the neurons of its layers are
+    /// sorted by magnitude first, which does not change the encoder's output. The layers of a tail are frozen.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range or that do not fit the space, a space of another size than the
-    /// encoder, fewer than two classes.
+    /// [`Error::Setting`] for settings that are out of range or do not fit the space, a space of another size than the
+    /// encoder, and fewer than two classes.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         space: SearchSpace,
@@ -47,7 +47,7 @@ impl RoutedEncoder {
         Self::of_sorted(encoder, space, settings, classes, rng)
     }
 
-    /// As [`new`](Self::new), of an encoder whose neurons are sorted already.
+    /// Adds the exits as [`new`](Self::new), to an encoder whose neurons are sorted already.
     pub(crate) fn of_sorted<R: Rng + ?Sized>(
         mut encoder: Encoder,
         space: SearchSpace,
@@ -63,12 +63,12 @@ impl RoutedEncoder {
         Ok(model)
     }
 
-    /// A copy with weights of its own; `settings` are those of the exits.
+    /// Returns a copy with separate weights; `settings` are those of the exits.
     pub(crate) fn deep_clone(&self, settings: &SearchSettings) -> Result<Self> {
         let own = self.encoder.parameters();
         let encoder = Encoder::from_tensors(self.encoder.config(), &self.encoder.to_tensors()?, own.device())?;
         encoder.parameters().compute_in(own.precision())?;
-        // What is drawn for the exits is replaced.
+        // The random values of the exits are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let mut copy = Self::of_sorted(encoder, self.space.clone(), settings, self.classes(), &mut nothing)?;
         for (id, name, var) in own.iter() {
@@ -98,7 +98,7 @@ impl RoutedEncoder {
         self.exits.classes()
     }
 
-    /// Changes to another space with its exits: unfreezes the tail of the old space and freezes that of the new one.
+    /// Changes to another space and its exits: unfreezes the tail of the old space and freezes that of the new one.
     pub(crate) fn enter(&mut self, space: SearchSpace, exits: Exits) {
         self.freeze_tail(false);
         (self.space, self.exits) = (space, exits);
@@ -118,8 +118,8 @@ impl RoutedEncoder {
         SampleGroup { samples, heads, neurons: width.ffn }
     }
 
-    /// As many heads as the space pins, those of the largest sum of `importance` (of each head of a layer) over the layers
-    /// of the dynamic groups; of equal ones the lower. `None` where the space pins none.
+    /// The heads to pin: those with the largest sum of `importance` (of each head of a layer) over the layers of the
+    /// dynamic groups, the lower index in a tie. `None` where the space pins none.
     pub(crate) fn most_important_heads(
         &self,
         importance: impl Fn(usize) -> Result<Vec<f64>>,
@@ -137,12 +137,12 @@ impl RoutedEncoder {
         Ok(Some(HeadSet::from_indices(order.into_iter().take(pinned), heads)?))
     }
 
-    /// The heads to pin of the largest norm, by [`Encoder::head_magnitudes`].
+    /// The heads to pin by the largest norm, from [`Encoder::head_magnitudes`].
     pub(crate) fn heads_of_largest_norm(&self) -> Result<Option<HeadSet>> {
         self.most_important_heads(|layer| Ok(self.encoder.head_magnitudes(layer)?))
     }
 
-    /// Refuses texts that this model cannot be trained or scored on.
+    /// Rejects texts that this model cannot be trained or scored on.
     pub(crate) fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
         if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
             let expected = "none: a search takes texts of one class each, not of several labels or of a number";
@@ -161,12 +161,12 @@ impl RoutedEncoder {
         Ok(())
     }
 
-    /// The FLOPs formulas of its layers.
+    /// The FLOPs formulas of the layers.
     pub(crate) fn layer_flops(&self) -> ExecutedFlops {
         ExecutedFlops { block: self.encoder.block_shape(), coupling: self.coupling }
     }
 
-    /// Forward FLOPs of a sample on a route, given how often each exit read it.
+    /// Forward FLOPs of a sample on a route, given the number of reads by each exit.
     pub(crate) fn forward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let of_exit = |(exit, reads): (usize, &ExitReads)| match reads.total() {
             0 => 0,
@@ -176,7 +176,7 @@ impl RoutedEncoder {
         self.layer_flops().forward(route, tokens).0 + exits.sum::<u64>()
     }
 
-    /// Backward FLOPs of a sample on a route, given how often each exit read it.
+    /// Backward FLOPs of a sample on a route, given the number of reads by each exit.
     pub(crate) fn backward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let of_exit = |(exit, reads): (usize, &ExitReads)| {
             let flops = self.exits.at(exit).flops(tokens);
@@ -185,7 +185,7 @@ impl RoutedEncoder {
         self.layer_flops().backward(route, tokens).0 + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// Forward FLOPs by sample, given the routes; of the pre-pass too, where there was one.
+    /// Forward FLOPs by sample, given the routes; includes the pre-pass, if there was one.
     pub(crate) fn trace_flops(&self, batch: &PackedBatch, trace: &ForwardTrace, routes: &[Route]) -> Vec<u64> {
         let pre_pass = |tokens| if trace.pre_pass { self.layer_flops().pre_pass(&self.space, tokens).0 } else { 0 };
         let of_sample =
@@ -198,7 +198,7 @@ impl RoutedEncoder {
         Ok(Route::truncated(self.space.model_shape(), self.space.model_shape().layers)?)
     }
 
-    /// The exit reads of a sample of the full model: the last exit, once.
+    /// The exit reads of a sample in the full model: the last exit, once.
     pub(crate) fn full_reads(&self) -> Vec<ExitReads> {
         let mut reads = vec![ExitReads::default(); self.space.exits().len()];
         if let Some(last) = reads.last_mut() {
@@ -210,7 +210,7 @@ impl RoutedEncoder {
     /// FLOPs of one training epoch of the full model on these texts with the last exit: the denominator of training FLOPs ratios.
     ///
     /// # Errors
-    /// None that a model of this space can meet.
+    /// None for a model of this space.
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> Result<u64> {
         let (route, reads) = (self.full_route()?, self.full_reads());
         let of_text = |tokens| self.forward_flops(&route, tokens, &reads) + self.backward_flops(&route, tokens, &reads);
@@ -221,7 +221,7 @@ impl RoutedEncoder {
     /// ratios.
     ///
     /// # Errors
-    /// None that a model of this space can meet.
+    /// None for a model of this space.
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> Result<u64> {
         let (route, reads) = (self.full_route()?, self.full_reads());
         Ok(texts.lengths().into_iter().map(|tokens| self.forward_flops(&route, tokens, &reads)).sum())

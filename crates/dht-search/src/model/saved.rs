@@ -1,4 +1,4 @@
-//! Saves the model of a search as a directory and loads it.
+//! Saving and loading of a search model as a directory.
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
@@ -6,7 +6,7 @@
 //!                       the SHA-256 checksums of the encoder's files
 //! ```
 //!
-//! The checksums tie the two together: the exits and routers of one model mean nothing on the encoder of another.
+//! The checksums tie the two together: exits and routers of one model mean nothing on the encoder of another.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -33,7 +33,7 @@ const VERSION: u64 = 1;
 const ENCODER: &str = "encoder";
 const SEARCH: &str = "search.checkpoint";
 
-/// The JSON of `search.checkpoint`. The settings hold the speed.
+/// The JSON of `search.checkpoint`. The settings contain the speed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -45,22 +45,23 @@ struct Stored {
     encoder: SavedEncoder,
     router: Value,
     heads: Value,
-    /// Whether the settings do not say how to build the routers.
+    /// True if the settings do not define the routers.
     own_router: bool,
     own_heads: bool,
 }
 
 impl SearchModel {
-    /// Writes the model atomically as a directory: the encoder as a Hugging Face directory, and a checkpoint with the
-    /// exits, the routers' state, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and
-    /// [maximal length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
+    /// Writes the model atomically as a directory. The encoder is a Hugging Face directory. A checkpoint has the exits,
+    /// the routers' state, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
+    /// length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
     ///
-    /// The state that resumes a training (the optimiser, samples in queues, the cost accounting) is in the training's own
-    /// checkpoint, not here.
+    /// The state that resumes a training (the optimiser, samples in queues, the cost accounting) is in the training's
+    /// own checkpoint, not here.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there are not as many `labels` as classes; [`Error::Transformer`] when two of them are equal, the directory
-    /// holds something else, writing fails, the tokenizer has more tokens than the encoder, or a weight is not finite.
+    /// [`Error::Setting`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
+    /// two labels are equal, the directory contains something else, writing fails, the tokenizer has more tokens than
+    /// the encoder, or a weight is not finite.
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.model.classes();
         if labels.len() != classes {
@@ -90,25 +91,29 @@ impl SearchModel {
         })?)
     }
 
-    /// Reads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
-    /// was saved. On one kind of processor it predicts the same bits: labels, probabilities and routes. The encoder's
-    /// files are read twice, first for their checksums.
+    /// Loads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
+    /// was saved. On the same kind of processor it predicts the same bits: labels, probabilities and routes. The
+    /// encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// [`Error::ModelFile`] when a file of the encoder is not the one that was saved with the checkpoint: it is another
-    /// model's, was changed, or is missing. [`Error::Transformer`] when a file is missing, torn, damaged or no checkpoint, or a tensor is missing, unknown, of
-    /// another shape or not finite; [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or
-    /// of another release; [`Error::State`] when its JSON is not what this release writes; [`Error::Setting`] when
-    /// its parts do not fit together.
+    /// * [`Error::ModelFile`] when a file of the encoder differs from the one saved with the checkpoint: it belongs to
+    ///   another model, was changed, or is missing.
+    /// * [`Error::Transformer`] when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
+    ///   unknown, of another shape or not finite.
+    /// * [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or of another release.
+    /// * [`Error::State`] when its JSON is not what this release writes.
+    /// * [`Error::Setting`] when its parts do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         Self::load_with(folder, device, |model| model)
     }
 
-    /// As [`load`](Self::load), of a model with routers of a user's own: `with_routers` gives the new model its routers by
-    /// [`with_router`](Self::with_router) and [`with_head_router`](Self::with_head_router), which then take up their states.
+    /// Loads a model with custom routers, as [`load`](Self::load). `with_routers` sets the routers of the new model by
+    /// [`with_router`](Self::with_router) and [`with_head_router`](Self::with_head_router); then their states are
+    /// restored.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Model`] when a router refuses its state, and for a model of own routers that gets none.
+    /// As [`load`](Self::load); [`Error::Model`] when a router rejects its state, and for a model with custom routers
+    /// that gets none.
     pub fn load_with(
         folder: impl AsRef<Path>,
         device: &Device,
@@ -122,7 +127,7 @@ impl SearchModel {
             .map_err(|source| Error::State { what: path.display().to_string(), source })?;
 
         let (encoder, tokenizer) = stored.encoder.read(&folder.join(ENCODER), &path, device)?;
-        // Every value that is drawn here is replaced below.
+        // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let classes = stored.labels.len();
         let parts = RoutedEncoder::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;

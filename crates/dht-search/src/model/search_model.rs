@@ -1,4 +1,4 @@
-//! The model of a search, which predicts, changes its speed, is saved and loaded.
+//! The model of a search, which predicts, has a speed, and can be saved and loaded.
 
 use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
 use dht_transformer::{EncodedDataset, Encoder, HeadSet};
@@ -24,13 +24,15 @@ pub struct SearchModel {
     pub(crate) router: Box<dyn Router>,
     pub(crate) heads: Box<dyn HeadRouter>,
     pub(crate) settings: SearchSettings,
-    /// Whether the routers are not the settings', so that these do not have their speed and do not say how to build them.
+    /// True if the router is not the settings' router, so that the settings do not contain its speed and cannot rebuild
+    /// it.
     pub(super) own_router: bool,
     pub(super) own_heads: bool,
 }
 
 impl SearchModel {
-    /// A dynamic model of an encoder, as [`RoutedEncoder::new`] makes it, with the routers that the settings name.
+    /// Builds a dynamic model from an encoder, as [`RoutedEncoder::new`] does, with the routers that the settings
+    /// define.
     ///
     /// # Errors
     /// As [`RoutedEncoder::new`].
@@ -45,39 +47,40 @@ impl SearchModel {
         Self::of_model(model, settings)
     }
 
-    /// As [`new`](Self::new), of an encoder that has its exits.
+    /// Builds the model as [`new`](Self::new), from an encoder with exits.
     pub(crate) fn of_model(model: RoutedEncoder, settings: SearchSettings) -> Result<Self> {
         let (router, heads) = build(&model.space, &settings, model.encoder.block_shape(), model.exits.shape())?;
         Ok(Self { model, router, heads, settings, own_router: false, own_heads: false })
     }
 
-    /// The same model with another router, for example one of a user's own. In an integrated space it has to
-    /// [take arms](crate::Decisions::taking_arms). What [`save`](Self::save) writes is read by
-    /// [`load_with`](Self::load_with). The [speed](Self::set_speed) is then that router's own.
+    /// Replaces the router, for example by a custom one. In an integrated space it must [take
+    /// arms](crate::Decisions::taking_arms). A model with a custom router is saved by [`save`](Self::save) and loaded
+    /// by [`load_with`](Self::load_with). The [speed](Self::set_speed) is then that router's speed.
     #[must_use]
     pub fn with_router(self, router: Box<dyn Router>) -> Self {
         Self { router, own_router: true, ..self }
     }
 
-    /// The same model with another head router; see [`with_router`](Self::with_router).
+    /// Replaces the head router; see [`with_router`](Self::with_router).
     #[must_use]
     pub fn with_head_router(self, heads: Box<dyn HeadRouter>) -> Self {
         Self { heads, own_heads: true, ..self }
     }
 
-    /// A copy with weights and routers of its own: training one leaves the other as it is.
+    /// Returns a copy with separate weights and routers: training one does not change the other.
     ///
     /// # Errors
-    /// What candle reports.
+    /// Errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         Ok(Self { model: self.model.deep_clone(&self.settings)?, ..self.clone() })
     }
 
-    /// A model of early exits with copies of these weights, whose texts leave where this one's do: as PABEE's.
+    /// Converts to a model of early exits, such as PABEE's: its weights are copies, and its texts leave at the same
+    /// exits.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a model whose routers are bandits or a user's own, whose exits share a classifier, or whose routes differ in
-    /// more than their depth.
+    /// [`Error::Setting`] for a model whose routers are bandits or custom ones, whose exits share a classifier, or
+    /// whose routes differ in more than their depth.
     pub fn to_dynamic(&self) -> Result<DynamicModel> {
         let (space, settings) = (self.space(), &self.settings);
         let plain = self.heads.keeps_all()
@@ -97,16 +100,16 @@ impl SearchModel {
             last_pooling: settings.last_exit_pooling,
         };
         let encoder = self.encoder().truncated(self.encoder().layers())?;
-        // Every value that is drawn here is replaced.
+        // All random values are replaced.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let model = ExitModel::new(encoder, exits, self.model.classes(), &mut nothing)?;
         model.encoder().parameters().set_values(self.encoder().parameters().values()?)?;
         Ok(DynamicModel::new(model, rule)?.with_speed(speed)?)
     }
 
-    /// The same model, whose head sets are drawn for each text
-    /// ([`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample)), so that a prediction does not depend on the other texts of
-    /// its batch. Another head router than the bandits' stays as it is.
+    /// Draws head sets for each text separately ([`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample)), so
+    /// that a prediction does not depend on the other texts of its batch. A head router other than the bandits' does
+    /// not change.
     #[must_use]
     pub fn with_own_head_sets(mut self) -> Self {
         if let Some(heads) = self.heads.state_mut() {
@@ -136,12 +139,12 @@ impl SearchModel {
         &self.settings
     }
 
-    /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
+    /// The [speed](Self::set_speed) of the router; `None` for a router with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.router.state()?.speed()
     }
 
-    /// λ, the price of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
+    /// The price λ of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
     pub fn lambda(&self) -> Option<f64> {
         match self.settings.reward_shape {
             RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => Some(lambda),
@@ -149,14 +152,15 @@ impl SearchModel {
         }
     }
 
-    /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's
-    /// cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of the full
-    /// model), and no learned state changes. For an entropy threshold it is the threshold, for a patience its reciprocal; a router of a user's own has a
-    /// speed of its own, which the head router and the settings do not follow. Not in the paper.
+    /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full
+    /// model's cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of
+    /// the full model), and no learned state changes. For an entropy threshold it is the threshold, for a patience its
+    /// reciprocal. A custom router defines its speed, which the head router and the settings do not follow. Not in the
+    /// paper.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers of one speed,
-    /// such as bandits that learned the cost with the reward.
+    /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers with a
+    /// single speed, such as bandits that learned the cost with the reward.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         let mut router = self.router.clone();
         let Some(state) = router.state_mut() else {
@@ -176,8 +180,8 @@ impl SearchModel {
         Ok(())
     }
 
-    /// The same model at another speed: a handle on the same weights with a copy of the routers' state, set as by
-    /// [`set_speed`](Self::set_speed). This model stays as it is.
+    /// Returns a handle on the same weights at another speed, with a copy of the routers' state, set as by
+    /// [`set_speed`](Self::set_speed). This model does not change.
     ///
     /// # Errors
     /// As [`set_speed`](Self::set_speed).
@@ -190,7 +194,7 @@ impl SearchModel {
     /// FLOPs of one training epoch of the full model: see [`RoutedEncoder::full_training_flops`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`RoutedEncoder::full_training_flops`].
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> Result<u64> {
         self.model.full_training_flops(texts)
     }
@@ -198,12 +202,12 @@ impl SearchModel {
     /// FLOPs of predicting these texts with the full model: see [`RoutedEncoder::full_inference_flops`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`RoutedEncoder::full_inference_flops`].
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> Result<u64> {
         self.model.full_inference_flops(texts)
     }
 
-    /// An executor of this model.
+    /// Builds an executor of this model.
     pub(crate) fn executor<'a>(
         &'a self,
         ctx: &'a dht_transformer::ForwardContext,
@@ -214,21 +218,21 @@ impl SearchModel {
         Executor { model, router, heads, ctx, mode, passed, together: usize::MAX }
     }
 
-    /// Whether the warm-up of both routers is over.
+    /// Returns whether the warm-up of both routers is over.
     pub(crate) fn is_warm(&self) -> bool {
         let heads = self.heads.state().is_none_or(|heads| heads.is_warm());
         heads && self.router.state().is_none_or(|router| router.is_warm())
     }
 
-    /// Lets the routers learn from a batch. Returns the FLOPs of that.
+    /// Updates the routers from a batch. Returns the FLOPs of the update.
     pub(crate) fn learn(&mut self, trace: &ForwardTrace, losses: &Losses) -> Result<u64> {
         let ForwardTrace { decisions, groups, .. } = trace;
         let router = self.router.state_mut().map_or(Ok(0), |router| router.learn(decisions, groups, losses))?;
         Ok(router + self.heads.state_mut().map_or(Ok(0), |heads| heads.learn(decisions, groups, losses))?)
     }
 
-    /// Restores what both routers have learned; `refused` makes the error of one that refuses it, by its name. A router without a state
-    /// takes `null` alone.
+    /// Restores the learned state of both routers; `refused` builds the error for a router that rejects its state, by
+    /// its name. A router without a state accepts only `null`.
     pub(crate) fn restore_routers(
         &mut self,
         router: Value,
@@ -251,7 +255,7 @@ impl SearchModel {
         restored.map_err(|error| refused("heads", error))
     }
 
-    /// The heads to pin as long as nothing is known of their importance.
+    /// The heads to pin until their importance is known.
     pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
         match &self.settings.pinned_heads {
             PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
@@ -262,7 +266,7 @@ impl SearchModel {
         }
     }
 
-    /// FLOPs of the routers for samples that left at these exits and ran `group_runs` groups of layers in all.
+    /// FLOPs of the routers for samples that left at these exits and ran `group_runs` groups of layers in total.
     pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
         let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();
         depth + group_runs as u64 * self.heads.flops()

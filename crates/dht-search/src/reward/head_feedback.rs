@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadFeedback {
-    /// 1 when ρ > 1, that is, when the route did better than the reference. Independent of κ.
+    /// 1 when ρ > 1, that is, when the route was better than the reference. Independent of κ.
     #[default]
     Standard,
     /// 1 when a gate ξ on the head changes the sample's log-odds more than the running mean over the heads of its group:
@@ -14,12 +14,12 @@ pub enum HeadFeedback {
     /// numerator). One reward for each head instead of one for all heads of a sample, from gradients that the backward pass
     /// computes anyway. Always from texts that are trained on, since it is known after the training step. Not in the paper.
     Gradient,
-    /// 0 when κ·ρ > 1, and else 1: the published formula, which contradicts its own text ("1 is more effective").
+    /// 0 when κ·ρ > 1, otherwise 1: the published formula, which contradicts its own text ("1 is more effective").
     AsPublished,
 }
 
 impl HeadFeedback {
-    /// Whether the heads of a route are rewarded, given its ratio ρ and the rule's κ; `None` for
+    /// Returns whether the heads of a route are rewarded, given its ratio ρ and the rule's κ; `None` for
     /// [`Gradient`](Self::Gradient), which does not depend on them.
     pub fn rewarded(self, ratio: f64, kappa: f64) -> Option<bool> {
         match self {

@@ -1,11 +1,11 @@
-//! Losses and costs of a route mapped to bandit feedback: shapes, references, rules (paper, section 4.3).
+//! Rewards from losses and costs of a route: shapes, references, rules (paper, section 4.3).
 
 use serde::{Deserialize, Serialize};
 
 use super::weighted_loss::CostWeightedLoss;
 use crate::error::{Error, Result};
 
-/// How a ratio ρ, or a loss, becomes a reward.
+/// Shape of a reward: the function of a ratio ρ, or of a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
@@ -21,20 +21,20 @@ pub enum RewardShape {
     /// −loss, without ratio and κ: the bandit learns only the loss, and the known cost enters when arms are
     /// [scored](Self::score). λ can therefore change at run time without new training. Not in the paper.
     Utility {
-        /// λ, the loss in nats that the cost of the full model is worth.
+        /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
     },
     /// (loss at the exit before) − loss: the gain of the layers in between, with the known cost as in
-    /// [`Utility`](Self::Utility). The difference on one sample does not depend on how hard the sample is or on how far
-    /// the training is, which make up most of a loss. Needs the losses of passed exits. Not in the paper.
+    /// [`Utility`](Self::Utility). The difference on one sample does not depend on how hard the sample is or on the
+    /// progress of the training, which account for most of a loss. Needs the losses of passed exits. Not in the paper.
     Gain {
-        /// λ, the loss in nats that the cost of the full model is worth.
+        /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
     },
 }
 
 impl RewardShape {
-    /// The score by which arms are ranked: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
+    /// The score that ranks arms: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
     /// [`Gain`](Self::Gain), with the cost as a share of the full model's.
     pub fn score(self, bandit_score: f64, cost: f64) -> f64 {
         match self {
@@ -44,7 +44,7 @@ impl RewardShape {
     }
 }
 
-/// The reference mean of δ.
+/// Memory of the reference mean of δ.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
@@ -53,7 +53,7 @@ pub enum RewardMemory {
     PreviousBatch,
     /// A running mean over the samples of all routes, in which a sample i samples ago has weight decayⁱ.
     RunningMean {
-        /// Above 0, at most 1; 1 forgets nothing, .999 remembers about a thousand samples.
+        /// Above 0, at most 1; 1 does not forget, .999 has a memory of about a thousand samples.
         decay: f64,
     },
 }
@@ -67,7 +67,7 @@ impl Default for RewardMemory {
 /// Running mean of the cost-weighted loss δ.
 ///
 /// There is one for the depth or joint bandit and one for each group of the head-count bandit, each over the samples of
-/// all queues: with one mean for each queue L would cancel out, and the bandit would learn nothing of cost.
+/// all queues. With one mean for each queue L would cancel out, and the bandit would not learn the cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
@@ -82,7 +82,7 @@ impl RewardReference {
         (self.weight > 0.0).then_some(self.mean)
     }
 
-    /// Whether samples can have led to this: δ is positive, and so is its weight.
+    /// Returns whether samples can have led to this state: δ is positive, and so is its weight.
     pub(crate) fn is_possible(&self) -> bool {
         [self.mean, self.weight].iter().all(|value| value.is_finite() && *value >= 0.0)
     }
@@ -107,11 +107,11 @@ pub struct Reward {
     pub ratio: f64,
 }
 
-/// The rewards of one bandit.
+/// Rule for the rewards of one bandit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardRule {
-    /// How ratio or loss become a reward.
+    /// The shape of the rewards.
     pub shape: RewardShape,
     /// The reference mean of δ.
     pub memory: RewardMemory,
@@ -120,7 +120,7 @@ pub struct RewardRule {
 }
 
 impl RewardRule {
-    /// Checks the values.
+    /// Checks the ranges of the values.
     ///
     /// # Errors
     /// [`Error::Setting`] when κ or the clip is not finite and positive, λ not finite and at least 0, or the decay not
@@ -148,13 +148,14 @@ impl RewardRule {
         }
     }
 
-    /// The rewards of a batch against the reference, which then takes the batch in.
+    /// Computes the rewards of a batch against the reference, and then adds the batch to the reference.
     ///
     /// The first batch is compared with its own mean. An empty batch changes nothing, so that for the head-count bandit
-    /// [`RewardMemory::PreviousBatch`] is the last batch that had the group.
+    /// [`RewardMemory::PreviousBatch`] is the last batch that ran the group.
     ///
     /// # Errors
-    /// [`Error::Setting`] for [`RewardShape::Gain`] where a sample's gain is unknown; the reference then stays unchanged.
+    /// [`Error::Setting`] for [`RewardShape::Gain`] where a sample's gain is unknown; the reference then does not
+    /// change.
     pub fn rewards(&self, reference: &mut RewardReference, batch: &[CostWeightedLoss]) -> Result<Vec<Reward>> {
         let mean = reference.mean().unwrap_or_else(|| {
             let mut own = RewardReference::default();

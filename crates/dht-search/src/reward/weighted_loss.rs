@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 
-/// The smallest loss that δ is computed from; smaller losses count as this one. A cross-entropy in f32 is 0 once the
-/// probability rounds to 1, and otherwise at least about 1e-7; without this limit one perfectly learned text would have an
-/// infinite reward. Not in the paper.
+/// The smallest loss for computing δ; smaller losses count as this one. A cross-entropy in f32 is 0 once the
+/// probability rounds to 1, and otherwise at least about 1e-7. Without this limit one perfectly learned text would have
+/// an infinite reward. Not in the paper.
 pub const SMALLEST_LOSS: f64 = 1e-7;
 
 /// The loss of one sample and δ, its product with the route's layers and heads; δ is finite and positive. Also the gain
@@ -43,8 +43,8 @@ impl CostWeightedLoss {
         Ok(Self { loss, value, gain: None })
     }
 
-    /// The same with the gain in nats: the loss at an earlier exit minus the loss here. A gain that is not finite, where
-    /// the loss at the earlier exit is unknown, is stored as none.
+    /// Adds the gain in nats: the loss at an earlier exit minus the loss here. A gain that is not finite, where the
+    /// loss at the earlier exit is unknown, is stored as `None`.
     #[must_use]
     pub fn with_gain(self, gain: f64) -> Self {
         Self { gain: Some(gain).filter(|gain| gain.is_finite()), ..self }
@@ -55,7 +55,7 @@ impl CostWeightedLoss {
         self.loss
     }
 
-    /// δ.
+    /// The cost-weighted loss δ.
     pub fn value(self) -> f64 {
         self.value
     }

@@ -1,4 +1,4 @@
-//! The routers of early exits that learn nothing, in a search: thresholds and patience.
+//! Early-exit routers without learning, in a search: thresholds and patience.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use super::trace::Decisions;
 use crate::error::{Error, Result};
 use crate::features::{log_probabilities, signals_of};
 
-/// Asks a router of early exits at every exit.
+/// Router that applies an early-exit rule at every exit.
 ///
-/// With a threshold, exits are drawn in proportion to a power of their depth while routes are random. Patience sends every sample to
+/// With a threshold, random routes draw exits in proportion to a power of their depth. Patience sends every sample to
 /// the last exit in training, since PABEE trains all exits on all samples.
 #[derive(Debug, Clone)]
 pub(super) struct ByRule {
@@ -25,7 +25,7 @@ pub(super) struct ByRule {
 }
 
 impl ByRule {
-    /// The router that the settings name; it has to be one that learns nothing.
+    /// Builds the router that the settings define; it must be one that does not learn.
     pub(super) fn new(setup: Setup) -> Result<Self> {
         let rule = setup.settings.router.rule();
         let rule = rule.ok_or_else(|| Error::setting("router", "one that learns nothing", "a bandit"))?;
@@ -52,10 +52,10 @@ impl Router for ByRule {
 
     fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, mode: Mode, _: &mut dyn Rng) -> Result<()> {
         let missing = || Error::setting("logits", "those of the exit", "none");
-        // In f64 also where they were computed in f32: near 0 the uncertainties of sure texts lie close together.
+        // In f64 even where they were computed in f32: near 0 the uncertainties of confident texts are close together.
         let rows = log_probabilities(view.logits.ok_or_else(missing)?)?;
         let lengths: Vec<usize> = view.hidden.spans().lengths().collect();
-        // The head bandits look at the signals.
+        // The head bandits read the signals.
         decisions.signals.resize(decisions.exits.len(), Vec::new());
         for ((&member, logs), tokens) in view.members.iter().zip(&rows).zip(&lengths) {
             decisions.signals[member] = signals_of(logs, *tokens);

@@ -1,4 +1,4 @@
-//! From settings to routers.
+//! Builds the routers that the settings define.
 
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
-/// The router and the head router of a search.
+/// Builds the router and the head router of a search.
 pub(crate) fn build(
     space: &SearchSpace,
     settings: &SearchSettings,

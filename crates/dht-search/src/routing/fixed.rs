@@ -1,4 +1,4 @@
-//! A router that follows given routes: for the controls with fixed, random, shuffled and oracle routes.
+//! Router with given routes, for the controls with fixed, random, shuffled and oracle routes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) struct RouteChoice {
     pub(crate) head_sets: Vec<HeadSet>,
 }
 
-/// Looks up the route of each sample by the sample's id.
+/// Router that looks up the route of each sample by the sample's id.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,
@@ -28,24 +28,24 @@ pub(crate) struct FixedRoutes {
     source: HeadSource,
 }
 
-/// Where head sets come from.
+/// Source of the head sets.
 #[derive(Debug, Clone)]
 enum HeadSource {
-    /// A head router chooses the sets of as many heads as the routes keep.
+    /// A head router selects sets of the routes' sizes.
     Router(Box<dyn HeadRouter>),
-    /// They are given with the routes, and the routers that gave them are imitated in what they cost: in the exits that
+    /// Head sets that are given with the routes. The cost of the routers that gave them is reproduced: the exits that
     /// they read, the state that they need, and their FLOPs.
     Given(Box<dyn Router>, Box<dyn HeadRouter>),
 }
 
 impl FixedRoutes {
-    /// Given routes, by sample id; `heads` chooses the head sets of the sizes that they keep.
+    /// Router for routes by sample id; `heads` selects the head sets of their sizes.
     pub(crate) fn new(space: SearchSpace, heads: Box<dyn HeadRouter>, routes: BTreeMap<u64, Route>) -> Self {
         let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
-    /// Given routes and head sets, by sample id, at the cost of the routers that chose them.
+    /// Router for routes and head sets by sample id, at the cost of the routers that selected them.
     pub(crate) fn with_head_sets(
         space: SearchSpace,
         router: Box<dyn Router>,
@@ -60,7 +60,7 @@ impl FixedRoutes {
         self.choices.get(&sample).ok_or_else(missing)
     }
 
-    /// The heads of a sample in a group, as given.
+    /// The given heads of a sample in a group.
     fn given(&self, sample: u64, group: usize) -> Result<HeadSet> {
         let RouteChoice { route, head_sets } = self.choice(sample)?;
         let missing = || Error::setting("head sets", format!("one for each group of {route}"), head_sets.len());

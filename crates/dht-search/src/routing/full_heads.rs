@@ -1,4 +1,4 @@
-//! All heads of every group: where the space leaves no choice of heads.
+//! Head router that keeps all heads, for spaces without a choice of heads.
 
 use dht_transformer::HeadSet;
 use rand::Rng;
@@ -9,7 +9,8 @@ use super::trace::{GroupDecisions, HeadSetGroup};
 use crate::error::Result;
 use crate::space::SearchSpace;
 
-/// Keeps all heads. It pools no state and learns nothing, so that models without a choice of heads pay for none.
+/// Head router that keeps all heads. It pools no state and does not learn, so that models without a choice of heads
+/// have no routing cost.
 #[derive(Debug, Clone)]
 pub(super) struct FullHeads {
     heads: HeadSet,

@@ -16,27 +16,29 @@ use crate::error::{Error, Result};
 pub struct GroupView<'a> {
     /// The index of the group among the dynamic groups.
     pub group: usize,
-    /// The hidden rows of the samples that run it.
+    /// The hidden rows of the samples that run the group.
     pub hidden: &'a Hidden,
-    /// Their indices in the batch.
+    /// The indices of these samples in the batch.
     pub members: &'a [usize],
     /// The decisions so far.
     pub decisions: &'a Decisions,
 }
 
-/// Decides which heads each sample keeps in a group of layers.
+/// Decides the heads that each sample keeps in a group of layers.
 pub trait HeadRouter: Send + Sync {
-    /// The heads of each sample in a group: together the [head-set groups](HeadSetGroup) hold every index once.
+    /// Decides the heads of each sample in a group: together the [head-set groups](HeadSetGroup) contain every index
+    /// once.
     ///
     /// # Errors
-    /// What the router reports.
+    /// Errors of the router.
     fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions>;
 
-    /// The heads of samples that keep as many as `kept` says, by index in the view: so controls on given routes run with
-    /// this router's own sets. By default those of [`decide`](Self::decide), if they are of these sizes.
+    /// Selects heads for samples that keep the numbers in `kept`, by index in the view, so that controls on given
+    /// routes run with this router's own sets. By default these are the sets of [`decide`](Self::decide), if they have
+    /// these sizes.
     ///
     /// # Errors
-    /// What the router reports; [`Error::Setting`] by default for sizes that it does not choose itself.
+    /// Errors of the router; [`Error::Setting`] by default for sizes that the router does not select itself.
     fn sets_keeping(
         &self,
         view: &GroupView<'_>,
@@ -54,14 +56,14 @@ pub trait HeadRouter: Send + Sync {
         Ok(head_sets)
     }
 
-    /// Whether it looks at the signals (entropy, margin, length) of the exit after the base layers, which the executor then
-    /// reads for it where the router does not.
+    /// Returns whether the router reads the signals (entropy, margin, length) of the exit after the base layers. The
+    /// executor evaluates that exit for it where the depth router does not.
     fn reads_signals(&self) -> bool {
         false
     }
 
-    /// Whether every sample keeps all heads of every group. Its layers may then be run in parts, without the sets of
-    /// [`decide`](Self::decide).
+    /// Returns whether every sample keeps all heads of every group. Its layers may then run in parts, without the sets
+    /// of [`decide`](Self::decide).
     fn keeps_all(&self) -> bool {
         false
     }
@@ -71,17 +73,17 @@ pub trait HeadRouter: Send + Sync {
         0
     }
 
-    /// What it has learned; `None` by default: nothing changes in it.
+    /// The learned state; `None` by default, for a router without state.
     fn state(&self) -> Option<&dyn HeadState> {
         None
     }
 
-    /// As [`state`](Self::state), to be changed.
+    /// The learned state of [`state`](Self::state), mutable.
     fn state_mut(&mut self) -> Option<&mut dyn HeadState> {
         None
     }
 
-    /// A copy, with what it has learned.
+    /// Returns a copy with the learned state.
     fn box_clone(&self) -> Box<dyn HeadRouter>;
 }
 

@@ -1,7 +1,8 @@
-//! Routers: they decide at which exit a sample leaves, and which heads it keeps until then. One file a router.
+//! Routers, which decide at which exit a sample leaves, and which heads it keeps until then. Each router has its own
+//! file.
 //!
-//! A router sees hidden states and logits. It knows no encoder and no optimiser, so that the same router decides in training
-//! and in inference.
+//! A router sees hidden states and logits. It does not depend on the encoder or the optimiser, so that the same router
+//! decides in training and in inference.
 
 mod bandit;
 mod by_rule;

@@ -1,12 +1,12 @@
-//! How decisions are made.
+//! Modes of routing decisions.
 
-/// How decisions are made.
+/// Mode of routing decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// At random.
+    /// Random decisions.
     Random,
-    /// By the learned scores, with exploration.
+    /// Decisions by the learned scores, with exploration.
     Explore,
-    /// By the learned scores, without exploration.
+    /// Decisions by the learned scores, without exploration.
     Exploit,
 }

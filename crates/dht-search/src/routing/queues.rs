@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::routing::router::Router;
 use crate::routing::trace::{Decisions, QueuedDecision};
 
-/// A queued sample: its row in the data, its decision and the context of it.
+/// A queued sample: its row in the data, its decision and the context of the decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueuedSample {
@@ -27,7 +27,7 @@ pub(crate) struct QueuedSample {
 pub(crate) struct Queues {
     size: usize,
     queues: Vec<VecDeque<QueuedSample>>,
-    /// The sum of the steps that samples waited, and the number of samples that left.
+    /// The total number of steps that samples waited, and the number of samples that left.
     waited: (u64, u64),
 }
 
@@ -51,14 +51,15 @@ impl Queues {
         let Decisions { exits, arms, contexts, signals, .. } = decisions;
         let (mut arms, mut contexts, mut signals) = (arms.into_iter(), contexts.into_iter(), signals.into_iter());
         for (row, exit) in rows.iter().zip(exits) {
-            // A router without contexts gives none.
+            // A router without contexts gives empty ones.
             let (context, signals) = (contexts.next().unwrap_or_default(), signals.next().unwrap_or_default());
             let (row, arm) = (*row as usize, arms.next());
             self.queues[exit].push_back(QueuedSample { row, arm, context, signals, routed_at: step });
         }
     }
 
-    /// The next batch: a full queue, or with `drain` any that is not empty, the shallowest first. At most `size` samples.
+    /// Takes the next batch: a full queue, or with `drain` any that is not empty, the shallowest first. At most `size`
+    /// samples.
     pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, Decisions)> {
         let ready = |queue: &VecDeque<QueuedSample>| queue.len() >= self.size || (drain && !queue.is_empty());
         let exit = self.queues.iter().position(ready)?;
@@ -79,12 +80,12 @@ impl Queues {
         Some((rows, decisions))
     }
 
-    /// Mean number of steps between routing a sample and running it (staleness).
+    /// The mean number of steps between routing a sample and running it (staleness).
     pub(crate) fn mean_wait(&self) -> f64 {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Refuses queues with samples that `router` cannot have sent there, or with a sample twice.
+    /// Rejects queues with samples that `router` cannot have sent there, or with a sample twice.
     pub(crate) fn check(&self, router: &dyn Router) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {
@@ -104,7 +105,7 @@ impl Queues {
         self.queues.iter().flatten().map(|queued| queued.row)
     }
 
-    /// The number of queues, and of samples in a full one.
+    /// The number of queues, and the number of samples in a full one.
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.queues.len(), self.size)
     }

@@ -1,4 +1,4 @@
-//! Head sets drawn at random, and samples by how many heads they keep.
+//! Random head sets, and samples grouped by the number of heads that they keep.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 
 use crate::error::Result;
 
-/// The indices by number of heads kept, ascending.
+/// The indices by number of kept heads, ascending.
 pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, count) in kept.iter().enumerate() {
@@ -16,7 +16,7 @@ pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     groups
 }
 
-/// `count` of `heads` heads: the pinned ones and others drawn at random.
+/// Draws `count` of `heads` heads: the pinned ones and random others.
 pub(crate) fn random_heads(heads: usize, pinned: Option<HeadSet>, count: usize, rng: &mut dyn Rng) -> Result<HeadSet> {
     if count >= heads {
         return Ok(HeadSet::full(heads)?);

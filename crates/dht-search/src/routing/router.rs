@@ -15,41 +15,41 @@ use crate::error::Result;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StageView<'a> {
-    /// The exit's index, from 0.
+    /// The index of the exit, counted from 0.
     pub exit: usize,
     /// The hidden rows of the samples that reached this exit.
     pub hidden: &'a Hidden,
-    /// Their indices in the batch.
+    /// The indices of these samples in the batch.
     pub members: &'a [usize],
     /// The exit's logits (samples, classes), where the router [reads](Router::reads) them.
     pub logits: Option<&'a Tensor>,
 }
 
-/// Decides how deep each sample goes.
+/// Decides the depth of each sample.
 pub trait Router: Send + Sync {
-    /// Whether decisions need the logits of this exit; `last` is the index of the last one.
+    /// Returns whether decisions need the logits of this exit; `last` is the index of the last exit.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Whether [`start`](Self::start) looks at the state. Where that state comes from a
-    /// [pre-pass](crate::space::BaseState::PrePass), a router that does not look at it spares it.
+    /// Returns whether [`start`](Self::start) reads the state. Where the state comes from a
+    /// [pre-pass](crate::space::BaseState::PrePass), a router that does not read it saves that pass.
     fn needs_state(&self) -> bool {
         true
     }
 
-    /// Decides what can be decided before the first group of layers. `view` holds the state that routes are decided from,
-    /// as exit 0. By default all samples go to the last exit.
+    /// Makes the decisions that are possible before the first group of layers. `view` contains the state from which
+    /// routes are decided, as exit 0. By default all samples run to the last exit.
     ///
     /// # Errors
-    /// What the router reports.
+    /// Errors of the router.
     fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
         Ok(Decisions::leaving_at(vec![last; view.hidden.samples()]))
     }
 
-    /// Decides at an exit, but the last, which of the samples there [leave](Decisions::leave). By default those that
-    /// [`start`](Self::start) sent there.
+    /// Decides at an exit before the last which of its samples [leave](Decisions::leave). By default those that
+    /// [`start`](Self::start) sent there leave.
     ///
     /// # Errors
-    /// What the router reports.
+    /// Errors of the router.
     fn at_exit(&self, _: &StageView<'_>, _: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
         Ok(())
     }
@@ -59,17 +59,17 @@ pub trait Router: Send + Sync {
         0
     }
 
-    /// What it has learned, and its speed; `None` by default: nothing changes in it.
+    /// The learned state and the speed; `None` by default, for a router without state.
     fn state(&self) -> Option<&dyn RouterState> {
         None
     }
 
-    /// As [`state`](Self::state), to be changed.
+    /// The learned state and the speed of [`state`](Self::state), mutable.
     fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
         None
     }
 
-    /// A copy, with what it has learned.
+    /// Returns a copy with the learned state.
     fn box_clone(&self) -> Box<dyn Router>;
 }
 

@@ -1,4 +1,4 @@
-//! What changes in a router: what it has learned, and its speed.
+//! Mutable state of a router: its learned state, and its speed.
 
 use dht_transformer::HeadSet;
 use serde_json::Value;
@@ -8,26 +8,26 @@ use crate::error::{Error, Result};
 use crate::features::ArmFeatures;
 use crate::space::SearchSpace;
 
-/// What a router needs before the first batch of a training.
+/// Input of a router before the first batch of a training.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
-    /// The heads that every head set holds; `None` where the space pins none. [`HeadState::pin`] may replace them when the
-    /// warm-up is over.
+    /// The heads that every head set contains; `None` where the space pins none. [`HeadState::pin`] may replace them
+    /// when the warm-up is over.
     pub pinned: Option<HeadSet>,
     /// Features of the arms, where the contexts have them.
     pub(crate) arm_features: Option<ArmFeatures>,
 }
 
-/// What a router has learned, and its speed. By default nothing, and none.
+/// Learned state and speed of a router. The default methods have neither.
 pub trait RouterState {
-    /// Whether its warm-up is over, so that it can decide. Until then samples take random routes in training and the full model in
-    /// inference.
+    /// Returns whether the warm-up is over, so that the router can decide. Until then samples take random routes in
+    /// training and the full model in inference.
     fn is_warm(&self) -> bool {
         true
     }
 
-    /// Its speed; `None` for a router of one speed.
+    /// The router's speed; `None` for a router with a single speed.
     fn speed(&self) -> Option<f64> {
         None
     }
@@ -36,7 +36,7 @@ pub trait RouterState {
     /// nats of loss; for a threshold the threshold, for a patience its reciprocal.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed out of range, and by default: a router has no speed unless it says so.
+    /// [`Error::Setting`] for a speed out of range, and always by default.
     fn set_speed(&mut self, speed: f64) -> Result<()> {
         Err(Error::setting("speed", "none, for a router of one speed", speed))
     }
@@ -44,49 +44,49 @@ pub trait RouterState {
     /// Prepares for a training, before its first batch.
     ///
     /// # Errors
-    /// What the router reports; its state is unchanged then.
+    /// Errors of the router; its state is then unchanged.
     fn prepare(&mut self, _: &Preparation) -> Result<()> {
         Ok(())
     }
 
-    /// Learns from a batch: the exits of its samples, their contexts, the heads kept in each group, and the losses. Returns the FLOPs of
-    /// that, by formula, two for each multiply-add.
+    /// Learns from a batch: the exits of its samples, their contexts, the heads kept in each group, and the losses.
+    /// Returns the FLOPs of the update, by formula, two for each multiply-add.
     ///
     /// # Errors
-    /// What the router reports.
+    /// Errors of the router.
     fn learn(&mut self, _: &Decisions, _: &[GroupTrace], _: &Losses) -> Result<u64> {
         Ok(0)
     }
 
-    /// Changes to another space and keeps what it has learned (P-DHT).
+    /// Changes to another space and keeps the learned state (P-DHT).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a space that it cannot change to; by default any.
+    /// [`Error::Setting`] for a space that it cannot change to; by default for any space.
     fn enter(&mut self, _: &SearchSpace) -> Result<()> {
         Err(Error::setting("space", "the one that the router was made for", "another"))
     }
 
-    /// Refuses a queued sample that this router cannot have sent to the queue of `exit`.
+    /// Rejects a queued sample that this router cannot have sent to the queue of `exit`.
     ///
     /// # Errors
-    /// [`Error::Setting`] that says what does not fit.
+    /// [`Error::Setting`] with the part that does not fit.
     #[doc(hidden)]
     fn check_queued(&self, _exit: usize, _: &QueuedDecision) -> Result<()> {
         Ok(())
     }
 
-    /// What it has learned, for a checkpoint. `null` by default: nothing.
+    /// Serialises the learned state for a checkpoint. `null` by default.
     ///
     /// # Errors
-    /// What the serialisation reports.
+    /// Errors of the serialisation.
     fn stored(&self) -> Result<Value> {
         Ok(Value::Null)
     }
 
-    /// Restores what [`stored`](Self::stored) gave.
+    /// Restores the state that [`stored`](Self::stored) returned.
     ///
     /// # Errors
-    /// [`Error::State`] and [`Error::Setting`] for a state that is not of this router.
+    /// [`Error::State`] and [`Error::Setting`] for a state that does not belong to this router.
     fn restore(&mut self, state: Value) -> Result<()> {
         match state {
             Value::Null => Ok(()),
@@ -95,31 +95,32 @@ pub trait RouterState {
     }
 }
 
-/// What a head router has learned beside that.
+/// Additional learned state of a head router.
 pub trait HeadState: RouterState {
-    /// The heads that every head set holds, once they are chosen; `None` also where none is pinned.
+    /// The heads that every head set contains, once they are selected; also `None` where none is pinned.
     fn pinned(&self) -> Option<HeadSet> {
         None
     }
 
-    /// Replaces the [pinned](Self::pinned) heads, once, when the warm-up is over and the importance of heads is known. By
-    /// default nothing is pinned.
+    /// Replaces the [pinned](Self::pinned) heads, once, when the warm-up is over and the importance of heads is known.
+    /// By default nothing is pinned.
     ///
     /// # Errors
-    /// What the router reports.
+    /// Errors of the router.
     fn pin(&mut self, _: HeadSet) -> Result<()> {
         Ok(())
     }
 
-    /// Learns from the gate gradients of a backward pass: `importance` of a sample (by index in the group) and a head. Returns FLOPs, as
-    /// [`learn`](RouterState::learn) does.
+    /// Learns from the gate gradients of a backward pass: `importance` of a sample (by index in the group) and a head.
+    /// Returns FLOPs, as [`learn`](RouterState::learn) does.
     ///
     /// # Errors
-    /// What the router reports.
+    /// Errors of the router.
     fn learn_gradients(&mut self, _: &GroupTrace, _importance: &dyn Fn(usize, usize) -> f64) -> Result<u64> {
         Ok(0)
     }
 
-    /// From now on draws a head set for each sample, by its own context alone. By default a router does so anyway.
+    /// Switches to one head set for each sample, by its context alone. The default does nothing, for a router that
+    /// always does so.
     fn draw_for_each_sample(&mut self) {}
 }

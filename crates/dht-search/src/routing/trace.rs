@@ -1,4 +1,4 @@
-//! The decisions for a batch, and the trace of its forward pass.
+//! Decisions for a batch, and the trace of its forward pass.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,20 @@ use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::space::{Route, RouteArms, SearchSpace};
 
-/// The exit of each sample of a batch, and the contexts that it was decided from.
+/// The exit of each sample of a batch, and the contexts of the decisions.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
-    /// The exit's index, by sample: the last exit for samples that are not decided yet.
+    /// The index of each sample's exit: the last exit for samples that are not decided yet.
     pub(crate) exits: Vec<usize>,
-    /// The arm of the joint bandit, by sample; empty in a tree search.
+    /// The arm of the joint bandit for each sample; empty in a tree search.
     pub(crate) arms: Vec<usize>,
     /// The router's contexts at the start, before scaling; empty for a router without contexts.
     pub(crate) contexts: Rows,
-    /// The signals of the exit that read a sample last; empty where the contexts have no signals.
+    /// The signals of the last exit that read each sample; empty where the contexts have no signals.
     pub(crate) signals: Rows,
     /// The contexts of a router that decides at exits.
     pub(crate) at_exits: Vec<ExitContexts>,
-    /// What a router that learns nothing noted of each sample; empty for others.
+    /// The notes of a router without learning on each sample; empty for other routers.
     pub(crate) notes: Vec<Notes>,
 }
 
@@ -39,11 +39,11 @@ impl Decisions {
         &self.exits
     }
 
-    /// Decisions of an integrated space: each sample takes the route of this index among its
+    /// Decisions of an integrated space: each sample takes the route with this index among its
     /// [arms](SearchSpace::integrated_arms).
     ///
     /// # Errors
-    /// [`Error::Setting`] for an arm that the space does not have, or a tree space.
+    /// [`Error::Setting`] for an arm that the space does not have, and for a tree space.
     pub fn taking_arms(space: &SearchSpace, arms: Vec<usize>) -> Result<Self> {
         let routes = space.integrated_arms();
         let exit = |arm: &usize| {
@@ -54,7 +54,7 @@ impl Decisions {
         Ok(Self { exits: arms.iter().map(exit).collect::<Result<_>>()?, arms, ..Self::default() })
     }
 
-    /// A sample leaves at an exit. `sample` is its index in the batch, one of
+    /// Lets a sample leave at an exit. `sample` is its index in the batch, one of
     /// [`StageView::members`](super::StageView::members).
     ///
     /// # Errors
@@ -71,12 +71,12 @@ impl Decisions {
 #[derive(Debug, Clone)]
 pub(crate) struct ExitContexts {
     pub(crate) exit: usize,
-    /// Indices in the batch.
+    /// The indices of the samples in the batch.
     pub(crate) members: Vec<usize>,
     pub(crate) contexts: Rows,
 }
 
-/// The decision for one sample in the queue of its exit.
+/// The decision for a sample in the queue of its exit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueuedDecision {
     pub(crate) arm: Option<usize>,
@@ -87,26 +87,26 @@ pub struct QueuedDecision {
 /// Samples that run a group of layers with the same heads.
 #[derive(Debug, Clone)]
 pub struct HeadSetGroup {
-    /// Their indices in the group's view.
+    /// The indices of the samples in the group's view.
     pub(crate) indices: Vec<usize>,
-    /// The heads.
+    /// The heads that the samples keep.
     pub(crate) heads: HeadSet,
     /// The context of the head-set bandit, before scaling.
     pub(crate) context: Vec<f64>,
 }
 
 impl HeadSetGroup {
-    /// A group of the samples with these indices in the group's view, which keep these heads.
+    /// Builds a group of the samples with these indices in the group's view, which keep these heads.
     pub fn new(samples: Vec<usize>, heads: HeadSet) -> Self {
         Self { indices: samples, heads, context: Vec::new() }
     }
 
-    /// Their indices in the group's view.
+    /// The indices of the samples in the group's view.
     pub fn samples(&self) -> &[usize] {
         &self.indices
     }
 
-    /// The heads that they keep.
+    /// The heads that the samples keep.
     pub fn heads(&self) -> HeadSet {
         self.heads
     }
@@ -115,24 +115,24 @@ impl HeadSetGroup {
 /// The heads that each sample keeps in a group of layers.
 #[derive(Debug, Clone, Default)]
 pub struct GroupDecisions {
-    /// The number of heads kept, by index in the view.
+    /// The number of kept heads, by index in the view.
     pub(crate) kept: Vec<usize>,
     /// The contexts of the head-count bandit, before scaling; empty where there is none.
     pub(crate) contexts: Rows,
-    /// The context of each sample for the head-set bandit, before scaling; the context of a head-set group is the mean of
-    /// its samples'.
+    /// The context of each sample for the head-set bandit, before scaling. The context of a head-set group is the mean
+    /// over its samples.
     pub(crate) set_contexts: Rows,
-    /// The samples by head set; together they hold every index once.
+    /// The samples by head set; together the groups contain every index once.
     pub(crate) head_sets: Vec<HeadSetGroup>,
 }
 
 impl GroupDecisions {
-    /// Decisions of these head-set groups, which together hold every sample of a view once.
+    /// Decisions of these head-set groups, which together contain every sample of a view once.
     pub fn new(head_sets: Vec<HeadSetGroup>) -> Self {
         Self { head_sets, ..Self::default() }
     }
 
-    /// Notes how many heads each of so many samples keeps, where the head router did not.
+    /// Records the number of heads that each of this number of samples keeps, where the head router did not.
     pub(crate) fn count_kept(&mut self, samples: usize) {
         if self.kept.len() != samples {
             self.kept = vec![0; samples];
@@ -143,15 +143,15 @@ impl GroupDecisions {
     }
 }
 
-/// A group of layers that some samples ran.
+/// Trace of a group of layers that some samples ran.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GroupTrace {
     /// The index of the group among the dynamic groups.
     pub group: usize,
-    /// Indices in the batch, by index in the group.
+    /// The indices of the samples in the batch, by index in the group.
     pub members: Vec<usize>,
-    /// The heads that they kept.
+    /// The heads that the samples kept.
     pub decisions: GroupDecisions,
 }
 
@@ -159,43 +159,44 @@ pub struct GroupTrace {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ExitOutput {
-    /// The exit's index.
+    /// The index of the exit.
     pub exit: usize,
-    /// Indices in the batch.
+    /// The indices of the samples in the batch.
     pub samples: Vec<usize>,
-    /// (samples, classes).
+    /// The logits, (samples, classes).
     pub logits: Tensor,
-    /// Whether only the exit's own parameters learn from them.
+    /// True if only the exit's own parameters learn from these logits.
     pub detached: bool,
 }
 
-/// How often an exit computed its logits for a sample of a batch.
+/// The number of times that an exit computed its logits for a sample of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExitReads {
-    /// With a gradient to the layers below.
+    /// Reads with a gradient to the layers below.
     pub attached: u64,
-    /// Without such a gradient.
+    /// Reads without such a gradient.
     pub detached: u64,
 }
 
 impl ExitReads {
-    /// The sum of both.
+    /// The total number of reads.
     pub fn total(self) -> u64 {
         self.attached + self.detached
     }
 }
 
-/// What deciding took beside the layers.
+/// Time and synchronisations of the routing decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Deciding {
-    /// Pooling and routers, from when the rows were there.
+    /// Time of pooling and routers, from when the rows were available.
     pub time: Duration,
-    /// How often a decision had to wait for rows. On the CPU they are there; another device finishes all that it was asked to do.
+    /// The number of times that a decision had to wait for rows. On the CPU they are available at once; another device
+    /// completes all pending work.
     pub synchronisations: u64,
 }
 
 impl Deciding {
-    /// One more decision, begun at `start`.
+    /// Adds a decision that began at `start`.
     pub(crate) fn add(&mut self, start: Instant, synchronised: bool) {
         self.time += start.elapsed();
         self.synchronisations += u64::from(synchronised);
@@ -210,13 +211,13 @@ pub struct ForwardTrace {
     pub decisions: Decisions,
     /// The groups of layers that ran.
     pub groups: Vec<GroupTrace>,
-    /// By exit: the samples that left there, and those that passed where passed exits are evaluated.
+    /// The outputs by exit: the samples that left there, and those that passed where passed exits are evaluated.
     pub outputs: Vec<ExitOutput>,
-    /// How often each exit read each sample: by exit, then by sample.
+    /// The number of reads of each sample by each exit: by exit, then by sample.
     pub exit_reads: Vec<Vec<ExitReads>>,
-    /// What deciding took.
+    /// Time and synchronisations of the decisions.
     pub deciding: Deciding,
-    /// Whether the state that routes were decided from took a pass of its own, without gradient.
+    /// True if the state from which routes were decided took a separate pass, without gradient.
     pub pre_pass: bool,
 }
 
@@ -232,7 +233,7 @@ impl ForwardTrace {
         head_sets
     }
 
-    /// How often each exit read a sample, by exit.
+    /// The number of reads of a sample by each exit.
     pub fn reads_of(&self, sample: usize) -> Vec<ExitReads> {
         self.exit_reads.iter().map(|by_sample| by_sample[sample]).collect()
     }
@@ -240,7 +241,7 @@ impl ForwardTrace {
     /// The route of each sample.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for decisions that are not of this space.
+    /// [`Error::Setting`](crate::Error::Setting) for decisions that do not belong to this space.
     pub fn routes(&self, space: &SearchSpace) -> Result<Vec<Route>> {
         if !space.is_tree() {
             return self.decisions.arms.iter().map(|&arm| space.route(&RouteArms::Integrated { arm })).collect();
@@ -264,12 +265,12 @@ impl ForwardTrace {
 /// The losses of a batch at the exits that computed them.
 #[derive(Debug, Clone)]
 pub struct Losses {
-    /// By exit, then by sample; NaN where an exit did not read a sample.
+    /// The losses by exit, then by sample; NaN where an exit did not read a sample.
     pub(crate) by_exit: Vec<Vec<f64>>,
 }
 
 impl Losses {
-    /// Losses by exit, then by sample.
+    /// Builds losses from a table by exit, then by sample.
     pub(crate) fn new(by_exit: Vec<Vec<f64>>) -> Self {
         Self { by_exit }
     }
@@ -279,13 +280,13 @@ impl Losses {
         self.by_exit.get(exit)?.get(sample).copied().filter(|loss| !loss.is_nan())
     }
 
-    /// The loss of a sample at exit `over` less its loss at `exit`.
+    /// The gain of a sample: its loss at exit `over` minus its loss at `exit`.
     pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
         self.by_exit[over][sample] - self.by_exit[exit][sample]
     }
 
-    /// The gain of a group's layers: the loss at the exit before them less the loss at the exit after them. NaN where one
-    /// of the two is unknown or does not exist.
+    /// The gain of a group's layers: the loss at the exit before them minus the loss at the exit after them. NaN where
+    /// one of the two is unknown or does not exist.
     pub(crate) fn of_group(&self, sample: usize, group: usize) -> f64 {
         if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
     }

@@ -3,21 +3,22 @@
 use dht_bandits::posterior::TsPrior;
 use serde::{Deserialize, Serialize};
 
-/// How contexts are scaled: each dimension to z = (x − μ)/σ, kept within 5 standard deviations.
+/// Normalisation of contexts: each dimension to z = (x − μ)/σ, clipped at 5 standard deviations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalization {
-    /// μ and σ of the first [`warm_up_contexts`](crate::SearchSettings::warm_up_contexts), with random routes; then they
-    /// are frozen and the bandits learn, so that a posterior sees one scaling.
+    /// μ and σ of the first [`warm_up_contexts`](crate::SearchSettings::warm_up_contexts), with random routes. Then
+    /// they are frozen and the bandits learn, so that a posterior sees one scaling.
     #[default]
     FrozenAfterWarmUp,
-    /// μ and σ of all contexts so far, as published (appendix 7.2). There is no warm-up: the bandits choose and learn from
-    /// the first batch on, whose own contexts are the first statistics. A batch is scaled by the statistics of the samples
-    /// that the bandits have learned from and its own. Inference uses the statistics that the training ended with.
+    /// μ and σ of all contexts so far, as published (appendix 7.2). There is no warm-up: the bandits select and learn
+    /// from the first batch on, whose own contexts are the first statistics. A batch is scaled by the statistics of its
+    /// own samples and those that the bandits have learned from. Inference uses the statistics at the end of the
+    /// training.
     ///
-    /// **Warning.** A posterior that has learned under one scaling means something else under the next one, most of all
-    /// in the first batches, while μ and σ still move. With queues a sample is learned from under a later scaling than it
-    /// was routed under. Not possible in a sequential search.
+    /// **Warning.** A posterior that has learned under one scaling means something else under the next one, mainly in
+    /// the first batches, while μ and σ still change. With queues a sample is learned from under a later scaling than
+    /// it was routed under. Not possible in a sequential search.
     Rolling,
 }
 
@@ -29,13 +30,13 @@ pub enum HeadSetPrior {
     /// 0: no head is preferred.
     #[default]
     Gaussian,
-    /// 1, as published (section 3.2). The published precision of 0 is improper, an infinite variance: the precision of
-    /// the settings is the floor in its place. A mean of ones prefers heads in contexts with a large sum.
+    /// 1, as published (section 3.2). The published precision of 0 is improper, an infinite variance; the precision of
+    /// the settings replaces it as a floor. A mean of ones prefers heads in contexts with a large sum.
     AsPublished,
 }
 
 impl HeadSetPrior {
-    /// The prior of the bandit's posterior, with this precision or floor of it.
+    /// The prior of the bandit's posterior, with this precision or floor.
     pub(crate) fn with_precision(self, precision: f64) -> TsPrior {
         match self {
             Self::Gaussian => TsPrior::Gaussian { prior_precision: precision },

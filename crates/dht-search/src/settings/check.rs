@@ -1,4 +1,4 @@
-//! Checks of settings: each value alone, values together, and values with a space.
+//! Validation of settings: single values, combinations, and settings with a space.
 
 use super::bandits::Normalization;
 use super::exits::{ClassifierSharing, ExitLosses};
@@ -11,10 +11,10 @@ use crate::reward::RewardShape;
 use crate::space::SearchSpace;
 
 impl SearchSettings {
-    /// Checks every value, and that the choices are consistent with each other.
+    /// Checks every value, and that the choices are consistent.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first that is not.
+    /// [`Error::Setting`] with the first setting that is not.
     pub fn check(&self) -> Result<()> {
         self.exploration.check("exploration", 0.0)?;
         check_power("explore_power", self.explore_power)?;
@@ -58,7 +58,7 @@ impl SearchSettings {
         }
     }
 
-    /// Where passed exits have no losses, nothing else may need them.
+    /// Rejects settings that need the losses of passed exits where there are none.
     fn check_needs_of_passed_exits(&self) -> Result<()> {
         if self.exit_losses != ExitLosses::Chosen {
             return Ok(());
@@ -80,9 +80,12 @@ impl SearchSettings {
     /// Checks every value, and that the choices are consistent with each other and with a space.
     ///
     /// # Errors
-    /// As [`check`](Self::check). [`Error::Setting`] also for given pinned heads that are not as many as the space pins; for settings that need passed exits (their losses, signals or
-    /// gains) where every route ends in a tail or there is no classifier after the base layers; and for decisions at every
-    /// exit in an integrated search, with queues, without the losses of passed exits, or without [`RewardShape::Gain`].
+    /// * As [`check`](Self::check).
+    /// * [`Error::Setting`] when the number of given pinned heads differs from the number that the space pins.
+    /// * [`Error::Setting`] for settings that need passed exits (their losses, signals or gains) where every route ends
+    ///   in a tail or there is no classifier after the base layers.
+    /// * [`Error::Setting`] for decisions at every exit in an integrated search, with queues, without the losses of
+    ///   passed exits, or without [`RewardShape::Gain`].
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
         self.check()?;
         self.pinned_heads.check_with(space.pinned(), space.model_shape().heads)?;

@@ -1,4 +1,4 @@
-//! Where a search differs from the paper.
+//! Differences between a search and the paper.
 
 use dht_transformer::Pooling;
 use serde_json::Value;
@@ -11,10 +11,11 @@ use crate::space::{BaseState, ModelShape, Preset, SearchSpace, SevenLayerHeads};
 
 /// Layers, heads and width of the encoder in the paper's experiments (6.1).
 const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);
-/// Its numbers of epochs (7.3).
+/// The paper's numbers of epochs (7.3).
 const PAPERS_EPOCHS: std::ops::RangeInclusive<usize> = 3..=6;
 
-/// Slips and open words of the paper, and the reading that is used. Each other reading that can be computed is an option.
+/// Errors and ambiguities of the paper, with the reading used here. Each other reading that can be computed is an
+/// option.
 const READINGS: [&str; 16] = [
     "the binary reward of the heads is 1 when the ratio, without its factor, exceeds 1; the published formula says 0, against its \
      text, and takes the ratio with its factor (HeadFeedback::AsPublished)",
@@ -38,7 +39,7 @@ const READINGS: [&str; 16] = [
     "F1 is macro F1; the paper says only F1",
 ];
 
-/// Rules that the paper leaves open or that cannot be run as published, and what is done.
+/// Rules that the paper leaves open or that cannot be run as published, with their replacements.
 const ADDITIONS: [&str; 18] = [
     "ratios are computed with losses of at least 1e-7, and the first batch is compared with its own mean, since there is no \
      previous one",
@@ -67,8 +68,8 @@ const ADDITIONS: [&str; 18] = [
     "the frozen layers of P-DHT are the encoder's last two, whatever the depth of the route; pooler and classifier still learn",
 ];
 
-/// Each place where a search with these settings in this space differs from the paper: slips of the paper with the
-/// reading that is used, values and rules that it leaves open, settings other than
+/// Lists each difference between a search with these settings in this space and the paper. These are errors of the
+/// paper with the reading used here, values and rules that it leaves open, settings other than
 /// [`SearchSettings::paper`]'s, and another size of the encoder. `hidden` is the width of its states.
 ///
 /// # Examples
@@ -124,7 +125,7 @@ pub fn deviations(settings: &SearchSettings, space: &SearchSpace, experiment: &E
     found
 }
 
-/// Other texts, rows and epochs.
+/// Differences in texts, rows and epochs.
 fn of_data(experiment: &Experiment) -> Vec<String> {
     let Experiment { dataset, training_rows, validation_rows, test_rows, max_tokens, epochs, .. } = *experiment;
     let mut found = Vec::new();
@@ -157,10 +158,10 @@ fn of_data(experiment: &Experiment) -> Vec<String> {
     found
 }
 
-/// Settings of other values than the paper's, but for the values that the paper does not give.
+/// Settings with other values than the paper's, except values that the paper does not give.
 fn changed(settings: &SearchSettings) -> Vec<String> {
     let paper = SearchSettings::paper();
-    // Not values of the paper, or without effect on a search that has the paper's other choices.
+    // Not values of the paper, or without effect on a search with the paper's other choices.
     let open = SearchSettings {
         dispatch: match (settings.dispatch, paper.dispatch) {
             (queue @ Dispatch::Queue { .. }, Dispatch::Queue { .. }) => queue,
@@ -192,7 +193,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// The values that the paper does not give.
+/// Values that the paper does not give.
 fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     let SearchSettings { exploration, kappa, .. } = settings;
     let [alpha, kappa] =
@@ -215,7 +216,7 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     found
 }
 
-/// Other routes than those of the paper's four configurations, or of their analogues for other sizes.
+/// Differences from the routes of the paper's four configurations, or of their analogues for other sizes.
 fn of_routes(space: &SearchSpace) -> Option<String> {
     let ModelShape { layers, heads } = space.model_shape();
     let published = [(Preset::PDht, SevenLayerHeads::AsPublished)].into_iter();
@@ -232,7 +233,7 @@ fn of_routes(space: &SearchSpace) -> Option<String> {
     }
 }
 
-/// What P-DHT's second phase adds.
+/// Additions of P-DHT's second phase.
 fn of_two_phases(space: &SearchSpace) -> Option<String> {
     space.tail()?;
     let layers = match space.config().base_state {

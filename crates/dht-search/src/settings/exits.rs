@@ -1,26 +1,26 @@
-//! What the exits learn from, and with which classifiers.
+//! Losses and classifiers of the exits.
 
 use serde::{Deserialize, Serialize};
 
 use super::ranges::{check_number, check_power};
 use crate::error::Result;
 
-/// Which exits a sample trains.
+/// Exits that a sample trains.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitLosses {
-    /// Only the exit where it leaves, as in the paper: loss = CE(own exit). Deep and shallow exits then get few samples
-    /// each.
+    /// Only the exit where the sample leaves, as in the paper: loss = CE(own exit). Deep and shallow exits then get few
+    /// samples each.
     Chosen,
-    /// Also the exits that it passes. An exit after d of the D layers that the sample runs has weight w = v·(d/D)ᵖ, and
-    /// its own exit weight 1: loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). Not in the paper.
+    /// Also the exits that the sample passes. An exit after d of the D layers that the sample runs has weight w =
+    /// v·(d/D)ᵖ, and its own exit weight 1: loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). Not in the paper.
     ///
-    /// p = 0 weighs all passed exits equally; p = 1 with v = 1 is PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020); p = 2
-    /// gives early exits little weight.
+    /// p = 0 weights all passed exits equally; p = 1 with v = 1 is PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020);
+    /// p = 2 gives early exits little weight.
     Weighted {
         /// v, the limit of a passed exit's weight as its depth nears the sample's own: above 0.
         weight: f64,
-        /// p, how fast weights fall towards shallow exits: 0 to 16.
+        /// p, the exponent by which weights decrease towards shallow exits: 0 to 16.
         power: f64,
     },
     /// Detached exit losses: passed exits train their classifiers and no layer. loss = CE(own) + Σ CE(passed), with the
@@ -41,7 +41,7 @@ impl ExitLosses {
     }
 }
 
-/// Whether the exits share a classifier.
+/// Sharing of a classifier among the exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassifierSharing {

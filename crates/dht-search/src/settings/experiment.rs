@@ -1,11 +1,11 @@
-//! The paper's data sets, and the facts of an experiment that settings and space do not have.
+//! The paper's data sets, and properties of an experiment that are not in its settings and space.
 
 /// A data set of the paper's experiments (6.2; Zhang, Zhao and LeCun 2015).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PublishedDataset {
     /// AG News, four topics.
     AgNews,
-    /// DBpedia, 14 kinds of things.
+    /// DBpedia, 14 kinds of entities.
     Dbpedia,
     /// Yelp reviews, two classes.
     YelpPolarity,
@@ -14,10 +14,11 @@ pub enum PublishedDataset {
 }
 
 impl PublishedDataset {
-    /// All four, in the order of the paper's tables.
+    /// All four data sets, in the order of the paper's tables.
     pub const ALL: [Self; 4] = [Self::AgNews, Self::Dbpedia, Self::YelpPolarity, Self::YelpFull];
 
-    /// The data set of this name or path in any of its usual spellings: `ag_news`, `data/AG-News`, `yelp_review_full`.
+    /// The data set with this name or path in any of its usual spellings: `ag_news`, `data/AG-News`,
+    /// `yelp_review_full`.
     pub fn of_name(name: &str) -> Option<Self> {
         let name = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
@@ -30,7 +31,7 @@ impl PublishedDataset {
         }
     }
 
-    /// Its name in the paper's tables.
+    /// The name in the paper's tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::AgNews => "AG News",
@@ -40,7 +41,7 @@ impl PublishedDataset {
         }
     }
 
-    /// The tokens at which the paper cuts its texts.
+    /// The number of tokens at which the paper truncates its texts.
     pub fn max_tokens(self) -> usize {
         match self {
             Self::AgNews | Self::Dbpedia => 128,
@@ -59,32 +60,32 @@ impl PublishedDataset {
     }
 }
 
-/// Facts of an experiment by which it can differ from the paper's, besides its settings and its space.
+/// Properties of an experiment that may differ from the paper's, besides its settings and its space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Experiment {
     /// The data set, if it is one of the paper's.
     pub dataset: Option<PublishedDataset>,
-    /// Rows that are trained on.
+    /// The number of training rows.
     pub training_rows: usize,
-    /// Further rows by which the best epoch is selected; 0 for none.
+    /// The number of validation rows that select the best epoch; 0 for none.
     pub validation_rows: usize,
-    /// Rows that are tested.
+    /// The number of test rows.
     pub test_rows: usize,
-    /// The tokens at which texts are cut.
+    /// The number of tokens at which texts are truncated.
     pub max_tokens: usize,
     /// The width of the encoder's states.
     pub hidden: usize,
-    /// Whether the encoder starts from pre-trained weights.
+    /// True if the encoder starts from pre-trained weights.
     pub pretrained: bool,
-    /// Whether the encoder came with a pooler ([`Encoder::has_pooler`](dht_transformer::Encoder::has_pooler)).
+    /// True if the encoder came with a pooler ([`Encoder::has_pooler`](dht_transformer::Encoder::has_pooler)).
     pub own_pooler: bool,
-    /// Passes over the training rows.
+    /// The number of passes over the training rows.
     pub epochs: usize,
 }
 
 impl Experiment {
-    /// The paper's experiment on a data set: BERT-base with its pooler, all rows, no validation rows. Of the 3 to 6 epochs of 7.3,
-    /// four.
+    /// The paper's experiment on a data set: BERT-base with its pooler, all rows, no validation rows, and four of the 3
+    /// to 6 epochs of 7.3.
     pub fn published(dataset: PublishedDataset) -> Self {
         let (training_rows, test_rows) = dataset.rows();
         Self {

@@ -1,4 +1,4 @@
-//! The settings of the paper, and those for its four configurations.
+//! The paper's settings, and the settings for its four configurations.
 
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::Pooling;
@@ -12,13 +12,13 @@ use crate::cost::{CostModel, LayerHeadCount, WidthCoupling};
 use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::{Preset, SearchSpace};
 
-/// The precision of the head-set bandit's published prior in the place of the printed 0; ours. A weight starts with a
-/// standard deviation of 32, so that the first rewards decide.
+/// The precision of the head-set bandit's published prior, instead of the printed 0; our choice. A weight starts with a
+/// standard deviation of 32, so that the first rewards dominate.
 pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
 impl SearchSettings {
-    /// The paper's settings as published, and where the paper contradicts itself or cannot be computed, in the reading that
-    /// [`deviations`](super::deviations) lists. One setting for all four presets; for comparison, not for use.
+    /// The paper's settings as published. Where the paper contradicts itself or cannot be computed, the reading is
+    /// listed in [`deviations`](super::deviations). One setting for all four presets; for comparison, not for use.
     ///
     /// | the paper | here |
     /// |---|---|
@@ -36,8 +36,9 @@ impl SearchSettings {
     /// | one pooler and classifier, the loss of the chosen exit | [`ClassifierSharing::Shared`], [`Pooling::Pooler`], [`ExitLosses::Chosen`] |
     /// | cost: layers × heads (6.2) | [`CostModel::LayerHeadProduct`]; without effect, since the ratio contains the cost |
     ///
-    /// The print gives no value for LinUCB's exploration α and precision λ, for κ (its α, β₁ and β_cp) and for the size of
-    /// a queue, and does not say which heads are pinned. These are ours: .1, 1, 1, 32, and the heads of the largest norm.
+    /// The paper gives no value for LinUCB's exploration α and precision λ, for κ (its α, β₁ and β_cp) and for the size
+    /// of a queue, and does not specify the pinned heads. Our values are .1, 1, 1, 32, and the heads of the largest
+    /// norm.
     pub fn paper() -> Self {
         let ours = Self::default();
         Self {
@@ -78,11 +79,11 @@ impl SearchSettings {
         }
     }
 
-    /// This crate's settings for a preset; [`paper`](Self::paper) has the paper's, for all four.
+    /// This crate's settings for a preset; [`paper`](Self::paper) returns the paper's, for all four.
     ///
-    /// They are the defaults for all presets but P-DHT. There routes end in layers that a passed exit does not run, so
-    /// nothing is known of passed exits: P-DHT learns from the chosen exit only, with −loss as reward, and its contexts
-    /// are the state without signals.
+    /// They are the defaults for all presets except P-DHT. There routes end in layers that a passed exit does not run,
+    /// so that the losses of passed exits are unknown. P-DHT learns from the selected exit only, with −loss as reward,
+    /// and its contexts are the state without signals.
     pub fn for_preset(preset: Preset) -> Self {
         let default = Self::default();
         match (preset, default.reward_shape) {
@@ -97,11 +98,11 @@ impl SearchSettings {
         }
     }
 
-    /// This crate's settings for an encoder that learns on the routes of a space: one with random weights, or a pre-trained one.
+    /// This crate's settings for an encoder trained on the routes of a space, with random or pre-trained weights.
     ///
-    /// From scratch all layers learn together for the first fifth of the training, so that shallow routes do not harm layers that
-    /// are already trained. The first layers of a pre-trained encoder were not trained to be classified from; within an epoch or two
-    /// exits become useful there only if every text that passes trains them too.
+    /// From scratch all layers learn together for the first fifth of the training, so that shallow routes do not harm
+    /// layers that are already trained. The first layers of a pre-trained encoder were not trained for classification;
+    /// within an epoch or two exits become useful there only if every passing text trains them too.
     pub fn for_encoder(space: &SearchSpace, pretrained: bool) -> Self {
         // Where routes end in a tail, the loss of a text is known only at its own exit.
         let own_exit_only = space.base().is_none() || space.tail().is_some();

@@ -1,4 +1,4 @@
-//! Ranges of single values.
+//! Range checks of single values.
 
 use crate::error::{Error, Result};
 

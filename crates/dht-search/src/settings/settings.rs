@@ -16,50 +16,50 @@ use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 /// The settings of a search. Values that the paper uses without stating them have **defaults that are not from the
 /// paper**.
 ///
-/// The bandits: the depth bandit (UCB_L in the paper) chooses the exit, the head-count bandit (UCB_H) the number of heads
-/// of each group of layers, the joint bandit (UCB_cp) both at once, and the head-set bandit (TSB) which heads are kept.
+/// The bandits: the depth bandit (UCB_L in the paper) selects the exit, the head-count bandit (UCB_H) the number of
+/// heads of each group of layers, the joint bandit (UCB_cp) both at once, and the head-set bandit (TSB) the heads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchSettings {
-    /// How samples of different depths are trained together.
+    /// The joint training of samples of different depths.
     pub dispatch: Dispatch,
-    /// What the bandits see.
+    /// The contents of the bandits' contexts.
     pub context: ContextDesign,
-    /// What decides how deep a sample goes.
+    /// The router that decides the depth of a sample.
     pub router: RouterKind,
     /// The arms of the head-set bandit.
     pub head_arms: HeadArms,
-    /// For which samples a head set is drawn.
+    /// The granularity of the drawn head sets.
     pub head_draws: HeadDraws,
-    /// Which heads every head set holds.
+    /// The heads that every head set contains.
     pub pinned_heads: PinnedHeads,
-    /// The cost that enters the choices.
+    /// The cost that the bandits use in their decisions.
     pub cost_model: CostModel,
-    /// Whether dropping heads also narrows the feed-forward. Neurons are sorted by their magnitude when the model is made,
-    /// so that the first are the most important.
+    /// The coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward. Neurons are sorted
+    /// by their magnitude when the model is built, so that the first are the most important.
     pub width_coupling: WidthCoupling,
-    /// Which exits a sample trains.
+    /// The exits that a sample trains.
     pub exit_losses: ExitLosses,
-    /// Which steps run the full model instead.
+    /// The steps that run the full model instead.
     pub full_model_steps: FullModelSteps,
-    /// Soft labels beside the labels; `None` for none.
+    /// Soft labels in addition to the labels; `None` for none.
     pub soft_labels: Option<SoftLabels>,
-    /// What reads a sample at an exit.
+    /// The kind of the exits.
     pub exit_kind: ExitKind,
-    /// The pooling of a linear classifier at the last exit, where that is of another kind than the exits before it:
-    /// FastBERT's last exit is the classifier of the model that it is made from. `None`: as the other exits. Needs a
+    /// The pooling of a linear classifier at the last exit, where that is of another kind than the exits before it.
+    /// FastBERT's last exit is the classifier of the model that it is built from. `None`: as the other exits. Needs a
     /// classifier for each exit.
     pub last_exit_pooling: Option<Pooling>,
-    /// Whether the exits share a classifier.
+    /// The sharing of a classifier among the exits.
     pub classifier_sharing: ClassifierSharing,
-    /// How an exit's classifier pools the states of a text.
+    /// The pooling of the exits' classifiers.
     pub pooling: Pooling,
     /// LinUCB's exploration α: while exploring, an arm's score is wᵀθ + α·√(wᵀA⁻¹w) (paper, Algorithm 1; Li et al. 2010).
     pub exploration: PerBandit,
     /// LinUCB's prior precision λ: A = λI and b = 0 at the start, θ = A⁻¹b.
     pub prior_precision: f64,
     /// LinUCB's forgetting decay γ in (0, 1]: an observation k updates ago has weight γᵏ. Losses fall while the model
-    /// learns, so that old rewards mislead. The paper forgets nothing, γ = 1.
+    /// learns, so that old rewards mislead. The paper has no forgetting, γ = 1.
     pub forgetting_decay: f64,
     /// The mean of the head-set bandit's prior.
     pub head_set_prior: HeadSetPrior,
@@ -73,32 +73,33 @@ pub struct SearchSettings {
     /// the head-count and joint bandits: α, β₁ and β_cp in the paper (4.3). Without effect on [`RewardShape::Utility`] and
     /// [`RewardShape::Gain`].
     pub kappa: PerBandit,
-    /// How losses and costs become rewards (paper, 4.3).
+    /// The conversion of losses and costs into rewards (paper, 4.3).
     pub reward_shape: RewardShape,
     /// The reference that δ is compared with.
     pub reward_memory: RewardMemory,
     /// The binary reward of the head-set bandit; the paper's formula contradicts its text.
     pub head_feedback: HeadFeedback,
-    /// Whether the head-set bandit also learns from samples that keep all heads of a group: as published (3.2 and 4.2: it is
-    /// run for every number of heads, and each head of the set is rewarded). By default they teach it nothing, since
-    /// nothing was chosen.
+    /// True if the head-set bandit also learns from samples that keep all heads of a group, as published (3.2 and 4.2:
+    /// it runs for every number of heads, and each head of the set is rewarded). By default it does not learn from
+    /// them, since nothing was selected.
     pub full_set_feedback: bool,
-    /// Which losses the bandits learn from.
+    /// The losses that the bandits learn from.
     pub loss_source: LossSource,
-    /// Whether a sample's losses at the exits that it passed also update the arms of those exits.
+    /// True if a sample's losses at the exits that it passed also update the arms of those exits.
     pub nested_feedback: bool,
-    /// How contexts are scaled.
+    /// The normalisation of contexts.
     pub normalization: Normalization,
-    /// Contexts seen, with random routes, before their scaling is frozen and the bandits learn, so that a posterior sees
-    /// one scaling only. A model with fewer contexts runs whole at inference. Without effect on
-    /// [`Normalization::Rolling`].
+    /// The number of contexts observed, with random routes, before their scaling is frozen and the bandits learn, so
+    /// that a posterior sees one scaling only. A model with fewer contexts runs all layers and heads at inference.
+    /// Without effect on [`Normalization::Rolling`].
     pub warm_up_contexts: usize,
-    /// The share of the training in which routes are random while the bandits already learn. Before the deep layers have
-    /// learned anything, no bandit can find out that depth helps.
+    /// The share of the training in which routes are random while the bandits already learn. Before the deep layers
+    /// have learned anything, no bandit can detect that depth helps.
     pub explore_share: f64,
-    /// How a random exit is drawn: with a probability proportional to its depth to this power, 0 to 16. From scratch, deep
-    /// layers learn only from deep routes, and shallow exits that see many texts too hard for them learn shortcuts. A
-    /// pre-trained encoder's deep layers already know enough, and its shallow exits need the texts.
+    /// The exponent of the distribution of random exits: the probability is proportional to the depth to this power, 0
+    /// to 16. From scratch, deep layers learn only from deep routes, and shallow exits with many texts that are too
+    /// hard for them learn shortcuts. A pre-trained encoder's deep layers already know enough, and its shallow exits
+    /// need the texts.
     pub explore_power: f64,
     /// The number of first training texts over which arm features are averaged; `None` for all of them, as in the paper
     /// (4.2). Only for [`ContextDesign::Paper`].
@@ -146,7 +147,7 @@ impl Default for SearchSettings {
 }
 
 impl SearchSettings {
-    /// These settings at another [speed](crate::SearchModel::set_speed) of the router.
+    /// Returns these settings at another [speed](crate::SearchModel::set_speed) of the router.
     ///
     /// # Errors
     /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.
@@ -169,7 +170,7 @@ impl SearchSettings {
         Ok(settings)
     }
 
-    /// The router's speed; `None` for a router of one speed.
+    /// The router's speed; `None` for a router with a single speed.
     pub(crate) fn speed(&self) -> Option<f64> {
         match (self.router, self.reward_shape) {
             (RouterKind::EntropyThreshold { threshold } | RouterKind::ConfidenceThreshold { threshold }, _) => {

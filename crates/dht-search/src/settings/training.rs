@@ -6,7 +6,7 @@ use super::exits::ExitLosses;
 use super::ranges::{check_number, check_share};
 use crate::error::{Error, Result};
 
-/// How samples of different depths are trained together.
+/// Dispatch: the joint training of samples of different depths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dispatch {
@@ -17,13 +17,13 @@ pub enum Dispatch {
     /// When `size` samples of that depth have arrived, they run the base layers again with gradient. Samples left at the
     /// end of an epoch are trained on then (the paper drops them).
     Queue {
-        /// Samples in a full queue, q.
+        /// The number of samples in a full queue, q.
         size: usize,
     },
 }
 
 impl Dispatch {
-    /// Samples in a full queue; `None` without queues.
+    /// The number of samples in a full queue; `None` without queues.
     pub(super) fn queue_size(self) -> Option<usize> {
         match self {
             Self::InFlight => None,
@@ -38,16 +38,17 @@ impl Dispatch {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FullModelSteps {
-    /// All steps in this first share of the training, from 0 to below 1: first the full model, then the exits. Random
-    /// routes ([`explore_share`](crate::SearchSettings::explore_share)) begin after it.
+    /// The first share of the training, in which all steps run the full model, from 0 to below 1: first the full model,
+    /// then the exits. Random routes ([`explore_share`](crate::SearchSettings::explore_share)) begin after it.
     pub first: f64,
-    /// Every n-th of the later steps; 0 for none of them. 2 with `first` = 0 is BERxiT's alternating training (Xin et al.
-    /// 2021). With queues, the batch that arrives at such a step runs the full model at once.
+    /// The interval n of full-model steps among the later steps; 0 for none of them. 2 with `first` = 0 is BERxiT's
+    /// alternating training (Xin et al. 2021). With queues, the batch that arrives at such a step runs the full model
+    /// at once.
     pub every: u64,
 }
 
 impl FullModelSteps {
-    /// Whether a batch that arrives at this step, after this share of the training, runs the full model.
+    /// Returns whether a batch that arrives at this step, after this share of the training, runs the full model.
     pub(crate) fn hold(self, step: u64, share: f64) -> bool {
         share < self.first || (self.every > 0 && step.is_multiple_of(self.every))
     }
@@ -72,19 +73,19 @@ pub enum Teacher {
     /// The deepest exit that the text itself reached is the teacher of the exits that it passed, at no cost (as in Phuong
     /// and Lampert 2019).
     Deepest,
-    /// A full model trained before, given by [`with_teacher`](crate::SearchObjective::with_teacher), is the teacher of every
-    /// exit. Its forward passes count as training cost.
+    /// A full model trained before, given by [`with_teacher`](crate::SearchObjective::with_teacher), is the teacher of
+    /// every exit. Its forward passes count as training cost.
     Full,
 }
 
-/// Soft labels. The loss of an exit becomes (1 − w)·CE + w·τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with the exit's logits z,
-/// the teacher's detached logits t and a temperature τ (Hinton et al. 2015).
+/// Soft labels. The loss of an exit becomes (1 − w)·CE + w·τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with the exit's logits
+/// z, the teacher's detached logits t and a temperature τ (Hinton et al. 2015).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftLabels {
     /// The teacher.
     pub teacher: Teacher,
-    /// w, the weight of the teacher against the labels: above 0, at most 1.
+    /// w, the weight of the teacher relative to the labels: above 0, at most 1.
     pub weight: f64,
     /// The temperature τ, above 0; a higher one gives more weight to classes of low probability.
     pub temperature: f64,
@@ -103,7 +104,7 @@ impl SoftLabels {
     }
 }
 
-/// Which losses the bandits learn from. The loss of a text that was trained on before is partly memorised, more so at
+/// Losses that the bandits learn from. The loss of a text that was trained on before is partly memorised, more so at
 /// deeper exits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,10 +112,10 @@ pub enum LossSource {
     /// The losses of all epochs, as in the paper.
     #[default]
     AllEpochs,
-    /// The losses of the first epoch, before any text is repeated. Afterwards the bandits stay unchanged.
+    /// The losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.
     FirstEpoch,
-    /// The losses of held-out texts, which are never trained on. They are routed and run forward once an epoch, at a cost
-    /// that is counted; all other texts train only the model.
+    /// The losses of held-out texts, which are never trained on. They are routed and run forward once an epoch, at a
+    /// counted cost; all other texts train only the model.
     HeldOut {
         /// The probability of each training text to be held out, keyed by the training's seed: above 0, at most .5.
         share: f64,

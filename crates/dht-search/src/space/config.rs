@@ -13,27 +13,27 @@ pub enum BaseState {
     /// The route's own first layers, up to the first exit; they are never pruned (T-, S- and F-DHT).
     #[default]
     OnRoute,
-    /// A separate no-gradient pre-pass through the first `layers` layers with all heads. The route itself may prune from
-    /// its first layer on (P-DHT, where contexts so keep the meaning that they had in the first phase).
+    /// A separate no-gradient pre-pass through the first `layers` layers with all heads. The route itself may prune
+    /// from its first layer on. (In P-DHT contexts thereby keep their meaning from the first phase.)
     PrePass {
         /// The number of layers of the pre-pass, b.
         layers: usize,
     },
-    /// The embeddings: no pre-pass, and contexts below all layers (b = 0).
+    /// The embeddings: no pre-pass, and contexts without any layer (b = 0).
     Embedding,
 }
 
-/// How a route is chosen.
+/// Search method: tree or integrated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
-    /// The depth bandit (UCB_L) chooses the exit, then the head-count bandit (UCB_H) the number of heads of each group
+    /// The depth bandit (UCB_L) selects the exit, then the head-count bandit (UCB_H) the number of heads of each group
     /// before it (paper, 4.2.1).
     Tree {
-        /// For each dynamic group, the numbers of heads it may keep, ascending.
+        /// The allowed numbers of heads of each dynamic group, ascending.
         heads: Vec<Vec<usize>>,
     },
-    /// The joint bandit (UCB_cp) chooses depth and number of heads at once (paper, 4.2.2).
+    /// The joint bandit (UCB_cp) selects depth and number of heads at once (paper, 4.2.2).
     Integrated {
         /// The arms in order; each keeps the same number of heads in all its dynamic groups.
         arms: Vec<RouteSpec>,
@@ -55,19 +55,19 @@ pub enum Search {
 /// ```
 ///
 /// A tree search has `kind = "tree"` and the head counts of each group: `heads = [[8, 10, 12], [8, 10, 12], [12]]`.
-/// `pinned`, `tail` (both 0) and `base_state` may be left out; the last is `"on_route"`, `"embedding"` or
-/// `{ pre_pass = { layers = 3 } }`.
+/// `pinned`, `tail` (both 0) and `base_state` are optional; the last is `"on_route"`, `"embedding"` or `{ pre_pass = {
+/// layers = 3 } }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceConfig {
-    /// The model's layers, N_L.
+    /// The number of layers of the model, N_L.
     pub layers: usize,
-    /// Heads of each layer, N_H.
+    /// The number of heads of each layer, N_H.
     pub heads: usize,
-    /// Depths at which a route may exit, ascending. The dynamic groups are the layers between them. With
+    /// The depths at which a route may exit, ascending. The dynamic groups are the layers between them. With
     /// [`BaseState::OnRoute`] the layers up to the first exit are the base; otherwise they are the first group.
     pub exits: Vec<usize>,
-    /// The number of heads of each layer that every head set contains; the head-set bandit chooses among the others.
+    /// The number of heads of each layer that every head set contains; the head-set bandit selects among the others.
     #[serde(default)]
     pub pinned: usize,
     /// The number of the model's last layers that every route runs after its exit.
@@ -76,7 +76,7 @@ pub struct SpaceConfig {
     /// The origin of the contexts.
     #[serde(default)]
     pub base_state: BaseState,
-    /// How a route is chosen, and from which arms.
+    /// The search method, with its arms.
     pub search: Search,
 }
 
@@ -84,7 +84,7 @@ pub struct SpaceConfig {
 type Parts = (Layout, Vec<Vec<usize>>, Vec<Route>);
 
 impl SpaceConfig {
-    /// A tree of routes that keep all heads: they differ in depth alone, as those of FastBERT and PABEE.
+    /// A tree of routes that keep all heads and differ only in depth, such as those of FastBERT and PABEE.
     pub fn of_full_heads(layers: usize, heads: usize, exits: Vec<usize>) -> Self {
         let search = Search::Tree { heads: vec![vec![heads]; exits.len().saturating_sub(1)] };
         Self { layers, heads, exits, pinned: 0, tail: 0, base_state: BaseState::OnRoute, search }

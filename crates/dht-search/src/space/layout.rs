@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
     pub(crate) shape: ModelShape,
-    /// Depths before the tail, ascending. With a base, the first is its depth.
+    /// The exit depths, without the tail, ascending. With a base, the first is its depth.
     pub(crate) exits: Vec<usize>,
     pub(crate) base: Option<LayerGroup>,
     pub(crate) groups: Vec<LayerGroup>,
@@ -16,7 +16,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Groups between these exits; the layers up to the first exit are the base or, without one, the first group.
+    /// Builds the groups between these exits; the layers up to the first exit are the base or, without one, the first
+    /// group.
     pub(crate) fn new(shape: ModelShape, exits: &[usize], with_base: bool, tail: usize) -> Result<Self> {
         shape.check()?;
         let Some(deepest) = shape.layers.checked_sub(tail) else {
@@ -94,7 +95,7 @@ impl Layout {
     }
 }
 
-/// The heads of the segment that contains the whole group.
+/// The number of heads of the segment that contains the whole group.
 fn heads_in(body: &[Segment], group: &LayerGroup) -> Option<usize> {
     let mut end = 0;
     let segment_of_group = body.iter().find(|segment| {

@@ -38,7 +38,7 @@ pub enum Preset {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SevenLayerHeads {
-    /// 8, 10 and 12, as all other arms.
+    /// 8, 10 and 12, like all other arms.
     #[default]
     Standard,
     /// 6, 9 and 12, as published for 7 layers; only for models of 12 layers.
@@ -52,10 +52,10 @@ pub const FROZEN_LAYERS: usize = 2;
 pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
 
 impl Preset {
-    /// All four, in the order of the paper's section 6.1.
+    /// All four presets, in the order of the paper's section 6.1.
     pub const ALL: [Self; 4] = [Self::TDht, Self::SDht, Self::FDht, Self::PDht];
 
-    /// Its name in the paper.
+    /// The name in the paper.
     pub fn name(self) -> &'static str {
         match self {
             Self::TDht => "T-DHT",
@@ -65,7 +65,7 @@ impl Preset {
         }
     }
 
-    /// Its search space for a model of this size. For P-DHT it is the space of the second phase, after
+    /// The search space of the preset for a model of this size. For P-DHT it is the space of the second phase, after
     /// [`FULL_EPOCHS_BEFORE_FREEZING`] epochs in F-DHT's.
     ///
     /// # Errors
@@ -160,9 +160,9 @@ impl FromStr for Preset {
 
 /// The exits of a model with this many layers; the first is the base.
 ///
-/// The base is a quarter of the layers, rounded down, at least one. The others form three groups of sizes as equal as
-/// possible, the smaller first; empty groups are left out. 3, 6, 9, 12 of 12 (paper), 1, 3, 5, 7 of 7, and 1, 2, 4, 6 of 6,
-/// where the cheapest route is a sixth of the model.
+/// The base is a quarter of the layers, rounded down, at least one. The others form three groups of nearly equal sizes,
+/// the smaller first; empty groups are omitted. 3, 6, 9, 12 of 12 (paper), 1, 3, 5, 7 of 7, and 1, 2, 4, 6 of 6, where
+/// the cheapest route is a sixth of the model.
 pub fn exits(layers: usize) -> Vec<usize> {
     let base = (layers / 4).max(1);
     let others = layers.saturating_sub(base);
@@ -171,8 +171,8 @@ pub fn exits(layers: usize) -> Vec<usize> {
     exits
 }
 
-/// The head options of a model with this many heads: 8, 10, 12 of 12 (paper), otherwise 8/12, 10/12 and 12/12 of
-/// them, rounded to the nearest (ties up), at least 1 and without repeats.
+/// The head options of a model with this many heads: 8, 10, 12 of 12 (paper), otherwise 8/12, 10/12 and 12/12 of them,
+/// rounded to the nearest (ties up), at least 1 and without repeats.
 pub fn head_options(heads: usize) -> Vec<usize> {
     shares_of(heads, [8, 10, 12])
 }

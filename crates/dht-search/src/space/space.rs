@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RouteArms {
-    /// Of a tree search.
+    /// The arms of a tree search.
     Tree {
         /// The arm of the depth bandit: an index into [`SearchSpace::exits`].
         depth: usize,
@@ -19,7 +19,7 @@ pub enum RouteArms {
         /// [`SearchSpace::head_options`].
         heads: Vec<usize>,
     },
-    /// Of an integrated search.
+    /// The arms of an integrated search.
     Integrated {
         /// The arm of the joint bandit: an index into [`SearchSpace::integrated_arms`].
         arm: usize,
@@ -28,21 +28,21 @@ pub enum RouteArms {
 
 /// A checked space of routes.
 ///
-/// The bandits' arms are few, but routes can be many: a tree search has Σ over exits of ∏ head options over the groups
-/// before the exit (40 routes for T-DHT).
+/// The number of arms is small, but the number of routes can be large: a tree search has Σ over exits of ∏ head options
+/// over the groups before the exit (40 routes for T-DHT).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SpaceConfig", into = "SpaceConfig")]
 pub struct SearchSpace {
     config: SpaceConfig,
     layout: Layout,
-    /// For each dynamic group, the numbers of heads that a route may keep, ascending.
+    /// The allowed numbers of heads of each dynamic group, ascending.
     options: Vec<Vec<usize>>,
     /// The routes of an integrated search; empty for a tree search.
     arms: Vec<Route>,
 }
 
 impl SearchSpace {
-    /// Checks a space.
+    /// Checks a configuration and builds its space.
     ///
     /// # Errors
     /// [`Error::Setting`] for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
@@ -54,7 +54,7 @@ impl SearchSpace {
         Ok(Self { config, layout, options, arms })
     }
 
-    /// The configuration that it was made from.
+    /// The configuration of the space.
     pub fn config(&self) -> &SpaceConfig {
         &self.config
     }
@@ -64,12 +64,12 @@ impl SearchSpace {
         self.layout.shape
     }
 
-    /// Whether this is a tree search.
+    /// Returns whether this is a tree search.
     pub fn is_tree(&self) -> bool {
         matches!(self.config.search, Search::Tree { .. })
     }
 
-    /// Numbers of heads that some group may keep, ascending.
+    /// The numbers of heads that some group may keep, ascending.
     pub(crate) fn distinct_head_options(&self) -> Vec<usize> {
         let groups = 0..self.groups().len();
         let mut options: Vec<usize> = groups.flat_map(|group| self.head_options(group)).copied().collect();
@@ -78,7 +78,7 @@ impl SearchSpace {
         options
     }
 
-    /// The depths at which a route may exit, ascending: the arms of the depth bandit; with queues, one queue each.
+    /// The exit depths, ascending: the arms of the depth bandit; with queues, one queue each.
     pub fn exits(&self) -> &[usize] {
         &self.layout.exits
     }
@@ -86,12 +86,12 @@ impl SearchSpace {
     /// The total depth of the routes that leave at an exit: the exit's depth plus the tail's layers.
     ///
     /// # Panics
-    /// When there is no such exit.
+    /// When the exit does not exist.
     pub fn depth(&self, exit_index: usize) -> usize {
         self.layout.exits[exit_index] + self.config.tail
     }
 
-    /// The layers that every route runs first with all heads, where contexts are taken from the route itself.
+    /// The layers that every route runs first with all heads, where contexts come from the route itself.
     pub fn base(&self) -> Option<LayerGroup> {
         self.layout.base
     }
@@ -105,7 +105,7 @@ impl SearchSpace {
         }
     }
 
-    /// The groups of layers whose heads are chosen, from the first to the deepest.
+    /// The groups of layers with a choice of heads, from the first to the deepest.
     pub fn groups(&self) -> &[LayerGroup] {
         &self.layout.groups
     }
@@ -113,7 +113,7 @@ impl SearchSpace {
     /// The dynamic groups before an exit: the first of [`groups`](Self::groups).
     ///
     /// # Panics
-    /// When there is no such exit.
+    /// When the exit does not exist.
     pub fn groups_before(&self, exit_index: usize) -> &[LayerGroup] {
         &self.layout.groups[..self.layout.groups_before(exit_index)]
     }
@@ -131,7 +131,7 @@ impl SearchSpace {
     /// The numbers of heads that a dynamic group may keep, ascending: in a tree search, the arms of the head-count bandit.
     ///
     /// # Panics
-    /// When there is no such group.
+    /// When the group does not exist.
     pub fn head_options(&self, group: usize) -> &[usize] {
         &self.options[group]
     }
@@ -201,8 +201,8 @@ impl SearchSpace {
         routes
     }
 
-    /// For each arm of this integrated search, the arm of an `earlier` integrated search to start from: the one of the same
-    /// total depth with the nearest number of heads (the lower of two). `None` where the depth is new, and for all arms
+    /// The arm of an `earlier` integrated search from which each arm of this one starts: the arm of the same total
+    /// depth with the nearest number of heads (the lower in a tie). `None` where the depth is new, and for all arms
     /// when `earlier` is a tree search. P-DHT initialises its joint bandit this way when its second phase starts.
     pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
         let heads = |route: &Route| route.uniform_heads().unwrap_or(0);
@@ -213,8 +213,8 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
-    /// The route that leaves at an exit and keeps these numbers of heads, one for each group before the exit, whether they
-    /// are options of the space or not.
+    /// The route that leaves at an exit and keeps these numbers of heads, one for each group before the exit. The
+    /// numbers need not be options of the space.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         self.layout.route(exit_index, heads)
     }

@@ -98,9 +98,9 @@ fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
     Ok(())
 }
 
-/// Two passes over texts, without gradient: one through the full model, one with random heads, each head count
-/// equally often (in a tree search redrawn for each group). Also returns their FLOPs, which are part of the training's
-/// cost.
+/// Computes arm features by two passes over texts, without gradient. One runs the full model; the other keeps random
+/// heads, with equal frequencies of the head counts (redrawn for each group in a tree search). Also returns their
+/// FLOPs, which are part of the training's cost.
 pub(super) fn arm_features(
     model: &RoutedEncoder,
     pinned: Option<HeadSet>,
@@ -114,7 +114,7 @@ pub(super) fn arm_features(
     let means = |count: usize| -> Vec<Mean> { (0..count).map(|_| Mean::default()).collect() };
     let mut depth = means(space.exits().len());
     let mut by_heads: Vec<Vec<Mean>> = space.groups().iter().map(|_| means(options.len())).collect();
-    // By exit and number of heads; an arm without dynamic groups ends in the full model's state.
+    // Indexed by exit and number of heads; an arm without dynamic groups ends in the full model's state.
     let mut by_arm: Vec<Vec<Mean>> = space.exits().iter().map(|_| means(options.len())).collect();
     let mut passes = Passes { model, ctx: ForwardContext::inference(), parts: Mean::default(), flops: FlopCount::ZERO };
     for rows in rows.chunks(32) {
@@ -129,7 +129,7 @@ pub(super) fn arm_features(
             let end = passes.end(&hidden)?;
             add(depth, &end, &depth_pool)?;
         }
-        // Equally often: the head counts take samples in turn, from a random start.
+        // Equal frequencies: the head counts take samples in turn, from a random start.
         let by_option = |samples: usize, rng: &mut ChaCha8Rng| -> Vec<Vec<usize>> {
             let first = rng.random_range(0..options.len().max(1));
             let of = |option| (0..samples).filter(|index| (index + first) % options.len() == option).collect();

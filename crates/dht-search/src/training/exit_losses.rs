@@ -16,7 +16,7 @@ use crate::settings::{ExitLosses, SoftLabels, Teacher};
 type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
-    /// Whether and how a training batch evaluates the exits that samples pass.
+    /// The evaluation mode of the exits that samples pass in a training batch.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
             ExitLosses::Chosen => PassedExits::Skip,
@@ -70,8 +70,8 @@ impl SearchObjective {
         Ok((by_output, Losses::new(by_exit)))
     }
 
-    /// The weight of an exit's loss for a sample whose own exit is `own`. The weights of a sample add up to 1, detached exit
-    /// losses not counted.
+    /// The weight of an exit's loss for a sample whose own exit is `own`. The weights of a sample add up to 1; detached
+    /// exit losses are not counted.
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
             // The detached read of the base exit precedes the decision, so that it includes samples that leave there.
@@ -87,7 +87,7 @@ impl SearchObjective {
         }
     }
 
-    /// The teacher's logits, where there is one.
+    /// The teacher's logits, where there is a teacher.
     fn teacher_logits(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Option<TeacherLogits>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
@@ -116,7 +116,7 @@ impl SoftLabels {
     }
 }
 
-/// Σ weight · loss.
+/// The weighted sum Σ weight · loss.
 pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
     let count = weights.len();
     Ok((losses * Tensor::from_vec(weights, count, losses.device())?)?.sum_all()?)

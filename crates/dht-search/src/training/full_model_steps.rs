@@ -1,4 +1,4 @@
-//! Full-model steps: every text runs the full model and trains the last exit alone.
+//! Full-model steps: every text runs the full model and trains only the last exit.
 
 use dht_transformer::{
     ForwardContext, HeadPlan, PackedBatch, Progress, StepLoss,

@@ -1,7 +1,7 @@
 //! Head importance by gate gradients: |∂L/∂ξ| of a gate ξ on each head (Michel et al. 2019).
 //!
-//! Two things read them: the head-set bandit, where heads are scored by them ([`HeadFeedback::Gradient`]), and the choice
-//! of the pinned heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
+//! They are used by the head-set bandit, where heads are scored by them ([`HeadFeedback::Gradient`]), and for the
+//! selection of the pinned heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::reward::HeadFeedback;
 use crate::routing::{ForwardTrace, HeadState, Losses};
 use crate::settings::PinnedHeads;
 
-/// A lower bound for the gradient of a loss by the label's log-odds, against a division by 0 at probability 1.
+/// A lower bound for the gradient of a loss by the label's log-odds, to avoid a division by 0 at probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// The pinned heads at the start of a training: those of a model whose head router is warm stay.
+    /// The pinned heads at the start of a training; a model whose head router is warm keeps its own.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
         let heads = self.dynamic.heads.state().filter(|heads| heads.is_warm());
         match heads.and_then(HeadState::pinned) {
@@ -27,7 +27,7 @@ impl SearchObjective {
         }
     }
 
-    /// Begins to add up the importance of heads, where the pinned ones are to be chosen by it.
+    /// Starts to accumulate the importance of heads, where the pinned ones are selected by it.
     pub(super) fn begin_importance(&mut self) {
         let shape = self.dynamic.space().model_shape();
         let heads = self.dynamic.heads.state().filter(|heads| !heads.is_warm());
@@ -36,13 +36,13 @@ impl SearchObjective {
         self.importance = wanted.then(|| HeadImportance::new(shape));
     }
 
-    /// A context whose backward keeps the gate gradients, where they are wanted.
+    /// A context whose backward pass stores the gate gradients, where they are needed.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
         let wanted = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
         if wanted { ctx.with_head_gate_gradients() } else { ctx }
     }
 
-    /// Keeps a step until its backward has run.
+    /// Stores a step until its backward pass has run.
     pub(super) fn await_head_gradients(
         &mut self,
         batch: &PackedBatch,
@@ -62,7 +62,7 @@ impl SearchObjective {
         }
     }
 
-    /// Keeps a step from which head sets do not learn until its backward has run, where importance is wanted.
+    /// Stores a step from which head sets do not learn until its backward pass has run, where importance is needed.
     pub(super) fn await_importance(&mut self, batch: &PackedBatch, ctx: &ForwardContext) {
         if self.importance.is_some() {
             let (samples, groups, scales) = (batch.sample_ids.clone(), Vec::new(), Vec::new());
@@ -70,7 +70,7 @@ impl SearchObjective {
         }
     }
 
-    /// Lets the head router learn from the gate gradients of the last step, after its backward, and pins heads by their
+    /// Updates the head router from the gate gradients of the last step, after its backward pass. Pins heads by their
     /// importance when the warm-up is over.
     pub(super) fn learn_from_head_gradients(&mut self) -> Result<()> {
         if let Some(PendingHeadFeedback { ctx, samples, groups, scales }) = self.pending_feedback.take() {
@@ -99,7 +99,7 @@ impl SearchObjective {
 
     /// Pins heads by their importance, once, when the warm-up is over.
     fn pin_important_heads(&mut self) -> Result<()> {
-        // Routers whose scaling rolls on have no warm-up; importance needs as many samples in any case.
+        // Routers with rolling scaling have no warm-up; importance needs the same number of samples in any case.
         let warm = self.dynamic.heads.state().is_none_or(|heads| heads.is_warm());
         let enough = self.settings().warm_up_contexts.max(1) as u64;
         let Some(importance) = self.importance.take_if(|importance| warm && importance.samples() >= enough) else {

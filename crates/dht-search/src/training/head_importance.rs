@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::space::ModelShape;
 
-/// The importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2): sums over the samples that kept
-/// the head, and their number.
+/// The importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2): sums over the samples that
+/// kept the head, and their number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadImportance {
-    /// By layer, then by head.
+    /// The sums by layer, then by head.
     sums: Vec<Vec<f64>>,
     counts: Vec<Vec<u64>>,
 }
@@ -26,7 +26,7 @@ impl HeadImportance {
         self.counts[layer][head] += 1;
     }
 
-    /// How many samples it is of: as many as the head that most of them kept has.
+    /// The number of samples: that of the head that the most samples kept.
     pub(super) fn samples(&self) -> u64 {
         self.counts.iter().flatten().copied().max().unwrap_or_default()
     }
@@ -40,7 +40,7 @@ impl HeadImportance {
         means.into_iter().map(|mean| mean / norm).collect()
     }
 
-    /// Refuses a stored importance of another model, or one that no training can have.
+    /// Rejects a stored importance of another model, or one that no training can produce.
     pub(super) fn check_with(&self, ModelShape { layers, heads }: ModelShape) -> Result<()> {
         let sizes = |rows: Vec<usize>| rows == vec![heads; layers];
         let like = sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());

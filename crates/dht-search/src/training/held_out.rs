@@ -11,13 +11,13 @@ use crate::error::{Error, Result};
 use crate::model::PassedExits;
 use crate::settings::{ExitLosses, LossSource, Normalization};
 
-/// Random streams: which texts are held out, and their routes.
+/// Random streams for the selection of held-out texts and for their routes.
 const HOLDING_OUT: u64 = 1 << 57;
 const ROUTING: u64 = 1 << 58;
 
 impl SearchObjective {
-    /// Whether the bandits learn from the losses of a training batch. During the warm-up they only observe contexts, for
-    /// which any text serves.
+    /// Returns whether the bandits learn from the losses of a training batch. During the warm-up they only observe
+    /// contexts, for which any text can be used.
     pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,
@@ -30,7 +30,7 @@ impl SearchObjective {
         self.settings().normalization == Normalization::FrozenAfterWarmUp
     }
 
-    /// Refuses a training whose first epoch ends before the bandits may learn.
+    /// Rejects a training whose first epoch ends before the bandits may learn.
     pub(crate) fn check_first_epoch(&self, training: &EncodedDataset) -> Result<()> {
         let (needed, got) = (self.settings().warm_up_contexts, training.len());
         if self.settings().loss_source == LossSource::FirstEpoch && self.has_warm_up() && got <= needed {
@@ -40,10 +40,10 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Takes the held-out texts out of a batch, lets the bandits learn from them, and returns the rest for training.
+    /// Removes the held-out texts from a batch, updates the bandits from them, and returns the rest for training.
     pub(crate) fn hold_out(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<PackedBatch>> {
         let LossSource::HeldOut { share } = self.settings().loss_source else { return Ok(Some(batch)) };
-        // A function of seed and row, so that a resumed training holds out the same.
+        // A function of seed and row, so that a resumed training holds out the same texts.
         let held = |sample: usize| {
             let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
             rng.set_stream(HOLDING_OUT + batch.sample_ids[sample]);
@@ -58,7 +58,7 @@ impl SearchObjective {
     }
 
     fn learn_from_held_out(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
-        // Without gradient a passed exit costs no more than its logits.
+        // Without gradient the only extra cost of a passed exit is its logits.
         let chosen = self.settings().exit_losses == ExitLosses::Chosen;
         let passed = if chosen { PassedExits::Skip } else { PassedExits::Attached };
         let queued = self.queued.len() as u64;

@@ -30,42 +30,42 @@ const PREPARING: u64 = 1 << 56;
 /// It is an [`Objective`](dht_transformer::Objective): a [`Trainer`](dht_transformer::Trainer) fits it. Samples keep their
 /// order and dropout from the training's seed; routes come from streams of the same seed.
 ///
-/// A step costs what the routes of its samples cost, forward and backward, and with queues the base layers once more.
+/// The cost of a step is that of its samples' routes, forward and backward; with queues the base layers run once more.
 #[derive(Debug)]
 pub struct SearchObjective {
     pub(super) dynamic: SearchModel,
     pub(super) next_phase: Option<NextPhase>,
     /// The last offered batch, until its loss is computed.
     pub(super) pending: Option<Step>,
-    /// The step whose head gradients are known after its backward.
+    /// The step whose head gradients are known after its backward pass.
     pub(super) pending_feedback: Option<PendingHeadFeedback>,
-    /// The importance of heads so far, until the pinned heads are chosen by it.
+    /// The accumulated importance of heads, until the pinned heads are selected by it.
     pub(super) importance: Option<HeadImportance>,
     pub(super) queues: Option<Queues>,
     /// Queued samples, by row.
     pub(super) queued: BTreeMap<usize, Sample>,
-    /// The last step whose routes were drawn, and its generator, from which the next batch of that step draws too.
+    /// The last step whose routes were drawn, and its generator, from which the next batch of that step also draws.
     pub(super) routing: Option<(u64, ChaCha8Rng)>,
     pub(super) accounting: CostAccounting,
     pub(super) observer: RouteObserver,
     pub(super) teacher: Option<TextClassifier>,
 }
 
-/// How a batch runs.
+/// Mode of a batch.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// It is routed now.
+    /// The batch is routed now.
     Route(PackedBatch),
-    /// It was routed before, and left a queue.
+    /// The batch was routed before, and left a queue.
     Decided(PackedBatch, Decisions),
-    /// It runs the full model.
+    /// The batch runs the full model.
     FullModel(PackedBatch),
 }
 
 /// The space of a training's next phase.
 #[derive(Debug, Clone)]
 pub(super) struct NextPhase {
-    /// From this epoch on, counted from 0.
+    /// The first epoch of the phase, counted from 0.
     pub(super) epoch: usize,
     pub(super) space: SearchSpace,
     pub(super) exits: Exits,
@@ -77,13 +77,14 @@ pub(super) struct PendingHeadFeedback {
     pub(super) ctx: ForwardContext,
     /// The ids of the batch's samples.
     pub(super) samples: Vec<u64>,
-    /// The groups whose head sets learn; none where only the importance of heads is wanted.
+    /// The groups whose head sets learn; empty where only the importance of heads is needed.
     pub(super) groups: Vec<GroupTrace>,
-    /// By sample, where head sets learn: the factor that turns the gate gradient of the step's loss into that of the sample's log-odds.
+    /// The factor for each sample that converts the gate gradient of the step's loss into that of the sample's
+    /// log-odds, where head sets learn.
     pub(super) scales: Vec<f64>,
 }
 
-/// Is called with the depth of each sample that is trained on.
+/// Callback with the depth of each sample that is trained on.
 #[derive(Default)]
 pub(super) struct RouteObserver(pub(super) Option<Box<dyn FnMut(usize) + Send + Sync>>);
 
@@ -97,7 +98,7 @@ impl SearchObjective {
     /// The training of a model.
     ///
     /// # Errors
-    /// None that a model of this crate can meet.
+    /// None for a model of this crate.
     pub fn new(model: SearchModel) -> Result<Self> {
         let queues = match model.settings.dispatch {
             Dispatch::InFlight => None,
@@ -118,7 +119,7 @@ impl SearchObjective {
         })
     }
 
-    /// The model as it stands.
+    /// The model in its current state.
     pub fn model(&self) -> &SearchModel {
         &self.dynamic
     }
@@ -133,7 +134,7 @@ impl SearchObjective {
         &self.accounting
     }
 
-    /// Mean number of optimiser steps between routing a sample and training on it; `None` without queues.
+    /// The mean number of optimiser steps between routing a sample and training on it; `None` without queues.
     pub fn mean_wait(&self) -> Option<f64> {
         self.queues.as_ref().map(Queues::mean_wait)
     }
@@ -165,7 +166,7 @@ impl SearchObjective {
     }
 }
 
-/// A generator of its own for each stream, so that a resumed training draws the same.
+/// A separate generator for each stream, so that a resumed training draws the same numbers.
 pub(super) fn stream(progress: Progress, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
     rng.set_stream(stream);
@@ -183,7 +184,8 @@ impl Objective for SearchObjective {
         self.exit_model().check_texts(data)
     }
 
-    /// Chooses the first pinned heads, unless the routers are warm already, and, where the contexts have them, computes the arms' features.
+    /// Selects the first pinned heads, unless the routers are warm already. Computes the arms' features, where the
+    /// contexts have them.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.exit_model().check_texts(training)?;
         self.clear_pending();
@@ -242,7 +244,7 @@ impl Objective for SearchObjective {
         step.map(|step| self.run(step, progress)).transpose()
     }
 
-    /// Not before the search has entered its last space.
+    /// False until the search has entered its last space.
     fn may_be_best(&self) -> bool {
         self.next_phase.is_none()
     }
@@ -264,7 +266,7 @@ impl Objective for SearchObjective {
         self.restore_training(state, training)
     }
 
-    /// Restores the routers that belong to the best weights; the cost accounting stays that of the whole training.
+    /// Restores the routers that belong to the best weights; the cost accounting of the whole training is kept.
     fn restore_best(&mut self, state: Value) -> Result<()> {
         self.restore_routers(state)
     }

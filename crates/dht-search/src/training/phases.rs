@@ -1,4 +1,4 @@
-//! A training in two spaces: F-DHT first, and then P-DHT.
+//! Training in two spaces: F-DHT first, and then P-DHT.
 
 use rand::Rng;
 
@@ -8,19 +8,21 @@ use crate::settings::HeadArms;
 use crate::space::{BaseState, SearchSpace};
 
 impl SearchObjective {
-    /// The same training with a second phase: from an epoch (counted from 0) on it uses another space, as P-DHT does after
-    /// two epochs of F-DHT. The joint bandit gets the arms of that space, each started from the nearest old one of its depth
-    /// ([`SearchSpace::closest_arms`]), the head bandit and all scaling stay, and the layers of a tail are frozen. Only
-    /// epochs of the second phase can be the best one.
+    /// Adds a second phase: from an epoch (counted from 0) on the training uses another space, as P-DHT does after two
+    /// epochs of F-DHT. The joint bandit gets the arms of that space, each started from the nearest old one of its
+    /// depth ([`SearchSpace::closest_arms`]). The head bandit and all scaling are kept, and the layers of a tail are
+    /// frozen. Only epochs of the second phase can be the best one.
     ///
-    /// The next space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass through the
-    /// base layers. These contexts have another meaning, so the joint bandit and its scaling start anew; with
-    /// [`Normalization::FrozenAfterWarmUp`](crate::settings::Normalization::FrozenAfterWarmUp) the second phase begins with a warm-up of its own.
+    /// The next space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass
+    /// through the base layers. These contexts have another meaning, so the joint bandit and its scaling start from
+    /// scratch. With [`Normalization::FrozenAfterWarmUp`](crate::settings::Normalization::FrozenAfterWarmUp) the second
+    /// phase begins with a separate warm-up.
     ///
     /// # Errors
-    /// [`Error::Setting`] unless both spaces are integrated, of one size, and the next one's contexts come from as many layers as
-    /// before or from the embeddings; as
-    /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with); with [`HeadArms::PerHeadAndGroup`], whose groups change.
+    /// [`Error::Setting`] unless both spaces are integrated and of one size, and the next one's contexts come from the
+    /// same number of layers as before or from the embeddings; as
+    /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with); with [`HeadArms::PerHeadAndGroup`],
+    /// whose groups change.
     pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
         let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
         if self.dynamic.space().is_tree() || space.is_tree() {
@@ -55,7 +57,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// The space of the next phase and the epoch from which it is entered, until it is.
+    /// The first epoch and the space of the next phase; `None` once it has been entered.
     pub fn next_phase(&self) -> Option<(usize, &SearchSpace)> {
         self.next_phase.as_ref().map(|next_phase| (next_phase.epoch, &next_phase.space))
     }

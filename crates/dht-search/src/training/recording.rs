@@ -1,4 +1,4 @@
-//! Adds the cost and the decisions of a batch to the cost accounting.
+//! Records the cost and the decisions of a batch in the cost accounting.
 
 use dht_transformer::{PackedBatch, Progress};
 
@@ -9,7 +9,7 @@ use crate::routing::{ExitReads, ForwardTrace};
 use crate::space::Route;
 
 impl SearchObjective {
-    /// Counts a batch that was trained on.
+    /// Records a batch that was trained on.
     pub(super) fn record_trace(
         &mut self,
         batch: &PackedBatch,
@@ -32,7 +32,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Counts a text that was trained on.
+    /// Records a text that was trained on.
     pub(super) fn record_text(
         &mut self,
         route: &Route,
@@ -53,7 +53,7 @@ impl SearchObjective {
         self.accounting.curves.outcome(progress.share.min(1.0), route, loss)
     }
 
-    /// Counts the FLOPs of the routers for deciding.
+    /// Records the FLOPs of the routers' decisions.
     pub(super) fn record_routing(&mut self, trace: &ForwardTrace) {
         let members = trace.groups.iter().map(|group| group.members.len()).sum();
         self.accounting.bandit_flops += self.dynamic.routing_flops(trace.decisions.exits(), members);

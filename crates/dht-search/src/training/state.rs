@@ -1,4 +1,4 @@
-//! The state of a training in a checkpoint, besides the parameters.
+//! The state of a training in a checkpoint, without the parameters.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ impl SearchObjective {
         Ok(SettingMismatch::between(&as_json(&space, &settings)?, &as_json(own, self.settings())?))
     }
 
-    /// Restores a state, and enters the next phase if the state is of that phase. A refused state changes nothing.
+    /// Restores a state, and enters the next phase if the state is of that phase. A rejected state changes nothing.
     pub(super) fn restore_training(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         let state = TrainingState::read(state)?;
         self.exit_model().check_texts(training)?;

@@ -11,7 +11,7 @@ use crate::model::{Executor, PassedExits};
 use crate::routing::ForwardTrace;
 use crate::settings::LossSource;
 
-/// Independent random streams: of each step, and of each batch that is queued.
+/// Independent random streams: one for each step, and one for each queued batch.
 const ROUTING: u64 = 1 << 32;
 const QUEUEING: u64 = 1 << 48;
 
@@ -32,7 +32,7 @@ impl SearchObjective {
                 let pre_pass = if trace.pre_pass { self.pre_pass_flops(&batch) } else { 0 };
                 (trace, pre_pass)
             }
-            // Its pre-pass was counted when it was queued.
+            // The pre-pass was counted when the batch was queued.
             Some(decisions) => (executor.run_decided(&batch, decisions, &mut rng)?, 0),
         };
         self.accounting.flops += pre_pass;
@@ -54,8 +54,8 @@ impl SearchObjective {
         batch.spans.lengths().map(|tokens| model.layer_flops().pre_pass(&model.space, tokens).0).sum()
     }
 
-    /// The generator of a step's routes. The batches that are accumulated into one step draw from it one after another,
-    /// so that no two of them draw the same.
+    /// The generator of a step's routes. The batches that are accumulated into one step draw from it in turn, so that
+    /// no two of them draw the same.
     fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
         match self.routing.take() {
             Some((step, rng)) if step == progress.step => rng,
@@ -63,7 +63,7 @@ impl SearchObjective {
         }
     }
 
-    /// Loss, rewards and cost of a batch that has run.
+    /// Computes loss, rewards and cost of a batch that has run.
     fn finish(
         &mut self,
         batch: &PackedBatch,
@@ -97,7 +97,7 @@ impl SearchObjective {
     /// Routes a batch with the current weights, without gradient, and puts its samples into queues.
     pub(super) fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
         let ctx = ForwardContext::inference();
-        // Several batches may join the queues between two steps: the samples before this one tell them apart.
+        // Several batches may join the queues between two steps: the number of earlier samples distinguishes them.
         let mut rng = stream(progress, QUEUEING + self.accounting.samples + self.queued.len() as u64);
         let (decisions, deciding) = self.executor(&ctx, progress, PassedExits::Skip).decide(batch, &mut rng)?;
         self.accounting.add_deciding(deciding, Duration::ZERO);
@@ -118,7 +118,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// The next batch from the queues, where there are any.
+    /// Takes the next batch from the queues, where there are any.
     pub(super) fn leave_queue(&mut self, drain: bool, progress: Progress) -> Result<Option<Step>> {
         let Some(queues) = &mut self.queues else { return Ok(None) };
         let Some((rows, decisions)) = queues.leave(drain, progress.step) else { return Ok(None) };

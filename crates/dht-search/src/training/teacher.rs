@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 use crate::settings::Teacher;
 
 impl SearchObjective {
-    /// Sets the teacher that [`Teacher::Full`] requires: a trained classifier of the same classes over the same tokens, of
-    /// any size. It is neither changed nor saved with the model; a resumed training needs it again.
+    /// Sets the teacher that [`Teacher::Full`] requires: a trained classifier of any size, with the same classes and
+    /// tokens. It is neither changed nor saved with the model; a resumed training needs it again.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the settings ask for no such teacher, or it is for another task, other classes, fewer
-    /// tokens or shorter texts than this model.
+    /// [`Error::Setting`] when the settings require no such teacher, or the teacher is for another task, other classes,
+    /// fewer tokens or shorter texts than this model.
     pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
         if !self.wants_teacher() {
             let expected = "none, since soft_labels asks for no full teacher";
@@ -39,7 +39,7 @@ impl SearchObjective {
         self.settings().soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full)
     }
 
-    /// Refuses to train without the teacher that is asked for.
+    /// Rejects a training without the required teacher.
     pub(crate) fn check_teacher(&self) -> Result<()> {
         if self.wants_teacher() { self.full_teacher().map(|_| ()) } else { Ok(()) }
     }
@@ -54,7 +54,7 @@ impl SearchObjective {
         Ok(self.full_teacher()?.logits(batch, &ForwardContext::inference())?.to_vec2()?)
     }
 
-    /// Counts the FLOPs of the teacher for a batch.
+    /// Records the FLOPs of the teacher for a batch.
     pub(crate) fn record_teacher(&mut self, batch: &PackedBatch) {
         if let Some(teacher) = &self.teacher {
             let flops = teacher.forward_flops((&batch.spans).into()).0;

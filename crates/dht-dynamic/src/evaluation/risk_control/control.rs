@@ -1,65 +1,66 @@
-//! The cheapest threshold that keeps a promise.
+//! Risk control: the cheapest threshold that keeps a risk below a limit.
 
 use super::p_value::Losses;
 use super::risk::Risk;
 use crate::error::{Error, Result};
 use crate::evaluation::stages::Stages;
 
-/// In which sense.
+/// Type of the guarantee.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Guarantee {
-    /// With at least this probability over the draw of the calibration texts, above 0 and below 1.
+    /// The bound holds with at least this probability over the draw of the calibration texts, above 0 and below 1.
     Confidence(f64),
-    /// On the mean over draws of the calibration texts. The losses of a text are made monotone for it: at a threshold counts the largest
-    /// at any lower one.
+    /// The bound holds on average over draws of the calibration texts. The losses of a text are made monotone: at a
+    /// threshold, the largest loss at this or any lower threshold counts.
     Expectation,
 }
 
-/// A promise.
+/// An upper limit on a risk, with the type of its guarantee.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Promise {
-    /// What is bounded.
+    /// The bounded risk.
     pub risk: Risk,
     /// The limit, above 0 and below 1: .01 is one point.
     pub most: f64,
-    /// In which sense.
+    /// The type of the guarantee.
     pub guarantee: Guarantee,
 }
 
-/// The answers to calibration texts.
+/// Answers to calibration texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibration<'a> {
-    /// Of the dynamic model's stages.
+    /// The stages of the dynamic model.
     pub stages: &'a Stages,
-    /// The class that the full model predicts, by text.
+    /// The class that the full model predicts for each text.
     pub full: &'a [u32],
-    /// The texts' labels, where the risk needs them.
+    /// The labels of the texts, where the risk needs them.
     pub labels: Option<&'a [u32]>,
 }
 
-/// A threshold that keeps a promise.
+/// A threshold at which a risk stays below its limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Promised {
     /// The threshold, for [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
     pub threshold: f64,
-    /// The risk of the calibration texts there.
+    /// The risk of the calibration texts at this threshold.
     pub observed: f64,
-    /// The least limit that would be kept there, at the same guarantee.
+    /// The smallest limit that holds at this threshold, with the same guarantee.
     pub bound: f64,
-    /// What the calibration texts cost there, in FLOPs.
+    /// FLOPs of the calibration texts at this threshold.
     pub flops: u64,
     /// The number of calibration texts.
     pub rows: usize,
 }
 
-/// The cheapest of `thresholds` (ascending, so from the most expensive on) that keeps a promise. The thresholds must not depend on the calibration
-/// texts; those of a [report](crate::accelerate::Report::curve) come from others.
+/// The cheapest of `thresholds` (ascending, so from the most expensive on) that keeps a promise. The thresholds must
+/// not depend on the calibration texts; those of a [report](crate::accelerate::Report::curve) come from other texts.
 ///
 /// # Errors
-/// [`Error::Setting`] for a limit or a confidence out of range, thresholds that do not ascend, labels that are missing where the risk
-/// needs them, and lists of other lengths than the calibration texts; [`Error::Promise`] where even the most expensive threshold
-/// cannot be shown to keep it, with the texts that it would take, and what these texts can show.
+/// * [`Error::Setting`] for a limit or a confidence out of range, thresholds that do not ascend, missing labels where
+///   the risk needs them, and lists of other lengths than the number of calibration texts.
+/// * [`Error::Promise`] where even the most expensive threshold cannot be shown to keep it, with the number of texts
+///   that would suffice, and the limit that these texts show.
 pub fn control_risk(promise: Promise, calibration: Calibration<'_>, thresholds: &[f64]) -> Result<Promised> {
     check(promise, &calibration, thresholds)?;
     let Calibration { stages, full, labels } = calibration;
@@ -95,7 +96,7 @@ pub fn control_risk(promise: Promise, calibration: Calibration<'_>, thresholds: 
     Ok(Promised { threshold, observed, bound: bound(Losses::new(&counted), promise), flops, rows })
 }
 
-/// What a text loses.
+/// The loss of a text.
 fn loss(risk: Risk, row: usize, found: &[u32], full: &[u32], labels: Option<&[u32]>) -> i8 {
     match (risk, labels) {
         (Risk::AccuracyLoss, Some(labels)) => i8::from(full[row] == labels[row]) - i8::from(found[row] == labels[row]),
@@ -103,7 +104,7 @@ fn loss(risk: Risk, row: usize, found: &[u32], full: &[u32], labels: Option<&[u3
     }
 }
 
-/// Whether losses show that a promise is kept.
+/// Returns whether the losses prove a promise.
 fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
     match promise.guarantee {
         Guarantee::Confidence(confidence) => {
@@ -114,7 +115,7 @@ fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
     }
 }
 
-/// The least limit that these losses keep.
+/// The smallest limit that these losses prove.
 fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     match promise.guarantee {
         Guarantee::Confidence(confidence) => losses.upper_bound(promise.risk, 1.0 - confidence),
@@ -122,7 +123,8 @@ fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     }
 }
 
-/// How many texts with the same shares of losses would keep the promise; `None` where the observed risk is not below the limit, or too near.
+/// The number of texts with the same distribution of losses that would prove the promise; `None` where the observed
+/// risk is not below the limit, or too close to it.
 fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
     const MOST: usize = 2_000_000;
     let enough_are = |rows: usize| keeps(losses.repeated(rows), promise);

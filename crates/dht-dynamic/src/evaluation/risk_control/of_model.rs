@@ -1,4 +1,4 @@
-//! A model with a promise.
+//! Risk control of a dynamic model.
 
 use dht_transformer::EncodedDataset;
 
@@ -7,13 +7,14 @@ use crate::error::{Error, Result};
 use crate::evaluation::stages::{Stages, exit_tables, stack_exits, stage_flops};
 use crate::model::DynamicModel;
 
-/// The model at the cheapest of `speeds` (ascending) that keeps a promise against its own last exit, with nothing stacked on it, shown on
-/// calibration texts; each runs all layers once. The speeds must not depend on these texts: take those of the
-/// [report](crate::accelerate::Report::curve).
+/// Returns the model at the cheapest of `speeds` (ascending) that keeps a promise against its own last exit, with
+/// nothing stacked on it. The promise is shown on calibration texts, each of which runs all layers once. The speeds
+/// must not depend on these texts: use those of the [report](crate::accelerate::Report::curve).
 ///
 /// # Errors
-/// [`Error::SeenTexts`] where calibration texts are among those that the [model was fitted on](DynamicModel::seen_texts);
-/// [`Error::Setting`] for a model whose router follows no [rule](crate::Router::rule); as [`control_risk`]; what the encoder reports.
+/// [`Error::SeenTexts`] where the [model was fitted on](DynamicModel::seen_texts) some of the calibration texts;
+/// [`Error::Setting`] for a model whose router follows no [rule](crate::Router::rule); as [`control_risk`]; errors of
+/// the encoder.
 pub fn with_promise(
     model: &DynamicModel,
     promise: Promise,

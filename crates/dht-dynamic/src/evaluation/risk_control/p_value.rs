@@ -2,14 +2,14 @@
 
 use super::risk::Risk;
 
-/// Halvings of the interval of a bound.
+/// The number of halvings of the interval of a bound.
 const STEPS: usize = 30;
-/// The largest bet, as a share of the one at which a single loss ruins.
+/// The largest bet, as a share of the bet at which a single loss takes all wealth.
 const LARGEST: f64 = 0.75;
-/// The variance that one loss is given in advance.
+/// The prior variance, with the weight of one loss.
 const PRIOR_VARIANCE: f64 = 0.25;
 
-/// Losses of 1, 0 and −1, in the order of the texts; more rows than values repeat them.
+/// Losses of 1, 0 and −1, in the order of the texts. If there are more rows than values, the values repeat.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Losses<'a> {
     values: &'a [i8],
@@ -21,7 +21,7 @@ impl<'a> Losses<'a> {
         Self { values, rows: values.len() }
     }
 
-    /// The same losses again and again, up to a number of texts.
+    /// Repeats the losses up to this number of texts.
     pub(super) fn repeated(self, rows: usize) -> Self {
         Self { rows, ..self }
     }
@@ -44,18 +44,20 @@ impl<'a> Losses<'a> {
         self.sum() / self.rows.max(1) as f64
     }
 
-    /// (n·R̂ + 1)/(n + 1).
+    /// The conformal risk, (n·R̂ + 1)/(n + 1).
     pub(super) fn conformal(self) -> f64 {
         (self.sum() + 1.0) / (self.rows as f64 + 1.0)
     }
 
-    /// The probability, or a bound of it, that a risk of `most` or more would show losses as few as these. `delta` is the level of the test
-    /// that it is for.
+    /// p-value, or an upper bound on it: the probability that a risk of `most` or more gives losses as low as these.
+    /// `delta` is the level of the test that uses it.
     ///
-    /// Disagreement is a share: the binomial tail P(Bin(n, most) ≤ lost), which is exact. Accuracy lost is −1, 0 or 1 a text: the
-    /// reciprocal of the most that a gambler has ever had who bets on each text, with what he knows from those before, that the mean is
-    /// below `most`: his wealth is Π (1 + bᵢ·(most − lossᵢ)), a supermartingale where the risk is `most` or more (Waudby-Smith and
-    /// Ramdas 2024, the predictable plug-in bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁))).
+    /// Disagreement is a proportion: the binomial tail P(Bin(n, most) ≤ lost), which is exact.
+    ///
+    /// Lost accuracy is −1, 0 or 1 for each text. The p-value is the reciprocal of the largest wealth of a gambler who
+    /// bets on each text, from the texts before it, that the mean is below `most`. The wealth is Π (1 + bᵢ·(most −
+    /// lossᵢ)), a supermartingale where the risk is `most` or more (Waudby-Smith and Ramdas 2024, the predictable
+    /// plug-in bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁))).
     pub(super) fn p_value(self, risk: Risk, most: f64, delta: f64) -> f64 {
         match risk {
             Risk::Disagreement => self.binomial_tail(most),
@@ -85,7 +87,7 @@ impl<'a> Losses<'a> {
             let bet = (aim * seen / squares).sqrt().min(LARGEST * ruin);
             wealth *= 1.0 + bet * (most - loss);
             largest = largest.max(wealth);
-            // More than that is as good as certain.
+            // A larger wealth is as good as certainty.
             if wealth > 1e300 {
                 break;
             }
@@ -96,7 +98,7 @@ impl<'a> Losses<'a> {
         largest
     }
 
-    /// The least limit whose p-value is at most `delta`: an upper confidence bound of the risk.
+    /// Upper confidence bound of the risk: the smallest limit whose p-value is at most `delta`.
     pub(super) fn upper_bound(self, risk: Risk, delta: f64) -> f64 {
         let (mut low, mut high) = (self.mean().max(0.0), 1.0);
         for _ in 0..STEPS {

@@ -1,10 +1,10 @@
-//! The risks that are bounded.
+//! Risks that can be bounded.
 
-/// What is promised to stay below a limit.
+/// A risk to be kept below a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Risk {
-    /// The full model's accuracy less that of the dynamic model, −1 to 1. It needs labels.
+    /// The full model's accuracy minus that of the dynamic model, −1 to 1. It needs labels.
     AccuracyLoss,
-    /// The share of texts whose class is another than the full model's, 0 to 1. It needs no labels.
+    /// The share of texts whose predicted class differs from the full model's, 0 to 1. It needs no labels.
     Disagreement,
 }

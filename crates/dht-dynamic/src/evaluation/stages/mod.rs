@@ -1,4 +1,4 @@
-//! Stages that a text passes until one of them is sure: every threshold is arithmetic on their answers.
+//! Stages that a text passes until one of them is confident: every threshold is arithmetic on their answers.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod stages;

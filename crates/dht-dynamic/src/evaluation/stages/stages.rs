@@ -1,4 +1,4 @@
-//! Stages that a text passes until one of them is sure: every threshold is arithmetic on their answers.
+//! Stages that a text passes until one of them is confident: every threshold is arithmetic on their answers.
 
 use dht_transformer::EncodedDataset;
 
@@ -8,43 +8,43 @@ use crate::log_probabilities::{LogProbabilities, best_class};
 use crate::model::{DynamicModel, ExitModel, exit_log_probabilities};
 use crate::router::LeavingRule;
 
-/// The answers of some stages to the same rows, and what a row costs that leaves at each of them.
+/// The answers of several stages to the same rows, and the cost of each row by the stage where it leaves.
 ///
-/// A row leaves at the first stage where its uncertainty is below the threshold, and else at the last. So a whole curve of
-/// accuracy against cost takes no further pass through a model.
+/// A row leaves at the first stage where its uncertainty is below the threshold, otherwise at the last. A whole curve
+/// of accuracy against cost therefore needs no further pass through a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
-    /// The class of each row, by stage.
+    /// The predicted class of each row, by stage.
     labels: Vec<Vec<u32>>,
-    /// The probability of that class, by stage.
+    /// The probability of the predicted class, by stage.
     confidences: Vec<Vec<f64>>,
-    /// By stage and row.
+    /// The uncertainty by stage and row.
     uncertainties: Vec<Vec<f64>>,
-    /// What a row costs that leaves there, by stage.
+    /// FLOPs of a row that leaves at a stage, by stage.
     flops: Vec<Vec<u64>>,
 }
 
-/// Where rows leave at a threshold.
+/// The exit stages of the rows at a threshold, with the answers and the cost.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Staged {
-    /// The class of each row, of the stage where it left.
+    /// The predicted class of each row, at the stage where it left.
     pub labels: Vec<u32>,
     /// The stage where each row left.
     pub stages: Vec<usize>,
-    /// What all rows cost.
+    /// FLOPs of all rows.
     pub flops: u64,
-    /// The mean of what these stages say of the likeliest class, max p. Where stages are calibrated, it is the accuracy that is to be
-    /// expected, with much less variance than the share of right answers (Guo et al. 2017, equation 1).
+    /// The mean confidence: the mean of max p at the stages where the rows left. Where stages are calibrated, it is the
+    /// expected accuracy, with much less variance than the share of correct answers (Guo et al. 2017, equation 1).
     pub confidence: f64,
 }
 
 impl Stages {
-    /// Stages by their log-probabilities, with the FLOPs of each row that leaves there, those of the stages before it
-    /// included.
+    /// Builds stages from their log-probabilities and the FLOPs of each row that leaves there, those of the earlier
+    /// stages included.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no stage, and for stages of different numbers of rows or classes.
+    /// [`Error::Setting`] for no stages, and for stages of different numbers of rows or classes.
     pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>, rule: LeavingRule) -> Result<Self> {
         let Some(first) = stages.first() else { return Err(Error::setting("stages", "at least 1", 0)) };
         let shape = |rows: usize, classes: usize| format!("{rows} rows of {classes} classes");
@@ -65,11 +65,11 @@ impl Stages {
         Ok(Self { labels, confidences, uncertainties: rule.uncertainties(stages), flops })
     }
 
-    /// The stages of a model, as [`stage_log_probabilities`] reads them, left by its router's
-    /// [rule](crate::Router::rule); of a router without one, where a stage is sure.
+    /// The stages of a model, as [`stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
+    /// router. For a router without one it is the default rule, the confidence.
     ///
     /// # Errors
-    /// As there.
+    /// As [`stage_log_probabilities`].
     pub fn of_model(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let rule = model.router().rule().unwrap_or_default();
         Self::new(&stage_log_probabilities(model, data, batch_size)?, stage_flops(model, data), rule)
@@ -85,10 +85,10 @@ impl Stages {
         self.labels[0].len()
     }
 
-    /// The same stages of some of the rows, in this order; a row may come several times.
+    /// Selects some of the rows, in this order; a row may occur several times.
     ///
     /// # Panics
-    /// For a row that is not there.
+    /// For a row that does not exist.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         fn pick<T: Copy>(table: &[Vec<T>], rows: &[usize]) -> Vec<Vec<T>> {
@@ -102,7 +102,7 @@ impl Stages {
         }
     }
 
-    /// The same stages with other answers at the last: those of the full model alone, where nothing is stacked on it.
+    /// Replaces the answers of the last stage by those of the full model alone, with nothing stacked on it.
     ///
     /// # Errors
     /// [`Error::Setting`] for another number of rows.
@@ -115,7 +115,7 @@ impl Stages {
         Ok(self)
     }
 
-    /// Where the rows leave at a threshold: at 0 all of them at the last stage, above 1 at the first where their uncertainty is
+    /// The rows at a threshold: at 0 all leave at the last stage, above 1 at the first stage where their uncertainty is
     /// finite.
     pub fn at(&self, threshold: f64) -> Staged {
         let last = self.labels.len() - 1;
@@ -123,10 +123,10 @@ impl Stages {
         self.leaving_at((0..self.rows()).map(|row| sure(row).unwrap_or(last)).collect())
     }
 
-    /// The rows at given stages: for routes that something else has chosen, or chance.
+    /// The rows at given stages, for routes that another method or chance has selected.
     ///
     /// # Panics
-    /// For another number of rows, or a stage that is not there.
+    /// For another number of rows, or a stage that does not exist.
     pub fn leaving_at(&self, stages: Vec<usize>) -> Staged {
         assert_eq!(stages.len(), self.rows(), "a stage for each row");
         let rows = || stages.iter().enumerate();
@@ -139,8 +139,8 @@ impl Stages {
         }
     }
 
-    /// Thresholds that tell rows apart, ascending, from 0 (all rows at the last stage) to 1: at most `count` and those two.
-    /// They lie between the rows' values, so that no rounding decides.
+    /// Thresholds that separate rows, ascending, from 0 (all rows at the last stage) to 1: at most `count` and those
+    /// two. They lie between the rows' values, so that rounding does not matter.
     pub fn thresholds(&self, count: usize) -> Vec<f64> {
         let before_last = &self.uncertainties[..self.uncertainties.len() - 1];
         let mut known: Vec<f64> = before_last.iter().flatten().copied().filter(|value| value.is_finite()).collect();
@@ -155,10 +155,12 @@ impl Stages {
         thresholds
     }
 
-    /// The highest of `thresholds`, ascending, at which rows with these labels lose nothing: the answers are as accurate as
-    /// `accuracy`, and as [confident](Staged::confidence) as if all rows ran all stages. 0 where there is none.
+    /// The highest of `thresholds` (ascending) at which rows with these labels lose nothing: the answers are as
+    /// accurate as `accuracy`, and as [confident](Staged::confidence) as if all rows ran all stages. 0 if there is
+    /// none.
     ///
-    /// Accuracy alone is too optimistic: of many thresholds the highest that reaches it on a few hundred rows is a lucky one.
+    /// Accuracy alone is too optimistic: among many thresholds, the highest that reaches it on a few hundred rows is a
+    /// lucky one.
     pub fn lossless(&self, labels: &[u32], accuracy: f64, thresholds: &[f64]) -> f64 {
         let last = self.at(0.0).confidence;
         let keeps = |threshold: &&f64| {
@@ -169,7 +171,7 @@ impl Stages {
         thresholds.iter().rev().find(keeps).copied().unwrap_or(0.0)
     }
 
-    /// The least of `thresholds`, ascending, at which the rows cost no more than `flops`; `None` where all cost more.
+    /// The smallest of `thresholds` (ascending) at which the rows cost at most `flops`; `None` where all cost more.
     pub fn within(&self, flops: f64, thresholds: &[f64]) -> Option<f64> {
         // A higher threshold never costs more.
         let first = thresholds.partition_point(|threshold| self.at(*threshold).flops as f64 > flops);
@@ -177,8 +179,8 @@ impl Stages {
     }
 }
 
-/// What each stage of a model says of every row, in one pass through all layers: the front exit, where there is one, and then
-/// each exit with it stacked on.
+/// The log-probabilities of every row at each stage of a model, in one pass through all layers. The stages are the
+/// n-gram exit, where there is one, and then each exit with it stacked on.
 ///
 /// # Errors
 /// As [`exit_log_probabilities`].
@@ -190,7 +192,7 @@ pub fn stage_log_probabilities(
     stack_exits(model, data, exit_tables(model.model(), data, batch_size)?)
 }
 
-/// What each exit says of every row, before anything is stacked on it.
+/// The log-probabilities of every row at each exit, before anything is stacked on it.
 pub(crate) fn exit_tables(
     model: &ExitModel,
     data: &EncodedDataset,
@@ -203,7 +205,7 @@ pub(crate) fn exit_tables(
     exit_log_probabilities(model, data, batch_size)?.into_iter().map(table).collect()
 }
 
-/// The front exit, where there is one, and these exits with it stacked on.
+/// The stages of a model: the n-gram exit, where there is one, and these exits with it stacked on.
 pub(crate) fn stack_exits(
     model: &DynamicModel,
     data: &EncodedDataset,
@@ -216,8 +218,8 @@ pub(crate) fn stack_exits(
     Ok(std::iter::once(ngram).chain(stacked).collect())
 }
 
-/// FLOPs of a text that leaves at each stage of a model, by stage and row, those of the stages before included and those of
-/// routers left out: [`Stages`] has none.
+/// FLOPs of a text that leaves at each stage of a model, by stage and row. The earlier stages are included; router
+/// FLOPs are not, since [`Stages`] has no router.
 pub fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Vec<Vec<u64>> {
     let exits = exit_flops(model.model(), data);
     let Some(front) = model.front() else { return exits };
@@ -228,7 +230,7 @@ pub fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Vec<Vec<u64>>
     std::iter::once(ngram.clone()).chain(stacked).collect()
 }
 
-/// FLOPs of a text that leaves at each exit after a layer, by exit and row: its layers, and every exit up to there.
+/// FLOPs of a text that leaves at each exit after a layer, by exit and row: its layers, and every exit up to this one.
 pub(crate) fn exit_flops(model: &ExitModel, data: &EncodedDataset) -> Vec<Vec<u64>> {
     let lengths = data.lengths();
     let mut reads = vec![0; data.len()];

@@ -7,7 +7,7 @@ use super::features::{Columns, Corpus};
 use crate::error::{Error, Result};
 use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, RowTargets};
 
-/// Log-probabilities of all classes, of which some had training rows.
+/// Class scores of an n-gram classifier: log-probabilities of all classes, including classes without training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassScores {
@@ -16,12 +16,12 @@ pub(super) struct ClassScores {
     present: Vec<u32>,
     /// The number of training rows.
     rows: usize,
-    /// None where only one class has training rows.
+    /// The regression; `None` where only one class has training rows.
     regression: Option<LogisticRegression>,
 }
 
 impl ClassScores {
-    /// Fits rows for each C in turn, each from where the one before ended. Also gives the FLOPs.
+    /// Fits the rows for each C in turn, each fit starting at the previous optimum. Also returns the FLOPs.
     pub(super) fn fit(
         corpus: &Corpus,
         columns: &Columns,
@@ -57,12 +57,13 @@ impl ClassScores {
         self.classes
     }
 
-    /// FLOPs of the log-probabilities of rows of so many features in all.
+    /// FLOPs of the log-probabilities of rows with this total number of features.
     pub(super) fn flops(&self, features: usize) -> u64 {
         2 * (features * self.present.len()) as u64
     }
 
-    /// Of a row of features. Classes without training rows share a probability of 1/(rows + classes) each.
+    /// The log-probabilities of a row of features. Each class without training rows has the probability 1/(rows +
+    /// classes).
     pub(super) fn log_probabilities(&self, features: &[(u32, f32)]) -> Vec<f64> {
         let absent = 1.0 / (self.rows + self.classes) as f64;
         let present = (1.0 - absent * (self.classes - self.present.len()) as f64).ln();
@@ -75,7 +76,7 @@ impl ClassScores {
         logs
     }
 
-    /// Refuses stored parts that do not fit together.
+    /// Rejects stored parts that do not fit together.
     pub(super) fn check(&self, features: usize) -> Result<()> {
         let ascending = self.present.is_sorted_by(|before, after| before < after);
         let classes = self.present.last().is_some_and(|last| (*last as usize) < self.classes);

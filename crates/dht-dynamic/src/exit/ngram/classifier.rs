@@ -1,4 +1,4 @@
-//! A linear classifier of uni- and bigrams: no layers, nearly no cost.
+//! A linear classifier on uni- and bigrams: no layers, almost no cost.
 
 use std::path::Path;
 
@@ -18,19 +18,19 @@ use crate::log_probabilities::LogProbabilities;
 
 /// Logistic regression on tf-idf of a text's uni- and bigrams of token ids.
 ///
-/// An n-gram that comes c times in a text and in d of the n training texts weighs (1 + ln c)·(ln((1 + n)/(1 + d)) + 1), and
-/// the weights of a text are divided by the length of their vector: scikit-learn's
-/// `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens in the place of words. The regression is
-/// scikit-learn's with the multinomial loss. Of a pair of texts each has n-grams of its own, where the tokenizer tells them
-/// apart by token types (BERT's does, RoBERTa's does not).
+/// An n-gram that occurs c times in a text and in d of the n training texts weighs (1 + ln c)·(ln((1 + n)/(1 + d)) +
+/// 1). The weights of a text are divided by the length of their vector. This is scikit-learn's
+/// `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens instead of words. The regression is
+/// scikit-learn's with the multinomial loss. Each text of a pair has separate n-grams, where the tokenizer separates
+/// the texts by token types (BERT's does, RoBERTa's does not).
 ///
-/// It reads the whole text where the tokenizer keeps
-/// [what an encoder leaves out](dht_transformer::TextTokenizer::with_rest), and else as much as the encoder. A text without
-/// any known n-gram gets the probabilities of the bias alone. A class without training texts has the probability
-/// 1/(n + classes) for every text.
+/// It reads the whole text where the tokenizer keeps [the tokens beyond the encoder's
+/// limit](dht_transformer::TextTokenizer::with_rest); otherwise it reads the same tokens as the encoder. A text without
+/// any known n-gram gets the probabilities of the bias alone. A class without training texts has the probability 1/(n +
+/// classes) for every text.
 ///
 /// # Cost
-/// 2 FLOPs for each known n-gram of a text and each class. Looking n-grams up and weighing them is counted as no product.
+/// 2 FLOPs for each known n-gram of a text and each class. Lookup and weighting of n-grams are not counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NgramClassifier {
@@ -40,32 +40,32 @@ pub struct NgramClassifier {
     scores: ClassScores,
 }
 
-/// A fitted [`NgramClassifier`] and how it was fitted.
+/// A fitted [`NgramClassifier`] with the results of its fit.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NgramFit {
-    /// The classifier, of all training rows.
+    /// The classifier, fitted on all training rows.
     pub classifier: NgramClassifier,
-    /// What classifiers of the other folds say of each training row: fair inputs for whatever learns from the same rows.
+    /// Out-of-fold log-probabilities of each training row, from the classifiers of the other folds: unbiased inputs for
+    /// models fitted on the same rows.
     pub out_of_fold: LogProbabilities,
-    /// The C of the smallest loss; the first of equals.
+    /// The C with the smallest loss; the first in a tie.
     pub c: f64,
     /// Each C with the mean out-of-fold loss in nats.
     pub losses: Vec<(f64, f64)>,
-    /// FLOPs of all regressions, of the folds and of all rows: of each value and gradient that L-BFGS asked for, two for each
-    /// multiply-add, and of the answers out of fold.
+    /// FLOPs of all regressions, of the folds and of all rows: of each value and gradient that L-BFGS requested, two
+    /// for each multiply-add, and of the out-of-fold answers.
     pub flops: u64,
 }
 
 impl NgramClassifier {
-    /// Fits it on texts of single classes. C is the one of the smallest mean loss in a cross-validation, whose folds are
-    /// drawn by `rng` class by class; vocabulary and weights of n-grams are counted anew for each fold. With fewer rows than
-    /// folds, each row is a fold.
+    /// Fits the classifier on single-label texts. C minimises the mean loss in a cross-validation, whose folds are
+    /// stratified by class and drawn by `rng`. Vocabulary and n-gram weights are recomputed for each fold. With fewer
+    /// rows than folds, each row is a fold.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than two rows or classes, targets other than classes, a full model of other classes, and as
-    /// [`NgramSettings::check`];
-    /// [`Error::Transformer`] for a label that is no class.
+    /// [`Error::Setting`] for fewer than two rows or classes, for multi-label or regression targets, for a full model
+    /// with other classes, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not a class.
     pub fn fit<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
@@ -96,7 +96,7 @@ impl NgramClassifier {
     /// The log-probabilities of a batch.
     ///
     /// # Errors
-    /// None today; as [`LogProbabilities::new`].
+    /// None currently; as [`LogProbabilities::new`].
     pub fn log_probabilities(&self, batch: &PackedBatch) -> Result<LogProbabilities> {
         Ok(self.of_members(batch, 0..batch.len())?.0)
     }
@@ -117,12 +117,12 @@ impl NgramClassifier {
         texts.par_iter().with_min_len(16).map(of).collect()
     }
 
-    /// FLOPs of a text of these features.
+    /// FLOPs of a text with these features.
     fn flops(&self, features: &[(u32, f32)]) -> u64 {
         2 * (features.len() * self.classes()) as u64
     }
 
-    /// The log-probabilities of some texts of a batch, and what each of them cost.
+    /// The log-probabilities of some texts of a batch, and the FLOPs of each.
     pub(super) fn of_members(
         &self,
         batch: &PackedBatch,
@@ -142,7 +142,7 @@ impl NgramClassifier {
             let features = self.vocabulary.features(*text, &self.settings.left_out);
             (self.scores.log_probabilities(&features), self.flops(&features))
         };
-        // A few texts take less than waking a thread.
+        // A few texts take less time than waking a thread.
         let (rows, flops): (Vec<Vec<f64>>, Vec<u64>) = match texts.len() {
             0..=READ_TOGETHER => texts.iter().map(read).unzip(),
             _ => texts.par_iter().with_min_len(READ_TOGETHER).map(read).unzip(),
@@ -155,22 +155,22 @@ impl NgramClassifier {
         self.scores.classes()
     }
 
-    /// The number of n-grams that it knows.
+    /// The number of n-grams in the vocabulary.
     pub fn ngrams(&self) -> usize {
         self.vocabulary.len()
     }
 
-    /// How it was fitted.
+    /// The settings of the fit.
     pub fn settings(&self) -> &NgramSettings {
         &self.settings
     }
 
-    /// The model that its cost is a share of.
+    /// The full model that its cost is compared with.
     pub fn full_model(&self) -> &FullModel {
         &self.full_model
     }
 
-    /// Writes it as JSON, whole or not at all.
+    /// Writes the classifier as JSON, atomically.
     ///
     /// # Errors
     /// [`Error::Transformer`] when writing fails.
@@ -179,15 +179,15 @@ impl NgramClassifier {
         Ok(write_atomically(path, |file| file.write_all(&json))?)
     }
 
-    /// The bytes of its file.
+    /// The bytes of the saved file.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|source| Error::State { what: "n-gram classifier".into(), source })
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Reads a file that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the file cannot be read, [`Error::State`] when it is no such JSON, and
+    /// [`Error::Transformer`] when the file cannot be read, [`Error::State`] when it is not JSON of this form, and
     /// [`Error::Setting`] when its parts do not fit together.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -205,7 +205,7 @@ impl NgramClassifier {
     }
 }
 
-/// An exit at depth 0: it reads tokens, and hidden rows where there are any tell it nothing.
+/// The n-gram exit at depth 0: it reads tokens and ignores hidden rows.
 impl Exit for NgramClassifier {
     fn answers(&self, texts: &ExitTexts<'_>, _: &ForwardContext) -> Result<ExitAnswers> {
         let (log_probabilities, flops) = self.of_members(texts.batch, texts.members.iter().copied())?;
@@ -213,9 +213,9 @@ impl Exit for NgramClassifier {
     }
 }
 
-/// Texts that one thread reads.
+/// The number of texts that one thread reads.
 const READ_TOGETHER: usize = 16;
-/// The objective is then within 5·10⁻⁷ nats of its minimum.
+/// Gradient tolerance of the final fit. The objective is then within 5·10⁻⁷ nats of its minimum.
 const FINAL_TOLERANCE: f64 = 1e-3;
 
 fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {

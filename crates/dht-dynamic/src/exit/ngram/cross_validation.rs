@@ -1,4 +1,4 @@
-//! The choice of the C of an n-gram classifier.
+//! Cross-validation that selects the C of an n-gram classifier.
 
 use dht_transformer::EncodedDataset;
 use rand::Rng;
@@ -11,10 +11,10 @@ use super::settings::NgramSettings;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 
-/// Objectives within 5·10⁻⁵ nats of their minima tell values of C apart.
+/// Gradient tolerance of the cross-validation. Objectives within 5·10⁻⁵ nats of their minima separate values of C.
 const CROSS_VALIDATION_TOLERANCE: f64 = 1e-2;
 
-/// Refuses texts that no classifier can be fitted on.
+/// Rejects texts that no classifier can be fitted on.
 pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
     for (field, got) in [("training rows", training.len()), ("classes", training.labels.len())] {
         if got < 2 {
@@ -65,7 +65,8 @@ pub(super) fn cross_validate<R: Rng + ?Sized>(
     Ok((tables, chosen, flops))
 }
 
-/// The fold of each row: rows are shuffled and dealt out class by class, so that folds have like shares of each class.
+/// The fold of each row. Rows are shuffled and distributed class by class, so that folds have similar fractions of each
+/// class.
 fn folds<R: Rng + ?Sized>(labels: &[u32], folds: usize, rng: &mut R) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..labels.len()).collect();
     rows.shuffle(rng);

@@ -7,22 +7,22 @@ use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A token, or two neighbours, and on which side of a pair of texts they stand (0 or 1).
+/// An n-gram: its side in a pair of texts (0 or 1), a token, and the next token in a bigram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Ngram(u8, u32, Option<u32>);
 
-/// A text as a batch or a data set has it.
+/// The tokens of a text in a batch or a data set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tokens<'a> {
     pub(super) ids: &'a [u32],
-    /// None where all are 0.
+    /// The token types; empty where all are 0.
     pub(super) type_ids: &'a [u32],
     pub(super) rest: Option<&'a CutTokens>,
 }
 
 impl Tokens<'_> {
-    /// Each n-gram of the whole text, as often as it comes. Tokens that are `left_out` do not count, and their neighbours become
-    /// neighbours.
+    /// Calls `f` for each occurrence of an n-gram in the whole text. Tokens in `left_out` are skipped, and their
+    /// neighbours become neighbours.
     fn for_each_ngram(&self, left_out: &BTreeSet<u32>, mut f: impl FnMut(Ngram)) {
         for side in [0, 1] {
             let side_of = |token| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
@@ -47,12 +47,12 @@ impl Tokens<'_> {
     }
 }
 
-/// The counted n-grams of many texts, each n-gram by a number.
+/// The n-gram counts of many texts; each n-gram has a number.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    /// By number, in the order of their first texts.
+    /// The n-grams by number, in the order of their first texts.
     ngrams: Vec<Ngram>,
-    /// Of each text the numbers of its n-grams with their counts.
+    /// The numbers and counts of the n-grams of each text.
     rows: Vec<Vec<(u32, u32)>>,
 }
 
@@ -72,7 +72,7 @@ impl Corpus {
         Self { ngrams, rows }
     }
 
-    /// The columns of the n-grams that at least `min_rows` of some rows have, and how they are weighed there.
+    /// The columns of the n-grams that occur in at least `min_rows` of these rows, with their weights there.
     pub(super) fn columns(&self, rows: &[usize], min_rows: usize) -> Columns {
         let mut found_in = vec![0_u32; self.ngrams.len()];
         for row in rows {
@@ -81,7 +81,7 @@ impl Corpus {
         let mut idf = Vec::new();
         let column = |in_rows: &u32| {
             (*in_rows as usize >= min_rows.max(1)).then(|| {
-                // As if one more text had every n-gram once: "smooth".
+                // As if one more text contained every n-gram once: "smooth".
                 let ratio = (1.0 + rows.len() as f64) / (1.0 + f64::from(*in_rows));
                 idf.push((ratio.ln() + 1.0) as f32);
                 idf.len() as u32 - 1
@@ -91,7 +91,7 @@ impl Corpus {
         Columns { of_number, idf }
     }
 
-    /// A row's features.
+    /// The features of a row.
     pub(super) fn features(&self, row: usize, columns: &Columns) -> Vec<(u32, f32)> {
         let known = |(number, count): &(u32, u32)| {
             let column = columns.of_number[*number as usize]?;
@@ -109,10 +109,10 @@ impl Corpus {
     }
 }
 
-/// Which n-grams of a [`Corpus`] are features.
+/// The n-grams of a [`Corpus`] that are features.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// By the number of an n-gram; ascending.
+    /// The column of each n-gram, by its number; ascending.
     of_number: Vec<Option<u32>>,
     idf: Vec<f32>,
 }
@@ -123,24 +123,25 @@ impl Columns {
     }
 }
 
-/// The n-grams that a fitted model knows.
+/// The n-grams of a fitted classifier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "StoredVocabulary", into = "StoredVocabulary")]
 pub(super) struct Vocabulary {
     ngrams: Vec<Ngram>,
     idf: Vec<f32>,
-    /// Every text is read by it, so that a lookup costs one place in memory and not two.
+    /// The column of each n-gram, with its weight: every text is looked up in it, and one memory access is cheaper than
+    /// two.
     column_of: HashMap<Ngram, Column, RandomState>,
 }
 
-/// A feature: its index, and ln((1 + n)/(1 + d)) + 1 of its n-gram.
+/// A feature: its index, and the weight ln((1 + n)/(1 + d)) + 1 of its n-gram.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Column {
     index: u32,
     idf: f32,
 }
 
-/// Without what follows from the rest.
+/// Serialised form of [`Vocabulary`], without derived fields.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredVocabulary {
@@ -167,18 +168,18 @@ impl Vocabulary {
         Self { ngrams, idf, column_of }
     }
 
-    /// How many n-grams there are.
+    /// The number of n-grams.
     pub(super) fn len(&self) -> usize {
         self.ngrams.len()
     }
 
-    /// Whether each n-gram is there once and has a weight. A stored vocabulary may be anything.
+    /// Returns whether each n-gram occurs once and has a weight. A stored vocabulary may violate this.
     pub(super) fn is_sound(&self) -> bool {
         let known = self.column_of.len() == self.ngrams.len() && self.idf.len() == self.ngrams.len();
         known && self.idf.iter().all(|idf| idf.is_finite())
     }
 
-    /// A text's features: its known n-grams.
+    /// The features of a text: its known n-grams.
     pub(super) fn features(&self, text: Tokens<'_>, left_out: &BTreeSet<u32>) -> Vec<(u32, f32)> {
         let mut known: Vec<Column> = Vec::with_capacity(2 * text.ids.len());
         text.for_each_ngram(left_out, |ngram| known.extend(self.column_of.get(&ngram)));
@@ -188,8 +189,8 @@ impl Vocabulary {
     }
 }
 
-/// (1 + ln count) · idf of each column, divided by the length of the vector. The columns come in ascending order, so that the
-/// bits of the length do not depend on where they come from.
+/// The weights (1 + ln count) · idf of each column, divided by the length of the vector. Columns are in ascending
+/// order, so that the bits of the length do not depend on their origin.
 fn weigh(counts: impl Iterator<Item = (Column, u32)>) -> Vec<(u32, f32)> {
     let weight = |(column, count): (Column, u32)| {
         (column.index, if count == 1 { 1.0 } else { 1.0 + f64::from(count).ln() } * f64::from(column.idf))

@@ -1,4 +1,4 @@
-//! A linear classifier of uni- and bigrams: no layers, nearly no cost.
+//! A linear classifier on uni- and bigrams: no layers, almost no cost.
 
 mod class_scores;
 mod classifier;

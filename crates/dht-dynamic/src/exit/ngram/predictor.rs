@@ -1,4 +1,4 @@
-//! The n-gram classifier as a predictor.
+//! [`Predictor`] of the n-gram classifier.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 use crate::route::Route;
 
-/// Its texts run no layer.
+/// All texts leave at depth 0.
 impl Predictor for NgramClassifier {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
         let (logs, flops) = self.of_members(batch, 0..batch.len())?;

@@ -1,4 +1,4 @@
-//! How an n-gram classifier is fitted.
+//! Settings of an n-gram classifier's fit.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How an [`NgramClassifier`](super::NgramClassifier) is fitted.
+/// Settings of the fit of an [`NgramClassifier`](super::NgramClassifier).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NgramSettings {
-    /// N-grams of fewer training texts are left out; at least 1. 2 by default.
+    /// The minimum number of training texts that contain an n-gram of the vocabulary; at least 1. 2 by default.
     pub min_rows: usize,
-    /// The folds of the cross-validation, at least 2. 5 by default.
+    /// The number of folds of the cross-validation, at least 2. 5 by default.
     pub folds: usize,
-    /// The values of C to choose from, ascending. 1, 3, 10, 30 and 100 by default.
+    /// The values of C to select from, ascending. 1, 3, 10, 30 and 100 by default.
     pub c: Vec<f64>,
-    /// Tokens that are no part of a text: [`[CLS]` and `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None by
-    /// default; they would be features like all others, and end a text where it was cut.
+    /// Tokens that are not part of a text: [`[CLS]` and `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None
+    /// by default. If not excluded, they are ordinary features and end a text where it was truncated.
     pub left_out: BTreeSet<u32>,
 }
 

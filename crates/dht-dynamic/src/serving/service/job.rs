@@ -1,4 +1,4 @@
-//! A request that was taken, and its answers.
+//! An accepted request and its answers.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -9,24 +9,24 @@ use dht_transformer::{Sample, Task};
 use crate::error::{Error, Result};
 use crate::serving::engine::{Answer, Engine};
 
-/// The answer to a text, with what it is compared with.
+/// The answer to a text, with the values that it is compared with.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Served {
     /// The answer.
     pub answer: Answer,
-    /// What the probabilities are: of classes, of labels, or a value.
+    /// The task, which defines the probabilities: of classes, of labels, or a value.
     pub task: Task,
     /// The names of the classes of the model that answered, by index.
     pub labels: Arc<[Arc<str>]>,
-    /// The tokens of the text that were read, special tokens included.
+    /// The number of tokens that were read, special tokens included.
     pub tokens: usize,
-    /// FLOPs of the full model for as many tokens.
+    /// FLOPs of the full model for this number of tokens.
     pub full_flops: u64,
 }
 
 impl Served {
-    /// An engine's answer to a text.
+    /// Wraps an engine's answer to a text.
     pub(super) fn new(engine: &Engine, answer: Answer, sample: &Sample) -> Self {
         let tokens = sample.encoding.ids.len();
         let (task, labels) = (engine.model().task(), engine.shared_labels());
@@ -34,7 +34,7 @@ impl Served {
     }
 }
 
-/// A request that was taken: what is known of its answers.
+/// An accepted request and the state of its answers.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) arrived: Instant,
@@ -48,10 +48,10 @@ struct State {
     answers: Vec<Option<Served>>,
     missing: usize,
     error: Option<Error>,
-    /// Whether one of the texts failed; the error may have been handed over.
+    /// True if one of the texts failed; the error may have been delivered already.
     failed: bool,
     waker: Option<Waker>,
-    /// Whether nobody waits for it any more.
+    /// True if the caller has given up.
     gone: bool,
 }
 
@@ -60,7 +60,7 @@ impl State {
         self.failed || self.missing == 0
     }
 
-    /// The answers or the error, once.
+    /// Takes the answers or the error; valid once.
     fn take(&mut self) -> Result<Vec<Served>> {
         match self.error.take() {
             Some(error) => Err(error),
@@ -80,13 +80,13 @@ impl Job {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether its texts need not be computed: somebody gave up, or one of them failed.
+    /// Returns whether the texts need not be computed: the caller gave up, or one of the texts failed.
     pub(super) fn is_over(&self) -> bool {
         let state = self.state();
         state.gone || state.is_done()
     }
 
-    /// The answer to one of its texts. Returns whether the request ended with it.
+    /// Delivers the answer to one text. Returns whether this completes the request.
     pub(super) fn deliver(&self, index: usize, answer: Result<Served>) -> bool {
         let mut state = self.state();
         if state.gone || state.is_done() {
@@ -109,7 +109,7 @@ impl Job {
         }
         done
     }
-    /// Blocks until its answers are there, or its deadline has passed.
+    /// Blocks until the answers are available, or the deadline has passed.
     pub(super) fn wait(&self) -> Result<Vec<Served>> {
         let mut state = self.state();
         while !state.is_done() {
@@ -123,7 +123,7 @@ impl Job {
         state.take()
     }
 
-    /// Its answers, or a note of who is to be woken for them.
+    /// Returns the answers, or registers the waker.
     pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<Vec<Served>>> {
         let mut state = self.state();
         if state.is_done() {
@@ -133,7 +133,7 @@ impl Job {
         Poll::Pending
     }
 
-    /// Notes that nobody waits for it any more. Returns whether something was still to be done.
+    /// Marks that the caller gave up. Returns whether work was left.
     pub(super) fn give_up(&self) -> bool {
         let mut state = self.state();
         state.gone = !state.is_done();

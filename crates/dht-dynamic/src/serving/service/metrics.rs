@@ -1,22 +1,22 @@
-//! What a service counts.
+//! Metrics of a service.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::job::Served;
 
-/// Upper bounds of the latencies' buckets, in seconds.
+/// Upper bounds of the latency buckets, in seconds.
 const LATENCIES: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-/// Upper bounds of the batches' buckets, in texts.
+/// Upper bounds of the batch-size buckets, in texts.
 const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// Counts by bucket.
+/// A histogram: counts by bucket.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Histogram {
     /// The upper bounds of the buckets, ascending; a last bucket without a bound follows.
     pub bounds: Vec<f64>,
-    /// How many values each bucket has, those of lower buckets not included; one more than bounds.
+    /// The number of values in each bucket, those of lower buckets not included; one more entry than bounds.
     pub counts: Vec<u64>,
     /// The sum of all values.
     pub sum: f64,
@@ -34,45 +34,45 @@ impl Histogram {
     }
 }
 
-/// What a service did since it started.
+/// Metrics of a service since its start.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServiceMetrics {
-    /// Texts that wait now.
+    /// The number of texts in the queue now.
     pub queued_texts: usize,
-    /// Their tokens.
+    /// The number of tokens of the queued texts.
     pub queued_tokens: usize,
-    /// Requests that were taken. Each of them is answered, failed, late or cancelled in the end, and only one of these.
+    /// Accepted requests. Each of them is answered, failed, late or cancelled in the end, and only one of these.
     pub accepted: u64,
-    /// Requests that were answered.
+    /// Answered requests.
     pub answered: u64,
     /// Requests that were answered with an error of the model.
     pub failed: u64,
-    /// Requests whose deadline passed after they were taken and before they were answered.
+    /// Requests whose deadline passed after they were accepted and before they were answered.
     pub late: u64,
-    /// Requests that their callers gave up.
+    /// Requests that their callers cancelled.
     pub cancelled: u64,
-    /// Requests that found the queue full, or too long for their deadline.
+    /// Requests that were rejected because the queue was full, or too long for their deadline.
     pub refused: u64,
-    /// Texts that were computed.
+    /// Computed texts.
     pub texts: u64,
-    /// Tokens of those texts.
+    /// Tokens of the computed texts.
     pub tokens: u64,
-    /// FLOPs of their routes, as in [`Answer::flops`](crate::Answer::flops).
+    /// FLOPs of the computed texts' routes, as in [`Answer::flops`](crate::Answer::flops).
     pub flops: u64,
-    /// FLOPs of the full model for them.
+    /// FLOPs of the full model for the computed texts.
     pub full_flops: u64,
-    /// Texts by the number of layers that they ran.
+    /// The number of texts by the number of layers that they ran.
     pub depths: Vec<u64>,
-    /// From taking a request to its answer, in seconds.
+    /// Seconds from accepting a request to its answer.
     pub latency: Histogram,
-    /// Texts in a batch; those that leave at the front exit are in none.
+    /// The number of texts in a batch; texts that leave at the n-gram exit are in none.
     pub batches: Histogram,
-    /// Models that were put in the place of the first.
+    /// The number of models that replaced an earlier one.
     pub reloads: u64,
 }
 
-/// The counters of a service, for many threads.
+/// Thread-safe counters of a service.
 #[derive(Debug)]
 pub(super) struct Counters(Mutex<ServiceMetrics>);
 

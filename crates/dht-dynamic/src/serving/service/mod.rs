@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  submit: encode on the caller's thread ─▶ queue (bounded) ─▶ worker: batches of one speed ─▶ Ticket
-//!          refused: Busy, TooLong, …        │                    dropped tickets and late requests are not computed
-//!                                           └─ left at the front exit ──────────────────────────▶
+//!          rejected: Busy, TooLong, …       │                    dropped tickets and late requests are not computed
+//!                                           └─ left at the n-gram exit ─────────────────────────▶
 //! ```
 
 mod job;

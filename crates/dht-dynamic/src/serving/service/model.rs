@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::Result;
 use crate::serving::engine::Engine;
 
-/// Engines at other speeds that are kept; the one that was wanted longest ago goes.
+/// The number of engines at other speeds in the cache; the least recently used one is dropped.
 const SPEEDS: usize = 16;
 
-/// A model at the speeds that were asked for.
+/// A model at the speeds that were requested.
 #[derive(Debug)]
 pub(super) struct Model {
     own: Arc<Engine>,
-    /// By the bits of the speed, the one that was wanted last at the end.
+    /// The cached engines by the bits of the speed, the most recently used at the end.
     others: Mutex<Vec<(u64, Arc<Engine>)>>,
 }
 
@@ -21,7 +21,7 @@ impl Model {
         Arc::new(Self { own: Arc::new(engine.independent()), others: Mutex::default() })
     }
 
-    /// At its own speed.
+    /// The engine at the model's own speed.
     pub(super) fn own(&self) -> &Arc<Engine> {
         &self.own
     }

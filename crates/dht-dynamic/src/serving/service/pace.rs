@@ -1,19 +1,19 @@
-//! How fast batches run, and so how long what waits will take.
+//! Pace of batches, for estimates of the waiting time.
 
 use std::time::Duration;
 
-/// The weight of the last batch.
+/// The weight of the last batch in the exponential mean.
 const LAST: f64 = 0.2;
-/// What is expected is taken this many times: batches differ, machines falter for a second, and a late answer is of no use. Batches are as
-/// full with a queue of half a deadline as with one of all of it.
+/// Safety factor on the estimate: batches differ, machines stall for a second, and a late answer is useless. A queue of
+/// half a deadline fills batches as well as one of the whole deadline.
 const MARGIN: f64 = 2.0;
 
-/// Seconds of a token in a batch: an exponential mean over batches.
+/// Seconds for each token of a batch: an exponential mean over batches.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Option<f64>);
 
 impl Pace {
-    /// Takes note of a batch.
+    /// Records a batch.
     pub(super) fn observe(&mut self, taken: Duration, tokens: usize) {
         if tokens > 0 {
             let last = taken.as_secs_f64() / tokens as f64;
@@ -21,7 +21,7 @@ impl Pace {
         }
     }
 
-    /// How long so many tokens may take, on all workers; nothing before the first batch.
+    /// The estimated time for this number of tokens, on all workers; zero before the first batch.
     pub(super) fn expected(&self, tokens: usize, workers: usize) -> Duration {
         let seconds = self.0.unwrap_or(0.0) * MARGIN * tokens as f64 / workers.max(1) as f64;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)

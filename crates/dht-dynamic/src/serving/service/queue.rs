@@ -1,4 +1,4 @@
-//! The texts that wait, and how batches are made of them.
+//! The queue of waiting texts, and its batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use super::settings::ServiceSettings;
 use crate::error::{Error, Result};
 use crate::serving::engine::Engine;
 
-/// A text that waits.
+/// A waiting text.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) sample: Sample,
-    /// Its index in its request.
+    /// The index of the text in its request.
     pub(super) index: usize,
     pub(super) job: Arc<Job>,
-    /// The model, at the speed, that it was encoded for; texts of one engine run together.
+    /// The engine (a model at a speed) that the text was encoded for; texts of one engine run together.
     pub(super) engine: Arc<Engine>,
 }
 
@@ -29,39 +29,39 @@ impl Waiting {
     }
 }
 
-/// When the next batch runs.
+/// Time of the next batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing waits.
+    /// The queue is empty.
     Nothing,
-    /// At this moment, unless more texts come.
+    /// At this time, unless more texts arrive.
     At(Instant),
     Now,
 }
 
-/// The texts that wait, in the order in which they came.
+/// The waiting texts, in the order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     tokens: usize,
-    /// Tokens of the batches that run.
+    /// The number of tokens of the running batches.
     running: usize,
     pace: Pace,
     pub(super) stopping: bool,
 }
 
 impl Queue {
-    /// How many texts wait.
+    /// The number of waiting texts.
     pub(super) fn texts(&self) -> usize {
         self.waiting.len()
     }
 
-    /// How many tokens they have.
+    /// The number of tokens of the waiting texts.
     pub(super) fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Refuses texts that find no room.
+    /// Rejects texts for which the queue has no room.
     pub(super) fn check_room(&self, texts: usize, tokens: usize, settings: &ServiceSettings) -> Result<()> {
         if self.stopping {
             return Err(Error::Stopping);
@@ -78,8 +78,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Refuses a request of so many tokens that has less time left than they and what was taken before will take. One before which
-    /// nothing waits is taken, so that batches go on telling how fast they are.
+    /// Rejects a request of this number of tokens that has less time left than its tokens and those accepted before
+    /// will take. A request is always accepted when the queue is empty, so that the measured pace stays up to date.
     pub(super) fn check_time(
         &self,
         tokens: usize,
@@ -92,7 +92,7 @@ impl Queue {
         if expected > left { Err(Error::Backlog { expected, left }) } else { Ok(()) }
     }
 
-    /// Takes all texts of a request, or none.
+    /// Accepts all texts of a request, or none.
     pub(super) fn push(
         &mut self,
         texts: Vec<Waiting>,
@@ -109,7 +109,7 @@ impl Queue {
         Ok(())
     }
 
-    /// When the next batch runs.
+    /// The time of the next batch.
     pub(super) fn next(&self, settings: &ServiceSettings) -> Next {
         match self.waiting.front() {
             None => Next::Nothing,
@@ -118,7 +118,7 @@ impl Queue {
         }
     }
 
-    /// The next batch: the oldest text, and those after it of the same engine while the batch has room.
+    /// Takes the next batch: the oldest text, and those after it of the same engine while the batch has room.
     pub(super) fn take(&mut self, batch_tokens: usize) -> Vec<Waiting> {
         let Some(engine) = self.waiting.front().map(|first| first.engine.clone()) else { return Vec::new() };
         let mut batch: Vec<Waiting> = Vec::new();
@@ -142,13 +142,13 @@ impl Queue {
         batch
     }
 
-    /// Takes note of a batch that was taken and has run, and of how long it took to compute so many of its tokens.
+    /// Records a batch that has run, and the time that its computed tokens took.
     pub(super) fn ran(&mut self, tokens: usize, computed: usize, taken: Duration) {
         self.running = self.running.saturating_sub(tokens);
         self.pace.observe(taken, computed);
     }
 
-    /// Drops the texts of a request.
+    /// Removes the texts of a request.
     pub(super) fn remove(&mut self, job: &Arc<Job>) {
         let mut tokens = 0;
         self.waiting.retain(|text| {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  submit: encode on the caller's thread ─▶ queue (bounded) ─▶ worker: batches of one speed ─▶ Ticket
-//!          refused: Busy, TooLong, …        │                    dropped tickets and late requests are not computed
-//!                                           └─ left at the front exit ──────────────────────────▶
+//!          rejected: Busy, TooLong, …       │                    dropped tickets and late requests are not computed
+//!                                           └─ left at the n-gram exit ─────────────────────────▶
 //! ```
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -21,16 +21,16 @@ use super::worker;
 use crate::error::{Error, Result};
 use crate::serving::engine::{Engine, Query};
 
-/// Texts to be answered together.
+/// Texts that are answered together.
 #[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
-    /// The texts; the answers come in their order.
+    /// The texts; the answers have the same order.
     pub queries: Vec<Query<'a>>,
-    /// The [speed](Engine::with_speed); the model's own if not set.
+    /// The [speed](Engine::with_speed); the model's own by default.
     pub speed: Option<f64>,
-    /// When the answer is of no use any more.
+    /// The time after which the answer is useless.
     pub deadline: Option<Instant>,
-    /// Refuses a text that the model would not read to its end.
+    /// Rejects a text that the model would truncate.
     pub whole: bool,
 }
 
@@ -43,21 +43,20 @@ impl<'a> Request<'a> {
 
 /// An [`Engine`] for many threads, which answers their texts in common batches.
 ///
-/// [`submit`](Self::submit) encodes the texts on the caller's thread, puts them into a queue and returns a [`Ticket`]. Workers
-/// take batches of texts of equal speed from the queue: as soon as the batch is full or the oldest text has waited long enough.
-/// A text that leaves at the [front exit](crate::exit::FrontExit) is answered on the caller's thread; it waits for no batch and takes
-/// no room in one.
-///
-/// - The queue is bounded: a request that finds no room is refused at once with [`Error::Busy`], and nothing of it is kept. So is one, with
-///   [`Error::Backlog`], whose deadline would pass while it waits, as fast as the last batches ran: under too much load some requests
-///   are answered in time, not all of them late.
-/// - An answer does not depend on the other texts of its batch, to the bit: a row of a product does not depend on the
-///   other rows, and a model whose texts do is asked to be [independent](Engine::independent).
-/// - A request past its deadline is answered with [`Error::Deadline`], and one whose ticket was dropped with nothing; neither is
-///   computed.
-/// - [`reload`](Self::reload) replaces the model: requests that were taken before are answered by the model before.
-/// - [`stop`](Self::stop) takes no more requests and returns when those that were taken are answered.
-/// - A batch that fails runs again text by text, so that a text fails alone.
+/// [`submit`](Self::submit) encodes the texts on the caller's thread, puts them into a queue and returns a [`Ticket`].
+/// Workers take batches of texts of equal speed from the queue, as soon as the batch is full or the oldest text has
+/// waited long enough. A text that leaves at the [n-gram exit](crate::exit::FrontExit) is answered on the caller's
+/// thread, outside the queue and its batches.
+/// - The queue is bounded. A request that does not fit is rejected at once with [`Error::Busy`], and none of it is
+///   stored. A request whose deadline would pass while it waits, at the pace of the last batches, is rejected with
+///   [`Error::Backlog`]. Under overload some requests are thus answered in time, instead of all of them late.
+/// - An answer does not depend on the other texts of its batch, to the bit. A row of a product does not depend on the
+///   other rows, and a model whose texts do is made [independent](Engine::independent).
+/// - A request past its deadline is answered with [`Error::Deadline`], and one whose ticket was dropped is not
+///   answered; neither is computed.
+/// - [`reload`](Self::reload) replaces the model: requests accepted earlier are answered by the previous model.
+/// - [`stop`](Self::stop) rejects new requests and returns when the accepted ones are answered.
+/// - A failed batch runs again text by text, so that only the failing texts fail.
 ///
 /// # Examples
 /// ```no_run
@@ -81,7 +80,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Warms the model up with two batches of its own, so that its weights are packed and its pace is known, and starts the workers.
+    /// Warms the model up with two batches, so that its weights are packed and its pace is known, and starts the
+    /// workers.
     ///
     /// # Errors
     /// As [`ServiceSettings::check`]; [`Error::Setting`] when a thread cannot be started.
@@ -109,13 +109,14 @@ impl Service {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a request. Its texts are encoded here, so that a long text occupies this thread and no worker. A request without
-    /// texts is answered at once.
+    /// Submits a request. Its texts are encoded here, so that a long text occupies this thread and no worker. A request
+    /// without texts is answered at once.
     ///
     /// # Errors
-    /// [`Error::Busy`] for a full queue, [`Error::Backlog`] where too much waits for its deadline, [`Error::Stopping`] after [`stop`](Self::stop), [`Error::Deadline`] for one that has
-    /// passed, [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Setting`] for more texts than the
-    /// queue holds and as [`Engine::with_speed`]; [`Error::Transformer`] as [`Engine::predict`].
+    /// * [`Error::Busy`] for a full queue, [`Error::Backlog`] where the queue takes longer than its deadline,
+    ///   [`Error::Stopping`] after [`stop`](Self::stop), [`Error::Deadline`] for a deadline that has passed.
+    /// * [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Setting`] for more texts than
+    ///   the queue holds and as [`Engine::with_speed`]; [`Error::Transformer`] as [`Engine::predict`].
     pub fn submit(&self, request: &Request<'_>) -> Result<Ticket> {
         let found = self.enqueue(request);
         if let Err(Error::Busy { .. } | Error::Backlog { .. }) = found {
@@ -136,7 +137,7 @@ impl Service {
             return Err(Error::Deadline);
         }
         {
-            // A full queue costs no encoding.
+            // A full queue is detected before encoding.
             let queue = shared.queue();
             queue.check_room(texts, 0, settings)?;
             queue.check_time(0, request.deadline, settings)?;
@@ -190,17 +191,18 @@ impl Service {
         self.submit(request)?.wait()
     }
 
-    /// The engine of requests without a speed.
+    /// The engine for requests without a speed.
     pub fn engine(&self) -> Arc<Engine> {
         self.model().own().clone()
     }
 
-    /// The limits.
+    /// The limits of the service.
     pub fn settings(&self) -> &ServiceSettings {
         &self.shared.settings
     }
 
-    /// Puts a model in the place of the present one, once it is warm as at the [start](Self::start). Requests that were taken before are answered by the model before.
+    /// Replaces the model, after a warm-up as at the [start](Self::start). Requests accepted earlier are answered by
+    /// the previous model.
     pub fn reload(&self, engine: Engine) {
         let model = Model::new(engine);
         worker::warm_up(&self.shared, model.own());
@@ -208,7 +210,7 @@ impl Service {
         self.shared.counters.get().reloads += 1;
     }
 
-    /// What was done so far.
+    /// The metrics since the start.
     pub fn metrics(&self) -> ServiceMetrics {
         let (texts, tokens) = {
             let queue = self.shared.queue();
@@ -217,16 +219,16 @@ impl Service {
         ServiceMetrics { queued_texts: texts, queued_tokens: tokens, ..self.shared.counters.get().clone() }
     }
 
-    /// Takes no more requests, and returns when those that were taken are answered.
+    /// Rejects new requests, and returns when the accepted ones are answered.
     pub fn stop(&self) {
         self.shared.queue().stopping = true;
         self.shared.changed.notify_all();
-        // Locked until all have ended, so that a second caller does not return before.
+        // The lock is held until all have ended, so that a second caller does not return earlier.
         self.workers().drain(..).for_each(|worker| drop(worker.join()));
     }
 }
 
-/// [Stops](Service::stop).
+/// [Stops](Service::stop) the service.
 impl Drop for Service {
     fn drop(&mut self) {
         self.stop();

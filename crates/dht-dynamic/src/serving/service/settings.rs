@@ -1,25 +1,27 @@
-//! The limits of a service.
+//! Limits of a service.
 
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// The limits of a [`Service`](super::Service).
+/// Limits of a [`Service`](super::Service).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSettings {
-    /// The most texts that wait; a request that finds no room is refused. A request of more is never taken.
+    /// The maximum number of waiting texts; a request that does not fit is rejected. A request with more texts is
+    /// always rejected.
     pub queue_texts: usize,
-    /// The most tokens of the texts that wait.
+    /// The maximum number of tokens of the waiting texts.
     pub queue_tokens: usize,
-    /// The tokens of a batch. A longer text is a batch of its own.
+    /// The number of tokens in a batch. A longer text is a separate batch.
     pub batch_tokens: usize,
-    /// How long the oldest text waits for others, if its batch is not full before.
+    /// The maximum time that the oldest text waits for others, if its batch is not full before.
     pub max_wait: Duration,
-    /// Threads that run batches. Each batch already runs on all cores; more than one helps where batches are small.
+    /// The number of threads that run batches. Each batch already runs on all cores; more than one thread helps where
+    /// batches are small.
     pub workers: usize,
 }
 
-/// 4,096 texts or 262,144 tokens wait; 2,048 tokens a batch; 1 ms; one worker.
+/// A queue of 4,096 texts or 262,144 tokens, batches of 2,048 tokens, a wait of 1 ms, and one worker.
 impl Default for ServiceSettings {
     fn default() -> Self {
         Self {
@@ -33,7 +35,7 @@ impl Default for ServiceSettings {
 }
 
 impl ServiceSettings {
-    /// Refuses limits that let nothing through.
+    /// Checks that the limits are usable.
     ///
     /// # Errors
     /// [`Error::Setting`] for a limit of 0, more than 256 workers, and a wait of more than a minute.

@@ -1,4 +1,4 @@
-//! What a service, its workers and its tickets share.
+//! State that a service, its workers and its tickets share.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +7,12 @@ use super::metrics::Counters;
 use super::queue::Queue;
 use super::settings::ServiceSettings;
 
-/// What a service shares with its workers and tickets.
+/// State that a service shares with its workers and tickets.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: ServiceSettings,
     queue: Mutex<Queue>,
-    /// Texts came, or the service stops.
+    /// Notified when texts arrive or the service stops.
     pub(super) changed: Condvar,
     pub(super) counters: Counters,
 }
@@ -26,7 +26,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops the texts of a request that nobody waits for.
+    /// Removes the texts of a request whose caller gave up.
     pub(super) fn give_up(&self, job: &Arc<Job>, late: bool) {
         self.queue().remove(job);
         let mut counters = self.counters.get();

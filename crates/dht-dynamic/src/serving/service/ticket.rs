@@ -1,4 +1,4 @@
-//! The ticket of a request on its answers.
+//! A ticket for the answers to a request.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,8 +10,9 @@ use super::job::{Job, Served};
 use super::shared::Shared;
 use crate::error::Result;
 
-/// A request that a [`Service`](super::Service) has taken. [`wait`](Self::wait) blocks for its answers; as a future it gives them
-/// without blocking. A ticket that is dropped gives the request up: what is not computed yet is not computed any more.
+/// A request that a [`Service`](super::Service) has accepted. [`wait`](Self::wait) blocks for its answers; as a future
+/// it returns them without blocking. Dropping a ticket cancels the request: texts that are not computed yet are
+/// skipped.
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped gives its request up"]
 pub struct Ticket {
@@ -27,13 +28,15 @@ impl Ticket {
     /// Waits for the answers, in the order of the texts.
     ///
     /// # Errors
-    /// [`Error::Deadline`](crate::Error::Deadline) when the deadline passes before; what the engine reports for one of the texts.
+    /// [`Error::Deadline`](crate::Error::Deadline) when the deadline passes first; errors of the engine for one of the
+    /// texts.
     pub fn wait(self) -> Result<Vec<Served>> {
         self.job.wait()
     }
 }
 
-/// Without a timer: a deadline is noticed when the text would be computed. A caller that has to answer in time brings its own.
+/// The future has no timer: a deadline is checked when the text would be computed. A caller with a strict deadline
+/// needs its own timer.
 impl Future for Ticket {
     type Output = Result<Vec<Served>>;
 

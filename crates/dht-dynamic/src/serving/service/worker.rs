@@ -1,4 +1,4 @@
-//! The threads that run batches.
+//! Worker threads, which run batches.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
@@ -12,25 +12,25 @@ use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::serving::engine::{Engine, Query};
 
-/// Tokens of a batch that warms up.
+/// The number of tokens of a warm-up batch.
 const WARM_UP_TOKENS: usize = 2048;
-/// How many times as long a batch may take once requests are read and encoded beside it.
+/// Slowdown factor of a batch while requests are read and encoded at the same time.
 const BUSY: u32 = 3;
-/// A text of a usual length; what it says is of no matter.
+/// A warm-up text of typical length; its contents do not matter.
 const WARM_UP_TEXT: &str = "One of two or three texts that say nothing, in four or five lines of some six or seven words each, \
     as long as eight or nine of ten texts that somebody sends.";
 
-/// Runs two batches of a model's own before texts come: after the first its weights are packed, and the second tells how fast it is, on a
-/// machine that has nothing else to do.
+/// Runs two warm-up batches of a model before texts arrive, on an otherwise idle machine. The first packs its weights,
+/// and the second measures its pace.
 pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
-    // A model that cannot answer tells so to who asks it.
+    // A model that cannot answer reports the error to its callers.
     let pair = engine.of_pairs().then_some(WARM_UP_TEXT);
     let Ok(sample) = engine.encode(Query { text: WARM_UP_TEXT, pair }) else { return };
     let run = |engine: &Engine, texts: usize| {
         let start = Instant::now();
         answers(engine, &vec![&sample; texts]).map(|_| start.elapsed())
     };
-    // At the slowest speed, so that no layer is left out.
+    // At the slowest speed, so that every layer runs.
     if run(&engine.with_speed(0.0).unwrap_or_else(|_| engine.clone()), 1).is_err() {
         return;
     }
@@ -41,7 +41,7 @@ pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
     }
 }
 
-/// Runs batches until the service stops and nothing waits.
+/// Runs batches until the service stops and the queue is empty.
 pub(super) fn work(shared: &Shared) {
     while let Some(batch) = next_batch(shared) {
         let (start, tokens) = (Instant::now(), batch.iter().map(Waiting::tokens).sum());
@@ -50,7 +50,7 @@ pub(super) fn work(shared: &Shared) {
     }
 }
 
-/// Waits for the next batch; `None` when the service stops and nothing waits.
+/// Waits for the next batch; `None` when the service stops and the queue is empty.
 fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
     let mut queue = shared.queue();
     loop {
@@ -65,7 +65,7 @@ fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
             Next::At(_) | Next::Now => {
                 let batch = queue.take(shared.settings.batch_tokens);
                 if queue.texts() > 0 {
-                    // Another worker may take what is left.
+                    // Another worker may take the rest.
                     shared.changed.notify_one();
                 }
                 return Some(batch);
@@ -74,8 +74,8 @@ fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
     }
 }
 
-/// Computes a batch and hands the answers out: how many tokens were computed. Where the batch fails, its texts run one by one, so that a
-/// text fails alone.
+/// Computes a batch, delivers the answers, and returns the number of computed tokens. If the batch fails, its texts run
+/// one by one, so that only the failing texts fail.
 fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     let now = Instant::now();
     let mut live = Vec::with_capacity(batch.len());
@@ -109,10 +109,10 @@ fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     }
 }
 
-/// Hands an answer out.
+/// Delivers an answer.
 pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<Served>) {
     let failed = served.is_err();
-    // Counted before the caller can see the answer, so that whoever has it finds it counted.
+    // Counted before the caller can see the answer, so that the counters include every visible answer.
     let mut counters = shared.counters.get();
     if job.deliver(index, served) {
         if failed {

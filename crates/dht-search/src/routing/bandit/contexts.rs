@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::features::{Rows, pooled, signals};
 use crate::routing::router::StageView;
 
-/// The raw contexts of samples at an exit: the pooled state, then the exit's signals, where the settings have them. Gives
-/// the signals alone too.
+/// Returns the raw contexts of samples at an exit: the pooled state, then the exit's signals, where the settings have
+/// them. Also returns the signals alone.
 pub(super) fn contexts(setup: &Setup, view: &StageView<'_>) -> Result<(Rows, Rows)> {
     let signals = match view.logits.filter(|_| setup.settings.context.has_signals()) {
         Some(logits) => signals(logits, view.hidden.spans().lengths())?,

@@ -1,5 +1,5 @@
-//! The router that decides depth once, from the state after the base layers. In a tree search the depth bandit (UCB_L in
-//! the paper, section 4.2.1) chooses an exit; in an integrated search the joint bandit (UCB_cp, section 4.2.2) chooses
+//! Router that decides depth once, from the state after the base layers. In a tree search the depth bandit (UCB_L in
+//! the paper, section 4.2.1) selects an exit; in an integrated search the joint bandit (UCB_cp, section 4.2.2) selects
 //! depth and heads at once.
 
 use rand::Rng;
@@ -22,7 +22,7 @@ use crate::space::{Route, SearchSpace};
 /// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
 
-/// Decides depth once, from the state after the base layers.
+/// Router that decides depth once, from the state after the base layers.
 #[derive(Debug, Clone)]
 pub(crate) struct DepthRouter {
     pub(super) setup: Setup,
@@ -59,7 +59,7 @@ impl Router for DepthRouter {
         let features = learned.arm_features.as_ref();
         let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());
         let depths = if tree { setup.depths() } else { arms.iter().map(Route::depth).collect() };
-        // Before the warm-up is over inference runs the full model.
+        // During the warm-up, inference runs the full model.
         let full = match tree {
             true => last,
             false => (0..arms.len()).max_by_key(|arm| (depths[*arm], kept(&arms[*arm]))).unwrap_or_default(),
@@ -133,8 +133,8 @@ impl RouterState for DepthRouter {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space. Where contexts come from the same layers, new arms start from the nearest old
-    /// ones and their scaling stays; otherwise the bandit starts anew.
+    /// Changes to another integrated space. Where contexts come from the same layers, new arms start from the nearest
+    /// old ones and the scaling is kept; otherwise the bandit starts from scratch.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::setting("space", "an integrated search", "a tree search"));
@@ -191,7 +191,8 @@ impl RouterState for DepthRouter {
     }
 }
 
-/// One arm for each exit of a tree search, or for each route of an integrated one; contexts \[x ; z\] or \[x ; 1\].
+/// Bandit with one arm for each exit of a tree search, or for each route of an integrated one; contexts \[x ; z\] or
+/// \[x ; 1\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DepthBandit {
@@ -208,8 +209,8 @@ impl DepthBandit {
         Ok(Self { linear, reference: RewardReference::default() })
     }
 
-    /// The arm of each sample learns from its reward and, with nested feedback, so do the arms that the sample passed: the
-    /// exits before its own, or the routes that keep as many heads and leave there.
+    /// Updates the arm of each sample from its reward and, with nested feedback, the arms that the sample passed: the
+    /// earlier exits, or the routes that keep the same number of heads and leave there.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -240,7 +241,7 @@ impl DepthBandit {
     }
 }
 
-/// The arm for a sample: an exit or a route.
+/// Selects the arm of a sample: an exit or a route.
 pub(super) fn choose(
     linear: &LinearBandit,
     setup: &Setup,
@@ -263,7 +264,7 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// The number of heads that an arm keeps in its dynamic groups; all where it has none.
+/// The number of heads that an arm keeps in its dynamic groups; all heads where it has none.
 pub(crate) fn kept(arm: &Route) -> usize {
     arm.uniform_heads().unwrap_or(arm.model_shape().heads)
 }

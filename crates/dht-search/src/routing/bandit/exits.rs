@@ -1,4 +1,4 @@
-//! Bandits that decide for a [`DynamicModel`] where its texts leave. Not in the paper.
+//! Bandits that decide at which exit the texts of a [`DynamicModel`] leave. Not in the paper.
 
 use std::sync::Arc;
 
@@ -26,31 +26,33 @@ use crate::routing::trace::{Decisions, ExitContexts, Losses};
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 
-/// What a state of this router is called in errors.
+/// The name of this router's state in errors.
 const STATE: &str = "exit bandits";
-/// Contexts that the bandits see before they learn: signals keep their ranges, so that there is nothing to scale.
+/// The number of contexts that the bandits observe before they learn: signals have fixed ranges, so that no scaling is
+/// needed.
 const WARM_UP: usize = 2;
 
-/// How often a text's exit is decided, the decision at an exit before the first layer aside.
+/// Number of exit decisions for a text, the decision at an n-gram exit not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decided {
-    /// Once, at the first exit after a layer: among all exits.
+    /// One decision, at the first exit after a layer: among all exits.
     Once,
-    /// At every exit.
+    /// A decision at every exit.
     AtEveryExit,
 }
 
-/// Linear bandits at the exits of a [`DynamicModel`]: from what exits say of a text (entropy, margin, length) they predict what each
-/// deeper exit gains, loss(e) − loss(e′), and a text goes on while some gain exceeds its price, λ·(cost(e′) − cost(e)). λ is the
-/// router's speed. They learn from texts with labels whose losses at all exits are known, and nothing in service.
+/// Linear bandits at the exits of a [`DynamicModel`]. From the signals of an exit (entropy, margin, length) they
+/// predict the gain of each deeper exit, loss(e) − loss(e′). A text continues while some gain exceeds its price,
+/// λ·(cost(e′) − cost(e)). λ is the router's speed. They learn from labelled texts whose losses at all exits are known,
+/// and do not learn in service.
 #[derive(Debug, Clone)]
 pub struct ExitBandits {
     setup: Setup,
     learned: Learned,
 }
 
-/// Everything that is saved: the sizes of the model, λ, and what was learned.
+/// Saved state: the sizes of the model, λ, and the learned bandits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -58,7 +60,7 @@ struct Learned {
     block: BlockShape,
     classifier: ClassifierShape,
     lambda: f64,
-    /// At an exit before the first layer, where there is one.
+    /// The bandit at an n-gram exit, where there is one.
     front: Option<FrontBandit>,
     behind: Behind,
 }
@@ -99,13 +101,13 @@ fn setup(learned: &Learned) -> Result<Setup> {
 }
 
 impl ExitBandits {
-    /// Bandits at the exits of a model, which have learned nothing. λ is 0.
+    /// Untrained bandits at the exits of a model. λ is 0.
     fn new(model: &ExitModel, with_front: bool, decided: Decided) -> Result<Self> {
         let (shape, block) = (model.shape(), model.encoder().block_shape());
         let config = SpaceConfig::of_full_heads(shape.layers, shape.heads, model.depths().to_vec());
         let classifier = ClassifierShape { hidden: block.hidden, pooler: false, classes: model.classes() };
         let space = SearchSpace::new(config)?;
-        // Contexts do not depend on what is learned, so that any bandit serves to make the setup.
+        // Contexts do not depend on learned state, so that any bandit can be used to build the setup.
         let empty = |front, behind| Learned { space: space.clone(), block, classifier, lambda: 0.0, front, behind };
         let setup = setup(&empty(None, Behind::AtEveryExit(GainBandit { at: Vec::new() })))?;
         let behind = match decided {
@@ -116,11 +118,11 @@ impl ExitBandits {
         Ok(Self { learned: empty(front, behind), setup })
     }
 
-    /// Bandits that have learned from texts with labels on a model that stays as it is; each text runs all layers, so that every arm
-    /// learns. Give them texts that neither the model nor its exits have seen. Also gives FLOPs: of the passes, and of what was learned.
+    /// Fits bandits on labelled texts with a frozen model; each text runs all layers, so that every arm learns. Use
+    /// texts that neither the model nor its exits have seen. Also returns the FLOPs of the passes and of the updates.
     ///
     /// # Errors
-    /// [`Error::Setting`] for texts of other classes; what the encoder reports.
+    /// [`Error::Setting`] for texts of other classes; errors of the encoder.
     pub fn fit(
         model: &DynamicModel,
         decided: Decided,
@@ -142,7 +144,7 @@ impl ExitBandits {
             let front = if model.front().is_some() { Some(read.remove(0)) } else { None };
             let (contexts, losses): (Vec<Rows>, Vec<Vec<f64>>) = read.into_iter().unzip();
             let losses = Losses::new(losses);
-            // The first texts are seen twice: for their scaling, and to be learned from.
+            // The first texts are used twice: for their scaling, and for learning.
             if !bandits.is_warm() {
                 bandits.learn(front.as_ref(), &contexts, &losses)?;
             }
@@ -156,10 +158,10 @@ impl ExitBandits {
         Ok((bandits, model.full_inference_flops(texts) + learning))
     }
 
-    /// The bandits of a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
+    /// Restores the bandits of a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
     ///
     /// # Errors
-    /// [`Error::State`] and [`Error::Setting`] for a state that is not of such bandits.
+    /// [`Error::State`] and [`Error::Setting`] for a state that does not belong to such bandits.
     pub fn of_state(state: Value) -> Result<Self> {
         let learned: Learned = of_state(STATE, state)?;
         let setup = setup(&learned)?;
@@ -184,7 +186,7 @@ impl ExitBandits {
         front && self.learned.behind.bandits().iter().all(LinearBandit::is_frozen)
     }
 
-    /// Learns from the signals of texts at all exits and their losses there.
+    /// Updates the bandits from the signals of texts at all exits and their losses there.
     fn learn(&mut self, front: Option<&(Rows, Vec<f64>)>, contexts: &[Rows], losses: &Losses) -> Result<()> {
         let Self { setup, learned: Learned { front: bandit, behind, .. } } = self;
         if let (Some(bandit), Some((signals, before))) = (bandit, front) {
@@ -218,7 +220,7 @@ impl ExitBandits {
         }
     }
 
-    /// Whether a text leaves at an exit after a layer, counted from 0.
+    /// Returns whether a text leaves at an exit after a layer; exit indices count from 0 without an n-gram exit.
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
             Behind::AtEveryExit(bandit) => {
@@ -226,7 +228,7 @@ impl ExitBandits {
             }
             Behind::Once(bandit) => {
                 if exit == 0 {
-                    // Without exploration nothing is drawn.
+                    // No random number is drawn without exploration.
                     let mut nothing = ChaCha8Rng::seed_from_u64(0);
                     let linear = &bandit.linear;
                     let arm = choose(linear, &self.setup, None, signals, tokens, Mode::Exploit, &mut nothing)?;

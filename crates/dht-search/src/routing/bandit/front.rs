@@ -1,4 +1,4 @@
-//! The bandit at an exit before the first layer: it predicts what each exit gains over that one. Not in the paper.
+//! The bandit at an n-gram exit: it predicts the gain of each exit over the n-gram exit. Not in the paper.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,8 @@ use crate::features::{Rows, SIGNALS};
 use crate::routing::mode::Mode;
 use crate::routing::trace::Losses;
 
-/// An arm for each exit; the context is the [signals](signals_of) of what the front exit says, since no layer has run.
+/// Bandit with an arm for each exit; the context is the [signals](signals_of) of the n-gram exit, since no layer has
+/// run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct FrontBandit {
@@ -17,8 +18,10 @@ pub(super) struct FrontBandit {
 }
 
 impl FrontBandit {
+    /// Builds a bandit without observations.
+    ///
     /// # Errors
-    /// [`Error::Setting`] for contexts with features of arms: the front exit has no state to compare them with.
+    /// [`Error::Setting`] for contexts with features of arms: the n-gram exit has no state to compare them with.
     pub(super) fn new(setup: &Setup) -> Result<Self> {
         if setup.settings.context.has_arm_features() {
             return Err(Error::setting("context", "one without features of arms, before a front exit", "paper"));
@@ -27,7 +30,7 @@ impl FrontBandit {
         Ok(Self { linear: LinearBandit::new(setup, SIGNALS, setup.constant().len(), arms, alpha)? })
     }
 
-    /// Whether a sample of these signals leaves: where no exit is predicted to gain more than it costs.
+    /// Returns whether a sample with these signals leaves: no exit has a predicted gain above its cost.
     pub(super) fn leaves(&self, setup: &Setup, signals: &[f64], tokens: usize) -> Result<bool> {
         let alpha = setup.settings.exploration.depth;
         let scores = self.linear.scores(setup, signals, None, setup.constant())?;
@@ -35,7 +38,8 @@ impl FrontBandit {
         Ok(worth.all(|(score, cost)| setup.value(score, alpha, cost, Mode::Exploit) <= 0.0))
     }
 
-    /// Learns from the signals of samples and their losses there, once the scaling is fixed; `losses` are those of the exits behind.
+    /// Updates the bandit from the signals of samples and their losses there, once the scaling is fixed; `losses` are
+    /// those of the later exits.
     pub(super) fn learn(&mut self, setup: &Setup, (signals, before): (&Rows, &[f64]), losses: &Losses) -> Result<()> {
         if !self.linear.is_warm(setup) {
             self.linear.observe(signals)?;
@@ -62,13 +66,13 @@ impl FrontBandit {
         self.linear.take_learning_flops()
     }
 
-    /// Refuses a stored bandit of other sizes than this one's.
+    /// Rejects a stored bandit of other sizes.
     pub(super) fn check_like(&self, stored: &Self) -> Result<()> {
         let names = ["front bandit's dimension", "front bandit's arms", "front norm's dimension"];
         self.linear.check_like(&stored.linear, names)
     }
 
-    /// Whether it can decide.
+    /// Returns whether the bandit can decide.
     pub(super) fn is_warm(&self, setup: &Setup) -> bool {
         self.linear.is_warm(setup)
     }

@@ -1,9 +1,9 @@
-//! The sequential router: it decides at every exit whether a sample runs on. Not in the paper.
+//! Sequential router: it decides at every exit whether a sample continues. Not in the paper.
 //!
 //! At exit e the classifier there reads the sample, and for each deeper exit e′ a linear bandit predicts the gain
-//! loss(e) − loss(e′). The sample runs on while for some e′ the gain exceeds its price, λ·(cost(e′) − cost(e)). FastBERT
-//! and PABEE compare one signal with a threshold; here the decision is learned from signals and hidden state, and λ sets
-//! the speed at run time.
+//! loss(e) − loss(e′). The sample continues while for some e′ the gain exceeds its price, λ·(cost(e′) − cost(e)).
+//! FastBERT and PABEE compare one signal with a threshold; here the decision is learned from signals and hidden state,
+//! and λ sets the speed at run time.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use crate::routing::trace::{Decisions, ExitContexts, GroupTrace, Losses};
 /// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
 
-/// Decides at every exit.
+/// Router that decides at every exit.
 #[derive(Debug, Clone)]
 pub(crate) struct GainRouter {
     setup: Setup,
@@ -50,7 +50,7 @@ impl Router for GainRouter {
         exit < last && self.setup.settings.context.has_signals()
     }
 
-    /// Draws random routes at once; [`at_exit`](Router::at_exit) does not change them.
+    /// Draws all random routes at the start; [`at_exit`](Router::at_exit) does not change them.
     fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
         let random = mode == Mode::Random || (mode == Mode::Explore && !self.is_warm());
         let depths = self.setup.depths();
@@ -149,7 +149,7 @@ impl RouterState for GainRouter {
     }
 }
 
-/// One bandit for each exit but the last, with its own context scaling and an arm for each deeper exit.
+/// One bandit for each exit before the last, each with its context scaling and an arm for each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GainBandit {
@@ -165,12 +165,12 @@ impl GainBandit {
         Ok(Self { at: at.collect::<Result<_>>()? })
     }
 
-    /// The features of the arms of an exit: those of the deeper exits.
+    /// The features of the arms of an exit, which are those of the deeper exits.
     fn features(features: Option<&ArmFeatures>, exit: usize) -> Option<&[Vec<f64>]> {
         features.map(|features| &features.depth[exit + 1..])
     }
 
-    /// Whether a sample runs on from an exit.
+    /// Returns whether a sample continues from an exit.
     pub(crate) fn continues(
         &self,
         setup: &Setup,
@@ -187,7 +187,7 @@ impl GainBandit {
         Ok(scores.into_iter().zip(&costs[exit + 1..]).map(worth).any(|worth| worth > 0.0))
     }
 
-    /// Learns the gain between every pair of exits that a sample reached.
+    /// Updates the bandits with the gain between every pair of exits that a sample reached.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,

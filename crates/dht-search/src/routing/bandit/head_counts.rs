@@ -1,5 +1,5 @@
-//! The head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it chooses how many heads each
-//! sample keeps there.
+//! The head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it selects the number of heads
+//! that each sample keeps there.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::reward::Reward;
 use crate::routing::mode::Mode;
 use crate::routing::trace::GroupTrace;
 
-/// One arm for each number of heads that some group may keep; contexts \[x ; z ; one-hot of the group\].
+/// Bandit with one arm for each number of heads that some group may keep; contexts \[x ; z ; one-hot of the group\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadCounts {
@@ -27,7 +27,7 @@ impl HeadCounts {
         Ok(Self { linear })
     }
 
-    /// The arm of the number of heads that each sample kept learns from its reward.
+    /// Updates the arm of the number of heads that each sample kept from its reward.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -46,7 +46,7 @@ impl HeadCounts {
     }
 }
 
-/// The number of heads that a sample keeps.
+/// Selects the number of heads that a sample keeps.
 #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
 pub(super) fn choose(
     linear: &LinearBandit,

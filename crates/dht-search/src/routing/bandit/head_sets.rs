@@ -1,5 +1,5 @@
-//! The head-set bandit (TSB in the paper, section 3): a top-K Thompson semi-bandit with one logistic regression a head
-//! chooses which heads a group of layers keeps.
+//! The head-set bandit (TSB in the paper, section 3): a top-K Thompson semi-bandit with one logistic regression for
+//! each head, which selects the heads that a group of layers keeps.
 
 use std::borrow::Cow;
 
@@ -22,17 +22,17 @@ use crate::routing::random_heads::{by_count, random_heads};
 use crate::routing::trace::{GroupDecisions, HeadSetGroup};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 
-/// One arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
+/// Bandit with one arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
     pub(crate) norm: Normalizer,
-    /// The heads that every set holds; `None` before they are chosen, and where none is pinned.
+    /// The heads that every set contains; `None` before they are selected, and where none is pinned.
     pub(crate) pinned: Option<HeadSet>,
-    /// By group: the running mean of head importance, where heads are scored by gate gradients.
+    /// The running mean of head importance by group, where heads are scored by gate gradients.
     mean_importance: Vec<Average>,
-    /// FLOPs of learning that are not taken yet; a checkpoint is never written in between.
+    /// FLOPs of learning that have not been collected yet; a checkpoint is never written in between.
     #[serde(skip)]
     learning_flops: u64,
 }
@@ -45,12 +45,12 @@ struct Average {
     weight: f64,
 }
 
-/// FLOPs of a head's update for each dimension of its context: mean and variance of the log-odds, 4, and three multiply-adds
-/// for mean, precision and variance. Where the prior counts more or less than once (`head_set_prior_weight`) Newton's steps
-/// come instead, and of them only this much is counted.
+/// FLOPs of a head's update for each dimension of its context: mean and variance of the log-odds, 4, and three
+/// multiply-adds for mean, precision and variance. Where the prior counts more or less than once
+/// (`head_set_prior_weight`), Newton's steps run instead; only this number is counted for them.
 const UPDATE_FLOPS: u64 = 10;
 
-/// A memory of about a thousand values; there is one for each sample and head.
+/// Retention of a running mean: a memory of about a thousand values, of which each sample and head adds one.
 const RETENTION: f64 = 0.999;
 
 impl Average {
@@ -87,12 +87,12 @@ impl HeadSets {
         self.mean_importance = vec![Average::default(); groups];
     }
 
-    /// As [`LinearBandit::is_warm`](super::linear::LinearBandit::is_warm).
+    /// Returns whether the bandit can decide, as [`LinearBandit::is_warm`](super::linear::LinearBandit::is_warm).
     pub(crate) fn is_warm(&self, setup: &Setup) -> bool {
         if setup.is_rolling() { self.norm.weight() > 0.0 } else { self.norm.is_frozen() }
     }
 
-    /// As [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
+    /// The bandit for selection in a batch, as [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: Mode) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || mode != Mode::Explore {
             return Ok(Cow::Borrowed(self));
@@ -111,7 +111,7 @@ impl HeadSets {
         }
     }
 
-    /// The head-set groups of a view, given how many heads each sample keeps and its pooled state.
+    /// The head-set groups of a view, given the number of heads that each sample keeps and its pooled state.
     #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     pub(crate) fn draw(
         &self,
@@ -125,7 +125,7 @@ impl HeadSets {
     ) -> Result<Vec<HeadSetGroup>> {
         let mut sets = Vec::new();
         for (count, indices) in by_count(kept) {
-            // Samples that keep every head share the one full set.
+            // Samples that keep every head share the full set.
             let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.model_shape().heads;
             let parts = if alone { indices.into_iter().map(|index| vec![index]).collect() } else { vec![indices] };
             for indices in parts {
@@ -137,7 +137,7 @@ impl HeadSets {
         Ok(sets)
     }
 
-    /// The pinned heads and the other heads with the highest scores: sampled ones when exploring, means otherwise.
+    /// The pinned heads and the other heads with the highest scores: sampled scores when exploring, means otherwise.
     #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     fn set(
         &self,
@@ -171,7 +171,7 @@ impl HeadSets {
             let mut scored = free
                 .map(|head| Ok((self.heads.score(arms[head], &contexts[head * size..][..size])?.mean, head)))
                 .collect::<Result<Vec<_>>>()?;
-            // Ties go to the lower head, so that inference is a function of the text.
+            // Ties go to the lower head index, so that inference is a function of the text.
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             scored.into_iter().take(wanted).map(|(_, head)| head).collect()
         };
@@ -186,9 +186,9 @@ impl HeadSets {
         Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
     }
 
-    /// Every kept head that is not pinned learns from the reward of each sample that kept it; samples that keep all heads
-    /// count as the settings say. Sets that were drawn for one sample each give one update together, as published; the
-    /// set of many samples gives its own.
+    /// Updates every kept head that is not pinned from the reward of each sample that kept it. Samples that keep all
+    /// heads count as the settings define. Sets that were drawn for single samples give one update together, as
+    /// published; the set of many samples gives a separate update.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -225,8 +225,8 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Every kept head that is not pinned is rewarded for each sample for which its `importance` (by index and head) is
-    /// above the running mean of the group before this batch.
+    /// Updates every kept head that is not pinned by gradients: a head is rewarded for each sample for which its
+    /// `importance` (by index and head) is above the running mean of the group before this batch.
     pub(crate) fn learn_by_gradients(
         &mut self,
         setup: &Setup,
@@ -243,7 +243,7 @@ impl HeadSets {
         for (index, head) in decisions.head_sets.iter().flat_map(heads) {
             self.mean_importance[group].add(importance(index, head));
         }
-        // The first batch has no mean before it and is compared with its own.
+        // The first batch has no earlier mean and is compared with its own.
         let reference = if reference.weight > 0.0 { reference } else { self.mean_importance[group] };
         self.learn(setup, features, group, decisions, &|index, head| importance(index, head) > reference.mean)
     }
@@ -252,7 +252,7 @@ impl HeadSets {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// The bandit, for a comparison with one that is updated by hand.
+    /// The bandit, for a comparison with a manually updated one.
     #[cfg(test)]
     pub(super) fn bandit(&self) -> &TopK<DiagonalLaplace, Thompson> {
         &self.heads
@@ -262,12 +262,12 @@ impl HeadSets {
         self.heads.dimension()
     }
 
-    /// FLOPs of one draw, 2·d multiply-adds a head; counted for each sample, although samples may share a draw.
+    /// FLOPs of one draw, 2·d multiply-adds for each head; counted for each sample, although samples may share a draw.
     pub(crate) fn flops(&self, setup: &Setup) -> u64 {
         (4 * self.dimension() * setup.space.model_shape().heads) as u64
     }
 
-    /// Refuses a stored bandit that does not fit this one.
+    /// Rejects a stored bandit that does not fit this one.
     pub(crate) fn check_like(&self, stored: &Self, setup: &Setup) -> Result<()> {
         let sizes = [
             ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
@@ -278,7 +278,7 @@ impl HeadSets {
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
         }
-        // The ids of the arms are the indices of the heads, as arm() expects.
+        // The ids of the arms must be the indices of the heads, as arm() expects.
         if stored.heads.arms().iter().ne(self.heads.arms().iter()) {
             let expected = format!("numbered from 0 to {}", self.heads.arms().len() - 1);
             let got: Vec<ArmId> = stored.heads.arms().iter().collect();
@@ -304,7 +304,7 @@ impl HeadSets {
     }
 }
 
-/// A head set that was played for some samples, and the context that it was drawn in.
+/// A head set that was used for some samples, and the context in which it was drawn.
 struct Play<'a> {
     indices: &'a [usize],
     heads: HeadSet,
@@ -312,7 +312,7 @@ struct Play<'a> {
 }
 
 /// The head sets that the bandit learns from: those with a context. A set of all heads is one group, whatever
-/// [`HeadDraws`] says; where sets are drawn for one sample each, it is a play of each of its samples.
+/// [`HeadDraws`] is. Where sets are drawn for single samples, it counts as a separate set for each of its samples.
 fn plays<'a>(setup: &Setup, decisions: &'a GroupDecisions) -> Vec<Play<'a>> {
     let all = setup.space.model_shape().heads;
     let SearchSettings { full_set_feedback, head_draws, .. } = setup.settings;
@@ -340,7 +340,7 @@ fn holds(pinned: Option<HeadSet>, head: usize) -> bool {
     pinned.is_some_and(|pinned| pinned.contains(head))
 }
 
-/// The arms of pinned heads, in each group that has arms of its own.
+/// The arms of pinned heads, in each group that has separate arms.
 fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     let groups = arms(setup) / setup.space.model_shape().heads;
     let of_group = |group| pinned.into_iter().flatten().map(move |head| arm(setup, group, head));

@@ -1,4 +1,5 @@
-//! The head router of the bandits: the head-count bandit decides how many heads a sample keeps, the head-set bandit which.
+//! Head router with bandits: the head-count bandit decides the number of heads that a sample keeps, the head-set bandit
+//! which heads.
 
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt};
@@ -21,10 +22,10 @@ use crate::routing::trace::{Decisions, GroupDecisions, GroupTrace, HeadSetGroup,
 use crate::settings::HeadDraws;
 use crate::space::SearchSpace;
 
-/// What a state of this router is called in errors.
+/// The name of this router's state in errors.
 const STATE: &str = "head bandits";
 
-/// Decides heads by bandits.
+/// Head router with bandits.
 #[derive(Debug, Clone)]
 pub(crate) struct BanditHeads {
     setup: Setup,
@@ -35,10 +36,10 @@ pub(crate) struct BanditHeads {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
-    /// In a tree search; in an integrated one the route's arm says how many heads it keeps.
+    /// The head-count bandit of a tree search; in an integrated search the route's arm defines the number of heads.
     counts: Option<HeadCounts>,
     sets: HeadSets,
-    /// The references of the rewards: by group, then by exit.
+    /// The references of the rewards, by group and exit.
     references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
     /// Samples observed during the warm-up.
@@ -46,7 +47,7 @@ struct Learned {
 }
 
 impl Learned {
-    /// Counts the samples of the warm-up, and ends it.
+    /// Counts the samples of the warm-up, and ends the warm-up.
     fn count(&mut self, samples: usize, setup: &Setup) {
         self.observed += samples as u64;
         if self.observed >= setup.settings.warm_up_contexts as u64 {
@@ -59,7 +60,7 @@ impl Learned {
 }
 
 impl Learned {
-    /// FLOPs of what was learned since the last call.
+    /// FLOPs of learning since the last call.
     fn take_learning_flops(&mut self) -> u64 {
         let counts = self.counts.as_mut().map_or(0, |counts| counts.linear.take_learning_flops());
         counts + self.sets.take_learning_flops()
@@ -78,7 +79,7 @@ impl BanditHeads {
         Ok(Self { setup, learned })
     }
 
-    /// Takes the contexts of a batch into the statistics of their scaling.
+    /// Adds the contexts of a batch to the statistics of their scaling.
     fn observe(&mut self, groups: &[GroupTrace]) -> Result<()> {
         let Learned { counts, sets, .. } = &mut self.learned;
         for trace in groups {
@@ -109,7 +110,7 @@ impl BanditHeads {
         &mut self.learned.sets
     }
 
-    /// Refuses a state that is not of these bandits.
+    /// Rejects a state that does not fit these bandits.
     fn check_like(&self, stored: &Learned) -> Result<()> {
         let names = ["heads bandit's dimension", "heads bandit's arms", "heads norm's dimension"];
         match (&self.learned.counts, &stored.counts) {
@@ -131,7 +132,7 @@ impl BanditHeads {
     }
 }
 
-/// The references of each group and exit.
+/// Default references for each group and exit.
 fn references(setup: &Setup) -> Vec<Vec<RewardReference>> {
     vec![vec![RewardReference::default(); setup.space.exits().len()]; setup.space.groups().len()]
 }
@@ -264,7 +265,7 @@ impl RouterState for BanditHeads {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space; the head-set bandit keeps what it has learned.
+    /// Changes to another integrated space; the head-set bandit keeps its learned state.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::setting("space", "an integrated search", "a tree search"));

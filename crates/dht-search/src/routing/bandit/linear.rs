@@ -1,5 +1,4 @@
-//! A linear bandit with its context scaling: the common part of the depth, joint and head-count bandits and of the
-//! sequential router.
+//! Linear bandit with its context scaling, shared by the depth, joint and head-count bandits and the sequential router.
 
 use std::borrow::Cow;
 
@@ -13,11 +12,11 @@ use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
 use crate::routing::mode::Mode;
 
-/// Contexts are clipped at this number of standard deviations.
+/// The number of standard deviations at which contexts are clipped.
 pub(crate) const CLIP: f64 = 5.0;
 
-/// LinUCB over contexts \[x ; z ; e\]: x is the raw context, normalised; z is the feature of the arm, normalised
-/// in the same way, where arms have features; e is added by the caller (a constant, a one-hot).
+/// LinUCB over contexts \[x ; z ; e\]. x is the raw context, normalised. z is the feature of the arm, normalised in the
+/// same way, where arms have features. e is added by the caller (a constant, a one-hot).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearBandit {
@@ -25,14 +24,14 @@ pub(crate) struct LinearBandit {
     norm: Normalizer,
     /// The id of each arm in `policy`.
     arms: Vec<ArmId>,
-    /// FLOPs of learning that are not taken yet; a checkpoint is never written in between.
+    /// FLOPs of learning that have not been collected yet; a checkpoint is never written in between.
     #[serde(skip)]
     learning_flops: u64,
 }
 
-/// A loss of a sample from which an arm learns.
+/// A loss of a sample that updates an arm.
 pub(crate) struct RewardSample {
-    /// The sample's index in the batch.
+    /// The index of the sample in the batch.
     pub(crate) sample: usize,
     pub(crate) arm: usize,
     /// The cost-weighted loss at the arm's exit, with the gain over the first exit.
@@ -40,7 +39,8 @@ pub(crate) struct RewardSample {
 }
 
 impl LinearBandit {
-    /// A bandit over contexts of `raw` values, the arm's feature where the settings have them, and `added` values.
+    /// Builds a bandit over contexts of `raw` values, the arm's feature where the settings have them, and `added`
+    /// values.
     pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
         let exploration = dht_bandits::Ucb { alpha };
@@ -52,8 +52,8 @@ impl LinearBandit {
         })
     }
 
-    /// A raw context, normalised. Signals are not: they lie in fixed ranges, and statistics of an exit that was hardly
-    /// trained when they were frozen would misscale them for the rest of the training.
+    /// Normalises a raw context, except its signals. Signals lie in fixed ranges, and frozen statistics of a barely
+    /// trained exit would misscale them for the rest of the training.
     fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.norm.normalise(raw)?;
         let state = raw.len() - setup.signals();
@@ -61,7 +61,7 @@ impl LinearBandit {
         Ok(context)
     }
 
-    /// The context \[x ; z ; e\] of an arm.
+    /// Builds the context \[x ; z ; e\] of an arm.
     fn context(&self, setup: &Setup, raw: &[f64], feature: Option<&[f64]>, added: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.scaled(setup, raw)?;
         if let Some(feature) = feature {
@@ -71,7 +71,7 @@ impl LinearBandit {
         Ok(context)
     }
 
-    /// The mean and the width of the reward of each arm.
+    /// The mean and the width of the predicted reward of each arm.
     pub(crate) fn scores(
         &self,
         setup: &Setup,
@@ -94,7 +94,8 @@ impl LinearBandit {
         self.arms.iter().zip(features).map(of_arm).collect()
     }
 
-    /// The arm of the highest score at the arms' costs. Ties go to the first in inference, and else break at random.
+    /// Selects the arm with the highest score at the arms' costs. Ties go to the first in inference, and break at
+    /// random otherwise.
     #[expect(clippy::too_many_arguments, reason = "context, costs and mode of one decision")]
     pub(crate) fn choose(
         &self,
@@ -111,7 +112,7 @@ impl LinearBandit {
         Ok(best(values, mode, rng))
     }
 
-    /// Learns from the reward samples of a batch; the rule turns their losses into rewards.
+    /// Updates the arms from the reward samples of a batch; the rule converts their losses into rewards.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -129,7 +130,7 @@ impl LinearBandit {
         Ok(())
     }
 
-    /// Learns from one reward of an arm.
+    /// Updates an arm from one reward.
     pub(crate) fn update(
         &mut self,
         setup: &Setup,
@@ -149,22 +150,22 @@ impl LinearBandit {
         contexts.into_iter().try_for_each(|context| Ok(self.norm.observe(context)?))
     }
 
-    /// The number of contexts observed.
+    /// The number of observed contexts.
     pub(crate) fn observed(&self) -> f64 {
         self.norm.weight()
     }
 
-    /// Whether the scaling is fixed.
+    /// Returns whether the scaling is fixed.
     pub(crate) fn is_frozen(&self) -> bool {
         self.norm.is_frozen()
     }
 
-    /// Whether it can choose: the scaling is fixed or, where it is rolling, known.
+    /// Returns whether the bandit can select: the scaling is fixed or, where it is rolling, known.
     pub(crate) fn is_warm(&self, setup: &Setup) -> bool {
         if setup.is_rolling() { self.observed() > 0.0 } else { self.is_frozen() }
     }
 
-    /// This bandit as it chooses for a batch with these contexts: a rolling scaling counts them already.
+    /// The bandit for selection in a batch with these contexts: a rolling scaling already includes them.
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: Mode) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || mode != Mode::Explore {
             return Ok(Cow::Borrowed(self));
@@ -187,14 +188,14 @@ impl LinearBandit {
         self.policy.dimension()
     }
 
-    /// The FLOPs of scoring all arms: 2·(d² + d) each.
+    /// FLOPs of scoring all arms: 2·(d² + d) each.
     pub(crate) fn flops(&self) -> u64 {
         let dimension = self.dimension();
         2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
     }
 
-    /// The FLOPs of learning from one reward: 2·(d² + d) to project the context and as many to update the covariance by
-    /// rank one; all of it twice with forgetting, which restores a part of the prior.
+    /// FLOPs of learning from one reward: 2·(d² + d) to project the context and the same number to update the
+    /// covariance by rank one. Forgetting, which restores a part of the prior, doubles both.
     pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
         let dimension = self.dimension();
         let passes = if setup.settings.forgetting_decay < 1.0 { 2 } else { 1 };
@@ -205,7 +206,7 @@ impl LinearBandit {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// Replaces the arms; each new one starts as a copy of an old one, or from the prior.
+    /// Replaces the arms; each new arm starts as a copy of an old one, or from the prior.
     pub(crate) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
         let old = std::mem::take(&mut self.arms);
         for from in from {
@@ -218,7 +219,7 @@ impl LinearBandit {
         old.into_iter().try_for_each(|arm| Ok(self.policy.remove_arm(arm)?))
     }
 
-    /// Refuses a stored bandit of other sizes than this one's.
+    /// Rejects a stored bandit of other sizes.
     pub(crate) fn check_like(&self, stored: &Self, what: [&'static str; 3]) -> Result<()> {
         let sizes = [
             (what[0], self.dimension(), stored.dimension()),
@@ -229,7 +230,7 @@ impl LinearBandit {
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
         }
-        // There are as many ids as arms; each must exist in the policy, and none may come twice.
+        // The number of ids equals the number of arms; each must exist in the policy, and none may occur twice.
         let wrong = |index: &usize| {
             let arm = stored.arms[*index];
             !stored.policy.arms().contains(arm) || stored.arms[..*index].contains(&arm)

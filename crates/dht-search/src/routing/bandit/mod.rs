@@ -1,14 +1,14 @@
-//! The bandits of a search: they decide depth and heads.
+//! Bandits of a search, which decide depth and heads.
 //!
-//! | here | in the paper | it chooses |
+//! | here | in the paper | it selects |
 //! |---|---|---|
 //! | depth bandit ([`depth`]) | UCB_L | an exit, in a tree search |
 //! | joint bandit ([`depth`]) | UCB_cp | a route, in an integrated search |
-//! | head-count bandit ([`head_counts`]) | UCB_H | how many heads a sample keeps in a group of layers |
-//! | head-set bandit ([`head_sets`]) | TSB | which heads |
+//! | head-count bandit ([`head_counts`]) | UCB_H | the number of heads that a sample keeps in a group of layers |
+//! | head-set bandit ([`head_sets`]) | TSB | the heads |
 //!
-//! Each observes contexts until their scaling is fixed (the warm-up), and learns from then on. With a rolling scaling there is
-//! no warm-up: each observes a batch and learns from it.
+//! Each bandit observes contexts until their scaling is fixed (the warm-up), and learns from then on. With a rolling
+//! scaling there is no warm-up: each observes a batch and learns from it.
 
 mod contexts;
 mod depth;

@@ -1,4 +1,4 @@
-//! The fixed part of a search's bandits, shared by all of them: space, settings, costs, pools.
+//! Fixed configuration of a search's bandits, shared by all of them: space, settings, costs, pools.
 
 use dht_bandits::posterior::Forgetting;
 use dht_bandits::{RidgeOptions, features::PyramidPool};
@@ -24,9 +24,9 @@ pub(crate) struct Setup {
     block: BlockShape,
     classifier: ClassifierShape,
     flops: FlopsCost,
-    /// The route to each exit with the most heads that its groups may keep.
+    /// The route to each exit with the largest number of heads that its groups may keep.
     exit_routes: Vec<Route>,
-    /// For each group and option, the route to the first exit after it, with all heads in the groups before it.
+    /// The route to the first exit after each group, by group and option, with all heads in the groups before it.
     group_routes: Vec<Vec<Route>>,
 }
 
@@ -51,7 +51,7 @@ impl Setup {
                 kept.map(|&kept| space.route_keeping(exit, &[&heads[..group], &[kept]].concat())).collect()
             })
             .collect::<Result<Vec<Vec<_>>>>()?;
-        // A cost table of another model is refused here, not in the middle of a training.
+        // A cost table of another model is rejected here, not in the middle of a training.
         exit_routes
             .iter()
             .chain(group_routes.iter().flatten())
@@ -70,23 +70,23 @@ impl Setup {
         })
     }
 
-    /// The same setup in another space.
+    /// Returns this setup for another space.
     pub(crate) fn in_space(&self, space: &SearchSpace) -> Result<Self> {
         Self::new(space.clone(), self.settings.clone(), self.block, self.classifier)
     }
 
-    /// The same setup at another speed.
+    /// Sets the speed λ.
     pub(crate) fn set_lambda(&mut self, lambda: f64) -> Result<()> {
         self.settings = self.settings.at_speed(lambda)?;
         Ok(())
     }
 
-    /// Whether the scaling of contexts moves for ever, without a warm-up.
+    /// Returns whether the scaling of contexts is always rolling, without a warm-up.
     pub(crate) fn is_rolling(&self) -> bool {
         self.settings.normalization == Normalization::Rolling
     }
 
-    /// The rule that judges head sets: r_H in a tree search, r_cp in an integrated one (paper, 4.3).
+    /// The reward rule of head sets: r_H in a tree search, r_cp in an integrated one (paper, 4.3).
     pub(crate) fn head_set_rewards(&self) -> RewardRule {
         if self.space.is_tree() { self.settings.heads_rewards() } else { self.settings.arm_rewards() }
     }
@@ -96,13 +96,13 @@ impl Setup {
         if self.settings.context.has_signals() { SIGNALS } else { 0 }
     }
 
-    /// The number of values of a raw context with the state pooled by this pyramid.
+    /// The number of values of a raw context whose state is pooled by this pyramid.
     pub(crate) fn raw_size(&self, pyramid: PoolingPyramid) -> usize {
         let state = if self.settings.context.has_state() { pyramid.context_size() } else { 0 };
         state + self.signals()
     }
 
-    /// The constant that ends a context without arm features.
+    /// The constant at the end of a context without arm features.
     pub(crate) fn constant(&self) -> &'static [f64] {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
@@ -122,17 +122,17 @@ impl Setup {
         self.settings.cost_model.share(route, tokens, &self.flops)
     }
 
-    /// By exit: the cost of a text of this length that leaves there with all heads, as a share of the full model's.
+    /// The cost of a text of this length that leaves at each exit with all heads, as a share of the full model's.
     pub(crate) fn exit_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// By arm of the joint bandit: the cost as a share of the full model's.
+    /// The cost of each arm of the joint bandit, as a share of the full model's.
     pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// By head count: the cost of a group as a share of the full model's.
+    /// The cost of a group by head count, as a share of the full model's.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
             (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,
@@ -142,13 +142,13 @@ impl Setup {
         self.group_routes[group].iter().map(|route| Ok(self.share(route, tokens)? - before)).collect()
     }
 
-    /// The score by which arms are ranked.
+    /// The score that ranks arms.
     pub(crate) fn value(&self, score: dht_bandits::posterior::Score, alpha: f64, cost: f64, mode: Mode) -> f64 {
         let bonus = if mode == Mode::Explore { alpha * score.width } else { 0.0 };
         self.settings.reward_shape.score(score.mean + bonus, cost)
     }
 
-    /// An index drawn with a probability in proportion to a power of its depth.
+    /// Draws an index with a probability proportional to a power of its depth.
     pub(crate) fn random_by_depth(&self, depths: &[usize], rng: &mut dyn Rng) -> usize {
         let power = self.settings.explore_power;
         let weights = || depths.iter().map(|depth| (*depth as f64).powf(power));
@@ -168,8 +168,8 @@ impl Setup {
     }
 }
 
-/// The index of the highest value. Ties go to the first in inference, so that it is a function of the text, and else break at
-/// random.
+/// The index of the highest value. Ties go to the first in inference, so that it is a function of the text, and break
+/// at random otherwise.
 pub(crate) fn best(values: impl IntoIterator<Item = f64>, mode: Mode, rng: &mut dyn Rng) -> usize {
     let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
     for (candidate, value) in values.into_iter().enumerate() {

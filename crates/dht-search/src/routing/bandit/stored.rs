@@ -1,4 +1,4 @@
-//! The stored state of the bandits.
+//! Serialised state of the bandits.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ pub(super) fn of_state<S: DeserializeOwned>(what: &str, state: Value) -> Result<
     serde_json::from_value(state).map_err(|source| Error::State { what: what.into(), source })
 }
 
-/// Refuses stored features of arms where the contexts have none, and none where they are `needed`.
+/// Rejects stored features of arms where the contexts have none, and missing ones where they are `needed`.
 pub(super) fn check_arm_features(setup: &Setup, stored: Option<&ArmFeatures>, needed: bool) -> Result<()> {
     let wanted = setup.settings.context.has_arm_features();
     match stored {

@@ -1,4 +1,4 @@
-//! The cost accounting of a training, and its curves. A checkpoint holds them.
+//! Cost accounting of a training, and its curves. A checkpoint contains both.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::curve_recorder::CurveRecorder;
 use crate::error::{Error, Result};
 use crate::routing::Deciding;
 
-/// Bins of the recorded curves.
+/// The number of bins of the recorded curves.
 const CURVE_BINS: usize = 100;
 /// An upper bound for stored counts: far above any training's, and far from overflow.
 const MOST: u64 = 1 << 62;
@@ -21,35 +21,36 @@ pub struct CostAccounting {
     /// FLOPs of all products: forward, backward, second passes of the base layers, pre-passes, arm features, teacher,
     /// held-out texts.
     pub flops: u64,
-    /// Of these, the passes for arm features.
+    /// FLOPs of the passes for arm features, included in `flops`.
     pub arm_feature_flops: u64,
-    /// Of these, the teacher's passes.
+    /// FLOPs of the teacher's passes, included in `flops`.
     pub teacher_flops: u64,
-    /// Of these, the passes of texts that are held out.
+    /// FLOPs of the passes of held-out texts, included in `flops`.
     pub held_out_flops: u64,
-    /// FLOPs of the bandits, by formula: 2·(d² + d) an arm and decision of a linear bandit of d dimensions, 4·(d² + d) a
-    /// reward that it learns from (twice with forgetting), 4·d a head and decision of the head-set bandit, 10·d a head and
-    /// reward. Pooling and normalisation are not counted. Not contained in `flops`.
+    /// FLOPs of the bandits, by formula. A linear bandit of d dimensions takes 2·(d² + d) for each arm and decision,
+    /// and 4·(d² + d) for each reward that it learns from (twice with forgetting). The head-set bandit takes 4·d for
+    /// each head and decision, and 10·d for each head and reward. Pooling and normalisation are not counted. Not
+    /// included in `flops`.
     pub bandit_flops: u64,
-    /// Wall clock of the bandits: pooling, deciding, learning.
+    /// Wall-clock seconds of the bandits: pooling, deciding, learning.
     pub bandit_seconds: f64,
-    /// How often a decision waited for the device to hand over the rows that it reads.
+    /// The number of times that a decision waited for the device to deliver the rows that it reads.
     #[serde(default)]
     pub synchronisations: u64,
-    /// How many samples took each route, each epoch counted.
+    /// The number of samples on each route, each epoch counted.
     pub routes: BTreeMap<String, u64>,
     /// The sum over samples of Σ (heads of a layer that ran) / (N_L·N_H): the paper's estimate of a route's cost.
     pub layer_head_sum: f64,
-    /// Samples trained on.
+    /// The number of samples trained on.
     pub samples: u64,
-    /// Samples from which only the bandits learned, each epoch counted.
+    /// The number of samples from which only the bandits learned, each epoch counted.
     pub held_out_samples: u64,
-    /// Shares of depths and heads and the loss against progress.
+    /// Curves of the shares of depths and heads and of the loss against progress.
     pub curves: CurveRecorder,
 }
 
 impl CostAccounting {
-    /// An empty accounting for a model with this number of heads.
+    /// An empty accounting for a model with this number of heads in each layer.
     pub(crate) fn new(heads: usize) -> Result<Self> {
         Ok(Self {
             flops: 0,
@@ -67,13 +68,13 @@ impl CostAccounting {
         })
     }
 
-    /// Adds what deciding took, and what learning took after it.
+    /// Adds the time of the decisions and of the learning after them.
     pub(crate) fn add_deciding(&mut self, deciding: Deciding, learning: Duration) {
         self.bandit_seconds += (deciding.time + learning).as_secs_f64();
         self.synchronisations += deciding.synchronisations;
     }
 
-    /// Refuses a stored accounting that this model cannot have kept.
+    /// Rejects a stored accounting that cannot belong to this model.
     pub(crate) fn check_like(&self, stored: &Self) -> Result<()> {
         let counts =
             [stored.flops, stored.bandit_flops, stored.samples, stored.held_out_samples, stored.synchronisations];

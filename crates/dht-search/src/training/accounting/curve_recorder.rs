@@ -9,7 +9,7 @@ use crate::space::{LayerGroup, Route};
 
 /// Aggregates each sample's route and loss into [`Curves`].
 ///
-/// Its size grows with the number of different head sets, not of samples. A checkpoint holds it, so that a resumed
+/// Its size grows with the number of different head sets, not of samples. A checkpoint contains it, so that a resumed
 /// training ends with the curves of the whole training.
 ///
 /// # Examples
@@ -43,7 +43,7 @@ struct Bin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Group {
     layers: LayerGroup,
-    /// Sorted by head set.
+    /// The head sets with their counts, sorted by head set.
     sets: Vec<(HeadSet, u64)>,
 }
 
@@ -63,8 +63,8 @@ impl CurveRecorder {
     /// Records a sample that was trained on.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite; nothing is
-    /// recorded then.
+    /// [`Error::Setting`] for a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite; then nothing is
+    /// recorded.
     pub fn outcome(&mut self, progress: f64, route: &Route, loss: f64) -> Result<()> {
         let bin = bin_of(progress, self.bins.len())?;
         let loss = checked_loss(loss)?;
@@ -81,7 +81,7 @@ impl CurveRecorder {
     /// Records `samples` samples that ran a dynamic group with these heads.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the set has a head that the layers lack.
+    /// [`Error::Transformer`] when the set has a head that the layers do not have.
     pub fn head_set(&mut self, layers: LayerGroup, heads: HeadSet, samples: u64) -> Result<()> {
         heads.check(self.heads)?;
         let key = |layers: LayerGroup| (layers.start(), layers.end());
@@ -100,7 +100,8 @@ impl CurveRecorder {
         Ok(())
     }
 
-    /// Whether this recorder has as many bins and heads as another, and holds only values that can have been recorded.
+    /// Returns whether this recorder has the same number of bins and heads as another, and contains only values that
+    /// can have been recorded.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let of_heads = |group: &Group| group.sets.iter().all(|(set, _)| set.check(self.heads).is_ok());
         (self.heads, self.bins.len()) == (other.heads, other.bins.len())
@@ -135,7 +136,7 @@ impl CurveRecorder {
     }
 }
 
-/// For each key of some bin, its share of each bin's counts.
+/// The share of each key in each bin's counts, for the keys of any bin.
 fn shares(bins: &[&Bin], counts: impl Fn(&Bin) -> &BTreeMap<usize, u64>) -> BTreeMap<usize, Vec<f64>> {
     let mut keys: Vec<usize> = bins.iter().flat_map(|bin| counts(bin).keys().copied()).collect();
     keys.sort_unstable();

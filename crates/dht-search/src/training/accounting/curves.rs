@@ -8,27 +8,27 @@ use crate::space::LayerGroup;
 
 /// Curves of a training: the decisions of the bandits and the losses, in bins of training progress.
 ///
-/// Progress is the share of all epochs' samples that were trained on, from 0 to 1. A bin without samples is left out, so
-/// that all lists of shares are as long as `progress`.
+/// Progress is the share of all epochs' samples that were trained on, from 0 to 1. A bin without samples is omitted, so
+/// that all lists of shares have the length of `progress`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
     /// The middle of each bin.
     pub progress: Vec<f64>,
-    /// How many samples were trained on in each bin.
+    /// The number of samples trained on in each bin.
     pub samples: Vec<u64>,
-    /// For each depth (layers run) the share of the samples in each bin that ran it; the depths add up to 1.
+    /// The share of the samples in each bin that ran each depth (layers run); the depths add up to 1.
     pub depth_share: BTreeMap<usize, Vec<f64>>,
-    /// For each number of heads the share of the head decisions in each bin that kept this number, one decision for each
-    /// sample and dynamic group on its route; they add up to 1, or 0 in a bin where no route had a dynamic group.
+    /// The share of the head decisions in each bin that kept each number of heads, one decision for each sample and
+    /// dynamic group on its route. The shares add up to 1, or 0 in a bin where no route had a dynamic group.
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
     /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
     pub loss: BTreeMap<String, LossCurve>,
-    /// Which heads each dynamic group of layers kept, over the whole training except [full-model
+    /// The heads that each dynamic group of layers kept, over the whole training except [full-model
     /// steps](crate::settings::FullModelSteps).
     pub heads: Vec<GroupHeads>,
 }
 
-/// The mean loss of each bin that has samples.
+/// The mean loss of each bin with samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LossCurve {
     /// The middle of each bin.
@@ -38,7 +38,7 @@ pub struct LossCurve {
 }
 
 impl LossCurve {
-    /// The mean of the losses in each of `bins` equal parts of the progress; `points` are (progress, loss).
+    /// Averages the losses in each of `bins` equal parts of the progress; `points` are (progress, loss).
     ///
     /// # Errors
     /// [`Error::Setting`] for no bins or a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite.
@@ -61,7 +61,7 @@ impl LossCurve {
         Ok(Self::from_sums(&sums))
     }
 
-    /// The means of bins that have counts.
+    /// The means of bins with counts.
     pub(crate) fn from_sums(sums: &[(f64, u64)]) -> Self {
         let filled = || sums.iter().enumerate().filter(|(_, (_, count))| *count > 0);
         Self {
@@ -71,29 +71,29 @@ impl LossCurve {
     }
 }
 
-/// Which heads a dynamic group of layers kept.
+/// The heads that a dynamic group of layers kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupHeads {
     /// The layers, counted from 0.
     pub layers: LayerGroup,
-    /// How many samples passed the group.
+    /// The number of samples that passed the group.
     pub samples: u64,
-    /// For each head, from 0, the share of them that kept it.
+    /// The share of these samples that kept each head, by head index from 0.
     pub share: Vec<f64>,
-    /// The most frequent head sets, most frequent first.
+    /// The most frequent head sets, in descending order.
     pub sets: Vec<SetCount>,
 }
 
-/// How many samples had a head set.
+/// The number of samples with a head set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetCount {
-    /// The heads that were kept.
+    /// The kept heads.
     pub heads: HeadSet,
-    /// How many samples kept just these.
+    /// The number of samples that kept exactly these heads.
     pub samples: u64,
 }
 
-/// The bin that a progress lies in; the end of the training belongs to the last.
+/// The bin of a progress value; the end of the training belongs to the last bin.
 pub(crate) fn bin_of(progress: f64, bins: usize) -> Result<usize> {
     if bins == 0 {
         return Err(Error::setting("bins", "at least 1", bins));

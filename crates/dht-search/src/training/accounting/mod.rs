@@ -1,4 +1,4 @@
-//! The cost accounting of a training, and its curves. A checkpoint holds them.
+//! Cost accounting of a training, and its curves. A checkpoint contains both.
 
 mod cost_accounting;
 mod curve_recorder;
