@@ -247,7 +247,7 @@ fn flops_of_a_fit_are_the_multiply_adds_that_run() {
     assert!(flops > 0 && flops == counted, "{flops}, and {counted} ran");
 }
 
-/// cargo test --release -p dht-search --lib banking77 -- --ignored --nocapture, with DHT_DATA.
+/// cargo test --release -p dht-dynamic --lib banking77 -- --ignored --nocapture, with DHT_DATA.
 #[test]
 #[ignore = "takes minutes, and real texts"]
 fn flops_of_fits_on_banking77_are_those_that_run() {
