@@ -9,7 +9,7 @@ use crate::error::Error;
 pub struct Problem {
     /// The error that loading reports.
     pub error: Error,
-    /// Whether an encoder can be trained from the directory all the same, so that only its use as a classifier is refused.
+    /// `true` if an encoder can be trained from the directory all the same, so that only its use as a classifier is refused.
     pub classifier_alone: bool,
 }
 
@@ -35,18 +35,18 @@ pub struct Account {
 }
 
 impl Account {
-    /// Whether the names of the classes are placeholders: `LABEL_0`, `LABEL_1` and so on.
+    /// Returns whether the names of the classes are placeholders: `LABEL_0`, `LABEL_1` and so on.
     pub fn has_placeholder_names(&self) -> bool {
         let mut names = self.labels.iter().flatten().enumerate();
         names.all(|(class, name)| *name == format!("LABEL_{class}"))
     }
 
-    /// Whether the directory is a classifier that can be used as it is.
+    /// Returns whether the directory is a classifier that can be used as it is.
     pub fn is_classifier(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// Whether an encoder can be trained from the directory.
+    /// Returns whether an encoder can be trained from the directory.
     pub fn is_start(&self) -> bool {
         self.problems.iter().all(|problem| problem.classifier_alone)
     }

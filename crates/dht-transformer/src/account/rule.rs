@@ -47,7 +47,7 @@ impl Rule {
     }
 }
 
-/// Whether a value switches nothing on.
+/// Returns whether a value switches nothing on.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

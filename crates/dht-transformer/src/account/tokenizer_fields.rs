@@ -56,7 +56,7 @@ impl TokenizerClass {
         }
     }
 
-    /// Whether `tokenizer.json` gives no more than a vocabulary.
+    /// Returns whether `tokenizer.json` gives no more than a vocabulary.
     pub(crate) fn is_rebuilt(self) -> bool {
         !matches!(self, Self::AsWritten | Self::Unigram)
     }

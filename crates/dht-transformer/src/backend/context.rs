@@ -23,7 +23,7 @@ use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Paramet
 #[derive(Debug, Clone)]
 pub struct ForwardContext {
     training: Option<Arc<Training>>,
-    /// Whether everything is to be composed of candle's operations.
+    /// `true` if everything is to be composed of candle's operations.
     in_graph: bool,
     gates: Option<Arc<Mutex<Gates>>>,
     /// Of this context; without one, the model's.
@@ -165,7 +165,7 @@ impl ForwardContext {
         self.gates.as_deref().map(lock)
     }
 
-    /// Whether gradients of gates on heads are wanted.
+    /// Returns whether gradients of gates on heads are wanted.
     pub(crate) fn wants_gate_gradients(&self) -> bool {
         self.lock_gates().is_some()
     }
@@ -261,7 +261,7 @@ impl ForwardContext {
         Ok(rounded)
     }
 
-    /// Whether everything is to be composed of candle's operations.
+    /// Returns whether everything is to be composed of candle's operations.
     pub(super) fn in_graph(&self) -> bool {
         self.in_graph
     }
@@ -279,7 +279,7 @@ impl ForwardContext {
         Ok(())
     }
 
-    /// Whether a backward may follow.
+    /// Returns whether a backward may follow.
     pub fn is_training(&self) -> bool {
         self.training.is_some()
     }

@@ -23,7 +23,7 @@ pub(crate) struct EmbeddingParameters {
 }
 
 impl EmbeddingParameters {
-    /// Whether any of them is trained.
+    /// Returns whether any of them is trained.
     pub(crate) fn trains(&self) -> bool {
         let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.token_type);
         !all.into_iter().all(|p| p.is_frozen())
@@ -48,7 +48,7 @@ pub(crate) struct LinearParameters {
 }
 
 impl LinearParameters {
-    /// Whether any of them is trained.
+    /// Returns whether any of them is trained.
     pub(crate) fn trains(&self) -> bool {
         !(self.weight.is_frozen() && self.bias.is_frozen())
     }

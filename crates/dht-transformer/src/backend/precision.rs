@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::tensors::Precision;
 
 impl Precision {
-    /// Whether this processor has instructions for it; without them [`Int8`](Self::Int8) (AVX-512 VNNI) is slower than
+    /// Returns whether this processor has instructions for it; without them [`Int8`](Self::Int8) (AVX-512 VNNI) is slower than
     /// single precision. The others are no matter of the processor.
     pub fn is_accelerated(self) -> bool {
         self != Self::Int8 || has_int8_products()

@@ -24,7 +24,7 @@ pub struct BertConfig {
     pub vocab_size: usize,
     /// Width d of the hidden states.
     pub hidden_size: usize,
-    /// How many blocks there are.
+    /// Number of blocks.
     pub num_hidden_layers: usize,
     /// Heads of each block; `hidden_size` is a multiple of it.
     pub num_attention_heads: usize,

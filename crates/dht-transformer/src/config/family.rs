@@ -162,7 +162,7 @@ impl Family {
         format!("{}{what}", self.naming().class)
     }
 
-    /// Whether tokens have types (first or second text) that are embedded.
+    /// Returns whether tokens have types (first or second text) that are embedded.
     pub fn has_token_types(self) -> bool {
         self != Self::DistilBert
     }

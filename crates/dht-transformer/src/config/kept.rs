@@ -47,7 +47,7 @@ impl KeptDimensions {
         (0..self.value_outputs.len()).filter(|head| !self.value_outputs[*head].is_empty()).collect()
     }
 
-    /// Whether nothing is gone but whole heads.
+    /// Returns whether nothing is gone but whole heads.
     pub fn is_heads_alone(&self, config: &BertConfig) -> bool {
         self.heads().into_iter().fold(Self::none(config), |kept, head| kept.with_head(config, head)) == *self
     }

@@ -11,7 +11,7 @@ use super::needs::BackwardNeeds;
 pub struct ClassifierShape {
     /// Hidden size d.
     pub hidden: usize,
-    /// Whether a d × d pooler comes first.
+    /// `true` if a d × d pooler comes first.
     pub pooler: bool,
     /// Number of classes.
     pub classes: usize,

@@ -73,7 +73,7 @@ impl Classifier {
         ClassifierShape { hidden: self.dense.inputs, classes: self.dense.outputs, pooler: self.pooler.is_some() }
     }
 
-    /// Whether any of its parameters is trained.
+    /// Returns whether any of its parameters is trained.
     pub(crate) fn trains(&self) -> bool {
         [Some(&self.dense), self.pooler.as_ref()].into_iter().flatten().any(LinearParameters::trains)
     }

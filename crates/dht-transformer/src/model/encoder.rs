@@ -290,7 +290,7 @@ impl Encoder {
         self.add_given_classifier(name, outputs, pooling, pooler)
     }
 
-    /// Whether the encoder came with a pooler, where new classifiers with [`Pooling::Pooler`] start. Without one, their poolers
+    /// Returns whether the encoder came with a pooler, where new classifiers with [`Pooling::Pooler`] start. Without one, their poolers
     /// start at random.
     pub fn has_pooler(&self) -> bool {
         self.pooler.is_some()
@@ -363,7 +363,7 @@ impl Encoder {
         &self.blocks
     }
 
-    /// How many layers there are.
+    /// Number of layers.
     pub fn layers(&self) -> usize {
         self.blocks.len()
     }

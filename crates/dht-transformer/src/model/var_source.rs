@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub(crate) struct VarSource<'a> {
     vb: VarBuilder<'a>,
     family: Family,
-    /// Whether it is a classifier's, which has the encoder under a prefix and heads beside it.
+    /// `true` if it is a classifier's, which has the encoder under a prefix and heads beside it.
     classifier: bool,
 }
 

@@ -86,7 +86,7 @@ pub fn check_hugging_face_target(folder: impl AsRef<Path>) -> Result<()> {
 enum Head {
     Classifier {
         classes: usize,
-        /// Whether it has a pooler, and with that a class of `transformers`.
+        /// `true` if it has a pooler, and with that a class of `transformers`.
         stock: bool,
     },
     Language,

@@ -45,7 +45,7 @@ impl<R: Read> Hashing<R> {
         Self { inner, hasher: Sha256::new(), bytes: 0 }
     }
 
-    /// Whether not a byte came so far.
+    /// Returns whether not a byte came so far.
     pub(crate) fn is_unread(&self) -> bool {
         self.bytes == 0
     }

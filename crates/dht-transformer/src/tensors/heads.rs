@@ -76,7 +76,7 @@ impl HeadSet {
         self.bits.count_ones() as usize
     }
 
-    /// Whether a head is in the set.
+    /// Returns whether a head is in the set.
     pub fn contains(self, head: usize) -> bool {
         head < Self::MOST_HEADS && self.bits >> head & 1 == 1
     }
@@ -91,12 +91,12 @@ impl HeadSet {
         Self::MOST_HEADS - 1 - self.bits.leading_zeros() as usize
     }
 
-    /// Whether the set holds every head of a layer that has `heads` of them.
+    /// Returns whether the set holds every head of a layer that has `heads` of them.
     pub fn is_full(self, heads: usize) -> bool {
         Self::full(heads).is_ok_and(|full| full == self)
     }
 
-    /// Whether every head of this set is also in `other`.
+    /// Returns whether every head of this set is also in `other`.
     pub fn is_subset(self, other: Self) -> bool {
         self.bits & !other.bits == 0
     }

@@ -59,7 +59,7 @@ impl Hidden {
         self.packing.spans()
     }
 
-    /// How many samples there are.
+    /// Number of samples.
     pub fn samples(&self) -> usize {
         self.spans().samples()
     }

@@ -33,7 +33,7 @@ impl Spans {
         Ok(Self { offsets })
     }
 
-    /// How many samples there are.
+    /// Number of samples.
     pub fn samples(&self) -> usize {
         self.offsets.len() - 1
     }

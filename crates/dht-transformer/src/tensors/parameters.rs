@@ -85,7 +85,7 @@ impl Parameter {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Whether training keeps it as it is.
+    /// Returns whether training keeps it as it is.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
     }
@@ -97,7 +97,7 @@ impl Parameters {
         Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), precision: Arc::default() }
     }
 
-    /// Whether these are handles on the same parameters.
+    /// Returns whether these are handles on the same parameters.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.precision, &other.precision)
     }
@@ -184,12 +184,12 @@ impl Parameters {
         &self.device
     }
 
-    /// How many parameters (tensors) there are.
+    /// Number of parameters (tensors).
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -217,7 +217,7 @@ impl Parameters {
         &self.entries[id.0].name
     }
 
-    /// Whether a parameter is kept as it is by training.
+    /// Returns whether a parameter is kept as it is by training.
     pub fn is_frozen(&self, id: ParameterId) -> bool {
         self.entries[id.0].is_frozen()
     }

@@ -45,7 +45,7 @@ impl Precision {
     pub(super) const ALL: [(Self, &str); 4] =
         [(Self::F32, "f32"), (Self::Tf32, "tf32"), (Self::Bf16, "bf16"), (Self::Int8, "int8")];
 
-    /// Whether gradients can be computed in it.
+    /// Returns whether gradients can be computed in it.
     pub fn trains(self) -> bool {
         self != Self::Int8
     }

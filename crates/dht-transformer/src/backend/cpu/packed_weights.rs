@@ -26,9 +26,9 @@ const PARTS_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     pub(crate) choice: Choice,
-    /// Whether that is all of it.
+    /// `true` if that is all of it.
     pub(crate) whole: bool,
-    /// Whether each head's columns begin a panel, so that a product can take some heads of it.
+    /// `true` if each head's columns begin a panel, so that a product can take some heads of it.
     pub(crate) by_head: bool,
 }
 

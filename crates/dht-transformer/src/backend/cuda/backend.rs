@@ -20,7 +20,7 @@ use crate::tensors::{HeadSet, Packing, Precision};
 
 /// CUDA.
 pub(crate) struct Cuda {
-    /// Whether a sublayer is one operation; in candle's graph it is not.
+    /// `true` if a sublayer is one operation; in candle's graph it is not.
     pub(crate) sublayers: bool,
 }
 
@@ -52,12 +52,12 @@ impl Backend for Cuda {
     }
 }
 
-/// Whether the kernels take these rows.
+/// Returns whether the kernels take these rows.
 fn takes(rows: &Tensor) -> bool {
     matches!(rows.dtype(), DType::F32 | DType::BF16) && rows.rank() == 2
 }
 
-/// Whether the kernels norm these rows.
+/// Returns whether the kernels norm these rows.
 fn norms(rows: &Tensor) -> bool {
     takes(rows) && norm::takes(rows.dims()[1])
 }

@@ -76,13 +76,13 @@ impl<'a> Numbers<'a> {
         Self { first: self.first + count, ..self }
     }
 
-    /// Whether a thread may read and write so many at once, of rows that have a multiple of that.
+    /// Returns whether a thread may read and write so many at once, of rows that have a multiple of that.
     pub(super) fn aligned(&self, count: usize) -> bool {
         self.first.is_multiple_of(count)
     }
 }
 
-/// Whether the card's matrix units take sixteen bits.
+/// Returns whether the card's matrix units take sixteen bits.
 pub(super) fn has_matrix_units(device: &CudaDevice) -> bool {
     !MATRIX_KERNELS.code.is_empty()
         && device.cuda_stream().context().compute_capability().is_ok_and(|(major, _)| major >= 8)

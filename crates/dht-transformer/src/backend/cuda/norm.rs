@@ -19,7 +19,7 @@ const STEPS: usize = 4;
 
 const FORWARD: &str = "norm_forward";
 
-/// Whether rows of so many columns have a kernel.
+/// Returns whether rows of so many columns have a kernel.
 pub(super) fn takes(columns: usize) -> bool {
     columns.is_multiple_of(2) && columns <= STEP * STEPS
 }

@@ -44,7 +44,7 @@ pub(super) fn cache() -> Cache {
     }
 }
 
-/// Whether the hub is not to be asked.
+/// Returns whether the hub is not to be asked.
 pub(super) fn is_offline() -> bool {
     let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_lowercase();
     ["1", "on", "yes", "true"].contains(&value.as_str())

@@ -38,7 +38,7 @@ impl Vocabulary {
         self.token(id).starts_with(CONTINUATION)
     }
 
-    /// Whether a token alone is a word of letters.
+    /// Returns whether a token alone is a word of letters.
     pub(super) fn is_word(&self, id: u32) -> bool {
         !self.special.contains(&id) && !self.continues(id) && self.token(id).contains(char::is_alphabetic)
     }
@@ -65,7 +65,7 @@ impl Vocabulary {
         word.iter().map(part).collect()
     }
 
-    /// Whether some of these tokens stand for what the vocabulary does not have.
+    /// Returns whether some of these tokens stand for what the vocabulary does not have.
     pub(super) fn has_special(&self, ids: &[u32]) -> bool {
         ids.iter().any(|id| self.special.contains(id))
     }

@@ -84,7 +84,7 @@ impl TeacherStates {
         self.rows.len()
     }
 
-    /// Whether no text is kept.
+    /// Returns whether no text is kept.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -13,7 +13,7 @@ use crate::tensors::{Packing, RowBlock};
 
 /// y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), where the samples of a batch may run different parts of the weights.
 pub(crate) trait Sublayer: Send + Sync {
-    /// Whether any of its parameters is trained.
+    /// Returns whether any of its parameters is trained.
     fn trains(&self) -> bool;
 
     /// Multiply-adds of a row in both products, with all heads and neurons.

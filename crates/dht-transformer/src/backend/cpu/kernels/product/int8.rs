@@ -20,7 +20,7 @@ use super::packed::Part;
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
-/// Whether this processor has instructions for products in bytes.
+/// Returns whether this processor has instructions for products in bytes.
 pub(crate) fn has_int8_products() -> bool {
     Dots::new().are_accelerated()
 }

@@ -59,7 +59,7 @@ impl Dots {
         Self::Portable
     }
 
-    /// Whether they are the processor's own.
+    /// Returns whether they are the processor's own.
     pub(super) fn are_accelerated(self) -> bool {
         self != Self::Portable
     }
