@@ -190,7 +190,8 @@ impl Dataset {
         }
         let mut order: Vec<usize> = (0..all).collect();
         order.shuffle(rng);
-        // Each class in turn gives its next row when it is furthest behind its share: the k-th of n rows is due at (k + ½) / n.
+        // Each class in turn gives its next row when it is furthest behind its share: the k-th of n rows is due at (k +
+        // ½) / n.
         let counts = self.class_counts();
         let of_classes = self.examples.iter().all(|example| example.targets.is_empty());
         let mut taken = vec![0_usize; self.labels.len()];

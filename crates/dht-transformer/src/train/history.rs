@@ -29,7 +29,8 @@ pub struct History {
     pub losses: Vec<(f64, f64)>,
     /// Records of the epochs.
     pub epochs: Vec<EpochRecord>,
-    /// Evaluations between the ends of epochs, where [`evaluate_every`](crate::TrainSettings::evaluate_every) asks for them.
+    /// Evaluations between the ends of epochs, where [`evaluate_every`](crate::TrainSettings::evaluate_every) asks for
+    /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evaluations: Vec<StepRecord>,
     /// Epoch of the stored best parameters.
@@ -46,7 +47,8 @@ pub struct History {
     pub skipped_steps: u64,
     /// Number of training samples processed.
     pub samples: u64,
-    /// Wall clock of the [preparation](super::Objective::prepare) and of all steps: batches, forward, backward, optimiser.
+    /// Wall clock of the [preparation](super::Objective::prepare) and of all steps: batches, forward, backward,
+    /// optimiser.
     pub train_seconds: f64,
     /// Part of `train_seconds` spent in the optimiser.
     pub optimizer_seconds: f64,

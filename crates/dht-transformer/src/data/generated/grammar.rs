@@ -102,8 +102,8 @@ impl<'a> Writer<'a> {
         &list[self.rng.random_range(0..list.len())]
     }
 
-    /// Three or five judgements of one thing, each by a word or by the negation of its opposite; the majority has the verdict
-    /// `polarity`.
+    /// Three or five judgements of one thing, each by a word or by the negation of its opposite; the majority has the
+    /// verdict `polarity`.
     fn tally(&mut self, subject: usize, polarity: usize) {
         let count = if self.chance(0.3) { 5 } else { 3 };
         let dissenting = self.rng.random_range(0..=count / 2);

@@ -30,17 +30,18 @@ const MOST_BYTES: u64 = 4 << 30;
 ///
 /// Unspecified columns are detected once. Ambiguous files are refused:
 ///
-///  - **Header** (csv and tsv): a first row with the name of a requested or known column, or with a word above numbers or dates, is
-///    one; a first row with a value that comes again in its column is data. Columns may be unnamed: they are not read.
-///  - **Label**: the column called `label`; else the only one called `labels`, `class` or `category`. Without such a name, the
-///    only column that holds nothing but the training set's labels, when those are given; else the only column that has a value in
-///    every row, each at least twice, and between 2 and 1000 of them.
-///  - **Text**: the column called `text`; else the only one called `sentence`, `review`, `comment`, `content`, `message`, `body`,
-///    `document`, `tweet` or `utterance`; else the only one with words in it. Numbers, dates, addresses, and columns called `index`,
-///    `idx`, `id` or `guid` are not words. Several columns are joined when they are asked for.
-///  - **Pair** (when asked for): columns with the names of one, such as `sentence1` and `sentence2` or `premise` and
+///  - **Header** (csv and tsv): a first row with the name of a requested or known column, or with a word above numbers
+///    or dates, is a header; a first row with a value that is repeated in its column is data. Unnamed columns are not
+///    read.
+///  - **Label**: the column called `label`; else the only one called `labels`, `class` or `category`. Without such a
+///    name, the only column that holds nothing but the training set's labels, if those are given. Otherwise the only
+///    column that has a value in every row, each at least twice, and between 2 and 1000 distinct values.
+///  - **Text**: the column called `text`; else the only one called `sentence`, `review`, `comment`, `content`,
+///    `message`, `body`, `document`, `tweet` or `utterance`; else the only one with words in it. Numbers, dates,
+///    addresses, and columns called `index`, `idx`, `id` or `guid` are not words. Several requested columns are joined.
+///  - **Pair** (if requested): columns with the names of a pair, such as `sentence1` and `sentence2` or `premise` and
 ///    `hypothesis`; else the only two with words in them.
-///  - **Classes** of another set, when its labels are given: see [`LabelMapping`](crate::data::LabelMapping).
+///  - **Classes** of another set, if its labels are given: see [`LabelMapping`](crate::data::LabelMapping).
 ///
 /// [`Dataset::reading`] reports these decisions; print its [lines](Reading::lines).
 ///
@@ -195,8 +196,8 @@ impl DatasetReader {
     /// Reads the parts of a parquet file in order, or one file of any format. Errors name the part.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Setting`] for no file,
-    /// or several of other formats.
+    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Setting`] for no
+    /// file, or several of other formats.
     pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
         let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _)));
         match parts {

@@ -26,7 +26,8 @@ pub struct PairedDifference {
 /// resample.
 ///
 /// # Errors
-/// [`Error::Shape`] when lengths differ, [`Error::Setting`] for a class not below `classes`, no samples or no resamples.
+/// [`Error::Shape`] when lengths differ, [`Error::Setting`] for a class not below `classes`, no samples or no
+/// resamples.
 ///
 /// # Examples
 /// ```
