@@ -65,9 +65,9 @@ impl Encoder {
 
     /// Folds gates into the weights: the new encoder without gates has the outputs of this one with them.
     ///
-    /// Gates on inputs multiply the columns of Q, K and V. Gates on queries and keys multiply Q's rows (with interpolation,
-    /// K's too). Gates on values and heads multiply the output projection's columns, and gates on neurons the second
-    /// matrix of the feed-forward.
+    /// Gates on inputs multiply the columns of Q, K and V. Gates on queries and keys multiply Q's rows (with
+    /// interpolation, K's too). Gates on values and heads multiply the output projection's columns, and gates on
+    /// neurons the second matrix of the feed-forward.
     ///
     /// # Errors
     /// As [`run_gated`](Self::run_gated).

@@ -19,8 +19,8 @@ pub struct Importance {
 }
 
 impl Importance {
-    /// Gradient importance: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a head's output, or on a neuron's
-    /// (Michel, Levy and Neubig 2019, equation 2, with the data set's mean outside of the absolute value).
+    /// Gradient importance: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a head's output, or on a neuron's.
+    /// Source: Michel, Levy and Neubig 2019, equation 2, with the data set's mean outside of the absolute value.
     ///
     /// No gate is needed. With context c, output matrix W and gradient g behind it, ∂L/∂ξ = Σ c·(Wᵀg), which is Σ W ⊙
     /// ∂L/∂W over the columns that belong to the head; likewise for a neuron and the second matrix of its feed-forward.
@@ -150,8 +150,8 @@ fn row_norms(matrix: &Tensor, height: usize) -> Result<Vec<f64>> {
 }
 
 impl Encoder {
-    /// Magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F, where W_v,h are the rows of the value
-    /// matrix and W_o,h the columns of the output matrix that belong to head h.
+    /// Magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F. W_v,h are the rows of the value matrix and
+    /// W_o,h the columns of the output matrix that belong to head h.
     ///
     /// A head adds W_o,h·W_v,h·x, weighted over the tokens, to a row, and the Frobenius norm of W_o,h·W_v,h is at most
     /// this product. It needs no data and no pass; with data, the effect of a head on the loss is more informative:

@@ -192,7 +192,7 @@ impl Table {
 }
 
 /// Refuses a first line with carriage returns outside of quotes (all rows in one line), a JSON object, and a tsv line
-/// with quotes around several cells, which would stay around names, labels and texts.
+/// with quotes around several cells. Such quotes would stay around names, labels and texts.
 pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> Result<()> {
     let line = line.trim_end_matches('\r');
     let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');

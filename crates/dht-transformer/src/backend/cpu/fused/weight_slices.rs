@@ -68,8 +68,8 @@ impl Selection {
     /// Part of a weight that a variant runs; `run_tokens` is the mean length of its runs.
     ///
     /// If the variant takes a part of the products' inner dimension, the products skip rows of the weight packed for
-    /// all. If it takes a part of the columns, the weight is packed so that each head begins a panel, or packed for the
-    /// variant alone, which leaves no panel partly filled.
+    /// all. If it takes a part of the columns, the weight is packed so that each head begins a panel. Alternatively it
+    /// is packed for the variant alone, which leaves no panel partly filled.
     pub(super) fn weight_slice(
         &self,
         side: Side,

@@ -128,8 +128,9 @@ fn backward_of_samples<T: Real>(
     }
 }
 
-/// Gradient of the loss with respect to a gate ξ = 1 on each head of each sample, (samples, heads): ∂L/∂ξ = Σ over its
-/// rows of c·dc, for context c with gradient dc, both (tokens, inner).
+/// Gradient of the loss with respect to a gate ξ = 1 on each head of each sample, (samples, heads).
+///
+/// It is ∂L/∂ξ = Σ over its rows of c·dc, for context c with gradient dc, both (tokens, inner).
 pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape) -> Vec<T> {
     let inner = shape.inner;
     let mut gradients = vec![T::ZERO; spans.samples() * shape.heads.len()];
