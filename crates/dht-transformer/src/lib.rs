@@ -1,5 +1,5 @@
-//! A BERT-family encoder on candle: it trains, runs any layers and heads for any sample, and loads and saves
-//! Hugging Face directories.
+//! BERT-family encoder on candle: it trains, runs any layers and heads for any sample, and loads and saves Hugging Face
+//! directories.
 //!
 //! # Data flow
 //!
@@ -52,45 +52,45 @@
 //!
 //! # Catalogue
 //!
-//! The root has the names that most programs begin with; all else is in its module.
+//! The root re-exports the most common names; everything else is in its module.
 //!
-//! | module | what is there |
+//! | module | content |
 //! |---|---|
 //! | [`data`] | csv, tsv, jsonl, parquet (feature `hub`) and plain files to [`Dataset`]s, [`TextTokenizer`], [`PackedBatch`], the order of batches, masks for pre-training |
 //! | [`config`] | [`BertConfig`], [`Family`](config::Family), [`ModelSize`](config::ModelSize), [`Activation`](config::Activation), [`Pooling`] |
 //! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`LanguageHead`](model::LanguageHead) |
 //! | [`tensors`] | [`Hidden`], [`HeadSet`], [`HeadPlan`], [`SampleGroup`], [`Parameters`](tensors::Parameters), [`Gradients`](tensors::Gradients), losses |
 //! | [`tasks`] | [`TextClassifier`] for classes, labels and values ([`Task`]); [`MaskedLanguageModel`] for pre-training |
-//! | [`train`] | [`Trainer`], [`Objective`], [`Observer`](train::Observer); [`train::optim`]: AdamW, groups, schedules, clipping; [`train::metrics`]: F1, correlations, bootstrap; [`train::checkpoint`]: files that resume to the bit |
+//! | [`train`] | [`Trainer`], [`Objective`], [`Observer`](train::Observer); [`train::optim`]: AdamW, groups, schedules, clipping; [`train::metrics`]: F1, correlations, bootstrap; [`train::checkpoint`]: files that resume bit for bit |
 //! | [`pretrained`] | Hugging Face directories in and out, as [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save) use them |
-//! | [`candle`] | the same in programs on `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
+//! | [`candle`] | interoperation with `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
 //! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |
 //! | [`flops`] | FLOPs of matrix products, before and after a run |
 //! | [`account`] | every file, field and tensor of a directory, and its treatment: obeyed, harmless, refused, or unknown |
-//! | [`storage`] | files that are written whole; names of models and data sets on the hub (feature `hub`) |
-//! | [`error`] | what can go wrong, in detail |
+//! | [`storage`] | atomic files; models and data sets on the hub (feature `hub`) |
+//! | [`error`] | error types in detail |
 //!
-//! # What holds throughout
+//! # Invariants
 //!
-//! - **No padding.** A batch is rows of real tokens and [`Spans`](tensors::Spans) that say which sample they belong to. A sample in a
-//!   batch has the states of the sample alone, up to rounding.
+//! - **No padding.** A batch is rows of real tokens and [`Spans`](tensors::Spans) that assign them to samples. A sample
+//!   in a batch has the states of the sample alone, up to rounding.
 //! - **Leaving out is not multiplying by zero.** Heads, neurons and layers that are left out cost nothing, and the
-//!   [FLOPs](flops) say how much that is.
-//! - **Gradients do not go through candle's graph** where they belong to weights: the fused operations hand them to the
-//!   [`ForwardContext`]. [`ForwardContext::backward`] and
-//!   [`ForwardContext::grad_store`] return them all; `loss.backward()` alone would lose them, and is refused.
+//!   [FLOPs](flops) report the saving.
+//! - **Gradients of weights do not pass through candle's graph**: the fused operations return them to the
+//!   [`ForwardContext`]. [`ForwardContext::backward`] and [`ForwardContext::grad_store`] return them all;
+//!   `loss.backward()` alone would lose them, and is refused.
 //! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, dropout site,
-//!   sample and token. On one kind of processor neither the number of threads nor a restart changes a bit of a training, and
-//!   samples keep their dropout masks however they are grouped.
-//! - **All or nothing.** Files are written whole, updates happen whole; values that are NaN or infinite are refused where
-//!   they come in. What can go wrong is an [`Error`] that says what was expected.
+//!   sample and token. On one kind of processor neither the number of threads nor a restart changes a bit of a
+//!   training, and samples keep their dropout masks however they are grouped.
+//! - **All or nothing.** Files and updates are atomic; NaN or infinite values are refused on input. Every failure is an
+//!   [`Error`] that states the expected value.
 //!
 //! # Devices
 //!
-//! On the CPU layers are one fused operation, on CUDA (feature `cuda`; it needs `nvcc`) two operations a layer with kernels of our
-//! own; on Metal (feature `metal`) the same is composed of candle's operations. `docs/gpu.md` says what was checked and how fast it is:
-//! Metal has not been run. candle allocates for every operation, so a program
-//! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
+//! On the CPU a layer is one fused operation. On CUDA (feature `cuda`; it needs `nvcc`) it is two operations with
+//! custom kernels, and on Metal (feature `metal`) it is composed of candle's operations. `docs/gpu.md` reports tests
+//! and speed: Metal has not been run. candle allocates for every operation, so a program that trains on a CPU benefits
+//! from an allocator that reuses memory, such as mimalloc.
 
 pub mod account;
 mod backend;

@@ -9,7 +9,7 @@ use crate::error::Error;
 pub struct Problem {
     /// The error that loading reports.
     pub error: Error,
-    /// Whether an encoder can be trained from the directory all the same, so that only its use as a classifier is refused.
+    /// `true` if an encoder can still be trained from the directory, so that only its use as a classifier is refused.
     pub classifier_alone: bool,
 }
 
@@ -28,25 +28,25 @@ pub struct Account {
     /// All problems; empty for a directory that [`TextClassifier::load`](crate::TextClassifier::load) and
     /// [`TextTokenizer::from_dir`](crate::TextTokenizer::from_dir) accept.
     pub problems: Vec<Problem>,
-    /// The names of the classes, where the directory holds a classifier.
+    /// Class names, if the directory holds a classifier.
     pub labels: Option<Vec<String>>,
-    /// The maximal length of a text in tokens: `model_max_length`, bounded by the positions.
+    /// Maximum length of a text in tokens: `model_max_length`, bounded by the positions.
     pub max_length: Option<usize>,
 }
 
 impl Account {
-    /// Whether the names of the classes are placeholders: `LABEL_0`, `LABEL_1` and so on.
+    /// Returns whether the class names are placeholders: `LABEL_0`, `LABEL_1` and so on.
     pub fn has_placeholder_names(&self) -> bool {
         let mut names = self.labels.iter().flatten().enumerate();
         names.all(|(class, name)| *name == format!("LABEL_{class}"))
     }
 
-    /// Whether the directory is a classifier that can be used as it is.
+    /// Returns whether the directory is a classifier that can be used unchanged.
     pub fn is_classifier(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// Whether an encoder can be trained from the directory.
+    /// Returns whether an encoder can be trained from the directory.
     pub fn is_start(&self) -> bool {
         self.problems.iter().all(|problem| problem.classifier_alone)
     }

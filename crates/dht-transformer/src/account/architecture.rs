@@ -1,6 +1,6 @@
 //! The classes of `transformers` that `architectures` names.
 
-/// The class of `transformers` that a directory was saved by.
+/// Class of `transformers` that saved a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Architecture {
     /// A classifier of whole texts.
@@ -13,7 +13,7 @@ pub(crate) enum Architecture {
     Foreign,
 }
 
-/// The endings of the names of classes, and what they are.
+/// Suffixes of class names, and their architectures.
 const CLASSES: [(&str, Architecture); 10] = [
     ("ForSequenceClassification", Architecture::SequenceClassifier),
     ("Model", Architecture::Encoder("an encoder without a classifier")),
@@ -28,7 +28,7 @@ const CLASSES: [(&str, Architecture); 10] = [
 ];
 
 impl Architecture {
-    /// The architecture of a class's name, such as `BertForMaskedLM`, of a family whose names begin with `family`.
+    /// Architecture of a class name, such as `BertForMaskedLM`, of a family whose names begin with `family`.
     pub(crate) fn from_class(class: &str, family: &str) -> Self {
         let ending = class.strip_prefix("Dht").unwrap_or(class).strip_prefix(family);
         CLASSES.iter().find(|(name, _)| ending == Some(name)).map_or(Self::Foreign, |(_, architecture)| *architecture)

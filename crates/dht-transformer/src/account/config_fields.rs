@@ -9,7 +9,8 @@ use crate::error::Error;
 const BERT_AND_ROBERTA: &[&str] = &["bert", "roberta"];
 const DISTILBERT: &[&str] = &["distilbert"];
 
-/// What `transformers` 5 reads of `config.json`, and what its earlier releases and its users' programs write there.
+/// Fields that `transformers` 5 reads from `config.json`, and fields that its earlier releases and its users' programs
+/// write there.
 const FIELDS: &[Rule] = &[
     Rule::new(Check::Obeyed, "the family", &["model_type"]),
     Rule::new(Check::Obeyed, "the class: only sequence classifiers are used as classifiers", &["architectures"]),
@@ -48,7 +49,7 @@ const FIELDS: &[Rule] = &[
         "a field of this project",
         &["classifier_pooling", "kept_heads", "kept_neurons", "kept_dimensions"],
     ),
-    // Refused where they are set.
+    // Refused if set.
     Rule::new(
         Check::Only(&["absolute"]),
         "positions relative to each other are not computed (transformers 5 ignores them too)",
@@ -76,7 +77,7 @@ const FIELDS: &[Rule] = &[
     Rule::new(Check::Empty, "fields under other names are not read", &["attribute_map"]),
     Rule::new(Check::Empty, "configurations of other releases are not read", &["configuration_files"]),
     Rule::new(Check::Empty, "code in a directory is never run, and may compute another model", &["auto_map"]),
-    // Known to be without effect on answers.
+    // Known to have no effect on outputs.
     Rule::new(Check::Harmless, "training alone", &["classifier_dropout", "gradient_checkpointing", "head_dropout"]),
     Rule::new(Check::Harmless, "training alone", &["qa_dropout", "seq_classif_dropout"]).of(DISTILBERT),
     Rule::new(Check::Harmless, "the positions are stored", &["sinusoidal_pos_embds"]).of(DISTILBERT),
@@ -174,7 +175,7 @@ pub(crate) fn config_entries(model_type: &str, fields: &Map<String, Value>) -> V
     entries(FIELDS, model_type, "config.json", fields)
 }
 
-/// The errors of the fields of a `config.json` that are refused, as [`Error::Setting`].
+/// Errors of the refused fields of a `config.json`, as [`Error::Setting`].
 pub(crate) fn config_refusals(model_type: &str, fields: &Map<String, Value>) -> Vec<Error> {
     refusals(FIELDS, model_type, fields)
 }

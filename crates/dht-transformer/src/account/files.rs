@@ -3,10 +3,10 @@
 use super::entry::{Entry, Treatment};
 use crate::error::Error;
 
-/// Names of files; `*` at the beginning or the end stands for any text.
+/// Names of files; `*` at the beginning or the end matches any text.
 type Names = &'static [&'static str];
 
-/// Files that are read or refused, and files that are known to be without effect.
+/// Files that are read or refused, and files that are known to have no effect.
 const FILES: &[(Treatment, &str, Names)] = &[
     (Treatment::Obeyed, "the configuration", &["config.json"]),
     (Treatment::Obeyed, "the weights", &["model.safetensors"]),
@@ -127,13 +127,13 @@ pub(crate) fn file_entry(name: &str) -> Entry {
     }
 }
 
-/// Reasons that depend on the files beside.
+/// Reasons that depend on the other files.
 const OTHER_WEIGHTS: &str = "weights in another format, which are not read beside model.safetensors";
 const VOCABULARY: &str = "the vocabulary, where tokenizer.json is missing";
 
 impl Entry {
-    /// The entry of a file beside others: weights in another format are all that there are where model.safetensors is missing,
-    /// and a vocabulary is not read where there is a tokenizer.json.
+    /// Adjusts the entry of a file to the other files of its directory. Weights in another format are the only ones if
+    /// model.safetensors is missing, and a vocabulary is not read if there is a tokenizer.json.
     pub(crate) fn beside(mut self, names: &[String]) -> Self {
         let there = |name: &str| names.iter().any(|other| other == name);
         if self.reason == OTHER_WEIGHTS && !there("model.safetensors") {

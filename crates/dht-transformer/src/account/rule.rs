@@ -10,15 +10,15 @@ use crate::error::Error;
 pub(super) enum Check {
     /// Never: the field is obeyed.
     Obeyed,
-    /// Never: the field is without effect on answers.
+    /// Never: the field has no effect on outputs.
     Harmless,
-    /// Refused unless the value is null, false, 0, or an empty text, list or object.
+    /// Unless the value is null, false, 0, or an empty text, list or object.
     Empty,
-    /// Refused unless the value is null or one of these texts.
+    /// Unless the value is null or one of these texts.
     Only(&'static [&'static str]),
 }
 
-/// Known fields that are treated alike.
+/// Known fields with the same treatment.
 pub(super) struct Rule {
     pub(super) names: &'static [&'static str],
     /// The model types that have these fields; empty for all.
@@ -47,7 +47,7 @@ impl Rule {
     }
 }
 
-/// Whether a value switches nothing on.
+/// Returns whether a value enables nothing.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -59,7 +59,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The rule about a field of a model type, and the field's name in the table.
+/// Rule about a field of a model type, and the field's name in the table.
 pub(super) fn find(table: &'static [Rule], model_type: &str, field: &str) -> Option<(&'static Rule, &'static str)> {
     table.iter().filter(|rule| rule.families.is_empty() || rule.families.contains(&model_type)).find_map(|rule| {
         let name = rule.names.iter().find(|name| **name == field)?;
@@ -99,7 +99,7 @@ pub(super) fn refusals(table: &'static [Rule], model_type: &str, fields: &Map<St
     fields.iter().filter_map(refusal).collect()
 }
 
-/// A value for a message.
+/// Value shortened for a message.
 fn shortened(value: &Value) -> String {
     const LONGEST: usize = 80;
     let text = value.to_string();

@@ -1,4 +1,4 @@
-//! The tensors that a model does not use.
+//! Tensors that a model does not use.
 
 use super::entry::Treatment;
 
@@ -35,7 +35,7 @@ const REFUSED: &[(&str, &str)] = &[
     (".parametrizations.", "a parametrized weight: save the model again with plain weights"),
 ];
 
-/// Beginnings of the names of parts of an encoder, under BERT's names.
+/// Prefixes of an encoder's tensors, under BERT's names.
 const ENCODER: [&str; 3] = ["encoder.", "embeddings.", "transformer."];
 
 /// Treatment of a tensor that the model does not use, and the reason. `name` has no prefix of the family.

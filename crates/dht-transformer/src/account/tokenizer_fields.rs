@@ -1,4 +1,4 @@
-//! The fields of `tokenizer_config.json` and `special_tokens_map.json`, and the classes of tokenizers.
+//! Fields of `tokenizer_config.json` and `special_tokens_map.json`, and tokenizer classes.
 
 use serde_json::{Map, Value};
 
@@ -6,18 +6,18 @@ use super::entry::{Entry, Treatment};
 use super::rule::{Check, Rule, entries, refusals};
 use crate::error::Error;
 
-/// The classes of tokenizers of `transformers` 5 that are known here.
+/// Supported tokenizer classes of `transformers` 5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenizerClass {
     /// WordPiece, rebuilt from the vocabulary and the settings alone.
     Bert,
-    /// As BERT's, without types of tokens.
+    /// WordPiece as in BERT, without token types.
     DistilBert,
     /// Byte-level BPE, rebuilt from the vocabulary, the merges and the settings alone.
     Roberta,
-    /// `tokenizer.json` as it is.
+    /// `tokenizer.json` unchanged.
     AsWritten,
-    /// `tokenizer.json` as it is, which has to be a Unigram.
+    /// `tokenizer.json` unchanged, which must be a Unigram.
     Unigram,
 }
 
@@ -40,13 +40,13 @@ const CLASSES: &[(TokenizerClass, &[&str])] = &[
 ];
 
 impl TokenizerClass {
-    /// The class of a name, with or without `Fast` at its end.
+    /// Class of a name, with or without `Fast` at its end.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_suffix("Fast").unwrap_or(name);
         CLASSES.iter().find(|(_, names)| names.contains(&name)).map(|(class, _)| *class)
     }
 
-    /// The class of a model type, for a directory that names none.
+    /// Class of a model type, for a directory without a class.
     pub(crate) fn from_model_type(model_type: &str) -> Self {
         match model_type {
             "bert" => Self::Bert,
@@ -56,7 +56,7 @@ impl TokenizerClass {
         }
     }
 
-    /// Whether `tokenizer.json` gives no more than a vocabulary.
+    /// Returns whether only the vocabulary of `tokenizer.json` is used.
     pub(crate) fn is_rebuilt(self) -> bool {
         !matches!(self, Self::AsWritten | Self::Unigram)
     }
@@ -71,7 +71,7 @@ impl TokenizerClass {
 const BERT_SETTINGS: &[&str] = &["do_lower_case", "strip_accents", "tokenize_chinese_chars"];
 const ROBERTA_SETTINGS: &[&str] = &["add_prefix_space"];
 
-/// Special tokens by name. Any other field that ends with `_token` and is a text names one more.
+/// Special tokens by name. Any other text field that ends with `_token` names one more.
 pub(crate) const TOKENS: &[&str] =
     &["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
@@ -191,7 +191,7 @@ pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<
     entries
 }
 
-/// The errors of the fields that are refused, as [`Error::Setting`].
+/// Errors of the refused fields, as [`Error::Setting`].
 pub(crate) fn tokenizer_refusals(fields: &Map<String, Value>) -> Vec<Error> {
     refusals(FIELDS, "", fields)
 }

@@ -1,4 +1,4 @@
-//! The constants and the moments of AdamW, whose step is a backend's.
+//! Constants and moments of AdamW; a backend implements the step.
 //!
 //! ```text
 //! p ← p (1 − η λ)
@@ -16,12 +16,12 @@ use candle_core::Var;
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// The constants of one step of one parameter.
+/// Constants of one step of one parameter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Coefficients {
     /// 1 − η λ
     pub(crate) shrink: f64,
-    /// What brings the gradient down to the clipping norm.
+    /// Factor that reduces the gradient to the clipping norm.
     pub(crate) scale: f64,
     /// β₁ and β₂
     pub(crate) beta1: f64,
@@ -34,7 +34,7 @@ pub(crate) struct Coefficients {
     pub(crate) rate: f64,
 }
 
-/// The same in the precision of the parameters.
+/// Constants of one step in the precision of the parameters.
 #[derive(Clone, Copy)]
 pub(crate) struct Single {
     pub(crate) shrink: f32,
@@ -62,15 +62,15 @@ impl From<Coefficients> for Single {
     }
 }
 
-/// The running means of a parameter's gradient (m) and of its square (v), where the backend keeps them.
+/// Running means of a parameter's gradient (m) and of its square (v), stored by the backend.
 pub(crate) trait Moments: Debug + Send + Sync {
-    /// One step of the parameter, and of the moments with it. The gradient is of the parameter's shape.
+    /// Takes one step of the parameter and of the moments. The gradient has the parameter's shape.
     fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()>;
 
-    /// The values of m and of v.
+    /// Values of m and of v.
     fn values(&self) -> Result<[Vec<f32>; 2]>;
 
-    /// A copy of its own.
+    /// Independent copy.
     fn boxed(&self) -> Box<dyn Moments>;
 }
 

@@ -1,4 +1,4 @@
-//! The operations that a model and its optimiser ask of a device.
+//! Operations that a model and its optimiser require of a device.
 
 use std::sync::Arc;
 
@@ -13,19 +13,20 @@ use super::parameters::{EmbeddingParameters, LinearParameters, TokenIds};
 use crate::error::{Error, Result};
 use crate::tensors::{Gradient, HeadSet, Hidden, Packing, Precision, cross_entropy};
 
-/// The arithmetic of one kind of device. What a device has no own version of is composed of candle's operations.
+/// Arithmetic of one kind of device. Operations without a device version are composed of candle's.
 ///
-/// Gradients of weights either go through candle's graph or to the [`ForwardContext`], whose backward collects both.
+/// Gradients of weights pass either through candle's graph or to the [`ForwardContext`], whose backward pass collects
+/// both.
 pub(crate) trait Backend: Sync {
-    /// The precisions that layers compute in, and the same in words with the device.
+    /// Supported precisions of layers, and their description for messages.
     fn precisions(&self) -> (&'static [Precision], &'static str);
 
-    /// Differentiable operations, for what is composed of them on every device.
+    /// Differentiable operations, for compositions on every device.
     fn operations(&self) -> Operations {
         Operations::CANDLE
     }
 
-    /// dropout(LayerNorm(word + position + type)): (tokens, hidden). Ids lie inside the tables.
+    /// Computes dropout(LayerNorm(word + position + type)): (tokens, hidden). Ids lie inside the tables.
     fn embed(
         &self,
         ids: TokenIds,
@@ -37,12 +38,12 @@ pub(crate) trait Backend: Sync {
         self.operations().embed(&ids, packing, parameters, dropout)
     }
 
-    /// Layers one after another: (tokens, hidden) → (tokens, hidden). None are the identity.
+    /// Runs consecutive layers: (tokens, hidden) → (tokens, hidden). No layers are the identity.
     fn layers(&self, hidden: &Hidden, layers: &[Layer<'_>], ctx: &ForwardContext) -> Result<Hidden> {
         layers.iter().try_fold(hidden.clone(), |hidden, layer| self.operations().layer(&hidden, layer, ctx))
     }
 
-    /// Attention scores before the softmax: (samples, heads, longest, longest), of no meaning in places where a sample has no
+    /// Computes attention scores before the softmax: (samples, heads, longest, longest), undefined in places without a
     /// token. Attention with dimensions taken out has scores of all of its heads.
     fn scores(
         &self,
@@ -54,13 +55,13 @@ pub(crate) trait Backend: Sync {
         self.operations().scores(hidden, attention, heads)
     }
 
-    /// x·Wᵀ + b in single precision: (rows, inputs) → (rows, outputs).
+    /// Computes x·Wᵀ + b in single precision: (rows, inputs) → (rows, outputs).
     fn linear(&self, x: &Tensor, parameters: &LinearParameters, _ctx: &ForwardContext) -> Result<Tensor> {
         self.operations().linear_in_f32(x, parameters)
     }
 
-    /// The mean cross-entropy of x·Wᵀ + b against `targets`, in nats: one number. There is at least one row, and every
-    /// target is below `decoder.outputs`.
+    /// Mean cross-entropy of x·Wᵀ + b against `targets`, in nats: a scalar. There is at least one row, and every target
+    /// is below `decoder.outputs`.
     fn vocabulary_loss(
         &self,
         x: &Tensor,
@@ -71,7 +72,7 @@ pub(crate) trait Backend: Sync {
         Ok(cross_entropy(&self.linear(x, decoder, ctx)?, targets)?.mean_all()?)
     }
 
-    /// Refuses a precision that the device cannot compute in.
+    /// Refuses a precision that the device does not support.
     fn check(&self, precision: Precision) -> Result<()> {
         let (possible, names) = self.precisions();
         match possible.contains(&precision) {
@@ -80,28 +81,28 @@ pub(crate) trait Backend: Sync {
         }
     }
 
-    /// The rows that a forward begins with, in the numbers that its layers compute in.
+    /// Converts the input rows of a forward pass to the precision of the layers.
     fn begin(&self, rows: Tensor, precision: Precision) -> Result<Tensor> {
         self.check(precision)?;
         Ok(if precision == Precision::Bf16 { rows.to_dtype(DType::BF16)? } else { rows })
     }
 
-    /// The gradient of a parameter, as candle computed it.
+    /// Converts a gradient computed by candle.
     fn gradient(&self, gradient: &Tensor) -> Result<Gradient> {
         Ok(Gradient::Device(gradient.clone()))
     }
 
-    /// The moments of AdamW for a parameter of this shape: these values, or zeros.
+    /// Creates the moments of AdamW for a parameter of this shape: with these values, or zeros.
     fn moments(&self, values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Box<dyn Moments>> {
         Ok(Box::new(DeviceMoments::new(values, shape, device)?))
     }
 
-    /// Σ x² of each tensor, in one transfer from the device. There is at least one, and all are in f32.
+    /// Computes Σ x² of each tensor, in one transfer from the device. There is at least one, and all are in f32.
     fn sums_of_squares(&self, tensors: &[Tensor]) -> Result<Vec<f64>> {
         sums_of_squares(tensors)
     }
 
-    /// Gives back memory that the device keeps for later.
+    /// Releases memory that the device caches.
     fn release_memory(&self, _device: &Device) -> Result<()> {
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The context of one forward and its backward: inference, or a training step with its dropout masks and gradients.
+//! Context of one forward pass and its backward pass: inference, or a training step with its dropout masks and
+//! gradients.
 
 mod backward;
 
@@ -15,77 +16,77 @@ use crate::error::{Error, Result};
 use crate::tensors::Parameter;
 use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters, Precision};
 
-/// How the encoder runs: without gradient, or as one training step.
+/// Execution mode of the encoder: inference, or one training step.
 ///
-/// The fused operations do not hand the gradients of their weights to candle's graph, which would copy and add buffers
-/// of the size of the model. They accumulate them here, and [`backward`](Self::backward) returns them together with those
-/// that candle collected.
+/// The fused operations do not pass the gradients of their weights to candle's graph, which would copy and add buffers
+/// of the size of the model. They accumulate them here, and [`backward`](Self::backward) returns them together with
+/// those that candle collected.
 #[derive(Debug, Clone)]
 pub struct ForwardContext {
     training: Option<Arc<Training>>,
-    /// Whether everything is to be composed of candle's operations.
+    /// `true` if everything is composed of candle's operations.
     in_graph: bool,
     gates: Option<Arc<Mutex<Gates>>>,
-    /// Of this context; without one, the model's.
+    /// Precision of this context; `None` for the model's.
     precision: Option<Precision>,
     packed_weights: Arc<PackedWeights>,
     #[cfg(feature = "cuda")]
     rounded_weights: Arc<Mutex<RoundedWeights>>,
 }
 
-/// Weights in the numbers that layers compute in, by the id of the variable, with the version of its values.
+/// Weights in the precision of layers, by variable id, with the version of their values.
 #[cfg(feature = "cuda")]
 type RoundedWeights = std::collections::HashMap<(candle_core::TensorId, DType), (u64, Tensor)>;
 
 #[derive(Debug)]
 struct Training {
-    /// The parameters that it is made for, but for those that were added later.
+    /// Parameters of this context, without those that were added later.
     parameters: Parameters,
     seed: u64,
     step: u32,
     dropout: bool,
-    /// Whether a backward of this context runs, which will hand over the gradients.
+    /// `true` while a backward pass of this context runs, which collects the gradients.
     in_backward: AtomicBool,
     gradients: Mutex<Gradients>,
 }
 
-/// The gradient ∂L/∂ξ of the loss with respect to a gate ξ = 1 on the output of one head of one layer for one sample.
+/// Gradient ∂L/∂ξ of the loss with respect to a gate ξ = 1 on the output of one head of one layer for one sample.
 ///
 /// Its absolute value is the importance of the head for the sample (Michel, Levy and Neubig 2019, equation 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadGateGradient {
-    /// The layer.
+    /// Layer number.
     pub layer: usize,
-    /// The sample's row in its data set.
+    /// Row of the sample in its data set.
     pub sample: u64,
-    /// The head.
+    /// Head number.
     pub head: usize,
-    /// ∂L/∂ξ, in the unit of the loss. Of a mean over n samples it is an n-th of that of the sample's own loss.
+    /// Value of ∂L/∂ξ, in the unit of the loss. For a mean over n samples it is 1/n of that of the sample's own loss.
     pub gradient: f32,
 }
 
-/// The gates on heads, and their gradients so far.
+/// Gates on heads, and their gradients so far.
 #[derive(Debug, Default)]
 struct Gates {
     gate_gradients: Vec<HeadGateGradient>,
-    /// Gates that candle's graph holds, on other devices than the CPU, (samples, heads): layer, samples, heads.
+    /// Gates in candle's graph, on other devices than the CPU, (samples, heads): layer, samples, heads.
     vars: Vec<(usize, Vec<u64>, HeadSet, Var)>,
-    /// Gradients that a backward computed on another device, likewise.
+    /// Gradients of gates that a backward pass computed on another device: layer, samples, heads.
     #[cfg(feature = "cuda")]
     on_device: Vec<(usize, Vec<u64>, HeadSet, Tensor)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A poisoned lock means that a backward panicked; what it gathered is then never read.
+    // A poisoned lock means that a backward pass panicked; its gradients are then never read.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ForwardContext {
-    /// A context without gradient and without dropout.
+    /// Creates a context without gradient and without dropout.
     ///
-    /// It keeps packed weights for as long as it lives, which takes as much memory as the weights. Use one context for all
-    /// batches of an evaluation. After a variable was changed by something other than [`AdamW`](crate::train::optim::AdamW) or
-    /// [`Parameters::set_values`], begin another.
+    /// It caches packed weights for its lifetime, which takes as much memory as the weights. Use one context for all
+    /// batches of an evaluation. After a variable was changed by something other than
+    /// [`AdamW`](crate::train::optim::AdamW) or [`Parameters::set_values`], create a new context.
     pub fn inference() -> Self {
         Self {
             training: None,
@@ -98,34 +99,35 @@ impl ForwardContext {
         }
     }
 
-    /// The same in a precision of its own, whatever the model computes in otherwise. [`Encoder::embed`](crate::Encoder::embed) refuses
-    /// one that the device cannot compute in.
+    /// Creates an inference context with its own precision, independent of the model's.
+    /// [`Encoder::embed`](crate::Encoder::embed) refuses an unsupported one.
     pub fn inference_in(precision: Precision) -> Self {
         let packed_weights = Arc::new(PackedWeights::new(precision));
         Self { precision: Some(precision), packed_weights, ..Self::inference() }
     }
 
-    /// [`inference`](Self::inference), composed of candle's operations on the CPU too: what [`inference`](Self::inference) runs on other devices, up
-    /// to their kernels. For comparisons.
+    /// Creates an [`inference`](Self::inference) context composed of candle's operations on the CPU too. These are the
+    /// operations of other devices, up to their kernels. For comparisons.
     pub fn inference_in_candle_graph() -> Self {
         Self { in_graph: true, ..Self::inference() }
     }
 
-    /// A training step over `parameters`: `seed` and `step` key the dropout masks.
+    /// Creates a training step over `parameters`: `seed` and `step` key the dropout masks.
     pub fn training(parameters: &Parameters, seed: u64, step: u32) -> Self {
         Self::with(parameters, (seed, step), true, false)
     }
 
-    /// A training step whose dropouts are switched off, whatever the model's configuration says.
+    /// Creates a training step without dropout, whatever the model's configuration.
     pub fn training_without_dropout(parameters: &Parameters) -> Self {
         Self::with(parameters, (0, 0), false, false)
     }
 
-    /// A training step all of whose operations are candle's own, on the CPU too: `loss.backward()`, and with it
+    /// Creates a training step with only candle's operations, on the CPU too: `loss.backward()`, and with it
     /// `candle_nn::Optimizer::backward_step`, finds the gradients of all weights in candle's graph.
     ///
-    /// The values are those of [`training`](Self::training) up to rounding. A loop that can call
-    /// [`grad_store`](Self::grad_store) in place of `loss.backward()` keeps the fused operations, which are faster on a CPU.
+    /// The values equal those of [`training`](Self::training) up to rounding. A loop that can call
+    /// [`grad_store`](Self::grad_store) in place of `loss.backward()` can use the fused operations, which are faster on
+    /// a CPU.
     pub fn in_candle_graph(parameters: &Parameters, seed: u64, step: u32) -> Self {
         Self::with(parameters, (seed, step), true, true)
     }
@@ -143,20 +145,20 @@ impl ForwardContext {
         Self { training: Some(Arc::new(training)), in_graph, ..Self::inference() }
     }
 
-    /// The same context, whose backward also computes the [gradients](Self::head_gate_gradients) of gates on heads. They
-    /// are dot products of tensors that the backward has anyway: Σ c·∂L/∂c over the rows of a sample, for the context c of a head.
+    /// Enables the [gradients](Self::head_gate_gradients) of gates on heads in the backward pass. They are dot products
+    /// of tensors that the backward pass computes anyway: Σ c·∂L/∂c over the rows of a sample, for the context c of a
+    /// head.
     #[must_use]
     pub fn with_head_gate_gradients(mut self) -> Self {
         self.gates = Some(Arc::default());
         self
     }
 
-    /// The gradients of gates on all heads that ran, for every sample and every layer that the
-    /// [backward](Self::backward) went through; empty before it, and without
-    /// [`with_head_gate_gradients`](Self::with_head_gate_gradients). From the last layer to the first, samples in their
-    /// order.
+    /// Gradients of gates on all heads that ran, for every sample and every layer of the [backward](Self::backward)
+    /// pass. Empty before it, and without [`with_head_gate_gradients`](Self::with_head_gate_gradients). Ordered from
+    /// the last layer to the first, with samples in their order.
     ///
-    /// Clones share them: keep a clone of a context that is handed to the training loop, and read it later.
+    /// Clones share them: clone the context before passing it to the training loop, and read the clone later.
     pub fn head_gate_gradients(&self) -> Vec<HeadGateGradient> {
         self.lock_gates().map_or_else(Vec::new, |gates| gates.gate_gradients.clone())
     }
@@ -165,12 +167,12 @@ impl ForwardContext {
         self.gates.as_deref().map(lock)
     }
 
-    /// Whether gradients of gates on heads are wanted.
+    /// Returns whether gradients of gates on heads are enabled.
     pub(crate) fn wants_gate_gradients(&self) -> bool {
         self.lock_gates().is_some()
     }
 
-    /// Keeps the gradients of gates on these heads for a sample.
+    /// Stores the gradients of gates on these heads for a sample.
     pub(crate) fn record_gate_gradients(&self, layer: usize, sample: u64, heads: &[usize], gate_gradients: &[f32]) {
         if let Some(mut gates) = self.lock_gates() {
             let gate_gradients = heads.iter().zip(gate_gradients);
@@ -183,7 +185,7 @@ impl ForwardContext {
         }
     }
 
-    /// Gates for operations of candle's, (samples, heads), whose gradient [`backward`](Self::backward) reads.
+    /// Gates for candle's operations, (samples, heads), whose gradient [`backward`](Self::backward) reads.
     pub(crate) fn gates(
         &self,
         layer: usize,
@@ -198,7 +200,8 @@ impl ForwardContext {
         Ok(Some(var))
     }
 
-    /// Keeps the gradients of gates on these heads, (samples, heads), if they are wanted; [`backward`](Self::backward) reads them.
+    /// Stores the gradients of gates on these heads, (samples, heads), if enabled; [`backward`](Self::backward) reads
+    /// them.
     #[cfg(feature = "cuda")]
     pub(crate) fn keep_gate_gradients(
         &self,
@@ -216,12 +219,12 @@ impl ForwardContext {
         Ok(())
     }
 
-    /// The same step without head gates, for layers whose heads are not the encoder's.
+    /// Copy of the step without head gates, for layers whose heads are not the encoder's.
     pub(crate) fn without_head_gates(&self) -> Self {
         Self { gates: None, ..self.clone() }
     }
 
-    /// Refuses parameters that this training step does not collect gradients of.
+    /// Refuses parameters whose gradients this training step does not collect.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -235,17 +238,17 @@ impl ForwardContext {
         Err(Error::setting("context", "one of a training step over the model's parameters", got))
     }
 
-    /// The precision of this context, or else of the model.
+    /// Precision of this context, or else of the model.
     pub(crate) fn precision(&self, parameters: &Parameters) -> Precision {
         self.precision.unwrap_or(parameters.precision())
     }
 
-    /// Weights packed for the runs of this context.
+    /// Cache of packed weights of this context.
     pub(crate) fn packed_weights(&self) -> &PackedWeights {
         &self.packed_weights
     }
 
-    /// A weight in the numbers that layers compute in, without history. In inference it is kept for the next batch.
+    /// Weight in the precision of layers, without history. In inference it is cached for the next batch.
     #[cfg(feature = "cuda")]
     pub(crate) fn rounded(&self, parameter: &Parameter, dtype: DType) -> candle_core::Result<Tensor> {
         let value = parameter.var().as_detached_tensor();
@@ -261,12 +264,12 @@ impl ForwardContext {
         Ok(rounded)
     }
 
-    /// Whether everything is to be composed of candle's operations.
+    /// Returns whether everything is composed of candle's operations.
     pub(super) fn in_graph(&self) -> bool {
         self.in_graph
     }
 
-    /// Refuses a backward of candle's that would lose the weights' gradients.
+    /// Refuses a backward pass of candle's that would lose the weights' gradients.
     pub(crate) fn check_in_backward(&self, operation: &str) -> candle_core::Result<()> {
         let lost = |training: &Arc<Training>| !training.in_backward.load(Ordering::Relaxed);
         if self.training.as_ref().is_some_and(lost) {
@@ -279,12 +282,12 @@ impl ForwardContext {
         Ok(())
     }
 
-    /// Whether a backward may follow.
+    /// Returns whether a backward pass may follow.
     pub fn is_training(&self) -> bool {
         self.training.is_some()
     }
 
-    /// The dropout of this step at a site; `None` where nothing is dropped.
+    /// Dropout of this step at a site; `None` if nothing is dropped.
     pub(crate) fn dropout(&self, probability: f64, site: DropoutSite) -> Option<Dropout> {
         let training = self.training.as_ref().filter(|training| training.dropout)?;
         Dropout::new(probability, training.seed, training.step, site)
@@ -294,14 +297,14 @@ impl ForwardContext {
         self.training.as_ref().map(|training| lock(&training.gradients))
     }
 
-    /// Adds a gradient to a parameter's; both lie on the CPU.
+    /// Adds a gradient to a parameter's; both are on the CPU.
     pub(crate) fn accumulate(&self, id: ParameterId, gradient: Gradient) {
         if let Some(mut gradients) = self.gradients() {
             gradients.add_on_host(id, gradient);
         }
     }
 
-    /// Adds a gradient to a parameter's; both lie on one device that is not the CPU.
+    /// Adds a gradient to a parameter's; both are on the same device other than the CPU.
     #[cfg(feature = "cuda")]
     pub(crate) fn accumulate_on_device(&self, id: ParameterId, gradient: Tensor) -> Result<()> {
         self.gradients().map_or(Ok(()), |mut gradients| gradients.add(id, Gradient::Device(gradient)))

@@ -4,16 +4,16 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 
-/// A gate on n dimensions: one number each, or a matrix.
+/// Gate on n dimensions: one number each, or a matrix.
 #[derive(Debug, Clone)]
 pub enum Gate {
-    /// x ↦ g ⊙ x. One number for each dimension.
+    /// Elementwise gate x ↦ g ⊙ x, with one number for each dimension.
     Scale(Tensor),
-    /// x ↦ M·x, (n, n): dimensions that are interpolated from others, as in TAS (Dong and Yang 2019).
+    /// Mixing gate x ↦ M·x, (n, n): dimensions that are interpolated from others, as in TAS (Dong and Yang 2019).
     Mix(Tensor),
 }
 
-/// The gates of a layer; `None` lets everything through.
+/// Gates of a layer; `None` passes everything.
 ///
 /// | gate | numbers | acts on |
 /// |---|---|---|
@@ -23,32 +23,33 @@ pub enum Gate {
 /// | `heads` | (heads) | each head's context |
 /// | `neurons` | (intermediate) | the feed-forward after its activation |
 ///
-/// With numbers in {0, 1} the layer gives what it gives without the dimensions at 0
-/// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n), of the outputs (head_dim,
-/// head_dim) for all heads alike, and mixes queries and keys both. Numbers of another type are converted to that of the rows.
+/// With numbers in {0, 1} the layer has the output that it has without the dimensions at 0
+/// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n), of the outputs
+/// (head_dim, head_dim) for all heads alike, and mixes both queries and keys. Numbers of another type are converted to
+/// that of the rows.
 #[derive(Debug, Clone, Default)]
 pub struct LayerGates {
-    /// On Q's input.
+    /// Gate on Q's input.
     pub query_inputs: Option<Gate>,
-    /// On K's input.
+    /// Gate on K's input.
     pub key_inputs: Option<Gate>,
-    /// On V's input.
+    /// Gate on V's input.
     pub value_inputs: Option<Gate>,
-    /// On the products of queries and keys.
+    /// Gate on the products of queries and keys.
     pub query_key_outputs: Option<Gate>,
-    /// On the values.
+    /// Gate on the values.
     pub value_outputs: Option<Gate>,
-    /// On the heads' contexts.
+    /// Gate on the heads' contexts.
     pub heads: Option<Gate>,
-    /// On the neurons.
+    /// Gate on the neurons.
     pub neurons: Option<Gate>,
 }
 
 impl LayerGates {
-    /// Whether the gates have the shapes of a layer.
+    /// Checks that the gates have the shapes of a layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] with the first that has another.
+    /// [`Error::Shape`] with the first gate of another shape.
     pub(crate) fn check(&self, hidden: usize, heads: usize, neurons: usize) -> Result<()> {
         let dim = hidden / heads;
         for (what, gate, scale, width) in [

@@ -1,4 +1,4 @@
-//! One layer as a backend runs it: parameters, what each sample runs, and dropouts.
+//! Layer as run by a backend: parameters, groups of samples, and dropouts.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use super::cpu::Dropout;
 use super::parameters::{AttentionParameters, FeedForwardParameters, RaggedParameters};
 use crate::tensors::SampleGroup;
 
-/// A layer in a run of layers.
+/// Layer in a run of layers.
 pub(crate) struct Layer<'a> {
-    /// Its number, under which gradients of gates are recorded.
+    /// Layer number, under which gradients of gates are recorded.
     pub(crate) number: usize,
     pub(crate) attention: LayerAttention<'a>,
     pub(crate) feed_forward: &'a FeedForwardParameters,
-    /// The heads and neurons that each sample runs. Attention with dimensions taken out runs all of its heads.
+    /// Heads and neurons that each sample runs. Attention with dimensions taken out runs all of its heads.
     pub(crate) groups: Vec<SampleGroup>,
-    /// Of the attention probabilities, and of the attention sublayer's output.
+    /// Dropouts of the attention probabilities, and of the attention sublayer's output.
     pub(crate) attention_dropouts: (Option<Dropout>, Option<Dropout>),
-    /// Of the feed-forward sublayer's output.
+    /// Dropout of the feed-forward sublayer's output.
     pub(crate) feed_forward_dropout: Option<Dropout>,
 }
 
-/// The attention of a layer, whole or with dimensions taken out.
+/// Attention of a layer, whole or with dimensions taken out.
 #[derive(Clone, Copy)]
 pub(crate) enum LayerAttention<'a> {
     Whole(&'a AttentionParameters),

@@ -1,4 +1,4 @@
-//! The arithmetic of layers on one kind of device. It knows no file and no model.
+//! Arithmetic of layers on one kind of device, independent of files and models.
 
 mod adamw;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]

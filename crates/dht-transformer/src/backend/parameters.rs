@@ -9,12 +9,12 @@ use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::Parameter;
 
-/// The three tables and the norm.
+/// Embedding tables and norm.
 #[derive(Debug, Clone)]
 pub(crate) struct EmbeddingParameters {
     pub(crate) word: Parameter,
     pub(crate) position: Parameter,
-    /// DistilBERT has none.
+    /// Type table; DistilBERT has none.
     pub(crate) token_type: Option<Parameter>,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
@@ -23,7 +23,7 @@ pub(crate) struct EmbeddingParameters {
 }
 
 impl EmbeddingParameters {
-    /// Whether any of them is trained.
+    /// Returns whether any of them is trainable.
     pub(crate) fn trains(&self) -> bool {
         let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.token_type);
         !all.into_iter().all(|p| p.is_frozen())
@@ -38,7 +38,7 @@ pub(crate) struct TokenIds {
     pub(crate) token_types: Vec<u32>,
 }
 
-/// Weight (outputs, inputs) and bias (outputs).
+/// Linear layer: weight (outputs, inputs) and bias (outputs).
 #[derive(Debug, Clone)]
 pub(crate) struct LinearParameters {
     pub(crate) weight: Parameter,
@@ -48,13 +48,14 @@ pub(crate) struct LinearParameters {
 }
 
 impl LinearParameters {
-    /// Whether any of them is trained.
+    /// Returns whether any of them is trainable.
     pub(crate) fn trains(&self) -> bool {
         !(self.weight.is_frozen() && self.bias.is_frozen())
     }
 }
 
-/// The parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then those of K, then those of V.
+/// The parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then those of K, then those of
+/// V.
 #[derive(Debug, Clone)]
 pub(crate) struct AttentionParameters {
     pub(crate) qkv: Parameter,
@@ -103,47 +104,47 @@ pub(crate) struct FeedForwardParameters {
 /// The parameters of an attention sublayer with dimensions taken out.
 #[derive(Debug, Clone)]
 pub(crate) struct RaggedParameters {
-    /// Of Q, of K, of V.
+    /// Projections of Q, K and V.
     pub(crate) projections: [LinearParameters; 3],
     pub(crate) output: LinearParameters,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
     pub(crate) epsilon: f64,
-    /// The columns that each projection reads; `None`: all.
+    /// Columns that each projection reads; `None`: all.
     pub(crate) inputs: [Option<Arc<[u32]>>; 3],
-    /// The heads that stay.
+    /// Remaining heads.
     pub(crate) heads: Vec<RaggedHead>,
-    /// The width of a whole head.
+    /// Width of a whole head.
     pub(crate) head_dim: usize,
-    /// The number of heads of the whole layer.
+    /// Number of heads of the whole layer.
     pub(crate) all_heads: usize,
 }
 
-/// A head that stays.
+/// Remaining head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RaggedHead {
     pub(crate) number: usize,
-    /// Columns of Q, and of K.
+    /// Number of columns of Q, and of K.
     pub(crate) query_key: usize,
-    /// Columns of V.
+    /// Number of columns of V.
     pub(crate) value: usize,
 }
 
 impl RaggedParameters {
-    /// All of them, the weight and the bias of Q, K, V and the output first.
+    /// All parameters, beginning with the weights and biases of Q, K, V and the output.
     pub(crate) fn all(&self) -> [&Parameter; 10] {
         let [q, k, v] = &self.projections;
         let [q, k, v, output] = [q, k, v, &self.output].map(|linear| [&linear.weight, &linear.bias]);
         [q[0], q[1], k[0], k[1], v[0], v[1], output[0], output[1], &self.scale, &self.shift]
     }
 
-    /// The columns of x that a projection reads: (tokens, inputs); `None`: all.
+    /// Columns of x that a projection reads: (tokens, inputs); `None`: all.
     pub(crate) fn read_columns(&self, part: usize, x: &Tensor) -> Result<Option<Tensor>> {
         let read = |columns: &Arc<[u32]>| Ok(x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?);
         self.inputs[part].as_ref().map(read).transpose()
     }
 
-    /// The columns of Q, K and V in rows of all three.
+    /// Columns of Q, K and V in rows of all three.
     pub(crate) fn outputs(&self) -> [Range<usize>; 3] {
         let mut end = 0;
         self.projections.each_ref().map(|projection| {

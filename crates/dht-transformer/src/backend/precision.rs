@@ -1,4 +1,4 @@
-//! Which numbers layers compute in on which device.
+//! Support of precisions by device.
 
 use candle_core::Device;
 
@@ -8,16 +8,16 @@ use crate::error::Result;
 use crate::tensors::Precision;
 
 impl Precision {
-    /// Whether this processor has instructions for it; without them [`Int8`](Self::Int8) (AVX-512 VNNI) is slower than
-    /// single precision. The others are no matter of the processor.
+    /// Returns whether this processor accelerates the precision. Without its instructions (AVX-512 VNNI)
+    /// [`Int8`](Self::Int8) is slower than single precision. The other precisions do not depend on the processor.
     pub fn is_accelerated(self) -> bool {
         self != Self::Int8 || has_int8_products()
     }
 
-    /// Refuses what a device cannot compute in.
+    /// Checks that a device supports the precision.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) with what it can.
+    /// [`Error::Setting`](crate::Error::Setting) with the supported ones.
     pub fn check_on(self, device: &Device) -> Result<()> {
         select(device).check(self)
     }

@@ -1,4 +1,4 @@
-//! The choice of a backend: the only place that asks for the kind of a device.
+//! Selection of a backend: the only place that inspects the kind of a device.
 
 use candle_core::Device;
 
@@ -10,18 +10,18 @@ use super::cpu::Cpu;
 use super::cuda::Cuda;
 
 impl ForwardContext {
-    /// The backend of a forward on a device.
+    /// Backend of a forward pass on a device.
     pub(crate) fn backend(&self, device: &Device) -> &'static dyn Backend {
         choose(device, self.in_graph())
     }
 }
 
-/// The backend of a device outside of a forward.
+/// Backend of a device outside of a forward pass.
 pub(crate) fn select(device: &Device) -> &'static dyn Backend {
     choose(device, false)
 }
 
-/// The backend of a device; `in_graph`: one whose layers candle's graph holds operation by operation.
+/// Backend of a device; `in_graph`: one whose layers are in candle's graph operation by operation.
 fn choose(device: &Device, in_graph: bool) -> &'static dyn Backend {
     match (device, in_graph) {
         (Device::Cpu, false) => &Cpu,

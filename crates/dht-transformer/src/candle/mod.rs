@@ -1,9 +1,9 @@
 //! Interoperation with `candle_nn`: models as modules, the optimiser, padded batches.
 //!
-//! # Which way the gradients go
+//! # Gradients
 //!
-//! The fused operations of the CPU hand the gradients of weights to the [`ForwardContext`](crate::ForwardContext), and not
-//! to candle's graph. A loop of candle's own has three ways to them:
+//! The fused operations of the CPU return the gradients of weights to the [`ForwardContext`](crate::ForwardContext),
+//! and not to candle's graph. There are three ways to use them in a candle training loop:
 //!
 //! | the loop | the forward runs in | speed on a CPU |
 //! |---|---|---|
@@ -11,15 +11,15 @@
 //! | `optimizer.backward_step(&loss)` | [`ForwardContext::in_candle_graph`](crate::ForwardContext::in_candle_graph) | candle's operations |
 //! | `optimizer.backward_step(&loss)` | a [`GraphModule`], which is a `candle_nn::ModuleT` | candle's operations |
 //!
-//! `loss.backward()` on a fused forward would lose gradients, and is refused with an error that says so.
+//! `loss.backward()` on a fused forward pass would lose gradients, and returns an error.
 //!
-//! # Where the values live
+//! # Values
 //!
 //! [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) and
-//! [`TextClassifier::from_var_builder`](crate::TextClassifier::from_var_builder) share the variables of a `VarMap` and copy
-//! the tensors of a file; [`Parameters::put_into`](crate::tensors::Parameters::put_into) puts the variables of any model of
-//! this crate into a `VarMap`. Either way there is one copy of each value, which candle's optimisers, [`VarAdamW`],
-//! `VarMap::save` and `VarMap::load` see.
+//! [`TextClassifier::from_var_builder`](crate::TextClassifier::from_var_builder) share the variables of a `VarMap` and
+//! copy the tensors of a file. [`Parameters::put_into`](crate::tensors::Parameters::put_into) inserts the variables of
+//! any model of this crate into a `VarMap`. Either way there is one copy of each value, which candle's optimisers,
+//! [`VarAdamW`], `VarMap::save` and `VarMap::load` use.
 
 mod module;
 mod optimizer;

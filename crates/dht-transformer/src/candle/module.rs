@@ -12,17 +12,17 @@ use crate::model::Encoder;
 use crate::tasks::TextClassifier;
 use crate::tensors::{HeadPlan, Parameters};
 
-/// A model as a `candle_nn::ModuleT` on token ids, (samples, length) in u32, all of which are tokens; for padded batches
-/// see [`unpad`].
+/// Model as a `candle_nn::ModuleT` on token ids, (samples, length) in u32, without padding; for padded batches see
+/// [`unpad`].
 ///
 /// | model | result |
 /// |---|---|
 /// | [`Encoder`] | hidden states (samples, length, hidden) |
 /// | [`TextClassifier`] | logits (samples, outputs) |
 ///
-/// With `train`, all operations are in candle's graph, so that `loss.backward()` finds the gradients of all weights; the
-/// dropout masks are keyed by the seed and the number of such calls before. Without, the fused operations run, and no
-/// gradient passes.
+/// With `train`, all operations are in candle's graph, so that `loss.backward()` finds the gradients of all weights.
+/// The dropout masks are keyed by the seed and the number of earlier such calls. Without `train`, the fused operations
+/// run, and no gradient passes.
 #[derive(Debug)]
 pub struct GraphModule<M> {
     model: M,
@@ -31,17 +31,17 @@ pub struct GraphModule<M> {
 }
 
 impl<M> GraphModule<M> {
-    /// The model with a seed for its dropouts.
+    /// Wraps a model, with a seed for its dropouts.
     pub fn new(model: M, seed: u64) -> Self {
         Self { model, seed, calls: AtomicU32::new(0) }
     }
 
-    /// The model.
+    /// Wrapped model.
     pub fn model(&self) -> &M {
         &self.model
     }
 
-    /// The model, out of the module.
+    /// Unwraps the model.
     pub fn into_inner(self) -> M {
         self.model
     }
@@ -54,7 +54,7 @@ impl<M> GraphModule<M> {
     }
 }
 
-/// candle's error from ours.
+/// Converts an error of this crate to candle's.
 pub(super) fn to_candle(error: Error) -> candle_core::Error {
     match error {
         Error::Candle(error) => error,

@@ -1,4 +1,4 @@
-//! AdamW over variables of candle's.
+//! AdamW over candle's variables.
 
 use std::sync::PoisonError;
 
@@ -10,12 +10,13 @@ use super::module::to_candle;
 use crate::tensors::{Gradients, Parameters};
 use crate::train::optim::{AdamW, AdamWSettings, Multipliers, ParameterGroups};
 
-/// This crate's [`AdamW`] as a `candle_nn::Optimizer`: one pass over memory for each variable, the gradient clipped to
-/// [`AdamWSettings::clip_norm`], steps with a gradient that is not finite skipped.
+/// This crate's [`AdamW`] as a `candle_nn::Optimizer`: one pass over memory for each variable. The gradient is clipped
+/// to [`AdamWSettings::clip_norm`], and steps with a gradient that is not finite are skipped.
 ///
-/// Made by [`new`](Optimizer::new), it decays all variables alike, as `candle_nn::AdamW` does, and without clipping takes
-/// the same steps up to rounding, where every variable has a gradient in every step. (t counts the steps in which a
-/// variable had one; candle's counts all.) Made by [`of_var_map`](Self::of_var_map), it spares biases and layer norms.
+/// With [`new`](Optimizer::new), it decays all variables alike, as `candle_nn::AdamW` does. Without clipping it then
+/// takes the same steps up to rounding, if every variable has a gradient in every step. (t counts the steps in which a
+/// variable had one; candle's counts all.) With [`of_var_map`](Self::of_var_map), biases and layer norms have no weight
+/// decay.
 #[derive(Debug, Clone)]
 pub struct VarAdamW {
     parameters: Parameters,
@@ -24,11 +25,12 @@ pub struct VarAdamW {
 }
 
 impl VarAdamW {
-    /// An optimiser of all variables of a `VarMap`, in the order of their names, in
-    /// [standard groups](ParameterGroups::standard): no weight decay for biases and layer norms.
+    /// Creates an optimiser of all variables of a `VarMap`, in the order of their names, in [standard
+    /// groups](ParameterGroups::standard): no weight decay for biases and layer norms.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for impossible settings; [`Error::Parameter`](crate::Error::Parameter) for a variable that is not in f32 and contiguous.
+    /// [`Error::Setting`](crate::Error::Setting) for invalid settings; [`Error::Parameter`](crate::Error::Parameter)
+    /// for a variable that is not in f32 and contiguous.
     pub fn of_var_map(vars: &VarMap, settings: AdamWSettings) -> crate::error::Result<Self> {
         let data = vars.data().lock().unwrap_or_else(PoisonError::into_inner);
         let mut named: Vec<(String, Var)> = data.iter().map(|(name, var)| (name.clone(), var.clone())).collect();
@@ -51,12 +53,12 @@ impl VarAdamW {
         Ok(Self { parameters, inner, learning_rate })
     }
 
-    /// The optimiser's moments and counts.
+    /// Optimiser with moments and counts.
     pub fn inner(&self) -> &AdamW {
         &self.inner
     }
 
-    /// The variables.
+    /// Optimised variables.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }

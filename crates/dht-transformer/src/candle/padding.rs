@@ -1,4 +1,4 @@
-//! Rectangles of padded tokens, as candle's programs have them, and packed rows.
+//! Conversion between padded rectangles of tokens, as in candle's programs, and packed rows.
 
 use candle_core::{DType, Tensor};
 
@@ -6,14 +6,14 @@ use crate::data::PackedBatch;
 use crate::error::{Error, Result};
 use crate::tensors::{Hidden, Spans, wide};
 
-/// A packed batch from padded token ids.
+/// Converts padded token ids to a packed batch.
 ///
 /// # Shapes
-/// All (samples, length): `ids` and `token_types` (without them: 0) in u32, `mask` 1 for tokens and 0 for padding (without
-/// it: all are tokens). The samples are numbered from 0; labels are 0.
+/// All (samples, length): `ids` and `token_types` (default: 0) in u32, `mask` 1 for tokens and 0 for padding (default:
+/// all are tokens). The samples are numbered from 0; labels are 0.
 ///
 /// # Errors
-/// [`Error::Shape`] when shapes differ; [`Error::Setting`] when a sample has no token.
+/// [`Error::Shape`] if shapes differ; [`Error::Setting`] if a sample has no token.
 pub fn unpad(ids: &Tensor, token_types: Option<&Tensor>, mask: Option<&Tensor>) -> Result<PackedBatch> {
     let (samples, length) = ids.dims2()?;
     let values = |what: &str, tensor: &Tensor| -> Result<Vec<u32>> {
@@ -39,11 +39,11 @@ pub fn unpad(ids: &Tensor, token_types: Option<&Tensor>, mask: Option<&Tensor>) 
     })
 }
 
-/// (tokens, hidden) → (samples, longest, hidden), with zeros after the last token of each sample. Gradients pass. In at least
-/// single precision.
+/// Pads hidden rows, (tokens, hidden) → (samples, longest, hidden), with zeros after the last token of each sample.
+/// Gradients pass. In at least single precision.
 ///
 /// # Errors
-/// What candle reports.
+/// The errors of candle.
 pub fn pad(hidden: &Hidden) -> Result<Tensor> {
     let (rows, spans) = (&wide(hidden.tensor())?, hidden.spans());
     let (tokens, width) = rows.dims2()?;

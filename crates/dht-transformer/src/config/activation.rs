@@ -1,8 +1,8 @@
-//! The non-linearities that a configuration names.
+//! Activation functions that a configuration names.
 
 use serde::{Deserialize, Serialize};
 
-/// The non-linearity between the two products of a feed-forward.
+/// Activation function between the two products of a feed-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Activation {

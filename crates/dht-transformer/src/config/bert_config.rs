@@ -1,4 +1,4 @@
-//! The configuration of an encoder, checked.
+//! Validated configuration of an encoder.
 
 use std::path::Path;
 
@@ -11,26 +11,26 @@ use crate::account::config_refusals;
 use crate::error::{Error, Result};
 use crate::storage::write_atomically;
 
-/// The shape and the settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
+/// Shape and settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
 ///
-/// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate those that the
-/// [`Family`] calls otherwise. Fields that this crate does not know are kept and written back.
+/// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate the other
+/// names of the [`Family`]. Unknown fields are stored and written back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
-    /// Whose names the files have.
+    /// Model family, which determines the names in files.
     #[serde(rename = "model_type", default)]
     pub family: Family,
     /// Rows of the word embedding.
     pub vocab_size: usize,
     /// Width d of the hidden states.
     pub hidden_size: usize,
-    /// How many blocks there are.
+    /// Number of blocks.
     pub num_hidden_layers: usize,
     /// Heads of each block; `hidden_size` is a multiple of it.
     pub num_attention_heads: usize,
-    /// Width of the feed-forward's middle.
+    /// Width of the feed-forward's hidden layer.
     pub intermediate_size: usize,
-    /// The longest text, in tokens.
+    /// Maximum length of a text, in tokens.
     #[serde(default = "usual::max_position_embeddings")]
     pub max_position_embeddings: usize,
     /// Rows of the token type embedding (first and second text of a pair).
@@ -39,19 +39,19 @@ pub struct BertConfig {
     /// ε of the layer norms.
     #[serde(default = "usual::layer_norm_eps")]
     pub layer_norm_eps: f64,
-    /// The share of hidden values dropped in training.
+    /// Dropout probability of hidden values.
     #[serde(default = "usual::dropout")]
     pub hidden_dropout_prob: f64,
-    /// The share of attention weights dropped in training.
+    /// Dropout probability of attention weights.
     #[serde(default = "usual::dropout")]
     pub attention_probs_dropout_prob: f64,
-    /// The non-linearity.
+    /// Activation function.
     #[serde(default)]
     pub hidden_act: Activation,
-    /// The number of `[PAD]`.
+    /// Id of `[PAD]`.
     #[serde(default)]
     pub pad_token_id: u32,
-    /// The standard deviation of fresh weights.
+    /// Standard deviation of initial weights.
     #[serde(default = "usual::initializer_range")]
     pub initializer_range: f64,
     /// All other fields.
@@ -59,7 +59,7 @@ pub struct BertConfig {
     pub other: Map<String, Value>,
 }
 
-/// What Hugging Face's `BertConfig` takes for fields that are absent.
+/// Defaults of Hugging Face's `BertConfig` for absent fields.
 pub(super) mod usual {
     pub(crate) fn max_position_embeddings() -> usize {
         512
@@ -79,7 +79,7 @@ pub(super) mod usual {
 }
 
 impl BertConfig {
-    /// A small encoder to be trained from scratch: feed-forward 4 × `hidden`, 512 positions, dropout 0.1.
+    /// Small encoder for training from scratch: feed-forward 4 × `hidden`, 512 positions, dropout 0.1.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -98,7 +98,7 @@ impl BertConfig {
             attention_probs_dropout_prob: usual::dropout(),
             hidden_act: Activation::Gelu,
             pad_token_id: 0,
-            // BERT's .02 is right for a width of some hundreds; narrower rows need larger weights to be mixed at all.
+            // BERT's .02 suits a width of some hundreds; narrower rows require larger weights to be mixed at all.
             initializer_range: 1.0 / (hidden.max(1) as f64).sqrt(),
             other: Map::new(),
         };
@@ -106,23 +106,23 @@ impl BertConfig {
         Ok(config)
     }
 
-    /// The same with this dropout everywhere; 0 suits small encoders that train for few steps.
+    /// Sets all dropout probabilities; 0 suits small encoders that train for few steps.
     #[must_use]
     pub fn with_dropout(self, probability: f64) -> Self {
         Self { hidden_dropout_prob: probability, attention_probs_dropout_prob: probability, ..self }
     }
 
-    /// The width of a head.
+    /// Width of a head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
     }
 
-    /// The longest text that has positions, in tokens.
+    /// Maximum length of a text that has positions, in tokens.
     pub fn longest_text(&self) -> usize {
         self.max_position_embeddings - self.family.first_position(self.pad_token_id) as usize
     }
 
-    /// The text of a `config.json` that `transformers` reads.
+    /// Text of a `config.json` that `transformers` reads.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -130,7 +130,7 @@ impl BertConfig {
         pretty(&self.to_fields()?)
     }
 
-    /// The fields of a `config.json`, under the names that the family has for them.
+    /// Fields of a `config.json`, under the family's names.
     pub(crate) fn to_fields(&self) -> Result<Map<String, Value>> {
         self.check()?;
         let failed = |source| Error::Json { what: "config.json".into(), source };
@@ -148,7 +148,7 @@ impl BertConfig {
         Ok(fields)
     }
 
-    /// Writes a `config.json`, whole or not at all.
+    /// Writes a `config.json`, atomically.
     ///
     /// # Errors
     /// [`Error::Io`], and as [`check`](Self::check).
@@ -165,13 +165,13 @@ impl BertConfig {
         self.other.insert("label2id".into(), Value::Object(numbers));
     }
 
-    /// Whether an encoder of this shape can be built and run.
+    /// Checks that an encoder of this shape can be built and run.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the field: a size of 0 or beyond reason, heads that do not divide the width, a dropout
-    /// outside 0 ≤ p < 1, ε or the initial deviation not positive, a padding token outside the vocabulary,
-    /// no position for a first token, a field that
-    /// is refused, such as `quantization_config` (the tables are in [`account`](crate::account)).
+    /// [`Error::Setting`] with the field: a size of 0 or beyond reason; heads that do not divide the width; a dropout
+    /// outside 0 ≤ p < 1; ε or the initial deviation not positive; a padding token outside the vocabulary; no position
+    /// for a first token; a refused field, such as `quantization_config` (the tables are in
+    /// [`account`](crate::account)).
     pub fn check(&self) -> Result<()> {
         if let Some(refusal) = config_refusals(self.family.model_type(), &self.other).into_iter().next() {
             return Err(refusal);
@@ -224,7 +224,7 @@ impl BertConfig {
     }
 }
 
-/// The text of a `config.json` of these fields.
+/// Text of a `config.json` with these fields.
 pub(crate) fn pretty(fields: &Map<String, Value>) -> Result<String> {
     let text = serde_json::to_string_pretty(fields);
     text.map(|text| text + "\n").map_err(|source| Error::Json { what: "config.json".into(), source })

@@ -1,8 +1,8 @@
-//! BERT, DistilBERT and RoBERTa as data over one encoder: what their files call things, and in what they differ.
+//! BERT, DistilBERT and RoBERTa as data over one encoder: their names in files, and their differences.
 
 use serde::{Deserialize, Serialize};
 
-/// Which of the models of BERT's kind an encoder is: `model_type` in its `config.json`.
+/// Model family of an encoder: `model_type` in its `config.json`.
 ///
 /// | | BERT | DistilBERT | RoBERTa |
 /// |---|---|---|---|
@@ -10,52 +10,52 @@ use serde::{Deserialize, Serialize};
 /// | first position | 0 | 0 | `pad_token_id` + 1 |
 /// | pooler of a classifier | tanh | relu | tanh |
 ///
-/// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019. All else is names: see the tables in the source. In memory every
-/// encoder has BERT's names; a directory is read and written with its own.
+/// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019. Everything else is names: see the tables in the source. In
+/// memory every encoder has BERT's names; a directory is read and written with its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Family {
-    /// Devlin et al. 2019.
+    /// BERT (Devlin et al. 2019).
     #[default]
     Bert,
-    /// Sanh et al. 2019.
+    /// DistilBERT (Sanh et al. 2019).
     DistilBert,
-    /// Liu et al. 2019.
+    /// RoBERTa (Liu et al. 2019).
     Roberta,
 }
 
-/// What a family's files call things: pairs of BERT's name and theirs.
+/// Names in a family's files: pairs of BERT's name and the family's.
 struct Naming {
     model_type: &'static str,
-    /// The beginning of the names of their classes in `transformers`.
+    /// Prefix of the family's class names in `transformers`.
     class: &'static str,
-    /// Stands before the encoder's tensors where a head stands beside it.
+    /// Prefix of the encoder's tensors in a file that also has a head.
     prefix: &'static str,
     /// Fields of `config.json`.
     fields: &'static [(&'static str, &'static str)],
-    /// Stands before the number of a layer.
+    /// Prefix of a layer number.
     layers: &'static str,
     /// Parts of a layer.
     layer: &'static [(&'static str, &'static str)],
     /// Parts of a head.
     heads: &'static [(&'static str, &'static str)],
-    /// Parts of a head that have these names only beside a classifier.
+    /// Parts of a head that have these names only next to a classifier.
     beside_classifier: &'static [(&'static str, &'static str)],
 }
 
-/// The names of the tensors of a head in a file.
+/// Naming scheme of a head's tensors in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadNames {
-    /// Those of the family's classifier, beside which a pooler of the encoder is not used.
+    /// Names of the family's classifier, with which the encoder's pooler is not used.
     Classifier,
-    /// Those of a classifier of this project's own class.
+    /// Names of a classifier of this project's own class.
     Own,
-    /// Those of no classifier, or of a family whose classifier has BERT's names.
+    /// Names without a classifier, or of a family whose classifier has BERT's names.
     Other,
 }
 
-/// Stands before the `model_type` of what `transformers` has no class for.
+/// Prefix of the `model_type` of models without a class in `transformers`.
 const OWN: &str = "dht-";
 
 const BERT_LAYERS: &str = "encoder.layer.";
@@ -135,12 +135,12 @@ impl Family {
         self.naming().model_type
     }
 
-    /// `model_type` of the classifiers that `transformers` has no class for.
+    /// `model_type` of the classifiers without a class in `transformers`.
     pub(crate) fn own_model_type(self) -> String {
         format!("{OWN}{}", self.model_type())
     }
 
-    /// The family of a `model_type`, and whether it is one of ours.
+    /// Family of a `model_type`, and whether it is one of this project.
     pub(crate) fn of_model_type(model_type: &str) -> Option<(Self, bool)> {
         let stock = model_type.strip_prefix(OWN);
         let family = Self::ALL.into_iter().find(|family| family.model_type() == stock.unwrap_or(model_type))?;
@@ -152,28 +152,28 @@ impl Family {
         Self::ALL.map(|family| format!("{:?}", family.model_type())).join(", ")
     }
 
-    /// The beginning of the names of its classes in `transformers`, such as `Bert`.
+    /// Prefix of the family's class names in `transformers`, such as `Bert`.
     pub(crate) fn class(self) -> &'static str {
         self.naming().class
     }
 
-    /// The name of a class of `transformers`, such as `BertForMaskedLM`.
+    /// Name of a class of `transformers`, such as `BertForMaskedLM`.
     pub(crate) fn architecture(self, what: &str) -> String {
         format!("{}{what}", self.naming().class)
     }
 
-    /// Whether tokens have types (first or second text) that are embedded.
+    /// Returns whether tokens have embedded types (first or second text).
     pub fn has_token_types(self) -> bool {
         self != Self::DistilBert
     }
 
-    /// The row of the position table that belongs to the first token of a text.
+    /// Row of the position table for the first token of a text.
     pub fn first_position(self, pad_token_id: u32) -> u32 {
         if self == Self::Roberta { pad_token_id + 1 } else { 0 }
     }
 
-    /// The row of the position table of each token. `tokens` are the tokens' numbers in their texts. A padding token that a
-    /// text spells out has RoBERTa's position of padding, and is not counted.
+    /// Row of the position table for each token. `tokens` are the token positions in their texts. A literal padding
+    /// token in a text has RoBERTa's position of padding, and is not counted.
     pub(crate) fn positions(self, pad_token_id: u32, ids: &[u32], tokens: &[u32]) -> Vec<u32> {
         let first = self.first_position(pad_token_id);
         if self != Self::Roberta || !ids.contains(&pad_token_id) {
@@ -191,27 +191,27 @@ impl Family {
         ids.iter().zip(tokens).map(position).collect()
     }
 
-    /// Pairs of our field of `config.json` and theirs.
+    /// Pairs of this crate's field of `config.json` and the family's.
     pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
         self.naming().fields
     }
 
-    /// Their name of a field of ours.
+    /// Family's name of a field.
     pub(crate) fn field(self, ours: &'static str) -> &'static str {
         self.fields().iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
     }
 
-    /// What the names of an encoder's tensors begin with in a file of a model with a head.
+    /// Prefix of an encoder's tensor names in a file of a model with a head.
     pub(crate) fn prefix(self) -> &'static str {
         self.naming().prefix
     }
 
-    /// A name without the prefix of the family.
+    /// Name without the prefix of the family.
     pub(crate) fn bare(self, name: &str) -> &str {
         name.strip_prefix(self.naming().prefix).unwrap_or(name)
     }
 
-    /// The names of the head in a file of these tensors.
+    /// Naming scheme of the head in a file with these tensors.
     pub(crate) fn head_names<'a>(self, own: bool, names: impl IntoIterator<Item = &'a String>) -> HeadNames {
         let beside = self.naming().beside_classifier;
         let is_head = |name: &String| {
@@ -227,8 +227,8 @@ impl Family {
         }
     }
 
-    /// BERT's bare name of a tensor in one of their files. Old names of layer norms (`gamma`, `beta`) are replaced. `None`
-    /// for a name that no model of the family has in such a file.
+    /// BERT's bare name of a tensor in one of the family's files. Old names of layer norms (`gamma`, `beta`) are
+    /// replaced. `None` for a name that no model of the family has in such a file.
     pub(crate) fn ours(self, name: &str, head: HeadNames) -> Option<String> {
         let naming = self.naming();
         let (module, number) = self.bare(name).rsplit_once('.')?;
@@ -246,7 +246,7 @@ impl Family {
         if let Some(module) = ours_of(naming.heads, module).or_else(|| ours_of(beside, module)) {
             return Some(format!("{module}.{number}"));
         }
-        // Where a head has names of its own, BERT's names are those of another model's head.
+        // If a head has the family's own names, BERT's names are those of another model's head.
         let renamed = |(ours, _): &&(&str, &str)| *ours == module;
         let token_classifier =
             head == HeadNames::Other && module == "classifier" && !naming.beside_classifier.is_empty();
@@ -256,12 +256,12 @@ impl Family {
         Some(format!("{module}.{number}"))
     }
 
-    /// Their names of the weight and the bias of a part of a classifier, in its file.
+    /// Family's names of the weight and the bias of a part of a classifier, in its file.
     pub(crate) fn names_of(self, part: &str) -> String {
         ["weight", "bias"].map(|number| self.theirs(&format!("{part}.{number}"), true, true)).join(", ")
     }
 
-    /// Their name of one of BERT's tensors, in a file that has a head (or not), which is a classifier (or not).
+    /// Family's name of one of BERT's tensors, in a file that has a head (or not), which is a classifier (or not).
     pub(crate) fn theirs(self, name: &str, head: bool, classifier: bool) -> String {
         let naming = self.naming();
         let Some((module, number)) = name.rsplit_once('.') else { return name.to_owned() };
@@ -282,12 +282,12 @@ impl Family {
     }
 }
 
-/// BERT's name of a module that a family calls otherwise.
+/// BERT's name of a module with another name in a family.
 fn ours_of(table: &[(&'static str, &'static str)], module: &str) -> Option<&'static str> {
     table.iter().find(|(_, theirs)| *theirs == module).map(|(ours, _)| *ours)
 }
 
-/// A layer's number and the part of the layer, of a name such as `encoder.layer.7.output.dense`.
+/// Layer number and part of the layer, in a name such as `encoder.layer.7.output.dense`.
 fn in_layer<'a>(module: &'a str, layers: &str) -> Option<(&'a str, &'a str)> {
     module.strip_prefix(layers)?.split_once('.')
 }

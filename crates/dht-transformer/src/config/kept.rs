@@ -1,4 +1,4 @@
-//! The dimensions that stay of a layer's attention.
+//! Remaining dimensions of a pruned layer's attention.
 
 use std::ops::Range;
 
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
-/// The dimensions that stay of the projections of a layer: the inputs that each of Q, K and V reads, and the outputs of
-/// each head. What is not listed counts as zero.
+/// Remaining dimensions of the projections of a layer: the inputs that each of Q, K and V reads, and the outputs of
+/// each head. Unlisted dimensions count as zero.
 ///
-/// The sizes are (e_q, e_k, e_v) and, for each head, h_q = h_k and h_v. They may differ from layer to layer and from head
-/// to head: the matrices are ragged. Scores are still divided by the root of the *whole* head's width, so that a model with
-/// dimensions taken out gives what the whole one gives with zeros there.
+/// The sizes are (e_q, e_k, e_v) and, for each head, h_q = h_k and h_v. They may differ from layer to layer and from
+/// head to head: the matrices are ragged. Scores are still divided by the root of the *whole* head's width. A model
+/// with dimensions taken out thus has the outputs of the whole one with zeros there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptDimensions {
-    /// The hidden dimensions that Q reads, ascending.
+    /// Hidden dimensions that Q reads, ascending.
     pub query_inputs: Vec<usize>,
-    /// The hidden dimensions that K reads, ascending.
+    /// Hidden dimensions that K reads, ascending.
     pub key_inputs: Vec<usize>,
-    /// The hidden dimensions that V reads, ascending.
+    /// Hidden dimensions that V reads, ascending.
     pub value_inputs: Vec<usize>,
-    /// For each head the dimensions of its queries and keys, ascending; none where the head is gone.
+    /// Dimensions of the queries and keys of each head, ascending; empty for a removed head.
     pub query_key_outputs: Vec<Vec<usize>>,
-    /// For each head the dimensions of its values, ascending; none where the head is gone.
+    /// Dimensions of the values of each head, ascending; empty for a removed head.
     pub value_outputs: Vec<Vec<usize>>,
 }
 
@@ -42,17 +42,17 @@ impl KeptDimensions {
         }
     }
 
-    /// The heads that stay, ascending.
+    /// Remaining heads, ascending.
     pub fn heads(&self) -> Vec<usize> {
         (0..self.value_outputs.len()).filter(|head| !self.value_outputs[*head].is_empty()).collect()
     }
 
-    /// Whether nothing is gone but whole heads.
+    /// Returns whether only whole heads were removed.
     pub fn is_heads_alone(&self, config: &BertConfig) -> bool {
         self.heads().into_iter().fold(Self::none(config), |kept, head| kept.with_head(config, head)) == *self
     }
 
-    /// All inputs and no head.
+    /// All inputs and no heads.
     fn none(config: &BertConfig) -> Self {
         let none = || vec![Vec::new(); config.num_attention_heads];
         Self { query_key_outputs: none(), value_outputs: none(), ..Self::all(config) }
@@ -64,7 +64,7 @@ impl KeptDimensions {
         self
     }
 
-    /// The same without the heads that `keeps` refuses.
+    /// Removes the heads for which `keeps` is false.
     #[must_use]
     pub fn without_heads(mut self, keeps: impl Fn(usize) -> bool) -> Self {
         for head in (0..self.value_outputs.len()).filter(|head| !keeps(*head)) {
@@ -74,21 +74,21 @@ impl KeptDimensions {
         self
     }
 
-    /// The rows of Q and K, in the whole layer's numbering, that stay: of each head in turn.
+    /// Remaining rows of Q and K, in the whole layer's numbering, head by head.
     pub fn query_key_rows(&self, config: &BertConfig) -> Vec<usize> {
         rows(&self.query_key_outputs, config.head_size())
     }
 
-    /// The rows of V, and columns of the output projection, that stay: of each head in turn.
+    /// Remaining rows of V, and columns of the output projection, head by head.
     pub fn value_rows(&self, config: &BertConfig) -> Vec<usize> {
         rows(&self.value_outputs, config.head_size())
     }
 
-    /// Whether they are dimensions of such a layer.
+    /// Checks that the dimensions fit a layer of this configuration.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the list that does not ascend, is empty or goes beyond the layer, lists for another number of
-    /// heads, a head that keeps queries and keys alone or values alone, or no head at all.
+    /// [`Error::Setting`] for a list that is not ascending, is empty or exceeds the layer; for lists for another number
+    /// of heads; for a head that has queries and keys without values or values without them; and if no head remains.
     pub fn check(&self, config: &BertConfig) -> Result<()> {
         let (hidden, heads, size) = (config.hidden_size, config.num_attention_heads, config.head_size());
         for (field, inputs) in [

@@ -1,4 +1,4 @@
-//! The names of the classes.
+//! Class names of a configuration.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ const NUMBERS: &str = "label2id";
 const COUNT: &str = "num_labels";
 
 impl BertConfig {
-    /// The names of the classes (`id2label`), if the configuration has one for each number from 0.
+    /// Class names (`id2label`), if the configuration has one for each number from 0.
     pub fn labels(&self) -> Option<Vec<String>> {
         let names = self.other.get(NAMES)?.as_object()?;
         self.class_names(names.len()).ok()
     }
 
-    /// The names of a classifier's outputs, by number: those of `id2label`, else of `label2id`, else `LABEL_0` and so on.
+    /// Names of a classifier's outputs, by number: from `id2label`, else from `label2id`, else `LABEL_0` and so on.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the field that does not name the outputs 0, 1, …: numbers with a gap or an offset, names that
-    /// occur twice, are empty or differ in what nobody sees alone, another number of names than outputs, `label2id` that gives
-    /// one of the names another number, or `num_labels` that is another number.
+    /// [`Error::Setting`] with the field that does not name the outputs 0, 1, …. Causes: numbers with a gap or an
+    /// offset; names that are duplicates, empty or differ only in invisible characters; another number of names than
+    /// outputs; `label2id` with another number for one of the names; `num_labels` with another number.
     pub fn class_names(&self, outputs: usize) -> Result<Vec<String>> {
         let field = |name| self.other.get(name).filter(|value| !value.is_null());
         if let Some(count) = field(COUNT)
@@ -53,7 +53,7 @@ impl BertConfig {
     }
 }
 
-/// The names of `id2label` in the order of their numbers.
+/// Names of `id2label` in the order of their numbers.
 fn named(value: &Value, outputs: usize) -> Result<Vec<String>> {
     let refuse = |expected: &str, got: String| Err(Error::setting(NAMES, expected, got));
     let Some(fields) = value.as_object() else {
@@ -74,7 +74,7 @@ fn named(value: &Value, outputs: usize) -> Result<Vec<String>> {
     in_order(NAMES, pairs, outputs)
 }
 
-/// The numbers of `label2id`, which may be texts.
+/// Numbers of `label2id`, which may be strings.
 fn numbers(value: &Value) -> Result<BTreeMap<String, i64>> {
     let fields: &Map<String, Value> = value.as_object().ok_or_else(|| {
         Error::setting(NUMBERS, "an object that gives each class's name its number", value.to_string())
@@ -87,7 +87,7 @@ fn numbers(value: &Value) -> Result<BTreeMap<String, i64>> {
     fields.iter().map(number).collect()
 }
 
-/// Names that are numbered 0, 1, …, one for each output.
+/// Checks that names are numbered 0, 1, …, one for each output, and returns them in order.
 fn in_order(field: &'static str, mut pairs: Vec<(i64, String)>, outputs: usize) -> Result<Vec<String>> {
     pairs.sort();
     if pairs.iter().map(|(number, _)| *number).eq(0..outputs as i64) {
@@ -103,7 +103,7 @@ fn in_order(field: &'static str, mut pairs: Vec<(i64, String)>, outputs: usize) 
     Err(Error::setting(field, expected, if got.is_empty() { "empty".into() } else { got.join(", ") }))
 }
 
-/// Refuses names of classes of which one is empty, or two are equal up to what nobody sees.
+/// Refuses class names that are empty, or equal up to invisible characters.
 ///
 /// # Errors
 /// [`Error::Setting`] with the names.
@@ -111,7 +111,7 @@ pub fn check_class_names(names: &[String]) -> Result<()> {
     check_names("labels", names)
 }
 
-/// The same of a field.
+/// Refuses class names of a field that are empty, or equal up to invisible characters.
 fn check_names(field: &'static str, names: &[String]) -> Result<()> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for (class, name) in names.iter().enumerate() {
@@ -128,7 +128,7 @@ fn check_names(field: &'static str, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A name without spaces around it and signs of no width.
+/// Name without spaces around it and zero-width characters.
 fn visible(name: &str) -> String {
     let unseen = |sign: &char| {
         sign.is_control() || matches!(sign, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
@@ -137,7 +137,7 @@ fn visible(name: &str) -> String {
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A name in ASCII, so that a difference that nobody sees is seen.
+/// Name in ASCII, so that invisible differences become visible.
 fn escaped(name: &str) -> String {
     let sign = |sign: char| {
         if sign.is_ascii_graphic() || sign == ' ' { sign.to_string() } else { sign.escape_unicode().to_string() }

@@ -1,4 +1,4 @@
-//! `config.json` and checked configurations, as data.
+//! Reading, writing and validation of `config.json`.
 
 mod activation;
 mod bert_config;

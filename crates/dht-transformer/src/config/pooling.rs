@@ -1,11 +1,11 @@
-//! How a classifier pools, and how `config.json` says it.
+//! Pooling of a classifier, and its field in `config.json`.
 
 use serde::{Deserialize, Serialize};
 
 use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
-/// How the rows of a sample become one.
+/// Pooling of a sample's rows into one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
@@ -13,25 +13,25 @@ pub enum Pooling {
     Cls,
     /// The first row through a dense layer and tanh: BERT's pooler (in DistilBERT a relu).
     ///
-    /// What it is in files, each family calls in its own way: `pooler.dense`, `pre_classifier`, `classifier.dense`.
+    /// Its name in files depends on the family: `pooler.dense`, `pre_classifier`, `classifier.dense`.
     Pooler,
     /// The mean of all rows.
     #[default]
     Mean,
 }
 
-/// Our own field of `config.json`; without it, a classifier has a pooler.
+/// This crate's own field of `config.json`; without it, a classifier has a pooler.
 const FIELD: &str = "classifier_pooling";
 
 impl Pooling {
-    /// That of a directory's classifier, as `config.json` has it.
+    /// Pooling of a directory's classifier, from `config.json`.
     pub(crate) fn of_config(config: &BertConfig) -> Result<Self> {
         let Some(value) = config.other.get(FIELD) else { return Ok(Self::Pooler) };
         serde_json::from_value(value.clone())
             .map_err(|_| Error::setting(FIELD, r#""cls", "mean" or "pooler""#, value.to_string()))
     }
 
-    /// Says it in `config.json`.
+    /// Writes the pooling to `config.json`.
     pub(crate) fn describe(self, config: &mut BertConfig) {
         match self {
             Self::Pooler => config.other.remove(FIELD),

@@ -1,4 +1,4 @@
-//! `config.json` of every family, read field by field.
+//! Field-by-field reader of every family's `config.json`.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::account::config_refusals;
 use crate::error::{Error, Result};
 use crate::storage::GIT_LFS;
 
-/// The kind of values that a field takes.
+/// Value type of a field.
 #[derive(Clone, Copy)]
 enum Values {
     /// Whole numbers, without a default.
@@ -24,7 +24,7 @@ enum Values {
     Activation,
 }
 
-/// The typed fields under BERT's names, except `pad_token_id`.
+/// Typed fields under BERT's names, except `pad_token_id`.
 const FIELDS: [(&str, Values); 12] = [
     ("vocab_size", Values::Size),
     ("hidden_size", Values::Size),
@@ -40,7 +40,7 @@ const FIELDS: [(&str, Values); 12] = [
     ("hidden_act", Values::Activation),
 ];
 
-/// The names of the activations in `config.json`.
+/// Names of the activation functions in `config.json`.
 const ACTIVATIONS: [&str; 4] = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"];
 
 impl Values {
@@ -74,21 +74,21 @@ impl BertConfig {
 
     /// Reads and checks the text of a `config.json`; `what` names it in errors.
     ///
-    /// A field that may be absent may be null where `transformers` takes null for "not set", `pad_token_id` among them.
+    /// An optional field may be null if `transformers` accepts null for "not set"; `pad_token_id` is one of these.
     ///
     /// # Errors
-    /// [`Error::Json`] when it is not JSON, [`Error::Config`] when a field is missing, of another type, or has a value that
-    /// this encoder does not run.
+    /// [`Error::Json`] if it is not JSON, [`Error::Config`] if a field is missing, of another type, or has an
+    /// unsupported value.
     pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
         let fields = json_object(what, text)?;
         Self::from_fields(fields).map_err(|problems| first(problems).in_file(what))
     }
 
-    /// The configuration of the fields of a file, or all its problems: [`Error::Setting`], each with its field.
+    /// Configuration from the fields of a file, or all its problems: [`Error::Setting`], each with its field.
     pub(crate) fn from_fields(mut fields: Map<String, Value>) -> Result<Self, Vec<Error>> {
         let (family, own) = family(&fields).map_err(|problem| vec![problem])?;
         if own {
-            // They are written anew where they are needed again.
+            // These fields are written again when needed.
             fields.insert("model_type".into(), family.model_type().into());
             if fields.get("auto_map").is_some_and(is_own_code) {
                 fields.remove("auto_map");
@@ -116,7 +116,7 @@ impl BertConfig {
     }
 }
 
-/// The members of a JSON object in a file.
+/// Members of a JSON object in a file.
 pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>> {
     let failed = |source| Error::Json { what: what.into(), source };
     if text.starts_with(&GIT_LFS) {
@@ -130,12 +130,12 @@ pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>>
     serde_json::from_slice(text).map_err(failed)
 }
 
-/// The first of at least one problem.
+/// First of at least one problem.
 fn first(problems: Vec<Error>) -> Error {
     problems.into_iter().next().unwrap_or(Error::Setting { field: "config", expected: "".into(), got: "".into() })
 }
 
-/// The family, and whether the directory is one of ours that `transformers` has no class for.
+/// Family, and whether the directory is one of this project without a class in `transformers`.
 fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     match fields.get("model_type") {
         None | Some(Value::Null) => Ok((Family::Bert, false)),
@@ -145,13 +145,13 @@ fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     }
 }
 
-/// Whether `auto_map` names the code that [`write_hugging_face`](crate::pretrained::write_hugging_face) writes.
+/// Returns whether `auto_map` names the code that [`write_hugging_face`](crate::pretrained::write_hugging_face) writes.
 fn is_own_code(auto_map: &Value) -> bool {
     let own = |class: &Value| class.as_str().is_some_and(|class| class.starts_with("modeling_dht.Dht"));
     auto_map.as_object().is_some_and(|classes| classes.values().all(own))
 }
 
-/// Gives the fields of another family BERT's names.
+/// Renames the fields of another family to BERT's names.
 fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
     for (ours, theirs) in family.fields() {
         let (own, value) = (fields.remove(*ours), fields.remove(*theirs));
@@ -170,13 +170,13 @@ fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec
         }
     }
     if family == Family::DistilBert {
-        // It has no types, and an ε that no field can change.
+        // DistilBERT has no types, and a fixed ε.
         fields.insert("type_vocab_size".into(), 1.into());
         fields.insert("layer_norm_eps".into(), usual::layer_norm_eps().into());
     }
 }
 
-/// `pad_token_id` as a number. Only RoBERTa computes with it: null and negative numbers mean no padding elsewhere.
+/// `pad_token_id` as a number. Only RoBERTa computes with it: elsewhere null and negative numbers mean no padding.
 fn padding(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
     const FIELD: &str = "pad_token_id";
     let counted = family == Family::Roberta;

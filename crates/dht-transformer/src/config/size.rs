@@ -1,4 +1,4 @@
-//! The size of a small encoder in three numbers.
+//! Size of a small encoder as three numbers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,16 +11,16 @@ use crate::error::{Error, Result};
 /// Layers, heads and width of a small encoder, written `6x12x96`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSize {
-    /// How many blocks.
+    /// Number of blocks.
     pub layers: usize,
-    /// Heads of each.
+    /// Heads of each block.
     pub heads: usize,
     /// Width of the hidden states.
     pub hidden: usize,
 }
 
 impl ModelSize {
-    /// The configuration of [`BertConfig::small`].
+    /// Configuration of [`BertConfig::small`] with this size.
     ///
     /// # Errors
     /// [`Error::Setting`] for a width of 1; as [`BertConfig::check`].

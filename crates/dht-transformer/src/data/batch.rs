@@ -5,7 +5,7 @@ use super::encoded::{CutTokens, EncodedDataset, Sample};
 use crate::error::{Error, Result, same_length};
 use crate::tensors::Spans;
 
-/// The tokens of some samples one after another, without padding.
+/// Tokens of several samples, concatenated without padding.
 ///
 /// # Shapes
 /// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or none; `rest`:
@@ -16,7 +16,7 @@ pub struct PackedBatch {
     pub ids: Vec<u32>,
     /// The tokens' types (first or second text).
     pub type_ids: Vec<u32>,
-    /// Where each sample's tokens lie.
+    /// Token range of each sample.
     pub spans: Spans,
     /// The samples' classes.
     pub labels: Vec<u32>,
@@ -24,12 +24,12 @@ pub struct PackedBatch {
     pub targets: Vec<f32>,
     /// The samples' rows in their data set.
     pub sample_ids: Vec<u64>,
-    /// The tokens of each sample that were [cut off and kept](super::Encoding::rest); empty where no sample has any.
+    /// Truncated tokens of each sample that were [stored](super::Encoding::rest); empty if no sample has any.
     pub rest: Vec<CutTokens>,
 }
 
 impl PackedBatch {
-    /// Packs samples in their order.
+    /// Packs samples in the given order.
     ///
     /// # Errors
     /// [`Error::Setting`] when a sample has no tokens, [`Error::Shape`] when it has another number of types than
@@ -60,7 +60,7 @@ impl PackedBatch {
             }
             all_targets.extend_from_slice(targets);
             sample_ids.push(*id);
-            // Samples without any take no memory before the first one that has some.
+            // Samples without stored rest take no memory until the first sample that has one.
             if !rest.is_empty() || !encoding.rest.is_empty() {
                 rest.resize(labels.len() - 1, CutTokens::default());
                 rest.push(encoding.rest.clone());
@@ -70,10 +70,10 @@ impl PackedBatch {
         Ok(Self { ids, type_ids, spans, labels, targets: all_targets, sample_ids, rest })
     }
 
-    /// Whether it has a sample, and its lists are of one length.
+    /// Checks that the batch has a sample and that its lists have consistent lengths.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a batch of no sample, [`Error::Shape`] with the list of another length.
+    /// [`Error::Setting`] for a batch without samples, [`Error::Shape`] with the list of another length.
     pub fn check(&self) -> Result<()> {
         let (samples, tokens) = (self.len(), self.tokens());
         if samples == 0 {
@@ -92,36 +92,36 @@ impl PackedBatch {
         lists.into_iter().try_for_each(|(what, expected, got)| same_length(what, expected, got))
     }
 
-    /// How many samples there are.
+    /// Number of samples.
     pub fn len(&self) -> usize {
         self.spans.samples()
     }
 
-    /// Whether there are none.
+    /// Returns whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many tokens all samples have together.
+    /// Total number of tokens.
     pub fn tokens(&self) -> usize {
         self.spans.tokens()
     }
 
-    /// The position of each token in its sample, from 0. Shape: (tokens).
+    /// Position of each token in its sample, from 0. Shape: (tokens).
     pub fn positions(&self) -> Vec<u32> {
         self.spans.lengths().flat_map(|length| 0..length as u32).collect()
     }
 
-    /// Each sample's token ids and types in one list: all that an encoder's answer depends on.
+    /// Token ids and types of each sample in one list: everything that an encoder's output depends on.
     pub(crate) fn contents(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
         let places = self.spans.starts().iter().zip(self.spans.lengths()).map(|(start, length)| *start..start + length);
         places.map(|place| [&self.ids[place.clone()], &self.type_ids[place]].concat())
     }
 
-    /// The batch of these samples, in this order.
+    /// Batch of the given samples, in the given order.
     ///
     /// # Panics
-    /// When a sample is not below [`len`](Self::len).
+    /// If an index is not below [`len`](Self::len).
     #[must_use]
     pub fn select(&self, samples: &[usize]) -> Self {
         let (spans, rows) = self.spans.select(samples);
@@ -148,10 +148,10 @@ impl PackedBatch {
 }
 
 impl EncodedDataset {
-    /// These rows as a batch.
+    /// Packs the given rows into a batch.
     ///
     /// # Errors
-    /// As [`PackedBatch::from_samples`]; [`Error::Setting`] for a row that is not there.
+    /// As [`PackedBatch::from_samples`]; [`Error::Setting`] for a row that does not exist.
     pub fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
         if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
             return Err(Error::setting("row", format!("below {}", self.len()), row.to_string()));
@@ -160,12 +160,12 @@ impl EncodedDataset {
     }
 }
 
-/// The batches of one epoch: rows of samples of these lengths, each exactly once.
+/// Batches of one epoch over samples of the given lengths: each row occurs exactly once.
 ///
-/// The rows are shuffled, cut into windows of `window` batches, sorted by length in each window, cut into batches, and
-/// the batches are shuffled. Batches of like lengths cost less where the time of a batch grows with its longest text;
-/// a wide window makes them more alike and less random. A window of 1 is a plain shuffle. Only the last window has a
-/// batch of fewer than `batch_size` rows.
+/// The rows are shuffled and divided into windows of `window` batches. Each window is sorted by length and cut into
+/// batches; then the batches are shuffled. Similar lengths make a batch cheaper where its time grows with its longest
+/// text. A wide window makes the lengths more similar and the order less random. A window of 1 is a plain shuffle. Only
+/// the last window has a batch of fewer than `batch_size` rows.
 ///
 /// # Errors
 /// [`Error::Setting`] when `batch_size` or `window` is 0.
@@ -191,7 +191,7 @@ pub fn epoch_order<R: Rng + ?Sized>(
     Ok(batches)
 }
 
-/// The batches of an evaluation: rows 0 to `rows` in their order.
+/// Batches for evaluation: rows 0 to `rows` in order.
 ///
 /// # Errors
 /// [`Error::Setting`] when `batch_size` is 0.
@@ -200,8 +200,8 @@ pub fn sequential(rows: usize, batch_size: usize) -> Result<Vec<Vec<usize>>> {
     Ok(cut(&(0..rows).collect::<Vec<_>>(), batch_size))
 }
 
-/// The batches of an evaluation with the longest texts first: each batch holds like lengths, and the one that needs
-/// most memory comes first. Rows of one length keep their order.
+/// Batches for evaluation, longest texts first. Each batch holds similar lengths, and the batch that needs most memory
+/// comes first. Rows of equal length keep their order.
 ///
 /// # Errors
 /// [`Error::Setting`] when `batch_size` is 0.

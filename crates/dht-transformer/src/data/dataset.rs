@@ -8,55 +8,55 @@ use super::reading::Reading;
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 
-/// A text, or a pair of texts, and what is to be predicted of it.
+/// A text or a pair of texts with its target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
     /// The text, or the first sentence of a pair.
     pub text: String,
     /// The second sentence of a pair.
     pub pair: Option<String>,
-    /// The class: an index into [`Dataset::labels`]; 0 where `targets` say what is to be predicted.
+    /// Class: an index into [`Dataset::labels`]; 0 if `targets` holds the target.
     pub label: usize,
-    /// For each of [`Dataset::labels`] 1 if it applies and else 0, where several may; or one number. Empty for a class.
+    /// Multi-label target (1 for each of [`Dataset::labels`] that applies, else 0) or one number. Empty for a class.
     pub targets: Vec<f32>,
 }
 
 impl Example {
-    /// A text of a class.
+    /// Creates a single-text example with a class.
     pub fn new(text: impl Into<String>, label: usize) -> Self {
         Self { text: text.into(), pair: None, label, targets: Vec::new() }
     }
 
-    /// The same with a second text.
+    /// Adds the second text of a pair.
     #[must_use]
     pub fn with_pair(self, pair: impl Into<String>) -> Self {
         Self { pair: Some(pair.into()), ..self }
     }
 }
 
-/// Examples with the names of their classes.
+/// Examples and the names of their classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// What to call it in reports.
+    /// Name in reports.
     pub name: String,
-    /// The names of the classes or labels, sorted: by value when all are numbers, else by their letters. Of a data set of
-    /// numbers, the one name of what they measure.
+    /// Names of the classes or labels, sorted: by value if all are numbers, else alphabetically. For regression, the
+    /// one name of the quantity.
     pub labels: Vec<String>,
     /// The rows in the order of the file.
     pub examples: Vec<Example>,
-    /// The SHA-256, in hexadecimal, of the file as it lies on the disk (compressed, if it is), or of the examples
-    /// when they come from no file. Parts of a data set keep the whole's.
+    /// SHA-256, in hexadecimal, of the file on disk (compressed, if it is), or of the examples if there is no file.
+    /// Parts of a data set have the SHA-256 of the whole.
     pub sha256: String,
-    /// The reading of its file, if it has one.
+    /// Reading of the file, if there is one.
     pub reading: Option<Reading>,
 }
 
 impl Dataset {
-    /// A data set from no file, for generated corpora.
+    /// Creates a data set without a file, for generated corpora.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there are no labels, two of one name, no examples, an example of a class that is not
-    /// there, one with another number of targets than labels, or one without text.
+    /// [`Error::Setting`] if there are no labels, duplicate labels, no examples, an example of an unknown class, an
+    /// example with another number of targets than labels, or an example without text.
     pub fn from_examples(name: impl Into<String>, labels: Vec<String>, examples: Vec<Example>) -> Result<Self> {
         let refuse = |field, expected: &str, got: String| Err(Error::setting(field, expected, got));
         if labels.is_empty() || labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
@@ -80,7 +80,7 @@ impl Dataset {
             if text.trim().is_empty() && pair.as_ref().is_none_or(|pair| pair.trim().is_empty()) {
                 return refuse("text", "some text", format!("none in row {row}"));
             }
-            // Lengths first, so that no two different sets of examples give the same bytes.
+            // Lengths first, so that different sets of examples never give the same bytes.
             for part in [Some(labels[*label].as_str()), Some(text), pair.as_deref()] {
                 hasher.update(part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
                 hasher.update(part.unwrap_or_default());
@@ -91,32 +91,32 @@ impl Dataset {
         Ok(Self { name: name.into(), labels, examples, sha256, reading: None })
     }
 
-    /// How many rows there are.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.examples.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the data set is empty.
     pub fn is_empty(&self) -> bool {
         self.examples.is_empty()
     }
 
-    /// The first `rows` rows (all, if there are fewer).
+    /// Keeps the first `rows` rows (all, if there are fewer).
     pub fn take(mut self, rows: usize) -> Self {
         self.examples.truncate(rows);
         self
     }
 
-    /// The rows that a condition holds for, in their order.
+    /// Keeps the rows that satisfy a condition, in order.
     pub fn filter(mut self, keep: impl FnMut(&Example) -> bool) -> Self {
         self.examples.retain(keep);
         self
     }
 
-    /// These rows, in this order.
+    /// Selects the given rows, in the given order.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a row that is not there.
+    /// [`Error::Setting`] for a row that does not exist.
     pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self> {
         let row = |row: usize| {
             let example = self.examples.get(row).cloned();
@@ -133,10 +133,11 @@ impl Dataset {
         })
     }
 
-    /// The rows of this data set and then those of another, whose classes are found by their names.
+    /// Appends the rows of another data set; classes are matched by name.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a class of the other that this one does not have, and for rows with targets where the names are others.
+    /// [`Error::Setting`] for a class that only the other data set has, and for rows with targets if the label names
+    /// differ.
     pub fn concatenate(self, other: Self) -> Result<Self> {
         let place = |name: &String| self.labels.iter().position(|own| own == name);
         let places: Vec<Option<usize>> = other.labels.iter().map(place).collect();
@@ -157,7 +158,7 @@ impl Dataset {
         Self::from_examples(self.name, self.labels, examples)
     }
 
-    /// The number of rows of each class; of rows with targets, the number in which each label applies.
+    /// Number of rows of each class; for rows with targets, the number of rows to which each label applies.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.labels.len()];
         for example in &self.examples {
@@ -180,8 +181,8 @@ impl Dataset {
         Some(&self.labels[empty])
     }
 
-    /// `rows` random rows (all, if there are fewer), in the order of the file: of each class the same share, as nearly as whole
-    /// rows allow, and at least one where there are as many rows as classes.
+    /// Draws `rows` random rows (all, if there are fewer), stratified by class, in the order of the file. Each class
+    /// has at least one row if `rows` is at least the number of classes.
     pub fn sample<R: Rng + ?Sized>(mut self, rows: usize, rng: &mut R) -> Self {
         let all = self.len();
         if rows >= all {
@@ -189,7 +190,8 @@ impl Dataset {
         }
         let mut order: Vec<usize> = (0..all).collect();
         order.shuffle(rng);
-        // Each class in turn gives its next row when it is furthest behind its share: the k-th of n rows is due at (k + ½) / n.
+        // Each class in turn gives its next row when it is furthest behind its share: the k-th of n rows is due at (k +
+        // ½) / n.
         let counts = self.class_counts();
         let of_classes = self.examples.iter().all(|example| example.targets.is_empty());
         let mut taken = vec![0_usize; self.labels.len()];
@@ -200,7 +202,7 @@ impl Dataset {
                 true => (taken[class] as f64 + 0.5) / counts[class] as f64,
                 false => place as f64,
             };
-            // The first row of each class goes before all others.
+            // The first row of each class precedes all others.
             due.push((of_classes && taken[class] > 0, at, row));
             taken[class] += 1;
         }
@@ -212,11 +214,11 @@ impl Dataset {
         self
     }
 
-    /// A random `fraction` of the rows as a validation set, and the rest: `(rest, validation)`, each in the order of
-    /// the file, each with at least one row. A class of which all rows are drawn keeps its first row in the rest.
+    /// Splits a random `fraction` of the rows off as a validation set. Returns `(rest, validation)`, each in the order
+    /// of the file and with at least one row. A class of which all rows are drawn keeps its first row in the rest.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the fraction is not between 0 and 1, or there are fewer than two rows.
+    /// [`Error::Setting`] if the fraction is not between 0 and 1, or there are fewer than two rows.
     pub fn split_validation<R: Rng + ?Sized>(self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
         let rows = self.len();
         if !(fraction > 0.0 && fraction < 1.0) || rows < 2 {
@@ -249,7 +251,7 @@ impl Dataset {
         Ok((rest, validation))
     }
 
-    /// Takes the first row of each class back that has rows among those that validate alone, and draws none in its place.
+    /// Returns the first row of each class that would only be validated to the rest, without drawing a replacement.
     fn keep_classes(&self, validates: &mut [bool]) {
         if self.examples.iter().any(|example| !example.targets.is_empty()) {
             return;

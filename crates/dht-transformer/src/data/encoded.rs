@@ -5,27 +5,27 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 
-/// The tokens of one text or pair of texts.
+/// Tokens of one text or pair of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoding {
-    /// The token ids, `[CLS]` and `[SEP]` among them; at least one.
+    /// Token ids, including `[CLS]` and `[SEP]`; at least one.
     pub ids: Vec<u32>,
-    /// 0 for a text or the first of a pair, 1 for the second; as many as `ids`, or none where all are 0.
+    /// Token types: 0 for a text or the first of a pair, 1 for the second. One per id, or empty if all are 0.
     pub type_ids: Vec<u32>,
-    /// Whether tokens were cut off.
+    /// `true` if tokens were truncated.
     pub truncated: bool,
-    /// The tokens that were cut off, where the tokenizer [keeps them](super::TextTokenizer::with_rest); else none.
+    /// Truncated tokens, if the tokenizer [stores them](super::TextTokenizer::with_rest); else none.
     pub rest: CutTokens,
 }
 
 impl Encoding {
-    /// The type of each token, also where all are 0 and [`type_ids`](Self::type_ids) has none.
+    /// Type of each token, also if all are 0 and [`type_ids`](Self::type_ids) is empty.
     pub fn types(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.ids.len()).map(|token| self.type_ids.get(token).copied().unwrap_or(0))
     }
 
-    /// The first eight bytes of the SHA-256 sum of the tokens, their types and the tokens that were cut off and kept: what tells
-    /// one text from another that was encoded alike.
+    /// First eight bytes of the SHA-256 of the tokens, their types and the stored truncated tokens: a digest that
+    /// distinguishes encodings.
     pub fn digest(&self) -> u64 {
         let mut sum = Sha256::new();
         add_ids(&mut sum, self.ids.iter().copied());
@@ -38,25 +38,25 @@ impl Encoding {
     }
 }
 
-/// Adds ids to a sum, their number first.
+/// Adds ids to a hash, preceded by their number.
 fn add_ids(sum: &mut Sha256, ids: impl Iterator<Item = u32>) {
     let bytes: Vec<u8> = ids.flat_map(u32::to_le_bytes).collect();
     sum.update((bytes.len() as u64 / 4).to_le_bytes());
     sum.update(bytes);
 }
 
-/// The ids that an [`Encoding`] leaves out, for models that read more of a text than an encoder does: those that follow the
-/// encoding's own, without special tokens.
+/// Truncated token ids of an [`Encoding`], for models that read more of a text than an encoder does. They follow the
+/// ids of the encoding, without special tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CutTokens {
-    /// Of a text, or of the first of a pair.
+    /// Ids of a text, or of the first of a pair.
     pub first: Vec<u32>,
-    /// Of the second of a pair.
+    /// Ids of the second of a pair.
     pub second: Vec<u32>,
 }
 
 impl CutTokens {
-    /// Whether there are none.
+    /// Returns whether there are no truncated ids.
     pub fn is_empty(&self) -> bool {
         self.first.is_empty() && self.second.is_empty()
     }
@@ -65,43 +65,42 @@ impl CutTokens {
 /// An encoded example.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The row of the data set; random choices about a sample (dropout) are keyed by it.
+    /// Row in the data set; random choices about a sample (dropout) are keyed by it.
     pub id: u64,
-    /// The class.
+    /// Class.
     pub label: u32,
-    /// What is to be predicted where that is no single class: for each label 1 if it applies and else 0, or one number.
-    /// Empty for a class.
+    /// Multi-label target (1 for each label that applies, else 0) or one number. Empty for a class.
     pub targets: Vec<f32>,
-    /// The tokens.
+    /// Tokens.
     pub encoding: Encoding,
 }
 
 /// An encoded data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedDataset {
-    /// The rows in the order of the data set.
+    /// Rows in the order of the data set.
     pub samples: Vec<Sample>,
-    /// The names of the classes.
+    /// Names of the classes.
     pub labels: Vec<String>,
-    /// How many rows had tokens cut off.
+    /// Number of rows with truncated tokens.
     pub truncated_rows: usize,
 }
 
 impl EncodedDataset {
-    /// How many rows there are.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.samples.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }
 
-    /// These rows, in this order; each keeps its [id](Sample::id).
+    /// Selects the given rows, in the given order; each keeps its [id](Sample::id).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a row that is not there.
+    /// [`Error::Setting`] for a row that does not exist.
     pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self> {
         let row = |row: usize| {
             let sample = self.samples.get(row).cloned();
@@ -110,7 +109,7 @@ impl EncodedDataset {
         Ok(self.with_samples(rows.into_iter().map(row).collect::<Result<_>>()?))
     }
 
-    /// No rows, of the same classes: for a training without validation.
+    /// Empty data set with the same classes, for training without validation.
     pub fn without_rows(&self) -> Self {
         self.with_samples(Vec::new())
     }
@@ -120,15 +119,15 @@ impl EncodedDataset {
         Self { samples, labels: self.labels.clone(), truncated_rows }
     }
 
-    /// The number of tokens of each row.
+    /// Number of tokens of each row.
     pub fn lengths(&self) -> Vec<usize> {
         self.samples.iter().map(|sample| sample.encoding.ids.len()).collect()
     }
 
-    /// Whether every row is of a class that a model of so many has.
+    /// Checks that every row's class is below `classes`, the model's number of classes.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first row that is of another.
+    /// [`Error::Setting`] with the first row of another class.
     pub fn check_classes(&self, classes: usize) -> Result<()> {
         match self.samples.iter().enumerate().find(|(_, sample)| sample.label as usize >= classes) {
             None => Ok(()),
@@ -140,10 +139,10 @@ impl EncodedDataset {
         }
     }
 
-    /// Whether no two rows have one [id](Sample::id), as those of two data sets that were joined do.
+    /// Checks that [ids](Sample::id) are unique. They may repeat after two data sets were joined.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first two rows that do.
+    /// [`Error::Setting`] with the first two rows that share an id.
     pub fn check_ids(&self) -> Result<()> {
         let mut rows = HashMap::with_capacity(self.len());
         for (row, sample) in self.samples.iter().enumerate() {
@@ -155,7 +154,7 @@ impl EncodedDataset {
         Ok(())
     }
 
-    /// The SHA-256 sum of all samples in their order, in hexadecimal: what tells one data set from another.
+    /// SHA-256 of all samples in order, in hexadecimal: identifies the data set.
     pub fn sha256(&self) -> String {
         let mut sum = Sha256::new();
         for Sample { id, label, targets, encoding } in &self.samples {
@@ -164,7 +163,7 @@ impl EncodedDataset {
             add_ids(&mut sum, targets.iter().map(|target| target.to_bits()));
             add_ids(&mut sum, encoding.ids.iter().copied());
             add_ids(&mut sum, encoding.types());
-            // Tokens that are not kept leave the sum as it was before any were.
+            // Without stored truncated tokens, the sum is that of releases that did not store any.
             if !encoding.rest.is_empty() {
                 add_ids(&mut sum, encoding.rest.first.iter().copied());
                 add_ids(&mut sum, encoding.rest.second.iter().copied());

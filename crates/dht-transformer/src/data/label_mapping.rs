@@ -1,4 +1,4 @@
-//! Labels of a file matched with the classes of a model or of a training set.
+//! Mapping of a file's labels to the classes of a model or of a training set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DataProblem, Result};
 
-/// The most labels that a message lists.
+/// Maximum number of labels in a message.
 const LISTED: usize = 20;
-/// Beginning of names that only number classes, as `transformers` gives them.
+/// Prefix of placeholder class names, as `transformers` writes them.
 const PLACEHOLDER: &str = "LABEL_";
 
-/// Meaning of a file's labels as classes. As text, the pairs of both.
+/// Mapping of a file's labels to classes. Displays as its pairs.
 ///
 /// | labels of the file | classes | a label is |
 /// |---|---|---|
@@ -21,10 +21,10 @@ const PLACEHOLDER: &str = "LABEL_";
 /// | numbers | `LABEL_k`, and the other way round | the class of its number |
 /// | no and yes, false and true | two numbers or `LABEL_k` | the lower and the higher one |
 ///
-/// All else is [refused](DataProblem::OtherLabels), and so are numbers that may be counted from 0 or from 1.
+/// Everything else is [refused](DataProblem::OtherLabels), and so are numbers that may be counted from 0 or from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelMapping {
-    /// The file's label and the name of its class, for each of the file's labels.
+    /// Label and class name, for each of the file's labels.
     pairs: Vec<(String, String)>,
     /// See [`is_by_order`](Self::is_by_order).
     #[serde(default)]
@@ -32,11 +32,11 @@ pub struct LabelMapping {
 }
 
 impl LabelMapping {
-    /// Matches the labels of a file with classes; `None` where each label is a class as it is written. `ordered` says that the
-    /// labels stand in the order of their numbers, as parquet files have them.
+    /// Matches the labels of a file with classes; `None` if each label is literally a class. `ordered`: the labels are
+    /// in numeric order, as in parquet files.
     ///
     /// # Errors
-    /// [`DataProblem::OtherLabels`] when they do not match, [`DataProblem::TwoSpellings`] when two labels are one class.
+    /// [`DataProblem::OtherLabels`] if they do not match, [`DataProblem::TwoSpellings`] if two labels are one class.
     pub fn of(labels: &[String], classes: &[String], ordered: bool) -> Result<Option<Self>, DataProblem> {
         if labels.iter().all(|label| classes.contains(label)) {
             return Ok(None);
@@ -53,15 +53,17 @@ impl LabelMapping {
         Ok(Some(Self { pairs, by_order }))
     }
 
-    /// Whether numbers stand for classes with names by the order of the classes alone, and nobody gave that mapping.
+    /// Returns whether numbers were mapped to named classes only by the order of the classes, without an explicit
+    /// mapping.
     pub fn is_by_order(&self) -> bool {
         self.by_order
     }
 
-    /// A mapping that is given, completed by the labels of a file that are classes as they are written.
+    /// Creates an explicit mapping, completed by the labels that are literally classes.
     ///
     /// # Errors
-    /// [`DataProblem::OtherLabels`] for a label without a class.
+    /// [`DataProblem::OtherLabels`] for a label without a class, [`DataProblem::NoSuchClass`] for an unknown class,
+    /// [`DataProblem::TwoClasses`] for a label with two classes.
     pub fn given(
         pairs: &[(String, String)],
         labels: &[String],
@@ -90,12 +92,12 @@ impl LabelMapping {
         Ok((!identity).then_some(Self { pairs: mapped, by_order: false }))
     }
 
-    /// Whether it has the class of each of these labels that it has.
+    /// Returns whether the mapping contradicts none of the given pairs.
     pub(super) fn agrees(&self, given: &[(String, String)]) -> bool {
         self.pairs.iter().all(|(label, class)| given.iter().all(|(own, other)| own != label || other == class))
     }
 
-    /// Pairs of a file's label and its class.
+    /// Pairs of a label and its class.
     pub fn pairs(&self) -> &[(String, String)] {
         &self.pairs
     }
@@ -109,7 +111,7 @@ impl fmt::Display for LabelMapping {
     }
 }
 
-/// Each label is the class of its name: exactly, ignoring case and spaces, or as an equal number.
+/// Matches each label with the class of the same name: exactly, ignoring case and spaces, or as an equal number.
 fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, DataProblem> {
     let mut places = Vec::with_capacity(labels.len());
     for label in labels {
@@ -131,7 +133,8 @@ fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, 
     Ok(Some(places))
 }
 
-/// Numbers and placeholders are class k of names, from 0 or from 1; a number k and `LABEL_k` are one class.
+/// Matches numbers and placeholders with class k of named classes, from 0 or from 1; a number k and `LABEL_k` are one
+/// class.
 fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, DataProblem> {
     let count = classes.len();
     let all = |names: &[String], number: fn(&str) -> Option<usize>| names.iter().map(|name| number(name)).collect();
@@ -142,7 +145,7 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     if different.len() < own.len() || different.iter().any(|number| *number > count) {
         return Ok(None);
     }
-    // The place of class k, by its own number where it has one.
+    // The index of class k, by its own number if it has one.
     let theirs: Option<Vec<usize>> = match (&integers, &placeholders) {
         (Some(_), _) => all(classes, placeholder),
         _ => all(classes, integer),
@@ -161,7 +164,7 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     }
     let from =
         |first: usize| own.iter().map(|number| place(number.checked_sub(first)?)).collect::<Option<Vec<usize>>>();
-    // Placeholders are counted from 0 wherever they are written.
+    // Placeholders always count from 0.
     if different.contains(&0) || integers.is_none() {
         return Ok(from(0));
     }
@@ -174,7 +177,8 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     Err(other_labels(labels, classes, ": they may be counted from 0 or from 1"))
 }
 
-/// The words of no and yes are classes 0 and 1 of two that are only numbered; so are the names of a file that orders its own.
+/// Maps words for no and yes to classes 0 and 1 of two numbered classes; maps the names of an `ordered` file by
+/// position.
 fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<usize>> {
     let count = classes.len();
     let all = |number: fn(&str) -> Option<usize>| classes.iter().map(|class| number(class)).collect();
@@ -192,7 +196,7 @@ fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<
     counts.then(|| own.into_iter().map(place).collect()).flatten()
 }
 
-/// 0 for words of no, 1 for words of yes.
+/// Truth value: 0 for words of no, 1 for words of yes.
 fn truth(label: &str) -> Option<usize> {
     ["false", "true", "no", "yes"]
         .iter()
@@ -200,12 +204,12 @@ fn truth(label: &str) -> Option<usize> {
         .map(|place| place % 2)
 }
 
-/// The number of a label such as `LABEL_3`.
+/// Number of a placeholder label such as `LABEL_3`.
 fn placeholder(label: &str) -> Option<usize> {
     integer(label.trim().strip_prefix(PLACEHOLDER)?)
 }
 
-/// A whole number, also written as `3.0`.
+/// Parses an integer, also written as `3.0`.
 fn integer(label: &str) -> Option<usize> {
     let label = label.trim();
     let whole = label.split_once('.').filter(|(_, rest)| !rest.is_empty() && rest.bytes().all(|byte| byte == b'0'));
@@ -221,15 +225,14 @@ fn other_labels(labels: &[String], classes: &[String], reason: &'static str) -> 
     DataProblem::OtherLabels { labels: listed(labels), classes: listed(classes), reason }
 }
 
-/// The first labels, escaped, and their number.
+/// First labels, escaped, and their number.
 fn listed(names: &[String]) -> String {
     let more = if names.len() > LISTED { ", …" } else { "" };
     let first: Vec<String> = names.iter().take(LISTED).map(|name| escaped(name)).collect();
     format!("{}{more} ({})", first.join(", "), names.len())
 }
 
-/// Refuses two labels that readers take for one: they differ in case, spaces, signs that are not seen, or in how a number is
-/// written.
+/// Refuses two labels that readers take for one: they differ in case, spaces, invisible characters, or number format.
 ///
 /// # Errors
 /// [`DataProblem::TwoSpellings`].
@@ -243,14 +246,14 @@ pub(super) fn check_spellings(labels: &[String]) -> Result<(), DataProblem> {
     Ok(())
 }
 
-/// A label without what is hard to see: case, kinds of spaces, signs without width, the composition of accents.
+/// Normalises a label: case, kinds of spaces, zero-width characters, composition of accents.
 fn folded(label: &str) -> String {
     let mut text = tokenizers::NormalizedString::from(label);
     text.nfkc();
     let seen: String = text.get().chars().filter(|sign| !is_unseen(*sign)).map(look_alike).collect();
     let seen: String = seen.to_lowercase().chars().map(look_alike).collect();
     let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
-    // One class as a number and as a word.
+    // A class may be a number or a word.
     let number = number(&words).or(placeholder(&words.to_uppercase()).map(|number| number as f64));
     let truth = ["false", "true"].iter().position(|word| words == *word).map(|truth| truth as f64);
     match number.or(truth) {
@@ -259,14 +262,14 @@ fn folded(label: &str) -> String {
     }
 }
 
-/// Whether a sign has no width: joiners, marks of direction, variation selectors, soft hyphens, controls.
+/// Returns whether a character has no width: joiners, direction marks, variation selectors, soft hyphens, controls.
 fn is_unseen(sign: char) -> bool {
     (sign.is_control() && !sign.is_whitespace())
         || matches!(sign, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The Latin letter or plain sign that a letter or sign looks like.
+/// Latin letter or plain character that a character looks like.
 fn look_alike(sign: char) -> char {
     const LETTERS: [(&str, &str); 5] = [
         ("аеорсхуіјѕһԁ", "aeopcxyijshd"),
@@ -286,7 +289,7 @@ fn look_alike(sign: char) -> char {
     }
 }
 
-/// A label in quotes with all but plain letters as escapes.
+/// Quotes a label, with everything but plain letters escaped.
 pub(super) fn escaped(label: &str) -> String {
     let plain = |sign: char| sign.is_ascii_graphic() && sign != '"' && sign != '\\' || sign == ' ';
     let signs = label.chars().map(|sign| match sign {

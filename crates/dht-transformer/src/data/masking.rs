@@ -1,4 +1,4 @@
-//! Which tokens are hidden from a model that learns to guess them.
+//! Token masking for masked language modelling.
 
 use std::collections::BTreeSet;
 
@@ -11,31 +11,31 @@ use super::batch::PackedBatch;
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 
-/// How much is hidden, and how: of the chosen tokens a share becomes `[MASK]`, a share another token at random, and
-/// the rest stays, so that a model cannot rely on seeing masks (Devlin et al. 2019, section 3.1).
+/// Masking rates: of the selected tokens a fraction becomes `[MASK]`, a fraction a random token, and the rest is
+/// unchanged, so that a model cannot rely on seeing masks (Devlin et al. 2019, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskSettings {
-    /// The share of a text's tokens that are chosen; special tokens never are. At least one token of a text is.
+    /// Fraction of a text's tokens that are selected, at least one; special tokens never are.
     pub chosen: f64,
-    /// The share of the chosen that become `[MASK]`.
+    /// Fraction of the selected tokens that become `[MASK]`.
     pub masked: f64,
-    /// The share of the chosen that become a token at random.
+    /// Fraction of the selected tokens that become a random token.
     pub random: f64,
 }
 
 impl Default for MaskSettings {
-    /// BERT's: 15 %, of them 80 % masked and 10 % random.
+    /// BERT's rates: 15 %, of them 80 % masked and 10 % random.
     fn default() -> Self {
         Self { chosen: 0.15, masked: 0.8, random: 0.1 }
     }
 }
 
 impl MaskSettings {
-    /// Whether the shares are possible.
+    /// Checks that the fractions are valid.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first that is not.
+    /// [`Error::Setting`] names the first that is not valid.
     pub fn check(&self) -> Result<()> {
         let refuse = |field, expected: &str, got: f64| Err(Error::setting(field, expected, got.to_string()));
         if !(self.chosen > 0.0 && self.chosen < 1.0) {
@@ -49,8 +49,8 @@ impl MaskSettings {
     }
 }
 
-/// Masks tokens of batches: a function of seed, epoch and sample alone, so neither the batch a text comes in nor a
-/// restart changes its masks, and every epoch has others.
+/// Masks tokens of batches: a function of seed, epoch and sample alone. Neither the batch of a text nor a restart
+/// changes its masks; each epoch has different masks.
 #[derive(Debug, Clone)]
 pub struct Masking {
     settings: MaskSettings,
@@ -62,16 +62,16 @@ pub struct Masking {
 /// A batch with masked tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskedBatch {
-    /// The batch as the model sees it.
+    /// Batch with the masks applied.
     pub batch: PackedBatch,
-    /// The rows (tokens of the packed batch) to be guessed, ascending.
+    /// Rows (tokens of the packed batch) to predict, ascending.
     pub rows: Vec<u32>,
-    /// What stood there; as many as `rows`.
+    /// Original tokens, one per entry of `rows`.
     pub targets: Vec<u32>,
 }
 
 impl Masking {
-    /// Masks for the texts of a tokenizer.
+    /// Creates the masking for the vocabulary of a tokenizer.
     ///
     /// # Errors
     /// [`Error::Setting`] for impossible shares, or a tokenizer without a mask token.
@@ -84,12 +84,12 @@ impl Masking {
         Ok(Self { settings, mask, special, vocabulary })
     }
 
-    /// How much is hidden, and how.
+    /// Masking rates.
     pub fn settings(&self) -> MaskSettings {
         self.settings
     }
 
-    /// Masks tokens of each sample. A text of special tokens alone has nothing to mask.
+    /// Masks tokens of each sample. A text of only special tokens has nothing to mask.
     pub fn apply(&self, mut batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
         let (mut rows, mut targets) = (Vec::new(), Vec::new());
         for (sample, id) in batch.sample_ids.iter().enumerate() {
@@ -117,7 +117,7 @@ impl Masking {
         MaskedBatch { batch, rows, targets }
     }
 
-    /// A token that is not special, or the last one where there is no other.
+    /// Random token that is not special, or any token if all are special.
     fn any_word<R: Rng + ?Sized>(&self, rng: &mut R) -> u32 {
         let start = rng.random_range(0..self.vocabulary);
         let word = |token: &u32| !self.special.contains(token);
@@ -125,7 +125,7 @@ impl Masking {
     }
 }
 
-/// A generator of its own for each (seed, epoch, sample).
+/// Random generator of one (seed, epoch, sample).
 fn generator(seed: u64, epoch: u64, sample: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (part, number) in key.chunks_exact_mut(8).zip([seed, epoch, sample, 0x6d61_736b]) {

@@ -1,4 +1,4 @@
-//! From files of labelled texts to packed batches of token ids.
+//! Data pipeline from files of labelled texts to packed batches of token ids.
 
 mod batch;
 mod dataset;

@@ -1,46 +1,47 @@
-//! Data sets that are known by name: where they are on the hub, their columns, and the score that they are judged by.
+//! Well-known data sets: their location on the hub, their columns and their metric.
 
 use std::path::Path;
 
 use super::reader::DatasetReader;
 use super::reading::{Column, Header, LabelKind};
 
-/// The score that a data set's literature reports.
+/// Metric that a data set's literature reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Metric {
-    /// The share of right answers.
+    /// Fraction of correct predictions.
     Accuracy,
-    /// The correlation of Matthews.
+    /// Matthews correlation coefficient.
     Matthews,
     /// F1 of the class with this name.
     F1 {
         /// The class.
         class: &'static str,
     },
-    /// The correlations of Pearson and of Spearman.
+    /// Pearson and Spearman correlation coefficients.
     Correlations,
 }
 
-/// A data set on the Hugging Face hub that is known by a short name. The names on the hub are written down from its public pages.
+/// Data set on the Hugging Face hub that is known by a short name. The names on the hub are copied from its public
+/// pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedDataset {
-    /// The short name.
+    /// Short name.
     pub name: &'static str,
     /// `OWNER/NAME`, or `OWNER/NAME/CONFIG`, on the hub.
     pub hub: &'static str,
-    /// The split that is scored. Of GLUE it is the validation split: the labels of the test split are kept secret.
+    /// Split that is scored. For GLUE it is the validation split: the labels of the test split are secret.
     pub scored: &'static str,
-    /// The columns of its texts.
+    /// Text columns.
     pub text: &'static [&'static str],
-    /// Whether they are a pair.
+    /// `true` if the text columns are a pair.
     pub pair: bool,
-    /// How it is judged.
+    /// Metric.
     pub metric: Metric,
 }
 
 impl NamedDataset {
-    /// All of them.
+    /// All known data sets.
     pub const ALL: &[Self] = &[
         Self::of_classes("ag_news", "fancyzhx/ag_news", &["text"]),
         Self::of_classes("dbpedia_14", "fancyzhx/dbpedia_14", &["title", "content"]),
@@ -69,17 +70,17 @@ impl NamedDataset {
         Self { name, hub, scored: "validation", text, pair: text.len() == 2, metric }
     }
 
-    /// The one of a name.
+    /// Finds a data set by its short name.
     pub fn find(name: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|known| known.name == name)
     }
 
-    /// Whether its labels are numbers, not classes.
+    /// Returns whether its labels are numbers, not classes.
     pub fn has_numbers(&self) -> bool {
         self.metric == Metric::Correlations
     }
 
-    /// A reader of its columns.
+    /// Reader of its columns.
     pub fn reader(&self) -> DatasetReader {
         let column = |name: &str| Column::Name(name.into());
         let kind = if self.has_numbers() { LabelKind::Number } else { LabelKind::Class };
@@ -87,8 +88,9 @@ impl NamedDataset {
         DatasetReader::new().label_column(column("label")).label_kind(kind).text_columns(text).pair(self.pair)
     }
 
-    /// A reader of a directory with the files that a data set's authors published, by the directory's name: those of AG News,
-    /// DBpedia and CoLA have no header, and RTE has two texts, which are joined. Of any other directory, a new reader.
+    /// Reader of a directory with the files of a data set's authors, selected by the name of the directory. The files
+    /// of AG News, DBpedia and CoLA have no header; RTE has two texts, which are joined. For any other directory, a
+    /// default reader.
     pub fn reader_of_files(folder: &Path) -> DatasetReader {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let columns = |label: &str, texts: [&str; 2]| {

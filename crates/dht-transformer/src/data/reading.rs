@@ -1,4 +1,4 @@
-//! The reading of a table: what its rows, columns and labels mean, and why.
+//! Reading of a table: the meaning of its rows, columns and labels, and the reasons.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use super::label_mapping::LabelMapping;
 
-/// A column by its name or by its number.
+/// Column by its name or by its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Column {
-    /// The column of this name in the header (or this key of a jsonl file).
+    /// Name in the header (or key of a jsonl file).
     Name(String),
-    /// The column of this number, from 0, or the one that is called so.
+    /// Number, from 0, or a column with the number as its name.
     Number(usize),
 }
 
 impl FromStr for Column {
     type Err = Infallible;
 
-    /// Digits are a number, all else is a name.
+    /// Parses digits as a number, everything else as a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(text.parse().map_or_else(|_| Self::Name(text.into()), Self::Number))
     }
@@ -36,11 +36,11 @@ impl fmt::Display for Column {
     }
 }
 
-/// Whether the first row of a csv or tsv file names the columns.
+/// Presence of a header in a csv or tsv file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Header {
-    /// Decided by the first rows ([`HeaderSource`]). A first row that may be either is refused.
+    /// Detected from the first rows ([`HeaderSource`]). An ambiguous first row is refused.
     #[default]
     Auto,
     /// The first row names the columns.
@@ -54,11 +54,12 @@ pub enum Header {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TableFormat {
-    /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end stands in double quotes,
-    /// and a quote inside is doubled.
+    /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end is in double quotes, and a
+    /// quote inside is doubled.
     Csv,
-    /// Tab-separated without quoting, as in GLUE: a quote is a letter like any other, but for cells in quotes whose inner quotes are
-    /// all doubled, as pandas writes them, and for cells in quotes over several lines, where the row would be too short otherwise.
+    /// Tab-separated without quoting, as in GLUE: a quote is a letter like any other. Two exceptions: cells in quotes
+    /// whose inner quotes are all doubled, as pandas writes them, and quoted cells over several lines, where the row
+    /// would be too short otherwise.
     Tsv,
     /// One JSON object a line.
     #[serde(rename = "jsonl")]
@@ -83,27 +84,27 @@ impl fmt::Display for TableFormat {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LabelKind {
-    /// The one class of a text.
+    /// Single label: one class per text.
     #[default]
     Class,
-    /// Any number of labels, separated by a sign; an empty cell has none.
+    /// Multi-label: any number of labels, joined by a separator; an empty cell has none.
     Several {
-        /// The sign.
+        /// Separator.
         separator: char,
     },
-    /// A number.
+    /// Regression: a number.
     Number,
 }
 
-/// Reason for taking the first row as a header, or as data.
+/// Reason for reading the first row as a header, or as data.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HeaderSource {
-    /// A flag or a caller says so.
+    /// Requested by a flag or a caller.
     #[default]
     Asked,
-    /// The training's file has one, or has none.
+    /// As in the training file.
     Training,
     /// The format names its columns.
     Format,
@@ -139,18 +140,18 @@ impl fmt::Display for HeaderSource {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LabelSource {
-    /// A flag or a caller says so.
+    /// Requested by a flag or a caller.
     #[default]
     Asked,
-    /// It is the training's.
+    /// The training set's label column.
     Training,
-    /// It has the name of a label column.
+    /// Name of a label column.
     Name,
-    /// It is the only column that holds the training set's labels alone.
+    /// The only column that holds nothing but the training set's labels.
     KnownLabels,
-    /// It is the only column that repeats a few values in all rows.
+    /// The only column that repeats a few values in all rows.
     OnlyRepeating,
-    /// It repeats the fewest values. In records of earlier releases.
+    /// The column with the fewest distinct values. Only in records of earlier releases.
     FewestValues,
 }
 
@@ -159,74 +160,74 @@ pub enum LabelSource {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TextSource {
-    /// A flag or a caller says so.
+    /// Requested by a flag or a caller.
     Asked,
-    /// They are the training's.
+    /// The training set's text columns.
     Training,
-    /// It has the name of a text column, or both have the names of a pair.
+    /// Name of a text column, or the two names of a pair.
     Name,
     /// No other column holds words.
     OnlyWords,
-    /// All columns that held words. In records of earlier releases.
+    /// All columns with words. Only in records of earlier releases.
     #[default]
     Found,
 }
 
-/// The reading of a table: header, columns, kind and mapping of its labels, and the reason of each. As text, a sentence on its
-/// columns; [`lines`](Self::lines) has all of it.
+/// Reading of a table: header, columns, label kind and label mapping, and the reason of each. Displays as a sentence
+/// about its columns; [`lines`](Self::lines) has all of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Format of the rows; `None` in records of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<TableFormat>,
-    /// Whether the columns have names.
+    /// `true` if the columns have names.
     pub header: bool,
-    /// Reason for that.
+    /// Reason for the header decision.
     #[serde(default)]
     pub header_source: HeaderSource,
     /// Label column.
     pub label: Column,
-    /// Reason for it.
+    /// Reason for the choice of the label column.
     #[serde(default)]
     pub label_source: LabelSource,
-    /// Columns with another name of a label column.
+    /// Other columns with the name of a label column.
     #[serde(default)]
     pub label_rivals: Vec<Column>,
-    /// Meaning of the label's cells.
+    /// Meaning of the label cells.
     #[serde(default)]
     pub kind: LabelKind,
-    /// Mapping of the label's cells to the classes; `None` where they are the classes.
+    /// Mapping of the label cells to the classes; `None` if they are the classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<LabelMapping>,
-    /// Text columns, in the order they are joined in; of a pair, the first and the second text.
+    /// Text columns, in the order of concatenation; for a pair, the first and the second text.
     pub text: Vec<Column>,
-    /// Reason for them.
+    /// Reason for the choice of the text columns.
     #[serde(default)]
     pub text_source: TextSource,
-    /// Whether two text columns are a pair instead of parts of one text.
+    /// `true` if two text columns are a pair instead of parts of one text.
     #[serde(default)]
     pub pair: bool,
     /// Columns that are not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<Column>,
-    /// Rows that are read.
+    /// Number of rows read.
     #[serde(default)]
     pub rows: usize,
-    /// Blank lines and rows of blank cells, which are left out.
+    /// Number of skipped blank lines and rows of blank cells.
     #[serde(default)]
     pub blank_lines: usize,
-    /// Text columns whose repeated cells tell the label, or nearly do.
+    /// Text columns whose repeated cells determine the label, or nearly do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaks: Vec<LabelLeak>,
-    /// Texts that are written as a missing value (`nan`, `null` and their like), and the first of them.
+    /// Number of texts that are written as a missing value (`nan`, `null` and similar), and the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_texts: Option<(usize, String)>,
-    /// Line and class of a first or last row whose class no other row has: it may be a second row of names, or a sum.
+    /// Line and class of a first or last row whose class no other row has: it may be a second header or a total.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lone_class: Option<(u64, String)>,
 }
 
-/// A text column that tells the label, or nearly does: a written-out label, say, or a source.
+/// Text column that determines the label, or nearly does, such as a written-out label or a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelLeak {
     /// The column.
@@ -253,7 +254,7 @@ fn plural(columns: &[Column]) -> &'static str {
 }
 
 impl Reading {
-    /// All of it, in at most six lines.
+    /// Report of the reading, in at most six lines.
     pub fn lines(&self) -> Vec<String> {
         let format = self.format.map_or_else(String::new, |format| format!("{format}, "));
         let blank = match self.blank_lines {
@@ -286,7 +287,7 @@ impl Reading {
         lines
     }
 
-    /// Warnings on texts that tell the label, on such that are missing values, and on a row that may be none.
+    /// Warnings on texts that leak the label, on missing values, and on a row that may not be data.
     pub fn notes(&self) -> Vec<String> {
         let missing =
             |(count, first): &(usize, String)| format!("beware: {count} texts are a missing value, such as {first:?}");
@@ -299,7 +300,7 @@ impl Reading {
         notes.chain(self.lone_class.iter().map(lone)).collect()
     }
 
-    /// The number of columns of the table.
+    /// Number of columns of the table.
     pub fn width(&self) -> usize {
         1 + self.text.len() + self.carried.len()
     }
@@ -338,7 +339,7 @@ impl fmt::Display for Reading {
         let texts = plural(&self.text);
         write!(formatter, ", text from column{texts} {} ({})", list(&self.text), self.text_reason())?;
         if !self.header {
-            // Generated pages have these words.
+            // Generated pages contain these words.
             write!(formatter, ", no row of names")?;
         }
         self.leaks.iter().try_for_each(|leak| write!(formatter, "; {leak}"))

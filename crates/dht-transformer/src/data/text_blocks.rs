@@ -11,22 +11,22 @@ use crate::data::reader::Lines;
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
-/// The most decompressed bytes that are read.
+/// Limit of decompressed bytes.
 const MOST_BYTES: u64 = 4 << 30;
-/// The shortest block that is kept, special tokens among it: fewer tokens are no context.
+/// Minimum length of a block, including special tokens: fewer tokens give no context.
 const SHORTEST: usize = 8;
 
 impl EncodedDataset {
-    /// Reads a plain text file, or one compressed with gzip (`.gz`), for pre-training: a paragraph a line, a blank line
-    /// between documents.
+    /// Reads a plain text file, optionally gzip-compressed (`.gz`), for pre-training: one paragraph a line, a blank
+    /// line between documents.
     ///
-    /// The tokens of a document run on from paragraph to paragraph and are cut into blocks of `max_length` tokens, the
-    /// special ones among them; what is left at a document's end is a shorter block, unless it has fewer than 8 tokens.
+    /// The tokens of a document are concatenated across paragraphs and cut into blocks of `max_length` tokens,
+    /// including the special ones. The remainder of a document is a shorter block, unless it has fewer than 8 tokens.
     /// The samples have no classes.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`], with the line, for bytes that are no text, a line beyond reason, a damaged or cut
-    /// off compressed file, or a file without a block's worth of text; [`Error::Setting`] for blocks below 8 tokens.
+    /// [`Error::Io`]; [`Error::Data`], with the line, for bytes that are not text, an overlong line, a damaged or
+    /// truncated compressed file, or a file too short for one block; [`Error::Setting`] for blocks below 8 tokens.
     pub fn from_text(path: impl AsRef<Path>, tokenizer: &TextTokenizer, max_length: usize) -> Result<Self> {
         let path = path.as_ref();
         if max_length < SHORTEST {
@@ -66,10 +66,10 @@ impl EncodedDataset {
 }
 
 impl TextTokenizer {
-    /// [`train`](Self::train) on such a file, as [`EncodedDataset::from_text`] reads it.
+    /// Trains a tokenizer with [`train`](Self::train) on a file that [`EncodedDataset::from_text`] can read.
     ///
     /// # Errors
-    /// As [`EncodedDataset::from_text`] for the file and as [`train`](Self::train).
+    /// As [`EncodedDataset::from_text`] for the file, and as [`train`](Self::train).
     pub fn train_from_text(path: impl AsRef<Path>, vocabulary_size: usize) -> Result<Self> {
         let documents = documents(path.as_ref())?;
         Self::train(documents.iter().flatten().map(String::as_str), vocabulary_size)
@@ -82,7 +82,7 @@ fn documents(path: &Path) -> Result<Vec<Vec<String>>> {
     let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
     let mut raw = Hashing::new(file);
     let documents = paragraphs(&mut Lines::new(path, &mut raw, compressed, MOST_BYTES));
-    // An empty file is no cut off gzip file, whatever its name.
+    // An empty file is not a truncated gzip file, whatever its name.
     if raw.is_unread() {
         return Err(Error::Data { path: path.into(), line: None, problem: DataProblem::Empty });
     }

@@ -1,4 +1,4 @@
-//! Vectors of words, as text files of GloVe and fastText have them.
+//! Word vectors from text files of GloVe and fastText.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -30,18 +30,19 @@ pub struct WordVectors {
 }
 
 impl WordVectors {
-    /// Reads a file with a word and its numbers on each line, separated by spaces; `.gz` is decompressed. A first line of two numbers, how many
-    /// words and how wide, is fastText's; without it the first word has no space. Of a word that is there twice the first counts.
+    /// Reads a file with a word and its numbers on each line, separated by spaces; `.gz` is decompressed. A first line
+    /// of two numbers (number of words and width) is fastText's; without it the first word has no space. Of duplicate
+    /// words the first counts.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file is missing or unreadable, [`Error::Data`] with the line for what is no text, another number of
-    /// columns than on the first line, what is no finite number, and no words.
+    /// [`Error::Io`] if the file is missing or unreadable; [`Error::Data`] with the line for bytes that are not text,
+    /// another number of columns than on the first line, a value that is not a finite number, and no words.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::read_from(path, File::open(path).map_err(|source| Error::io(path, source))?)
     }
 
-    /// Reads from anything; `path` tells whether it is compressed, and stands in errors.
+    /// Reads from any source; `path` determines the compression, and appears in errors.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -75,7 +76,7 @@ impl WordVectors {
         if self.width == 0 {
             self.width = cells - 1;
         }
-        // A word may have spaces: its numbers are the last cells.
+        // A word may contain spaces: its numbers are the last cells.
         if cells < 2 || cells < self.width + 1 {
             return Err(DataProblem::ColumnCount { expected: self.width.max(1) + 1, got: cells });
         }
@@ -99,23 +100,23 @@ impl WordVectors {
         Ok(())
     }
 
-    /// How many words there are.
+    /// Number of words.
     pub fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no words.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// The numbers of a vector.
+    /// Dimension of a vector.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The words whose vectors have the greatest cosine to a word's, the nearest first, and of equally near ones the first of the
-    /// file; without the word itself. None for a word that is not there.
+    /// Words with the greatest cosine similarity to a word, nearest first and without the word itself; ties keep the
+    /// order of the file. Empty for an unknown word.
     pub fn nearest(&self, word: &str, count: usize) -> Vec<&str> {
         let Some(&place) = self.places.get(word) else { return Vec::new() };
         let own = &self.numbers[place * self.width..][..self.width];

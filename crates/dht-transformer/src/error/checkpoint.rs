@@ -1,19 +1,19 @@
-//! Why a file is refused as a checkpoint, and in what settings two trainings differ.
+//! Reasons for refusing a checkpoint, and differences between the settings of two trainings.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// Why a file is refused as a checkpoint.
+/// Reason for refusing a file as a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointProblem {
     /// The file is too short or too long: writing or copying it was interrupted.
     #[error("is torn: it has {found} bytes, expected {expected}")]
     Torn {
-        /// How many bytes the file should have.
+        /// Expected size in bytes.
         expected: u64,
-        /// How many it has.
+        /// Actual size in bytes.
         found: u64,
     },
     /// The file is something else.
@@ -22,12 +22,12 @@ pub enum CheckpointProblem {
     /// The file was written by a later release.
     #[error("has format version {found}, expected at most {supported}")]
     Newer {
-        /// The version of the file.
+        /// Version of the file.
         found: u64,
-        /// The latest version that can be read.
+        /// Latest supported version.
         supported: u64,
     },
-    /// The content is not what was written.
+    /// The content differs from its checksum.
     #[error("is damaged: its content has another SHA-256 sum than it says")]
     Checksum,
     /// The file is of a training with other settings or other data.
@@ -36,31 +36,31 @@ pub enum CheckpointProblem {
         differences = listed(differences),
     )]
     OtherTraining {
-        /// Everything in which the two differ.
+        /// All differences between the two.
         differences: Vec<SettingMismatch>,
     },
-    /// The header or the state does not say what it should.
+    /// The header or the state is invalid.
     #[error("is damaged: {what}")]
     Content {
-        /// Which part, and what is wrong with it.
+        /// Invalid part and its problem.
         what: String,
     },
 }
 
-/// A setting of a checkpoint that is not the one asked for.
+/// Setting of a checkpoint that differs from the requested one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingMismatch {
-    /// The setting's name, with dots: `optimizer.learning_rate`.
+    /// Name of the setting, with dots: `optimizer.learning_rate`.
     pub field: String,
-    /// Its value in the checkpoint, as JSON; `null` where it has none.
+    /// Value in the checkpoint, as JSON; `null` if there is none.
     pub stored: String,
-    /// The value asked for, as JSON; `null` where there is none.
+    /// Requested value, as JSON; `null` if there is none.
     pub asked: String,
 }
 
 impl SettingMismatch {
-    /// Every field in which two states differ, in the order of the names. Objects that have the same keys are compared
-    /// key by key, all else as a whole: a choice with other fields is another choice.
+    /// Lists every field in which two states differ, in the order of the names. Objects with the same keys are compared
+    /// key by key, everything else as a whole: a choice with other fields is another choice.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! The error type of the crate.
+//! Error type of the crate.
 
 use std::path::PathBuf;
 
@@ -7,56 +7,56 @@ use super::data::DataProblem;
 use super::hub::HubProblem;
 use super::weights::WeightsProblem;
 
-/// What can go wrong in this crate: what, where, and what would be right.
+/// Error of this crate: what failed, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
-        /// The file or directory.
+        /// File or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A tensor or slice has another shape than is required.
     #[error("{what} has shape {got:?}, expected {expected:?}")]
     Shape {
-        /// The tensor's name.
+        /// Tensor name.
         what: String,
-        /// The shape that is required.
+        /// Required shape.
         expected: Vec<usize>,
-        /// The shape it has.
+        /// Actual shape.
         got: Vec<usize>,
     },
-    /// A setting lies outside what it may be.
+    /// A setting is invalid.
     #[error("{field} is {got}, expected {expected}")]
     Setting {
-        /// The setting's name.
+        /// Name of the setting.
         field: &'static str,
-        /// What it may be.
+        /// Valid values.
         expected: String,
-        /// What it is.
+        /// Actual value.
         got: String,
     },
-    /// A field of a configuration's file lies outside what it may be.
+    /// A field of a configuration file is invalid.
     #[error("{file}: {field} is {got}, expected {expected}")]
     Config {
-        /// The file, or what the text was said to be.
+        /// File, or the given name of the text.
         file: String,
-        /// The field's name.
+        /// Name of the field.
         field: &'static str,
-        /// What it may be.
+        /// Valid values.
         expected: String,
-        /// What it is.
+        /// Actual value.
         got: String,
     },
-    /// A parameter name was registered twice or is not known.
+    /// A parameter name was registered twice or is unknown.
     #[error("parameter {name}: {problem}")]
     Parameter {
-        /// The parameter's name.
+        /// Parameter name.
         name: String,
-        /// What is wrong with it.
+        /// Problem of the parameter.
         problem: &'static str,
     },
     /// A set of heads would be empty, or a layer would have none.
@@ -65,173 +65,173 @@ pub enum Error {
     /// A layer has more heads than a set can hold.
     #[error("{heads} heads in a layer, expected at most {most}")]
     TooManyHeads {
-        /// The layer's heads.
+        /// Number of the layer's heads.
         heads: usize,
-        /// The most a layer may have.
+        /// Maximum number of heads of a layer.
         most: usize,
     },
     /// A set names a head that the layer lacks.
     #[error("head {head} of a layer whose heads are 0 to {last}", last = heads.saturating_sub(1))]
     HeadOutOfRange {
-        /// The head that was named.
+        /// Head in the set.
         head: usize,
-        /// How many heads the layer has.
+        /// Number of the layer's heads.
         heads: usize,
     },
-    /// A set names a head twice.
+    /// A set contains a head twice.
     #[error("head {head} is named twice, expected each head at most once")]
     DuplicateHead {
-        /// The head.
+        /// Duplicate head.
         head: usize,
     },
-    /// A plan of head sets per sample does not have one set for each sample of its batch.
+    /// A plan does not have one head set for each sample of its batch.
     #[error("{got} head sets for {expected} samples, expected one for each")]
     PlanSamples {
-        /// The batch's samples.
+        /// Number of samples in the batch.
         expected: usize,
-        /// The plan's sets.
+        /// Number of sets in the plan.
         got: usize,
     },
     /// candle refused an operation.
     #[error(transparent)]
     Candle(candle_core::Error),
-    /// The device has no memory left for a tensor.
+    /// The device has not enough memory for a tensor.
     #[error(
         "the device's memory is full ({0}); it has to hold the parameters, and of a training their gradients, two moments and the \
          states of a batch: fewer texts at once, a shorter length or bf16 need less"
     )]
     DeviceMemory(candle_core::Error),
-    /// A loss was NaN or infinite; the last checkpoint is still there. [`Trainer::fit`](crate::Trainer::fit) says which parameters the
-    /// model has then.
+    /// A loss was NaN or infinite; the last checkpoint still exists. [`Trainer::fit`](crate::Trainer::fit) documents
+    /// the parameters that the model then has.
     #[error("the loss of step {step} is {loss}, expected a finite number: lower the learning rate")]
     Diverged {
-        /// The optimiser step, from 0.
+        /// Optimiser step, from 0.
         step: u64,
-        /// The loss.
+        /// Loss at this step.
         loss: f64,
     },
-    /// An answer is NaN or infinite, because weights are.
+    /// An output is NaN or infinite, because weights are.
     #[error(
         "the answer of sample {sample} is {got}, expected finite numbers: the model's weights hold NaN or infinity, or overflow"
     )]
     NotFinite {
-        /// The sample's number.
+        /// Id of the sample.
         sample: u64,
-        /// The first such number.
+        /// First such value.
         got: f32,
     },
-    /// A training that ended because it was asked to; its checkpoint, if it has one, is of its last step.
+    /// A training ended on request; its checkpoint, if there is one, is of its last step.
     #[error("the training was stopped after {steps} steps")]
     Stopped {
-        /// The optimiser steps before the end.
+        /// Number of optimiser steps before the end.
         steps: u64,
     },
-    /// A file is no checkpoint that can be read.
+    /// A file is not a readable checkpoint.
     #[error("checkpoint {path}: {problem}", path = path.display())]
     Checkpoint {
-        /// The file.
+        /// Path of the checkpoint.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Problem of the file.
         problem: CheckpointProblem,
     },
-    /// The gradient was NaN or infinite in too many steps in a row; those steps changed nothing.
+    /// The gradient was NaN or infinite in too many consecutive steps; these steps changed nothing.
     #[error(
         "the gradient was NaN or infinite in {steps} steps in a row, first in parameter {parameter}; expected finite \
          numbers: lower the learning rate or look at the inputs"
     )]
     NonFiniteGradient {
-        /// How many steps in a row.
+        /// Number of consecutive steps.
         steps: u32,
-        /// The first parameter with such a gradient in the last of them.
+        /// First parameter with such a gradient in the last of them.
         parameter: String,
     },
-    /// A data set's file is not what it should be.
+    /// A data set's file is invalid.
     #[error("{path}{at}: {problem}", path = path.display(), at = at_line(*line))]
     Data {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The physical line of the (decompressed) file, or the row of a parquet file, counted from 1; `None` when it is about
-        /// the whole file.
+        /// Physical line of the (decompressed) file, or row of a parquet file, counted from 1; `None` if the problem
+        /// concerns the whole file.
         line: Option<u64>,
-        /// What is wrong there.
+        /// Problem of the file.
         problem: DataProblem,
     },
     /// A tokenizer could not be read, built or used.
     #[error("tokenizer {what}: {source}")]
     Tokenizer {
-        /// The file, or what was being done.
+        /// File, or the failed operation.
         what: String,
-        /// What the tokenizer said.
+        /// Error of the tokenizer.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A text has more bytes than are tokenised.
+    /// A text exceeds the byte limit of the tokenizer.
     #[error("a text{at} has {bytes} bytes, expected at most {most}", at = in_row(*row))]
     TextTooLong {
-        /// The row of its data set, from 0, if it is of one.
+        /// Row of its data set, from 0, if it has one.
         row: Option<usize>,
-        /// How many bytes it has.
+        /// Size of the text in bytes.
         bytes: usize,
-        /// [`TextTokenizer::with_max_bytes`](crate::TextTokenizer::with_max_bytes).
+        /// Limit set by [`TextTokenizer::with_max_bytes`](crate::TextTokenizer::with_max_bytes).
         most: usize,
     },
-    /// A configuration is not JSON, or lacks a field, or has one of another type.
+    /// A configuration is not JSON, or a field is missing or has another type.
     #[error("{what}: {source}")]
     Json {
-        /// The file or text.
+        /// File or text.
         what: String,
-        /// What is wrong, with line and column.
+        /// Parse error, with line and column.
         source: serde_json::Error,
     },
-    /// A file of weights is not what it should be.
+    /// A file of weights is invalid.
     #[error("{path}{at}: {problem}", path = path.display(), at = at_tensor(tensor.as_deref()))]
     Weights {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The tensor's name in the file; `None` when it is about the whole file.
+        /// Tensor name in the file; `None` if the problem concerns the whole file.
         tensor: Option<String>,
-        /// What is wrong with it.
+        /// Problem of the weights.
         problem: WeightsProblem,
     },
     /// A file, class, field or tensor of a model's directory has an effect that this crate does not compute.
     #[error("{path}: {item}{reason}", path = path.display(), item = named(item.as_deref()))]
     Unsupported {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The class, field or tensor; `None` for the file itself.
+        /// Class, field or tensor; `None` for the file itself.
         item: Option<String>,
-        /// The reason, and what to do.
+        /// Reason, and what to do.
         reason: String,
     },
-    /// A file of a model could not be had from the hub.
+    /// A file of a model could not be fetched from the hub.
     #[error("{name} is no directory, and its {file} could not be fetched from the hub: {source}")]
     Hub {
-        /// The name that was taken for one on the hub.
+        /// Assumed name on the hub.
         name: String,
-        /// The file of the model.
+        /// File of the model.
         file: &'static str,
-        /// What the hub's client said.
+        /// Error of the hub's client.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A data set, or a whole directory of a model, could not be had from the hub.
+    /// A data set, or a whole directory of a model, could not be fetched from the hub.
     #[error("{name} on the hub: {problem}")]
     HubFiles {
-        /// The repository.
+        /// Repository name.
         name: String,
-        /// What is wrong.
+        /// Problem of the files.
         problem: HubProblem,
     },
-    /// There is no such file or directory, and names on the hub are not looked for.
+    /// A file or directory does not exist, and this build does not query the hub.
     #[error("there is no {name} on this disk; to take it for a name on the hub, build with the feature `hub`")]
     NoHub {
-        /// The name.
+        /// Requested name.
         name: String,
     },
-    /// A directory that is to be replaced holds a file that its successor will not have.
+    /// A directory to be replaced holds a file that its successor will not have.
     #[error("{path} is not replaced: it holds {entry}, which would be lost", path = path.display())]
     ForeignDirectory {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// The first entry (by name) that does not belong there.
+        /// First entry (by name) that does not belong there.
         entry: String,
     },
 }
@@ -252,13 +252,13 @@ fn at_tensor(tensor: Option<&str>) -> String {
     tensor.map(|tensor| format!(": tensor {tensor:?}")).unwrap_or_default()
 }
 
-/// The crate's result.
+/// Result type of the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// [`Error::DeviceMemory`] where the device says that its memory is full, else [`Error::Candle`].
+/// Converts candle's errors: [`Error::DeviceMemory`] if the device reports full memory, else [`Error::Candle`].
 impl From<candle_core::Error> for Error {
     fn from(source: candle_core::Error) -> Self {
-        // What CUDA's driver and cuBLAS say; candle has no kind of error for it.
+        // Messages of CUDA's driver and cuBLAS; candle has no error variant for it.
         let text = source.to_string();
         let full = ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"].iter().any(|code| text.contains(code));
         if full { Self::DeviceMemory(source) } else { Self::Candle(source) }
@@ -266,17 +266,17 @@ impl From<candle_core::Error> for Error {
 }
 
 impl Error {
-    /// An I/O error with the path it happened at.
+    /// Creates an I/O error with its path.
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }
 
-    /// A setting that lies outside what it may be.
+    /// Creates an error of an invalid setting.
     pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl Into<String>) -> Self {
         Self::Setting { field, expected: expected.into(), got: got.into() }
     }
 
-    /// The same of a file, where it is about a field of it.
+    /// Adds a file to an error about a field.
     pub(crate) fn in_file(self, file: impl Into<String>) -> Self {
         match self {
             Self::Setting { field, expected, got } => Self::Config { file: file.into(), field, expected, got },
@@ -284,7 +284,7 @@ impl Error {
         }
     }
 
-    /// The same of a row of a data set, where it is about a text.
+    /// Adds a row of a data set to an error about a text.
     pub(crate) fn in_row(self, row: usize) -> Self {
         match self {
             Self::TextTooLong { bytes, most, .. } => Self::TextTooLong { row: Some(row), bytes, most },

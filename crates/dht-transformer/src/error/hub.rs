@@ -1,88 +1,88 @@
-/// What is wrong with files of a repository on the hub; [`Error::HubFiles`](crate::Error::HubFiles) names it.
+/// Problem with files of a repository on the hub; [`Error::HubFiles`](crate::Error::HubFiles) names the repository.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubProblem {
-    /// The hub was not reached, or hung up.
+    /// The hub was not reached, or closed the connection.
     #[error("{what} could not be fetched: {source}")]
     Request {
-        /// The file, or the list of files.
+        /// File, or the list of files.
         what: String,
-        /// What the hub's client said.
+        /// Error of the hub's client.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The hub is not to be asked, and this is not in the cache.
+    /// The hub must not be queried, and the file is not in the cache.
     #[error("{what} is not in the cache, and HF_HUB_OFFLINE says not to ask the hub")]
     Offline {
-        /// The file, or the list of files.
+        /// File, or the list of files.
         what: String,
     },
-    /// The hub refused.
+    /// The hub refused the request.
     #[error("the hub answers {status} for {what}: {meaning}")]
     Status {
-        /// The file, or the list of files.
+        /// File, or the list of files.
         what: String,
-        /// The status of HTTP.
+        /// HTTP status.
         status: u16,
-        /// What it means here.
+        /// Meaning of the status here.
         meaning: &'static str,
     },
-    /// The list of files is not as it should be.
+    /// The list of files is invalid.
     #[error("its list of files cannot be read: {message}")]
     Answer {
-        /// What is wrong with it.
+        /// Problem of the list.
         message: String,
     },
-    /// There is no file of a split.
+    /// No file belongs to a split.
     #[error("has no parquet files of splits, neither on its branch main nor on refs/convert/parquet")]
     NoSplits,
-    /// A configuration must be named, or is not there.
+    /// A configuration must be named, or does not exist.
     #[error("has no configuration {asked:?}; there are {known}: name one, as in hf:OWNER/NAME/CONFIG")]
     Configuration {
-        /// The one that was asked for, or `default`.
+        /// Requested configuration, or `default`.
         asked: String,
-        /// Those that are there.
+        /// Existing configurations.
         known: String,
     },
-    /// A split is not there.
+    /// A split does not exist.
     #[error("has no split {wanted}; there are {known}")]
     Split {
-        /// The names that were looked for.
+        /// Possible names.
         wanted: String,
-        /// Those that are there.
+        /// Existing splits.
         known: String,
     },
-    /// The parts of a split are not all there.
+    /// The parts of a split are incomplete.
     #[error("the parts of the split {split} do not fit together: {problem}")]
     Parts {
-        /// The split.
+        /// Split name.
         split: String,
-        /// What is wrong.
+        /// Problem of the parts.
         problem: String,
     },
-    /// A file that cannot be checked after it was fetched.
+    /// A fetched file cannot be checked.
     #[error("{file} is listed without size and SHA-256, so that it cannot be checked")]
     NoDigest {
-        /// The file.
+        /// File path.
         file: String,
     },
-    /// A file is not as long as the hub says; what was fetched is deleted.
+    /// A file does not have the listed size; the fetched file is deleted.
     #[error("{file} has {got} bytes, expected {expected}: it is deleted, try again")]
     Size {
-        /// The file.
+        /// File path.
         file: String,
-        /// As listed.
+        /// Listed size.
         expected: u64,
-        /// As fetched.
+        /// Fetched size.
         got: u64,
     },
-    /// A file is not the one that the hub lists; what was fetched is deleted.
+    /// A file does not have the listed digest; the fetched file is deleted.
     #[error("{file} has the SHA-256 {got}, expected {expected}: it is deleted, try again")]
     Digest {
-        /// The file.
+        /// File path.
         file: String,
-        /// As listed.
+        /// Listed digest.
         expected: String,
-        /// As fetched.
+        /// Digest of the fetched file.
         got: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The errors of this crate. This module imports no other module of it.
+//! Errors of this crate. This module imports no other module of the crate.
 
 mod checkpoint;
 mod data;

@@ -1,30 +1,30 @@
-/// What is wrong with a file of weights; [`Error::Weights`](crate::Error::Weights) says where.
+/// Problem of a file of weights; [`Error::Weights`](crate::Error::Weights) has its location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsProblem {
-    /// The file ends too early, or the header lies about its tensors.
+    /// The file ends too early, or the header is wrong about its tensors.
     #[error("needs a file of at least {expected} bytes, got {got}: it is cut off, or its header is wrong")]
     Truncated {
-        /// How many bytes the file must have.
+        /// Required size in bytes.
         expected: u64,
-        /// How many it has.
+        /// Actual size in bytes.
         got: u64,
     },
     /// The file has bytes after its last tensor.
     #[error("has {bytes} bytes after the last tensor")]
     Trailing {
-        /// How many.
+        /// Number of bytes after the last tensor.
         bytes: u64,
     },
-    /// The header is longer than any real one.
+    /// The header exceeds the length limit.
     #[error("declares a header of {bytes} bytes, expected at most {most}")]
     HeaderTooLong {
-        /// The declared length.
+        /// Declared length.
         bytes: u64,
-        /// The longest that is read.
+        /// Maximum length.
         most: u64,
     },
-    /// The file stands for one that was not fetched.
+    /// The file is a Git LFS pointer to a file that was not fetched.
     #[error("is a Git LFS pointer and not the weights: fetch them, as by `git lfs pull`")]
     GitLfsPointer,
     /// A tensor belongs to a layer beyond the configuration's.
@@ -33,91 +33,91 @@ pub enum WeightsProblem {
          (`dht train --layers N` uses the first N, `Encoder::truncated` in code)"
     )]
     MoreLayers {
-        /// The configuration's layers.
+        /// Number of layers in the configuration.
         layers: usize,
     },
-    /// The header is no JSON object of tensors.
+    /// The header is not a JSON object of tensors.
     #[error("the header cannot be read: {message}")]
     Header {
-        /// What the parser said.
+        /// Message of the parser.
         message: String,
     },
     /// Two tensors have one name.
     #[error("comes twice")]
     Duplicate,
-    /// Two tensors have one name once prefixes are dropped and old names replaced, and other values.
+    /// Two tensors have one name after prefixes are dropped and old names replaced, and different values.
     #[error("is the same tensor as {other:?}, with other values: keep one of them")]
     Conflict {
-        /// The name of the other.
+        /// Name of the other tensor.
         other: String,
     },
-    /// The names of all tensors begin otherwise than those of this type of model.
+    /// The names of all tensors have another prefix than this type of model.
     #[error(
         "the names of its tensors begin with {found:?}, where this model_type has {expected:?} or nothing: rename them, or correct \
          the model_type in config.json"
     )]
     Prefix {
-        /// What they begin with.
+        /// Actual prefix.
         found: String,
-        /// The type's prefix.
+        /// Prefix of the model type.
         expected: &'static str,
     },
     /// A tensor has an effect on the model that is not computed.
     #[error("is {reason}")]
     Unsupported {
-        /// The reason, and what to do.
+        /// Reason, and what to do.
         reason: &'static str,
     },
-    /// A tensor's end lies before its beginning.
+    /// A tensor's end precedes its beginning.
     #[error("lies at bytes {begin}..{end}")]
     Offsets {
-        /// Where it begins.
+        /// Start offset.
         begin: u64,
-        /// Where it ends.
+        /// End offset.
         end: u64,
     },
-    /// A tensor does not begin where the one before ends.
+    /// A tensor does not begin at the end of the previous one.
     #[error("begins at byte {begin} of the data, expected {expected}: tensors overlap or leave a gap")]
     Gap {
-        /// Where it begins.
+        /// Start offset.
         begin: u64,
-        /// Where the one before ends.
+        /// End of the previous tensor.
         expected: u64,
     },
-    /// A tensor has another number of bytes than its type and shape need.
+    /// A tensor has another number of bytes than its type and shape require.
     #[error("has {bytes} bytes, which does not fit the shape {shape:?}")]
     Length {
-        /// Its declared shape.
+        /// Declared shape.
         shape: Vec<usize>,
-        /// Its bytes.
+        /// Actual size in bytes.
         bytes: u64,
     },
-    /// A tensor's type is not one that weights have.
+    /// A tensor's type is not supported for weights.
     #[error("has the type {dtype}, expected F16, BF16, F32 or F64")]
     Type {
-        /// The declared type.
+        /// Declared type.
         dtype: String,
     },
-    /// A tensor has another shape than the configuration gives it.
+    /// A tensor has another shape than in the configuration.
     #[error("has the shape {got:?}, expected {expected:?}")]
     Shape {
-        /// What the configuration says.
+        /// Shape in the configuration.
         expected: Vec<usize>,
-        /// What it is.
+        /// Actual shape.
         got: Vec<usize>,
     },
-    /// A number is infinite or not a number.
+    /// A value is infinite or not a number.
     #[error("element {element} is {value}, expected finite numbers")]
     NotFinite {
-        /// Its index in row-major order.
+        /// Index in row-major order.
         element: usize,
-        /// `NaN`, `inf` or `-inf`.
+        /// Value found: `NaN`, `inf` or `-inf`.
         value: String,
     },
-    /// Tensors that the configuration needs are not there.
+    /// Required tensors are missing.
     #[error("lacks the tensors {names}")]
     Missing {
-        /// Their names, the first of them when there are many.
+        /// Names of the tensors (the first of them, if there are many).
         names: String,
     },
 }

@@ -1,4 +1,4 @@
-//! A block, whole or narrower.
+//! FLOPs of a block, whole or narrower.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::needs::BackwardNeeds;
 use crate::error::{Error, Result};
 use crate::tensors::{HeadPlan, SampleGroup, Spans};
 
-/// How much of a block runs.
+/// Number of heads and neurons of a block that run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Width {
     /// Kept heads, k.
@@ -18,7 +18,7 @@ pub struct Width {
     pub ffn: usize,
 }
 
-/// The sizes of one full encoder block.
+/// Sizes of one full encoder block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BlockShape {
     /// Hidden size d.
@@ -44,12 +44,12 @@ impl BlockShape {
         }
     }
 
-    /// The whole block.
+    /// Width of the whole block.
     pub fn full(&self) -> Width {
         Width { heads: self.heads, ffn: self.ffn }
     }
 
-    /// `heads` heads and the whole feed-forward.
+    /// Width with `heads` heads and the whole feed-forward.
     pub fn keeping(&self, heads: usize) -> Width {
         Width { heads, ffn: self.ffn }
     }
@@ -68,12 +68,12 @@ impl BlockShape {
         }
     }
 
-    /// FLOPs of the backward pass as it runs.
+    /// FLOPs of the backward pass, as executed.
     ///
-    /// A linear layer costs its forward once for the gradient of its weights and once for that of its input. Attention
-    /// has five products where the forward has two: the scores again, and the gradients of V, P, Q and K. Only the
-    /// first layer to touch the block's input, the projections, saves anything when the input's gradient is not
-    /// wanted; with neither gradient wanted nothing runs.
+    /// A linear layer costs its forward pass once for the gradient of its weights and once for that of its input.
+    /// Attention has five products where the forward pass has two: the scores again, and the gradients of V, P, Q and
+    /// K. If the input's gradient is not needed, only the projections, the first layer after the block's input, save
+    /// anything; if neither gradient is needed, nothing runs.
     pub fn backward(&self, load: Load, width: Width, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load, width);
         let inside = needs.products(needs.any());
@@ -87,7 +87,7 @@ impl BlockShape {
         }
     }
 
-    /// FLOPs of the forward pass of a batch under a plan, the feed-forward whole.
+    /// FLOPs of the forward pass of a batch under a plan, with the whole feed-forward.
     ///
     /// # Errors
     /// As [`HeadPlan::check`].
@@ -96,7 +96,7 @@ impl BlockShape {
         Ok(self.sum_over_plan(spans, plan, |load, width| self.forward(load, width)))
     }
 
-    /// FLOPs of the backward pass of a batch under a plan, the feed-forward whole.
+    /// FLOPs of the backward pass of a batch under a plan, with the whole feed-forward.
     ///
     /// # Errors
     /// As [`HeadPlan::check`].

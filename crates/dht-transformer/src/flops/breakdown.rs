@@ -1,4 +1,4 @@
-//! Operations by the part that runs them.
+//! FLOPs by part of the model.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::count::FlopCount;
 
-/// FLOPs by the part of the model that spends them.
+/// FLOPs by part of the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakdown {
-    /// Q, K and V.
+    /// FLOPs of Q, K and V.
     pub projections: FlopCount,
-    /// Scores and context.
+    /// FLOPs of scores and context.
     pub attention: FlopCount,
-    /// The projection from the heads back to the hidden size.
+    /// FLOPs of the projection from the heads back to the hidden size.
     pub output: FlopCount,
-    /// Both linear layers of the feed-forward.
+    /// FLOPs of both linear layers of the feed-forward.
     pub feed_forward: FlopCount,
-    /// Pooler and classifier.
+    /// FLOPs of pooler and classifier.
     pub head: FlopCount,
 }
 

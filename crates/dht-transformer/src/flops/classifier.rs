@@ -1,4 +1,4 @@
-//! A classifier on one vector a text.
+//! FLOPs of a classifier on one vector a text.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,12 +6,12 @@ use super::breakdown::Breakdown;
 use super::count::FlopCount;
 use super::needs::BackwardNeeds;
 
-/// The sizes of a classifier on one vector a text.
+/// Sizes of a classifier on one vector a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClassifierShape {
     /// Hidden size d.
     pub hidden: usize,
-    /// Whether a d × d pooler comes first.
+    /// `true` if a d × d pooler comes first.
     pub pooler: bool,
     /// Number of classes.
     pub classes: usize,
@@ -31,8 +31,8 @@ impl ClassifierShape {
         Breakdown { head: self.pooler(samples) + self.classifier(samples), ..Breakdown::default() }
     }
 
-    /// FLOPs of the backward pass as it runs: each linear layer once for its weights and once for its input, the
-    /// latter also where only the pooler below needs it.
+    /// FLOPs of the backward pass, as executed: each linear layer once for its weights and once for its input, the
+    /// latter also if only the pooler below needs it.
     pub fn backward(&self, samples: u64, needs: BackwardNeeds) -> Breakdown {
         let below = needs.input_gradient || (self.pooler && needs.weight_gradients);
         let pooler = self.pooler(samples) * needs.products(needs.input_gradient);

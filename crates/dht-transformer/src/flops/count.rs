@@ -1,4 +1,4 @@
-//! A number of operations, with arithmetic that saturates.
+//! Number of operations, with saturating arithmetic.
 
 use std::fmt;
 use std::iter::Sum;
@@ -6,7 +6,7 @@ use std::ops::{Add, AddAssign, Mul};
 
 use serde::{Deserialize, Serialize};
 
-/// A number of floating-point operations.
+/// Number of floating-point operations.
 ///
 /// All arithmetic saturates at `u64::MAX`, 1.8·10¹⁹: thirty times what BERT-base needs to train six epochs on 650,000
 /// texts of 300 tokens.
@@ -15,20 +15,20 @@ use serde::{Deserialize, Serialize};
 pub struct FlopCount(pub u64);
 
 impl FlopCount {
-    /// Nothing computed.
+    /// Zero FLOPs.
     pub const ZERO: Self = Self(0);
 
-    /// A matrix product (rows × inner) · (inner × columns): 2 · rows · inner · columns.
+    /// FLOPs of a matrix product (rows × inner) · (inner × columns): 2 · rows · inner · columns.
     pub fn of_product(rows: usize, inner: usize, columns: usize) -> Self {
         Self(2) * rows as u64 * inner as u64 * columns as u64
     }
 
-    /// The count as a number to divide by.
+    /// Count as a floating-point number, for ratios.
     pub fn as_f64(self) -> f64 {
         self.0 as f64
     }
 
-    /// This count over another, as the ratios of a report.
+    /// Ratio of this count to another.
     pub fn ratio(self, whole: Self) -> f64 {
         self.as_f64() / whole.as_f64()
     }

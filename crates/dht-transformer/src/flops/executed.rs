@@ -1,4 +1,4 @@
-//! The count of what the matrix products of this process really did.
+//! Count of the matrix products that this process has executed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,8 +6,8 @@ static FLOPS: AtomicU64 = AtomicU64::new(0);
 
 /// FLOPs of all matrix products that this process has run so far, two for each multiply-add.
 ///
-/// The difference of two readings is what ran between them; it is exact, and equal to what
-/// [`BlockShape`](super::BlockShape) predicts. The count is one for the whole process.
+/// The difference of two readings is the count between them; it is exact, and equal to the prediction of
+/// [`BlockShape`](super::BlockShape). There is one count for the whole process.
 pub fn product_flops() -> u64 {
     FLOPS.load(Ordering::Relaxed)
 }

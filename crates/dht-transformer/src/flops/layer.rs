@@ -1,4 +1,4 @@
-//! A layer with dimensions taken out.
+//! FLOPs of a layer with dimensions taken out.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::count::FlopCount;
 use super::load::Load;
 use super::needs::BackwardNeeds;
 
-/// The sizes of one layer as it runs, whole or with dimensions taken out. All that its cost depends on.
+/// Current sizes of one layer, whole or with dimensions taken out: everything that its cost depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LayerSizes {
     /// Hidden size d.
@@ -28,7 +28,7 @@ pub struct LayerSizes {
 }
 
 impl LayerSizes {
-    /// Those of a layer from which nothing is taken out but whole heads and neurons.
+    /// Sizes of a layer from which only whole heads and neurons were removed.
     pub fn of_block(block: BlockShape, width: Width) -> Self {
         let (hidden, inner) = (block.hidden, width.heads * block.head_dim);
         Self {
@@ -58,8 +58,8 @@ impl LayerSizes {
         }
     }
 
-    /// FLOPs of the backward pass as it runs: as [`BlockShape::backward`], where of the five products of attention three
-    /// have Q's and K's width (the scores again, and the gradients of Q and K) and two V's.
+    /// FLOPs of the backward pass, as executed. As [`BlockShape::backward`], except that three of the five products of
+    /// attention have Q's and K's width (the scores again, and the gradients of Q and K) and two have V's.
     pub fn backward(&self, load: Load, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load);
         let inside = needs.products(needs.any());
@@ -73,8 +73,8 @@ impl LayerSizes {
         }
     }
 
-    /// How many numbers its matrices, biases and norms hold:
-    /// (e_q + e_k + 2)·A + (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d.
+    /// Number of parameters in its matrices, biases and norms: (e_q + e_k + 2)·A + (e_v + 1)·B + (B + 1)·d + (2·d +
+    /// 1)·f + d + 4·d.
     pub fn parameters(&self) -> u64 {
         let [d, a, b, f] = [self.hidden, self.query_key, self.value, self.ffn].map(|size| size as u64);
         let [q, k, v] = [self.query_inputs, self.key_inputs, self.value_inputs].map(|size| size as u64);

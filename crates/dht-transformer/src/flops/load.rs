@@ -1,4 +1,4 @@
-//! What texts ask of a block.
+//! Load of texts on a block.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensors::Spans;
 
-/// What a set of texts asks of a block: all that its cost depends on.
+/// Load of a set of texts on a block: everything that its cost depends on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
-    /// How many texts, n.
+    /// Number of texts, n.
     pub samples: u64,
-    /// Their tokens, T = Σ ℓ, without padding.
+    /// Number of tokens, T = Σ ℓ, without padding.
     pub tokens: u64,
-    /// The pairs of tokens that attend to one another, Σ ℓ².
+    /// Number of token pairs that attend to one another, Σ ℓ².
     pub pairs: u64,
 }
 
 impl Load {
-    /// The load of one text.
+    /// Load of one text.
     pub fn of_text(tokens: usize) -> Self {
         let tokens = tokens as u64;
         Self { samples: 1, tokens, pairs: tokens.saturating_mul(tokens) }
     }
 
-    /// The load of texts of these lengths.
+    /// Load of texts of these lengths.
     pub fn of_texts(lengths: impl IntoIterator<Item = usize>) -> Self {
         lengths.into_iter().map(Self::of_text).sum()
     }

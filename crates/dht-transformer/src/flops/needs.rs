@@ -1,25 +1,26 @@
-//! Which gradients of a backward are wanted.
+//! Gradients that a backward pass must compute.
 
 use serde::{Deserialize, Serialize};
 
-/// Which gradients a backward pass computes.
+/// Gradients that a backward pass computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackwardNeeds {
-    /// Of the weights: false in frozen layers.
+    /// Gradients of the weights: `false` in frozen layers.
     pub weight_gradients: bool,
-    /// Of what came in: true when something below is trained.
+    /// Gradient of the input: `true` if something below is trained.
     pub input_gradient: bool,
 }
 
 impl BackwardNeeds {
-    /// Trained weights with trained weights below.
+    /// Trained weights above trained weights.
     pub const ALL: Self = Self { weight_gradients: true, input_gradient: true };
-    /// The lowest trained layer.
+    /// Lowest trained layer.
     pub const WEIGHTS_ONLY: Self = Self { weight_gradients: true, input_gradient: false };
-    /// A frozen layer above trained ones.
+    /// Frozen layer above trained ones.
     pub const INPUT_ONLY: Self = Self { weight_gradients: false, input_gradient: true };
 
-    /// The backward of a linear layer in multiples of its forward; `input` says whether its input's gradient is wanted.
+    /// Cost of the backward pass of a linear layer in multiples of its forward pass; `input`: whether its input's
+    /// gradient is needed.
     pub(crate) fn products(self, input: bool) -> u64 {
         u64::from(self.weight_gradients) + u64::from(input)
     }

@@ -1,4 +1,4 @@
-//! One layer of the encoder: attention and feed-forward.
+//! Encoder layer: attention and feed-forward.
 
 use candle_core::Tensor;
 
@@ -12,19 +12,18 @@ use crate::error::{Error, Result};
 use crate::flops::{BlockShape, LayerSizes, Width};
 use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, Parameters, SampleGroup};
 
-/// What a layer computed.
+/// Output of a layer, with its attention scores.
 #[derive(Debug, Clone)]
 pub struct LayerRecord {
-    /// The rows after it.
+    /// Rows after the layer.
     pub hidden: Hidden,
-    /// Its attention scores before the softmax, (samples, heads, longest, longest); of no meaning in places where a sample has no
-    /// token.
+    /// Attention scores before the softmax, (samples, heads, longest, longest); undefined in places without a token.
     pub scores: Tensor,
-    /// The numbers of these heads: those that were not pruned.
+    /// Head numbers of the scores: the heads that were not pruned.
     pub heads: Vec<usize>,
 }
 
-/// An attention sublayer, whole or with dimensions taken out.
+/// Attention sublayer, whole or with dimensions taken out.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one a layer, read in every forward")]
 pub(crate) enum Attention {
@@ -114,7 +113,7 @@ impl Block {
         })
     }
 
-    /// A layer with dimensions taken out of the whole one, whose tensors `fetch` has.
+    /// Builds a layer with dimensions taken out of the whole one, whose tensors `fetch` returns.
     pub(super) fn ragged(
         config: &BertConfig,
         layer: usize,
@@ -161,7 +160,7 @@ impl Block {
         attention.into_iter().chain(feed_forward).collect()
     }
 
-    /// The sizes that its FLOPs depend on.
+    /// Sizes that the FLOPs of the layer depend on.
     pub(crate) fn sizes(&self, block: BlockShape) -> LayerSizes {
         let whole = LayerSizes::of_block(block, Width { heads: self.kept.len(), ffn: self.width });
         match &self.attention {
@@ -170,7 +169,7 @@ impl Block {
         }
     }
 
-    /// What each sample runs under a plan, with the first `width` neurons (`None`: all that were not pruned).
+    /// Groups of samples under a plan, with the first `width` neurons (`None`: all that were not pruned).
     pub(crate) fn groups(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
         let neurons = width.unwrap_or(self.width);
         let heads = match &self.attention {
@@ -188,10 +187,10 @@ impl Block {
         Ok(groups)
     }
 
-    /// The layer where each sample runs its heads and neurons.
+    /// Layer in which each sample runs its heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a part of a layer with dimensions taken out.
+    /// [`Error::Setting`] for a subset of heads or neurons of a layer with dimensions taken out.
     pub(super) fn with_groups(&self, groups: Vec<SampleGroup>, ctx: &ForwardContext) -> Result<Layer<'_>> {
         if let Attention::Ragged(_) = &self.attention {
             self.check_whole(&groups)?;
@@ -207,7 +206,7 @@ impl Block {
         })
     }
 
-    /// Refuses a layer with dimensions taken out that is to run narrower still.
+    /// Refuses to run a layer with dimensions taken out with fewer heads or neurons.
     fn check_whole(&self, groups: &[SampleGroup]) -> Result<()> {
         match groups.iter().find(|group| group.heads != self.kept || group.neurons != self.width) {
             None => Ok(()),
@@ -224,7 +223,8 @@ impl Block {
         }
     }
 
-    /// The layer through gates, composed of candle's operations on any device, and the scores of all its heads.
+    /// Runs the layer through gates, composed of candle's operations on any device; returns the scores of all its
+    /// heads.
     pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {
             return Err(Error::setting("layer", "a layer without dimensions taken out", self.layer.to_string()));
@@ -237,7 +237,8 @@ impl Block {
         Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads: (0..whole.heads).collect() })
     }
 
-    /// The layer, and the scores of its kept heads before the softmax, which are computed beside it: no fused operation hands them out.
+    /// Runs the layer and computes the scores of its kept heads before the softmax separately, since no fused operation
+    /// returns them.
     pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
         let backend = ctx.backend(hidden.tensor().device());
         let scores = backend.scores(hidden, self.attention.parameters(), self.kept, ctx)?;
@@ -246,7 +247,8 @@ impl Block {
         Ok(LayerRecord { hidden, scores, heads: self.kept.iter().collect() })
     }
 
-    /// Of attention probabilities, of the attention sublayer's output, of the feed-forward sublayer's.
+    /// Dropouts of attention probabilities, of the attention sublayer's output and of the feed-forward sublayer's
+    /// output.
     fn dropouts(&self, ctx: &ForwardContext) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
         let layer = self.layer;
         (

@@ -1,4 +1,4 @@
-//! From hidden rows to logits.
+//! Classifier from hidden rows to logits.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::{Hidden, Parameters};
 
-/// A linear classifier over pooled rows: logits = pool(h)·Wᵀ + b.
+/// Linear classifier over pooled rows: logits = pool(h)·Wᵀ + b.
 ///
 /// A clone is another handle on the same parameters, which are the encoder's.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ impl Classifier {
     /// Registers the classifier's parameters as `{name}.weight`, `{name}.bias` (and `{name}.pooler.*`).
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name is taken, and nothing is registered then.
+    /// [`Error::Parameter`] when a name is taken; nothing is registered then.
     pub(crate) fn new(
         parameters: &mut Parameters,
         name: &str,
@@ -44,15 +44,16 @@ impl Classifier {
         Ok(Self { pooling, pooler, dense: classes.insert(parameters, name)?, family })
     }
 
-    /// How a sample's rows become one.
+    /// Pooling of a sample's rows.
     pub fn pooling(&self) -> Pooling {
         self.pooling
     }
 
-    /// The classifier's tensors under BERT's names in Hugging Face's files, `classifier.…` and `pooler.dense.…`, copied.
+    /// Copies of the classifier's tensors under BERT's names in Hugging Face's files, `classifier.…` and
+    /// `pooler.dense.…`.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let layers = [Some(("classifier", &self.dense)), self.pooler.as_ref().map(|pooler| ("pooler.dense", pooler))];
         let mut tensors = BTreeMap::new();
@@ -63,25 +64,25 @@ impl Classifier {
         Ok(tensors)
     }
 
-    /// How many classes it tells apart.
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.dense.outputs
     }
 
-    /// The sizes that its FLOPs depend on.
+    /// Sizes that the classifier's FLOPs depend on.
     pub fn shape(&self) -> ClassifierShape {
         ClassifierShape { hidden: self.dense.inputs, classes: self.dense.outputs, pooler: self.pooler.is_some() }
     }
 
-    /// Whether any of its parameters is trained.
+    /// Returns whether any of its parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         [Some(&self.dense), self.pooler.as_ref()].into_iter().flatten().any(LinearParameters::trains)
     }
 
-    /// (samples, classes).
+    /// Computes the logits, (samples, classes).
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
         let pooled = match self.pooling {
             Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,

@@ -1,4 +1,4 @@
-//! The encoder by its dimensions: through gates that have gradients, and with some taken out.
+//! Gated and ragged runs of the encoder: gates on its dimensions with gradients, and layers with dimensions taken out.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,12 +16,12 @@ use crate::flops::LayerSizes;
 use crate::tensors::Hidden;
 
 impl Encoder {
-    /// Some layers one after another, each through its own gates; composed of candle's operations on every device, so that
-    /// gates made of variables get their gradients from [`ForwardContext::grad_store`] or, where they are
-    /// [parameters](Self::add_parameter), from [`ForwardContext::backward`]. Rows in f64 are worked on in f64.
+    /// Runs consecutive layers, each through its own gates, composed of candle's operations on every device. Gates made
+    /// of variables get their gradients from [`ForwardContext::grad_store`] or, if they are
+    /// [parameters](Self::add_parameter), from [`ForwardContext::backward`]. Rows in f64 are processed in f64.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the layers are not there, or one has dimensions taken out; [`Error::Shape`] for a gate of
+    /// [`Error::Setting`] for a layer that does not exist or has dimensions taken out; [`Error::Shape`] for a gate of
     /// another shape than the layer, or another number of gates than layers.
     pub fn run_gated(
         &self,
@@ -34,7 +34,7 @@ impl Encoder {
         Ok(records.into_iter().next_back().map_or_else(|| hidden.clone(), |record| record.hidden))
     }
 
-    /// As [`run_gated`](Self::run_gated), with what each layer computed.
+    /// Runs layers as [`run_gated`](Self::run_gated), and records the output of each.
     ///
     /// # Errors
     /// As [`run_gated`](Self::run_gated).
@@ -61,8 +61,8 @@ impl Encoder {
         Ok(records)
     }
 
-    /// All layers of a batch, with what each computed, and the embeddings' rows before them. Scores are computed beside the layers, with a
-    /// product of queries and keys of their own.
+    /// Runs all layers of a batch. Returns the rows of the embeddings and the record of each layer. Scores are computed
+    /// separately, with an additional product of queries and keys.
     ///
     /// # Errors
     /// As [`embed`](Self::embed).
@@ -77,19 +77,19 @@ impl Encoder {
         Ok((embedded, records))
     }
 
-    /// The sizes of a layer as it runs, with what was taken out of it.
+    /// Current sizes of a layer, after pruning.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// If there is no such layer.
     pub fn layer_sizes(&self, layer: usize) -> LayerSizes {
         self.blocks()[layer].sizes(self.block_shape())
     }
 
-    /// The dimensions of a layer that [`prune_dimensions`](Self::prune_dimensions) left, here or before it was saved;
-    /// `None` where it took none out.
+    /// Dimensions of a layer that [`prune_dimensions`](Self::prune_dimensions) retained, here or before the model was
+    /// saved; `None` if it removed none.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// If there is no such layer.
     pub fn kept_dimensions(&self, layer: usize) -> Option<&KeptDimensions> {
         match &self.blocks()[layer].attention {
             Attention::Whole(_) => None,
@@ -97,7 +97,7 @@ impl Encoder {
         }
     }
 
-    /// All tensors under our names, of the shapes of [`names::shape`]: where dimensions were taken out of a layer, zeros.
+    /// All tensors under this crate's names, with the shapes of [`names::shape`]; removed dimensions are zeros.
     pub(crate) fn whole_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let whole = |name: String| {
             let ragged = names::in_layer(&name).and_then(|(layer, tensor)| match &self.blocks()[layer].attention {
@@ -109,7 +109,7 @@ impl Encoder {
                 return Ok((name, tensor));
             }
             let mut tensor = self.parameters().var(self.parameters().id(&name)?).as_detached_tensor();
-            // Of neurons, layers with dimensions taken out have their own number.
+            // Layers with dimensions taken out have their own number of neurons.
             for (axis, size) in names::shape(self.config(), &name).into_iter().enumerate() {
                 if tensor.dims()[axis] < size {
                     tensor = tensor.pad_with_zeros(axis, 0, size - tensor.dims()[axis])?;

@@ -1,4 +1,4 @@
-//! The encoder: embeddings and blocks, and what is put on top.
+//! Encoder: embeddings, blocks, and heads on top.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +23,7 @@ use crate::flops::BlockShape;
 use crate::pretrained::read_hugging_face;
 use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGroup};
 
-/// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
+/// Encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
 ///
 /// ```text
 /// h₀ = dropout(LayerNorm(word + position + type))
@@ -31,36 +31,39 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::config::Family). On the CPU both sublayers of a layer are
-/// one fused operation each; on other devices they are composed of candle's, with own kernels in place of some on CUDA.
+/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another
+/// [`Family`](crate::config::Family). On the CPU both sublayers of a layer are one fused operation each. On other
+/// devices they are composed of candle's, with some custom kernels on CUDA.
 ///
-/// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone) copies them.
+/// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
+/// copies them.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     config: BertConfig,
     parameters: Parameters,
     pub(super) embeddings: EmbeddingParameters,
     blocks: Vec<Block>,
-    /// The pooler of the tensors that the encoder was made from, as it was there: where new classifiers with a pooler start.
+    /// Pooler of the loaded tensors, unchanged: the initial value of new classifiers with a pooler.
     pooler: Option<LinearTensors>,
 }
 
 impl Encoder {
-    /// An encoder with weights drawn from N(0, `initializer_range`²), norms at one and zero, biases at zero.
+    /// Creates an encoder with weights drawn from N(0, `initializer_range`²), norms at one and zero, biases at zero.
     ///
     /// # Errors
-    /// What [`BertConfig::check`] finds; what candle reports.
+    /// The errors of [`BertConfig::check`] and of candle.
     pub fn random<R: Rng + ?Sized>(config: &BertConfig, device: &Device, rng: &mut R) -> Result<Self> {
         config.check()?;
         let tensors = init::tensors(config, rng)?;
         Self::build(config, tensors, device)
     }
 
-    /// As [`random`](Self::random), but with local-attention initialisation: the heads of the first layer attend to the word one
-    /// to the left, one to the right, two to the left, and so on. For pre-training on little text: the words beside a mask
-    /// are then used from the first step on, where random heads first have to learn to find them (`docs/pretraining.md`).
+    /// Creates an encoder as [`random`](Self::random), but with local-attention initialisation: the heads of the first
+    /// layer attend to the word one to the left, one to the right, two to the left, and so on. It is for pre-training
+    /// on little text: the words next to a mask are then used from the first step on, where random heads first have to
+    /// learn to find them (`docs/pretraining.md`).
     ///
-    /// Positions begin as sinusoids in as many columns as a head has. Shape and files are those of any other encoder.
+    /// Positions begin as sinusoids in as many columns as a head has. Shape and files equal those of any other encoder.
     ///
     /// # Errors
     /// As [`random`](Self::random); [`Error::Setting`] when heads are one column wide.
@@ -75,21 +78,21 @@ impl Encoder {
         Self::build(config, tensors, device)
     }
 
-    /// An encoder from Hugging Face's tensors under their bare names (`encoder.layer.0.attention.self.query.weight`).
-    /// A pooler among them (`pooler.dense.…`) is where classifiers with [`Pooling::Pooler`] start that are added to this encoder;
-    /// other names that the encoder does not know are left aside.
+    /// Creates an encoder from Hugging Face's tensors under their bare names
+    /// (`encoder.layer.0.attention.self.query.weight`). A pooler among them (`pooler.dense.…`) initialises later
+    /// classifiers with [`Pooling::Pooler`]; unknown names are ignored.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a tensor is missing, [`Error::Shape`] when one is mis-shaped.
+    /// [`Error::Parameter`] for a missing tensor, [`Error::Shape`] for one of another shape.
     pub fn from_tensors(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
         config.check()?;
         let pooler = LinearTensors::find(tensors, "pooler.dense");
         Ok(Self { pooler, ..Self::build(config, names::pack(config, tensors)?, device)? })
     }
 
-    /// The encoder of a Hugging Face directory (`config.json`, `model.safetensors`), with its pooler as
-    /// [`from_tensors`](Self::from_tensors) says. A classifier in it is left aside;
-    /// [`TextClassifier::load`](crate::TextClassifier::load) takes it up.
+    /// Loads the encoder of a Hugging Face directory (`config.json`, `model.safetensors`), with its pooler as in
+    /// [`from_tensors`](Self::from_tensors). A classifier in it is ignored;
+    /// [`TextClassifier::load`](crate::TextClassifier::load) loads it.
     ///
     /// # Errors
     /// As [`read_hugging_face`].
@@ -100,25 +103,26 @@ impl Encoder {
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
 
-    /// An encoder on the tensors of a `candle_nn::VarBuilder`, at the prefix where the encoder's own names begin: for a
-    /// file of a `BertForSequenceClassification`, `vb.pp("bert")`. Names are those of the family's Hugging Face files.
+    /// Creates an encoder on the tensors of a `candle_nn::VarBuilder`, at the prefix where the encoder's own names
+    /// begin: for a file of a `BertForSequenceClassification`, `vb.pp("bert")`. Names are those of the family's Hugging
+    /// Face files.
     ///
-    /// Tensors of a file are copied. **Variables are shared**: with `VarBuilder::from_varmap`, missing ones are made with
-    /// BERT's initialisation (by candle's generator, which has no seed on the CPU), and an optimiser over
+    /// Tensors of a file are copied. **Variables are shared**: with `VarBuilder::from_varmap`, missing ones are made
+    /// with BERT's initialisation (by candle's generator, which has no seed on the CPU), and an optimiser over
     /// `VarMap::all_vars` trains this encoder. Q, K and V are one variable there, `attention.self.qkv`; to put a
     /// pre-trained encoder into a `VarMap`, load it and call [`Parameters::put_into`].
     ///
-    /// How the gradients get to candle's optimisers: [`ForwardContext::grad_store`], or
+    /// Gradients for candle's optimisers come from [`ForwardContext::grad_store`] or
     /// [`ForwardContext::in_candle_graph`].
     ///
     /// # Errors
-    /// What [`BertConfig::check`] finds; [`Error::Parameter`] when a tensor is missing, or a variable cannot be shared;
-    /// [`Error::Shape`] when a tensor has another shape than the configuration says.
+    /// The errors of [`BertConfig::check`]; [`Error::Parameter`] if a tensor is missing, or a variable cannot be
+    /// shared; [`Error::Shape`] if a tensor has another shape than in the configuration.
     pub fn from_var_builder(config: &BertConfig, vb: VarBuilder) -> Result<Self> {
         Self::from_var_source(config, &VarSource::encoder(config, vb))
     }
 
-    /// The encoder of a model whose tensors a `VarBuilder` has.
+    /// Creates the encoder of a model in a `VarBuilder`.
     pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource) -> Result<Self> {
         config.check()?;
         Self::build_by(
@@ -142,7 +146,7 @@ impl Encoder {
         Self::build_by(config, device, &fetch, Parameters::insert)
     }
 
-    /// The same for a model made of this one, which computes as it does.
+    /// Builds an encoder for a model derived from this one, with the same precision.
     pub(crate) fn build_like(
         &self,
         config: &BertConfig,
@@ -155,8 +159,8 @@ impl Encoder {
         Ok(Self { pooler, ..made })
     }
 
-    /// An encoder of the whole tensors that `fetch` has, each registered by `register`; of layers with dimensions taken out,
-    /// what is left is copied.
+    /// Builds an encoder of the whole tensors that `fetch` returns, each registered by `register`. For layers with
+    /// dimensions taken out, the remaining parts are copied.
     fn build_by(
         config: &BertConfig,
         device: &Device,
@@ -190,40 +194,40 @@ impl Encoder {
         Ok(Self { config: config.clone(), parameters, embeddings, blocks, pooler: None })
     }
 
-    /// The encoder's tensors under Hugging Face's bare names, copied.
+    /// Copies of the encoder's tensors under Hugging Face's bare names.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         names::unpack(&self.config, self.whole_tensors()?)
     }
 
-    /// A copy with parameters of its own: training one leaves the other as it is. Parameters that were added are copied too; the
-    /// classifiers and heads that were made with them stay those of this encoder.
+    /// Copies the encoder with independent parameters: training one leaves the other unchanged. Added parameters are
+    /// copied too; the classifiers and heads that were created with them still belong to this encoder.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copy = self.copy_of_own()?;
         copy.parameters.copy_others(&self.parameters)?;
         Ok(copy)
     }
 
-    /// A copy of embeddings and layers alone.
+    /// Copies only embeddings and layers.
     pub(crate) fn copy_of_own(&self) -> Result<Self> {
         self.build_like(&self.config, self.whole_tensors()?, self.parameters.device())
     }
 
-    /// Copies the parameters that another encoder has beside these, and takes over what is frozen there.
+    /// Copies the additional parameters of another encoder, and its frozen flags.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         self.parameters.copy_others(&from.parameters)
     }
 
-    /// Whether the encoder can read all of these samples.
+    /// Checks that the encoder can read all of these samples.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first row that has no token, more tokens than there are positions, or a token or type that is
-    /// not in the tables.
+    /// [`Error::Setting`] with the first row that has no token, more tokens than there are positions, or a token or
+    /// type outside the tables.
     pub fn check_samples(&self, data: &EncodedDataset) -> Result<()> {
         let Self { config, .. } = self;
         let types = if self.embeddings.token_type.is_some() { config.type_vocab_size } else { usize::MAX };
@@ -244,12 +248,12 @@ impl Encoder {
         Ok(())
     }
 
-    /// The configuration.
+    /// Configuration of the encoder.
     pub fn config(&self) -> &BertConfig {
         &self.config
     }
 
-    /// The parameters: a handle, clones of it share them.
+    /// Shared handle on the parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -271,7 +275,7 @@ impl Encoder {
         self.add_outputs(name, classes, pooling, rng)
     }
 
-    /// Adds a fresh linear layer of any number of outputs.
+    /// Adds a new linear layer of any number of outputs.
     pub(crate) fn add_outputs<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -290,13 +294,13 @@ impl Encoder {
         self.add_given_classifier(name, outputs, pooling, pooler)
     }
 
-    /// Whether the encoder came with a pooler, where new classifiers with [`Pooling::Pooler`] start. Without one, their poolers
-    /// start at random.
+    /// Returns whether the encoder was loaded with a pooler, which initialises new classifiers with
+    /// [`Pooling::Pooler`]. Without one, their poolers are initialised randomly.
     pub fn has_pooler(&self) -> bool {
         self.pooler.is_some()
     }
 
-    /// Adds a classifier of these numbers, and a pooler, where `pooling` has one.
+    /// Adds a classifier with the given values, and a pooler, if `pooling` has one.
     pub(crate) fn add_given_classifier(
         &mut self,
         name: &str,
@@ -307,8 +311,8 @@ impl Encoder {
         Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family)
     }
 
-    /// Adds a linear layer over rows of so many inputs, whose parameters `{name}.weight` and `{name}.bias` are trained and
-    /// saved with the encoder's.
+    /// Adds a linear layer with the given number of inputs and outputs, whose parameters `{name}.weight` and
+    /// `{name}.bias` are trained and saved with the encoder's.
     ///
     /// # Errors
     /// [`Error::Parameter`] when a name is taken; [`Error::Setting`] for no inputs or no outputs.
@@ -335,8 +339,8 @@ impl Encoder {
         Ok(Linear::new(tensors.insert(&mut self.parameters, name)?))
     }
 
-    /// Adds a parameter of any kind, which is trained and kept in checkpoints with the encoder's. Hugging Face directories
-    /// do not have it.
+    /// Adds a parameter of any kind, which is trained and stored in checkpoints with the encoder's, but not in Hugging
+    /// Face directories.
     ///
     /// # Errors
     /// [`Error::Parameter`] when the name is taken.
@@ -344,16 +348,16 @@ impl Encoder {
         self.parameters.insert(name, value)
     }
 
-    /// Adds a head over the vocabulary whose parameters are trained and saved with the encoder's.
+    /// Adds a language-model head over the vocabulary, whose parameters are trained and saved with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when there is one already.
+    /// [`Error::Parameter`] if there already is one.
     pub fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
         let tensors = LanguageHeadTensors::random(&self.config, rng)?;
         self.add_given_language_head(tensors)
     }
 
-    /// Adds a head over the vocabulary with these numbers.
+    /// Adds a language-model head with the given values.
     pub(crate) fn add_given_language_head(&mut self, tensors: LanguageHeadTensors) -> Result<LanguageHead> {
         LanguageHead::new(&mut self.parameters, &self.config, &self.embeddings.word, tensors)
     }
@@ -363,22 +367,23 @@ impl Encoder {
         &self.blocks
     }
 
-    /// How many layers there are.
+    /// Number of layers.
     pub fn layers(&self) -> usize {
         self.blocks.len()
     }
 
-    /// The sizes that a layer's FLOPs depend on.
+    /// Sizes that a layer's FLOPs depend on.
     pub fn block_shape(&self) -> BlockShape {
         let (hidden, heads) = (self.config.hidden_size, self.config.num_attention_heads);
         BlockShape { hidden, heads, head_dim: hidden / heads, ffn: self.config.intermediate_size }
     }
 
-    /// The embedding output h₀ of a batch. (tokens, hidden).
+    /// Computes the embedding output h₀ of a batch, (tokens, hidden).
     ///
     /// # Errors
-    /// As [`PackedBatch::check`]; [`Error::Setting`] when a token, a type or a text's length lies outside the tables, the context is
-    /// of a training step over other parameters, or the device cannot compute in the [precision](crate::Precision).
+    /// As [`PackedBatch::check`]; [`Error::Setting`] if a token, a type or a text's length lies outside the tables, the
+    /// context belongs to a training step over other parameters, or the device does not support the
+    /// [precision](crate::Precision).
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         batch.check()?;
         ctx.check(&self.parameters)?;
@@ -403,10 +408,10 @@ impl Encoder {
         Hidden::new(backend.begin(rows, ctx.precision(&self.parameters))?, packing)
     }
 
-    /// One layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None`: all).
+    /// Runs one layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None`: all).
     ///
     /// # Errors
-    /// [`Error::Setting`] when the layer or the width is not there; what [`HeadPlan::check`] finds.
+    /// [`Error::Setting`] if the layer or the width does not exist; the errors of [`HeadPlan::check`].
     pub fn layer(
         &self,
         layer: usize,
@@ -418,7 +423,7 @@ impl Encoder {
         self.run_with(layer..layer + 1, hidden, |block| block.groups(plan, width, hidden.samples()), ctx)
     }
 
-    /// Some layers one after another, with the same heads kept in each.
+    /// Runs consecutive layers, with the same heads in each.
     ///
     /// # Errors
     /// As [`layer`](Self::layer).
@@ -426,8 +431,8 @@ impl Encoder {
         self.run_with(layers, hidden, |block| block.groups(plan, None, hidden.samples()), ctx)
     }
 
-    /// Some layers one after another with all their heads, at most so many samples at once: large batches of short texts take no more
-    /// memory than small ones, with the same numbers.
+    /// Runs consecutive layers with all their heads, on a limited number of samples at once: large batches of short
+    /// texts take no more memory than small ones, with the same results.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -450,14 +455,14 @@ impl Encoder {
         Hidden::concat(&(0..parts).map(of_part).collect::<Result<Vec<_>>>()?)
     }
 
-    /// Some layers one after another, in each of which every group runs its heads and its neurons.
+    /// Runs consecutive layers, in which every group of samples runs its own heads and neurons.
     ///
-    /// Which neurons come first can be chosen once and for all: [`prune`](Self::prune) to
-    /// [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and all neurons puts the important ones in
-    /// front.
+    /// The order of the neurons can be set once: [`prune`](Self::prune) to
+    /// [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and all neurons puts the
+    /// important ones first.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the layers are not there; what [`SampleGroup::check_all`] finds.
+    /// [`Error::Setting`] for layers that do not exist; the errors of [`SampleGroup::check_all`].
     pub fn run_groups(
         &self,
         layers: Range<usize>,

@@ -1,4 +1,4 @@
-//! Which layers are trained, and which gradients a backward computes because of that.
+//! Frozen layers, and the gradients that a backward pass computes because of them.
 
 use super::encoder::Encoder;
 use crate::flops::BackwardNeeds;
@@ -19,15 +19,15 @@ impl Encoder {
     /// pass through it.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// If there is no such layer.
     pub fn freeze_layer(&self, layer: usize, frozen: bool) {
         for parameter in self.blocks()[layer].parameters() {
             self.parameters().set_frozen(parameter.id(), frozen);
         }
     }
 
-    /// The gradients that a backward through all layers computes in each layer, and whether it computes that of the last
-    /// hidden rows. The embeddings, or a layer, are trained unless all of their parameters are frozen.
+    /// Gradients that a backward pass through all layers computes in each layer, and whether it computes that of the
+    /// last hidden rows. The embeddings, or a layer, are trained unless all of their parameters are frozen.
     pub(crate) fn backward_needs(&self) -> (Vec<BackwardNeeds>, bool) {
         let mut trained_below = self.embedding_parameters().any(|parameter| !parameter.is_frozen());
         let needs = self.blocks().iter().map(|block| {

@@ -10,21 +10,22 @@ use super::names;
 use crate::config::BertConfig;
 use crate::error::Result;
 
-/// A matrix of draws from N(0, deviation²).
+/// Matrix drawn from N(0, deviation²).
 pub(crate) fn normal<R: Rng + ?Sized>(shape: &[usize], deviation: f64, rng: &mut R) -> Result<Tensor> {
     let count = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|_| (deviation * rng.sample::<f64, _>(StandardNormal)) as f32).collect();
     Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
 }
 
-/// The deviation of the embedding tables: BERT's. A norm follows them, so only directions count, and a small table turns
-/// quickly under Adam's steps of fixed length.
+/// Standard deviation of the embedding tables: BERT's. A norm follows them, so only directions count, and a small table
+/// turns quickly under Adam's steps of fixed length.
 pub(crate) const TABLES: f64 = 0.02;
-/// How much smaller the matrices start that write into the residual stream: each layer then changes the stream a little,
-/// and deep post-norm encoders leave the plateau that they otherwise stay on (measured on the embedded corpus).
+/// Factor on the initial scale of matrices that write into the residual stream. Each layer then changes the stream a
+/// little, and deep post-norm encoders leave the plateau on which they otherwise stay (measured on the embedded
+/// corpus).
 const RESIDUAL: f64 = 0.2;
 
-/// The deviation of a matrix.
+/// Standard deviation of a matrix.
 pub(crate) fn deviation(config: &BertConfig, name: &str) -> f64 {
     match name {
         name if name.ends_with("embeddings.weight") => TABLES,
@@ -33,7 +34,8 @@ pub(crate) fn deviation(config: &BertConfig, name: &str) -> f64 {
     }
 }
 
-/// The deviation of a matrix whose outputs have the size of its inputs, for a layer that learns in few steps: 1/√inputs.
+/// Standard deviation of a matrix whose outputs have the scale of its inputs, for a layer that learns in few steps:
+/// 1/√inputs.
 pub(crate) fn of_inputs(config: &BertConfig, name: &str) -> f64 {
     let inputs = names::shape(config, name).last().copied().unwrap_or(1);
     (inputs as f64).sqrt().recip()
@@ -45,7 +47,7 @@ pub(crate) fn tensors<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Resu
     names::all(config).into_iter().map(named).collect()
 }
 
-/// One tensor: a matrix random, a norm one and zero, a bias zero.
+/// One initial tensor: a matrix random, a norm one and zero, a bias zero.
 pub(crate) fn tensor<R: Rng + ?Sized>(config: &BertConfig, name: &str, deviation: f64, rng: &mut R) -> Result<Tensor> {
     let shape = names::shape(config, name);
     Ok(if name.ends_with("LayerNorm.weight") {

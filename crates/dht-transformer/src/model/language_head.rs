@@ -1,4 +1,4 @@
-//! From hidden rows to the vocabulary: BERT's head for masked tokens.
+//! BERT's head for masked tokens: from hidden rows to the vocabulary.
 
 use std::collections::BTreeMap;
 
@@ -17,15 +17,15 @@ const SCALE: &str = "cls.predictions.transform.LayerNorm.weight";
 const SHIFT: &str = "cls.predictions.transform.LayerNorm.bias";
 const BIAS: &str = "cls.predictions.bias";
 
-/// Logits over the vocabulary for rows of hidden states:
+/// Language-model head: logits over the vocabulary for rows of hidden states.
 ///
 /// ```text
 /// t = LayerNorm(gelu(h·Wᵀ + b))        (rows, hidden)
 /// logits = t·Eᵀ + c                    (rows, vocabulary)
 /// ```
 ///
-/// where E is the encoder's own word embedding (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tie). Only
-/// the rows that are asked about should come here: at 30,522 tokens a row costs more than a layer.
+/// where E is the encoder's own word embedding (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tie). Pass
+/// only the rows to predict: at 30,522 tokens a row costs more than a layer.
 ///
 /// A clone is another handle on the same parameters, which are the encoder's.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct LanguageHead {
     decoder: LinearParameters,
 }
 
-/// The head's numbers before they are parameters.
+/// Values of the head before they become parameters.
 #[derive(Debug, Clone)]
 pub(crate) struct LanguageHeadTensors {
     dense: LinearTensors,
@@ -48,7 +48,7 @@ pub(crate) struct LanguageHeadTensors {
 }
 
 impl LanguageHeadTensors {
-    /// Weights from N(0, `initializer_range`²), the norm at one and zero, biases zero.
+    /// Initial head: weights from N(0, `initializer_range`²), the norm at one and zero, biases zero.
     pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<Self> {
         let hidden = config.hidden_size;
         let full = |value: f32, count: usize| Tensor::full(value, count, &Device::Cpu);
@@ -60,7 +60,7 @@ impl LanguageHeadTensors {
         })
     }
 
-    /// The head in a file's tensors, if all of it is there.
+    /// Finds the head in a file's tensors, if all of it exists.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
         let find = |name| tensors.get(name).cloned();
         let dense = LinearTensors::find(tensors, DENSE)?;
@@ -69,10 +69,10 @@ impl LanguageHeadTensors {
 }
 
 impl LanguageHead {
-    /// Registers the head's parameters; `word` is the embedding that it shares.
+    /// Registers the head's parameters; `word` is the shared word embedding.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when there is such a head already.
+    /// [`Error::Parameter`] if there already is such a head.
     pub(crate) fn new(
         parameters: &mut Parameters,
         config: &BertConfig,
@@ -90,29 +90,29 @@ impl LanguageHead {
         Ok(Self { dense, activation: config.hidden_act, scale, shift, epsilon: config.layer_norm_eps, decoder })
     }
 
-    /// The head's tensors under Hugging Face's names, copied; the decoder's weight is the encoder's word embedding.
+    /// Copies of the head's tensors under Hugging Face's names; the decoder's weight is the encoder's word embedding.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let own = [&self.dense.weight, &self.dense.bias, &self.scale, &self.shift, &self.decoder.bias];
         own.into_iter().map(|own| Ok((own.name().to_owned(), own.var().as_detached_tensor().copy()?))).collect()
     }
 
-    /// (rows, hidden) → (rows, vocabulary).
+    /// Computes logits, (rows, hidden) → (rows, vocabulary).
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         linear(&self.transform(rows, ctx)?, &self.decoder, ctx)
     }
 
-    /// The mean cross-entropy of the rows' logits against `targets`, in nats: one number. On the CPU the logits are made
-    /// block by block and never kept.
+    /// Mean cross-entropy of the rows' logits against `targets`, in nats: a scalar. On the CPU the logits are computed
+    /// block by block and never stored.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there are not as many targets as rows, or none; [`Error::Setting`] for a target that is no
-    /// token.
+    /// [`Error::Shape`] if the number of targets differs from the number of rows, or is zero; [`Error::Setting`] for a
+    /// target that is not a token.
     pub fn loss(&self, rows: &Tensor, targets: &[u32], ctx: &ForwardContext) -> Result<Tensor> {
         let (count, hidden) = rows.dims2()?;
         if targets.is_empty() || targets.len() != count || hidden != self.decoder.inputs {
@@ -126,7 +126,7 @@ impl LanguageHead {
         ctx.backend(rows.device()).vocabulary_loss(&rows, &self.decoder, targets, ctx)
     }
 
-    /// (rows, hidden) → (rows, hidden).
+    /// Transforms rows before the decoder, (rows, hidden) → (rows, hidden).
     fn transform(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         let rows = self.activation.apply(&linear(rows, &self.dense, ctx)?)?;
         let operations = ctx.backend(rows.device()).operations();

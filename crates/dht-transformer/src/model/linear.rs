@@ -1,4 +1,4 @@
-//! Linear layers beside the encoder's own: of classifiers, and of whatever a user puts on an encoder.
+//! Linear layers on top of an encoder: of classifiers, and of user-defined heads.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::Parameters;
 
-/// A linear layer whose parameters are an encoder's: y = x·Wᵀ + b. Made by
+/// Linear layer whose parameters are an encoder's: y = x·Wᵀ + b. Created by
 /// [`Encoder::add_linear`](crate::Encoder::add_linear).
 ///
 /// A clone is another handle on the same parameters, which are the encoder's.
@@ -25,21 +25,21 @@ impl Linear {
         Self(parameters)
     }
 
-    /// (rows, inputs) → (rows, outputs).
+    /// Applies the layer, (rows, inputs) → (rows, outputs).
     ///
     /// # Errors
-    /// What candle reports, for rows of another width among others.
+    /// The errors of candle, including rows of another width.
     pub fn forward(&self, x: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         linear(x, &self.0, ctx)
     }
 
-    /// The sizes that its FLOPs depend on: those of a classifier of as many classes as it has outputs.
+    /// Sizes that the FLOPs depend on: those of a classifier with one class per output.
     pub fn shape(&self) -> ClassifierShape {
         ClassifierShape { hidden: self.0.inputs, classes: self.0.outputs, pooler: false }
     }
 }
 
-/// The values of a linear layer before they are parameters: weight (outputs, inputs) and bias (outputs).
+/// Values of a linear layer before they become parameters: weight (outputs, inputs) and bias (outputs).
 #[derive(Debug, Clone)]
 pub(crate) struct LinearTensors {
     weight: Tensor,
@@ -47,12 +47,12 @@ pub(crate) struct LinearTensors {
 }
 
 impl LinearTensors {
-    /// A layer over hidden rows: weights from N(0, `initializer_range`²), biases zero.
+    /// Initial layer over hidden rows: weights from N(0, `initializer_range`²), biases zero.
     pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, outputs: usize, rng: &mut R) -> Result<Self> {
         Self::random_over(config, config.hidden_size, outputs, rng)
     }
 
-    /// The same over rows of so many inputs.
+    /// Initial layer over rows with any number of inputs: weights from N(0, `initializer_range`²), biases zero.
     pub(crate) fn random_over<R: Rng + ?Sized>(
         config: &BertConfig,
         inputs: usize,
@@ -63,27 +63,27 @@ impl LinearTensors {
         Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
     }
 
-    /// A layer of a model whose tensors a `VarBuilder` has; variables stay variables.
+    /// Layer of a model in a `VarBuilder`; variables stay variables.
     pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource, name: &str, outputs: usize) -> Result<Self> {
         let weight = source.head_tensor(config, &format!("{name}.weight"), &[outputs, config.hidden_size])?;
         Ok(Self { weight, bias: source.head_tensor(config, &format!("{name}.bias"), &[outputs])? })
     }
 
-    /// How many outputs the layer has.
+    /// Number of outputs.
     pub(crate) fn outputs(&self) -> Result<usize> {
         Ok(self.weight.dims2()?.0)
     }
 
-    /// `{name}.weight` and `{name}.bias`, if both are there.
+    /// Finds `{name}.weight` and `{name}.bias`, if both exist.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
         let find = |part: &str| tensors.get(&format!("{name}.{part}")).cloned();
         Some(Self { weight: find("weight")?, bias: find("bias")? })
     }
 
-    /// A copy, if the layer has these outputs and inputs.
+    /// Copies the layer, if it has these outputs and inputs.
     ///
     /// # Errors
-    /// [`Error::Shape`] if it has others.
+    /// [`Error::Shape`] for other sizes.
     pub(crate) fn checked(&self, name: &str, (outputs, inputs): (usize, usize)) -> Result<Self> {
         let parts = [("weight", &self.weight, vec![outputs, inputs]), ("bias", &self.bias, vec![outputs])];
         for (part, tensor, expected) in parts {
@@ -106,7 +106,7 @@ impl LinearTensors {
     }
 }
 
-/// x·Wᵀ + b on any device, in single precision.
+/// Computes x·Wᵀ + b on any device, in single precision.
 pub(crate) fn linear(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> Result<Tensor> {
     ctx.backend(x.device()).linear(x, parameters, ctx)
 }

@@ -6,9 +6,9 @@
 //! score:          PEAK·mean over ω of cos ω(t + o − u)            greatest at u = t + o
 //! ```
 //!
-//! With random heads, all words of a text weigh the same at first, and what the words beside a gap tell is lost in the
-//! average; while nothing is gained from neighbours, nothing pulls heads towards them either. Heads that begin at offsets
-//! are those of ConViT (d'Ascoli et al. 2021, section 3) for images.
+//! With random heads, all words of a text have equal weight at first, and the information in the words next to a gap is
+//! lost in the average. While neighbours give no gain, no gradient moves heads towards them either. Heads with initial
+//! offsets are those of ConViT (d'Ascoli et al. 2021, section 3) for images.
 
 use std::collections::BTreeMap;
 
@@ -19,24 +19,23 @@ use super::names;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
 
-/// How much greater the score of the position looked at would be than that of one far away, without token types;
-/// with them it is about 8.
+/// Score margin of the attended position over one far away, without token types; with them it is about 8.
 const PEAK: f64 = 10.0;
-/// The greatest and the least frequency, in radians a position.
+/// Maximum and minimum frequency, in radians a position.
 const FREQUENCIES: [f64; 2] = [1.0, 0.1];
-/// How much of the random queries and keys stays.
+/// Remaining fraction of the random queries and keys.
 const RANDOM: f64 = 0.3;
 
-/// The offset that a head of the first layer attends to: −1, 1, −2, 2, …
+/// Offset that a head of the first layer attends to: −1, 1, −2, 2, …
 fn offset(head: usize) -> f64 {
     let distance = (head / 2 + 1) as f64;
     if head.is_multiple_of(2) { -distance } else { distance }
 }
 
-/// Puts sinusoids into the table of positions, and heads at their offsets into the first layer.
+/// Writes sinusoids into the table of positions, and offset heads into the first layer.
 ///
 /// # Errors
-/// [`Error::Setting`] when heads have one column, which is no pair.
+/// [`Error::Setting`] for heads with one column, which cannot form a pair.
 pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
     let (hidden, head_size) = (config.hidden_size, config.head_size());
     let pairs = head_size / 2;
@@ -48,7 +47,7 @@ pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Ten
         greatest * (least / greatest).powf(pair as f64 / (pairs - 1).max(1) as f64)
     };
 
-    // As long as the row of a word: of what the norm leaves of them and of the row of the text's type, positions have a third.
+    // As long as the row of a word: positions have a third of the norm's output, next to words and the text's type.
     let amplitude = TABLES * (hidden as f64 / pairs as f64).sqrt();
     let mut positions = vec![0f32; config.max_position_embeddings * hidden];
     for (position, row) in positions.chunks_exact_mut(hidden).enumerate() {
@@ -60,7 +59,7 @@ pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Ten
     let shape = [config.max_position_embeddings, hidden];
     tensors.insert(names::POSITION.into(), Tensor::from_vec(positions, &shape, &Device::Cpu)?);
 
-    // Were there only words and positions, sines and cosines would have a sum of squares of hidden / 2 after the norm.
+    // With only words and positions, sines and cosines would have a sum of squares of hidden / 2 after the norm.
     let gain = (PEAK * (head_size as f64).sqrt() / (hidden as f64 / 2.0)).sqrt();
     let name = names::of_layer(0, names::QKV);
     let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };

@@ -1,4 +1,4 @@
-//! The encoder, in the order of the data.
+//! Encoder modules, in the order of the data flow.
 
 mod block;
 mod classifier;

@@ -1,4 +1,4 @@
-//! Hugging Face's names and ours. They differ in one thing: Q, K and V are one matrix here.
+//! Tensor names of Hugging Face and of this crate. One difference: Q, K and V are one matrix here.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(crate) const TOKEN_TYPE: &str = "embeddings.token_type_embeddings.weight";
 pub(crate) const EMBEDDING_SCALE: &str = "embeddings.LayerNorm.weight";
 pub(crate) const EMBEDDING_SHIFT: &str = "embeddings.LayerNorm.bias";
 
-/// The tensors of a layer, after `encoder.layer.{i}.`.
+/// Tensors of a layer, after `encoder.layer.{i}.`.
 pub(crate) const QKV: &str = "attention.self.qkv.weight";
 pub(crate) const QKV_BIAS: &str = "attention.self.qkv.bias";
 pub(crate) const OUTPUT: &str = "attention.output.dense.weight";
@@ -42,12 +42,12 @@ const LAYER_TENSORS: [&str; 12] = [
     FEED_FORWARD_SHIFT,
 ];
 
-/// The name of a layer's tensor.
+/// Name of a layer's tensor.
 pub(crate) fn of_layer(layer: usize, tensor: &str) -> String {
     format!("encoder.layer.{layer}.{tensor}")
 }
 
-/// The layer's number and the tensor of such a name.
+/// Layer number and tensor of such a name.
 pub(crate) fn in_layer(name: &str) -> Option<(usize, &str)> {
     let (layer, tensor) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
     Some((layer.parse().ok()?, tensor))
@@ -61,7 +61,7 @@ pub(crate) fn all(config: &BertConfig) -> Vec<String> {
     embeddings.map(String::from).chain(layers).collect()
 }
 
-/// The shape of one of our tensors.
+/// Shape of a tensor under this crate's name.
 pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
     match name {
@@ -83,12 +83,12 @@ pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     }
 }
 
-/// The Hugging Face names of Q, K and V for one of our packed names.
+/// Hugging Face names of Q, K and V for a packed name.
 pub(crate) fn parts(name: &str) -> Option<[String; 3]> {
     name.contains(".qkv.").then(|| ["query", "key", "value"].map(|part| name.replace("qkv", part)))
 }
 
-/// Our tensors from Hugging Face's.
+/// Packs Hugging Face's tensors into this crate's.
 pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let find =
         |name: &str| tensors.get(name).ok_or_else(|| Error::Parameter { name: name.into(), problem: "is missing" });
@@ -104,7 +104,7 @@ pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> R
         .collect()
 }
 
-/// Hugging Face's tensors from ours, copied.
+/// Unpacks this crate's tensors into copies under Hugging Face's names.
 pub(crate) fn unpack(config: &BertConfig, packed: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
     for (name, tensor) in packed {

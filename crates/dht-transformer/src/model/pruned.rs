@@ -1,4 +1,4 @@
-//! What `config.json` says of parts that were taken out.
+//! Pruned parts in `config.json`.
 
 use serde_json::Value;
 
@@ -6,13 +6,13 @@ use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
 use crate::tensors::HeadSet;
 
-/// Our own fields of `config.json`; see [`Encoder::prune`](crate::Encoder::prune).
+/// This crate's own fields of `config.json`; see [`Encoder::prune`](crate::Encoder::prune).
 pub(crate) const KEPT_HEADS: &str = "kept_heads";
 pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
-/// As [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes it.
+/// Field that [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes.
 pub(crate) const KEPT_DIMENSIONS: &str = "kept_dimensions";
 
-/// For each layer the dimensions of its attention that a configuration says are left; `None` where it speaks of heads alone.
+/// Remaining attention dimensions of each layer in a configuration; `None` if it only lists heads.
 pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimensions>>> {
     let Some(value) = config.other.get(KEPT_DIMENSIONS) else { return Ok(None) };
     let refuse = |expected: String, got: String| Error::setting(KEPT_DIMENSIONS, expected, got);
@@ -32,7 +32,7 @@ pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimension
     Ok(Some(list))
 }
 
-/// For each layer the heads and the number of neurons that a configuration says are left.
+/// Remaining heads and number of neurons of each layer in a configuration.
 pub(crate) fn left(config: &BertConfig) -> Result<Vec<(HeadSet, usize)>> {
     let (layers, all) = (config.num_hidden_layers, config.num_attention_heads);
     let refuse = |field, expected: String, value: &Value| Error::setting(field, expected, value.to_string());

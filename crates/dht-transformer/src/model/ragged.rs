@@ -1,4 +1,4 @@
-//! An attention sublayer with dimensions taken out: matrices of their own sizes.
+//! Attention sublayer with dimensions taken out: matrices of individual sizes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::flops::LayerSizes;
 use crate::tensors::{Parameter, Parameters};
 
-/// Q, K and V from inputs of their own to heads of their own widths, and back to the hidden size:
+/// Ragged attention: Q, K and V from separate inputs to heads of separate widths, and back to the hidden size:
 ///
 /// ```text
 /// q = x[:, e_q]·W_qᵀ + b_q          (tokens, A)      k likewise;  v: (tokens, B)
@@ -25,7 +25,8 @@ pub(crate) struct RaggedAttention {
 }
 
 impl RaggedAttention {
-    /// The parts of the whole layer's tensors, which `fetch` has, as parameters under Hugging Face's names.
+    /// Builds the sublayer from the whole layer's tensors, which `fetch` returns, as parameters under Hugging Face's
+    /// names.
     pub(super) fn build(
         config: &BertConfig,
         layer: usize,
@@ -92,17 +93,17 @@ impl RaggedAttention {
         self.parameters.all().to_vec()
     }
 
-    /// The projection from the heads' contexts: (hidden, inner).
+    /// Projection from the heads' contexts: (hidden, inner).
     pub(crate) fn output(&self) -> &Parameter {
         &self.parameters.output.weight
     }
 
-    /// The head of each column of the output projection.
+    /// Head of each column of the output projection.
     pub(crate) fn column_heads(&self) -> Vec<usize> {
         self.parameters.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
     }
 
-    /// A whole layer's sizes with its own in their place.
+    /// Sizes of a whole layer with this sublayer's sizes in place of its own.
     pub(super) fn sizes(&self, whole: LayerSizes) -> LayerSizes {
         let [query, key, value] = &self.parameters.projections;
         LayerSizes {
@@ -115,17 +116,17 @@ impl RaggedAttention {
         }
     }
 
-    /// What it keeps of the whole layer.
+    /// Remaining dimensions of the whole layer.
     pub(crate) fn kept(&self) -> &KeptDimensions {
         &self.kept
     }
 
-    /// The parameters of its matrices.
+    /// Parameters of its matrices.
     pub(super) fn weights(&self) -> &Arc<RaggedParameters> {
         &self.parameters
     }
 
-    /// The whole layer's tensor of this name, zero where nothing was kept; `None` for one that is the same in both.
+    /// Tensor of this name of the whole layer, zero in removed places; `None` for one that is the same in both.
     pub(super) fn whole_tensor(&self, config: &BertConfig, tensor: &str) -> Result<Option<Tensor>> {
         let (hidden, kept) = (config.hidden_size, &self.kept);
         let (compared, values) = (kept.query_key_rows(config), kept.value_rows(config));

@@ -1,4 +1,4 @@
-//! Sentences as vectors.
+//! Sentence embeddings.
 
 use super::encoder::Encoder;
 use crate::backend::ForwardContext;
@@ -6,17 +6,19 @@ use crate::data::{PackedBatch, TextTokenizer, longest_first};
 use crate::error::Result;
 use crate::tensors::HeadPlan;
 
-/// Texts that run together.
+/// Number of texts that run together.
 const TEXTS: usize = 32;
 
 impl Encoder {
-    /// The vector of each text: the mean of its last states, scaled to length 1, so that the cosine of two is their product. Texts are
-    /// cut at `max_length` tokens. Good vectors take an encoder that was made for sentences, such as all-MiniLM-L6-v2.
+    /// Embeds each text as the mean of its last hidden states, scaled to length 1, so that the cosine similarity of two
+    /// is their dot product. Texts are truncated at `max_length` tokens. Good embeddings require an encoder trained for
+    /// sentences, such as all-MiniLM-L6-v2.
     ///
     /// Source: Reimers and Gurevych 2019.
     ///
     /// # Errors
-    /// As [`TextTokenizer::encode_texts`]; [`Error::Setting`](crate::Error::Setting) for tokens or lengths that the encoder does not have.
+    /// As [`TextTokenizer::encode_texts`]; [`Error::Setting`](crate::Error::Setting) for tokens or lengths that the
+    /// encoder does not have.
     pub fn embed_texts<T: AsRef<str> + Sync>(
         &self,
         tokenizer: &TextTokenizer,
@@ -57,7 +59,7 @@ mod tests {
         let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
         for (row, vector) in vectors.iter().enumerate() {
             assert!((product(vector, vector) - 1.0).abs() < 1e-5);
-            // By itself a text gets the vector that it gets among others.
+            // A text alone gets the same vector as among others.
             let alone = encoder.embed_texts(&tokenizer, &texts[row..=row], 16)?;
             assert!((product(vector, &alone[0]) - 1.0).abs() < 1e-5);
         }

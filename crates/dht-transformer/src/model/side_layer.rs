@@ -1,4 +1,4 @@
-//! A narrow layer beside an encoder's own, for exits.
+//! Narrow additional layers for exits.
 
 use rand::Rng;
 
@@ -12,13 +12,13 @@ use crate::error::{Error, Result};
 use crate::flops::{BackwardNeeds, BlockShape, FlopCount, Load};
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// The width of a head, where the layer is as wide or wider.
+/// Width of a head, if the layer is at least that wide.
 const HEAD: usize = 32;
-/// Neurons of the feed-forward for each column.
+/// Feed-forward neurons per column.
 const NEURONS: usize = 2;
 
-/// A transformer layer of its own width over an encoder's rows: layer(h·Wᵀ + b), (tokens, hidden) → (tokens, width). Made by
-/// [`Encoder::add_side_layer`].
+/// Additional transformer layer of any width over an encoder's rows: layer(h·Wᵀ + b), (tokens, hidden) → (tokens,
+/// width). Created by [`Encoder::add_side_layer`].
 ///
 /// A clone is another handle on the same parameters, which are the encoder's.
 #[derive(Debug, Clone)]
@@ -29,12 +29,13 @@ pub struct SideLayer {
 }
 
 impl Encoder {
-    /// Adds a layer beside the encoder's own, whose parameters, `{name}.…`, are trained and saved with the encoder's. It
-    /// reads the rows after `depth` layers, has heads of 32 columns (one of all, where `width` is less) and 2·`width` neurons, and
-    /// the encoder's dropouts and activation. Its block's matrices start from N(0, 1/inputs).
+    /// Adds a side layer, whose parameters, `{name}.…`, are trained and saved with the encoder's. It reads the rows
+    /// after `depth` layers, and has heads of 32 columns (a single one, if `width` is less), 2·`width` neurons, and the
+    /// encoder's dropouts and activation. Its block's matrices start from N(0, 1/inputs).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a width of 0, or above 32 and no multiple of it; [`Error::Parameter`] when a name is taken.
+    /// [`Error::Setting`] for a width of 0, or above 32 and not a multiple of it; [`Error::Parameter`] when a name is
+    /// taken.
     pub fn add_side_layer<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -58,7 +59,7 @@ impl Encoder {
             ..self.config().clone()
         };
         let narrow = self.add_linear(&format!("{name}.narrow"), self.config().hidden_size, width, rng)?;
-        // Behind the encoder's layers, so that it has dropouts of its own.
+        // Numbered after the encoder's layers, so that its dropouts differ.
         let layer = self.layers() + depth;
         let mut insert = |tensor: String| {
             let tensor = names::in_layer(&tensor).map_or("", |(_, tensor)| tensor);
@@ -73,12 +74,12 @@ impl Encoder {
 }
 
 impl SideLayer {
-    /// (tokens, hidden) → (tokens, width).
+    /// Applies the layer, (tokens, hidden) → (tokens, width).
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Hidden> {
-        // Its heads are none of the encoder's.
+        // Its heads are not the encoder's.
         let ctx = &ctx.without_head_gates();
         let narrow = Hidden::new(self.narrow.forward(hidden.tensor(), ctx)?, hidden.packing().clone())?;
         let groups = self.block.groups(&HeadPlan::Full, None, narrow.samples())?;
@@ -86,18 +87,18 @@ impl SideLayer {
         ctx.backend(narrow.tensor().device()).layers(&narrow, &[layer], ctx)
     }
 
-    /// Its width.
+    /// Width of the layer.
     pub fn width(&self) -> usize {
         self.shape.hidden
     }
 
-    /// FLOPs of a text's forward.
+    /// FLOPs of a text's forward pass.
     pub fn forward_flops(&self, tokens: usize) -> FlopCount {
         let narrow = self.narrow.shape().forward(tokens as u64).total();
         narrow + self.shape.forward(Load::of_text(tokens), self.shape.full()).total()
     }
 
-    /// FLOPs of a text's backward, with the gradient of the encoder's rows or without.
+    /// FLOPs of a text's backward pass, with the gradient of the encoder's rows or without.
     pub fn backward_flops(&self, tokens: usize, needs: BackwardNeeds) -> FlopCount {
         let narrow = self.narrow.shape().backward(tokens as u64, needs).total();
         narrow + self.shape.backward(Load::of_text(tokens), self.shape.full(), BackwardNeeds::ALL).total()

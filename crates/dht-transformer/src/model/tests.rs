@@ -1,4 +1,4 @@
-//! The fused encoder against the composed one, and against itself in other words.
+//! Tests of the fused encoder against the composed one, and of invariances of the fused encoder.
 
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
@@ -54,7 +54,7 @@ fn assert_close(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
     }
 }
 
-/// Layer 0 whole, layer 1 with two heads, layer 2 with a head set a sample.
+/// Plans with layer 0 whole, layer 1 with two heads, layer 2 with a head set per sample.
 fn plans() -> [HeadPlan; 3] {
     let per_sample = vec![set(&[0, 1]), set(&[3]), set(&[0, 1]), set(&[0, 1, 2, 3])];
     [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), HeadPlan::PerSample(per_sample)]
@@ -74,7 +74,7 @@ fn fused(
     Ok(hidden)
 }
 
-/// The same composed of candle's operations, head sets by head sets.
+/// Computes the plans with candle's operations, head set by head set.
 fn composed(
     encoder: &Encoder,
     batch: &PackedBatch,
@@ -430,7 +430,7 @@ fn a_truncated_copy_learns_without_the_original() {
     }
 }
 
-/// How far a text's rows behind the first layer move when the word at `place` becomes another, with one head; of 20 texts.
+/// Change of a text's rows after the first layer when the word at `place` is replaced, with one head; for 20 texts.
 fn moved(encoder: &Encoder, place: usize, head: usize) -> Vec<f32> {
     let states = |text: u32, word: u32| {
         let mut ids: Vec<u32> = (0..16).map(|i| (i * 7 + text) % 50).collect();
@@ -468,7 +468,7 @@ fn heads_that_begin_with_neighbours_see_one_before_one_behind_two_before_and_two
             false => Encoder::random(&config, &Device::Cpu, &mut rng).unwrap(),
         }
     };
-    // Of how many words the row that a head looks from is the one that moves most, apart from the word's own.
+    // Number of words for which the row that a head attends from changes most, apart from the word's own.
     let found = |encoder: &Encoder| -> usize {
         let right = |head: usize, offset: isize, place: usize| {
             let moved = moved(encoder, place, head);
@@ -509,7 +509,7 @@ fn a_linear_layer_of_a_user_is_a_product_with_gradients_and_flops_and_its_names_
     for (row, x) in rows.iter().zip(x.to_vec2::<f32>().unwrap()) {
         (0..2).for_each(|output| assert!((row[output] - product(&x, output)).abs() < 1e-6));
     }
-    // Of a sum, a weight's gradient is the sum of its input, a bias's the number of rows.
+    // In a sum, a weight's gradient is the sum of its input, a bias's the number of rows.
     let gradients = ctx.backward(&y.sum_all().unwrap(), encoder.parameters()).unwrap();
     let of = |name: &str| {
         let id = encoder.parameters().id(name).unwrap();

@@ -1,4 +1,4 @@
-//! The tensors of a model out of a `candle_nn::VarBuilder`.
+//! Tensors of a model in a `candle_nn::VarBuilder`.
 
 use candle_core::{Device, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -7,21 +7,21 @@ use super::{init, names};
 use crate::config::{BertConfig, Family};
 use crate::error::{Error, Result};
 
-/// A `VarBuilder` that is asked by BERT's names, and has those of a family's files, or BERT's.
+/// `VarBuilder` that is queried by BERT's names, and holds the names of a family's files, or BERT's.
 pub(crate) struct VarSource<'a> {
     vb: VarBuilder<'a>,
     family: Family,
-    /// Whether it is a classifier's, which has the encoder under a prefix and heads beside it.
+    /// `true` for a classifier, which has the encoder under a prefix and additional heads.
     classifier: bool,
 }
 
 impl<'a> VarSource<'a> {
-    /// At the prefix of an encoder.
+    /// Source at the prefix of an encoder.
     pub(crate) fn encoder(config: &BertConfig, vb: VarBuilder<'a>) -> Self {
         Self { vb, family: config.family, classifier: false }
     }
 
-    /// At the prefix of a classifier, encoder and head.
+    /// Source at the prefix of a classifier, with encoder and head.
     pub(crate) fn classifier(config: &BertConfig, vb: VarBuilder<'a>) -> Self {
         Self { vb, family: config.family, classifier: true }
     }
@@ -30,12 +30,12 @@ impl<'a> VarSource<'a> {
         self.vb.device()
     }
 
-    /// One of an encoder's tensors by our name: Q, K and V are one, or are joined to one.
+    /// Tensor of an encoder by this crate's name: Q, K and V are one, or are concatenated.
     pub(crate) fn encoder_tensor(&self, config: &BertConfig, name: &str) -> Result<Tensor> {
         let (shape, init) = (names::shape(config, name), initialisation(config, name));
         let separate = names::parts(name).filter(|[query, ..]| self.find(name).is_none() && self.find(query).is_some());
         let Some(parts) = separate else {
-            // In a file, what is missed are Q, K and V.
+            // In a file, the missing tensors are Q, K and V.
             let missed = names::parts(name).map(|[query, ..]| query);
             return self.get(name, missed.as_deref().unwrap_or(name), &shape, init);
         };
@@ -52,15 +52,15 @@ impl<'a> VarSource<'a> {
         Ok(Tensor::cat(&parts, 0)?)
     }
 
-    /// A tensor of a linear layer on top, by BERT's name.
+    /// Tensor of a linear layer on top, by BERT's name.
     pub(crate) fn head_tensor(&self, config: &BertConfig, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.get(name, name, shape, initialisation(config, name))
     }
 
-    /// The names under which one of BERT's tensors may be there, the first being the one that is made.
+    /// Possible names of one of BERT's tensors; a missing one is created under the first.
     fn candidates(&self, name: &str) -> Vec<String> {
         let theirs = self.family.theirs(name, self.classifier, self.classifier);
-        // As `TextClassifier` calls its pooler among its parameters.
+        // `TextClassifier` uses this name for its pooler parameters.
         let own = name.replace("pooler.dense", "classifier.pooler");
         let mut names = vec![theirs.clone(), self.family.theirs(name, false, false), name.to_owned(), own];
         if let Some(norm) = theirs.strip_suffix("LayerNorm.weight") {
@@ -76,7 +76,7 @@ impl<'a> VarSource<'a> {
         self.candidates(name).into_iter().find(|name| self.vb.contains_tensor(name))
     }
 
-    /// The name with the builder's prefix.
+    /// Name with the builder's prefix.
     fn full(&self, name: &str) -> String {
         let name = self.candidates(name).swap_remove(0);
         let prefix = self.vb.prefix();
@@ -89,7 +89,7 @@ impl<'a> VarSource<'a> {
         self.vb.get_with_hints(shape, &key, init).map_err(|error| match (found, shape_in(&error)) {
             (None, _) => Error::Parameter { name: self.full(missed), problem: "is missing" },
             (Some(_), Some(got)) => Error::Shape { what: self.full(name), expected: shape.to_vec(), got },
-            // A VarMap says it in words alone.
+            // A VarMap reports it only in its message.
             (Some(_), None) if error.to_string().contains("shape mismatch") => {
                 Error::Parameter { name: self.full(name), problem: "is a variable of another shape" }
             }
@@ -98,7 +98,7 @@ impl<'a> VarSource<'a> {
     }
 }
 
-/// The shape that a tensor has, of an error about it.
+/// Actual shape of a tensor, from an error about it.
 fn shape_in(error: &candle_core::Error) -> Option<Vec<usize>> {
     match error {
         candle_core::Error::UnexpectedShape { got, .. } => Some(got.dims().to_vec()),
@@ -107,7 +107,7 @@ fn shape_in(error: &candle_core::Error) -> Option<Vec<usize>> {
     }
 }
 
-/// What a `VarMap` makes a variable of that it does not have.
+/// Initialisation of a variable that a `VarMap` does not have.
 fn initialisation(config: &BertConfig, name: &str) -> Init {
     match name {
         name if name.ends_with("LayerNorm.weight") => candle_nn::init::ONE,

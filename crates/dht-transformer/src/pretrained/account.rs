@@ -1,4 +1,4 @@
-//! The account of a directory.
+//! Inspection of a directory.
 
 use std::path::Path;
 
@@ -16,11 +16,11 @@ use crate::storage::model_directory;
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 
-/// The account of a directory, or of a model on the hub ([`model_directory`]): all files, fields and tensors with their
+/// Inspects a directory, or a model on the hub ([`model_directory`]): lists all files, fields and tensors with their
 /// treatment, and every reason that it cannot be loaded. No weights are read.
 ///
 /// # Errors
-/// As [`model_directory`], and [`Error::Io`] when the directory cannot be listed.
+/// As [`model_directory`], and [`Error::Io`] if the directory cannot be listed.
 pub fn inspect_hugging_face(folder: impl AsRef<Path>) -> Result<Account> {
     let folder = &*model_directory(folder)?;
     let mut account = Account::default();
@@ -58,7 +58,7 @@ pub fn inspect_hugging_face(folder: impl AsRef<Path>) -> Result<Account> {
     Ok(account)
 }
 
-/// The configuration, with its entries and problems.
+/// Reads the configuration, and adds its entries and problems.
 fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     let path = folder.join(CONFIG);
     let text = std::fs::read(&path).map_err(|source| Error::io(&path, source));
@@ -77,7 +77,7 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     let model_type = fields.get("model_type").and_then(Value::as_str).unwrap_or("bert");
     let (stock, own) = (model_type.strip_prefix("dht-"), model_type.starts_with("dht-"));
     if Family::of_model_type(model_type).is_none() {
-        // The fields of another family are not judged by the tables of these.
+        // The tables do not apply to fields of other families.
         account.entries.push(Entry::new(CONFIG, Some("model_type"), Treatment::Refused, "another family of models"));
         let problems = BertConfig::from_fields(fields).err().into_iter().flatten();
         account.problems.extend(problems.map(|error| in_config(folder, error).into()));
@@ -103,8 +103,8 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     }
 }
 
-/// Adds the entries of the tensors that are not used, and the problems of those that are. The outputs of the classifier, if
-/// there is one.
+/// Adds the entries of unused tensors, and the problems of used ones. Returns the number of the classifier's outputs,
+/// if there is a classifier.
 fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mut Account) -> Option<usize> {
     let TensorPlan { wanted, unused, problems } = TensorPlan::new(config, header);
     for name in wanted.iter().flat_map(|(_, names)| names) {
@@ -131,7 +131,7 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
         }
     };
     let needed = [("classifier", true), ("pooler.dense", pooling == Pooling::Pooler)];
-    // Of a weight without its bias, or the other way round, the plan has named the other.
+    // For a weight without its bias, or the reverse, the plan has reported the missing one.
     let there = |name: &str| ["weight", "bias"].iter().any(|part| shape(&format!("{name}.{part}")).is_some());
     let missing = |(name, needed): (&str, bool)| needed && !misnamed && !there(name);
     for (name, _) in needed.into_iter().filter(|part| missing(*part)) {
@@ -147,7 +147,7 @@ fn classifier(folder: &Path, config: &BertConfig, outputs: Option<usize>, accoun
     let alone = |error| Problem { error, classifier_alone: true };
     if let Some(problem) = class_problem(folder, config, outputs) {
         account.problems.push(alone(problem));
-        // What a training replaces is left aside.
+        // Tensors that training replaces are ignored.
         for entry in account.entries.iter_mut().filter(|entry| entry.file == WEIGHTS) {
             let name = entry.item.as_deref().map_or("", |name| config.family.bare(name));
             if let (Treatment::Harmless, reason) = unused_tensor(name)

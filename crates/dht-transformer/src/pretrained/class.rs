@@ -1,4 +1,4 @@
-//! The class of a directory: whether it is a classifier of texts.
+//! Class of a directory: detection of text classifiers.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::error::Error;
 
 const FIELD: &str = "architectures";
 
-/// The reason that a directory is not a classifier of texts, by its `architectures`, or, where these are missing, by
-/// `outputs`, the number of outputs of the classifier that its weights have.
+/// Reason that a directory is not a text classifier, by its `architectures`, or, if these are missing, by `outputs`,
+/// the number of outputs of the classifier in its weights.
 pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<usize>) -> Option<Error> {
     let refuse = |reason: String| {
         let (path, item) = (folder.join("config.json"), Some(FIELD.into()));
@@ -22,7 +22,7 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
         Some(Value::Array(classes)) => classes.iter().collect(),
         Some(class) => vec![class],
     };
-    // `transformers` gives its own classes a pooler, whatever the field says.
+    // `transformers` gives its own classes a pooler, whatever the field's value.
     let stock = |class: &&&Value| {
         let name = class.as_str().unwrap_or_default();
         !name.starts_with("Dht")
@@ -44,7 +44,7 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
         class.as_str().map_or(Architecture::Foreign, |class| Architecture::from_class(class, family))
     };
     let found: Vec<_> = classes.iter().map(|class| (architecture(class), class)).collect();
-    // An encoder's class beside a classifier's is a part of it.
+    // An encoder's class next to a classifier's is a part of it.
     let classifies = found.iter().any(|(architecture, _)| *architecture == Architecture::SequenceClassifier);
     found.into_iter().find_map(|(architecture, class)| match architecture {
         Architecture::SequenceClassifier => None,
@@ -65,7 +65,7 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
     })
 }
 
-/// The reason that a directory without `architectures` may be of another task.
+/// Reason that a directory without `architectures` may be of another task.
 fn unnamed_problem(config: &BertConfig, outputs: Option<usize>) -> Option<String> {
     let set = |field: &str| config.other.get(field).is_some_and(|value| !value.is_null());
     let expected = config.family.architecture("ForSequenceClassification");
@@ -81,7 +81,7 @@ fn unnamed_problem(config: &BertConfig, outputs: Option<usize>) -> Option<String
     })
 }
 
-/// The reason that a classifier of so many outputs cannot have the task of its `problem_type`.
+/// Reason that a classifier with this number of outputs cannot have the task of its `problem_type`.
 pub(crate) fn task_problem(config: &BertConfig, outputs: usize) -> Option<Error> {
     let task = config.other.get("problem_type")?.as_str()?;
     let (right, expected) = match task {

@@ -1,4 +1,4 @@
-//! The header of a safetensors file, checked before anything is allocated for its tensors.
+//! Header of a safetensors file, checked before anything is allocated for its tensors.
 //!
 //! A file is: the header's length (8 bytes, little endian), the header (JSON: name → dtype, shape, offsets), the data.
 
@@ -12,10 +12,10 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use crate::error::WeightsProblem;
 use crate::storage::GIT_LFS;
 
-/// The longest header that is read, as in the reference implementation.
+/// Maximum length of a header, as in the reference implementation.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Where a tensor lies in a file and what it is.
+/// Type, shape and position of a tensor in a file.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct TensorInfo {
     pub(crate) dtype: String,
@@ -37,12 +37,12 @@ impl TensorInfo {
         })
     }
 
-    /// How many bytes its data take.
+    /// Size of its data in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.data_offsets.1 - self.data_offsets.0
     }
 
-    /// How many elements it has. Only right once it was checked.
+    /// Number of its elements. Valid only after a check.
     pub(crate) fn elements(&self) -> usize {
         self.shape.iter().product()
     }
@@ -65,11 +65,11 @@ impl TensorInfo {
 #[derive(Debug)]
 pub(crate) struct FileHeader {
     pub(crate) tensors: BTreeMap<String, TensorInfo>,
-    /// Where in the file the data begin.
+    /// Start of the data in the file.
     data_start: u64,
 }
 
-/// A tensor's name, if it is about one, and what is wrong.
+/// Name of a tensor, if the problem concerns one, and the problem.
 pub(crate) type Problem = (Option<String>, WeightsProblem);
 
 impl FileHeader {
@@ -96,8 +96,8 @@ impl FileHeader {
         Ok(Self::parse(&text, length - 8 - size))
     }
 
-    /// Parses a header that is followed by `data` bytes: each tensor as long as its type and shape say, all of them
-    /// side by side without gap or overlap, none missing at the end.
+    /// Parses a header that is followed by `data` bytes. Checks that each tensor has the length of its type and shape,
+    /// and that they are contiguous without gap or overlap and complete.
     fn parse(text: &[u8], data: u64) -> Result<Self, Problem> {
         let entries: Entries = serde_json::from_slice(text)
             .map_err(|error| (None, WeightsProblem::Header { message: error.to_string() }))?;
@@ -129,13 +129,13 @@ impl FileHeader {
         Ok(Self { tensors, data_start })
     }
 
-    /// Where in the file a tensor's data begin.
+    /// Start of a tensor's data in the file.
     pub(crate) fn position(&self, info: &TensorInfo) -> u64 {
         self.data_start + info.data_offsets.0
     }
 }
 
-/// The header's members in their order, twice if they come twice; the metadata are passed over.
+/// Members of the header in order, including duplicates; metadata are skipped.
 struct Entries(Vec<(String, TensorInfo)>);
 
 impl<'de> Deserialize<'de> for Entries {

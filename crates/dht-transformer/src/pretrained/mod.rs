@@ -1,4 +1,4 @@
-//! Hugging Face directories: read, checked, and written whole.
+//! Reading, validation and atomic writing of Hugging Face directories.
 
 mod account;
 mod class;

@@ -1,18 +1,18 @@
-//! Which tensors a configuration needs, and under what names they may come.
+//! Tensors that a configuration requires, and their possible names.
 
 use crate::config::BertConfig;
 use crate::error::WeightsProblem;
 
-/// How many missing names an error lists.
+/// Maximum number of missing names in an error.
 const NAMES_IN_ERRORS: usize = 8;
 
-/// What a tensor's shape must be.
+/// Required shape of a tensor.
 pub(crate) struct Expected {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
 }
 
-/// Every tensor an encoder of this configuration has, in the order of its computation. All names here are BERT's.
+/// All tensors of an encoder of this configuration, in the order of its computation. All names here are BERT's.
 fn expected(config: &BertConfig) -> Vec<Expected> {
     let (hidden, middle) = (config.hidden_size, config.intermediate_size);
     let mut all = Vec::new();
@@ -43,8 +43,8 @@ fn expected(config: &BertConfig) -> Vec<Expected> {
     all
 }
 
-/// The tensors a file may have besides, in groups: a pooler, a classifier (whose number of
-/// classes only the file tells), and a head for masked tokens.
+/// Optional tensors of a file, in groups: a pooler, a classifier (whose number of classes only the file determines),
+/// and a head for masked tokens.
 fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     let (hidden, words) = (config.hidden_size, config.vocab_size);
     let group = |tensors: &[(&str, &[usize])]| {
@@ -63,8 +63,8 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     ]
 }
 
-/// The tensors that an encoder of this configuration has, and those of the optional ones that are there, with the shapes
-/// they must have; and the missing ones. `shape_of` gives the shape of a tensor that is there.
+/// Tensors of an encoder of this configuration and the present optional ones, with their required shapes; and the
+/// missing ones. `shape_of` gives the shape of a present tensor.
 pub(crate) fn wanted(
     config: &BertConfig,
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,
@@ -74,13 +74,13 @@ pub(crate) fn wanted(
     let classes = shape.and_then(|shape| shape.first().copied()).unwrap_or(0);
     let [pooler, classifier, language] = optional(config, classes);
     let there = |expected: &Expected| shape_of(&expected.name).is_some();
-    // A weight without its bias, or the other way round, lacks the other.
+    // A weight without its bias, or the reverse, lacks the other.
     for group in [pooler, classifier] {
         if group.iter().any(there) {
             wanted.extend(group);
         }
     }
-    // Parts of a head of pre-training are what fine-tuned models of old carry along.
+    // Old fine-tuned models contain parts of a pre-training head.
     if language.iter().all(there) {
         wanted.extend(language);
     }

@@ -1,16 +1,16 @@
-//! Classifiers that `transformers` has no class for: their directories name a model type that it refuses, and bring the
-//! code of a class that it runs only with `trust_remote_code=True`.
+//! Classifiers without a class in `transformers`: their directories name an unknown model type, and contain the code of
+//! a class that `transformers` runs only with `trust_remote_code=True`.
 
 use serde_json::{Map, Value, json};
 
 use crate::config::Family;
 
-/// The module of the class, beside the weights.
+/// Module of the class, next to the weights.
 pub(crate) const CODE_FILE: &str = "modeling_dht.py";
 
-/// The code of a family's class.
+/// Code of a family's class.
 pub(crate) fn code(family: Family) -> String {
-    // The pooler of BERT and RoBERTa is a part of their encoders, which is not asked for here; DistilBERT's has none.
+    // The pooler of BERT and RoBERTa is a part of their encoders, which is not requested here; DistilBERT's has none.
     let arguments = if family == Family::DistilBert { "" } else { ", add_pooling_layer=False" };
     include_str!("modeling_dht.py")
         .replace("{class}", &family.architecture(""))
@@ -19,10 +19,10 @@ pub(crate) fn code(family: Family) -> String {
         .replace("{arguments}", arguments)
 }
 
-/// Makes `config.json` name the class.
+/// Writes the class into `config.json`.
 ///
-/// The model type has to be one that `transformers` does not know: it goes by that, takes no notice of `architectures`,
-/// and prefers a class of its own to that of `auto_map` by default.
+/// The model type must be unknown to `transformers`: it decides by the type, ignores `architectures`, and by default
+/// prefers its own class to that of `auto_map`.
 pub(crate) fn describe(fields: &mut Map<String, Value>, family: Family) {
     let class = |what: &str| format!("Dht{}", family.architecture(what));
     let module = CODE_FILE.trim_end_matches(".py");

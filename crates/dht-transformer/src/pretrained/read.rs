@@ -13,31 +13,31 @@ use crate::config::{BertConfig, Pooling};
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::model_directory;
 
-/// An encoder's configuration and weights as read from a directory.
+/// Configuration and weights of an encoder, read from a directory.
 #[derive(Debug, Clone)]
 pub struct PretrainedWeights {
-    /// The checked configuration.
+    /// Validated configuration.
     pub config: BertConfig,
-    /// The tensors in f32 on the CPU under BERT's bare names, whatever the family: `embeddings.…`, `encoder.layer.N.…`,
+    /// Tensors in f32 on the CPU under BERT's bare names, whatever the family: `embeddings.…`, `encoder.layer.N.…`,
     /// and, if the file has them, `pooler.dense.…`, `classifier.…` and `cls.predictions.…`.
     pub tensors: BTreeMap<String, Tensor>,
-    /// Names in the file that the encoder has no use for (heads of pre-training, say).
+    /// Names in the file that the encoder does not use, such as pre-training heads.
     pub unused: Vec<String>,
 }
 
-/// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub
-/// ([`model_directory`]).
+/// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub ([`model_directory`]).
 ///
-/// Names become BERT's bare ones ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
-/// F32. Only the tensors the configuration needs are read, one at a time, and no more than the file is long: a wrong
-/// header costs no memory.
+/// Names become BERT's bare ones ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`, `beta`)
+/// are replaced. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time, and never more bytes
+/// than the file has: a wrong header costs no memory.
 ///
 /// # Errors
-/// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration; [`Error::Weights`], naming file and
-/// tensor, when the file is cut off, its header lies (lengths, gaps, overlaps, names that come twice), a tensor has
-/// another shape than the configuration says, is missing, belongs to a layer that the configuration does not have, holds
-/// NaN or infinite values, or has an effect that is not computed; [`Error::Unsupported`] for files of an adapter. A tensor
-/// that the model does not use never conflicts with one that it uses.
+/// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
+/// [`Error::Unsupported`] for files of an adapter. [`Error::Weights`], naming file and tensor, if the file is
+/// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), or a tensor is invalid. A tensor is
+/// invalid if it is missing or has another shape than in the configuration, belongs to a layer that the configuration
+/// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
+/// use never conflicts with one that it uses.
 pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> {
     let folder = &*model_directory(folder)?;
     for name in entry_names(folder)? {
@@ -68,12 +68,12 @@ pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> 
     Ok(PretrainedWeights { config, tensors, unused })
 }
 
-/// The words' embeddings under BERT's name.
+/// Word embeddings under BERT's name.
 const WORDS: &str = "embeddings.word_embeddings.weight";
 
-/// The tensors of a file that a model uses, those that it does not use, and what is wrong with them.
+/// Used and unused tensors of a file, and their problems.
 pub(super) struct TensorPlan {
-    /// BERT's names, and the names in the file: several where it has a tensor under a new and an old name.
+    /// BERT's names, and the names in the file: several if it has a tensor under a new and an old name.
     pub(super) wanted: Vec<(String, Vec<String>)>,
     /// Names in the file, ascending.
     pub(super) unused: Vec<String>,
@@ -95,7 +95,7 @@ impl TensorPlan {
         }
         let shape = |written: &str| header.tensors[written].shape.clone();
         let (wanted, missing) = wanted(config, |name| found.get(name).map(|names| shape(&names[0])));
-        // Where no part of the embeddings is found under any name, only its prefix can be wrong.
+        // If no part of the embeddings is found under any name, only its prefix can be wrong.
         let elsewhere = |name: &String| Some(name.strip_suffix(WORDS)?.to_owned()).filter(|prefix| !prefix.is_empty());
         let misnamed = match found.contains_key(WORDS) {
             true => None,
@@ -106,7 +106,7 @@ impl TensorPlan {
             None => missing,
         };
         let mut problems: Vec<_> = missing.map(|missing| (None, missing)).into_iter().collect();
-        // Fewer layers than the file has would be another model than the directory's.
+        // Fewer layers than in the file would be another model than the directory's.
         let layers = config.num_hidden_layers;
         if let Some((_, names)) = found.iter().find(|(name, _)| layer_of(name) >= Some(layers)) {
             problems.push((Some(names[0].clone()), WeightsProblem::MoreLayers { layers }));
@@ -135,7 +135,7 @@ impl TensorPlan {
     }
 }
 
-/// The names of the entries of a directory, ascending.
+/// Names of the entries of a directory, ascending.
 pub(super) fn entry_names(folder: &Path) -> Result<Vec<String>> {
     let failed = |source| Error::io(folder, source);
     let entries = std::fs::read_dir(folder).map_err(failed)?;
@@ -145,13 +145,13 @@ pub(super) fn entry_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether two tensors have the same shape and values.
+/// Returns whether two tensors have the same shape and values.
 fn same(left: &Tensor, right: &Tensor) -> Result<bool> {
     let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
     Ok(left.dims() == right.dims() && values(left)? == values(right)?)
 }
 
-/// The error of weights that cannot be opened, which may be there in another form.
+/// Error of weights that cannot be opened, which may exist in another form.
 fn missing_weights(path: &Path, source: std::io::Error) -> Error {
     const OTHERS: [(&str, &str); 4] = [
         ("model.safetensors.index.json", "weights in several files are not read: save the model again as one"),

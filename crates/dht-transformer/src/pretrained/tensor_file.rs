@@ -1,5 +1,5 @@
-//! A safetensors file as a stream. The `safetensors` crate either needs the whole file in memory or makes it readable for
-//! its owner alone.
+//! Streaming writer of safetensors files. The `safetensors` crate either needs the whole file in memory or makes it
+//! readable only by its owner.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-/// Headers are padded so that the data begin at a multiple of this.
+/// Alignment of the data: headers are padded so that the data begin at a multiple of this.
 const ALIGNMENT: usize = 8;
 
 /// Writes f32 tensors in the order of their names.
@@ -19,7 +19,7 @@ pub(crate) fn write_tensors(file: &mut dyn Write, tensors: &BTreeMap<String, Ten
         end += tensor.elem_count() * size_of::<f32>();
         (name.clone(), TensorInfo { dtype: Dtype::F32, shape: tensor.dims().to_vec(), data_offsets: (start, end) })
     });
-    // `transformers` requires metadata that says that the layout is PyTorch's.
+    // `transformers` requires metadata with PyTorch's layout.
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let metadata = Metadata::new(Some(format), infos.collect()).map_err(io::Error::other)?;
     let mut header = serde_json::to_vec(&metadata)?;

@@ -13,30 +13,31 @@ use crate::data::TextTokenizer;
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{refuse_foreign, write_atomically, write_directory_atomically};
 
-/// The files that a directory of ours may have: the code of a class, of which a successor may have none, and last those
-/// of a tokenizer.
+/// Files that a saved directory may have: the code of a class, which a successor may lack, and last those of a
+/// tokenizer.
 const FILES: [&str; 5] =
     ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json"];
 
-/// What a classifier of `transformers` cannot be without.
+/// Tensor that a classifier of `transformers` requires.
 const POOLER: &str = "pooler.dense.weight";
 
-/// Writes a directory that `transformers` and [`read_hugging_face`](crate::pretrained::read_hugging_face) load: `config.json`,
-/// `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
+/// Writes a directory that `transformers` and [`read_hugging_face`](crate::pretrained::read_hugging_face) load:
+/// `config.json`, `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
 ///
-/// `tensors` have BERT's bare names; the file has those of the configuration's [`Family`](crate::config::Family). With a
-/// classifier it is a `BertForSequenceClassification` (or the family's), with a head over the vocabulary a
-/// `BertForMaskedLM`, else a `BertModel`. A classifier whose configuration has the field `classifier_pooling` (`"cls"` or
-/// `"mean"`) has no pooler and is none of these: `transformers` refuses it, or loads it by the class in `modeling_dht.py`,
-/// which is then written beside it, where `trust_remote_code=True` says so.
+/// `tensors` have BERT's bare names; the file has those of the configuration's [`Family`](crate::config::Family). With
+/// a classifier it is a `BertForSequenceClassification` (or the family's), with a head over the vocabulary a
+/// `BertForMaskedLM`, else a `BertModel`. A classifier whose configuration has the field `classifier_pooling` (`"cls"`
+/// or `"mean"`) has no pooler and is none of these. `transformers` refuses it, or with `trust_remote_code=True` loads
+/// it by the class in `modeling_dht.py`, which is also written.
 ///
-/// The directory is made beside its target and renamed, so that it is there whole or as it was before. One that is
-/// there already is replaced if it holds nothing but files of these names.
+/// The directory is created next to its target and renamed, so that the target is always complete. An existing target
+/// is replaced if it holds nothing but files of these names.
 ///
 /// # Errors
 /// Before anything is written: [`Error::Setting`] for the configuration, or a tokenizer with more tokens than it;
-/// [`Error::Weights`] for a tensor that is missing (the pooler of a classifier that has one among them), has another shape
-/// than the configuration says, or is not finite; [`Error::ForeignDirectory`] when other files would be lost. Then [`Error::Io`].
+/// [`Error::Weights`] for a tensor that is missing (including the pooler of a classifier that has one), has another
+/// shape than in the configuration, or is not finite; [`Error::ForeignDirectory`] if other files would be lost. Then
+/// [`Error::Io`].
 pub fn write_hugging_face(
     folder: impl AsRef<Path>,
     config: &BertConfig,
@@ -72,21 +73,21 @@ pub fn write_hugging_face(
     })
 }
 
-/// Whether [`write_hugging_face`] may write there with a tokenizer, to be asked before a training and not after it: there is
-/// nothing, or a directory with nothing but files that it replaces.
+/// Checks that [`write_hugging_face`] may write there with a tokenizer; call it before a training. The target must not
+/// exist, or be a directory with nothing but files that it replaces.
 ///
 /// # Errors
-/// [`Error::ForeignDirectory`] when other files would be lost, [`Error::Io`] when it is no directory or cannot be read.
+/// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if it is not a directory or cannot be read.
 pub fn check_hugging_face_target(folder: impl AsRef<Path>) -> Result<()> {
     refuse_foreign(folder.as_ref(), &FILES)
 }
 
-/// What stands on top of an encoder.
+/// Head on top of an encoder.
 #[derive(Clone, Copy)]
 enum Head {
     Classifier {
         classes: usize,
-        /// Whether it has a pooler, and with that a class of `transformers`.
+        /// `true` if it has a pooler, and thus a class of `transformers`.
         stock: bool,
     },
     Language,
@@ -102,7 +103,7 @@ impl Head {
     }
 }
 
-/// The tensors in f32 on the CPU, under the names they have in the file.
+/// Validated tensors in f32 on the CPU, under the names of the file.
 fn checked(
     path: &Path,
     config: &BertConfig,
@@ -139,7 +140,7 @@ fn checked(
     Ok(written)
 }
 
-/// The configuration with what the file says of itself.
+/// Configuration with the fields that describe the file.
 fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
     let mut config = config.clone();
     let architecture = config.family.architecture(match head {
@@ -149,7 +150,7 @@ fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
     });
     config.other.insert("architectures".into(), json!([architecture]));
     if let Some(Head::Classifier { classes, .. }) = head {
-        // `transformers` takes the number of classes from the names of the classes.
+        // `transformers` derives the number of classes from the names of the classes.
         if config.labels().is_none_or(|labels| labels.len() != classes) {
             let labels: Vec<String> = (0..classes).map(|class| format!("LABEL_{class}")).collect();
             config.set_labels(&labels);
@@ -166,7 +167,7 @@ fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
 fn tokenizer_config(config: &BertConfig, tokenizer: &TextTokenizer) -> Value {
     let most = config.longest_text();
     let length = tokenizer.model_max_length().map_or(most, |length| length.min(most));
-    // The class that takes all from tokenizer.json.
+    // The class that takes everything from tokenizer.json.
     let mut described = json!({
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length,
         "model_input_names": ["input_ids", "attention_mask"],

@@ -1,4 +1,4 @@
-//! A classifier without one head, and with one head of a layer alone.
+//! Head ablation: a classifier without one head, and with one head alone in its layer.
 
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, longest_first};
@@ -6,14 +6,15 @@ use crate::error::{Error, Result};
 use crate::model::Encoder;
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// Predictions of a model without one head of a layer, and with that head alone in its layer, all other layers being whole: the two
-/// ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better than One?", 3.2 and 3.3). Nothing is trained on.
+/// Predictions of a model without one head of a layer, and with that head alone in its layer, with all other layers
+/// whole: the two ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better than One?", 3.2 and 3.3).
+/// Nothing is trained.
 ///
-/// Predictions, and not scores, are kept: any metric of them can be computed, and the interval of a difference.
+/// Predictions, not scores, are stored: any metric of them can be computed, and the interval of a difference.
 ///
 /// # Complexity
-/// Layers below the ablated one run once for all of its heads: with L layers of H heads, H·L·(L + 1) layers a batch, about half of those of
-/// 2·H·L forwards.
+/// Layers below the ablated one run once for all of its heads. With L layers of H heads, H·L·(L + 1) layers run per
+/// batch, about half of those of 2·H·L forwards.
 ///
 /// # Examples
 /// ```
@@ -41,36 +42,38 @@ use crate::tensors::{HeadPlan, HeadSet, Hidden};
 pub struct HeadAblation {
     /// The class of each row with all heads.
     pub whole: Vec<u32>,
-    /// The ablated heads, in the order in which they were asked for.
+    /// Ablated heads, in the requested order.
     pub heads: Vec<AblatedHead>,
 }
 
-/// A head's part of a [`HeadAblation`].
+/// Ablation result of one head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AblatedHead {
-    /// Its layer, from 0.
+    /// Layer, from 0.
     pub layer: usize,
-    /// Its number in the layer, from 0.
+    /// Number in the layer, from 0.
     pub head: usize,
-    /// The class of each row without it; `None` for the only head of a layer, which cannot be taken out.
+    /// Class of each row without the head; `None` for the only head of a layer, which cannot be removed.
     pub without: Option<Vec<u32>>,
-    /// The class of each row with it alone in its layer.
+    /// Class of each row with the head alone in its layer.
     pub alone: Vec<u32>,
 }
 
 impl HeadAblation {
-    /// The layer and number of every head, without those that were pruned.
+    /// Layer and number of every head that was not pruned.
     pub fn all_heads(encoder: &Encoder) -> Vec<(usize, usize)> {
         (0..encoder.layers())
             .flat_map(|layer| encoder.kept_heads(layer).iter().map(move |head| (layer, head)))
             .collect()
     }
 
-    /// Ablates heads, by layer and number, on some rows; `predict` gives the class of each sample of a batch from the last hidden states.
+    /// Ablates heads, by layer and number, on some rows; `predict` returns the class of each sample of a batch from the
+    /// last hidden states.
     ///
     /// # Errors
-    /// Before anything is computed: [`Error::Setting`] for a layer that the encoder lacks, a head that was pruned, no rows, or no batch;
-    /// [`Error::HeadOutOfRange`] for a head that no layer has. As [`Encoder::embed`], and what `predict` reports.
+    /// Before anything is computed: [`Error::Setting`] for a layer that the encoder lacks, a head that was pruned, no
+    /// rows, or no batch; [`Error::HeadOutOfRange`] for a head that no layer has. As [`Encoder::embed`], and the errors
+    /// of `predict`.
     pub fn measure(
         encoder: &Encoder,
         data: &EncodedDataset,

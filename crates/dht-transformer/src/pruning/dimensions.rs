@@ -1,4 +1,4 @@
-//! Dimensions taken out of each layer for good, and gates put into the weights.
+//! Permanent removal of dimensions from layers, and folding of gates into the weights.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,28 @@ use crate::error::{Error, Result};
 use crate::model::{Encoder, Gate, KEPT_DIMENSIONS, LayerGates, names};
 use crate::tensors::HeadSet;
 
-/// What stays of a layer.
+/// Remaining parts of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerPlan {
-    /// Of its attention.
+    /// Remaining dimensions of its attention.
     pub dimensions: KeptDimensions,
-    /// The neurons of its feed-forward, in the order that they will have.
+    /// Remaining neurons of its feed-forward, in their new order.
     pub neurons: Vec<usize>,
 }
 
 impl Encoder {
-    /// An encoder of the kept dimensions, with smaller matrices of its own, each layer of its own sizes; it gives what this one
-    /// gives with zeros in place of the rest.
+    /// Creates an encoder of the remaining dimensions, with smaller matrices, each layer of its own sizes. Its outputs
+    /// equal those of this encoder with zeros in place of the rest.
     ///
     /// # Files
-    /// Where nothing but heads and neurons is gone, as [`prune`](Self::prune). Else the field `"kept_dimensions"` of
-    /// `config.json` has one [`KeptDimensions`] a layer, and `"kept_neurons"` as there. The tensors in the file have the
-    /// whole size, with zeros in what is gone: `transformers` loads the directory unchanged, and it gives the same there.
-    /// Loaded here, the matrices are the small ones.
+    /// If only heads and neurons were removed, as [`prune`](Self::prune). Otherwise the field `"kept_dimensions"` of
+    /// `config.json` has one [`KeptDimensions`] a layer, and `"kept_neurons"` as there. The tensors in the file have
+    /// the whole size, with zeros in the removed places: `transformers` loads the directory unchanged, with the same
+    /// outputs. This crate loads the small matrices.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of layers than there are; [`Error::Setting`] for dimensions or neurons that are not
-    /// there, or of an encoder with dimensions taken out already; what candle reports.
+    /// [`Error::Shape`] for another number of layers than there are; [`Error::Setting`] for dimensions or neurons that
+    /// do not exist, or for an encoder with dimensions taken out already; the errors of candle.
     pub fn prune_dimensions(&self, layers: &[LayerPlan]) -> Result<Self> {
         if layers.len() != self.layers() {
             let (expected, got) = (vec![self.layers()], vec![layers.len()]);
@@ -63,11 +63,11 @@ impl Encoder {
         self.build_like(&config, narrow.whole_tensors()?, self.parameters().device())
     }
 
-    /// An encoder whose weights contain these gates: it gives without them what this one gives with them.
+    /// Folds gates into the weights: the new encoder without gates has the outputs of this one with them.
     ///
-    /// Gates on inputs go into the columns of Q, K and V, those on queries and keys into Q's rows (interpolation into K's
-    /// too), those on values and heads into the output projection's columns, and those on neurons into the second matrix of
-    /// the feed-forward.
+    /// Gates on inputs multiply the columns of Q, K and V. Gates on queries and keys multiply Q's rows (with
+    /// interpolation, K's too). Gates on values and heads multiply the output projection's columns, and gates on
+    /// neurons the second matrix of the feed-forward.
     ///
     /// # Errors
     /// As [`run_gated`](Self::run_gated).
@@ -124,7 +124,7 @@ fn change(
     Ok(())
 }
 
-/// W·G for a gate on the inputs of W.
+/// Computes W·G for a gate on the inputs of W.
 fn columns(matrix: &Tensor, gate: Option<&Gate>) -> Result<Tensor> {
     Ok(match gate {
         None => matrix.clone(),
@@ -133,7 +133,7 @@ fn columns(matrix: &Tensor, gate: Option<&Gate>) -> Result<Tensor> {
     })
 }
 
-/// G·W for a gate on each head's outputs of W: (heads·dim, n).
+/// Computes G·W for a gate on each head's outputs of W: (heads·dim, n).
 fn rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     match gate {
         Some(Gate::Mix(mix)) => by_head(matrix, heads, |matrix| Ok(mix.broadcast_matmul(matrix)?)),
@@ -141,7 +141,7 @@ fn rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     }
 }
 
-/// Gᵀ·W for a gate on the values, whose columns of the output projection are rows here.
+/// Computes Gᵀ·W for a gate on the values, whose columns of the output projection are rows here.
 fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     Ok(match gate {
         None => matrix.clone(),
@@ -153,7 +153,7 @@ fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result
     })
 }
 
-/// The transposed gate on heads, of rows (heads·dim, n).
+/// Applies the transposed gate on heads, of rows (heads·dim, n).
 fn of_heads(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     let (rows, width) = matrix.dims2()?;
     let flat = matrix.contiguous()?.reshape((heads, rows / heads * width))?;

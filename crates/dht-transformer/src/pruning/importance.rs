@@ -1,4 +1,4 @@
-//! How much each head and each neuron matters, by the loss or by its weights alone.
+//! Importance of heads and neurons, by the loss or by their weights alone.
 
 use candle_core::Tensor;
 
@@ -8,33 +8,33 @@ use crate::error::{Error, Result};
 use crate::model::{Encoder, names};
 use crate::tensors::{Gradient, Gradients, Parameter};
 
-/// How much each head and each feed-forward neuron matters: the more the higher. Comparable within a layer;
-/// [`ordered_heads`](Self::ordered_heads) says how layers are compared.
+/// Importance of each head and each feed-forward neuron, higher is more important. Comparable within a layer;
+/// [`ordered_heads`](Self::ordered_heads) compares layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Importance {
-    /// For each layer, each head.
+    /// Importance of each head of each layer.
     pub heads: Vec<Vec<f64>>,
-    /// For each layer, each neuron of its feed-forward.
+    /// Importance of each feed-forward neuron of each layer.
     pub neurons: Vec<Vec<f64>>,
 }
 
 impl Importance {
-    /// The mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a head's output, or on a neuron's
-    /// (Michel, Levy and Neubig 2019, equation 2, with the data set's mean outside of the absolute value).
+    /// Gradient importance: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a head's output, or on a neuron's.
+    /// Source: Michel, Levy and Neubig 2019, equation 2, with the data set's mean outside of the absolute value.
     ///
-    /// No gate is needed: with context c, output matrix W and gradient g behind it, ∂L/∂ξ = Σ c·(Wᵀg), which is
-    /// Σ W ⊙ ∂L/∂W over the columns that belong to the head; likewise for a neuron and the second matrix of its
-    /// feed-forward. So one backward of each text, alone and without dropout, gives all.
+    /// No gate is needed. With context c, output matrix W and gradient g behind it, ∂L/∂ξ = Σ c·(Wᵀg), which is Σ W ⊙
+    /// ∂L/∂W over the columns that belong to the head; likewise for a neuron and the second matrix of its feed-forward.
+    /// So one backward pass of each text, alone and without dropout, gives all importances.
     ///
     /// `loss` is the loss of a batch of one text in a context: `|batch, ctx| model.loss(batch, ctx)` for a
     /// [`TextClassifier`](crate::TextClassifier).
     ///
     /// # Errors
-    /// [`Error::Setting`] without rows; [`Error::Parameter`] for a matrix that is frozen or that the loss does not reach;
-    /// what `loss` reports.
+    /// [`Error::Setting`] without rows; [`Error::Parameter`] for a matrix that is frozen or that the loss does not
+    /// reach; the errors of `loss`.
     ///
     /// # Panics
-    /// When a row is not there.
+    /// If a row does not exist.
     pub fn by_gradient(
         encoder: &Encoder,
         data: &EncodedDataset,
@@ -68,11 +68,11 @@ impl Importance {
         Ok(sums)
     }
 
-    /// By the weights alone: of heads as [`Encoder::head_magnitudes`], of neuron j ‖W₁ row j‖ · ‖W₂ column j‖. Costs no
-    /// data and no pass; where data are at hand, [`by_gradient`](Self::by_gradient) says more.
+    /// Magnitude importance, by the weights alone: of heads as [`Encoder::head_magnitudes`], of neuron j ‖W₁ row j‖ ·
+    /// ‖W₂ column j‖. It needs no data and no pass; with data, [`by_gradient`](Self::by_gradient) is more informative.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn by_magnitude(encoder: &Encoder) -> Result<Self> {
         let heads = (0..encoder.layers()).map(|layer| encoder.head_magnitudes(layer)).collect::<Result<_>>()?;
         let neurons = encoder.blocks().iter().map(|block| {
@@ -85,24 +85,24 @@ impl Importance {
         Ok(Self { heads, neurons: neurons.collect::<Result<_>>()? })
     }
 
-    /// The heads of a layer, the most important first; of equal ones the lower first.
+    /// Heads of a layer by decreasing importance; of equal ones the lower first.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// If there is no such layer.
     pub fn head_order(&self, layer: usize) -> Vec<usize> {
         order(&self.heads[layer])
     }
 
-    /// The neurons of a layer, the most important first; of equal ones the lower first.
+    /// Neurons of a layer by decreasing importance; of equal ones the lower first.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// If there is no such layer.
     pub fn neuron_order(&self, layer: usize) -> Vec<usize> {
         order(&self.neurons[layer])
     }
 
-    /// All heads of all layers as (layer, head), the most important first. The scores of each layer are scaled to length
-    /// 1 before, as Michel et al. do: deeper layers have smaller gradients, not less important heads.
+    /// All heads of all layers as (layer, head), by decreasing importance. The scores of each layer are first scaled to
+    /// length 1, as Michel et al. do: deeper layers have smaller gradients, not less important heads.
     pub fn ordered_heads(&self) -> Vec<(usize, usize)> {
         let mut all: Vec<(f64, usize, usize)> = Vec::new();
         for (layer, scores) in self.heads.iter().enumerate() {
@@ -114,14 +114,14 @@ impl Importance {
     }
 }
 
-/// The indices of values from the greatest to the smallest; equal ones keep their order.
+/// Indices of values from the greatest to the smallest; equal ones keep their order.
 fn order(scores: &[f64]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..scores.len()).collect();
     places.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     places
 }
 
-/// Σ over the rows of W ⊙ ∂L/∂W, for each column.
+/// Computes Σ W ⊙ ∂L/∂W over the rows, for each column.
 fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>> {
     let refuse = |problem| Error::Parameter { name: parameter.name().into(), problem };
     let gradient = match gradients.get(parameter.id()) {
@@ -142,7 +142,7 @@ fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>>
     Ok(sums)
 }
 
-/// The Frobenius norm of each `height` rows of a matrix.
+/// Frobenius norm of each `height` rows of a matrix.
 fn row_norms(matrix: &Tensor, height: usize) -> Result<Vec<f64>> {
     let rows: Vec<Vec<f32>> = matrix.to_vec2()?;
     let squares = |rows: &[Vec<f32>]| rows.iter().flatten().map(|w| f64::from(*w).powi(2)).sum::<f64>();
@@ -150,15 +150,15 @@ fn row_norms(matrix: &Tensor, height: usize) -> Result<Vec<f64>> {
 }
 
 impl Encoder {
-    /// A magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F, where W_v,h are the rows of the value
-    /// matrix and W_o,h the columns of the output matrix that belong to head h.
+    /// Magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F. W_v,h are the rows of the value matrix and
+    /// W_o,h the columns of the output matrix that belong to head h.
     ///
     /// A head adds W_o,h·W_v,h·x, weighted over the tokens, to a row, and the Frobenius norm of W_o,h·W_v,h is at most
-    /// this product. It costs no data and no pass; where data are at hand, what a head does to the loss says more:
+    /// this product. It needs no data and no pass; with data, the effect of a head on the loss is more informative:
     /// [`Importance::by_gradient`].
     ///
     /// # Errors
-    /// [`Error::Setting`] when there is no such layer; what candle reports.
+    /// [`Error::Setting`] if there is no such layer; the errors of candle.
     pub fn head_magnitudes(&self, layer: usize) -> Result<Vec<f64>> {
         if layer >= self.layers() {
             return Err(Error::setting("layer", format!("below {}", self.layers()), layer.to_string()));

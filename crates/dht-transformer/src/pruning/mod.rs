@@ -1,4 +1,4 @@
-//! Parts of an encoder taken out for good, and which of them matter.
+//! Permanent removal of parts of an encoder, and the importance of its parts.
 
 mod ablation;
 mod dimensions;

@@ -1,4 +1,4 @@
-//! Parts of an encoder taken out for good: layers, heads, neurons.
+//! Permanent removal of layers, heads and neurons from an encoder.
 
 use candle_core::Tensor;
 use serde_json::json;
@@ -10,31 +10,31 @@ use crate::flops::Width;
 use crate::model::{Encoder, KEPT_DIMENSIONS, KEPT_HEADS, KEPT_NEURONS, names};
 use crate::tensors::HeadSet;
 
-/// What stays of an encoder: some layers, and of each some heads and some neurons.
+/// Remaining parts of an encoder: layers, and the heads and neurons of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrunePlan {
-    /// The layers, ascending.
+    /// Layers, ascending.
     pub layers: Vec<usize>,
-    /// The heads of each of them.
+    /// Heads of each of these layers.
     pub heads: Vec<HeadSet>,
-    /// The neurons of each of their feed-forwards, in the order that they will have.
+    /// Neurons of each of their feed-forwards, in their new order.
     pub neurons: Vec<Vec<usize>>,
 }
 
 impl PrunePlan {
-    /// The first `layers` layers, all of their heads, all of their neurons.
+    /// Keeps the first `layers` layers with all of their heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there are not so many layers, or `layers` is 0.
+    /// [`Error::Setting`] if there are fewer layers, or `layers` is 0.
     pub fn first_layers(encoder: &Encoder, layers: usize) -> Result<Self> {
         check_count("layers", layers, encoder.layers())?;
         Self::whole_layers(encoder, &(0..layers).collect::<Vec<_>>())
     }
 
-    /// These layers, ascending, all of their heads, all of their neurons.
+    /// Keeps these layers, ascending, with all of their heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there are none, they do not ascend, or the encoder does not have them.
+    /// [`Error::Setting`] if there are none, they are not ascending, or the encoder does not have them.
     pub fn whole_layers(encoder: &Encoder, layers: &[usize]) -> Result<Self> {
         check_layers(layers, encoder.layers())?;
         let blocks = || layers.iter().map(|layer| &encoder.blocks()[*layer]);
@@ -45,11 +45,10 @@ impl PrunePlan {
         })
     }
 
-    /// Of every layer the `heads` most important heads and the `neurons` most important neurons, in that order.
+    /// Keeps the `heads` most important heads and the `neurons` most important neurons of every layer, in that order.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there are not so many, or a number is 0; [`Error::Shape`] for the importance of another
-    /// encoder.
+    /// [`Error::Setting`] if there are fewer, or a number is 0; [`Error::Shape`] for the importance of another encoder.
     pub fn most_important(encoder: &Encoder, importance: &Importance, heads: usize, neurons: usize) -> Result<Self> {
         let config = encoder.config();
         check_count("heads", heads, config.num_attention_heads)?;
@@ -93,17 +92,19 @@ impl PrunePlan {
 }
 
 impl Encoder {
-    /// An encoder of the kept parts, with weights of its own; it gives what this one gives with the others left out.
+    /// Creates an encoder of the remaining parts, with independent weights; its outputs equal those of this one with
+    /// the other parts left out.
     ///
     /// # Files
-    /// Layers are gone. Feed-forwards are as wide as the widest that stays, the others' missing neurons are zeros behind
-    /// their own; pruned heads are zeros. So what is saved is an ordinary directory that
-    /// `transformers` loads unchanged and that gives the same there. Two fields of our own in `config.json` say where the
-    /// zeros are, `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the first so many), one entry a layer;
-    /// loaded here, zeros are not computed: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.
+    /// Removed layers are absent. Feed-forwards are as wide as the widest remaining one, padded with zeros after the
+    /// remaining neurons; pruned heads are zeros. The saved directory is thus ordinary: `transformers` loads it
+    /// unchanged, with the same outputs. Two additional fields in `config.json` record the zeros, one entry a layer:
+    /// `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the number of first neurons). This crate does not
+    /// compute the zeros: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.
     ///
     /// # Errors
-    /// [`Error::Setting`], [`Error::Shape`], [`Error::HeadOutOfRange`] for parts that are not there; what candle reports.
+    /// [`Error::Setting`], [`Error::Shape`], [`Error::HeadOutOfRange`] for parts that do not exist; the errors of
+    /// candle.
     pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
         plan.check(self)?;
         let width = plan.neurons.iter().map(Vec::len).max().unwrap_or(0);
@@ -151,7 +152,7 @@ impl Encoder {
             let (set, neurons) = (plan.heads[layer], &plan.neurons[layer]);
             let old = tensor(&names::of_layer(plan.layers[layer], part))?;
             let size = config.head_size();
-            // 1 for each number of a kept head, of Q, K and V or of the context.
+            // 1 for each entry of a kept head, of Q, K and V or of the context.
             let mask = |parts: usize| -> Result<Tensor> {
                 let one = |place: usize| f32::from(u8::from(set.contains(place % config.hidden_size / size)));
                 Ok(Tensor::new((0..parts * config.hidden_size).map(one).collect::<Vec<_>>(), device)?)
@@ -169,33 +170,33 @@ impl Encoder {
         self.build_like(&config, tensors, device)
     }
 
-    /// The first `layers` layers as an encoder of its own, with weights of its own.
+    /// Creates an encoder of the first `layers` layers, with independent weights.
     ///
     /// # Errors
-    /// [`Error::Setting`] when `layers` is 0 or more than there are.
+    /// [`Error::Setting`] if `layers` is 0 or more than there are.
     pub fn truncated(&self, layers: usize) -> Result<Self> {
         self.prune(&PrunePlan::first_layers(self, layers)?)
     }
 
-    /// The heads of a layer that [`prune`](Self::prune) left, here or before it was saved.
+    /// Heads of a layer that [`prune`](Self::prune) retained, here or before the model was saved.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// If there is no such layer.
     pub fn kept_heads(&self, layer: usize) -> HeadSet {
         self.blocks()[layer].kept
     }
 
-    /// How much of a layer runs: all of it, or what [`prune`](Self::prune) left.
+    /// Width of a layer: all of it, or the part that [`prune`](Self::prune) retained.
     ///
     /// # Panics
-    /// When there is no such layer.
+    /// If there is no such layer.
     pub fn width(&self, layer: usize) -> Width {
         let block = &self.blocks()[layer];
         Width { heads: block.kept.len(), ffn: block.width }
     }
 }
 
-/// Refuses layers that do not ascend, or of which there are none or more than `all`.
+/// Refuses layers that are not ascending, or of which there are none or more than `all`.
 fn check_layers(layers: &[usize], all: usize) -> Result<()> {
     check_count("layers", layers.len(), all)?;
     if layers.is_sorted_by(|a, b| a < b) && layers.iter().all(|layer| *layer < all) {

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Atomic writes of files and directories.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -6,13 +6,13 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Writes a file so that no reader, and no crash, ever sees a part of it: into a temporary file beside the target,
-/// which is flushed to the disk and then renamed over it. An existing file keeps its content until the rename, and
-/// for good when `write` fails. A link stays, and the file that it names is written. A device or a pipe, which a rename would
-/// replace by a file, is written as it is.
+/// Writes a file atomically: no reader, and no crash, ever sees a part of it. The content goes to a temporary file next
+/// to the target, which is flushed to the disk and then renamed over it. An existing file keeps its content until the
+/// rename, and permanently if `write` fails. A link stays, and its target is written. A device or a pipe, which a
+/// rename would replace by a file, is written directly.
 ///
 /// # Errors
-/// [`Error::Io`] when the directory is missing, something that is a directory is to be written, or writing or renaming fails.
+/// [`Error::Io`] if the directory is missing, the target is a directory, or writing or renaming fails.
 ///
 /// # Examples
 /// ```
@@ -27,7 +27,7 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     let failed = |source| Error::io(path, source);
     let linked = match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-        // What a process has opened has a name there too: a rename would leave it with the old file.
+        // These paths may name an open file of a process: after a rename it would still have the old file.
         Ok(found) if !found.is_file() || path.starts_with("/dev") || path.starts_with("/proc") => {
             let mut file = BufWriter::new(File::options().write(true).open(path).map_err(failed)?);
             write(&mut file).map_err(failed)?;
@@ -40,7 +40,7 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     let mut builder = temporary();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    // Of a folder that is missing, its own error says more than that of a temporary file's name.
+    // For a missing folder, its own error is clearer than that of a temporary file's name.
     std::fs::metadata(folder).map_err(failed)?;
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
     let mut buffered = BufWriter::new(file.as_file_mut());
@@ -52,14 +52,14 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     synchronise_folder(folder).map_err(failed)
 }
 
-/// Writes a directory so that no reader, and no crash, ever sees a part of it: `fill` writes into a temporary one beside
-/// the target, which is then renamed to the target. A directory already there is moved aside first, moved back when the
-/// rename fails, and removed at the end; it may hold nothing but `entries`, the names that its successor may have, so
-/// that no file of somebody else's is lost.
+/// Writes a directory atomically: no reader, and no crash, ever sees a part of it. `fill` writes into a temporary
+/// directory next to the target, which is then renamed to the target. An existing directory is moved aside first, moved
+/// back if the rename fails, and removed at the end. It must contain only `entries`, the names that its successor may
+/// have, so that no other file is lost.
 ///
 /// # Errors
-/// [`Error::ForeignDirectory`] when the target holds another entry, [`Error::Io`] when creating or renaming fails, and
-/// what `fill` reports; the target is as before then.
+/// [`Error::ForeignDirectory`] if the target holds another entry, [`Error::Io`] if creating or renaming fails, and the
+/// errors of `fill`; the target is then unchanged.
 ///
 /// # Examples
 /// ```
@@ -92,7 +92,7 @@ pub fn write_directory_atomically(
     fill(fresh.path())?;
     synchronise_folder(fresh.path()).map_err(failed)?;
 
-    // The old directory goes into an empty temporary one, which removes it when it is dropped.
+    // The old directory is moved into an empty temporary one, which removes it when it is dropped.
     let aside = temporary().tempdir_in(parent).map_err(failed)?;
     let old = aside.path().join("old");
     let replaces = target.symlink_metadata().is_ok();
@@ -101,17 +101,17 @@ pub fn write_directory_atomically(
     }
     if let Err(source) = std::fs::rename(fresh.path(), target) {
         if replaces && let Err(second) = std::fs::rename(&old, target) {
-            // Neither stands in its place: at least nothing is removed.
+            // The target is missing: at least nothing is removed.
             return Err(Error::io(aside.keep().join("old"), second));
         }
         return Err(failed(source));
     }
-    // Its path is the target's now: there is nothing left to remove under the old name.
+    // The directory is now at the target: nothing remains to be removed under the old name.
     let _ = fresh.keep();
     synchronise_folder(parent).map_err(failed)
 }
 
-/// A directory with other files is somebody's: replacing it would lose them.
+/// Refuses a directory with other files: replacing it would lose them.
 pub(crate) fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -131,22 +131,22 @@ pub(crate) fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
     }
 }
 
-/// How a file begins that Git LFS left in the place of another; neither JSON nor weights begin so.
+/// First bytes of a Git LFS pointer file; neither JSON nor weights begin so.
 pub(crate) const GIT_LFS: [u8; 8] = *b"version ";
 
-/// The directory a path lies in.
+/// Parent directory of a path.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// One left behind by a crash tells by its name what it is.
+/// Builder of temporary files and directories whose names identify them after a crash.
 fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".partial-");
     builder
 }
 
-/// Makes a rename survive a power cut. Only Unix can flush a directory.
+/// Makes a rename durable across a power failure. Only Unix can flush a directory.
 pub(crate) fn synchronise_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn devices_stay_what_they_are_and_directories_are_refused() {
-        // A copy of the device, where this process may make one; else the system's own, which it then cannot replace either.
+        // A copy of the device, if this process may create one; else the system's own, which it then cannot replace
+        // either.
         let folder = tempfile::tempdir().expect("a folder");
         let own = folder.path().join("full");
         let made = std::process::Command::new("mknod").arg(&own).args(["c", "1", "7"]).status();

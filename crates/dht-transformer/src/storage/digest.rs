@@ -1,4 +1,4 @@
-//! SHA-256 sums, which tell one file from another.
+//! SHA-256 sums of files and streams.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// The SHA-256 sum of a file, in the 64 hexadecimal digits that `sha256sum` prints.
+/// SHA-256 sum of a file, in the 64 hexadecimal digits that `sha256sum` prints.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read.
@@ -28,12 +28,12 @@ pub fn file_sha256(path: impl AsRef<Path>) -> Result<String> {
     File::open(path).and_then(|file| Hashing::new(file).finish()).map_err(|source| Error::io(path, source))
 }
 
-/// What was hashed, in hexadecimal.
+/// Finishes a hash, in hexadecimal.
 pub(crate) fn hexadecimal(sum: Sha256) -> String {
     sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Passes bytes through and hashes them.
+/// Reader that hashes the bytes that it forwards.
 pub(crate) struct Hashing<R> {
     inner: R,
     hasher: Sha256,
@@ -45,12 +45,12 @@ impl<R: Read> Hashing<R> {
         Self { inner, hasher: Sha256::new(), bytes: 0 }
     }
 
-    /// Whether not a byte came so far.
+    /// Returns whether no byte was read so far.
     pub(crate) fn is_unread(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Reads what is left; the SHA-256 of all bytes, in hexadecimal.
+    /// Reads the remaining bytes, and returns the SHA-256 of all bytes, in hexadecimal.
     pub(crate) fn finish(mut self) -> io::Result<String> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(hexadecimal(self.hasher))

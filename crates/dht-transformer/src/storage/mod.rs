@@ -1,4 +1,4 @@
-//! Bytes on disk, whole or not there, and names on the hub.
+//! Atomic files on disk, and models and data sets on the hub.
 
 mod atomic;
 mod digest;

@@ -1,15 +1,15 @@
-//! Tensors as numbers under names, away from any device.
+//! Named tensors on the host.
 
 use std::collections::BTreeMap;
 
-/// Numbers and their shape, away from any device.
+/// Values and shape of a tensor, independent of any device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredTensor {
     /// The length of each axis; empty for a single number.
     pub shape: Vec<usize>,
-    /// All numbers, row-major.
+    /// All values, row-major.
     pub values: Vec<f32>,
 }
 
-/// Tensors under names, in the order of the names.
+/// Tensors by name, in alphabetical order.
 pub type StoredTensors = BTreeMap<String, StoredTensor>;

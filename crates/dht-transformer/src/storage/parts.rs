@@ -1,11 +1,11 @@
-//! Names of files that come in parts: `train-00000-of-00002.parquet`.
+//! File names of multi-part files: `train-00000-of-00002.parquet`.
 
 use std::collections::BTreeSet;
 
-/// The most parts a file may have.
+/// Maximum number of parts of a file.
 const MOST_PARTS: usize = 100_000;
 
-/// What is wrong with the names of all parts of a file; `None` for one file without parts, or when all are there.
+/// Problem with the names of all parts of a file; `None` for one file without parts, or a complete set.
 pub(crate) fn missing_part(names: &[String]) -> Option<String> {
     let parts: Vec<(usize, usize)> = names.iter().filter_map(|name| part_of(name)).collect();
     let &(_, count) = parts.first()?;

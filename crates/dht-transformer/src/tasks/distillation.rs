@@ -1,4 +1,4 @@
-//! Knowledge distillation: a classifier that learns from another one.
+//! Knowledge distillation of a classifier.
 
 use std::sync::Arc;
 
@@ -17,35 +17,36 @@ use crate::flops::Load;
 use crate::tensors::{Hidden, Parameters, cosine_distance, cross_entropy, soft_cross_entropy, wide};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
-/// The terms of a distillation's loss, and their weights.
+/// Weights of the terms of a distillation's loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistillationSettings {
-    /// The temperature τ of the soft labels, above 0; a higher one gives more weight to classes of low probability.
+    /// Temperature τ of the soft labels, above 0; a higher one gives more weight to classes of low probability.
     pub temperature: f64,
-    /// The weight of the teacher's soft labels, above 0.
+    /// Weight of the teacher's soft labels, above 0.
     pub soft_label_weight: f64,
-    /// The weight of the cosine distance between the last hidden states, at least 0.
+    /// Weight of the cosine distance between the last hidden states, at least 0.
     pub cosine_weight: f64,
-    /// The weight of the cross-entropy of the labels, at least 0.
+    /// Weight of the cross-entropy of the labels, at least 0.
     pub label_weight: f64,
 }
 
 impl Default for DistillationSettings {
-    /// DistilBERT's temperature and weights: τ = 2; soft labels 5, hidden states 1, and 2 for the labels, which take the
-    /// place of its masked-language modelling (Sanh et al. 2019, and the commands of their repository).
+    /// DistilBERT's temperature and weights: τ = 2; soft labels 5, hidden states 1, and 2 for the labels, which replace
+    /// its masked-language modelling (Sanh et al. 2019, and the commands of their repository).
     fn default() -> Self {
         Self { temperature: 2.0, soft_label_weight: 5.0, cosine_weight: 1.0, label_weight: 2.0 }
     }
 }
 
 impl DistillationSettings {
-    /// Soft labels and labels with equal weights at τ = 2, and no hidden states (Hinton et al. 2015; the numbers are ours).
+    /// Soft labels and labels with equal weights at τ = 2, and no hidden states (Hinton et al. 2015; the numbers are
+    /// ours).
     pub fn soft_labels() -> Self {
         Self { temperature: 2.0, soft_label_weight: 0.5, cosine_weight: 0.0, label_weight: 0.5 }
     }
 
-    /// Whether all values are in their range.
+    /// Checks that all values are in their range.
     ///
     /// # Errors
     /// [`Error::Setting`] names the first that is not.
@@ -67,7 +68,7 @@ impl DistillationSettings {
     }
 }
 
-/// Trains a student to answer as a teacher does. The loss is the weighted mean over the terms, each a mean over samples, of
+/// Distils a teacher into a student. The loss is the weighted mean over the terms, each a mean over samples, of
 ///
 /// ```text
 /// soft labels   τ²·KL(softmax(t/τ) ‖ softmax(z/τ))                  logits t of the teacher, z of the student (Hinton et al. 2015)
@@ -75,29 +76,30 @@ impl DistillationSettings {
 /// labels        −log softmax(z)ₗ
 /// ```
 ///
-/// The weights are divided by their sum, so that gradients keep the scale of one loss and are clipped as those. DistilBERT
-/// averages the cosine over all tokens of a batch; here each text counts as much as any other, as in the other terms.
+/// The weights are divided by their sum, so that gradients have the scale of one loss and are clipped accordingly.
+/// DistilBERT averages the cosine over all tokens of a batch; here all texts have equal weight, as in the other terms.
 ///
-/// The teacher runs without gradient and without dropout. It is neither changed nor kept in checkpoints: a resumed training
-/// needs the same teacher again, of which only the configuration is compared.
+/// The teacher runs without gradient and without dropout. It is neither changed nor stored in checkpoints: a resumed
+/// training requires the same teacher again, of which only the configuration is compared.
 #[derive(Debug)]
 pub struct Distillation {
     student: TextClassifier,
     teacher: TextClassifier,
     settings: DistillationSettings,
     kept: Option<Arc<TeacherLogits>>,
-    /// Keeps the teacher's packed weights from batch to batch.
+    /// Context that caches the teacher's packed weights from batch to batch.
     teacher_ctx: ForwardContext,
     flops: u64,
     teacher_flops: u64,
 }
 
 impl Distillation {
-    /// The training of a student from a trained teacher, of which a handle is kept.
+    /// Creates the training of a student from a trained teacher, storing a handle on it.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range; when one of the two is no classifier of classes; when the teacher has
-    /// other classes, another vocabulary, fewer positions or fewer layers than the student, or, with a cosine, another hidden size.
+    /// [`Error::Setting`] for settings out of range; if one of the two is not a single-label classifier; if the teacher
+    /// has other classes, another vocabulary, fewer positions or fewer layers than the student, or, with a cosine,
+    /// another hidden size.
     pub fn new(student: TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<Self> {
         settings.check()?;
         check_teacher(&student, teacher, settings)?;
@@ -112,10 +114,10 @@ impl Distillation {
         })
     }
 
-    /// The same training, in which the teacher does not run on texts whose logits are kept; their FLOPs are not counted.
+    /// Skips the teacher for texts with stored logits; the FLOPs of these are not counted.
     ///
     /// # Errors
-    /// [`Error::Setting`] where hidden states are compared too.
+    /// [`Error::Setting`] if hidden states are compared too.
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Result<Self> {
         if self.settings.cosine_weight > 0.0 {
             let got = self.settings.cosine_weight.to_string();
@@ -124,36 +126,36 @@ impl Distillation {
         Ok(Self { kept: Some(logits), ..self })
     }
 
-    /// The student as it stands.
+    /// Current student.
     pub fn model(&self) -> &TextClassifier {
         &self.student
     }
 
-    /// The trained student.
+    /// Trained student.
     pub fn into_model(self) -> TextClassifier {
         self.student
     }
 
-    /// The settings.
+    /// Loss settings.
     pub fn settings(&self) -> DistillationSettings {
         self.settings
     }
 
-    /// FLOPs of all matrix products of the training so far, without validation: the teacher's forward, the student's
-    /// forward and backward. The teacher's own training is not contained.
+    /// FLOPs of all matrix products of the training so far, without validation: the teacher's forward pass, the
+    /// student's forward and backward pass. The teacher's own training is not included.
     pub fn flops(&self) -> u64 {
         self.flops
     }
 
-    /// Of these, the teacher's.
+    /// Part of [`flops`](Self::flops) spent by the teacher.
     pub fn teacher_flops(&self) -> u64 {
         self.teacher_flops
     }
 
-    /// The loss of a batch: one number.
+    /// Loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Setting`] for a label that is no class.
+    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Setting`] for a label that is not a class.
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let hidden = self.student.hidden(batch, ctx)?;
         let logits = self.student.classifier().forward(&hidden, ctx)?;
@@ -177,13 +179,13 @@ impl Distillation {
         Ok((losses.mean_all()? / (soft_label_weight + cosine_weight + label_weight))?)
     }
 
-    /// (samples, classes); `None` where the teacher has to run.
+    /// Stored logits (samples, classes); `None` if the teacher must run.
     fn kept_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
         Ok(self.kept.as_ref().map(|kept| kept.of_batch(batch)).transpose()?.flatten())
     }
 }
 
-/// For each sample the mean over its tokens of the cosine distance between two states of it. (samples)
+/// Cosine distance between two hidden states, averaged over the tokens of each sample. (samples)
 fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
     let of_tokens = cosine_distance(&wide(hidden.tensor())?, &wide(target.tensor())?)?.unsqueeze(1)?;
     Ok(Hidden::new(of_tokens, hidden.packing().clone())?.mean_rows()?.squeeze(1)?)
@@ -280,7 +282,7 @@ impl Objective for Distillation {
     }
 }
 
-/// The student's predictions.
+/// Delegates predictions to the student.
 impl Predict for Distillation {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
         self.student.predict(batch, ctx)

@@ -1,4 +1,4 @@
-//! A classifier trained on labels, with a count of the FLOPs.
+//! Fine-tuning of a classifier on labels, with a count of the FLOPs.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,8 @@ use crate::flops::Load;
 use crate::tensors::Parameters;
 use crate::train::{Objective, Progress, StepLoss};
 
-/// Trains a [`TextClassifier`] as the classifier trains by itself, to the bit, and counts the FLOPs of its steps.
+/// Trains a [`TextClassifier`] with bit-identical results to the classifier's own training, and counts the FLOPs of its
+/// steps.
 #[derive(Debug)]
 pub struct FineTuning {
     model: TextClassifier,
@@ -17,12 +18,12 @@ pub struct FineTuning {
 }
 
 impl FineTuning {
-    /// The training of a classifier.
+    /// Creates the training of a classifier.
     pub fn new(model: TextClassifier) -> Self {
         Self { model, flops: 0 }
     }
 
-    /// The classifier as it stands.
+    /// Current classifier.
     pub fn model(&self) -> &TextClassifier {
         &self.model
     }
@@ -38,7 +39,7 @@ impl FineTuning {
     }
 }
 
-/// The FLOPs in a stored state.
+/// FLOPs in a stored state.
 pub(super) fn stored_flops(state: &Value, field: &'static str) -> Result<u64> {
     let found = &state[field];
     found.as_u64().ok_or_else(|| Error::setting(field, "a number of FLOPs in the training state", found.to_string()))

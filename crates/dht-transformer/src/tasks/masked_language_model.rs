@@ -1,4 +1,4 @@
-//! Pre-training on plain text: an encoder guesses tokens that were hidden from it.
+//! Masked language modelling: pre-training on plain text.
 
 use std::path::Path;
 
@@ -13,16 +13,16 @@ use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face
 use crate::tensors::{HeadPlan, Parameters};
 use crate::train::{Objective, Progress, StepLoss};
 
-/// An encoder with a head over the vocabulary, trained on masked tokens: the mean cross-entropy of the tokens that were
-/// chosen (Devlin et al. 2019, section 3.1; without its second task, as Liu et al. 2019 found better). Only their rows go
+/// Encoder with a language-model head, trained on masked tokens: the mean cross-entropy of the selected tokens (Devlin
+/// et al. 2019, section 3.1; without its second task, following Liu et al. 2019). Only the rows of these tokens pass
 /// through the head.
 ///
-/// The masks of a sample are a function of the training's seed, the epoch and the sample's number. Its
+/// The masks of a sample are a function of the training's seed, the epoch and the sample's id. The
 /// [score](Objective::score) is minus the loss under the masks of seed 0 and epoch 0, the same at every call.
 ///
 /// # Files
 /// [`save`](Self::save) writes a `BertForMaskedLM`. [`Encoder::from_pretrained`] and
-/// [`TextClassifier::from_pretrained`](crate::TextClassifier::from_pretrained) take the encoder out of it.
+/// [`TextClassifier::from_pretrained`](crate::TextClassifier::from_pretrained) load its encoder.
 #[derive(Debug)]
 pub struct MaskedLanguageModel {
     encoder: Encoder,
@@ -31,7 +31,7 @@ pub struct MaskedLanguageModel {
 }
 
 impl MaskedLanguageModel {
-    /// Adds a fresh head to an encoder.
+    /// Adds a new head to an encoder.
     ///
     /// # Errors
     /// As [`Masking::new`]; [`Error::Setting`] when the tokenizer has more tokens than the encoder's table.
@@ -46,7 +46,7 @@ impl MaskedLanguageModel {
         Ok(Self { encoder, head, masking })
     }
 
-    /// Loads what [`save`](Self::save) wrote, or any other `BertForMaskedLM`, to be trained on.
+    /// Loads a model from [`save`](Self::save), or any other `BertForMaskedLM`, to be trained on.
     ///
     /// # Errors
     /// As [`read_hugging_face`] and [`new`](Self::new); [`Error::Weights`] when the directory has no such head.
@@ -70,7 +70,7 @@ impl MaskedLanguageModel {
         Ok(Self { encoder, head, masking })
     }
 
-    /// Writes a Hugging Face directory, whole or not at all: the encoder, the head and the tokenizer.
+    /// Writes a Hugging Face directory, atomically: the encoder, the head and the tokenizer.
     ///
     /// # Errors
     /// As [`write_hugging_face`].
@@ -90,7 +90,7 @@ impl MaskedLanguageModel {
         &self.head
     }
 
-    /// The mean loss of a batch's masked tokens, in nats; `None` when nothing is masked.
+    /// Mean loss of a batch's masked tokens, in nats; `None` if nothing is masked.
     ///
     /// # Errors
     /// As [`Encoder::embed`].
@@ -135,7 +135,7 @@ impl Objective for MaskedLanguageModel {
         Ok(self.loss(&masked, &ctx)?.map(|loss| StepLoss { loss, ctx, samples, terms }))
     }
 
-    /// Minus the mean loss of all masked tokens.
+    /// Negative mean loss of all masked tokens.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
         for rows in longest_first(&data.lengths(), batch_size)? {
@@ -152,7 +152,7 @@ impl Objective for MaskedLanguageModel {
         "minus loss"
     }
 
-    /// What is hidden, and how: a batch is answered by a loss at once, so there is nothing else to keep.
+    /// Masking rates. Each batch returns its loss at once, so there is no other state.
     fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
     }

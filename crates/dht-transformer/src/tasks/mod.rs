@@ -1,5 +1,5 @@
-//! Models with an objective: classifiers, and guessing masked tokens; and objectives that train a classifier by more than its
-//! labels.
+//! Models with an objective: classifiers, masked language models, and objectives that train a classifier by more than
+//! its labels.
 
 mod augmentation;
 mod distillation;

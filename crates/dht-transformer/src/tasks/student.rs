@@ -1,4 +1,4 @@
-//! A smaller encoder that begins as its teacher.
+//! Smaller encoder, initialised from its teacher.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::config::BertConfig;
 use crate::error::{Error, Result};
 use crate::model::Encoder;
 
-/// Fields of a configuration that say what was taken out of its layers.
+/// Configuration fields for the remaining parts of pruned layers.
 const KEPT: [&str; 3] = ["kept_heads", "kept_neurons", "kept_dimensions"];
 
-/// The sizes of a student.
+/// Size of a student.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StudentSize {
     /// Layers.
     pub layers: usize,
-    /// Heads of each.
+    /// Heads of each layer.
     pub heads: usize,
     /// Width of the hidden states.
     pub hidden: usize,
@@ -26,7 +26,7 @@ pub struct StudentSize {
 }
 
 impl StudentSize {
-    /// That of a whole encoder.
+    /// Size of a whole encoder.
     pub fn of(config: &BertConfig) -> Self {
         Self {
             layers: config.num_hidden_layers,
@@ -36,7 +36,7 @@ impl StudentSize {
         }
     }
 
-    /// A teacher's configuration in this size.
+    /// Configuration of a teacher in this size.
     ///
     /// # Errors
     /// As [`BertConfig::check`].
@@ -54,8 +54,8 @@ impl StudentSize {
     }
 }
 
-/// An encoder of a size whose tensors are the teacher's where those have the same shape, and random elsewhere; layer m has the
-/// tensors of the teacher's layer `layers[m]`. Says also how many of its tensors are the teacher's.
+/// Creates an encoder of a size, with the teacher's tensors where the shapes agree, and random ones elsewhere. Layer m
+/// has the tensors of the teacher's layer `layers[m]`. Also returns the number of tensors copied from the teacher.
 ///
 /// # Errors
 /// [`Error::Setting`] for another number of layers than the size has, or layers that the teacher does not have; as
@@ -82,7 +82,7 @@ pub fn student_encoder<R: Rng + ?Sized>(
     Ok((Encoder::from_tensors(&config, &tensors, device)?, taken))
 }
 
-/// `encoder.layer.1.output.dense.bias` with the teacher's layer in the place of the student's.
+/// Tensor name such as `encoder.layer.1.output.dense.bias` with the teacher's layer in place of the student's.
 fn of_teacher(name: &str, layers: &[usize]) -> String {
     const LAYER: &str = ".layer.";
     let parts = || {

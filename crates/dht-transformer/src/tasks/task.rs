@@ -1,4 +1,4 @@
-//! What a classifier's outputs mean.
+//! Task of a classifier: the meaning of its outputs.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -7,26 +7,26 @@ use crate::data::{EncodedDataset, PackedBatch, Sample};
 use crate::error::{Error, Result};
 use crate::tensors::{binary_cross_entropy, cross_entropy, log_softmax, squared_error};
 
-/// What is predicted of a text: `problem_type` in a Hugging Face `config.json`.
+/// Task of a classifier: `problem_type` in a Hugging Face `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Task {
-    /// One of the classes: softmax and cross-entropy.
+    /// Single-label classification: softmax and cross-entropy.
     #[default]
     #[serde(rename = "single_label_classification")]
     Class,
-    /// Any of the labels: a sigmoid and binary cross-entropy for each.
+    /// Multi-label classification: a sigmoid and binary cross-entropy for each label.
     #[serde(rename = "multi_label_classification")]
     Labels,
-    /// A number: squared error.
+    /// Regression: squared error.
     #[serde(rename = "regression")]
     Number,
 }
 
 impl Task {
-    /// Whether a model of this task may have so many outputs.
+    /// Checks that a model of this task can have this number of outputs.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a class is to be told from fewer than 2, there is no label, or not one number.
+    /// [`Error::Setting`] for fewer than 2 classes, no label, or more or less than one number.
     pub fn check(self, outputs: usize) -> Result<()> {
         let (right, expected) = match self {
             Self::Class => (outputs >= 2, "at least 2"),
@@ -39,11 +39,11 @@ impl Task {
         Err(Error::setting("classes", expected, outputs.to_string()))
     }
 
-    /// Whether rows have what a model of so many outputs learns from.
+    /// Checks that rows have targets that a model with this number of outputs can learn from.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first row of a class that the model does not have, with targets where it has classes, or without
-    /// a finite target for each output.
+    /// [`Error::Setting`] with the first row of a class that the model does not have, with targets for a model of
+    /// classes, or without a finite target for each output.
     pub fn check_targets(self, data: &EncodedDataset, outputs: usize) -> Result<()> {
         if self == Self::Class {
             data.check_classes(outputs)?;
@@ -66,7 +66,7 @@ impl Task {
         Ok(())
     }
 
-    /// The mean loss of a batch's outputs (samples, outputs): one number.
+    /// Mean loss of a batch's outputs (samples, outputs), a scalar.
     pub(crate) fn loss(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         let losses = match self {
             Self::Class => cross_entropy(outputs, &batch.labels)?,
@@ -76,7 +76,7 @@ impl Task {
         Ok(losses.mean_all()?)
     }
 
-    /// What the outputs say: probabilities of classes or labels, or numbers. (samples, outputs)
+    /// Converts outputs to probabilities of classes or labels, or to numbers. (samples, outputs)
     pub(crate) fn answers(self, outputs: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Class => log_softmax(outputs)?.exp()?,

@@ -1,4 +1,4 @@
-//! A teacher's logits of texts, kept so that it runs once.
+//! Stored logits of a teacher, so that it runs once.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch, longest_first};
 use crate::error::Result;
 
-/// A teacher's logits of texts, found again by the texts' tokens.
+/// Logits of a teacher, looked up by the texts' tokens.
 #[derive(Debug, Clone)]
 pub struct TeacherLogits {
     classes: usize,
@@ -32,10 +32,10 @@ impl TeacherLogits {
         Ok(Self { classes: teacher.classifier().classes(), rows, device })
     }
 
-    /// (samples, classes) of a batch; `None` where a text of it is not kept.
+    /// Logits (samples, classes) of a batch; `None` if a text of it is not stored.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn of_batch(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
         let Some(rows) = batch.contents().map(|text| self.rows.get(&text)).collect::<Option<Vec<_>>>() else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! An encoder with a classifier, or another linear layer on top: the baseline of dynamic models.
+//! Encoder with a classifier, or another linear layer on top: the baseline of dynamic models.
 
 mod saved;
 
@@ -22,27 +22,29 @@ use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, cross_entropy, fin
 use crate::train::metrics::{LabelCounts, macro_f1, pearson};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
-/// What the classifier's parameters are called in the encoder's [`Parameters`].
+/// Name of the classifier's parameters in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
 
-/// All layers, all heads, one classifier after the last layer. Its [`Task`] says what its outputs mean (classes by
-/// default), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
-/// probability of at least one half, and Pearson's correlation of numbers.
+/// Static classifier: all layers, all heads, one classifier after the last layer. Its [`Task`] determines the meaning
+/// of its outputs (classes by default), the loss and the [score](Objective::score). The score is macro F1 of classes,
+/// or of labels with a probability of at least one half, and Pearson's correlation of numbers.
 ///
 /// # Files
-/// It is kept as a Hugging Face directory, which [`load`](Self::load) reads with equal answers. Python's `transformers`:
+/// It is saved as a Hugging Face directory, which [`load`](Self::load) reads with equal outputs. In Python's
+/// `transformers`:
 ///
 /// | pooling | `AutoModelForSequenceClassification.from_pretrained(directory)` |
 /// |---|---|
 /// | [`Pooling::Pooler`] | loads it as a `BertForSequenceClassification` (or the family's) like any other |
 /// | [`Pooling::Cls`], [`Pooling::Mean`] | refuses it; with `trust_remote_code=True` it loads it by the class in the directory's `modeling_dht.py` |
 ///
-/// Since `transformers` has no class without a pooler for these families, and would make up a random one, the last two
-/// have a `model_type` of their own, `dht-bert`, and `"classifier_pooling": "cls"` or `"mean"`. Without that field a
-/// directory is taken to have a pooler. A `BertForSequenceClassification` that is asked for by name warns of the model
-/// type and of a pooler that it makes up, and loads.
+/// `transformers` has no class without a pooler for these families, and would create a random one. Hence the last two
+/// have their own `model_type`, `dht-bert`, and `"classifier_pooling": "cls"` or `"mean"`. A directory without that
+/// field is assumed to have a pooler. Loading one by the explicit class `BertForSequenceClassification` succeeds, with
+/// warnings about the model type and about a newly created pooler.
 ///
-/// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone) copies them.
+/// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
+/// copies them.
 #[derive(Debug, Clone)]
 pub struct TextClassifier {
     encoder: Encoder,
@@ -52,7 +54,7 @@ pub struct TextClassifier {
 }
 
 impl TextClassifier {
-    /// Adds a fresh classifier to an encoder.
+    /// Adds a new classifier to an encoder.
     ///
     /// # Errors
     /// [`Error::Setting`] for fewer than two classes.
@@ -60,8 +62,8 @@ impl TextClassifier {
         Self::for_task(Task::Class, encoder, classes, pooling, rng)
     }
 
-    /// Adds a fresh linear layer for a task to an encoder. With [`Pooling::Pooler`] its pooler starts from the encoder's, if it
-    /// came with one.
+    /// Adds a new linear layer for a task to an encoder. With [`Pooling::Pooler`] its pooler starts from the encoder's,
+    /// if it was loaded with one.
     ///
     /// # Errors
     /// As [`Task::check`].
@@ -77,8 +79,8 @@ impl TextClassifier {
         Ok(Self { encoder, classifier, task, class_weights: None })
     }
 
-    /// The pre-trained encoder of a Hugging Face directory with a fresh classifier, to be fine-tuned. For
-    /// [`Pooling::Pooler`] the directory's pooler is taken, if it has one; a classifier in it is left aside.
+    /// Loads the pre-trained encoder of a Hugging Face directory and adds a new classifier, for fine-tuning. For
+    /// [`Pooling::Pooler`] the directory's pooler is used, if it has one; a classifier in it is ignored.
     ///
     /// # Errors
     /// As [`read_hugging_face`]; [`Error::Setting`] for fewer than two classes.
@@ -92,7 +94,7 @@ impl TextClassifier {
         Self::from_pretrained_for_task(Task::Class, folder, classes, pooling, device, rng)
     }
 
-    /// As [`from_pretrained`](Self::from_pretrained), for any task.
+    /// Loads an encoder as [`from_pretrained`](Self::from_pretrained), for any task.
     ///
     /// # Errors
     /// As [`read_hugging_face`] and [`Task::check`].
@@ -109,9 +111,9 @@ impl TextClassifier {
         Self::for_task(task, Encoder::from_tensors(&config, &tensors, device)?, outputs, pooling, rng)
     }
 
-    /// A classifier on the tensors of a `candle_nn::VarBuilder`, at the prefix where the names of a
-    /// `BertForSequenceClassification` (or the family's) begin. What is copied, shared and made is said at
-    /// [`Encoder::from_var_builder`].
+    /// Creates a classifier on the tensors of a `candle_nn::VarBuilder`, at the prefix where the names of a
+    /// `BertForSequenceClassification` (or the family's) begin. [`Encoder::from_var_builder`] documents which tensors
+    /// are copied, shared and created.
     ///
     /// # Errors
     /// As [`Encoder::from_var_builder`] and [`Task::check`].
@@ -145,13 +147,12 @@ impl TextClassifier {
         Ok(Self { encoder, classifier, task, class_weights: None })
     }
 
-    /// The same classifier, whose training weighs the loss of each sample by the weight of its class:
-    /// Σ w(class)·loss / Σ w(class) over a batch, as PyTorch's `CrossEntropyLoss(weight=…)`. Weights are a matter of training and
-    /// not saved.
+    /// Sets class weights, by which training weighs the loss of each sample: Σ w(class)·loss / Σ w(class) over a batch,
+    /// as PyTorch's `CrossEntropyLoss(weight=…)`. Weights only affect training and are not saved.
     ///
     /// # Errors
-    /// [`Error::Setting`] for another task than classes, another number of weights, and weights that are not finite or not
-    /// above 0.
+    /// [`Error::Setting`] for another task than classes, another number of weights, and weights that are not finite or
+    /// not above 0.
     pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
         let classes = self.classifier.classes();
         if self.task != Task::Class || weights.len() != classes {
@@ -164,22 +165,23 @@ impl TextClassifier {
         Ok(Self { class_weights: Some(weights.into()), ..self })
     }
 
-    /// A copy with weights of its own: training one leaves the other as it is. Parameters that were added are copied too.
+    /// Copies the classifier with independent weights: training one leaves the other unchanged. Added parameters are
+    /// copied too.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copy = self.with_encoder(self.encoder.copy_of_own()?)?;
         copy.encoder.copy_others(&self.encoder)?;
         Ok(Self { class_weights: self.class_weights.clone(), ..copy })
     }
 
-    /// What its outputs mean.
+    /// Task of the classifier.
     pub fn task(&self) -> Task {
         self.task
     }
 
-    /// The same classifier on the pruned encoder; see [`Encoder::prune`].
+    /// Copy of the classifier on the pruned encoder; see [`Encoder::prune`].
     ///
     /// # Errors
     /// As [`Encoder::prune`].
@@ -187,7 +189,7 @@ impl TextClassifier {
         self.with_encoder(self.encoder.prune(plan)?)
     }
 
-    /// The same classifier, copied, on another encoder of the same hidden size.
+    /// Copy of the classifier on another encoder of the same hidden size.
     ///
     /// # Errors
     /// [`Error::Setting`] for an encoder of another hidden size; [`Error::Parameter`] for one that has a classifier.
@@ -203,7 +205,7 @@ impl TextClassifier {
         Self::assemble(self.task, encoder, outputs, self.classifier.pooling(), pooler)
     }
 
-    /// Adds a parameter to the encoder's; see [`Encoder::add_parameter`].
+    /// Adds a parameter to the encoder; see [`Encoder::add_parameter`].
     ///
     /// # Errors
     /// As [`Encoder::add_parameter`].
@@ -211,10 +213,10 @@ impl TextClassifier {
         self.encoder.add_parameter(name, value)
     }
 
-    /// The mean loss of a batch: one number.
+    /// Mean loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`]; [`Error::Shape`] when the batch's targets do not fit the [`Task`].
+    /// As [`Encoder::embed`]; [`Error::Shape`] if the batch's targets do not fit the [`Task`].
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let logits = self.logits(batch, ctx)?;
         let Some(weights) = &self.class_weights else { return self.task.loss(&logits, batch) };
@@ -230,7 +232,7 @@ impl TextClassifier {
         &self.encoder
     }
 
-    /// The encoder, for parameters beside it.
+    /// Mutable encoder, for adding parameters.
     pub(super) fn encoder_mut(&mut self) -> &mut Encoder {
         &mut self.encoder
     }
@@ -246,8 +248,8 @@ impl TextClassifier {
         (layers.sum::<Breakdown>() + self.classifier.shape().forward(load.samples)).total()
     }
 
-    /// FLOPs of the backward of a loss of these texts' [`logits`](Self::logits), with what is frozen now: frozen weights
-    /// cost no weight products, and below the lowest trained ones nothing runs.
+    /// FLOPs of the backward pass of a loss of these texts' [`logits`](Self::logits), with the current frozen flags:
+    /// frozen weights cost no weight products, and below the lowest trained ones nothing runs.
     pub fn backward_flops(&self, load: Load) -> FlopCount {
         let (layers, input_gradient) = self.encoder.backward_needs();
         let layers = layers.into_iter().enumerate();
@@ -256,7 +258,7 @@ impl TextClassifier {
         (layers.sum::<Breakdown>() + self.classifier.shape().backward(load.samples, needs)).total()
     }
 
-    /// (samples, outputs), before the softmax or sigmoid.
+    /// Computes outputs (samples, outputs), before the softmax or sigmoid.
     ///
     /// # Errors
     /// As [`Encoder::embed`].
@@ -264,7 +266,7 @@ impl TextClassifier {
         self.classifier.forward(&self.hidden(batch, ctx)?, ctx)
     }
 
-    /// The hidden rows after the last layer, of which the classifier makes the [`logits`](Self::logits).
+    /// Computes the hidden rows after the last layer, the classifier's input.
     ///
     /// # Errors
     /// As [`Encoder::embed`].
@@ -273,11 +275,11 @@ impl TextClassifier {
         self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)
     }
 
-    /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number. Packs the
+    /// Probability of each class (softmax of the logits) or label (sigmoid), or the number, for each sample. Packs the
     /// weights for this batch alone; for many batches see [`probabilities_of_all`](Self::probabilities_of_all).
     ///
     /// # Errors
-    /// As [`Encoder::embed`]; [`Error::NotFinite`] where weights are NaN or infinite.
+    /// As [`Encoder::embed`]; [`Error::NotFinite`] if weights are NaN or infinite.
     pub fn probabilities(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
         self.answers(batch, &ForwardContext::inference())
     }
@@ -286,7 +288,7 @@ impl TextClassifier {
         finite_rows(&self.task.answers(&self.logits(batch, ctx)?)?, &batch.sample_ids)
     }
 
-    /// [`probabilities`](Self::probabilities) of every row of a data set.
+    /// Computes [`probabilities`](Self::probabilities) of every row of a data set.
     ///
     /// # Errors
     /// As [`probabilities`](Self::probabilities).
@@ -344,7 +346,7 @@ impl Objective for TextClassifier {
         }
     }
 
-    /// A batch is answered by a loss at once, so there is nothing to keep but what the parameters' shapes do not tell.
+    /// Each batch returns its loss at once, so the state is only what the parameters' shapes do not determine.
     fn state(&self) -> Result<serde_json::Value> {
         let (task, pooling) = (self.task, self.classifier.pooling());
         Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))

@@ -1,13 +1,14 @@
-//! Some rows of a matrix, none twice, in any order.
+//! Selection of distinct rows of a matrix, in any order.
 
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Tensor};
 
-/// The rows of x with these numbers, (numbers, columns). The gradient is the rows of that of the result, with zeros for rows that were left out: candle's own
-/// for `index_select` adds up row after row, which on a graphics card takes as long as a whole layer.
+/// Selects distinct rows of x, (numbers, columns). The gradient has the rows of the result's gradient, and zeros
+/// elsewhere. candle's own backward of `index_select` adds up row after row, which on a graphics card takes as long as
+/// a whole layer.
 ///
 /// # Errors
-/// What candle reports.
+/// The errors of candle.
 pub(super) fn distinct_rows(x: &Tensor, numbers: Vec<u32>) -> Result<Tensor> {
     x.contiguous()?.apply_op1(DistinctRows(numbers))
 }
@@ -47,7 +48,7 @@ impl CustomOp1 for DistinctRows {
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let (rows, columns) = x.dims2()?;
         let count = self.0.len();
-        // Rows that were left out take the row of zeros after the last.
+        // Unselected rows take the row of zeros after the last.
         let mut places = vec![count as u32; rows];
         for (place, row) in self.0.iter().enumerate() {
             places[*row as usize] = place as u32;

@@ -1,4 +1,4 @@
-//! The gradients of one step, dense or by rows, and how they add up.
+//! Gradients of one step, dense or by rows, and their addition.
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
@@ -6,31 +6,31 @@ use candle_core::backprop::GradStore;
 use super::parameters::{ParameterId, Parameters};
 use crate::error::Result;
 
-/// The gradient of one parameter.
+/// Gradient of one parameter.
 #[derive(Debug, Clone)]
 pub enum Gradient {
-    /// One number for each number of the parameter, in its (row-major) order, on the CPU.
+    /// Dense gradient, in the parameter's (row-major) order, on the CPU.
     Dense(Vec<f32>),
     /// Some rows of a matrix parameter; the others have gradient zero. `rows` is strictly increasing and `values`
     /// holds `rows.len()` rows.
     Rows {
-        /// Which rows.
+        /// Row indices.
         rows: Vec<u32>,
-        /// Their gradients, row by row.
+        /// Gradients of these rows, row by row.
         values: Vec<f32>,
     },
-    /// A gradient that lives on the parameter's device.
+    /// Gradient on the parameter's device.
     Device(Tensor),
 }
 
 impl Gradient {
-    /// The gradient as a dense tensor of the parameter's shape and type, on its device.
+    /// Converts the gradient to a dense tensor of the parameter's shape and type, on its device.
     ///
     /// # Errors
-    /// What candle reports, shapes that do not fit included.
+    /// The errors of candle, including shapes that do not fit.
     ///
     /// # Panics
-    /// When rows are named that the parameter does not have.
+    /// If a row exceeds the parameter.
     pub fn to_tensor(&self, parameter: &Tensor) -> Result<Tensor> {
         let device = parameter.device();
         Ok(match self {
@@ -48,25 +48,25 @@ impl Gradient {
     }
 }
 
-/// The gradients of one step, by parameter; `None` where the loss does not depend on it.
+/// Gradients of one step, by parameter; `None` if the loss does not depend on it.
 #[derive(Debug, Clone, Default)]
 pub struct Gradients {
     slots: Vec<Option<Gradient>>,
 }
 
 impl Gradients {
-    /// No gradient for any of `parameters` parameters.
+    /// Creates gradients for `parameters` parameters, all `None`.
     pub fn empty(parameters: usize) -> Self {
         Self { slots: vec![None; parameters] }
     }
 
-    /// Puts all gradients into candle's store as dense tensors, in place of those that are there for the same variables.
+    /// Writes all gradients into candle's store as dense tensors, replacing those of the same variables.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     ///
     /// # Panics
-    /// When these are gradients of other parameters.
+    /// If these are gradients of other parameters.
     pub fn put_into(&self, store: &mut GradStore, parameters: &Parameters) -> Result<()> {
         for (id, gradient) in self.iter() {
             let var = parameters.var(id);
@@ -75,7 +75,7 @@ impl Gradients {
         Ok(())
     }
 
-    /// The gradient of a parameter.
+    /// Gradient of a parameter.
     pub fn get(&self, id: ParameterId) -> Option<&Gradient> {
         self.slots.get(id.0).and_then(Option::as_ref)
     }
@@ -83,12 +83,12 @@ impl Gradients {
     /// Sets the gradient of a parameter.
     ///
     /// # Panics
-    /// When the parameter is not one of those this was made for.
+    /// If the parameter's index is out of range.
     pub fn set(&mut self, id: ParameterId, gradient: Gradient) {
         *self.slot(id) = Some(gradient);
     }
 
-    /// The slot of a parameter's gradient.
+    /// Slot of a parameter's gradient.
     pub(crate) fn slot(&mut self, id: ParameterId) -> &mut Option<Gradient> {
         &mut self.slots[id.0]
     }
@@ -96,7 +96,7 @@ impl Gradients {
     /// Adds to a parameter's gradient; both must be on one device.
     ///
     /// # Errors
-    /// What another device than the CPU reports; the gradient is then lost.
+    /// The errors of a device other than the CPU; the gradient is then lost.
     pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) -> Result<()> {
         let slot = self.slot(id);
         if let (Some(Gradient::Device(sum)), Gradient::Device(more)) = (&*slot, &gradient) {
@@ -108,7 +108,7 @@ impl Gradients {
         Ok(())
     }
 
-    /// Adds to a parameter's gradient that is not there yet, or lies on the CPU as this one does.
+    /// Adds to a parameter's gradient that is unset or on the CPU, as this one.
     pub(crate) fn add_on_host(&mut self, id: ParameterId, gradient: Gradient) {
         let slot = self.slot(id);
         *slot = Some(match (slot.take(), gradient) {
@@ -135,7 +135,7 @@ impl Gradients {
         });
     }
 
-    /// Adds the gradients of another backward over the same parameters.
+    /// Adds the gradients of another backward pass over the same parameters.
     pub(crate) fn add_all(&mut self, other: Self) -> Result<()> {
         for (id, gradient) in other.slots.into_iter().enumerate() {
             if let Some(gradient) = gradient {
@@ -158,18 +158,18 @@ impl Gradients {
         Ok(())
     }
 
-    /// All gradients in the order of the parameters.
+    /// Iterates over the gradients in the order of the parameters.
     pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &Gradient)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_ref()?)))
     }
 
-    /// All gradients, to be changed in place.
+    /// Iterates mutably over the gradients.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ParameterId, &mut Gradient)> {
         self.slots.iter_mut().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_mut()?)))
     }
 }
 
-/// The sum of two sparse gradients, rows in increasing order.
+/// Sum of two sparse gradients, rows in increasing order.
 fn merge_rows((a_rows, a): (Vec<u32>, Vec<f32>), (b_rows, b): (Vec<u32>, Vec<f32>)) -> Gradient {
     let width = a.len() / a_rows.len().max(1);
     let (mut rows, mut values) = (Vec::new(), Vec::with_capacity(a.len() + b.len()));

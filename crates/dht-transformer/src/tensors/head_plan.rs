@@ -1,29 +1,29 @@
-//! Which heads and neurons run for which samples of a batch.
+//! Assignment of heads and neurons to the samples of a batch.
 
 use serde::{Deserialize, Serialize};
 
 use super::heads::HeadSet;
 use crate::error::{Error, Result};
 
-/// Which heads of one layer run for each sample of a batch.
+/// Heads of one layer that run for each sample of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadPlan {
     /// All heads, for every sample.
     #[default]
     Full,
-    /// One set for every sample.
+    /// One set of heads for all samples.
     Same(HeadSet),
-    /// A set for each sample, in the batch's order.
+    /// One set for each sample, in the batch's order.
     PerSample(Vec<HeadSet>),
 }
 
 impl HeadPlan {
-    /// Whether the plan fits a layer of `heads` heads and a batch of `samples` samples.
+    /// Checks that the plan fits a layer of `heads` heads and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::HeadOutOfRange`] when a set holds a head the layer lacks, [`Error::PlanSamples`] when the sets are not
-    /// one for each sample.
+    /// [`Error::HeadOutOfRange`] if a set holds a head that the layer lacks, [`Error::PlanSamples`] unless there is one
+    /// set for each sample.
     pub fn check(&self, heads: usize, samples: usize) -> Result<()> {
         match self {
             Self::Full => Ok(()),
@@ -35,10 +35,10 @@ impl HeadPlan {
         }
     }
 
-    /// The heads that run for a sample; `None` when all do.
+    /// Heads that run for a sample; `None` for all.
     ///
     /// # Panics
-    /// When the plan is per sample and has no such sample.
+    /// If the plan is per sample and has no such sample.
     pub fn set(&self, sample: usize) -> Option<HeadSet> {
         match self {
             Self::Full => None,
@@ -47,10 +47,10 @@ impl HeadPlan {
         }
     }
 
-    /// How many of a layer's `heads` heads run for a sample.
+    /// Number of a layer's `heads` heads that run for a sample.
     ///
     /// # Panics
-    /// When the plan is per sample and has no such sample.
+    /// If the plan is per sample and has no such sample.
     pub fn kept(&self, sample: usize, heads: usize) -> usize {
         self.set(sample).map_or(heads, HeadSet::len)
     }
@@ -61,20 +61,20 @@ impl HeadPlan {
 /// A batch is a sequence of groups; see [`Encoder::run_groups`](crate::Encoder::run_groups).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleGroup {
-    /// How many samples; they follow those of the group before.
+    /// Number of samples; they follow those of the previous group.
     pub samples: usize,
-    /// The heads that run.
+    /// Heads that run.
     pub heads: HeadSet,
-    /// The number of first neurons of the feed-forward that run.
+    /// Number of feed-forward neurons that run: the first ones.
     pub neurons: usize,
 }
 
 impl SampleGroup {
-    /// Whether groups fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
+    /// Checks that groups fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::PlanSamples`] when the groups do not hold that many samples, [`Error::HeadOutOfRange`] for a head and
-    /// [`Error::Setting`] for a number of neurons that the layer has not.
+    /// [`Error::PlanSamples`] if the groups hold another number of samples, [`Error::HeadOutOfRange`] for a head and
+    /// [`Error::Setting`] for a number of neurons that the layer does not have.
     pub fn check_all(groups: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
         let got = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.samples));
         if got != samples {
@@ -88,7 +88,7 @@ impl SampleGroup {
     }
 }
 
-/// Whether a feed-forward of `neurons` neurons can run `width` of them.
+/// Checks that a feed-forward of `neurons` neurons can run `width` of them.
 fn check_width(width: usize, neurons: usize) -> Result<()> {
     if (1..=neurons).contains(&width) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! A set of attention heads of a layer.
+//! Sets of attention heads of a layer.
 
 use std::fmt;
 
@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Some heads of a layer, at least one.
+/// Non-empty set of heads of a layer.
 ///
-/// A bitset of 128 heads, so it is cheap to copy. It does not know how many heads the layer has:
-/// [`check`](Self::check) (or [`HeadPlan::check`](super::HeadPlan::check)) says whether it fits. Serialised as the sorted
-/// list of its heads.
+/// A bitset of 128 heads, so it is cheap to copy. It does not store the layer's number of heads: [`check`](Self::check)
+/// (or [`HeadPlan::check`](super::HeadPlan::check)) validates it. Serialised as the sorted list of its heads.
 ///
 /// ```
 /// # fn main() -> dht_transformer::Result<()> {
@@ -30,14 +29,13 @@ pub struct HeadSet {
 }
 
 impl HeadSet {
-    /// The largest number of heads a layer may have.
+    /// Maximum number of heads of a layer.
     pub const MOST_HEADS: usize = 128;
 
-    /// All heads of a layer that has `heads` of them, which is also the set of the first `heads` heads of a wider one.
+    /// Set of all heads of a layer with `heads` heads, or of the first `heads` heads of a wider one.
     ///
     /// # Errors
-    /// [`Error::NoHeads`] when `heads` is 0, [`Error::TooManyHeads`] when it exceeds
-    /// [`MOST_HEADS`](Self::MOST_HEADS).
+    /// [`Error::NoHeads`] if `heads` is 0, [`Error::TooManyHeads`] if it exceeds [`MOST_HEADS`](Self::MOST_HEADS).
     pub fn full(heads: usize) -> Result<Self> {
         match heads {
             0 => Err(Error::NoHeads),
@@ -46,11 +44,11 @@ impl HeadSet {
         }
     }
 
-    /// These heads, in any order, of a layer that has `heads` of them.
+    /// Set of these heads, in any order, of a layer with `heads` heads.
     ///
     /// # Errors
-    /// [`Error::NoHeads`] when there is none, [`Error::HeadOutOfRange`] when one is not below `heads`,
-    /// [`Error::DuplicateHead`] when one comes twice, [`Error::TooManyHeads`] when `heads` exceeds
+    /// [`Error::NoHeads`] for an empty set, [`Error::HeadOutOfRange`] for one not below `heads`,
+    /// [`Error::DuplicateHead`] for a repeated one, [`Error::TooManyHeads`] if `heads` exceeds
     /// [`MOST_HEADS`](Self::MOST_HEADS).
     pub fn from_indices(indices: impl IntoIterator<Item = usize>, heads: usize) -> Result<Self> {
         if heads > Self::MOST_HEADS {
@@ -70,18 +68,18 @@ impl HeadSet {
         if bits == 0 { Err(Error::NoHeads) } else { Ok(Self { bits }) }
     }
 
-    /// How many heads are in the set; at least 1.
+    /// Number of heads in the set; at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a head set is never empty")]
     pub fn len(self) -> usize {
         self.bits.count_ones() as usize
     }
 
-    /// Whether a head is in the set.
+    /// Returns whether a head is in the set.
     pub fn contains(self, head: usize) -> bool {
         head < Self::MOST_HEADS && self.bits >> head & 1 == 1
     }
 
-    /// The heads of the set, ascending.
+    /// Iterates over the heads, ascending.
     pub fn iter(self) -> HeadSetIter {
         HeadSetIter { bits: self.bits }
     }
@@ -91,32 +89,32 @@ impl HeadSet {
         Self::MOST_HEADS - 1 - self.bits.leading_zeros() as usize
     }
 
-    /// Whether the set holds every head of a layer that has `heads` of them.
+    /// Returns whether the set holds every head of a layer that has `heads` of them.
     pub fn is_full(self, heads: usize) -> bool {
         Self::full(heads).is_ok_and(|full| full == self)
     }
 
-    /// Whether every head of this set is also in `other`.
+    /// Returns whether every head of this set is also in `other`.
     pub fn is_subset(self, other: Self) -> bool {
         self.bits & !other.bits == 0
     }
 
-    /// The heads of either set: pinned heads and chosen ones, for example.
+    /// Union of two sets, such as pinned and selected heads.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self { bits: self.bits | other.bits }
     }
 
-    /// The heads of this set that are not in `other`, or `None` when there is none.
+    /// Heads of this set that are not in `other`, or `None` if there are none.
     pub fn difference(self, other: Self) -> Option<Self> {
         let bits = self.bits & !other.bits;
         (bits != 0).then_some(Self { bits })
     }
 
-    /// Whether the set fits a layer of `heads` heads.
+    /// Checks that the set fits a layer of `heads` heads.
     ///
     /// # Errors
-    /// [`Error::HeadOutOfRange`] when it does not.
+    /// [`Error::HeadOutOfRange`] if it does not.
     pub fn check(self, heads: usize) -> Result<()> {
         let head = self.last();
         if head < heads { Ok(()) } else { Err(Error::HeadOutOfRange { head, heads }) }
@@ -146,7 +144,7 @@ impl IntoIterator for HeadSet {
     }
 }
 
-/// The set as `{0,3,7}`.
+/// Displays the set as `{0,3,7}`.
 impl fmt::Display for HeadSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
@@ -164,7 +162,7 @@ impl fmt::Debug for HeadSet {
     }
 }
 
-/// The heads of a [`HeadSet`], ascending.
+/// Iterator over the heads of a [`HeadSet`], ascending.
 #[derive(Debug, Clone)]
 pub struct HeadSetIter {
     bits: u128,

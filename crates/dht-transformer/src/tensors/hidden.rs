@@ -1,4 +1,4 @@
-//! The state of a batch between two layers.
+//! Hidden states of a batch between two layers.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::packing::{Packing, Spans};
 use super::precision::wide;
 use crate::error::{Error, Result};
 
-/// The hidden rows of a packed batch. Cloning it copies no numbers.
+/// Hidden rows of a packed batch. Cloning does not copy the values.
 ///
 /// # Shapes
-/// The tensor is (tokens, hidden), contiguous, in the numbers that the layers compute in.
+/// The tensor is (tokens, hidden), contiguous, in the layers' precision.
 #[derive(Debug, Clone)]
 pub struct Hidden {
     tensor: Tensor,
@@ -20,10 +20,10 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// Rows and what they belong to.
+    /// Combines rows with their packing.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the tensor has not one row for each token.
+    /// [`Error::Shape`] if the tensor does not have one row per token.
     pub fn new(tensor: Tensor, packing: Arc<Packing>) -> Result<Self> {
         let tokens = packing.spans().tokens();
         if tensor.rank() != 2 || tensor.dims()[0] != tokens {
@@ -36,41 +36,41 @@ impl Hidden {
         Ok(Self { tensor: tensor.contiguous()?, packing })
     }
 
-    /// (tokens, hidden), in f32 or, of a model that [computes in bf16](super::Precision), in bf16.
+    /// Tensor (tokens, hidden), in f32 or, in a model that [computes in bf16](super::Precision), in bf16.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
     }
 
-    /// (tokens, hidden) in single precision. Gradients pass.
+    /// Tensor (tokens, hidden) in single precision. Gradients pass.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn to_f32(&self) -> Result<Tensor> {
         Ok(self.tensor.to_dtype(DType::F32)?)
     }
 
-    /// The samples and their rows.
+    /// Samples and their rows.
     pub fn packing(&self) -> &Arc<Packing> {
         &self.packing
     }
 
-    /// Where each sample's rows lie.
+    /// Row range of each sample.
     pub fn spans(&self) -> &Spans {
         self.packing.spans()
     }
 
-    /// How many samples there are.
+    /// Number of samples.
     pub fn samples(&self) -> usize {
         self.spans().samples()
     }
 
-    /// These samples in this order; the gradient finds its way back.
+    /// Selects the given samples in the given order, differentiably.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     ///
     /// # Panics
-    /// When a sample is not below [`samples`](Self::samples).
+    /// If a sample is not below [`samples`](Self::samples).
     pub fn select(&self, samples: &[usize]) -> Result<Self> {
         if samples.iter().copied().eq(0..self.samples()) {
             return Ok(self.clone());
@@ -91,10 +91,10 @@ impl Hidden {
         Ok(Self { tensor, packing: Arc::new(packing) })
     }
 
-    /// All parts one after another.
+    /// Concatenates all parts.
     ///
     /// # Errors
-    /// [`Error::Setting`] without parts; what candle reports.
+    /// [`Error::Setting`] without parts; the errors of candle.
     pub fn concat(parts: &[Self]) -> Result<Self> {
         match parts {
             [] => Err(Error::setting("parts", "at least one", "none")),
@@ -107,19 +107,19 @@ impl Hidden {
         }
     }
 
-    /// The first row of each sample, in at least single precision: the state of `[CLS]`. (samples, hidden).
+    /// First row of each sample, in at least single precision: the state of `[CLS]`. (samples, hidden).
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn first_rows(&self) -> Result<Tensor> {
         let starts = self.spans().starts().iter().map(|start| *start as u32).collect();
         wide(&distinct_rows(&self.tensor, starts)?)
     }
 
-    /// The mean row of each sample, in at least single precision. (samples, hidden).
+    /// Mean row of each sample, in at least single precision. (samples, hidden).
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub fn mean_rows(&self) -> Result<Tensor> {
         let (samples, device) = (self.samples(), self.tensor.device());
         let owner: Vec<u32> =
@@ -132,7 +132,7 @@ impl Hidden {
         Ok(sums.broadcast_mul(&Tensor::from_vec(share, (samples, 1), device)?)?)
     }
 
-    /// The same numbers without a way back for the gradient.
+    /// Copy of the handle without gradients.
     pub fn detach(&self) -> Self {
         Self { tensor: self.tensor.detach(), packing: self.packing.clone() }
     }

@@ -1,13 +1,13 @@
-//! Losses, one number a sample.
+//! Losses per sample.
 
 use candle_core::{D, Tensor};
 
 use crate::error::{Error, Result};
 
-/// −log softmax(logits)ₗ of each sample's label l, in nats. (samples, classes) → (samples).
+/// Cross-entropy: −log softmax(logits)ₗ of each sample's label l, in nats. (samples, classes) → (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] when there are not as many labels as rows; [`Error::Setting`] for a label that is no class.
+/// [`Error::Shape`] unless there is one label per row; [`Error::Setting`] for a label that is not a class.
 pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let (samples, classes) = logits.dims2()?;
     if labels.len() != samples {
@@ -20,20 +20,20 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     Ok(log_softmax(logits)?.gather(&labels, 1)?.squeeze(1)?.neg()?)
 }
 
-/// log softmax over the last axis, shifted by its maximum.
+/// Log-softmax over the last axis, shifted by its maximum.
 ///
 /// # Errors
-/// What candle reports.
+/// The errors of candle.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
 }
 
-/// Each sample's Σ q·(log q − log p) between a teacher's soft labels q = softmax(teacher/τ) and p = softmax(logits/τ),
-/// times τ² (Hinton et al. 2015). The teacher gets no gradient. (samples, classes) → (samples).
+/// Distillation loss per sample: Σ q·(log q − log p) between a teacher's soft labels q = softmax(teacher/τ) and p =
+/// softmax(logits/τ), times τ² (Hinton et al. 2015). The teacher gets no gradient. (samples, classes) → (samples).
 ///
 /// # Errors
-/// What candle reports.
+/// The errors of candle.
 pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -> Result<Tensor> {
     let teacher = log_softmax(&(teacher.detach() / temperature)?)?;
     let student = log_softmax(&(logits / temperature)?)?;
@@ -41,11 +41,11 @@ pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -
     Ok((divergence * (temperature * temperature))?)
 }
 
-/// 1 − a·b / (‖a‖·‖b‖) of each row: 0 for rows of one direction, 2 for opposite ones. The second rows are the target and get
-/// no gradient. A norm below 10⁻⁸ counts as that. Both are (rows, width), the result is (rows).
+/// Cosine distance 1 − a·b / (‖a‖·‖b‖) of each row: 0 for equal directions, 2 for opposite ones. The second rows are
+/// the target and get no gradient. Norms are at least 10⁻⁸. Both are (rows, width), the result is (rows).
 ///
 /// # Errors
-/// [`Error::Shape`] when the shapes differ; what candle reports.
+/// [`Error::Shape`] if the shapes differ; the errors of candle.
 pub fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(rows, targets)?;
     let targets = targets.detach();
@@ -54,22 +54,23 @@ pub fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
     Ok((1.0 - ((rows * &targets)?.sum(D::Minus1)? / norms)?)?)
 }
 
-/// The mean over the labels of −t·log σ(x) − (1 − t)·log(1 − σ(x)), for each sample: several labels may apply, each is
-/// decided for itself. Computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which no logit overflows. Both are (samples,
-/// labels), targets 0 or 1; the result is (samples).
+/// Binary cross-entropy per sample: the mean over the labels of −t·log σ(x) − (1 − t)·log(1 − σ(x)), for multi-label
+/// targets. Computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which does not overflow. Both are (samples, labels),
+/// targets 0 or 1; the result is (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] when the shapes differ; what candle reports.
+/// [`Error::Shape`] if the shapes differ; the errors of candle.
 pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(logits, targets)?;
     let unlikely = ((logits.abs()?.neg()?.exp()? + 1.0)?).log()?;
     Ok(((logits.relu()? - (logits * targets)?)? + unlikely)?.mean(D::Minus1)?)
 }
 
-/// The mean over the outputs of (x − t)², for each sample. Both are (samples, outputs); the result is (samples).
+/// Squared error per sample: the mean over the outputs of (x − t)². Both are (samples, outputs); the result is
+/// (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] when the shapes differ; what candle reports.
+/// [`Error::Shape`] if the shapes differ; the errors of candle.
 pub fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(outputs, targets)?;
     Ok((outputs - targets)?.sqr()?.mean(D::Minus1)?)

@@ -1,4 +1,4 @@
-//! What flows between modules: packed rows, head sets, parameters and gradients, losses.
+//! Data that modules exchange: packed rows, head sets, parameters, gradients and losses.
 
 mod answers;
 mod distinct_rows;

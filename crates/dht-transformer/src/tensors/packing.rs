@@ -1,21 +1,21 @@
-//! Packed rows: the tokens of all samples one after another, no padding.
+//! Packed rows: the tokens of all samples, concatenated without padding.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// Where each sample's rows lie in a packed batch. Every sample has at least one row.
+/// Row range of each sample in a packed batch. Every sample has at least one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spans {
-    /// `samples + 1` offsets, the first 0, strictly increasing.
+    /// Row offsets: `samples + 1` of them, the first 0, strictly increasing.
     offsets: Vec<usize>,
 }
 
 impl Spans {
-    /// Spans of samples with these lengths, in this order.
+    /// Creates the spans of samples with these lengths, in this order.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a length is 0.
+    /// [`Error::Setting`] for a length of 0.
     pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Result<Self> {
         let mut offsets = vec![0];
         let mut end = 0;
@@ -33,51 +33,51 @@ impl Spans {
         Ok(Self { offsets })
     }
 
-    /// How many samples there are.
+    /// Number of samples.
     pub fn samples(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// How many rows (tokens) all samples have together.
+    /// Total number of rows (tokens).
     pub fn tokens(&self) -> usize {
         self.offsets[self.samples()]
     }
 
-    /// The rows of one sample.
+    /// Rows of one sample.
     ///
     /// # Panics
-    /// When `sample` is not below [`samples`](Self::samples).
+    /// If `sample` is not below [`samples`](Self::samples).
     pub fn range(&self, sample: usize) -> Range<usize> {
         self.offsets[sample]..self.offsets[sample + 1]
     }
 
-    /// The first row of each sample: where a BERT encoder keeps its `[CLS]` state.
+    /// First row of each sample: its `[CLS]` state in a BERT encoder.
     pub fn starts(&self) -> &[usize] {
         &self.offsets[..self.samples()]
     }
 
-    /// The number of rows of each sample, in order.
+    /// Number of rows of each sample, in order.
     pub fn lengths(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
         self.offsets.windows(2).map(|pair| pair[1] - pair[0])
     }
 
-    /// The most rows that a sample has; 0 without samples.
+    /// Maximum number of rows of a sample; 0 without samples.
     pub fn longest(&self) -> usize {
         self.lengths().max().unwrap_or(0)
     }
 
-    /// The spans of some neighbouring samples by themselves.
+    /// Spans of neighbouring samples, counted from their first row.
     pub(crate) fn part(&self, samples: Range<usize>) -> Self {
         let first = self.offsets[samples.start];
         Self { offsets: self.offsets[samples.start..=samples.end].iter().map(|offset| offset - first).collect() }
     }
 
-    /// The samples in order, cut into groups that have about `rows` rows each: whole samples, at least one a group.
+    /// Cuts the samples, in order, into groups of about `rows` rows each: whole samples, at least one a group.
     pub(crate) fn groups(&self, rows: usize) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         for sample in 0..self.samples() {
             match groups.last_mut() {
-                // Joined where the group comes closer to the number with the sample than without.
+                // Joined if the sample brings the group closer to the target.
                 Some(group)
                     if 2 * self.offsets[group.start] + 2 * rows >= self.offsets[sample] + self.offsets[sample + 1] =>
                 {
@@ -89,7 +89,7 @@ impl Spans {
         groups
     }
 
-    /// The samples in order, cut into at most so many parts, each cut where it is nearest to as many rows for all.
+    /// Cuts the samples, in order, into at most `parts` parts of nearly equal numbers of rows.
     fn even_parts(&self, parts: usize) -> Vec<Range<usize>> {
         let (tokens, samples) = (self.tokens(), self.samples());
         let cut = |part: usize| {
@@ -102,10 +102,10 @@ impl Spans {
         ends.windows(2).filter(|ends| ends[0] < ends[1]).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// The spans of these samples in this order, and the rows to gather for them.
+    /// Spans of these samples in this order, and the rows to gather for them.
     ///
     /// # Panics
-    /// When a sample is not below [`samples`](Self::samples).
+    /// If a sample is not below [`samples`](Self::samples).
     pub fn select(&self, samples: &[usize]) -> (Self, Vec<u32>) {
         let mut offsets = vec![0];
         let mut rows = Vec::new();
@@ -116,7 +116,7 @@ impl Spans {
         (Self { offsets }, rows)
     }
 
-    /// The spans of all parts one after another.
+    /// Concatenates the spans of all parts.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Spans>) -> Self {
         let mut offsets = vec![0];
         let mut end = 0;
@@ -128,30 +128,30 @@ impl Spans {
     }
 }
 
-/// Each block reads all weights, so that with fewer rows it would wait more for them than it computes.
+/// Minimum rows of a block. Each block reads all weights; with fewer rows it would be memory-bound.
 const LEAST_ROWS: usize = 32;
-/// With more rows, what a block holds between two products leaves the second-level cache.
+/// Maximum rows of a block. With more, the intermediate results between two products exceed the second-level cache.
 const MOST_ROWS: usize = 256;
-/// Blocks are even where the largest has at most an n-th more rows than the mean.
+/// Evenness of blocks: the largest has at most 1/`EVEN` more rows than the mean.
 const EVEN: usize = 10;
 
-/// Some neighbouring samples of a batch, whose rows are worked on together.
+/// Neighbouring samples of a batch, whose rows are processed together.
 #[derive(Debug, Clone)]
 pub(crate) struct RowBlock {
     pub(crate) samples: Range<usize>,
     pub(crate) rows: Range<usize>,
-    /// The samples' spans, counted from the first row of the block.
+    /// Spans of the samples, counted from the first row of the block.
     pub(crate) spans: Spans,
 }
 
 impl RowBlock {
-    /// The block's part of a matrix over all rows that has `width` columns.
+    /// Part of a matrix over all rows, with `width` columns, that belongs to the block.
     pub(crate) fn of<'a, T>(&self, matrix: &'a [T], width: usize) -> &'a [T] {
         &matrix[self.rows.start * width..self.rows.end * width]
     }
 }
 
-/// The rows of a packed batch and the samples they belong to: what every layer needs to know beside the numbers.
+/// Rows of a packed batch and their samples: the layout that every layer needs in addition to the values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packing {
     spans: Spans,
@@ -162,8 +162,8 @@ pub struct Packing {
     on_device: OnDevice,
 }
 
-/// The numbers of a packing on the first device that asked for them. It says nothing that the packing does not: copies begin
-/// without, and all are equal.
+/// Packing numbers on the first device that requested them. They are derived from the packing: copies begin without,
+/// and all compare equal.
 #[cfg(feature = "cuda")]
 #[derive(Debug, Default)]
 struct OnDevice(std::sync::OnceLock<candle_core::Tensor>);
@@ -186,11 +186,11 @@ impl PartialEq for OnDevice {
 impl Eq for OnDevice {}
 
 impl Packing {
-    /// `sample_ids` are the samples' numbers in their data set: they key dropout masks, so that a sample's mask does not
-    /// depend on the batch it comes in.
+    /// Creates a packing. `sample_ids` are the samples' rows in their data set: they key dropout masks, so that a
+    /// sample's mask does not depend on the batch.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there are not as many numbers as spans.
+    /// [`Error::Shape`] unless there is one id per span.
     pub fn new(spans: Spans, sample_ids: Vec<u64>) -> Result<Self> {
         if sample_ids.len() != spans.samples() {
             return Err(Error::Shape {
@@ -212,25 +212,25 @@ impl Packing {
         })
     }
 
-    /// Where each sample's rows lie.
+    /// Row range of each sample.
     pub fn spans(&self) -> &Spans {
         &self.spans
     }
 
-    /// The samples' numbers in their data set.
+    /// Rows of the samples in their data set.
     pub fn sample_ids(&self) -> &[u64] {
         &self.sample_ids
     }
 
-    /// The batch cut into blocks of rows to be worked on side by side. How it is cut depends on the texts alone, so that sums
-    /// over blocks, which are gradients, do not depend on the number of threads.
+    /// Cuts the batch into blocks of rows for parallel work. The cut depends on the texts alone, so that sums over
+    /// blocks, such as gradients, do not depend on the number of threads.
     pub(crate) fn blocks(&self) -> Vec<RowBlock> {
-        // Enough blocks for the threads of an ordinary machine; where there are more threads, a forward shares out each block.
+        // Enough blocks for the threads of an ordinary machine; with more threads, a forward splits each block.
         let rows = (self.spans.tokens() / 8).clamp(LEAST_ROWS, MOST_ROWS);
         self.spans.groups(rows).into_iter().map(|samples| self.block(samples)).collect()
     }
 
-    /// The batch cut for so many threads where nothing is summed over blocks: a row has the same bits in each.
+    /// Cuts the batch for `threads` threads if nothing is summed over blocks: a row has the same bits in each.
     pub(crate) fn blocks_for(&self, threads: usize) -> Vec<RowBlock> {
         let tokens = self.spans.tokens();
         let count = tokens.div_ceil(MOST_ROWS).next_multiple_of(threads);
@@ -241,7 +241,7 @@ impl Packing {
         if tokens >= LEAST_ROWS * count && EVEN * most * count <= (EVEN + 1) * tokens {
             even.into_iter().map(|samples| self.block(samples)).collect()
         } else if tokens <= MOST_ROWS * threads {
-            // Threads share out its rows.
+            // Threads split its rows.
             vec![self.block(0..self.spans.samples())]
         } else {
             self.blocks()
@@ -253,19 +253,19 @@ impl Packing {
         RowBlock { spans: self.spans.part(samples.clone()), samples, rows }
     }
 
-    /// For each row, its sample's number in the data set.
+    /// Data set row of the sample of each packed row.
     pub(crate) fn row_samples(&self) -> &[u64] {
         &self.row_samples
     }
 
-    /// For each row, its position in its sample.
+    /// Position of each packed row in its sample.
     pub fn row_tokens(&self) -> &[u32] {
         &self.row_tokens
     }
 
-    /// What kernels read, one after another in one tensor of u32: the first row of each sample and the end (samples + 1), the samples'
-    /// numbers (samples), for each row its sample's number (rows) and its position (rows). The lower halves of the samples' numbers
-    /// are what keys dropout on the CPU too.
+    /// Input of kernels, concatenated in one tensor of u32: the first row of each sample and the end (samples + 1), the
+    /// samples' ids (samples), and for each row its sample's id (rows) and its position (rows). The lower halves of the
+    /// samples' ids also key dropout on the CPU.
     #[cfg(feature = "cuda")]
     pub(crate) fn numbers_on(&self, device: &candle_core::Device) -> candle_core::Result<candle_core::Tensor> {
         if let Some(tensor) = self.on_device.0.get().filter(|tensor| tensor.device().same_device(device)) {
@@ -275,12 +275,12 @@ impl Packing {
         let samples = self.sample_ids.iter().chain(&self.row_samples).map(|id| *id as u32);
         let all: Vec<u32> = ends.chain(samples).chain(self.row_tokens.iter().copied()).collect();
         let tensor = candle_core::Tensor::new(all, device)?;
-        // Another thread may have been first, which is as good.
+        // Another thread may have set an equal value first.
         let _ = self.on_device.0.set(tensor.clone());
         Ok(tensor)
     }
 
-    /// These samples in this order, and the rows to gather for them.
+    /// Selects the given samples in the given order, and returns the rows to gather for them.
     pub(crate) fn select(&self, samples: &[usize]) -> (Self, Vec<u32>) {
         let (spans, rows) = self.spans.select(samples);
         let packing = Self {
@@ -294,7 +294,7 @@ impl Packing {
         (packing, rows)
     }
 
-    /// All parts one after another.
+    /// Concatenates all parts.
     pub(crate) fn concat<'a>(parts: impl IntoIterator<Item = &'a Packing> + Clone) -> Self {
         Self {
             spans: Spans::concat(parts.clone().into_iter().map(Packing::spans)),
@@ -326,14 +326,14 @@ mod tests {
             assert!(blocks.windows(2).all(|two| two[0].rows.end == two[1].rows.start));
             blocks.iter().map(|block| block.rows.len()).collect()
         };
-        // As many as there are threads, or a multiple.
+        // One block per thread, or a multiple.
         assert_eq!(of(&packing([13; 32]), 2), [208, 208]);
         assert_eq!(of(&packing([50; 32]), 2), [200; 8]);
         // Too uneven, or too few rows for each thread: one block.
         assert_eq!(of(&packing([50, 50, 50]), 2), [150]);
         assert_eq!(of(&packing([13, 13]), 2), [26]);
         assert_eq!(of(&packing([13; 4]), 16), [52]);
-        // Too much for one block, and uneven: those of any number of threads.
+        // Too much for one block, and uneven: blocks as for any number of threads.
         let uneven = packing([300, 20, 300]);
         assert_eq!(of(&uneven, 1), uneven.blocks().iter().map(|block| block.rows.len()).collect::<Vec<_>>());
         assert_eq!(of(&packing([1]), 3), [1]);

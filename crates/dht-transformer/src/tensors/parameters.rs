@@ -1,4 +1,4 @@
-//! The trainable tensors of a model under their names, in a fixed order.
+//! Trainable tensors of a model under their names, in a fixed order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -11,18 +11,18 @@ use super::precision::Precision;
 use crate::error::{Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
 
-/// The index of a parameter in [`Parameters`], in the order of registration.
+/// Index of a parameter in [`Parameters`], in the order of registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParameterId(pub(crate) usize);
 
 impl ParameterId {
-    /// The index into [`Parameters::iter`] and [`Gradients`](super::Gradients).
+    /// Index into [`Parameters::iter`] and [`Gradients`](super::Gradients).
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// Every parameter of a model: name, variable, and whether it is trained.
+/// All parameters of a model: names, variables and frozen flags.
 ///
 /// The order is that of registration, so that sums over parameters, checkpoints and optimiser states are the same in
 /// every run.
@@ -33,29 +33,29 @@ pub struct Parameters {
     device: Device,
     entries: Vec<Parameter>,
     by_name: BTreeMap<String, ParameterId>,
-    /// The place of the precision among all.
+    /// Code of the precision.
     precision: Arc<AtomicU8>,
 }
 
-/// A handle on one parameter; clones share the variable and the frozen flag.
+/// Handle on one parameter; clones share the variable and the frozen flag.
 #[derive(Debug, Clone)]
 pub struct Parameter {
     id: ParameterId,
     name: Arc<str>,
     var: Var,
     frozen: Arc<AtomicBool>,
-    /// How often the variable's values were changed.
+    /// Number of changes of the variable's values.
     version: Arc<AtomicU64>,
 }
 
-/// The version of a variable, which all that share the variable share: a model, and an optimiser that was made of its variables.
+/// Version of a variable, shared by all its users, such as a model and an optimiser created from its variables.
 fn version_of(var: &Var) -> Arc<AtomicU64> {
     static VERSIONS: LazyLock<Mutex<HashMap<TensorId, Weak<AtomicU64>>>> = LazyLock::new(Mutex::default);
     let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(version) = versions.get(&var.id()).and_then(Weak::upgrade) {
         return version;
     }
-    // Those of variables that are gone go from time to time.
+    // Entries of dropped variables are removed from time to time.
     if versions.len().is_power_of_two() {
         versions.retain(|_, version| version.strong_count() > 0);
     }
@@ -65,47 +65,47 @@ fn version_of(var: &Var) -> Arc<AtomicU64> {
 }
 
 impl Parameter {
-    /// Its index in [`Parameters`].
+    /// Index in [`Parameters`].
     pub fn id(&self) -> ParameterId {
         self.id
     }
 
-    /// Its name.
+    /// Name of the parameter.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its variable.
+    /// Variable of the parameter.
     pub fn var(&self) -> &Var {
         &self.var
     }
 
-    /// Another number once an optimiser or [`Parameters::set_values`] has changed the model's values.
+    /// Version, which changes whenever an optimiser or [`Parameters::set_values`] changes the model's values.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Whether training keeps it as it is.
+    /// Returns whether the parameter is frozen during training.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
     }
 }
 
 impl Parameters {
-    /// No parameters yet; all will live on `device`, in f32.
+    /// Creates an empty collection; all parameters will be on `device`, in f32.
     pub fn new(device: &Device) -> Self {
         Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), precision: Arc::default() }
     }
 
-    /// Whether these are handles on the same parameters.
+    /// Returns whether these are handles on the same parameters.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.precision, &other.precision)
     }
 
-    /// Adds copies of the parameters that another model has beside these, and takes over what is frozen there.
+    /// Adds copies of another model's additional parameters, and copies its frozen flags.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         for parameter in &from.entries {
             let id = match self.id(&parameter.name) {
@@ -127,16 +127,17 @@ impl Parameters {
             return Err(Error::Parameter { name, problem: "is registered twice" });
         }
         let value = value.to_device(&self.device)?.to_dtype(DType::F32)?.contiguous()?;
-        // Detached: of a variable, `from_tensor` would share the storage, and two models would be trained as one.
+        // Detached: for a variable, `from_tensor` would share the storage, and two models would be trained as one.
         let var = Var::from_tensor(&value.detach())?;
         self.register(name, var)
     }
 
-    /// Registers a variable as a parameter and shares it: when one of candle's optimisers, or a `VarMap`, changes the
+    /// Registers a variable as a shared parameter: when one of candle's optimisers, or a `VarMap`, changes the
     /// variable, it changes the parameter.
     ///
-    /// A [`ForwardContext`](crate::ForwardContext) keeps packed weights; begin another after a change by anything but this crate's
-    /// optimisers ([`VarAdamW`](crate::candle::VarAdamW) among them) and [`set_values`](Self::set_values).
+    /// A [`ForwardContext`](crate::ForwardContext) caches packed weights. After a change by anything but this crate's
+    /// optimisers (including [`VarAdamW`](crate::candle::VarAdamW)) and [`set_values`](Self::set_values), create a new
+    /// context.
     ///
     /// # Errors
     /// [`Error::Parameter`] when the name is taken, or the variable is not in f32, contiguous and on the parameters'
@@ -179,45 +180,45 @@ impl Parameters {
         Ok(parameter)
     }
 
-    /// The device all parameters live on.
+    /// Device of all parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// How many parameters (tensors) there are.
+    /// Number of parameters (tensors).
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many numbers all parameters hold together.
+    /// Total number of values in all parameters.
     pub fn elements(&self) -> usize {
         self.entries.iter().map(|parameter| parameter.var.elem_count()).sum()
     }
 
-    /// The parameter of this name.
+    /// Looks up a parameter by name.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when there is none.
+    /// [`Error::Parameter`] if there is none.
     pub fn id(&self, name: &str) -> Result<ParameterId> {
         self.by_name.get(name).copied().ok_or_else(|| Error::Parameter { name: name.into(), problem: "is not known" })
     }
 
-    /// The variable of a parameter.
+    /// Variable of a parameter.
     pub fn var(&self, id: ParameterId) -> &Var {
         &self.entries[id.0].var
     }
 
-    /// The name of a parameter.
+    /// Name of a parameter.
     pub fn name(&self, id: ParameterId) -> &str {
         &self.entries[id.0].name
     }
 
-    /// Whether a parameter is kept as it is by training.
+    /// Returns whether a parameter is frozen during training.
     pub fn is_frozen(&self, id: ParameterId) -> bool {
         self.entries[id.0].is_frozen()
     }
@@ -227,14 +228,14 @@ impl Parameters {
         self.entries[id.0].frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Makes every forward of the model compute in this precision, in training and in inference, but for contexts that have
-    /// [one of their own](crate::ForwardContext::inference_in). Values stay in single precision, and so do files;
-    /// a model that is [pruned](crate::Encoder::prune) computes as it did before.
+    /// Sets the precision of every forward pass of the model, in training and in inference, except in contexts with
+    /// [their own precision](crate::ForwardContext::inference_in). Values and files stay in single precision; a model
+    /// that is [pruned](crate::Encoder::prune) retains its precision.
     ///
-    /// A forward is refused where its device cannot compute so.
+    /// A forward pass fails if its device does not support the precision.
     ///
     /// # Errors
-    /// [`Error::Setting`] for one without gradients, int8.
+    /// [`Error::Setting`] for int8, which has no gradients.
     pub fn compute_in(&self, precision: Precision) -> Result<()> {
         if !precision.trains() {
             return Err(Error::setting("precision of a model", "f32, tf32 or bf16", precision.to_string()));
@@ -244,7 +245,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// What the model computes in.
+    /// Precision of the model.
     pub fn precision(&self) -> Precision {
         Precision::ALL[usize::from(self.precision.load(Ordering::Relaxed))].0
     }
@@ -252,7 +253,7 @@ impl Parameters {
     /// A copy of all values under their names, for a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Candle`] when the device does not hand them over.
+    /// [`Error::Candle`] if the device fails to return them.
     pub fn values(&self) -> Result<StoredTensors> {
         self.iter()
             .map(|(_, name, var)| {
@@ -262,7 +263,7 @@ impl Parameters {
             .collect()
     }
 
-    /// Sets all values to those that [`Parameters::values`] gave for a model with the same parameters.
+    /// Sets all values to those from [`Parameters::values`] of a model with the same parameters.
     ///
     /// # Errors
     /// [`Error::Parameter`] when names differ or a value is NaN or infinite, [`Error::Shape`] when shapes differ;
@@ -279,14 +280,14 @@ impl Parameters {
         set
     }
 
-    /// To be called after values have changed: what was derived from them, from old ones or half of the new ones too, is made anew.
+    /// Invalidates caches derived from the values. Call it after values have changed, also after a partial change.
     pub(crate) fn changed(&self) {
         for parameter in &self.entries {
             parameter.version.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// Whether [`set_values`](Self::set_values) would take these.
+    /// Checks that [`set_values`](Self::set_values) would accept these values.
     pub(crate) fn check_values(&self, values: &StoredTensors) -> Result<()> {
         let problem = |name: &str, problem| Err(Error::Parameter { name: name.into(), problem });
         for (_, name, var) in self.iter() {
@@ -306,16 +307,17 @@ impl Parameters {
         }
     }
 
-    /// Puts all variables into a `VarMap`, each under `{prefix}.{name}` (an empty prefix: `{name}`). They are shared: an
-    /// optimiser over `VarMap::all_vars` trains this model, `VarMap::save` writes it, and `VarMap::load` sets it.
+    /// Inserts all variables into a `VarMap`, each under `{prefix}.{name}` (an empty prefix: `{name}`). They are
+    /// shared: an optimiser over `VarMap::all_vars` trains this model, `VarMap::save` writes it, and `VarMap::load`
+    /// sets it.
     ///
-    /// Names are the parameters' own, with the packed `attention.self.qkv` where Hugging Face's files have three tensors;
-    /// [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both. Frozen parameters are there too: give
-    /// the optimiser gradients of [`ForwardContext::grad_store`](crate::ForwardContext::grad_store), which has none of
-    /// them.
+    /// Names are the parameters' own, with the packed `attention.self.qkv` where Hugging Face's files have three
+    /// tensors; [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both. Frozen parameters are
+    /// included. Give the optimiser gradients of [`ForwardContext::grad_store`](crate::ForwardContext::grad_store),
+    /// which excludes them.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the map has another variable of such a name, and nothing is put then.
+    /// [`Error::Parameter`] if the map has another variable of such a name; nothing is inserted then.
     pub fn put_into(&self, vars: &VarMap, prefix: &str) -> Result<()> {
         let full = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
         let mut data = vars.data().lock().unwrap_or_else(PoisonError::into_inner);
@@ -328,7 +330,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// All parameters in the order of registration.
+    /// Iterates over the parameters in the order of registration.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (ParameterId, &str, &Var)> {
         self.entries.iter().map(|parameter| (parameter.id, &*parameter.name, &parameter.var))
     }

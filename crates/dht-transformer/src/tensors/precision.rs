@@ -1,4 +1,4 @@
-//! The numbers that layers compute in.
+//! Numeric precision of layers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 
 use crate::error::Result;
 
-/// The numbers that encoder layers compute in. Stored weights, and an optimiser's, are in single precision always.
+/// Numeric precision of encoder layers. Stored weights and optimiser states are always in single precision.
 ///
 /// | | products | rows between layers | runs on | gradients |
 /// |---|---|---|---|---|
@@ -16,28 +16,29 @@ use crate::error::Result;
 /// | `Bf16` | bf16, sums in f32 | bf16 | CUDA, Metal | yes |
 /// | `Int8` | 8-bit integers, exact sums | f32 | the CPU | no |
 ///
-/// Norms, the softmax of attention, the sums of biases' gradients, poolers and classifiers, losses and contexts of bandits are in single
-/// precision in all of them. What a device cannot do is refused, never replaced.
+/// Norms, the softmax of attention, the sums of biases' gradients, poolers and classifiers, losses and contexts of
+/// bandits are always in single precision. An unsupported precision is an error, never replaced.
 ///
 /// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets it for one context,
-/// [`Parameters::compute_in`](super::Parameters::compute_in) for everything that a model does, training too.
+/// [`Parameters::compute_in`](super::Parameters::compute_in) for all passes of a model, including training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// Single precision, 32 bits.
     #[default]
     F32,
-    /// Single precision whose factors a product rounds to 10 bits of fraction (NVIDIA's tensor cores, from Ampere). candle has one switch
-    /// for the process, which every forward on a CUDA device sets: models in both precisions must not run at the same time.
+    /// Single precision whose factors a product rounds to 10 bits of fraction (NVIDIA's tensor cores, from Ampere).
+    /// candle has one switch for the process, which every forward pass on a CUDA device sets: do not run models in both
+    /// precisions at the same time.
     Tf32,
-    /// Sixteen bits with the exponents of single precision ("mixed precision"): weights are rounded for each forward, and gradients
-    /// come back to the stored ones in single precision. No loss scale is needed.
+    /// Sixteen bits with the exponents of single precision ("mixed precision"). Weights are rounded for each forward
+    /// pass, and gradients return to the stored ones in single precision. No loss scale is needed.
     Bf16,
-    /// Eight-bit integers with exact sums ("dynamic quantisation"), in inference: each output's weights are rounded to the multiples
-    /// −127 … 127 of its largest over 127, each token's states likewise while the model runs. Embeddings, attention scores, norms,
-    /// poolers and classifiers stay in single precision, and so do the stored weights.
+    /// Eight-bit integers with exact sums ("dynamic quantisation"), in inference. Each output's weights are rounded to
+    /// the multiples −127 … 127 of its largest over 127; each token's states are rounded likewise at run time.
+    /// Embeddings, attention scores, norms, poolers, classifiers and the stored weights stay in single precision.
     ///
-    /// Answers differ a little from those in single precision; an evaluation says what that costs. Their bits depend neither on the
-    /// other texts of a batch nor on which integer instructions the processor has.
+    /// Outputs differ slightly from single precision; measure the effect with an evaluation. Their bits depend neither
+    /// on the other texts of a batch nor on the processor's integer instructions.
     Int8,
 }
 
@@ -45,13 +46,13 @@ impl Precision {
     pub(super) const ALL: [(Self, &str); 4] =
         [(Self::F32, "f32"), (Self::Tf32, "tf32"), (Self::Bf16, "bf16"), (Self::Int8, "int8")];
 
-    /// Whether gradients can be computed in it.
+    /// Returns whether the precision supports gradients.
     pub fn trains(self) -> bool {
         self != Self::Int8
     }
 }
 
-/// `f32`, `tf32`, `bf16` or `int8`.
+/// Displays `f32`, `tf32`, `bf16` or `int8`.
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = Self::ALL.iter().find(|(precision, _)| precision == self).map_or("", |(_, name)| name);
@@ -68,7 +69,7 @@ impl FromStr for Precision {
     }
 }
 
-/// The numbers in at least single precision: those of sixteen bits converted, others as they are. Gradients pass.
+/// Converts to at least single precision: sixteen bits are converted, others stay as they are. Gradients pass.
 pub(crate) fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(match x.dtype() {
         DType::BF16 | DType::F16 => x.to_dtype(DType::F32)?,

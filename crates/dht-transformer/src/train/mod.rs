@@ -1,4 +1,4 @@
-//! Training: the one loop, the optimiser, the learning rate over time, scores, and checkpoints. It knows no task.
+//! Training: the task-independent loop, the optimiser, learning-rate schedules, metrics, and checkpoints.
 
 pub mod checkpoint;
 pub mod metrics;

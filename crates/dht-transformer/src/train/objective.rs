@@ -1,4 +1,4 @@
-//! What the training loop trains.
+//! Interface between the training loop and a trainable model.
 
 use candle_core::Tensor;
 
@@ -7,89 +7,92 @@ use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, SettingMismatch};
 use crate::tensors::Parameters;
 
-/// Where a training stands when a batch comes.
+/// Progress of a training run at a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// The training's seed: with `step` it keys every random choice of the step.
+    /// Seed of the run: with `step` it keys every random choice of the step.
     pub seed: u64,
-    /// Optimiser steps so far.
+    /// Number of optimiser steps so far.
     pub step: u64,
-    /// The epoch, from 0.
+    /// Epoch, from 0.
     pub epoch: usize,
-    /// The share of all epochs' samples that are done, from 0 to 1.
+    /// Completed fraction of all epochs' samples, from 0 to 1.
     pub share: f64,
 }
 
-/// A loss that is ready for its backward and one optimiser step.
+/// Loss that is ready for its backward pass and one optimiser step.
 #[derive(Debug)]
 pub struct StepLoss {
-    /// One number.
+    /// Scalar loss.
     pub loss: Tensor,
-    /// The pass that it was computed in.
+    /// Forward pass of the loss.
     pub ctx: ForwardContext,
-    /// How many samples it is a loss of.
+    /// Number of samples of the loss.
     pub samples: usize,
-    /// How many terms the loss is the mean of: samples, or tokens. Where gradients are
-    /// [accumulated](crate::TrainSettings::accumulate), it weighs by them, as one batch would.
+    /// Number of terms that the loss is the mean of: samples, or tokens. They are its weight if gradients are
+    /// [accumulated](crate::TrainSettings::accumulate), as in a single batch.
     pub terms: usize,
 }
 
-/// Something that the one training loop can train: a model with a loss.
+/// Trainable model with a loss.
 ///
-/// The loop offers batches and gets losses, one for each optimiser step. An ordinary objective answers each batch with its loss
-/// ([`offer`](Self::offer)). A search may hold samples back and answer later ([`next_loss`](Self::next_loss)), and is drained at the
-/// end of each epoch, so that every sample is trained on exactly once an epoch.
+/// The loop offers batches and gets losses, one for each optimiser step. An ordinary objective returns the loss of each
+/// batch ([`offer`](Self::offer)). A search may hold samples back and return their loss later
+/// ([`next_loss`](Self::next_loss)). It is drained at the end of each epoch, so that every sample is trained on exactly
+/// once an epoch.
 pub trait Objective {
-    /// What can go wrong.
+    /// Error type.
     type Error: From<Error>;
 
-    /// The parameters to train.
+    /// Parameters to train.
     fn parameters(&self) -> &Parameters;
 
-    /// Refuses samples that cannot be trained or scored on: called with the training and the validation samples before a training
-    /// begins or goes on, so that nothing fails at its end. By default none.
+    /// Refuses samples that cannot be trained or scored on. The loop calls it with the training and the validation
+    /// samples before a training run starts or resumes, so that no such error occurs at its end. By default it accepts
+    /// all.
     ///
     /// # Errors
-    /// The implementor's, with the row.
+    /// The errors of the implementor, with the row.
     fn check_data(&self, _data: &EncodedDataset) -> Result<(), Self::Error> {
         Ok(())
     }
 
-    /// Called once before the first batch of a training (not of a resumed one).
+    /// Prepares a new training run (not a resumed one), once before its first batch.
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn prepare(&mut self, _training: &EncodedDataset, _progress: Progress) -> Result<(), Self::Error> {
         Ok(())
     }
 
-    /// Takes the next batch of the stream, and returns its loss; `None` for a batch without a loss, and where samples are held
-    /// back.
+    /// Takes the next batch of the stream, and returns its loss; `None` for a batch without a loss, and if samples are
+    /// held back.
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Self::Error>;
 
-    /// The next loss of samples that were held back; `None` when more batches are needed, or with `drain`, when nothing is held
-    /// back any more. By default nothing ever is.
+    /// Next loss of held-back samples; `None` if more batches are needed, or with `drain`, if no samples are held back
+    /// any more. By default none ever are.
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn next_loss(&mut self, _progress: Progress, _drain: bool) -> Result<Option<StepLoss>, Self::Error> {
         Ok(None)
     }
 
-    /// Whether this error says that the device's memory did not hold a batch, and the batch may be offered again in parts, whose
-    /// gradients are added up. By default never: right where a loss is of more than the samples of one batch.
+    /// Returns whether an error means that a batch exceeds the device's memory and may be offered again in parts, whose
+    /// gradients are added up. By default `false`, which is required if a loss covers more than the samples of one
+    /// batch.
     fn may_split(_: &Self::Error) -> bool {
         false
     }
 
-    /// How well it does on these samples, the more the better: after each epoch on the validation samples, to tell which
-    /// epoch was best. A classifier's is the macro F1 of its predictions, [`macro_f1`](crate::train::metrics::macro_f1).
+    /// Validation score, higher is better. It is computed after each epoch and selects the best epoch. A classifier's
+    /// is the macro F1 of its predictions, [`macro_f1`](crate::train::metrics::macro_f1).
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error>;
 
     /// Name of the [`score`](Self::score), as in "validation macro F1".
@@ -97,48 +100,49 @@ pub trait Objective {
         "macro F1"
     }
 
-    /// Whether what it is now may be kept as the best of a training: not while it is still to become another model.
+    /// Returns whether the current model may be stored as the best of a training run; `false` while it is still to
+    /// become another model.
     fn may_be_best(&self) -> bool {
         true
     }
 
-    /// Everything beside the parameters that a resumed training needs.
+    /// State, in addition to the parameters, that a resumed training run needs.
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn state(&self) -> Result<serde_json::Value, Self::Error>;
 
-    /// The settings in which a stored [`state`](Self::state) is not of this objective; a training that went on from it
-    /// would be neither's. By default none: right where a state holds no settings.
+    /// Settings in which a stored [`state`](Self::state) differs from this objective. A run with such a state cannot
+    /// resume. By default none, which is correct if a state holds no settings.
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn differences(&self, _state: &serde_json::Value) -> Result<Vec<SettingMismatch>, Self::Error> {
         Ok(Vec::new())
     }
 
-    /// Takes up a state that [`state`](Self::state) gave. Samples held back are found again in `training`.
+    /// Restores a state from [`state`](Self::state). Samples held back are looked up in `training`.
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<(), Self::Error>;
 
-    /// Takes up the state of the best epoch, whose parameters have just been put back. By default the state that the
-    /// training ended with stays: right where the state is only a matter of training.
+    /// Restores the state of the best epoch, after its parameters were restored. By default the final state of the
+    /// training run stays, which is correct if the state only matters for training.
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn restore_best(&mut self, _state: serde_json::Value) -> Result<(), Self::Error> {
         Ok(())
     }
 }
 
-/// An objective that gives each sample one class.
+/// Objective that predicts one class for each sample.
 pub trait Predict: Objective {
-    /// The class of each sample. All batches of one evaluation come with one `pass`, which keeps the weights as the
-    /// products want them from batch to batch.
+    /// Class of each sample. All batches of one evaluation share one pass `ctx`, which caches the weights in the layout
+    /// of the products.
     ///
     /// # Errors
-    /// The implementor's.
+    /// The errors of the implementor.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Self::Error>;
 }

@@ -5,41 +5,42 @@ use std::io::Write;
 use super::history::{EpochRecord, History, StepRecord};
 use super::objective::Progress;
 
-/// What is reported to an observer. An observer cannot change the training.
+/// Event that is reported to an observer. An observer cannot change the training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The training begins, or resumes after `samples` of `total` samples.
+    /// The training starts, or resumes after `samples` of `total` samples.
     Started {
-        /// Samples that are done.
+        /// Samples processed before.
         samples: u64,
         /// Samples of all epochs.
         total: u64,
         /// Name of the [validation score](super::Objective::metric).
         metric: &'static str,
     },
-    /// A step was made.
+    /// An optimiser step was taken.
     Step {
-        /// Where the training stood.
+        /// Progress at the step.
         progress: Progress,
-        /// The mean loss of the step, in nats.
+        /// Mean loss of the step, in nats.
         loss: f64,
-        /// How many samples.
+        /// Number of samples of the step.
         samples: usize,
     },
-    /// The device's memory does not hold as many samples at once: from now on batches are gone through in parts, whose gradients make
-    /// one step.
+    /// The batch exceeds the device's memory: from now on batches are processed in parts, whose gradients form one
+    /// step.
     InParts {
-        /// The samples that it did not hold.
+        /// Number of samples that did not fit.
         refused: usize,
-        /// The most samples of a part.
+        /// Maximum number of samples of a part.
         at_once: usize,
     },
     /// The model was evaluated between the ends of epochs.
     Evaluation(&'a StepRecord),
     /// An epoch is over.
     Epoch(&'a EpochRecord),
-    /// The training ends with an error. Its history so far, with the epoch whose parameters the model has now, if any.
+    /// The training ends with an error. Holds its history so far, with the epoch of the model's current parameters, if
+    /// any.
     Failed(&'a History),
 }
 
@@ -60,8 +61,8 @@ impl<F: FnMut(Event<'_>)> Observer for F {
     }
 }
 
-/// Writes a line to standard error after each epoch: the training's name, loss and validation score. A stream that is closed or full
-/// ends no training.
+/// Writes a line to standard error after each epoch: the training's name, loss and validation score. A closed or full
+/// stream does not stop a training.
 #[derive(Debug, Clone)]
 pub struct EpochLines {
     training: String,
@@ -69,7 +70,7 @@ pub struct EpochLines {
 }
 
 impl EpochLines {
-    /// Lines that begin with the name of the training.
+    /// Creates lines that begin with the name of the training.
     pub fn new(training: impl Into<String>) -> Self {
         Self { training: training.into(), metric: "score" }
     }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Decides when a checkpoint is due. Time decides only when one is written, never what a training computes.
+/// Decides when a checkpoint is due. Time decides only when one is written, never a result of the training.
 #[derive(Debug)]
 pub(super) struct SaveSchedule {
     every_steps: u64,
     every: Duration,
-    /// Steps and moment of the last checkpoint, or of the start.
+    /// Steps and time of the last checkpoint, or of the start.
     last: (u64, Instant),
 }
 
@@ -16,13 +16,13 @@ impl SaveSchedule {
         Self { every_steps: every_steps.max(1), every, last: (0, Instant::now()) }
     }
 
-    /// Whether there are steps enough since the last checkpoint, or it is old enough and there is a new step.
+    /// Returns whether enough steps were taken since the last checkpoint, or it is old enough and there is a new step.
     pub(super) fn is_due(&self, steps: u64) -> bool {
         let (saved, at) = self.last;
         steps - saved >= self.every_steps || steps > saved && at.elapsed() >= self.every
     }
 
-    /// Records a checkpoint after so many steps.
+    /// Records a checkpoint at a step.
     pub(super) fn saved(&mut self, steps: u64) {
         self.last = (steps, Instant::now());
     }

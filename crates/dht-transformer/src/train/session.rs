@@ -1,4 +1,4 @@
-//! The running state of one training: what a checkpoint holds.
+//! Running state of one training: the content of a checkpoint.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::error::{CheckpointProblem, Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
 use crate::tensors::{Gradients, Parameters};
 
-/// Everything that changes while a training runs.
+/// State that changes while a training runs.
 pub(crate) struct Session<'a> {
     settings: &'a TrainSettings,
     checkpoint: Option<&'a CheckpointSettings>,
@@ -27,38 +27,38 @@ pub(crate) struct Session<'a> {
     training: Training,
     pub(crate) total: u64,
     pub(crate) epoch: usize,
-    /// Batches of the epoch that were offered.
+    /// Number of batches of the epoch offered so far.
     pub(crate) batch: usize,
-    /// Samples that were offered.
+    /// Number of samples offered so far.
     pub(crate) samples: u64,
-    /// Sum of losses over the epoch's samples, and how many.
+    /// Sum of losses over the epoch's samples, and their number.
     epoch_loss: (f64, u64),
     saves: SaveSchedule,
-    /// What the next step is made of.
+    /// Accumulated gradients of the next step.
     pending: Pending,
-    /// Whether the parameters are on their way to other values: what fails then cannot be tried again.
+    /// `true` while parameters are being updated: a failure then cannot be retried.
     stepping: bool,
-    /// The most samples that are offered at once, where the device's memory did not hold a batch.
+    /// Maximum number of samples offered at once, reduced when a batch exceeds the device's memory.
     most_at_once: usize,
     pub(crate) history: History,
     pub(crate) best: Option<Best>,
 }
 
-/// Gradients on their way to a step.
+/// Accumulated gradients of a step.
 #[derive(Debug, Default)]
 struct Pending {
     losses: usize,
-    /// Whether each gradient is multiplied by the terms of its loss.
+    /// `true` if each gradient is multiplied by the terms of its loss.
     weighed: bool,
     samples: u64,
     terms: usize,
     /// Σ terms·loss
     loss: f64,
-    /// Σ terms·gradient; of a single loss its gradient, as it is.
+    /// Σ terms·gradient; for a single loss its unweighted gradient.
     gradients: Option<Gradients>,
 }
 
-/// The parameters that did best so far.
+/// Best parameters so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Best {
     epoch: usize,
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether the last epochs were in vain. It depends on the history alone, which a resumed training has too.
+    /// Returns whether early stopping applies. It depends on the history alone, which a resumed training has too.
     pub(crate) fn is_out_of_patience(&self) -> bool {
         let scores: Vec<f64> = self.history.epochs.iter().filter_map(|epoch| epoch.validation_score).collect();
         let better = |best: usize, epoch: usize| if scores[epoch] > scores[best] { epoch } else { best };
@@ -112,8 +112,8 @@ impl<'a> Session<'a> {
         self.settings.patience.is_some_and(|patience| scores.len() > best + patience)
     }
 
-    /// Offers a batch and takes the steps that are ready. A batch that the device's memory does not hold is offered again in halves, and so
-    /// are all after it: the step is the same up to rounding.
+    /// Offers a batch and takes the steps that are ready. A batch that exceeds the device's memory is offered again in
+    /// halves, and so are all later batches: the step is the same up to rounding.
     pub(crate) fn take_batch<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -135,13 +135,13 @@ impl<'a> Session<'a> {
                 self.take_parts(objective, parts, before, observer)
             };
             match taken {
-                // Sums of several batches cannot be taken back.
+                // Sums of several batches cannot be undone.
                 Err(error)
                     if O::may_split(&error) && at_once > 1 && self.settings.accumulate == 1 && !self.stepping =>
                 {
                     self.pending = Pending::default();
                     self.most_at_once = at_once.div_ceil(2);
-                    // Where the device refuses that too, the next try says so.
+                    // If the device refuses this too, the next attempt reports it.
                     let device = objective.parameters().device();
                     let _ = select(device).release_memory(device);
                     observer.observe(Event::InParts { refused: at_once, at_once: self.most_at_once });
@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The same in parts that make one step.
+    /// Offers a batch in parts that form one step.
     fn take_parts<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Steps for a loss that an objective has returned, and for every further one that it has ready.
+    /// Steps for a returned loss, and for every further loss that the objective has ready.
     pub(crate) fn step_while_ready<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -191,7 +191,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The backward of one loss; `weighed` by its terms where it is not alone in its step.
+    /// Runs the backward pass of one loss, `weighed` by its terms if the step has several losses.
     fn add(&mut self, step: &StepLoss, parameters: &Parameters, weighed: bool) -> Result<()> {
         let loss = f64::from(step.loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         if !loss.is_finite() {
@@ -212,7 +212,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The step that the pending gradients make.
+    /// Takes the step of the pending gradients.
     fn step(&mut self, parameters: &Parameters, observer: &mut dyn Observer) -> Result<()> {
         let progress = self.progress();
         let Pending { samples, terms, loss, gradients, weighed, .. } = std::mem::take(&mut self.pending);
@@ -242,7 +242,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The score on validation samples, in batches that the device's memory holds.
+    /// Score on validation samples, in batches that fit the device's memory.
     pub(crate) fn score<O: Objective>(&self, objective: &O, validation: &EncodedDataset) -> Result<f64, O::Error> {
         let mut at_once = self.settings.batch_size.min(self.most_at_once).saturating_mul(2);
         loop {
@@ -257,8 +257,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Evaluates the objective if a multiple of the steps between evaluations was reached. Due is what the history says, so that a
-    /// resumed training evaluates after the same steps.
+    /// Evaluates the objective if a multiple of the steps between evaluations was reached. This depends on the history
+    /// alone, so that a resumed training evaluates after the same steps.
     pub(crate) fn evaluate_if_due<O: Objective>(
         &mut self,
         objective: &O,
@@ -277,7 +277,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The score of the present step, where it was evaluated.
+    /// Score of the current step, if it was evaluated.
     pub(crate) fn evaluated(&self) -> Option<f64> {
         let last = self.history.evaluations.last()?;
         (last.step == self.history.steps).then_some(last.validation_score)
@@ -313,12 +313,12 @@ impl<'a> Session<'a> {
         if self.saves.is_due(self.history.steps) && self.is_between_steps() { self.save(objective) } else { Ok(()) }
     }
 
-    /// Whether no gradients wait for others: these are not stored.
+    /// Returns whether no gradients are pending: pending gradients are not stored.
     fn is_between_steps(&self) -> bool {
         self.pending.losses == 0
     }
 
-    /// Stores the state and ends the training, once that is possible.
+    /// Stores the state and ends the training, as soon as that is possible.
     pub(crate) fn stop<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         if !self.is_between_steps() {
             return Ok(());
@@ -351,7 +351,7 @@ impl<'a> Session<'a> {
         if let Some(best) = &self.best {
             checkpoint.put("best/", best.tensors.clone())?;
         }
-        // Such a file could not be taken up again, and the one before still can.
+        // Such a file could not be resumed; the previous one still can.
         let broken = |tensor: &StoredTensor| !tensor.values.iter().all(|value| value.is_finite());
         if let Some((name, _)) = checkpoint.tensors.iter().find(|(_, tensor)| broken(tensor)) {
             let problem = "holds NaN or infinity and is not saved; the checkpoint before it is kept";
@@ -362,7 +362,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Takes up the checkpoint if there is one and it is wanted; says whether it did.
+    /// Resumes from the checkpoint if it exists and resuming is enabled; returns whether it did.
     pub(crate) fn resume<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -387,11 +387,11 @@ impl<'a> Session<'a> {
         let adamw = AdamWState { tensors: checkpoint.take("moment/"), counters: state.optimizer };
         let best_tensors = checkpoint.take("best/");
         if state.best.is_some() {
-            // Now, and not at the end of the training.
+            // Checked now, not at the end of the training.
             objective.parameters().check_values(&best_tensors)?;
         }
         self.optimizer.load_state(adamw)?;
-        // What can refuse comes before what changes the model.
+        // Checks precede changes of the model.
         let parameters = checkpoint.take("parameter/");
         objective.parameters().check_values(&parameters)?;
         objective.restore(state.objective, training)?;
@@ -406,7 +406,7 @@ impl<'a> Session<'a> {
 }
 
 impl Best {
-    /// Gives the objective these parameters and the state that went with them, and tells the history.
+    /// Restores these parameters and their state in the objective, and records them in the history.
     pub(crate) fn put_back<O: Objective>(self, objective: &mut O, history: &mut History) -> Result<(), O::Error> {
         (history.best_epoch, history.best_step) = (Some(self.epoch), Some(self.step));
         history.best_score = Some(self.score);
@@ -415,7 +415,7 @@ impl Best {
     }
 }
 
-/// The loss that is ready, or the next one.
+/// Returns the ready loss, or the next one.
 fn take_or_next<E>(
     ready: &mut Option<StepLoss>,
     next: impl FnOnce() -> Result<Option<StepLoss>, E>,

@@ -1,4 +1,4 @@
-//! State of a training in a checkpoint, beside its tensors.
+//! State of a training in a checkpoint, in addition to its tensors.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,14 +9,14 @@ use super::settings::TrainSettings;
 use crate::data::EncodedDataset;
 use crate::error::{Error, Result, SettingMismatch};
 
-/// Training samples, by their number and hash.
+/// Number and hash of the training samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Training {
     rows: usize,
     sha256: String,
 }
 
-/// Content of a checkpoint beside its tensors.
+/// Content of a checkpoint in addition to its tensors.
 #[derive(Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) settings: TrainSettings,

@@ -1,4 +1,4 @@
-//! The settings of the trainer.
+//! Settings of the trainer.
 
 use std::path::PathBuf;
 
@@ -7,35 +7,36 @@ use serde::{Deserialize, Serialize};
 use super::optim::{AdamWSettings, Schedule};
 use crate::error::{Error, Result};
 
-/// How a training runs. Learned state is elsewhere.
+/// Settings of a training run, without learned state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainSettings {
-    /// How often the training samples are gone through.
+    /// Number of passes over the training samples.
     pub epochs: usize,
-    /// Samples a batch.
+    /// Batch size, in samples.
     pub batch_size: usize,
-    /// Losses (of a batch each, in a plain training) whose gradients are added up for one optimiser step: as one batch
-    /// so many times as large, for the memory of a small one. The last step of an epoch may have fewer.
+    /// Gradient accumulation: number of losses (one per batch, in a plain training) per optimiser step. The result
+    /// equals one batch of the accumulated size, with the memory of a small one. The last step of an epoch may have
+    /// fewer.
     pub accumulate: usize,
-    /// Batches that are sorted by length together; 1 is a plain shuffle.
+    /// Number of batches that are sorted by length together; 1 is a plain shuffle.
     pub length_window: usize,
-    /// Keys order and dropout.
+    /// Seed of order and dropout.
     pub seed: u64,
-    /// The optimiser; its `learning_rate` is the peak of the schedule.
+    /// Optimiser settings; `learning_rate` is the peak of the schedule.
     pub optimizer: AdamWSettings,
-    /// The course of the learning rate over the samples.
+    /// Learning-rate schedule over the samples.
     pub schedule: Schedule,
-    /// Whether the parameters that did best on the validation samples come back at the end.
+    /// `true` to restore the parameters with the best validation score at the end.
     pub keep_best: bool,
-    /// Early stopping: the training ends after so many epochs in a row whose validation score was not better than the best
-    /// before; `None` for never. The schedule of the learning rate is that of all epochs.
+    /// Early stopping: the training ends after this number of consecutive epochs without a better validation score;
+    /// `None` for never. The learning-rate schedule still spans all epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// Optimiser steps between two evaluations on the validation samples, beside that at the end of each epoch; `None` for the epochs
-    /// alone. With [`keep_best`](Self::keep_best) the parameters that come back are then those of the best step. It takes part in nothing
-    /// else: patience still counts epochs by the score at their end. Where one batch makes several steps, the evaluation comes after
-    /// the batch.
+    /// Optimiser steps between two evaluations on the validation samples, in addition to the evaluation at the end of
+    /// each epoch; `None` for epochs alone. With [`keep_best`](Self::keep_best) the restored parameters are then those
+    /// of the best step. Nothing else changes: patience still counts epochs by the score at their end. If one batch
+    /// makes several steps, the evaluation follows the batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluate_every: Option<usize>,
 }
@@ -57,22 +58,22 @@ impl Default for TrainSettings {
     }
 }
 
-/// Where a training is kept, and how often.
+/// Path and frequency of checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointSettings {
-    /// The file; written whole or not at all.
+    /// Checkpoint file; written atomically.
     pub path: PathBuf,
     /// Optimiser steps between two checkpoints; each epoch ends with one in any case.
     pub every_steps: u64,
-    /// Whether to go on from the file if it is there.
+    /// `true` to resume from the file if it exists.
     pub resume: bool,
 }
 
 impl TrainSettings {
-    /// Whether the settings are possible.
+    /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first that is not.
+    /// [`Error::Setting`] names the first invalid one.
     pub fn check(&self) -> Result<()> {
         let counts = [
             ("epochs", self.epochs),

@@ -1,4 +1,4 @@
-//! The one training loop: epochs, steps, validation, checkpoints.
+//! Training loop: epochs, steps, validation, checkpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use super::settings::{CheckpointSettings, TrainSettings};
 use crate::data::{EncodedDataset, epoch_order};
 use crate::error::{Error, Result};
 
-/// The default of [`Trainer::save_every`].
+/// Default of [`Trainer::save_every`].
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// Trains an objective.
@@ -25,16 +25,17 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// See `examples/` of this crate.
 #[derive(Debug, Clone)]
 pub struct Trainer {
-    /// How the training runs.
+    /// Settings of the training run.
     pub settings: TrainSettings,
-    /// Where it is kept; `None` keeps nothing.
+    /// Checkpoint settings; `None` stores nothing.
     pub checkpoint: Option<CheckpointSettings>,
-    /// Decay and rate of each parameter; `None` is [`ParameterGroups::standard`].
+    /// Weight decay and learning-rate factor of each parameter; `None` is [`ParameterGroups::standard`].
     pub groups: Option<ParameterGroups>,
-    /// Maximal age of the checkpoint at a step, beside the steps of [`CheckpointSettings`]. It changes no result. By default a minute.
+    /// Maximum age of the checkpoint at a step, in addition to the steps of [`CheckpointSettings`]. It changes no
+    /// result. Default: one minute.
     pub save_every: Duration,
-    /// Request to stop: once it is true, the training saves its state after the present step, or after the validation at the end of an epoch,
-    /// and ends with [`Error::Stopped`]. `None` for never.
+    /// Request to stop: once it is true, the training saves its state after the present step, or after the validation
+    /// at the end of an epoch, and ends with [`Error::Stopped`]. `None` for never.
     pub stop: Option<Arc<AtomicBool>>,
 }
 
@@ -45,24 +46,26 @@ impl Default for Trainer {
 }
 
 impl Trainer {
-    /// A training with these settings that is kept nowhere.
+    /// Creates a trainer with these settings and without checkpoints.
     pub fn new(settings: TrainSettings) -> Self {
         Self { settings, checkpoint: None, groups: None, save_every: SAVE_EVERY, stop: None }
     }
 
-    /// Trains `objective` on the training samples, scores it on the validation samples after each epoch (none: no
-    /// scoring) and every [`evaluate_every`](TrainSettings::evaluate_every) steps, and leaves it with the best parameters.
+    /// Trains `objective` on the training samples. Scores it on the validation samples after each epoch (none: no
+    /// scoring) and every [`evaluate_every`](TrainSettings::evaluate_every) steps, and leaves it with the best
+    /// parameters.
     ///
-    /// Stopped and resumed, a training takes the same steps and ends with the same bits as one that was not.
+    /// A stopped and resumed training takes the same steps and ends with the same bits as an uninterrupted one.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, an empty training set, or patience or `evaluate_every` without validation samples; what
-    /// [`Objective::check_data`] refuses, before anything is trained; [`Error::Diverged`] when a loss is not finite; [`Error::Stopped`]
-    /// when it was [asked to](Self::stop) before its last epoch was over; what checkpoints and the objective report.
+    /// [`Error::Setting`] for settings out of range, an empty training set, or patience or `evaluate_every` without
+    /// validation samples; the errors of [`Objective::check_data`], before anything is trained; [`Error::Diverged`]
+    /// when a loss is not finite; [`Error::Stopped`] when a [stop](Self::stop) was requested before the end of the last
+    /// epoch; the errors of checkpoints and of the objective.
     ///
-    /// After an error in a later epoch than the first, `objective` has the best parameters so far where these are
-    /// [kept](TrainSettings::keep_best), the last checkpoint is still there, and the observer gets [`Event::Failed`] with the history;
-    /// else it has the parameters of the last step.
+    /// After an error in a later epoch than the first, `objective` has the best parameters so far if
+    /// [`keep_best`](TrainSettings::keep_best) is set. The last checkpoint still exists, and the observer gets
+    /// [`Event::Failed`] with the history. Otherwise it has the parameters of the last step.
     pub fn fit<O: Objective>(
         &self,
         objective: &mut O,
@@ -143,7 +146,7 @@ impl Trainer {
         self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    /// The batches of an epoch: a function of seed and epoch alone, so that a resumed training finds them again.
+    /// Batches of an epoch: a function of seed and epoch alone, so that a resumed training reproduces them.
     fn order(&self, lengths: &[usize], epoch: usize) -> Result<Vec<Vec<usize>>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
         rng.set_stream(epoch as u64 + 1);

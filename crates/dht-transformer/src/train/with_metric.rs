@@ -1,4 +1,4 @@
-//! An objective that another metric judges.
+//! Objective with a different validation metric.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::data::{EncodedDataset, Metric, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::tensors::Parameters;
 
-/// An objective whose [`score`](Objective::score) is another metric of its predictions, such as GLUE's for a task: what
-/// `metric_for_best_model` is in `transformers`. All else is the objective's own.
+/// Objective whose [`score`](Objective::score) is another metric of its predictions, such as GLUE's for a task; the
+/// equivalent of `metric_for_best_model` in `transformers`. Everything else is delegated to the inner objective.
 ///
 /// # Examples
 /// `trainer.fit(&mut WithMetric::new(&mut model, Metric::Matthews)?, &training, &validation, &mut ())`
@@ -21,10 +21,10 @@ pub struct WithMetric<'a, O> {
 }
 
 impl<'a, O: Predict> WithMetric<'a, O> {
-    /// The objective, judged by a metric of classes.
+    /// Wraps an objective with a classification metric.
     ///
     /// # Errors
-    /// [`Error::Setting`] for [`Metric::Correlations`], which are of numbers.
+    /// [`Error::Setting`] for [`Metric::Correlations`], which require numbers.
     pub fn new(objective: &'a mut O, metric: Metric) -> Result<Self> {
         match metric {
             Metric::Correlations => Err(Error::setting("metric", "one of classes", "correlations of numbers")),
@@ -32,7 +32,7 @@ impl<'a, O: Predict> WithMetric<'a, O> {
         }
     }
 
-    /// The class whose F1 is the score; `None` for other metrics.
+    /// Class whose F1 is the score; `None` for other metrics.
     fn class(&self, data: &EncodedDataset) -> Result<Option<usize>> {
         let Metric::F1 { class } = self.metric else { return Ok(None) };
         let position = data.labels.iter().position(|label| label == class);

@@ -1,4 +1,4 @@
-//! AdamW's step and the length of gradients of tensor operations, for devices without kernels.
+//! AdamW's step and gradient norms in tensor operations, for devices without kernels.
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -14,7 +14,7 @@ pub(crate) struct DeviceMoments {
 }
 
 impl DeviceMoments {
-    /// Moments of these values, or zeros.
+    /// Creates moments with these values, or zeros.
     pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Self> {
         let tensor = |values| Tensor::from_vec(values, shape, device);
         let zeros = || Tensor::zeros(shape, DType::F32, device);
@@ -24,7 +24,7 @@ impl DeviceMoments {
         })
     }
 
-    /// The values of both.
+    /// Values of both moments.
     pub(crate) fn values(&self) -> Result<[Vec<f32>; 2]> {
         Ok([self.first.flatten_all()?.to_vec1()?, self.second.flatten_all()?.to_vec1()?])
     }
@@ -52,7 +52,7 @@ impl Moments for DeviceMoments {
     }
 }
 
-/// Σ x² of each tensor, in one transfer instead of one wait for the device a parameter.
+/// Computes Σ x² of each tensor, in one transfer instead of one synchronisation per parameter.
 pub(crate) fn sums_of_squares(tensors: &[Tensor]) -> Result<Vec<f64>> {
     let sums = tensors.iter().map(|tensor| tensor.sqr()?.sum_all()).collect::<candle_core::Result<Vec<_>>>()?;
     Ok(Tensor::stack(&sums, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())

@@ -1,11 +1,11 @@
-//! The backend of devices without operations of the project's own.
+//! Backend of devices without custom operations.
 
 use crate::backend::backend::Backend;
 use crate::tensors::Precision;
 
-/// Candle's operations: what runs on Metal, and on the CPU in candle's graph.
+/// Backend of candle's operations: for Metal, and for the CPU in candle's graph.
 pub(crate) struct Composed {
-    /// The device and its precisions, in words.
+    /// Device and its precisions, for messages.
     pub(crate) precisions: &'static str,
 }
 

@@ -1,5 +1,4 @@
-//! A layer whose dimensions, neurons and heads pass through gates that have gradients: what a search for an architecture
-//! trains.
+//! Layer with differentiable gates on its dimensions, neurons and heads, as trained by an architecture search.
 
 use candle_core::Tensor;
 
@@ -12,7 +11,7 @@ use crate::error::Result;
 use crate::tensors::Packing;
 
 impl Gate {
-    /// The gate on the last axis; x is (…, n), or (tokens, heads, n) for numbers (heads, n).
+    /// Applies the gate to the last axis; x is (…, n), or (tokens, heads, n) for numbers (heads, n).
     fn apply(gate: Option<&Self>, x: &Tensor) -> Result<Tensor> {
         match gate {
             None => Ok(x.clone()),
@@ -26,7 +25,7 @@ impl Gate {
         }
     }
 
-    /// The gate on heads; x is (tokens, heads, dim).
+    /// Applies the gate to heads; x is (tokens, heads, dim).
     fn apply_to_heads(gate: Option<&Self>, x: &Tensor) -> Result<Tensor> {
         match gate {
             Some(Self::Scale(numbers)) => Ok(x.broadcast_mul(&numbers.to_dtype(x.dtype())?.unsqueeze(1)?)?),
@@ -37,8 +36,8 @@ impl Gate {
 }
 
 impl Operations {
-    /// The attention sublayer through gates: (tokens, hidden) → (tokens, hidden), and its scores before the softmax, (samples,
-    /// heads, longest, longest).
+    /// Runs the attention sublayer through gates: (tokens, hidden) → (tokens, hidden). Also returns its scores before
+    /// the softmax, (samples, heads, longest, longest).
     pub(crate) fn gated_attention(
         self,
         x: &Tensor,
@@ -56,7 +55,7 @@ impl Operations {
         };
         let compared = gates.query_key_outputs.as_ref();
         let q = Gate::apply(compared, &project(0, &gates.query_inputs)?)?;
-        // Numbers act on each product of a query and a key once, interpolation on both sides.
+        // Scale gates act on each product of a query and a key once, interpolation on both sides.
         let k = Gate::apply(compared.filter(|gate| matches!(gate, Gate::Mix(_))), &project(1, &gates.key_inputs)?)?;
         let v = Gate::apply(gates.value_outputs.as_ref(), &project(2, &gates.value_inputs)?)?;
         let rectangles = Rectangles::new(packing, x.device())?;
@@ -70,7 +69,7 @@ impl Operations {
         Ok((self.layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)?, scores))
     }
 
-    /// The feed-forward sublayer with a gate after its activation: (tokens, hidden) → (tokens, hidden).
+    /// Runs the feed-forward sublayer with a gate after its activation: (tokens, hidden) → (tokens, hidden).
     pub(crate) fn gated_feed_forward(
         self,
         x: &Tensor,

@@ -1,4 +1,4 @@
-//! A device's own kernels in place of operations that are composed of candle's.
+//! Custom kernels of a device that replace compositions of candle's operations.
 
 use std::sync::Arc;
 
@@ -10,29 +10,30 @@ use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::error::Result;
 use crate::tensors::{HeadSet, Packing};
 
-/// Differentiable kernels of a device. `None`: there is none for these rows, and candle's operations run.
+/// Differentiable kernels of a device. `None` means that there is none for these rows, and candle's operations run.
 pub(crate) trait Kernels: Sync {
     /// LayerNorm of each row.
     fn layer_norm(&self, _x: &Tensor, _scale: &Tensor, _shift: &Tensor, _epsilon: f64) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// u + bias, whose gradient is summed in at least single precision.
+    /// Computes u + bias, whose gradient is summed in at least single precision.
     fn add_bias(&self, _u: &Tensor, _bias: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// The rows `numbers` of a matrix.
+    /// Selects the rows `numbers` of a matrix.
     fn select_rows(&self, _matrix: &Tensor, _numbers: &[u32]) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// The rows times their dropout mask.
+    /// Multiplies rows by their dropout mask.
     fn drop_rows(&self, _x: &Tensor, _packing: &Packing, _dropout: Dropout) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of these heads of a layer; dropout of probabilities, and of the output.
+    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of these heads of a layer; dropout of probabilities, and of the
+    /// output.
     fn attention(
         &self,
         (_layer, _x, _packing): (usize, &Tensor, &Arc<Packing>),
@@ -57,7 +58,7 @@ pub(crate) trait Kernels: Sync {
     }
 }
 
-/// No kernels: candle's operations alone.
+/// Empty set of kernels: only candle's operations run.
 pub(crate) struct NoKernels;
 
 impl Kernels for NoKernels {}

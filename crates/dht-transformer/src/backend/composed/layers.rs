@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Hidden, SampleGroup};
 
 impl Operations {
-    /// Both sublayers: samples that run the same together, then all in their order again.
+    /// Runs both sublayers: samples with equal heads and neurons together, then all in their order again.
     pub(crate) fn layer(self, hidden: &Hidden, layer: &Layer<'_>, ctx: &ForwardContext) -> Result<Hidden> {
         let mut alike: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
         let mut samples = 0..;

@@ -1,4 +1,4 @@
-//! Differentiable operations on rows: candle's, or a device's own kernels.
+//! Differentiable operations on rows: candle's, or a device's custom kernels.
 
 use candle_core::{D, DType, Device, Tensor, Var};
 
@@ -9,14 +9,14 @@ use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::{Packing, Parameter, wide};
 
-/// The operations that layers are composed of where no fused operation runs, and the oracle of the fused ones in tests.
+/// Operations that layers are composed of without a fused operation; reference of the fused ones in tests.
 #[derive(Clone, Copy)]
 pub(crate) struct Operations {
     pub(super) kernels: &'static dyn Kernels,
 }
 
 impl Operations {
-    /// Candle's operations alone.
+    /// Only candle's operations.
     pub(crate) const CANDLE: Self = Self { kernels: &NoKernels };
 
     /// Candle's operations, with these kernels in place of some.
@@ -25,7 +25,7 @@ impl Operations {
         Self { kernels }
     }
 
-    /// LayerNorm of each row, with sums in at least single precision, in the numbers of `x`.
+    /// LayerNorm of each row, with sums in at least single precision, in the precision of `x`.
     pub(crate) fn layer_norm(self, x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
         let (scale, shift) = (weight(scale), weight(shift));
         if let Some(y) = self.kernels.layer_norm(x, &scale, &shift, epsilon)? {
@@ -39,7 +39,7 @@ impl Operations {
         Ok(y.to_dtype(x.dtype())?)
     }
 
-    /// x·Wᵀ + b in the numbers of `x`.
+    /// Computes x·Wᵀ + b in the precision of `x`.
     pub(super) fn product_and_bias(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let u = product(x, weight)?;
         if let Some(y) = self.kernels.add_bias(&u, bias)? {
@@ -50,17 +50,17 @@ impl Operations {
         Ok(y.broadcast_add(&bias.to_dtype(y.dtype())?)?.to_dtype(u.dtype())?)
     }
 
-    /// x·Wᵀ + b in the numbers of `x`.
+    /// Computes x·Wᵀ + b in the precision of `x`.
     pub(super) fn linear(self, x: &Tensor, parameters: &LinearParameters) -> Result<Tensor> {
         self.product_and_bias(x, &weight(&parameters.weight), &weight(&parameters.bias))
     }
 
-    /// x·Wᵀ + b in single precision.
+    /// Computes x·Wᵀ + b in single precision.
     pub(crate) fn linear_in_f32(self, x: &Tensor, parameters: &LinearParameters) -> Result<Tensor> {
         self.linear(&x.to_dtype(DType::F32)?, parameters)
     }
 
-    /// The rows `numbers` of a matrix.
+    /// Selects the rows `numbers` of a matrix.
     pub(super) fn select_rows(self, matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
         if let Some(rows) = self.kernels.select_rows(matrix, numbers)? {
             return Ok(rows);
@@ -68,7 +68,8 @@ impl Operations {
         Ok(matrix.index_select(&indices(numbers.to_vec(), matrix.device())?, 0)?)
     }
 
-    /// The rows times their dropout mask, the same on every device: a kernel computes it, or it is drawn on the CPU and copied.
+    /// Multiplies rows by their dropout mask, the same on every device: a kernel computes it, or it is drawn on the CPU
+    /// and copied.
     pub(super) fn drop_rows(self, x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
         let Some(dropout) = dropout else { return Ok(x.clone()) };
         if let Some(y) = self.kernels.drop_rows(x, packing, dropout)? {
@@ -85,7 +86,7 @@ impl Operations {
 }
 
 impl Activation {
-    /// The activation, element by element.
+    /// Applies the activation element by element.
     pub(crate) fn apply(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Gelu => x.gelu_erf()?,
@@ -95,7 +96,7 @@ impl Activation {
     }
 }
 
-/// The variable, or only its value where it is frozen.
+/// Variable, or its detached value if frozen.
 pub(super) fn weight(parameter: &Parameter) -> Tensor {
     let var: &Var = parameter.var();
     if parameter.is_frozen() { var.as_detached_tensor() } else { var.as_tensor().clone() }
@@ -107,14 +108,14 @@ pub(super) fn indices(indices: Vec<u32>, device: &Device) -> Result<Tensor> {
     Ok(Tensor::from_vec(indices, count, device)?)
 }
 
-/// x·Wᵀ in the numbers of `x`.
+/// Computes x·Wᵀ in the precision of `x`.
 pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (x, transposed) = operands(x, weight)?;
     Ok(x.matmul(&transposed)?)
 }
 
-/// x and Wᵀ in the layouts that candle's product takes on CUDA: rows, or their transpose, one after another without gaps. The
-/// first columns of a wider matrix are copied.
+/// Converts x and Wᵀ to layouts that candle's product supports on CUDA: contiguous rows, or their transpose. The first
+/// columns of a wider matrix are copied.
 fn operands(x: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((x.contiguous()?, weight.to_dtype(x.dtype())?.contiguous()?.t()?))
 }

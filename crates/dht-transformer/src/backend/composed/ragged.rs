@@ -10,12 +10,12 @@ use crate::error::Result;
 use crate::tensors::Hidden;
 
 impl Operations {
-    /// The rows that a projection reads, projected: (tokens, hidden) → (tokens, outputs).
+    /// Projects the rows that a projection reads: (tokens, hidden) → (tokens, outputs).
     fn project(self, part: usize, x: &Tensor, p: &RaggedParameters) -> Result<Tensor> {
         self.linear(p.read_columns(part, x)?.as_ref().unwrap_or(x), &p.projections[part])
     }
 
-    /// The scores before the softmax of each head: (tokens, hidden) → (samples, 1, longest, longest).
+    /// Scores of each head before the softmax: (tokens, hidden) → (samples, 1, longest, longest).
     pub(super) fn ragged_scores(
         self,
         x: &Tensor,
@@ -33,7 +33,7 @@ impl Operations {
         scores.collect()
     }
 
-    /// (tokens, hidden) → (tokens, hidden). Gates on heads are (samples, heads).
+    /// Runs ragged attention, (tokens, hidden) → (tokens, hidden). Gates on heads are (samples, heads).
     pub(super) fn ragged_attention(
         self,
         hidden: &Hidden,

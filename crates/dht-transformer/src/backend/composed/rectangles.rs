@@ -1,4 +1,4 @@
-//! Attention of packed rows composed of candle's operations: it wants rectangles, so that samples are padded.
+//! Attention of packed rows composed of candle's operations on padded rectangles.
 
 use candle_core::{D, Device, Tensor};
 
@@ -6,19 +6,19 @@ use crate::backend::cpu::Dropout;
 use crate::error::Result;
 use crate::tensors::{Packing, wide};
 
-/// How packed rows become rectangles, one a sample, and back.
+/// Conversion of packed rows to padded rectangles, one per sample, and back.
 pub(crate) struct Rectangles<'a> {
     packing: &'a Packing,
     longest: usize,
-    /// The row of each place; (samples·longest).
+    /// Row index of each place; (samples·longest).
     rows: Tensor,
-    /// The place of each row; (tokens).
+    /// Place of each row; (tokens).
     places: Tensor,
-    /// 0 where there is a key, −∞ where there is none; (samples, 1, 1, longest).
+    /// Attention mask: 0 for a key, −∞ for none; (samples, 1, 1, longest).
     mask: Tensor,
 }
 
-/// The dropout of attention probabilities, and the numbers of the heads, which key it.
+/// Dropout of attention probabilities, and the head numbers that key it.
 pub(crate) type HeadDropout<'a> = Option<(Dropout, &'a [usize])>;
 
 impl<'a> Rectangles<'a> {
@@ -51,20 +51,21 @@ impl<'a> Rectangles<'a> {
         self.packing.spans().samples()
     }
 
-    /// (tokens, heads, width) → (samples, heads, longest, width).
+    /// Pads rows, (tokens, heads, width) → (samples, heads, longest, width).
     fn padded(&self, x: &Tensor) -> Result<Tensor> {
         let (_, heads, width) = x.dims3()?;
         let x = x.contiguous()?.index_select(&self.rows, 0)?.reshape((self.samples(), self.longest, heads, width))?;
         Ok(x.transpose(1, 2)?.contiguous()?)
     }
 
-    /// scale·Q·Kᵀ in at least single precision, of no meaning in places where a sample has no token: (tokens, heads, width) → (samples, heads, longest,
-    /// longest).
+    /// Computes scale·Q·Kᵀ in at least single precision, undefined in places without a token: (tokens, heads, width) →
+    /// (samples, heads, longest, longest).
     pub(crate) fn scores(&self, q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
         Ok((wide(&self.padded(q)?.matmul(&self.padded(k)?.t()?)?)? * scale)?)
     }
 
-    /// gates ∘ dropout(softmax(scores))·V: values (tokens, heads, width) → (tokens, heads, width). Gates are (samples, heads).
+    /// gates ∘ dropout(softmax(scores))·V: values (tokens, heads, width) → (tokens, heads, width). Gates are (samples,
+    /// heads).
     pub(crate) fn context(
         &self,
         scores: &Tensor,

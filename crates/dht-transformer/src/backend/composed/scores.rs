@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Hidden};
 
 impl Operations {
-    /// The scores of these heads: (samples, heads, longest, longest), of no meaning in places where a sample has no token.
+    /// Computes the scores of these heads: (samples, heads, longest, longest), undefined in places without a token.
     pub(crate) fn scores(self, hidden: &Hidden, attention: LayerAttention<'_>, heads: HeadSet) -> Result<Tensor> {
         let (x, packing) = (hidden.tensor(), hidden.packing());
         match attention {
@@ -28,7 +28,7 @@ impl Operations {
         }
     }
 
-    /// Q and K of these heads: (tokens, hidden) → (tokens, heads·dim) each.
+    /// Computes Q and K of these heads: (tokens, hidden) → (tokens, heads·dim) each.
     pub(crate) fn queries_and_keys(
         self,
         x: &Tensor,

@@ -32,7 +32,7 @@ impl Operations {
         self.drop_rows(&y, packing, dropout)
     }
 
-    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the heads that are kept; dropout of probabilities, and of the output.
+    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the kept heads; dropout of probabilities, and of the output.
     pub(crate) fn attention(
         self,
         (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
@@ -117,7 +117,8 @@ struct OutputNorm<'a> {
     epsilon: f64,
 }
 
-/// gates ∘ dropout(softmax(Q·Kᵀ/√dim))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are (samples, heads).
+/// gates ∘ dropout(softmax(Q·Kᵀ/√dim))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are
+/// (samples, heads).
 fn contexts(
     qkv: &Tensor,
     packing: &Packing,

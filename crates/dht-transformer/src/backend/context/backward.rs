@@ -1,4 +1,4 @@
-//! The backward of a context, and the gradients that candle's graph gathers.
+//! Backward pass of a context, and gradients in candle's graph.
 
 use std::sync::atomic::Ordering;
 
@@ -11,24 +11,24 @@ use crate::error::Result;
 use crate::tensors::{Gradients, Parameters};
 
 impl ForwardContext {
-    /// Runs the backward of `loss` (one value) and returns every parameter's gradient.
+    /// Runs the backward pass of `loss` (one value) and returns every parameter's gradient.
     ///
     /// Call it once for each context: it consumes the saved activations.
     ///
     /// # Errors
-    /// What candle or an operation reports.
+    /// The errors of candle or of an operation.
     pub fn backward(&self, loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
         Ok(self.both(loss, parameters)?.1)
     }
 
-    /// Runs the backward of `loss` (one value) and returns all gradients for an optimiser of candle's: those of every
-    /// other variable that the loss depends on, such as a head by `candle_nn::linear`, and those of the parameters that
-    /// are not frozen, as dense tensors.
+    /// Runs the backward pass of `loss` (one value) and returns all gradients for an optimiser of candle's, as dense
+    /// tensors. They include every other variable that the loss depends on, such as a head by `candle_nn::linear`, and
+    /// the parameters that are not frozen.
     ///
     /// Call it, or [`backward`](Self::backward), once for each context.
     ///
     /// # Errors
-    /// What candle or an operation reports.
+    /// The errors of candle or of an operation.
     pub fn grad_store(&self, loss: &Tensor, parameters: &Parameters) -> Result<GradStore> {
         let (mut store, gradients) = self.both(loss, parameters)?;
         for (id, _, var) in parameters.iter().filter(|(id, ..)| parameters.is_frozen(*id)) {
@@ -39,7 +39,7 @@ impl ForwardContext {
         Ok(store)
     }
 
-    /// What candle's graph gathered, and all gradients of the parameters.
+    /// Gradients in candle's graph, and all gradients of the parameters.
     fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
         self.check(parameters)?;
         let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
@@ -62,7 +62,7 @@ impl ForwardContext {
         Ok((store, gradients))
     }
 
-    /// Reads the gradients of the gates that candle's graph held.
+    /// Reads the gradients of the gates in candle's graph.
     fn read_gates(&self, store: &GradStore) -> Result<()> {
         #[cfg(feature = "cuda")]
         {
@@ -87,10 +87,10 @@ impl ForwardContext {
 }
 
 impl Gradients {
-    /// Those of candle's gradients that belong to these parameters.
+    /// Selects candle's gradients that belong to these parameters.
     ///
     /// # Errors
-    /// What candle reports; gradients on the CPU must be in f32.
+    /// The errors of candle; gradients on the CPU must be in f32.
     pub fn from_grad_store(store: &GradStore, parameters: &Parameters) -> Result<Self> {
         let mut gradients = Self::empty(parameters.len());
         for (id, _, var) in parameters.iter() {

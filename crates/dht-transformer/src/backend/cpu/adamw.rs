@@ -1,5 +1,5 @@
-//! One AdamW step of one parameter in a single pass over its memory. All is element by element, so chunks and threads do not
-//! change a bit.
+//! AdamW step of one parameter in a single pass over its memory. It is elementwise, so chunks and threads do not change
+//! a bit.
 
 use std::cell::RefCell;
 
@@ -10,27 +10,27 @@ use crate::backend::adamw::{Coefficients, Moments, Single};
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// Values of a chunk: its four streams fit into the second-level cache.
+/// Number of values in a chunk: its four streams fit into the second-level cache.
 const CHUNK: usize = 16_384;
 
-/// The running means of a parameter's gradient (m) and of its square (v), on the CPU.
+/// Running means of a parameter's gradient (m) and of its square (v), on the CPU.
 #[derive(Debug, Clone)]
 pub(crate) struct HostMoments {
     first: Vec<f32>,
     second: Vec<f32>,
-    /// For each row whether a moment in it may differ from zero; `None` before it was looked up.
+    /// `true` for each row with a moment that may differ from zero; `None` before initialisation.
     touched: Option<Vec<bool>>,
 }
 
 impl HostMoments {
-    /// Moments of these values, or zeros.
+    /// Creates moments with these values, or zeros.
     pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize]) -> Self {
         let zeros = || vec![0.0; shape.iter().product()];
         let [first, second] = values.unwrap_or_else(|| [zeros(), zeros()]);
         Self { first, second, touched: None }
     }
 
-    /// Marks `rows` as touched, after looking for those that are.
+    /// Marks `rows` as touched, after detecting the touched rows.
     fn touch(&mut self, rows: &[u32], width: usize) -> &mut [bool] {
         let touched = self.touched.get_or_insert_with(|| {
             let zero = |row: &[f32]| row.iter().all(|value| value.to_bits() == 0);
@@ -68,14 +68,14 @@ impl Moments for HostMoments {
     }
 }
 
-/// The step as an operation in place on a parameter on the CPU; the moments are updated with it.
+/// In-place step on a parameter on the CPU, which also updates the moments.
 struct FusedStep<'a> {
     moments: RefCell<&'a mut HostMoments>,
     gradient: HostGradient<'a>,
     with: Single,
 }
 
-/// A gradient on the CPU whose shape was checked.
+/// Gradient on the CPU whose shape was checked.
 enum HostGradient<'a> {
     Dense(&'a [f32]),
     Rows { rows: &'a [u32], values: &'a [f32], width: usize },
@@ -172,7 +172,7 @@ impl pulp::WithSimd for DenseChunk<'_> {
     }
 }
 
-/// Some neighbouring rows: those with a gradient, those without, and those that never had one.
+/// Neighbouring rows: with a gradient, without, or never with one.
 struct RowsChunk<'a> {
     parameter: &'a mut [f32],
     first: &'a mut [f32],
@@ -205,7 +205,7 @@ impl pulp::WithSimd for RowsChunk<'_> {
             } else if touched {
                 update_absent(parameter, first, second, self.with);
             } else if self.with.shrink != 1.0 {
-                // With m = v = g = 0 the step is p + (−0 / ε), which is p to the bit: only the decay is left.
+                // With m = v = g = 0 the step is p + (−0 / ε), which is p to the bit: only the decay remains.
                 parameter.iter_mut().for_each(|value| *value *= self.with.shrink);
             }
         }
@@ -234,8 +234,8 @@ fn update_one(p: f32, m: f32, v: f32, g: f32, with: Single) -> (f32, f32, f32) {
     (p * with.shrink + -with.rate * m / denominator, m, v)
 }
 
-/// Moments of rows that are seldom seen would decay into subnormal numbers, stay there, and cost up to a hundred
-/// times as much an operation. Below 1.2e-38 they are zero instead: the only case in which we differ from PyTorch.
+/// Flushes subnormal moments to zero. Moments of rarely seen rows would otherwise become subnormal and cost up to a
+/// hundred times as much per operation. Flushing below 1.2e-38 is the only difference from PyTorch.
 #[inline(always)]
 fn without_subnormal(value: f32) -> f32 {
     if value.abs() < f32::MIN_POSITIVE { 0.0 } else { value }

@@ -1,4 +1,4 @@
-//! The backend of the CPU: fused operations.
+//! CPU backend: fused operations.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::backend::parameters::{EmbeddingParameters, LinearParameters, TokenIds
 use crate::error::Result;
 use crate::tensors::{Gradient, HeadSet, Hidden, Packing, Precision};
 
-/// The CPU.
+/// CPU backend.
 pub(crate) struct Cpu;
 
 impl Backend for Cpu {
@@ -71,7 +71,7 @@ impl Backend for Cpu {
         LinearOp::run(x, parameters, ctx)
     }
 
-    /// The logits are computed block by block, and none are kept.
+    /// The logits are computed block by block and not stored.
     fn vocabulary_loss(
         &self,
         x: &Tensor,

@@ -1,4 +1,4 @@
-//! Fused sublayers on packed weights, for CPUs.
+//! CPU backend with fused sublayers on packed weights.
 
 mod adamw;
 mod backend;

@@ -1,4 +1,4 @@
-//! Weights packed for products, kept where several runs of one forward context need them.
+//! Cache of weights packed for products, shared by the runs of one forward context.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,37 +9,37 @@ use super::variants::Choice;
 use crate::backend::cpu::kernels::{Concatenated, Matrix, Packed};
 use crate::tensors::{Parameter, Precision};
 
-/// What a weight (out, in) is multiplied to.
+/// Direction of the product with a weight (out, in).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Direction {
-    /// x·Wᵀ
+    /// Product x·Wᵀ.
     Forward,
-    /// dy·W
+    /// Product dy·W.
     Backward,
 }
 
-/// The most bytes of packed parts of weights that are kept; those of whole weights are not counted. Texts that choose their own heads have
-/// many sets of them, and each would stay.
+/// Maximum size in bytes of cached parts of weights, without whole weights. Texts with individual head sets have many
+/// parts, which would all stay.
 const PARTS_BYTES: usize = 64 << 20;
 
-/// Which part of a weight is packed.
+/// Part of a weight that is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     pub(crate) choice: Choice,
-    /// Whether that is all of it.
+    /// `true` for the whole weight.
     pub(crate) whole: bool,
-    /// Whether each head's columns begin a panel, so that a product can take some heads of it.
+    /// `true` if each head's columns begin a panel, so that a product can select heads.
     pub(crate) by_head: bool,
 }
 
-/// The weights that were packed in a context, until an optimiser changes them.
+/// Weights packed in a context, until an optimiser changes them.
 ///
-/// A routed batch runs a layer in several small groups; packing its weights anew for each would cost as much as the
-/// products of some samples. For a large group that is nothing, and the memory would be missed. Whole weights stay; of parts of them
-/// those that were used last, up to 64 MiB.
+/// A routed batch runs a layer in several small groups; packing its weights again for each would cost as much as the
+/// products of some samples. For a large group this cost is negligible, and the memory is better used elsewhere. Whole
+/// weights stay cached; parts are evicted least recently used first, beyond 64 MiB.
 #[derive(Debug, Default)]
 pub(crate) struct PackedWeights {
-    /// Of the weights of layers.
+    /// Precision of the weights of layers.
     precision: Precision,
     kept: Mutex<Kept>,
 }
@@ -47,21 +47,21 @@ pub(crate) struct PackedWeights {
 #[derive(Debug, Default)]
 struct Kept {
     entries: HashMap<Key, Entry>,
-    /// Uses of all entries so far.
+    /// Number of uses of all entries so far.
     uses: u64,
-    /// Of the entries that are parts of weights.
+    /// Size of the entries that are parts of weights.
     parts_bytes: usize,
 }
 
-/// Ids of parameters would not do: several models may run in one context.
+/// Key of an entry. Parameter ids would not suffice: several models may run in one context.
 type Key = (TensorId, Direction, Extent);
 
 #[derive(Debug)]
 struct Entry {
-    /// The version of the parameter's values.
+    /// Version of the parameter's values.
     version: u64,
     packed: Arc<Packed<f32>>,
-    /// The last of all uses that was of this one.
+    /// Use count at the last use of this entry.
     used: u64,
 }
 
@@ -73,7 +73,7 @@ impl Kept {
         Some(entry.packed.clone())
     }
 
-    /// Keeps a weight, and drops the parts that have not been used for longest where there is no room for all.
+    /// Inserts a weight, and evicts the least recently used parts that do not fit.
     fn keep(&mut self, key: Key, version: u64, packed: Arc<Packed<f32>>, most_bytes: usize) {
         self.uses += 1;
         let bytes_of_part = |key: &Key, packed: &Packed<f32>| if key.2.whole { 0 } else { packed.bytes() };
@@ -92,17 +92,17 @@ impl Kept {
 }
 
 impl PackedWeights {
-    /// None yet; those of layers are going to be kept in this precision.
+    /// Creates an empty cache; weights of layers will be packed in this precision.
     pub(crate) fn new(precision: Precision) -> Self {
         Self { precision, kept: Mutex::default() }
     }
 
-    /// The precision of the weights of layers.
+    /// Precision of the weights of layers.
     pub(crate) fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// A packed part of a parameter: groups of its matrices, concatenated.
+    /// Packed part of a parameter: groups of its matrices, concatenated.
     pub(crate) fn of<'a>(
         &self,
         parameter: &Parameter,
@@ -148,7 +148,7 @@ mod tests {
         kept.keep(key(11, true), 0, packed(), most);
         kept.keep(key(0, false), 0, packed(), most);
         kept.keep(key(1, false), 0, packed(), most);
-        // A new version takes the place of the old one.
+        // A new version replaces the old one.
         kept.keep(key(1, false), 1, packed(), most);
         assert_eq!((kept.entries.len(), kept.parts_bytes), (3, most));
         assert!(kept.find(&key(0, false), 0).is_some() && kept.find(&key(1, false), 0).is_none());

@@ -1,23 +1,23 @@
-//! Which heads or neurons of a sublayer the samples of a batch run.
+//! Variants of a sublayer: the heads or neurons that the samples of a batch run.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::tensors::HeadSet;
 
-/// The heads or neurons of a sublayer that run.
+/// Heads or neurons of a sublayer that run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Choice {
     Heads(HeadSet),
-    /// The number of first neurons.
+    /// Number of first neurons.
     Neurons(usize),
 }
 
-/// Neurons of a gradient chunk.
+/// Number of neurons in a gradient chunk.
 pub(crate) const CHUNK: usize = 96;
 
 impl Choice {
-    /// The heads that run; none of a feed-forward.
+    /// Heads that run; empty for a feed-forward.
     pub(crate) fn heads(self) -> Vec<usize> {
         match self {
             Self::Heads(set) => set.iter().collect(),
@@ -25,7 +25,7 @@ impl Choice {
         }
     }
 
-    /// All heads or neurons of a sublayer that has so many.
+    /// All heads or neurons of a sublayer of this size.
     fn whole(self, size: usize) -> Self {
         match self {
             Self::Heads(own) => Self::Heads(HeadSet::full(size).unwrap_or(own)),
@@ -33,7 +33,7 @@ impl Choice {
         }
     }
 
-    /// The union of both.
+    /// Union of two choices.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Heads(a), Self::Heads(b)) => Self::Heads(a.union(b)),
@@ -47,9 +47,9 @@ impl Choice {
 #[derive(Debug)]
 pub(crate) struct Variant {
     pub(crate) choice: Choice,
-    /// The heads that run.
+    /// Heads that run.
     pub(crate) heads: Vec<usize>,
-    /// For each head of the layer, or each chunk of its neurons, the position among those that run.
+    /// Position of each head of the layer, or of each chunk of its neurons, among those that run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
@@ -57,17 +57,17 @@ pub(crate) struct Variant {
 #[derive(Debug)]
 pub(crate) struct Variants {
     pub(crate) different: Vec<Variant>,
-    /// Consecutive samples, and their variant.
+    /// Consecutive samples, and the index of their variant.
     pub(crate) runs: Vec<(Range<usize>, usize)>,
-    /// The union of all variants.
+    /// Union of all variants.
     pub(crate) all: Choice,
-    /// All of the sublayer.
+    /// Whole sublayer.
     pub(crate) whole: Choice,
 }
 
 impl Variants {
-    /// `choices`: pairs of a number of consecutive samples and what they run; `size` is the number of heads or neurons of the
-    /// sublayer.
+    /// Collects the variants of a batch. `choices`: pairs of a number of consecutive samples and their choice; `size`
+    /// is the number of heads or neurons of the sublayer.
     pub(crate) fn new(choices: impl IntoIterator<Item = (usize, Choice)>, size: usize) -> Self {
         let (all, whole) = (Choice::Neurons(1), Choice::Neurons(size));
         let mut variants = Self { different: Vec::new(), runs: Vec::new(), all, whole };
@@ -89,7 +89,7 @@ impl Variants {
         variants
     }
 
-    /// The parts of the runs that lie in a range of samples.
+    /// Parts of the runs that lie in a range of samples.
     pub(crate) fn within(&self, samples: Range<usize>) -> impl Iterator<Item = (Range<usize>, &Variant, usize)> {
         let first = self.runs.partition_point(|(run, _)| run.end <= samples.start);
         let runs = self.runs[first..].iter().map(move |(run, variant)| {

@@ -7,13 +7,13 @@ use super::norm;
 use crate::config::Activation;
 
 const THREADS: u32 = 256;
-/// Blocks of a forward, which go over the numbers in turns.
+/// Number of blocks of a forward launch, which loop over the values.
 const BLOCKS: usize = 2_112;
-/// Threads of a backward, and the parts into which its rows are divided, each with sums of its own.
+/// Number of threads of a backward launch, and of the parts of its rows, each with separate sums.
 const BACKWARD_THREADS: u32 = 128;
 const STRIPS: usize = 256;
 
-/// Its number in the kernels; `None` is the identity.
+/// Code of the activation in the kernels; `None` is the identity.
 fn kind(activation: Option<Activation>) -> Argument<'static> {
     Argument::Whole(match activation {
         Some(Activation::Gelu) => 0,
@@ -23,14 +23,14 @@ fn kind(activation: Option<Activation>) -> Argument<'static> {
     })
 }
 
-/// Count of numbers that a thread takes at once.
+/// Number of values that a thread processes at once.
 fn at_once(columns: usize, numbers: &[Numbers<'_>]) -> usize {
     const MANY: usize = 8;
     let many = columns.is_multiple_of(MANY) && numbers.iter().all(|numbers| numbers.aligned(MANY));
     if many { MANY } else { 1 }
 }
 
-/// f(u + bias): u is (rows, columns), the bias (columns) in f32.
+/// Computes f(u + bias): u is (rows, columns), the bias (columns) in f32.
 pub(super) fn forward(u: &Tensor, bias: &Tensor, activation: Option<Activation>) -> Result<CudaStorage> {
     let (count, columns, device) = (u.elem_count(), bias.elem_count(), u.device().as_cuda_device()?);
     let y = room(device, u.dtype(), count)?;
@@ -46,7 +46,7 @@ pub(super) fn forward(u: &Tensor, bias: &Tensor, activation: Option<Activation>)
     Ok(y)
 }
 
-/// The gradients of u and of the bias.
+/// Gradients of u and of the bias.
 pub(super) fn backward(u: &Tensor, bias: &Tensor, activation: Option<Activation>, dy: &Tensor) -> Result<[Tensor; 2]> {
     let ((rows, columns), dtype, device) = (u.dims2()?, u.dtype(), u.device().as_cuda_device()?);
     let strips = STRIPS.min(rows.max(1));
@@ -66,7 +66,7 @@ pub(super) fn backward(u: &Tensor, bias: &Tensor, activation: Option<Activation>
     Ok([tensor(du, u.shape()), tensor(sums, bias.shape())])
 }
 
-/// The sum of each column of rows, in f32.
+/// Sum of each column of rows, in f32.
 pub(super) fn column_sums(rows: &Tensor) -> Result<Tensor> {
     let bias = Tensor::zeros(rows.dims2()?.1, DType::F32, rows.device())?;
     let [_, sums] = backward(rows, &bias, None, rows)?;

@@ -1,4 +1,4 @@
-//! AdamW's step of one parameter by one kernel.
+//! AdamW step of one parameter in one kernel.
 
 use candle_core::{DType, Device, Tensor, Var, bail};
 
@@ -11,12 +11,12 @@ use crate::tensors::Gradient;
 const THREADS: u32 = 256;
 const BLOCKS: usize = 1_056;
 
-/// Moments on a card.
+/// Moments on a GPU.
 #[derive(Debug, Clone)]
 pub(super) struct CudaMoments(DeviceMoments);
 
 impl CudaMoments {
-    /// Moments of these values, or zeros.
+    /// Creates moments with these values, or zeros.
     pub(super) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Self> {
         Ok(Self(DeviceMoments::new(values, shape, device)?))
     }
@@ -39,7 +39,7 @@ impl Moments for CudaMoments {
     }
 }
 
-/// Moves a parameter in place, and returns its next moments. All tensors are of one shape, contiguous, in f32.
+/// Updates a parameter in place, and returns its next moments. All tensors are of one shape, contiguous, in f32.
 fn step([parameter, first, second, gradient]: [&Tensor; 4], with: Single) -> candle_core::Result<[Tensor; 2]> {
     let (count, device) = (parameter.elem_count(), parameter.device().as_cuda_device()?);
     let tensors = [parameter, first, second, gradient];

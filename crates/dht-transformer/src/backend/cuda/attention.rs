@@ -6,20 +6,20 @@ use super::keys::{BatchKeys, words};
 use super::launch::{Argument, Grid, Numbers, has_matrix_units, launch, room, suffix, tensor, with_numbers};
 use crate::backend::cpu::Dropout;
 
-/// Four warps, as in the kernels.
+/// Number of threads: four warps, as in the kernels.
 const THREADS: u32 = 128;
-/// Rows of a block: in the forward and in the backward, and with matrix units.
+/// Rows of a block: in the forward and in the backward pass, and with matrix units.
 const FORWARD_ROWS: usize = 16;
 const BACKWARD_ROWS: usize = 8;
 const MATRIX_ROWS: usize = 64;
-/// The widest head.
+/// Maximum width of a head.
 pub(super) const WIDEST: usize = 128;
 
-/// Attention of one batch: the arguments that forward and backward share.
+/// Attention of one batch: arguments shared by forward and backward pass.
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
     pub(super) keys: BatchKeys,
-    /// The numbers of the heads that are kept: (heads).
+    /// Numbers of the kept heads: (heads).
     pub(super) heads: Tensor,
     pub(super) dim: usize,
     pub(super) longest: usize,
@@ -27,7 +27,7 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// Runs a kernel on rows, of which the first are qkv, and on what it writes.
+    /// Runs a kernel on rows, of which the first are qkv, and on its outputs.
     fn run(&self, name: &str, rows: usize, read: &[&Tensor], written: &[&CudaStorage]) -> Result<()> {
         let Some(qkv) = read.first() else { bail!("{name} without rows") };
         let (dtype, device) = (qkv.dtype(), qkv.device().as_cuda_device()?);
@@ -57,7 +57,8 @@ impl Attention {
         })
     }
 
-    /// qkv (tokens, 3·heads·dim), to which the bias (3·heads·dim) is added in f32 → contexts (tokens, heads·dim), and for each row and head ln Σ exp(scores).
+    /// Computes contexts (tokens, heads·dim), and ln Σ exp(scores) for each row and head, from qkv (tokens,
+    /// 3·heads·dim), to which the bias (3·heads·dim) is added in f32.
     pub(super) fn forward(&self, [qkv, bias]: [&Tensor; 2]) -> Result<[Tensor; 2]> {
         let (device, heads) = (qkv.device().as_cuda_device()?, self.heads.elem_count());
         let (tokens, inner) = (self.keys.tokens(), heads * self.dim);
@@ -69,7 +70,7 @@ impl Attention {
         Ok([tensor(out, (tokens, inner)), tensor(logs, (tokens, heads))])
     }
 
-    /// The gradient of qkv, and for each row and head Σ dout·out: the gradient of a gate on it.
+    /// Gradient of qkv, and for each row and head Σ dout·out: the gradient of a gate on it.
     pub(super) fn backward(
         &self,
         [qkv, bias]: [&Tensor; 2],

@@ -1,4 +1,4 @@
-//! The backend of CUDA devices: candle's operations, with kernels in place of some.
+//! CUDA backend: candle's operations, with kernels in place of some.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::error::Result;
 use crate::tensors::{HeadSet, Packing, Precision};
 
-/// CUDA.
+/// CUDA backend.
 pub(crate) struct Cuda {
-    /// Whether a sublayer is one operation; in candle's graph it is not.
+    /// `true` if a sublayer is one operation, `false` in candle's graph.
     pub(crate) sublayers: bool,
 }
 
@@ -52,12 +52,12 @@ impl Backend for Cuda {
     }
 }
 
-/// Whether the kernels take these rows.
+/// Returns whether the kernels support these rows.
 fn takes(rows: &Tensor) -> bool {
     matches!(rows.dtype(), DType::F32 | DType::BF16) && rows.rank() == 2
 }
 
-/// Whether the kernels norm these rows.
+/// Returns whether the norm kernels support these rows.
 fn norms(rows: &Tensor) -> bool {
     takes(rows) && norm::takes(rows.dims()[1])
 }

@@ -1,4 +1,4 @@
-//! Results that are computed, as nodes of candle's graph.
+//! Precomputed results as nodes of candle's graph.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,10 +6,10 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Ten
 
 use super::launch::tensor;
 
-/// The gradients of up to three arguments, from that of the result.
+/// Function from the gradient of the result to the gradients of up to three arguments.
 type Backward = Box<dyn Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync>;
 
-/// An operation whose result is there before candle asks for it: while candle runs an operation it holds the locks of its
+/// Operation whose result exists before candle requests it: while candle runs an operation it holds the locks of its
 /// arguments, which kernels take too.
 struct Computed {
     name: &'static str,
@@ -18,7 +18,7 @@ struct Computed {
     backward: Backward,
 }
 
-/// A result with a way back to its arguments, of which there are one to three; without one where none has a gradient.
+/// Adds a result with its backward function to the graph, with one to three arguments; detached if none has a gradient.
 pub(super) fn in_graph(
     name: &'static str,
     (result, shape): (CudaStorage, impl Into<Shape>),

@@ -1,4 +1,4 @@
-//! What the kernels read of a packed batch: where samples begin, what keys dropout, and the words of the generator.
+//! Kernel arguments of a packed batch: sample offsets, dropout keys, and the words of the generator.
 
 use candle_core::{Device, Result, Tensor};
 
@@ -6,7 +6,7 @@ use super::launch::{Argument, Numbers};
 use crate::backend::cpu::Dropout;
 use crate::tensors::Packing;
 
-/// A batch on a card.
+/// Packed batch on a GPU.
 #[derive(Debug, Clone)]
 pub(super) struct BatchKeys {
     numbers: Tensor,
@@ -28,29 +28,29 @@ impl BatchKeys {
         self.rows
     }
 
-    /// The tensor that [`offsets`](Self::offsets) and the others are parts of.
+    /// Tensor that contains [`offsets`](Self::offsets), ids and rows.
     pub(super) fn tensor(&self) -> &Tensor {
         &self.numbers
     }
 
-    /// The first row of each sample, and the end: (samples + 1).
+    /// First row of each sample, and the end: (samples + 1).
     pub(super) fn offsets<'a>(&self, numbers: Numbers<'a>) -> Argument<'a> {
         Argument::Numbers(numbers)
     }
 
-    /// The number of each sample in its data set: (samples).
+    /// Data set row of each sample: (samples).
     pub(super) fn ids<'a>(&self, numbers: Numbers<'a>) -> Argument<'a> {
         Argument::Numbers(numbers.after(self.samples + 1))
     }
 
-    /// For each row its sample's number, and its place in the sample: (rows) each.
+    /// Sample id of each row, and its position in the sample: (rows) each.
     pub(super) fn rows<'a>(&self, numbers: Numbers<'a>) -> [Argument<'a>; 2] {
         let first = 2 * self.samples + 1;
         [first, first + self.rows].map(|first| Argument::Numbers(numbers.after(first)))
     }
 }
 
-/// The arguments key0, key1, site, step, threshold, scale; a threshold of 0 drops nothing.
+/// Arguments key0, key1, site, step, threshold, scale; a threshold of 0 drops nothing.
 pub(super) fn words(dropout: Option<Dropout>) -> [Argument<'static>; 6] {
     let ([key0, key1, site, step, threshold], scale) = dropout.map_or(([0; 5], 1.0), Dropout::words);
     let [key0, key1, site, step, threshold] = [key0, key1, site, step, threshold].map(Argument::Whole);

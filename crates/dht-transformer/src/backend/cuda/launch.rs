@@ -1,4 +1,4 @@
-//! Launches of the kernels: the only place where the compiler cannot check what a kernel reads and writes.
+//! Kernel launches: the only place where the compiler cannot check a kernel's reads and writes.
 #![expect(unsafe_code, reason = "a kernel's arguments are addresses")]
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,49 +13,49 @@ use candle_core::cuda_backend::{CudaDevice, CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 
-/// Kernels that `build.rs` compiled: machine code for the card that the build was for, and what the driver compiles for any other.
+/// Kernels compiled by `build.rs`: machine code for the target GPU, and code that the driver compiles for any other.
 struct Module {
     name: &'static str,
     code: &'static [u8],
 }
 
-/// For every card.
+/// Kernels for every GPU.
 const KERNELS: Module = Module { name: "kernels", code: include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")) };
-/// For cards whose matrix units take sixteen bits.
+/// Kernels for GPUs whose matrix units support sixteen bits.
 const MATRIX_KERNELS: Module =
     Module { name: "matrix_kernels", code: include_bytes!(concat!(env!("OUT_DIR"), "/matrix_kernels.fatbin")) };
-/// What the names of the latter begin with.
+/// Prefix of the names of matrix-unit kernels.
 const MATRIX: &str = "matrix_";
-/// Of one dimension of a grid but the first.
+/// Maximum number of blocks in any dimension of a grid but the first.
 const MOST_BLOCKS: usize = 65_535;
 
-/// Contiguous numbers on a card.
+/// Contiguous values on a GPU.
 #[derive(Clone, Copy)]
 pub(super) struct Numbers<'a> {
     storage: &'a CudaStorage,
     first: usize,
 }
 
-/// An argument of a kernel.
+/// Argument of a kernel.
 pub(super) enum Argument<'a> {
     Numbers(Numbers<'a>),
-    /// A pointer to nothing.
+    /// Null pointer.
     Absent,
     Count(usize),
     Whole(u32),
     Real(f32),
 }
 
-/// The size of a launch.
+/// Size of a launch.
 pub(super) struct Grid {
     pub(super) blocks: [usize; 3],
     pub(super) threads: u32,
-    /// Of memory that a block shares, beside what the kernel itself declares.
+    /// Number of floats in shared memory, in addition to the kernel's declaration.
     pub(super) shared_floats: usize,
 }
 
 impl<'a> Numbers<'a> {
-    /// All numbers of a layout.
+    /// All values of a layout.
     ///
     /// # Errors
     /// For a layout with gaps: a caller's mistake.
@@ -66,29 +66,29 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// All numbers of a storage.
+    /// All values of a storage.
     pub(super) fn whole(storage: &'a CudaStorage) -> Self {
         Self { storage, first: 0 }
     }
 
-    /// Those after the first `count`.
+    /// Values after the first `count`.
     pub(super) fn after(self, count: usize) -> Self {
         Self { first: self.first + count, ..self }
     }
 
-    /// Whether a thread may read and write so many at once, of rows that have a multiple of that.
+    /// Returns whether a thread may read and write `count` values at once, if rows have a multiple of `count` values.
     pub(super) fn aligned(&self, count: usize) -> bool {
         self.first.is_multiple_of(count)
     }
 }
 
-/// Whether the card's matrix units take sixteen bits.
+/// Returns whether the GPU's matrix units support sixteen bits.
 pub(super) fn has_matrix_units(device: &CudaDevice) -> bool {
     !MATRIX_KERNELS.code.is_empty()
         && device.cuda_stream().context().compute_capability().is_ok_and(|(major, _)| major >= 8)
 }
 
-/// Calls `f` with the numbers of contiguous tensors on a card.
+/// Calls `f` with the values of contiguous tensors on a GPU.
 pub(super) fn with_numbers<R>(tensors: &[&Tensor], f: impl FnOnce(&[Numbers<'_>]) -> Result<R>) -> Result<R> {
     let guards: Vec<(StorageRef<'_>, &Layout)> = tensors.iter().map(|tensor| tensor.storage_and_layout()).collect();
     let numbers = guards.iter().map(|(storage, layout)| match &**storage {
@@ -98,18 +98,18 @@ pub(super) fn with_numbers<R>(tensors: &[&Tensor], f: impl FnOnce(&[Numbers<'_>]
     f(&numbers.collect::<Result<Vec<_>>>()?)
 }
 
-/// Room for results; what is in it before a kernel has written is not defined.
+/// Allocates uninitialised memory for results.
 pub(super) fn room(device: &CudaDevice, dtype: DType, count: usize) -> Result<CudaStorage> {
-    // SAFETY: each caller passes the room to a kernel that writes every number of it, and to nothing else before.
+    // SAFETY: each caller passes the memory to a kernel that writes every value of it, and to nothing else before.
     unsafe { device.alloc_uninit(&Shape::from(count), dtype) }
 }
 
-/// A tensor without history.
+/// Tensor without history.
 pub(super) fn tensor(storage: CudaStorage, shape: impl Into<Shape>) -> Tensor {
     Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
 }
 
-/// What the names of kernels for numbers of this type end with.
+/// Suffix of the names of kernels for values of this type.
 ///
 /// # Errors
 /// For a type that no kernel has.
@@ -121,12 +121,12 @@ pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
     }
 }
 
-/// Asks the device to run a kernel; it does so after all that it was asked before.
+/// Launches a kernel on the device; launches run in order.
 ///
-/// Callers pass what the kernel's declaration says, in its order: `size_t` and `u64` as counts.
+/// Callers pass the arguments of the kernel's declaration, in order: `size_t` and `u64` as counts.
 ///
 /// # Errors
-/// A grid that no card takes; what the driver reports; a build whose nvcc was a stand-in.
+/// A grid that no GPU supports; the errors of the driver; a build whose nvcc was a stand-in.
 pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: &[Argument<'_>]) -> Result<()> {
     let module = if kernel.starts_with(MATRIX) { MATRIX_KERNELS } else { KERNELS };
     if module.code.is_empty() {
@@ -140,7 +140,7 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
         bail!("{kernel}: {x} × {y} × {z} blocks, at most 2147483647 × {MOST_BLOCKS} × {MOST_BLOCKS}");
     }
     let (function, stream) = (function(device, &module, kernel)?, device.cuda_stream());
-    // The guards make another stream that uses the numbers wait for the kernel.
+    // The guards make another stream that uses the values wait for the kernel.
     let (mut words, mut guards) = (Vec::with_capacity(arguments.len()), Vec::new());
     for argument in arguments {
         words.push(match argument {
@@ -178,13 +178,14 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
         block_dim: (grid.threads, 1, 1),
         shared_mem_bytes: (4 * grid.shared_floats) as u32,
     };
-    // SAFETY: addresses are of numbers that live until the guards go, on this stream's device; callers pass as many numbers as
-    // the kernel reads and writes, and it writes only to room that nobody else has, or in place where the caller says so.
+    // SAFETY: addresses are of values that live until the guards are dropped, on this stream's device. Callers pass as
+    // many values as the kernel reads and writes, and it writes only to exclusive memory, or in place if the caller
+    // requests it.
     unsafe { builder.launch(config) }.w()?;
     Ok(())
 }
 
-/// A kernel of a module, which a card loads once in a process.
+/// Kernel of a module, which a GPU loads once in a process.
 fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFunction> {
     static LOADED: Mutex<Vec<(usize, &'static str, Arc<CudaModule>)>> = Mutex::new(Vec::new());
     let stream = device.cuda_stream();
@@ -199,27 +200,28 @@ fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFu
     code.load_function(kernel).w()
 }
 
-/// Lets the driver keep three quarters of a card's memory where it is free: as it begins, it gives all back whenever somebody waits for
-/// the card, and each step pays for it anew. Where the driver refuses, steps are slower, and no more.
+/// Lets the driver cache up to three quarters of a GPU's memory. By default it releases all cached memory at every
+/// synchronisation, and each step reallocates it. If the driver refuses, steps are only slower.
 fn keep_memory(context: &Arc<CudaContext>) {
     let _ = with_pool(context, |pool| {
         let (_, total) = mem_get_info()?;
         let mut kept = (total / 4 * 3) as u64;
         let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        // SAFETY: the attribute is a u64, which lives until the call is over.
+        // SAFETY: the attribute is a u64, which lives until the call returns.
         unsafe { sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut kept).cast()) }.result()
     });
 }
 
-/// Gives back what a card keeps for later: what is not allocated from its pool, code of kernels and cuBLAS's room, needs memory too.
+/// Releases the cached memory of a GPU: kernel code and cuBLAS's workspace are not allocated from its pool and need
+/// memory too.
 pub(super) fn release_memory(device: &CudaDevice) -> Result<()> {
     let stream = device.cuda_stream();
     stream.synchronize().w()?;
-    // SAFETY: nothing that is in use is given back.
+    // SAFETY: memory in use is not released.
     with_pool(stream.context(), |pool| unsafe { sys::cuMemPoolTrimTo(pool, 0) }.result()).w()
 }
 
-/// Calls `f` with the pool that tensors on a card are allocated from.
+/// Calls `f` with the pool that tensors on a GPU are allocated from.
 fn with_pool<R>(
     context: &Arc<CudaContext>,
     f: impl FnOnce(sys::CUmemoryPool) -> std::result::Result<R, DriverError>,
@@ -231,7 +233,7 @@ fn with_pool<R>(
     f(pool)
 }
 
-/// An argument as the driver takes it.
+/// Argument in the driver's form.
 enum Word {
     Long(u64),
     Whole(u32),

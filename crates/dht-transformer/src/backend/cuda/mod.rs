@@ -1,7 +1,8 @@
-//! The project's own kernels for CUDA: the end of a sublayer (bias, dropout, residual, norm), bias and activation, attention of
-//! packed rows, rows by number, dropout and AdamW; and the sublayers made of them. Products of matrices are candle's.
+//! Custom CUDA kernels: the end of a sublayer (bias, dropout, residual, norm), bias and activation, attention of packed
+//! rows, rows by number, dropout and AdamW; and the sublayers that use them. Matrix products are candle's.
 //!
-//! The kernels are checked against their formulas on a CPU (`scripts/check-kernels`); `docs/gpu.md` says what was run on a card.
+//! The kernels are checked against their formulas on a CPU (`scripts/check-kernels`); `docs/gpu.md` reports the runs on
+//! a GPU.
 
 mod activation;
 mod adamw;

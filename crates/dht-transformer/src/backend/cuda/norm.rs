@@ -1,4 +1,4 @@
-//! y = LayerNorm(x + dropout(h + bias)), and rows times their dropout mask.
+//! Residual norm y = LayerNorm(x + dropout(h + bias)), and rows times their dropout mask.
 
 use candle_core::{CudaDevice, CudaStorage, DType, Result, Tensor};
 
@@ -6,33 +6,34 @@ use super::keys::{BatchKeys, words};
 use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
 use crate::backend::cpu::Dropout;
 
-/// Threads of a block; a warp has a row.
+/// Number of threads of a block; one warp per row.
 const THREADS: u32 = 256;
 const ROWS: usize = THREADS as usize / 32;
-/// The same of a backward, whose rows take many registers, and the blocks that share the rows, each with sums of its own.
+/// Number of threads of a backward block, whose rows take many registers, and the blocks that share the rows, each with
+/// separate sums.
 const BACKWARD_THREADS: u32 = 128;
 const BACKWARD_ROWS: usize = BACKWARD_THREADS as usize / 32;
 const BLOCKS: usize = 396;
-/// Columns that a warp takes at once, and how often.
+/// Number of columns that a warp processes at once, and the number of steps.
 const STEP: usize = 256;
 const STEPS: usize = 4;
 
 const FORWARD: &str = "norm_forward";
 
-/// Whether rows of so many columns have a kernel.
+/// Returns whether rows of this number of columns have a kernel.
 pub(super) fn takes(columns: usize) -> bool {
     columns.is_multiple_of(2) && columns <= STEP * STEPS
 }
 
-/// What a norm does beside its tensors.
+/// Settings of a norm, without its tensors.
 #[derive(Debug, Clone)]
 pub(super) struct Norm {
     pub(super) epsilon: f64,
-    /// Of h + bias, and what keys it.
+    /// Dropout of h + bias, with its keys.
     pub(super) dropout: Option<(Dropout, BatchKeys)>,
 }
 
-/// The tensors of a norm: rows h (rows, columns), a residual of the same shape, and in f32 (columns) each bias, γ and β.
+/// Tensors of a norm: rows h (rows, columns), a residual of the same shape, and in f32 (columns) each bias, γ and β.
 #[derive(Debug, Clone)]
 pub(super) struct NormInputs {
     pub(super) x: Option<Tensor>,
@@ -43,7 +44,7 @@ pub(super) struct NormInputs {
 }
 
 impl Norm {
-    /// Runs a kernel on tensors of which some may be absent, and on what it writes.
+    /// Runs a kernel on tensors of which some may be absent, and on its outputs.
     fn run(
         &self,
         (name, grid): (&str, &Grid),
@@ -87,7 +88,7 @@ impl Norm {
         Ok(y)
     }
 
-    /// The gradients of x and h, and (3, columns) those of bias, γ and β.
+    /// Gradients of x and h, and (3, columns) those of bias, γ and β.
     pub(super) fn backward(
         &self,
         NormInputs { x, h, bias, scale, .. }: &NormInputs,
@@ -105,7 +106,7 @@ impl Norm {
     }
 }
 
-/// (rows, columns) → (columns), in f32.
+/// Column sums, (rows, columns) → (columns), in f32.
 pub(super) fn column_sums(
     device: &CudaDevice,
     parts: &CudaStorage,
@@ -120,7 +121,7 @@ pub(super) fn column_sums(
     launch(device, "column_sums", &grid, &arguments)
 }
 
-/// Rows times their dropout mask.
+/// Multiplies rows by their dropout mask.
 pub(super) fn drop_rows(x: &Tensor, (dropout, keys): (Dropout, &BatchKeys)) -> Result<CudaStorage> {
     let ((rows, columns), dtype, device) = (x.dims2()?, x.dtype(), x.device().as_cuda_device()?);
     let y = room(device, dtype, rows * columns)?;

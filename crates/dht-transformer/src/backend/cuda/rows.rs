@@ -1,4 +1,4 @@
-//! Rows of a matrix by their numbers. The gradient is a sum of rows in a fixed order.
+//! Row selection by number. The gradient is a sum of rows in a fixed order.
 
 use candle_core::{Result, Tensor};
 
@@ -6,10 +6,10 @@ use super::graph::in_graph;
 use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
 
 const THREADS: u32 = 128;
-/// Rows that one thread adds up; sums of more are sums of sums.
+/// Number of rows that one thread sums; larger sums are sums of partial sums.
 const PIECE: usize = 64;
 
-/// The rows `numbers` of a matrix.
+/// Selects the rows `numbers` of a matrix.
 pub(super) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
     let from = matrix.contiguous()?.detach();
     let ((rows, columns), device) = (from.dims2()?, from.device().as_cuda_device()?);
@@ -31,7 +31,8 @@ pub(super) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
     })
 }
 
-/// (rows, columns): row r is the sum of those rows of `gradient` that have the number r; zeros where there are none.
+/// Sums rows by number, (rows, columns): row r is the sum of the rows of `gradient` with number r; zeros if there are
+/// none.
 pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Result<Tensor> {
     let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
     order.sort_by_key(|row| numbers[*row as usize]);
@@ -59,7 +60,7 @@ pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Resul
     Ok(sums)
 }
 
-/// Sums of rows of a matrix into another; the indices are order, starts and targets.
+/// Sums rows of a matrix into another; the indices are order, starts and targets.
 fn run(kernel: &str, [from, to]: [&Tensor; 2], indices: [Option<&Vec<u32>>; 3]) -> Result<()> {
     let (columns, device) = (from.dims2()?.1, from.device());
     let on_card = indices.map(|numbers| numbers.map(|numbers| Tensor::new(numbers.as_slice(), device)).transpose());

@@ -1,14 +1,14 @@
-//! Sums of squares, of which the length of a gradient is made.
+//! Sums of squares for gradient norms.
 
 use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Argument, Grid, Numbers, launch, room, tensor, with_numbers};
 
 const THREADS: u32 = 256;
-/// Parts of a tensor, which the CPU adds up.
+/// Number of partial sums of a tensor, which the CPU adds up.
 const PARTS: usize = 512;
 
-/// Σ x² of each tensor, all in f32 on one card, in one copy from it.
+/// Computes Σ x² of each tensor, all in f32 on one GPU, in one copy from it.
 pub(super) fn sums_of_squares(tensors: &[Tensor]) -> Result<Vec<f64>> {
     let Some(first) = tensors.first() else { return Ok(Vec::new()) };
     let device = first.device().as_cuda_device()?;

@@ -1,5 +1,6 @@
-//! The two sublayers of a layer. Their backward is written out: candle's graph would keep and add up a gradient for each tensor
-//! between, each of which takes two more passes over it. The gradients of weights go to the [`ForwardContext`].
+//! Sublayers of a layer with explicit backward passes. candle's graph would store and add up a gradient for each
+//! intermediate tensor, each of which takes two more passes over it. The gradients of weights go to the
+//! [`ForwardContext`].
 
 use std::sync::Arc;
 
@@ -16,28 +17,28 @@ use crate::backend::cpu::Dropout;
 use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::tensors::{HeadSet, Packing, Parameter};
 
-/// A weight as the forward read it.
+/// Weight as read by the forward pass.
 fn value(parameter: &Parameter) -> Tensor {
     parameter.var().as_detached_tensor()
 }
 
-/// x·Wᵀ.
+/// Computes x·Wᵀ.
 fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.matmul(&weight.t()?)
 }
 
-/// The gradient of a weight W of y = x·Wᵀ, in f32.
+/// Gradient of a weight W of y = x·Wᵀ, in f32.
 fn weight_gradient(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     dy.t()?.matmul(x)?.to_dtype(DType::F32)
 }
 
-/// Fills up a dimension with zeros.
+/// Pads a dimension with zeros.
 fn widened(part: Tensor, axis: usize, size: usize) -> Result<Tensor> {
     let missing = size - part.dims()[axis];
     if missing == 0 { Ok(part) } else { part.pad_with_zeros(axis, 0, missing) }
 }
 
-/// Adds to the gradients of weights that are trained; each is computed where it is wanted.
+/// Adds to the gradients of trained weights; each is computed on demand.
 fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
     if parameter.is_frozen() {
         return Ok(());
@@ -45,11 +46,11 @@ fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce
     ctx.accumulate_on_device(parameter.id(), gradient()?).map_err(candle_core::Error::wrap)
 }
 
-/// The end of a sublayer, which both share: LayerNorm(x + dropout(h + bias)).
+/// End of a sublayer, which both share: LayerNorm(x + dropout(h + bias)).
 struct End {
     norm: Norm,
     inputs: NormInputs,
-    /// Bias, γ and β.
+    /// Parameters: bias, γ and β.
     parameters: [Parameter; 3],
 }
 
@@ -66,7 +67,7 @@ impl End {
         Self { norm: Norm { epsilon, dropout }, inputs, parameters }
     }
 
-    /// The gradients of x and h.
+    /// Gradients of x and h.
     fn backward(&self, dy: &Tensor, ctx: &ForwardContext) -> Result<[Tensor; 2]> {
         let [dz, dh, sums] = self.norm.backward(&self.inputs, dy)?;
         for (index, parameter) in self.parameters.iter().enumerate() {
@@ -76,7 +77,7 @@ impl End {
     }
 }
 
-/// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of the heads that are kept.
+/// Computes LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of the kept heads.
 pub(super) fn attention(
     (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
     p: &AttentionParameters,
@@ -152,7 +153,7 @@ pub(super) fn attention(
     })
 }
 
-/// LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+/// Computes LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
 pub(super) fn feed_forward(
     (x, packing): (&Tensor, &Packing),
     p: &FeedForwardParameters,
@@ -186,7 +187,7 @@ pub(super) fn feed_forward(
     })
 }
 
-/// What makes candle call the backward even where the rows have no gradient: a weight, if one is trained.
+/// Anchor that makes candle call the backward pass even if the rows have no gradient: a weight, if one is trained.
 fn anchor(weight: &Parameter, all: &[&Parameter], ctx: &ForwardContext) -> Tensor {
     let trains = ctx.is_training() && all.iter().any(|parameter| !parameter.is_frozen());
     if trains { weight.var().as_tensor().clone() } else { value(weight) }

@@ -1,6 +1,6 @@
-//! How hard a generated text is.
+//! Difficulty of generated texts.
 
-/// The difficulty of a text: what determines its verdict.
+/// Difficulty of a text: the structure that determines its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Difficulty {
     /// One opinion word; no negated clause. Half of the texts.

@@ -1,7 +1,7 @@
 //! The grammar that generates a text with a given verdict.
 //!
-//! An *opinion* is a clause with one opinion word, negated or not; a *scene* is a clause that judges nothing and may
-//! contain a negation too, as a decoy; a *tally* is several judgements of one thing, of which the majority counts.
+//! An *opinion* is a clause with one opinion word, negated or not. A *scene* is a clause without a judgement; it may
+//! contain a negation as a decoy. A *tally* is several judgements of one thing; the majority counts.
 
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ use super::lexicon::{
     SUBJECT_ADJECTIVES, SURROUNDINGS, TURNS, Verb,
 };
 
-/// A text under construction: its phrases in order, and the row's random stream.
+/// Text under construction: its phrases in order, and the row's random stream.
 pub(super) struct Writer<'a> {
     rng: &'a mut ChaCha8Rng,
     phrases: Vec<&'static str>,
@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
         list[self.rng.random_range(0..list.len())]
     }
 
-    /// A random word; early words of a list are more frequent, as in natural text.
+    /// Draws a random word; early words of a list are more frequent, as in natural text.
     fn pick_common<T: Copy>(&mut self, list: &[T]) -> T {
         let position: f64 = self.rng.random();
         let at = (position * position * list.len() as f64) as usize;
@@ -102,8 +102,8 @@ impl<'a> Writer<'a> {
         &list[self.rng.random_range(0..list.len())]
     }
 
-    /// Three or five judgements of one thing, each by a word or by the negation of its opposite; the majority has the verdict
-    /// `polarity`.
+    /// Three or five judgements of one thing, each by a word or by the negation of its opposite; the majority has the
+    /// verdict `polarity`.
     fn tally(&mut self, subject: usize, polarity: usize) {
         let count = if self.chance(0.3) { 5 } else { 3 };
         let dissenting = self.rng.random_range(0..=count / 2);
@@ -216,7 +216,7 @@ impl<'a> Writer<'a> {
         self.say(adjective);
     }
 
-    /// A clause that judges nothing.
+    /// Writes a clause without a judgement.
     fn scene(&mut self, negated: bool) {
         if self.chance(0.5) {
             let person = self.pick(PEOPLE);
@@ -238,7 +238,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Time and place; one time in five with a noun of the other subject, so that a noun alone does not give the subject away.
+    /// Writes a time and place, in one of five cases with a noun of the other subject, so that a noun alone does not
+    /// reveal the subject.
     fn circumstance(&mut self, subject: usize) {
         if self.chance(0.2) {
             let aside = self.pick(ASIDES);

@@ -1,7 +1,7 @@
-//! The words of generated texts, by their role in a sentence.
+//! Words of generated texts, by their role in a sentence.
 //!
-//! A list contains phrases, one or several lower-case words separated by single spaces. No opinion word is in two lists, so
-//! that the lists determine praise or complaint, and the subject.
+//! A list contains phrases: one or several lower-case words separated by single spaces. No opinion word is in two
+//! lists, so the lists determine praise or complaint, and the subject.
 
 /// A verb in the two forms of the grammar: "(did not) enjoy" and "enjoyed".
 pub(super) struct Verb {
@@ -264,7 +264,7 @@ pub(super) const OCCASIONS: &[&str] = &[
     "on saturday",
 ];
 
-/// Phrases with a noun of the other subject, which is not judged.
+/// Phrases with a noun of the other subject, which the text does not judge.
 pub(super) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
 
 /// Openings without an opinion, some with a word that is a negation elsewhere.

@@ -1,4 +1,4 @@
-//! Generated texts of graded difficulty, for where there is no file.
+//! Generated texts of graded difficulty, for use without a data file.
 
 mod difficulty;
 mod grammar;

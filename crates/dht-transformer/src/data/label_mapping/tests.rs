@@ -10,7 +10,7 @@ fn names(labels: &[&str]) -> Vec<String> {
     labels.iter().map(|label| (*label).to_owned()).collect()
 }
 
-/// The classes of the labels, or `None` where they are refused.
+/// Classes of the labels, or `None` if they are refused.
 fn mapped(labels: &[&str], classes: &[&str]) -> Option<Vec<String>> {
     let (labels, classes) = (names(labels), names(classes));
     match LabelMapping::of(&labels, &classes, false).ok()? {

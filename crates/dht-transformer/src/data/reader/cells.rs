@@ -1,8 +1,8 @@
 //! Kinds of cells: words, numbers, dates, missing values.
 
-/// Values that programs write for a missing one.
+/// Words that programs write for a missing value.
 const MISSING: [&str; 9] = ["nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "undefined"];
-/// Beginnings of months and days of the week, and words beside times.
+/// Prefixes of months and days of the week, and words in times.
 const DATE_WORDS: [&str; 24] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed", "thu",
     "fri", "sat", "sun", "am", "pm", "utc", "gmt", "z",
@@ -30,12 +30,12 @@ const DATE_NAMES: [&str; 19] = [
     "sunday",
 ];
 
-/// Whether a cell is a number. `nan` and `inf` are words.
+/// Returns whether a cell is a number. `nan` and `inf` are words.
 pub(super) fn is_number(cell: &str) -> bool {
     cell.bytes().any(|byte| byte.is_ascii_digit()) && cell.parse::<f64>().is_ok()
 }
 
-/// Whether a cell is a date or a time: digits with signs between them, and at most names of months, days and zones.
+/// Returns whether a cell is a date or a time: digits with separators, and at most names of months, days and zones.
 pub(super) fn is_date(cell: &str) -> bool {
     let (mut digits, mut parts) = (0, 0);
     let all = cell.split(|sign: char| !sign.is_alphanumeric()).filter(|part| !part.is_empty()).all(|part| {
@@ -55,24 +55,24 @@ pub(super) fn is_date(cell: &str) -> bool {
     all && digits > 0 && parts > 1
 }
 
-/// Whether a cell is a number without a fraction, such as 5 or 5.0.
+/// Returns whether a cell is a number without a fraction, such as 5 or 5.0.
 pub(super) fn is_whole(cell: &str) -> bool {
     cell.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
 }
 
-/// Whether a cell is one address of a page or of mail.
+/// Returns whether a cell is one web or mail address.
 fn is_address(cell: &str) -> bool {
     let lower = cell.to_lowercase();
     !cell.contains(char::is_whitespace)
         && (lower.starts_with("http://") || lower.starts_with("https://") || lower.starts_with("www."))
 }
 
-/// Whether a cell holds words: it is not empty, and neither a number nor a date nor an address.
+/// Returns whether a cell holds words: it is not empty, and neither a number nor a date nor an address.
 pub(super) fn is_words(cell: &str) -> bool {
     !cell.is_empty() && !is_number(cell) && !is_date(cell) && !is_address(cell) && !is_missing(cell)
 }
 
-/// Whether a cell is written as a missing value.
+/// Returns whether a cell is written as a missing value.
 pub(super) fn is_missing(cell: &str) -> bool {
     MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing))
 }

@@ -1,4 +1,4 @@
-//! Choice of the label column and of the text columns.
+//! Detection of the label column and of the text columns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,33 +9,33 @@ use super::table::{Row, Table};
 use crate::data::reading::{Column, Header, HeaderSource, LabelLeak, LabelSource, TextSource};
 use crate::error::DataProblem;
 
-/// A column of more different values than this is no label unless it is named as one.
+/// Maximum number of distinct values of a label column that is not selected by name.
 const MOST_LABELS: usize = 1000;
-/// A text column tells the label if the most frequent label of a cell is the row's in this share of rows, ...
+/// A text column leaks the label if the most frequent label of a cell is correct in this fraction of rows, ...
 const TELLING_SHARE: f64 = 0.9;
-/// ... if that leaves at most this share of the errors of always taking the most frequent label, ...
+/// ... if this leaves at most this fraction of the errors of the majority label, ...
 const ERRORS_LEFT: f64 = 0.2;
-/// ... and if chance would do so less often than this.
+/// ... and if the probability of this by chance is below this.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
-/// The columns that are asked for, `None` where they are to be decided.
+/// Requested columns; `None` if they are to be detected.
 pub(crate) struct Wanted<'a> {
     pub(crate) header: Header,
-    /// Whether the training set had a header, where that is known.
+    /// Presence of a header in the training set, if known.
     pub(crate) expected_header: Option<bool>,
-    /// The number of columns of the training set, where they are known by their numbers.
+    /// Number of columns of the training set, if its columns are known by number.
     pub(crate) expected_width: Option<usize>,
-    /// Whether label and texts are those of the training set.
+    /// `true` if label and texts are those of the training set.
     pub(crate) label_of_training: bool,
     pub(crate) text_of_training: bool,
     pub(crate) label: Option<&'a Column>,
     pub(crate) text: Option<&'a [Column]>,
     pub(crate) pair: bool,
-    /// The training set's labels.
+    /// Labels of the training set.
     pub(crate) labels: Option<&'a [String]>,
 }
 
-/// The places of label and texts, and whether the first row is a header.
+/// Indices of the label and text columns, and the presence of a header.
 pub(crate) struct Places {
     pub(crate) header_row: bool,
     pub(crate) header_source: HeaderSource,
@@ -49,7 +49,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// A column by its name, or by its number where it has none.
+    /// Column by its name, or by its number if it has none.
     pub(crate) fn column(&self, place: usize) -> Column {
         column(self.names.as_deref(), place)
     }
@@ -60,7 +60,7 @@ fn column(names: Option<&[String]>, place: usize) -> Column {
     name.map_or(Column::Number(place), Column::Name)
 }
 
-/// A problem and the line it is on, if it is on one.
+/// Problem and its line, if it has one.
 type Problem = (Option<u64>, DataProblem);
 
 pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places, Problem> {
@@ -111,18 +111,18 @@ pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places,
         Some(places) => (TextSource::Asked, places),
         None => search.text(label, wanted.pair)?,
     };
-    // A text that is alone may repeat: that is what it says, not what stands beside it.
+    // A single text column may repeat: it is the text, not metadata of it.
     let leaks = if text.len() > 1 { search.leaks(&text, label) } else { Vec::new() };
     Ok(Places { header_row, header_source, label, label_source, label_rivals, text, text_source, leaks, names })
 }
 
-/// Whether a row is `sep=` with one sign, which other signs of the file may have cut off.
+/// Returns whether a row is `sep=` with one character, which other separators of the file may have cut off.
 fn is_separator_line(row: &Row, width: usize) -> bool {
     let sign = row.cell(0).trim().strip_prefix("sep=");
     sign.is_some_and(|sign| sign.chars().count() <= 1) && (1..width).all(|place| row.cell(place).is_empty())
 }
 
-/// The problem of rows of one cell, with the sign that stands in most of them.
+/// Problem of rows of one cell, with the separator that occurs in most of them.
 fn one_column(table: &Table) -> DataProblem {
     let with = |sign: char| table.rows.iter().filter(|row| row.cell(0).contains(sign)).count();
     let other = [';', '\t', '|', ','].into_iter().max_by_key(|sign| with(*sign));
@@ -130,7 +130,7 @@ fn one_column(table: &Table) -> DataProblem {
     DataProblem::OneColumn { other: other.map_or_else(String::new, |sign| format!(", and most have {sign:?}")) }
 }
 
-/// Refuses names that come twice, unless they are empty, and the header once more among the rows.
+/// Refuses duplicate column names, unless they are empty, and a repeated header among the rows.
 fn check_header(table: &Table, names: &[String]) -> Result<(), Problem> {
     let line = table.rows[0].line;
     let mut seen = BTreeSet::new();
@@ -145,7 +145,7 @@ fn check_header(table: &Table, names: &[String]) -> Result<(), Problem> {
 
 struct Search<'a> {
     table: &'a Table,
-    /// The first row that is not the header.
+    /// First row after the header.
     first: usize,
     names: Option<&'a [String]>,
     labels: Option<&'a [String]>,
@@ -155,7 +155,7 @@ impl Search<'_> {
     fn place(&self, column: &Column) -> Result<usize, Problem> {
         let named = |name: &str| self.names.and_then(|names| place_of(names, name));
         let place = match column {
-            // Where a number is a column's name, that is meant: messages say names.
+            // A number that is a column's name refers to that column: messages use names.
             Column::Number(number) => {
                 named(&number.to_string()).or(Some(*number).filter(|&number| number < self.table.width))
             }
@@ -181,12 +181,12 @@ impl Search<'_> {
         self.names.map_or("", |names| names[place].as_str())
     }
 
-    /// Whether a column of a table with names has none. It is neither a label nor a text.
+    /// Returns whether a column of a table with names has none. It is neither a label nor a text.
     fn is_unnamed(&self, place: usize) -> bool {
         self.names.is_some_and(|names| names[place].is_empty())
     }
 
-    /// The columns with this name.
+    /// Columns with this name.
     fn called(&self, name: &str) -> Vec<usize> {
         (0..self.table.width).filter(|place| is_called(self.name(*place), name)).collect()
     }
@@ -196,10 +196,10 @@ impl Search<'_> {
         columns.join(", ")
     }
 
-    /// By its name; else the only column that holds the training set's labels alone; else the only column with a value in
-    /// every row, each at least twice, at least two and at most [`MOST_LABELS`] of them.
+    /// Detects the label column: by its name; else the only column that holds nothing but the training set's labels;
+    /// else the only column with a value in every row, each at least twice, with 2 to [`MOST_LABELS`] distinct values.
     fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
-        // A text column would tell the model what it is to guess.
+        // A text column would leak the label to the model.
         let others = || (0..self.table.width).filter(|place| !texts.contains(place) && !self.is_unnamed(*place));
         let ambiguous = |places: &[usize]| (None, DataProblem::LabelColumns { columns: self.columns(places) });
         let named: Vec<usize> = others().filter(|place| is_one_of(self.name(*place), &LABEL)).collect();
@@ -222,7 +222,7 @@ impl Search<'_> {
                 several => return Err(ambiguous(several)),
             }
         }
-        // A column is no label if no other is left for the text.
+        // A column cannot be the label if no other column is left for the text.
         let leaves_text = |label: &usize| others().any(|place| place != *label && self.cells(place).any(is_words));
         let dates = |place: usize| self.cells(place).all(|cell| is_date(cell) && !is_whole(cell));
         let fits = |place: &usize| !dates(*place) && (!texts.is_empty() || leaves_text(place));
@@ -259,8 +259,8 @@ impl Search<'_> {
         counts.len() >= 2 && counts.values().all(|&count| count >= 2)
     }
 
-    /// Whether a column [repeats](Self::repeats) but for some rows: at least half have a value, at least two values come twice, and
-    /// of the rows with a value nine in ten have one that comes twice.
+    /// Returns whether a column [repeats](Self::repeats) except in some rows: at least half have a value, at least two
+    /// values occur twice, and nine in ten rows with a value have one that occurs twice.
     fn nearly_repeats(&self, place: usize) -> bool {
         if self.repeats(place) {
             return false;
@@ -274,7 +274,7 @@ impl Search<'_> {
         counts.len() <= MOST_LABELS && 2 * filled >= rows && values >= 2 && 10 * covered >= 9 * filled
     }
 
-    /// The pair of columns with the names of one.
+    /// Pair of columns with the names of a text pair.
     fn named_pair(&self) -> Option<[usize; 2]> {
         PAIRS.iter().find_map(|names| match names.map(|name| self.called(name)) {
             [first, second] if first.len() == 1 && second.len() == 1 => Some([first[0], second[0]]),
@@ -282,7 +282,7 @@ impl Search<'_> {
         })
     }
 
-    /// The columns that are texts by their names; none where names do not tell.
+    /// Columns that are texts by their names; none if the names do not decide.
     fn named_texts(&self, pair: bool) -> Vec<usize> {
         if pair {
             return self.named_pair().map_or_else(Vec::new, Vec::from);
@@ -293,19 +293,19 @@ impl Search<'_> {
         }
     }
 
-    /// The columns with a name of a text other than `text`.
+    /// Columns with a text name different from `text`.
     fn others_named(&self) -> Vec<usize> {
         (0..self.table.width).filter(|place| is_one_of(self.name(*place), &TEXT[1..])).collect()
     }
 
-    /// By its name; else the only column with words in it.
+    /// Detects the text columns: by name; else the only column with words in it.
     fn text(&self, label: usize, pair: bool) -> Result<(TextSource, Vec<usize>), Problem> {
         let ambiguous = |places: &[usize]| Err((None, DataProblem::TextColumns { columns: self.columns(places) }));
         let named: Vec<usize> = self.named_texts(pair);
         if !named.is_empty() && !named.contains(&label) {
-            // A sentence beside a question is half of a pair.
+            // A sentence next to a question is half of a pair.
             let half = self.named_pair().filter(|both| !pair && both.contains(&named[0]) && !self.is_text(named[0]));
-            // A column of numbers or addresses is no text, whatever its name.
+            // A column of numbers or addresses is not text, whatever its name.
             let words = |place: &usize| self.cells(*place).any(is_words);
             let sentences = |place: &usize| self.cells(*place).any(|cell| cell.contains(' ') && is_words(cell));
             let better = |place: &usize| *place != label && !self.is_index(*place) && sentences(place);
@@ -350,9 +350,9 @@ impl Search<'_> {
         is_called(self.name(place), TEXT[0])
     }
 
-    /// The text columns whose cells tell the label, or nearly, as a written-out label or the name of a source does: at least
-    /// half of the cells are repeated, and the label is nearly always the most frequent one of the cell. Rows that are alike
-    /// in all their words count once: a file in which each row stands twice tells nothing.
+    /// Text columns that leak the label, such as a written-out label or the name of a source: at least half of the
+    /// cells are repeated, and the label is nearly always the most frequent one of the cell. Rows with identical words
+    /// count once, so a file that contains each row twice is not reported.
     fn leaks(&self, texts: &[usize], label: usize) -> Vec<LabelLeak> {
         let numbers = |place: usize| self.cells(place).all(|cell| cell.is_empty() || is_number(cell));
         let worded: Vec<usize> =
@@ -380,7 +380,8 @@ impl Search<'_> {
         let share = |count: usize| count as f64 / filled.max(1) as f64;
         let told = share(labels_of.values().filter_map(|labels| labels.values().max()).sum());
         let without = share(rows_of.values().copied().max().unwrap_or_default());
-        // A repetition has the label of the cell's first row by chance as often as two rows have one label.
+        // The chance that a repetition has the label of the cell's first row is the chance that two rows have the same
+        // label.
         let by_chance: f64 = rows_of.values().map(|&count| share(count).powi(2)).sum();
         let repeated = filled - values;
         let tells = 2 * repeated >= filled

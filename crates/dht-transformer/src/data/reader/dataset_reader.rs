@@ -1,4 +1,4 @@
-//! The reader of labelled texts.
+//! Reader of labelled texts.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -17,33 +17,35 @@ use crate::data::reading::{Column, Header, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
-/// The most decompressed bytes a reader takes by default.
+/// Default limit of decompressed bytes.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// Reads labelled texts from csv, tsv and jsonl files, each also compressed (`.gz`), and (with the feature `hub`) from parquet files.
+/// Reads labelled texts from csv, tsv and jsonl files, also compressed (`.gz`), and (with the feature `hub`) from
+/// parquet files.
 ///
-/// csv is quoted as RFC 4180 says, tsv is not quoted at all (as in GLUE), jsonl holds one object a line. Blank lines
-/// are left out; spaces around a cell and a byte-order mark at the start are dropped. Of a parquet file columns of texts, numbers
-/// and truth values are read. If it says the names of the classes that a column numbers, as those on the Hugging Face hub do,
-/// they are the labels, in its order; -1 is no class then.
+/// csv is quoted as in RFC 4180, tsv is not quoted (as in GLUE), and jsonl holds one object a line. Blank lines are
+/// skipped; spaces around a cell and a byte-order mark at the start are dropped. Columns of texts, numbers and truth
+/// values of a parquet file are read. If the file names the classes of a numbered column, as files on the Hugging Face
+/// hub do, these names are the labels, in its order; -1 is then not a class.
 ///
-/// What is not asked for is decided once, and refused where there are two readings:
+/// Unspecified columns are detected once. Ambiguous files are refused:
 ///
-///  - **Header** (csv and tsv): a first row with the name of a requested or known column, or with a word above numbers or dates, is
-///    one; a first row with a value that comes again in its column is data. Columns may be unnamed: they are not read.
-///  - **Label**: the column called `label`; else the only one called `labels`, `class` or `category`. Without such a name, the
-///    only column that holds nothing but the training set's labels, when those are given; else the only column that has a value in
-///    every row, each at least twice, and between 2 and 1000 of them.
-///  - **Text**: the column called `text`; else the only one called `sentence`, `review`, `comment`, `content`, `message`, `body`,
-///    `document`, `tweet` or `utterance`; else the only one with words in it. Numbers, dates, addresses, and columns called `index`,
-///    `idx`, `id` or `guid` are not words. Several columns are joined when they are asked for.
-///  - **Pair** (when asked for): columns with the names of one, such as `sentence1` and `sentence2` or `premise` and
+///  - **Header** (csv and tsv): a first row with the name of a requested or known column, or with a word above numbers
+///    or dates, is a header; a first row with a value that is repeated in its column is data. Unnamed columns are not
+///    read.
+///  - **Label**: the column called `label`; else the only one called `labels`, `class` or `category`. Without such a
+///    name, the only column that holds nothing but the training set's labels, if those are given. Otherwise the only
+///    column that has a value in every row, each at least twice, and between 2 and 1000 distinct values.
+///  - **Text**: the column called `text`; else the only one called `sentence`, `review`, `comment`, `content`,
+///    `message`, `body`, `document`, `tweet` or `utterance`; else the only one with words in it. Numbers, dates,
+///    addresses, and columns called `index`, `idx`, `id` or `guid` are not words. Several requested columns are joined.
+///  - **Pair** (if requested): columns with the names of a pair, such as `sentence1` and `sentence2` or `premise` and
 ///    `hypothesis`; else the only two with words in them.
-///  - **Classes** of another set, when its labels are given: see [`LabelMapping`](crate::data::LabelMapping).
+///  - **Classes** of another set, if its labels are given: see [`LabelMapping`](crate::data::LabelMapping).
 ///
-/// [`Dataset::reading`] has all of it; print its [lines](Reading::lines).
+/// [`Dataset::reading`] reports these decisions; print its [lines](Reading::lines).
 ///
-/// A test file is best read [`like`](Self::like) its training set, so that both have the same labels and columns.
+/// Read a test file [`like`](Self::like) its training set, so that both have the same labels and columns.
 ///
 /// # Examples
 /// ```
@@ -90,63 +92,63 @@ impl Default for DatasetReader {
 }
 
 impl DatasetReader {
-    /// A reader that decides everything by itself.
+    /// Creates a reader that detects header and columns.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether the first row of a csv or tsv file names the columns.
+    /// Sets the handling of the first row of a csv or tsv file.
     #[must_use]
     pub fn header(mut self, header: Header) -> Self {
         self.header = header;
         self
     }
 
-    /// The label's column.
+    /// Sets the label column.
     #[must_use]
     pub fn label_column(mut self, column: Column) -> Self {
         (self.label, self.label_of_training) = (Some(column), false);
         self
     }
 
-    /// The texts' columns, in the order to join them in.
+    /// Sets the text columns, in the order of concatenation.
     #[must_use]
     pub fn text_columns(mut self, columns: impl IntoIterator<Item = Column>) -> Self {
         (self.text, self.text_of_training) = (Some(columns.into_iter().collect()), false);
         self
     }
 
-    /// Whether the two text columns are a pair of sentences instead of parts of one text.
+    /// Sets whether the two text columns are a sentence pair instead of parts of one text.
     #[must_use]
     pub fn pair(mut self, pair: bool) -> Self {
         self.pair = pair;
         self
     }
 
-    /// What the label column's cells say: a class (by default), several labels, or a number. Columns of numbers
-    /// should be named as a label is (or given), since no other sign tells them.
+    /// Sets the meaning of the label column: a class (default), several labels, or a number. Columns of numbers should
+    /// have a label's name or be set explicitly, since nothing else identifies them.
     #[must_use]
     pub fn label_kind(mut self, kind: LabelKind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// The training set's labels: a class is its index among them. The file's labels are matched with them as
-    /// [`LabelMapping`](crate::data::LabelMapping) says.
+    /// Sets the training set's labels: a class is its index in them. The file's labels are matched with them by
+    /// [`LabelMapping`](crate::data::LabelMapping).
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.labels = Some(labels.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The classes of some of the file's labels, by pairs of both: labels that are not matched by their names.
+    /// Sets the classes of labels that do not match by name, as pairs of label and class.
     #[must_use]
     pub fn label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         self.mapping = pairs.into_iter().collect();
         self
     }
 
-    /// Reads as the training set was read: its labels and its columns.
+    /// Uses the labels and columns of the training set.
     #[must_use]
     pub fn like(self, train: &Dataset) -> Self {
         let reader = self.labels(train.labels.iter().cloned());
@@ -156,7 +158,7 @@ impl DatasetReader {
         }
     }
 
-    /// Reads the columns of another file's reading, with its kind and mapping of labels.
+    /// Uses the columns of another file's reading, with its label kind and label mapping.
     #[must_use]
     pub fn with_reading(mut self, reading: &Reading) -> Self {
         self.expected = Some((reading.header, reading.width()));
@@ -170,19 +172,19 @@ impl DatasetReader {
         self
     }
 
-    /// The most (decompressed) bytes to read, 4 GiB unless set: a small compressed file can hold any amount.
+    /// Sets the limit of (decompressed) bytes; default 4 GiB. A small compressed file can expand to any size.
     #[must_use]
     pub fn most_bytes(mut self, bytes: u64) -> Self {
         self.most_bytes = bytes;
         self
     }
 
-    /// Reads a file; its name says its format. The data set is named after the directory and the file.
+    /// Reads a file, in the format of its extension. The data set is named after the directory and the file.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file is missing or unreadable, else [`Error::Data`] with the line: an unknown
-    /// extension, an empty file, NUL bytes, bytes that are not UTF-8, damaged or cut off gzip or parquet data, bad quotes, a
-    /// wrong number of columns, bad JSON, unknown columns or labels, a row without label or text, no rows.
+    /// [`Error::Io`] if the file is missing or unreadable, else [`Error::Data`] with the line: an unknown extension, an
+    /// empty file, NUL bytes, bytes that are not UTF-8, damaged or truncated gzip or parquet data, bad quotes, a wrong
+    /// number of columns, bad JSON, unknown columns or labels, a row without label or text, no rows.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
         let path = path.as_ref();
         match format_of(&file_name(path)) {
@@ -191,11 +193,11 @@ impl DatasetReader {
         }
     }
 
-    /// Reads the parts of a parquet file one after another, or any one file. Errors name the part.
+    /// Reads the parts of a parquet file in order, or one file of any format. Errors name the part.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Setting`] for no file,
-    /// or several of other formats.
+    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Setting`] for no
+    /// file, or several of other formats.
     pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
         let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _)));
         match parts {
@@ -220,7 +222,8 @@ impl DatasetReader {
         self.finish(table, TableFormat::Parquet, path, sha256)
     }
 
-    /// Reads from anything; `path` gives the format and the name, and stands in errors. Parquet data go to a temporary file first.
+    /// Reads from any source; `path` gives the format and the name, and appears in errors. Parquet data are first
+    /// written to a temporary file.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -242,7 +245,7 @@ impl DatasetReader {
         let empty = raw.is_unread();
         let table = match read {
             Ok(table) if !table.rows.is_empty() => table,
-            // An empty file is no cut off gzip file, whatever its name.
+            // An empty file is not a truncated gzip file, whatever its name.
             _ if empty => return Err(at(None, DataProblem::Empty)),
             Ok(_) => return Err(at(None, DataProblem::NoRows)),
             Err(error) => return Err(error),
@@ -260,8 +263,8 @@ impl DatasetReader {
         Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
     }
 
-    /// Decides on the columns and labels of a table of one or more rows, and makes its rows examples, so that no text is there
-    /// twice.
+    /// Decides on the columns and labels of a table of one or more rows, and moves its rows into examples, so that no
+    /// text is in memory twice.
     fn finish(&self, mut table: Table, format: TableFormat, path: &Path, sha256: String) -> Result<Dataset> {
         let at = |(line, problem): (Option<u64>, DataProblem)| Error::Data { path: path.into(), line, problem };
         let wanted = Wanted {
@@ -293,7 +296,7 @@ impl DatasetReader {
         let rows = &all_rows[first..];
         let first_line = rows.first().map(|row| row.line);
         let last_line = rows.last().map(|row| row.line);
-        // The name of what numbers measure.
+        // The name of the measured quantity.
         let name = match places.column(places.label) {
             Column::Name(name) => name,
             Column::Number(_) => "number".into(),
@@ -348,7 +351,7 @@ impl DatasetReader {
         if labels.classes.is_empty() {
             return Err(at((None, DataProblem::EmptyLabel)));
         }
-        // In a file of few rows many classes have one.
+        // In a small file many classes have a single row.
         if kind == LabelKind::Class && self.labels.is_none() && examples.len() >= 4 * labels.classes.len() {
             let ends = [(first_line, examples.first()), (last_line, examples.last())];
             let alone = |label| examples.iter().filter(|example| example.label == label).count() == 1;
@@ -357,7 +360,7 @@ impl DatasetReader {
                 Some((line?, labels.classes.get(class)?.clone()))
             });
         }
-        // A number is kept secret as a class is, but -1 may be a number like any other.
+        // The secret placeholder of a number is -1 too, but -1 may also be a real value.
         if kind == LabelKind::Number && examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]) {
             return Err(at((first_line, DataProblem::HiddenLabel)));
         }

@@ -1,15 +1,15 @@
-//! The format of a file and the name of its data set, by the file's name.
+//! Format of a file and name of its data set, from the file's name.
 
 use std::path::Path;
 
 use crate::data::reading::TableFormat;
 
-/// The last part of a path.
+/// Last component of a path.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The format a file's name tells, and whether it is compressed as a whole.
+/// Format implied by a file's name, and whether the file is compressed as a whole.
 pub(super) fn format_of(name: &str) -> Option<(TableFormat, bool)> {
     let name = name.to_ascii_lowercase();
     if name.ends_with(".parquet") {

@@ -1,4 +1,4 @@
-//! Files of data sets in a directory: those that a split consists of, and the others.
+//! Files of a data set in a directory: the files of each split, and the others.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::missing_part;
 
-/// The parts a data set comes in.
+/// Split of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// `train.*`
+    /// Training split: `train.*`
     Train,
-    /// `dev.*`, `validation.*`, `valid.*`, `val.*` or `eval.*`
+    /// Development split: `dev.*`, `validation.*`, `valid.*`, `val.*` or `eval.*`
     Dev,
-    /// `test.*`
+    /// Test split: `test.*`
     Test,
 }
 
 impl Split {
-    /// The names of its files before the first dot, in any case; those of parquet also before the first hyphen.
+    /// Names of the split's files up to the first dot, in any case; for parquet also up to the first hyphen.
     fn stems(self) -> &'static [&'static str] {
         match self {
             Self::Train => &["train"],
@@ -31,7 +31,7 @@ impl Split {
         }
     }
 
-    /// Whether a file belongs to it by its name.
+    /// Returns whether a file belongs to the split by its name.
     fn has(self, name: &str, format: TableFormat) -> bool {
         let stem = name.split('.').next().unwrap_or_default();
         let stem = if format == TableFormat::Parquet { stem.split('-').next().unwrap_or_default() } else { stem };
@@ -40,8 +40,8 @@ impl Split {
 }
 
 impl DatasetReader {
-    /// The training and the test texts of a directory: `train.csv` and `test.csv`, or `dev.tsv` where there is no test file, and so on.
-    /// The second is read like the first.
+    /// Reads the training and the test texts of a directory: `train.csv` and `test.csv`, or `dev.tsv` if there is no
+    /// test file, and so on. The second is read like the first.
     ///
     /// # Errors
     /// As [`find`](Self::find) and [`read`](Self::read).
@@ -53,7 +53,7 @@ impl DatasetReader {
         Ok((training, test))
     }
 
-    /// The file to test on: that of the test split, or where there is none, of the development split.
+    /// Finds the test file: the file of the test split, or if there is none, of the development split.
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -74,7 +74,7 @@ impl DatasetReader {
         Err(Error::Data { path: folder.into(), line: None, problem: DataProblem::NoSuchSplit { wanted } })
     }
 
-    /// The only file of a split in a directory: `train.csv`, `dev.tsv.gz`, `test.parquet`, …
+    /// Finds the only file of a split in a directory: `train.csv`, `dev.tsv.gz`, `test.parquet`, …
     ///
     /// # Errors
     /// As [`find_parts`](Self::find_parts); [`Error::Data`] also for a split of more than one file.
@@ -95,16 +95,17 @@ impl DatasetReader {
         }
     }
 
-    /// The files of a split in a directory, in their order: one as in [`find`](Self::find), or all parts of a parquet file,
-    /// `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`. [`read_parts`](Self::read_parts) reads them.
+    /// Finds the files of a split in a directory, in order: one as in [`find`](Self::find), or all parts of a parquet
+    /// file, `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`. [`read_parts`](Self::read_parts) reads
+    /// them.
     ///
     /// # Errors
-    /// [`Error::Data`] when there is none, more than one set, or a part is missing; [`Error::Io`] when the directory
-    /// cannot be listed.
+    /// [`Error::Data`] if there is none, more than one set, or a part is missing; [`Error::Io`] if the directory cannot
+    /// be listed.
     pub fn find_parts(folder: impl AsRef<Path>, split: Split) -> Result<Vec<PathBuf>> {
         let folder = folder.as_ref();
         let failed = |source| Error::io(folder, source);
-        // Files by what is alike in the names of all parts.
+        // Files grouped by the common part of their names.
         let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
@@ -136,10 +137,11 @@ impl DatasetReader {
         Err(Error::Data { path: folder.into(), line: None, problem })
     }
 
-    /// The names of the files in a directory that are of no split, in their order; hidden ones, sums and descriptions aside.
+    /// Names of the files in a directory that belong to no split, in order; without hidden files, checksums and
+    /// descriptions.
     ///
     /// # Errors
-    /// [`Error::Io`] when the directory cannot be listed.
+    /// [`Error::Io`] if the directory cannot be listed.
     pub fn unread(folder: impl AsRef<Path>) -> Result<Vec<String>> {
         let folder = folder.as_ref();
         let failed = |source| Error::io(folder, source);

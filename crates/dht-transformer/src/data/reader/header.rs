@@ -1,4 +1,4 @@
-//! Whether the first row of a csv or tsv file names the columns.
+//! Detection of a header row in csv and tsv files.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use super::table::{Row, Table};
 use crate::data::reading::{Column, Header, HeaderSource};
 use crate::error::DataProblem;
 
-/// Words of a cell that is rather a text than a name.
+/// Number of words from which a cell is a text rather than a name.
 const SENTENCE: usize = 5;
 
-/// Whether the first row is a header, and why.
+/// Presence of a header, and the reason.
 pub(super) type Decision = (bool, HeaderSource);
 
 /// Decides by the rows of a table whether the first is a header.
 ///
-/// A first row that names a known or requested column, or has a word above numbers or dates, is a header; one with a cell like
-/// others below it is data. `expected` is what the training set's was, where that is known.
+/// A first row that names a known or requested column, or has a word above numbers or dates, is a header. A first row
+/// with a cell like others below it is data. `expected` is the presence of a header in the training set, if known.
 ///
 /// # Errors
-/// [`DataProblem::FirstRow`] when it may be either.
+/// [`DataProblem::FirstRow`] if it may be either.
 pub(super) fn decide(
     table: &Table,
     asked: Header,
@@ -35,7 +35,7 @@ pub(super) fn decide(
     }
     let rest = &table.rows[1..];
     let (name, data) = (name_of(first, table.width, rest, columns), value_of(first, table.width, rest));
-    // A known name beside a whole sentence may be a label beside its text, unless it was asked for.
+    // A known name next to a whole sentence may be a label next to its text, unless it was requested.
     let asked = |name: &String| columns.iter().any(|column| matches!(column, Column::Name(own) if own == name));
     let sentence = |column| first.cell(column).split_whitespace().count() >= SENTENCE;
     if name.as_ref().is_some_and(|name| !asked(name)) && data.is_none() && (0..table.width).any(sentence) {
@@ -53,7 +53,7 @@ pub(super) fn decide(
     let decision = match (name, data) {
         (Some(name), None) => Some((true, HeaderSource::Name(name))),
         (None, Some(column)) => Some((false, HeaderSource::Value(column))),
-        // A name is no value of its own column, so that the other column decides nothing.
+        // A name that is a value of its own column does not decide.
         (Some(_), Some(_)) => None,
         (None, None) => words_above(first, table.width, rest).map(|source| (true, source)),
     };
@@ -67,7 +67,7 @@ pub(super) fn decide(
     }
 }
 
-/// A name in the first row of a requested column, or of a known one, that is no value of its column.
+/// Name in the first row of a requested or known column that is not a value of its column.
 fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Option<String> {
     let requested = |cell: &str| columns.iter().any(|column| matches!(column, Column::Name(name) if name == cell));
     let repeats = |column: usize| rest.iter().any(|row| row.cell(column) == first.cell(column)) && !rest.is_empty();
@@ -84,7 +84,7 @@ fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Opti
         .map(named)
 }
 
-/// A column whose first cell is like the others: a number or date among such, or a value that comes again.
+/// Column whose first cell is like the others: a number or date among such, or a repeated value.
 fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     (0..width).find(|column| {
         let cell = first.cell(*column);
@@ -97,7 +97,7 @@ fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     })
 }
 
-/// A column of numbers or dates with a word above.
+/// Column of numbers or dates below a word.
 fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> {
     let above = |column: &usize| {
         let cell = first.cell(*column);
@@ -106,7 +106,7 @@ fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> 
     (0..width).find(above).map(HeaderSource::Words)
 }
 
-/// Whether a row numbers the columns, as `df.to_csv` writes columns without names, with or without its index.
+/// Returns whether a row numbers the columns, as `df.to_csv` writes columns without names, with or without its index.
 fn counts(first: &Row, width: usize) -> bool {
     let from = usize::from(first.cell(0).is_empty());
     width > from && (from..width).all(|column| first.cell(column) == (column - from).to_string())
@@ -116,14 +116,14 @@ fn header_or_none(header: bool) -> &'static str {
     if header { "a header" } else { "no header" }
 }
 
-/// Whether all filled cells of a column are of a kind, and some are filled.
+/// Returns whether all filled cells of a column satisfy a predicate, and some are filled.
 fn all(rest: &[Row], column: usize, kind: fn(&str) -> bool) -> bool {
     let mut filled =
         rest.iter().map(|row| row.cell(column)).filter(|cell| !cell.is_empty() && !is_missing(cell)).peekable();
     filled.peek().is_some() && filled.all(kind)
 }
 
-/// Whether a row is the header once more, in the same or another order: what joining files leaves.
+/// Returns whether a row repeats the header, in the same or another order, as in concatenated files.
 pub(super) fn is_header_again(row: &Row, header: &Row, width: usize) -> bool {
     if width < 2 {
         return false;

@@ -1,4 +1,4 @@
-//! JSON objects of one line, whose values keep their text.
+//! JSON objects of one line, whose values retain their text.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::error::DataProblem;
 
-/// Signs and words that programs write in JSON, and what to write instead.
+/// Non-JSON tokens that programs write, and their JSON equivalents.
 const FOREIGN: [(&str, &str); 8] = [
     ("'", "\""),
     ("NaN", "null"),
@@ -21,14 +21,14 @@ const FOREIGN: [(&str, &str); 8] = [
     ("False", "false"),
 ];
 
-/// A value of an object: its text, as it was written.
+/// Key of an object and its value, as written.
 pub type Member = (String, Box<RawValue>);
 
-/// Parses the members of a JSON object, in their order. Half of a surrogate pair in a key becomes U+FFFD.
+/// Parses the members of a JSON object, in order. Half of a surrogate pair in a key becomes U+FFFD.
 ///
 /// # Errors
-/// [`DataProblem::NotJson`], also for a key that comes twice; [`DataProblem::ForeignJson`] for `NaN` and other words in the place
-/// of a value.
+/// [`DataProblem::NotJson`], also for a duplicate key; [`DataProblem::ForeignJson`] for `NaN` and other words in the
+/// place of a value.
 pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     let first = match members(line) {
         Ok(members) => return Ok(members),
@@ -56,7 +56,7 @@ pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     })
 }
 
-/// Text of a string value; half of a surrogate pair becomes U+FFFD.
+/// Decodes a string value; half of a surrogate pair becomes U+FFFD.
 pub(super) fn string(value: &RawValue) -> Result<String, DataProblem> {
     let parse = |text: &str| serde_json::from_str::<String>(text);
     parse(value.get())
@@ -93,7 +93,7 @@ fn members(line: &str) -> serde_json::Result<Vec<Member>> {
     Ok(members)
 }
 
-/// A word that is not JSON and stands outside of strings, and its place in the line, from 1.
+/// Non-JSON word outside of strings, and its place in the line, from 1.
 fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
     let (mut inside, mut escaped) = (false, false);
     for (at, sign) in line.char_indices() {
@@ -112,7 +112,7 @@ fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
     None
 }
 
-/// JSON with `\ufffd` for each escape that is half of a surrogate pair, as cutting a text within an emoji leaves it.
+/// JSON with `\ufffd` for each escape that is half of a surrogate pair, as left by cutting a text within an emoji.
 pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     const ESCAPE: usize = "\\ud83d".len();
     let surrogate = |at: usize, range: std::ops::Range<u32>| {
@@ -131,7 +131,7 @@ pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
             at += ESCAPE;
             done = at;
         } else {
-            // The sign after a backslash begins no escape of its own.
+            // The character after a backslash does not begin another escape.
             at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8);
         }
     }

@@ -1,4 +1,4 @@
-//! From the cells of a label column to classes.
+//! Conversion of the cells of a label column to classes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,44 +7,44 @@ use crate::data::label_mapping::{LabelMapping, check_spellings, escaped};
 use crate::data::reading::LabelKind;
 use crate::error::{DataProblem, Result};
 
-/// The most known labels that an error lists.
+/// Maximum number of known labels in an error.
 const LABELS_IN_ERRORS: usize = 20;
-/// The label of rows whose class is kept secret, by convention of the hub.
+/// Label of rows with a secret class, by convention of the hub.
 const HIDDEN: &str = "-1";
-/// Signs that separate labels where another was expected.
+/// Characters that may separate labels in place of the expected one.
 const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
-/// A separator is taken for the wrong one when another stands in this share of the filled cells.
+/// A separator is reported as wrong if another occurs in this fraction of the filled cells.
 const IN_MOST: f64 = 0.5;
 
-/// A problem, and the line that it is on.
+/// Problem and its line.
 type Problem = (Option<u64>, DataProblem);
 
-/// The labels of a file and the classes that they are.
+/// Labels of a file and their classes.
 pub(super) struct Labels {
-    /// The names of the classes.
+    /// Names of the classes.
     pub(super) classes: Vec<String>,
     pub(super) mapping: Option<LabelMapping>,
     kind: LabelKind,
     place: usize,
     /// Class by cell.
     index: BTreeMap<String, usize>,
-    /// Names of the classes that a column numbers.
+    /// Names of the classes of a numbered column.
     names: Option<Vec<String>>,
 }
 
-/// The labels that are asked for or known.
+/// Requested or known labels.
 pub(super) struct KnownLabels<'a> {
     pub(super) kind: LabelKind,
-    /// Whether the kind was asked for.
+    /// `true` if the kind was requested.
     pub(super) kind_asked: bool,
-    /// The classes of the training set or the model.
+    /// Classes of the training set or the model.
     pub(super) classes: Option<&'a [String]>,
-    /// A mapping of labels to them that is given.
+    /// Explicit mapping of labels to the classes.
     pub(super) given: &'a [(String, String)],
 }
 
 impl Labels {
-    /// Reads the labels of a column. `name` is what the numbers of a column of numbers measure.
+    /// Reads the labels of a column. `name` is the quantity that a column of numbers measures.
     pub(super) fn read(
         table: &Table,
         rows: &[Row],
@@ -74,7 +74,7 @@ impl Labels {
             Some(classes) => {
                 let mapping = match given {
                     [] => LabelMapping::of(&own, classes, empty.names.is_some()),
-                    // Labels without a given class may have one by their names, if that contradicts none that is given.
+                    // Labels without an explicit class may match by name, if that contradicts no explicit pair.
                     given => LabelMapping::given(given, &own, classes).or_else(|problem| {
                         match (&problem, LabelMapping::of(&own, classes, false)) {
                             (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(given) => {
@@ -98,11 +98,11 @@ impl Labels {
         Ok(Self { classes, mapping, index, ..empty })
     }
 
-    /// The different labels of a column, in their order: by value when all are (finite) numbers, else by their letters; of a
-    /// column that numbers classes with names, those.
+    /// Distinct labels of a column, in order: by value if all are (finite) numbers, else alphabetically. For a column
+    /// of numbered classes with names, those names.
     fn own(&self, rows: &[Row], classes: Option<&[String]>) -> Result<Vec<String>, Problem> {
         if let Some(names) = &self.names {
-            // A model need not have names that no row has, unless it knows the numbers.
+            // A model need not have names that occur in no row, unless it knows the numbers.
             let occurs = |class: usize| rows.iter().any(|row| row.cell(self.place).parse() == Ok(class));
             let known = |name: &String| classes.is_some_and(|classes| classes.contains(name));
             let all = classes.is_none() || !names.iter().any(known);
@@ -112,7 +112,7 @@ impl Labels {
                 .map(|(_, name)| name.clone())
                 .collect());
         }
-        // -1 and 1 are two classes.
+        // The values -1 and 1 alone are two classes.
         let signs =
             rows.iter().flat_map(|row| self.labels_of(row)).collect::<BTreeSet<_>>() == BTreeSet::from([HIDDEN, "1"]);
         let hides = !signs
@@ -120,9 +120,9 @@ impl Labels {
             && (classes.is_some() || rows.iter().all(|row| row.cell(self.place) == HIDDEN));
         let mut labels: BTreeSet<&str> = BTreeSet::new();
         for row in rows {
-            // An empty label, and one that is kept secret, are refused where their row is read.
+            // Empty and secret labels are refused when their row is read.
             for label in self.labels_of(row).filter(|label| !(label.is_empty() || hides && *label == HIDDEN)) {
-                // Two labels with a character that was lost would be one.
+                // Labels with a lost character could coincide.
                 if is_nan(label) || label.contains('\u{fffd}') {
                     return Err((Some(row.line), DataProblem::MissingLabel { label: label.into() }));
                 }
@@ -132,7 +132,7 @@ impl Labels {
         Ok(sorted(labels))
     }
 
-    /// The labels of a row, as they are written.
+    /// Labels of a row, as written.
     fn labels_of<'a>(&self, row: &'a Row) -> Box<dyn Iterator<Item = &'a str> + 'a> {
         let cell = row.cell(self.place);
         match self.kind {
@@ -141,14 +141,14 @@ impl Labels {
         }
     }
 
-    /// The class of a label.
+    /// Class of a label.
     fn class(&self, cell: &str) -> Result<usize, DataProblem> {
         let named = self.names.as_ref().and_then(|names| names.get(cell.parse::<usize>().ok()?));
         let label = named.map_or(cell, String::as_str);
         if let Some(&class) = self.index.get(label) {
             return Ok(class);
         }
-        // By convention of the hub; a data set whose classes are -1, 0 and 1 knows it.
+        // By convention of the hub; with -1 among the classes it is a class.
         if label == HIDDEN {
             return Err(DataProblem::HiddenLabel);
         }
@@ -159,7 +159,7 @@ impl Labels {
         Err(DataProblem::UnknownLabel { label: label.into(), known: known.join(", ") })
     }
 
-    /// The class and the targets of a row.
+    /// Class and targets of a row.
     pub(super) fn of_row(&self, row: &Row) -> Result<(usize, Vec<f32>), DataProblem> {
         let cell = row.cell(self.place);
         match self.kind {
@@ -180,7 +180,7 @@ impl Labels {
     }
 }
 
-/// The labels of a cell.
+/// Labels of a cell.
 fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
     cell.split(separator).map(str::trim).filter(|label| !label.is_empty())
 }
@@ -197,7 +197,7 @@ fn sorted(labels: BTreeSet<&str>) -> Vec<String> {
     sorted
 }
 
-/// Refuses cells of several labels that another sign separates, and such as are written as lists.
+/// Refuses multi-label cells with another separator, and cells that are written as lists.
 fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Problem> {
     let filled = || rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty());
     let is_list = |cell: &str| {
@@ -222,7 +222,7 @@ fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Proble
     }
 }
 
-/// Refuses a column of labels that are numbers or truth values in some rows and strings, or the other of these, in others.
+/// Refuses a column that mixes numbers, truth values and strings.
 fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
     match table.values.get(&place) {
         Some(
@@ -235,7 +235,7 @@ fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
     }
 }
 
-/// Whether labels are numbers of which some have decimals.
+/// Returns whether labels are numbers of which some have decimals.
 fn are_fractions(labels: &[String]) -> bool {
     let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
     numbers.is_some_and(|numbers| {

@@ -1,4 +1,4 @@
-//! The physical lines of a text file, compressed or not, in bounded memory.
+//! Physical lines of a text file, compressed or not, in bounded memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use flate2::read::MultiGzDecoder;
 
 use crate::error::{DataProblem, Error, Result};
 
-/// The longest row that is read, in bytes; a longer one is an unclosed quote or no text.
+/// Maximum length of a row in bytes; a longer row is an unclosed quote or not text.
 pub(crate) const LONGEST_ROW: usize = 4 << 20;
 
-/// One physical line after another, without its line feed, checked to be text.
+/// Iterates over physical lines, without line feeds, checked to be text.
 pub(crate) struct Lines<'a> {
     path: PathBuf,
     reader: Box<dyn BufRead + 'a>,
@@ -20,29 +20,29 @@ pub(crate) struct Lines<'a> {
     left: u64,
     most: u64,
     blank: usize,
-    /// An error that comes in the place of the next line.
+    /// Error to return in place of the next line.
     failed: Option<Error>,
 }
 
 impl<'a> Lines<'a> {
-    /// Lines of `raw`, decompressed on the way when `compressed`, at most `most` bytes of them. `path` is for errors.
+    /// Creates the lines of `raw`, decompressed if `compressed`, at most `most` bytes of them. `path` is for errors.
     pub(crate) fn new(path: &Path, raw: impl Read + 'a, compressed: bool, most: u64) -> Self {
         let reader: Box<dyn BufRead + 'a> =
             if compressed { Box::new(BufReader::new(MultiGzDecoder::new(raw))) } else { Box::new(BufReader::new(raw)) };
         Self { path: path.into(), reader, compressed, line: 0, left: most, most, blank: 0, failed: None }
     }
 
-    /// The number of the last line returned, counted from 1.
+    /// Number of the last line returned, counted from 1.
     pub(crate) fn number(&self) -> u64 {
         self.line
     }
 
-    /// An error at a line.
+    /// Error at a line.
     pub(crate) fn error_at(&self, line: u64, problem: DataProblem) -> Error {
         Error::Data { path: self.path.clone(), line: Some(line), problem }
     }
 
-    /// The next line without its `\n` (a `\r` before it stays), or `None` at the end.
+    /// Reads the next line without its `\n` (a `\r` before it stays); `None` at the end.
     pub(crate) fn next_line(&mut self) -> Result<Option<String>> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -84,7 +84,7 @@ impl<'a> Lines<'a> {
         Ok(Some(text))
     }
 
-    /// The next line that is not blank.
+    /// Reads the next line that is not blank.
     pub(super) fn next_filled_line(&mut self) -> Result<Option<String>> {
         while let Some(line) = self.next_line()? {
             if !line.trim_matches([' ', '\r']).is_empty() {
@@ -95,12 +95,12 @@ impl<'a> Lines<'a> {
         Ok(None)
     }
 
-    /// Gives an error of a line that was read ahead in the place of the next line.
+    /// Returns an error of a line that was read ahead in place of the next line.
     pub(super) fn fail(&mut self, error: Error) {
         self.failed = Some(error);
     }
 
-    /// The number of blank lines passed over.
+    /// Number of blank lines skipped.
     pub(super) fn blank_lines(&self) -> usize {
         self.blank
     }
@@ -118,7 +118,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The encoding that the first bytes of a file tell, where it is not UTF-8.
+/// Encoding detected from the first bytes of a file, if it is not UTF-8.
 fn encoding(bytes: &[u8]) -> Option<DataProblem> {
     let problem = |found, instead| Some(DataProblem::Encoding { found, instead });
     match bytes {

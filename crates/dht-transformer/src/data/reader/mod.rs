@@ -1,4 +1,4 @@
-//! Readers of labelled texts, and of texts to predict.
+//! Readers of labelled texts and of texts to predict.
 
 mod cells;
 mod columns;

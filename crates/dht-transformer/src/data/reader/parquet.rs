@@ -1,4 +1,4 @@
-//! Parquet files read into rows of cells: one batch of rows of each column at a time.
+//! Reader of parquet files into rows of cells, in batches of rows of each column.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -18,10 +18,10 @@ use super::lines::LONGEST_ROW;
 use super::table::{MOST_COLUMNS, Row, Table};
 use crate::error::{DataProblem, Error, Result};
 
-/// Rows that are decoded together.
+/// Number of rows that are decoded together.
 const BATCH: usize = 1024;
 
-/// What is wrong, and the row where.
+/// Problem and its row.
 type Problem = (Option<u64>, DataProblem);
 
 impl Table {
@@ -32,7 +32,7 @@ impl Table {
             return Err(at((None, DataProblem::Empty)));
         }
         self.parts.push((self.rows.len(), path.into()));
-        // The decoder asserts what a damaged page may break.
+        // The decoder panics on some damaged pages.
         let read = catch_unwind(AssertUnwindSafe(|| self.add_file(file, most)));
         match read {
             Ok(read) => read.map_err(at),
@@ -80,15 +80,15 @@ impl Table {
         if number == 0 { Err((None, DataProblem::NoRows)) } else { Ok(()) }
     }
 
-    /// Takes over names, types and classes of the columns, or compares them with those of the first part; the indexes of those that can
-    /// be read.
+    /// Adopts names, types and classes of the columns, or compares them with those of the first part. Returns the
+    /// indices of the readable columns.
     fn add_columns(&mut self, metadata: &ParquetMetaData) -> Result<Vec<usize>, Problem> {
         let facts = metadata.file_metadata();
         let schema = facts.schema_descr();
         if schema.num_columns() > MOST_COLUMNS {
             return Err((None, DataProblem::TooManyColumns { most: MOST_COLUMNS }));
         }
-        // A column of lists or records has several leaves, each a column here that cannot be read.
+        // A column of lists or records has several leaves; each becomes an unreadable column here.
         let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
         let mut seen = BTreeSet::new();
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
@@ -116,7 +116,7 @@ impl Table {
     }
 }
 
-/// Refuses columns that lie outside of the file, which the decoder takes for granted.
+/// Refuses columns that lie outside of the file, which the decoder does not check.
 fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProblem> {
     for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
         let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
@@ -129,7 +129,7 @@ fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProble
     Ok(())
 }
 
-/// What a column is, where it is neither a text nor a number nor a truth value.
+/// Description of a column that is neither a text nor a number nor a truth value.
 fn unreadable(column: &ColumnDescriptor) -> Option<String> {
     if column.path().parts().len() > 1 || column.max_rep_level() > 0 {
         return Some("list or record".into());
@@ -148,7 +148,7 @@ fn unreadable(column: &ColumnDescriptor) -> Option<String> {
     }
 }
 
-/// The next cells of a column, `None` for a null.
+/// Reads the next cells of a column, `None` for a null.
 fn cells(
     reader: &mut ColumnReader,
     column: &ColumnDescriptor,
@@ -165,7 +165,7 @@ fn cells(
             let text = std::str::from_utf8(bytes.data());
             text.map(str::to_owned).map_err(|error| DataProblem::NotUtf8 { byte: error.valid_up_to() })
         }),
-        // Not among the columns that can be read.
+        // Not a readable column.
         _ => Ok(vec![None; rows]),
     }
 }
@@ -195,8 +195,8 @@ fn cell_text<T: ToString>(value: &T) -> Result<String, DataProblem> {
     Ok(value.to_string())
 }
 
-/// The names of classes by column, as the library `datasets` writes them into a file's metadata:
-/// `{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["bad", "good"]}}}}`. What is written otherwise has none.
+/// Class names by column, as the library `datasets` writes them into a file's metadata:
+/// `{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["bad", "good"]}}}}`. Other forms give no names.
 fn class_names(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<usize, Vec<String>> {
     #[derive(Deserialize)]
     struct Written {

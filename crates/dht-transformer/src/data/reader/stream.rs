@@ -1,4 +1,4 @@
-//! Texts without labels, one row after another: what is to be predicted.
+//! Stream of unlabelled texts to predict, row by row.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -18,13 +18,13 @@ use super::text::{clean_text, joined};
 use crate::data::reading::{Column, Header, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 
-/// Rows of a file that are read to decide on its header.
+/// Number of rows read ahead to detect a header.
 const LOOK_AHEAD: usize = 100;
 
-/// How texts to predict are written.
+/// Format of texts to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TextFormat {
-    /// One text a line, blank lines too.
+    /// One text a line, including blank lines.
     Lines,
     /// Comma-separated, quoted as RFC 4180 says.
     Csv,
@@ -35,14 +35,14 @@ pub enum TextFormat {
 }
 
 impl TextFormat {
-    /// The format that a file's name tells, and whether it is compressed (`.gz`): csv, tsv, jsonl (also ndjson and json); any other name
-    /// is one of lines.
+    /// Format implied by a file's name, and whether the file is compressed (`.gz`): csv, tsv, jsonl (also ndjson and
+    /// json); any other name means lines.
     pub fn of_name(name: &str) -> (Self, bool) {
         match format_of(name) {
             Some((TableFormat::Csv, compressed)) => (Self::Csv, compressed),
             Some((TableFormat::Tsv, compressed)) => (Self::Tsv, compressed),
             Some((TableFormat::JsonLines, compressed)) => (Self::JsonLines, compressed),
-            // Its bytes are refused: they are no text.
+            // Parquet bytes are refused: they are not text.
             Some((TableFormat::Parquet, _)) => (Self::Lines, false),
             None => {
                 let name = name.to_ascii_lowercase();
@@ -54,46 +54,48 @@ impl TextFormat {
     }
 }
 
-/// The columns of texts.
+/// Selection of the text columns.
 #[derive(Debug, Clone, Default)]
 pub struct TextColumns {
-    /// The texts' columns in the order to join them in. Without any it is the column with the name of a text (as
+    /// Text columns, in the order of concatenation. If empty, the column with a text name (as
     /// [`DatasetReader`](crate::DatasetReader) lists them), or the only one.
     pub text: Vec<Column>,
-    /// Whether two columns are a pair of sentences instead of parts of one text.
+    /// `true` if two columns are a sentence pair instead of parts of one text.
     pub pair: bool,
-    /// Whether the first row of a csv or tsv file names the columns. [`Header::Auto`] decides as
-    /// [`DatasetReader`](crate::DatasetReader) does; where nothing tells, a column that is asked for by number says that there is none.
+    /// Handling of the first row of a csv or tsv file. [`Header::Auto`] decides as
+    /// [`DatasetReader`](crate::DatasetReader) does. In undecided cases, a column requested by number implies that
+    /// there is no header.
     pub header: Header,
-    /// Whether the columns are those of a training, which a file of one column, or with the name of a text, need not have.
+    /// `true` if the columns are those of a training run. A file of one column, or with a column named as a text, need
+    /// not have them.
     pub expected: bool,
-    /// The number of columns of the training's file, where columns are expected by their numbers.
+    /// Number of columns of the training file, if columns are expected by number.
     pub expected_width: Option<usize>,
-    /// Whether some rows are read ahead to decide on the header: for files, not for a pipe that waits for answers.
+    /// `true` to read some rows ahead to detect a header: for files, not for a pipe that waits for answers.
     pub look_ahead: bool,
 }
 
-/// A row of texts.
+/// Row of texts.
 #[derive(Debug, Clone)]
 pub struct TextRow {
-    /// The line it begins on, counted from 1.
+    /// First line of the row, counted from 1.
     pub line: u64,
-    /// The text, or the first of a pair, [clean](clean_text). It may be empty.
+    /// Text, or the first of a pair, [clean](clean_text). It may be empty.
     pub text: String,
-    /// The second of a pair.
+    /// Second text of a pair.
     pub pair: Option<String>,
-    /// The row as it was given.
+    /// Row as given.
     pub given: Given,
 }
 
 impl TextRow {
-    /// Whether there is no text: an empty one, or a word that programs write for a missing value.
+    /// Returns whether the row has no text: it is empty, or a word that programs write for a missing value.
     pub fn is_missing(&self) -> bool {
         let missing = |text: &str| text.is_empty() || is_missing(text);
         missing(&self.text) && self.pair.as_deref().is_none_or(missing)
     }
 
-    /// Whether a line of text is a JSON object, or names columns of which one is a text or a label: a table that is read as lines.
+    /// Format of the table that this line belongs to, if the line is a JSON object or names a text or label column.
     pub fn is_of_table(&self) -> Option<TextFormat> {
         let Given::Line(line) = &self.given else { return None };
         if line.trim_start().starts_with('{') && parse_object(line).is_ok() {
@@ -109,18 +111,18 @@ impl TextRow {
     }
 }
 
-/// A row as it was given, to be written again.
+/// Row as given, for writing it again.
 #[derive(Debug, Clone)]
 pub enum Given {
-    /// A line of text.
+    /// Line of text.
     Line(String),
-    /// The cells of a csv or tsv row.
+    /// Cells of a csv or tsv row.
     Cells(Vec<String>),
-    /// The members of a jsonl row, in their order.
+    /// Members of a jsonl row, in order.
     Members(Vec<Member>),
 }
 
-/// Reads rows of texts in bounded memory, one after another, in the order of the input.
+/// Reads rows of texts in bounded memory, in the order of the input.
 ///
 /// # Examples
 /// ```
@@ -138,27 +140,27 @@ pub struct TextStream<'a> {
     path: PathBuf,
     lines: Lines<'a>,
     format: TextFormat,
-    /// The header, where there is one.
+    /// Header, if there is one.
     header: Option<Row>,
     names: Vec<String>,
     width: usize,
-    /// The columns of a csv or tsv file.
+    /// Text columns of a csv or tsv file.
     text: Vec<usize>,
-    /// The keys of a jsonl file.
+    /// Text keys of a jsonl file.
     keys: Vec<String>,
     asked: TextColumns,
     is_instead: bool,
-    /// Rows that were read to decide on the columns.
+    /// Rows that were read ahead to detect the columns.
     waiting: VecDeque<Row>,
     object: Option<(u64, Vec<Member>)>,
 }
 
 impl<'a> TextStream<'a> {
-    /// Rows of an input; `path` stands in errors. Reads the first row of a csv, tsv or jsonl file, or
-    /// [some](TextColumns::look_ahead).
+    /// Creates the stream of an input; `path` appears in errors. Reads the first row of a csv, tsv or jsonl file, or
+    /// [several](TextColumns::look_ahead).
     ///
     /// # Errors
-    /// [`Error::Data`] with the line for columns that are not there or not known, a first row that may be a header or data, and for
+    /// [`Error::Data`] with the line for missing or unknown columns, a first row that may be a header or data, and for
     /// bytes that are not text, as [`DatasetReader`](crate::DatasetReader).
     pub fn new(
         path: impl AsRef<Path>,
@@ -195,12 +197,12 @@ impl<'a> TextStream<'a> {
         Ok(stream)
     }
 
-    /// The names of the columns of a csv or tsv file, where it has a header; else none.
+    /// Column names of a csv or tsv file with a header; else none.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The column that is read in the place of those that are [expected](TextColumns::expected).
+    /// Column that is read in place of the [expected](TextColumns::expected) ones.
     pub fn instead(&self) -> Option<Column> {
         if !self.is_instead {
             return None;
@@ -214,11 +216,11 @@ impl<'a> TextStream<'a> {
         }
     }
 
-    /// The next row; `None` at the end.
+    /// Reads the next row; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Data`] with the line, as [`new`](Self::new), for a row of another number of columns than the first, for the
-    /// header once more, and for a jsonl row without the text.
+    /// [`Error::Data`] with the line, as [`new`](Self::new), for a row with another number of columns than the first,
+    /// for a repeated header, and for a jsonl row without the text.
     pub fn next_row(&mut self) -> Result<Option<TextRow>> {
         match self.format {
             TextFormat::Lines => {
@@ -284,7 +286,7 @@ impl<'a> TextStream<'a> {
         Ok(Some(TextRow { line, text, pair, given: Given::Members(members) }))
     }
 
-    /// Reads the first object and decides on the keys of texts.
+    /// Reads the first object and selects the text keys.
     fn find_keys(&mut self) -> Result<()> {
         let Some((line, members)) = self.read_object()? else { return Ok(()) };
         let keys: Vec<String> = members.iter().map(|(key, _)| key.clone()).collect();
@@ -304,14 +306,14 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Reads the first rows and decides on header and columns of texts.
+    /// Reads the first rows and detects header and text columns.
     fn find_columns(&mut self) -> Result<()> {
         let mut table = Table::default();
         while table.rows.len() < if self.asked.look_ahead { LOOK_AHEAD } else { 1 } {
             match self.read_row() {
                 Ok(Some(row)) => table.rows.push(row),
                 Ok(None) => break,
-                // It is read again, and refused, after the rows before it.
+                // The row is read again, and refused, after the rows before it.
                 Err(error) if table.rows.is_empty() => return Err(error),
                 Err(error) => {
                     self.lines.fail(error);
@@ -329,7 +331,7 @@ impl<'a> TextStream<'a> {
         let named = columns.iter().any(|column| matches!(column, Column::Name(_)));
         let header = match decide(&table, self.asked.header, None, &columns) {
             Ok((header, _)) => header,
-            // Where no name is asked for, columns have none. Names of a training have to be there.
+            // Without requested names there is no header. Names from a training run are required.
             Err(_) if !named => false,
             Err(_) if named && !self.asked.expected => true,
             Err(problem) => return Err(self.error(Some(line), problem)),
@@ -349,7 +351,7 @@ impl<'a> TextStream<'a> {
             [] => self.only(&names, width, line).map(|column| vec![column]),
             asked => asked.iter().map(|column| self.index(column, &names, line)).collect(),
         };
-        // Numbers fit any file, and a name says more.
+        // Numbers fit any file; a name is more specific.
         let better = self.may_be_others() && header && !named && names.iter().any(|name| is_one_of(name, &TEXT));
         self.text = match found {
             Ok(_) if better => {
@@ -370,12 +372,12 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Whether other columns may be read than those of the training.
+    /// Returns whether columns that differ from those of the training run may be read.
     fn may_be_others(&self) -> bool {
         self.asked.expected && !self.asked.text.is_empty() && !self.asked.pair
     }
 
-    /// The column with the name of a text, or the only one.
+    /// Column with a text name, or the only one.
     fn only(&self, names: &[String], width: usize, line: u64) -> Result<usize> {
         let called = |wanted: &[&str]| -> Vec<usize> {
             (0..names.len()).filter(|column| is_one_of(&names[*column], wanted)).collect()
@@ -413,7 +415,7 @@ impl<'a> TextStream<'a> {
         })
     }
 
-    /// The next row of a csv or tsv file, as wide as the first.
+    /// Reads the next row of a csv or tsv file, as wide as the first.
     fn read_row(&mut self) -> Result<Option<Row>> {
         let Some(line) = self.lines.next_filled_line()? else { return Ok(None) };
         let mut row = Row::at(self.lines.number());
@@ -447,7 +449,7 @@ impl<'a> TextStream<'a> {
     }
 }
 
-/// A sign that separates cells in another format, where each of some rows of one cell has it equally often.
+/// Separator of another format, if each of several one-cell rows contains it equally often.
 fn other_separator(table: &Table) -> Option<char> {
     let counts = |sign: char| table.rows.iter().map(move |row| row.raw(0).matches(sign).count());
     let all = |sign: &char| counts(*sign).min() > Some(0) && counts(*sign).min() == counts(*sign).max();

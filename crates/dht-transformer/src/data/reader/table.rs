@@ -1,4 +1,4 @@
-//! Rows of cells, and how csv, tsv and jsonl are read into them.
+//! Rows of cells, and parsers of csv, tsv and jsonl rows.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,39 +9,39 @@ use super::lines::{LONGEST_ROW, Lines};
 use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Result};
 
-/// The most columns a table may have.
+/// Maximum number of columns of a table.
 pub(super) const MOST_COLUMNS: usize = 1024;
 
-/// One row. Empty cells of csv and tsv rows are left out, so that a row costs no more memory than its text.
+/// One row. Empty cells of csv and tsv rows are omitted, so a row costs no more memory than its text.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
-    /// The physical line it begins on, counted from 1.
+    /// First physical line of the row, counted from 1.
     pub(crate) line: u64,
     cells: Vec<(usize, String)>,
 }
 
 impl Row {
-    /// An empty row that begins on this line.
+    /// Creates an empty row that begins on this line.
     pub(super) fn at(line: u64) -> Self {
         Self { line, cells: Vec::new() }
     }
 
-    /// A cell, trimmed; empty when the row lacks it.
+    /// Cell, trimmed; empty if the row lacks it.
     pub(crate) fn cell(&self, column: usize) -> &str {
         self.raw(column).trim()
     }
 
-    /// A cell as it was written; empty when the row lacks it.
+    /// Cell as written; empty if the row lacks it.
     pub(crate) fn raw(&self, column: usize) -> &str {
         self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
     }
 
-    /// Whether no cell holds anything but spaces.
+    /// Returns whether all cells are blank.
     fn is_blank(&self) -> bool {
         self.cells.iter().all(|(_, text)| text.trim().is_empty())
     }
 
-    /// Whether a jsonl row has the key of a column.
+    /// Returns whether a jsonl row has the key of a column.
     pub(super) fn has(&self, column: usize) -> bool {
         self.cells.iter().any(|(index, _)| *index == column)
     }
@@ -58,25 +58,25 @@ impl Row {
     }
 }
 
-/// All rows of a file, the header (if any) among them.
+/// All rows of a file, including the header (if any).
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
-    /// The number of columns.
+    /// Number of columns.
     pub(crate) width: usize,
-    /// Blank lines and rows of blank cells, which are left out.
+    /// Number of skipped blank lines and rows of blank cells.
     pub(crate) blank_lines: usize,
-    /// The keys of a jsonl file, in the order of their first appearance; the columns of a parquet file.
+    /// Keys of a jsonl file, in the order of their first appearance; columns of a parquet file.
     pub(crate) keys: Option<Vec<String>>,
-    /// Columns of a jsonl file that hold an array or an object, and the first line where they do.
+    /// Columns of a jsonl file that hold an array or an object, and the first line with one.
     pub(crate) nested: BTreeMap<usize, u64>,
-    /// The first number, the first string and the first truth value of each column of a jsonl file.
+    /// First number, first string and first truth value of each column of a jsonl file.
     pub(crate) values: BTreeMap<usize, [Option<String>; 3]>,
-    /// Columns of a parquet file that are neither texts nor numbers (all of them are in `nested`), and what they are.
+    /// Columns of a parquet file that are neither texts nor numbers (all of them are in `nested`), and their types.
     pub(crate) types: BTreeMap<usize, String>,
-    /// Columns of a parquet file that number classes, and the names of those.
+    /// Numbered class columns of a parquet file, and the class names.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
-    /// The files of a table in parts, and the index of the first row of each.
+    /// Files of a table in parts, and the index of the first row of each.
     pub(crate) parts: Vec<(usize, PathBuf)>,
 }
 
@@ -87,14 +87,14 @@ impl Table {
             TableFormat::Csv => table.read_separated(lines, csv_row, false)?,
             TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row, true)?,
             TableFormat::JsonLines => table.read_json_lines(lines)?,
-            // Not made of lines; it is read in parts.
+            // Parquet has no lines; it is read in parts.
             TableFormat::Parquet => return Err(lines.error_at(1, DataProblem::Binary)),
         }
         table.blank_lines += lines.blank_lines();
         Ok(table)
     }
 
-    /// The file that a row comes from, in a table of parts.
+    /// File that a row comes from, in a table of parts.
     pub(crate) fn part_of(&self, row: usize) -> Option<&Path> {
         self.parts.iter().rev().find(|(first, _)| *first <= row).map(|(_, path)| path.as_path())
     }
@@ -123,7 +123,7 @@ impl Table {
                 };
                 return Err(lines.error_at(row.line, problem));
             }
-            // Spreadsheets write rows of separators alone.
+            // Spreadsheets write rows of only separators.
             if row.is_blank() {
                 self.blank_lines += 1;
             } else {
@@ -133,7 +133,8 @@ impl Table {
         Ok(())
     }
 
-    /// A sign other than the comma that all rows and this one have equally often: it separates cells, and commas stand in texts.
+    /// Separator other than the comma that occurs equally often in all rows and this one: commas are then part of
+    /// texts.
     fn separator_of(&self, row: &Row) -> Option<&'static str> {
         let count = |row: &Row, sign: char| row.cells.iter().map(|(_, cell)| cell.matches(sign).count()).sum::<usize>();
         let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];
@@ -190,8 +191,8 @@ impl Table {
     }
 }
 
-/// Refuses a first line that holds carriage returns outside of quotes, which is all rows in one line; a JSON object; and one of tsv
-/// with quotes around each of several cells: they would stay around names, labels and texts.
+/// Refuses a first line with carriage returns outside of quotes (all rows in one line), a JSON object, and a tsv line
+/// with quotes around several cells. Such quotes would stay around names, labels and texts.
 pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> Result<()> {
     let line = line.trim_end_matches('\r');
     let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');
@@ -208,7 +209,7 @@ pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> R
     Ok(())
 }
 
-/// Splits at tabs; the number of columns.
+/// Splits at tabs; returns the number of columns.
 pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
     let mut width = 0;
     for cell in line.strip_suffix('\r').unwrap_or(&line).split('\t') {
@@ -218,7 +219,7 @@ pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Res
     Ok(width)
 }
 
-/// As [`tsv_row`], without the quotes that programs write around cells with quotes in them.
+/// Splits at tabs as [`tsv_row`], and removes the quotes that programs write around cells with quotes in them.
 fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
     let width = tsv_row(lines, line, row)?;
     for (_, cell) in &mut row.cells {
@@ -229,8 +230,8 @@ fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Resul
     Ok(width)
 }
 
-/// The content of a tsv cell that is quoted as in csv: quotes around it, and within at least one, all doubled. Others stay as they
-/// are: a quote is a letter.
+/// Content of a tsv cell that is quoted as in csv: quotes around it, and at least one inside, all doubled. Other cells
+/// are unchanged: a quote is a letter.
 pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     let inner = cell.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner.filter(|inner| inner.contains("\"\"") && !inner.replace("\"\"", "").contains('"')) {
@@ -239,7 +240,7 @@ pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// The problem of a row of another number of columns.
+/// Problem of a row with another number of columns.
 pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem {
     match opens_quote(row, expected, got) {
         true => DataProblem::OpenQuote { column: got - 1 },
@@ -247,17 +248,18 @@ pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem
     }
 }
 
-/// Whether a row is too short, and its last cell opens a quote that its line does not close.
+/// Returns whether a row is too short and its last cell opens a quote that its line does not close.
 pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
     let last = row.cell(got.saturating_sub(1));
     got < expected && last.starts_with('"') && !last[1..].contains('"')
 }
 
-/// Reads on until the quote that the last of `got` cells opens is closed and the row has as many cells as `expected`: how Python's csv
-/// module writes tsv cells with line ends. The row gets the cells, that one without its quotes; gives their number.
+/// Reads lines until the open quote of the last of `got` cells is closed and the row has `expected` cells. Python's csv
+/// module writes tsv cells with line ends in this form. Stores the cells in the row, with that quote removed; returns
+/// their number.
 ///
 /// # Errors
-/// [`DataProblem::OpenQuote`] where no line does both, which is a short row.
+/// [`DataProblem::OpenQuote`] if no line does both, which is a short row.
 pub(super) fn read_quoted_lines(
     lines: &mut Lines<'_>,
     row: &mut Row,
@@ -288,7 +290,7 @@ pub(super) fn read_quoted_lines(
     Ok(expected)
 }
 
-/// Splits at commas outside of quotes, reading on while a quote is open; the number of columns.
+/// Splits at commas outside of quotes, reading more lines while a quote is open; returns the number of columns.
 pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Result<usize> {
     let mut line = first;
     let mut start = 0;

@@ -1,15 +1,15 @@
-//! Texts as models are given them.
+//! Normalisation of texts for models.
 
 use std::borrow::Cow;
 
-/// A text as all readers and services give it to a model: without spaces around it, with `\n` at the ends of lines. Training
-/// and answers read one text alike, in whatever way it comes.
+/// Normalises a text for a model: no spaces around it, and `\n` at the ends of lines. All readers and services use it,
+/// so training and inference see the same text.
 pub fn clean_text(text: &str) -> Cow<'_, str> {
     let text = text.trim_matches(|sign: char| sign.is_whitespace() || sign == '\u{feff}');
     if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
-/// The parts of one text; empty ones leave no space.
+/// Joins the parts of one text; empty ones leave no space.
 pub(super) fn joined(parts: &[Cow<'_, str>]) -> String {
     let filled: Vec<&str> = parts.iter().map(AsRef::as_ref).filter(|text| !text.is_empty()).collect();
     filled.join(" ")

@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The settings of a class in `tokenizer_config.json`.
+/// Settings of a tokenizer class in `tokenizer_config.json`.
 pub(super) struct Settings {
     cleaning: Cleaning,
     add_prefix_space: bool,
-    /// Whether `model_input_names` has types of tokens.
+    /// `true` if `model_input_names` includes token types.
     pub(super) types: Option<bool>,
 }
 
@@ -55,14 +55,14 @@ impl Settings {
 
 /// Tokens by their text, and the merges of a BPE.
 pub(super) struct Vocabulary {
-    /// The file, for errors.
+    /// File, for errors.
     pub(super) path: String,
     tokens: Map<String, Value>,
     merges: Value,
 }
 
 impl Vocabulary {
-    /// The vocabulary of a `tokenizer.json`.
+    /// Reads the vocabulary of a `tokenizer.json`.
     pub(super) fn from_file(what: &str, class: TokenizerClass, file: &Map<String, Value>) -> Result<Self> {
         let model = file.get("model").unwrap_or(&Value::Null);
         let kind = model["type"].as_str();
@@ -78,7 +78,7 @@ impl Vocabulary {
         }
     }
 
-    /// The vocabulary of `vocab.txt`, or of `vocab.json` and `merges.txt`.
+    /// Reads the vocabulary of `vocab.txt`, or of `vocab.json` and `merges.txt`.
     pub(super) fn from_folder(folder: &Path, class: TokenizerClass) -> Result<Self> {
         let read = |name: &str| -> Result<(String, String)> {
             let path = folder.join(name);
@@ -104,7 +104,7 @@ impl Vocabulary {
         Ok(Self { path, tokens, merges: merges.map(Value::from).collect() })
     }
 
-    /// The number of a token that the class needs.
+    /// Id of a token that the class needs.
     fn id(&self, token: &str) -> Result<Value> {
         self.tokens.get(token).cloned().ok_or_else(|| {
             let source = format!("the vocabulary lacks {token}").into();
@@ -113,7 +113,7 @@ impl Vocabulary {
     }
 }
 
-/// The tokenizer of a class, without its added tokens.
+/// Builds the tokenizer of a class, without its added tokens.
 pub(super) fn rebuilt(
     what: &str,
     class: TokenizerClass,
@@ -161,7 +161,7 @@ pub(super) fn rebuilt(
     parsed(what, &description)
 }
 
-/// The tokenizer of a `tokenizer.json` as it is, without truncation and padding.
+/// Builds the tokenizer of a `tokenizer.json` as written, without truncation and padding.
 pub(super) fn as_written(what: &str, class: TokenizerClass, file: &Map<String, Value>) -> Result<Tokenizer> {
     let kind = file.get("model").and_then(|model| model["type"].as_str());
     if class == TokenizerClass::Unigram && kind != Some("Unigram") {
@@ -172,7 +172,7 @@ pub(super) fn as_written(what: &str, class: TokenizerClass, file: &Map<String, V
     parsed(what, &Value::Object(file))
 }
 
-/// The error of a vocabulary of another kind than its class needs.
+/// Error of a vocabulary of another model type than its class needs.
 fn wrong_kind(what: &str, kind: Option<&str>, needed: &str) -> Error {
     let source = format!(
         "has a vocabulary of the kind {:?}, and the tokenizer's class needs {needed}: name another `tokenizer_class` in \
@@ -187,12 +187,12 @@ fn parsed(what: &str, description: &Value) -> Result<Tokenizer> {
     Tokenizer::from_bytes(description.to_string().as_bytes()).map_err(failed)
 }
 
-/// Whether a tokenizer puts special tokens around a text.
+/// Returns whether a tokenizer puts special tokens around a text.
 pub(super) fn adds_special_tokens(tokenizer: &Tokenizer) -> bool {
     tokenizer.get_post_processor().is_some_and(|processor| processor.added_tokens(false) > 0)
 }
 
-/// The first part of a description by which two tokenizers split texts differently.
+/// First part of a description that makes two tokenizers split texts differently.
 pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static str> {
     let part = |tokenizer: &Tokenizer, part: &str| {
         let mut value = match part {
@@ -208,7 +208,7 @@ pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static
             tokenizer.encode_fast(("", ""), true).map(|pair| (pair.get_ids().to_vec(), pair.get_type_ids().to_vec()));
         ids.unwrap_or_default()
     };
-    // A file without special tokens has left them to the class.
+    // A file without special tokens leaves them to the class.
     let template = |tokenizer| adds_special_tokens(tokenizer).then(|| around(tokenizer));
     if let Some(name) = ["normalizer", "pre_tokenizer"].into_iter().find(|name| part(left, name) != part(right, name)) {
         return Some(name);

@@ -1,4 +1,4 @@
-//! The first tokens of texts, tokenised as far as needed.
+//! Tokenisation of only the first tokens of texts.
 
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Result, Tokenizer};
@@ -6,34 +6,35 @@ use tokenizers::{Encoding, Result, Tokenizer};
 use super::parts::Parts;
 use crate::data::encoded::CutTokens;
 
-/// Bytes of text a token, generously: parts of a text are this long, so that usually one is enough.
+/// Upper estimate of the bytes per token. It sets the length of the first part of a text, so that one part usually
+/// suffices.
 const BYTES_A_TOKEN: usize = 8;
-/// Parts are at least and, beyond the first, at most this long.
+/// Minimum length of a part, and maximum length of later parts.
 const PART_BYTES: [usize; 2] = [64, 1 << 16];
 
-/// A text of which more and more is tokenised.
+/// Text that is tokenised part by part.
 struct Growing<'a> {
     tokenizer: &'a Tokenizer,
     parts: &'a Parts,
     rest: &'a str,
-    /// The length of the next part.
+    /// Length of the next part.
     bytes: usize,
-    /// So many tokens are of use.
+    /// Number of tokens that are needed.
     most: usize,
-    /// The first tokens, at least `most` of them if there are.
+    /// First tokens: at least `most`, if the text has them.
     encoding: Encoding,
-    /// How many tokens came so far.
+    /// Number of tokens so far.
     tokens: usize,
 }
 
 impl<'a> Growing<'a> {
-    /// A text of which more than `most` tokens are known, or all.
+    /// Tokenises a text until more than `most` tokens, or all, are known.
     fn new(tokenizer: &'a Tokenizer, parts: &'a Parts, text: &'a str, most: usize) -> Result<Self> {
         let [least, _] = PART_BYTES;
         let bytes = most.saturating_add(1).saturating_mul(BYTES_A_TOKEN).max(least);
         let encoding = Encoding::default();
         let mut growing = Self { tokenizer, parts, rest: text, bytes, most, encoding, tokens: 0 };
-        // At least once: a tokenizer may make something even of an empty text.
+        // At least once: a tokenizer may return tokens even for an empty text.
         growing.grow()?;
         while growing.tokens <= most && !growing.is_whole() {
             growing.grow()?;
@@ -57,12 +58,12 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    /// The first `length` tokens, and up to `rest` ids that follow them.
+    /// Splits off the first `length` tokens, and up to `rest` ids that follow them.
     fn cut(mut self, length: usize, rest: usize) -> (Encoding, Vec<u32>) {
         let after: Vec<u32> = self.encoding.get_ids().iter().skip(length).take(rest).copied().collect();
         if self.encoding.len() > length {
             self.encoding.truncate(length, 0, TruncationDirection::Right);
-            // The rest would go through the post-processor for nothing.
+            // The remainder would pass through the post-processor needlessly.
             self.encoding.take_overflowing();
         }
         (self.encoding, after)
@@ -73,13 +74,13 @@ impl<'a> Growing<'a> {
 pub(crate) struct FirstTokens {
     pub(crate) first: Encoding,
     pub(crate) second: Option<Encoding>,
-    /// Whether that is not all.
+    /// `true` if tokens were truncated.
     pub(crate) truncated: bool,
     pub(crate) rest: CutTokens,
 }
 
-/// The first tokens of a text, or of a pair, without special ones: at most `capacity` in all, and up to `rest` ids of each
-/// that follow them.
+/// Tokenises the beginning of a text, or of a pair, without special tokens: at most `capacity` tokens in all, and up to
+/// `rest` following ids of each text.
 pub(crate) fn first_tokens(
     tokenizer: &Tokenizer,
     parts: &Parts,
@@ -100,7 +101,8 @@ pub(crate) fn first_tokens(
     Ok(FirstTokens { first, second, truncated: kept != lengths, rest })
 }
 
-/// Of an odd number of tokens for two texts that fill it both, the longer one gets one more.
+/// Tokenises two texts until it is known which is longer: if both fill an odd `capacity`, the longer one gets one more
+/// token.
 fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, capacity: usize) -> Result<()> {
     if capacity.is_multiple_of(2) || first.tokens.min(second.tokens) <= capacity / 2 {
         return Ok(());
@@ -114,12 +116,12 @@ fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, ca
     }
 }
 
-/// How many tokens of each text stay when `capacity` is left for both (a single text has a second of length 0).
+/// Number of tokens of each text that fit into a shared `capacity` (a single text has a second of length 0).
 fn longest_first((first, second): (usize, usize), capacity: usize) -> (usize, usize) {
     if first + second <= capacity {
         return (first, second);
     }
-    // The shorter one stays whole as long as the longer one keeps as many.
+    // The shorter one is not truncated if it fits into half.
     let half = capacity / 2;
     let short = first.min(second).min(half);
     let long = capacity - short;

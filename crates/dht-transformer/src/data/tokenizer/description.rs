@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::word_piece::MOST_LETTERS_OF_A_WORD;
 use crate::error::{Error, Result};
 
-/// The special tokens of a vocabulary made here, in the order of their numbers.
+/// Special tokens of a new vocabulary, in the order of their ids.
 pub(super) const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
-/// How BERT's tokenizer cleans a text before it splits it.
+/// Text cleaning of BERT's tokenizer.
 pub(super) struct Cleaning {
     pub(super) lowercase: bool,
     pub(super) strip_accents: Option<bool>,
@@ -25,7 +25,7 @@ pub(super) fn special_tokens() -> Vec<String> {
     SPECIAL.map(String::from).to_vec()
 }
 
-/// A tokenizer in Hugging Face's `tokenizer.json` form. `special`: padding, unknown, class, separator, mask.
+/// Tokenizer in Hugging Face's `tokenizer.json` form. `special`: padding, unknown, class, separator, mask.
 pub(super) fn description(
     model: &str,
     subwords: &[String],

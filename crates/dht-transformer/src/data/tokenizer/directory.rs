@@ -1,8 +1,8 @@
-//! A tokenizer as the files of a Hugging Face directory declare it, in the order of precedence of `transformers` 5.
+//! Tokenizer of a Hugging Face directory, in the order of precedence of `transformers` 5.
 //!
-//! `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` take no more than the vocabulary, the merges and the added
-//! tokens from `tokenizer.json`; all else follows from `tokenizer_config.json` and their defaults.
-//! `PreTrainedTokenizerFast` takes `tokenizer.json` as it is.
+//! `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` take only the vocabulary, the merges and the added
+//! tokens from `tokenizer.json`; everything else follows from `tokenizer_config.json` and their defaults.
+//! `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
 
-/// The files of a tokenizer.
+/// Files of a tokenizer.
 pub(crate) struct TokenizerDirectory {
     folder: PathBuf,
     /// `tokenizer.json`.
@@ -32,12 +32,12 @@ pub(crate) struct TokenizerDirectory {
     added: Option<Map<String, Value>>,
     model: ModelFields,
     class: TokenizerClass,
-    /// Whether a file names the class.
+    /// `true` if a file names the class.
     declared: bool,
     problems: Vec<Error>,
 }
 
-/// The fields of `config.json` that matter to a tokenizer.
+/// Fields of `config.json` that a tokenizer uses.
 #[derive(Default)]
 struct ModelFields {
     model_type: String,
@@ -46,7 +46,7 @@ struct ModelFields {
 }
 
 impl TokenizerDirectory {
-    /// Reads the files. What is wrong with them is kept.
+    /// Reads the files and collects their problems.
     pub(crate) fn read(folder: &Path) -> Self {
         let mut problems = Vec::new();
         let mut object = |name: &str, problem: fn(PathBuf, Error) -> Error| {
@@ -69,7 +69,7 @@ impl TokenizerDirectory {
         };
         let file = object(FILE, as_tokenizer_error);
         let [config, special, added] = [CONFIG, SPECIAL, ADDED].map(|name| object(name, |_, error| error));
-        // The configuration's own faults are for those who read the model.
+        // Faults of the configuration are reported when the model is read.
         let model = std::fs::read(folder.join("config.json")).ok();
         let model = model.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
         let model = model.map_or_else(ModelFields::default, |mut fields| ModelFields {
@@ -104,7 +104,7 @@ impl TokenizerDirectory {
         Self { folder: folder.into(), file, config, special, added, model, class, declared, problems }
     }
 
-    /// The entries of the fields of all files.
+    /// Entries of the fields of all files.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut all = Vec::new();
         for (name, fields) in [(CONFIG, &self.config), (SPECIAL, &self.special)] {
@@ -135,7 +135,7 @@ impl TokenizerDirectory {
         all
     }
 
-    /// The tokenizer, or all problems of the files.
+    /// Builds the tokenizer, or returns all problems of the files.
     pub(crate) fn tokenizer(mut self) -> Result<TextTokenizer, Vec<Error>> {
         if self.problems.is_empty() {
             match self.build() {
@@ -170,7 +170,7 @@ impl TokenizerDirectory {
                     &settings,
                     &tokens,
                 )?;
-                // Without a word about it, the file's own way of splitting is as plausible.
+                // If the class is implicit, the splitting of the file itself is equally plausible.
                 if !explicit
                     && let Some(part) =
                         build::difference(&rebuilt, &build::as_written(&what, TokenizerClass::AsWritten, file)?)
@@ -214,7 +214,7 @@ impl TokenizerDirectory {
         Ok(tokenizer)
     }
 
-    /// Refuses a file that cuts texts at their beginning.
+    /// Refuses a file that truncates texts at their beginning.
     fn check_truncation(&self, config: &Map<String, Value>) -> Result<()> {
         let direction = self.file.as_ref().and_then(|file| file.get("truncation")?.get("direction"));
         match direction.and_then(Value::as_str) {
@@ -233,16 +233,17 @@ impl TokenizerDirectory {
 }
 
 impl TextTokenizer {
-    /// Reads a directory's tokenizer as `transformers` 5 does: `tokenizer.json`, or else `vocab.txt` (BERT's WordPiece), or
-    /// `vocab.json` and `merges.txt` (RoBERTa's BPE), with `tokenizer_config.json`, `special_tokens_map.json` and
-    /// `added_tokens.json`. Settings of `tokenizer_config.json` override `tokenizer.json`, of which the classes
-    /// `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (the default for a model of that type) take no more than
-    /// the vocabulary and the added tokens. What is read, and what is refused, is in [`account`](crate::account).
+    /// Reads a directory's tokenizer as `transformers` 5 does: `tokenizer.json`, or else `vocab.txt` (BERT's
+    /// WordPiece), or `vocab.json` and `merges.txt` (RoBERTa's BPE), with `tokenizer_config.json`,
+    /// `special_tokens_map.json` and `added_tokens.json`. Settings of `tokenizer_config.json` override
+    /// `tokenizer.json`. The classes `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (the default for a
+    /// model of that type) use only its vocabulary and added tokens. [`account`](crate::account) lists the fields that
+    /// are read, and those that are refused.
     ///
     /// # Errors
-    /// As [`from_file`](Self::from_file) and [`model_directory`]; [`Error::Json`] and [`Error::Config`] for the other files, and
-    /// [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class where no file says which of the
-    /// two is meant.
+    /// As [`from_file`](Self::from_file) and [`model_directory`]; [`Error::Json`] and [`Error::Config`] for the other
+    /// files, and [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class if no file
+    /// decides between the two.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
         let read = TokenizerDirectory::read(&model_directory(folder)?).tokenizer();
         read.map_err(|problems| {
@@ -252,17 +253,17 @@ impl TextTokenizer {
     }
 }
 
-/// `model_max_length`, or its old name: the number of tokens that texts are cut to.
+/// Maximum number of tokens of a text: `model_max_length`, or its old name.
 fn max_length(config: &Map<String, Value>) -> Result<Option<usize>> {
     for field in ["model_max_length", "max_len"] {
         match config.get(field) {
             None => {}
-            // It decides: the old name is not read beside it.
+            // An explicit null decides: the old name is then ignored.
             Some(Value::Null) => return Ok(None),
             Some(value) => {
                 let whole = value.as_f64().filter(|length| *length >= 1.0 && length.fract() == 0.0);
                 let refuse = || Error::setting(field, "a whole number of at least 1, or null", value.to_string());
-                // A length beyond all numbers of tokens is how "none" is written.
+                // A length beyond all numbers of tokens means "none".
                 return whole.map(|length| Some(length as usize)).ok_or_else(refuse);
             }
         }

@@ -1,4 +1,4 @@
-//! Tokenizers: built from files or texts, and texts to token ids.
+//! Tokenizers: loading, training, and encoding of texts as token ids.
 
 mod build;
 mod cut;

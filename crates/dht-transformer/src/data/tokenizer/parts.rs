@@ -1,8 +1,8 @@
-//! How much of a long text has to be tokenised to know its first tokens.
+//! Division of long texts into parts that can be tokenised separately.
 //!
-//! A text is taken part by part, such that the tokens of the parts, one after another, are the tokens of the text. That
-//! is certain where the pre-tokenizer splits in any case, no normaliser looks across, and no added token lies across.
-//! Where nothing is certain, as with a pre-tokenizer that is not known here, a text is one part.
+//! A text is divided such that the concatenated tokens of the parts are the tokens of the text. This is certain where
+//! the pre-tokenizer always splits, and no normaliser or added token spans the boundary. If nothing is certain, as with
+//! an unsupported pre-tokenizer, a text is one part.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,15 +13,15 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer, PreTokenizerWrapper, Result, Tokenizer,
 };
 
-/// Parts at least as long, in bytes, are searched for words that need not be read to their end.
+/// Length in bytes from which parts are searched for overlong words that can be shortened.
 const LONG_PART: usize = 4096;
-/// Characters of ASCII, of which it is known beforehand what they are.
+/// Number of ASCII characters, whose kinds are precomputed.
 const ASCII: usize = 128;
 
-/// Where the texts of a tokenizer may be cut into parts.
+/// Positions at which the texts of a tokenizer may be divided.
 #[derive(Debug, Clone)]
 pub(crate) enum Parts {
-    /// Nowhere that is known.
+    /// No known position.
     None,
     /// Before a space that follows a letter or digit: spaces are parts of the tokens after them.
     BeforeSpaces,
@@ -29,23 +29,23 @@ pub(crate) enum Parts {
     BetweenWords(Words),
 }
 
-/// What a character does to the words on both sides, wherever it stands.
+/// Effect of a character on the adjacent words, independent of its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It is in a word, and adds to its length.
+    /// Part of a word; adds to its length.
     InWord,
-    /// It ends the word before it and begins none that continues after it: whitespace, punctuation, an ideograph.
+    /// End of a word; the next word starts after it: whitespace, punctuation, an ideograph.
     Separator,
     Other,
 }
 
-/// A tokenizer that splits by the kinds of characters alone.
+/// Tokenizer that splits only by the kinds of characters.
 #[derive(Debug, Clone)]
 pub(crate) struct Words {
     ascii: [Kind; ASCII],
-    /// Characters that stand side by side in added tokens, which are found before a text is split.
+    /// Adjacent characters of added tokens, which are matched before a text is split.
     inside_added: Vec<(char, char)>,
-    /// Words of more characters are unknown, whatever they are.
+    /// Maximum number of characters of a word; longer words are unknown.
     longest: Option<usize>,
 }
 
@@ -76,11 +76,11 @@ impl Parts {
     }
 
     fn before_spaces(added: &[AddedToken]) -> Self {
-        // One that takes the spaces behind it would take less.
+        // A token that takes the spaces behind it would change the tokens after them.
         if added.iter().any(|token| token.rstrip) { Self::None } else { Self::BeforeSpaces }
     }
 
-    /// The first part of a text, of `least` bytes or more where that is not all of it, and what is left.
+    /// Splits off the first part of a text: at least `least` bytes, or all of it. Returns the part and the remainder.
     pub(crate) fn split_first<'a>(
         &self,
         tokenizer: &Tokenizer,
@@ -109,7 +109,7 @@ impl Parts {
         Ok((text, ""))
     }
 
-    /// A text of the same tokens, whose endless words are shorter.
+    /// Text with the same tokens but shorter overlong words.
     pub(crate) fn shortened<'a>(&self, tokenizer: &Tokenizer, part: &'a str) -> Result<Cow<'a, str>> {
         match self {
             Self::BetweenWords(Words { longest: Some(longest), .. }) if part.len() >= LONG_PART => {
@@ -120,8 +120,8 @@ impl Parts {
     }
 }
 
-/// Whether a normaliser works character by character, up to the order of marks on one character: the result for a text is
-/// that of its characters one by one. One that composes does not.
+/// Returns whether a normaliser works character by character, up to the order of marks on one character: the result for
+/// a text is that of its characters one by one. A composing normaliser does not.
 fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
     match normalizer {
         NormalizerWrapper::BertNormalizer(_)
@@ -141,7 +141,7 @@ impl Words {
             *kind = Kind::of(tokenizer, code.into())?;
         }
         let has = |token: &AddedToken, kind| token.content.bytes().any(|byte| ascii[usize::from(byte)] == kind);
-        // What is found in the normalised text is not to lie across a separator.
+        // A match in the normalised text must not span a separator.
         if added.iter().any(|token| token.normalized && has(token, Kind::Separator)) {
             return Ok(Parts::None);
         }
@@ -152,7 +152,7 @@ impl Words {
             ModelWrapper::WordLevel(model) => model.get_vocab().keys().map(|word| word.chars().count()).max(),
             _ => None,
         };
-        // No added token may lie inside of a word, nor reach across what is left out of one.
+        // No added token may lie inside of a word, or span the removed part of a word.
         let longest = longest
             .filter(|_| added.iter().all(|token| has(token, Kind::Separator) || has(token, Kind::Other)))
             .map(|longest| added.iter().map(|token| token.content.len()).fold(longest, usize::max));
@@ -161,7 +161,7 @@ impl Words {
 }
 
 impl Kind {
-    /// As the tokenizer shows it, when the character stands between two letters, and between two dots.
+    /// Kind of a character, determined by tokenising it between two letters and between two dots.
     fn of(tokenizer: &Tokenizer, character: char) -> Result<Self> {
         let among_letters = words(tokenizer, &format!("x{character}x"))?;
         let separates = |words: &[String], neighbour| match words {
@@ -177,7 +177,7 @@ impl Kind {
     }
 }
 
-/// The kinds of characters, those beyond ASCII as they come.
+/// Kinds of characters; those beyond ASCII are computed on demand.
 struct Kinds<'a> {
     tokenizer: &'a Tokenizer,
     ascii: [Kind; ASCII],
@@ -206,11 +206,11 @@ impl<'a> Kinds<'a> {
     }
 }
 
-/// Runs of more characters than a word can be known of lose their middle.
+/// Removes the middle of runs that are longer than any known word.
 fn shortened<'a>(mut kinds: Kinds<'_>, longest: usize, text: &'a str) -> Result<Cow<'a, str>> {
     let kept = longest + 1;
     let mut shorter = String::new();
-    // Up to where the text is processed; how long the run is; where its first `kept` characters end.
+    // Processed length; length of the run; end of its first `kept` characters.
     let (mut done, mut run, mut head) = (0, 0, 0);
     let characters = text.char_indices().map(|(index, character)| (index, Some(character)));
     // The end of a text ends a run too.
@@ -239,7 +239,7 @@ fn shortened<'a>(mut kinds: Kinds<'_>, longest: usize, text: &'a str) -> Result<
     Ok(shorter.into())
 }
 
-/// The normalised words of a text.
+/// Normalised words of a text.
 pub(crate) fn words(tokenizer: &Tokenizer, text: &str) -> Result<Vec<String>> {
     let mut text = NormalizedString::from(text);
     if let Some(normalizer) = tokenizer.get_normalizer() {
@@ -299,7 +299,7 @@ mod tests {
     fn endless_words_lose_their_middle_and_nothing_else() {
         let (known, parts) = tokenizer(BERT, r#"{"type": "BertPreTokenizer"}"#);
         let shortened = |text: &str| parts.shortened(&known, text).unwrap().into_owned();
-        // Seven letters tell that a word is longer than every word.
+        // Seven letters show that a word is longer than every known word.
         let long = "é,".to_owned() + &"w".repeat(LONG_PART) + "xyz-" + &"ж".repeat(LONG_PART);
         let short = "é,".to_owned() + &"w".repeat(7 + 4) + "xyz-" + &"ж".repeat(14);
         assert_eq!(shortened(&long), short);

@@ -1,4 +1,4 @@
-//! The tokenizer: read or trained, and texts to token ids.
+//! Tokenizer of texts: loading, training, encoding.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::data::reader::LONGEST_ROW;
 use crate::error::{Error, Result};
 use crate::storage::{GIT_LFS, write_atomically};
 
-/// Texts to token ids, as BERT does it: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
+/// Converts texts to token ids, as BERT does: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
 ///
 /// # Examples
 /// ```
@@ -36,7 +36,7 @@ pub struct TextTokenizer {
     parts: Parts,
     vocabulary_size: usize,
     max_bytes: usize,
-    /// So many tokens of each text are kept beyond those that fit.
+    /// Maximum number of stored truncated tokens of each text.
     rest: usize,
     pub(super) max_length: Option<usize>,
     /// Special tokens by the names of their fields in `tokenizer_config.json`.
@@ -44,20 +44,21 @@ pub struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Reads a `tokenizer.json`. Its truncation and padding are dropped: the caller says how long a text may be, and
+    /// Reads a `tokenizer.json`. Its truncation and padding are dropped: the caller sets the maximum length, and
     /// batches are not padded. A tokenizer that adds no special tokens gets BERT's.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Tokenizer`] when it is not one, or adds no special tokens and has none in its
-    /// vocabulary, or adds such that are not in its vocabulary.
+    /// [`Error::Io`], or [`Error::Tokenizer`] if it is not a tokenizer, adds no special tokens and has none in its
+    /// vocabulary, or adds special tokens that are not in its vocabulary.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
         Self::from_json(&path.display().to_string(), &bytes)
     }
 
-    /// A tokenizer of whole words: lower-cased, split at spaces and punctuation, `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`
-    /// and `[MASK]` first, then the words in their order. A word that comes again, in whatever case, is counted once.
+    /// Creates a tokenizer of whole words: lower-cased, split at spaces and punctuation. The ids begin with `[PAD]`,
+    /// `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`, followed by the words in their order. A repeated word, in any case, is
+    /// counted once.
     ///
     /// # Errors
     /// [`Error::Setting`] for a word that is empty or that splitting would take apart, so that it could never be found.
@@ -84,14 +85,14 @@ impl TextTokenizer {
         Self::made("WordLevel", &subwords, &cleaning)
     }
 
-    /// A WordPiece tokenizer learnt from texts: lower-cased, at most `vocabulary_size` tokens, the special ones
-    /// (`[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) first. The same texts give the same tokenizer. It has fewer
-    /// tokens when no two adjacent subwords occur twice any more; see [`vocabulary_size`](Self::vocabulary_size). Words of
-    /// more than 100 letters are left out: they are never split into subwords, but are `[UNK]` as a whole.
+    /// Trains a WordPiece tokenizer on texts: lower-cased, at most `vocabulary_size` tokens, the special ones (`[PAD]`,
+    /// `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) first. The same texts give the same tokenizer. It has fewer tokens if no
+    /// two adjacent subwords occur twice any more; see [`vocabulary_size`](Self::vocabulary_size). Words of more than
+    /// 100 letters are skipped: they are never split into subwords, but are `[UNK]` as a whole.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there is no capacity for the special tokens and some letters (fewer than 32 tokens), or the
-    /// texts hold no word.
+    /// [`Error::Setting`] if there is no capacity for the special tokens and some letters (fewer than 32 tokens), or
+    /// the texts hold no word.
     pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocabulary_size: usize) -> Result<Self> {
         if vocabulary_size < 32 {
             return Err(Error::setting("vocabulary_size", "at least 32", vocabulary_size.to_string()));
@@ -111,7 +112,7 @@ impl TextTokenizer {
                 Ok(counts)
             })
             .collect::<Result<Vec<_>>>()?;
-        // Sums do not depend on the order of the hash maps, and the tree forgets it.
+        // Sums do not depend on the order of the hash maps, and the sorted map discards it.
         let mut words: BTreeMap<String, u64> = BTreeMap::new();
         for (word, count) in counts.into_iter().flatten() {
             *words.entry(word).or_default() += count;
@@ -125,15 +126,15 @@ impl TextTokenizer {
         Self::made("WordPiece", &subwords, &cleaning)
     }
 
-    /// One more than the greatest token number: the rows an embedding table needs.
+    /// Number of rows that an embedding table needs: the greatest token id plus one.
     pub fn vocabulary_size(&self) -> usize {
         self.vocabulary_size
     }
 
-    /// Whether every token has a row in the word embedding of a model; more rows do no harm.
+    /// Checks that every token has a row in the word embedding of a model; additional rows are allowed.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the model has fewer rows: it belongs to another tokenizer.
+    /// [`Error::Setting`] if the model has fewer rows: it belongs to another tokenizer.
     pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
         if self.vocabulary_size <= config.vocab_size {
             return Ok(());
@@ -147,25 +148,25 @@ impl TextTokenizer {
         Err(Error::setting("vocab_size", expected, config.vocab_size.to_string()))
     }
 
-    /// The number of a token, such as `[MASK]`.
+    /// Id of a token, such as `[MASK]`.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.tokenizer.token_to_id(token)
     }
 
-    /// The id of the token that masks others: the directory's `mask_token`, or `[MASK]`, or RoBERTa's `<mask>`.
+    /// Id of the mask token: the directory's `mask_token`, or `[MASK]`, or RoBERTa's `<mask>`.
     pub fn mask_token(&self) -> Option<u32> {
         let named = self.named.iter().filter(|(name, _)| name == "mask_token").map(|(_, token)| token.as_str());
         named.chain(["[MASK]", "<mask>"]).find_map(|token| self.token_id(token))
     }
 
-    /// The maximal length of a text in tokens that the directory declares as `model_max_length`; a classifier may have fewer
+    /// Maximum length of a text in tokens, declared by the directory as `model_max_length`; a classifier may have fewer
     /// positions.
     pub fn model_max_length(&self) -> Option<usize> {
         self.max_length
     }
 
-    /// Declares the maximal length of a text in tokens, which [`write_hugging_face`](crate::pretrained::write_hugging_face)
-    /// writes as `model_max_length`.
+    /// Declares the maximum length of a text in tokens, which
+    /// [`write_hugging_face`](crate::pretrained::write_hugging_face) writes as `model_max_length`.
     #[must_use]
     pub fn with_model_max_length(self, tokens: usize) -> Self {
         Self { max_length: Some(tokens), ..self }
@@ -188,8 +189,8 @@ impl TextTokenizer {
         tokens
     }
 
-    /// The numbers of the tokens that are no part of a text: those that the file calls special, and those that go
-    /// around a text or stand for what is missing.
+    /// Ids of the tokens that are not part of a text: those that the file declares special, tokens around a text, and
+    /// tokens for missing content.
     pub fn special_tokens(&self) -> BTreeSet<u32> {
         let added = self.tokenizer.get_added_tokens_decoder();
         let marked = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
@@ -197,11 +198,11 @@ impl TextTokenizer {
         marked.chain(known.filter_map(|token| self.token_id(token))).collect()
     }
 
-    /// The numbers of the special tokens that [`encode`](Self::encode) puts around texts: `[CLS]` and `[SEP]`, or what the
-    /// tokenizer's file has in their place.
+    /// Ids of the special tokens that [`encode`](Self::encode) puts around texts: `[CLS]` and `[SEP]`, or their
+    /// equivalents in the tokenizer's file.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] when it cannot encode an empty text.
+    /// [`Error::Tokenizer`] if it cannot encode an empty text.
     pub fn tokens_around(&self) -> Result<BTreeSet<u32>> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let text = self.tokenizer.encode_fast("", true).map_err(failed)?;
@@ -209,12 +210,12 @@ impl TextTokenizer {
         Ok(text.get_ids().iter().chain(pair.get_ids()).copied().collect())
     }
 
-    /// The token of a number.
+    /// Token of an id.
     pub fn token(&self, id: u32) -> Option<String> {
         self.tokenizer.id_to_token(id)
     }
 
-    /// Writes a `tokenizer.json`, whole or not at all.
+    /// Writes a `tokenizer.json`, atomically.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -227,37 +228,37 @@ impl TextTokenizer {
         self.tokenizer.to_string(true).map_err(|source| Error::Tokenizer { what: "writing".into(), source })
     }
 
-    /// Refuses texts of more bytes, 4 MiB if not set, which is the longest row that is read from a file. It bounds the time
-    /// that a text of a stranger may take; see [`encode`](Self::encode).
+    /// Sets the maximum size of a text in bytes; default 4 MiB, the longest row that is read from a file. It bounds the
+    /// time for an untrusted text; see [`encode`](Self::encode).
     #[must_use]
     pub fn with_max_bytes(self, bytes: usize) -> Self {
         Self { max_bytes: bytes, ..self }
     }
 
-    /// Keeps up to so many ids of each text beyond `max_length` as the [rest](Encoding::rest) of its encoding; none if not
-    /// set. An encoder does not read them; a model of words does, and 4,096 are all of nearly any text. It costs the time of
-    /// tokenising them.
+    /// Stores up to `tokens` truncated ids of each text beyond `max_length` as the [rest](Encoding::rest) of its
+    /// encoding; default none. An encoder does not read them; an n-gram model does, and 4,096 cover nearly any text. It
+    /// costs the time of tokenising them.
     #[must_use]
     pub fn with_rest(self, tokens: usize) -> Self {
         Self { rest: tokens, ..self }
     }
 
-    /// The number of ids of each text that are kept beyond the maximal length; see [`with_rest`](Self::with_rest).
+    /// Maximum number of stored ids beyond the maximum length; see [`with_rest`](Self::with_rest).
     pub fn rest(&self) -> usize {
         self.rest
     }
 
-    /// The tokens of a text or a pair, at most `max_length` with the special ones. Of a pair, tokens are taken from
-    /// the end of the longer text until both are equally long, then from both, as Hugging Face's `longest_first`.
+    /// Encodes a text or a pair as at most `max_length` tokens, including the special ones. A pair is truncated at the
+    /// end of the longer text until both are equally long, then at both, as Hugging Face's `longest_first`.
     ///
-    /// A text is read as far as `max_length` needs it, with the same result as if all of it were tokenised and then cut.
-    /// What costs time and memory in proportion to its length: text without spaces (ideographs aside), unless all of it is
-    /// letters and digits of a WordPiece or whole-word vocabulary; the shorter of two long texts; and all text, where the
-    /// tokenizer is none of BERT's or RoBERTa's kind.
+    /// Only the part of a text that `max_length` requires is read; the result equals full tokenisation and truncation.
+    /// Time and memory grow with the length of three kinds of text. First, text without spaces (ideographs aside),
+    /// unless all of it is letters and digits of a WordPiece or whole-word vocabulary. Second, the shorter of two long
+    /// texts. Third, any text, if the tokenizer is neither BERT's nor RoBERTa's kind.
     ///
     /// # Errors
-    /// [`Error::Setting`] when `max_length` leaves no capacity for a token of each text, [`Error::TextTooLong`] for a text of
-    /// more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
+    /// [`Error::Setting`] if `max_length` leaves no capacity for a token of each text, [`Error::TextTooLong`] for a
+    /// text of more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
     pub fn encode(&self, text: &str, pair: Option<&str>, max_length: usize) -> Result<Encoding> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let special = self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pair.is_some()));
@@ -281,7 +282,7 @@ impl TextTokenizer {
         Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids, truncated, rest })
     }
 
-    /// Encodes all examples on all cores; the rows keep their order.
+    /// Encodes all examples on all cores, in order.
     ///
     /// # Errors
     /// As [`encode`](Self::encode), for the first example that fails.
@@ -302,7 +303,7 @@ impl TextTokenizer {
         Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
     }
 
-    /// Encodes texts without labels, of class 0, on all cores; the rows keep their order.
+    /// Encodes texts without labels, as class 0, on all cores, in order.
     ///
     /// # Errors
     /// As [`encode`](Self::encode), for the first text that fails.
@@ -316,13 +317,13 @@ impl TextTokenizer {
         Ok(EncodedDataset { samples, labels: vec![String::new()], truncated_rows })
     }
 
-    /// The tokens of a text without special ones around it.
+    /// Tokens of a text, without special tokens around it.
     pub(crate) fn subwords(&self, text: &str) -> Result<Vec<u32>> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
     }
 
-    /// The special tokens before a text, and those after it.
+    /// Special tokens before and after a text.
     pub(crate) fn special_token_template(&self) -> Result<(Vec<u32>, Vec<u32>)> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let around = |ids: &[u32]| match ids {
@@ -332,7 +333,7 @@ impl TextTokenizer {
         around(self.tokenizer.encode_fast("", true).map_err(failed)?.get_ids())
     }
 
-    /// The cleaned words of a text.
+    /// Normalised words of a text.
     fn words(&self, text: &str) -> Result<Vec<String>> {
         words(&self.tokenizer, text).map_err(|source| Error::Tokenizer { what: "splitting".into(), source })
     }
@@ -347,12 +348,14 @@ impl TextTokenizer {
         if json.starts_with(&GIT_LFS) {
             return Err(failed("is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`".into()));
         }
-        // The crate panics where a part of the file is no JSON, an escape of half a character among it; so all of it is read first.
+        // The crate panics on invalid JSON in some parts of the file, including an escape of half a character; so all
+        // of it is parsed first.
         serde_json::from_slice::<serde_json::Value>(json).map_err(|error| failed(error.into()))?;
         Self::from_tokenizer(what, Tokenizer::from_bytes(json).map_err(failed)?)
     }
 
-    /// A tokenizer of the crate, without truncation and padding, and with BERT's special tokens if it adds none.
+    /// Wraps a tokenizer of the `tokenizers` crate, without truncation and padding, and with BERT's special tokens if
+    /// it adds none.
     pub(super) fn from_tokenizer(what: &str, mut tokenizer: Tokenizer) -> Result<Self> {
         let failed = |source| Error::Tokenizer { what: what.into(), source };
         tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);

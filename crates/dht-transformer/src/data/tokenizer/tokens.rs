@@ -9,13 +9,13 @@ use crate::account::{TOKENS, TokenizerClass};
 use crate::error::{Error, Result};
 
 const DECODER: &str = "added_tokens_decoder";
-/// Lists of tokens, the first that is not empty being taken.
+/// Names of the lists of additional special tokens; the first that is not empty is used.
 const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
-/// The tokens that a directory declares.
+/// Tokens that a directory declares.
 #[derive(Debug, Default)]
 pub(super) struct DeclaredTokens {
-    /// By their declared numbers, ascending.
+    /// Tokens by declared id, ascending.
     numbered: BTreeMap<i64, AddedToken>,
     /// Special tokens by the names of their fields.
     named: Vec<(String, AddedToken)>,
@@ -23,8 +23,8 @@ pub(super) struct DeclaredTokens {
 }
 
 impl DeclaredTokens {
-    /// The tokens of `tokenizer_config.json`, and, where that has no `added_tokens_decoder`, of `special_tokens_map.json`,
-    /// `added_tokens.json` and `tokenizer.json`.
+    /// Reads the tokens of `tokenizer_config.json`, and, if it has no `added_tokens_decoder`, of
+    /// `special_tokens_map.json`, `added_tokens.json` and `tokenizer.json`.
     pub(super) fn new(
         class: TokenizerClass,
         config: &Map<String, Value>,
@@ -93,7 +93,7 @@ impl DeclaredTokens {
         Ok(this)
     }
 
-    /// The special tokens with names: the class's, as the fields say otherwise.
+    /// Names the special tokens: the defaults of the class, overridden by the fields.
     fn name(&mut self, class: TokenizerClass, fields: &BTreeMap<String, Value>) -> Result<()> {
         let others = fields
             .keys()
@@ -110,7 +110,7 @@ impl DeclaredTokens {
                 None => default(class, name).map(|content| AddedToken::from(content, true)),
             };
             if let Some(given) = given {
-                // A token that is declared with its number keeps the flags that it has there.
+                // A token that is declared with its id keeps the flags of that declaration.
                 let known = self.numbered.values().find(|token| token.content == given.content).cloned();
                 self.named.push((name.to_owned(), known.unwrap_or(given)));
             }
@@ -118,7 +118,7 @@ impl DeclaredTokens {
         Ok(())
     }
 
-    /// The content of a named token.
+    /// Content of a named token.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.named.iter().find(|(named, _)| named == name).map(|(_, token)| token.content.as_str())
     }
@@ -128,11 +128,11 @@ impl DeclaredTokens {
         self.named.iter().map(|(name, token)| (name.clone(), token.content.clone())).collect()
     }
 
-    /// Adds the tokens to a tokenizer, in the order of `transformers`. A token that only a name declares is left out where the
-    /// model has no row for it, of which it has `rows`.
+    /// Adds the tokens to a tokenizer, in the order of `transformers`. A token that is only named is skipped if the
+    /// model has no row for it (`rows` in all).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a token outside the vocabulary whose declared number is not the next one.
+    /// [`Error::Setting`] for a token outside the vocabulary whose declared id is not the next one.
     pub(super) fn add_to(&self, tokenizer: &mut Tokenizer, rows: u64) -> Result<()> {
         let special: BTreeSet<&str> = self.named.iter().map(|(_, token)| token.content.as_str()).collect();
         let known = |tokenizer: &Tokenizer, token: &AddedToken| tokenizer.token_to_id(&token.content).is_some();
@@ -165,12 +165,12 @@ impl DeclaredTokens {
     }
 }
 
-/// Whether a class cannot be without a special token.
+/// Returns whether a class requires a special token.
 fn needed(class: TokenizerClass, name: &str) -> bool {
     class.is_rebuilt() && ["unk_token", "cls_token", "sep_token"].contains(&name)
 }
 
-/// The special token of a class that no file names.
+/// Default special token of a class that no file names.
 fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
     let bert = match name {
         "unk_token" => Some("[UNK]"),
@@ -198,12 +198,12 @@ fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
-/// The text of a token, which is a text or an object with its content.
+/// Content of a token, which is a string or an object with its content.
 fn content_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// A token with its flags; a plain text is special or not as `special` says.
+/// Parses a token with its flags; `special` is the flag of a plain string.
 fn token(field: &'static str, value: &Value, special: bool) -> Result<AddedToken> {
     let refuse = || Error::setting(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;

@@ -1,30 +1,30 @@
-//! A WordPiece vocabulary learnt from counted words.
+//! WordPiece vocabulary trained on word counts.
 //!
 //! The trainer of the `tokenizers` crate numbers continuing letters in the order of a randomly seeded hash map, so two
-//! runs over the same texts give two vocabularies; this one is the same method with a fixed order.
+//! runs over the same texts give two vocabularies. This trainer is the same method with a fixed order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-/// The most different letters (of either kind) in a vocabulary; words with rarer ones are unknown.
+/// Maximum number of distinct letters (of either kind) in a vocabulary; words with rarer ones are unknown.
 const MOST_LETTERS: usize = 1000;
-/// How often two adjacent subwords must occur to be merged.
+/// Minimum number of occurrences of two adjacent subwords to be merged.
 const LEAST_COUNT: i64 = 2;
-/// The most letters of a word that the tokenizer splits into subwords; longer ones are unknown as a whole.
+/// Maximum number of letters of a word that is split into subwords; longer words are unknown as a whole.
 pub(super) const MOST_LETTERS_OF_A_WORD: usize = 100;
-/// What begins a piece that continues a word.
+/// Prefix of a subword that continues a word.
 const CONTINUING: &str = "##";
 
-/// Whether a word is short enough to be split into subwords, and so worth learning from.
+/// Returns whether a word is short enough to be split into subwords, and so worth learning from.
 pub(super) fn is_split(word: &str) -> bool {
     word.chars().nth(MOST_LETTERS_OF_A_WORD).is_none()
 }
 
 type Pair = (u32, u32);
 
-/// Up to `size` subwords, most general first: letters, then what merging the most frequent pair of neighbours gives,
-/// again and again (Sennrich et al. 2016, Algorithm 1, on words split as WordPiece splits them). Of equally frequent
-/// pairs the one whose subwords are older is merged. Merging stops early when no pair comes twice.
+/// Trains up to `size` subwords, most general first: letters, then repeated merges of the most frequent pair of
+/// neighbours (Sennrich et al. 2016, Algorithm 1, on words split as WordPiece splits them). Among equally frequent
+/// pairs, the one whose subwords are older is merged. Merging stops early when no pair occurs twice.
 ///
 /// Time: O(letters of all different words) for the start, and for each merge in the words that hold the pair.
 pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Vec<String> {
@@ -88,7 +88,7 @@ pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Ve
     subwords
 }
 
-/// The most frequent letters, `c` at the start of a word and `##c` inside, in their own order.
+/// Most frequent letters, `c` at the start of a word and `##c` inside, in their own order.
 fn letters(words: &BTreeMap<String, u64>, most: usize) -> Vec<String> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for (word, count) in words {
@@ -116,7 +116,7 @@ fn neighbours(word: &[u32]) -> impl Iterator<Item = Pair> + '_ {
     word.windows(2).map(|pair| (pair[0], pair[1]))
 }
 
-/// Puts `id` in the place of each `pair`, from the left.
+/// Replaces each `pair` by `id`, from the left.
 fn merge(word: &mut Vec<u32>, pair: Pair, id: u32) {
     let mut kept = 0;
     let mut place = 0;

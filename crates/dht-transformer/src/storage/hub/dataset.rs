@@ -1,4 +1,4 @@
-//! Data sets on the hub: the parquet files of their splits.
+//! Data sets on the hub: parquet files of their splits.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,16 +7,17 @@ use super::file::HubFile;
 use super::name::is_name;
 use crate::error::{Error, HubProblem, Result};
 
-/// One configuration of a data set on the Hugging Face hub: which parquet files its splits consist of.
+/// One configuration of a data set on the Hugging Face hub: the parquet files of its splits.
 ///
-/// The files are those that the hub itself lists, on the branch `main` (`data/train-00000-of-00001.parquet`,
-/// `CONFIG/train-00000-of-00001.parquet`) or else on `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the hub keeps data sets
-/// that are written otherwise. They are fetched into the cache that Python's `huggingface_hub` uses too, and used only with the size and
-/// the SHA-256 that the hub lists.
+/// The files are those that the hub lists, on the branch `main` (`data/train-00000-of-00001.parquet`,
+/// `CONFIG/train-00000-of-00001.parquet`) or else on `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the
+/// hub stores converted data sets of other formats. They are fetched into the cache of Python's `huggingface_hub`, and
+/// used only with the size and the SHA-256 that the hub lists.
 ///
-/// A hub that cannot be reached, or that `HF_HUB_OFFLINE` says not to ask, is taken to list what it listed the last time.
+/// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous listing is used.
 ///
-/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN` have their usual meaning.
+/// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN`
+/// have their usual meaning.
 #[derive(Debug, Clone)]
 pub struct HubDataset {
     pub(super) name: String,
@@ -28,12 +29,12 @@ pub struct HubDataset {
 }
 
 impl HubDataset {
-    /// Asks the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without a configuration it is the only one, or the
-    /// one called `default`.
+    /// Queries the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without a configuration it is
+    /// the only one, or the one called `default`.
     ///
     /// # Errors
-    /// [`Error::Setting`] for what cannot be such a name; without the feature [`Error::NoHub`]; [`Error::HubFiles`] when the hub cannot be
-    /// reached, does not have the data set or the configuration, or lists no parquet files of splits.
+    /// [`Error::Setting`] for an invalid name; without the feature [`Error::NoHub`]; [`Error::HubFiles`] if the hub
+    /// cannot be reached, does not have the data set or the configuration, or lists no parquet files of splits.
     pub fn open(name: &str) -> Result<Self> {
         let mut parts = name.splitn(3, '/');
         let repository: Vec<&str> = parts.by_ref().take(2).collect();
@@ -44,21 +45,21 @@ impl HubDataset {
         open(&repository, configuration)
     }
 
-    /// The names of the splits, sorted.
+    /// Names of the splits, sorted.
     pub fn splits(&self) -> impl Iterator<Item = &str> {
         self.splits.keys().map(String::as_str)
     }
 
-    /// The files of a split in their order; none of a split that is not there.
+    /// Files of a split in order; empty for an unknown split.
     pub fn files(&self, split: &str) -> &[HubFile] {
         self.splits.get(split).map_or(&[], Vec::as_slice)
     }
 
-    /// The files of a split on this disk, fetched unless they are there.
+    /// Local paths of the files of a split; missing files are fetched.
     ///
     /// # Errors
-    /// [`Error::HubFiles`] for a split that is not there or not whole, when a file cannot be fetched or checked, and when it is not the
-    /// one that the hub lists: then it is deleted.
+    /// [`Error::HubFiles`] for a missing or incomplete split, if a file cannot be fetched or checked, and if it differs
+    /// from the file that the hub lists: it is then deleted.
     pub fn fetch(&self, split: &str) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: self.name.clone(), problem };
         let files = self.files(split);
@@ -105,7 +106,7 @@ mod on_the_hub {
             Err(problem) => match repository.list(CONVERTED) {
                 Ok(listing) => match choose(configurations(&listing.files), configuration) {
                     Ok(splits) => Ok((listing, splits)),
-                    // The names of the converted branch are those that users know.
+                    // Users know the names of the converted branch.
                     Err(HubProblem::NoSplits) => Err(problem),
                     Err(problem) => Err(problem),
                 },
@@ -142,8 +143,8 @@ mod on_the_hub {
         found
     }
 
-    /// The configuration and the split that a path tells. Of data sets that are too large the hub converts a part (`partial-train`), which
-    /// is no split.
+    /// Configuration and split in a path. For data sets that are too large, the hub converts a part (`partial-train`),
+    /// which is not a split.
     pub(super) fn place_of(path: &str) -> Option<(&str, &str)> {
         let mut folders: Vec<&str> = path.split('/').collect();
         let stem = folders.pop()?.strip_suffix(".parquet")?;

@@ -1,12 +1,12 @@
-//! A file of a repository on the hub.
+//! File of a repository on the hub.
 
-/// A file as the hub lists it.
+/// File as listed by the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubFile {
-    /// Its path in the repository.
+    /// Path in the repository.
     pub path: String,
-    /// Its bytes.
+    /// Size in bytes.
     pub size: Option<u64>,
-    /// Its SHA-256 sum in hexadecimal, which the hub knows of large files.
+    /// SHA-256 sum in hexadecimal, which the hub lists for large files.
     pub sha256: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Names on the Hugging Face hub: of models, which become directories on the disk, and of data sets.
+//! Models and data sets on the Hugging Face hub.
 
 mod dataset;
 mod file;

@@ -1,4 +1,4 @@
-//! Names of models on the hub, which become directories on the disk.
+//! Models on the hub, fetched as local directories.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,17 @@ use super::name::is_name;
 use super::repository;
 use crate::error::{Error, Result};
 
-/// The directory that a path or a name stands for. One that exists is itself. Else, what can be a name on the hub (`bert-base-uncased`,
-/// `sentence-transformers/all-MiniLM-L6-v2`) is fetched into the cache that Python's `huggingface_hub` uses too, unless
-/// it is there already: `config.json`, `model.safetensors`, and of a tokenizer what there is. All loaders of directories
-/// call it.
+/// Directory of a path or a hub name. An existing path is returned unchanged. Otherwise a valid hub name
+/// (`bert-base-uncased`, `sentence-transformers/all-MiniLM-L6-v2`) is fetched into the cache of Python's
+/// `huggingface_hub`, unless it is there already: `config.json`, `model.safetensors`, and the available files of a
+/// tokenizer. All loaders of directories call it.
 ///
-/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN` have their usual meaning.
+/// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN`
+/// have their usual meaning.
 ///
 /// # Errors
-/// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] when one of the two files that a model must have cannot
-/// be had. What cannot be a name on the hub comes back as it is, and reading it will tell that it is not there.
+/// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] if one of the two required files cannot be fetched. An
+/// invalid hub name is returned unchanged; reading it then reports that it is missing.
 pub fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
     let path = name.as_ref();
     match path.to_str().filter(|name| is_name(name) && !path.exists()) {
@@ -44,7 +45,7 @@ fn fetch(name: &str) -> Result<PathBuf> {
     };
     let config = get("config.json").map_err(failed("config.json"))?;
     get("model.safetensors").map_err(failed("model.safetensors"))?;
-    // A model need not have a tokenizer, and if it has one, not each of these.
+    // A model need not have a tokenizer, or all of its possible files.
     const TOKENIZER: [&str; 7] = [
         "tokenizer.json",
         "tokenizer_config.json",
@@ -63,9 +64,9 @@ fn fetch(name: &str) -> Result<PathBuf> {
     Ok(config.parent().map_or_else(|| config.clone(), Path::to_path_buf))
 }
 
-/// The directory of a model that lies in a repository on the hub with all its files, `dht.json` among them. Each file is compared with the
-/// size that the hub lists, and the large ones with their SHA-256. A repository without `dht.json` is taken for a model in the
-/// sense of [`model_directory`].
+/// Directory of a model whose repository on the hub holds all its files, including `dht.json`. Each file is compared
+/// with the size that the hub lists, and the large ones with their SHA-256. A repository without `dht.json` is fetched
+/// as in [`model_directory`].
 ///
 /// # Errors
 /// Without the feature `hub` [`Error::NoHub`]; with it [`Error::HubFiles`], or as [`model_directory`].

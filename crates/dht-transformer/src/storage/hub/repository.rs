@@ -1,4 +1,4 @@
-//! A repository on the hub: its list of files, and files that are what it lists.
+//! Repository on the hub: its list of files, and verified downloads.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -12,18 +12,18 @@ use super::file::HubFile;
 use crate::error::{Error, HubProblem, Result};
 use crate::storage::{file_sha256, write_atomically};
 
-/// The branch that people write to.
+/// Main branch of a repository.
 pub(super) const MAIN: &str = "main";
-/// The branch that the hub writes data sets of other formats to.
+/// Branch with the hub's conversions of data sets of other formats.
 pub(super) const CONVERTED: &str = "refs/convert/parquet";
-/// The most bytes of a list of files.
+/// Maximum size of a list of files in bytes.
 const MOST_BYTES: u64 = 64 << 20;
-/// The longest time that the hub may take for a list of files.
+/// Timeout for a list of files.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// What failed when the list did.
+/// Name of the file list in errors.
 const LIST: &str = "the list of files";
 
-/// The hub's client, as the variables of the environment say.
+/// Client of the hub, configured by environment variables.
 pub(super) fn api() -> Result<Api, ApiError> {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mut builder = ApiBuilder::from_cache(cache()).with_progress(false);
@@ -36,7 +36,7 @@ pub(super) fn api() -> Result<Api, ApiError> {
     builder.build()
 }
 
-/// Where files are kept.
+/// Local cache of files.
 pub(super) fn cache() -> Cache {
     match std::env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty()) {
         Some(path) => Cache::new(path.into()),
@@ -44,13 +44,13 @@ pub(super) fn cache() -> Cache {
     }
 }
 
-/// Whether the hub is not to be asked.
+/// Returns whether the hub must not be queried.
 pub(super) fn is_offline() -> bool {
     let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_lowercase();
     ["1", "on", "yes", "true"].contains(&value.as_str())
 }
 
-/// The files of one commit.
+/// Files of one commit.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) branch: &'static str,
@@ -58,7 +58,7 @@ pub(super) struct Listing {
     pub(super) files: Vec<HubFile>,
 }
 
-/// The hub's answer.
+/// Response of the hub.
 #[derive(Deserialize)]
 struct Answer {
     sha: String,
@@ -79,7 +79,7 @@ struct LargeFile {
     size: u64,
 }
 
-/// A repository, and where its files are kept.
+/// Repository and its local cache.
 pub(super) struct Repository {
     name: String,
     kind: RepoType,
@@ -96,14 +96,14 @@ impl Repository {
         Repo::with_revision(self.name.clone(), self.kind, revision.into())
     }
 
-    /// The files of a branch with their sizes and sums, as the hub lists them now; as it listed them the last time where it is not to be
-    /// asked or cannot be reached.
+    /// Lists the files of a branch with their sizes and sums. If the hub is offline or cannot be reached, the previous
+    /// list is returned.
     pub(super) fn list(&self, branch: &'static str) -> Result<Listing, HubProblem> {
         let kept = self.kept_list(branch);
         let problem = match self.ask_for_list(branch) {
             Ok(text) => {
                 let listing = listing_of(branch, &text)?;
-                // Without it a later run has to reach the hub, that is all.
+                // Without it a later run must reach the hub; nothing else is lost.
                 if let Err(error) = keep(&kept, &text) {
                     tracing::debug!(repository = %self.name, %error, "the list of files was not kept");
                 }
@@ -125,7 +125,7 @@ impl Repository {
         }
     }
 
-    /// Where the list of a branch's files is kept.
+    /// Path of the stored file list of a branch.
     fn kept_list(&self, branch: &str) -> PathBuf {
         let snapshot = cache().repo(self.revision(branch)).pointer_path("list");
         let folder = snapshot.parent().and_then(Path::parent).unwrap_or(&snapshot);
@@ -143,7 +143,7 @@ impl Repository {
         response.body_mut().with_config().limit(MOST_BYTES).read_to_string().map_err(failed)
     }
 
-    /// The path of a file in the cache, fetched unless it is there. It has the size and the sum of the list; one that has not is deleted.
+    /// Path of a file in the cache, fetched if missing. A file without the listed size and sum is deleted.
     pub(super) fn fetch(&self, listing: &Listing, file: &HubFile) -> Result<PathBuf, HubProblem> {
         let cached = cache().repo(self.revision(listing.branch));
         let pointer = cached.pointer_path(&listing.commit).join(&file.path);
@@ -155,7 +155,7 @@ impl Repository {
             return Err(HubProblem::Offline { what: file.path.clone() });
         }
         forget(&pointer);
-        // The rest of a file is asked for where a part of it is there; of one that is there as a whole nothing could be.
+        // An incomplete file is resumed; for a complete one that request would fail.
         if let (Some(sum), Some(size)) = (&file.sha256, file.size) {
             let part = cached.blob_path(sum).with_extension("part");
             if fs::metadata(&part).is_ok_and(|found| found.len() >= size) {
@@ -163,7 +163,7 @@ impl Repository {
             }
         }
         tracing::info!(repository = %self.name, file = %file.path, bytes = file.size, "fetching");
-        // By its commit, so that the file is of the list even when the branch moves on meanwhile.
+        // By its commit, so that the file matches the list even if the branch changes.
         let repository = self.api.repo(self.revision(&listing.commit));
         let fetched = repository.download(&file.path).map_err(|source| problem_of(&file.path, source))?;
         if let Err(problem) = check(&fetched, file) {
@@ -175,7 +175,7 @@ impl Repository {
     }
 }
 
-/// The files that an answer of the hub lists.
+/// Files in a response of the hub.
 fn listing_of(branch: &'static str, text: &str) -> Result<Listing, HubProblem> {
     let answer: Answer =
         serde_json::from_str(text).map_err(|error| HubProblem::Answer { message: error.to_string() })?;
@@ -185,7 +185,7 @@ fn listing_of(branch: &'static str, text: &str) -> Result<Listing, HubProblem> {
     }
     let mut files = Vec::with_capacity(answer.siblings.len());
     for Sibling { rfilename: path, size, lfs } in answer.siblings {
-        // A path becomes one in the cache.
+        // The path is used in the cache.
         let plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
         if path.is_empty() || !plain || path.contains('\\') {
             return refuse("it has the path", &path);
@@ -207,7 +207,7 @@ fn keep(path: &Path, text: &str) -> Result<()> {
     write_atomically(path, |file| file.write_all(text.as_bytes()))
 }
 
-/// Compares a file with what the hub lists of it.
+/// Compares a file with its entry in the hub's list.
 fn check(path: &Path, file: &HubFile) -> Result<(), HubProblem> {
     let name = || file.path.clone();
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| HubProblem::Request { what: name(), source };
@@ -224,10 +224,10 @@ fn check(path: &Path, file: &HubFile) -> Result<(), HubProblem> {
     Ok(())
 }
 
-/// Takes a file out of the cache: the link, and what it leads to if that lies there too.
+/// Removes a file from the cache: the link, and its target if that is in the cache too.
 fn forget(pointer: &Path) {
     let target = fs::canonicalize(pointer).ok();
-    // What cannot be deleted is found to be wrong again.
+    // A file that cannot be deleted fails the check again.
     let _ = fs::remove_file(pointer);
     let blob = target.filter(|target| target.parent().is_some_and(|folder| folder.ends_with("blobs")));
     blob.map(fs::remove_file);

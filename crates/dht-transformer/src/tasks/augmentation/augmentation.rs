@@ -1,4 +1,4 @@
-//! Copies of texts in which words are replaced by others.
+//! Data augmentation by word replacement.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -15,33 +15,33 @@ use crate::error::{Error, Result};
 use crate::tasks::masked_language_model::MaskedLanguageModel;
 use crate::tensors::HeadPlan;
 
-/// Texts whose words are looked up together.
+/// Number of texts whose words are looked up together.
 const ROWS: usize = 16;
-/// Masked texts of a batch. Each has a row of logits over the vocabulary.
+/// Number of masked texts in a batch. Each has a row of logits over the vocabulary.
 const BATCH: usize = 64;
 
-/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1): copies of a text in which each word is replaced, with a probability, by one
-/// of its K candidates at random.
+/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1): copies of a text in which each word is replaced, with
+/// a probability, by one of its K candidates at random.
 ///
-/// - A word of one token: the K words that a model of masked tokens finds most probable in its place.
-/// - Another: the K words with the nearest vectors, and so are words of one token where there is no model.
+/// - A word of one token: the K words that a masked language model finds most probable in its place.
+/// - Another word: the K words with the nearest vectors. Without a model, this applies to words of one token too.
 ///
-/// A word without candidates stays, and so does one whose replacement would make the text too long. Words are those with a letter;
-/// the source also leaves out a list of stop words. A copy has its text's label, which matters little where a teacher tells what
-/// is right.
+/// A word without candidates stays, and so does one whose replacement would make the text too long. Words are those
+/// with a letter; the source also excludes a list of stop words. A copy has its text's label, which matters little if a
+/// teacher provides soft labels.
 ///
-/// It costs a run of the model for each word, and for each different word that is looked up a pass over all vectors.
+/// It costs a run of the model for each word, and a pass over all vectors for each different word that is looked up.
 #[derive(Debug)]
 pub struct Augmentation<'a> {
     settings: AugmentationSettings,
     tokenizer: &'a TextTokenizer,
     vocabulary: Vocabulary,
-    /// With the token that masks others.
+    /// Masked language model, with its mask token.
     model: Option<(&'a MaskedLanguageModel, u32)>,
     vectors: Option<&'a WordVectors>,
 }
 
-/// A word of a text, and what may stand in its place.
+/// Word of a text, and its replacement candidates.
 #[derive(Debug)]
 struct Word {
     tokens: Range<usize>,
@@ -49,8 +49,8 @@ struct Word {
 }
 
 impl<'a> Augmentation<'a> {
-    /// An augmentation of texts of a tokenizer, which still needs [`with_model`](Self::with_model) or
-    /// [`with_vectors`](Self::with_vectors).
+    /// Creates an augmentation for texts of a tokenizer. It requires [`with_model`](Self::with_model) or
+    /// [`with_vectors`](Self::with_vectors) before use.
     ///
     /// # Errors
     /// As [`AugmentationSettings::check`]; [`Error::Setting`] for a tokenizer of bytes.
@@ -59,10 +59,10 @@ impl<'a> Augmentation<'a> {
         Ok(Self { settings, tokenizer, vocabulary: Vocabulary::of(tokenizer)?, model: None, vectors: None })
     }
 
-    /// With candidates by a model of masked tokens.
+    /// Takes candidates from a masked language model.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a tokenizer with more tokens than the model, or none that masks.
+    /// [`Error::Setting`] for a tokenizer with more tokens than the model, or without a mask token.
     pub fn with_model(self, model: &'a MaskedLanguageModel) -> Result<Self> {
         self.tokenizer.check_fits(model.encoder().config())?;
         let mask = self.tokenizer.mask_token();
@@ -70,17 +70,17 @@ impl<'a> Augmentation<'a> {
         Ok(Self { model: Some((model, mask)), ..self })
     }
 
-    /// With candidates by vectors of words.
+    /// Takes candidates from word vectors.
     #[must_use]
     pub fn with_vectors(self, vectors: &'a WordVectors) -> Self {
         Self { vectors: Some(vectors), ..self }
     }
 
-    /// The texts, and after them their copies, each with a number of its own.
+    /// Returns the texts followed by their copies, each with a unique id.
     ///
     /// # Errors
-    /// [`Error::Setting`] without model and vectors, and for a text of more tokens than the model takes; what the encoder
-    /// reports.
+    /// [`Error::Setting`] without model and vectors, and for a text of more tokens than the model takes; the errors of
+    /// the encoder.
     pub fn augment<R: Rng + ?Sized>(&self, data: &EncodedDataset, rng: &mut R) -> Result<EncodedDataset> {
         if self.model.is_none() && self.vectors.is_none() {
             return Err(Error::setting("augmentation", "a model of masked tokens, or vectors of words", "neither"));
@@ -132,7 +132,7 @@ impl<'a> Augmentation<'a> {
         Encoding { ids, type_ids, truncated: text.truncated, rest: Default::default() }
     }
 
-    /// The words of each text with their candidates. What was looked up before is kept.
+    /// Words of each text with their candidates. Earlier look-ups are cached in `looked_up`.
     fn words(&self, rows: &[Sample], looked_up: &mut HashMap<String, Vec<Vec<u32>>>) -> Result<Vec<Vec<Word>>> {
         let word = |tokens| Word { tokens, candidates: Vec::new() };
         let words_of = |row: &Sample| self.vocabulary.words(&row.encoding.ids).into_iter().map(word).collect();
@@ -173,14 +173,15 @@ impl<'a> Augmentation<'a> {
         Ok(words)
     }
 
-    /// The tokens of the nearest words.
+    /// Tokens of the nearest words.
     fn nearest(&self, word: &str, vectors: &WordVectors) -> Result<Vec<Vec<u32>>> {
         let words = vectors.nearest(word, self.settings.candidates).into_iter();
         let tokens = words.map(|word| self.tokenizer.subwords(word)).collect::<Result<Vec<_>>>()?;
         Ok(tokens.into_iter().filter(|ids| !ids.is_empty() && !self.vocabulary.has_special(ids)).collect())
     }
 
-    /// The most probable words in place of a masked token of each text, one more than there are candidates, the most probable first.
+    /// Most probable words in place of a masked token of each text, most probable first; one more than there are
+    /// candidates.
     fn guesses(&self, model: &MaskedLanguageModel, texts: &[(Sample, usize)]) -> Result<Vec<Vec<u32>>> {
         let longest = model.encoder().config().longest_text();
         if let Some((sample, _)) = texts.iter().find(|(sample, _)| sample.encoding.ids.len() > longest) {

@@ -1,4 +1,4 @@
-//! More texts for a distillation: copies in which words are replaced by others.
+//! Data augmentation for distillation: copies of texts with replaced words.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod augmentation;

@@ -1,24 +1,24 @@
-//! How many copies there are of a text, and how they differ.
+//! Settings of data augmentation.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How a data set is augmented.
+/// Settings of data augmentation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentationSettings {
-    /// Copies of each text, N_a; those that come out alike count once, so that there may be fewer.
+    /// Copies of each text, N_a; duplicates are dropped, so there may be fewer.
     pub copies: usize,
     /// Candidates of each word, K.
     pub candidates: usize,
-    /// The probability that a word is replaced, p_t.
+    /// Probability that a word is replaced, p_t.
     pub replaced: f64,
-    /// The most tokens of a copy.
+    /// Maximum number of tokens of a copy.
     pub max_length: usize,
 }
 
-/// The source's: 20 copies, 15 candidates, 0.4; 128 tokens.
+/// Defaults of the source: 20 copies, 15 candidates, 0.4; 128 tokens.
 impl Default for AugmentationSettings {
     fn default() -> Self {
         Self { copies: 20, candidates: 15, replaced: 0.4, max_length: 128 }
@@ -26,10 +26,10 @@ impl Default for AugmentationSettings {
 }
 
 impl AugmentationSettings {
-    /// Whether copies can come of them.
+    /// Checks that the settings produce copies.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first that is 0, or no probability above 0.
+    /// [`Error::Setting`] names the first that is 0, or not a probability above 0.
     pub fn check(&self) -> Result<()> {
         let counts = [("copies", self.copies), ("candidates", self.candidates), ("max_length", self.max_length)];
         match counts.into_iter().find(|(_, count)| *count == 0) {

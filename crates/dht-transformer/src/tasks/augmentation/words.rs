@@ -1,4 +1,4 @@
-//! The words of encoded texts.
+//! Words of encoded texts.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -6,12 +6,12 @@ use std::ops::Range;
 use crate::data::TextTokenizer;
 use crate::error::{Error, Result};
 
-/// What a token that goes on a word begins with.
+/// Prefix of a token that continues a word.
 const CONTINUATION: &str = "##";
-/// What a token that begins a word begins with, in byte-level vocabularies.
+/// Prefix of a token that begins a word, in byte-level vocabularies.
 const VISIBLE_SPACE: char = 'Ġ';
 
-/// What each token of a vocabulary is in a word.
+/// Role of each token of a vocabulary in a word.
 #[derive(Debug, Clone)]
 pub(super) struct Vocabulary {
     special: BTreeSet<u32>,
@@ -20,7 +20,7 @@ pub(super) struct Vocabulary {
 
 impl Vocabulary {
     /// # Errors
-    /// [`Error::Setting`] for a vocabulary of bytes, whose tokens do not tell where a word begins in a text.
+    /// [`Error::Setting`] for a byte-level vocabulary, whose tokens do not mark where a word begins in a text.
     pub(super) fn of(tokenizer: &TextTokenizer) -> Result<Self> {
         let tokens = (0..tokenizer.vocabulary_size() as u32).map(|id| tokenizer.token(id).unwrap_or_default());
         let own = Self { special: tokenizer.special_tokens(), tokens: tokens.collect() };
@@ -38,12 +38,12 @@ impl Vocabulary {
         self.token(id).starts_with(CONTINUATION)
     }
 
-    /// Whether a token alone is a word of letters.
+    /// Returns whether a token alone is a word of letters.
     pub(super) fn is_word(&self, id: u32) -> bool {
         !self.special.contains(&id) && !self.continues(id) && self.token(id).contains(char::is_alphabetic)
     }
 
-    /// The places of the words that have letters.
+    /// Token ranges of the words that have letters.
     pub(super) fn words(&self, ids: &[u32]) -> Vec<Range<usize>> {
         let mut words = Vec::new();
         let mut start = 0;
@@ -59,13 +59,13 @@ impl Vocabulary {
         words
     }
 
-    /// The letters of a word.
+    /// Letters of a word.
     pub(super) fn text(&self, word: &[u32]) -> String {
         let part = |id: &u32| self.token(*id).strip_prefix(CONTINUATION).unwrap_or(self.token(*id));
         word.iter().map(part).collect()
     }
 
-    /// Whether some of these tokens stand for what the vocabulary does not have.
+    /// Returns whether any of these tokens is special, such as the unknown token.
     pub(super) fn has_special(&self, ids: &[u32]) -> bool {
         ids.iter().any(|id| self.special.contains(id))
     }

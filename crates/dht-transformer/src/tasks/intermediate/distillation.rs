@@ -1,4 +1,4 @@
-//! The training of a student by the intermediate loss alone.
+//! Training of a student by the intermediate loss alone.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use crate::tasks::text_classifier::TextClassifier;
 use crate::tensors::Parameters;
 use crate::train::{Objective, Progress, StepLoss};
 
-/// Trains a student to compute as a teacher does: TinyBERT's intermediate distillation, by [`IntermediateLoss`].
+/// TinyBERT's intermediate distillation: trains a student by [`IntermediateLoss`] to match a teacher's intermediate
+/// results.
 ///
 /// No labels are read.
 #[derive(Debug)]
@@ -26,10 +27,10 @@ pub struct IntermediateDistillation {
 }
 
 impl IntermediateDistillation {
-    /// The training of a student from a teacher, of which a handle is kept; of any two sizes with equally many heads.
+    /// Creates the training of a student from a teacher, storing a handle on it; any two sizes with equally many heads.
     ///
     /// # Errors
-    /// As [`IntermediateLoss::new`], also for a student that was distilled so before.
+    /// As [`IntermediateLoss::new`], also for a student that already has the projections of an earlier distillation.
     pub fn new<R: Rng + ?Sized>(
         mut student: TextClassifier,
         teacher: &TextClassifier,
@@ -40,7 +41,7 @@ impl IntermediateDistillation {
         Ok(Self { student, loss })
     }
 
-    /// The same training, in which the teacher does not run on rows whose states are kept.
+    /// Skips the teacher for rows with stored states.
     ///
     /// # Errors
     /// As [`IntermediateLoss::with_states`].
@@ -48,17 +49,17 @@ impl IntermediateDistillation {
         Ok(Self { loss: self.loss.with_states(states)?, ..self })
     }
 
-    /// The student as it stands.
+    /// Current student.
     pub fn model(&self) -> &TextClassifier {
         &self.student
     }
 
-    /// The trained student.
+    /// Trained student.
     pub fn into_model(self) -> TextClassifier {
         self.student
     }
 
-    /// The loss of a batch: one number.
+    /// Loss of a batch, a scalar.
     ///
     /// # Errors
     /// As [`Encoder::embed`](crate::Encoder::embed).
@@ -85,7 +86,7 @@ impl Objective for IntermediateDistillation {
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
     }
 
-    /// Minus the mean loss.
+    /// Negative mean loss.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, ctx) = (0.0, ForwardContext::inference());
         for rows in (0..data.len()).collect::<Vec<_>>().chunks(batch_size.max(1)) {
@@ -180,7 +181,7 @@ mod tests {
         // 4·t·((L + 1)·d + L·h·t) bytes each: two layers of 16 columns and two heads.
         let bytes = |tokens: usize| 4 * tokens * (3 * 16 + 2 * 2 * tokens);
         assert_eq!((all.len(), all.bytes()), (8, data.lengths().into_iter().map(bytes).sum()));
-        // Texts of 2 tokens alone.
+        // Only texts of 2 tokens.
         let some = TeacherStates::of_teacher(&teacher, (&map, 2), &data, 1, 2 * bytes(2)).unwrap();
         assert_eq!(some.len(), 2);
         for states in [all, some].map(Arc::new) {

@@ -1,14 +1,15 @@
-//! Which layers of a teacher a student learns from.
+//! Mapping of a student's layers to a teacher's.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Which of the teacher's layers each layer of the student learns from.
+/// Teacher layer for each layer of the student.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerMap {
-    /// Evenly spread: layer m of M, counted from 1, from layer ⌈m·N/M⌉ of N. TinyBERT's where M divides N (Jiao et al. 2020).
+    /// Evenly spread: layer m of M, counted from 1, learns from layer ⌈m·N/M⌉ of N. TinyBERT's map if M divides N (Jiao
+    /// et al. 2020).
     #[default]
     Uniform,
     /// The teacher's last layers.
@@ -18,11 +19,11 @@ pub enum LayerMap {
 }
 
 impl LayerMap {
-    /// For each of the student's layers the teacher's, both from 0.
+    /// Teacher layer of each of the student's layers, both from 0.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the teacher has fewer layers than the student, or given layers are not one for each, do not
-    /// ascend or are not there.
+    /// [`Error::Setting`] if the teacher has fewer layers than the student, or given layers are not one for each, are
+    /// not ascending or do not exist.
     pub fn teacher_layers(&self, student: usize, teacher: usize) -> Result<Vec<usize>> {
         if student > teacher || student == 0 {
             let got = format!("{student} of a student and {teacher} of a teacher");

@@ -1,4 +1,4 @@
-//! The distance between what a student and its teacher compute inside.
+//! Distance between the intermediate results of a student and of its teacher.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::model::{LayerRecord, Linear};
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Spans, wide};
 
-/// Mean over the texts of the mean over heads and pairs of tokens of (a − b)², between scores before the softmax of one layer of
-/// two models. Both are (samples, heads, longest, longest), of which places without a token do not count; the second is the
-/// target and gets no gradient.
+/// Mean squared error of attention scores before the softmax of one layer of two models: the mean over the texts of the
+/// mean over heads and pairs of tokens. Both are (samples, heads, longest, longest); places without a token do not
+/// count. The second is the target and gets no gradient.
 ///
 /// # Errors
-/// [`Error::Shape`] when the shapes differ, as for another number of heads; what candle reports.
+/// [`Error::Shape`] if the shapes differ, as for another number of heads; the errors of candle.
 pub fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result<Tensor> {
     let (expected, got) = (target.dims().to_vec(), scores.dims().to_vec());
     if expected != got {
@@ -35,11 +35,11 @@ pub fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Re
     Ok((scores - target.detach())?.sqr()?.broadcast_mul(&weights)?.sum_all()?)
 }
 
-/// Mean over the texts of the mean over tokens and dimensions of (a − b)². Both are (tokens, width); the second is the target and
-/// gets no gradient.
+/// Mean squared error of hidden states: the mean over the texts of the mean over tokens and dimensions. Both are
+/// (tokens, width); the second is the target and gets no gradient.
 ///
 /// # Errors
-/// [`Error::Shape`] when the shapes differ; what candle reports.
+/// [`Error::Shape`] if the shapes differ; the errors of candle.
 pub fn state_distance(rows: &Tensor, target: &Hidden) -> Result<Tensor> {
     let (expected, got) = (target.tensor().dims().to_vec(), rows.dims().to_vec());
     if expected != got {
@@ -49,15 +49,15 @@ pub fn state_distance(rows: &Tensor, target: &Hidden) -> Result<Tensor> {
     Ok(Hidden::new(squares, target.packing().clone())?.mean_rows()?.mean_all()?)
 }
 
-/// TinyBERT's intermediate loss (Jiao et al. 2020, equations 7 to 9) between what a student computed and what its teacher does.
+/// TinyBERT's intermediate loss (Jiao et al. 2020, equations 7 to 9) between a student and its teacher.
 ///
 /// ```text
 /// L = MSE(E·W_e, Eᵗ) + Σ_m [ MSE(H_m·W_h, Hᵗ_g(m)) + MSE(A_m, Aᵗ_g(m)) ]
 /// ```
 ///
-/// E are the embeddings' rows, H_m those after layer m, A_m the attention scores before the softmax, g the [`LayerMap`]. W_e and W_h
-/// (with a bias) are learned with the student, as parameters `distillation.embeddings` and `distillation.hidden` of its encoder;
-/// directories do not have them. A head that is gone from the student is not compared.
+/// E are the embeddings' rows, H_m those after layer m, A_m the attention scores before the softmax, g the
+/// [`LayerMap`]. W_e and W_h (with a bias) are learned with the student, as parameters `distillation.embeddings` and
+/// `distillation.hidden` of its encoder; directories do not have them. A head that the student lacks is not compared.
 #[derive(Debug)]
 pub struct IntermediateLoss {
     teacher: TextClassifier,
@@ -70,11 +70,12 @@ pub struct IntermediateLoss {
 }
 
 impl IntermediateLoss {
-    /// The loss of a student beside a teacher, of which a handle is kept; adds the projections to the student's parameters.
+    /// Creates the loss of a student and a teacher, storing a handle on the teacher; adds the projections to the
+    /// student's parameters.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a map that does not fit, another vocabulary, fewer positions or another number of heads in the
-    /// teacher; [`Error::Parameter`] for a student that has projections.
+    /// [`Error::Setting`] for a map that does not fit, another vocabulary, fewer positions or another number of heads
+    /// in the teacher; [`Error::Parameter`] for a student that has projections.
     pub fn new<R: Rng + ?Sized>(
         student: &mut TextClassifier,
         teacher: &TextClassifier,
@@ -106,7 +107,7 @@ impl IntermediateLoss {
         Ok(Self { teacher, map, teacher_layers, of_embeddings, of_hidden, kept: None, teacher_ctx })
     }
 
-    /// The same loss, for which the teacher does not run on rows whose states are kept.
+    /// Skips the teacher for rows with stored states.
     ///
     /// # Errors
     /// [`Error::Setting`] for states of other layers than the map's.
@@ -128,7 +129,7 @@ impl IntermediateLoss {
         &self.map
     }
 
-    /// The loss of what a student computed of a batch: one number. The embeddings' rows, and each layer's record.
+    /// Loss of a student's results on a batch, a scalar. Takes the embeddings' rows, and each layer's record.
     ///
     /// # Errors
     /// As [`Encoder::embed`](crate::Encoder::embed).
@@ -172,7 +173,8 @@ mod tests {
 
     #[test]
     fn distances_are_means_over_real_tokens_text_by_text() {
-        // Two texts of 1 and 2 tokens, 1 head: (1 − 0)² of the first; of the second (4 + 0 + 0 + 16)/4; padding counts nothing.
+        // Two texts of 1 and 2 tokens, 1 head: (1 − 0)² of the first; (4 + 0 + 0 + 16)/4 of the second; padding does
+        // not count.
         let spans = Spans::from_lengths([1, 2]).unwrap();
         let scores = Tensor::new(&[[[[1f32, 9.], [9., 9.]]], [[[2., 0.], [0., 4.]]]], &Device::Cpu).unwrap();
         let distance = attention_distance(&scores, &scores.zeros_like().unwrap(), &spans).unwrap();

@@ -1,4 +1,4 @@
-//! Distillation of what happens inside: attention scores, hidden states and embeddings.
+//! Distillation of intermediate results: attention scores, hidden states and embeddings.
 
 mod distillation;
 mod layer_map;

@@ -1,4 +1,4 @@
-//! What a teacher computes of texts, kept so that it runs once.
+//! Stored intermediate results of a teacher, so that it runs once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,22 +13,23 @@ use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Packing, wide};
 
-/// Embeddings, rows and attention scores of a teacher's layers for texts, found again by the texts' tokens: what
-/// [`IntermediateLoss`](super::IntermediateLoss) compares a student with.
+/// Embeddings, rows and attention scores of a teacher's layers for texts, looked up by the texts' tokens:
+/// [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
 ///
-/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes, for L layers of the student, and d columns and h heads of the teacher.
+/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes, for L layers of the student, and d columns and h heads of
+/// the teacher.
 #[derive(Debug)]
 pub struct TeacherStates {
     layers: Vec<usize>,
     hidden: usize,
-    /// The heads of each layer that were not pruned.
+    /// Unpruned heads of each layer.
     heads: Vec<Vec<usize>>,
     rows: HashMap<Vec<u32>, TextStates>,
     bytes: usize,
     device: Device,
 }
 
-/// Those of one text.
+/// States of one text.
 #[derive(Debug)]
 struct TextStates {
     tokens: usize,
@@ -46,11 +47,12 @@ impl TextStates {
 }
 
 impl TeacherStates {
-    /// Runs the teacher once over texts, the shortest first, until their states take `most_bytes`. The others are run when they
-    /// are needed.
+    /// Runs the teacher once over texts, the shortest first, until their states take `most_bytes`. The others are run
+    /// on demand.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a map that does not fit or a batch size of 0; as [`Encoder::embed`](crate::Encoder::embed).
+    /// [`Error::Setting`](crate::Error::Setting) for a map that does not fit or a batch size of 0; as
+    /// [`Encoder::embed`](crate::Encoder::embed).
     pub fn of_teacher(
         teacher: &TextClassifier,
         (map, student_layers): (&LayerMap, usize),
@@ -74,22 +76,22 @@ impl TeacherStates {
         Ok(states)
     }
 
-    /// The teacher's layers, one for each of the student's.
+    /// Teacher layers, one for each of the student's.
     pub fn layers(&self) -> &[usize] {
         &self.layers
     }
 
-    /// How many different texts are kept.
+    /// Number of different texts stored.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether no text is kept.
+    /// Returns whether no text is stored.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// What they take.
+    /// Size of the states in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -123,7 +125,7 @@ impl TeacherStates {
                 layers: of_layers.map(|((hidden, all), heads)| (rows(hidden), scores(all, heads.len()))).collect(),
             };
             let bytes = states.bytes();
-            // The same text may come twice.
+            // The same text may occur twice.
             if self.rows.insert(text, states).is_none() {
                 self.bytes += bytes;
             }
@@ -131,11 +133,11 @@ impl TeacherStates {
         Ok(())
     }
 
-    /// The embeddings' rows and each layer's record of a batch, in the packing of the student's; `None` where a text of it is not
-    /// kept.
+    /// Embeddings' rows and each layer's record of a batch, in the packing of the student's; `None` if a text of it is
+    /// not stored.
     ///
     /// # Errors
-    /// What candle reports.
+    /// The errors of candle.
     pub(super) fn of_batch(
         &self,
         batch: &PackedBatch,

@@ -1,4 +1,4 @@
-//! Classifiers as Hugging Face directories.
+//! Loading and saving of classifiers as Hugging Face directories.
 
 use std::path::Path;
 
@@ -13,17 +13,18 @@ use crate::pretrained::{PretrainedWeights, class_problem, read_hugging_face, tas
 use crate::storage::model_directory;
 use crate::tasks::Task;
 
-/// The field of `config.json` that says the task.
+/// Field of `config.json` for the task.
 const PROBLEM: &str = "problem_type";
 
 impl TextClassifier {
-    /// Loads what [`save`](Self::save) wrote, or any other `BertForSequenceClassification`.
+    /// Loads a classifier from [`save`](Self::save), or any other `BertForSequenceClassification`.
     ///
     /// # Errors
-    /// As [`read_hugging_face`]; [`Error::Unsupported`] for a directory that another class of `transformers` wrote, such as
-    /// `BertForTokenClassification`; [`Error::Weights`] when the directory has no classifier, or none of the pooler that it
-    /// needs; [`Error::Config`] for an unknown pooling or task, names that do not name the classes
-    /// ([`BertConfig::class_names`](crate::BertConfig::class_names)), or heads and neurons left that the model does not have.
+    /// As [`read_hugging_face`]; [`Error::Unsupported`] for a directory that another class of `transformers` wrote,
+    /// such as `BertForTokenClassification`; [`Error::Weights`] if the directory lacks the classifier or its required
+    /// pooler; [`Error::Config`] for an unknown pooling or task, names that do not name the classes
+    /// ([`BertConfig::class_names`](crate::BertConfig::class_names)), or remaining heads and neurons that the model
+    /// does not have.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
         Self::read(folder, device).map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
@@ -60,7 +61,7 @@ impl TextClassifier {
         let classes = find("classifier")?;
         let pooler = if pooling == Pooling::Pooler { Some(find("pooler.dense")?) } else { None };
         let encoder = Encoder::from_tensors(&config, &tensors, device)?;
-        // Without a word about it, `transformers` takes a single output for a number.
+        // By default, `transformers` takes a single output for a number.
         let task = task.unwrap_or(if classes.outputs()? == 1 { Task::Number } else { Task::Class });
         task.check(classes.outputs()?)?;
         let model = Self::assemble(task, encoder, classes, pooling, pooler)?;
@@ -68,20 +69,20 @@ impl TextClassifier {
         Ok(model)
     }
 
-    /// The names of the classes, by number: those that the configuration gives, else `LABEL_0` and so on.
+    /// Class names, by number: those of the configuration, else `LABEL_0` and so on.
     ///
     /// # Errors
-    /// As [`BertConfig::class_names`](crate::BertConfig::class_names). A classifier that was loaded has names.
+    /// As [`BertConfig::class_names`](crate::BertConfig::class_names). A loaded classifier has names.
     pub fn class_names(&self) -> Result<Vec<String>> {
         self.encoder.config().class_names(self.classifier.classes())
     }
 
-    /// Writes a Hugging Face directory, whole or not at all: the encoder, the classifier, the names of its classes and,
-    /// if there is one, the tokenizer.
+    /// Writes a Hugging Face directory, atomically: the encoder, the classifier, the names of its classes and, if there
+    /// is one, the tokenizer.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there are not as many labels as classes, [`Error::Setting`] when two are equal or one is empty; as
-    /// [`write_hugging_face`].
+    /// [`Error::Shape`] if the numbers of labels and classes differ, [`Error::Setting`] if two are equal or one is
+    /// empty; as [`write_hugging_face`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.classifier.classes();
         if labels.len() != classes {

@@ -3,10 +3,10 @@
 use crate::error::{Error, Result};
 use crate::storage::StoredTensors;
 
-/// Everything a training needs to go on where it stopped.
+/// Everything that a training run needs to resume.
 ///
-/// Numbers come back bit for bit: tensors are f32, and finite f64 in the state are written with as many digits as they
-/// need (JSON has no NaN and no infinity: serde_json turns them into `null`).
+/// Numbers are restored bit for bit: tensors are f32, and finite f64 in the state are written with as many digits as
+/// necessary (JSON has no NaN and no infinity: serde_json turns them into `null`).
 ///
 /// # Examples
 /// ```
@@ -22,9 +22,9 @@ use crate::storage::StoredTensors;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checkpoint {
-    /// Parameters, moments of the optimiser, whatever is many numbers.
+    /// Parameters and optimiser moments: all large arrays.
     pub tensors: StoredTensors,
-    /// Counters, seeds, settings, whatever is not.
+    /// Counters, seeds and settings: everything else.
     pub state: serde_json::Value,
 }
 
@@ -32,7 +32,7 @@ impl Checkpoint {
     /// Adds tensors under `prefix` + their names.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name is taken; nothing is added then.
+    /// [`Error::Parameter`] when a name already exists; nothing is added then.
     pub fn put(&mut self, prefix: &str, tensors: StoredTensors) -> Result<()> {
         let tensors: StoredTensors =
             tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
@@ -43,7 +43,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Takes out the tensors whose names start with `prefix`, without it.
+    /// Removes the tensors whose names start with `prefix`, and returns them without it.
     pub fn take(&mut self, prefix: &str) -> StoredTensors {
         let (taken, left) =
             std::mem::take(&mut self.tensors).into_iter().partition(|(name, _)| name.starts_with(prefix));

@@ -1,4 +1,4 @@
-//! A process dies at every moment of a save; what it leaves is always a whole checkpoint.
+//! Tests that kill a process at every moment of a save: a complete checkpoint always remains.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -9,11 +9,11 @@ use super::format::BLOCK;
 use super::write::Moment;
 use crate::storage::StoredTensor;
 
-/// Set in the process that dies: where it saves, and at which moment it dies.
+/// Environment variables of the killed process: the save path, and the moment of its abort.
 const SAVE_TO: &str = "DHT_TEST_SAVE_TO";
 const DIE_AT: &str = "DHT_TEST_DIE_AT";
 
-/// Every number of it is `step`, so that a mixture of two would show.
+/// Checkpoint in which every number is `step`, so that a mixture of two is detectable.
 fn checkpoint(step: u16) -> Checkpoint {
     let mut checkpoint = Checkpoint { state: serde_json::json!({ "step": step }), ..Checkpoint::default() };
     let values = vec![f32::from(step); 5 * BLOCK + 7];
@@ -35,7 +35,7 @@ fn a_death_at_any_moment_of_a_save_leaves_a_whole_checkpoint() {
         let passed = Cell::new(0_usize);
         let watch = |_| {
             if passed.replace(passed.get() + 1) == die_at {
-                // Nothing is dropped, flushed or removed, as under a kill.
+                // Nothing is dropped, flushed or removed, as after a kill.
                 std::process::abort();
             }
         };
@@ -46,7 +46,7 @@ fn a_death_at_any_moment_of_a_save_leaves_a_whole_checkpoint() {
     let path = directory.path().join("last.checkpoint");
     checkpoint(0).save(&path).unwrap();
 
-    // A reader beside the saver finds the old one whole until the new one is there.
+    // A concurrent reader finds the old checkpoint complete until the new one exists.
     let moments = RefCell::new(Vec::new());
     let watch = |moment| {
         moments.borrow_mut().push(moment);
@@ -76,7 +76,7 @@ fn a_death_at_any_moment_of_a_save_leaves_a_whole_checkpoint() {
         let left = std::fs::read_dir(&directory).unwrap().count();
         assert_eq!(left, 1 + usize::from(*moment != Moment::Renamed), "{moment:?}");
     }
-    // What the dead left is overwritten.
+    // The partial file of the killed process is overwritten.
     let last = step(&path) + 1;
     checkpoint(last).save(&path).unwrap();
     assert_eq!((step(&path), std::fs::read_dir(&directory).unwrap().count()), (last, 1));

@@ -1,4 +1,4 @@
-//! One file that holds a training as it stands: named tensors and a state of any shape.
+//! Checkpoint file of a training run: named tensors and a state of any structure.
 //!
 //! ```text
 //! 8 bytes   length of the header (little endian)
@@ -6,8 +6,8 @@
 //! data      the tensors in f32, then the state as JSON text
 //! ```
 //!
-//! This is a safetensors file that any reader of that format opens; the state is the byte tensor `state.json`. The sum
-//! is over the whole file with 64 zeros in the place of the sum itself, so that no bit of the file is unguarded.
+//! This is a safetensors file that any reader of that format opens; the state is the byte tensor `state.json`. The
+//! checksum covers the whole file, with 64 zeros in the place of the sum itself, so every bit of the file is protected.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod checkpoint;

@@ -1,4 +1,4 @@
-//! Reading a checkpoint, in one pass and without trusting a byte of it.
+//! Reader of checkpoints: one pass, validating every byte.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -13,11 +13,11 @@ use super::format::{BEFORE_SUM, BLOCK, PREFIX, STATE, SUM_DIGITS, VERSION};
 use crate::error::{CheckpointProblem as Problem, Error, Result};
 use crate::storage::{StoredTensor, hexadecimal};
 
-/// The longest header that is believed; safetensors has the same limit.
+/// Longest header that is accepted; safetensors has the same limit.
 const LONGEST_HEADER: u64 = 100_000_000;
 const LENGTH_BYTES: u64 = size_of::<u64>() as u64;
 
-/// Why reading stopped, before the path is known.
+/// Reason for a failed read, before the path is known.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Io(io::Error),
@@ -39,11 +39,11 @@ impl From<Problem> for Failure {
 impl Checkpoint {
     /// Reads a checkpoint that [`Checkpoint::save`] wrote.
     ///
-    /// Beside the checkpoint itself this takes the memory of the header, of the state's text and of one block; no more
-    /// is asked for than the file is long.
+    /// In addition to the checkpoint, this takes the memory of the header, of the state's text and of one block;
+    /// allocations never exceed the file's length.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when it is torn, foreign, newer than this
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is truncated, foreign, newer than this
     /// release or damaged.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -58,7 +58,7 @@ impl Checkpoint {
         })
     }
 
-    /// A checkpoint from a reader of `length` bytes.
+    /// Reads a checkpoint from a reader of `length` bytes.
     pub(crate) fn read(mut reader: impl Read, length: u64) -> Result<Self, Failure> {
         let (header, mut sum, expected_sum) = read_header(&mut reader, length)?;
         let metadata: Metadata =
@@ -70,7 +70,7 @@ impl Checkpoint {
 
         let mut checkpoint = Self::default();
         let mut state = None;
-        // In the order of the data, which Metadata has found to be without gaps.
+        // In the order of the data; Metadata has checked that there are no gaps.
         for name in metadata.offset_keys() {
             let Some(info) = metadata.info(&name) else { continue };
             match info.dtype {
@@ -96,9 +96,10 @@ impl Checkpoint {
     }
 }
 
-/// The header, the sum of what was read so far with zeros in the place of the sum, and the sum that is expected.
+/// Reads the header. Returns it with the hash so far (with zeros in the place of the checksum) and the expected
+/// checksum.
 fn read_header(reader: &mut impl Read, length: u64) -> Result<(Vec<u8>, Sha256, [u8; SUM_DIGITS]), Failure> {
-    // The length of the header is not believed before the file has shown itself to be ours.
+    // The length of the header is trusted only after the file is identified as a checkpoint.
     let start_length = length.min(LENGTH_BYTES + PREFIX.len() as u64) as usize;
     let mut start = vec![0; start_length];
     reader.read_exact(&mut start)?;
@@ -134,7 +135,7 @@ fn read_header(reader: &mut impl Read, length: u64) -> Result<(Vec<u8>, Sha256, 
     Ok((header, sum, expected_sum))
 }
 
-/// Where the sum starts, once the version is found to be one that can be read.
+/// Checks that the version is supported, and returns the start of the checksum.
 fn check_version(header: &[u8]) -> Result<usize, Failure> {
     let after = &header[PREFIX.len()..];
     let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();

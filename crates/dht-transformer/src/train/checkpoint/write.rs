@@ -1,4 +1,4 @@
-//! Writing a checkpoint, so that a kill at any moment leaves the previous one whole.
+//! Writer of checkpoints: a kill at any moment leaves the previous checkpoint intact.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 use crate::storage::{folder_of, hexadecimal, synchronise_folder};
 
 impl Checkpoint {
-    /// Writes the checkpoint to `path`, replacing what is there only once all of it is on disk.
+    /// Writes the checkpoint to `path`, replacing an existing file only after all of it is on disk.
     ///
-    /// It is written to `.NAME.partial` in the same directory, synced and renamed. Whatever fails or is killed before
-    /// the rename leaves the previous file as it was; a partial file left by a kill is overwritten by the next save.
-    /// Two savers of one path at the same time are one too many. Beside the checkpoint itself this takes the memory of
-    /// the state's text and of one block.
+    /// It is written to `.NAME.partial` in the same directory, synced and renamed. A failure or kill before the rename
+    /// leaves the previous file unchanged; a remaining partial file is overwritten by the next save. Two processes must
+    /// not save to the same path at the same time. In addition to the checkpoint, this takes the memory of the state's
+    /// text and of one block.
     ///
     /// # Errors
     /// [`Error::Shape`] when a tensor's shape does not fit its numbers, [`Error::Parameter`] for a reserved name,
@@ -27,7 +27,7 @@ impl Checkpoint {
         self.save_watched(path.as_ref(), &|_| {})
     }
 
-    /// [`save`](Self::save), which tells how far it is: tests die there.
+    /// Saves as [`save`](Self::save) and reports its progress, so that tests can abort at any point.
     pub(crate) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         self.check()?;
         // A rename would replace a device or a pipe by a file.
@@ -43,7 +43,7 @@ impl Checkpoint {
             synchronise_folder(folder).map_err(|source| Error::io(folder, source))
         });
         if written.is_err() {
-            // What is left is of no use; that it cannot be removed either would hide the first error.
+            // The partial file is useless; an error of its removal would hide the first error.
             let _ = fs::remove_file(&partial);
         }
         written
@@ -73,7 +73,7 @@ impl Checkpoint {
         written.and_then(|()| file.sync_all()).map_err(|source| Error::io(path, source))
     }
 
-    /// The whole file, with the sum filled in at the end.
+    /// Writes the whole file; the checksum is filled in at the end.
     pub(crate) fn write(&self, mut file: impl Write + Seek) -> io::Result<()> {
         let state = serde_json::to_vec(&self.state)?;
         let header = self.header(state.len())?;
@@ -99,7 +99,7 @@ impl Checkpoint {
         file.flush()
     }
 
-    /// The header with zeros for the sum, padded so that the data is aligned.
+    /// Header with zeros for the checksum, padded so that the data is aligned.
     fn header(&self, state_bytes: usize) -> io::Result<String> {
         let mut header = before_sum(VERSION);
         header.push_str(&"0".repeat(SUM_DIGITS));
@@ -131,20 +131,20 @@ fn before_sum(version: u64) -> String {
     format!("{PREFIX}{version}{BEFORE_SUM}")
 }
 
-/// How far a save is.
+/// Progress of a save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// The partial file is there.
+    /// The partial file exists.
     Created,
-    /// So many bytes more were handed to the operating system.
+    /// Another number of bytes was passed to the operating system.
     Written(usize),
     /// All of the partial file is on disk.
     Synced,
-    /// It has the checkpoint's name.
+    /// The file was renamed to the checkpoint's name.
     Renamed,
 }
 
-/// Tells of every write.
+/// Reports every write.
 struct Watched<'a> {
     file: &'a File,
     watch: &'a dyn Fn(Moment),
@@ -168,7 +168,7 @@ impl Seek for Watched<'_> {
     }
 }
 
-/// Hashes what it passes on.
+/// Hashes the bytes that it forwards.
 struct Summed<W> {
     inner: W,
     sum: Sha256,

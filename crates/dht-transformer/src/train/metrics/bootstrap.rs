@@ -1,4 +1,4 @@
-//! Whether one classifier is worse than another on the same samples, and by how much at most.
+//! Paired bootstrap: an upper confidence bound on how much worse one classifier is than another on the same samples.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,26 @@ use rand_distr::{Binomial, Distribution};
 use super::confusion::{Confusion, check_class};
 use crate::error::{Error, Result, same_length};
 
-/// What [`paired_bootstrap`] found. Positive numbers mean that the candidate scores lower than the reference.
+/// Result of [`paired_bootstrap`]. Positive numbers mean that the candidate scores lower than the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairedDifference {
-    /// Macro F1 of the reference minus that of the candidate, on the samples themselves.
+    /// Macro F1 of the reference minus that of the candidate, on the original samples.
     pub observed: f64,
-    /// The 95th percentile of the same difference over the resamples: a one-sided upper confidence bound.
+    /// 95th percentile of this difference over the resamples: a one-sided upper confidence bound.
     pub upper_95: f64,
 }
 
-/// Bounds how much lower the macro F1 of `candidate` is than that of `reference`, both predicting the same samples.
+/// Bounds the macro F1 deficit of `candidate` relative to `reference`, both predicting the same samples.
 ///
-/// A resample draws as many samples as there are, with replacement, and scores both on it, so that what is hard for
-/// both does not count as noise (Efron and Tibshirani 1993, percentile interval; Koehn 2004 for pairs of systems).
-/// Macro F1 depends on a resample only through how often each triple (truth, reference, candidate) was drawn, and
-/// these counts are multinomial: they are drawn directly, which takes O(triples) and not O(samples) a resample.
+/// A resample draws samples with replacement, as many as the data set has, and scores both classifiers on them. Samples
+/// that are hard for both thus do not count as noise (Efron and Tibshirani 1993, percentile interval; Koehn 2004 for
+/// pairs of systems). Macro F1 depends on a resample only through the counts of the triples (truth, reference,
+/// candidate), and these counts are multinomial. They are drawn directly, which takes O(triples) and not O(samples) per
+/// resample.
 ///
 /// # Errors
-/// [`Error::Shape`] when lengths differ, [`Error::Setting`] for a class not below `classes`, no samples or no resamples.
+/// [`Error::Shape`] when lengths differ, [`Error::Setting`] for a class not below `classes`, no samples or no
+/// resamples.
 ///
 /// # Examples
 /// ```
@@ -86,7 +88,7 @@ fn deficit(classes: usize, triples: impl Iterator<Item = ([usize; 3], u64)>) -> 
     by_reference.macro_f1() - by_candidate.macro_f1()
 }
 
-/// As many draws with replacement as there are samples: each count given those before it is binomial.
+/// Draws the multinomial counts of a resample: each count given those before it is binomial.
 fn multinomial<R: Rng + ?Sized>(triples: &[([usize; 3], u64)], counts: &mut Vec<u64>, rng: &mut R) -> Result<()> {
     counts.clear();
     let mut samples: u64 = triples.iter().map(|(_, weight)| weight).sum();
@@ -110,7 +112,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    /// `accuracy` of the labels are right, the others off by one.
+    /// Predictions of which a fraction `accuracy` is correct; the others are off by one.
     fn predictions(truth: &[usize], classes: usize, accuracy: f64, rng: &mut ChaCha8Rng) -> Vec<usize> {
         truth.iter().map(|&t| if rng.random_bool(accuracy) { t } else { (t + 1) % classes }).collect()
     }

@@ -1,8 +1,8 @@
-//! Counts of true and predicted classes.
+//! Confusion matrix.
 
 use crate::error::{Error, Result, same_length};
 
-/// How often each true class was predicted as each class.
+/// Confusion matrix: number of samples of each true class that were predicted as each class.
 ///
 /// # Examples
 /// ```
@@ -20,12 +20,12 @@ pub struct Confusion {
 }
 
 impl Confusion {
-    /// Nothing counted yet.
+    /// Creates an empty matrix.
     pub fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
-    /// Counts every pair of a true and a predicted class.
+    /// Counts all pairs of a true and a predicted class.
     ///
     /// # Errors
     /// [`Error::Shape`] when the two differ in length, [`Error::Setting`] when a class is not below `classes`.
@@ -49,32 +49,32 @@ impl Confusion {
         Ok(())
     }
 
-    /// Counts some samples whose classes are known to be in range.
+    /// Counts several samples whose classes are known to be in range.
     pub(crate) fn add(&mut self, truth: usize, predicted: usize, count: u64) {
         self.counts[truth * self.classes + predicted] += count;
     }
 
-    /// Adds the counts of another part of the samples.
+    /// Adds the counts of another matrix.
     ///
     /// # Errors
-    /// [`Error::Shape`] when it has another number of classes.
+    /// [`Error::Shape`] if it has another number of classes.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         same_length("classes", self.classes, other.classes)?;
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
         Ok(())
     }
 
-    /// How many classes there are.
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// How many samples of class `truth` were predicted as `predicted`: none of a class that there is not.
+    /// Number of samples of class `truth` predicted as `predicted`; 0 for an unknown class.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         if truth.max(predicted) < self.classes { self.counts[truth * self.classes + predicted] } else { 0 }
     }
 
-    /// How many samples were counted.
+    /// Total number of samples.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -83,31 +83,31 @@ impl Confusion {
         (0..self.classes).map(|class| self.count(class, class)).sum()
     }
 
-    /// How many samples truly are of a class.
+    /// Number of samples of a true class.
     fn support(&self, class: usize) -> u64 {
         (0..self.classes).map(|predicted| self.count(class, predicted)).sum()
     }
 
-    /// How many samples were predicted as a class.
+    /// Number of samples predicted as a class.
     fn predictions(&self, class: usize) -> u64 {
         (0..self.classes).map(|truth| self.count(truth, class)).sum()
     }
 
-    /// The share of samples predicted right; 0 when there are none.
+    /// Accuracy: fraction of correct predictions; 0 without samples.
     pub fn accuracy(&self) -> f64 {
         ratio(self.correct() as f64, self.total() as f64)
     }
 
-    /// F1 = 2 TP / (2 TP + FP + FN) of one class; `None` when the class is neither true nor predicted anywhere.
+    /// F1 = 2 TP / (2 TP + FP + FN) of one class; `None` if the class is neither true nor predicted anywhere.
     pub fn f1(&self, class: usize) -> Option<f64> {
         let either = self.support(class) + self.predictions(class);
         (either > 0).then(|| 2.0 * self.count(class, class) as f64 / either as f64)
     }
 
-    /// The mean of [`Confusion::f1`] over the classes that are true or predicted somewhere; 0 when there are none.
+    /// Macro F1: mean of [`Confusion::f1`] over the classes that are true or predicted somewhere; 0 without any.
     ///
     /// This is scikit-learn's `f1_score(average="macro", zero_division=0)` without `labels`: a class absent from both
-    /// sides is left out of the mean, and a class present on one side only counts as 0.
+    /// sides is excluded from the mean, and a class present on one side only counts as 0.
     pub fn macro_f1(&self) -> f64 {
         let (mut sum, mut present) = (0.0, 0.0);
         for f1 in (0..self.classes).filter_map(|class| self.f1(class)) {
@@ -117,13 +117,12 @@ impl Confusion {
         ratio(sum, present)
     }
 
-    /// The correlation of true and predicted classes, R_K of Gorodkin (2004), which for two classes is that of
-    /// Matthews (1975):
+    /// Matthews correlation coefficient (1975), generalised to several classes as R_K of Gorodkin (2004):
     ///
     /// (c s − Σ pₖ tₖ) / √((s² − Σ pₖ²)(s² − Σ tₖ²))
     ///
-    /// with s samples, c right ones, tₖ of true class k and pₖ predicted as k. In [−1, 1]; 0 when all samples share
-    /// one true or one predicted class, as scikit-learn's `matthews_corrcoef` has it.
+    /// with s samples, c correct ones, tₖ of true class k and pₖ predicted as k. In [−1, 1]; 0 if all samples share one
+    /// true or one predicted class, as in scikit-learn's `matthews_corrcoef`.
     pub fn matthews(&self) -> f64 {
         let total = i128::from(self.total());
         let (mut cross, mut predicted_squares, mut true_squares) = (0, 0, 0);
@@ -141,7 +140,7 @@ impl Confusion {
     }
 }
 
-/// 0 / 0 is 0 here: an empty evaluation has no merit.
+/// Ratio in which 0 / 0 is 0: an empty evaluation scores 0.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
@@ -173,7 +172,7 @@ mod tests {
         scores.sum::<f64>() / classes.len().max(1) as f64
     }
 
-    /// The Pearson correlation of the one-hot codes, which is how Gorodkin defines R_K.
+    /// Pearson correlation of the one-hot codes, Gorodkin's definition of R_K.
     fn naive_matthews(classes: usize, truth: &[usize], predicted: &[usize]) -> f64 {
         let samples = truth.len() as f64;
         let covariance = |left: &[usize], right: &[usize]| -> f64 {

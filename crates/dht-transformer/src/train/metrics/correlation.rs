@@ -1,9 +1,9 @@
-//! How well predicted numbers follow the true ones.
+//! Correlation of predicted numbers with the true ones.
 
 use crate::error::{Result, same_length};
 
-/// Pearson's correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²), in [−1, 1]; 0 when either side is constant or there
-/// is nothing to compare.
+/// Pearson correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²), in [−1, 1]; 0 if either side is constant or there is
+/// nothing to compare.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) when the two differ in length.
@@ -32,7 +32,7 @@ pub fn pearson(truth: &[f64], predicted: &[f64]) -> Result<f64> {
     Ok(if spread == 0.0 { 0.0 } else { (cross / spread).clamp(-1.0, 1.0) })
 }
 
-/// Spearman's correlation: [`pearson`] of the ranks, where equal numbers share their mean rank.
+/// Spearman correlation: [`pearson`] of the ranks, where equal numbers share their mean rank.
 ///
 /// # Errors
 /// As [`pearson`].
@@ -40,7 +40,7 @@ pub fn spearman(truth: &[f64], predicted: &[f64]) -> Result<f64> {
     pearson(&ranks(truth), &ranks(predicted))
 }
 
-/// The rank of each number, from 0; equal ones share the mean of theirs.
+/// Rank of each number, from 0; equal numbers share their mean rank.
 fn ranks(numbers: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));

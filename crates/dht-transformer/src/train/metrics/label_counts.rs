@@ -1,8 +1,8 @@
-//! How well sets of labels agree with the true ones.
+//! Metrics of multi-label predictions.
 
 use crate::error::{Error, Result, same_length};
 
-/// For each label, how often it was rightly given, wrongly given, and wrongly left out.
+/// True positives, false positives and false negatives of each label.
 ///
 /// # Examples
 /// ```
@@ -22,7 +22,7 @@ pub struct LabelCounts {
 }
 
 impl LabelCounts {
-    /// Counts for each sample what is true (1 or 0 for each label) and what has a probability of at least `threshold`.
+    /// Counts true labels (1 or 0) and predicted labels (probability of at least `threshold`) of each sample.
     ///
     /// # Errors
     /// [`Error::Shape`] when the two differ in samples or labels, [`Error::Setting`] for a threshold outside (0, 1).
@@ -51,23 +51,24 @@ impl LabelCounts {
         Ok(counts)
     }
 
-    /// F1 = 2 TP / (2 TP + FP + FN) of one label; 0 when it is neither true nor given anywhere, or there is no such label.
+    /// F1 = 2 TP / (2 TP + FP + FN) of one label; 0 if it is neither true nor predicted anywhere, or does not exist.
     pub fn f1(&self, label: usize) -> f64 {
         self.labels.get(label).copied().map_or(0.0, f1)
     }
 
-    /// F1 of all labels counted together.
+    /// Micro F1: F1 of all labels counted together.
     pub fn micro_f1(&self) -> f64 {
         let sum = |which: usize| self.labels.iter().map(|counts| counts[which]).sum();
         f1([sum(0), sum(1), sum(2)])
     }
 
-    /// The mean of [`f1`](Self::f1) over all labels, as scikit-learn's `f1_score(average="macro", zero_division=0)`.
+    /// Macro F1: mean of [`f1`](Self::f1) over all labels, as scikit-learn's `f1_score(average="macro",
+    /// zero_division=0)`.
     pub fn macro_f1(&self) -> f64 {
         self.labels.iter().copied().map(f1).sum::<f64>() / self.labels.len().max(1) as f64
     }
 
-    /// The share of samples with exactly the true labels.
+    /// Exact match ratio: fraction of samples with exactly the true labels.
     pub fn exact(&self) -> f64 {
         self.exact as f64 / self.samples.max(1) as f64
     }

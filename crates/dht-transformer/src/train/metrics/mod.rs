@@ -1,4 +1,4 @@
-//! How well predictions agree with the truth, and how sure it is that one model is better than another.
+//! Metrics of predictions, and confidence bounds on the difference between two models.
 
 mod bootstrap;
 mod confusion;

@@ -8,10 +8,10 @@ use crate::data::{EncodedDataset, longest_first};
 use crate::error::Result;
 use crate::train::objective::Predict;
 
-/// Predictions on a data set and what they took.
+/// Predictions on a data set and their run time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
-    /// The predicted class of each row.
+    /// Predicted class of each row.
     pub labels: Vec<u32>,
     /// Wall clock without tokenising.
     pub seconds: f64,
@@ -20,7 +20,7 @@ pub struct Predictions {
 /// Predicts every row, longest texts first.
 ///
 /// # Errors
-/// The objective's.
+/// The errors of the objective.
 pub fn predict_all<O: Predict>(
     objective: &O,
     data: &EncodedDataset,
@@ -36,18 +36,18 @@ pub fn predict_all<O: Predict>(
     Ok(Predictions { labels, seconds: start.elapsed().as_secs_f64() })
 }
 
-/// How predictions compare with the labels of a data set.
+/// Confusion matrix of predictions and the labels of a data set.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) when there are not as many as rows;
-/// [`Error::Setting`](crate::Error::Setting) for a class that the data set has not.
+/// [`Error::Shape`](crate::Error::Shape) if the number of predictions differs from the number of rows;
+/// [`Error::Setting`](crate::Error::Setting) for a class that the data set does not have.
 pub fn score(data: &EncodedDataset, predicted: &[u32]) -> Result<Confusion> {
     let truth: Vec<usize> = data.samples.iter().map(|sample| sample.label as usize).collect();
     let predicted: Vec<usize> = predicted.iter().map(|label| *label as usize).collect();
     Confusion::from_labels(data.labels.len(), &truth, &predicted)
 }
 
-/// The macro F1 of an objective's predictions.
+/// Macro F1 of an objective's predictions.
 ///
 /// # Errors
 /// As [`predict_all`] and [`score`].

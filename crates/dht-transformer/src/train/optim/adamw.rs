@@ -1,4 +1,4 @@
-//! AdamW: Adam with weight decay taken out of the gradient.
+//! AdamW: Adam with decoupled weight decay.
 
 use candle_core::{Device, Var};
 
@@ -9,12 +9,12 @@ use crate::backend::{Coefficients, Moments, select};
 use crate::error::{Error, Result, same_length};
 use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
 
-/// What one [`AdamW::step`] did.
+/// Result of one [`AdamW::step`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// The Euclidean norm of the gradient over all parameters that are trained, before clipping.
+    /// Euclidean norm of the gradient over all trained parameters, before clipping.
     pub grad_norm: f64,
-    /// Whether nothing was changed, since the norm was NaN or infinite.
+    /// `true` if the step was skipped because the norm was NaN or infinite.
     pub skipped: bool,
 }
 
@@ -25,12 +25,12 @@ pub struct StepReport {
 /// p ← p − η / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 ///
 /// where t counts, for each parameter, the steps in which it had a gradient. A parameter without gradient and a frozen
-/// one are left alone with their moments; the rows that a [`Gradient::Rows`] does not name have gradient zero, and their
-/// moments and values move as in dense AdamW, to the bit.
+/// one keep their values and moments. Rows that a [`Gradient::Rows`] does not name have gradient zero; their moments
+/// and values change as in dense AdamW, bit for bit.
 ///
-/// On the CPU each parameter takes one pass over its memory, on all cores, with the same bits for any number of threads;
-/// on CUDA it takes one kernel, on other devices tensor operations. Moments take twice the memory of the parameters that ever had a
-/// gradient.
+/// On the CPU each parameter takes one pass over its memory, on all cores, with the same bits for any number of
+/// threads. On CUDA it takes one kernel, on other devices tensor operations. Moments take twice the memory of the
+/// parameters that ever had a gradient.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     settings: AdamWSettings,
@@ -40,7 +40,7 @@ pub struct AdamW {
     pub(super) skipped_in_a_row: u32,
 }
 
-/// What is kept for one parameter.
+/// Optimiser state of one parameter.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(super) name: String,
@@ -51,10 +51,10 @@ pub(crate) struct Slot {
 }
 
 impl AdamW {
-    /// An optimiser for these parameters that has seen no gradient yet.
+    /// Creates an optimiser for these parameters.
     ///
     /// # Errors
-    /// [`Error::Setting`] for impossible settings or multipliers, [`Error::Shape`] when the groups are those of another
+    /// [`Error::Setting`] for invalid settings or multipliers, [`Error::Shape`] if the groups are those of another
     /// model.
     pub fn new(settings: AdamWSettings, groups: &ParameterGroups, parameters: &Parameters) -> Result<Self> {
         settings.check()?;
@@ -75,24 +75,24 @@ impl AdamW {
         Ok(Self { settings, device, slots: slots.collect(), skipped: 0, skipped_in_a_row: 0 })
     }
 
-    /// The settings it was made with.
+    /// Settings of the optimiser.
     pub fn settings(&self) -> &AdamWSettings {
         &self.settings
     }
 
-    /// How many steps were skipped so far, since their gradient was not finite.
+    /// Number of steps skipped so far because their gradient was not finite.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// Moves every trained parameter that has a gradient, with this learning rate; clips the gradient as it goes.
+    /// Updates every trained parameter that has a gradient, with this learning rate, and clips the gradient.
     ///
     /// A gradient with NaN or infinity skips the whole step: parameters, moments and counts stay as they are.
     ///
     /// # Errors
-    /// [`Error::NonFiniteGradient`] when that happened `patience` times in a row; [`Error::Setting`] for an impossible
-    /// rate; [`Error::Shape`] and [`Error::Parameter`] for gradients that do not fit, in all of which cases nothing has
-    /// changed; [`Error::Candle`] when another device refuses, which may leave some parameters moved.
+    /// [`Error::NonFiniteGradient`] when that happened `patience` times in a row; [`Error::Setting`] for an invalid
+    /// rate; [`Error::Shape`] and [`Error::Parameter`] for gradients that do not fit. In all these cases nothing has
+    /// changed. [`Error::Candle`] when another device refuses, after which some parameters may have changed.
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<StepReport> {
         not_negative("learning_rate", learning_rate)?;
         same_length("parameters", self.slots.len(), parameters.len())?;
@@ -141,7 +141,7 @@ impl Slot {
         self.shape.iter().product()
     }
 
-    /// How many numbers a row has.
+    /// Number of values in a row.
     fn width(&self) -> usize {
         self.shape.iter().skip(1).product()
     }
@@ -157,7 +157,7 @@ impl Slot {
     }
 }
 
-/// The constants of the next step of a parameter, in the order in which PyTorch computes them.
+/// Constants of the next step of a parameter, in the order in which PyTorch computes them.
 pub(super) fn coefficients(settings: &AdamWSettings, slot: &Slot, learning_rate: f64, scale: f64) -> Coefficients {
     let AdamWSettings { beta1, beta2, epsilon, weight_decay, .. } = *settings;
     let steps = (slot.steps + 1) as f64;

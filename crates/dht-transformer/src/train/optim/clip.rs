@@ -1,4 +1,4 @@
-//! The length of a gradient over all parameters, and bringing it down to a limit.
+//! Gradient clipping by the global norm.
 
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -7,17 +7,18 @@ use crate::backend::select;
 use crate::error::Result;
 use crate::tensors::{Gradient, Gradients, ParameterId};
 
-/// How many numbers are summed by themselves: the order of additions never depends on the number of threads.
+/// Number of values summed separately: the order of additions never depends on the number of threads.
 const CHUNK: usize = 16_384;
-/// How many partial sums a chunk keeps, so that the processor can add them side by side.
+/// Number of partial sums of a chunk, so that the processor can add them in parallel.
 const LANES: usize = 16;
 
 /// Scales all gradients so that their common Euclidean norm is at most `max_norm`; returns the norm before.
 ///
-/// Each gradient is multiplied by min(1, max_norm / (norm + 1e-6)), as PyTorch's `clip_grad_norm_` has it. The norm is
+/// Each gradient is multiplied by min(1, max_norm / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. The norm is
 /// summed in f64 over fixed chunks (gradients on other devices: in f32 there), so it has the same bits for any number
-/// of threads. A norm that is NaN or infinite leaves the gradients as they are: such a step should be skipped, which
-/// [`AdamW::step`](crate::train::optim::AdamW::step) does; that step also clips by itself and needs no call of this function.
+/// of threads. A norm that is NaN or infinite leaves the gradients unchanged: such a step should be skipped, as
+/// [`AdamW::step`](crate::train::optim::AdamW::step) does. That step also clips by itself and needs no call of this
+/// function.
 ///
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) when the device refuses.
@@ -39,15 +40,15 @@ pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Result<f
     Ok(norm)
 }
 
-/// The factor that brings a gradient of this norm down to `max_norm`; 1 for a norm that is not finite.
+/// Factor that reduces a gradient of this norm to `max_norm`; 1 for a norm that is not finite.
 pub(crate) fn clip_scale(norm: f64, max_norm: f64) -> f64 {
     if norm.is_finite() { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }
 
-/// The norm over several gradients.
+/// Norm over several gradients.
 pub(crate) struct GlobalNorm {
     pub(crate) norm: f64,
-    /// The first parameter whose gradient holds NaN or infinity.
+    /// First parameter whose gradient holds NaN or infinity.
     pub(crate) first_non_finite: Option<ParameterId>,
 }
 

@@ -1,28 +1,28 @@
-//! Which parameters decay, and which learn at a lower rate.
+//! Parameter groups: weight decay and learning-rate factors.
 
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::tensors::{ParameterId, Parameters};
 
-/// The factors of one parameter on what the optimiser's settings say for all.
+/// Factors of one parameter on the optimiser's settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Multipliers {
-    /// On the weight decay.
+    /// Factor on the weight decay.
     pub decay: f64,
-    /// On the learning rate.
+    /// Factor on the learning rate.
     pub rate: f64,
-    /// Whether the gradient is clipped with those of the others. One that is not takes no part in their norm, as architecture variables
-    /// with a loss of their own.
+    /// `true` if the gradient is clipped together with the others. Otherwise it does not contribute to their norm, as
+    /// for architecture variables with a separate loss.
     pub clipped: bool,
 }
 
 impl Multipliers {
-    /// As the settings say.
+    /// Unchanged settings.
     pub const ONE: Self = Self { decay: 1.0, rate: 1.0, clipped: true };
 }
 
-/// The [`Multipliers`] of every parameter of a model, in the order of [`Parameters`].
+/// [`Multipliers`] of every parameter of a model, in the order of [`Parameters`].
 ///
 /// # Examples
 /// ```
@@ -45,15 +45,15 @@ pub struct ParameterGroups {
 }
 
 impl ParameterGroups {
-    /// The multipliers that a function gives for each name.
+    /// Assigns multipliers by parameter name.
     pub fn by_name(parameters: &Parameters, multipliers: impl Fn(&str) -> Multipliers) -> Self {
         let names: Vec<String> = parameters.iter().map(|(_, name, _)| name.to_owned()).collect();
         let multipliers = names.iter().map(|name| multipliers(name)).collect();
         Self { names, multipliers }
     }
 
-    /// No weight decay for biases (`bias`, `….bias`) and layer norms (names with `LayerNorm`), as BERT is trained
-    /// (Devlin et al. 2019); all else as the settings say.
+    /// Assigns no weight decay to biases (`bias`, `….bias`) and layer norms (names with `LayerNorm`), as in the
+    /// training of BERT (Devlin et al. 2019); other parameters use the settings unchanged.
     pub fn standard(parameters: &Parameters) -> Self {
         Self::by_name(parameters, |name| {
             let spared = name == "bias" || name.ends_with(".bias") || name.contains("LayerNorm");
@@ -61,9 +61,10 @@ impl ParameterGroups {
         })
     }
 
-    /// Multiplies the rate by `factor` once for each layer between a parameter and the heads on top (Clark et al.
-    /// 2020, ELECTRA, appendix B): with L layers, factor^(L − i) for layer i (`….layer.i.…` or `….layers.i.…`,
-    /// from 0), factor^(L + 1) for embeddings (names with `embeddings`), and 1 for all else.
+    /// Applies layer-wise learning-rate decay: multiplies the rate by `factor` once for each layer between a parameter
+    /// and the heads (Clark et al. 2020, ELECTRA, appendix B). With L layers, the factor is factor^(L − i) for layer i
+    /// (`….layer.i.…` or `….layers.i.…`, from 0), factor^(L + 1) for embeddings (names with `embeddings`), and 1 for
+    /// everything else.
     ///
     /// # Errors
     /// [`Error::Setting`] when `factor` is not in (0, 1].
@@ -84,7 +85,7 @@ impl ParameterGroups {
         Ok(self)
     }
 
-    /// The multipliers of a parameter.
+    /// Multipliers of a parameter.
     pub fn get(&self, id: ParameterId) -> Multipliers {
         self.multipliers[id.index()]
     }
@@ -94,7 +95,7 @@ impl ParameterGroups {
     }
 }
 
-/// The layer a name says it belongs to.
+/// Layer index in a parameter name.
 fn layer(name: &str) -> Option<u16> {
     let mut parts = name.split('.');
     parts.by_ref().find(|part| matches!(*part, "layer" | "layers"))?;

@@ -1,4 +1,4 @@
-//! AdamW, its groups, schedules and clipping.
+//! AdamW optimiser, parameter groups, learning-rate schedules and gradient clipping.
 
 mod adamw;
 mod clip;

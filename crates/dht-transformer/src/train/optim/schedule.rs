@@ -1,17 +1,17 @@
-//! How the learning rate rises and falls over the steps of a training.
+//! Learning-rate schedules.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// For how long the rate rises from zero at the start.
+/// Length of the warm-up, in which the rate rises from zero.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WarmUp {
     /// A number of optimiser steps.
     Steps(u64),
-    /// A part of all steps, in [0, 1]; rounded up to whole steps.
+    /// A fraction of all steps, in [0, 1]; rounded up to whole steps.
     Fraction(f64),
 }
 
@@ -19,7 +19,7 @@ impl WarmUp {
     /// No warm-up: the first step has the full rate.
     pub const NONE: Self = Self::Steps(0);
 
-    /// How many steps of `total_steps` the rate rises.
+    /// Number of warm-up steps of `total_steps`.
     pub fn steps(self, total_steps: u64) -> u64 {
         match self {
             Self::Steps(steps) => steps,
@@ -28,7 +28,7 @@ impl WarmUp {
     }
 }
 
-/// The factor on the learning rate at each step.
+/// Factor on the learning rate at each step.
 ///
 /// With w steps of warm-up and T steps in all, the factor at step t (counted from 0) is t / w while t < w, and then
 ///
@@ -36,31 +36,31 @@ impl WarmUp {
 /// - linear: (T − t) / (T − w)
 /// - cosine: (1 + cos(π (t − w) / (T − w))) / 2
 ///
-/// as `get_{constant,linear,cosine}_schedule_with_warmup` of Hugging Face `transformers` have it. Step 0 of a warm-up
-/// has rate zero there and here. One difference: from t = T on the cosine stays at 0, where theirs rises again.
+/// as in `get_{constant,linear,cosine}_schedule_with_warmup` of Hugging Face `transformers`. Step 0 of a warm-up has
+/// rate zero there and here. One difference: from t = T on the cosine stays at 0, where theirs rises again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
     /// The full rate after the warm-up.
     Constant {
-        /// How long the rate rises first.
+        /// Length of the warm-up.
         warm_up: WarmUp,
     },
     /// A straight line down to zero at the last step.
     Linear {
-        /// How long the rate rises first.
+        /// Length of the warm-up.
         warm_up: WarmUp,
     },
     /// Half a cosine wave down to zero at the last step.
     Cosine {
-        /// How long the rate rises first.
+        /// Length of the warm-up.
         warm_up: WarmUp,
     },
 }
 
 impl Default for Schedule {
-    /// Linear after a warm-up of a tenth of the steps, as BERT is fine-tuned (Devlin et al. 2019, A.3).
+    /// Linear decay after a warm-up of a tenth of the steps, as in fine-tuning BERT (Devlin et al. 2019, A.3).
     fn default() -> Self {
         Self::Linear { warm_up: WarmUp::Fraction(0.1) }
     }
@@ -73,7 +73,7 @@ impl Schedule {
         }
     }
 
-    /// Whether the settings are possible.
+    /// Checks that the settings are valid.
     ///
     /// # Errors
     /// [`Error::Setting`] when a fraction lies outside [0, 1].
@@ -86,7 +86,7 @@ impl Schedule {
         }
     }
 
-    /// The factor on the learning rate at `step` (from 0) of `total_steps`; in [0, 1].
+    /// Factor on the learning rate at `step` (from 0) of `total_steps`; in [0, 1].
     pub fn rate(self, step: u64, total_steps: u64) -> f64 {
         let warm_up = self.warm_up().steps(total_steps);
         if step < warm_up {

@@ -1,31 +1,33 @@
-//! The settings of the optimiser.
+//! Settings of the optimiser.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The settings of [`AdamW`](crate::train::optim::AdamW).
+/// Settings of [`AdamW`](crate::train::optim::AdamW).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWSettings {
-    /// η, the rate at the top of the schedule. [`AdamW::step`](crate::train::optim::AdamW::step) takes the rate of each step.
+    /// η, peak learning rate of the schedule. [`AdamW::step`](crate::train::optim::AdamW::step) takes the rate of each
+    /// step.
     pub learning_rate: f64,
-    /// β₁, how much of the mean gradient is kept a step; in [0, 1).
+    /// β₁, decay of the mean gradient per step; in [0, 1).
     pub beta1: f64,
-    /// β₂, how much of the mean squared gradient is kept a step; in [0, 1).
+    /// β₂, decay of the mean squared gradient per step; in [0, 1).
     pub beta2: f64,
     /// ε, added to the root of the mean squared gradient; above 0.
     pub epsilon: f64,
-    /// λ, the share of a parameter that is taken away per unit of learning rate.
+    /// λ, weight decay: fraction of a parameter that is subtracted per unit of learning rate.
     pub weight_decay: f64,
-    /// The longest gradient over all [clipped](super::Multipliers::clipped) parameters; longer ones are scaled down. `None`: as long as it is.
+    /// Maximum norm of the gradient over all [clipped](super::Multipliers::clipped) parameters; longer ones are scaled
+    /// down. `None`: no clipping.
     pub clip_norm: Option<f64>,
-    /// How many gradients with NaN or infinity in a row are an error; fewer are skipped. At least 1.
+    /// Number of consecutive gradients with NaN or infinity that is an error; fewer are skipped. At least 1.
     pub patience: u32,
 }
 
 impl Default for AdamWSettings {
-    /// What Hugging Face's trainer fine-tunes BERT with: 5e-5, betas .9 and .999, clipping at 1; decay .01.
+    /// Fine-tuning defaults of Hugging Face's trainer: 5e-5, betas .9 and .999, clipping at 1; decay .01.
     fn default() -> Self {
         Self {
             learning_rate: 5e-5,
@@ -40,10 +42,10 @@ impl Default for AdamWSettings {
 }
 
 impl AdamWSettings {
-    /// Whether the settings are possible.
+    /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first that is not.
+    /// [`Error::Setting`] for the first invalid one.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let share = |value: f64| (0.0..1.0).contains(&value);

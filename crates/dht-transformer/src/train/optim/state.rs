@@ -1,4 +1,4 @@
-//! The state of the optimiser, saved and restored.
+//! Saving and restoring the optimiser state.
 
 use std::collections::BTreeMap;
 
@@ -9,36 +9,36 @@ use crate::backend::select;
 use crate::error::{Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
 
-/// The prefixes of parameters' names in the state.
+/// Prefixes of parameter names in the state.
 const FIRST: &str = "first.";
 const SECOND: &str = "second.";
 
-/// The state of [`AdamW`], for a checkpoint.
+/// State of [`AdamW`], for a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamWState {
-    /// The moments: `first.NAME` and `second.NAME` for each parameter that ever had a gradient.
+    /// Moments: `first.NAME` and `second.NAME` for each parameter that ever had a gradient.
     pub tensors: StoredTensors,
-    /// The counters.
+    /// Counters of steps.
     pub counters: AdamWCounters,
 }
 
-/// The counters of [`AdamW`].
+/// Counters of [`AdamW`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdamWCounters {
-    /// For each parameter that ever had a gradient, in how many steps.
+    /// Number of steps of each parameter that ever had a gradient.
     pub steps: BTreeMap<String, u64>,
-    /// How many steps were skipped.
+    /// Number of skipped steps.
     pub skipped: u64,
-    /// How many of them were the last ones, without a good one since.
+    /// Number of skipped steps since the last regular one.
     pub skipped_in_a_row: u32,
 }
 
 impl AdamW {
-    /// A copy of its state.
+    /// Copy of the optimiser's state.
     ///
     /// # Errors
-    /// [`Error::Candle`] when another device does not hand over its moments.
+    /// [`Error::Candle`] if another device fails to return its moments.
     pub fn state(&self) -> Result<AdamWState> {
         let mut tensors = StoredTensors::new();
         let mut steps = BTreeMap::new();
@@ -58,11 +58,11 @@ impl AdamW {
         Ok(AdamWState { tensors, counters })
     }
 
-    /// Restores a state that [`AdamW::state`] gave for a model with the same parameters.
+    /// Restores a state from [`AdamW::state`] of a model with the same parameters.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the state names other parameters, misses a moment or a count, or holds impossible
-    /// moments; [`Error::Shape`] when shapes differ; nothing has changed then.
+    /// [`Error::Parameter`] when the state names other parameters, lacks a moment or a count, or holds invalid moments;
+    /// [`Error::Shape`] when shapes differ; nothing has changed then.
     pub fn load_state(&mut self, state: AdamWState) -> Result<()> {
         let AdamWState { mut tensors, mut counters } = state;
         let mut loaded = Vec::with_capacity(self.slots.len());

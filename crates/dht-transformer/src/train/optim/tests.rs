@@ -63,7 +63,7 @@ fn bits(tensors: &StoredTensors) -> Vec<(String, Vec<u32>)> {
     tensors.iter().map(|(name, tensor)| (name.clone(), bits(&tensor.values))).collect()
 }
 
-/// Every bit of the parameters and of what the optimiser has learnt.
+/// Every bit of the parameters and of the optimiser state.
 fn all_bits(parameters: &Parameters, optimizer: &AdamW) -> (Vec<(String, Vec<u32>)>, AdamWCounters) {
     let state = optimizer.state().unwrap();
     let mut all = bits(&parameters.values().unwrap());
@@ -81,7 +81,7 @@ proptest! {
         let settings = AdamWSettings { weight_decay, clip_norm, ..AdamWSettings::default() };
         let (by_rows, dense) = (parameters(), parameters());
         let id = by_rows.id("embeddings.table").unwrap();
-        // A negative zero is where a short cut would show first.
+        // A negative zero is the value that reveals a short cut first.
         for parameters in [&by_rows, &dense] {
             parameters.var(id).set(&Tensor::full(-0.0_f32, (40, 6), &Device::Cpu).unwrap()).unwrap();
         }

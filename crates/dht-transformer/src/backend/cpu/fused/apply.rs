@@ -1,11 +1,11 @@
-//! A fused operation in candle's graph.
+//! Fused operations in candle's graph.
 
 use candle_core::{CustomOp2, DType, Tensor, Var};
 
 use crate::backend::context::ForwardContext;
 use crate::error::Result;
 
-/// Applies an operation to rows: with backward in training, without otherwise.
+/// Applies an operation to rows: with a backward pass in training, without otherwise.
 pub(super) fn apply<Op: CustomOp2 + Send + Sync + 'static>(
     rows: &Tensor,
     op: Op,
@@ -13,8 +13,8 @@ pub(super) fn apply<Op: CustomOp2 + Send + Sync + 'static>(
     ctx: &ForwardContext,
 ) -> Result<Tensor> {
     let rows = rows.contiguous()?;
-    // No parameter: candle holds the lock of an argument while the operation runs, which reads the parameters. It would lock one of them
-    // a second time, and a thread that trains the same weights, waiting in between, would stop both for good.
+    // Not a parameter: candle holds the lock of an argument while the operation runs, which reads the parameters. It
+    // would lock one a second time; with another thread training the same weights in between, both would deadlock.
     let anchor = Var::zeros(1, DType::F32, rows.device())?;
     let anchor = if trains { anchor.into_inner() } else { anchor.as_detached_tensor() };
     Ok(if ctx.is_training() { rows.apply_op2(&anchor, op)? } else { rows.apply_op2_no_bwd(&anchor, &op)? })

@@ -1,4 +1,4 @@
-//! LayerNorm(word + position + type), then dropout, as one operation whose word gradient stays rows and values.
+//! LayerNorm(word + position + type), then dropout, as one operation with a sparse word gradient.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,12 +22,12 @@ pub(crate) struct EmbeddingOp {
     ids: TokenIds,
     ctx: ForwardContext,
     dropout: Option<Dropout>,
-    /// What the norm saw, for each block.
+    /// Input of the norm, for each block.
     z: Mutex<Option<Vec<Vec<f32>>>>,
 }
 
 impl EmbeddingOp {
-    /// (tokens, hidden) of the tokens with these ids, which must lie inside the tables.
+    /// Runs the operation for these token ids, which must lie inside the tables: (tokens, hidden).
     pub(crate) fn run(
         ids: TokenIds,
         packing: &Arc<Packing>,
@@ -43,7 +43,7 @@ impl EmbeddingOp {
             dropout,
             z: Mutex::new(None),
         };
-        // The shift stands in for the rows that this operation does not have.
+        // The shift is a placeholder for input rows, which this operation does not have.
         let rows = parameters.shift.var().as_detached_tensor();
         apply(&rows, op, parameters.trains(), ctx)
     }

@@ -8,14 +8,15 @@ use super::slices::{slice, with_slices};
 use crate::backend::cpu::kernels::{ComparedHeads, head_scores, head_scores_backward};
 use crate::tensors::Packing;
 
-/// Q·Kᵀ/√dim of each head of each sample.
+/// Operation Q·Kᵀ/√dim of each head of each sample.
 pub(crate) struct HeadScoresOp {
     packing: Arc<Packing>,
     heads: ComparedHeads,
 }
 
 impl HeadScoresOp {
-    /// Q and K, (tokens, columns), of heads of these widths → (samples, heads, longest, longest), 0 where a sample has no token.
+    /// Runs the operation on Q and K, (tokens, columns), of heads of these widths → (samples, heads, longest, longest),
+    /// 0 in places without a token.
     pub(crate) fn run(
         q: &Tensor,
         k: &Tensor,

@@ -1,7 +1,7 @@
-//! A run of sublayers, as one operation.
+//! Run of sublayers as one operation.
 //!
-//! Candle adds up what flows back into each node of its graph, starting from zeros. One node for a run of layers, and
-//! residual branches added inside it, leave next to nothing of that.
+//! Candle adds up the gradients of each node of its graph, starting from zeros. A single node for a run of layers, with
+//! residual branches added inside it, avoids most of that cost.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
@@ -17,24 +17,24 @@ use crate::backend::cpu::kernels::{RowGradients, SavedActivations, Scratch, Want
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::tensors::{Packing, RowBlock};
 
-/// Up to this many tokens, weights are packed once for the whole context.
+/// Maximum number of tokens for which weights are packed once for the whole context.
 const SMALL_RUN: usize = 512;
-/// Up to this many multiply-adds, a second thread saves less than handing it its part costs. It is not more, though a thread that
-/// sleeps takes longer to wake: threads that have no part in what lies between two layers would fall asleep over it.
+/// Maximum number of multiply-adds for which a second thread costs more than it saves. A higher limit would let threads
+/// without work between two layers fall asleep, and waking them takes longer.
 const ONE_THREAD: usize = 1 << 18;
 
 thread_local! {
-    /// Of the last block that this thread ran: runs of single layers, one after another, would fault new pages in each time.
+    /// Buffers of this thread's last block: in consecutive runs of single layers, new ones would cause page faults.
     static SCRATCH: RefCell<Scratch<f32>> = RefCell::default();
 }
 
-/// The saved activations of one block: for each sublayer, in order, its input and what its backward needs.
+/// Saved activations of one block: for each sublayer, in order, its input and the values for its backward pass.
 type BlockActivations = Vec<(Vec<f32>, SavedActivations<f32>)>;
 
-/// A block's input of a sublayer and its row gradients, from which the gradients of the weights are computed.
+/// Block input of a sublayer and its row gradients, from which the gradients of the weights are computed.
 type BlockGradients = (Vec<f32>, RowGradients<f32>);
 
-/// Sublayers, one after another.
+/// Consecutive sublayers.
 pub(crate) struct LayersOp {
     sublayers: Vec<Box<dyn Sublayer>>,
     packing: Arc<Packing>,
@@ -43,7 +43,7 @@ pub(crate) struct LayersOp {
 }
 
 impl LayersOp {
-    /// (tokens, hidden) → (tokens, hidden). None are the identity.
+    /// Runs the sublayers, (tokens, hidden) → (tokens, hidden). No sublayers are the identity.
     pub(crate) fn run(
         x: &Tensor,
         packing: &Arc<Packing>,
@@ -58,13 +58,13 @@ impl LayersOp {
         apply(x, op, trains, ctx)
     }
 
-    /// Calls `f` with the packed weights to be used: the context's where nothing else needs the memory, or the run is small.
+    /// Calls `f` with the packed weights: the context's cache if nothing else needs the memory, or the run is small.
     fn with_packed_weights<R>(&self, f: impl FnOnce(&PackedWeights) -> R) -> R {
         let keep = !self.ctx.is_training() || self.packing.spans().tokens() <= SMALL_RUN;
         if keep { f(self.ctx.packed_weights()) } else { f(&PackedWeights::default()) }
     }
 
-    /// All sublayers for one block.
+    /// Runs all sublayers for one block.
     fn forward(
         &self,
         first: &[f32],
@@ -72,7 +72,7 @@ impl LayersOp {
         packed_weights: &[PackedSublayer],
         chunk_rows: usize,
     ) -> (Vec<f32>, BlockActivations) {
-        // A thread that waits inside may begin another block: that one finds nothing and starts anew.
+        // A thread that waits inside may begin another block: it finds no buffers and creates new ones.
         let (mut x, mut activations, mut scratch) = (None, Vec::new(), SCRATCH.take());
         let keep = self.ctx.is_training();
         for (sublayer, packed) in self.sublayers.iter().zip(packed_weights) {
@@ -87,9 +87,9 @@ impl LayersOp {
         (x.unwrap_or_else(|| first.to_vec()), activations)
     }
 
-    /// All sublayers for all blocks: the rows, and what the backward needs of each block.
+    /// Runs all sublayers for all blocks: returns the rows, and the values for the backward pass of each block.
     fn forward_all(&self, x: &[f32], width: usize, one_thread: bool) -> Result<(Vec<f32>, Vec<BlockActivations>)> {
-        // Work that is never split runs on the thread that asks for it.
+        // Work that is never split runs on the calling thread.
         let least = if one_thread { usize::MAX } else { 1 };
         let packed_weights: Vec<_> = self.with_packed_weights(|packed_weights| {
             let sublayers = self.sublayers.par_iter().with_min_len(least).with_max_len(least);
@@ -97,7 +97,7 @@ impl LayersOp {
                 .map(|sublayer| sublayer.packed(Direction::Forward, &self.packing, packed_weights))
                 .collect::<Result<_>>()
         })?;
-        // The backward sums over the blocks that the forward had.
+        // The backward pass sums over the same blocks as the forward pass.
         let blocks = match self.ctx.is_training() {
             true => self.packing.blocks(),
             false => self.packing.blocks_for(if one_thread { 1 } else { rayon::current_num_threads() }),
@@ -109,7 +109,7 @@ impl LayersOp {
             let (parts, activations): (Vec<_>, Vec<_>) = work.map(forward).unzip();
             return Ok((joined(parts), activations));
         }
-        // A block's buffer stays with its thread for the next run.
+        // A block's buffer remains with its thread for the next run.
         let mut all = vec![0.0; x.len()];
         let mut rest = &mut all[..];
         let places: Vec<&mut [f32]> =
@@ -131,7 +131,7 @@ impl LayersOp {
         }
     }
 
-    /// From the gradient of each block's last rows to that of its first, where it is needed.
+    /// Computes the gradient of the input rows from that of the output rows, if it is needed.
     fn backward(
         &self,
         mut gradients: Vec<Vec<f32>>,
@@ -144,11 +144,12 @@ impl LayersOp {
                 sublayer.packed(Direction::Backward, &self.packing, packed_weights)
             })
         };
-        // The gradients of a sublayer's weights are computed beside the rows of the sublayer below, and the weights of the next.
+        // The gradients of a sublayer's weights are computed while the rows of the sublayer below, and the weights of
+        // the next, are.
         let mut pending: Option<(&dyn Sublayer, Vec<BlockGradients>)> = None;
         let mut next_packed = None;
         for (index, sublayer) in self.sublayers.iter().enumerate().rev() {
-            // What lies below in this run, or before it, wants the gradient.
+            // A trained layer below in this run, or before it, requires the gradient.
             let needed = wanted || self.sublayers[..index].iter().any(|sublayer| sublayer.trains());
             let wanted_here = Wanted { input: needed, gates: self.ctx.wants_gate_gradients() };
             let packed = next_packed.take().unwrap_or_else(|| packed_of(&**sublayer))?;
@@ -191,7 +192,7 @@ impl CustomOp2 for LayersOp {
         let work: usize = self.sublayers.iter().map(|sublayer| sublayer.multiply_adds_of_a_row()).sum();
         let (y, activations) = match work * self.packing.spans().tokens() {
             0..=ONE_THREAD => self.forward_all(x, width, true),
-            // Inside the pool once: a thread from outside would be put to sleep and woken at every step.
+            // Enters the pool once: an outside thread would be put to sleep and woken at every step.
             _ => rayon::scope(|_| self.forward_all(x, width, false)),
         }?;
         if let (true, Ok(mut place)) = (self.ctx.is_training(), self.activations.lock()) {

@@ -1,4 +1,4 @@
-//! x·Wᵀ + b as an operation: poolers and classifiers.
+//! Operation x·Wᵀ + b for poolers and classifiers.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::LinearParameters;
 use crate::tensors::{Gradient, Precision};
 
-/// Rows of a chunk: few enough for two of an ordinary sentence.
+/// Rows of a chunk: few enough for two chunks of an ordinary sentence.
 const ROWS: usize = 24;
 
-/// x·W for a packed W (inputs, outputs), in blocks of rows side by side; `bias` is added to each row.
+/// Computes x·W for a packed W (inputs, outputs), in parallel blocks of rows; `bias` is added to each row.
 fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Vec<f32> {
     let _span = tracing::trace_span!("poolers and classifiers").entered();
     let mut y = vec![0.0; x.len() / inputs * outputs];
@@ -29,14 +29,14 @@ fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usi
     y
 }
 
-/// x·Wᵀ + b.
+/// Operation x·Wᵀ + b.
 pub(crate) struct LinearOp {
     parameters: LinearParameters,
     ctx: ForwardContext,
 }
 
 impl LinearOp {
-    /// (rows, inputs) → (rows, outputs).
+    /// Runs the operation, (rows, inputs) → (rows, outputs).
     pub(crate) fn run(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> crate::error::Result<Tensor> {
         let op = Self { parameters: parameters.clone(), ctx: ctx.clone() };
         apply(x, op, parameters.trains(), ctx)

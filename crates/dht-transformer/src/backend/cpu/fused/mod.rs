@@ -1,7 +1,7 @@
-//! The fused operations of the encoder as candle custom ops: the CPU side.
+//! Fused operations of the encoder on the CPU, as candle custom ops.
 //!
-//! Each takes the hidden rows and an *anchor*: a variable of no meaning that makes candle call its backward even
-//! where the rows themselves have no gradient. The gradients of weights go to the [`ForwardContext`](crate::ForwardContext), not through
+//! Each takes the hidden rows and an *anchor*: a dummy variable that makes candle call the backward pass even if the
+//! rows have no gradient. The gradients of weights go to the [`ForwardContext`](crate::ForwardContext), not through
 //! candle's graph.
 
 mod apply;

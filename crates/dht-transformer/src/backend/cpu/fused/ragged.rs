@@ -1,4 +1,4 @@
-//! Attention with dimensions taken out: inputs of their own for Q, K and V, and heads of their own widths.
+//! Attention with dimensions taken out: separate inputs for Q, K and V, and separate widths of heads.
 
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::{LinearParameters, RaggedParameters};
 use crate::tensors::{Gradient, Packing, Parameter, RowBlock};
 
-/// The attention of a layer with dimensions taken out, the same for all samples.
+/// Attention of a layer with dimensions taken out, the same for all samples.
 pub(crate) struct RaggedSublayer {
     layer: usize,
     parameters: Arc<RaggedParameters>,
-    /// The numbers of the heads that stay.
+    /// Numbers of the remaining heads.
     heads: Vec<usize>,
-    /// For each head of the whole layer its position among them.
+    /// Position of each head of the whole layer among the remaining ones.
     positions: Arc<[Option<usize>]>,
     probability_dropout: Option<Dropout>,
     dropout: Option<Dropout>,
 }
 
 impl RaggedSublayer {
-    /// The attention of layer `layer`.
+    /// Creates the attention of layer `layer`.
     pub(crate) fn new(
         layer: usize,
         parameters: &Arc<RaggedParameters>,
@@ -51,7 +51,7 @@ impl RaggedSublayer {
     }
 }
 
-/// A weight for a direction.
+/// Packs a weight for a direction.
 fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, known: &PackedWeights) -> WeightSlice {
     let extent = Extent { choice: Choice::Neurons(linear.outputs), whole: true, by_head: false };
     let matrix = Matrix::new(numbers, linear.outputs, linear.inputs);

@@ -1,4 +1,4 @@
-//! Attention or feed-forward, whole or cut to some heads or neurons.
+//! Attention or feed-forward sublayer, whole or restricted to some heads or neurons.
 
 use candle_core::Result;
 
@@ -16,14 +16,14 @@ use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::config::Activation;
 use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock};
 
-/// What lies between the two products of a sublayer.
+/// Function between the two products of a sublayer.
 #[derive(Debug)]
 enum Inner {
     Attention { layer: usize, head_dim: usize, dropout: Option<Dropout> },
     Activation(Activation),
 }
 
-/// A sublayer with some of the rows of W₁ and columns of W₂.
+/// Sublayer with some of the rows of W₁ and columns of W₂.
 #[derive(Debug)]
 pub(crate) struct SelectedSublayer {
     /// W₁ (wide, hidden), b₁, W₂ (hidden, inner), b₂, γ, β.
@@ -35,7 +35,8 @@ pub(crate) struct SelectedSublayer {
 }
 
 impl SelectedSublayer {
-    /// The attention of layer `layer`. `sets`: pairs of a number of consecutive samples and the heads that they run.
+    /// Creates the attention of layer `layer`. `sets`: pairs of a number of consecutive samples and the heads that they
+    /// run.
     pub(crate) fn attention(
         layer: usize,
         p: &AttentionParameters,
@@ -57,7 +58,8 @@ impl SelectedSublayer {
         }
     }
 
-    /// The feed-forward. `widths`: pairs of a number of consecutive samples and the number of first neurons that they run.
+    /// Creates the feed-forward. `widths`: pairs of a number of consecutive samples and the number of first neurons
+    /// that they run.
     pub(crate) fn feed_forward(
         p: &FeedForwardParameters,
         widths: impl IntoIterator<Item = (usize, usize)>,
@@ -79,7 +81,7 @@ impl SelectedSublayer {
         }
     }
 
-    /// The mean number of tokens in a variant's runs.
+    /// Mean number of tokens in a variant's runs.
     fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
         let runs = || self.selection.variants.runs.iter().filter(|(_, variant)| *variant == number);
         let samples = runs().flat_map(|(run, _)| run.clone());

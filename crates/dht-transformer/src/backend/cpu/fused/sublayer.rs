@@ -1,4 +1,4 @@
-//! A sublayer with the tensors of its weights.
+//! Sublayer with its weight tensors.
 
 use candle_core::Result;
 
@@ -11,19 +11,20 @@ use crate::backend::cpu::kernels::{
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::tensors::{Packing, RowBlock};
 
-/// y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), where the samples of a batch may run different parts of the weights.
+/// Sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), in which samples of a batch may run different parts of
+/// the weights.
 pub(crate) trait Sublayer: Send + Sync {
-    /// Whether any of its parameters is trained.
+    /// Returns whether any of its parameters is trainable.
     fn trains(&self) -> bool;
 
     /// Multiply-adds of a row in both products, with all heads and neurons.
     fn multiply_adds_of_a_row(&self) -> usize;
 
-    /// The weights for a direction.
+    /// Packs the weights for a direction.
     fn packed(&self, direction: Direction, packing: &Packing, packed_weights: &PackedWeights)
     -> Result<PackedSublayer>;
 
-    /// What the samples of a block run.
+    /// Parts of the sublayer that the samples of a block run.
     fn segments<'a>(
         &'a self,
         packed: &'a PackedSublayer,
@@ -31,24 +32,24 @@ pub(crate) trait Sublayer: Send + Sync {
         block: &RowBlock,
     ) -> Vec<Segment<'a, f32>>;
 
-    /// What follows the second product.
+    /// Parameters after the second product.
     fn output(&self) -> Output;
 
-    /// The layer whose attention it is.
+    /// Layer number, if the sublayer is attention.
     fn attention_layer(&self) -> Option<usize>;
 
     /// Adds the gradients of the weights to the context, from each block's x and row gradients.
     fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext);
 }
 
-/// The end of a sublayer, beside its parameters.
+/// End of a sublayer, next to its parameters.
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) epsilon: f64,
     pub(crate) dropout: Option<Dropout>,
 }
 
-/// The weights of a sublayer, packed for the products of one direction.
+/// Weights of a sublayer, packed for the products of one direction.
 pub(crate) struct PackedSublayer {
     pub(super) variants: Vec<PackedVariant>,
     pub(super) outward_bias: Vec<f32>,
@@ -56,16 +57,17 @@ pub(crate) struct PackedSublayer {
     pub(super) shift: Vec<f32>,
 }
 
-/// The weights of one variant.
+/// Packed weights of one variant.
 pub(super) struct PackedVariant {
-    /// W₁, or one each for Q, K and V.
+    /// Packed W₁, or one each for Q, K and V.
     pub(super) inward: Vec<WeightSlice>,
     pub(super) inward_bias: Vec<f32>,
     pub(super) outward: WeightSlice,
 }
 
 impl dyn Sublayer {
-    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs; see [`sublayer`].
+    /// Runs a block, (tokens, hidden) → (tokens, hidden); with `keep` also returns the values for the backward pass;
+    /// see [`sublayer`].
     pub(crate) fn forward(
         &self,
         packed: &PackedSublayer,
@@ -78,7 +80,7 @@ impl dyn Sublayer {
         sublayer(x, &segments, self.output_norm(packed, packing, block), keep_and_chunk_rows, scratch)
     }
 
-    /// The gradient of x where it is asked for, and the row gradients that those of the weights are computed from.
+    /// Computes the gradient of x if requested, and the row gradients for the gradients of the weights.
     pub(crate) fn backward(
         &self,
         packed: &PackedSublayer,
@@ -120,7 +122,7 @@ impl dyn Sublayer {
     }
 }
 
-/// What keys the dropout masks of a block's rows.
+/// Keys of the dropout masks of a block's rows.
 pub(crate) fn keys<'a>(packing: &'a Packing, block: &RowBlock) -> RowKeys<'a> {
     let rows = block.rows.clone();
     RowKeys { samples: &packing.row_samples()[rows.clone()], tokens: &packing.row_tokens()[rows] }

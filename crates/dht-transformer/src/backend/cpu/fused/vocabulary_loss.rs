@@ -1,4 +1,4 @@
-//! The mean cross-entropy of rows after a decoder (a linear layer onto the vocabulary) as one operation.
+//! Mean cross-entropy of rows after a decoder (a linear layer onto the vocabulary) as one operation.
 
 use std::sync::Mutex;
 
@@ -11,7 +11,7 @@ use crate::backend::cpu::kernels::{VocabularyLossGradients, decoder_cross_entrop
 use crate::backend::parameters::LinearParameters;
 use crate::tensors::Gradient;
 
-/// Mean cross-entropy of x·Wᵀ + b.
+/// Operation for the mean cross-entropy of x·Wᵀ + b.
 pub(crate) struct VocabularyLossOp {
     decoder: LinearParameters,
     targets: Vec<u32>,
@@ -20,7 +20,8 @@ pub(crate) struct VocabularyLossOp {
 }
 
 impl VocabularyLossOp {
-    /// (rows, inputs) → one number. There is at least one row, and every target is below `decoder.outputs`.
+    /// Runs the operation, (rows, inputs) → scalar. There is at least one row, and every target is below
+    /// `decoder.outputs`.
     pub(crate) fn run(
         x: &Tensor,
         decoder: &LinearParameters,

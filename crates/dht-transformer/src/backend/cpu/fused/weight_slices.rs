@@ -1,4 +1,4 @@
-//! The parts of a sublayer's weights that a variant runs, packed for products.
+//! Parts of a sublayer's weights that a variant runs, packed for products.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
 use crate::tensors::{Parameter, Precision};
 
-/// Some rows or columns of a packed weight.
+/// Rows or columns of a packed weight.
 pub(super) struct WeightSlice {
     packed: Arc<Packed<f32>>,
     rows: Vec<Range<usize>>,
@@ -17,7 +17,7 @@ pub(super) struct WeightSlice {
 }
 
 impl WeightSlice {
-    /// All of a weight that `inputs` columns of rows are multiplied with.
+    /// Whole weight, multiplied with `inputs` columns of rows.
     pub(super) fn all(packed: Arc<Packed<f32>>, inputs: usize) -> Self {
         let columns = packed.columns;
         Self { packed, rows: whole(inputs), groups: vec![0], columns }
@@ -28,18 +28,18 @@ impl WeightSlice {
     }
 }
 
-/// Tokens in a run from which on a copy of the weights packed for its own set of heads costs next to nothing. Shorter runs
-/// come in turn again and again, and the copies of several sets would evict each other from the second-level cache.
+/// Number of tokens in a run from which a separately packed copy of the weights costs almost nothing. Shorter runs
+/// alternate often, and the copies of several sets would evict each other from the second-level cache.
 const OWN_PACKING: usize = 512;
 
-/// One of the two weights.
+/// Side of one of the two weights.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Inward,
     Outward,
 }
 
-/// Which heads or neurons of a sublayer's weights run.
+/// Selected heads or neurons of a sublayer's weights.
 #[derive(Debug)]
 pub(super) struct Selection {
     pub(super) hidden: usize,
@@ -48,7 +48,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The part of b₁ that a variant runs.
+    /// Part of b₁ that a variant runs.
     pub(super) fn inward_bias(&self, variant: &Variant, bias: &[f32]) -> Vec<f32> {
         match variant.choice {
             Choice::Neurons(width) => bias[..width].to_vec(),
@@ -59,17 +59,17 @@ impl Selection {
         }
     }
 
-    /// The rows of Q, of K and of V that belong to a head.
+    /// Rows of Q, of K and of V that belong to a head.
     fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
         let size = self.chunks.outward;
         [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
     }
 
-    /// The part of a weight that a variant runs; `run_tokens` is the mean length of its runs.
+    /// Part of a weight that a variant runs; `run_tokens` is the mean length of its runs.
     ///
-    /// Where the variant takes a part of the products' inner dimension, they skip rows of the weight packed for all. Where it
-    /// takes a part of the columns, the weight is packed so that each head begins a panel, or packed for the variant
-    /// alone, which leaves no panel partly filled.
+    /// If the variant takes a part of the products' inner dimension, the products skip rows of the weight packed for
+    /// all. If it takes a part of the columns, the weight is packed so that each head begins a panel. Alternatively it
+    /// is packed for the variant alone, which leaves no panel partly filled.
     pub(super) fn weight_slice(
         &self,
         side: Side,
@@ -89,11 +89,11 @@ impl Selection {
         };
         let concatenated = concatenated(side, direction);
         let all = match (concatenated, packed_weights.precision()) {
-            // A column is rounded by its largest number: of all rows, whatever others of the batch run.
+            // A column is rounded by its maximum over all rows, whatever other samples of the batch run.
             (Concatenated::Rows, Precision::Int8) => self.variants.whole,
             _ => self.variants.all,
         };
-        // The positions of a variant's heads among those that are packed.
+        // Positions of a variant's heads among the packed ones.
         let positions = |choice: Choice| -> Vec<usize> {
             let heads = choice.heads();
             variant.heads.iter().filter_map(|head| heads.binary_search(head).ok()).collect()
@@ -128,7 +128,7 @@ impl Selection {
         }
     }
 
-    /// The matrices of a part of a weight, for a direction.
+    /// Matrices of a part of a weight, for a direction.
     fn matrices<'a>(
         &self,
         side: Side,
@@ -164,12 +164,12 @@ impl Selection {
     }
 }
 
-/// The range of all rows.
+/// Range of all rows.
 fn whole(rows: usize) -> Vec<Range<usize>> {
     std::iter::once(0..rows).collect()
 }
 
-/// Whether a slice of a weight takes columns of a product's right factor, or rows.
+/// Axis of a product's right factor from which a weight slice takes a part: columns or rows.
 fn concatenated(side: Side, direction: Direction) -> Concatenated {
     match (side, direction) {
         (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Concatenated::Columns,

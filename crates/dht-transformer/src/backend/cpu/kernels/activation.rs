@@ -4,14 +4,14 @@ use super::real::Real;
 use super::rows::vectorised;
 use crate::config::Activation;
 
-/// f(x) and f′(x).
+/// Computes f(x) and f′(x).
 #[inline(always)]
 fn gelu<T: Real>(x: T) -> (T, T) {
     let (cdf, pdf) = x.normal_cdf_pdf();
     (x * cdf, cdf + x * pdf)
 }
 
-/// f(x) and f′(x). ½(1 + tanh u) = σ(2u).
+/// Computes f(x) and f′(x). ½(1 + tanh u) = σ(2u).
 #[inline(always)]
 fn gelu_new<T: Real>(x: T) -> (T, T) {
     let (c, a) = (T::from_f64(1.595_769_121_605_730_8), T::from_f64(0.044_715));
@@ -20,18 +20,18 @@ fn gelu_new<T: Real>(x: T) -> (T, T) {
     (x * gate, gate + x * gate * (T::ONE - gate) * inner)
 }
 
-/// f(x) and f′(x).
+/// Computes f(x) and f′(x).
 #[inline(always)]
 fn relu<T: Real>(x: T) -> (T, T) {
     if x > T::ZERO { (x, T::ONE) } else { (T::ZERO, T::ZERO) }
 }
 
-/// u ← f(u + bias), element by element.
+/// Computes u ← f(u + bias), element by element.
 pub(crate) fn bias_activation<T: Real>(u: &mut [T], bias: &[T], activation: Activation) {
     let _span = tracing::trace_span!("bias and activation").entered();
     vectorised(
         #[inline(always)]
-        // A choice inside of the loops would keep them scalar.
+        // A choice inside of the loops would prevent vectorisation.
         move || match activation {
             Activation::Gelu => rows_forward(u, bias, gelu),
             Activation::GeluNew => rows_forward(u, bias, gelu_new),
@@ -49,8 +49,8 @@ fn rows_forward<T: Real>(u: &mut [T], bias: &[T], f: impl Fn(T) -> (T, T)) {
     }
 }
 
-/// Backward of [`bias_activation`]: u becomes f(u + bias) again (which the weight gradient needs), da becomes du; returns
-/// the bias's gradient.
+/// Backward pass of [`bias_activation`]: u becomes f(u + bias) again (which the weight gradient needs), da becomes du;
+/// returns the bias's gradient.
 pub(crate) fn bias_activation_backward<T: Real>(
     u: &mut [T],
     bias: &[T],
@@ -71,7 +71,7 @@ pub(crate) fn bias_activation_backward<T: Real>(
     sums
 }
 
-/// As arguments, the slices are known not to overlap.
+/// Takes the slices as arguments, so that the compiler knows that they do not overlap.
 #[inline(always)]
 fn rows_backward<T: Real>(u: &mut [T], bias: &[T], da: &mut [T], dbias: &mut [T], f: impl Fn(T) -> (T, T)) {
     for (u, da) in u.chunks_exact_mut(bias.len()).zip(da.chunks_exact_mut(bias.len())) {

@@ -1,8 +1,8 @@
-//! Dropout from a counter-based generator: no mask is stored, and none depends on how samples are grouped.
+//! Dropout from a counter-based generator: no mask is stored, and masks do not depend on the grouping of samples.
 
 use super::real::Real;
 
-/// Which of a model's dropouts a mask belongs to.
+/// Site of a dropout in the model, which keys its mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DropoutSite {
     Embedding,
@@ -37,26 +37,26 @@ pub(crate) struct Dropout {
 }
 
 impl Dropout {
-    /// `None` where nothing would be dropped.
+    /// Creates a dropout; `None` if nothing would be dropped.
     pub(crate) fn new(probability: f64, seed: u64, step: u32, site: DropoutSite) -> Option<Self> {
         (probability > 0.0).then(|| Self { probability, seed, step, site: site.code() })
     }
 
-    /// What other devices compute the same masks from: the generator's key (two words), site, step and threshold, and the scale of
-    /// what is kept.
+    /// Parameters with which other devices compute the same masks: the generator's key (two words), site, step and
+    /// threshold, and the scale of the remaining values.
     #[cfg(feature = "cuda")]
     pub(crate) fn words(self) -> ([u32; 5], f32) {
         let (threshold, scale) = (self.threshold(), 1.0 / (1.0 - self.probability));
         ([self.seed as u32, (self.seed >> 32) as u32, self.site, self.step, threshold], scale as f32)
     }
 
-    /// Words below it drop their value.
+    /// Threshold of random words, below which a value is dropped.
     #[inline(always)]
     fn threshold(self) -> u32 {
         (self.probability * 4_294_967_296.0) as u32
     }
 
-    /// Multiplies `row` by the mask of (sample, token). `lane` tells apart several rows of one token (heads).
+    /// Multiplies `row` by the mask of (sample, token). `lane` distinguishes several rows of one token (heads).
     #[inline(always)]
     pub(crate) fn apply<T: Real>(&self, sample: u64, token: usize, lane: usize, row: &mut [T]) {
         let scale = T::from_f64(1.0 / (1.0 - self.probability));
@@ -75,7 +75,7 @@ impl Dropout {
     }
 }
 
-/// Counters that run side by side, so that the rounds vectorise.
+/// Number of counters processed in parallel, so that the rounds vectorise.
 const LANES: usize = 16;
 
 /// Philox-4x32-10 at the counters (first + lane, rest…): four words for each lane.
@@ -120,8 +120,8 @@ mod tests {
         assert_eq!(words, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 
-    /// Which columns are kept, four a hexadecimal digit, the first lowest. The comparison of other devices' kernels reads it
-    /// here, so that all compute the same.
+    /// Mask of kept columns, four a hexadecimal digit, the first lowest. The comparison of other devices' kernels reads
+    /// this constant, so that all compute the same.
     const MASK: &str = "b31b5802039c91f97bb0060e9205ff2add";
 
     #[test]

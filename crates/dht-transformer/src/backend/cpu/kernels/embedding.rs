@@ -3,7 +3,8 @@
 use super::real::Real;
 use super::rows::add_assign;
 
-/// Row t of the result is word[ids[t]] + position[positions[t]] (+ type[types[t]]); tables have rows of `width` values.
+/// Computes rows word[ids[t]] + position[positions[t]] (+ type[types[t]]) for each token t; tables have rows of `width`
+/// values.
 pub(crate) fn embed<T: Real>(
     word: (&[T], &[u32]),
     position: (&[T], &[u32]),
@@ -25,8 +26,8 @@ pub(crate) fn embed<T: Real>(
     out
 }
 
-/// The gradient of a table that was looked up at `indices`: the rows that occur, in increasing order, and the sums of
-/// the gradients of their occurrences (in the order of the tokens).
+/// Gradient of a table that was looked up at `indices`: the occurring rows, in increasing order, and the sums of the
+/// gradients of their occurrences (in the order of the tokens).
 pub(crate) fn table_gradient<T: Real>(indices: &[u32], gradient: &[T], width: usize) -> (Vec<u32>, Vec<T>) {
     let mut order: Vec<u32> = (0..indices.len() as u32).collect();
     order.sort_by_key(|token| indices[*token as usize]);

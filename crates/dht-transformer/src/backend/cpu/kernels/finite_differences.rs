@@ -1,4 +1,4 @@
-//! Every backward against central differences in f64, with dropout on.
+//! Tests of every backward pass against central differences in f64, with dropout on.
 
 use std::ops::Range;
 
@@ -90,7 +90,7 @@ fn residual_norm_agrees_with_finite_differences() {
     compare("shift", &g.dshift, &expected(4));
 }
 
-/// x, W₁, b₁, W₂, b₂, scale and shift of a sublayer for `tokens` rows.
+/// Arguments x, W₁, b₁, W₂, b₂, scale and shift of a sublayer for `tokens` rows.
 fn sublayer_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>> {
     vec![
         wave(tokens * HIDDEN, 0.7),
@@ -103,14 +103,15 @@ fn sublayer_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>>
     ]
 }
 
-/// Both weights of a sublayer, packed for the forward or for the backward.
+/// Packs both weights of a sublayer for the forward or for the backward pass.
 fn packed(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
     let [inward, outward] =
         [(&a[1], HIDDEN), (&a[3], a[3].len() / HIDDEN)].map(|(w, width)| Matrix::new(w, w.len() / width, width));
     [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
 }
 
-/// What some neighbouring samples run: their rows, the rows of W₁ and columns of W₂, what lies between, and the units.
+/// Part of a sublayer for neighbouring samples: their rows, the rows of W₁ and columns of W₂, the inner function, and
+/// the units.
 struct Part<'a> {
     rows: Range<usize>,
     wide: Range<usize>,
@@ -119,10 +120,10 @@ struct Part<'a> {
     positions: Vec<Option<usize>>,
 }
 
-/// What is done with the segments of a block.
+/// Function applied to the segments of a block.
 type Use<'a> = dyn FnMut(&[Segment<'_, f64>], OutputNorm<'_, f64>) + 'a;
 
-/// A sublayer against central differences.
+/// Checks a sublayer against central differences.
 fn check_sublayer(
     arguments: &[Vec<f64>],
     fixture: &Fixture,
@@ -138,7 +139,7 @@ fn check_sublayer(
         let [inward, outward] = packed(a, backward);
         let segments = parts.iter().map(|part| {
             let (wide, inner) = (std::slice::from_ref(&part.wide), std::slice::from_ref(&part.inner));
-            // Parts begin with the first number, where it is columns that are cut.
+            // Parts begin with the first number if columns are cut.
             let (inward, outward) = match backward {
                 false => (inward.part(every, &[0], part.wide.len()), outward.part(inner, &[0], HIDDEN)),
                 true => (inward.part(wide, &[0], HIDDEN), outward.part(every, &[0], part.inner.len())),
@@ -173,7 +174,7 @@ fn check_sublayer(
     compare_all(&dx.unwrap(), &got, &|which| numeric(arguments, which, &dy, &|a| forward(a).0));
 }
 
-/// The gradients of a sublayer's arguments beside numeric ones.
+/// Compares the gradients of a sublayer's arguments with numeric ones.
 fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, expected: &dyn Fn(usize) -> Vec<f64>) {
     compare("x", dx, &expected(0));
     compare("inward", &got.inward, &expected(1));
@@ -187,7 +188,7 @@ fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, expected: &dyn Fn(usize
 #[test]
 fn the_attention_sublayer_agrees_with_finite_differences() {
     let fixture = Fixture::new();
-    // Two samples run both heads that there are, the third one the first of them.
+    // Two samples run both heads, the third one only the first.
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionProbabilities { layer: 2 });
     let function = |samples: Range<usize>, kept: &'static [usize]| InnerFunction::Attention {
         spans: fixture.spans.part(samples.clone()),

@@ -1,7 +1,7 @@
-//! The arithmetic on slices, without tensors and without autograd: each forward beside its backward.
+//! Arithmetic on slices, without tensors and without autograd: each forward pass with its backward pass.
 //!
-//! Everything is generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. They run
-//! on one thread, on blocks of rows that are cut alike for any number of threads: so the bits are the same.
+//! Everything is generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. Kernels
+//! run on one thread, on blocks of rows that are the same for any number of threads, so results have the same bits.
 
 mod activation;
 mod attention;

@@ -1,4 +1,5 @@
-//! y = LayerNorm(x + dropout(h + bias)): the end of both halves of a block; without x, the norm of the embeddings.
+//! Residual norm y = LayerNorm(x + dropout(h + bias)), the end of both sublayers; without x, the norm of the
+//! embeddings.
 
 use std::ops::Range;
 
@@ -14,7 +15,7 @@ pub(crate) struct Norm<'a, T> {
     pub(crate) epsilon: f64,
 }
 
-/// The token of its sample, and the sample's number, for each row: what keys a dropout mask.
+/// Token position and sample id of each row, the keys of a dropout mask.
 #[derive(Clone, Copy)]
 pub(crate) struct RowKeys<'a> {
     pub(crate) samples: &'a [u64],
@@ -22,13 +23,13 @@ pub(crate) struct RowKeys<'a> {
 }
 
 impl<'a> RowKeys<'a> {
-    /// Those of some rows.
+    /// Keys of some rows.
     pub(crate) fn of(self, rows: Range<usize>) -> Self {
         Self { samples: &self.samples[rows.clone()], tokens: &self.tokens[rows] }
     }
 }
 
-/// z = x + dropout(h + bias) in place of h, and y = (z − mean)/√(variance + ε)·γ + β.
+/// Computes z = x + dropout(h + bias) in place of h, and y = (z − mean)/√(variance + ε)·γ + β.
 pub(crate) fn residual_norm<T: Real>(
     h: &mut [T],
     bias: &[T],
@@ -56,7 +57,7 @@ pub(crate) fn residual_norm<T: Real>(
     );
 }
 
-/// One row: y = (z − mean)/√(variance + ε)·γ + β.
+/// Normalises one row: y = (z − mean)/√(variance + ε)·γ + β.
 #[inline(always)]
 pub(crate) fn normalise<T: Real>(z: &[T], norm: Norm<'_, T>, y: &mut [T]) {
     let (mean, inverse) = moments(z, norm.epsilon);
@@ -74,18 +75,18 @@ fn moments<T: Real>(z: &[T], epsilon: f64) -> (T, T) {
     (mean, T::ONE / (variance + T::from_f64(epsilon)).sqrt())
 }
 
-/// What flows back out of [`residual_norm`].
+/// Gradients from the backward pass of [`residual_norm`].
 pub(crate) struct ResidualNormGradients<T> {
-    /// With respect to z, and so to x.
+    /// Gradient with respect to z, and so to x.
     pub(crate) dz: Vec<T>,
-    /// With respect to h.
+    /// Gradient with respect to h.
     pub(crate) dh: Vec<T>,
     pub(crate) dscale: Vec<T>,
     pub(crate) dshift: Vec<T>,
     pub(crate) dbias: Vec<T>,
 }
 
-/// The backward of [`residual_norm`] from z (what it left in place of h) and dy.
+/// Backward pass of [`residual_norm`] from z (which it stored in place of h) and dy.
 ///
 /// With x̂ = (z − mean)·r and g = dy·γ: dz = r·(g − mean(g) − x̂·mean(g·x̂)).
 pub(crate) fn residual_norm_backward<T: Real>(

@@ -1,4 +1,4 @@
-//! Products of some columns of rows.
+//! Linear maps between selected columns of rows.
 
 use std::ops::Range;
 
@@ -6,18 +6,18 @@ use super::product::{Destination, Matrix, Part, product};
 use super::real::Real;
 use super::rows::CHUNK_ROWS;
 
-/// A linear map from some columns of rows to some columns of others.
+/// Linear map from some columns of rows to some columns of others.
 pub(crate) struct Projection<'a, T> {
-    /// The columns that it reads; `None`: all.
+    /// Columns that it reads; `None`: all.
     pub(crate) inputs: Option<&'a [u32]>,
-    /// The columns that it writes.
+    /// Columns that it writes.
     pub(crate) outputs: Range<usize>,
-    /// For a direction: (inputs, outputs) forward, (outputs, inputs) backward.
+    /// Weight for a direction: (inputs, outputs) forward, (outputs, inputs) backward.
     pub(crate) weight: Part<'a, T>,
 }
 
 impl<T: Real> Projection<'_, T> {
-    /// u ← x·Wᵀ in its columns: rows of `hidden` numbers to rows of `wide`.
+    /// Computes u ← x·Wᵀ in its columns: from rows of `hidden` values to rows of `wide`.
     pub(super) fn forward(&self, x: &[T], hidden: usize, u: &mut [T], wide: usize) {
         let mut run = |first: usize, x: Matrix<'_, T>| {
             let u = &mut u[first * wide + self.outputs.start..];
@@ -32,7 +32,7 @@ impl<T: Real> Projection<'_, T> {
         }
     }
 
-    /// dx ← dx + du·W in the columns that it reads.
+    /// Computes dx ← dx + du·W in the columns that it reads.
     pub(super) fn backward(&self, du: &[T], wide: usize, dx: &mut [T], hidden: usize) {
         let Some(inputs) = self.inputs else {
             return product(dx, hidden, Destination::Accumulate, T::ONE, self.gradients(du, wide), self.weight);
@@ -47,7 +47,7 @@ impl<T: Real> Projection<'_, T> {
         }
     }
 
-    /// The gradients of what it writes.
+    /// Gradients of the columns that it writes.
     fn gradients<'d>(&self, du: &'d [T], wide: usize) -> Matrix<'d, T> {
         Matrix::strided(&du[self.outputs.start..], du.len() / wide, self.outputs.len(), wide)
     }

@@ -1,11 +1,11 @@
-//! The two floating-point types the kernels run in.
+//! Floating-point types of the kernels.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 
 use pulp::Simd;
 
-/// f32 in production, f64 where a test compares with finite differences.
+/// Floating-point type: f32 in production, f64 in tests with finite differences.
 pub(crate) trait Real:
     Copy
     + Default
@@ -24,7 +24,7 @@ pub(crate) trait Real:
 {
     const ZERO: Self;
     const ONE: Self;
-    /// Less than all numbers.
+    /// Value below all numbers.
     const LEAST: Self;
     /// Every bit set.
     const ALL_BITS: Self;
@@ -38,31 +38,31 @@ pub(crate) trait Real:
     /// Distribution function Φ and density φ of the standard normal distribution.
     fn normal_cdf_pdf(self) -> (Self, Self);
 
-    /// As many of these as a register of `S` holds.
+    /// Register of `S` with values of this type.
     type Vector<S: Simd>: Copy;
-    /// The same number in every lane.
+    /// Vector with the same value in every lane.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
-    /// a·b, lane by lane.
+    /// Computes a·b, lane by lane.
     fn multiply<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// a·b + c, lane by lane.
+    /// Computes a·b + c, lane by lane.
     fn multiply_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
-    /// a + b, lane by lane.
+    /// Computes a + b, lane by lane.
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// The larger one of each lane.
+    /// Computes the maximum of each lane.
     fn larger<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// The bits that both have: a where b is [`ALL_BITS`](Self::ALL_BITS), 0 where b is 0, whatever a is.
+    /// Computes the bitwise and: a where b is [`ALL_BITS`](Self::ALL_BITS), 0 where b is 0, for any a.
     fn common_bits<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// The sum over lanes.
+    /// Computes the sum over lanes.
     fn sum_of_lanes<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
-    /// The largest lane.
+    /// Computes the maximum over lanes.
     fn largest_lane<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
-    /// Numbers as vectors; a rest that fills none is left out.
+    /// Reinterprets values as vectors; an incomplete last vector is dropped.
     fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
-    /// The same to be written.
+    /// Reinterprets values as mutable vectors; an incomplete last vector is dropped.
     fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
 }
 
-/// The vectors of one of the two types, by pulp's names for them.
+/// Implements the vector operations of one of the two types, by pulp's names.
 macro_rules! vectors_of_pulp {
     ($vector:ident, $splat:ident, $multiply:ident, $multiply_add:ident, $add:ident, $larger:ident, $and:ident, $sum:ident, $largest:ident, $vectors:ident, $vectors_mut:ident) => {
         type Vector<S: Simd> = S::$vector;
@@ -110,8 +110,8 @@ macro_rules! vectors_of_pulp {
     };
 }
 
-/// The polynomial of these coefficients at x, that of the highest power first (Horner). A loop, since folds over arrays may stay
-/// functions of their own, for processors without fused multiply-adds.
+/// Polynomial with these coefficients at x, highest power first (Horner). It is a loop, since folds over arrays may not
+/// be inlined, on processors without fused multiply-adds.
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = coefficients[0];
@@ -121,7 +121,7 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     sum
 }
 
-/// 1/√(2π).
+/// Constant 1/√(2π).
 const INV_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
 
 impl Real for f32 {
@@ -152,7 +152,7 @@ impl Real for f32 {
     #[inline(always)]
     fn exp(self) -> Self {
         const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
-        // Not `clamp`: NaN has to stay NaN, and does, since comparisons with it are false.
+        // `clamp` is not used: NaN must stay NaN, and does, since comparisons with it are false.
         let x = if self < -87.0 { -87.0 } else { self };
         let x = if x > 88.0 { 88.0 } else { x };
         let shifted = x.mul_add(std::f32::consts::LOG2_E, MAGIC);
@@ -171,12 +171,12 @@ impl Real for f32 {
         f32::ln(self)
     }
 
-    /// Φ(x) = ½ + x·q(x²) with a polynomial q, fitted at Chebyshev's points of |x| ≤ 5.25 in s = 2x²/5.25² − 1, where its
-    /// coefficients are small: absolute error below 2e-7, without a division. φ by the exponential.
+    /// Φ(x) = ½ + x·q(x²) with a polynomial q, fitted at Chebyshev's points of |x| ≤ 5.25 in s = 2x²/5.25² − 1, where
+    /// its coefficients are small: absolute error below 2e-7, without a division. φ by the exponential.
     #[inline(always)]
     fn normal_cdf_pdf(self) -> (Self, Self) {
         const END: f32 = 5.25;
-        // NaN has to stay NaN.
+        // NaN must stay NaN.
         let x = if self > END { END } else { self };
         let s = (x * x).mul_add(2.0 / (END * END), -1.0);
         let q = polynomial(

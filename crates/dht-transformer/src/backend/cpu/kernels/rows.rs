@@ -1,25 +1,25 @@
-//! Loops over rows, compiled for the vector instructions at hand.
+//! Loops over rows, compiled for the available vector instructions.
 
 use super::real::Real;
 
-/// Rows of a chunk in the backward, for threads that would otherwise wait for the block's end.
+/// Rows of a chunk in the backward pass, for threads that would otherwise wait for the block's end.
 pub(crate) const CHUNK_ROWS: usize = 64;
 
 /// Runs `body` compiled for the widest vector instructions that this processor has.
 ///
-/// Give it `move` closures: what is captured by reference has to be read again after each store, since the two might
-/// overlap, and the loop stays scalar.
+/// Pass `move` closures: values captured by reference must be read again after each store, since the two might overlap,
+/// and the loop stays scalar.
 #[inline(always)]
 pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
 }
 
-/// (rows, columns) → (columns, rows).
+/// Transposes a matrix, (rows, columns) → (columns, rows).
 pub(crate) fn transposed<T: Real>(matrix: &[T], columns: usize) -> Vec<T> {
     const SIDE: usize = 16;
     let rows = matrix.len() / columns.max(1);
     let mut result = vec![T::ZERO; matrix.len()];
-    // Squares, so that what is read and what is written stays in the first-level cache.
+    // Squares, so that the values read and written stay in the first-level cache.
     for (strip, lines) in result.chunks_mut(SIDE * rows.max(1)).enumerate() {
         for first in (0..rows).step_by(SIDE) {
             for (column, line) in lines.chunks_exact_mut(rows).enumerate() {
@@ -33,7 +33,7 @@ pub(crate) fn transposed<T: Real>(matrix: &[T], columns: usize) -> Vec<T> {
     result
 }
 
-/// Column sums of a matrix with rows of `width` numbers.
+/// Computes the column sums of a matrix with rows of `width` values.
 pub(crate) fn column_sums<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
     let mut sums = vec![T::ZERO; width];
     let total = &mut sums[..];
@@ -48,14 +48,14 @@ pub(crate) fn column_sums<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
     sums
 }
 
-/// The sum of vectors of one length, in their order.
+/// Computes the sum of vectors of one length, in order.
 pub(crate) fn sum_of<'a, T: Real>(mut vectors: impl Iterator<Item = &'a [T]>) -> Vec<T> {
     let mut sum = vectors.next().unwrap_or_default().to_vec();
     vectors.for_each(|vector| add_assign(&mut sum, vector));
     sum
 }
 
-/// a ← a + b.
+/// Computes a ← a + b.
 #[inline(always)]
 pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
     for (a, b) in a.iter_mut().zip(b) {
@@ -63,11 +63,11 @@ pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
     }
 }
 
-/// Numbers that loops take at once: a vector of the widest instructions.
+/// Number of values that loops process at once: a vector of the widest instructions.
 pub(crate) const LANES: usize = 16;
 
-/// f(0), f(1), … in loops over vectors. `std::array::from_fn` and `map` stay functions of their own where the compiler splits a crate
-/// into units, as it does by default, and vectors then pass through memory.
+/// Array f(0), f(1), … computed in loops over vectors. `std::array::from_fn` and `map` are not inlined when the
+/// compiler splits a crate into units, as it does by default, and vectors then pass through memory.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "a counted loop is unrolled, whatever its length")]
 pub(crate) fn array<T: Copy, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
@@ -79,7 +79,7 @@ pub(crate) fn array<T: Copy, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
     array
 }
 
-/// One number of sixteen, by halves: the same order everywhere, and no longer a chain than needed.
+/// Reduces sixteen values to one, by halves: the same order everywhere, with the shortest dependency chain.
 #[inline(always)]
 pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     let mut all = lanes;
@@ -93,7 +93,7 @@ pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     all[0]
 }
 
-/// Σ f(z), in sixteen lanes so that it vectorises with a fixed order of summation.
+/// Computes Σ f(z), in sixteen lanes so that it vectorises with a fixed order of summation.
 #[inline(always)]
 pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];
@@ -109,7 +109,7 @@ pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     fold(lanes, |a, b| a + b)
 }
 
-/// Σ f(a, b), like [`sum`].
+/// Computes Σ f(a, b), like [`sum`].
 #[inline(always)]
 pub(crate) fn sum2<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];

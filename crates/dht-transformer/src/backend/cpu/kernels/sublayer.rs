@@ -1,13 +1,14 @@
-//! A sublayer of an encoder layer for some consecutive samples, forward with what its backward needs.
+//! Sublayer of an encoder layer for consecutive samples, forward and backward.
 //!
 //! ```text
 //! y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 //! ```
 //!
-//! The inner function f is attention in the first sublayer of a layer and a non-linearity in the second. Samples may run
-//! different heads or neurons; consecutive ones that run the same make a segment. Weights come packed for products,
-//! transposed for the forward and as they are for the backward. A backward gives the gradients of rows; those of the weights are sums
-//! over the rows of all samples and are computed from them ([`sublayer_gradients`](super::sublayer_gradients)).
+//! The inner function f is attention in the first sublayer of a layer and a non-linearity in the second. Samples may
+//! run different heads or neurons; consecutive ones that run the same form a segment. Weights are packed for products,
+//! transposed for the forward pass and untransposed for the backward pass. A backward pass returns the gradients of
+//! rows. Those of the weights are sums over the rows of all samples, computed from them
+//! ([`sublayer_gradients`](super::sublayer_gradients)).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use super::rows::{CHUNK_ROWS, add_assign, column_sums, sum_of, vectorised};
 use crate::config::Activation;
 use crate::tensors::Spans;
 
-/// The bias, dropout and norm after the second product, which all segments share: b₂ (hidden) and the norm.
+/// Bias, dropout and norm after the second product, which all segments share: b₂ (hidden) and the norm.
 #[derive(Clone, Copy)]
 pub(crate) struct OutputNorm<'a, T> {
     pub(crate) outward_bias: &'a [T],
@@ -35,24 +36,24 @@ pub(crate) struct OutputNorm<'a, T> {
 
 /// Neighbouring samples of a block that run the same heads or neurons.
 pub(crate) struct Segment<'a, T> {
-    /// Their rows in the block.
+    /// Rows of the samples in the block.
     pub(crate) rows: Range<usize>,
-    /// The part of W₁ that they run, for a direction: one product, or one each for Q, K and V.
+    /// Part of W₁ that they run, for a direction: one product, or one each for Q, K and V.
     pub(crate) inward: Vec<Projection<'a, T>>,
-    /// Of b₁, (wide).
+    /// Part of b₁, (wide).
     pub(crate) inward_bias: &'a [T],
-    /// Of W₂.
+    /// Part of W₂.
     pub(crate) outward: Part<'a, T>,
     pub(crate) function: InnerFunction<'a>,
-    /// For each head of the layer, or each chunk of neurons, its position among those that run.
+    /// Position of each head of the layer, or of each chunk of neurons, among those that run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
-/// The function between the two products: (tokens, wide) → (tokens, inner).
+/// Function between the two products: (tokens, wide) → (tokens, inner).
 pub(crate) enum InnerFunction<'a> {
-    /// The spans are the segment's own.
+    /// Attention within the segment's own spans.
     Attention { spans: Spans, shape: HeadShape, dropout: Option<ProbabilityDropout<'a>> },
-    /// wide = inner.
+    /// Activation; wide = inner.
     Activation(Activation),
 }
 
@@ -68,12 +69,12 @@ impl<T> Segment<'_, T> {
         }
     }
 
-    /// Its part of rows of `width` values.
+    /// Part of rows of `width` values that belongs to the segment.
     fn of(&self, width: usize) -> Range<usize> {
         self.rows.start * width..self.rows.end * width
     }
 
-    /// The trace spans of the two products.
+    /// Trace spans of the two products.
     fn product_spans(&self) -> [tracing::Span; 2] {
         match self.function {
             InnerFunction::Attention { .. } => {
@@ -86,7 +87,7 @@ impl<T> Segment<'_, T> {
     }
 }
 
-/// What the forward of a sublayer saves for its backward.
+/// Values that the forward pass of a sublayer saves for its backward pass.
 pub(crate) struct SavedActivations<T> {
     segments: Vec<SavedSegment<T>>,
     z: Vec<T>,
@@ -95,11 +96,11 @@ pub(crate) struct SavedActivations<T> {
 struct SavedSegment<T> {
     /// Q, K and V; or the input of the activation, without its bias.
     u: Vec<T>,
-    /// The context of attention. The activation is recomputed.
+    /// Context of attention. The activation is recomputed.
     context: Vec<T>,
 }
 
-/// The gradients of rows that those of a sublayer's weights are computed from.
+/// Gradients of rows, from which the gradients of a sublayer's weights are computed.
 pub(crate) struct RowGradients<T> {
     pub(crate) segments: Vec<SegmentGradients<T>>,
     pub(crate) norm: ResidualNormGradients<T>,
@@ -111,12 +112,12 @@ pub(crate) struct SegmentGradients<T> {
     pub(crate) du: Vec<T>,
     pub(crate) inner: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
-    /// Of each (sample, head), where they are wanted.
+    /// Gate gradient of each (sample, head), if requested.
     gates: Vec<T>,
 }
 
 impl<T> RowGradients<T> {
-    /// For each sample, in order, the heads that ran and the gradients of gates on them, if they were wanted.
+    /// Heads that ran and the gradients of gates on them, for each sample in order, if requested.
     pub(crate) fn gate_gradients(&self) -> impl Iterator<Item = (Vec<usize>, &[T])> {
         self.segments.iter().flat_map(|segment| {
             let positions = segment.positions.iter().enumerate();
@@ -126,22 +127,22 @@ impl<T> RowGradients<T> {
     }
 }
 
-/// What a backward computes beside the row gradients.
+/// Optional results of a backward pass, in addition to the row gradients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    /// The gradient of x.
+    /// `true` for the gradient of x.
     pub(crate) input: bool,
-    /// The gradients of gates on heads.
+    /// `true` for the gradients of gates on heads.
     pub(crate) gates: bool,
 }
 
-/// Buffers that one forward leaves for the next: new memory would have to be filled with zeros first.
+/// Buffers that are reused between forward passes: new memory would have to be zeroed first.
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     u: Vec<T>,
     inner_rows: Vec<T>,
     z: Vec<T>,
-    /// For results.
+    /// Buffers for results.
     pub(crate) results: Vec<Vec<T>>,
 }
 
@@ -151,9 +152,9 @@ impl<T> Default for Scratch<T> {
     }
 }
 
-/// The sublayer of one block of rows. `x` is (tokens, hidden), the weights are packed for the
-/// forward. `keep` says whether a backward will follow. A chunk has `chunk_rows` rows, so that other threads can help
-/// with a block that is alone; a row's bits do not depend on it.
+/// Runs the sublayer of one block of rows. `x` is (tokens, hidden); the weights are packed for the forward pass. `keep`
+/// is `true` if a backward pass follows. A chunk has `chunk_rows` rows, so that other threads can help with a single
+/// block; a row's bits do not depend on it.
 pub(crate) fn sublayer<T: Real>(
     x: &[T],
     segments: &[Segment<'_, T>],
@@ -182,7 +183,7 @@ pub(crate) fn sublayer<T: Real>(
         let mut inner_rows = match (attends, keep) {
             (true, _) => std::mem::take(&mut scratch.inner_rows),
             (false, true) => tracing::trace_span!("allocation").in_scope(|| u.clone()),
-            // Without a backward the values are not needed twice.
+            // Without a backward pass the values are not needed twice.
             (false, false) => std::mem::take(&mut u),
         };
         grow(&mut inner_rows, segment.rows.len() * inner);
@@ -218,7 +219,7 @@ pub(crate) fn sublayer<T: Real>(
     (y, saved)
 }
 
-/// Backward of [`sublayer`], with weights packed for it: the gradient of x where it is asked for, and the row gradients.
+/// Backward pass of [`sublayer`], with weights packed for it: the gradient of x if requested, and the row gradients.
 pub(crate) fn sublayer_backward<T: Real>(
     dy: &[T],
     saved: SavedActivations<T>,
@@ -279,7 +280,7 @@ pub(crate) fn sublayer_backward<T: Real>(
     (wanted.input.then_some(dx), RowGradients { segments, norm })
 }
 
-/// Resizes a buffer; its values are going to be written over.
+/// Resizes a buffer whose values will be overwritten.
 fn grow<T: Real>(memory: &mut Vec<T>, length: usize) {
     let _span = tracing::trace_span!("allocation").entered();
     memory.resize(length, T::ZERO);

@@ -1,8 +1,8 @@
-//! The gradients of a sublayer's weights, from the rows of all blocks.
+//! Gradients of a sublayer's weights, from the rows of all blocks.
 //!
-//! Both have a row for each column between the two products, (wide, hidden) and (inner, hidden): the right factor, x or the
-//! gradient after W₂, is then the same for all of them and is packed once a block. A chunk is a head or some neurons; each
-//! adds up the segments that ran it, in their order.
+//! Both have a row for each column between the two products, (wide, hidden) and (inner, hidden). The right factor, x or
+//! the gradient after W₂, is then the same for all of them and is packed once a block. A chunk is a head or some
+//! neurons; each sums over the segments that ran it, in order.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use super::real::Real;
 use super::rows::{add_assign, sum_of};
 use super::sublayer::{RowGradients, SegmentGradients};
 
-/// The chunks whose gradients are computed separately: heads, or some neurons each.
+/// Chunks whose gradients are computed separately: heads, or groups of neurons.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GradientChunks {
     /// Rows of W₁ of a chunk.
@@ -29,17 +29,17 @@ pub(crate) struct GradientChunks {
 
 /// Gradients of a sublayer's weights, zeros where nothing ran. Rows are in the order of the chunks.
 pub(crate) struct SublayerGradients<T> {
-    /// (wide, hidden); of projections (outputs, inputs), one after another.
+    /// Gradient of W₁, (wide, hidden); of projections (outputs, inputs), concatenated.
     pub(crate) inward: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
-    /// (inner, hidden): transposed.
+    /// Gradient of W₂, (inner, hidden): transposed.
     pub(crate) outward: Vec<T>,
     pub(crate) outward_bias: Vec<T>,
     pub(crate) scale: Vec<T>,
     pub(crate) shift: Vec<T>,
 }
 
-/// The gradients from each block's x and row gradients.
+/// Computes the gradients from each block's x and row gradients.
 pub(crate) fn sublayer_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -70,8 +70,8 @@ pub(crate) fn sublayer_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// The same where all samples ran one and the same sublayer, whose W₁ are projections: the columns of x that each reads, and the
-/// columns that it writes.
+/// Computes the gradients if all samples ran the same sublayer, whose W₁ are projections: the columns of x that each
+/// reads, and the columns that it writes.
 pub(crate) fn projection_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -106,7 +106,7 @@ pub(crate) fn projection_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// These and the gradients of what follows the second product.
+/// Adds the gradients of the parameters after the second product.
 fn with_norm<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     [inward, inward_bias, outward]: [Vec<T>; 3],
@@ -125,11 +125,11 @@ fn with_norm<T: Real>(
     }
 }
 
-/// Columns of the left factor that are multiplied at once.
+/// Number of columns of the left factor that are multiplied at once.
 const COLUMNS: usize = 96;
 
-/// Σ leftᵀ·right, (columns, width), over terms of a left factor's rows of `wide` numbers, of which `columns` count, their number, and
-/// the right factor.
+/// Computes Σ leftᵀ·right, (columns, width), over terms. A term is the rows of a left factor of `wide` values, of which
+/// `columns` count, their number, and the right factor.
 fn product_of_columns<T: Real>(
     terms: &[(&[T], usize, Packed<T>)],
     columns: Range<usize>,
@@ -148,8 +148,8 @@ fn product_of_columns<T: Real>(
     gradient
 }
 
-/// Σ leftᵀ·right over segments, (all, hidden), in chunks of `chunk` rows; each segment has columns of its own of `left`,
-/// and its rows of the packed right factor.
+/// Computes Σ leftᵀ·right over segments, (all, hidden), in chunks of `chunk` rows; each segment has its own columns of
+/// `left`, and its rows of the packed right factor.
 fn weight_gradient<T: Real>(
     segments: &[(&SegmentGradients<T>, &Packed<T>)],
     left: fn(&SegmentGradients<T>) -> &[T],

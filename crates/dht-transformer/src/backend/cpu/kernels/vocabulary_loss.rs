@@ -1,11 +1,11 @@
-//! Cross-entropy after a linear layer with many outputs (a vocabulary), whose logits are never kept.
+//! Cross-entropy after a linear layer with many outputs (a vocabulary), without storing its logits.
 //!
 //! ```text
 //! lᵢ = log Σⱼ exp(xᵢ·wⱼ + bⱼ) − (xᵢ·w_t + b_t)      t: the target of row i
 //! ```
 //!
-//! Rows go through in blocks: a block's logits become its losses, then the gradient of the logits in the same memory,
-//! and that at once the gradients of rows, weight and bias. So a step needs [`BLOCK`] rows of logits, not all.
+//! Rows are processed in blocks. A block's logits become its losses, then the gradient of the logits in the same
+//! memory, and from these the gradients of rows, weight and bias. So a step needs [`BLOCK`] rows of logits, not all.
 
 use rayon::prelude::*;
 
@@ -13,24 +13,24 @@ use super::product::{Destination, Matrix, Packed, product};
 use super::real::Real;
 use super::rows::{add_assign, column_sums, vectorised};
 
-/// Rows whose logits are there at a time: with 30,522 outputs 31 MB in f32.
+/// Number of rows whose logits exist at a time: with 30,522 outputs 31 MB in f32.
 const BLOCK: usize = 256;
 
-/// Rows of a product that one thread takes at a time.
+/// Number of rows of a product that one thread takes at a time.
 const CHUNK: usize = 32;
 
-/// The gradients of the mean loss.
+/// Gradients of the mean loss.
 pub(crate) struct VocabularyLossGradients<T> {
-    /// (rows, inputs)
+    /// Gradient of the rows, (rows, inputs).
     pub(crate) dx: Vec<T>,
-    /// (outputs, inputs)
+    /// Gradient of the weight, (outputs, inputs).
     pub(crate) weight: Vec<T>,
-    /// (outputs)
+    /// Gradient of the bias, (outputs).
     pub(crate) bias: Vec<T>,
 }
 
-/// The mean loss of the rows `x` (rows, inputs) under `weight` (outputs, inputs) and `bias` (outputs), and with
-/// `gradients` its gradients. There is at least one row, and each target is below the number of outputs.
+/// Mean loss of the rows `x` (rows, inputs) under `weight` (outputs, inputs) and `bias` (outputs), and with `gradients`
+/// its gradients. There is at least one row, and each target is below the number of outputs.
 pub(crate) fn decoder_cross_entropy<T: Real>(
     x: &[T],
     weight: &[T],
@@ -93,7 +93,7 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
     (loss * share, sums)
 }
 
-/// The loss of one row; its logits become (softmax − one-hot)·share.
+/// Loss of one row; its logits become (softmax − one-hot)·share.
 #[inline(always)]
 fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
     let wanted = logits[target];
@@ -110,7 +110,7 @@ fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
     largest - wanted + total.ln()
 }
 
-/// Lanes that are reduced side by side, so that both reductions vectorise.
+/// Number of lanes that are reduced in parallel, so that both reductions vectorise.
 const LANES: usize = 16;
 
 #[inline(always)]

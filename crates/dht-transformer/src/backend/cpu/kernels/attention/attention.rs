@@ -1,4 +1,5 @@
-//! softmax(Q·Kᵀ/√d)·V for each (sample, head) of packed rows, and its backward with the probabilities recomputed.
+//! Attention softmax(Q·Kᵀ/√d)·V for each (sample, head) of packed rows, and its backward pass with recomputed
+//! probabilities.
 
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{CHUNK_ROWS, sum2};
 use crate::tensors::Spans;
 
-/// Some of the context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, wide), the result
+/// Computes some of the context rows: dropout(P)·V of each head, concatenated. `qkv` is (tokens, wide), the result
 /// (rows, inner).
 pub(crate) fn attention<T: Real>(
     qkv: &[T],
@@ -48,7 +49,7 @@ pub(crate) fn attention<T: Real>(
     }
 }
 
-/// Backward of [`attention`]: the gradient of `qkv` from that of the context.
+/// Backward pass of [`attention`]: the gradient of `qkv` from that of the context.
 ///
 /// With A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP = dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K,
 /// dK = scale·dSᵀ·Q.
@@ -76,7 +77,7 @@ pub(crate) fn attention_backward<T: Real>(
     dqkv
 }
 
-/// [`attention_backward`] of some samples, whose rows of the gradient `dqkv` are.
+/// Backward pass of [`attention_backward`] for some samples, whose rows of the gradient are `dqkv`.
 fn backward_of_samples<T: Real>(
     qkv: &[T],
     dcontext: &[T],
@@ -127,8 +128,9 @@ fn backward_of_samples<T: Real>(
     }
 }
 
-/// The gradient of the loss with respect to a gate ξ = 1 on each head of each sample: ∂L/∂ξ = Σ over its rows of c·dc, for context c
-/// with gradient dc, both (tokens, inner). (samples, heads).
+/// Gradient of the loss with respect to a gate ξ = 1 on each head of each sample, (samples, heads).
+///
+/// It is ∂L/∂ξ = Σ over its rows of c·dc, for context c with gradient dc, both (tokens, inner).
 pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape) -> Vec<T> {
     let inner = shape.inner;
     let mut gradients = vec![T::ZERO; spans.samples() * shape.heads.len()];
@@ -155,7 +157,7 @@ mod tests {
         let (inner, stride) = (8, 24);
         let qkv: Vec<f64> = wave(spans.tokens() * stride, 0.61);
         let mut context = vec![0.0; spans.tokens() * inner];
-        // In chunks that end within a sample.
+        // Chunks that end within a sample.
         for (chunk, context) in context.chunks_mut(2 * inner).enumerate() {
             attention(&qkv, &spans, &shape, None, 2 * chunk..2 * chunk + context.len() / inner, context);
         }
@@ -187,7 +189,7 @@ mod tests {
         }
     }
 
-    /// Three texts of which the first overflows, beside the same without that.
+    /// Three texts of which the first overflows, compared with the others without it.
     fn an_overflow_stays_within_its_text<T: Real + std::fmt::Debug>(huge: f64) {
         let shape = HeadShape::alike(2, 8);
         let (inner, stride) = (16, 48);
@@ -210,7 +212,7 @@ mod tests {
     #[test]
     fn a_text_whose_scores_overflow_leaves_the_others_as_they_are() {
         an_overflow_stays_within_its_text::<f32>(1e25);
-        // Vectors of so few numbers that some after the keys are not written by the product.
+        // Vectors so short that the product does not write all values after the keys.
         an_overflow_stays_within_its_text::<f64>(1e200);
     }
 }

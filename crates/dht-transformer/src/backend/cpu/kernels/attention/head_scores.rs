@@ -1,4 +1,5 @@
-//! scale·Q·Kᵀ of each (sample, head) in squares of one size, and its backward: the scores themselves, for losses that compare them.
+//! Attention scores scale·Q·Kᵀ of each (sample, head) in squares of one size, and their backward pass, for losses that
+//! compare scores.
 
 use rayon::prelude::*;
 
@@ -6,12 +7,12 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::tensors::Spans;
 
-/// Heads whose columns of Q, and of K, lie one after another.
+/// Heads with consecutive columns in Q, and in K.
 #[derive(Debug, Clone)]
 pub(crate) struct ComparedHeads {
     /// Columns of each head.
     pub(crate) widths: Vec<usize>,
-    /// What scores are divided by the root of.
+    /// Scores are divided by the root of this dimension.
     pub(crate) head_dim: usize,
 }
 
@@ -24,7 +25,7 @@ impl ComparedHeads {
         T::from_f64(1.0 / (self.head_dim as f64).sqrt())
     }
 
-    /// Each head's first column, and its columns.
+    /// First column and number of columns of each head.
     fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.widths.iter().scan(0, |end, width| {
             *end += width;
@@ -32,7 +33,7 @@ impl ComparedHeads {
         })
     }
 
-    /// A head's columns of a sample's rows.
+    /// Columns of a head in a sample's rows.
     fn part<'a, T>(&self, rows: &'a [T], (first, width): (usize, usize)) -> Matrix<'a, T> {
         // Without columns there is no first one.
         let rows_of_head = rows.get(first..).unwrap_or_default();
@@ -40,7 +41,7 @@ impl ComparedHeads {
     }
 }
 
-/// Scores of each head, (samples, heads, longest, longest), of Q and K, (tokens, columns); 0 where a sample has no token.
+/// Scores of each head, (samples, heads, longest, longest), of Q and K, (tokens, columns); 0 in places without a token.
 pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
     let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;
@@ -55,7 +56,8 @@ pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &Comp
     scores
 }
 
-/// Backward of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q. Gradients of places without a token are not read.
+/// Backward pass of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q. Gradients of places without a token are not
+/// read.
 pub(crate) fn head_scores_backward<T: Real>(
     q: &[T],
     k: &[T],

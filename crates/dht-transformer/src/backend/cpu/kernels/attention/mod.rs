@@ -1,4 +1,4 @@
-//! Attention of packed rows, and its scores alone.
+//! Attention of packed rows, and its scores.
 
 #[expect(clippy::module_inception, reason = "the function is in the file of its name")]
 mod attention;

@@ -1,4 +1,4 @@
-//! Attention scores of one head of one sample: their product, their softmax and its backward.
+//! Attention scores of one head of one sample: product, softmax and backward pass.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, array, vectorised};
 
-/// Scores of some queries, a row each; rows are whole vectors long, so that no loop over them has a rest. What is after
-/// the keys is of no meaning.
+/// Scores of some queries, one row each. Rows are padded to whole vectors, so that loops over them have no remainder;
+/// values after the keys are undefined.
 #[derive(Default, Clone)]
 pub(crate) struct Scores<T> {
     numbers: Vec<T>,
@@ -22,7 +22,7 @@ impl<T: Real> Scores<T> {
         self.keys.next_multiple_of(LANES)
     }
 
-    /// Makes room.
+    /// Resizes the buffer.
     pub(crate) fn resize(&mut self, queries: usize, keys: usize) {
         self.keys = keys;
         self.numbers.resize(queries * self.stride(), T::ZERO);
@@ -36,13 +36,13 @@ impl<T: Real> Scores<T> {
         Matrix::strided(&self.numbers, self.queries(), self.keys, self.stride())
     }
 
-    /// Becomes scale·A·Bᵀ.
+    /// Sets the scores to scale·A·Bᵀ.
     pub(crate) fn set_product(&mut self, scale: T, a: Matrix<'_, T>, b: Matrix<'_, T>) {
         let stride = self.stride();
         product(&mut self.numbers, stride, Destination::OverwriteVectors, scale, a, b.transposed());
     }
 
-    /// Becomes softmax(scale·Q·Kᵀ) of one head of one sample for some of its rows.
+    /// Sets the scores to softmax(scale·Q·Kᵀ) of one head of one sample for some of its rows.
     pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: HeadColumns, shape: &HeadShape) {
         let (width, stride, [q, k, _]) = (head.query_key, shape.wide, head.qkv);
         let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), width, stride);
@@ -52,7 +52,7 @@ impl<T: Real> Scores<T> {
         pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });
     }
 
-    /// Drops some of them; rows are those of queries from `first` on.
+    /// Applies dropout; the rows are those of queries from `first` on.
     pub(crate) fn drop(&mut self, dropout: ProbabilityDropout<'_>, sample: usize, head: usize, first: usize) {
         let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
         vectorised(
@@ -66,21 +66,21 @@ impl<T: Real> Scores<T> {
         );
     }
 
-    /// Becomes P∘(dP − rowsum(dP∘P)), having been dP.
+    /// Replaces dP by P∘(dP − rowsum(dP∘P)).
     pub(crate) fn softmax_backward(&mut self, p: &Self) {
         let (stride, keys, ds) = (self.stride(), self.keys, &mut self.numbers[..]);
         pulp::Arch::new().dispatch(SoftmaxBackward { p: &p.numbers, ds, stride, keys });
     }
 }
 
-/// `inside` where the last vector of a row of so many numbers has one of them, and `after` them.
+/// Mask of the last vector of a row of `numbers` values: `inside` for its values, and `after` for the others.
 #[inline(always)]
 fn last_vector<T: Real>(numbers: usize, inside: T, after: T) -> [T; LANES] {
     array(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { after })
 }
 
-/// Softmax of the first `keys` numbers of each row. Its steps go through all rows one after another, so that no row waits
-/// for another one's chain of sums.
+/// Softmax of the first `keys` values of each row. Each step processes all rows, so that no row waits for the
+/// sequential sum of another.
 struct Softmax<'a, T> {
     numbers: &'a mut [T],
     stride: usize,
@@ -97,10 +97,10 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
         let (inside, after) = (T::vectors::<S>(&inside), T::vectors::<S>(&after));
         for row in numbers.chunks_exact_mut(stride) {
             let row = T::vectors_mut::<S>(row);
-            // The whole vector is written: of one that is written in parts, the next read would have to wait.
+            // The whole vector is written: after partial writes the next read would stall.
             let last = row.len() - after.len();
             for ((x, inside), after) in row[last..].iter_mut().zip(inside).zip(after) {
-                // What is after may be NaN of another text.
+                // The values after the keys may be NaN of another text.
                 *x = T::plus(simd, T::common_bits(simd, *x, *inside), *after);
             }
             let mut largest = T::splat(simd, T::LEAST);
@@ -131,7 +131,7 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
     }
 }
 
-/// dP becomes P∘(dP − rowsum(dP∘P)).
+/// Computes P∘(dP − rowsum(dP∘P)) in place of dP.
 struct SoftmaxBackward<'a, T> {
     p: &'a [T],
     ds: &'a mut [T],

@@ -1,42 +1,42 @@
-//! The shape of attention: its heads, and its dropout.
+//! Shape of attention: its heads, and its dropout.
 
 use crate::backend::cpu::kernels::dropout::Dropout;
 use crate::backend::cpu::kernels::real::Real;
 
-/// Where the columns of a head lie.
+/// Column offsets and widths of a head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeadColumns {
-    /// The first ones of its Q, K and V in rows of the Q, K and V of all heads.
+    /// First columns of its Q, K and V in rows of the Q, K and V of all heads.
     pub(crate) qkv: [usize; 3],
-    /// The first one of its context in rows of the contexts of all heads.
+    /// First column of its context in rows of the contexts of all heads.
     pub(crate) context: usize,
-    /// Columns of its Q, and of its K.
+    /// Number of columns of its Q, and of its K.
     pub(crate) query_key: usize,
-    /// Columns of its V, and of its context.
+    /// Number of columns of its V, and of its context.
     pub(crate) value: usize,
 }
 
 impl HeadColumns {
-    /// Its part of a row of contexts.
+    /// Part of a row of contexts that belongs to the head.
     pub(crate) fn context_of<T>(self, row: &[T]) -> &[T] {
         &row[self.context..][..self.value]
     }
 }
 
-/// How the columns of packed Q, K and V, and those of the context, divide among heads.
+/// Division of the columns of packed Q, K and V, and of the context, among heads.
 #[derive(Debug, Clone)]
 pub(crate) struct HeadShape {
     pub(crate) heads: Vec<HeadColumns>,
-    /// Columns of Q, K and V of all heads.
+    /// Number of columns of Q, K and V of all heads.
     pub(crate) wide: usize,
-    /// Columns of the contexts of all heads.
+    /// Number of columns of the contexts of all heads.
     pub(crate) inner: usize,
-    /// What scores are divided by the root of.
+    /// Scores are divided by the root of this dimension.
     head_dim: usize,
 }
 
 impl HeadShape {
-    /// For each of `heads` heads `head_dim` columns of Q, as many of K, as many of V, so that what belongs to a head lies together.
+    /// Equal heads: for each of `heads` heads `head_dim` columns each of Q, K and V, stored together per head.
     pub(crate) fn alike(heads: usize, head_dim: usize) -> Self {
         let columns = |head| HeadColumns {
             qkv: [0, 1, 2].map(|part| (3 * head + part) * head_dim),
@@ -48,7 +48,8 @@ impl HeadShape {
         Self { heads: (0..heads).map(columns).collect(), wide: 3 * inner, inner, head_dim }
     }
 
-    /// Heads with these columns of Q and K, and of V: the Q of all heads, their K, their V. Scores are those of heads of `head_dim`.
+    /// Ragged heads with these columns of Q and K, and of V: the Q of all heads, their K, their V. Scores are those of
+    /// heads of `head_dim`.
     pub(crate) fn ragged(widths: impl Iterator<Item = (usize, usize)> + Clone, head_dim: usize) -> Self {
         let all_queries: usize = widths.clone().map(|(query_key, _)| query_key).sum();
         let (mut queries, mut values) = (0, 0);
@@ -67,7 +68,7 @@ impl HeadShape {
     }
 }
 
-/// Dropout of attention probabilities: the samples' numbers key the masks, `kept[h]` is the number of the h-th kept head.
+/// Dropout of attention probabilities: the samples' ids key the masks, `kept[h]` is the number of the h-th kept head.
 #[derive(Clone, Copy)]
 pub(crate) struct ProbabilityDropout<'a> {
     pub(crate) dropout: Dropout,

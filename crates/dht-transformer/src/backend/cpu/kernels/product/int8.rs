@@ -1,14 +1,15 @@
-//! Products whose factors are rounded to eight bits:
+//! Products with factors rounded to eight bits:
 //!
 //! ```text
 //! c(i, j) = sᵢ·tⱼ·Σₗ q(i, l)·w(l, j)      q = a / sᵢ, w = b / tⱼ, both rounded to −127 … 127
 //! ```
 //!
-//! Each row of A and each column of B has a scale of its own, its largest absolute value over 127, so that a row of C does not
+//! Each row of A and each column of B has its own scale, its largest absolute value over 127. A row of C thus does not
 //! depend on the other rows. The sums are of integers and exact: the same bits on every processor.
 //!
-//! The processor's instruction multiplies unsigned bytes by signed ones, so that w is kept as w + 128, and 128·Σₗ q(i, l) is taken
-//! from the sum. Four rows of B lie together, column by column: a line. Part of a line that a product does not take meets zeros.
+//! The processor's instruction multiplies unsigned bytes by signed ones. Hence w is stored as w + 128, and 128·Σₗ q(i,
+//! l) is subtracted from the sum. Four rows of B are stored together, column by column: a line. Unused parts of a line
+//! meet zeros.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -20,24 +21,24 @@ use super::packed::Part;
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
-/// Whether this processor has instructions for products in bytes.
+/// Returns whether this processor has instructions for byte products.
 pub(crate) fn has_int8_products() -> bool {
     Dots::new().are_accelerated()
 }
 
-/// The rows of a left factor in bytes, in the order of the lines that they meet.
+/// Rows of a left factor in bytes, in the order of the lines that they meet.
 #[derive(Debug, Default)]
 struct Rows {
     quads: Vec<Quad>,
-    /// Quads of a row.
+    /// Number of quads in a row.
     stride: usize,
     scales: Vec<f32>,
-    /// 128·Σₗ q.
+    /// Offsets 128·Σₗ q.
     offsets: Vec<i32>,
 }
 
 thread_local! {
-    /// Of the last product of this thread.
+    /// Buffer of this thread's last product.
     static ROWS: RefCell<Rows> = RefCell::default();
 }
 
@@ -86,12 +87,12 @@ impl Rows {
     }
 }
 
-/// The lines that hold these rows.
+/// Lines that hold these rows.
 fn lines_of(rows: &Range<usize>) -> Range<usize> {
     rows.start / QUAD..rows.end.div_ceil(QUAD)
 }
 
-/// What [`product`](super::product()) does with a right factor in bytes.
+/// Implementation of [`product`](super::product()) with a right factor in bytes.
 pub(super) struct Int8Product<'c, 'a, 'b, T> {
     pub(super) c: &'c mut [T],
     pub(super) stride: usize,
@@ -131,14 +132,14 @@ impl<T: Real> Int8Product<'_, '_, '_, T> {
     }
 }
 
-/// A product with one panel.
+/// Product with one panel.
 struct Strip<'a> {
     left: &'a Rows,
     panel: &'a [Line],
     lines: &'a [Range<usize>],
-    /// t.
+    /// Column scales t.
     scales: &'a [f32; COLUMNS],
-    /// Columns that are wanted.
+    /// Number of requested columns.
     wide: usize,
     stride: usize,
     destination: Destination,
@@ -195,7 +196,7 @@ mod tests {
     use crate::backend::cpu::kernels::product::{Concatenated, Packed, product};
     use crate::backend::cpu::kernels::test_support::wave;
 
-    /// The definition, in the order of its formula: scales of rows and columns, and rounded numbers.
+    /// Reference in the order of the formula: scales of rows and columns, and rounded values.
     fn by_definition(numbers: &[f32], vectors: usize, at: impl Fn(usize, usize) -> usize) -> (Vec<f32>, Vec<i64>) {
         let of_vector = numbers.len() / vectors;
         let (mut scales, mut whole) = (Vec::new(), vec![0; numbers.len()]);

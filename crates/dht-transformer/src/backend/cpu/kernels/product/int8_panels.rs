@@ -1,32 +1,32 @@
-//! Right factors in eight bits, and how numbers are rounded to them.
+//! Right factors in eight bits, and the rounding to them.
 
 use super::int8_tile::{COLUMNS, Line, QUAD};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, fold};
 
-/// The largest absolute value of a rounded number.
+/// Largest absolute value of a rounded number.
 const MOST: f32 = 127.0;
-/// What is added to the numbers of B.
+/// Offset added to the values of B.
 pub(super) const OFFSET: i32 = 128;
 
 /// Panels of a right factor in bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Int8Panels {
-    /// For each group and panel, the lines of four rows.
+    /// Lines of four rows, for each group and panel.
     lines: Vec<Line>,
-    /// For each group and panel, t of its columns.
+    /// Column scales t, for each group and panel.
     scales: Vec<[f32; COLUMNS]>,
     lines_of_panel: usize,
     panels_of_group: usize,
 }
 
 impl Int8Panels {
-    /// The memory that they take.
+    /// Memory of the panels in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.lines) + size_of_val(&*self.scales)
     }
 
-    /// Rounds the columns of all groups; `column` gives the numbers of one: (group, column of the group).
+    /// Rounds the columns of all groups; `column` returns the values of one: (group, column of the group).
     #[inline(always)]
     pub(super) fn new<T: Real>(
         (rows, columns, groups): (usize, usize, usize),
@@ -52,14 +52,14 @@ impl Int8Panels {
         Self { lines, scales, lines_of_panel, panels_of_group }
     }
 
-    /// The panel of a group that begins with this of its columns.
+    /// Panel of a group that begins with this of its columns.
     pub(super) fn panel(&self, group: usize, first: usize) -> (&[Line], &[f32; COLUMNS]) {
         let panel = group * self.panels_of_group + first / COLUMNS;
         (&self.lines[panel * self.lines_of_panel..][..self.lines_of_panel], &self.scales[panel])
     }
 }
 
-/// s and 1 / s of numbers; s is NaN where one of them is not finite, and 1 / s is 0 where all are 0.
+/// Scale s and factor 1 / s of numbers; s is NaN if one of them is not finite, and 1 / s is 0 if all are 0.
 #[inline(always)]
 pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     let (mut largest, mut not_finite) = ([0.0_f32; LANES], [0.0_f32; LANES]);
@@ -78,10 +78,10 @@ pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     (scale, if largest > 0.0 { MOST / largest } else { 0.0 })
 }
 
-/// 1.5 · 2²³: adding it rounds to an integer, a tie to the even one, and leaves it in the low bits.
+/// Constant 1.5 · 2²³: adding it rounds to an integer, a tie to the even one, which is then in the low bits.
 const MAGIC: f32 = 12_582_912.0;
 
-/// a / s as an integer; anything for what is not finite.
+/// Rounds a / s to an integer; undefined for values that are not finite.
 #[inline(always)]
 pub(super) fn rounded(value: f32, factor: f32) -> i8 {
     (value * factor + MAGIC).to_bits() as i8

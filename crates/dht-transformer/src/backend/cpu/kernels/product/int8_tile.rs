@@ -1,5 +1,5 @@
-//! Sums of products of bytes, eight rows by three vectors at once: by the processor's instruction for them (AVX-512 VNNI), or by
-//! what the compiler makes of loops.
+//! Sums of byte products, eight rows by three vectors at once: by the processor's instruction (AVX-512 VNNI), or by
+//! compiler-generated loops.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(
@@ -12,19 +12,19 @@ use std::ops::Range;
 
 use crate::backend::cpu::kernels::rows::array;
 
-/// Vectors of a panel's row.
+/// Number of vectors in a panel's row.
 const VECTORS: usize = 3;
-/// Rows of B that lie together.
+/// Number of rows of B that are stored together.
 pub(super) const QUAD: usize = 4;
-/// Columns of a vector.
+/// Number of columns in a vector.
 const WIDE: usize = 16;
-/// Columns of a panel.
+/// Number of columns in a panel.
 pub(super) const COLUMNS: usize = VECTORS * WIDE;
 
-/// Four neighbouring numbers of a row of A.
+/// Four neighbouring values of a row of A.
 pub(super) type Quad = [i8; QUAD];
 
-/// Four rows of a panel: for each column its four numbers, plus 128.
+/// Four rows of a panel: for each column its four values, plus 128.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Line([[u8; WIDE * QUAD]; VECTORS]);
@@ -41,7 +41,7 @@ impl Line {
     }
 }
 
-/// How sums are computed.
+/// Implementation of the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dots {
     #[cfg(target_arch = "x86_64")]
@@ -50,7 +50,7 @@ pub(super) enum Dots {
 }
 
 impl Dots {
-    /// The fastest that this processor has.
+    /// Selects the fastest implementation of this processor.
     pub(super) fn new() -> Self {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vnni") {
@@ -59,12 +59,12 @@ impl Dots {
         Self::Portable
     }
 
-    /// Whether they are the processor's own.
+    /// Returns whether the processor's own instruction is used.
     pub(super) fn are_accelerated(self) -> bool {
         self != Self::Portable
     }
 
-    /// Σₗ q(r, l)·(w + 128)(l, j) over lines of a panel, for its first `wide` columns j and more.
+    /// Computes Σₗ q(r, l)·(w + 128)(l, j) over lines of a panel, for at least its first `wide` columns j.
     #[inline(always)]
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "loops sum all columns"))]
     pub(super) fn of<const R: usize>(
@@ -76,7 +76,7 @@ impl Dots {
     ) -> [[i32; COLUMNS]; R] {
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `new` has found the instructions.
+            // SAFETY: `new` has detected the instructions.
             Self::Vnni => unsafe {
                 match wide.div_ceil(WIDE) {
                     1 => vnni::<R, 1>(left, panel, lines),
@@ -160,7 +160,7 @@ mod tests {
         for (l, line) in panel.iter_mut().enumerate() {
             (0..COLUMNS * QUAD).for_each(|i| line.set(i / QUAD, i % QUAD, byte(l * 192 + i)));
         }
-        // Extremes, whose pairs would leave sixteen bits.
+        // Extremes, whose pairs would overflow sixteen bits.
         panel[2] = Line([[255; WIDE * QUAD]; VECTORS]);
         let row = |r: usize| -> Vec<Quad> {
             (0..9).map(|l| std::array::from_fn(|i| if l < 2 { -127 } else { byte(r * 50 + l * 4 + i) as i8 })).collect()

@@ -1,6 +1,6 @@
-//! Matrices seen in slices, and what a product does to the numbers of its destination.
+//! Matrix views of slices, and modes of writing a product's destination.
 
-/// A matrix seen in a slice: element (row, column) lies at `row · row_stride + column · column_stride`. One of the two
+/// Matrix view of a slice: element (row, column) lies at `row · row_stride + column · column_stride`. One of the two
 /// strides is 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
@@ -12,17 +12,17 @@ pub(crate) struct Matrix<'a, T> {
 }
 
 impl<'a, T> Matrix<'a, T> {
-    /// Rows of `columns` numbers, `stride` numbers apart.
+    /// View of rows of `columns` values, `stride` values apart.
     pub(crate) fn strided(data: &'a [T], rows: usize, columns: usize, stride: usize) -> Self {
         Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
-    /// Rows one after another.
+    /// View of contiguous rows.
     pub(crate) fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
     }
 
-    /// Rows and columns exchanged; nothing moves.
+    /// Transposed view; nothing moves.
     pub(crate) fn transposed(self) -> Self {
         Self {
             data: self.data,
@@ -40,11 +40,11 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
-/// What happens to the numbers that are already in the destination.
+/// Treatment of the existing values in the destination.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Destination {
     Overwrite,
     Accumulate,
-    /// Written over, and what lies behind a row's columns may be too, as far as its last vector reaches.
+    /// Overwritten, possibly including values behind a row's columns up to the end of its last vector.
     OverwriteVectors,
 }

@@ -9,39 +9,39 @@ use super::matrix::Matrix;
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
-/// Vectors of a panel's row.
+/// Number of vectors in a panel's row.
 pub(crate) const VECTORS: usize = 3;
-/// Numbers of the widest panel's row: of AVX-512's vectors.
+/// Number of values in the widest panel's row, of AVX-512 vectors.
 pub(crate) const WIDEST: usize = VECTORS * 16;
 
-/// Numbers in a vector.
+/// Number of values in a vector.
 #[inline(always)]
 pub(crate) fn lanes<S: Simd, T: Real>() -> usize {
     size_of::<T::Vector<S>>() / size_of::<T>()
 }
 
-/// A right factor packed in panels for many products.
+/// Right factor packed in panels for many products.
 ///
-/// Its columns come in groups of one width. Each group begins a panel of its own, so that a product can take some of them.
+/// Its columns come in groups of one width. Each group begins a new panel, so that a product can take some of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Packed<T> {
     pub(super) panels: Panels<T>,
-    /// All of its rows.
+    /// All rows of the factor.
     pub(super) rows: Range<usize>,
-    /// Columns of a group.
+    /// Number of columns of a group.
     pub(crate) columns: usize,
-    /// All groups.
+    /// All group numbers.
     pub(super) groups: Vec<usize>,
 }
 
-/// The numbers of a packed factor.
+/// Values of a packed factor.
 #[derive(Debug, Clone)]
 pub(super) enum Panels<T> {
     Real(Vec<T>),
     Int8(Int8Panels),
 }
 
-/// How matrices that are packed as one are concatenated.
+/// Concatenation axis of matrices that are packed as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Concatenated {
     Columns,
@@ -49,12 +49,12 @@ pub(crate) enum Concatenated {
 }
 
 impl<T: Real> Packed<T> {
-    /// Lays a matrix out.
+    /// Packs a matrix.
     pub(crate) fn new(matrix: Matrix<'_, T>) -> Self {
         Self::of(&[vec![matrix]], Concatenated::Columns)
     }
 
-    /// Lays groups out, all of one shape, each of several matrices joined.
+    /// Packs groups, all of one shape, each of several concatenated matrices.
     pub(crate) fn of(groups: &[Vec<Matrix<'_, T>>], concatenated: Concatenated) -> Self {
         groups.iter().flatten().for_each(|matrix| matrix.check("right factor"));
         let sum = |size: fn(&Matrix<'_, T>) -> usize| groups.first().map_or(0, |group| group.iter().map(size).sum());
@@ -67,7 +67,7 @@ impl<T: Real> Packed<T> {
         Self { panels: Panels::Real(panels), rows: 0..rows, columns, groups: (0..groups.len()).collect() }
     }
 
-    /// The same factor in bytes.
+    /// Converts the factor to bytes.
     pub(crate) fn in_int8(self) -> Self {
         let panels = match &self.panels {
             Panels::Real(numbers) => pulp::Arch::new().dispatch(Round { packed: &self, numbers }),
@@ -76,7 +76,7 @@ impl<T: Real> Packed<T> {
         Self { panels: Panels::Int8(panels), ..self }
     }
 
-    /// The memory that it takes.
+    /// Memory of the factor in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match &self.panels {
             Panels::Real(numbers) => size_of_val(&**numbers),
@@ -84,12 +84,12 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// All of it.
+    /// Whole factor as a part.
     pub(crate) fn whole(&self) -> Part<'_, T> {
         Part { packed: self, rows: std::slice::from_ref(&self.rows), groups: &self.groups, columns: self.columns }
     }
 
-    /// Of its numbers, the panel of a group, `width` numbers wide, that begins with this of its columns.
+    /// Panel of a group, `width` values wide, that begins with this of its columns.
     #[inline(always)]
     pub(super) fn panel<'a>(&self, numbers: &'a [T], width: usize, group: usize, first: usize) -> &'a [T] {
         let of_panel = width * self.rows.len();
@@ -97,7 +97,8 @@ impl<T: Real> Packed<T> {
         &numbers[(group * panels + first / width) * of_panel..][..of_panel]
     }
 
-    /// Some of its rows, one range after another, and of some of its groups the first `columns` columns, side by side.
+    /// Part of the factor: some of its rows, one range after another, and of some of its groups the first `columns`
+    /// columns, concatenated.
     pub(crate) fn part<'a>(&'a self, rows: &'a [Range<usize>], groups: &'a [usize], columns: usize) -> Part<'a, T> {
         assert!(rows.iter().all(|rows| rows.start <= rows.end && rows.end <= self.rows.end), "rows of a part");
         assert!(groups.iter().all(|group| *group < self.groups.len()) && columns <= self.columns, "columns of a part");
@@ -173,7 +174,8 @@ impl<T: Real> WithSimd for Round<'_, T> {
     }
 }
 
-/// Some columns of B, row after row, from a column of the panel on; its other numbers stay as they are.
+/// Packs some columns of B, row after row, into the panel from column `place` on; other values of the panel are
+/// unchanged.
 #[inline(always)]
 pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut [T], width: usize, place: usize) {
     let wide = columns.len();
@@ -184,7 +186,7 @@ pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut
         }
         return;
     }
-    // Squares, which the compiler turns over in registers.
+    // Squares, which the compiler transposes in registers.
     let (squares, side) = (wide / SIDE * SIDE, SIDE);
     let column = |j: usize| &b.data[(columns.start + j) * b.column_stride..][..b.rows];
     for j in (0..squares).step_by(side) {
@@ -205,5 +207,5 @@ pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut
     }
 }
 
-/// Rows and columns of a square that is turned over at once.
+/// Size of a square that is transposed at once.
 const SIDE: usize = 4;

@@ -1,8 +1,9 @@
-//! The one function through which every matrix product of the crate runs, and its count.
+//! Matrix product: the single function through which every product of the crate runs, with its FLOP count.
 //!
-//! A product runs on one thread: what runs side by side are blocks of rows, each with all its products, so that what one
-//! of them writes is still in the cache when the next one reads it. The right factor is packed in panels of three
-//! vectors; weights are packed once for all blocks, as they are or in bytes, and small factors are read where they lie if their
+//! A product runs on one thread. Blocks of rows run in parallel, each with all its products, so that the output of one
+//! product is still in the cache when the next reads it. The right factor is packed in panels of three vectors. Weights
+//! are packed once for all blocks, in floating point or in bytes; small factors are read in place if their rows are
+//! contiguous.
 //! rows are.
 
 use std::ops::Range;
@@ -16,7 +17,7 @@ use super::tile::{Lines, Panel, Strip};
 use crate::backend::cpu::kernels::real::Real;
 use crate::flops::executed;
 
-/// The right factor of a product.
+/// Right factor of a product.
 #[derive(Clone, Copy)]
 pub(crate) enum Right<'a, T> {
     Matrix(Matrix<'a, T>),
@@ -41,7 +42,7 @@ impl<'a, T: Real> From<&'a Packed<T>> for Right<'a, T> {
     }
 }
 
-/// C ← scale·A·B, or C ← C + scale·A·B; rows of C lie `stride` numbers apart.
+/// Computes C ← scale·A·B, or C ← C + scale·A·B; rows of C are `stride` values apart.
 pub(crate) fn product<'a, T: Real>(
     c: &mut [T],
     stride: usize,
@@ -93,7 +94,7 @@ impl<T: Real> WithSimd for Product<'_, '_, '_, T> {
                     let wide = width.min(b.columns - first);
                     let strip = Strip { a, rows: std::slice::from_ref(&every), wide, stride, destination, scale };
                     let c = &mut c[first..];
-                    // The last vector may read what lies after the columns, if anything does.
+                    // The last vector may read beyond the columns, if there are values.
                     let end = (b.rows.max(1) - 1) * b.row_stride + first + wide.next_multiple_of(lanes::<S, T>());
                     if b.column_stride == 1 && end <= b.data.len() {
                         let lines = Lines { numbers: &b.data[first..], stride: b.row_stride };

@@ -1,5 +1,5 @@
-//! Tiles of a product: eight rows by three vectors that stay in registers while the inner dimension passes by, which with
-//! AVX-512 takes two multiply-adds a cycle, all that there are.
+//! Product tiles of eight rows by three vectors, which stay in registers over the inner dimension. With AVX-512 this
+//! takes two multiply-adds a cycle, the maximum.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ use crate::backend::cpu::kernels::rows::array;
 
 /// Up to three vectors of each row of a right factor.
 pub(crate) trait Columns<T: Real>: Copy {
-    /// The first vectors of each of some rows.
+    /// First vectors of each of some rows.
     fn rows<S: Simd, const V: usize>(self, rows: Range<usize>) -> impl Iterator<Item = [T::Vector<S>; V]>;
 }
 
-/// Rows of three vectors, one after another.
+/// Contiguous rows of three vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<'a, T>(pub(crate) &'a [T]);
 
@@ -36,7 +36,7 @@ impl<T: Real> Columns<T> for Panel<'_, T> {
     }
 }
 
-/// Rows that lie where they are, `stride` numbers apart.
+/// Unpacked rows, `stride` values apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Lines<'a, T> {
     pub(crate) numbers: &'a [T],
@@ -59,10 +59,10 @@ impl<T: Real> Columns<T> for Lines<'_, T> {
     }
 }
 
-/// A product with some columns of its right factor: `wide` columns of C.
+/// Product with some columns of its right factor: `wide` columns of C.
 pub(crate) struct Strip<'a, T> {
     pub(crate) a: Matrix<'a, T>,
-    /// The rows of the right factor that the columns of A meet, in their order.
+    /// Rows of the right factor that the columns of A meet, in order.
     pub(crate) rows: &'a [Range<usize>],
     pub(crate) wide: usize,
     pub(crate) stride: usize,
@@ -98,7 +98,7 @@ impl<T: Real> Strip<'_, T> {
         }
     }
 
-    /// `R` rows of C by `V` vectors.
+    /// Computes `R` rows of C by `V` vectors.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const V: usize>(&self, simd: S, b: impl Columns<T>, c: &mut [T], row: usize) {
         let a = self.a;
@@ -115,7 +115,7 @@ impl<T: Real> Strip<'_, T> {
             };
             first += inner;
         }
-        // Short counted loops: where they are not unrolled, the sums are indexed and leave their registers.
+        // Short counted loops: without unrolling, the sums would be indexed and leave their registers.
         let scale = T::splat(simd, self.scale);
         let c = &mut c[row * self.stride..];
         if self.wide < V * lanes::<S, T>() && self.destination != Destination::OverwriteVectors {
@@ -144,7 +144,7 @@ impl<T: Real> Strip<'_, T> {
         }
     }
 
-    /// The first `wide` numbers of each line into a row of C.
+    /// Stores the first `wide` values of each line into a row of C.
     #[inline]
     fn store_part(&self, lines: &[[T; WIDEST]], c: &mut [T]) {
         for (r, line) in lines.iter().enumerate() {
@@ -158,7 +158,7 @@ impl<T: Real> Strip<'_, T> {
     }
 }
 
-/// Sums + Σₗ a(r, l)·b(l, v) for a whose rows are given.
+/// Computes sums + Σₗ a(r, l)·b(l, v) for an `a` given by rows.
 #[inline(always)]
 fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
     simd: S,
@@ -179,7 +179,7 @@ fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
     sums
 }
 
-/// Sums + Σₗ a(r, l)·b(l, v) for a whose columns lie `stride` apart.
+/// Computes sums + Σₗ a(r, l)·b(l, v) for an `a` whose columns are `stride` apart.
 #[inline(always)]
 fn sums_over_columns<S: Simd, T: Real, const R: usize, const V: usize>(
     simd: S,
