@@ -34,7 +34,7 @@ impl LogProbabilities {
     /// The log-probabilities of a classifier for every row of a data set.
     ///
     /// # Errors
-    /// Errors of the encoder; [`Error::Setting`] for a batch size of 0.
+    /// Errors of the encoder, including that for a batch size of 0.
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let classes = classifier.classifier().classes();
         let (mut values, ctx) = (vec![0.0; data.len() * classes], ForwardContext::inference());

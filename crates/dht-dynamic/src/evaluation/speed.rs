@@ -59,7 +59,7 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
     /// Measures both ends, in two passes: λ = 0, and a λ so large that only the cost matters.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no texts, a batch size of 0, and a model whose rewards learned the cost; errors of the
+    /// [`Error::Setting`] for no texts and for a model whose rewards learned the cost; errors of the
     /// encoder.
     pub fn new(model: &'a M, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {

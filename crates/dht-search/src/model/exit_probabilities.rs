@@ -14,7 +14,7 @@ use crate::space::Route;
 /// those of a [fixed route](crate::evaluation::controls::evaluate_fixed) of all heads to that exit.
 ///
 /// # Errors
-/// Errors of the encoder; [`Error::Setting`](crate::Error::Setting) for a batch size of 0.
+/// Errors of the encoder, including that for a batch size of 0.
 pub fn exit_log_probabilities(
     model: &RoutedEncoder,
     data: &EncodedDataset,

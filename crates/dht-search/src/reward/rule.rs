@@ -82,7 +82,7 @@ impl RewardReference {
         (self.weight > 0.0).then_some(self.mean)
     }
 
-    /// Returns whether samples can have led to this state: δ is positive, and so is its weight.
+    /// Returns whether samples can have led to this state: δ and its weight are finite and not negative.
     pub(crate) fn is_possible(&self) -> bool {
         [self.mean, self.weight].iter().all(|value| value.is_finite() && *value >= 0.0)
     }
