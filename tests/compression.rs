@@ -226,7 +226,7 @@ fn searched_weights_are_carried_and_others_stand_beside() {
 }
 
 #[test]
-fn a_distilled_student_is_saved_and_the_run_goes_on_after_each_step() {
+fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
     let folder = tempfile::tempdir().unwrap();
     let (work, out) = (folder.path().join("work"), folder.path().join("student"));
     let texts = folder.path().join("plain.txt");
@@ -338,7 +338,7 @@ fn heads_are_scored_one_at_a_time_and_missing_ones_refused() {
 }
 
 #[test]
-fn a_student_is_not_written_over_its_teacher_its_steps_or_other_files() {
+fn a_student_never_overwrites_its_teacher_steps_or_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let (work, notes) = (folder.path().join("work"), folder.path().join("notes"));
     fs::create_dir(&notes).unwrap();

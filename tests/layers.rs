@@ -453,7 +453,7 @@ fn every_module_imports_only_lower_layers() {
 }
 
 #[test]
-fn an_import_from_a_higher_or_the_same_layer_or_the_root_is_found() {
+fn imports_from_a_higher_or_the_same_layer_or_root_are_detected() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, source: &str| std::fs::write(folder.path().join(name), source).expect("a file");
     std::fs::create_dir(folder.path().join("high")).expect("a folder");

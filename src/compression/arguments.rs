@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn students_that_cannot_be_mapped_are_refused_before_anything_is_read() {
+    fn students_that_cannot_be_mapped_are_rejected() {
         for (words, named) in [
             (&["--layers", "5"][..], "layers"),
             (&["--layers", "0"], "num_hidden_layers"),

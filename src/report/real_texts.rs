@@ -156,7 +156,7 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn the_part_has_figure_table_and_what_was_found_and_writing_again_changes_nothing() {
+    fn the_real_texts_section_is_complete_and_idempotent() {
         let page = format!("# Title\n\nprose\n\n{REAL_TEXTS_START}\nold\n{REAL_TEXTS_END}\n\nmore\n");
         let mut without = fixture::reproduction();
         without.at_costs = None;

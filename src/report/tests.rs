@@ -51,7 +51,7 @@ fn nothing_is_loaded_from_elsewhere() {
 }
 
 #[test]
-fn the_page_has_all_figures_with_texts_for_readers_who_do_not_see_them() {
+fn every_figure_of_the_page_has_alternative_text() {
     let html = page(&fixture::reproduction());
     let images = html.matches("<svg ").count();
     assert_eq!(images, html.matches("<svg role=\"img\" aria-label=\"").count());

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deficit_of_a_worse_row_is_bounded_from_above_and_that_of_an_equal_one_is_zero() {
+    fn a_worse_row_has_a_bounded_deficit_and_an_equal_one_zero() {
         let truth: Vec<u32> = (0..1_000).map(|text| text / 2 % 2).collect();
         let (full, worse) = (row(&truth, 10), row(&truth, 5));
         let of = |row: &SeedRow| {

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_student_far_below_its_teacher_makes_a_table_not_informative() {
+    fn a_student_far_below_its_teacher_makes_a_table_uninformative() {
         let mut record = searched();
         // .2 of .4 above the best constant answer.
         record.unpruned.score = 0.7;

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_beyond_the_limit_or_beyond_all_numbers_is_refused_and_what_is_there_stays() {
+    fn memory_over_the_limit_is_rejected_and_values_stay() {
         let mut values = vec![1.0; 3];
         let capacity = values.capacity();
         for (more, bytes) in [

@@ -89,7 +89,7 @@ fn sizes_beyond_all_memory_are_refused_by_name() {
 }
 
 #[test]
-fn thompson_sampling_whose_draws_hardly_differ_has_propensities_that_sum_to_one() {
+fn thompson_propensities_sum_to_one_for_any_alpha() {
     for alpha in ["1e-300", "1e-100", "1e-17", "1e-15", "1e-13", "1e-9", "1e-5", "1e300"] {
         let toml = TOML.replace("alpha = 0.5", &format!("alpha = {alpha}")).replace("normaliser", "# normaliser");
         let mut policy = AnyPolicy::new(PolicySettings::from_toml(&toml).unwrap()).unwrap();

@@ -137,7 +137,7 @@ mod tests {
 
     #[cfg(not(any(feature = "cuda", feature = "metal")))]
     #[test]
-    fn a_device_without_support_in_this_build_is_refused_by_its_name() {
+    fn a_device_missing_from_this_build_is_rejected_by_name() {
         for (text, name) in [("cuda", "cuda"), ("cuda:3", "cuda"), ("metal", "metal")] {
             let error = text.parse::<DeviceChoice>().unwrap().open().unwrap_err();
             assert!(matches!(error, Error::DeviceNotBuilt { feature, .. } if feature == name));

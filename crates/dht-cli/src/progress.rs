@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_of_a_resumed_training_counts_from_where_it_was_resumed() {
+    fn time_left_of_a_resumed_training_counts_from_the_resume() {
         let mut progress = TrainingProgress::new("full", true);
         progress.observe(Event::Started { samples: 80, total: 100, metric: "macro F1" });
         progress.observe(step(0.9, 1.0));

@@ -163,7 +163,7 @@ mod from_a_server {
     }
 
     #[test]
-    fn values_are_learned_by_a_full_model_and_judged_by_both_correlations() {
+    fn a_full_model_learns_numbers_and_reports_correlations() {
         let (hub, place) = place();
         let rows = |count: usize, secret: bool| {
             let word = |row: usize| ["nothing", "little", "half", "much", "all"][row % 5];

@@ -56,7 +56,7 @@ fn several_threads_get_the_answers_that_one_gets() -> Result<()> {
 }
 
 #[test]
-fn answers_come_in_the_order_of_the_texts_and_are_those_of_the_model() -> Result<()> {
+fn answers_come_in_the_order_of_the_texts() -> Result<()> {
     let engine = engine()?;
     let texts = texts(50, 3);
     let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();

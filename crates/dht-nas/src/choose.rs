@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_are_not_one_finite_number_for_each_unit_are_refused() {
+    fn scores_require_one_finite_number_per_unit() {
         let cost = cost(CostMeasure::Dimensions, NasSpace::neurons());
         let right = scores(&cost, 1);
         let with = |group: usize, scores: Vec<f64>| {

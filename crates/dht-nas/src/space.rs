@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_space_without_parts_and_minimums_beyond_a_layer_are_refused() {
+    fn an_empty_space_and_minimums_beyond_a_layer_are_rejected() {
         assert!(matches!(NasSpace::NONE.groups(SHAPE, 2), Err(Error::Setting { field: "space", .. })));
         for (minimum, field) in [
             (Minimum { heads: 4, ..Minimum::default() }, "minimum.heads"),

@@ -70,7 +70,7 @@ fn check_frozen() -> Result<()> {
 }
 
 #[test]
-fn the_flops_of_every_training_are_those_of_the_products_that_ran() -> Result<()> {
+fn counted_training_flops_equal_the_products_that_ran() -> Result<()> {
     check_frozen()?;
     for pooling in [Pooling::Cls, Pooling::Pooler] {
         let (full, soft) = (full_model(pooling)?, DistillationSettings::soft_labels());

@@ -53,7 +53,7 @@ fn depths(evaluation: &Evaluation) -> Vec<usize> {
 }
 
 #[test]
-fn the_ngram_classifier_is_scored_like_every_model_and_runs_no_layer() {
+fn the_ngram_classifier_scores_like_any_model_with_no_layers() {
     let (training, test) = (texts(300, 1), texts(100, 2));
     let ngram = fitted(&training).unwrap().classifier;
     let found = evaluate(&ngram, &test, 16).unwrap();
@@ -71,7 +71,7 @@ fn the_ngram_classifier_is_scored_like_every_model_and_runs_no_layer() {
 }
 
 #[test]
-fn a_cascade_at_a_threshold_of_one_is_its_last_stage_and_at_zero_its_first() {
+fn threshold_one_is_the_last_cascade_stage_and_zero_the_first() {
     let (training, test) = (texts(300, 3), texts(60, 4));
     let ngram = fitted(&training).unwrap().classifier;
     let stages = || vec![classifier(1, CLASSES, 5), classifier(4, CLASSES, 6)];

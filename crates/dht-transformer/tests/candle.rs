@@ -82,7 +82,7 @@ fn an_encoder_by_a_var_builder_is_that_of_the_reader_to_the_bit() -> Result<()> 
 }
 
 #[test]
-fn a_classifier_by_a_var_builder_is_that_of_the_reader_to_the_bit() -> Result<()> {
+fn a_var_builder_gives_the_same_classifier_bits_as_the_reader() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     for (family, pooling) in FAMILIES.into_iter().zip([Pooling::Pooler; 3]) {
         let path = folder.path().join(family.model_type());
@@ -137,7 +137,7 @@ fn a_tensor_that_is_missing_or_ill_shaped_is_named() -> Result<()> {
 }
 
 #[test]
-fn a_variable_of_another_shape_or_type_or_in_three_parts_is_refused() -> Result<()> {
+fn variables_of_wrong_shape_type_or_split_are_rejected() -> Result<()> {
     let config = config(Family::Bert);
     for (name, shape, dtype, said) in [
         ("embeddings.word_embeddings.weight", (3, 4), DType::F32, "is a variable of another shape"),
@@ -301,7 +301,7 @@ fn a_kept_context_sees_steps_of_an_optimiser_of_its_variables() -> Result<()> {
 }
 
 #[test]
-fn every_gradient_of_candles_graph_is_that_of_the_fused_operations() -> Result<()> {
+fn candle_graph_gradients_equal_those_of_the_fused_operations() -> Result<()> {
     let model = classifier();
     let parameters = model.encoder().parameters();
     let ctx = ForwardContext::training(parameters, 7, 2);
@@ -337,7 +337,7 @@ fn a_backward_that_would_lose_gradients_is_refused() -> Result<()> {
 }
 
 #[test]
-fn frozen_parameters_have_no_gradient_in_the_store_and_a_head_of_ones_own_has() -> Result<()> {
+fn a_grad_store_lacks_frozen_parameters_and_has_a_users_head() -> Result<()> {
     let model = classifier();
     let parameters = model.encoder().parameters();
     model.encoder().freeze_layer(0, true);
@@ -371,7 +371,7 @@ fn modules_give_states_and_logits_and_their_gradients() -> Result<()> {
 }
 
 #[test]
-fn modules_draw_other_dropout_masks_in_each_call_and_the_same_for_the_same_seed() -> Result<()> {
+fn modules_vary_dropout_by_call_and_repeat_it_by_seed() -> Result<()> {
     let two = |seed| -> Result<[Vec<u32>; 2]> {
         let module = GraphModule::new(encoder(Family::Bert), seed);
         Ok([bits(&module.forward_t(&ids()?, true)?), bits(&module.forward_t(&ids()?, true)?)])

@@ -76,7 +76,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
 }
 
 #[test]
-fn inference_composed_of_candles_operations_gives_the_fused_rows() {
+fn composed_inference_equals_the_fused_rows() {
     for encoder in [encoder(), ragged()] {
         let fused = run(&encoder, &ForwardContext::inference());
         let composed = run(&encoder, &ForwardContext::inference_in_candle_graph());
@@ -85,7 +85,7 @@ fn inference_composed_of_candles_operations_gives_the_fused_rows() {
 }
 
 #[test]
-fn a_step_composed_of_candles_operations_has_the_fused_loss_gradients_and_gate_gradients() {
+fn a_composed_step_has_the_fused_loss_and_gradients() {
     for (encoder, pooling) in [(encoder(), Pooling::Mean), (encoder(), Pooling::Pooler), (ragged(), Pooling::Mean)] {
         let (encoder, classifier) = with_classifier(encoder, pooling);
         let parameters = encoder.parameters();
@@ -130,7 +130,7 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
 
 /// candle's products of sixteen bits on the CPU stand for those of other devices.
 #[test]
-fn a_step_in_bf16_is_the_step_in_f32_up_to_its_rounding_with_weights_and_gradients_in_f32() {
+fn a_bf16_step_rounds_the_f32_step_and_keeps_f32_gradients() {
     for (encoder, pooling) in [(encoder(), Pooling::Mean), (ragged(), Pooling::Pooler)] {
         let (encoder, classifier) = with_classifier(encoder, pooling);
         let parameters = encoder.parameters();
@@ -209,7 +209,7 @@ fn sizes(records: &[LayerRecord]) -> candle_core::Tensor {
 }
 
 #[test]
-fn recorded_layers_are_those_that_run_with_the_scores_of_their_heads() {
+fn recorded_layers_equal_those_that_run_with_their_head_scores() {
     for (encoder, heads) in [(encoder(), [4, 4]), (fewer_heads(), [2, 3]), (ragged(), [4, 3])] {
         let ctx = ForwardContext::inference();
         let (embedded, records) = encoder.run_recorded(&batch(), &ctx).unwrap();

@@ -46,7 +46,7 @@ fn loss(encoder: &Encoder, model: &TextClassifier, batch: &PackedBatch) -> Resul
 }
 
 #[test]
-fn importance_by_gradient_equals_the_slope_of_the_loss_along_a_gate() -> Outcome {
+fn gradient_importance_equals_the_slope_along_a_gate() -> Outcome {
     let (model, data) = (model(), data());
     let rows = [0, 3, 5];
     let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, ctx| model.loss(batch, ctx))?;
@@ -107,7 +107,7 @@ fn what_does_nothing_is_the_least_important_by_either_measure() -> Outcome {
 }
 
 #[test]
-fn equal_scores_keep_their_order_and_layers_are_scaled_before_they_are_compared() {
+fn ties_keep_their_order_and_layers_are_scaled_to_compare() {
     let heads = vec![vec![3.0, 4.0, 4.0], vec![0.0, 0.03, 0.0]];
     let importance = Importance { heads, neurons: vec![vec![], vec![]] };
     assert_eq!(importance.head_order(0), [1, 2, 0]);
@@ -156,7 +156,7 @@ fn left_out(model: &TextClassifier, kept: &PrunePlan, batch: &PackedBatch) -> Re
 }
 
 #[test]
-fn a_cut_model_equals_the_whole_one_with_the_parts_left_out_and_survives_a_save() -> Outcome {
+fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
     let (model, batch) = (model(), data().batch(&[0, 1, 2, 3, 4, 5])?);
     let logits =
         |model: &TextClassifier| -> Result<_> { Ok(numbers(&model.logits(&batch, &ForwardContext::inference())?)) };

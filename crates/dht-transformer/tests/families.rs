@@ -93,7 +93,7 @@ fn content(folder: &Path) -> Outcome<(Tensors, Value)> {
 }
 
 #[test]
-fn classifiers_of_every_family_agree_with_transformers_and_are_written_back_as_they_were() -> Outcome {
+fn classifiers_of_each_family_match_transformers_and_round_trip() -> Outcome {
     let place = tempfile::tempdir()?;
     for (name, family) in FAMILIES {
         let (folder, expected) = golden(name, "classifier")?;
@@ -117,7 +117,7 @@ fn classifiers_of_every_family_agree_with_transformers_and_are_written_back_as_t
 }
 
 #[test]
-fn models_of_masked_tokens_of_every_family_agree_with_transformers_and_are_written_back_as_they_were() -> Outcome {
+fn masked_lms_of_each_family_match_transformers_and_round_trip() -> Outcome {
     let place = tempfile::tempdir()?;
     for (name, _) in FAMILIES {
         let (folder, expected) = golden(name, "masked")?;
@@ -175,7 +175,7 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
 }
 
 #[test]
-fn a_configuration_that_lacks_a_field_or_has_a_bad_one_is_refused_in_the_familys_own_words() {
+fn a_bad_configuration_is_rejected_by_its_familys_field_names() {
     let read = |text: &str| BertConfig::from_json("config.json", text.as_bytes());
     let missing =
         read(r#"{"model_type": "distilbert", "vocab_size": 9, "n_layers": 1, "n_heads": 2, "hidden_dim": 4}"#);

@@ -10,7 +10,7 @@ use dht_transformer::{
 };
 
 #[test]
-fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
+fn predicted_flops_equal_the_products_that_ran() {
     let mut rng = rng(3);
     let mut encoder = encoder(&config([6, 4, 16, 30], None), &mut rng);
     let text = |(id, tokens, label)| sample(id, label, 0..tokens);

@@ -87,7 +87,7 @@ fn texts(count: u64) -> EncodedDataset {
 }
 
 #[test]
-fn layers_frozen_from_an_epoch_on_keep_their_bits_and_cost_no_weight_products_while_all_else_learns() -> Result<()> {
+fn frozen_layers_keep_their_bits_and_skip_weight_products() -> Result<()> {
     let mut objective = FrozenLater::new();
     let at_first = [objective.bits(true)?, objective.bits(false)?];
     let optimizer = adamw(1e-3);

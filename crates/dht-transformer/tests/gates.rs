@@ -155,7 +155,7 @@ fn the_gradient_of_every_gate_equals_its_finite_difference() -> Outcome {
 }
 
 #[test]
-fn the_backward_through_gates_at_one_gives_the_weights_their_usual_gradients() -> Outcome {
+fn backward_through_unit_gates_gives_the_usual_gradients() -> Outcome {
     let (model, batch) = (model(), batch()?);
     let parameters = model.encoder().parameters();
     let gradients = |gated: bool| -> Result<Vec<Option<Vec<f32>>>> {
@@ -247,7 +247,7 @@ fn pruned(model: &TextClassifier, plans: &[LayerPlan]) -> Result<TextClassifier>
 }
 
 #[test]
-fn an_encoder_without_dimensions_equals_gates_at_zero_and_survives_a_save() -> Outcome {
+fn pruned_dimensions_equal_zero_gates_and_survive_a_save() -> Outcome {
     let (model, batch) = (model(), batch()?);
     let (plans, gates) = plans(&[0, 2])?;
     let small = pruned(&model, &plans)?;
@@ -322,7 +322,7 @@ fn a_small_encoder_trains_as_the_whole_one_with_zeros_would() -> Outcome {
 }
 
 #[test]
-fn what_keeps_whole_heads_is_saved_without_a_field_of_dimensions() -> Outcome {
+fn pruning_whole_heads_saves_no_field_of_dimensions() -> Outcome {
     let model = model();
     let all = KeptDimensions::all(model.encoder().config());
     let neurons: Vec<usize> = (0..7).collect();
@@ -390,7 +390,7 @@ fn gates_and_dimensions_that_do_not_fit_are_refused() -> Outcome {
 }
 
 #[test]
-fn a_configuration_with_dimensions_that_are_not_there_is_refused() -> Outcome {
+fn a_configuration_with_invalid_dimensions_is_rejected() -> Outcome {
     let model = model();
     let (plans, _) = plans(&[0, 1, 2])?;
     let config = model.encoder().prune_dimensions(&plans)?.config().clone();

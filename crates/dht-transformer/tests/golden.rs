@@ -203,20 +203,20 @@ mod of_our_own {
     }
 
     #[test]
-    fn golden_hidden_states_with_pruned_heads_and_a_narrower_feed_forward() -> Outcome {
+    fn golden_hidden_states_hold_with_pruned_heads_and_neurons() -> Outcome {
         let golden = Golden::load()?;
         golden.compare_states("narrow", &golden.pruned(), &golden.narrow())
     }
 
     #[test]
-    fn golden_loss_and_gradients_of_a_small_encoder_under_three_classifiers() -> Outcome {
+    fn golden_loss_and_gradients_hold_under_three_classifiers() -> Outcome {
         let golden = Golden::load()?;
         let (plans, widths) = golden.full();
         golden.compare_training("grad", golden.description.loss, &plans, &widths)
     }
 
     #[test]
-    fn golden_loss_and_gradients_with_pruned_heads_and_a_narrower_feed_forward() -> Outcome {
+    fn golden_loss_and_gradients_hold_with_pruned_heads_and_neurons() -> Outcome {
         let golden = Golden::load()?;
         golden.compare_training("narrow_grad", golden.description.narrow_loss, &golden.pruned(), &golden.narrow())
     }

@@ -93,7 +93,7 @@ fn a_precision_is_read_as_it_is_written() {
 }
 
 #[test]
-fn a_text_with_its_own_heads_and_neurons_has_the_same_bits_beside_others() {
+fn a_text_with_its_own_heads_has_the_same_bits_beside_others() {
     let (encoder, texts) = (encoder(), texts());
     let set = |heads: &[usize]| head_set(heads, 4);
     let own = [(set(&[0, 3]), 11), (set(&[2]), 130), (set(&[1, 3]), 60), (set(&[0, 1, 2, 3]), 40)];

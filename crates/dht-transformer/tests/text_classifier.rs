@@ -56,7 +56,7 @@ fn a_saved_classifier_gives_the_same_logits_when_it_is_loaded() -> Result<(), Er
 }
 
 #[test]
-fn a_classifier_without_a_pooler_does_not_pass_for_a_class_of_transformers() -> Result<(), Error> {
+fn a_classifier_without_a_pooler_is_saved_as_its_own_class() -> Result<(), Error> {
     let stock = ("bert", "BertForSequenceClassification");
     let own = ("dht-bert", "DhtBertForSequenceClassification");
     for (pooling, said, (model_type, class)) in
@@ -129,7 +129,7 @@ fn another_pooling_replaces_the_word_of_the_first() -> Result<(), Error> {
 }
 
 #[test]
-fn a_pre_trained_encoder_comes_with_its_pooler_and_a_fresh_classifier() -> Result<(), Error> {
+fn a_pretrained_encoder_keeps_its_pooler_with_a_new_classifier() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let first = model(Pooling::Pooler);
     first.save(folder.path(), None, &labels())?;
@@ -180,7 +180,7 @@ fn classifiers_added_to_an_encoder_start_from_its_pooler() -> Result<(), Error> 
 }
 
 #[test]
-fn a_score_on_a_class_that_the_model_lacks_is_refused_with_its_row() -> Result<(), Error> {
+fn scoring_an_unknown_class_is_rejected_with_its_row() -> Result<(), Error> {
     let mut data = data(0..5, [sample(0, 2, [2, 5, 3]), sample(1, 3, [2, 5, 3])]);
     let scored = model(Pooling::Cls).score(&data, 2);
     assert!(matches!(&scored, Err(Error::Setting { field: "label", got, .. }) if got == "3 in row 1"), "{scored:?}");
@@ -245,7 +245,7 @@ fn what_is_no_classifier_is_refused() -> Result<(), Error> {
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_refused_before_anything_is_written_and_when_they_are_read() -> Result<(), Error> {
+fn non_finite_weights_are_rejected_before_a_save_and_on_load() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let path = folder.path();
     let model = model(Pooling::Mean);

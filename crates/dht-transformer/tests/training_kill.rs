@@ -63,7 +63,7 @@ fn steps(path: &Path) -> Outcome<u64> {
 }
 
 #[test]
-fn a_training_that_dies_again_and_again_arrives_at_the_same_bits() -> Outcome {
+fn a_training_killed_repeatedly_ends_with_the_same_bits() -> Outcome {
     if let (Some(path), Ok(die_at)) = (std::env::var_os(KEEP_IN), std::env::var(DIE_AT)) {
         train(Some(Path::new(&path)), &die_at)?;
         return Ok(());
@@ -72,7 +72,7 @@ fn a_training_that_dies_again_and_again_arrives_at_the_same_bits() -> Outcome {
     let path = folder.path().join("training");
     for (die_at, kept) in DEATHS {
         let died = Command::new(std::env::current_exe()?)
-            .args(["--exact", "a_training_that_dies_again_and_again_arrives_at_the_same_bits"])
+            .args(["--exact", "a_training_killed_repeatedly_ends_with_the_same_bits"])
             .env(KEEP_IN, &path)
             .env(DIE_AT, die_at)
             .stdout(Stdio::null())

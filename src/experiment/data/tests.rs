@@ -79,7 +79,7 @@ fn files_are_read_with_their_labels_up_to_the_given_rows() {
 }
 
 #[test]
-fn without_a_test_file_the_dev_file_is_taken_and_with_both_the_test_file() {
+fn the_dev_file_replaces_only_a_missing_test_file() {
     let dev = "text,label\none row,yes\n";
     assert_eq!(load(&[("train.csv", ROWS), ("dev.csv", dev)], "").unwrap().test.len(), 1);
     assert_eq!(load(&[("train.csv", ROWS), ("dev.csv", dev), ("test.csv", ROWS)], "").unwrap().test.len(), 4);
@@ -125,7 +125,7 @@ fn bad_files_are_refused_with_their_line() {
 }
 
 #[test]
-fn too_few_rows_or_classes_are_refused_with_the_name_of_the_data() {
+fn too_few_rows_or_classes_are_rejected_with_the_data_name() {
     let one_row = "text,label\na good film,yes\n";
     for (rows, wrong) in [(one_row, "rows"), ("text,label\na good film,yes\na fine film,yes\n", "classes")] {
         match load(&[("train.csv", rows), ("test.csv", one_row)], "") {

@@ -36,7 +36,7 @@ fn p_dht_lets_its_bandits_choose_in_both_of_its_phases() {
 }
 
 #[test]
-fn the_papers_settings_are_those_of_the_library_with_queues_of_a_batch() {
+fn paper_settings_are_the_librarys_with_queues_of_a_batch() {
     for preset in Preset::ALL {
         let search = planned(preset, &plan("--settings paper --batch 20"), 6).unwrap();
         let expected = SearchSettings { dispatch: Dispatch::Queue { size: 20 }, ..SearchSettings::paper() };
@@ -49,7 +49,7 @@ fn the_papers_settings_are_those_of_the_library_with_queues_of_a_batch() {
 }
 
 #[test]
-fn with_the_papers_settings_twelve_layers_have_the_printed_routes_of_seven() {
+fn paper_settings_have_the_printed_seven_layer_routes() {
     let arms = |line: &str| -> Vec<String> {
         let space = planned(Preset::PDht, &plan(line), 12).unwrap().space;
         space.integrated_arms().iter().map(ToString::to_string).collect()

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_crowded_points_do_not_cover_each_other_or_another_point() {
+    fn labels_of_crowded_points_cover_no_label_or_other_point() {
         let names: Vec<String> = (0..24).map(|index| format!("method {index}")).collect();
         let points: Vec<_> = names
             .iter()

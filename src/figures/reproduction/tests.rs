@@ -23,7 +23,7 @@ fn texts(svg: &str) -> Vec<String> {
 }
 
 #[test]
-fn all_figures_of_the_paper_are_there_in_order_with_panels_and_captions() {
+fn the_papers_figures_are_complete_in_order_with_captions() {
     let figures = figures(&fixture::reproduction());
     let numbers: Vec<usize> = figures.iter().filter_map(|figure| figure.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
@@ -42,7 +42,7 @@ fn all_figures_of_the_paper_are_there_in_order_with_panels_and_captions() {
 }
 
 #[test]
-fn every_finished_row_is_named_in_every_figure_of_costs_and_failed_ones_are_not() {
+fn cost_figures_label_all_finished_rows_and_no_failed_ones() {
     let record = fixture::reproduction();
     let figures = figures(&record);
     for name in ["flops.svg", "clock.svg", "training.svg", "layers_heads.svg"] {
@@ -62,7 +62,7 @@ fn every_finished_row_is_named_in_every_figure_of_costs_and_failed_ones_are_not(
 }
 
 #[test]
-fn long_series_are_named_at_their_ends_and_in_the_middle_and_their_methods_are_told_apart() {
+fn long_series_are_labelled_at_ends_and_middle_by_method() {
     let mut record = fixture::reproduction();
     let plain = record.rows.iter().find(|row| row.group == RowGroup::Truncation).unwrap().clone();
     record.rows.retain(|row| row.group != RowGroup::Truncation);

@@ -39,7 +39,7 @@ fn a_saved_record_loads_unchanged() {
 }
 
 #[test]
-fn a_number_that_json_cannot_represent_is_refused_with_its_path_and_the_old_file_stays() {
+fn a_non_finite_number_is_rejected_and_the_old_file_stays() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.json");
     let record = record();
@@ -51,7 +51,7 @@ fn a_number_that_json_cannot_represent_is_refused_with_its_path_and_the_old_file
 }
 
 #[test]
-fn foreign_and_torn_files_and_those_of_other_releases_are_refused_with_their_reason() {
+fn foreign_torn_and_other_version_files_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.json");
     let load = |text: &str| {

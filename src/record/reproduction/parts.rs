@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_one_reproduction_become_one_record_in_the_order_of_its_tables() {
+    fn parts_of_one_reproduction_join_in_table_order() {
         let mut later = second();
         later.at_costs = Some(AtCosts { costs: vec![0.5], ..AtCosts::default() });
         later.rows[0].inference_wall_ratio = 1.01;

@@ -12,7 +12,7 @@ fn records() -> [ReproductionRecord; 3] {
 }
 
 #[test]
-fn prose_around_the_marker_lines_stays_and_writing_again_changes_nothing() {
+fn rewriting_a_page_keeps_its_prose_and_is_idempotent() {
     let page = format!("# Reproduction\n\nprose\n\n{REPRODUCTION_START}\nold\n{REPRODUCTION_END}\n\nmore prose\n");
     let once = with_reproduction(&page, &records()).unwrap();
     assert!(once.starts_with("# Reproduction\n\nprose\n\n") && once.ends_with("\n\nmore prose\n"));

@@ -45,7 +45,7 @@ fn table(seeds: &[SeedCandidates]) -> AtCosts {
 }
 
 #[test]
-fn every_kind_is_at_the_threshold_that_costs_most_within_each_cost() {
+fn each_kind_uses_the_costliest_threshold_within_each_cost() {
     let of = |own| {
         seed(
             own,
@@ -74,7 +74,7 @@ fn every_kind_is_at_the_threshold_that_costs_most_within_each_cost() {
 }
 
 #[test]
-fn a_rival_is_picked_on_validation_rows_and_compared_on_test_rows() {
+fn a_baseline_is_selected_on_validation_and_compared_on_test() {
     let of = |own| {
         let mut rival = candidate(Kind::Cascade, "to 1 layer", 1_000, (700, 900), [1, 20]);
         // On the test this one is better than the one that validation rows choose.
@@ -126,7 +126,7 @@ fn without_the_accelerated_model_there_is_no_table() {
 }
 
 #[test]
-fn promises_take_the_cheapest_threshold_that_the_calibration_texts_can_show() {
+fn promises_use_the_cheapest_threshold_that_calibration_shows() {
     let of = |own| seed(own, vec![candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100])]);
     let trials = promises(&[of(0), of(1)], &mut ChaCha8Rng::seed_from_u64(2)).unwrap();
     let found = |risk: &str, most: f64, rows: usize| {

@@ -121,7 +121,7 @@ fn the_csv_has_every_number_at_full_precision() {
 }
 
 #[test]
-fn the_papers_figures_stand_beside_its_own_data_only_and_never_without_their_note() {
+fn paper_figures_appear_beside_their_data_only_with_their_note() {
     let record = |name: &str| {
         let mut record = fixture::reproduction();
         record.data.name = name.into();

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn availability_is_a_set_whatever_the_order_and_however_many_arms() {
+    fn the_set_of_available_arms_ignores_order_and_repeats() {
         for arms in [5usize, 64, 65, 1024, 1025, 3000] {
             let set = ArmSet::new(arms).unwrap();
             let last = ArmId::new(arms as u64 - 1);

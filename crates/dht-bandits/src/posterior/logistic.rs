@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_step_solves_its_equation_from_the_mildest_to_the_wildest_prior() {
+    fn the_logistic_step_solves_its_equation_for_any_prior_variance() {
         for mean in [-800.0, -30.0, -1.0, 0.0, 0.3, 40.0] {
             for variance in [0.0, 1e-12, 0.1, 1.0, 1e3, 1e9] {
                 for reward in [0.0, 0.25, 1.0] {

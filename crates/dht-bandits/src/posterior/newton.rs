@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_is_found_where_the_mean_is_large_and_known_to_many_digits() {
+    fn newton_finds_the_mode_at_large_means_and_high_precision() {
         let state = &mut 7;
         for case in 0..300 {
             let (dimension, count) = (17, 5);

@@ -41,7 +41,7 @@ fn an_unavailable_arm_is_never_chosen() {
 }
 
 #[test]
-fn removed_arms_may_be_excluded_and_arms_that_never_were_may_not() {
+fn removed_arms_may_be_excluded_but_unknown_arms_may_not() {
     let mut disjoint = learner(5);
     let (options, rule) = (DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 });
     let mut top_k = TopKThompson::per_arm(2, 5, options, rule).unwrap();
@@ -269,7 +269,7 @@ fn epsilon_greedy_knows_its_propensities() {
 }
 
 #[test]
-fn another_rule_explores_with_the_same_posterior_and_a_wrong_one_changes_nothing() {
+fn a_new_rule_keeps_the_posterior_and_a_bad_one_is_rejected() {
     let mut policy = learner(2);
     policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
     (0..50).for_each(|_| policy.update(ArmId::new(1), &[1.0, 0.0], 0.6, 1.0).unwrap());

@@ -13,7 +13,7 @@ fn norm(dimension: usize, options: NormalizerOptions) -> Normalizer {
 }
 
 #[test]
-fn mean_and_deviation_are_those_of_two_passes_even_far_from_zero() {
+fn running_mean_and_deviation_equal_two_passes_far_from_zero() {
     let mut rng = rng(1);
     let values: Vec<_> = normals(&mut rng, 500).iter().map(|value| 1e9 + 3.0 * value).collect();
     let mut running = norm(1, NormalizerOptions::default());
@@ -46,7 +46,7 @@ fn merged_halves_are_the_whole_in_either_order() {
 }
 
 #[test]
-fn normalised_contexts_have_mean_zero_and_variance_one_whatever_their_scale() {
+fn normalised_contexts_have_mean_zero_and_variance_one() {
     let mut rng = rng(3);
     let mut running = norm(2, NormalizerOptions::default());
     let rows: Vec<_> =
@@ -211,7 +211,7 @@ fn again(norm: &Normalizer) -> Option<Normalizer> {
 }
 
 #[test]
-fn a_normalizer_at_its_limits_refuses_what_it_could_not_load_again() {
+fn a_normalizer_at_its_limits_rejects_what_it_could_not_reload() {
     assert_eq!(loaded(1.0, 1e150, 0.0, NormalizerOptions::default()), None);
     assert_eq!(loaded(0.0, 3.0, 1.0, NormalizerOptions::default()), None);
     assert_eq!(loaded(1e-100, 0.0, 1e250, NormalizerOptions::default()), None);

@@ -169,7 +169,7 @@ fn a_curve_that_would_overflow_is_refused() {
 }
 
 #[test]
-fn a_comparison_with_curves_of_unequal_length_is_written_as_far_as_it_goes() {
+fn curves_of_unequal_length_are_written_to_their_ends() {
     let curve = |rounds: usize| Curve { regret: vec![1.0; rounds], reward: vec![2.0; rounds] };
     let entries = vec![EntryRuns { name: "ragged".to_owned(), curves: vec![curve(3), curve(1)] }];
     let csv = Comparison { seeds: vec![1, 2], entries }.to_csv(1);

@@ -85,7 +85,7 @@ fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
 }
 
 #[test]
-fn arms_times_dimensions_that_no_memory_holds_are_refused_before_it_is_asked_for() {
+fn too_many_arms_times_dimensions_is_a_memory_error() {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
     let (ridge, diagonal) = (RidgeOptions::default(), DiagonalLaplaceOptions::default());
     let kept = ridge.with_keep_information(true);

@@ -146,7 +146,7 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
 }
 
 #[test]
-fn one_logistic_observation_moves_to_the_mode_and_adds_its_curvature() {
+fn one_logistic_update_gives_the_mode_and_its_curvature() {
     for dimension in [2, 40] {
         let mut policy = LogisticTs::new(dimension, 1, FullLaplaceOptions::new(0.5), Thompson { alpha: 1.0 }).unwrap();
         let mut rng = rng(4);
@@ -182,7 +182,7 @@ fn a_saturated_logistic_policy_stays_finite() {
 }
 
 #[test]
-fn propensities_sum_to_one_and_two_arms_agree_with_the_closed_form() {
+fn propensities_sum_to_one_and_match_the_two_arm_closed_form() {
     let mut policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 0.7 }).unwrap();
     policy.update(ArmId::new(0), &[1.0, 0.5], 1.0, 1.0).unwrap();
     let context = [0.8, 0.3];

@@ -53,7 +53,7 @@ fn each_honest_estimator_finds_the_value_and_covers_it() {
 }
 
 #[test]
-fn a_perfect_model_makes_the_direct_method_right_and_a_wrong_one_does_not() {
+fn the_direct_method_is_right_only_with_a_correct_model() {
     let mut rng = rng(2);
     let perfect = log(&mut rng, 4000, |context, arm| REWARDS[context][arm]);
     let wrong = log(&mut rng, 4000, |_, _| 0.5);
@@ -91,7 +91,7 @@ fn logs_with_impossible_values_are_refused() {
 }
 
 #[test]
-fn slates_whose_positions_are_independent_are_evaluated_position_by_position() {
+fn slates_of_independent_positions_are_evaluated_by_position() {
     let mut rng = rng(3);
     // Position 0 shows arm 1 with .5, position 1 with .2; arm 1 is clicked with .9, arm 0 with .1. Target: always arm 1.
     let slates: Vec<Vec<_>> = (0..8000)
@@ -116,7 +116,7 @@ fn slates_whose_positions_are_independent_are_evaluated_position_by_position() {
 }
 
 #[test]
-fn a_position_of_a_slate_that_is_never_played_as_logged_is_named() {
+fn a_slate_position_without_overlap_is_named() {
     let slate = |target| vec![LoggedRound::new(1.0, 0.5, 1.0), LoggedRound::new(1.0, 0.5, target)];
     let known = [slate(1.0), slate(0.0), slate(1.0)];
     assert!(SlateOffPolicy::new(&known).unwrap().independent_self_normalised().is_ok());
@@ -146,7 +146,7 @@ fn the_simulator_gives_every_entry_the_same_environments() {
 }
 
 #[test]
-fn a_drifting_environment_changes_its_best_arm_and_a_forgetful_ridge_follows() {
+fn a_forgetting_ridge_has_less_regret_under_drift() {
     let run = |decay: f64| {
         let mut total = 0.0;
         for seed in 0..5 {

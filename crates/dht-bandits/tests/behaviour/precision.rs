@@ -76,7 +76,7 @@ fn variance(a: &[Vec<Double>], x: &[f64]) -> f64 {
 }
 
 #[test]
-fn a_hundred_thousand_ill_conditioned_updates_keep_nine_digits_of_the_variance() {
+fn ill_conditioned_updates_keep_nine_digits_of_the_variance() {
     // Features over four and a half decades (A's condition is 10⁹ and more), correlated in pairs; both memory layouts.
     for dimension in [10, 34] {
         let mut rng = rng(dimension as u64);

@@ -70,7 +70,7 @@ fn play(policy: &mut dyn Policy, rounds: usize, rng: &mut ChaCha8Rng) -> Result<
 }
 
 #[test]
-fn every_policy_decides_with_its_propensity_and_learns_from_what_it_decided() {
+fn every_policy_decides_with_its_propensity_and_then_learns() {
     for mut policy in policies() {
         // A copy, as a policy in a box, is the same policy.
         let mut copy = policy.clone();

@@ -9,7 +9,7 @@ fn learner(dimension: usize, arms: usize, lambda: f64) -> LinUcb {
 }
 
 #[test]
-fn mean_and_width_are_those_of_the_closed_form_for_small_and_large_ridges() {
+fn ridge_mean_and_width_equal_the_closed_form() {
     for lambda in [0.01, 1.0, 100.0] {
         // Every shape of the last and the first panel.
         for dimension in [1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 33, 64, 65] {

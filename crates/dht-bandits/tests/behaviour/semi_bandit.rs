@@ -289,7 +289,7 @@ fn a_slate_without_its_contexts_is_refused() {
 }
 
 #[test]
-fn one_draw_for_a_slate_scores_equal_candidates_alike_and_a_draw_for_each_does_not() {
+fn one_draw_per_slate_scores_equal_candidates_alike() {
     let policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let (arms, contexts) = (ids(0..4), [0.5, -1.0].repeat(4));
     let scores = |policy: &TopKThompson| -> Vec<f64> {
@@ -313,7 +313,7 @@ fn the_probabilities_of_a_slate_refuse_what_its_choice_refuses() {
 }
 
 #[test]
-fn a_slate_one_of_whose_arms_is_gone_teaches_what_was_seen_of_the_others() {
+fn a_slate_with_a_removed_arm_still_teaches_its_other_arms() {
     let mut policy = per_arm(4);
     let slate = policy.decide_slate(3, &Request::new(&[1.0, 0.5, -0.5]), &mut rng(1)).unwrap();
     let gone = slate.choices()[1].arm;

@@ -56,7 +56,7 @@ fn changes_are_found_soon_and_seldom_imagined() {
 }
 
 #[test]
-fn the_adaptive_window_drops_what_was_before_the_change_and_tells_its_direction() {
+fn adwin_drops_data_before_a_change_and_reports_its_direction() {
     let mut test = Adwin::new(0.002, 1.0).unwrap();
     assert!(alarms(&mut test, 2000, 2000, 0.0, 1).is_empty());
     assert_eq!(test.window(), 2000);
@@ -100,7 +100,7 @@ fn values_that_are_not_finite_are_refused_and_settings_checked() {
 }
 
 #[test]
-fn a_policy_is_reset_when_its_predictions_grow_worse_and_not_while_it_learns() {
+fn worsening_predictions_reset_a_policy_and_learning_does_not() {
     let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.3 }).unwrap();
     let mut policy = ResetOnChange::new(policy, PageHinkley::new(0.1, 5.0).unwrap());
     let mut rng = ChaCha8Rng::seed_from_u64(1);

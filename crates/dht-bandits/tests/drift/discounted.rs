@@ -163,7 +163,7 @@ fn time_passes_by_itself_and_only_where_it_is_the_clock() {
 }
 
 #[test]
-fn a_saved_policy_goes_on_to_the_bit_and_a_damaged_clock_is_refused() {
+fn a_saved_policy_resumes_to_the_bit_and_bad_clocks_are_errors() {
     for clock in [DecayClock::Updates, DecayClock::Time] {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let mut policy = policy(0.9, clock);
@@ -253,7 +253,7 @@ fn a_reset_policy_is_new_but_for_its_arms_and_clock() {
 }
 
 #[test]
-fn a_batch_under_a_clock_is_what_its_rows_are_one_after_the_other() {
+fn a_batch_under_a_clock_equals_its_rows_in_sequence() {
     for clock in [DecayClock::Updates, DecayClock::Time] {
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         let (mut together, mut in_turn) = (policy(0.7, clock), policy(0.7, clock));
@@ -287,7 +287,7 @@ fn a_batch_under_a_clock_is_what_its_rows_are_one_after_the_other() {
 }
 
 #[test]
-fn a_variance_that_no_fading_explains_is_refused_when_it_is_loaded() {
+fn a_variance_that_no_decay_explains_is_rejected_on_load() {
     let mut policy = policy(0.9, DecayClock::Updates);
     for round in 0..9 {
         policy.update(ArmId::new(round % 3), &[1.0, 0.5, 0.2], 1.0, 1.0).unwrap();

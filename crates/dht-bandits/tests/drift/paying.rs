@@ -52,7 +52,7 @@ fn table(comparison: &Comparison) -> String {
 }
 
 #[test]
-fn in_a_world_that_changes_at_once_clock_window_and_tests_beat_the_stationary_policy() {
+fn window_discount_and_resets_beat_stationary_in_abrupt_drift() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.drifting(500);
     let seeds: Vec<_> = (0..30).collect();
     let comparison = compare(&entries(), environment, 3000, &seeds).unwrap();
@@ -64,7 +64,7 @@ fn in_a_world_that_changes_at_once_clock_window_and_tests_beat_the_stationary_po
 }
 
 #[test]
-fn in_a_world_that_wanders_clock_and_window_beat_the_stationary_policy() {
+fn window_and_discount_beat_stationary_in_gradual_drift() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.wandering(0.9995);
     let seeds: Vec<_> = (100..130).collect();
     let comparison = compare(&entries(), environment, 3000, &seeds).unwrap();
@@ -120,7 +120,7 @@ impl Environment for LateBloomer {
 }
 
 #[test]
-fn one_clock_for_all_arms_finds_an_arm_that_a_clock_for_each_has_given_up() {
+fn a_shared_clock_finds_an_arm_that_per_arm_decay_gives_up() {
     let comparison = compare(&entries(), |_: &mut ChaCha8Rng| Ok(LateBloomer(0)), 2500, &(0..20).collect::<Vec<_>>());
     let comparison = comparison.unwrap();
     for other in ["by arm", "stationary"] {
@@ -130,7 +130,7 @@ fn one_clock_for_all_arms_finds_an_arm_that_a_clock_for_each_has_given_up() {
 }
 
 #[test]
-fn forgetting_by_time_beats_the_stationary_policy_where_the_world_moves_by_time() {
+fn discount_by_time_beats_stationary_if_rewards_drift_by_time() {
     // Rounds come in bursts, with long pauses; the world changes with time, not with rounds.
     let run = |seed: u64, follow: bool| -> f64 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

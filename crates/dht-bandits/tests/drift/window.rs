@@ -73,7 +73,7 @@ fn removed_arms_are_left_out_and_bad_input_changes_nothing() {
 }
 
 #[test]
-fn observations_beyond_all_bounds_are_refused_before_anything_changes() {
+fn observations_out_of_bounds_are_rejected_and_change_nothing() {
     let linear = || LinUcb::new(1, 1, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
     let mut window = SlidingWindow::new(linear(), 2).unwrap();
     let first = ArmId::new(0);
@@ -97,7 +97,7 @@ fn observations_beyond_all_bounds_are_refused_before_anything_changes() {
 }
 
 #[test]
-fn a_reset_with_a_reward_that_the_prior_cannot_learn_forgets_it_too() {
+fn a_reset_also_forgets_a_reward_that_the_prior_cannot_learn() {
     use dht_bandits::policy::drift::{PageHinkley, ResetOnChange};
     let linear = LinUcb::new(1, 1, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
     let mut policy = ResetOnChange::new(linear, PageHinkley::new(0.0, 1.0).unwrap());

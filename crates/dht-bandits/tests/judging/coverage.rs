@@ -36,7 +36,7 @@ fn normal_and_bootstrap_intervals_cover_nineteen_of_twenty_logs() {
 }
 
 #[test]
-fn intervals_with_cross_fitted_models_cover_nineteen_of_twenty_logs() {
+fn intervals_with_cross_fitted_models_cover_95_percent_of_logs() {
     let ridge = OutcomeModel::Ridge { prior_precision: 1.0 };
     let fits = [false, true]
         .map(|more_robust| CrossFit::default().with_model(ridge).with_folds(2).with_more_robust(more_robust));

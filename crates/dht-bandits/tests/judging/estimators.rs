@@ -48,7 +48,7 @@ fn four_rounds_computed_by_hand() {
 }
 
 #[test]
-fn both_ends_of_each_parameter_are_the_direct_method_and_the_unbiased_one() {
+fn extreme_parameters_give_the_direct_or_unbiased_estimator() {
     let rounds = four_rounds();
     let log = OffPolicy::new(&rounds).unwrap();
     let value = |estimator| log.estimate(estimator).unwrap().value;

@@ -43,7 +43,7 @@ fn one_table_has_every_estimate_of_every_policy() {
 }
 
 #[test]
-fn where_the_world_moves_nothing_is_left_of_an_anytime_interval_and_the_table_says_so() {
+fn drift_invalidates_anytime_intervals() {
     let reward = |round: usize| if round.is_multiple_of(10) == (round < 2000) { 1.0 } else { 0.0 };
     let log: Vec<_> = (0..4000).map(|round| LoggedDecision::new(vec![], arm(0), 1.0, reward(round))).collect();
     let settings = EvaluationSettings::default().with_model(None).with_reward_range(Some((0.0, 1.0)));
@@ -245,7 +245,7 @@ fn probabilities_of_arms_that_could_not_be_chosen_are_refused() {
 }
 
 #[test]
-fn replay_passes_over_rounds_whose_logged_arm_the_policy_does_not_have() {
+fn replay_skips_rounds_whose_logged_arm_the_policy_lacks() {
     let (mut draws, arms) = (rng(8), [0, 1, 2].map(arm));
     let means = [0.2, 0.5, 0.9];
     let rows: Vec<_> = (0..6000)

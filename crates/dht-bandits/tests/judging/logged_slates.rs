@@ -134,7 +134,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_show() {
 }
 
 #[test]
-fn what_the_log_never_shows_is_unsupported_and_bad_rows_are_refused() {
+fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     let mut log = logged(300, 8);
     // Item 4 is never shown; the target shows it whenever it can.
     log.retain(|slate| slate.shown.iter().all(|entry| entry.arm != arm(4)));

@@ -93,7 +93,7 @@ fn a_shared_model_knows_arms_by_their_features() {
 }
 
 #[test]
-fn a_shared_model_refuses_rows_without_features_and_arms_that_are_not_there() {
+fn a_shared_model_rejects_missing_features_and_unknown_arms() {
     let mut rows = short_lived(20, &mut rng(12));
     let shared = CrossFit::default().with_model(OutcomeModel::SharedLogistic { prior_precision: 1.0 });
     rows.iter_mut().for_each(|row| row.reward = f64::from(u8::from(row.reward > 1.5)));
@@ -126,7 +126,7 @@ fn no_row_is_predicted_by_a_model_that_saw_it() {
 }
 
 #[test]
-fn doubly_robust_with_cross_fitted_models_is_unbiased_and_of_less_variance() {
+fn cross_fitted_doubly_robust_is_unbiased_with_less_variance() {
     let mut rng = rng(5);
     let models = [
         CrossFit::default().with_model(RIDGE),

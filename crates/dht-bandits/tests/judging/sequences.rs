@@ -50,7 +50,7 @@ fn sequences_cover_the_value_at_all_times_and_close_in_on_it() {
 }
 
 #[test]
-fn rounds_that_break_a_sequences_assumptions_are_refused_and_change_nothing() {
+fn rounds_outside_a_sequences_assumptions_are_rejected() {
     let mut sequence = ConfidenceSequence::doubly_robust((0.0, 1.0), 0.05, 2.0).unwrap();
     let prediction = Some(Prediction { logged: 0.5, expected: 0.5 });
     let good = LoggedRound { prediction, ..LoggedRound::new(1.0, 0.5, 1.0) };

@@ -145,7 +145,7 @@ fn logged_pairs(count: usize, seed: u64) -> Vec<LoggedSlate> {
 const PAYS: [f64; 4] = [0.1, 0.9, 0.4, 0.2];
 
 #[test]
-fn on_rounds_of_slates_without_repetition_it_shrinks_and_others_give_the_truth() {
+fn only_the_closed_form_is_biased_on_slates_without_repetition() {
     let mut target = TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
     for item in [1, 2] {
         target.update_batch(&[ArmFeedback::new(arm(item), &[1.0], Feedback::Observed(1.0 + item as f64))]).unwrap();
@@ -195,7 +195,7 @@ fn on_rounds_of_slates_without_repetition_it_shrinks_and_others_give_the_truth()
 }
 
 #[test]
-fn on_a_log_of_independent_positions_the_closed_form_gives_the_truth() {
+fn the_closed_form_is_unbiased_for_independent_positions() {
     let (shares, wanted) = ([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]], [[0.2, 0.2, 0.6], [0.8, 0.1, 0.1]]);
     let effects = [[0.3, 1.0, -0.5], [0.1, 0.4, 0.9]];
     let mut rng = rng(5);

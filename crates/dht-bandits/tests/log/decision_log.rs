@@ -82,7 +82,7 @@ fn a_reward_without_its_decision_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn decisions_that_no_estimate_could_use_are_refused_and_change_nothing() {
+fn unusable_decisions_are_rejected_and_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path(), None);
     let good = decision(0);
@@ -319,7 +319,7 @@ fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
 }
 
 #[test]
-fn a_whole_last_line_without_a_newline_is_kept_and_the_largest_number_is_no_id() {
+fn a_complete_last_line_without_newline_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path(), None);
     log.append(&decision(0), None, 0.0).unwrap();

@@ -47,7 +47,7 @@ fn csv_keeps_every_bit() {
 }
 
 #[test]
-fn rows_of_csv_that_cannot_be_used_are_named_and_the_rest_is_read() {
+fn unusable_csv_rows_are_named_and_the_rest_is_read() {
     let text = "x,reward,arm,propensity,y\n\
                 1,1,0,0.5,2\n\
                 1,1,0,0,2\n\
@@ -130,7 +130,7 @@ fn an_event_of_wabbits_documentation_is_read() {
 }
 
 #[test]
-fn lines_of_dsjson_that_cannot_be_used_are_named_and_the_rest_is_read() {
+fn unusable_dsjson_lines_are_named_and_the_rest_is_read() {
     let lines = [
         EVENT.to_owned(),
         EVENT[..EVENT.len() / 2].to_owned(),                                     // 2
@@ -204,7 +204,7 @@ fn features_of_actions_are_read_and_written() {
 }
 
 #[test]
-fn features_of_actions_that_cannot_be_used_are_named_with_their_line() {
+fn unusable_action_features_are_named_with_their_line() {
     let with = |first: &str, second: &str| {
         format!(
             r#"{{"_label_cost":0,"_label_probability":0.5,"_label_Action":1,"a":[1,2],"p":[0.5,0.5],"c":{{"x":[1],"_multi":[{{"i":{{"id":"0"}},"f":{first}}},{{"i":{{"id":"1"}},"f":{second}}}]}}}}"#
@@ -235,7 +235,7 @@ fn features_of_actions_that_cannot_be_used_are_named_with_their_line() {
 }
 
 #[test]
-fn rows_with_features_are_judged_and_replayed_by_policies_that_need_them() {
+fn rows_with_features_are_evaluated_and_replayed() {
     use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate, replay};
     use dht_bandits::{Error, RidgeOptions, Thompson, policy::SharedLinTs};
     use rand::{RngExt, SeedableRng};
@@ -307,7 +307,7 @@ fn columns_that_are_nowhere_are_named() {
 }
 
 #[test]
-fn rows_of_csv_are_named_by_their_line_whatever_ends_lines_and_stands_between_them() {
+fn csv_rows_are_named_by_line_under_any_line_ending() {
     let bad = |text: &str| -> Vec<u64> {
         let rows = CsvRows::new(text.as_bytes(), "log.csv").unwrap();
         rows.filter(Result::is_err).map(|row| line_of(&row).0).collect()

@@ -38,7 +38,7 @@ fn ids(path: &Path) -> [Vec<u64>; 2] {
 }
 
 #[test]
-fn rewards_of_decisions_in_deleted_files_are_counted_and_no_error() {
+fn rewards_of_decisions_in_deleted_files_are_counted_as_orphans() {
     for (deleted, headless) in [(1, false), (2, false), (4, false), (2, true)] {
         let folder = tempfile::tempdir().unwrap();
         let files = write(folder.path());
@@ -65,7 +65,7 @@ fn rewards_of_decisions_in_deleted_files_are_counted_and_no_error() {
 }
 
 #[test]
-fn a_file_that_is_missing_between_others_is_named_and_the_rest_is_read() {
+fn a_missing_file_between_others_is_named_and_the_rest_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let files = write(folder.path());
     // Two in a row, and another one.
@@ -120,7 +120,7 @@ fn a_default_that_no_log_could_hold_as_a_reward_is_refused() {
 const DEFAULTS: ReadSettings = ReadSettings::new().with_default_reward(Some(-1.0));
 
 #[test]
-fn a_file_that_vanishes_while_it_is_read_is_as_if_it_had_been_missing_before() {
+fn a_file_deleted_while_reading_counts_as_missing_from_start() {
     // Which files go, after how many decisions, and how many gaps there are.
     for (gone, after, gaps) in [
         (vec![0], 0, 0),

@@ -120,7 +120,7 @@ fn feedback_without_its_slate_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn slates_that_no_estimate_could_use_are_refused_and_change_nothing() {
+fn unusable_slates_are_rejected_and_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path(), None);
     let problem = |outcome: Result<u64, LogError>| match outcome {
@@ -287,7 +287,7 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
 }
 
 #[test]
-fn a_policy_learns_from_its_log_of_slates_what_it_learned_in_service() {
+fn a_slate_policy_learns_from_its_log_what_it_learned_online() {
     let folder = tempfile::tempdir().unwrap();
     let new = || {
         let options = DiagonalLaplaceOptions::default();

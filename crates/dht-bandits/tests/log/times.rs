@@ -18,7 +18,7 @@ fn times_that_are_no_numbers_are_refused() {
 }
 
 #[test]
-fn times_may_go_backwards_and_writer_and_reader_agree_on_what_is_late() {
+fn writer_and_reader_agree_on_late_rewards_if_time_goes_back() {
     let folder = tempfile::tempdir().unwrap();
     let settings = LogSettings::default().with_horizon(Some(10.0)).with_rotate_bytes(400);
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();

@@ -96,7 +96,7 @@ fn every_kind_learns_a_batch_whole_or_not_at_all() {
 }
 
 #[test]
-fn workers_of_every_kind_whose_evidence_adds_are_merged_and_the_others_say_so() {
+fn merging_adds_evidence_and_kinds_that_cannot_merge_say_so() {
     for settings in every_kind() {
         let base = learned(settings.clone());
         let (mut left, mut right, mut whole) = (base.clone(), base.clone(), base.clone());

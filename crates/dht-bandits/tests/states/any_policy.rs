@@ -74,7 +74,7 @@ pub fn round(policy: &mut AnyPolicy, number: u64, rng: &mut ChaCha8Rng) -> (ArmI
 }
 
 #[test]
-fn every_kind_of_policy_is_made_from_settings_and_goes_on_after_a_load_as_if_nothing_had_been() {
+fn every_policy_kind_resumes_identically_after_a_load() {
     for settings in every_kind() {
         let text = serde_json::to_string(&settings).unwrap();
         let again: PolicySettings = serde_json::from_str(&text).unwrap();
@@ -152,7 +152,7 @@ fn linear() -> PolicySettings {
 }
 
 #[test]
-fn a_window_and_a_change_test_in_the_settings_are_those_of_the_types() {
+fn a_window_or_change_test_in_settings_equals_its_type() {
     let test = PageHinkley::new(0.0, 2.0).unwrap();
     let reset = Some(ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 });
     let ridge = || LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
@@ -215,7 +215,7 @@ fn damaged_windows_and_tests_are_refused() {
 }
 
 #[test]
-fn policies_of_slates_choose_slates_and_the_others_say_that_they_do_not() {
+fn slate_policies_choose_slates_and_the_others_report_an_error() {
     let arms = [0, 1, 2, 3].map(ArmId::new);
     for settings in every_kind() {
         let slates = settings.features > 0 && settings.kind != PolicyKind::Hybrid && settings.normaliser.is_none();
@@ -340,7 +340,7 @@ fn a_file_whose_settings_and_policy_disagree_is_refused() {
 }
 
 #[test]
-fn a_normalised_policy_learns_what_a_policy_in_a_frozen_scaling_learns() {
+fn a_normalised_policy_equals_one_under_the_frozen_scaling() {
     let lin_ucb = || LinUcb::new(4, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut policy = Normalised::new(lin_ucb(), 3, NormalizerOptions::default(), 8, true).unwrap();
     let (mut by_hand, mut normalizer) = (lin_ucb(), Normalizer::new(3, NormalizerOptions::default()).unwrap());
@@ -402,7 +402,7 @@ fn ucb1_tries_every_arm_and_then_takes_the_highest_bound() {
 }
 
 #[test]
-fn beta_thompson_sampling_has_its_propensities_and_refuses_rewards_outside_of_its_model() {
+fn beta_thompson_has_exact_propensities_and_rejects_bad_rewards() {
     let mut policy = ContextFree::new(2, BetaThompson::default()).unwrap();
     let request = Request::new(&[]);
     for reward in [1.0, 1.0, 0.0] {
@@ -452,7 +452,7 @@ fn a_warm_up_refuses_what_the_policy_inside_would_refuse() {
 }
 
 #[test]
-fn shared_kinds_take_context_and_features_of_their_own_lengths_alone() {
+fn shared_kinds_reject_context_and_features_of_wrong_lengths() {
     let settings = PolicySettings::new(PolicyKind::SharedLinear, 2, 0, Some(AnyRule::Ucb(Ucb { alpha: 0.5 })))
         .with_features(3)
         .with_interactions(Some(InteractionSettings::default()));

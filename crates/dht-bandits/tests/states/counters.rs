@@ -32,7 +32,7 @@ fn is_limit(error: &Error) -> bool {
 }
 
 #[test]
-fn a_policy_that_can_count_no_more_refuses_to_learn_and_is_unchanged() {
+fn a_policy_at_its_counter_limit_rejects_updates_unchanged() {
     let context = [1.0, 0.5];
     let mut single = aged(&learner(), MOST - 1);
     single.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
@@ -126,7 +126,7 @@ fn expiring_decisions_never_overflows() {
 }
 
 #[test]
-fn a_ridge_that_would_forget_its_prior_before_it_is_restored_is_refused() {
+fn a_ridge_that_forgets_its_prior_before_restoring_is_rejected() {
     let make = |dimension, decay| {
         let forgetting = Forgetting::new(decay).unwrap();
         LinUcb::new(dimension, 1, RidgeOptions::default().with_forgetting(forgetting), Ucb { alpha: 1.0 })

@@ -85,7 +85,7 @@ fn decisions_from_before_an_expiry_stay_expired_after_a_restore() {
 }
 
 #[test]
-fn decisions_in_a_scaling_that_the_policy_has_not_seen_are_foreign() {
+fn decisions_from_an_unseen_epoch_are_foreign() {
     let (mut policy, mut rng) = (learner(3), rng(4));
     let mut saved: LinUcb = again(&policy);
     policy.expire_decisions().unwrap();
@@ -95,7 +95,7 @@ fn decisions_in_a_scaling_that_the_policy_has_not_seen_are_foreign() {
 }
 
 #[test]
-fn decisions_of_another_policy_are_refused_where_their_arm_or_length_shows_it() {
+fn decisions_with_an_unknown_arm_or_wrong_length_are_rejected() {
     let (mut policy, mut rng) = (learner(2), rng(5));
     let other = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
     let longer = other.decide(&Request::new(&[1.0, 0.0, 0.5]), &mut rng).unwrap();

@@ -17,7 +17,7 @@ fn is_shared(kind: PolicyKind) -> bool {
 }
 
 #[test]
-fn every_kind_with_arms_of_its_own_takes_one_under_an_id_that_was_never_given() {
+fn kinds_with_their_own_arms_insert_one_under_an_unused_id() {
     for settings in every_kind() {
         let mut policy = AnyPolicy::new(settings.clone()).unwrap();
         let arm = ArmId::new(40);
@@ -39,7 +39,7 @@ fn every_kind_with_arms_of_its_own_takes_one_under_an_id_that_was_never_given() 
 }
 
 #[test]
-fn another_exploration_is_taken_in_service_and_saved_and_what_was_learned_stays() {
+fn a_new_exploration_is_saved_and_keeps_what_was_learned() {
     for settings in every_kind() {
         let mut policy = AnyPolicy::new(settings.clone()).unwrap();
         let mut draws = rng(1);
@@ -89,7 +89,7 @@ fn the_resets_of_a_change_test_are_told() {
 }
 
 #[test]
-fn late_rewards_of_a_warm_up_say_nothing_of_a_change_in_a_batch_either() {
+fn late_warm_up_rewards_in_a_batch_signal_no_change() {
     let settings = PolicySettings::new(PolicyKind::Linear, 1, 1, Some(UCB))
         .with_normaliser(Some(NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9)))
         .with_reset(Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 3.0 }));
@@ -111,7 +111,7 @@ fn late_rewards_of_a_warm_up_say_nothing_of_a_change_in_a_batch_either() {
 }
 
 #[test]
-fn kinds_that_join_context_and_features_take_their_own_lengths_alone() {
+fn kinds_that_join_context_and_features_check_both_lengths() {
     let of = |dimension, features| {
         let settings = PolicySettings::new(PolicyKind::TopKLinear, dimension, 2, Some(UCB)).with_features(features);
         AnyPolicy::new(settings).unwrap()

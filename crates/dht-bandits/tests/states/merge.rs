@@ -230,7 +230,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_sequence_of_updates_merges_and_forgetting_is_the_closed_form(
+    fn updates_merges_and_forgetting_equal_the_closed_form(
         events in prop::collection::vec(event(), 1..40),
         lambda in prop::sample::select(LAMBDAS.to_vec()),
         dimension in prop::sample::select(vec![1, 3, 8, 16, 19]),

@@ -151,7 +151,7 @@ fn deltas_of_other_policies_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn a_delta_that_has_learned_nothing_of_an_arm_that_was_removed_meanwhile_is_taken() {
+fn a_delta_without_evidence_of_a_removed_arm_applies() {
     let mut ancestor = blank();
     learn(&mut ancestor, &rounds(12, 3, 7), 1.0);
     // A worker learns of arms 0 and 1 alone, and arm 2 is removed here.

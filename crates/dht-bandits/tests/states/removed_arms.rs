@@ -102,7 +102,7 @@ fn new_arms_are_named_after_all_that_were_removed_elsewhere() {
 }
 
 #[test]
-fn a_state_from_before_removals_were_kept_has_removed_what_is_missing() {
+fn a_format_1_state_treats_missing_arms_as_removed() {
     let mut policy = without(4, &[1]);
     policy.insert_arm(ArmId::new(6)).unwrap();
     let mut value = serde_json::to_value(&policy).unwrap();

@@ -101,7 +101,7 @@ fn at_least_seven_digits_of_what_is_left_survive_one_call() {
 }
 
 #[test]
-fn unlearning_what_was_never_learned_ends_where_the_covariance_could_not_be_loaded() {
+fn unlearning_stops_before_the_covariance_cannot_be_loaded() {
     let mut policy = blank(2, 1e-100, true);
     let mut refused = None;
     for _ in 0..60 {
@@ -179,7 +179,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_program_of_learning_and_unlearning_leaves_a_policy_that_does_not_load(
+    fn learning_and_unlearning_always_leave_a_loadable_policy(
         events in prop::collection::vec(event(), 1..16),
         lambda in prop::sample::select(vec![1e-100, 1e-3, 1.0, 1e3, 1e100]),
         dimension in prop::sample::select(vec![1usize, 2, 3, 8, 19]),

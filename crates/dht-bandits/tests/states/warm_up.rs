@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
-fn the_version_never_falls_when_an_arm_of_the_warm_up_is_removed() {
+fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
     let inner = Disjoint::<Ridge, _>::new(2, 3, RidgeOptions::default(), ExploreFirst { rewards: 8 }).unwrap();
     let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 10, false).unwrap();
     let (mut before, mut decisions) = (0, Vec::new());
@@ -187,7 +187,7 @@ fn scaled_rewards_make_choices_independent_of_their_unit() {
 }
 
 #[test]
-fn a_reward_that_would_stop_the_end_of_a_warm_up_is_refused_at_once() {
+fn a_reward_that_would_block_the_end_of_warm_up_is_rejected() {
     let inner = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 3, false).unwrap();
     for reward in [1e200, f64::NAN] {
@@ -197,7 +197,7 @@ fn a_reward_that_would_stop_the_end_of_a_warm_up_is_refused_at_once() {
 }
 
 #[test]
-fn a_reward_that_the_final_scaling_does_not_allow_is_left_out_and_keeps_none_from_being_learned() {
+fn a_reward_that_the_final_scaling_rejects_blocks_no_other() {
     for (reward, weight) in [(1e100, 1.0), (1.0, 1e15), (1.0, 1.0)] {
         let options = RidgeOptions::new(1e-80);
         let inner = LinUcb::new(3, 2, options, Ucb { alpha: 0.5 }).unwrap();
@@ -216,7 +216,7 @@ fn a_reward_that_the_final_scaling_does_not_allow_is_left_out_and_keeps_none_fro
 }
 
 #[test]
-fn what_waits_in_a_saved_state_has_the_form_that_the_policy_takes() {
+fn malformed_pending_rewards_in_a_saved_state_are_rejected() {
     let inner = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
     for number in 0..4 {

@@ -127,7 +127,7 @@ fn check_featured<E: Exploration>(name: &str, rule: E, rng: &mut ChaCha8Rng) {
 }
 
 #[test]
-fn every_rule_draws_as_its_propensities_say_where_arms_have_features() {
+fn rules_on_featured_arms_draw_by_their_propensities() {
     let mut rng = ChaCha8Rng::seed_from_u64(61);
     check_featured("Thompson", THOMPSON, &mut rng);
     check_featured("UCB", Ucb { alpha: 0.5 }, &mut rng);

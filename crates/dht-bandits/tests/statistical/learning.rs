@@ -29,7 +29,7 @@ fn assert_learns(entries: &[EntryRuns]) {
 }
 
 #[test]
-fn linear_policies_keep_their_regret_within_a_quarter_of_uniforms() {
+fn linear_policies_have_at_most_a_quarter_of_uniform_regret() {
     let ridge = RidgeOptions::default();
     let entries = [
         Entry::new("uniform", || Uniform::new(6, 5)),
@@ -43,7 +43,7 @@ fn linear_policies_keep_their_regret_within_a_quarter_of_uniforms() {
 }
 
 #[test]
-fn logistic_policies_keep_their_regret_within_a_quarter_of_uniforms() {
+fn logistic_policies_have_at_most_a_quarter_of_uniform_regret() {
     let full = FullLaplaceOptions::default();
     let diagonal = DiagonalLaplaceOptions::default();
     let entries = [

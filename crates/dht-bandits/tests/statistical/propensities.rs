@@ -125,7 +125,7 @@ fn slates_show_each_item_as_its_propensity_says() {
 }
 
 #[test]
-fn two_thompson_arms_have_their_closed_form_after_anything_learned() {
+fn two_thompson_arms_keep_their_closed_form_while_learning() {
     let mut rng = ChaCha8Rng::seed_from_u64(14);
     let mut policy = LinTs::new(3, 2, RidgeOptions::default(), Thompson { alpha: 0.9 }).unwrap();
     for round in 0..40 {

@@ -55,7 +55,7 @@ fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> R
 }
 
 #[test]
-fn scalar_draws_choose_arms_as_often_as_draws_of_whole_weight_vectors() {
+fn scalar_thompson_draws_match_draws_of_weight_vectors() {
     let (dimension, arms, draws) = (5, 4, 20_000);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut policy = LinTs::new(dimension, arms, RidgeOptions::default(), Thompson { alpha: 0.6 }).unwrap();

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_allows_the_pages_own_style_and_script_and_nothing_else() {
+    fn the_content_policy_has_the_hashes_of_style_and_script() {
         assert_eq!(base64(&Sha256::digest("")), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
         for (start, end) in [("<style>", "</style>"), ("<script>", "</script>")] {
             assert_eq!(PAGE.matches(start).count(), 1);

@@ -149,7 +149,7 @@ fn a_model_is_trained_scored_inspected_and_exported() {
 }
 
 #[test]
-fn texts_of_several_labels_and_of_numbers_are_trained_scored_and_predicted() {
+fn multi_label_and_numeric_targets_train_score_and_predict() {
     let place = tempfile::tempdir().expect("a folder");
     let word = |good: bool, row: usize| if good { GOOD[row % 4] } else { BAD[row % 4] };
     let rows: Vec<(String, usize, String)> = (0..400)
@@ -394,7 +394,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_is_named_after_the_answers_to_those_before() {
+fn an_unreadable_row_is_named_after_the_answers_before_it() {
     let place = trained();
     let file: PathBuf = place.path().join("asked.csv");
     std::fs::write(&file, "label,text\na,the soup was cold\nb,the wine was fresh\nbroken\n").expect("a file");
@@ -417,7 +417,7 @@ fn a_row_that_cannot_be_read_is_named_after_the_answers_to_those_before() {
 }
 
 #[test]
-fn columns_and_pairs_that_the_training_did_not_have_are_read_or_refused() {
+fn columns_and_pairs_unlike_the_training_are_read_or_rejected() {
     let place = trained();
     let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).expect("a file");
     write("reviews.csv", "review\nthe soup was cold\n\"the wine, though, was fresh\"\n");

@@ -20,7 +20,7 @@ fn expected(texts: &[String]) -> Vec<Answer> {
 }
 
 #[test]
-fn classify_gives_the_engines_labels_probabilities_routes_and_costs() {
+fn classify_returns_the_answers_of_the_engine() {
     let server = server();
     let texts = texts(40, 3);
     let response = post(server.address(), "/v1/classify", json!({ "texts": texts }));
@@ -234,7 +234,7 @@ fn health_needs_no_token_with_any_method() {
 }
 
 #[test]
-fn a_token_and_origins_are_asked_for_where_the_server_wants_them() {
+fn token_and_origins_are_checked_where_the_server_sets_them() {
     let cors = vec!["https://example.org".to_owned()];
     let settings = dht_cli::ServerSettings { token: Some("a secret".into()), cors, ..settings() };
     let server = dht_cli::Server::start(engine, settings).unwrap();

@@ -50,7 +50,7 @@ fn a_reload_under_load_drops_no_request() {
 }
 
 #[test]
-fn one_reload_follows_another_also_where_who_asked_for_it_has_gone() {
+fn reloads_run_one_at_a_time_when_clients_disconnect() {
     static LOADING: AtomicUsize = AtomicUsize::new(0);
     static LOADS: AtomicUsize = AtomicUsize::new(0);
     let load = || {
@@ -121,7 +121,7 @@ fn stopping_under_load_answers_every_request_that_was_taken() {
 }
 
 #[test]
-fn a_request_that_was_taken_is_answered_after_the_stop_and_new_ones_are_not() {
+fn stopping_answers_accepted_requests_and_rejects_new_ones() {
     let server = super::model::patient(|_| {});
     let address = server.address();
     let waiting = std::thread::spawn(move || post(address, "/predict", json!({ "inputs": "fine" })));

@@ -59,7 +59,7 @@ fn signal(child: &Child, name: &str) {
 }
 
 #[test]
-fn a_model_directory_is_served_reloaded_and_stopped_by_signals_and_no_text_is_logged() {
+fn a_served_model_reloads_and_stops_by_signals_logging_no_text() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("reviews");
     save(&model);

@@ -56,7 +56,7 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
 }
 
 #[test]
-fn bodies_that_are_no_text_or_too_large_or_of_another_type_are_refused() {
+fn invalid_oversized_and_mistyped_bodies_are_rejected() {
     let limits = Limits { body_bytes: 1000, ..settings().limits };
     let server = Server::start(engine, ServerSettings { limits, ..settings() }).unwrap();
     let address = server.address();
@@ -99,7 +99,7 @@ fn bodies_that_are_no_text_or_too_large_or_of_another_type_are_refused() {
 }
 
 #[test]
-fn a_full_queue_and_too_many_requests_are_429_and_health_goes_on() {
+fn a_full_queue_answers_429_while_health_answers_200() {
     let service = |settings: &mut ServerSettings| {
         settings.service.queue_texts = 4;
         settings.limits.requests = 3;
@@ -154,7 +154,7 @@ fn a_deadline_is_answered_in_time_and_its_text_is_not_computed() {
 }
 
 #[test]
-fn limits_and_origins_that_mean_nothing_are_refused_at_the_start() {
+fn invalid_limits_and_origins_are_rejected_at_the_start() {
     let service = ServiceSettings { batch_tokens: 0, ..ServiceSettings::default() };
     let error = Server::start(engine, ServerSettings { service, ..settings() }).unwrap_err();
     assert!(error.to_string().contains("batch_tokens is 0"), "{error}");

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn folded_weights_say_of_states_as_they_are_what_the_regression_says_of_standardised_ones() {
+    fn folding_the_scaling_into_the_weights_preserves_predictions() {
         let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
         let judge = Judge::HeldOut { states: &others, labels: &other_labels };
         let exit = fit_exit(&states, WIDTH, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();

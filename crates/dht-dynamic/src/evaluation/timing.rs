@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_warm_up_the_models_take_turns_each_in_its_own_context_on_the_same_batches() {
+    fn timed_models_take_turns_on_the_same_batches_after_a_warm_up() {
         let seen = Mutex::new(Vec::new());
         let models: Vec<Noting<'_>> = (0..3).map(|name| Noting { name, seen: &seen }).collect();
         let models: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();

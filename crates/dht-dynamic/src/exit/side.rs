@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_logits_are_two_linear_layers_around_a_gelu_of_the_pooled_rows() {
+    fn side_exit_logits_are_two_linear_layers_around_a_gelu() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let mut config = BertConfig::small(1, 2, 8, 50).unwrap();
         config.initializer_range = 0.5;

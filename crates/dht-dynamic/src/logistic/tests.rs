@@ -84,7 +84,7 @@ fn the_gradient_is_that_of_finite_differences() {
 }
 
 #[test]
-fn without_features_the_probabilities_are_the_frequencies_of_the_classes() {
+fn without_features_probabilities_are_the_class_frequencies() {
     let labels = [0, 0, 0, 1, 1, 2];
     let features = FeatureMatrix::sparse(0, labels.iter().map(|_| &[][..]));
     let (model, _) = LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap();

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_counter_counts_agreeing_exits_and_starts_again_at_each_change() {
+    fn the_counter_counts_agreeing_exits_and_restarts_at_a_change() {
         let counter =
             |classes: &[u32]| classes.iter().fold(Agreeing::default(), |before, class| before.then(*class)).exits;
         assert_eq!([counter(&[2]), counter(&[2, 2]), counter(&[2, 2, 2])], [0, 1, 2]);

@@ -87,7 +87,7 @@ fn every_speed_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
 }
 
 #[test]
-fn texts_that_leave_in_front_make_room_for_others_and_change_no_answer() -> Result<()> {
+fn batch_size_changes_no_answer_when_texts_exit_at_depth_0() -> Result<()> {
     let (made, test) = (accelerated(&AccelerateSettings::default())?, task(90, 9));
     let whole = whole_batch(&test);
     let mut in_front = 0;
@@ -106,7 +106,7 @@ fn texts_that_leave_in_front_make_room_for_others_and_change_no_answer() -> Resu
 }
 
 #[test]
-fn exits_and_stacking_are_better_than_chance_and_the_report_says_what_they_do() -> Result<()> {
+fn exits_and_stacking_beat_chance_in_the_report() -> Result<()> {
     let Accelerated { model, report, .. } = accelerated(&AccelerateSettings::default())?;
     assert_eq!((report.rows, report.judged_on), (300, JudgedOn::HeldOut(120)));
     assert_eq!(report.stages.iter().map(|stage| stage.depth).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
@@ -129,7 +129,7 @@ fn exits_and_stacking_are_better_than_chance_and_the_report_says_what_they_do() 
 }
 
 #[test]
-fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() -> Result<()> {
+fn few_texts_are_cross_fitted_and_predictions_may_be_targets() -> Result<()> {
     let classifier = full_model(Pooling::Mean);
     let settings = AccelerateSettings { targets: Targets::Predictions, ..AccelerateSettings::default() };
     let mut unlabelled = task(150, 3);
@@ -153,7 +153,7 @@ fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() ->
 }
 
 #[test]
-fn a_saved_model_answers_as_before_and_another_n_gram_file_is_refused() -> Result<()> {
+fn a_save_keeps_answers_and_another_ngram_file_is_rejected() -> Result<()> {
     let (made, test) = (accelerated(&AccelerateSettings::default())?, task(60, 9));
     let folder = tempfile::tempdir().expect("a folder");
     let place = folder.path().join("model");
@@ -207,7 +207,7 @@ fn bad_texts_settings_and_classifiers_are_refused_by_name() -> Result<()> {
 }
 
 #[test]
-fn unlabelled_texts_are_fitted_on_with_the_classifiers_answers_and_their_labels_are_not_looked_at() -> Result<()> {
+fn unlabelled_texts_are_fitted_without_reading_their_labels() -> Result<()> {
     let (classifier, texts, held_out) = (full_model(Pooling::Mean), task(24, 1), task(120, 7));
     let labelled = Texts::new(&texts).with_held_out(&held_out);
     let (mut unlabelled, settings) = (task(400, 11), AccelerateSettings::default());

@@ -55,7 +55,7 @@ fn an_answer_in_a_batch_is_the_answer_alone_to_the_bit() -> Result<()> {
 }
 
 #[test]
-fn many_threads_get_the_answers_of_their_own_texts_at_their_own_speeds() -> Result<()> {
+fn concurrent_requests_get_their_own_answers_at_their_speeds() -> Result<()> {
     let service = service(without_front(), 128, Duration::from_millis(2))?;
     let texts = words(40, 6);
     let speeds = [None, Some(2.0), Some(0.01)];

@@ -19,7 +19,7 @@ fn assert_settled(metrics: &ServiceMetrics) {
 }
 
 #[test]
-fn a_full_queue_refuses_all_of_a_request_and_keeps_nothing_of_it() -> Result<()> {
+fn a_full_queue_rejects_a_whole_request_and_queues_none_of_it() -> Result<()> {
     let minute = Duration::from_secs(60);
     for (queue_texts, queue_tokens) in [(5, 1 << 18), (4096, 24)] {
         let settings = ServiceSettings {
@@ -103,7 +103,7 @@ fn late_requests_and_dropped_tickets_are_not_computed() -> Result<()> {
 }
 
 #[test]
-fn stopping_under_load_answers_what_was_taken_and_refuses_the_rest() -> Result<()> {
+fn a_stop_under_load_answers_accepted_requests_and_rejects_new() -> Result<()> {
     let texts = words(30, 9);
     let settings = ServiceSettings { workers: 2, batch_tokens: 64, ..ServiceSettings::default() };
     let service = Service::start(without_front(), settings)?;

@@ -64,7 +64,7 @@ fn the_cost_at_probabilities_is_the_mean_over_all_architectures() {
 }
 
 #[test]
-fn an_encoder_that_costs_nothing_or_what_cannot_be_counted_is_refused() {
+fn an_encoder_of_zero_or_uncountable_cost_is_rejected() {
     let refused = |latency: Latency, fixed: f64| {
         let groups = NasSpace::default().groups(SHAPE, 2).unwrap();
         NasCost::new(CostMeasure::Latency(latency), SHAPE, 2, groups, fixed).unwrap_err().to_string()

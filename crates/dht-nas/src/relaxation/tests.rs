@@ -75,7 +75,7 @@ fn gates_have_the_shapes_of_a_layer_and_a_gradient_to_alpha() {
 }
 
 #[test]
-fn open_numbers_are_degrees_and_have_the_gradient_of_their_differences() {
+fn open_probabilities_have_the_gradient_of_finite_differences() {
     for kind in kinds() {
         let relaxation = kind.build().unwrap();
         for group in groups() {
@@ -105,7 +105,7 @@ fn open_numbers_are_degrees_and_have_the_gradient_of_their_differences() {
 }
 
 #[test]
-fn gumbel_gates_are_cut_at_a_half_and_have_the_gradient_of_what_is_cut() {
+fn gumbel_gates_are_binary_with_the_gradient_of_the_soft_gate() {
     // y = σ((α + l)/τ), where l, the difference of two Gumbel draws, is logistic; ∂y/∂α = y (1 − y)/τ, and τ falls from 1 to .2.
     let alpha = var(&[-1.5, -0.5, 0.0, 0.2, 0.5, 1.0, 1.5, 3.0]);
     let alphas = alpha.to_vec1::<f32>().unwrap();
@@ -143,7 +143,7 @@ fn gumbel_gates_are_zero_or_one_and_one_as_often_as_alpha_says() {
 }
 
 #[test]
-fn hard_concrete_gates_are_above_zero_as_often_as_their_closed_form_says() {
+fn hard_concrete_gates_open_at_their_closed_form_rate() {
     let group = &groups()[0];
     let relaxation = HardConcrete::default();
     let numbers = [-3.0_f32, -2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 3.0];

@@ -15,7 +15,7 @@ use dht_toys::{Outcome, adamw, config, rng};
 use crate::planted::{CLASSES, VOCABULARY, classifier, data, planted, precision_and_recall_of, spaces, strong};
 
 #[test]
-fn magnitude_and_gradient_find_units_that_are_nearly_nothing_and_chance_does_not() -> Outcome {
+fn magnitude_and_gradient_find_weak_units_and_chance_does_not() -> Outcome {
     for (name, space) in spaces() {
         let (model, truth) = planted(space, 1)?;
         let cost = NasCost::of_model(&model, CostMeasure::Dimensions, &space)?;

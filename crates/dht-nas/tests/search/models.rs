@@ -26,7 +26,7 @@ fn batch(rows: usize) -> PackedBatch {
 }
 
 #[test]
-fn the_extracted_model_equals_the_thresholded_masks_and_survives_a_save() -> Outcome {
+fn the_extracted_model_equals_its_masks_and_survives_a_save() -> Outcome {
     let (model, batch) = (classifier(2)?, batch(9));
     for relaxation in [
         RelaxationKind::Sigmoid(Sigmoid { start: 0.3, ..Sigmoid::default() }),

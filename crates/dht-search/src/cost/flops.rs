@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flops_of_a_route_are_the_sum_of_its_blocks_and_a_classifier() {
+    fn route_flops_are_the_sum_of_its_blocks_and_a_classifier() {
         let cost = flops(WidthCoupling::Heads);
         let load = Load::of_texts([128, 40]);
         let space = Preset::TDht.space(12, 12).unwrap();

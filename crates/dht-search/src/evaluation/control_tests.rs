@@ -72,7 +72,7 @@ fn multiset(evaluation: &Evaluation) -> Vec<(String, Vec<HeadSet>)> {
 }
 
 #[test]
-fn the_shuffled_control_deals_the_routes_that_were_chosen_each_with_its_own_heads() {
+fn the_shuffled_control_permutes_routes_with_their_heads() {
     let model = model(SearchSettings::default()).with_router(Box::new(ById)).with_head_router(Box::new(ById));
     // Of one length, so that a route costs every text the same.
     let mut data = texts(40);
@@ -145,7 +145,7 @@ impl HeadRouter for FirstArm {
 }
 
 #[test]
-fn the_regret_of_a_chosen_arm_against_itself_fixed_is_the_price_of_the_pre_pass_and_the_router() {
+fn regret_against_the_same_fixed_arm_is_prepass_and_router_cost() {
     let model = model_of(Preset::PDht, SearchSettings::for_preset(Preset::PDht));
     let first = FirstArm(model.space().clone());
     let model = model.with_router(Box::new(first.clone())).with_head_router(Box::new(first));

@@ -103,7 +103,7 @@ fn executor<'a>(
 }
 
 #[test]
-fn texts_of_a_class_that_the_model_lacks_are_refused_with_their_row() {
+fn texts_of_an_unknown_class_are_rejected_with_their_row() {
     let (model, mut data) = (model(SearchSettings::default()), texts(5));
     data.labels.push("one more".into());
     data.samples[4].label = CLASSES as u32;
@@ -121,7 +121,7 @@ fn texts_of_a_class_that_the_model_lacks_are_refused_with_their_row() {
 }
 
 #[test]
-fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
+fn a_truncated_route_equals_an_encoder_truncated_there() {
     for settings in kinds() {
         let model = model(settings);
         let (data, exits) = (texts(13), model.space().exits().to_vec());
@@ -169,7 +169,7 @@ fn before_it_is_trained_a_model_runs_in_full() {
 }
 
 #[test]
-fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() {
+fn a_routed_text_in_a_batch_equals_the_text_alone() {
     for preset in Preset::ALL {
         for settings in [SearchSettings::for_preset(preset), SearchSettings::paper()] {
             let model = model_of(preset, settings);

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_leaves_as_one_batch_and_draining_empties_all_queues() {
+    fn a_full_queue_is_one_batch_and_draining_empties_all_queues() {
         let mut queues = Queues::new(2, 3);
         queues.join(&[10, 11, 12], choices(&[2, 0, 2]), 4);
         let (rows, left) = queues.leave(false, 7).unwrap();

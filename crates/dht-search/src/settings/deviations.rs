@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_papers_settings_differ_from_the_print_only_where_it_is_open_or_wrong() {
+    fn paper_settings_deviate_only_where_the_print_is_open_or_wrong() {
         for preset in Preset::ALL {
             let space = SearchSpace::new(preset.config(12, 12, SevenLayerHeads::AsPublished).unwrap()).unwrap();
             let found = deviations(&SearchSettings::paper(), &space, &published());

@@ -126,7 +126,7 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
     }
 
     #[test]
-    fn a_missing_file_or_one_that_is_not_text_is_refused_with_its_path() {
+    fn a_missing_or_non_text_space_file_is_rejected_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("space.toml");
         let io = |result| matches!(result, Err(Error::Transformer(dht_transformer::Error::Io { path: found, .. })) if found == path);

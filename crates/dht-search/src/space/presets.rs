@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn p_dht_prunes_from_the_first_layer_and_ends_in_the_models_last_two() {
+    fn p_dht_prunes_from_layer_1_and_ends_in_the_last_two_layers() {
         let space = Preset::PDht.space(12, 12).unwrap();
         let lengths: Vec<_> = space.groups().iter().map(|group| group.len()).collect();
         assert_eq!(lengths, [1, 3, 3, 3]);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn other_sizes_have_a_quarter_and_three_even_groups_and_heads_in_twelfths() {
+    fn other_sizes_have_three_even_groups_and_heads_in_twelfths() {
         let cases: [(usize, &[usize]); 10] = [
             (2, &[1, 2]),
             (3, &[1, 2, 3]),

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scores_of_a_layer_are_means_over_the_samples_that_kept_a_head_scaled_to_length_1() {
+    fn head_importance_is_a_mean_over_samples_scaled_to_length_1() {
         let mut importance = HeadImportance::new(ModelShape { layers: 2, heads: 3 });
         assert_eq!(importance.samples(), 0);
         // Means 3, 4 and, of a head that no sample kept, 0.
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_heads_of_the_highest_importance_are_pinned_when_the_warm_up_ends_and_stay() {
+    fn the_most_important_heads_are_pinned_after_the_warm_up() {
         let texts = texts();
         let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
         let mut search = search(4, SearchSettings { full_model_steps, warm_up_contexts: 12, ..Default::default() });
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_space_that_pins_none_has_none_and_given_heads_are_pinned_at_once() {
+    fn a_space_without_pins_has_none_and_given_heads_pin_at_once() {
         let texts = texts();
         let short = SearchSettings { warm_up_contexts: 8, ..SearchSettings::default() };
         let mut none = search(0, short.clone());

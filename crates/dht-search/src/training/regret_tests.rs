@@ -285,7 +285,7 @@ impl Router for ShuffledContexts {
 }
 
 #[test]
-fn the_default_settings_find_the_planted_depths_by_the_context_alone() {
+fn default_settings_find_planted_depths_from_the_context_alone() {
     for seed in 0..5 {
         let settings = SearchSettings::default;
         let [even, _] = regret(&mut planted_search(false, settings()), Mode::Random, seed);
@@ -300,7 +300,7 @@ fn the_default_settings_find_the_planted_depths_by_the_context_alone() {
 }
 
 #[test]
-fn each_strategy_finds_the_planted_depths_and_heads_within_five_thousand_texts() {
+fn each_strategy_finds_planted_routes_within_5000_texts() {
     for (name, integrated, settings) in strategies() {
         let [depth, heads] = seeds_within_a_quarter(integrated, &settings);
         assert!(

@@ -23,7 +23,7 @@ fn accelerated(decided: Decided) -> Result<Accelerated> {
 }
 
 #[test]
-fn a_bandit_learns_from_held_out_texts_which_go_on_and_is_saved_with_the_model() -> Result<()> {
+fn exit_bandits_beat_shuffled_routes_and_survive_a_save() -> Result<()> {
     let test = task(200, 9);
     for decided in [Decided::Once, Decided::AtEveryExit] {
         let Accelerated { model, report, .. } = accelerated(decided)?;

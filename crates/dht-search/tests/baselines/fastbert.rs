@@ -71,7 +71,7 @@ fn at_speed_0_every_prediction_is_the_backbones_to_the_bit() -> Result<()> {
 }
 
 #[test]
-fn only_the_exits_before_the_last_learn_and_labels_change_nothing() -> Result<()> {
+fn only_exits_before_the_last_learn_and_labels_do_not_matter() -> Result<()> {
     let data = task(40, 1);
     let mut other = data.clone();
     other.samples.iter_mut().for_each(|sample| sample.label = 0);
@@ -90,7 +90,7 @@ fn only_the_exits_before_the_last_learn_and_labels_change_nothing() -> Result<()
 }
 
 #[test]
-fn the_first_loss_is_the_sum_of_the_exits_divergences_from_the_last() -> Result<()> {
+fn the_first_loss_is_the_divergence_of_exits_from_the_last() -> Result<()> {
     let data = task(8, 1);
     for temperature in [1.0, 2.0] {
         let settings = FastBertSettings { temperature, ..kinds()[3].clone() };
@@ -142,7 +142,7 @@ fn labels_alone_are_a_cross_entropy_and_both_are_half_of_each() -> Result<()> {
 }
 
 #[test]
-fn kept_states_teach_what_the_layers_would_and_the_layers_run_once() -> Result<()> {
+fn cached_states_give_the_same_losses_for_fewer_flops() -> Result<()> {
     let data = task(60, 1);
     let fit = |targets, bytes| -> Result<(Vec<f64>, u64)> {
         let model = fastbert(Pooling::Mean, kinds()[2].clone(), 1)?.into_model();
@@ -187,7 +187,7 @@ fn learned() -> Result<DynamicModel> {
 }
 
 #[test]
-fn the_exits_learn_what_the_backbone_says_of_texts_they_have_not_seen() -> Result<()> {
+fn exits_learn_to_predict_unseen_texts_like_the_backbone() -> Result<()> {
     let test = task(100, 4);
     let fresh = fastbert(Pooling::Mean, kinds()[3].clone(), 1)?;
     let before = fresh.score(&test, 16)?;
@@ -198,7 +198,7 @@ fn the_exits_learn_what_the_backbone_says_of_texts_they_have_not_seen() -> Resul
 }
 
 #[test]
-fn every_exits_answers_in_one_pass_are_those_of_fixed_routes_and_give_every_speed() -> Result<()> {
+fn one_pass_gives_the_answers_of_every_exit_and_speed() -> Result<()> {
     let (model, test) = (learned()?, task(80, 4));
     let by_exit = exit_log_probabilities(model.model(), &test, 16)?;
     for (exit, rows) in by_exit.iter().enumerate() {
@@ -262,7 +262,7 @@ fn a_training_stopped_and_resumed_ends_with_the_same_bits() {
 }
 
 #[test]
-fn backbones_and_settings_that_make_no_sense_are_refused_by_name() -> Result<()> {
+fn invalid_backbones_and_settings_are_rejected_by_name() -> Result<()> {
     let defaults = FastBertSettings::default;
     let wrong = |settings| refused(fastbert(Pooling::Mean, settings, 1));
     for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {

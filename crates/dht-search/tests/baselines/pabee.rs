@@ -31,7 +31,7 @@ fn trained() -> Result<SearchObjective> {
 }
 
 #[test]
-fn in_training_every_text_runs_to_the_last_exit_and_trains_every_exit_by_its_depth() -> Result<()> {
+fn in_training_every_text_trains_every_exit_weighted_by_depth() -> Result<()> {
     let search = trained()?;
     let routes: Vec<_> = search.accounting().routes.iter().collect();
     assert_eq!(routes, [(&full_route()?.to_string(), &150)]);
@@ -55,7 +55,7 @@ fn in_training_every_text_runs_to_the_last_exit_and_trains_every_exit_by_its_dep
 }
 
 #[test]
-fn with_a_patience_of_the_depth_or_more_it_is_the_full_model_to_the_bit() -> Result<()> {
+fn patience_of_the_depth_or_more_equals_the_full_model() -> Result<()> {
     let (model, test) = (trained()?.into_model(), task(60, 2));
     let full = evaluate_fixed(&model, &test, &full_route()?, 16)?;
     for speed in [0.0, 1e-6, 0.01, 1.0 / LAYERS as f64] {
@@ -66,7 +66,7 @@ fn with_a_patience_of_the_depth_or_more_it_is_the_full_model_to_the_bit() -> Res
 }
 
 #[test]
-fn a_text_leaves_where_the_counter_of_agreeing_exits_reaches_the_patience() -> Result<()> {
+fn a_text_exits_where_the_agreement_count_reaches_the_patience() -> Result<()> {
     let (model, test) = (trained()?.into_model(), task(120, 2));
     let by_exit = exit_log_probabilities(model.model(), &test, 16)?;
     let class = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("a class");
@@ -88,7 +88,7 @@ fn a_text_leaves_where_the_counter_of_agreeing_exits_reaches_the_patience() -> R
 }
 
 #[test]
-fn a_speed_is_the_reciprocal_of_the_patience_and_a_budget_finds_it() -> Result<()> {
+fn a_speed_is_the_reciprocal_patience_and_budgets_are_met() -> Result<()> {
     let (model, test) = (trained()?.into_model(), task(60, 2));
     assert_eq!(model.speed(), Some(1.0));
     let at = |speed: f64| -> Result<(Option<f64>, RouterKind)> {

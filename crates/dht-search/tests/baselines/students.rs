@@ -21,7 +21,7 @@ fn value(parameters: &Parameters, name: &str) -> Result<Vec<f32>> {
 }
 
 #[test]
-fn the_student_starts_as_the_teachers_layers_with_weights_of_its_own() -> Result<()> {
+fn the_student_starts_as_a_copy_of_the_teachers_layers() -> Result<()> {
     let teacher = full_model(Pooling::Pooler);
     let before = bits(teacher.parameters());
     let mut distillation = distilbert(teacher, 2, DistillationSettings::default())?;
@@ -53,7 +53,7 @@ fn the_student_starts_as_the_teachers_layers_with_weights_of_its_own() -> Result
 }
 
 #[test]
-fn a_truncation_is_the_first_layers_and_its_distillation_differs_in_the_loss_alone() -> Result<()> {
+fn truncations_differ_from_their_distillation_in_the_loss_alone() -> Result<()> {
     let pretrained = encoder(LAYERS, 1);
     let (teacher, soft) = (full_model(Pooling::Mean), DistillationSettings::soft_labels());
     let mut plain = truncation::fine_tuned(&pretrained, 2, CLASSES, Pooling::Mean, &mut rng(5))?;
@@ -81,7 +81,7 @@ fn a_truncation_is_the_first_layers_and_its_distillation_differs_in_the_loss_alo
 }
 
 #[test]
-fn a_student_nears_its_teacher_where_a_truncation_nears_the_labels() -> Result<()> {
+fn a_student_follows_its_teacher_and_a_truncation_the_labels() -> Result<()> {
     // The labels of these texts are all wrong, so that only a teacher tells the truth.
     let mut wrong = task(300, 1);
     wrong.samples.iter_mut().for_each(|sample| sample.label = (sample.label + 1) % CLASSES as u32);
@@ -143,7 +143,7 @@ fn students_that_their_teacher_cannot_have_are_refused() -> Result<()> {
 }
 
 #[test]
-fn a_distillation_and_a_truncation_resumed_end_with_the_same_bits() {
+fn a_resumed_distillation_or_truncation_ends_with_the_same_bits() {
     let teacher = full_model(Pooling::Pooler);
     assert_resumes(|seed| {
         let soft = DistillationSettings::soft_labels();

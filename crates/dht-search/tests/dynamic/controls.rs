@@ -113,7 +113,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
 }
 
 #[test]
-fn random_routes_take_each_exit_and_then_each_head_count_equally_often() -> Result<()> {
+fn random_routes_draw_exits_and_head_counts_uniformly() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(4_000, 5));
     let random = evaluate_random(&model, &texts, 256, &mut rng(2))?;
     // Four standard errors of a quarter in 4,000 draws are .027; of a third in about 3,000, .034.

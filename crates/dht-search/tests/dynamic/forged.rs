@@ -34,7 +34,7 @@ fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset)
 }
 
 #[test]
-fn bandits_whose_references_arms_or_pins_are_not_theirs_are_refused() -> Result<()> {
+fn bandits_with_forged_references_arms_or_pins_are_rejected() -> Result<()> {
     let training = task(37, 1);
     for (name, settings) in kinds() {
         let mut model = trained(model(settings, 1)?)?;
@@ -57,7 +57,7 @@ fn bandits_whose_references_arms_or_pins_are_not_theirs_are_refused() -> Result<
 }
 
 #[test]
-fn queued_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Result<()> {
+fn queued_samples_of_unknown_arms_or_contexts_are_rejected() -> Result<()> {
     let training = task(37, 1);
     let queue = dht_search::settings::Dispatch::Queue { size: 5 };
     let settings = SearchSettings { warm_up_contexts: 16, dispatch: queue, ..SearchSettings::default() };
@@ -86,7 +86,7 @@ fn queued_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Result
 }
 
 #[test]
-fn a_refused_state_of_the_next_space_leaves_the_model_in_the_first() -> Result<()> {
+fn a_rejected_state_of_the_next_space_keeps_the_first_space() -> Result<()> {
     let build = || {
         let settings = SearchSettings { warm_up_contexts: 16, ..SearchSettings::for_preset(Preset::PDht) };
         let mut rng = rng(2);

@@ -51,7 +51,7 @@ fn settings_that_contradict_each_other_are_refused() -> Result<()> {
 }
 
 #[test]
-fn a_speed_out_of_range_or_without_meaning_is_refused_and_stays_where_it_was() -> Result<()> {
+fn an_invalid_speed_is_rejected_and_keeps_the_old_one() -> Result<()> {
     let mut default_model = model(SearchSettings::default(), 1)?.into_model();
     let before = default_model.lambda();
     for wrong in [f64::NAN, f64::INFINITY, -0.5] {
@@ -65,7 +65,7 @@ fn a_speed_out_of_range_or_without_meaning_is_refused_and_stays_where_it_was() -
 }
 
 #[test]
-fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing() -> Result<()> {
+fn a_foreign_state_is_rejected_and_changes_nothing() -> Result<()> {
     let training = task(37, 1);
     for (name, settings) in kinds() {
         let mut trained = trained(model(settings.clone(), 1)?, &training)?;
@@ -114,7 +114,7 @@ fn texts_and_labels_that_the_model_does_not_know_are_refused() -> Result<()> {
 }
 
 #[test]
-fn other_numbers_of_classes_are_refused_before_anything_is_scored() -> Result<()> {
+fn other_class_counts_are_rejected_before_scoring() -> Result<()> {
     let trained = model(SearchSettings::default(), 1)?;
     let mut more = task(3, 1);
     more.labels.push("one more".into());
@@ -129,7 +129,7 @@ fn other_numbers_of_classes_are_refused_before_anything_is_scored() -> Result<()
 }
 
 #[test]
-fn several_labels_or_a_number_to_predict_are_refused_in_training_and_scoring() -> Result<()> {
+fn multi_label_and_numeric_targets_are_rejected_by_a_search() -> Result<()> {
     let mut numeric = task(37, 1);
     numeric.samples.iter_mut().for_each(|sample| (sample.label, sample.targets) = (0, vec![0.5]));
     let mut untrained = model(SearchSettings::default(), 1)?;

@@ -48,7 +48,7 @@ fn with(router: Own, context: ContextDesign) -> Result<SearchModel> {
 }
 
 #[test]
-fn a_router_that_reads_nothing_trains_and_predicts_with_every_context_of_the_heads() -> Result<()> {
+fn a_router_without_context_works_with_every_head_context() -> Result<()> {
     let (training, test) = (task(37, 1), task(20, 2));
     let first_or_last: Start = |samples, last| {
         Decisions::leaving_at((0..samples).map(|sample| if sample % 2 == 0 { 0 } else { last }).collect())
@@ -102,7 +102,7 @@ impl HeadRouter for OwnHeads {
 }
 
 #[test]
-fn heads_that_forget_or_double_samples_or_are_too_few_are_refused() -> Result<()> {
+fn head_routers_that_lose_or_repeat_samples_are_rejected() -> Result<()> {
     let test = task(7, 2);
     let heads = |indices, count| -> Result<_> {
         Ok(with(Own(LAST, NOTHING), ContextDesign::State)?.with_head_router(Box::new(OwnHeads(indices, count))))

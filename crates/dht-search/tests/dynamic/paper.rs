@@ -75,7 +75,7 @@ fn since(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTree
 }
 
 #[test]
-fn every_preset_has_the_printed_contexts_and_learns_from_every_sample_from_the_first_batch_on() -> Result<()> {
+fn presets_have_printed_contexts_and_learn_from_every_sample() -> Result<()> {
     for preset in Preset::ALL {
         let mut model = objective(preset, paper())?;
         Trainer::new(train_settings()).fit(&mut model, &task(ROWS, 1), &nothing(), &mut ())?;
@@ -145,7 +145,7 @@ fn queued(model: &SearchObjective) -> Result<Vec<Vec<u64>>> {
 }
 
 #[test]
-fn samples_of_a_depth_leave_together_when_their_queue_is_full_and_the_rest_is_drained() -> Result<()> {
+fn a_full_queue_is_one_batch_and_the_rest_drains_at_epoch_end() -> Result<()> {
     let (mut model, data) = (objective(Preset::TDht, paper())?, task(ROWS, 1));
     let (mut progress, mut by_hand) = (start(), vec![Vec::<u64>::new(); 4]);
     model.prepare(&data, progress)?;
@@ -198,7 +198,7 @@ fn samples_of_a_depth_leave_together_when_their_queue_is_full_and_the_rest_is_dr
 }
 
 #[test]
-fn p_dht_routes_by_its_bandit_for_two_epochs_of_f_dht_and_two_with_frozen_layers() -> Result<()> {
+fn p_dht_learns_two_epochs_as_f_dht_and_two_with_frozen_layers() -> Result<()> {
     let mut rng = rng(2);
     let frozen = Preset::PDht.space(LAYERS, HEADS)?;
     let mut model = objective(Preset::FDht, paper())?.with_next_phase(frozen.clone(), 2, &mut rng)?;
@@ -286,7 +286,7 @@ fn the_second_phase_of_p_dht_runs_on_the_embedding_state() -> Result<()> {
 }
 
 #[test]
-fn with_queues_at_inference_predictions_stay_the_same_and_the_base_layers_are_paid_twice() -> Result<()> {
+fn inference_queues_keep_predictions_and_rerun_the_base_layers() -> Result<()> {
     let test = task(33, 4);
     for preset in Preset::ALL {
         let mut model = objective(preset, paper())?;

@@ -56,7 +56,7 @@ fn depths_and_steps(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>)
 }
 
 #[test]
-fn each_plan_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
+fn each_plan_resumed_in_mid_epoch_equals_an_uninterrupted_one() -> Result<(), Stop> {
     let queue = Dispatch::Queue { size: 5 };
     let staged = FullModelSteps { first: 0.3, every: 3 };
     let held_out = LossSource::HeldOut { share: 0.2 };
@@ -148,7 +148,7 @@ fn random_routes_begin_after_the_full_model() -> Result<(), Stop> {
 }
 
 #[test]
-fn after_the_first_epoch_the_bandits_stay_as_they_are_unless_they_learn_from_all_epochs() -> Result<()> {
+fn after_epoch_1_only_bandits_of_all_epochs_keep_learning() -> Result<()> {
     let data = task(ROWS, 1);
     for (source, learns_on) in [(LossSource::FirstEpoch, false), (LossSource::AllEpochs, true)] {
         let mut model = build(&SearchSettings { loss_source: source, ..default_settings() }, 1)?;
@@ -169,7 +169,7 @@ fn after_the_first_epoch_the_bandits_stay_as_they_are_unless_they_learn_from_all
 }
 
 #[test]
-fn the_bandits_learn_from_a_held_out_text_and_the_model_never_does() -> Result<()> {
+fn held_out_texts_train_the_bandits_and_never_the_model() -> Result<()> {
     // All routes are drawn, so that what the bandits learn does not reach the model.
     let loss_source = LossSource::HeldOut { share: 0.25 };
     let settings = SearchSettings { explore_share: 1.0, loss_source, ..default_settings() };
@@ -200,7 +200,7 @@ fn the_bandits_learn_from_a_held_out_text_and_the_model_never_does() -> Result<(
 }
 
 #[test]
-fn soft_labels_change_what_is_learned_and_the_flops_of_a_full_teacher_are_counted() -> Result<()> {
+fn soft_labels_change_training_and_count_full_teacher_flops() -> Result<()> {
     let data = task(ROWS, 1);
     let of = |soft_labels| trained(&SearchSettings { soft_labels, ..default_settings() }, &data);
     let (none, deepest, full) = (of(None)?, of(Some(DEEPEST))?, of(Some(FULL))?);

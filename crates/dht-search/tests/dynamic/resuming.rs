@@ -45,7 +45,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
 }
 
 #[test]
-fn a_training_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
+fn a_search_resumed_in_mid_epoch_equals_an_uninterrupted_one() -> Result<(), Stop> {
     for (name, search) in kinds() {
         let queued = check(name, &|seed| model(search.clone(), seed))?;
         assert_eq!(queued, name.contains("queues") || name == "the paper's", "{name}: samples in queues");

@@ -88,7 +88,7 @@ fn trained(mut model: SearchObjective) -> Result<SearchObjective> {
 }
 
 #[test]
-fn each_search_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
+fn each_search_resumed_in_mid_epoch_equals_an_uninterrupted_one() -> Result<(), Stop> {
     for (name, build) in searches() {
         resuming::check(name, &*build)?;
     }
@@ -113,7 +113,7 @@ fn each_search_is_saved_and_loaded_unchanged() -> Result<()> {
 }
 
 #[test]
-fn p_dht_continues_in_its_own_space_and_does_not_train_its_last_layers() -> Result<()> {
+fn p_dht_trains_in_its_own_space_with_its_last_layers_frozen() -> Result<()> {
     let settings = small(SearchSettings::for_preset(Preset::PDht));
     let frozen = |name: &str| name.contains("layer.4.") || name.contains("layer.5.");
     let last_layers = |model: &SearchObjective| -> Result<Vec<_>> {
@@ -134,7 +134,7 @@ fn p_dht_continues_in_its_own_space_and_does_not_train_its_last_layers() -> Resu
 }
 
 #[test]
-fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Result<()> {
+fn invalid_searches_are_rejected_by_the_name_of_the_setting() -> Result<()> {
     let defaults = || small(SearchSettings::default());
     let sequential = || SearchSettings { router: RouterKind::SequentialBandit, ..defaults() };
     assert_eq!(refused(model(Preset::FDht, &sequential(), 1)), "router");
@@ -168,7 +168,7 @@ fn head_sets(model: &SearchObjective) -> usize {
 }
 
 #[test]
-fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_group() -> Result<()> {
+fn per_sample_head_draws_give_more_sets_than_per_group_draws() -> Result<()> {
     let of = |head_draws| -> Result<usize> {
         let settings = small(SearchSettings { head_draws, explore_share: 0.0, ..SearchSettings::default() });
         Ok(head_sets(&trained(model(Preset::TDht, &settings, 1)?)?))
@@ -179,7 +179,7 @@ fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_group() -> 
 }
 
 #[test]
-fn the_feedback_of_heads_and_their_arms_change_what_the_head_bandit_learns() -> Result<()> {
+fn head_feedback_and_head_arms_change_what_the_bandit_learns() -> Result<()> {
     let state = |settings: SearchSettings| -> Result<serde_json::Value> {
         Ok(weights_and_state(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["heads"]["sets"].clone())
     };
@@ -196,7 +196,7 @@ fn the_feedback_of_heads_and_their_arms_change_what_the_head_bandit_learns() -> 
 }
 
 #[test]
-fn with_coupled_widths_a_route_of_fewer_heads_costs_nearly_in_proportion() -> Result<()> {
+fn with_coupled_widths_cost_is_nearly_proportional_to_heads() -> Result<()> {
     let data: EncodedDataset = task(20, 4);
     let share = |width_coupling| -> Result<f64> {
         let settings = small(SearchSettings { width_coupling, ..SearchSettings::default() });

@@ -32,7 +32,7 @@ fn ratio(model: &SearchModel, texts: &EncodedDataset, lambda: f64) -> Result<f64
 }
 
 #[test]
-fn a_dearer_model_never_costs_more_where_depth_is_all_there_is_to_choose() -> Result<()> {
+fn if_only_depth_is_routed_a_higher_lambda_never_costs_more() -> Result<()> {
     let (model, texts) = (trained(true)?, task(200, 2));
     let ratios = [0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 1e4].map(|lambda| ratio(&model, &texts, lambda));
     let ratios = ratios.into_iter().collect::<Result<Vec<_>>>()?;

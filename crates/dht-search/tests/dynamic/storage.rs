@@ -63,7 +63,7 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
 }
 
 #[test]
-fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result<()> {
+fn a_save_keeps_the_tokenizer_and_an_ordinary_encoder_directory() -> Result<()> {
     let texts = ["a fine day", "bad food", "the food was fine", "a bad day"];
     let tokenizer = TextTokenizer::train(texts, 60)?.with_rest(40).with_model_max_length(5);
     let (rng, space) = (&mut rng(1), Preset::TDht.space(6, 12)?);
@@ -154,7 +154,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
 }
 
 #[test]
-fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Result<()> {
+fn foreign_or_corrupt_model_files_are_rejected_by_name() -> Result<()> {
     let tokenizer = TextTokenizer::train(["a fine day", "bad food", "the food was fine"], 60)?;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let saved = |name: &str, seed, tokenizer: Option<&TextTokenizer>| -> Result<PathBuf> {

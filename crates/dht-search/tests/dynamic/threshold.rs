@@ -38,7 +38,7 @@ fn depths(model: &SearchModel, threshold: f64, texts: &EncodedDataset) -> Result
 }
 
 #[test]
-fn at_threshold_0_every_text_leaves_at_the_last_exit_and_above_1_at_the_first() -> Result<()> {
+fn threshold_0_exits_at_the_last_exit_and_above_1_at_the_first() -> Result<()> {
     let texts = task(60, 2);
     assert!(depths(shared(), 0.0, &texts)?.iter().all(|depth| *depth == 6));
     for threshold in [1.001, 2.0, 1e4] {
@@ -72,7 +72,7 @@ fn raising_the_threshold_never_raises_the_depth_of_a_text() -> Result<()> {
 }
 
 #[test]
-fn a_text_gets_the_same_bits_whichever_batches_are_under_way_with_it() -> Result<()> {
+fn a_text_has_the_same_bits_for_every_batch_size() -> Result<()> {
     let (texts, ctx) = (task(150, 7), ForwardContext::inference());
     let model = (1..100)
         .map(|percent| shared().with_speed(f64::from(percent) / 100.0))
@@ -113,7 +113,7 @@ fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
 }
 
 #[test]
-fn the_speed_is_the_threshold_and_leaves_the_price_of_heads_alone() -> Result<()> {
+fn the_speed_is_the_threshold_and_leaves_lambda_unchanged() -> Result<()> {
     let faster = shared().with_speed(0.75)?;
     assert_eq!((faster.speed(), faster.lambda()), (Some(0.75), shared().lambda()));
     // Rewards in which the cost is learned fix no λ, but the threshold is still free.

@@ -26,7 +26,7 @@ fn values(gradient: &Gradient) -> &[f32] {
 }
 
 #[test]
-fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not_zero() -> Result<()> {
+fn every_parameter_soon_gets_a_finite_nonzero_gradient() -> Result<()> {
     for (name, settings) in kinds() {
         let mut model = model(settings, 1)?;
         let data = task(64, 1);
@@ -53,7 +53,7 @@ fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not
 }
 
 #[test]
-fn each_sample_is_trained_on_once_an_epoch_and_no_queue_keeps_any() -> Result<(), Stop> {
+fn each_sample_is_trained_on_once_an_epoch_and_queues_end_empty() -> Result<(), Stop> {
     for (name, settings) in kinds() {
         let queues = settings.dispatch != Dispatch::InFlight;
         let mut observed = Observed::new(model(settings, 1)?);
@@ -98,7 +98,7 @@ fn each_sample_is_trained_on_once_an_epoch_and_no_queue_keeps_any() -> Result<()
 }
 
 #[test]
-fn the_queues_do_not_draw_the_same_random_routes_for_every_batch() -> Result<()> {
+fn queues_draw_different_random_routes_for_each_batch() -> Result<()> {
     // Nothing leaves a queue of 1,000, so that all batches join at step 0.
     let settings = SearchSettings { dispatch: Dispatch::Queue { size: 1_000 }, ..kinds()[1].1.clone() };
     let (mut model, data) = (model(settings, 1)?, task(64, 1));
@@ -161,7 +161,7 @@ fn the_papers_preset_trains_twelve_layers_end_to_end() -> Result<()> {
 }
 
 #[test]
-fn the_planted_task_is_learned_and_the_speed_trades_depth_for_cost() -> Result<()> {
+fn the_planted_task_is_learned_and_speed_lowers_depth_and_cost() -> Result<()> {
     let settings = kinds()[0].1.clone();
     let mut model = model(settings, 1)?;
     let (training, test) = (task(300, 1), task(100, 2));
@@ -180,7 +180,7 @@ fn the_planted_task_is_learned_and_the_speed_trades_depth_for_cost() -> Result<(
 }
 
 #[test]
-fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Result<()> {
+fn accumulated_batches_draw_their_own_routes() -> Result<()> {
     for (name, search) in kinds() {
         // All routes are random.
         let search = SearchSettings { explore_share: 1.0, ..search };

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn other_flags_than_the_checkpoints_are_refused_with_the_file_to_delete() {
+    fn flags_unlike_the_checkpoint_name_the_file_to_delete() {
         let [field, stored, asked] = ["seed", "0", "1"].map(String::from);
         let problem = CheckpointProblem::OtherTraining { differences: vec![SettingMismatch { field, stored, asked }] };
         let error = dht_transformer::Error::Checkpoint { path: "encoder.checkpoint".into(), problem };

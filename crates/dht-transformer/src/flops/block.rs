@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bert_base_layer_at_128_tokens_costs_what_hand_arithmetic_says() {
+    fn bert_base_layer_flops_at_128_tokens_equal_a_hand_count() {
         let shape = BlockShape { hidden: 768, heads: 12, head_dim: 64, ffn: 3072 };
         let parts = shape.forward(Load::of_text(128), shape.full());
         assert_eq!(parts.projections, FlopCount(452_984_832));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn backward_runs_two_products_a_linear_layer_and_five_of_attention() {
+    fn backward_runs_two_products_per_linear_and_five_of_attention() {
         let (load, width) = (Load::of_texts([5, 3]), SMALL.keeping(2));
         let forward = SMALL.forward(load, width);
         let all = SMALL.backward(load, width, BackwardNeeds::ALL);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn frozen_weights_and_unwanted_inputs_skip_exactly_their_products() {
+    fn frozen_weights_and_unneeded_inputs_skip_only_their_products() {
         let (load, width) = (Load::of_texts([5, 3]), SMALL.full());
         let forward = SMALL.forward(load, width);
         let all = SMALL.backward(load, width, BackwardNeeds::ALL);

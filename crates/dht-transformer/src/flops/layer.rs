@@ -89,7 +89,7 @@ mod tests {
     const BLOCK: BlockShape = BlockShape { hidden: 6, heads: 3, head_dim: 2, ffn: 10 };
 
     #[test]
-    fn a_layer_with_heads_alone_taken_out_costs_what_its_block_costs() {
+    fn a_layer_without_some_heads_costs_what_its_block_costs() {
         let load = Load::of_texts([5, 3]);
         for width in [BLOCK.full(), Width { heads: 2, ffn: 7 }] {
             let sizes = LayerSizes::of_block(BLOCK, width);

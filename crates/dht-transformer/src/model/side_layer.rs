@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_taken_and_widths_that_make_no_heads_are_refused() {
+    fn taken_names_and_widths_that_make_no_heads_are_rejected() {
         let mut encoder = encoder();
         let mut add = |name, width| encoder.add_side_layer(name, 1, width, &mut ChaCha8Rng::seed_from_u64(2));
         add("side", 8).unwrap();

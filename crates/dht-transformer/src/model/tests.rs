@@ -134,7 +134,7 @@ fn dense(gradients: &Gradients, encoder: &Encoder, index: usize) -> Option<Vec<f
 }
 
 #[test]
-fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_and_pruned_heads() {
+fn the_fused_encoder_equals_the_composed_one_in_both_directions() {
     let (encoder, classifier) = model();
     let batch = batch();
     let run = |fuse: bool| {
@@ -168,7 +168,7 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
 }
 
 #[test]
-fn gradients_along_gates_add_up_to_what_the_weights_gradients_say() {
+fn gate_gradients_sum_to_the_weights_dot_their_gradients() {
     // Σ over the samples of ∂L/∂ξ is Σ W ⊙ ∂L/∂W over the output matrix's columns of the head.
     let (encoder, classifier) = model();
     let batch = batch();
@@ -324,7 +324,7 @@ fn dropout_does_not_depend_on_how_samples_are_grouped() {
 }
 
 #[test]
-fn a_pruned_head_equals_a_head_whose_output_is_multiplied_by_zero() {
+fn a_pruned_head_equals_a_head_multiplied_by_zero() {
     let (encoder, _) = model();
     let batch = batch();
     let kept = set(&[0, 2]);
@@ -340,7 +340,7 @@ fn a_pruned_head_equals_a_head_whose_output_is_multiplied_by_zero() {
 }
 
 #[test]
-fn a_text_that_is_alone_has_the_same_bits_on_any_number_of_threads() {
+fn a_single_text_has_the_same_bits_on_any_number_of_threads() {
     let (encoder, _) = model();
     let tokens = 60;
     let batch = PackedBatch {
@@ -390,7 +390,7 @@ fn what_lies_outside_the_model_is_an_error() {
 }
 
 #[test]
-fn the_magnitude_of_a_head_is_that_of_its_value_rows_and_output_columns() {
+fn head_magnitude_is_that_of_value_rows_and_output_columns() {
     let (encoder, _) = model();
     let tensors = encoder.to_tensors().unwrap();
     for layer in 0..3 {
@@ -459,7 +459,7 @@ fn moved(encoder: &Encoder, place: usize, head: usize) -> Vec<f32> {
 }
 
 #[test]
-fn heads_that_begin_with_neighbours_see_one_before_one_behind_two_before_and_two_behind() {
+fn local_heads_attend_to_one_and_two_tokens_before_and_after() {
     let config = BertConfig::small(1, 4, 64, 50).unwrap();
     let encoder = |neighbours: bool| {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
@@ -491,7 +491,7 @@ fn heads_of_one_column_cannot_look_at_neighbours() {
 }
 
 #[test]
-fn a_linear_layer_of_a_user_is_a_product_with_gradients_and_flops_and_its_names_are_taken() {
+fn a_users_linear_layer_has_gradients_flops_and_a_unique_name() {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let config = BertConfig::small(1, 2, 8, 10).unwrap();
     let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_of_the_cosine_distance_is_its_slope_and_the_target_has_none() {
+    fn the_cosine_distance_has_its_slope_and_no_target_gradient() {
         let (at, target) = ([[0.5_f32, -1.0, 2.0]], [[1.0_f32, 0.3, 0.7]]);
         let (rows, targets) = (Var::new(&at, &Device::Cpu).unwrap(), Var::new(&target, &Device::Cpu).unwrap());
         let gradients = cosine_distance(&rows, &targets).unwrap().sum_all().unwrap().backward().unwrap();

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_for_threads_hold_every_text_once_evenly_or_are_shared_out() {
+    fn thread_blocks_hold_every_text_once_and_are_even_or_shared() {
         let of = |packing: &Packing, threads| -> Vec<usize> {
             let blocks = packing.blocks_for(threads);
             let samples: Vec<usize> = blocks.iter().flat_map(|block| block.samples.clone()).collect();

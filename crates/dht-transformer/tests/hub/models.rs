@@ -3,7 +3,7 @@
 use dht_transformer::{Error, TextTokenizer, pretrained::read_hugging_face, storage::model_directory};
 
 #[test]
-fn a_directory_that_exists_is_itself_and_a_path_that_does_not_is_told_as_a_path() {
+fn a_directory_is_used_as_is_and_a_missing_path_is_named() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(model_directory(folder.path()).unwrap(), folder.path());
     let missing = folder.path().join("missing");

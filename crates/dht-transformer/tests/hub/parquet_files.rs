@@ -95,7 +95,7 @@ fn secret_labels_are_refused_with_their_row() {
 }
 
 #[test]
-fn a_split_in_parts_is_read_in_their_order_and_errors_name_the_part() {
+fn a_split_is_read_part_by_part_and_errors_name_the_part() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: Vec<u8>| std::fs::write(folder.path().join(name), bytes).unwrap();
     let find = |split| DatasetReader::find_parts(folder.path(), split);

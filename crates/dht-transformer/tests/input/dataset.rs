@@ -60,7 +60,7 @@ fn columns_of_a_headerless_csv_are_joined_when_asked_for() {
 }
 
 #[test]
-fn carriage_returns_a_byte_order_mark_and_blank_lines_change_nothing() {
+fn line_endings_byte_order_mark_and_blank_lines_change_no_row() {
     let odd = format!("\u{feff}\n{}\n\n", NEWS.replace("\"\n\"", "\"\r\n\r\n\""));
     let read = |content: &str| news().read_from("news/train.csv", content.as_bytes()).unwrap();
     let (data, plain) = (read(&odd), read(NEWS));
@@ -269,7 +269,7 @@ fn generated(rows: usize) -> Dataset {
 }
 
 #[test]
-fn a_validation_split_parts_the_rows_and_depends_on_the_seed_alone() {
+fn a_validation_split_partitions_rows_by_the_seed_alone() {
     let split = |seed| generated(100).split_validation(0.2, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
     let (rest, validation) = split(1);
     assert_eq!((rest.len(), validation.len()), (80, 20));

@@ -8,7 +8,7 @@ fn mode(path: &std::path::Path) -> u32 {
 
 #[cfg(unix)]
 #[test]
-fn everything_that_is_written_has_the_permissions_of_an_ordinary_file() {
+fn written_files_have_the_permissions_of_ordinary_files() {
     use dht_transformer::{TextTokenizer, pretrained::write_hugging_face, train::checkpoint::Checkpoint};
 
     let folder = tempfile::tempdir().unwrap();

@@ -273,7 +273,7 @@ proptest! {
 }
 
 #[test]
-fn of_two_long_texts_the_longer_one_keeps_one_token_more_also_where_neither_is_read_to_its_end() {
+fn long_pairs_read_in_parts_are_truncated_like_whole_ones() {
     let peers = &EVERY[0];
     for (first, second) in [(3000, 3001), (3001, 3000), (3000, 3000), (9, 4000), (4000, 9)] {
         let (first, second) = ("cat ".repeat(first), "the ".repeat(second));
@@ -300,7 +300,7 @@ fn real_texts_read_by_parts_have_the_tokens_of_the_whole() {
 }
 
 #[test]
-fn a_text_of_more_bytes_than_allowed_is_refused_with_both_numbers_and_its_row() {
+fn a_text_over_the_byte_limit_is_rejected_with_sizes_and_row() {
     let tokenizer = EVERY[0].ours.clone().with_max_bytes(11);
     assert!(tokenizer.encode("the cat the", None, 8).is_ok());
     for (text, pair) in [("the cat the ", None), ("the", Some("the cat the "))] {

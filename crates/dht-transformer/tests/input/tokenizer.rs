@@ -19,7 +19,7 @@ fn tokens(tokenizer: &TextTokenizer, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_word_vocabulary_knows_its_words_in_any_case_and_nothing_else() {
+fn a_word_vocabulary_knows_only_its_words_in_any_case() {
     let tokenizer = words(&["cat", "The", "CAT", "."]);
     assert_eq!(tokenizer.vocabulary_size(), 8);
     assert_eq!(tokens(&tokenizer, "the Cat, cats."), ["[CLS]", "the", "cat", "[UNK]", "[UNK]", ".", "[SEP]"]);
@@ -100,7 +100,7 @@ fn a_vocabulary_file_minds_the_configuration_beside_it() {
 }
 
 #[test]
-fn a_word_too_long_to_be_tokenised_does_not_change_the_vocabulary() {
+fn a_word_too_long_to_tokenise_does_not_change_the_vocabulary() {
     let folder = tempfile::tempdir().unwrap();
     let learn = |words: &[&str]| {
         let texts: Vec<String> = (0..50).map(|row| format!("The cat sat on mat {}", row % 10)).collect();
@@ -133,7 +133,7 @@ fn texts_with_nothing_but_words_too_long_hold_no_word() {
 }
 
 #[test]
-fn a_learnt_vocabulary_merges_what_is_frequent_and_breaks_up_what_is_rare() {
+fn a_learned_vocabulary_merges_frequent_and_splits_rare_words() {
     let texts: Vec<String> = (0..50).map(|row| format!("The cat sat on mat {}", row % 10)).collect();
     let learn = || TextTokenizer::train(texts.iter().map(String::as_str), 60).unwrap();
     let tokenizer = learn();
@@ -158,7 +158,7 @@ fn a_vocabulary_of_nothing_is_refused() {
 }
 
 #[test]
-fn a_tokenizer_with_more_tokens_than_a_model_has_rows_does_not_fit_it() {
+fn a_tokenizer_with_more_tokens_than_embeddings_does_not_fit() {
     let tokenizer = words(&["a", "b", "c"]);
     let fits = |rows| tokenizer.check_fits(&BertConfig::small(1, 1, 8, rows).unwrap());
     assert!(fits(8).is_ok() && fits(9).is_ok());
@@ -266,7 +266,7 @@ fn real_texts_get_the_numbers_that_transformers_gives_them() {
 }
 
 #[test]
-fn a_vocabulary_learnt_from_real_texts_leaves_hardly_a_word_unknown() {
+fn a_learned_vocabulary_covers_nearly_all_tokens_of_real_texts() {
     let Some(folder) = outside("DHT_DATA", "ag_news") else { return };
     let train = NamedDataset::reader_of_files(&folder).read(folder.join("train.csv")).unwrap().take(2000);
     let test = DatasetReader::new().like(&train).read(folder.join("test.csv")).unwrap().take(500);

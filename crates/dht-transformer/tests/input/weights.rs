@@ -165,7 +165,7 @@ fn nothing_wrong_is_written() {
 }
 
 #[test]
-fn a_configuration_with_fewer_layers_than_the_file_is_refused_with_a_tensor_of_the_next() {
+fn a_file_with_more_layers_than_configured_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model");
     write_hugging_face(&path, &config(), &tensors(), None).unwrap();

@@ -99,7 +99,7 @@ fn words_of_one_token_become_the_most_probable_others() -> Outcome {
 }
 
 #[test]
-fn other_words_become_those_with_the_nearest_vectors_in_all_their_parts() -> Outcome {
+fn word_vectors_replace_words_by_their_nearest_neighbours() -> Outcome {
     let (tokenizer, model) = (tokenizer()?, model()?);
     let file = "playing 1 0\nplayer 0.9 0.1\nchess 0.8 0.2\nfine 0 1\ngood 0.1 1\nunheard 0.05 1\n";
     let vectors = WordVectors::read_from("vectors.txt", file.as_bytes())?;

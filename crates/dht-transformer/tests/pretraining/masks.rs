@@ -34,7 +34,7 @@ fn batch(rows: impl IntoIterator<Item = usize>) -> PackedBatch {
 }
 
 #[test]
-fn of_the_chosen_tokens_four_in_five_are_masked_and_one_in_ten_is_random() {
+fn eighty_percent_of_chosen_tokens_are_masked_and_ten_random() {
     let before = batch(0..400);
     let MaskedBatch { batch: after, rows, targets } = masked(MaskSettings::default(), before.clone(), 1, 0);
     let (mut hidden, mut stayed, mut random) = (0, 0, 0);

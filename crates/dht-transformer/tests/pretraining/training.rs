@@ -51,7 +51,7 @@ fn what_the_words_around_a_gap_tell_is_learnt() -> Outcome {
 }
 
 #[test]
-fn a_training_that_was_killed_and_resumed_ends_with_the_same_bits() -> Outcome {
+fn a_killed_and_resumed_pretraining_ends_with_the_same_bits() -> Outcome {
     let (training, validation) = (texts(50, 1), texts(9, 2));
     let mut whole = model(1)?;
     Trainer::new(settings(3)).fit(&mut whole, &training, &validation, &mut ())?;
@@ -75,7 +75,7 @@ fn a_training_that_was_killed_and_resumed_ends_with_the_same_bits() -> Outcome {
 }
 
 #[test]
-fn a_training_goes_on_with_the_heads_and_masks_that_it_began_with_or_not_at_all() -> Outcome {
+fn a_pretraining_resumes_only_with_its_own_heads_and_masks() -> Outcome {
     let (training, nothing) = (texts(50, 1), texts(0, 2));
     let folder = tempfile::tempdir()?;
     let trainer = checkpointed(settings(1), &folder.path().join("training"), 1);
@@ -100,7 +100,7 @@ fn a_training_goes_on_with_the_heads_and_masks_that_it_began_with_or_not_at_all(
 }
 
 #[test]
-fn what_is_saved_is_loaded_to_be_trained_on_and_to_be_fine_tuned() -> Outcome {
+fn a_saved_model_loads_for_pretraining_and_fine_tuning() -> Outcome {
     let folder = tempfile::tempdir()?;
     let (model, texts) = (model(1)?, texts(20, 1));
     let target = folder.path().join("encoder");

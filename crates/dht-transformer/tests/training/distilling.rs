@@ -101,7 +101,7 @@ fn trained(seed: u64) -> Result<(FineTuning, History)> {
 }
 
 #[test]
-fn a_counted_fine_tuning_trains_to_the_bits_of_the_classifier_alone() -> Result<()> {
+fn counted_fine_tuning_equals_the_classifier_alone_to_the_bit() -> Result<()> {
     let (counted, history) = trained(1)?;
     let mut alone = model(1);
     let settings = TrainSettings { epochs: 12, keep_best: false, ..settings() };
@@ -112,7 +112,7 @@ fn a_counted_fine_tuning_trains_to_the_bits_of_the_classifier_alone() -> Result<
 }
 
 #[test]
-fn a_student_learns_the_task_from_its_teacher_where_the_labels_are_all_wrong() -> Result<()> {
+fn a_student_learns_from_its_teacher_despite_wrong_labels() -> Result<()> {
     let teacher = trained(1)?.0.into_model();
     let before = bits(teacher.parameters());
     let test = task(200, 5);
@@ -131,7 +131,7 @@ fn a_student_learns_the_task_from_its_teacher_where_the_labels_are_all_wrong() -
 }
 
 #[test]
-fn a_distillation_and_a_fine_tuning_stopped_and_resumed_end_with_the_same_bits_and_counts() -> Result<()> {
+fn resumed_distillation_and_fine_tuning_keep_bits_and_counts() -> Result<()> {
     let teacher = model(5);
     let defaults = DistillationSettings::default();
     let data = [&task(37, 1), &task(11, 2)];
@@ -142,7 +142,7 @@ fn a_distillation_and_a_fine_tuning_stopped_and_resumed_end_with_the_same_bits_a
 }
 
 #[test]
-fn a_distillation_resumed_with_other_settings_or_another_teacher_names_what_differs() -> Result<()> {
+fn a_distillation_resumed_with_changes_names_the_difference() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     let trainer = checkpointed(settings(), &folder.path().join("training"), 1);
     let (data, teacher) = (task(16, 1), model(5));

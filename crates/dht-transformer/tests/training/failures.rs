@@ -22,7 +22,7 @@ fn impatient() -> TrainSettings {
 }
 
 #[test]
-fn a_poisoned_training_is_an_error_and_goes_on_from_its_last_good_checkpoint() -> Outcome {
+fn a_poisoned_training_resumes_from_its_last_good_checkpoint() -> Outcome {
     let (training, validation) = (task(37, 1), task(11, 2));
     let mut healthy = model(1);
     let history = Trainer::new(impatient()).fit(&mut healthy, &training, &validation, &mut ())?;
@@ -49,7 +49,7 @@ fn a_poisoned_training_is_an_error_and_goes_on_from_its_last_good_checkpoint() -
 }
 
 #[test]
-fn a_gradient_that_is_no_number_is_skipped_and_counted_while_patience_lasts() -> Outcome {
+fn non_finite_gradients_are_skipped_and_counted_up_to_patience() -> Outcome {
     let (training, nothing) = (task(8, 1), task(0, 2));
     let settings = TrainSettings { epochs: PATIENCE as usize - 1, ..impatient() };
     let mut objective = Poisoned::new(model(1), Poison::Gradient, 0);
@@ -60,7 +60,7 @@ fn a_gradient_that_is_no_number_is_skipped_and_counted_while_patience_lasts() ->
 }
 
 #[test]
-fn a_learning_rate_beyond_reason_never_leaves_parameters_that_are_no_numbers() -> Outcome {
+fn a_huge_learning_rate_never_leaves_non_finite_parameters() -> Outcome {
     let optimizer = AdamWSettings { learning_rate: 1e6, clip_norm: None, ..settings().optimizer };
     let schedule = Schedule::Constant { warm_up: WarmUp::NONE };
     let settings = TrainSettings { epochs: 20, optimizer, schedule, ..settings() };

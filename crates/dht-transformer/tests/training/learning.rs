@@ -63,7 +63,7 @@ fn the_number_of_threads_changes_no_bit() -> Result<()> {
 }
 
 #[test]
-fn every_sample_is_trained_on_exactly_once_an_epoch_even_if_batches_are_held_back() -> Result<()> {
+fn held_back_batches_still_train_each_sample_once_an_epoch() -> Result<()> {
     for rows in [1, 7, 8, 9, 50] {
         for length_window in [1, 3] {
             let mut objective = HoldingBack::new(model(1));
@@ -79,7 +79,7 @@ fn every_sample_is_trained_on_exactly_once_an_epoch_even_if_batches_are_held_bac
 }
 
 #[test]
-fn the_parameters_and_the_state_of_the_best_epoch_come_back_if_they_are_wanted() -> Result<()> {
+fn keep_best_restores_parameters_and_state_of_the_best_epoch() -> Result<()> {
     for (keep_best, best) in [(true, 0), (true, 1), (true, 3), (false, 1)] {
         let mut objective = BestAfter { model: model(1), best, epoch: 0 };
         let parameters = objective.parameters().clone();

@@ -20,7 +20,7 @@ use crate::wrapped::{BestAfter, HoldingBack, Place, Stop, Stopping};
 const ROWS: u64 = 37;
 
 #[test]
-fn a_training_stopped_anywhere_and_resumed_equals_one_that_was_not() -> Outcome {
+fn a_training_resumed_anywhere_equals_an_uninterrupted_one() -> Outcome {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let mut uninterrupted = model(1);
     let history = Trainer::new(settings()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
@@ -123,7 +123,7 @@ fn a_training_stopped_many_times_over_arrives_all_the_same() -> Outcome {
 }
 
 #[test]
-fn samples_held_back_and_the_best_epoch_survive_in_the_checkpoint() -> Outcome {
+fn held_back_samples_and_the_best_epoch_survive_a_checkpoint() -> Outcome {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");
@@ -161,7 +161,7 @@ fn samples_held_back_and_the_best_epoch_survive_in_the_checkpoint() -> Outcome {
 }
 
 #[test]
-fn a_resume_with_other_settings_or_other_data_is_refused_and_changes_nothing() -> Outcome {
+fn changed_settings_or_data_reject_a_resume_and_change_nothing() -> Outcome {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");
@@ -199,7 +199,7 @@ fn a_resume_with_other_settings_or_other_data_is_refused_and_changes_nothing() -
 }
 
 #[test]
-fn a_resume_with_another_model_of_the_same_parameters_is_refused_and_changes_nothing() -> Outcome {
+fn a_resume_with_another_model_is_rejected_and_changes_nothing() -> Outcome {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");
@@ -223,7 +223,7 @@ fn a_resume_with_another_model_of_the_same_parameters_is_refused_and_changes_not
 }
 
 #[test]
-fn a_checkpoint_with_numbers_that_are_none_or_of_another_model_is_refused_and_changes_nothing() -> Outcome {
+fn an_invalid_checkpoint_is_rejected_and_changes_nothing() -> Outcome {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");

@@ -24,7 +24,7 @@ fn a_training_ends_after_epochs_without_a_better_score() -> Result<()> {
 }
 
 #[test]
-fn a_training_that_has_ended_early_ends_there_again_when_resumed() -> Result<()> {
+fn resuming_an_early_stopped_training_repeats_its_result() -> Result<()> {
     let (training, validation) = (task(40, 1), task(30, 2));
     let folder = tempfile::tempdir().expect("a folder");
     let mut slow = settings();

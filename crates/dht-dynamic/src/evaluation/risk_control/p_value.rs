@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_risk_at_the_limit_is_rejected_as_rarely_as_promised_and_a_lower_one_often() {
+    fn the_p_value_keeps_its_level_and_has_high_power() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut rejected = |[lost, gained]: [f64; 2], risk, most| {
             let mut rejected = 0;

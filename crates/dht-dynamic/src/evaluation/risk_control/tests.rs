@@ -54,7 +54,7 @@ fn promise(risk: Risk, most: f64, confidence: f64) -> Promise {
 }
 
 #[test]
-fn a_promise_is_broken_as_rarely_as_it_says_and_costs_little_more_than_it_must() {
+fn a_risk_promise_holds_at_its_confidence_near_the_least_cost() {
     // t² − t/5 is negative at first, 0 again at t = .2, and two points at t = .2732.
     assert!(World::accuracy_loss(0.1) < 0.0 && (World::accuracy_loss(0.2732) - 0.02).abs() < 1e-4);
     let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -98,7 +98,7 @@ fn in_expectation_the_limit_holds_on_the_mean() {
 }
 
 #[test]
-fn where_texts_are_too_few_the_error_says_how_many_it_takes_and_what_they_can_show() {
+fn too_few_texts_for_a_promise_report_how_many_it_needs() {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let world = World::draw(100, &mut rng);
     let wanted = promise(Risk::Disagreement, 0.01, 0.95);

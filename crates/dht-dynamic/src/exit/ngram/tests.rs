@@ -147,7 +147,7 @@ fn one_seed_gives_one_classifier_and_batches_do_not_matter() {
 }
 
 #[test]
-fn texts_without_known_ngrams_get_the_bias_and_empty_classes_their_share() {
+fn unknown_ngrams_give_the_bias_and_empty_classes_their_share() {
     let mut training = texts(60, 7);
     training.labels.push("never".into());
     let classifier = fit(&training).unwrap().classifier;
@@ -174,7 +174,7 @@ fn the_cost_is_two_products_for_each_known_ngram_and_class() {
 }
 
 #[test]
-fn a_saved_classifier_is_loaded_to_the_bit_and_a_forged_one_is_refused() {
+fn a_saved_ngram_loads_to_the_bit_and_a_forged_one_is_rejected() {
     let (training, test) = (texts(60, 9), texts(20, 10));
     let classifier = fit(&training).unwrap().classifier;
     let folder = tempfile::tempdir().unwrap();

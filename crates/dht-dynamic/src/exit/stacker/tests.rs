@@ -53,7 +53,7 @@ fn the_gradient_of_the_weights_is_that_of_finite_differences() {
 }
 
 #[test]
-fn fitted_weights_trust_the_better_model_and_beat_halves_and_each_model_alone() {
+fn fitted_stacking_beats_equal_weights_and_each_model_alone() {
     let labels = labels(600);
     let (ngram, exit) = (table(&labels, 0.5, 3), table(&labels, 1.5, 4));
     let stacker = Stacker::fit(&ngram, &exit, &labels).unwrap();
@@ -69,7 +69,7 @@ fn fitted_weights_trust_the_better_model_and_beat_halves_and_each_model_alone() 
 }
 
 #[test]
-fn without_rows_the_weights_are_halves_and_a_perfect_model_leaves_them_finite() {
+fn stacking_weights_default_to_halves_and_stay_finite() {
     let none = table(&[], 0.0, 5);
     assert_eq!(Stacker::fit(&none, &none, &[]).unwrap(), Stacker::halves());
     let labels = labels(50);

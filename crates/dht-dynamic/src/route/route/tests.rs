@@ -22,7 +22,7 @@ fn frozen_route(heads: usize) -> Route {
 }
 
 #[test]
-fn a_tree_route_lists_its_groups_and_a_uniform_one_is_written_short() {
+fn tree_routes_list_their_groups_and_uniform_routes_are_short() {
     assert_eq!(tree_route().to_string(), "3L12H+3L8H+3L10H");
     assert_eq!(tree_route().uniform_heads(), None);
     let even = vec![group(GroupRole::Base, 0..3, 12), group(GroupRole::Dynamic, 3..12, 8)];

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_would_be_late_is_refused_where_something_waits_before_it() {
+    fn a_request_that_would_be_late_is_rejected_if_others_wait() {
         let (settings, mut queue) = (ServiceSettings::default(), Queue::default());
         queue.ran(0, 100, Duration::from_secs(1));
         let within = |seconds| Some(Instant::now() + Duration::from_secs(seconds));

@@ -24,7 +24,7 @@ fn delta_is_loss_times_layers_times_heads() {
 }
 
 #[test]
-fn the_published_reward_compares_with_the_batch_before_and_the_first_with_itself() {
+fn the_published_reward_compares_with_the_previous_batch() {
     let rule = rule(RewardShape::Ratio, RewardMemory::PreviousBatch);
     let mut reference = RewardReference::default();
     // Mean of 3 and 9 is 6.
@@ -81,7 +81,7 @@ fn each_shape_gives_its_formula() {
 }
 
 #[test]
-fn a_gain_is_rewarded_as_it_is_and_refused_where_it_is_not_known() {
+fn a_gain_is_the_reward_and_an_unknown_gain_is_rejected() {
     let rule = rule(RewardShape::Gain { lambda: 0.1 }, RewardMemory::default());
     let mut reference = RewardReference::default();
     let known = CostWeightedLoss::of_depth(0.25, 3).unwrap().with_gain(-0.5);
@@ -149,7 +149,7 @@ fn a_reference_continues_where_it_was_stored() {
 
 proptest! {
     #[test]
-    fn less_loss_or_depth_never_earns_less_and_every_reward_is_finite(
+    fn less_depth_never_lowers_the_reward_and_rewards_are_finite(
         losses in prop::collection::vec(prop_oneof![Just(0.0), 0.0_f64..20.0, Just(f64::MAX)], 1..5),
         depth in 1_usize..12,
     ) {

@@ -124,14 +124,14 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
 }
 
 #[test]
-fn the_depth_bandit_learns_the_previous_mean_of_loss_times_layers_over_the_samples() {
+fn depth_bandits_learn_the_previous_mean_over_loss_times_layers() {
     // Exits 0 to 3 at 3, 6, 9 and 12 layers.
     let batches = [[(0, 3.0, 0.5), (3, 12.0, 0.25), (1, 6.0, 1.5)], [(2, 9.0, 0.75), (2, 9.0, 0.1), (0, 3.0, 2.0)]];
     check_depth_bandit(Preset::TDht, batches, &|arm| arm);
 }
 
 #[test]
-fn the_joint_bandit_learns_the_previous_mean_of_loss_times_layers_times_heads_over_the_samples() {
+fn joint_bandits_learn_mean_over_loss_times_layers_times_heads() {
     // Arms 0, 1, 5, 7 and 9 of F-DHT are 3L12H, 6L8H, 9L10H, 12L8H and 12L12H.
     let batches =
         [[(0, 36.0, 0.5), (9, 144.0, 0.25), (1, 48.0, 1.5)], [(7, 96.0, 0.75), (5, 90.0, 0.1), (0, 36.0, 2.0)]];
@@ -194,7 +194,7 @@ fn head_sets_by_hand(prior_weight: f64) -> TopK<DiagonalLaplace, Thompson> {
 }
 
 #[test]
-fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
+fn head_bandits_compare_with_the_last_batch_that_ran_the_group() {
     // λ = 1 as in our reading of the print, and above 1.
     for prior_weight in [1.0, 2.5] {
         check_head_bandits(prior_weight);

@@ -88,7 +88,7 @@ fn trained(nested: bool, shuffled: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
 }
 
 #[test]
-fn after_a_thousand_samples_the_greedy_choice_agrees_with_the_planted_truth() {
+fn after_1000_samples_the_greedy_choice_agrees_with_the_truth() {
     for nested in [false, true] {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let [router, control] = [false, true].map(|shuffled| trained(nested, shuffled, &mut rng));
@@ -111,7 +111,7 @@ fn after_a_thousand_samples_the_greedy_choice_agrees_with_the_planted_truth() {
 }
 
 #[test]
-fn with_a_large_lambda_all_samples_leave_at_the_base_and_nothing_learned_changes() {
+fn a_large_lambda_exits_at_the_base_and_keeps_what_was_learned() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let mut router = trained(true, false, &mut rng);
     let before = router.stored().unwrap();
@@ -205,7 +205,7 @@ fn random_exits_come_in_proportion_to_a_power_of_their_depth() {
 }
 
 #[test]
-fn equal_values_are_chosen_between_at_random_and_in_inference_the_first() {
+fn ties_are_random_in_exploration_and_first_at_inference() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let mut counts = [0; 3];
     (0..3000).for_each(|_| counts[best([1.0, 0.0, 1.0], Mode::Explore, &mut rng)] += 1);

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_narrower_weight_comes_to_the_product_without_gaps_between_its_rows() {
+    fn a_narrowed_weight_reaches_the_product_without_row_gaps() {
         let whole = Tensor::arange(0f32, 24.0, &Device::Cpu).unwrap().reshape((4, 6)).unwrap();
         let (x, weight) = (whole.narrow(1, 1, 3).unwrap(), whole.narrow(1, 0, 3).unwrap());
         let (rows, transposed) = operands(&x, &weight).unwrap();

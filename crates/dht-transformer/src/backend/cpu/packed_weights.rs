@@ -135,7 +135,7 @@ mod tests {
     use crate::tensors::HeadSet;
 
     #[test]
-    fn parts_that_were_used_last_stay_within_the_bytes_and_whole_weights_always() {
+    fn recent_parts_stay_within_the_memory_limit_and_wholes_always() {
         let tensor = Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap();
         let numbers = [0.5_f32; 64];
         let packed = || Arc::new(Packed::new(Matrix::new(&numbers, 4, 16)));

@@ -272,7 +272,7 @@ mod tests {
                            "strip_accents": null, "lowercase": true}"#;
 
     #[test]
-    fn texts_are_cut_where_their_tokenizer_splits_in_any_case_and_nowhere_else() {
+    fn texts_are_cut_only_where_their_tokenizer_always_splits() {
         let first = |normalizer, pre_tokenizer, text| {
             let (tokenizer, parts) = tokenizer(normalizer, pre_tokenizer);
             parts.split_first(&tokenizer, text, 2).unwrap().0.to_owned()

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_teacher_is_at_no_distance_from_itself_but_for_the_projections() {
+    fn a_teacher_copy_with_identity_projections_has_no_loss() {
         let teacher = model(2, 8, 1);
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let student = teacher.with_encoder(teacher.encoder().truncated(2).unwrap()).unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn kept_states_are_what_the_teacher_computes_and_the_others_are_run() {
+    fn stored_teacher_states_give_the_loss_of_running_the_teacher() {
         let (teacher, data) = (model(4, 16, 1), data());
         let map = LayerMap::Given(vec![1, 3]);
         let distillation = || {

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_absent_from_both_sides_does_not_count_but_one_absent_from_one_side_counts_as_zero() {
+    fn absent_classes_do_not_count_but_one_sided_ones_have_f1_zero() {
         let absent = Confusion::from_labels(3, &[0, 0, 1], &[0, 0, 1]).unwrap();
         assert_eq!((absent.f1(2), absent.macro_f1()), (None, 1.0));
         let one_sided = Confusion::from_labels(3, &[0, 0, 1], &[0, 0, 2]).unwrap();

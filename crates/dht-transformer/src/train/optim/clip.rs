@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_norm_is_over_all_parameters_and_clipping_keeps_the_direction() {
+    fn the_norm_is_global_and_clipping_keeps_the_direction() {
         let mut gradients = some_of_each_kind();
         let before = flat(&gradients);
         let naive = before.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_norm_that_is_not_finite_changes_nothing_and_names_the_parameter() {
+    fn a_non_finite_norm_changes_nothing_and_names_the_parameter() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut gradients = some_of_each_kind();
             gradients.set(ParameterId(3), Gradient::Dense(vec![1.0, bad]));

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_fall_by_one_factor_a_layer_from_the_heads_to_the_embeddings() {
+    fn learning_rates_decay_by_one_factor_per_layer_downwards() {
         let names = [
             "bert.embeddings.word_embeddings.weight",
             "bert.encoder.layer.0.output.dense.weight",

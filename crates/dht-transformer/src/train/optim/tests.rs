@@ -193,7 +193,7 @@ fn composed_tensor_operations_take_the_same_step() {
 }
 
 #[test]
-fn a_gradient_as_a_tensor_or_as_rows_is_the_same_gradient_elsewhere() {
+fn a_gradient_is_the_same_as_rows_dense_or_device_tensor() {
     let parameters = parameters();
     let table = parameters.var(parameters.id("embeddings.table").unwrap());
     let (rows, dense) = table_gradient(&[0, 7, 39], 1);
@@ -214,7 +214,7 @@ fn a_gradient_as_a_tensor_or_as_rows_is_the_same_gradient_elsewhere() {
 }
 
 #[test]
-fn parameters_without_a_gradient_and_frozen_ones_stay_and_their_steps_do_not_count() {
+fn parameters_that_are_frozen_or_lack_gradients_take_no_step() {
     let parameters = parameters();
     let mut optimizer = optimizer(AdamWSettings::default(), &parameters);
     optimizer.step(&parameters, &gradients(&parameters, 0), RATE).unwrap();

@@ -217,7 +217,7 @@ fn the_attention_sublayer_agrees_with_finite_differences() {
 }
 
 #[test]
-fn attention_with_dimensions_taken_out_agrees_with_finite_differences() {
+fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
     let fixture = Fixture::new();
     let tokens = fixture.spans.tokens();
     // Q reads three columns, K all, V four; the heads' queries have two columns and one, their values three and two.
@@ -284,7 +284,7 @@ fn attention_with_dimensions_taken_out_agrees_with_finite_differences() {
 }
 
 #[test]
-fn the_feed_forward_sublayer_agrees_with_finite_differences_for_every_activation() {
+fn every_feed_forward_activation_agrees_with_finite_differences() {
     let fixture = Fixture::new();
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::FeedForwardOutput { layer: 2 });
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {

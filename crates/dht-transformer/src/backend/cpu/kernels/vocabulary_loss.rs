@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loss_equals_its_definition_and_the_gradients_equal_finite_differences() {
+    fn vocabulary_loss_is_exact_and_agrees_with_finite_differences() {
         let x: Vec<f64> = wave(ROWS * INPUTS, 0.7);
         let weight: Vec<f64> = wave::<f64>(OUTPUTS * INPUTS, 0.3).iter().map(|w| 2.0 * w).collect();
         let bias: Vec<f64> = wave(OUTPUTS, 0.9);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_logit_beyond_the_range_of_exponentials_does_no_harm_and_nan_is_not_hidden() {
+    fn a_large_logit_does_not_overflow_and_nan_is_not_hidden() {
         let (loss, _) = decoder_cross_entropy(&[1.0f32], &[500.0, -500.0], &[0.0; 2], &[1], true);
         approx::assert_relative_eq!(loss, 1000.0);
         let (loss, _) = decoder_cross_entropy(&[f32::NAN], &[1.0, 2.0], &[0.0; 2], &[1], true);

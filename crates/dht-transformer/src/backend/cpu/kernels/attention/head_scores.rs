@@ -97,7 +97,7 @@ mod tests {
     use crate::backend::cpu::kernels::test_support::wave;
 
     #[test]
-    fn scores_equal_their_definition_and_are_zero_where_there_is_no_token() {
+    fn head_scores_equal_their_definition_and_padding_is_zero() {
         let spans = Spans::from_lengths([3, 1, 5]).unwrap();
         let heads = ComparedHeads { widths: vec![4, 0, 3], head_dim: 4 };
         let (q, k): (Vec<f64>, Vec<f64>) = (wave(9 * 7, 0.61), wave(9 * 7, 0.37));

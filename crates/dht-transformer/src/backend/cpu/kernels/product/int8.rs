@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_s_bits_do_not_depend_on_the_others_and_what_is_not_finite_stays() {
+    fn a_row_is_independent_of_others_and_non_finite_becomes_nan() {
         let (a, b) = (wave::<f32>(19 * 30, 0.37), wave::<f32>(30 * 20, 0.73));
         let packed = Packed::new(Matrix::new(&b, 30, 20)).in_int8();
         let of = |a: &[f32]| {

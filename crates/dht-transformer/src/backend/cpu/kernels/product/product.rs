@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_with_a_part_of_a_laid_out_matrix_equals_the_product_with_those_rows_and_columns() {
+    fn a_product_with_part_of_a_packed_matrix_uses_its_submatrix() {
         // Three groups of 50 columns in two matrices of 20 and 30, and the same below one another; 40 rows.
         let (rows, columns) = (40, 150);
         let b: Vec<f64> = (0..rows * columns).map(|i| (i as f64 * 0.73).cos()).collect();
