@@ -293,7 +293,7 @@ impl Modules {
         Some([base, &parts[rest..]].concat())
     }
 
-    /// What each module re-exports, by its name there.
+    /// Re-exports of each module, by their names there.
     fn re_exports(&self) -> BTreeMap<(Name, String), Name> {
         let mut found = BTreeMap::new();
         for module in self.0.keys() {
@@ -359,7 +359,7 @@ impl Modules {
     }
 }
 
-/// Whether a source has `mod` and `use` lines alone.
+/// Returns whether a source has `mod` and `use` lines alone.
 fn only_declares(code: &str) -> bool {
     let statements = code.split(';').map(str::trim).filter(|statement| !statement.is_empty());
     let mut statements = statements.map(|statement| {
@@ -391,7 +391,7 @@ fn circles(folder: &Path) -> Vec<String> {
 /// Files that still depend on each other in circles, by crate: a list to be shortened. Crates that are not in it have none.
 const KNOWN: &[(&str, usize)] = &[("crates/dht-bandits/src", 67)];
 
-/// How many files each crate has of those that `find` finds, without the crates that have none.
+/// Number of files of each crate that `find` returns, without the crates that have none.
 fn counted<T: Debug>(find: impl Fn(&Path) -> Vec<T>) -> Vec<(&'static str, usize)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut counts = Vec::new();

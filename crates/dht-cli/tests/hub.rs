@@ -25,7 +25,7 @@ fn dht(place: &Path, hub: &str, arguments: &[&str]) -> Output {
         .expect("dht runs")
 }
 
-/// What it says when it fails.
+/// Standard error of a command that fails.
 fn refused(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");

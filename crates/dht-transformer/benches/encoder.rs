@@ -1,4 +1,4 @@
-//! How long a forward pass and a whole training step take.
+//! Times of a forward pass and of a whole training step.
 //!
 //! ```text
 //! cargo bench -p dht-transformer --bench encoder

@@ -1,4 +1,4 @@
-//! What leaving out layers, heads and neurons really saves: the share of the full encoder's time beside the share of
+//! Time that is saved by leaving out layers, heads and neurons: the share of the full encoder's time beside the share of
 //! its FLOPs, both measured in turns in one run.
 //!
 //! ```text
@@ -20,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use setting::{measuring, setting};
 
-/// What of an encoder runs.
+/// Part of an encoder that runs.
 struct Route<'a> {
     name: &'static str,
     model: &'a (Encoder, Classifier),

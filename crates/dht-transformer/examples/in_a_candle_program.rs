@@ -11,7 +11,7 @@ use dht_transformer::{
     BertConfig, Encoder, Encoding, ForwardContext, HeadPlan, Hidden, PackedBatch, Sample, TextTokenizer,
 };
 
-/// Whether a guest would come again.
+/// Reviews, and 1 where the guest would come again.
 const REVIEWS: [(&str, u32); 12] = [
     ("the soup was warm and good", 1),
     ("a good and friendly place", 1),

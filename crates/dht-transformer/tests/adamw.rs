@@ -37,7 +37,7 @@ struct Run {
     second: Vec<Vec<f32>>,
 }
 
-/// How the gradient of the embedding table is handed over.
+/// Form of the gradient of the embedding table.
 #[derive(Clone, Copy)]
 enum Table {
     Dense,

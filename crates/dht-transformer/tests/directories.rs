@@ -38,7 +38,7 @@ fn batch() -> PackedBatch {
     dht_toys::batch(&TEXTS, &[0; 3])
 }
 
-/// What `transformers` shall find, beside the directory.
+/// Expected values for `transformers`, written beside the directory.
 fn expect(name: &str, logits: &Tensor) -> Outcome {
     let expected = json!({"texts": TEXTS, "logits": logits.to_vec2::<f32>()?});
     Ok(std::fs::write(folder(name)?.with_extension("json"), expected.to_string())?)

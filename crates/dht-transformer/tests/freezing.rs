@@ -21,7 +21,7 @@ struct FrozenLater {
     model: TextClassifier,
     /// For each batch: the products that had run when it came, and what its step must cost.
     steps: Vec<(u64, u64)>,
-    /// What the frozen layers held when they were frozen.
+    /// Weights of the frozen layers when they were frozen.
     held: Option<Vec<Vec<u32>>>,
 }
 

@@ -78,7 +78,7 @@ fn gradient(gradients: &Gradients, parameters: &Parameters, name: &str) -> Outco
 mod of_our_own {
     use super::*;
 
-    /// What the reference stores is rounded to f32; the rest is the error of f32 and of the polynomial for erf.
+    /// The values of the reference are rounded to f32; the rest is the error of f32 and of the polynomial for erf.
     const TOLERANCE: f32 = 5e-6;
     const POOLINGS: [(&str, Pooling); 3] =
         [("cls", Pooling::Cls), ("pooler", Pooling::Pooler), ("mean", Pooling::Mean)];

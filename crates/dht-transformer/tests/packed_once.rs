@@ -11,7 +11,7 @@ use dht_transformer::{
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// How many weights were packed, on any thread.
+/// Number of weights packed on any thread.
 #[derive(Clone, Default)]
 struct Packings(Arc<AtomicUsize>);
 

@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::ops::Range;
 
-/// What can be set: the exploration factor under the rule's symbol, and the prior's precision.
+/// Parameters to tune: the exploration factor under the rule's symbol, and the prior's precision.
 #[derive(Debug, Clone, Copy)]
 struct Setting {
     symbol: &'static str,

@@ -50,13 +50,13 @@ fn dht(place: &Path, arguments: &[&str]) -> Output {
         .expect("dht runs")
 }
 
-/// What it prints, when it succeeds.
+/// Standard output of a command that succeeds.
 fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What it says when it fails.
+/// Standard error of a command that fails.
 fn refused(output: &Output, code: i32) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{said}");

@@ -1,4 +1,4 @@
-//! What is answered.
+//! Answers of the server.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What is refused: each with a status, a reason and its kind, and none costs another request.
+//! Rejected requests: each gets a status, a reason and its kind, and none costs another request.
 
 use std::io::Write;
 use std::time::{Duration, Instant};

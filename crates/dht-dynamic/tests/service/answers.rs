@@ -1,4 +1,4 @@
-//! What is answered.
+//! Answers of a service.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use dht_toys::reviews::words;
 
 use super::toy::{accelerated, service, without_front};
 
-/// What may not depend on the batch, to the bit.
+/// Part of an answer that must not depend on the batch, to the bit.
 fn exact(served: &Served) -> (String, String, u64, Vec<u32>) {
     let answer = &served.answer;
     let bits = answer.probabilities.iter().map(|p| p.to_bits()).collect();

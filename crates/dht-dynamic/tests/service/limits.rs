@@ -1,4 +1,4 @@
-//! What is refused, given up or too late, and what stopping and reloading under load leave behind.
+//! Requests that are rejected, cancelled or too late; stopping and reloading under load.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What searches find, and whether they reach their targets.
+//! Architectures that searches find, and their distance from the targets.
 
 use dht_nas::Result;
 use dht_nas::transformer::TextClassifier;

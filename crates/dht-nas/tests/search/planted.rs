@@ -100,7 +100,7 @@ pub(crate) fn precision_and_recall_of(architecture: &Architecture, truth: &Truth
     (both / kept, both / useful)
 }
 
-/// The same weights once more.
+/// A copy of the weights.
 pub(crate) fn copy(model: &TextClassifier) -> Result<TextClassifier> {
     let (config, tensors) = (model.encoder().config(), model.encoder().to_tensors()?);
     Ok(model.with_encoder(Encoder::from_tensors(config, &tensors, &Device::Cpu)?)?)

@@ -68,7 +68,7 @@ fn deepest(model: &SearchObjective, routes: &BTreeMap<String, u64>) -> Result<f6
     Ok(deep as f64 / routes.values().sum::<u64>() as f64)
 }
 
-/// What came to some counts since others.
+/// Difference between two sets of counts.
 fn since(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let added = |(route, count): (&String, &u64)| (route.clone(), count - before.get(route).unwrap_or(&0));
     after.iter().map(added).filter(|(_, count)| *count > 0).collect()

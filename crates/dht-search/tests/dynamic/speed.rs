@@ -20,7 +20,7 @@ pub fn trained(all_heads: bool) -> Result<SearchModel> {
     Ok(toy::trained(without_dropout(all_heads, settings)?, &task(400, 1))?.into_model())
 }
 
-/// The same model for all tests of this file that only read it.
+/// One model for all tests of this file that only read it.
 fn shared() -> &'static SearchModel {
     static MODEL: OnceLock<SearchModel> = OnceLock::new();
     MODEL.get_or_init(|| trained(false).expect("a training"))

@@ -88,7 +88,7 @@ fn a_text_has_the_same_bits_for_every_batch_size() -> Result<()> {
     Ok(())
 }
 
-/// Whether some texts leave at each exit.
+/// Checks that some texts leave at each exit.
 fn leave_everywhere(model: &SearchModel, texts: &EncodedDataset) -> bool {
     let depths = |evaluation: Evaluation| evaluation.routes.iter().map(|route| route.depth()).collect::<BTreeSet<_>>();
     evaluate(model, texts, 16).is_ok_and(|found| depths(found).len() == model.space().exits().len())

@@ -100,7 +100,7 @@ pub fn weights_and_state(model: &SearchObjective) -> Result<(Bits, serde_json::V
     Ok((bits(model.parameters()), state))
 }
 
-/// The same of a model that is not in training.
+/// Weights and state of a model that is not in training.
 pub fn weights_and_state_of(model: &SearchModel) -> Result<(Bits, serde_json::Value)> {
     weights_and_state(&SearchObjective::new(model.clone())?)
 }

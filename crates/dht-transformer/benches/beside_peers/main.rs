@@ -30,7 +30,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-/// What a program that cares would do; the peers are told to keep freed memory as well.
+/// Allocator of a program that cares for speed; the peers keep freed memory as well.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -165,7 +165,7 @@ fn resident(field: &str) -> Outcome<u64> {
     Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse::<u64>()? * 1024)
 }
 
-/// How far the resident memory rises above what it is with the model loaded and before the first step.
+/// Rise of the resident memory above what it is with the model loaded and before the first step.
 fn memory(request: &Value) -> Outcome<Value> {
     let mut work = Work::new(request)?;
     let before = resident("VmRSS")?;

@@ -1,4 +1,4 @@
-//! What both benches run: encoders of a size on batches of a size.
+//! Work of both benches: encoders of a size on batches of a size.
 
 use candle_core::Device;
 use dht_transformer::{
@@ -37,7 +37,7 @@ pub fn setting(size: &str, dropout: f64, texts: usize, tokens: usize) -> Result<
     Ok((encoder, classifier, batch))
 }
 
-/// Whether numbers are wanted; `cargo test --benches` only wants to see it run.
+/// Returns whether times are wanted; `cargo test --benches` runs the code only.
 pub fn measuring() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }

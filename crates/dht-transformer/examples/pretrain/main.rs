@@ -52,7 +52,7 @@ struct Arguments {
     text: PathBuf,
     /// A directory with a tokenizer, or how many subwords are to be trained from the text
     tokenizer: PathBuf,
-    /// Where the encoder is written
+    /// Directory for the encoder
     directory: PathBuf,
     /// Layers x heads x width
     #[arg(long, default_value = "2x4x192")]
@@ -88,7 +88,7 @@ fn made_up(folder: &Path) -> Result<Arguments, Box<dyn Error>> {
     Ok(Arguments::try_parse_from(smaller.into_iter().chain(paths))?)
 }
 
-/// What guessing by frequency alone would cost on the validation blocks, in nats: a model that stays there reads nothing.
+/// Loss of guessing by frequency alone on the validation blocks, in nats: a model that stays there reads nothing.
 fn loss_by_frequency(blocks: &EncodedDataset, validation: &EncodedDataset, vocabulary: usize) -> f64 {
     let words = |data: &EncodedDataset| -> Vec<usize> {
         let texts = data.samples.iter().map(|sample| &sample.encoding.ids);

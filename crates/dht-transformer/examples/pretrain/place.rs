@@ -1,4 +1,4 @@
-//! Where a pre-training writes: `DIRECTORY`, and beside it `.lock`, `.checkpoint` and `.history.json`.
+//! Files of a pre-training: `DIRECTORY`, and beside it `.lock`, `.checkpoint` and `.history.json`.
 
 use std::error::Error;
 use std::fs::{File, Metadata, OpenOptions};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dht_transformer::pretrained::check_hugging_face_target;
 use serde_json::Value;
 
-/// What every `history.json` of this program holds, and hardly a file of somebody else's.
+/// Text that every `history.json` of this program holds, and other programs' files hardly do.
 const FIELDS: [&str; 5] = ["masks", "settings", "blocks", "loss_by_frequency", "history"];
 
 /// The directory of a result, for one run alone as long as this lives.
@@ -74,7 +74,7 @@ fn lock(path: &Path, directory: &Path) -> Result<File, Box<dyn Error>> {
     Ok(lock)
 }
 
-/// What lies at a path, a link as itself.
+/// Metadata of a path; a link is not followed.
 fn found(path: &Path) -> Result<Option<Metadata>, Box<dyn Error>> {
     match path.symlink_metadata() {
         Ok(found) => Ok(Some(found)),

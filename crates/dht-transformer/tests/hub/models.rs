@@ -45,7 +45,7 @@ mod from_a_server {
     use super::*;
     use crate::server::Hub;
 
-    /// What the server has: a model of the golden ones, with a tokenizer in one of two repositories.
+    /// Content of the server: a model of the golden ones, with a tokenizer in one of two repositories.
     fn fill(hub: &Hub) {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/families/bert-classifier");
         let file = |name: &str| std::fs::read(golden.join(name)).expect("a golden file");

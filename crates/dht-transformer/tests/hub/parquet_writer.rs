@@ -21,7 +21,7 @@ pub fn texts<T: ToString>(cells: impl IntoIterator<Item = T>) -> Cells {
     Cells::Texts(cells.into_iter().map(|cell| Some(cell.to_string())).collect())
 }
 
-/// What the library `datasets` writes of a column of classes.
+/// Metadata that the library `datasets` writes for a column of classes.
 pub fn class_label(column: &str, names: &[&str]) -> String {
     serde_json::json!({ "info": { "features": {
         "text": { "dtype": "string", "_type": "Value" },

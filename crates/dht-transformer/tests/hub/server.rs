@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// What every branch is at.
+/// Commit of every branch.
 pub const COMMIT: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
 
-/// What the server does wrong.
+/// Fault of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fault {
     #[default]
@@ -77,7 +77,7 @@ impl Hub {
         self.state().fault = fault;
     }
 
-    /// What was asked for since the last call.
+    /// Requests since the last call.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state().asked)
     }

@@ -23,7 +23,7 @@ struct Peers {
     theirs: Tokenizer,
 }
 
-/// What a tokenizer that reads all of a text makes of it: numbers, types, and whether tokens were cut off.
+/// Encoding of a text by a tokenizer that reads all of it: numbers, types, and whether tokens were cut off.
 type Tokens = (Vec<u32>, Vec<u32>, bool);
 
 fn tokens_of(encoding: &Encoding) -> Tokens {

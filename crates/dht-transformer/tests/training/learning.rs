@@ -1,4 +1,4 @@
-//! What a training comes to.
+//! Results of a training.
 
 use dht_toys::{classifier, config, rng};
 use dht_transformer::{

@@ -9,7 +9,7 @@ use dht_transformer::{
 };
 use serde_json::{Value, json};
 
-/// Where a [`Stopping`] objective gives up.
+/// Place at which a [`Stopping`] objective fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// Before a batch is taken: right after a checkpoint that was due.
@@ -22,7 +22,7 @@ pub enum Place {
     Predict,
 }
 
-/// What a [`Stopping`] objective gives up with.
+/// Error of a [`Stopping`] objective.
 #[derive(Debug)]
 pub enum Stop {
     Asked,
@@ -149,7 +149,7 @@ pub struct HoldingBack {
     model: TextClassifier,
     held: Option<PackedBatch>,
     ready: Option<PackedBatch>,
-    /// How often each sample was trained on in each epoch.
+    /// Number of times each sample was trained on in each epoch.
     pub counts: BTreeMap<(usize, u64), u32>,
 }
 
@@ -247,7 +247,7 @@ impl Predict for BestAfter {
     }
 }
 
-/// What a [`Poisoned`] objective does to its model.
+/// Damage that a [`Poisoned`] objective does to its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Poison {
     /// A weight becomes infinite before a loss.
