@@ -74,8 +74,9 @@
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
 //! | [`policy::snapshot`] | one thread learns, many choose |
 //!
-//! A [`Disjoint`](policy::Disjoint) policy is any [`Posterior`](posterior::Posterior) with any [`Exploration`](exploration::Exploration):
-//! [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) takes the same two, [`Hybrid`](policy::Hybrid) an exploration rule.
+//! A [`Disjoint`](policy::Disjoint) policy is any [`Posterior`](posterior::Posterior) with any
+//! [`Exploration`](exploration::Exploration): [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) takes both
+//! as well, [`Hybrid`](policy::Hybrid) an exploration rule.
 //!
 //! # Guarantees
 //!
