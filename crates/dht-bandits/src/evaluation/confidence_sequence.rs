@@ -120,7 +120,7 @@ impl ConfidenceSequence {
     /// Creates a doubly robust sequence, which uses a model, for weights with a known bound.
     ///
     /// # Errors
-    /// As [`new`](Self::new); a bound that is not from 1 to 1e6.
+    /// Errors of [`new`](Self::new); a bound that is not from 1 to 1e6.
     pub fn doubly_robust(range: (f64, f64), alpha: f64, largest_weight: f64) -> Result<Self> {
         let fits = (1.0..=1e6).contains(&largest_weight);
         check_parameter("largest weight", largest_weight, fits, "from 1 to 1e6")?;

@@ -112,7 +112,7 @@ impl<'a> OffPolicy<'a> {
     /// rounds are rare in every resample too.
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate); fewer than 40 resamples.
+    /// Errors of [`estimate`](Self::estimate); fewer than 40 resamples.
     pub fn bootstrap<R: Rng + ?Sized>(&self, estimator: Estimator, resamples: usize, rng: &mut R) -> Result<Interval> {
         bootstrap(&self.terms(estimator)?, estimator.is_ratio(), resamples, rng)
     }
@@ -145,7 +145,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::SelfNormalised`].
     ///
     /// # Errors
-    /// As [`inverse_propensity`](Self::inverse_propensity).
+    /// Errors of [`inverse_propensity`](Self::inverse_propensity).
     pub fn self_normalised(&self) -> Result<Estimate> {
         self.estimate(Estimator::SelfNormalised)
     }
@@ -153,7 +153,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::DoublyRobust`].
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate).
+    /// Errors of [`estimate`](Self::estimate).
     pub fn doubly_robust(&self) -> Result<Estimate> {
         self.estimate(Estimator::DoublyRobust)
     }
@@ -161,7 +161,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::SelfNormalisedDoublyRobust`].
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate).
+    /// Errors of [`estimate`](Self::estimate).
     pub fn self_normalised_doubly_robust(&self) -> Result<Estimate> {
         self.estimate(Estimator::SelfNormalisedDoublyRobust)
     }
@@ -169,7 +169,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::SwitchDoublyRobust`].
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate).
+    /// Errors of [`estimate`](Self::estimate).
     pub fn switch_doubly_robust(&self, threshold: f64) -> Result<Estimate> {
         self.estimate(Estimator::SwitchDoublyRobust { threshold })
     }
@@ -177,7 +177,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::OptimisticDoublyRobust`].
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate).
+    /// Errors of [`estimate`](Self::estimate).
     pub fn optimistic_doubly_robust(&self, shrinkage: f64) -> Result<Estimate> {
         self.estimate(Estimator::OptimisticDoublyRobust { shrinkage })
     }

@@ -316,7 +316,7 @@ fn check_targets(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Resul
     if got == expected { Ok(()) } else { Err(Error::Dimension { what: "targets", expected, got }) }
 }
 
-/// Expected number of choices by a uniform policy from which an arm that is never chosen counts as unsupported: a
+/// Expected number of choices by a uniform policy from which an arm that is never chosen counts as unsupported. A
 /// uniform policy omits such an arm with a probability of at most e⁻³ = .05.
 const EXPECTED_CHOICES: f64 = 3.0;
 

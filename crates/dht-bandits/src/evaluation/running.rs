@@ -67,7 +67,7 @@ impl RunningEstimates {
     /// Adds a round.
     ///
     /// # Errors
-    /// As [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`]; a round with a
+    /// Errors of [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`]; a round with a
     /// [drop probability](LoggedRound::drop_probability). Nothing changes then.
     pub fn push(&mut self, round: &LoggedRound) -> Result<()> {
         check_round(self.rounds, round)?;
@@ -122,7 +122,7 @@ impl RunningEstimates {
     /// [`Estimator::SelfNormalised`](super::Estimator::SelfNormalised).
     ///
     /// # Errors
-    /// As [`inverse_propensity`](Self::inverse_propensity).
+    /// Errors of [`inverse_propensity`](Self::inverse_propensity).
     pub fn self_normalised(&self) -> Result<Estimate> {
         let support = self.support()?;
         let count = self.rounds as f64;
@@ -135,7 +135,7 @@ impl RunningEstimates {
     /// [`Estimator::DoublyRobust`](super::Estimator::DoublyRobust).
     ///
     /// # Errors
-    /// As [`inverse_propensity`](Self::inverse_propensity); [`Error::NoModel`].
+    /// Errors of [`inverse_propensity`](Self::inverse_propensity); [`Error::NoModel`].
     pub fn doubly_robust(&self) -> Result<Estimate> {
         let support = self.support()?;
         match self.without_model {

@@ -65,7 +65,7 @@ impl<'a> SlateOffPolicy<'a> {
     /// Checks a log of slates and creates its estimators.
     ///
     /// # Errors
-    /// As [`OffPolicy::new`](super::OffPolicy::new); an arm without a propensity ([`Error::NoPropensity`]).
+    /// Errors of [`OffPolicy::new`](super::OffPolicy::new); an arm without a propensity ([`Error::NoPropensity`]).
     pub fn new(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
         if slates.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: slates.len() });

@@ -57,7 +57,7 @@ impl PyramidPool {
     /// Creates a pool over the rows and columns of a matrix, such as the tokens and the embedding of a text.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Errors of [`new`](Self::new).
     pub fn grid(rows: RangeInclusive<u32>, columns: RangeInclusive<u32>) -> Result<Self> {
         Self::new(&[rows, columns])
     }
@@ -98,7 +98,7 @@ impl PyramidPool {
     /// Appends the pooled context ([`pool`](Self::pool)) to `context`, which is unchanged after an error.
     ///
     /// # Errors
-    /// As [`pool`](Self::pool).
+    /// Errors of [`pool`](Self::pool).
     pub fn pool_into<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize], context: &mut Vec<f64>) -> Result<()> {
         if shape.len() != self.axes.len() {
             return Err(Error::Dimension { what: "shape", expected: self.axes.len(), got: shape.len() });

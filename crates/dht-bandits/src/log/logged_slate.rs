@@ -49,7 +49,7 @@ impl LoggedSlate {
     /// Request of this row: the context, and the available arms with their features.
     ///
     /// # Errors
-    /// As [`LoggedDecision::request`](super::LoggedDecision::request).
+    /// Errors of [`LoggedDecision::request`](super::LoggedDecision::request).
     pub fn request(&self) -> Result<Request<'_>> {
         request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }

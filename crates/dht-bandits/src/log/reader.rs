@@ -19,8 +19,8 @@ use std::path::Path;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ReadSettings {
-    /// Longest time that a decision waits for its reward, in the log's unit of time and by its clock, the largest time
-    /// so far; `None` to wait until the end of the log.
+    /// Longest time that a decision waits for its reward, in the log's unit of time. It is measured by the log's clock,
+    /// the largest time so far. `None` waits until the end of the log.
     pub horizon: Option<f64>,
     /// Reward of a decision that got none within the horizon, such as 0 for no click; `None` leaves the decision out.
     pub default_reward: Option<f64>,

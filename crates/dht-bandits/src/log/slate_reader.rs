@@ -18,8 +18,8 @@ use std::path::Path;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct SlateReadSettings {
-    /// Longest time that a slate waits for its feedback, in the log's unit of time and by its clock, the largest time
-    /// so far; `None` to wait until the end of the log.
+    /// Longest time that a slate waits for its feedback, in the log's unit of time. It is measured by the log's clock,
+    /// the largest time so far. `None` waits until the end of the log.
     pub horizon: Option<f64>,
     /// Treat a slate without feedback within the horizon as unobserved: nothing is learned from it, and it earned 0.
     /// Otherwise such a slate is left out. This is right if feedback is lost at random, and biases a policy's value
@@ -101,8 +101,8 @@ impl Kind for Slates {
     }
 }
 
-/// Reads the slates of a log in the order in which they were made, each once its feedback has come or its horizon has
-/// passed, as [`LogReader`](super::LogReader) reads decisions.
+/// Reads the slates of a log in the order in which they were made, as [`LogReader`](super::LogReader) reads decisions.
+/// Each is returned once its feedback has come or its horizon has passed.
 ///
 /// An unusable line is an error, and the next call continues after it. A single decision is also an error
 /// ([`LineProblem::OtherReader`]); its reward is skipped. Missing files are treated as by

@@ -50,7 +50,8 @@ options!(DiagonalLaplaceOptions::new() {
 ///
 /// An update moves g to the mode and adds the curvature there to the diagonal (Chapelle & Li 2011, Algorithm 3):
 ///
-/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
+/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);
+/// s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
 ///
 /// λ is the [prior weight](DiagonalLaplaceOptions::prior_weight), 1 unless it is set.
 ///

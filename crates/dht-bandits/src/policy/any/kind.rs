@@ -124,7 +124,7 @@ impl Kind {
         self.inside().slates().ok_or_else(no_slates)
     }
 
-    /// Returns the policy as a policy of slates, for learning.
+    /// Returns the policy as a policy of slates, for learning; [`slates`](Self::slates) is the read-only form.
     pub(super) fn slates_mut(&mut self) -> Result<&mut dyn SlatePolicy> {
         self.inside_mut().slates_mut().ok_or_else(no_slates)
     }

@@ -94,18 +94,18 @@ pub struct PolicySettings {
     /// Factor on an arm's evidence at each of its updates; 1 forgets nothing.
     #[serde(default, alias = "discount")]
     pub decay: Forgetting,
-    /// Clock by which all arms forget, whether or not they are chosen ([`DiscountedRidge`](crate::posterior::DiscountedRidge)):
-    /// `"updates"` of any arm, or `"time"`, which [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a
-    /// decay.
+    /// Clock by which all arms forget, whether or not they are chosen
+    /// ([`DiscountedRidge`](crate::posterior::DiscountedRidge)): `"updates"` of any arm, or `"time"`, which
+    /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a decay.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::drift::SlidingWindow)). For `linear`
-    /// without a decay.
+    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::drift::SlidingWindow)).
+    /// For `linear` without a decay.
     #[serde(default)]
     pub window: Option<usize>,
     /// Test of the policy's predictions: when it detects a change, the policy starts again
-    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window. The test uses rewards that
-    /// are learned with their decisions.
+    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window. The test uses
+    /// rewards that are learned with their decisions.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
     /// Scaling of contexts; `None` leaves them unscaled.

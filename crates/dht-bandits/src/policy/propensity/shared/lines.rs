@@ -49,8 +49,8 @@ impl Lines {
         &self.rows[arm * self.rank..][..self.rank]
     }
 
-    /// Direction along which the value of this arm rises relative to all others, if there is one, at the largest angle:
-    /// the point of least norm in the convex hull of the unit differences (Gilbert 1966).
+    /// Direction along which the value of this arm rises relative to all others, at the largest angle, if there is one.
+    /// It is the point of least norm in the convex hull of the unit differences (Gilbert 1966).
     pub(super) fn direction(&self, arm: usize) -> Direction {
         let count = self.means.len();
         let differences: Vec<Vec<f64>> = (0..count)
