@@ -90,8 +90,9 @@
 //! * **A removed arm stays removed**: saved, loaded and merged ([`ArmId`]).
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
-//! * **No allocation** in `select`, `update` and `learn`; methods that return owned values have a variant that reuses
-//!   the caller's memory ([`TopK::select_slate_into`](policy::TopK::select_slate_into), [`Disjoint::select_batch`](policy::Disjoint::select_batch)).
+//! * **No allocation** in `select`, `update` and `learn`. Methods that return owned values have a variant that reuses
+//!   the caller's memory ([`TopK::select_slate_into`](policy::TopK::select_slate_into),
+//!   [`Disjoint::select_batch`](policy::Disjoint::select_batch)).
 #![forbid(unsafe_code)]
 
 mod arm;

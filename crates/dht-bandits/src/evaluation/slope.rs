@@ -51,9 +51,9 @@ impl OffPolicy<'_> {
         }
     }
 
-    /// Creates ten members of one family for [`slope`](Self::slope) from weights. The first weight is so large that it,
-    /// and its square, leave the estimate unbiased. The others range from the log's largest weight down to 1, evenly
-    /// spaced by their logarithms.
+    /// Creates ten members of one family for [`slope`](Self::slope): `make` receives weights. The first weight is so
+    /// large that it, and its square, leave the estimate unbiased. The others range from the log's largest weight down
+    /// to 1, evenly spaced by their logarithms.
     pub fn candidates(&self, make: impl Fn(f64) -> Estimator) -> Vec<Estimator> {
         let largest = self.rounds().iter().filter_map(|round| round.weight()).fold(1.0, f64::max);
         let grid = (0..9).map(|step| largest.powf(1.0 - f64::from(step) / 8.0));

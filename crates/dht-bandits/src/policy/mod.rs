@@ -217,9 +217,9 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// then.
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
-    /// Returns whether [`update`](Self::update) is known to accept this observation, without learning it. `Ok(false)`,
-    /// the default, means that only learning can show this. [`Normalised`] calls it, and after `Ok(false)` tries the
-    /// update on a copy.
+    /// Returns whether [`update`](Self::update) is known to accept this observation, without learning it: `Ok(true)` if
+    /// it would, and `Ok(false)`, the default, if only learning can show this. [`Normalised`] calls it, and after
+    /// `Ok(false)` tries the update on a copy.
     ///
     /// # Errors
     /// Errors of [`update`](Self::update).
