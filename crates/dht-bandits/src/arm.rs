@@ -1,9 +1,9 @@
-//! Ids of arms, and which arms may be chosen in a call.
+//! Arm ids, and sets of the arms available in a call.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The id of an arm: given once, never reused, not changed by adding or removing other arms. Its number is below 2⁶³.
+/// Id of an arm: given once, never reused, unchanged when other arms are added or removed. Its number is below 2⁶³.
 ///
 /// A removed arm stays removed: when saved and loaded, and in every policy that is merged with one that removed it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -11,12 +11,12 @@ use std::fmt;
 pub struct ArmId(u64);
 
 impl ArmId {
-    /// The arm of this number. The arms of a policy made with K arms are 0 to K − 1.
+    /// Creates the id with this number. The arms of a policy made with K arms are 0 to K − 1.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number of this arm.
+    /// Number of this arm.
     pub const fn number(self) -> u64 {
         self.0
     }
@@ -28,13 +28,13 @@ impl fmt::Display for ArmId {
     }
 }
 
-/// Which arms may be chosen in a call. A set: order and repetition do not matter.
+/// Arms available in a call. This is a set: order and repetition do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Available<'a> {
     /// Every arm.
     All,
     /// These arms and no other.
     Only(&'a [ArmId]),
-    /// Every arm but these.
+    /// Every arm except these.
     Except(&'a [ArmId]),
 }

@@ -1,10 +1,10 @@
-//! The error type: every reason for which a call is refused.
+//! Error type of the crate: every reason for which a call is refused.
 
 use crate::arm::ArmId;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A refused call: what was wrong, where, and what would have been right.
+/// Refused call: what was wrong, where, and what would be right.
 ///
 /// The object that returned it is unchanged, bit for bit.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -13,120 +13,120 @@ pub enum Error {
     /// A slice has the wrong length.
     #[error("{what} has length {got}, expected {expected}")]
     Dimension {
-        /// Which input.
+        /// Name of the input.
         what: &'static str,
-        /// The length that would be right.
+        /// Expected length.
         expected: usize,
-        /// The length given.
+        /// Length given.
         got: usize,
     },
     /// A value is NaN or infinite.
     #[error("{what}[{index}] is {}, expected a finite number", Number(*value))]
     NotFinite {
-        /// Which input or quantity.
+        /// Name of the input or quantity.
         what: &'static str,
-        /// Its index in the input (0 for a scalar).
+        /// Index in the input (0 for a scalar).
         index: usize,
-        /// The value.
+        /// Value given.
         value: f64,
     },
-    /// A value is so large that what is learned from it could overflow, now or later.
+    /// A value is so large that the learned state could overflow, now or later.
     #[error("{what} is {value:e}: beyond ±{limit:e}, sums could overflow")]
     TooLarge {
-        /// Which input or quantity.
+        /// Name of the input or quantity.
         what: &'static str,
-        /// The value.
+        /// Value given.
         value: f64,
-        /// The largest magnitude that is accepted.
+        /// Largest accepted magnitude.
         limit: f64,
     },
-    /// Settings, or the contents of a file of a policy, that cannot be understood or do not fit together.
+    /// Settings or a policy file that cannot be parsed, or whose parts contradict each other.
     #[error("settings: {problem}")]
     Settings {
-        /// What is wrong, with the key or the place.
+        /// Description of the problem, with the key or the position.
         problem: String,
     },
     /// A file cannot be read or written.
     #[error("{}: {problem}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What kind of failure: not found, no permission, a full disk.
+        /// Kind of the failure: not found, no permission, a full disk.
         kind: io::ErrorKind,
-        /// What the system says.
+        /// Message of the operating system.
         problem: String,
     },
-    /// Memory that cannot be had, or beyond 1 TiB, which no choice could read in time.
+    /// Memory that cannot be allocated, or more than 1 TiB, which no choice could read in time.
     #[error("{what} would need {bytes} bytes of memory: more than there is, or than the limit of 1 TiB")]
     Memory {
-        /// What it is for.
+        /// Purpose of the memory.
         what: &'static str,
-        /// How much, as far as a `u64` can tell.
+        /// Bytes needed; `u64::MAX` if the number does not fit.
         bytes: u64,
     },
     /// A setting is out of its range.
     #[error("{name} = {} is not allowed: it must be {requirement}", Number(*value))]
     Parameter {
-        /// The setting's name.
+        /// Name of the setting.
         name: &'static str,
-        /// The value given.
+        /// Value given.
         value: f64,
-        /// The range that would be right.
+        /// Accepted range.
         requirement: &'static str,
     },
     /// No arm with this id has ever existed here.
     #[error("{arm} is unknown")]
     UnknownArm {
-        /// The id given.
+        /// Id given.
         arm: ArmId,
     },
     /// The arm existed and was removed.
     #[error("{arm} has been removed")]
     RemovedArm {
-        /// The id given.
+        /// Id given.
         arm: ArmId,
     },
     /// An arm with this id exists already.
     #[error("{arm} exists already")]
     ArmExists {
-        /// The id given.
+        /// Id given.
         arm: ArmId,
     },
     /// An arm is listed twice where each may be listed once.
     #[error("{arm} is listed twice")]
     DuplicateArm {
-        /// The id given twice.
+        /// Id given twice.
         arm: ArmId,
     },
-    /// There is no arm to choose from.
+    /// No arm is available.
     #[error("no arm is available: {arms} arms exist, none of them may be chosen")]
     NoArms {
-        /// How many arms exist.
+        /// Number of existing arms.
         arms: usize,
     },
-    /// A policy has no such operation.
+    /// The policy does not support this operation.
     #[error("this policy does not support {what}")]
     Unsupported {
         /// The operation.
         what: &'static str,
     },
-    /// A model of the caller's predicted a value that is not finite, or a negative width.
+    /// The caller's model predicted a value that is not finite, or a negative width.
     #[error("the oracle gives {arm} the {what} {}, expected a finite number, widths not negative", Number(*value))]
     Oracle {
-        /// The arm.
+        /// Arm of the prediction.
         arm: ArmId,
         /// `prediction` or `width`.
         what: &'static str,
-        /// The value.
+        /// Value predicted.
         value: f64,
     },
     /// The policy knows arms by their features, and the request has none.
     #[error("the actions have no features: this policy needs {width} of each arm (`Actions::Featured`)")]
     NeedsFeatures {
-        /// How many features an arm must have.
+        /// Number of features that each arm must have.
         width: usize,
     },
-    /// A context next to shared weights, without products of context and features.
+    /// A context is combined with shared weights without products of context and features.
     #[error(
         "a context of length {context} cannot change which arm shared weights prefer: it adds the same to every score. Add \
          products of context and features (`TopK::with_interactions`, in settings `interactions`), or leave the context out"
@@ -135,181 +135,181 @@ pub enum Error {
         /// The length of the context.
         context: usize,
     },
-    /// A floor of probabilities that not all arms can have.
+    /// The floor exceeds 1/K: not all K available arms can have this probability.
     #[error("floor {} is above 1/{arms}: {arms} arms cannot all have it, lower it or offer fewer arms", Number(*floor))]
     Floor {
-        /// The floor.
+        /// Floor given.
         floor: f64,
-        /// The number of arms that may be chosen.
+        /// Number of available arms.
         arms: usize,
     },
-    /// A slate is larger than what is available.
+    /// The slate is larger than the number of available arms.
     #[error("cannot choose {wanted} arms: only {available} are available")]
     TooFewArms {
-        /// How many were asked for.
+        /// Number of arms requested.
         wanted: usize,
-        /// How many could be chosen.
+        /// Number of arms available.
         available: usize,
     },
     /// The weight of an observation is not positive and finite, or beyond 1e±100.
     #[error("weight {} is not allowed: it must be positive, from 1e-100 to 1e100", Number(*weight))]
     Weight {
-        /// The weight given.
+        /// Weight given.
         weight: f64,
     },
     /// The reward is outside the range of the policy's model.
     #[error("reward {} is outside [{}, {}]", Number(*reward), Number(*low), Number(*high))]
     Reward {
-        /// The reward given.
+        /// Reward given.
         reward: f64,
-        /// The smallest reward allowed.
+        /// Smallest accepted reward.
         low: f64,
-        /// The largest reward allowed.
+        /// Largest accepted reward.
         high: f64,
     },
-    /// The decision was made before decisions were last expired.
+    /// The decision was made before the last expiry of decisions.
     #[error("decision of epoch {made_in} is stale: decisions have been expired since, this is epoch {epoch}")]
     StaleDecision {
-        /// The epoch of the decision.
+        /// Epoch of the decision.
         made_in: u64,
-        /// This policy's epoch.
+        /// Epoch of this policy.
         epoch: u64,
     },
-    /// The decision was made after an expiry that this policy does not know of: it was saved before it, or is another
-    /// policy.
+    /// The decision belongs to an epoch that this policy has not reached: the policy was saved before that expiry, or
+    /// is another policy.
     #[error("decision of epoch {made_in} is foreign: this policy has not gone beyond epoch {epoch}")]
     ForeignDecision {
-        /// The epoch of the decision.
+        /// Epoch of the decision.
         made_in: u64,
-        /// This policy's epoch.
+        /// Epoch of this policy.
         epoch: u64,
     },
     /// A count would exceed its limit.
     #[error("{what} is {count}: {added} more would exceed {limit}")]
     CountLimit {
-        /// What is counted.
+        /// Quantity counted.
         what: &'static str,
-        /// The count so far.
+        /// Count so far.
         count: u64,
-        /// What was to be added.
+        /// Number to add.
         added: u64,
-        /// The largest count.
+        /// Largest accepted count.
         limit: u64,
     },
-    /// Feedback for an arm that takes none, because it is pinned.
+    /// Feedback was given for a pinned arm, which takes none.
     #[error("{arm} is pinned and takes no feedback")]
     PinnedArm {
-        /// The id given.
+        /// Id given.
         arm: ArmId,
     },
-    /// A saved state is of another kind.
+    /// The saved state is of another kind.
     #[error("saved state is a {found:?}, expected a {expected:?}")]
     ForeignState {
-        /// The kind that would be right.
+        /// Expected kind.
         expected: String,
-        /// The kind found.
+        /// Kind found.
         found: String,
     },
-    /// A saved state of an older version in a binary format, whose fields may be in other positions.
+    /// The saved state has an older version and a binary format, in which fields may be at other positions.
     #[error(
         "saved state has format version {found}, expected {required}: in a binary format fields may have moved; save it \
          as JSON with the version that wrote it"
     )]
     OlderState {
-        /// The only version that is read from binary formats.
+        /// Only version that is read from binary formats.
         required: u32,
-        /// The version found.
+        /// Version found.
         found: u32,
     },
-    /// A saved state was written by a newer version of this crate.
+    /// The saved state was written by a newer version of this crate.
     #[error("saved state has format version {found}; versions up to {supported} can be read")]
     NewerState {
-        /// The newest version that can be read.
+        /// Newest version that can be read.
         supported: u32,
-        /// The version found.
+        /// Version found.
         found: u32,
     },
-    /// A saved state contradicts itself.
+    /// The saved state contradicts itself.
     #[error("saved state is invalid: {what} {index}: {problem}")]
     InvalidState {
-        /// Which part.
+        /// Name of the invalid part.
         what: &'static str,
-        /// Its index among parts of the same kind (0 if there is one).
+        /// Index among parts of the same kind (0 if there is one).
         index: usize,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: String,
     },
     /// Two states cannot be merged or compared.
     #[error("cannot combine: {what} is {ours} here and {theirs} there")]
     Unlike {
-        /// What differs.
+        /// Name of the quantity that differs.
         what: &'static str,
-        /// Its value here.
+        /// Value here.
         ours: f64,
-        /// Its value there.
+        /// Value there.
         theirs: f64,
     },
     /// A matrix that must be positive definite is not.
     #[error("{what} is not positive definite: pivot {pivot} is {}", Number(*value))]
     NotPositiveDefinite {
-        /// Which matrix.
+        /// Name of the matrix.
         what: &'static str,
-        /// The first pivot that fails.
+        /// Index of the first pivot that fails.
         pivot: usize,
-        /// Its value.
+        /// Value of that pivot.
         value: f64,
     },
-    /// An observation makes up so much of a precision that without it too few digits would be left.
+    /// Unlearning an observation would leave too few digits of a precision matrix.
     #[error(
         "{what} loses its digits: pivot {pivot} would be {value:e} of what it is, at least {least:e} of it must be left"
     )]
     LostDigits {
-        /// Which matrix.
+        /// Name of the matrix.
         what: &'static str,
-        /// The first pivot of which too little would be left.
+        /// Index of the first pivot that would lose too much.
         pivot: usize,
-        /// What would be left of it, as a share of what it is.
+        /// Fraction of the pivot that would be left.
         value: f64,
-        /// The smallest share that is accepted.
+        /// Smallest accepted fraction.
         least: f64,
     },
     /// An iteration did not reach its tolerance.
     #[error("{what} did not converge in {iterations} iterations")]
     NoConvergence {
-        /// Which iteration.
+        /// Name of the iteration.
         what: &'static str,
-        /// How many steps it took.
+        /// Number of steps taken.
         iterations: usize,
     },
     /// A logged propensity is not in (0, 1].
     #[error("logged propensity {} of round {round} is outside (0, 1]", Number(*propensity))]
     Propensity {
-        /// The round of the log.
+        /// Round of the log.
         round: usize,
-        /// The propensity found.
+        /// Propensity found.
         propensity: f64,
     },
-    /// A value of a log is so large that estimates from it could overflow.
+    /// A value of the log is so large that estimates from it could overflow.
     #[error("{what} of logged round {round} is {value:e}: beyond ±{limit:e}, estimates could overflow")]
     LoggedRound {
-        /// The round of the log.
+        /// Round of the log.
         round: usize,
-        /// Which value; `weight` is the importance weight, target over propensity.
+        /// Name of the value; `weight` is the importance weight, target over propensity.
         what: &'static str,
-        /// Its value.
+        /// Value found.
         value: f64,
-        /// The largest magnitude that is accepted.
+        /// Largest accepted magnitude.
         limit: f64,
     },
-    /// The evaluated policy never does what was logged, so that the log says nothing of it.
+    /// No overlap: the evaluated policy never takes a logged action, so the log cannot estimate its value.
     #[error(
         "no overlap at position {position}: importance weights sum up to {}, the log says nothing of this policy",
         Number(*weights)
     )]
     NoOverlap {
-        /// The position in the slate; 0 for single choices and for whole slates.
+        /// Position in the slate; 0 for single choices and for whole slates.
         position: usize,
-        /// The sum of the importance weights.
+        /// Sum of the importance weights.
         weights: f64,
     },
     /// An estimator that needs propensities met a logged round without one.
@@ -317,73 +317,73 @@ pub enum Error {
         "{estimator} needs a propensity in every logged round: round {round} has none; the direct method needs none"
     )]
     NoPropensity {
-        /// The estimator.
+        /// Name of the estimator.
         estimator: &'static str,
-        /// The first round without a propensity.
+        /// First round without a propensity.
         round: usize,
     },
-    /// An estimator that needs a model's predictions met a logged round without one.
+    /// An estimator that needs a reward model's predictions met a logged round without one.
     #[error("{estimator} needs a model's prediction in every logged round: round {round} has none")]
     NoModel {
-        /// The estimator.
+        /// Name of the estimator.
         estimator: &'static str,
-        /// The first round without a prediction.
+        /// First round without a prediction.
         round: usize,
     },
-    /// A logged slate cannot be judged, since what the policy was asked is not known.
+    /// A logged slate cannot be evaluated because its request was not logged.
     #[error("slate {id} was logged without its request: `DecisionLog::append_slate_request` writes it")]
     NoRequest {
-        /// Its id in the log.
+        /// Id of the slate in the log.
         id: u64,
     },
-    /// What was given as the probabilities of arms is not a distribution.
+    /// The given probabilities of arms are not a distribution.
     #[error("the probabilities of {what} are not a distribution: {problem}")]
     NotADistribution {
-        /// Whose probabilities.
+        /// Owner of the probabilities.
         what: &'static str,
-        /// What is wrong with them.
+        /// Description of the problem.
         problem: String,
     },
-    /// Two things of one name, where each needs one of its own.
+    /// Two objects have the same name where names must be unique.
     #[error("each {what} needs a name of its own: two are named {name:?}")]
     DuplicateName {
-        /// What they are.
+        /// Kind of the objects.
         what: &'static str,
-        /// The name.
+        /// Duplicate name.
         name: String,
     },
-    /// An error in one round of a log.
+    /// An error occurred in one round of a log.
     #[error("logged round {round}: {source}")]
     InRound {
-        /// The round of the log.
+        /// Round of the log.
         round: usize,
-        /// What is wrong with it.
+        /// Error in this round.
         source: Box<Error>,
     },
-    /// There is nothing to estimate from.
+    /// There are too few observations for an estimate.
     #[error("{what} needs at least {needed} observations, got {got}")]
     TooFewObservations {
-        /// What was to be computed.
+        /// Quantity to compute.
         what: &'static str,
-        /// How many it needs.
+        /// Number of observations needed.
         needed: usize,
-        /// How many there are.
+        /// Number of observations given.
         got: usize,
     },
 }
 
 impl Error {
-    /// A failure to read or write a file.
+    /// Converts a failure to read or write a file.
     #[cfg_attr(not(feature = "settings"), expect(dead_code, reason = "files are read with the feature alone"))]
     pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
         Self::File { path: path.to_owned(), kind: error.kind(), problem: error.to_string() }
     }
 }
 
-/// The result of a call that may be refused.
+/// Result of a call that may be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A number as messages show it: with an exponent where it would have many zeros.
+/// Number formatted for messages: with an exponent where it would have many zeros.
 pub(crate) struct Number(pub(crate) f64);
 
 impl std::fmt::Display for Number {

@@ -1,7 +1,7 @@
 //! Contextual bandits: choose an arm now, learn from its reward later.
 //!
-//! A policy observes a context, chooses one of its arms, and some time later learns the reward of that choice. It has
-//! to find out which arm is best in which context, at little cost on the way.
+//! A policy observes a context, chooses one of its arms, and learns the reward of that choice some time later. Its task
+//! is to find the best arm for each context at little cost in reward.
 //!
 //! ```text
 //!   raw values ──▶ Normalizer, PyramidPool, columns ──▶ context
@@ -54,11 +54,11 @@
 //! | a reward model of your own: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
 //! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
-//! | one that changes at once, and seldom | [`ResetOnChange`](policy::drift::ResetOnChange) | nothing is forgotten without a reason |
-//! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | a learner that does not beat them has learned nothing |
+//! | an environment that changes abruptly, and seldom | [`ResetOnChange`](policy::drift::ResetOnChange) | nothing is forgotten without a detected change |
+//! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | baselines: a learner that does not beat them has learned nothing |
 //!
-//! Linear and logistic models need features in which the reward is nearly linear. And none where a choice
-//! changes later contexts; that is reinforcement learning.
+//! Linear and logistic models need features in which the reward is nearly linear. No policy here fits a problem in
+//! which a choice changes later contexts; that is reinforcement learning.
 //!
 //! # Catalogue
 //!
@@ -68,18 +68,19 @@
 //! | [`posterior`] | beliefs about the weights of each arm: ridge regression, with learned noise, full and diagonal Laplace; priors and forgetting |
 //! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
 //! | [`features`] | contexts from raw values: [`Normalizer`], [`Interactions`](features::Interactions), [`PyramidPool`](features::PyramidPool), [`columns`](features::columns) |
-//! | [`policy::drift`] | worlds that move: sliding windows, change tests |
+//! | [`policy::drift`] | non-stationary environments: sliding windows, change tests |
 //! | [`log`] | rows of decisions and slates, propensities and rewards |
-//! | [`evaluation`] | what a policy would have earned, from the log of another: estimators, intervals, tables, replay |
+//! | [`evaluation`] | off-policy evaluation: a policy's value from another policy's log; estimators, intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
 //! | [`policy::snapshot`] | one thread learns, many choose |
 //!
-//! A [`Disjoint`](policy::Disjoint) policy is any [`Posterior`](posterior::Posterior) with any [`Exploration`](exploration::Exploration):
-//! [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) takes the same two, [`Hybrid`](policy::Hybrid) an exploration rule.
+//! A [`Disjoint`](policy::Disjoint) policy is any [`Posterior`](posterior::Posterior) with any
+//! [`Exploration`](exploration::Exploration): [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) takes both
+//! as well, [`Hybrid`](policy::Hybrid) an exploration rule.
 //!
-//! # What holds everywhere
+//! # Guarantees
 //!
-//! * **Calls are atomic.** A refused call says what was wrong and leaves every bit as it was.
+//! * **Calls are atomic.** A refused call reports what was wrong and leaves the object unchanged, bit for bit.
 //! * **The caller owns the randomness.** The same state, context and generator give the same choice. The order of sums
 //!   does not depend on the width of the machine's vectors, so that this also holds between CPUs with fused
 //!   multiply-add.
@@ -89,8 +90,9 @@
 //! * **A removed arm stays removed**: saved, loaded and merged ([`ArmId`]).
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
-//! * **No allocation** in `select`, `update` and `learn`; methods that return owned values have a variant that reuses
-//!   the caller's memory ([`TopK::select_slate_into`](policy::TopK::select_slate_into), [`Disjoint::select_batch`](policy::Disjoint::select_batch)).
+//! * **No allocation** in `select`, `update` and `learn`. Methods that return owned values have a variant that reuses
+//!   the caller's memory ([`TopK::select_slate_into`](policy::TopK::select_slate_into),
+//!   [`Disjoint::select_batch`](policy::Disjoint::select_batch)).
 #![forbid(unsafe_code)]
 
 mod arm;

@@ -1,12 +1,13 @@
-//! Constructors and `with_…` methods of option structs, whose fields may grow.
+//! Constructors and `with_…` methods of option structs, to which fields may be added later.
 
-/// A constructor, `Default` and a `with_…` method for each field: `new` takes the fields before the semicolon.
+/// Generates a constructor, `Default` and a `with_…` method for each field: `new` takes the fields before the
+/// semicolon.
 macro_rules! options {
     ($type:ident::new($($given:ident / $set_given:ident: $given_type:ty = $given_default:expr),*) {
         $($field:ident / $set:ident: $field_type:ty = $default:expr),* $(,)?
     }) => {
         impl $type {
-            /// The defaults, with these values where the default has none.
+            /// Creates the default options, with the given values where there is no default.
             pub const fn new($($given: $given_type),*) -> Self {
                 Self { $($given,)* $($field: $default),* }
             }
@@ -25,7 +26,7 @@ macro_rules! options {
 }
 pub(crate) use options;
 
-/// A `with_…` method for each field.
+/// Generates a `with_…` method for each field.
 macro_rules! setters {
     ($keyword:ident fn, $type:ident { $($field:ident / $set:ident: $field_type:ty),* $(,)? }) => {
         impl $type {

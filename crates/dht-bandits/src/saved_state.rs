@@ -1,25 +1,25 @@
-//! What saved states share: the header that they begin with, and serde by way of the state.
+//! Common parts of saved states: the header at their start, and serde implementations based on the state type.
 
 use crate::error::{Error, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The format that this version writes, and the newest that it reads.
+/// Format version that this release writes, and the newest that it reads.
 ///
 /// 1: versions alone. 2: epochs of decisions instead of the oldest accepted version, and removed arms; a reader of
 /// format 1 would reuse their ids. 3: every field is written, whatever its value, so that binary formats can be read by
 /// position.
 ///
-/// Texts (JSON, TOML) name their fields: older formats are read there. Binary formats may write fields by position, which
-/// differ between formats: only this one is read.
+/// Text formats (JSON, TOML) name their fields, so older versions can be read. Binary formats may write fields by
+/// position, and positions differ between versions: only this version is read.
 const FORMAT: u32 = 3;
 
-/// The kind and version of a saved state. It comes first, so that it can be read alone.
+/// Kind and version of a saved state. The header comes first, so that it can be read alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateHeader {
-    /// What was saved, such as `disjoint/ridge/ucb`.
+    /// Kind of the saved object, such as `disjoint/ridge/ucb`.
     pub kind: String,
-    /// The version of the format.
+    /// Version of the format.
     pub format: u32,
 }
 
@@ -29,8 +29,7 @@ impl StateHeader {
     }
 }
 
-/// Reads a header and refuses what another family of states, or a version with other fields, wrote: before the rest is
-/// read.
+/// Reads a header before the rest of the state, and refuses other families of states and versions with other fields.
 pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer: D) -> Result<StateHeader, D::Error> {
     let is_text = deserializer.is_human_readable();
     let header = StateHeader::deserialize(deserializer)?;
@@ -42,7 +41,7 @@ pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer:
     Ok(header)
 }
 
-/// The reader of one family's headers.
+/// Generates the header reader of one family of states.
 macro_rules! header_reader {
     ($family:literal) => {
         fn read_header<'de, D: serde::Deserializer<'de>>(
@@ -54,7 +53,7 @@ macro_rules! header_reader {
 }
 pub(crate) use header_reader;
 
-/// Serialises a type as the state that its `state` returns, and deserialises it with `from_state`.
+/// Serialises a type as the state that its method `state` returns, and deserialises it with `from_state`.
 macro_rules! serde_by_state {
     ([$($generics:tt)*] $type:ty as $state:ident) => {
         impl<$($generics)*> serde::Serialize for $type {
@@ -72,8 +71,8 @@ macro_rules! serde_by_state {
 }
 pub(crate) use serde_by_state;
 
-/// Serialises an enum with its tag among its fields in texts, as people write settings, and by the name of its variant in
-/// binary formats, which cannot all read such a tag back.
+/// Serialises an enum by tag or by variant name. Text formats write the tag among the fields, as people write settings.
+/// Binary formats, not all of which can read such a tag back, write the variant name.
 macro_rules! serde_tagged_in_texts {
     ($type:ident as $name:literal, tag $tag:literal: $variants:tt) => {
         #[derive(Serialize, Deserialize)]

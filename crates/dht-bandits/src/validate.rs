@@ -1,10 +1,9 @@
-//! Checks of input: lengths, finite values, and magnitudes so bounded that nothing learned or loaded can overflow
+//! Input checks: lengths, finite values, and bounds on magnitudes, so that nothing learned or loaded can overflow
 //! later.
 //!
-//! Each update keeps to x'Px, step and f within 1e100 and each state to P_ii within 1e150. Then, for the factor's
-//! update,
-//! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|: far from the largest
-//! f64, 1.8e308, and so is all that they are computed from.
+//! Each update keeps x'Px, step and f within 1e100, and each state keeps P_ii within 1e150. In the factor's update then
+//! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|. These values, and
+//! all that they are computed from, are far from the largest f64, 1.8e308.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
@@ -13,10 +12,10 @@ pub(crate) const LARGEST: f64 = 1e100;
 const LARGEST_MEAN: f64 = 1e250;
 const LARGEST_COVARIANCE: f64 = 1e150;
 pub(crate) const LARGEST_PRECISION: f64 = 1e250;
-/// The largest sum over observations, such as an entry of XᵀX or a sum of squares.
+/// Largest sum over observations, such as an entry of XᵀX or a sum of squares.
 pub(crate) const LARGEST_SUM: f64 = 1e250;
 
-/// A vector longer than this, or more arms, is a typing error, or a damaged state.
+/// Largest accepted vector length and number of arms: more is a typing error or a damaged state.
 const LONGEST: usize = 1 << 24;
 
 /// Refuses a slice of the wrong length or with a value that is not finite.
@@ -45,17 +44,17 @@ pub(crate) fn check_parameter(name: &'static str, value: f64, fits: bool, requir
     if fits && value.is_finite() { Ok(()) } else { Err(Error::Parameter { name, value, requirement }) }
 }
 
-/// Refuses a weight that is not positive, or so small or large that sums would overflow.
+/// Refuses a weight that is not positive, or is so small or large that sums would overflow.
 pub(crate) fn check_weight(weight: f64) -> Result<()> {
     if (1e-100..=1e100).contains(&weight) { Ok(()) } else { Err(Error::Weight { weight }) }
 }
 
-/// Refuses a length of zero, or one beyond 16,777,216.
+/// Refuses a length of zero or above 16,777,216.
 pub(crate) fn check_length(name: &'static str, length: usize) -> Result<()> {
     check_parameter(name, length as f64, (1..=LONGEST).contains(&length), "from 1 to 16777216")
 }
 
-/// Refuses a number of arms, which may be zero, beyond 16,777,216.
+/// Refuses a number of arms above 16,777,216; zero is accepted.
 pub(crate) fn check_arms(arms: usize) -> Result<()> {
     check_parameter("arms", arms as f64, arms <= LONGEST, "at most 16777216")
 }
@@ -93,17 +92,17 @@ pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
     Err(Error::Parameter { name, value, requirement: "positive, from 1e-100 to 1e100" })
 }
 
-/// The most memory of one kind, 1 TiB: every choice reads what the arms have learned, which takes minutes from there on. A
-/// limit of our own, since a system that promises memory before it has it refuses nothing, and ends the process later.
+/// Largest memory of one kind, 1 TiB: every choice reads the arms' learned state, which would take minutes. The limit
+/// is explicit because a system that overcommits memory refuses nothing and ends the process later.
 const LARGEST_MEMORY: u64 = 1 << 40;
 
-/// The refusal of so many values of a size.
+/// Creates the error for `count` values of `size` bytes each.
 fn no_memory(what: &'static str, count: Option<usize>, size: usize) -> Error {
     let bytes = count.and_then(|count| count.checked_mul(size)).map_or(u64::MAX, |bytes| bytes as u64);
     Error::Memory { what, bytes }
 }
 
-/// How many values there are after so many more, if they are within the limit.
+/// Returns the number of values after adding `more`, if it is within the limit.
 fn checked_total<T>(what: &'static str, count: usize, more: Option<usize>) -> Result<usize> {
     let total = more.and_then(|more| count.checked_add(more));
     let bytes = total.and_then(|total| total.checked_mul(size_of::<T>()));
@@ -113,11 +112,12 @@ fn checked_total<T>(what: &'static str, count: usize, more: Option<usize>) -> Re
     }
 }
 
-/// Makes room for so many more values, `None` being more than can be counted. Room for what is added one by one grows by
-/// half at least, so that adding is O(1) on average; where that cannot be had, by just as much.
+/// Reserves memory for `more` values; `None` means more than can be counted. If fewer values are added than exist, the
+/// capacity grows by at least half, so that adding one value is O(1) on average. If that much cannot be allocated, it
+/// grows by just `more`.
 ///
 /// # Errors
-/// [`Error::Memory`]: beyond the limit, or more than the system gives. The values are as they were.
+/// [`Error::Memory`]: beyond the limit, or more than the system grants. The values are unchanged.
 pub(crate) fn reserve<T>(what: &'static str, values: &mut Vec<T>, more: Option<usize>) -> Result<()> {
     let total = checked_total::<T>(what, values.len(), more)?;
     if total <= values.capacity() {
@@ -132,7 +132,7 @@ pub(crate) fn reserve<T>(what: &'static str, values: &mut Vec<T>, more: Option<u
     }
 }
 
-/// Refuses memory for so many numbers that cannot be had, where it is not to be reserved.
+/// Checks that this many numbers can be allocated, without keeping the memory.
 pub(crate) fn check_memory(what: &'static str, numbers: Option<usize>) -> Result<()> {
     reserve(what, &mut Vec::<f64>::new(), numbers)
 }
@@ -142,7 +142,7 @@ fn invalid(what: &'static str, index: usize, name: &str, position: usize, value:
     Error::InvalidState { what, index, problem }
 }
 
-/// Refuses a factor's state beyond what updates keep to.
+/// Refuses a factor's state beyond the bounds that updates keep.
 pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
     check_mean(index, mean)?;
     match excessive_variance(diagonal, upper) {
@@ -151,7 +151,7 @@ pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: 
     }
 }
 
-/// The first P_ii = D_i + Σ_{j>i} U_ij² D_j that is too large, and where it is.
+/// First P_ii = D_i + Σ_{j>i} U_ij² D_j that is too large, with its index i.
 fn excessive_variance(diagonal: &[f64], upper: &[f64]) -> Option<(usize, f64)> {
     let variance = |row: usize| {
         let square = |column: usize| upper[column * (column - 1) / 2 + row].powi(2) * diagonal[column];
@@ -160,7 +160,7 @@ fn excessive_variance(diagonal: &[f64], upper: &[f64]) -> Option<(usize, f64)> {
     (0..diagonal.len()).map(|row| (row, variance(row))).find(|(_, value)| value.is_nan() || *value > LARGEST_COVARIANCE)
 }
 
-/// Refuses a factor that has grown beyond what can be loaded.
+/// Refuses a factor that has grown beyond the bounds for loading.
 pub(crate) fn check_grown(mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
     mean.iter().try_for_each(|value| check_within("mean", *value, LARGEST_MEAN))?;
     match excessive_variance(diagonal, upper) {
@@ -206,7 +206,7 @@ pub(crate) fn check_part(
     Err(Error::InvalidState { what, index, problem })
 }
 
-/// An arm that is there twice; without memory for a few.
+/// First arm that occurs twice; allocates only for more than 32 items.
 pub(crate) fn first_double<T>(items: &[T], arm: impl Fn(&T) -> ArmId) -> Option<ArmId> {
     if items.len() <= 32 {
         let twice = |(position, item): &(usize, &T)| items[..*position].iter().any(|other| arm(other) == arm(item));

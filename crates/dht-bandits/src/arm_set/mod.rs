@@ -1,4 +1,4 @@
-//! Sets of arms that are added and removed: their ids, and the slots of their learned state in memory.
+//! Sets of arms that can be added and removed: their ids, and the slots of their learned state in memory.
 
 mod ranges;
 
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use ranges::ArmRanges;
 
-/// Arm numbers are below this.
+/// Exclusive upper bound of arm numbers, 2⁶³.
 const END: u64 = 1 << 63;
 
-/// Refuses a number that is not below 2⁶³.
+/// Refuses an arm whose number is not below 2⁶³.
 pub(crate) fn check_number(arm: ArmId) -> Result<()> {
     if arm.number() < END {
         return Ok(());
@@ -38,10 +38,10 @@ pub struct ArmSet {
 }
 
 impl ArmSet {
-    /// The arms 0 to `arms` − 1.
+    /// Creates the set of the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// More than 16,777,216; memory that cannot be had.
+    /// More than 16,777,216 arms; memory that cannot be allocated.
     pub(crate) fn new(arms: usize) -> Result<Self> {
         check_arms(arms)?;
         let mut set = Self { by_slot: Vec::new(), by_id: Vec::new(), removed: ArmRanges::default(), next: arms as u64 };
@@ -51,28 +51,28 @@ impl ArmSet {
         Ok(set)
     }
 
-    /// Makes room for so many more ids.
+    /// Reserves memory for `arms` more ids.
     fn reserve(&mut self, arms: usize) -> Result<()> {
         reserve("ids of the arms", &mut self.by_slot, Some(arms))?;
         reserve("ids of the arms", &mut self.by_id, Some(arms))
     }
 
-    /// How many arms there are.
+    /// Number of arms.
     pub fn len(&self) -> usize {
         self.by_slot.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.by_slot.is_empty()
     }
 
-    /// Every arm, in the order of memory.
+    /// Iterates over all arms, in the order of memory.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ArmId> + '_ {
         self.by_slot.iter().copied()
     }
 
-    /// Whether this arm exists now.
+    /// Returns whether this arm exists now.
     pub fn contains(&self, arm: ArmId) -> bool {
         self.slot(arm).is_ok()
     }
@@ -81,7 +81,7 @@ impl ArmSet {
         self.by_slot[slot]
     }
 
-    /// The index of an arm among the sorted ids, or the one at which it would be inserted.
+    /// Index of an arm among the sorted ids, or the index at which it would be inserted.
     fn position(&self, arm: ArmId) -> Result<usize, usize> {
         self.by_id.binary_search_by_key(&arm, |&(id, _)| id)
     }
@@ -100,7 +100,7 @@ impl ArmSet {
         }
     }
 
-    /// The arms that existed and were removed.
+    /// Arms that existed and were removed.
     pub(crate) fn removed(&self) -> &ArmRanges {
         &self.removed
     }
@@ -135,7 +135,7 @@ impl ArmSet {
         }
     }
 
-    /// Removes an arm for good; the arm of the last slot moves into the slot that is returned.
+    /// Removes an arm for good. The arm of the last slot moves into the returned slot.
     pub(crate) fn remove(&mut self, arm: ArmId) -> Result<usize> {
         let slot = self.slot(arm)?;
         self.by_slot.swap_remove(slot);
@@ -151,8 +151,8 @@ impl ArmSet {
         Ok(slot)
     }
 
-    /// Removes arms that were removed elsewhere, whether they are here or not. Returns the slots that
-    /// [`remove`](Self::remove) returned, in order.
+    /// Removes arms that were removed elsewhere, whether or not they exist here. Returns the slots returned by
+    /// [`remove`](Self::remove), in order.
     pub(crate) fn remove_all(&mut self, removed: &ArmRanges) -> Result<Vec<usize>> {
         check_removed(removed)?;
         let here: Vec<_> = self.iter().filter(|arm| removed.contains(*arm)).collect();
@@ -162,16 +162,16 @@ impl ArmSet {
         Ok(slots)
     }
 
-    /// All slots, if there are any.
+    /// All slots, or `None` if there are none.
     #[inline]
     pub(crate) fn every_slot(&self) -> Option<Slots<'static>> {
         (!self.is_empty()).then_some(Slots { arms: self.len(), words: &[] })
     }
 
-    /// The slots that may be chosen; written to `space` unless all may.
+    /// Slots of the available arms; written to `space` unless all are available.
     ///
     /// # Errors
-    /// An unknown arm, or a removed one that is to be chosen; no arm at all.
+    /// An unknown arm; a removed arm that is requested; no available arm.
     pub(crate) fn resolve<'a>(&self, available: Available<'_>, space: &'a mut SlotSpace) -> Result<Slots<'a>> {
         let slots = match available {
             Available::All => Slots { arms: self.len(), words: &[] },
@@ -200,7 +200,7 @@ impl ArmSet {
         if slots.count() == 0 { Err(Error::NoArms { arms: self.len() }) } else { Ok(slots) }
     }
 
-    /// Whether as many arms as this were there once, from the first number on.
+    /// Returns whether the arms 0 to `arms` − 1 all existed at some time.
     pub(crate) fn began_with(&self, arms: usize) -> bool {
         arms as u64 <= self.next
     }
@@ -234,7 +234,7 @@ impl ArmSet {
     }
 }
 
-/// The arms of a saved policy.
+/// Arms of a saved policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmSetState {
@@ -247,7 +247,7 @@ pub struct ArmSetState {
 
 const WORDS: usize = 16;
 
-/// The memory of a set of slots: on the stack, up to 1,024 arms.
+/// Memory of a set of slots: on the stack for up to 1,024 arms.
 #[derive(Debug, Default)]
 pub(crate) struct SlotSpace {
     few: [u64; WORDS],
@@ -266,7 +266,7 @@ impl SlotSpace {
     }
 }
 
-/// A set of slots, visited in ascending order.
+/// Set of slots, visited in ascending order.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct Slots<'a> {
@@ -285,7 +285,7 @@ impl Slots<'_> {
         self.next_from(slot) == Some(slot)
     }
 
-    /// The first slot at or after `from`.
+    /// First slot at or after `from`.
     #[inline(always)]
     pub(crate) fn next_from(&self, from: usize) -> Option<usize> {
         let words = self.words;

@@ -1,10 +1,10 @@
-//! Sets of arm numbers as ranges: a run of arms with consecutive numbers takes two numbers, however long it is.
+//! Sets of arm numbers as ranges: a run of consecutive numbers takes two numbers, however long it is.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// A set of arms. Ranges hold their first and last number; they ascend and do not touch.
+/// Set of arms. Ranges hold their first and last number; they ascend and do not touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ArmRanges {
@@ -12,7 +12,7 @@ pub(crate) struct ArmRanges {
 }
 
 impl ArmRanges {
-    /// The numbers below `end` that are not among `arms`, which ascend.
+    /// Numbers below `end` that are not among `arms`, which ascend.
     pub(super) fn gaps(arms: impl Iterator<Item = ArmId>, end: u64) -> Self {
         let (mut ranges, mut next) = (Vec::new(), 0);
         for arm in arms.map(ArmId::number).chain([end]) {
@@ -29,7 +29,7 @@ impl ArmRanges {
         after > 0 && arm.number() <= self.ranges[after - 1].1
     }
 
-    /// The largest number in the set.
+    /// Largest number in the set.
     pub(super) fn last(&self) -> Option<u64> {
         self.ranges.last().map(|&(_, last)| last)
     }
@@ -60,7 +60,7 @@ impl ArmRanges {
         }
     }
 
-    /// Refuses ranges that are not in order, or that reach `end`.
+    /// Refuses ranges that are out of order or reach `end`.
     pub(crate) fn check(&self, end: u64) -> Result<()> {
         let mut next = 0;
         for (index, &(first, last)) in self.ranges.iter().enumerate() {

@@ -1,13 +1,13 @@
-//! How fast old evidence fades.
+//! Exponential forgetting of old evidence.
 
 use crate::error::{Error, Result};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 
-/// Exponential forgetting: what was learned n steps ago counts decayⁿ.
+/// Exponential forgetting: evidence learned n steps ago has the weight decayⁿ.
 ///
-/// The setting that holds it says what a step is: an update, a batch, a context or a call. It is saved as the decay
-/// alone.
+/// The setting that holds it defines a step: an update, a batch, a context or a call. Saved states contain only the
+/// decay.
 ///
 /// ```
 /// use dht_bandits::RidgeOptions;
@@ -24,29 +24,29 @@ pub struct Forgetting {
     decay: f64,
 }
 
-/// The smallest decay.
+/// Smallest accepted decay.
 const LEAST: f64 = 1e-100;
 
 impl Forgetting {
-    /// Nothing is forgotten: a decay of 1.
+    /// No forgetting: a decay of 1.
     pub const NONE: Self = Self { decay: 1.0 };
 
-    /// Forgetting with this decay.
+    /// Creates a forgetting with this decay.
     ///
     /// # Errors
-    /// A decay outside [1e-100, 1]: below, nothing is left in 64 bits of what was learned, and its inverse overflows
-    /// sums. To forget everything, [`reset`](crate::policy::Disjoint::reset).
+    /// A decay outside [1e-100, 1]: below, 64-bit numbers keep nothing of the old evidence, and its inverse overflows
+    /// sums. To forget everything, use [`reset`](crate::policy::Disjoint::reset).
     pub fn new(decay: f64) -> Result<Self> {
         check_parameter("decay", decay, (LEAST..=1.0).contains(&decay), "from 1e-100 to 1")?;
         Ok(Self { decay })
     }
 
-    /// The factor on what was learned before, in [1e-100, 1].
+    /// Factor per step on earlier evidence, in [1e-100, 1].
     pub const fn decay(self) -> f64 {
         self.decay
     }
 
-    /// Whether nothing is forgotten.
+    /// Returns whether nothing is forgotten.
     pub fn is_none(self) -> bool {
         self.decay == 1.0
     }

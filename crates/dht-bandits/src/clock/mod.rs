@@ -1,5 +1,5 @@
-//! Time: counts that cannot overflow, the logical clock of a policy (how much it has learned, and in which scaling), and how
-//! fast old evidence fades.
+//! Time: counts that cannot overflow, the logical clock of a policy (its number of updates and its epoch), and
+//! forgetting of old evidence.
 
 mod forgetting;
 
@@ -7,10 +7,10 @@ use crate::error::{Error, Result};
 
 pub use forgetting::Forgetting;
 
-/// The largest count of updates, 2⁶³ − 1.
+/// Largest count of updates, 2⁶³ − 1.
 const LARGEST_COUNT: u64 = u64::MAX / 2;
 
-/// The sum of two counts.
+/// Adds two counts; refuses a sum above the largest count.
 pub(crate) fn add_counts(what: &'static str, count: u64, added: u64) -> Result<u64> {
     match count.checked_add(added) {
         Some(sum) if sum <= LARGEST_COUNT => Ok(sum),
@@ -18,7 +18,7 @@ pub(crate) fn add_counts(what: &'static str, count: u64, added: u64) -> Result<u
     }
 }
 
-/// Refuses a saved count beyond the largest.
+/// Refuses a saved count above the largest count.
 pub(crate) fn check_saved_count(what: &'static str, index: usize, count: u64) -> Result<()> {
     if count <= LARGEST_COUNT {
         return Ok(());
@@ -26,8 +26,9 @@ pub(crate) fn check_saved_count(what: &'static str, index: usize, count: u64) ->
     Err(Error::InvalidState { what, index, problem: format!("is {count}, expected at most {LARGEST_COUNT}") })
 }
 
-/// The version counts updates. The epoch counts how often decisions were expired: a decision belongs to the epoch it
-/// was made in, whatever the version, so that decisions outlive a restore to an older version of the same epoch.
+/// Logical clock of a policy. The version counts updates. The epoch counts how often decisions were expired. A decision
+/// belongs to the epoch in which it was made, whatever the version, so that decisions outlive a restore to an older
+/// version of the same epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Clock {
     pub(crate) version: u64,
@@ -35,18 +36,18 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// The clock of a saved state.
+    /// Creates the clock of a saved state.
     pub(crate) fn load(version: u64, epoch: u64) -> Result<Self> {
         check_saved_count("version", 0, version)?;
         Ok(Self { version, epoch })
     }
 
-    /// The clock after so many more updates.
+    /// Returns the clock after `updates` more updates.
     pub(crate) fn after(self, updates: u64) -> Result<Self> {
         Ok(Self { version: add_counts("version", self.version, updates)?, ..self })
     }
 
-    /// Begins the next epoch. Only equality of epochs matters, so that the count may wrap around.
+    /// Begins the next epoch. Only equality of epochs matters, so the count may wrap around.
     pub(crate) fn expire(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
     }

@@ -5,32 +5,32 @@ use crate::error::{Error, Result};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// A confidence interval.
+/// Confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// The lower end.
+    /// Lower end.
     pub low: f64,
-    /// The upper end.
+    /// Upper end.
     pub high: f64,
 }
 
 impl Interval {
-    /// Whether a value lies in the interval.
+    /// Returns whether a value lies in the interval.
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
 
-    /// Whether no value does, the lower end being above the upper one.
+    /// Returns whether the interval is empty, that is, its lower end is above its upper end.
     pub fn is_empty(&self) -> bool {
         self.low > self.high
     }
 }
 
-/// Below so many resamples there is no 2.5 % quantile.
+/// Smallest number of resamples: with fewer there is no 2.5 % quantile.
 const LEAST_RESAMPLES: usize = 40;
 
-/// The 2.5 % and 97.5 % quantiles of an estimate over resampled terms. A resample whose weights are all zero has no
-/// ratio and is left out.
+/// Computes the 2.5 % and 97.5 % quantiles of an estimate over resampled terms. A resample whose weights are all zero
+/// has no ratio and is left out.
 pub(super) fn bootstrap<R: Rng + ?Sized>(
     terms: &[Term],
     ratio: bool,
@@ -63,7 +63,7 @@ pub(super) fn bootstrap<R: Rng + ?Sized>(
     Ok(Interval { low: quantile(&values, 0.025), high: quantile(&values, 0.975) })
 }
 
-/// A quantile of sorted values, interpolated linearly (type 7 of Hyndman & Fan 1996).
+/// Quantile of sorted values, interpolated linearly (type 7 of Hyndman & Fan 1996).
 pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let (below, part) = (position.floor() as usize, position.fract());

@@ -1,34 +1,34 @@
-//! Confidence sequences: intervals that hold at all times at once.
+//! Confidence sequences: intervals that hold at all times simultaneously.
 
 use super::bootstrap::Interval;
 use super::estimate::LoggedRound;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar};
 
-/// How much of its capital a bet may lose.
+/// Largest fraction of its capital that a bet may lose.
 const LARGEST_BET: f64 = 0.5;
 
-/// The number of values that are tested between the ends of the range.
+/// Number of tested values between the ends of the range.
 const GRID: usize = 1000;
 
-/// An anytime-valid interval for the value of a policy from the log of another: with probability 1 − α it covers the
-/// value after every round at once, however the log ends, at any number of rounds and for any weights (Waudby-Smith, Wu,
+/// Anytime-valid interval for the value of a policy, from the log of another. With probability 1 − α it covers the
+/// value after every round simultaneously, for any stopping rule, number of rounds and weights (Waudby-Smith, Wu,
 /// Ramdas, Karampatziakis & Mineiro 2022, "Anytime-valid off-policy inference for contextual bandits", theorem 1).
 ///
-/// For each value ν on a grid of the rewards' range, scaled to [0, 1], it bets against ν: the capital
-/// ∏_t (1 + λ_t(ν)(φ_t − ν)) with φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k is a supermartingale if the value is ν or less, and
-/// ν is ruled out once it reaches 2/α (Ville). λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν)) depends on
-/// earlier rounds alone. The same with 1 − r gives the upper end.
+/// For each value ν on a grid of the rewards' range, scaled to [0, 1], it bets against ν. The capital ∏_t (1 +
+/// λ_t(ν)(φ_t − ν)) with φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k is a supermartingale if the value is ν or less, and ν is
+/// ruled out once the capital reaches 2/α (Ville). λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν))
+/// depends only on earlier rounds. Betting on 1 − r gives the upper end.
 ///
 /// Without a bound on the weights the model is not used and k = 0: plain importance weighting, whose terms cannot be
 /// negative. With a bound, which must be known beforehand (such as K/ε for ε-greedy logs), k is that bound, and a good
-/// model shortens the interval where the bound is small. Predictions must come from earlier rounds or from elsewhere: a
-/// model that was [cross-fitted](super::CrossFit) on the log knows of later rounds.
+/// model shortens the interval where the bound is small. Predictions must come from earlier rounds or from other data:
+/// a model that was [cross-fitted](super::CrossFit) on the log uses later rounds.
 ///
-/// The logging policy may learn: all it needs are the propensities. The evaluated policy must not, and the world must stay as it is:
-/// the sequence is about one fixed value. Where that moves, nothing may be left that all rounds allow, and the interval is
-/// [empty](Interval::is_empty). Memory and time a
-/// round are constant, the grid's 1,000 values.
+/// The logging policy may learn, as long as its propensities are known. The evaluated policy must not learn, and the
+/// environment must be stationary: the sequence estimates one fixed value. If that value drifts, no value may be
+/// compatible with all rounds, and the interval is then [empty](Interval::is_empty). Memory and time per round are
+/// constant, the grid's 1,000 values.
 ///
 /// ```
 /// use dht_bandits::evaluation::{ConfidenceSequence, LoggedRound};
@@ -52,15 +52,15 @@ pub struct ConfidenceSequence {
     rounds: u64,
 }
 
-/// The bets against all values up to one that is ruled out.
+/// Bets against the values of a grid; values are excluded from the lower end upwards.
 #[derive(Debug, Clone)]
 struct Bets {
     threshold: f64,
-    /// The values that are bet against, (g + 1)/GRID, the largest bet against each, and the capital.
+    /// Values of the grid, (g + 1)/GRID; `largest` holds the largest bet against each, `capital` the capital.
     values: Vec<f64>,
     largest: Vec<f64>,
     capital: Vec<f64>,
-    /// How many of the grid's values are ruled out.
+    /// Number of excluded values of the grid.
     excluded: usize,
     sum: f64,
     squares: f64,
@@ -108,7 +108,8 @@ impl Bets {
 }
 
 impl ConfidenceSequence {
-    /// A sequence for rewards from `range.0` to `range.1`, wrong with probability α at most, by importance weighting.
+    /// Creates a sequence for rewards from `range.0` to `range.1` by importance weighting; its error probability is at
+    /// most α.
     ///
     /// # Errors
     /// A range that is empty or not finite; an α outside (0, 1).
@@ -116,10 +117,10 @@ impl ConfidenceSequence {
         Self::make(range, alpha, None)
     }
 
-    /// A sequence that uses a model, for weights that are known never to exceed a bound.
+    /// Creates a doubly robust sequence, which uses a model, for weights with a known bound.
     ///
     /// # Errors
-    /// As [`new`](Self::new); a bound that is not from 1 to 1e6.
+    /// Errors of [`new`](Self::new); a bound that is not from 1 to 1e6.
     pub fn doubly_robust(range: (f64, f64), alpha: f64, largest_weight: f64) -> Result<Self> {
         let fits = (1.0..=1e6).contains(&largest_weight);
         check_parameter("largest weight", largest_weight, fits, "from 1 to 1e6")?;
@@ -135,12 +136,12 @@ impl ConfidenceSequence {
         Ok(Self { range, largest_weight, lower: bets.clone(), upper: bets, rounds: 0 })
     }
 
-    /// Learns a round and returns the interval after it.
+    /// Adds a round and returns the interval after it.
     ///
     /// # Errors
-    /// A reward or a prediction outside of the range; a propensity outside (0, 1] or a target outside [0, 1]; with a
-    /// bound, a weight above it or a round without prediction; a round with a
-    /// [drop probability](LoggedRound::drop_probability), whose weight is not bounded. The sequence is unchanged then.
+    /// A reward or a prediction outside the range; a propensity outside (0, 1] or a target outside [0, 1]; with a
+    /// bound, a weight above it or a round without prediction; a round with a [drop
+    /// probability](LoggedRound::drop_probability), whose weight is not bounded. The sequence is unchanged then.
     pub fn push(&mut self, round: &LoggedRound) -> Result<Interval> {
         let position = usize::try_from(self.rounds).unwrap_or(usize::MAX);
         super::estimate::check_round(position, round)?;
@@ -171,14 +172,14 @@ impl ConfidenceSequence {
         Ok(self.interval())
     }
 
-    /// The interval now: of all intervals so far, what they have in common; [empty](Interval::is_empty) where that is nothing.
+    /// Current interval: the intersection of all intervals so far, which may be [empty](Interval::is_empty).
     pub fn interval(&self) -> Interval {
         let (low, high) = self.range;
         let width = high - low;
         Interval { low: low + width * self.lower.low(), high: high - width * self.upper.low() }
     }
 
-    /// How many rounds it has learned.
+    /// Number of rounds added.
     pub fn rounds(&self) -> u64 {
         self.rounds
     }

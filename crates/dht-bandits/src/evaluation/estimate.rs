@@ -1,4 +1,4 @@
-//! Estimates with confidence intervals and support, and the logged rounds that they are computed from.
+//! Estimates with confidence intervals and support, and the logged rounds from which they are computed.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -7,46 +7,47 @@ use crate::policy::Propensity;
 use crate::validate::{check_parameter, check_scalar};
 use serde::{Deserialize, Serialize};
 
-/// What a reward model predicts in one logged round.
+/// Prediction of a reward model in one logged round.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// q̂(x, a) of the logged arm a.
+    /// Predicted reward q̂(x, a) of the logged arm a.
     pub logged: f64,
-    /// The model's value of the evaluated policy here, Σ_a π(a|x) q̂(x, a).
+    /// Model's value of the evaluated policy in this round, Σ_a π(a|x) q̂(x, a).
     pub expected: f64,
 }
 
-/// One logged round, with what the evaluated policy would have done.
+/// Logged round with the probability that the evaluated policy repeats its choice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LoggedRound {
-    /// The reward of the logged arm.
+    /// Reward of the logged arm.
     pub reward: f64,
-    /// The probability with which the logging policy chose that arm, in (0, 1]; `None` where it is not known: enough for the
-    /// direct method alone.
+    /// Probability with which the logging policy chose that arm, in (0, 1]; `None` if unknown, which suffices only for
+    /// the direct method.
     pub propensity: Option<f64>,
-    /// The probability with which the evaluated policy would choose it, in [0, 1].
+    /// Probability with which the evaluated policy would choose that arm, in [0, 1].
     pub target: f64,
-    /// What a reward model predicts, where there is one.
+    /// Prediction of a reward model, if there is one.
     #[serde(default)]
     pub prediction: Option<Prediction>,
-    /// The probability that the evaluated policy gives to arms that the logging policy never chooses here, as far as
-    /// that is known; 0 where it is not.
+    /// Probability that the evaluated policy gives to arms that the logging policy never chooses in this context, as
+    /// far as known; 0 if unknown.
     #[serde(default)]
     pub unsupported: f64,
-    /// The probability with which the log leaves a round like this one out
-    /// ([`LoggedDecision::drop_probability`](crate::log::LoggedDecision::drop_probability)): it counts 1/(1 − p) times.
+    /// Probability with which the log leaves out a round like this one
+    /// ([`LoggedDecision::drop_probability`](crate::log::LoggedDecision::drop_probability)): the round counts 1/(1 − p)
+    /// times.
     #[serde(default)]
     pub drop_probability: f64,
 }
 
 impl LoggedRound {
-    /// A round without a reward model: enough for inverse propensities, not for the direct method.
+    /// Creates a round without a reward model: enough for inverse propensities, not for the direct method.
     pub fn new(reward: f64, propensity: impl Into<Option<f64>>, target: f64) -> Self {
         let propensity = propensity.into();
         Self { reward, propensity, target, prediction: None, unsupported: 0.0, drop_probability: 0.0 }
     }
 
-    /// A round with the evaluated policy's probabilities of all arms, and a reward model.
+    /// Creates a round from the evaluated policy's probabilities of all arms and a reward model.
     pub fn with_model(
         arm: ArmId,
         reward: f64,
@@ -65,12 +66,12 @@ impl LoggedRound {
         1.0 / (1.0 - self.drop_probability)
     }
 
-    /// π(a|x)/p, the importance weight; `None` without a propensity.
+    /// Importance weight π(a|x)/p; `None` without a propensity.
     pub fn weight(&self) -> Option<f64> {
         self.propensity.map(|propensity| self.target / propensity)
     }
 
-    /// The importance weight for an estimator that needs it.
+    /// Importance weight for an estimator that requires it.
     ///
     /// # Errors
     /// [`Error::NoPropensity`].
@@ -79,47 +80,48 @@ impl LoggedRound {
     }
 }
 
-/// An estimated value of a policy: the reward a round that it would have earned.
+/// Estimated value of a policy: its expected reward per round.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Estimate {
     /// The estimate.
     pub value: f64,
-    /// Its standard error (for self-normalised estimates by the delta method).
+    /// Standard error (for self-normalised estimates by the delta method).
     pub standard_error: f64,
-    /// The lower end of the 95 % confidence interval, value − 1.96 standard errors.
+    /// Lower end of the 95 % confidence interval, value − 1.96 standard errors.
     ///
-    /// Asymptotic: where few rounds carry most of the weight it is too short. Look at
-    /// [`effective_samples`](Self::effective_samples), and below some 50 of them use a
+    /// The interval is asymptotic, and too short where few rounds carry most of the weight. Check
+    /// [`effective_samples`](Self::effective_samples), and below about 50 of them use a
     /// [`ConfidenceSequence`](super::ConfidenceSequence).
     pub low: f64,
-    /// Its upper end.
+    /// Upper end of the 95 % confidence interval.
     pub high: f64,
-    /// (Σw)²/Σw²: the effective sample size, in rounds of the evaluated policy itself. Distrust an estimate where it is
-    /// small.
+    /// Effective sample size (Σw)²/Σw², in rounds of the evaluated policy itself. An estimate with a small effective
+    /// sample size is unreliable.
     pub effective_samples: f64,
-    /// The number of logged rounds.
+    /// Number of logged rounds.
     pub rounds: usize,
-    /// The largest weight that the estimator uses.
+    /// Largest weight that the estimator uses.
     pub largest_weight: f64,
-    /// The mean importance weight. Its expectation is 1 less the share of the evaluated policy's choices that the
-    /// logging policy never makes: a mean far below 1 means missing support. Of rounds without a propensity it is 0.
+    /// Mean importance weight. Its expectation is 1 minus the fraction of the evaluated policy's choices that the
+    /// logging policy never makes: a mean far below 1 indicates missing support. It is 0 for rounds without a
+    /// propensity.
     pub mean_weight: f64,
-    /// The mean over rounds of [`LoggedRound::unsupported`].
+    /// Mean of [`LoggedRound::unsupported`] over the rounds.
     pub unsupported: f64,
 }
 
-/// The 97.5 % quantile of the normal distribution.
+/// 97.5 % quantile of the normal distribution.
 pub(super) const NORMAL_975: f64 = 1.959_963_984_540_054;
 
-/// Rewards, predictions and importance weights of a log are at most this, so that squares of their products do not
+/// Largest accepted reward, prediction and importance weight of a log, so that squares of their products do not
 /// overflow.
 const LARGEST_LOGGED: f64 = 1e50;
 
-/// The smallest sum of importance weights: below it there is no overlap.
+/// Smallest sum of importance weights: below it there is no overlap.
 const LEAST_WEIGHTS: f64 = 1e-6;
 
-/// Refuses a round that counts for more than itself, where each round must count once.
+/// Refuses a round with a drop probability, for estimators in which each round must count once.
 pub(super) fn check_counts_once(entry: &LoggedRound) -> Result<()> {
     check_parameter(
         "drop probability",
@@ -129,7 +131,7 @@ pub(super) fn check_counts_once(entry: &LoggedRound) -> Result<()> {
     )
 }
 
-/// How far a log supports an estimate.
+/// Support of an estimate by a log.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Support {
     pub(super) effective_samples: f64,
@@ -139,7 +141,7 @@ pub(super) struct Support {
 }
 
 impl Support {
-    /// Of weights that are used as they are.
+    /// Computes the support from the weights as they are used.
     pub(super) fn of(weights: impl Iterator<Item = f64> + Clone) -> Self {
         let (mut sum, mut squares, mut largest, mut count) = (0.0, 0.0, 0.0f64, 0.0);
         for weight in weights {
@@ -153,7 +155,7 @@ impl Support {
     }
 }
 
-/// Value and interval of terms that are independent of each other.
+/// Computes an estimate from a value and the independent deviations of its terms.
 ///
 /// # Errors
 /// A value or a standard error that is not finite.
@@ -168,7 +170,7 @@ pub(super) fn estimate(
     of_moments(value, (squares / (count * (count - 1.0))).sqrt(), rounds, support)
 }
 
-/// An estimate with its normal interval.
+/// Creates an estimate with its normal interval.
 ///
 /// # Errors
 /// A value or a standard error that is not finite.
@@ -195,7 +197,7 @@ pub(super) fn check_overlap(position: usize, weights: f64) -> Result<()> {
     if weights >= LEAST_WEIGHTS { Ok(()) } else { Err(Error::NoOverlap { position, weights }) }
 }
 
-/// Refuses a value of a log that is not finite or too large.
+/// Refuses a logged value that is not finite or too large.
 pub(super) fn check_logged(round: usize, what: &'static str, value: f64) -> Result<()> {
     check_scalar(what, value)?;
     let limit = LARGEST_LOGGED;

@@ -1,4 +1,4 @@
-//! The estimators by name, and the terms that each of them averages.
+//! Off-policy estimators by name, and the terms that each of them averages.
 
 use super::estimate::LoggedRound;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An off-policy estimator. w is the importance weight π(a|x)/p, r the reward, q̂ the model's prediction for the logged
+/// Off-policy estimator. w is the importance weight π(a|x)/p, r the reward, q̂ the model's prediction for the logged
 /// arm, and V̂ = Σ_a π(a|x) q̂(x, a) the model's value of the evaluated policy.
 ///
 /// | | formula | bias | variance | source |
@@ -21,8 +21,8 @@ use std::fmt;
 /// | `PessimisticDoublyRobust` | mean V̂ + min(w, M)(r − q̂) | of what is clipped | less | Su et al. 2020 |
 /// | `OptimisticDoublyRobust` | mean V̂ + λw/(w² + λ)·(r − q̂) | of what is shrunk | less | Su et al. 2020 (DRos) |
 ///
-/// Those with a parameter go from the direct method (0) to the unbiased one (∞, or `f64::MAX`):
-/// [`OffPolicy::slope`](super::OffPolicy::slope) chooses it.
+/// Estimators with a parameter range from the direct method (0) to the unbiased one (∞, or `f64::MAX`):
+/// [`OffPolicy::slope`](super::OffPolicy::slope) selects it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {
@@ -32,7 +32,7 @@ pub enum Estimator {
     InversePropensity,
     /// Inverse propensity scoring with clipped weights.
     Clipped {
-        /// M, the largest weight.
+        /// Largest weight M.
         largest: f64,
     },
     /// Self-normalised inverse propensity scoring.
@@ -43,35 +43,35 @@ pub enum Estimator {
     SelfNormalisedDoublyRobust,
     /// Doubly robust where the weight is at most a threshold, and the model alone elsewhere.
     SwitchDoublyRobust {
-        /// τ, the largest weight that is used.
+        /// Largest used weight τ.
         threshold: f64,
     },
     /// Doubly robust with clipped weights.
     PessimisticDoublyRobust {
-        /// M, the largest weight.
+        /// Largest weight M.
         largest: f64,
     },
     /// Doubly robust with optimistic shrinkage of the weights.
     OptimisticDoublyRobust {
-        /// λ: the weights stay below √λ/2.
+        /// Shrinkage λ: the weights stay below √λ/2.
         shrinkage: f64,
     },
 }
 
-/// What one round contributes, times its row weight: the estimate is the mean offset + the mean numerator, or
-/// Σ numerator/Σ weight in its place.
+/// Contribution of one round, times its row weight. The estimate is the mean offset + the mean numerator, or the mean
+/// offset + Σ numerator/Σ weight for ratios.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Term {
     pub(super) offset: f64,
     pub(super) numerator: f64,
-    /// The importance weight as it is used.
+    /// Importance weight as the estimator uses it.
     pub(super) weight: f64,
     /// Number of times that the round counts; the mean over rounds is 1.
     pub(super) row_weight: f64,
 }
 
 impl Term {
-    /// The term of a round that counts `row_weight` times.
+    /// Returns the term of a round that counts `row_weight` times.
     pub(super) fn times(self, row_weight: f64) -> Self {
         let Self { offset, numerator, weight, .. } = self;
         Self { offset: offset * row_weight, numerator: numerator * row_weight, weight: weight * row_weight, row_weight }
@@ -79,22 +79,22 @@ impl Term {
 }
 
 impl Estimator {
-    /// Whether weights are divided by their sum.
+    /// Returns whether weights are divided by their sum.
     pub(super) fn is_ratio(self) -> bool {
         matches!(self, Self::SelfNormalised | Self::SelfNormalisedDoublyRobust)
     }
 
-    /// Whether it needs a reward model.
+    /// Returns whether the estimator needs a reward model.
     pub fn needs_model(self) -> bool {
         !matches!(self, Self::InversePropensity | Self::Clipped { .. } | Self::SelfNormalised)
     }
 
-    /// Whether it needs rounds in which the evaluated policy does what was logged.
+    /// Returns whether the estimator needs rounds in which the evaluated policy takes the logged action.
     pub(super) fn needs_overlap(self) -> bool {
         self != Self::Direct
     }
 
-    /// The name without the parameter.
+    /// Name without the parameter.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Direct => "DM",
@@ -135,7 +135,7 @@ impl Estimator {
         }
     }
 
-    /// The weight as this estimator uses it.
+    /// Weight as this estimator uses it.
     fn weight(self, weight: f64) -> f64 {
         match self {
             Self::Direct => 0.0,
@@ -159,7 +159,7 @@ impl Estimator {
         }
     }
 
-    /// The term of a round.
+    /// Computes the term of a round.
     ///
     /// # Errors
     /// [`Error::NoPropensity`], [`Error::NoModel`].

@@ -1,4 +1,4 @@
-//! Several policies judged from one log, by all estimators, in one table.
+//! Off-policy evaluation of several policies from one log, with all estimators, as one table.
 
 use super::bootstrap::Interval;
 use super::confidence_sequence::ConfidenceSequence;
@@ -20,15 +20,15 @@ use std::fmt::Write;
 
 type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 
-/// A policy to be judged: its name, and its probability of each arm in a context. It must not have learned from the log
-/// that judges it.
+/// Policy to be evaluated: its name, and its probability of each arm in a context. It must not have learned from the
+/// log that evaluates it.
 pub struct Target<'a> {
     name: String,
     probabilities: Box<Probabilities<'a>>,
 }
 
 impl<'a> Target<'a> {
-    /// A policy given by its probabilities; arms that are left out have none.
+    /// Creates a target from its probabilities; omitted arms have probability 0.
     pub fn new(
         name: impl Into<String>,
         probabilities: impl Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a,
@@ -36,12 +36,12 @@ impl<'a> Target<'a> {
         Self { name: name.into(), probabilities: Box::new(probabilities) }
     }
 
-    /// A policy by its [propensities](Policy::propensities), without learning.
+    /// Creates a target from a policy's [propensities](Policy::propensities), without learning.
     ///
-    /// Arms that a row names and the policy lacks, since it removed them or never had them, it never chooses: it is asked
-    /// about those it has, and the others have probability 0. That is unbiased for what it earns in these contexts with the
-    /// arms it has, and nothing that the log does not support, which is what it would choose and the log never does. A
-    /// row none of whose arms it has is refused: it could not have answered.
+    /// The policy never chooses arms that a row names and the policy lacks, because it removed them or never had them.
+    /// It is asked about the arms that it has, and the others have probability 0. This is unbiased for its reward in
+    /// these contexts with its arms, and gives no weight to arms that the log does not support. A row with none of the
+    /// policy's arms is refused: the policy could not have answered.
     pub fn of_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
         Self::new(name, |request| {
             let all = ask_of_known(request, |asked| policy.propensities(asked))?;
@@ -49,20 +49,21 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// The policy that always plays one arm.
+    /// Creates the policy that always plays one arm.
     pub fn always(arm: ArmId) -> Self {
         Self::new(format!("always {arm}"), move |_| Ok(vec![(arm, 1.0)]))
     }
 
-    /// Its name.
+    /// Name of the target.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its probabilities in each row of a log: as many values as rows times arms. [`evaluate()`] asks row by row instead.
+    /// Probabilities of the target in each row of a log: (number of rows) × (number of arms) values. [`evaluate()`]
+    /// asks row by row instead.
     ///
     /// # Errors
-    /// What the policy refuses, with the round.
+    /// Errors of the policy, with the round.
     pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
         let of_row = |(round, row): (usize, &LoggedDecision)| {
             self.probabilities_in(row).map_err(|source| Error::InRound { round, source: Box::new(source) })
@@ -81,16 +82,16 @@ impl std::fmt::Debug for Target<'_> {
     }
 }
 
-/// What [`evaluate`] computes.
+/// Settings of [`evaluate`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EvaluationSettings {
-    /// The reward model of the doubly robust estimators; `None` leaves them out.
+    /// Reward model of the doubly robust estimators; `None` leaves them out.
     pub model: Option<CrossFit>,
-    /// The number of bootstrap resamples, at least 40; 0 for no bootstrap intervals.
+    /// Number of bootstrap resamples, at least 40; 0 for no bootstrap intervals.
     pub resamples: usize,
-    /// The smallest and the largest reward there can be, for confidence sequences; `None` leaves those out.
+    /// Smallest and largest possible reward, for confidence sequences; `None` leaves those out.
     pub reward_range: Option<(f64, f64)>,
 }
 
@@ -100,39 +101,39 @@ options!(EvaluationSettings::new() {
     reward_range / with_reward_range: Option<(f64, f64)> = None,
 });
 
-/// One estimate of one policy.
+/// Estimate of one policy by one estimator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationRow {
-    /// The policy.
+    /// Name of the policy.
     pub policy: String,
-    /// The estimator, as it is written in tables: `SNIPS`, `switch-DR(4.2)`, `MRDR`; `mean` for the logging policy.
+    /// Name of the estimator, as in tables: `SNIPS`, `switch-DR(4.2)`, `MRDR`; `mean` for the logging policy.
     pub estimator: String,
-    /// The estimate with its asymptotic interval and its support.
+    /// Estimate with its asymptotic interval and its support.
     pub estimate: Estimate,
-    /// The bootstrap interval.
+    /// Bootstrap interval.
     pub bootstrap: Option<Interval>,
-    /// The anytime-valid interval, by importance weighting; none of the logging policy, which may have learned.
+    /// Anytime-valid interval by importance weighting; `None` for the logging policy, which may have learned.
     pub sequence: Option<Interval>,
 }
 
 /// All estimates of several policies from one log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// The rows, policy by policy; the first is the logging policy's own mean reward.
+    /// Rows, policy by policy; the first is the logging policy's own mean reward.
     pub rows: Vec<EvaluationRow>,
 }
 
-/// Judges policies from a log: IPS, SNIPS and clipped IPS; with a model DM, DR, SNDR, switch-DR, DRos and MRDR. The
-/// parameters of clipped IPS, switch-DR and DRos are chosen by [SLOPE](OffPolicy::slope); MRDR is DR with a model that is
+/// Evaluates policies from a log: IPS, SNIPS and clipped IPS; with a model also DM, DR, SNDR, switch-DR, DRos and MRDR.
+/// [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a model that is
 /// [fitted for it](CrossFit::more_robust).
 ///
-/// Time is linear in rows and arms. Beside the log, memory holds a few hundred bytes a row: each target is asked for its
-/// probabilities row by row, once without a model and three times with one.
+/// Time is linear in rows and arms. In addition to the log, memory holds a few hundred bytes per row. Each target is
+/// asked for its probabilities row by row, once without a model and three times with one.
 ///
 /// # Errors
-/// Fewer than two rows, or than folds; rows that are refused; what a policy refuses, with the round; a policy that never
-/// does what was logged ([`Error::NoOverlap`]); a reward outside of the given range; [`Error::DuplicateName`]: two
-/// policies of one name, or one of the log's, whose rows could not be told apart.
+/// Fewer than two rows, or fewer rows than folds; rows that are refused; errors of a policy, with the round; a policy
+/// that never takes a logged action ([`Error::NoOverlap`]); a reward outside the given range; [`Error::DuplicateName`]:
+/// two policies with the same name, or one with the log's name, whose rows could not be distinguished.
 pub fn evaluate<R: Rng + ?Sized>(
     log: &[LoggedDecision],
     targets: &[Target<'_>],
@@ -187,7 +188,7 @@ pub fn evaluate<R: Rng + ?Sized>(
     Ok(Evaluation { rows: table.rows })
 }
 
-/// The name of the logging policy in tables.
+/// Name of the logging policy in tables.
 const THE_LOG: &str = "(the log)";
 
 struct Table<'a> {
@@ -225,12 +226,12 @@ impl Table<'_> {
 }
 
 impl Evaluation {
-    /// The row of a policy and an estimator, by the beginning of its name.
+    /// Finds the row of a policy and an estimator, by the beginning of the estimator's name.
     pub fn row(&self, policy: &str, estimator: &str) -> Option<&EvaluationRow> {
         self.rows.iter().find(|row| row.policy == policy && row.estimator.starts_with(estimator))
     }
 
-    /// The table in Markdown.
+    /// Formats the table in Markdown.
     pub fn to_markdown(&self) -> String {
         let mut table =
             "| policy | estimator | value | 95 % | bootstrap | anytime | effective samples | largest weight \

@@ -1,13 +1,13 @@
-//! What a policy is asked of a logged request: those of its arms that the policy has.
+//! Restriction of a logged request to the arms that a policy has.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::policy::{Actions, Featured, Request};
 
-/// Asks a policy about the arms of a request that it has: an arm that it removed or never had, it never chooses.
+/// Asks a policy about the arms of a request that it has: it never chooses an arm that it removed or never had.
 ///
 /// # Errors
-/// What the policy refuses; a request that names none of its arms, as an unknown or removed arm.
+/// Errors of the policy; a request that names none of its arms, as an unknown or removed arm.
 pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Request<'_>) -> Result<T>) -> Result<T> {
     let outcome = ask(request);
     let (Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }), Some((arms, width))) = (&outcome, named(request))
@@ -39,7 +39,7 @@ pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Reques
     }
 }
 
-/// The arms that a request names, and how many features each has.
+/// Arms that a request names, and the number of features of each.
 fn named<'a>(request: &Request<'a>) -> Option<(&'a [ArmId], usize)> {
     match request.actions {
         Actions::Only(arms) => Some((arms, 0)),

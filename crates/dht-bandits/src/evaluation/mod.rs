@@ -1,25 +1,25 @@
-//! Off-policy evaluation: what a policy would have earned, estimated from the log of another.
+//! Off-policy evaluation: the value of a policy, estimated from the log of another.
 //!
-//! * [`evaluate()`] judges several policies from a log of [`LoggedDecision`](crate::log::LoggedDecision)s and returns one
-//!   table of all that follows.
-//! * [`OffPolicy`] has the [`Estimator`]s over [`LoggedRound`]s, SLOPE to choose their parameters, and bootstrap
-//!   intervals; [`RunningEstimates`] those that need one pass in constant memory.
-//! * [`CrossFit`] makes rounds with the predictions of an [`OutcomeModel`] that never saw them, fitted to the squared
-//!   error or to the variance of the doubly robust estimate (MRDR).
-//! * [`ConfidenceSequence`]: intervals that hold at all times at once, for any weights.
-//! * [`SlateOffPolicy`] and [`PseudoInverse`] do so for slates; [`slate_rounds`] makes what the first takes of a log of
-//!   [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
-//! * [`replay()`] runs a policy that learns through a log, and returns its counterfactual learning curve.
+//! * [`evaluate()`] evaluates several policies from a log of [`LoggedDecision`](crate::log::LoggedDecision)s and
+//!   returns one table with all estimators below.
+//! * [`OffPolicy`] has the [`Estimator`]s over [`LoggedRound`]s, SLOPE to select their parameters, and bootstrap
+//!   intervals; [`RunningEstimates`] has those that need one pass in constant memory.
+//! * [`CrossFit`] adds predictions of an [`OutcomeModel`] fitted on other rounds, by squared error or by the variance
+//!   of the doubly robust estimate (MRDR).
+//! * [`ConfidenceSequence`]: intervals that hold at all times simultaneously, for any weights.
+//! * [`SlateOffPolicy`] and [`PseudoInverse`] estimate the value of slates; [`slate_rounds`] creates the input of the
+//!   first from a log of [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
+//! * [`replay()`] runs a learning policy through a log, and returns its counterfactual learning curve.
 //!
-//! # Which interval
+//! # Choice of interval
 //!
 //! Normal and bootstrap intervals hold where many rounds carry the weight. Where a few carry most of it (see
-//! [`Estimate::effective_samples`]) both are too short, on average around a value that is too low, since the rare rounds
-//! of large weight are mostly missing: then use a [`ConfidenceSequence`], which is longer and holds for any weights. The
-//! page `docs/estimators.md` of this crate has bias, variance and coverage of each against a known truth.
+//! [`Estimate::effective_samples`]), both are too short, and on average centred too low, since the rare rounds of large
+//! weight are mostly missing. Then use a [`ConfidenceSequence`], which is longer and holds for any weights. The page
+//! `docs/estimators.md` of this crate lists bias, variance and coverage of each against a known truth.
 //!
-//! [`Estimate`] has, beside its interval, what it rests on: effective sample size, largest and mean weight, and the share
-//! of choices that the log does not support.
+//! [`Estimate`] also has its support: effective sample size, largest and mean weight, and the fraction of choices that
+//! the log does not support.
 
 mod bootstrap;
 mod confidence_sequence;

@@ -6,11 +6,11 @@ use super::estimator::{Estimator, Term};
 use crate::error::{Error, Result};
 use rand::Rng;
 
-/// The estimators over one log.
+/// Off-policy estimators over one log.
 ///
-/// Estimates are finite: a log whose values could overflow is refused whole, and so is, by all but the direct method, a
-/// log in which the evaluated policy never does what was logged, of whose value nothing is known. [`Estimator`] has the
-/// formulas.
+/// Estimates are finite: a log whose values could overflow is refused. All estimators except the direct method also
+/// refuse a log in which the evaluated policy never takes a logged action, since it gives no evidence of the policy's
+/// value. [`Estimator`] has the formulas.
 ///
 /// ```
 /// use dht_bandits::evaluation::{LoggedRound, OffPolicy};
@@ -32,10 +32,10 @@ pub struct OffPolicy<'a> {
 }
 
 impl<'a> OffPolicy<'a> {
-    /// Checks a log.
+    /// Checks a log and creates its estimators.
     ///
     /// # Errors
-    /// Fewer than two rounds, a propensity outside (0, 1], a target outside [0, 1], a value that is not finite; a
+    /// Fewer than two rounds; a propensity outside (0, 1]; a target outside [0, 1]; a value that is not finite; a
     /// reward, a prediction or a weight beyond ±1e50.
     pub fn new(rounds: &'a [LoggedRound]) -> Result<Self> {
         if rounds.len() < 2 {
@@ -47,12 +47,12 @@ impl<'a> OffPolicy<'a> {
         Ok(Self { rounds })
     }
 
-    /// The rounds of the log.
+    /// Rounds of the log.
     pub fn rounds(&self) -> &'a [LoggedRound] {
         self.rounds
     }
 
-    /// What each round contributes.
+    /// Contributions of the rounds to an estimator.
     pub(super) fn terms(&self, estimator: Estimator) -> Result<Vec<Term>> {
         estimator.check()?;
         if estimator.needs_overlap() {
@@ -73,7 +73,7 @@ impl<'a> OffPolicy<'a> {
         self.rounds.iter().map(LoggedRound::row_weight).sum::<f64>() / self.rounds.len() as f64
     }
 
-    /// How far the log supports an estimate with these weights.
+    /// Support of an estimate with these weights.
     fn support(&self, terms: &[Term]) -> Support {
         let count = self.rounds.len() as f64 * self.mean_row_weight();
         let sum =
@@ -85,11 +85,11 @@ impl<'a> OffPolicy<'a> {
         }
     }
 
-    /// The estimate of this estimator, with its standard error: of a mean, or by the delta method of a ratio.
+    /// Estimate of an estimator, with its standard error: the error of a mean, or by the delta method of a ratio.
     ///
     /// # Errors
-    /// [`Error::NoPropensity`], but for the direct method; [`Error::NoModel`]; [`Error::NoOverlap`]: all weights are zero; a
-    /// parameter out of its range; values that overflow.
+    /// [`Error::NoPropensity`], except for the direct method; [`Error::NoModel`]; [`Error::NoOverlap`]: all weights are
+    /// zero; a parameter out of its range; values that overflow.
     pub fn estimate(&self, estimator: Estimator) -> Result<Estimate> {
         let terms = self.terms(estimator)?;
         let mut support = self.support(&terms);
@@ -100,25 +100,25 @@ impl<'a> OffPolicy<'a> {
         estimate(value, deviations, terms.len(), support)
     }
 
-    /// By how much each round moves the estimate, times the number of rounds.
+    /// Influence of each round on the estimate, times the number of rounds.
     pub(super) fn influences(&self, estimator: Estimator) -> Result<Vec<f64>> {
         Ok(deviations(&self.terms(estimator)?, estimator.is_ratio()).1.collect())
     }
 
-    /// The 95 % interval by the bootstrap: the quantiles of the estimate over logs that are drawn from this one with
-    /// replacement (Efron 1979). O(n) draws a resample; a thousand are enough for two digits.
+    /// Computes the 95 % bootstrap interval: quantiles of the estimate over logs drawn from this one with replacement
+    /// (Efron 1979). A resample takes O(n) draws; a thousand resamples suffice for two digits.
     ///
-    /// No better than the normal interval where few rounds carry most of the weight, since they are rare in every
-    /// resample too.
+    /// The bootstrap is no better than the normal interval where few rounds carry most of the weight, since these
+    /// rounds are rare in every resample too.
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate); fewer than 40 resamples.
+    /// Errors of [`estimate`](Self::estimate); fewer than 40 resamples.
     pub fn bootstrap<R: Rng + ?Sized>(&self, estimator: Estimator, resamples: usize, rng: &mut R) -> Result<Interval> {
         bootstrap(&self.terms(estimator)?, estimator.is_ratio(), resamples, rng)
     }
 
-    /// [`Estimator::Direct`]: the mean of the model's expectation. Its interval knows of the spread of contexts alone,
-    /// not of the model's error.
+    /// [`Estimator::Direct`]: the mean of the model's expectation. Its interval reflects only the spread of contexts,
+    /// not the error of the model.
     ///
     /// # Errors
     /// [`Error::NoModel`].
@@ -145,7 +145,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::SelfNormalised`].
     ///
     /// # Errors
-    /// As [`inverse_propensity`](Self::inverse_propensity).
+    /// Errors of [`inverse_propensity`](Self::inverse_propensity).
     pub fn self_normalised(&self) -> Result<Estimate> {
         self.estimate(Estimator::SelfNormalised)
     }
@@ -153,7 +153,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::DoublyRobust`].
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate).
+    /// Errors of [`estimate`](Self::estimate).
     pub fn doubly_robust(&self) -> Result<Estimate> {
         self.estimate(Estimator::DoublyRobust)
     }
@@ -161,7 +161,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::SelfNormalisedDoublyRobust`].
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate).
+    /// Errors of [`estimate`](Self::estimate).
     pub fn self_normalised_doubly_robust(&self) -> Result<Estimate> {
         self.estimate(Estimator::SelfNormalisedDoublyRobust)
     }
@@ -169,7 +169,7 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::SwitchDoublyRobust`].
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate).
+    /// Errors of [`estimate`](Self::estimate).
     pub fn switch_doubly_robust(&self, threshold: f64) -> Result<Estimate> {
         self.estimate(Estimator::SwitchDoublyRobust { threshold })
     }
@@ -177,14 +177,14 @@ impl<'a> OffPolicy<'a> {
     /// [`Estimator::OptimisticDoublyRobust`].
     ///
     /// # Errors
-    /// As [`estimate`](Self::estimate).
+    /// Errors of [`estimate`](Self::estimate).
     pub fn optimistic_doubly_robust(&self, shrinkage: f64) -> Result<Estimate> {
         self.estimate(Estimator::OptimisticDoublyRobust { shrinkage })
     }
 }
 
-/// The value of a mean, or of a ratio and the mean of an offset, and the deviation of each round from it, of a ratio by
-/// the delta method.
+/// Computes the value of a mean, or of a ratio plus the mean of an offset, and the deviation of each round from it (for
+/// a ratio by the delta method).
 fn deviations(terms: &[Term], ratio: bool) -> (f64, impl Iterator<Item = f64> + '_) {
     let mean = |of: fn(&Term) -> f64| terms.iter().map(of).sum::<f64>() / terms.len() as f64;
     let (offset, numerator) = (mean(|term| term.offset), mean(|term| term.numerator));

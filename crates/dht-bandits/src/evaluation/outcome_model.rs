@@ -1,4 +1,4 @@
-//! Reward models for the doubly robust estimators, fitted so that no round is predicted by a model that saw it.
+//! Reward models for the doubly robust estimators, fitted so that no round is predicted by a model trained on it.
 
 use super::estimate::{LoggedRound, Prediction};
 use crate::arm::ArmId;
@@ -12,31 +12,31 @@ use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A model of the reward given context and arm, with an intercept. Ridge regression is of reward less mean reward; logistic
-/// regression, for rewards in [0, 1], takes one pass, each reward learned exactly under a Gaussian approximation of what was
-/// learned before ([`FullLaplace`]). λ > 0 is the prior precision.
+/// Model of the reward given context and arm, with an intercept. Ridge regression fits the reward minus the mean
+/// reward. Logistic regression, for rewards in [0, 1], takes one pass; each reward is learned exactly under a Gaussian
+/// approximation of the posterior so far ([`FullLaplace`]). λ > 0 is the prior precision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeModel {
     /// A ridge regression on the context for each arm.
     Ridge {
-        /// λ.
+        /// Prior precision λ.
         prior_precision: f64,
     },
     /// A logistic regression on the context for each arm.
     Logistic {
-        /// λ.
+        /// Prior precision λ.
         prior_precision: f64,
     },
-    /// One ridge regression for all arms, on the context with the arm's features behind it: for arms that come and go, with
-    /// few rows each. Products of both, where they matter, belong into the features.
+    /// One ridge regression for all arms, on the context followed by the arm's features: for short-lived arms with few
+    /// rows each. Products of both, if relevant, must be part of the features.
     SharedRidge {
-        /// λ.
+        /// Prior precision λ.
         prior_precision: f64,
     },
-    /// One logistic regression for all arms, on the context with the arm's features behind it.
+    /// One logistic regression for all arms, on the context followed by the arm's features.
     SharedLogistic {
-        /// λ.
+        /// Prior precision λ.
         prior_precision: f64,
     },
 }
@@ -47,20 +47,20 @@ enum Regressions {
     Logistic(FullLaplace),
 }
 
-/// The regression of a context and an arm.
+/// Assignment of arms to regressions.
 #[derive(Debug, Clone)]
 enum Slots {
     PerArm(BTreeMap<ArmId, usize>),
     Shared,
 }
 
-/// A fitted [`OutcomeModel`].
+/// Fitted [`OutcomeModel`].
 #[derive(Debug, Clone)]
 pub struct FittedOutcome {
     slots: Slots,
     regressions: Regressions,
     mean: f64,
-    /// The lengths of a context and of an arm's features; 0 features for a regression an arm.
+    /// Lengths of a context and of an arm's features; 0 features if each arm has its own regression.
     lengths: (usize, usize),
 }
 
@@ -69,12 +69,12 @@ impl OutcomeModel {
         matches!(self, Self::SharedRidge { .. } | Self::SharedLogistic { .. })
     }
 
-    /// Fits the model to weighted rows. Weights are divided by their mean first, so that the prior keeps its strength;
+    /// Fits the model to weighted rows. Weights are first divided by their mean, so that the prior keeps its strength;
     /// rows of weight 0 are left out.
     ///
     /// # Errors
-    /// No row of positive weight; contexts or features of different lengths; rows without features for a shared model; values
-    /// that the regression refuses, such as rewards outside [0, 1] for a logistic one.
+    /// No row of positive weight; contexts or features of different lengths; rows without features for a shared model;
+    /// values that the regression refuses, such as rewards outside [0, 1] for a logistic one.
     pub fn fit<'a>(&self, rows: impl Iterator<Item = (&'a LoggedDecision, f64)> + Clone) -> Result<FittedOutcome> {
         let (mut total, mut weighted, mut count, mut lengths) = (0.0, 0.0, 0.0, None);
         for (row, weight) in rows.clone().filter(|(_, weight)| *weight > 0.0) {
@@ -118,7 +118,7 @@ impl OutcomeModel {
     }
 }
 
-/// The features of an arm that a row must have.
+/// Returns the features of an arm; refuses a row that lacks them.
 fn features(row: &LoggedDecision, arm: ArmId) -> Result<&[f64]> {
     let missing = if row.features.is_none() { Error::NeedsFeatures { width: 1 } } else { Error::UnknownArm { arm } };
     row.features_of(arm).ok_or(missing)
@@ -141,7 +141,7 @@ impl Regressions {
 }
 
 impl FittedOutcome {
-    /// The features that the model reads of an arm: none where each arm has a regression.
+    /// Features of an arm that the model reads: none if each arm has its own regression.
     fn features<'a>(&self, row: &'a LoggedDecision, arm: ArmId) -> Result<&'a [f64]> {
         match self.slots {
             Slots::PerArm(_) => Ok(&[]),
@@ -149,7 +149,7 @@ impl FittedOutcome {
         }
     }
 
-    /// Context, features and a 1.
+    /// Writes context, features and a 1 to `out`.
     fn input(&self, context: &[f64], features: &[f64], out: &mut Vec<f64>) -> Result<()> {
         check_finite("context", context, self.lengths.0)?;
         check_finite("features of an arm", features, self.lengths.1)?;
@@ -198,10 +198,10 @@ impl FittedOutcome {
         }
     }
 
-    /// The predicted reward of an arm that could be chosen in a row; of one without data, the mean reward.
+    /// Predicts the reward of an arm that could be chosen in a row; the mean reward for an arm without data.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; for a shared model, no features of this arm.
+    /// A context of the wrong length or not finite; for a shared model, missing features of this arm.
     pub fn predict(&self, row: &LoggedDecision, arm: ArmId) -> Result<f64> {
         let mut input = Vec::with_capacity(self.lengths.0 + self.lengths.1 + 1);
         self.predict_with(row, arm, &mut input)
@@ -213,20 +213,20 @@ impl FittedOutcome {
     }
 }
 
-/// How a reward model is fitted and applied to a log: in folds, each predicted by a model of the others (Chernozhukov
-/// et al. 2018, "Double/debiased machine learning"). Without folds a doubly robust estimate would be biased by rounds
-/// that the model has learned by heart.
+/// Cross-fitting of a reward model: each fold of the log is predicted by a model fitted on the other folds
+/// (Chernozhukov et al. 2018, "Double/debiased machine learning"). Without folds, rounds that the model has memorised
+/// would bias a doubly robust estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct CrossFit {
-    /// The model.
+    /// Reward model.
     pub model: OutcomeModel,
-    /// The number of folds, at least 2; row i belongs to fold i mod folds.
+    /// Number of folds, at least 2; row i belongs to fold i mod folds.
     pub folds: usize,
-    /// Fit to the variance of the doubly robust estimate instead of to the squared error (MRDR; Farajtabar, Chow &
-    /// Ghavamzadeh 2018): row i weighs π²(1 − p)/p². That is the diagonal of their quadratic form, and all of it where
-    /// the evaluated policy is deterministic.
+    /// Fit to the variance of the doubly robust estimate instead of the squared error (MRDR; Farajtabar, Chow &
+    /// Ghavamzadeh 2018): row i has the weight π²(1 − p)/p². This is the diagonal of their quadratic form, and the
+    /// whole form if the evaluated policy is deterministic.
     pub more_robust: bool,
 }
 
@@ -237,11 +237,11 @@ options!(CrossFit::new() {
 });
 
 impl CrossFit {
-    /// The rounds of a log with predictions, for a policy whose probabilities in row i are `targets[i]`.
+    /// Creates the rounds of a log with predictions, for a policy whose probabilities in row i are `targets[i]`.
     ///
     /// # Errors
-    /// Fewer than two folds or rows than folds; as many targets as rows are needed; rows and targets that
-    /// [`LoggedDecision::check`] or the model refuse.
+    /// Fewer than two folds; fewer rows than folds; a number of targets that differs from the number of rows; rows and
+    /// targets that [`LoggedDecision::check`] or the model refuse.
     pub fn rounds(&self, log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<LoggedRound>> {
         check_targets(log, targets)?;
         let target = |position: usize| Ok(Cow::Borrowed(&targets[position][..]));
@@ -250,7 +250,7 @@ impl CrossFit {
         self.predict(&models, log, rounds, &target)
     }
 
-    /// A model for each fold, of the rows of the other folds; `rounds` has the target's probabilities for MRDR.
+    /// Fits one model per fold, on the rows of the other folds; `rounds` has the target's probabilities for MRDR.
     pub(super) fn fit(&self, log: &[LoggedDecision], rounds: &[LoggedRound]) -> Result<Vec<FittedOutcome>> {
         let folds = self.folds;
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
@@ -277,7 +277,7 @@ impl CrossFit {
         (0..folds).map(fit).collect()
     }
 
-    /// Adds the predictions of the models to rounds, each by the model that did not see it.
+    /// Adds predictions to rounds, each by the model that was not fitted on it.
     pub(super) fn predict<'a>(
         &self,
         models: &[FittedOutcome],
@@ -301,7 +301,7 @@ impl CrossFit {
     }
 }
 
-/// Probabilities of the evaluated policy in one row: only those of one row at a time are in memory.
+/// Probabilities of the evaluated policy in one row; only one row at a time is in memory.
 pub(super) type Probabilities<'a> = Cow<'a, [(ArmId, f64)]>;
 
 fn in_round(round: usize, source: Error) -> Error {
@@ -316,11 +316,11 @@ fn check_targets(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Resul
     if got == expected { Ok(()) } else { Err(Error::Dimension { what: "targets", expected, got }) }
 }
 
-/// The number of times that a uniform policy would choose an arm on average, from which on an arm that is never chosen
-/// counts as unsupported: by then a uniform policy leaves it out with a probability of e⁻³ = .05.
+/// Expected number of choices by a uniform policy from which an arm that is never chosen counts as unsupported. A
+/// uniform policy omits such an arm with a probability of at most e⁻³ = .05.
 const EXPECTED_CHOICES: f64 = 3.0;
 
-/// The arms that could be chosen often and never were, in ascending order.
+/// Arms that were often available and never chosen, in ascending order.
 fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> {
     let mut expected: BTreeMap<ArmId, f64> = BTreeMap::new();
     for row in log.iter().filter(|row| row.probabilities.is_none()) {
@@ -333,20 +333,21 @@ fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> 
     expected.into_keys().collect()
 }
 
-/// The rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
+/// Creates the rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
 ///
-/// An arm counts as unsupported where the row says that the logging policy gives it no probability, or that it could not be
-/// chosen. Where the row does not say, it counts as unsupported if the log never chose it, though a uniform policy would
-/// have chosen it three times on average: of items with ids of their own in each row nothing is known.
+/// An arm counts as unsupported if, according to the row, the logging policy gives it no probability or it was not
+/// available. If the row has no such data, the arm counts as unsupported if the log never chose it, although a uniform
+/// policy would have chosen it three times on average. For items with new ids in each row, support is unknown.
 ///
 /// # Errors
-/// Not as many targets as rows; rows that [`LoggedDecision::check`] refuses; targets that are no distributions.
+/// A number of targets that differs from the number of rows; rows that [`LoggedDecision::check`] refuses; targets that
+/// are not distributions.
 pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<LoggedRound>> {
     check_targets(log, targets)?;
     rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
 }
 
-/// As [`rounds`], for a policy that is asked row by row.
+/// Creates the rounds as [`rounds`] does, for a policy that is asked row by row.
 pub(super) fn rounds_for<'a>(
     log: &[LoggedDecision],
     target: &impl Fn(usize) -> Result<Probabilities<'a>>,

@@ -1,4 +1,4 @@
-//! The pseudo-inverse estimator: slates whose reward is a sum over positions that nobody sees.
+//! Pseudo-inverse estimator: slates whose reward is a sum of unobserved effects of the positions.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -6,16 +6,16 @@ use crate::log::check_distribution;
 use nalgebra::{DMatrix, DVector};
 use std::collections::BTreeMap;
 
-/// Γ† of one context: the weights of the pseudo-inverse estimator (Swaminathan et al. 2017, "Off-policy evaluation for
-/// slate recommendation").
+/// Pseudo-inverse Γ† of one context: the weights of the pseudo-inverse estimator (Swaminathan et al. 2017, "Off-policy
+/// evaluation for slate recommendation").
 ///
-/// With 1_s the indicator of which arm stands at which position of slate s, Γ = E_μ(1_s 1_sᵀ) under the logging policy μ
-/// and q = E_π(1_s) under the evaluated one, the weight of the shown slate is qᵀΓ†1_s. Unbiased for the reward of whole
-/// slates if that is a sum of unknown effects of arm and position; its variance grows with positions × arms, and not
-/// with the number of slates, as that of importance weights does. Weights may be negative.
+/// Let 1_s be the indicator of which arm is at which position of slate s, Γ = E_μ(1_s 1_sᵀ) under the logging policy μ,
+/// and q = E_π(1_s) under the evaluated policy π. The weight of the shown slate is qᵀΓ†1_s. It is unbiased for the
+/// reward of whole slates if that is a sum of unknown effects of arm and position. Its variance grows with positions ×
+/// arms; the variance of importance weights grows with the number of possible slates. Weights may be negative.
 ///
-/// O((positions × arms)³) to make; keep one for all rounds with the same logging policy. Where positions are chosen
-/// independently, [`SlateOffPolicy::pseudo_inverse`](super::SlateOffPolicy::pseudo_inverse) needs no matrix.
+/// Construction costs O((positions × arms)³); reuse one for all rounds with the same logging policy. If positions are
+/// chosen independently, [`SlateOffPolicy::pseudo_inverse`](super::SlateOffPolicy::pseudo_inverse) needs no matrix.
 ///
 /// ```
 /// use dht_bandits::{ArmId, evaluation::PseudoInverse};
@@ -35,23 +35,24 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub struct PseudoInverse {
     positions: usize,
-    /// The coordinate of each arm at each position that the logging policy shows.
+    /// Coordinate of each arm at each position that the logging policy shows.
     coordinates: BTreeMap<(usize, ArmId), usize>,
     gamma: DMatrix<f64>,
     inverse: DMatrix<f64>,
 }
 
-/// Singular values below this are zero: rounding of probabilities that are.
+/// Singular value below which a value counts as zero: rounding of probabilities causes such values.
 const LEAST_SINGULAR_VALUE: f64 = 1e-10;
 
-/// How far q may lie outside of what the logging policy shows.
+/// Largest accepted distance of q from the span of the logging policy's slates.
 const LARGEST_OUTSIDE: f64 = 1e-6;
 
 impl PseudoInverse {
-    /// Γ† of a logging policy, given as its slates with their probabilities.
+    /// Computes Γ† of a logging policy, given as its slates with their probabilities.
     ///
     /// # Errors
-    /// Slates that are empty, of different lengths or that hold no distribution; a decomposition that fails.
+    /// Slates that are empty or of different lengths; probabilities that are not a distribution; a decomposition that
+    /// fails.
     pub fn new(logging: &[(Vec<ArmId>, f64)]) -> Result<Self> {
         let positions = logging.first().map_or(0, |(slate, _)| slate.len());
         check_slates("the logging policy", logging, positions)?;
@@ -78,11 +79,11 @@ impl PseudoInverse {
         Ok(Self { positions, coordinates, gamma, inverse })
     }
 
-    /// qᵀΓ†1_s of the shown slate, for an evaluated policy given as its slates with their probabilities.
+    /// Computes qᵀΓ†1_s of the shown slate, for an evaluated policy given as its slates with their probabilities.
     ///
     /// # Errors
-    /// [`Error::NoOverlap`]: the evaluated policy shows what the logging policy never shows at that position, or
-    /// combinations that it gives no evidence of; a shown slate that the logging policy never shows.
+    /// [`Error::NoOverlap`]: the evaluated policy shows an arm that the logging policy never shows at that position, or
+    /// combinations of which the log gives no evidence; a shown slate that the logging policy never shows.
     pub fn weight(&self, target: &[(Vec<ArmId>, f64)], shown: &[ArmId]) -> Result<f64> {
         check_slates("the evaluated policy", target, self.positions)?;
         let mut expected = DVector::zeros(self.coordinates.len());

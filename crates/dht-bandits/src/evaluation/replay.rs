@@ -1,4 +1,4 @@
-//! Replay: a learning policy run through the log of another, by rejection.
+//! Replay: evaluation of a learning policy on the log of another, by rejection sampling.
 
 use super::estimate::{Estimate, Support, check_logged, estimate};
 use super::known_arms::ask_of_known;
@@ -9,23 +9,24 @@ use crate::validate::check_parameter;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// What a learning policy would have earned, round by round.
+/// Result of a replay: the reward of a learning policy, round by round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
-    /// The mean reward of the accepted rounds.
+    /// Mean reward of the accepted rounds.
     pub estimate: Estimate,
-    /// The counterfactual learning curve: Σ rewards up to each accepted round.
+    /// Counterfactual learning curve: Σ rewards up to each accepted round.
     pub rewards: Vec<f64>,
-    /// The share of logged rounds that were accepted, about (number of arms)⁻¹ for uniform logs: a log of n rounds tells
-    /// how the policy learns in its first n × acceptance rounds.
+    /// Fraction of logged rounds that were accepted, about (number of arms)⁻¹ for uniform logs. A log of n rounds shows
+    /// the learning of the policy in its first n × acceptance rounds.
     pub acceptance: f64,
-    /// Rounds whose logged arm the policy does not have, because it was removed or never added: none was accepted.
+    /// Number of rounds whose logged arm the policy does not have, because it was removed or never added; they are not
+    /// accepted.
     #[serde(default)]
     pub lacking: usize,
 }
 
 impl Replay {
-    /// The mean reward of each of so many equal parts of the learning curve.
+    /// Mean reward in each of `parts` equal parts of the learning curve.
     pub fn learning_curve(&self, parts: usize) -> Vec<f64> {
         let accepted = self.rewards.len();
         let until = |part: usize| part * accepted / parts.max(1);
@@ -46,24 +47,25 @@ fn rate(round: usize, entry: &LoggedDecision) -> Result<f64> {
     Ok(propensity / entry.row_weight())
 }
 
-/// Runs a learning policy through a log: it chooses in each logged context, a round counts where it chose what was
-/// logged, and then with probability p_min/p, p the logged propensity; from those rounds it learns.
+/// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it chooses
+/// the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity; the policy learns
+/// from accepted rounds.
 ///
-/// Accepted rounds are distributed as if the policy had run by itself, so that the curve is unbiased at each accepted
-/// round for contexts that are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel,
-/// Liu, Brunskill & Popović 2016). p_min is `least_propensity`, a bound below which the logging policy never goes, or
-/// the smallest propensity in the log, which is slightly optimistic.
+/// Accepted rounds are distributed as if the policy had run by itself. The curve is therefore unbiased at each accepted
+/// round if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel, Liu,
+/// Brunskill & Popović 2016). p_min is `least_propensity`, a lower bound of the logging policy's propensities, or the
+/// smallest propensity in the log, which is slightly optimistic.
 ///
-/// A row with a [drop probability](LoggedDecision::drop_probability) stands for 1/(1 − p) rows: its propensity counts divided
-/// by that, here and in `least_propensity`.
+/// A row with a [drop probability](LoggedDecision::drop_probability) represents 1/(1 − p) rows: its propensity is
+/// divided by that number, here and in `least_propensity`.
 ///
-/// A logged arm that the policy does not have it never chooses: such a round is passed over and counted
-/// ([`Replay::lacking`]). Of the arms that could be chosen in a round it is asked about those it has.
+/// The policy never chooses a logged arm that it does not have: such a round is skipped and counted
+/// ([`Replay::lacking`]). In each round it is asked about the available arms that it has.
 ///
 /// # Errors
-/// What [`LoggedDecision::check`] refuses, a row without a propensity, a reward beyond ±1e50, a propensity below `least_propensity`: before the
-/// policy learns anything. What the policy refuses, after it has learned from the rounds before. Fewer than two rounds
-/// accepted.
+/// Before the policy learns anything: rows that [`LoggedDecision::check`] refuses; a row without a propensity; a reward
+/// beyond ±1e50; a propensity below `least_propensity`. Later: errors of the policy, after it has learned from the
+/// rounds before. Fewer than two accepted rounds.
 pub fn replay(
     policy: &mut dyn Policy,
     log: &[LoggedDecision],

@@ -1,12 +1,13 @@
-//! Estimates over a log that is read once, in constant memory.
+//! Estimates in one pass over a log, in constant memory.
 
 use super::bootstrap::Interval;
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::{Estimate, LoggedRound, Support, check_counts_once, check_overlap, check_round, of_moments};
 use crate::error::{Error, Result};
 
-/// Inverse propensities, self-normalised or not, doubly robust where rounds have predictions, and a confidence sequence,
-/// updated round by round. Values agree with [`OffPolicy`](super::OffPolicy) over the same rounds to rounding.
+/// Running estimates, updated round by round: inverse propensities, self-normalised, doubly robust if rounds have
+/// predictions, and a confidence sequence. Values agree with [`OffPolicy`](super::OffPolicy) over the same rounds up to
+/// rounding.
 #[derive(Debug, Clone)]
 pub struct RunningEstimates {
     rounds: usize,
@@ -15,11 +16,11 @@ pub struct RunningEstimates {
     largest_weight: f64,
     unsupported: f64,
     weighted: Moments,
-    /// Σw²r and Σw²r²: what the delta method needs beyond Σw².
+    /// Sums Σw²r and, in `squares`, Σw²r²; the delta method needs them in addition to Σw².
     cross: f64,
     squares: f64,
     robust: Moments,
-    /// The first round without a prediction.
+    /// First round without a prediction.
     without_model: Option<usize>,
     sequence: Option<ConfidenceSequence>,
 }
@@ -46,7 +47,7 @@ impl Moments {
 }
 
 impl RunningEstimates {
-    /// No rounds so far; with a sequence, rewards must keep to its range.
+    /// Creates estimates without rounds; with a sequence, rewards must stay in its range.
     pub fn new(sequence: Option<ConfidenceSequence>) -> Self {
         Self {
             rounds: 0,
@@ -66,7 +67,7 @@ impl RunningEstimates {
     /// Adds a round.
     ///
     /// # Errors
-    /// As [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`]; a round with a
+    /// Errors of [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`]; a round with a
     /// [drop probability](LoggedRound::drop_probability). Nothing changes then.
     pub fn push(&mut self, round: &LoggedRound) -> Result<()> {
         check_round(self.rounds, round)?;
@@ -105,7 +106,7 @@ impl RunningEstimates {
         })
     }
 
-    /// How many rounds were added.
+    /// Number of rounds added.
     pub fn rounds(&self) -> usize {
         self.rounds
     }
@@ -121,7 +122,7 @@ impl RunningEstimates {
     /// [`Estimator::SelfNormalised`](super::Estimator::SelfNormalised).
     ///
     /// # Errors
-    /// As [`inverse_propensity`](Self::inverse_propensity).
+    /// Errors of [`inverse_propensity`](Self::inverse_propensity).
     pub fn self_normalised(&self) -> Result<Estimate> {
         let support = self.support()?;
         let count = self.rounds as f64;
@@ -134,7 +135,7 @@ impl RunningEstimates {
     /// [`Estimator::DoublyRobust`](super::Estimator::DoublyRobust).
     ///
     /// # Errors
-    /// As [`inverse_propensity`](Self::inverse_propensity); [`Error::NoModel`].
+    /// Errors of [`inverse_propensity`](Self::inverse_propensity); [`Error::NoModel`].
     pub fn doubly_robust(&self) -> Result<Estimate> {
         let support = self.support()?;
         match self.without_model {
@@ -143,7 +144,7 @@ impl RunningEstimates {
         }
     }
 
-    /// The confidence sequence's interval, if there is one.
+    /// Interval of the confidence sequence, if there is one.
     pub fn sequence(&self) -> Option<Interval> {
         self.sequence.as_ref().map(ConfidenceSequence::interval)
     }

@@ -8,22 +8,23 @@ use crate::log::{LoggedSlate, ShownArm};
 use crate::policy::SlatePolicy;
 use std::collections::BTreeSet;
 
-/// The rounds of logged slates for a policy, for [`SlateOffPolicy::independent`] and
+/// Creates the rounds of logged slates for a policy, for [`SlateOffPolicy::independent`] and
 /// [`pooled_self_normalised`](SlateOffPolicy::pooled_self_normalised).
 ///
-/// An arm a of slate s, shown with probability μ(a ∈ s|x) by the logging policy and with π(a ∈ s|x) by this one
-/// ([`slate_propensities`](SlatePolicy::slate_propensities), with as many arms as were shown), at whichever position,
-/// weighs π/μ. Then the mean over slates of Σ_a π/μ·r is what a slate of this policy earns, without bias, if an arm's
-/// reward depends on the context and on the arm, but neither on its position nor on what stands beside it: what a
-/// semi-bandit assumes when it learns. In a cascade, where a click ends the search, arms lower down earn less and the estimate is
-/// biased by how differently the two policies rank. An arm that was not observed earned 0. Pinned arms take no feedback
-/// and are left out.
+/// Let the logging policy show arm a in slate s at any position with probability μ(a ∈ s|x), and this policy with π(a ∈
+/// s|x) ([`slate_propensities`](SlatePolicy::slate_propensities), for the number of arms shown). The weight of the arm
+/// is π/μ. The mean over slates of Σ_a π/μ·r is then an unbiased estimate of the reward of a slate. This requires that
+/// an arm's reward depends on the context and the arm, but not on its position or the other arms, as a semi-bandit
+/// assumes when it learns. In a cascade, where a click ends the search, lower arms earn less, and the bias grows with
+/// the difference between the two policies' rankings. An arm that was not observed earned 0. Pinned arms take no
+/// feedback and are left out.
 ///
-/// Arms of a row that this policy lacks it never shows: it is asked about those it has. As unsupported count, where arms
-/// have no features, those that it would show and no slate of the log does; with features it is not known.
+/// The policy never shows arms of a row that it lacks: it is asked about those that it has. If arms have no features,
+/// those that it would show and no slate of the log shows count as unsupported. With features, support is unknown.
 ///
 /// # Errors
-/// What [`LoggedSlate::check`] and the policy refuse, with the round: fewer arms than were shown, none that it has.
+/// Errors of [`LoggedSlate::check`] and of the policy, with the round: fewer arms than were shown; no arm that the
+/// policy has.
 pub fn slate_rounds(log: &[LoggedSlate], policy: &dyn SlatePolicy) -> Result<Vec<Vec<LoggedRound>>> {
     let seen: BTreeSet<ArmId> = log.iter().flat_map(|slate| slate.shown.iter().map(|entry| entry.arm)).collect();
     let of_slate = |(round, slate): (usize, &LoggedSlate)| -> Result<Vec<LoggedRound>> {
@@ -44,27 +45,27 @@ pub fn slate_rounds(log: &[LoggedSlate], policy: &dyn SlatePolicy) -> Result<Vec
     log.iter().enumerate().map(of_slate).collect()
 }
 
-/// The importance weight, without which a slate was refused.
+/// Importance weight; slates without one were refused.
 fn weight_of(entry: &LoggedRound) -> f64 {
     entry.weight().unwrap_or(0.0)
 }
 
-/// Logged slates: each holds one entry for each position, with the propensity, target and reward of that position; from
-/// [`slate_rounds`], of the arm at whichever position.
+/// Logged slates. Each holds one entry per position, with propensity, target and reward of that position; from
+/// [`slate_rounds`], of the arm at any position.
 ///
-/// The independent estimators assume that the positions of a slate are chosen and rewarded independently: biased where
-/// the reward at one position depends on the arm at another, but with weights that do not multiply along the slate (Li
-/// et al. 2018, "Offline evaluation of ranking policies with click models", the item-position estimator).
+/// The independent estimators assume that the positions of a slate are chosen and rewarded independently. They are
+/// biased if the reward at one position depends on the arm at another, but their weights do not multiply along the
+/// slate (Li et al. 2018, "Offline evaluation of ranking policies with click models", the item-position estimator).
 #[derive(Debug, Clone, Copy)]
 pub struct SlateOffPolicy<'a> {
     slates: &'a [Vec<LoggedRound>],
 }
 
 impl<'a> SlateOffPolicy<'a> {
-    /// Checks a log of slates.
+    /// Checks a log of slates and creates its estimators.
     ///
     /// # Errors
-    /// As [`OffPolicy::new`](super::OffPolicy::new); an arm without a propensity ([`Error::NoPropensity`]).
+    /// Errors of [`OffPolicy::new`](super::OffPolicy::new); an arm without a propensity ([`Error::NoPropensity`]).
     pub fn new(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
         if slates.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: slates.len() });
@@ -78,7 +79,7 @@ impl<'a> SlateOffPolicy<'a> {
         Ok(Self { slates })
     }
 
-    /// The support over all positions.
+    /// Support over all positions.
     ///
     /// # Errors
     /// No overlap at any position.
@@ -90,18 +91,22 @@ impl<'a> SlateOffPolicy<'a> {
         Ok(Support { unsupported, ..Support::of(entries().map(weight_of)) })
     }
 
-    /// The pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' whole reward, Σ over positions, where the
-    /// logging policy chooses positions independently: then the weight of a slate is 1 + Σ_positions (w − 1). Unlike
-    /// [`independent`](Self::independent) it does not ask which position earned the reward.
+    /// Pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' total reward over positions, for a logging
+    /// policy that chooses positions independently. The weight of a slate is then 1 + Σ_positions (w − 1). Unlike
+    /// [`independent`](Self::independent), it does not use which position earned the reward.
     ///
-    /// It is without bias if three things hold: the whole reward of a slate is a sum of effects, each of the context, a position
-    /// and the arm there, that nobody needs to see; the logging policy draws the arm of each position independently of
-    /// the other positions, so that an arm may be shown twice; and propensity and target of an entry are those of the arm *at its
-    /// position*. Entries of [`slate_rounds`] are of arms at whichever position, of slates without repetition: of them the
-    /// estimate is biased (where two of four items are shown at random, differences between policies come out a third too
-    /// small); [`independent`](Self::independent) and [`pooled_self_normalised`](Self::pooled_self_normalised) are for
-    /// them. For rankings without repetition of which the whole reward alone is known there is
-    /// [`PseudoInverse`](super::PseudoInverse).
+    /// It is unbiased under three conditions:
+    ///
+    /// * The total reward of a slate is a sum of effects, each of the context, a position and the arm there; they need
+    ///   not be observed.
+    /// * The logging policy draws the arm of each position independently of the other positions, so that an arm may be
+    ///   shown twice.
+    /// * Propensity and target of an entry are those of the arm *at its position*.
+    ///
+    /// Entries of [`slate_rounds`] refer to arms at any position, in slates without repetition, and bias this estimate.
+    /// If two of four items are shown at random, differences between policies are a third too small. Use
+    /// [`independent`](Self::independent) or [`pooled_self_normalised`](Self::pooled_self_normalised) for them. For
+    /// rankings without repetition with only the total reward, use [`PseudoInverse`](super::PseudoInverse).
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights are zero; values that overflow.
@@ -115,7 +120,7 @@ impl<'a> SlateOffPolicy<'a> {
         Ok(Estimate { unsupported, ..pseudo_inverse_estimate(&rounds, false)? })
     }
 
-    /// The mean over slates of Σ_positions w·r.
+    /// Computes the mean over slates of Σ_positions w·r.
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights are zero.
@@ -126,9 +131,10 @@ impl<'a> SlateOffPolicy<'a> {
         estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, support)
     }
 
-    /// Σwr/Σw over all positions of all slates, times the mean number of positions: for weights whose sum over a slate has
-    /// the number of positions as its expectation, as those of [`slate_rounds`] have, whatever each is at its own
-    /// position. Biased by O(1/n), with less variance than [`independent`](Self::independent).
+    /// Computes Σwr/Σw over all positions of all slates, times the mean number of positions. It requires weights whose
+    /// sum over a slate has the number of positions as its expectation, as those of [`slate_rounds`] have; the weight
+    /// of a single position is not restricted. It is biased by O(1/n), with less variance than
+    /// [`independent`](Self::independent).
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights are zero.
@@ -150,8 +156,8 @@ impl<'a> SlateOffPolicy<'a> {
         estimate(length * ratio, self.slates.iter().map(deviation), self.slates.len(), support)
     }
 
-    /// The sum over positions of Σwr/Σw at that position. Shorter slates count only at the positions they have. The
-    /// propensities must be those of an arm at its position, which those of [`slate_rounds`] are not.
+    /// Computes the sum over positions of Σwr/Σw at that position. Shorter slates count only at the positions they
+    /// have. The propensities must be those of an arm at its position; those of [`slate_rounds`] are not.
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights of a position are zero.
@@ -178,11 +184,11 @@ impl<'a> SlateOffPolicy<'a> {
     }
 }
 
-/// The mean of w·r over slates of this weight and reward, or Σwr/Σw if it is self-normalised, which is biased by O(1/n)
-/// and of less variance.
+/// Computes the mean of w·r over slates of this weight and reward, or Σwr/Σw if self-normalised, which is biased by
+/// O(1/n) and has less variance.
 ///
 /// # Errors
-/// Fewer than two rounds; values that are not finite or beyond ±1e50; self-normalised, weights whose sum is not
+/// Fewer than two rounds; values that are not finite or beyond ±1e50; if self-normalised, weights whose sum is not
 /// positive.
 pub fn pseudo_inverse_estimate(rounds: &[(f64, f64)], self_normalised: bool) -> Result<Estimate> {
     if rounds.len() < 2 {

@@ -1,27 +1,30 @@
-//! The parameter of an estimator, chosen by the log itself.
+//! SLOPE: data-driven selection of an estimator's parameter.
 
 use super::estimate::{Estimate, NORMAL_975};
 use super::estimator::Estimator;
 use super::off_policy::OffPolicy;
 use crate::error::{Error, Result};
 
-/// √6 − 1: what keeps the chosen estimator's error within a factor of the best one's (Tucker & Lee 2021, SLOPE++).
+/// Factor √6 − 1 on the half width of the wider interval, which bounds the error of the selected estimator relative to
+/// the best (Tucker & Lee 2021, SLOPE++).
 const COMPARISON: f64 = 1.449_489_742_783_178;
 
-/// So many times the largest weight changes no weight any more: with λ = w² the shrinkage is 1e-12.
+/// Multiple of the largest weight from which no weight changes any more: with λ = w² the shrinkage is 1e-12.
 const UNBIASED: f64 = 1e6;
 
 impl OffPolicy<'_> {
-    /// SLOPE: the candidate of the smallest interval that still agrees with all of wider intervals (Su, Srinath &
-    /// Krishnamurthy 2020, "Adaptive estimator selection for off-policy evaluation"; Tucker & Lee 2021).
+    /// Selects an estimator by SLOPE: the candidate with the smallest interval that agrees with all wider intervals
+    /// (Su, Srinath & Krishnamurthy 2020, "Adaptive estimator selection for off-policy evaluation"; Tucker & Lee 2021).
     ///
     /// In descending order of their half widths c, candidate i is accepted while |θ_i − θ_j| ≤ c_i + (√6 − 1)·c_j for
-    /// all j before it; the last accepted one is returned. Where we differ: estimates from one log err together, so that
-    /// their difference is known far better than either; it must also stay within 1.96 of its own
-    /// standard errors. Without that SLOPE accepts a bias of more than a whole interval.
+    /// all j before it; the last accepted one is returned. This implementation adds a condition: the errors of
+    /// estimates from one log are correlated, so that their difference is known far better than either. The difference
+    /// must also stay within 1.96 of its own standard errors. Without this condition SLOPE accepts a bias of more than
+    /// a whole interval.
     ///
-    /// Candidates should be one family of falling variance and rising bias, such as switch-DR of falling thresholds:
-    /// [`candidates`](Self::candidates) makes one. The interval of the chosen estimate does not know of its bias.
+    /// Candidates should be one family of decreasing variance and increasing bias, such as switch-DR with decreasing
+    /// thresholds: [`candidates`](Self::candidates) creates one. The interval of the selected estimate does not include
+    /// its bias.
     ///
     /// # Errors
     /// No candidate; as [`estimate`](Self::estimate).
@@ -48,8 +51,9 @@ impl OffPolicy<'_> {
         }
     }
 
-    /// Ten members of one family for [`slope`](Self::slope): `make` gets weights, first one so large that its square,
-    /// too, leaves the estimate unbiased, then from the largest of the log down to 1, evenly spaced by their logarithms.
+    /// Creates ten members of one family for [`slope`](Self::slope): `make` receives weights. The first weight is so
+    /// large that it, and its square, leave the estimate unbiased. The others range from the log's largest weight down
+    /// to 1, evenly spaced by their logarithms.
     pub fn candidates(&self, make: impl Fn(f64) -> Estimator) -> Vec<Estimator> {
         let largest = self.rounds().iter().filter_map(|round| round.weight()).fold(1.0, f64::max);
         let grid = (0..9).map(|step| largest.powf(1.0 - f64::from(step) / 8.0));
@@ -57,7 +61,7 @@ impl OffPolicy<'_> {
     }
 }
 
-/// The standard error of the difference of two estimates with these deviations by round.
+/// Standard error of the difference of two estimates with these deviations by round.
 fn error_of_difference(left: &[f64], right: &[f64]) -> f64 {
     let count = left.len() as f64;
     let squares: f64 = left.iter().zip(right).map(|(left, right)| (left - right) * (left - right)).sum();

@@ -1,4 +1,4 @@
-//! ε-greedy exploration whose ε falls.
+//! ε-greedy exploration with decreasing ε.
 
 use super::{Exploration, mean_if_finite};
 use crate::error::Result;
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 /// ε-greedy with ε_t = min(1, ε·(1 + t)^−p) after t learned rewards.
 ///
 /// With p = 1 and ε = cK/d² it is ε_n-GREEDY of Auer, Cesa-Bianchi & Fischer (2002), Figure 3, whose regret is
-/// logarithmic where the gap between the best arms is at least d; with p = 1/3 it is the epoch-free form whose regret is
-/// O(T^⅔) without knowing a gap. t counts rewards that were learned, not choices: without feedback ε stays.
+/// logarithmic where the gap between the best arms is at least d. With p = 1/3 it is the epoch-free form whose regret
+/// is O(T^⅔) without a known gap. t counts learned rewards, not choices: without feedback ε stays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecayingGreedy {
-    /// ε before the first reward, positive; above 1 it is 1 for as long as the formula says.
+    /// ε before the first reward, positive; where the formula gives more than 1, ε_t is 1.
     pub epsilon: f64,
-    /// p in [0, 1]: how fast it falls.
+    /// Exponent p of the decay, in [0, 1].
     pub power: f64,
 }
 

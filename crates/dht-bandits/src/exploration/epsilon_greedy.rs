@@ -7,14 +7,14 @@ use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. An arm is chosen with probability
-/// ε/K + (1 − ε)·\[best\], where ties share.
+/// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. An arm is chosen with probability ε/K +
+/// (1 − ε)·\[best\]; ties share the second term.
 ///
 /// With ridge regressions it is the policy [`EpsilonGreedy`](crate::policy::EpsilonGreedy); ε = 0 never explores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Greedy {
-    /// The share ε in [0, 1] of rounds that draw uniformly.
+    /// Fraction ε in [0, 1] of rounds that draw uniformly.
     pub epsilon: f64,
 }
 

@@ -6,15 +6,15 @@ use crate::gaussian::Score;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Explore first: an arm drawn uniformly until so many rewards have been learned, the highest mean from then on (the
-/// epoch-greedy algorithm of Langford & Zhang 2007 with a single epoch; regret O(T^⅔) with `rewards` ~ T^⅔).
+/// Explore first: an arm drawn uniformly until `rewards` rewards have been learned, then the highest mean. This is the
+/// epoch-greedy algorithm of Langford & Zhang (2007) with a single epoch; its regret is O(T^⅔) with `rewards` ~ T^⅔.
 ///
-/// Its first rounds are a log that every policy can be judged on. Afterwards nothing is explored: propensities are 1
-/// and 0.
+/// Every policy can be evaluated on the log of its first rounds. Afterwards nothing is explored: propensities are 1 and
+/// 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExploreFirst {
-    /// How many rewards are learned from arms drawn uniformly.
+    /// Number of rewards to learn from arms drawn uniformly.
     pub rewards: u64,
 }
 

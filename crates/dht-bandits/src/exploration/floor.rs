@@ -1,4 +1,4 @@
-//! A least probability for every arm, under any rule.
+//! Minimum probability of every arm, under any rule.
 
 use super::{Exploration, Selection};
 use crate::error::Result;
@@ -7,12 +7,12 @@ use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// A rule with a floor: of K arms each is chosen with probability p + (1 − Kp)·π, π the rule's own, which is at least the
-/// floor p. A log of its decisions supports every policy, with importance weights of at most 1/p.
+/// Rule with a floor p: each of K arms is chosen with probability p + (1 − Kp)·π ≥ p, where π is the probability under
+/// the inner rule. A log of its decisions supports every policy, with importance weights of at most 1/p.
 ///
-/// A draw is uniform with probability Kp, and the rule's own otherwise. In slates that holds for each position, so that each
-/// arm is shown with at least that probability. Where K arms cannot all have the floor, since it is above 1/K, choosing is
-/// refused ([`Error::Floor`](crate::Error::Floor)).
+/// A draw is uniform with probability Kp, and follows the inner rule otherwise. In slates this holds for each position,
+/// so that each arm is shown with at least that probability. If the floor is above 1/K, K arms cannot all have it, and
+/// choosing is refused ([`Error::Floor`](crate::Error::Floor)).
 ///
 /// ```
 /// use dht_bandits::exploration::Floor;
@@ -27,14 +27,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Floor<E> {
-    /// The rule.
+    /// Inner rule.
     pub rule: E,
-    /// The floor p in [0, 1]: at most 1/K where one of K arms is chosen.
+    /// Floor p in [0, 1]: at most 1/K when one of K arms is chosen.
     pub probability: f64,
 }
 
 impl<E: Exploration> Floor<E> {
-    /// A rule with a floor.
+    /// Adds a floor to a rule.
     ///
     /// # Errors
     /// A floor outside [0, 1]; a setting of the rule out of its range.

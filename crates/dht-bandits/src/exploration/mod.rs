@@ -1,17 +1,17 @@
-//! Exploration rules: how the means and widths of arms become a choice.
+//! Exploration rules: choices from the means and widths of arms.
 //!
 //! | rule | chooses | source |
 //! |---|---|---|
 //! | [`Ucb`] | the highest mean + α·width | Li et al. (2010), Algorithm 1 |
 //! | [`Thompson`] | the highest mean + α·width·z, z ~ N(0, 1) | Agrawal & Goyal (2013) |
 //! | [`Greedy`] | the highest mean; with probability ε, an arm drawn uniformly | Sutton & Barto (2018), section 2.2 |
-//! | [`DecayingGreedy`] | the same with ε falling in the rewards learned | Auer, Cesa-Bianchi & Fischer (2002), Figure 3 |
+//! | [`DecayingGreedy`] | ε-greedy with ε decreasing in the number of learned rewards | Auer, Cesa-Bianchi & Fischer (2002), Figure 3 |
 //! | [`ExploreFirst`] | uniformly at first, then the highest mean | Langford & Zhang (2007) |
 //! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |
 //! | [`SquareCb`] | with probability 1/(K + γ·gap), the rest to the best | Foster & Rakhlin (2020) |
 //!
-//! Each combines with every [`Posterior`](crate::posterior::Posterior); the last three and the greedy ones ignore widths.
-//! [`Floor`] gives every arm a least probability under any of them.
+//! Each combines with every [`Posterior`](crate::posterior::Posterior); the last three and the greedy ones ignore
+//! widths. [`Floor`] gives every arm a minimum probability under any rule.
 
 mod decaying_greedy;
 mod epsilon_greedy;
@@ -38,7 +38,7 @@ pub use square_cb::SquareCb;
 pub(crate) use square_cb::{InverseGap, inverse_gap};
 pub use thompson::Thompson;
 
-/// How a rule chooses among arms, given their scores: what their propensities are computed from.
+/// Selection rule of an exploration rule, given the scores of arms; propensities are computed from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Selection {
@@ -47,12 +47,12 @@ pub enum Selection {
     /// The highest value, drawn from N(mean, (scale·width)²), independently for each arm. With shared weights the
     /// weights are drawn, with `scale` times their deviation.
     Sampled {
-        /// The factor on the posterior's deviation.
+        /// Factor on the posterior's standard deviation.
         scale: f64,
     },
     /// An arm drawn with probability ∝ exp(mean/temperature).
     Softmax {
-        /// The temperature, positive.
+        /// Temperature, positive.
         temperature: f64,
     },
     /// An arm drawn with probability 1/(K + γ·(highest mean − mean)); the arm of the highest mean has the rest.
@@ -66,29 +66,29 @@ pub enum Selection {
 pub trait Exploration:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static
 {
-    /// The name in saved states.
+    /// Name in saved states.
     const NAME: &'static str;
 
-    /// The name in saved states with that of a rule inside, for rules around another.
+    /// Full name in saved states; for a rule around another rule it includes the inner name.
     fn name() -> String {
         Self::NAME.to_owned()
     }
 
-    /// The value by which arms are compared; not finite where mean or width is not, so that a choice among scores that
-    /// overflow is refused. Depends on the generator only where [`selection`](Self::selection) says how it is drawn.
+    /// Value by which arms are compared; not finite if mean or width is not, so that a choice among scores that
+    /// overflow is refused. It depends on the generator only where [`selection`](Self::selection) defines the draw.
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64;
 
-    /// How the rule chooses once so many rewards have been learned.
+    /// Selection rule after `_learned` learned rewards.
     fn selection(&self, _learned: u64) -> Selection {
         Selection::Index
     }
 
-    /// The probability with which an arm is drawn uniformly instead, once so many rewards have been learned.
+    /// Probability of a uniform draw instead, after `_learned` learned rewards.
     fn uniform_share(&self, _learned: u64) -> f64 {
         0.0
     }
 
-    /// The least probability of each arm ([`Floor`]).
+    /// Minimum probability of each arm ([`Floor`]).
     fn floor(&self) -> f64 {
         0.0
     }
@@ -106,7 +106,7 @@ pub(crate) fn check_floor(floor: f64, arms: usize) -> Result<()> {
     if floor * arms as f64 <= 1.0 + 1e-12 { Ok(()) } else { Err(Error::Floor { floor, arms }) }
 }
 
-/// Probability of a uniform draw among `arms` arms: the rule's own, and what its floor needs.
+/// Probability of a uniform draw among `arms` arms: the rule's own share and that of its floor.
 ///
 /// # Errors
 /// [`Error::Floor`]: a floor that not all arms can have.
@@ -121,7 +121,7 @@ pub(crate) fn drawn_uniformly<E: Exploration>(rule: &E, learned: u64, arms: usiz
     Ok(for_floor + (1.0 - for_floor) * share)
 }
 
-/// The mean, or NaN where the width is infinite: the value of rules that ignore widths.
+/// Returns the mean, or NaN if the width is infinite: the value of rules that ignore widths.
 #[inline(always)]
 fn mean_if_finite(score: Score) -> f64 {
     score.mean + 0.0 * score.width
@@ -150,7 +150,7 @@ impl Exploration for Ucb {
     }
 }
 
-/// The highest value so far; equal ones are kept with equal probability.
+/// Highest value so far; among equal values, each is selected with equal probability.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Best {
     pub(crate) slot: usize,
@@ -164,7 +164,7 @@ impl Best {
         Self { slot: 0, value: f64::NEG_INFINITY, score: Score { mean: 0.0, width: 0.0 }, ties: 0 }
     }
 
-    /// The better of the best so far and this one.
+    /// Returns the better of the best so far and this arm.
     #[inline(always)]
     pub(crate) fn or<R: Rng + ?Sized>(self, slot: usize, value: f64, score: Score, rng: &mut R) -> Self {
         if value < self.value {
@@ -181,8 +181,8 @@ impl Best {
     }
 }
 
-/// Whether the last of so many equals is taken. Out of line: a generator in the loop over arms would cost it its
-/// registers.
+/// Returns whether the last of `ties` equal values is selected, with probability 1/`ties`. Kept out of line: a
+/// generator in the loop over arms would use its registers.
 #[cold]
 #[inline(never)]
 fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {

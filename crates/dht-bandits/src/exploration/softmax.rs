@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 /// Softmax: an arm is chosen with probability exp(mean_a/τ)/Σ_b exp(mean_b/τ) (Sutton & Barto 2018, section 2.8;
 /// Boltzmann exploration).
 ///
-/// It is drawn as the highest of mean + τ·G, G a standard Gumbel variable −ln(−ln u): the same law (Gumbel 1954), in one
-/// pass and without memory. In slates the K highest are a draw of Plackett and Luce's model. A constant τ never stops
-/// exploring; widths are ignored.
+/// The draw is the highest of mean + τ·G, with G a standard Gumbel variable −ln(−ln u). Its distribution is the same
+/// (Gumbel 1954), in one pass and without memory. In slates, the K highest are a draw from the Plackett-Luce model. A
+/// constant τ never stops exploring; widths are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Softmax {
-    /// The temperature τ > 0, in units of the reward: low is greedy, high is uniform.
+    /// Temperature τ > 0, in units of the reward: low is greedy, high is uniform.
     pub temperature: f64,
 }
 
-/// Σ exp(mean/τ) over the arms so far, relative to the largest.
+/// Sum Σ exp(mean/τ) over the arms so far, relative to the largest term.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Partition {
     temperature: f64,
@@ -33,7 +33,7 @@ impl Partition {
         Self { temperature, largest: f64::NEG_INFINITY, sum: 0.0 }
     }
 
-    /// With one more arm.
+    /// Adds one arm.
     #[inline(always)]
     pub(crate) fn plus(self, mean: f64) -> Self {
         let Self { temperature, largest, sum } = self;
@@ -44,7 +44,7 @@ impl Partition {
         }
     }
 
-    /// The probability of an arm of this mean; an arm that can be drawn is never given 0.
+    /// Probability of an arm with this mean; never 0 for an arm that can be drawn.
     pub(crate) fn probability(self, mean: f64) -> f64 {
         (((mean - self.largest) / self.temperature).exp() / self.sum).max(f64::MIN_POSITIVE)
     }

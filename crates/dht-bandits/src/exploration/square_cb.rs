@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 
 /// SquareCB (Foster & Rakhlin 2020, Algorithm 1): of K arms, each is chosen with probability
 ///
-/// p_a = 1/(K + γ_t·(m* − m_a)), and the arm of the highest mean m* with what is left, 1 − Σ p_a.
+/// p_a = 1/(K + γ_t·(m* − m_a)), and the arm of the highest mean m* with the rest, 1 − Σ p_a.
 ///
 /// γ_t = γ·(1 + t)^p after t learned rewards; p = ½ is the schedule of the paper and of Vowpal Wabbit (`--gamma_scale`,
-/// `--gamma_exponent`). Widths are ignored: the gaps alone decide, so that it goes with any regression. Scores each arm
-/// twice. Arms that tie for the highest mean share what is left. Chooses one arm: slates of more are refused.
+/// `--gamma_exponent`). Widths are ignored, so that the rule works with any regression. It scores each arm twice. Arms
+/// that tie for the highest mean share the rest. It chooses one arm: larger slates are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SquareCb {
     /// γ ≥ 0 before the first reward, in arms per unit of reward; 0 is uniform.
     pub gamma: f64,
-    /// p in [0, 1]: how fast it grows.
+    /// Exponent p of the growth, in [0, 1].
     #[serde(default = "half")]
     pub power: f64,
 }
@@ -29,7 +29,7 @@ fn half() -> f64 {
 }
 
 impl SquareCb {
-    /// γ_t = γ·√(1 + t).
+    /// Creates the rule with γ_t = γ·√(1 + t).
     pub fn new(gamma: f64) -> Self {
         Self { gamma, power: 0.5 }
     }
@@ -58,18 +58,18 @@ pub(crate) fn inverse_gap(arms: usize, gamma: f64, gap: f64) -> f64 {
     1.0 / (arms as f64 + gamma * gap)
 }
 
-/// A draw by inverse gaps, arm by arm: the first arm at which the sum of probabilities exceeds `point`, a number drawn
-/// from [0, 1); none is the best.
+/// Draw by inverse gaps, arm by arm. It selects the first arm at which the sum of probabilities exceeds `point`, a
+/// number drawn from [0, 1); if there is none, the best arm.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InverseGap {
     pub(crate) gamma: f64,
     pub(crate) arms: usize,
-    /// The index and the mean of the best arm.
+    /// Index and mean of the best arm.
     pub(crate) best: (usize, f64),
     pub(crate) point: f64,
-    /// The sum of the probabilities of all arms so far but the best.
+    /// Sum of the probabilities of all arms so far except the best.
     pub(crate) sum: f64,
-    /// The same without the arms that tie with the best.
+    /// Sum of the probabilities without the arms that tie with the best.
     pub(crate) below: f64,
     pub(crate) chosen: Option<(usize, Score, f64)>,
 }
@@ -79,7 +79,7 @@ impl InverseGap {
         Self { gamma, arms, best, point, sum: 0.0, below: 0.0, chosen: None }
     }
 
-    /// After one more arm.
+    /// Adds one arm.
     pub(crate) fn or(mut self, index: usize, score: Score) -> Self {
         if index == self.best.0 {
             return self;

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 /// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn anew for each arm.
 ///
-/// With disjoint arms this is exactly the score θ̃'x of a draw θ̃ ~ N(θ, α²P): a linear form of a Gaussian is Gaussian
-/// with mean θ'x and variance α²x'Px, and the arms' draws are independent. So no vector is drawn (Agrawal & Goyal 2013,
-/// Algorithm 1, whose v is α).
+/// With disjoint arms this equals the score θ̃'x of a draw θ̃ ~ N(θ, α²P). A linear form of a Gaussian is Gaussian with
+/// mean θ'x and variance α²x'Px, and the arms' draws are independent. So no vector is drawn (Agrawal & Goyal 2013,
+/// Algorithm 1, where v is α).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thompson {
-    /// The scale α ≥ 0 of the posterior's standard deviation; 1 is Bayes for unit noise.
+    /// Scale α ≥ 0 of the posterior's standard deviation; 1 is the Bayes posterior for unit noise.
     pub alpha: f64,
 }
 

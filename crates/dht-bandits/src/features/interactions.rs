@@ -7,15 +7,15 @@ use std::ops::Range;
 
 /// Interactions: a context and the features of an arm, followed by products of their columns.
 ///
-/// With shared weights every arm has the same context, so that the context's own weights add the same to each score and
-/// cancel in every comparison. What a context changes about the order of arms is in its products with their features (Vowpal
-/// Wabbit's `-q`). The expanded row is
+/// With shared weights every arm has the same context, so the context's own weights add the same to each score and
+/// cancel in every comparison. Only its products with arm features change the order of arms (Vowpal Wabbit's `-q`). The
+/// expanded row is
 ///
 /// x = (row, row_i·row_j for each pair of groups, i of the first and j of the second),  row = (context, features).
 ///
-/// A group paired with itself gives each product once, squares included. Dense: Σ n_a·n_b values more, O(d²) of them in a
-/// full covariance. Give columns a scale near 1 first: products of large values dominate. A context of constant 1 next to the
-/// others gives the policy an intercept.
+/// A group paired with itself gives each product once, squares included. The expansion is dense: Σ n_a·n_b more values,
+/// and O(d²) entries in a full covariance. Scale columns to about 1 first, since products of large values dominate. A
+/// constant 1 among the context's columns gives the policy an intercept.
 ///
 /// ```
 /// use dht_bandits::features::Interactions;
@@ -36,7 +36,7 @@ pub struct Interactions {
     pairs: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// As it is saved.
+/// Serialised form of [`Interactions`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Columns {
@@ -50,7 +50,7 @@ fn refused<T>(problem: String) -> Result<T> {
 }
 
 impl Interactions {
-    /// Products of every value of a context of length `context` with every one of an arm's `features` features.
+    /// Creates the products of every value of a context of length `context` with each of an arm's `features` features.
     ///
     /// # Errors
     /// A length of zero, or more than 16,777,216 values in an expanded row.
@@ -60,12 +60,13 @@ impl Interactions {
         Self::between(context, features, vec![(0..context, context..context + features)])
     }
 
-    /// Products of pairs of named groups. A group is a range of columns, counted from the start of the context through the
-    /// features; the names `context` and `features` are defined already.
+    /// Creates the products of pairs of named groups. A group is a range of columns, counted from the start of the
+    /// context through the features. The names `context` and `features` are predefined.
     ///
     /// # Errors
-    /// [`Error::Settings`]: a name that is unknown or defined twice; a group that is empty or beyond the last column; no pair,
-    /// a pair given twice, a pair of groups that overlap without being the same. More than 16,777,216 values in an expanded row.
+    /// [`Error::Settings`]: a name that is unknown or defined twice; a group that is empty or beyond the last column;
+    /// no pair; a pair given twice; a pair of groups that overlap without being equal. More than 16,777,216 values in
+    /// an expanded row.
     pub fn with_groups<S: AsRef<str>>(
         context: usize,
         features: usize,
@@ -125,7 +126,7 @@ impl Interactions {
         Ok(interactions)
     }
 
-    /// The same products where the context is longer by `columns` columns at its end.
+    /// Returns the same products for a context with `columns` more columns at its end.
     ///
     /// # Errors
     /// A group that holds both the last column of the context and the first feature; an expanded row that is too long.
@@ -139,17 +140,17 @@ impl Interactions {
         Self::between(self.context.saturating_add(columns), self.features, pairs)
     }
 
-    /// The length of a context.
+    /// Length of a context.
     pub fn context(&self) -> usize {
         self.context
     }
 
-    /// The number of features of an arm.
+    /// Number of features of an arm.
     pub fn features(&self) -> usize {
         self.features
     }
 
-    /// The length of an expanded row.
+    /// Length of an expanded row.
     pub fn dimension(&self) -> usize {
         let products = |(left, right): &(Range<usize>, Range<usize>)| match left == right {
             true => left.len().saturating_mul(left.len().saturating_add(1)) / 2,
@@ -159,10 +160,10 @@ impl Interactions {
         self.pairs.iter().map(products).fold(row, usize::saturating_add)
     }
 
-    /// The row of a context and an arm's features, with the products.
+    /// Expands a context and an arm's features to a row with the products.
     ///
     /// # Errors
-    /// A context or features of another length, or not finite.
+    /// A context or features of another length, or with values that are not finite.
     pub fn expand(&self, context: &[f64], features: &[f64]) -> Result<Vec<f64>> {
         check_finite("context", context, self.context)?;
         check_finite("features of an arm", features, self.features)?;

@@ -1,5 +1,5 @@
-//! Features: raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors, [`columns`] appends a bias
-//! or categories, [`Interactions`] multiplies columns.
+//! Features: from raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors, [`columns`] appends a
+//! bias or categories, [`Interactions`] multiplies columns.
 
 pub mod columns;
 mod interactions;

@@ -1,4 +1,4 @@
-//! Running mean and variance of contexts, and the affine map that they give.
+//! Running mean and variance of contexts, and the resulting affine map.
 
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
@@ -10,16 +10,16 @@ use crate::validate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The settings of a [`Normalizer`].
+/// Settings of a [`Normalizer`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NormalizerOptions {
-    /// A standard deviation at or below this counts as zero, and the dimension maps to 0; at least 0.
+    /// Threshold, at least 0: a standard deviation at or below it counts as zero, and the dimension maps to 0.
     pub floor: f64,
-    /// Normalised values are kept in [−clip, clip]; positive, or `None` (infinite) for no bound.
+    /// Bound of normalised values, [−clip, clip]; positive, or `None` (infinite) for no bound.
     pub clip: Option<f64>,
-    /// Earlier contexts count γ times as much, γ the decay, at each new one.
+    /// Forgetting with decay γ: earlier contexts have γ times their weight at each new one.
     #[serde(rename = "decay", alias = "forget")]
     pub forgetting: Forgetting,
 }
@@ -32,16 +32,17 @@ options!(NormalizerOptions::new() {
 
 /// Normalises each dimension of a stream of contexts to mean 0 and variance 1: z = (x − μ)/σ.
 ///
-/// Welford (1962), in the weighted form of West (1979); parts merge by Chan, Golub & LeVeque (1979). σ² is the
-/// variance M₂/W of the observed contexts.
+/// The statistics follow Welford (1962), in the weighted form of West (1979), and merge by Chan, Golub & LeVeque
+/// (1979). σ² is the variance M₂/W of the observed contexts.
 ///
 /// # Contract
-/// A posterior that has learned under one scaling means nothing under another:
+/// A posterior that has learned under one scaling is meaningless under another:
 ///
-/// 1. Update a policy with the same context that it selected with. A [`Decision`](crate::Decision) keeps it.
+/// 1. Update a policy with the context that it selected with. A [`Decision`](crate::Decision) stores it.
 /// 2. Never mix scalings in one posterior: observe some contexts, [`freeze`](Self::freeze), then let the policy learn.
-///    If the scaling must move, start the policies anew and call `expire_decisions`.
-/// 3. A normalizer that is never frozen breaks (2) a little each round, less as it settles; it is possible, and worse.
+///    If the scaling must change, start the policies anew and call `expire_decisions`.
+/// 3. A normalizer that is never frozen violates (2) a little each round, less as it settles. This works, but less
+///    well.
 ///
 /// A frozen normalizer ignores what it observes. A dimension that does not vary maps to 0, so append a bias column
 /// after normalising, not before ([`columns::with_bias`](super::columns::with_bias)).
@@ -67,10 +68,10 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// A normalizer that has observed nothing: it maps everything to 0.
+    /// Creates a normalizer without observations: it maps everything to 0.
     ///
     /// # Errors
-    /// A dimension of zero or beyond 16,777,216, a setting out of its range.
+    /// A dimension of zero or above 16,777,216; a setting out of its range.
     pub fn new(dimension: usize, options: NormalizerOptions) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_parameter("floor", options.floor, options.floor >= 0.0, "at least 0")?;
@@ -80,28 +81,28 @@ impl Normalizer {
         Ok(Self { options, weight: 0.0, mean: vec![0.0; dimension], squares: vec![0.0; dimension], frozen: false })
     }
 
-    /// A normalizer with the same options that has observed nothing.
+    /// Returns a normalizer with the same options and no observations.
     pub(crate) fn blank(&self) -> Self {
         let zeros = vec![0.0; self.dimension()];
         Self { options: self.options, weight: 0.0, mean: zeros.clone(), squares: zeros, frozen: false }
     }
 
-    /// The length of a context.
+    /// Length of a context.
     pub fn dimension(&self) -> usize {
         self.mean.len()
     }
 
-    /// The number of contexts observed; with forgetting, the sum of their weights.
+    /// Number of contexts observed; with forgetting, the sum of their weights.
     pub fn weight(&self) -> f64 {
         self.weight
     }
 
-    /// The running mean of each dimension.
+    /// Running mean of each dimension.
     pub fn mean(&self) -> &[f64] {
         &self.mean
     }
 
-    /// The running standard deviation of a dimension, 0 where it does not exceed the floor; `None` beyond the last
+    /// Running standard deviation of a dimension, 0 where it does not exceed the floor; `None` beyond the last
     /// dimension.
     pub fn deviation(&self, dimension: usize) -> Option<f64> {
         self.squares.get(dimension).map(|squares| self.deviation_of(*squares))
@@ -112,17 +113,17 @@ impl Normalizer {
         if deviation > self.options.floor { deviation } else { 0.0 }
     }
 
-    /// Stops moving: every context is scaled alike from now on.
+    /// Freezes the statistics: every later context is scaled alike.
     pub fn freeze(&mut self) {
         self.frozen = true;
     }
 
-    /// Whether it has stopped moving.
+    /// Returns whether the statistics are frozen.
     pub fn is_frozen(&self) -> bool {
         self.frozen
     }
 
-    /// Takes a context into the statistics, unless frozen.
+    /// Adds a context to the statistics, unless frozen.
     ///
     /// # Errors
     /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The
@@ -149,8 +150,8 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Merges the statistics of another normalizer: Chan, Golub & LeVeque (1979), equation 2.1. Whether
-    /// the other is frozen does not matter, and is not taken over.
+    /// Merges the statistics of another normalizer: Chan, Golub & LeVeque (1979), equation 2.1. The other may be
+    /// frozen; this has no effect.
     ///
     /// # Errors
     /// Another dimension; another `forgetting`, `floor` or `clip` (which is infinite for none); statistics that could
@@ -187,12 +188,12 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Refuses statistics that are not loaded.
+    /// Refuses statistics that could not be loaded.
     fn check(&self) -> Result<()> {
         check_statistics(self.weight, self.mean.iter().copied().zip(self.squares.iter().copied()))
     }
 
-    /// The normalised context.
+    /// Returns the normalised context.
     ///
     /// # Errors
     /// A context of the wrong length or not finite.
@@ -205,7 +206,7 @@ impl Normalizer {
     /// Normalises a context in place.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, which is as it was then.
+    /// A context of the wrong length or with a value that is not finite. The context is unchanged then.
     pub fn normalise_in_place(&self, context: &mut [f64]) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         let clip = self.options.clip.unwrap_or(f64::MAX);
@@ -218,12 +219,11 @@ impl Normalizer {
     }
 }
 
-/// Rounding may take a mean a little beyond what it is the mean of.
+/// Largest accepted mean: rounding may move a mean slightly beyond the range of its values.
 const LARGEST_MEAN: f64 = 10.0 * LARGEST;
 
-/// Refuses a weight, or a mean and a sum of squares of some dimension, that no contexts within ±1e100 have, or whose
-/// variance overflows. What is accepted here is all that a normalizer ever holds, so that it can be loaded whenever it
-/// was saved.
+/// Refuses a weight, or a mean and sum of squares of a dimension, that no contexts within ±1e100 have, or whose
+/// variance overflows. A normalizer holds only accepted values, so that every saved normalizer can be loaded.
 fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + Clone) -> Result<()> {
     check_bounded("weight", weight)?;
     let fits = |(mean, squares): (f64, f64)| {
@@ -242,11 +242,11 @@ fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + 
 
 header_reader!("running-norm");
 
-/// A saved [`Normalizer`].
+/// Saved [`Normalizer`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NormalizerState {
-    /// The kind and format of the state.
+    /// Kind and format of the state.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     options: NormalizerOptions,
@@ -257,7 +257,7 @@ pub struct NormalizerState {
 }
 
 impl Normalizer {
-    /// The state of this normalizer, to be saved.
+    /// Returns the state of this normalizer, to be saved.
     pub fn state(&self) -> NormalizerState {
         NormalizerState {
             header: StateHeader::of("running-norm"),
@@ -269,7 +269,7 @@ impl Normalizer {
         }
     }
 
-    /// The normalizer of a saved state.
+    /// Creates the normalizer of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.

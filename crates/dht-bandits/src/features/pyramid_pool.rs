@@ -1,4 +1,4 @@
-//! Pyramid pooling: a tensor of any shape, averaged over ever finer grids, as a context.
+//! Pyramid pooling: turns a tensor of any shape into a context by averaging over successively finer grids.
 
 use crate::error::{Error, Result};
 use crate::validate::{check_length, check_parameter};
@@ -7,7 +7,7 @@ use std::ops::{Range, RangeInclusive};
 
 /// Mean pooling over pyramids of grids.
 ///
-/// An axis with the exponents m..=n is cut into 2^m parts, then 2^(m+1), …, 2^n, each level as evenly as possible; the
+/// An axis with the exponents m..=n is cut into 2^m parts, then 2^(m+1), …, 2^n, each level as evenly as possible. The
 /// context holds the mean of every combination of one part of each axis. "1 + 2 of the sequence × 4 + 8 + 16 of the
 /// embedding" is 3 × 28 = 84 values. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋; an axis that is shorter than
 /// P repeats its nearest position, ⌊(2i+1)n/2P⌋.
@@ -27,18 +27,18 @@ pub struct PyramidPool {
     axes: Vec<RangeInclusive<u32>>,
 }
 
-/// The exponents of each axis, as they are saved.
+/// Serialised form of [`PyramidPool`]: the exponents of each axis.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PoolState {
     axes: Vec<(u32, u32)>,
 }
 
-/// More parts than this per axis is a typing error.
+/// Largest accepted exponent of an axis: more parts are a typing error.
 const LARGEST_EXPONENT: u32 = 20;
 
 impl PyramidPool {
-    /// A pool over as many axes as exponents are given.
+    /// Creates a pool with one axis for each range of exponents.
     ///
     /// # Errors
     /// No axis; an empty range or an exponent above 20; more than 16,777,216 values in a pooled tensor.
@@ -54,24 +54,24 @@ impl PyramidPool {
         Ok(Self { axes: axes.to_vec() })
     }
 
-    /// A pool over the rows and columns of a matrix, such as the tokens and the embedding of a text.
+    /// Creates a pool over the rows and columns of a matrix, such as the tokens and the embedding of a text.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Errors of [`new`](Self::new).
     pub fn grid(rows: RangeInclusive<u32>, columns: RangeInclusive<u32>) -> Result<Self> {
         Self::new(&[rows, columns])
     }
 
-    /// The length of a pooled context.
+    /// Length of a pooled context.
     pub fn dimension(&self) -> usize {
         self.axes.iter().map(parts).product()
     }
 
-    /// The parts of one axis, over `length` positions: all levels, coarse before fine. A program that pools where the numbers
-    /// lie (on a graphics card) averages over each combination of them.
+    /// Parts of one axis over `length` positions: all levels, coarse before fine. A program that pools on another
+    /// device, such as a graphics card, averages over each combination of them.
     ///
     /// # Errors
-    /// An axis that the pool does not have; no position.
+    /// An axis that the pool does not have; a length of zero.
     pub fn parts(&self, axis: usize, length: usize) -> Result<Vec<Range<usize>>> {
         let levels =
             self.axes.get(axis).ok_or(Error::Dimension { what: "axis", expected: self.axes.len(), got: axis })?;
@@ -80,14 +80,14 @@ impl PyramidPool {
         Ok(levels.clone().flat_map(level).map(|(from, to)| from..to).collect())
     }
 
-    /// The pooled context of a tensor given as a slice in row-major order.
+    /// Returns the pooled context of a tensor given as a slice in row-major order.
     ///
     /// # Shapes
     /// `values`: the product of `shape`; the result: [`dimension`](Self::dimension), the first axis outermost, coarse
     /// before fine.
     ///
     /// # Errors
-    /// A shape with another number of axes or with an empty axis, a slice of another length, a value that is not
+    /// A shape with another number of axes or with an empty axis; a slice of another length; a value that is not
     /// finite.
     pub fn pool<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize]) -> Result<Vec<f64>> {
         let mut context = Vec::with_capacity(self.dimension());
@@ -95,10 +95,10 @@ impl PyramidPool {
         Ok(context)
     }
 
-    /// As [`pool`](Self::pool), appended to `context`, which is as it was after an error.
+    /// Appends the pooled context ([`pool`](Self::pool)) to `context`, which is unchanged after an error.
     ///
     /// # Errors
-    /// As [`pool`](Self::pool).
+    /// Errors of [`pool`](Self::pool).
     pub fn pool_into<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize], context: &mut Vec<f64>) -> Result<()> {
         if shape.len() != self.axes.len() {
             return Err(Error::Dimension { what: "shape", expected: self.axes.len(), got: shape.len() });
@@ -127,12 +127,12 @@ impl PyramidPool {
     }
 }
 
-/// How many parts all levels of an axis have together: 2^m + … + 2^n.
+/// Number of parts of all levels of an axis: 2^m + … + 2^n.
 fn parts(axis: &RangeInclusive<u32>) -> usize {
     axis.clone().map(|exponent| 1usize << exponent).sum()
 }
 
-/// Averages the axis of this length; `inner` values are contiguous at each of its positions.
+/// Averages over an axis of this length; `inner` values are contiguous at each of its positions.
 fn reduce<T: Copy + Into<f64>>(values: &[T], axis: &RangeInclusive<u32>, length: usize, inner: usize) -> Vec<f64> {
     let mut out = Vec::with_capacity(values.len() / length * parts(axis));
     for outer in values.chunks_exact(length * inner) {
@@ -157,7 +157,7 @@ fn reduce<T: Copy + Into<f64>>(values: &[T], axis: &RangeInclusive<u32>, length:
     out
 }
 
-/// In eight sums, so that no addition waits for the one before it.
+/// Sums in eight accumulators, so that no addition waits for the previous one.
 fn sum<T: Copy + Into<f64>>(values: &[T]) -> f64 {
     let mut sums = [0.0; 8];
     let (eights, rest) = values.as_chunks::<8>();

@@ -1,8 +1,8 @@
-//! Gaussian posteriors N(θ, U·D·Uᵀ), one per arm: scored, and sharpened by one observation, in O(d²).
+//! Gaussian posteriors N(θ, U·D·Uᵀ), one per arm: scores and rank-one updates in O(d²).
 //!
-//! Bierman (1977), "Factorization Methods for Discrete Sequential Estimation", chapter V; Agee & Turner (1972). The
-//! covariance is never formed: its variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a sum of squares with positive
-//! weights and cannot become negative, whatever the rounding.
+//! The factorisation follows Bierman (1977), "Factorization Methods for Discrete Sequential Estimation", chapter V, and
+//! Agee & Turner (1972). The covariance is never formed: its variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a sum of
+//! squares with positive weights and cannot become negative, whatever the rounding.
 
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::moments::{Moments, Score};
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::validate::{check_parameter, reserve};
 use pulp::Arch;
 
-/// A factor of this dimension takes 17 GB: a larger one is a typing error, or a damaged state.
+/// Largest accepted dimension: such a factor takes 17 GB, and a larger one is a typing error or a damaged state.
 const LARGEST_DIMENSION: usize = 1 << 16;
 
-/// The smallest share of a pivot that may be left when an observation is unlearned: √ε, half the digits.
+/// Smallest fraction of a pivot that may be left when an observation is unlearned: √ε, half the digits.
 const LEAST_LEFT: f64 = 1.490_116_119_384_765_6e-8;
 
 pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
@@ -24,8 +24,7 @@ pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
     check_parameter("dimension", dimension as f64, fits, "from 1 to 65536")
 }
 
-/// The Gaussian posteriors of many arms, arm by arm in panels of eight columns, and the scratch memory of their
-/// updates.
+/// Gaussian posteriors of many arms, arm by arm in panels of eight columns, and the scratch memory of their updates.
 ///
 /// An update takes two steps: [`project`](Self::project) computes f = Uᵀx and v = D·f of an observation, on which the
 /// caller decides, and [`rank_one_update`](Self::rank_one_update) writes.
@@ -53,10 +52,10 @@ impl Factors {
         self.arms.len() / self.layout.stride()
     }
 
-    /// Makes room for so many more arms, so that adding them cannot fail.
+    /// Reserves memory for `arms` more arms, so that adding them cannot fail.
     ///
     /// # Errors
-    /// Memory that cannot be had.
+    /// Memory that cannot be allocated.
     pub(crate) fn reserve(&mut self, arms: usize) -> Result<()> {
         reserve("arms × dimension²", &mut self.arms, arms.checked_mul(self.layout.stride()))
     }
@@ -65,7 +64,7 @@ impl Factors {
         &self.arms[slot * self.layout.stride()..][..self.layout.stride()]
     }
 
-    /// Adds an arm of zeros.
+    /// Adds an arm whose values are all zero.
     fn push_zeros(&mut self) {
         self.arms.resize(self.arms.len() + self.layout.stride(), Lanes::ZERO);
     }
@@ -76,7 +75,7 @@ impl Factors {
         self.reset(self.len() - 1, variance);
     }
 
-    /// Gives an arm mean zero and covariance `variance`·I.
+    /// Resets an arm to mean zero and covariance `variance`·I.
     pub(crate) fn reset(&mut self, slot: usize, variance: f64) {
         let stride = self.layout.stride();
         self.arms[slot * stride..][..stride].fill(Lanes::ZERO);
@@ -85,7 +84,7 @@ impl Factors {
         }
     }
 
-    /// Adds an arm with the posterior of another.
+    /// Adds an arm with the posterior of an existing one.
     pub(crate) fn push_copy(&mut self, slot: usize) {
         self.push_zeros();
         self.copy(slot, self.len() - 1);
@@ -110,7 +109,7 @@ impl Factors {
         &mut self.arms[slot * self.layout.stride() + self.layout.start(panel) + row].0[lane]
     }
 
-    /// D_j.
+    /// Diagonal entry D_j.
     pub(super) fn diagonal(&self, slot: usize, coordinate: usize) -> f64 {
         let (panel, lane) = self.layout.locate(coordinate);
         self.at(slot, panel, self.layout.rows(panel), lane)
@@ -121,7 +120,7 @@ impl Factors {
         self.at_mut(slot, panel, self.layout.rows(panel), lane)
     }
 
-    /// θ_j.
+    /// Mean θ_j.
     pub(super) fn mean(&self, slot: usize, coordinate: usize) -> f64 {
         let (panel, lane) = self.layout.locate(coordinate);
         self.at(slot, panel, self.layout.rows(panel) + 1, lane)
@@ -132,7 +131,7 @@ impl Factors {
         self.at_mut(slot, panel, self.layout.rows(panel) + 1, lane)
     }
 
-    /// U[row, column] for row < column.
+    /// Entry U[row, column] for row < column.
     pub(super) fn upper(&self, slot: usize, row: usize, column: usize) -> f64 {
         let (panel, lane) = self.layout.locate(column);
         self.at(slot, panel, self.layout.row(row), lane)
@@ -160,7 +159,7 @@ impl Factors {
         Arch::new().dispatch(ManyArms { layout: self.layout, arms: &self.arms, slots, context, first, gather })
     }
 
-    /// Mean and width of each of the slots in each context, (contexts, slots), row-major.
+    /// Mean and width of each slot in each context, shape (contexts, slots), row-major.
     pub(crate) fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
         let (layout, arms) = (self.layout, &self.arms[..]);
         let rounds = contexts.chunks(ROUND * layout.dimension).zip(scores.chunks_mut(ROUND * slots.count()));
@@ -169,7 +168,7 @@ impl Factors {
         }
     }
 
-    /// Projects an observation, f = Uᵀx: its mean and variance. Keeps f and v = D·f for
+    /// Projects an observation, f = Uᵀx, and returns its mean and variance. Stores f and v = D·f for
     /// [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn project(&mut self, slot: usize, context: &[f64]) -> Moments {
         let layout = self.layout;
@@ -177,17 +176,17 @@ impl Factors {
         Arch::new().dispatch(Project { layout, block, context, f: &mut self.scratch.f, v: &mut self.scratch.v })
     }
 
-    /// Learns the observation projected last: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, with the old P.
+    /// Learns the last projected observation: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, with the old P.
     ///
-    /// `weight` may be negative (an observation unlearned) where [`check_left`](Self::check_left) accepts it.
+    /// `weight` may be negative, which unlearns an observation, if [`check_left`](Self::check_left) accepts it.
     pub(crate) fn rank_one_update(&mut self, slot: usize, weight: f64, step: f64) {
         let layout = self.layout;
         let block = &mut self.arms[slot * layout.stride()..][..layout.stride()];
         Arch::new().dispatch(RankOneUpdate { layout, block, scratch: &mut self.scratch, weight, step });
     }
 
-    /// Bierman's α_j/α_{−1} of the observation projected last, coordinate by coordinate, summed in the order in which
-    /// [`rank_one_update`](Self::rank_one_update) sums.
+    /// Bierman's ratios α_j/α_{−1} of the last projected observation, one per coordinate, summed in the order of
+    /// [`rank_one_update`](Self::rank_one_update).
     fn pivots(&self, weight: f64) -> impl Iterator<Item = f64> + '_ {
         let (mut alpha, first) = (1.0 / weight, 1.0 / weight);
         let projected = self.scratch.f.iter().zip(&self.scratch.v).flat_map(|(f, v)| f.0.into_iter().zip(v.0));
@@ -197,11 +196,11 @@ impl Factors {
         })
     }
 
-    /// Refuses to unlearn the observation projected last, with this negative weight, if too few digits would be left.
+    /// Refuses to unlearn the last projected observation with this negative weight if too few digits would be left.
     ///
-    /// D_j is divided by α_j/α_{j−1}, so every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. They descend,
-    /// each from rounded sums of positive terms that are off by about d·ε: of one that is [`LEAST_LEFT`], half the
-    /// digits hold.
+    /// D_j is divided by α_j/α_{j−1}, so every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. These ratios
+    /// descend, and each is computed from rounded sums of positive terms with an error of about d·ε. At [`LEAST_LEFT`],
+    /// half the digits of a ratio are correct.
     pub(crate) fn check_left(&self, weight: f64) -> Result<()> {
         let what = "A without the observation";
         let below = |least: f64| self.pivots(weight).enumerate().find(|(_, value)| *value < least);
@@ -214,7 +213,7 @@ impl Factors {
         }
     }
 
-    /// The largest |f| of the observation projected last: its product with the weight must stay finite.
+    /// Largest |f| of the last projected observation; its product with the weight must stay finite.
     pub(crate) fn largest_projected(&self) -> f64 {
         let mut largest = [0.0f64; LANES];
         for row in &self.scratch.f {
@@ -226,12 +225,12 @@ impl Factors {
         largest.into_iter().fold(0.0, f64::max)
     }
 
-    /// A coordinate of Px, with the P before the last [`rank_one_update`](Self::rank_one_update).
+    /// Coordinate of Px, with the P before the last [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn gain(&self, coordinate: usize) -> f64 {
         self.scratch.gain[coordinate + self.layout.pad]
     }
 
-    /// Multiplies the covariance of the arm of the last projection, and v = D·f with it.
+    /// Multiplies the covariance of the last projected arm, and its v = D·f, by `factor`.
     pub(crate) fn scale_projected(&mut self, slot: usize, factor: f64) {
         for coordinate in 0..self.dimension() {
             *self.diagonal_mut(slot, coordinate) *= factor;
@@ -239,7 +238,7 @@ impl Factors {
         self.scratch.v.iter_mut().flat_map(|row| &mut row.0).for_each(|value| *value *= factor);
     }
 
-    /// The largest variance of a weight, max_i Σ_j U_ij² D_j. O(d²).
+    /// Largest variance of a weight, max_i Σ_j U_ij² D_j, in O(d²).
     pub(crate) fn largest_variance(&self, slot: usize) -> f64 {
         let dimension = self.dimension();
         let of = |row: usize| {
@@ -251,7 +250,7 @@ impl Factors {
         (0..dimension).map(of).fold(0.0, f64::max)
     }
 
-    /// θ + U·√D·z·scale of one arm, into `out`; a draw from the posterior if `normal` draws standard normals.
+    /// Writes θ + U·√D·z·scale of one arm to `out`: a draw from the posterior if `normal` draws standard normals.
     pub(crate) fn draw(&self, slot: usize, scale: f64, mut normal: impl FnMut() -> f64, out: &mut [f64]) {
         for (coordinate, value) in out.iter_mut().enumerate() {
             *value = self.mean(slot, coordinate);
@@ -265,7 +264,8 @@ impl Factors {
         }
     }
 
-    /// scale·√D·Uᵀx of one arm: how [`draw`](Self::draw)'s normals move the score in a context.
+    /// Writes scale·√D·Uᵀx of one arm to `out`: the coefficients of [`draw`](Self::draw)'s normals in the score of a
+    /// context.
     pub(crate) fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
         for (column, value) in out.iter_mut().enumerate() {
             let above = context[..column].iter().enumerate().map(|(row, x)| self.upper(slot, row, column) * x);

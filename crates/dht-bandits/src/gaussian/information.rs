@@ -1,4 +1,4 @@
-//! Gaussians in information form, precision and moment, which add; conversion from and to a factor.
+//! Gaussians in information form: precision and moment, which are additive; conversion from and to a factor.
 
 use super::parts::Parts;
 use crate::clock::add_counts;
@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::validate::{LARGEST_SUM, check_finite, check_part, check_sum};
 use serde::{Deserialize, Serialize};
 
-/// Natural parameters of a Gaussian, precision and precision × mean, which add when independent evidence about the same
-/// weights is merged; and the number of updates.
+/// Natural parameters of a Gaussian (precision, and precision × mean) and the number of updates. They add when
+/// independent evidence about the same weights is merged.
 ///
-/// For a full covariance the precision is its upper triangle, column by column; for a diagonal one its diagonal.
+/// For a full covariance, `precision` is its upper triangle, column by column; for a diagonal one, its diagonal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NaturalParameters {
@@ -17,17 +17,17 @@ pub struct NaturalParameters {
     pub precision: Vec<f64>,
     /// The precision times the mean.
     pub moment: Vec<f64>,
-    /// The updates that went in.
+    /// The number of updates included.
     pub updates: u64,
 }
 
 impl NaturalParameters {
-    /// No evidence: a precision of so many values, and a moment of so many.
+    /// Returns zero evidence, with `precision` and `moment` values.
     pub(crate) fn zero(precision: usize, moment: usize) -> Self {
         Self { precision: vec![0.0; precision], moment: vec![0.0; moment], updates: 0 }
     }
 
-    /// self + factor·other, element by element.
+    /// Returns self + factor·other, element by element.
     ///
     /// # Errors
     /// Sums that overflow.
@@ -48,7 +48,7 @@ impl NaturalParameters {
         })
     }
 
-    /// decay·self + (1 − decay)·prior: what was learned counts less, the prior as before.
+    /// Returns decay·self + (1 − decay)·prior: the learned evidence loses weight, the prior does not.
     pub(crate) fn decayed(&self, decay: f64, prior: &Self) -> Self {
         let mix =
             |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(a, b)| decay * a + (1.0 - decay) * b).collect();
@@ -60,22 +60,22 @@ impl NaturalParameters {
     }
 }
 
-/// A (its upper triangle, column by column) and b of one arm.
+/// Precision A (its upper triangle, column by column) and moment b of one arm.
 #[derive(Debug, Clone)]
 pub(crate) struct Information {
     pub(crate) gram: Vec<f64>,
     pub(crate) moment: Vec<f64>,
-    /// No entry of A's diagonal or of b is larger, so that an update need not read them to see that they stay in range.
+    /// Upper bound of A's diagonal and of |b|, so that most updates need not read them to check their range.
     bound: f64,
 }
 
-/// A and b of one arm as they are saved.
+/// Saved precision A and moment b of one arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InformationState {
-    /// The upper triangle of A = λI + Σ w xx' with its diagonal, column by column.
+    /// The upper triangle of A = λI + Σ w xx', with its diagonal, column by column.
     pub gram: Vec<f64>,
-    /// b = Σ w r x.
+    /// The moment b = Σ w r x.
     pub moment: Vec<f64>,
 }
 
@@ -103,8 +103,8 @@ impl Information {
         }
     }
 
-    /// Refuses an observation after which A or b, decayed by `decay` first, would be too large; the diagonal bounds the
-    /// rest of A. Returns what bounds them afterwards.
+    /// Refuses an observation after which A or b, first decayed by `decay`, would be too large; the diagonal bounds the
+    /// rest of A. Returns the new bound.
     pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, decay: f64) -> Result<f64> {
         let largest = context.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         // Rounding adds less than the factor of 2 that is left.
@@ -124,7 +124,7 @@ impl Information {
         Ok(bound)
     }
 
-    /// Adds an observation that was checked, after which A and b are within `bound`.
+    /// Adds a checked observation, after which A and b are within `bound`.
     pub(crate) fn add(&mut self, context: &[f64], reward: f64, weight: f64, bound: f64) {
         let mut rest = &mut self.gram[..];
         for (column, &value) in context.iter().enumerate() {
@@ -164,20 +164,20 @@ impl InformationState {
     }
 }
 
-/// The index of a diagonal element in a packed upper triangle.
+/// Index of a diagonal element in a packed upper triangle.
 fn diagonal(coordinate: usize) -> usize {
     coordinate * (coordinate + 3) / 2
 }
 
-/// The index at which a column of a packed upper triangle begins.
+/// Start index of a column in a packed upper triangle.
 fn packed(column: usize) -> usize {
     column * (column + 1) / 2
 }
 
-/// Columns of U⁻¹ and of A that are computed together, so that what they are computed from is read once for all of them.
+/// Number of columns of U⁻¹ and of A computed together, so that their inputs are read once for all of them.
 const TOGETHER: usize = 8;
 
-/// A = (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹, packed, and b = Aθ. O(d³), by whole columns, which lie one after the other in memory.
+/// Computes A = (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹, packed, and b = Aθ in O(d³), by whole columns, which are contiguous in memory.
 pub(crate) fn information_of(parts: &Parts) -> Information {
     let dimension = parts.mean.len();
     let inverse = inverse_of(parts);
@@ -211,7 +211,8 @@ pub(crate) fn information_of(parts: &Parts) -> Information {
     Information::new(gram, moment)
 }
 
-/// U⁻¹, packed with its unit diagonal: of each column w, from the last row to the first, w −= w_k·(column k of U).
+/// Computes U⁻¹, packed with its unit diagonal: in each column w, from the last row to the first, w −= w_k·(column k of
+/// U).
 fn inverse_of(parts: &Parts) -> Vec<f64> {
     let dimension = parts.mean.len();
     // The packed strict triangle of U starts at j(j−1)/2.
@@ -238,7 +239,7 @@ fn inverse_of(parts: &Parts) -> Vec<f64> {
     inverse
 }
 
-/// Σ left·right in eight sums, which need not wait for each other.
+/// Computes Σ left·right in eight independent sums.
 fn dot(left: &[f64], right: &[f64]) -> f64 {
     let (mut sums, ends) = ([0.0; 8], left.len() - left.len() % 8);
     for (left, right) in left.chunks_exact(8).zip(right.chunks_exact(8)) {
@@ -250,10 +251,10 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// U, D and θ of the covariance A⁻¹ and the mean A⁻¹b: A = LELᵀ, U = L⁻ᵀ, D = E⁻¹. O(d³).
+/// Computes U, D and θ of the covariance A⁻¹ and the mean A⁻¹b: A = LELᵀ, U = L⁻ᵀ, D = E⁻¹, in O(d³).
 ///
 /// # Errors
-/// An A that is not positive definite.
+/// A matrix A that is not positive definite.
 pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<Parts> {
     let dimension = moment.len();
     // L below its unit diagonal is kept as its transpose, packed by columns: column i holds L_i0 … L_i,i−1.

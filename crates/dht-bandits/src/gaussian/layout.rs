@@ -1,7 +1,7 @@
-//! The memory layout of a factor U·D·Uᵀ: panels of eight columns.
+//! Memory layout of a factor U·D·Uᵀ: panels of eight columns.
 //!
-//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋, where `pad` phantom columns come before
-//! the first real one, so that the last panel is full and the phantom ones cost next to nothing. A panel is a run of
+//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋. `pad` phantom columns come before the
+//! first real one, so that the last panel is full and the phantom columns cost almost nothing. A panel is a run of
 //! 64-byte rows:
 //!
 //! ```text
@@ -12,22 +12,22 @@
 //!   row n+1          θ of the 8 columns      the mean, in the same pass
 //! ```
 //!
-//! Up to [`WHOLE`] panels the rows of the phantom columns are there as well, as zeros: every size is a constant then,
-//! and loops over so few rows cost less than computing where they end.
+//! Layouts of up to [`WHOLE`] panels also store the rows of the phantom columns, as zeros. Every size is then a
+//! constant, and loops over so short ranges cost less than computing where they end.
 //!
-//! f = Uᵀx then needs no sum across lanes (a lane is a column), an arm is one contiguous stream, and the order of every
-//! sum is the same whatever the width of the machine's vectors.
+//! f = Uᵀx then needs no sum across lanes (a lane is a column), and an arm is one contiguous stream. The order of every
+//! sum does not depend on the width of the machine's vectors.
 //!
-//! Loops here and wherever else `simd` is used are written out: inside a closure that a library function calls (such as
+//! Loops here and in other `simd` code are written out. Inside a closure called by a library function (such as
 //! `array::from_fn`), an instruction stays a function call, because that function is not compiled for the machine's
-//! features. It cost a factor of five.
+//! features. This cost a factor of five.
 
 use pulp::Simd;
 
-/// Columns in a panel; f64 values in a 64-byte cache line.
+/// Number of columns in a panel; f64 values in a 64-byte cache line.
 pub(crate) const LANES: usize = 8;
 
-/// One row of a panel: a cache line.
+/// Row of a panel: one cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct Lanes(pub(crate) [f64; LANES]);
@@ -36,16 +36,16 @@ impl Lanes {
     pub(crate) const ZERO: Self = Self([0.0; LANES]);
 }
 
-/// As many panels at most have the rows of phantom columns.
+/// Largest number of panels for which the rows of phantom columns are stored.
 pub(super) const WHOLE: usize = 2;
 
-/// The layout of the block of one arm.
+/// Memory layout of one arm's block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PanelLayout {
     pub(crate) dimension: usize,
-    /// Phantom columns.
+    /// Number of phantom columns.
     pub(crate) pad: usize,
-    /// Phantom columns without a row.
+    /// Number of phantom columns without a row.
     pub(super) skipped: usize,
     pub(crate) panels: usize,
 }
@@ -57,44 +57,44 @@ impl PanelLayout {
         Self { dimension, pad, skipped: if panels <= WHOLE { 0 } else { pad }, panels }
     }
 
-    /// The layout of so many panels that every column has a row in; 0 is any layout, which is then given.
+    /// Returns the layout with a constant number of panels in which every column has a row; `PANELS` = 0 returns `any`.
     #[inline(always)]
     pub(super) const fn of<const PANELS: usize>(any: Self) -> Self {
         if PANELS == 0 { any } else { Self { skipped: 0, panels: PANELS, ..any } }
     }
 
-    /// Rows of U in a panel.
+    /// Number of rows of U in a panel.
     #[inline(always)]
     pub(super) fn rows(&self, panel: usize) -> usize {
         LANES * panel + LANES - 1 - self.skipped
     }
 
-    /// The first row of a panel in its arm's block.
+    /// First row of a panel in its arm's block.
     #[inline(always)]
     pub(super) fn start(&self, panel: usize) -> usize {
         // The sum of rows(q) + 2 over the panels before: Σ 8q + 9 − skipped.
         (4 * panel * panel + 5 * panel) - self.skipped * panel
     }
 
-    /// Rows in the block of one arm.
+    /// Number of rows in the block of one arm.
     pub(super) fn stride(&self) -> usize {
         self.start(self.panels)
     }
 
-    /// The panel and lane of a coordinate.
+    /// Panel and lane of a coordinate.
     #[inline(always)]
     pub(crate) fn locate(&self, coordinate: usize) -> (usize, usize) {
         let column = coordinate + self.pad;
         (column / LANES, column % LANES)
     }
 
-    /// The row of a coordinate.
+    /// Row of a coordinate.
     #[inline(always)]
     pub(super) fn row(&self, coordinate: usize) -> usize {
         coordinate + self.pad - self.skipped
     }
 
-    /// Eight coordinates of a vector as the panel's columns see them; phantom columns see zero.
+    /// Eight coordinates of a vector, aligned with the panel's columns; zero in phantom columns.
     #[inline(always)]
     pub(crate) fn columns(&self, vector: &[f64], panel: usize) -> Lanes {
         let mut lanes = Lanes::ZERO;
@@ -108,10 +108,10 @@ impl PanelLayout {
     }
 }
 
-/// A row of eight lanes in N registers, N = 8 / the machine's lanes.
+/// Row of eight lanes in N registers, N = 8 / the machine's lanes.
 pub(super) type Row<S, const N: usize> = [<S as Simd>::f64s; N];
 
-/// Calls a function that is generic over the registers of a row with their number on this machine.
+/// Calls a function that is generic over the number of registers of a row with the number on this machine.
 macro_rules! with_registers {
     ($simd:ty, $function:ident $(::<$($parameter:tt),*>)? ($($argument:expr),* $(,)?)) => {
         match <$simd as pulp::Simd>::F64_LANES {
@@ -143,7 +143,7 @@ pub(crate) fn splat<S: Simd, const N: usize>(simd: S, value: f64) -> Row<S, N> {
     [simd.splat_f64s(value); N]
 }
 
-/// left/right.
+/// Computes left/right.
 #[inline(always)]
 pub(super) fn divide<S: Simd, const N: usize>(simd: S, mut left: Row<S, N>, right: Row<S, N>) -> Row<S, N> {
     for vector in 0..N {
@@ -152,7 +152,7 @@ pub(super) fn divide<S: Simd, const N: usize>(simd: S, mut left: Row<S, N>, righ
     left
 }
 
-/// left·right + sum.
+/// Computes left·right + sum.
 #[inline(always)]
 pub(crate) fn multiply_add<S: Simd, const N: usize>(
     simd: S,
@@ -182,7 +182,7 @@ pub(crate) fn add<S: Simd, const N: usize>(simd: S, mut left: Row<S, N>, right: 
     left
 }
 
-/// The sum over the eight lanes, by halving: the same order at every vector width.
+/// Sums the eight lanes by halving: the order is the same at every vector width.
 #[inline(always)]
 pub(crate) fn sum<S: Simd, const N: usize>(simd: S, mut row: Row<S, N>) -> f64 {
     let mut width = N;

@@ -14,7 +14,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// The score, if it is finite.
+    /// Returns the score if it is finite.
     #[inline]
     pub(crate) fn checked(self) -> Result<Self> {
         check_scalar("width", self.width)?;

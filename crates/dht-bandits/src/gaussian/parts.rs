@@ -1,4 +1,4 @@
-//! A factor taken out of its memory layout, and put back.
+//! Conversion of a factor from and to its memory layout.
 
 use super::factors::Factors;
 use crate::error::Result;
@@ -9,7 +9,7 @@ use crate::validate::{check_factor, check_part};
 pub(crate) struct Parts {
     pub(crate) mean: Vec<f64>,
     pub(crate) diagonal: Vec<f64>,
-    /// Above the unit diagonal, column by column.
+    /// U above its unit diagonal, column by column.
     pub(crate) upper: Vec<f64>,
 }
 

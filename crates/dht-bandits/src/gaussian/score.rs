@@ -7,7 +7,7 @@ use super::moments::{Moments, Score};
 use crate::arm_set::Slots;
 use pulp::{Simd, WithSimd};
 
-/// Calls a kernel with the registers of a row, and with the number of panels where it is one of those that are whole.
+/// Calls a kernel with the registers of a row, and with a constant number of panels (1 or 2, else 0).
 macro_rules! with_panels {
     ($simd:ty, $panels:expr, $function:ident $(::<$($parameter:tt),*>)? ($($argument:expr),*)) => {
         match $panels {
@@ -59,7 +59,7 @@ impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyArms<'_, T, F> {
     }
 }
 
-/// Arms that are scored together: they share loops and broadcasts, and hide each other's latency.
+/// Number of arms scored together: they share loops and broadcasts, and hide each other's latency.
 const TOGETHER: usize = 5;
 
 #[inline(always)]
@@ -109,10 +109,10 @@ fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const P
     folded
 }
 
-/// Contexts of a batch that are scored at once: as many as keep an arm in the cache meanwhile.
+/// Number of contexts of a batch scored at once, limited so that the arm stays in the cache.
 pub(super) const ROUND: usize = 30;
 
-/// Scores every slot in every context: as a matrix product, a tile of arms by contexts at a time.
+/// Scores every slot in every context as a matrix product, by tiles of arms × contexts.
 pub(super) struct ScoreBatch<'a> {
     pub(super) layout: PanelLayout,
     pub(super) arms: &'a [Lanes],
@@ -219,10 +219,10 @@ fn project<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Project<
     moments
 }
 
-/// The values of the first columns, after the phantom ones.
+/// Values of the first columns, after the phantom ones.
 pub(super) type First = [f64; WHOLE * LANES];
 
-/// A context as the panels see it.
+/// Context, aligned with the columns of the panels.
 #[derive(Clone, Copy)]
 pub(super) struct Query<'a> {
     pub(super) layout: PanelLayout,
@@ -231,7 +231,7 @@ pub(super) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// `space`, zeros, takes the first columns where they are not in the context as they are.
+    /// Creates a query. `space`, filled with zeros, receives the first columns if the context cannot be read in place.
     #[inline(always)]
     pub(crate) fn new<const PANELS: usize>(layout: PanelLayout, context: &'a [f64], space: &'a mut First) -> Self {
         let first = match context.first_chunk() {
@@ -245,7 +245,7 @@ impl<'a> Query<'a> {
         Self { layout: PanelLayout::of::<PANELS>(layout), context, first }
     }
 
-    /// Eight coordinates as the panel's columns see them.
+    /// Eight coordinates, aligned with the panel's columns.
     #[inline(always)]
     fn columns(&self, panel: usize) -> &[f64] {
         if panel < WHOLE {
@@ -255,7 +255,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The values that multiply the rows: those of the head of a panel, and those of its tiles.
+    /// Multipliers of the rows: for the head of a panel, and for its tiles.
     #[inline(always)]
     fn rows<const PANELS: usize>(&self) -> (&'a [f64], &'a [[f64; LANES]]) {
         let rows = if PANELS == 0 { self.context } else { &self.first[..PANELS * LANES] };
@@ -264,11 +264,11 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Scans the panels of `ARMS` arms with `CONTEXTS` contexts together; `keep` sees f and D·f of each, with
-/// f_j = x_j + Σ_{i<j} U_ij x_i.
+/// Scans the panels of `ARMS` arms with `CONTEXTS` contexts together. `keep` receives f and D·f of each panel, with f_j
+/// = x_j + Σ_{i<j} U_ij x_i.
 ///
-/// The chains of sums are the same whatever `ARMS` and `CONTEXTS` are: an arm alone, an arm among others and a context
-/// of a batch give the same bits.
+/// The chains of sums do not depend on `ARMS` and `CONTEXTS`: a single arm, an arm among others and a context of a
+/// batch give the same bits.
 #[inline(always)]
 pub(super) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
     simd: S,
@@ -297,11 +297,11 @@ pub(super) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: 
     out
 }
 
-/// A scan of some arms, panel by panel.
+/// Scan of several arms, panel by panel.
 struct PanelScan<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEXTS: usize> {
     simd: S,
     layout: PanelLayout,
-    /// The panels of each arm's block that are still to be read.
+    /// Panels of each arm's block that are not read yet.
     blocks: [&'a [Lanes]; ARMS],
     queries: [Query<'a>; CONTEXTS],
     mean: [[Row<S, N>; ARMS]; CONTEXTS],
@@ -312,7 +312,7 @@ struct PanelScan<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEX
 impl<S: Simd, K: FnMut(usize, Row<S, N>, Row<S, N>), const N: usize, const ARMS: usize, const CONTEXTS: usize>
     PanelScan<'_, S, K, N, ARMS, CONTEXTS>
 {
-    /// Panel p has 8p rows after a head of up to seven, as many in every panel.
+    /// Scans panel p: a head of up to seven rows, equally long in every panel, and then 8p rows.
     #[inline(always)]
     fn panel<const PANELS: usize>(&mut self, panel: usize) {
         let simd = self.simd;

@@ -1,10 +1,10 @@
-//! Bierman's update of a factor in panels, by one observation.
+//! Bierman's rank-one update of a factor in panels.
 
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::layout::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
 use pulp::{Simd, WithSimd};
 
-/// What an update keeps between the projection of an observation and the rank-one update.
+/// Values stored between the projection of an observation and its rank-one update.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scratch {
     pub(super) f: Vec<Lanes>,
@@ -21,7 +21,8 @@ pub(super) struct RankOneUpdate<'a> {
     pub(super) step: f64,
 }
 
-/// `PREFIX[l]` sends v_l to the lanes after l, and to lane 0, which thus collects the sum over all eight.
+/// Masks of a prefix sum: `PREFIX[l]` sends v_l to the lanes after l, and to lane 0, which collects the sum over all
+/// eight.
 const PREFIX: [Lanes; LANES] = {
     let mut masks = [Lanes::ZERO; LANES];
     let mut column = 0;
@@ -37,7 +38,7 @@ const PREFIX: [Lanes; LANES] = {
     masks
 };
 
-/// `ABOVE[l]` keeps the lanes after l: row l of a diagonal tile, strictly above the diagonal.
+/// Masks of a diagonal tile: `ABOVE[l]` keeps the lanes after l, the part of row l strictly above the diagonal.
 const ABOVE: [Lanes; LANES] = {
     let mut masks = PREFIX;
     let mut row = 0;
@@ -57,9 +58,11 @@ impl WithSimd for RankOneUpdate<'_> {
     }
 }
 
+/// Applies Bierman's rank-one update to a factor.
+///
 /// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij
-/// v_j with the old U_ij, α_{−1} = 1/weight and b_j = v_j at first. A row's eight columns depend on each other only
-/// through the running b_i, which is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a
+/// v_j with the old U_ij. Initially α_{−1} = 1/weight and b_j = v_j. A row's eight columns depend on each other only
+/// through the running b_i. It is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a
 /// mask.
 #[inline(always)]
 fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
@@ -110,7 +113,7 @@ fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     }
 }
 
-/// −f_j/α_{j−1} of eight columns: for all of them, and with lane 0 set to zero.
+/// Multipliers −f_j/α_{j−1} of eight columns: for all of them, and with lane 0 set to zero.
 struct Multipliers<S: Simd, const N: usize> {
     every: Row<S, N>,
     but_first: Row<S, N>,
@@ -123,7 +126,7 @@ impl<S: Simd, const N: usize> Multipliers<S, N> {
     }
 }
 
-/// Updates eight columns of one row of U and returns what they add to that row's b.
+/// Updates eight columns of one row of U and returns the increment of that row's b.
 #[inline(always)]
 fn advance<S: Simd, const N: usize>(
     simd: S,

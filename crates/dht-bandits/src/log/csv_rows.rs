@@ -1,4 +1,4 @@
-//! Rows as csv: `arm,propensity,reward` and a column for each feature.
+//! Rows as CSV: `arm,propensity,reward` and a column for each feature.
 
 use super::LoggedDecision;
 use super::error::{LineProblem, LogError, check_propensity, check_value};
@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Reads rows from csv with a header. The columns `arm`, `propensity` and `reward` may stand anywhere; every other column
-/// is a feature, in the order of the file.
+/// Reads rows from CSV with a header. The columns `arm`, `propensity` and `reward` may be at any position; every other
+/// column is a feature, in the order of the file.
 ///
 /// ```
 /// use dht_bandits::log::CsvRows;
@@ -35,7 +35,7 @@ pub struct CsvRows<R> {
 const COLUMNS: [&str; 3] = ["arm", "propensity", "reward"];
 
 impl<R: Read> CsvRows<R> {
-    /// Reads the header. The name is for errors.
+    /// Reads the header. Errors contain `name`.
     ///
     /// # Errors
     /// A header that cannot be read, lacks a column or names one twice.
@@ -61,22 +61,22 @@ impl<R: Read> CsvRows<R> {
         Ok(Self { reader, path, columns, features, known: None, record: ByteRecord::new() })
     }
 
-    /// Refuses rows of other arms than these.
+    /// Refuses rows with other arms.
     #[must_use]
     pub fn with_arms(self, arms: impl IntoIterator<Item = ArmId>) -> Self {
         Self { known: Some(arms.into_iter().collect()), ..self }
     }
 
-    /// The names of the features.
+    /// Names of the features.
     pub fn features(&self) -> impl Iterator<Item = &str> {
         self.features.iter().map(|(_, name)| name.as_str())
     }
 
-    /// Reads the next row into the memory of the last; false at the end. After an error the row is worth nothing, and the
-    /// next call goes on with the next line.
+    /// Reads the next row into the memory of `row`; returns `false` at the end. After an error the content of `row` is
+    /// unspecified, and the next call continues with the next line.
     ///
     /// # Errors
-    /// A row that cannot be used, with its line.
+    /// A row that cannot be used, with its line number.
     pub fn read(&mut self, row: &mut LoggedDecision) -> Result<bool, LogError> {
         let problem = match self.reader.read_byte_record(&mut self.record).map_err(csv::Error::into_kind) {
             Ok(false) => return Ok(false),
@@ -145,8 +145,9 @@ impl<R: Read> Iterator for CsvRows<R> {
     }
 }
 
-/// The line in which a record begins that was read last. The reader tells where the record before it ended: that is one line
-/// less where lines end in "\r\n", and more where lines between are blank. So it is counted back from where this one ended.
+/// Line number at which the last record begins. The CSV reader reports where the previous record ended. That is one
+/// line less if lines end in "\r\n", and more if lines in between are blank. So the line is counted back from the end
+/// of this record.
 fn line_of<R: Read>(reader: &Reader<Kept<R>>, begun: Option<&Position>, text: &[u8]) -> u64 {
     let end = reader.position();
     let newline = reader.get_ref().byte_before(end.byte()) == Some(b'\n');
@@ -156,7 +157,7 @@ fn line_of<R: Read>(reader: &Reader<Kept<R>>, begun: Option<&Position>, text: &[
     line.max(begun.map_or(1, Position::line))
 }
 
-/// Passes bytes on, and keeps those that it passed last.
+/// Reader that passes bytes through and keeps the last ones.
 #[derive(Debug)]
 struct Kept<R> {
     reader: R,
@@ -169,7 +170,7 @@ impl<R> Kept<R> {
         Self { reader, last: Vec::new(), passed: 0 }
     }
 
-    /// The byte before a place that was not long ago.
+    /// Byte before a recent position.
     fn byte_before(&self, position: u64) -> Option<u8> {
         let behind = usize::try_from(self.passed.checked_sub(position)?).ok()?;
         self.last.len().checked_sub(behind + 1).map(|index| self.last[index])
@@ -196,7 +197,7 @@ fn refuse(path: &Path, error: &csv::Error) -> LogError {
     LogError::line(path, line, LineProblem::Malformed(error.to_string()))
 }
 
-/// Writes rows as csv, with features named x0, x1 and so on.
+/// Writes rows as CSV, with features named x0, x1 and so on.
 #[derive(Debug)]
 pub struct CsvWriter<W: Write> {
     writer: Writer<W>,
@@ -208,7 +209,7 @@ impl<W: Write> CsvWriter<W> {
     /// Writes the header.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn new(writer: W, dimension: usize) -> Result<Self, LogError> {
         let mut writer = Writer::from_writer(writer);
         let features = (0..dimension).map(|index| format!("x{index}"));
@@ -217,10 +218,10 @@ impl<W: Write> CsvWriter<W> {
         Ok(Self { writer, dimension, record: Vec::new() })
     }
 
-    /// Writes a row; every digit of each number is kept.
+    /// Writes a row with all digits of each number.
     ///
     /// # Errors
-    /// A row that could not be read again; the system's.
+    /// A row that could not be read again; errors of the operating system.
     pub fn write(&mut self, row: &LoggedDecision) -> Result<(), LogError> {
         let propensity = row.propensity.ok_or_else(|| LineProblem::Missing("propensity".to_owned()));
         let propensity = propensity.map_err(|problem| LogError::Value { problem })?;
@@ -246,10 +247,10 @@ impl<W: Write> CsvWriter<W> {
         self.writer.write_record(&self.record).map_err(|error| refuse(Path::new("csv"), &error))
     }
 
-    /// Writes what is buffered.
+    /// Flushes the buffer.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn flush(&mut self) -> Result<(), LogError> {
         self.writer.flush().map_err(|source| LogError::io(Path::new("csv"), source))
     }

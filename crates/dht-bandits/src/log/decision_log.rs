@@ -1,4 +1,4 @@
-//! The writer of decisions and rewards.
+//! Writer of decisions and rewards.
 
 use super::error::{FileProblem, LogError, RewardProblem, check_value};
 use super::logged_request::LoggedRequest;
@@ -14,19 +14,19 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 
-/// The settings of a [`DecisionLog`].
+/// Settings of a [`DecisionLog`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LogSettings {
-    /// How long after its decision a reward is accepted, in the caller's unit of time; `None` for ever. Decisions younger
-    /// than this are kept in memory, some 50 bytes each. Time is that of the whole log, which goes on after a restart: seconds since
-    /// the process began would be long past.
+    /// Longest time between a decision and its reward, in the caller's unit of time; `None` for no limit. Younger
+    /// decisions are held in memory, about 50 bytes each. Time continues over the whole log, also after a restart:
+    /// seconds since the start of the process would be long past.
     pub horizon: Option<f64>,
-    /// A file of more bytes than this is followed by the next one.
+    /// Largest size of a file in bytes; beyond it, the log continues in the next file.
     pub rotate_bytes: u64,
-    /// Waits for the disk after each line, so that it also survives a power failure: slow. Without it a line survives the
-    /// process, but not the machine.
+    /// Wait for the disk after each line, so that it also survives a power failure; this is slow. Without it a line
+    /// survives the process, but not the machine.
     pub sync: bool,
 }
 
@@ -36,20 +36,20 @@ options!(LogSettings::new() {
     sync / with_sync: bool = false,
 });
 
-/// Writes decisions, and their rewards when they come, as JSON lines into numbered files of a folder.
+/// Writes decisions, and later their rewards, as JSON lines into numbered files of a folder.
 ///
-/// Decisions come from [`append_request`](Self::append_request), which other policies can be judged from later whatever they look
-/// at, or [`append`](Self::append), which leaves out what was asked; slates from
-/// [`append_slate_request`](Self::append_slate_request) and [`append_slate`](Self::append_slate). What came of them goes to
+/// Decisions come from [`append_request`](Self::append_request), which stores what is needed to evaluate any other
+/// policy later, or [`append`](Self::append), which omits the request. Slates come from
+/// [`append_slate_request`](Self::append_slate_request) and [`append_slate`](Self::append_slate). Their outcomes go to
 /// [`reward`](Self::reward) and [`feedback`](Self::feedback).
 ///
-/// Each line is one write: a process that is killed loses at most the line it was writing, and what there is of that is
-/// cut off when the log is opened again ([`torn_bytes`](Self::torn_bytes)). One writer a folder: it is locked. Rewards
-/// refer to decisions by the id that was returned for them, also after the log was closed and opened again. Slates go to
-/// the same folder or to one of their own. A file is begun under the name `next.partial`, and never written over.
+/// Each line is one write: a killed process loses at most the line it was writing, and a partial line is cut off when
+/// the log is opened again ([`torn_bytes`](Self::torn_bytes)). A folder has one writer: it is locked. Rewards refer to
+/// decisions by the returned id, also after the log was closed and opened again. Slates go to the same folder or to a
+/// separate one. A new file is created under the name `next.partial`, and never overwritten.
 ///
-/// Times are the caller's, in one unit, and finite. They may go backwards, as those of several threads do: the log's clock is
-/// the largest time that it holds, and a reward is late when the clock, not its own time, is beyond the horizon.
+/// Times are the caller's, in one unit, and finite. They may go backwards, as those of several threads do. The log's
+/// clock is its largest time, and a reward is late if the clock, not its own time, is beyond the horizon.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
@@ -76,8 +76,9 @@ options!(LogSettings::new() {
 ///
 /// # After a crash
 ///
-/// What a policy learned since it was last saved is in the log. Save it with the log's [`position`](Self::position), and learn
-/// from the rewards after that position, in their order ([`JoinedDecision::answered_at`](super::JoinedDecision::answered_at)):
+/// The log contains what a policy has learned since it was last saved. Save the policy with the log's
+/// [`position`](Self::position), and learn from the rewards after that position, in their order
+/// ([`JoinedDecision::answered_at`](super::JoinedDecision::answered_at)):
 ///
 /// ```
 /// # use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
@@ -110,43 +111,43 @@ options!(LogSettings::new() {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Log each reward before it is learned, and save when both are done, so that the position tells what was learned. What was
-/// learned without a reward in the log, such as 0 for no click, is not found again: log it as a reward. Read with the log's
-/// horizon, if it has one: memory then holds no more than that. Where the machine itself may fail, set `sync`, lest the policy's
-/// file outlive the log's lines.
+/// Log each reward before it is learned, and save when both are done, so that the position corresponds to what was
+/// learned. Anything learned without a reward in the log, such as 0 for no click, cannot be recovered: log it as a
+/// reward. Read with the log's horizon, if it has one, to limit memory to one horizon. If the machine itself may fail,
+/// set `sync`; otherwise the policy's file may outlive the log's lines.
 #[derive(Debug)]
 pub struct DecisionLog {
     settings: LogSettings,
     files: SegmentWriter,
     next_id: u64,
     now: f64,
-    /// The decisions and slates within the horizon.
+    /// Decisions and slates within the horizon.
     open: BTreeMap<u64, Waiting>,
-    /// The horizon of all before this id has passed.
+    /// Exclusive upper bound of the ids whose horizon has passed.
     late_below: u64,
     torn_bytes: u64,
     _lock: File,
 }
 
-/// A decision or slate within the horizon.
+/// Decision or slate within the horizon.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     time: f64,
-    /// The number of chosen arms of a slate.
+    /// Number of chosen arms of a slate.
     pub(super) shown: Option<usize>,
-    /// Whether its reward came.
+    /// `true` once its reward was written.
     answered: bool,
 }
 
 impl DecisionLog {
-    /// Opens a log, or begins one: makes the folder, cuts off a torn last line, and reads which decisions still wait.
+    /// Opens or creates a log: creates the folder, cuts off a torn last line, and reads which decisions still wait.
     ///
-    /// Reads the files as far back as the horizon; all of them without one.
+    /// Files are read as far back as the horizon; without one, all are read.
     ///
     /// # Errors
-    /// A folder that cannot be used or is in use; lines that are no records: a damaged log is not written to. A horizon
-    /// that is not positive. [`LogError::File`]: a file of the log's names that is no regular file, or that no other can follow;
-    /// a newest file that is empty where those before it are gone, since ids would begin anew.
+    /// A folder that cannot be used or is in use; lines that are not records, since a damaged log is not written to. A
+    /// horizon that is not positive. [`LogError::File`]: a log file that is not a regular file, or has the last
+    /// possible number; an empty newest file after deleted files, since ids would start again.
     pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
         let folder = folder.as_ref();
         if let Some(horizon) = settings.horizon {
@@ -215,7 +216,7 @@ impl DecisionLog {
         }
     }
 
-    /// Moves the clock, and forgets decisions whose horizon has passed.
+    /// Advances the clock, and forgets decisions whose horizon has passed.
     fn pass(&mut self, time: f64) {
         self.now = self.now.max(time);
         let Some(horizon) = self.settings.horizon else { return };
@@ -228,35 +229,35 @@ impl DecisionLog {
         }
     }
 
-    /// How many bytes of a torn line were cut off when the log was opened; 0 after an orderly end.
+    /// Number of bytes of a torn line that were cut off when the log was opened; 0 after an orderly end.
     pub fn torn_bytes(&self) -> u64 {
         self.torn_bytes
     }
 
-    /// How many decisions wait for a reward, and slates for feedback.
+    /// Number of decisions that wait for a reward and slates that wait for feedback.
     pub fn waiting(&self) -> usize {
         self.open.values().filter(|entry| !entry.answered).count()
     }
 
-    /// Where the next line will stand: what is written from now on is at this position or a later one. What it is for:
-    /// [after a crash](Self#after-a-crash).
+    /// Position of the next line: later lines are at this position or beyond. It is used [after a
+    /// crash](Self#after-a-crash).
     pub fn position(&self) -> LogPosition {
         self.files.position()
     }
 
-    /// The id of the next decision or slate.
+    /// Id of the next decision or slate.
     pub fn next_id(&self) -> u64 {
         self.next_id
     }
 
-    /// Writes a decision, with the policy's probability of each arm where they are known, and returns its id. The
-    /// propensity is the decision's own, or else that of the probabilities. A decision without either is written too: it can
-    /// be learned from, and judges no policy but by the direct method.
+    /// Writes a decision, with the policy's probability of each arm if known, and returns its id. The propensity is
+    /// that of the decision, or else that of the probabilities. A decision without either is also written: policies can
+    /// learn from it, but only the direct method can evaluate with it.
     ///
     /// # Errors
-    /// A propensity outside (0, 1]; probabilities that are no distribution; values that
-    /// are not finite, such as the time; a line that cannot be written, also because the next file is there already
-    /// ([`LogError::File`]). The log is unchanged then.
+    /// A propensity outside (0, 1]; probabilities that are not a distribution; values that are not finite, such as the
+    /// time; a line that cannot be written, also because the next file exists already ([`LogError::File`]). The log is
+    /// unchanged then.
     pub fn append(
         &mut self,
         decision: &Decision,
@@ -266,12 +267,13 @@ impl DecisionLog {
         self.append_record(decision, probabilities, None, time)
     }
 
-    /// Writes a decision as [`append`](Self::append) does, and what was asked: the context, the arms that could be chosen and
-    /// their features. Without them the log of a policy with features of arms teaches, but judges no other policy.
+    /// Writes a decision as [`append`](Self::append) does, together with its request: the context, the available arms
+    /// and their features. Without the request, the log of a policy with arm features supports learning, but not the
+    /// evaluation of other policies.
     ///
     /// # Errors
-    /// As `append`; a chosen arm that is not among those of the request; all arms but some
-    /// ([`Actions::Except`](crate::Actions::Except)) without probabilities, since the log does not know all.
+    /// Errors of `append`; a chosen arm that is not in the request; all arms except some
+    /// ([`Actions::Except`](crate::Actions::Except)) without probabilities, since the log does not know all arms.
     pub fn append_request(
         &mut self,
         request: &Request<'_>,
@@ -300,7 +302,7 @@ impl DecisionLog {
         self.write_made(&Record::Decision(record), time, None)
     }
 
-    /// Checks and writes a record that waits for an answer from now on.
+    /// Checks and writes a record that waits for an answer.
     pub(super) fn write_made(&mut self, record: &Record, time: f64, shown: Option<usize>) -> Result<u64, LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
         self.files.write(record, self.first_line())?;
@@ -314,8 +316,9 @@ impl DecisionLog {
     /// Writes the reward of a decision.
     ///
     /// # Errors
-    /// [`LogError::Reward`]: the log does not hold the decision, or no longer, or it has its reward already, or the horizon
-    /// has passed, or it is a slate; values that are not finite; a line that cannot be written. The log is unchanged then.
+    /// [`LogError::Reward`]: the log does not hold the decision, or not any more; it has its reward already; the
+    /// horizon has passed; it is a slate. Values that are not finite; a line that cannot be written. The log is
+    /// unchanged then.
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
         let waiting = self.waiting_for(id, time)?;
         if waiting.shown.is_some() {
@@ -324,7 +327,7 @@ impl DecisionLog {
         self.write_answer(&Record::Reward(RewardRecord { id, time, reward }), id, time)
     }
 
-    /// What waits for an answer that comes at this time.
+    /// Waiting decision or slate with this id, for an answer at this time.
     pub(super) fn waiting_for(&self, id: u64, time: f64) -> Result<Waiting, LogError> {
         check_value("time", time).map_err(|problem| LogError::Value { problem })?;
         let now = self.now.max(time);
@@ -341,7 +344,7 @@ impl DecisionLog {
         Err(LogError::Reward { id, problem })
     }
 
-    /// Checks and writes the answer to a decision or slate that waits for it.
+    /// Checks and writes the answer to a waiting decision or slate.
     pub(super) fn write_answer(&mut self, record: &Record, id: u64, time: f64) -> Result<(), LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
         self.files.write(record, self.first_line())?;
@@ -353,18 +356,18 @@ impl DecisionLog {
     /// Waits until all lines are on the disk.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn sync(&mut self) -> Result<(), LogError> {
         self.files.sync()
     }
 
-    /// What a new file begins with: files before may be deleted, and each later one knows where ids go on.
+    /// First line of a new file. Earlier files may be deleted, so each later file stores the next id.
     fn first_line(&self) -> SegmentRecord {
         SegmentRecord { next_id: self.next_id, clock: self.now.is_finite().then_some(self.now) }
     }
 }
 
-/// The clock of a segment: before its first record, or after its newest.
+/// Clock of a segment: the time of its first record, or the newest time in it.
 fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogError> {
     let Some(mut lines) = read_if_there(folder, number)? else { return Ok(None) };
     let mut found: Option<f64> = None;

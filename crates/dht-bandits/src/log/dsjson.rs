@@ -1,4 +1,4 @@
-//! Vowpal Wabbit's decision-service JSON (`--dsjson`), one event a line.
+//! Vowpal Wabbit's decision-service JSON (`--dsjson`), one event per line.
 
 use super::LoggedDecision;
 use super::error::{LineProblem, LogError, check_propensity, check_value};
@@ -14,20 +14,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, Write};
 use std::path::Path;
 
-/// Which features of an event make up the context, and how its actions are named.
+/// Columns of an event: the features of the context and of actions, and the number of an action's arm.
 ///
-/// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number counts as it is, true as 1 and
-/// false as 0; a list contributes all of its numbers; `/User/country=DE` is 1 where that text or number stands, else 0. A scalar
-/// that is missing is 0, as Wabbit has it.
+/// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number is used as
+/// it is, true as 1 and false as 0. A list contributes all of its numbers. `/User/country=DE` is 1 if that text or
+/// number is there, else 0. A missing scalar is 0, as in Wabbit.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct DsjsonColumns {
-    /// The columns of the context.
+    /// Columns of the context.
     pub context: Vec<String>,
-    /// The columns of the features of each action (an entry of `_multi`); none for actions without features.
+    /// Columns of the features of each action (an entry of `_multi`); none for actions without features.
     pub actions: Vec<String>,
-    /// Where an action (an entry of `_multi`) holds the number of its arm; without it the first is arm 0.
+    /// Column with the arm number of an action (an entry of `_multi`); without it the first action is arm 0.
     pub arm: Option<String>,
 }
 
@@ -37,7 +37,7 @@ setters!(fn, DsjsonColumns {
     arm / with_arm: Option<String>,
 });
 
-/// An event as Wabbit writes it; other fields are ignored.
+/// Event in Wabbit's format; other fields are ignored.
 #[derive(Debug, Deserialize)]
 struct Event {
     #[serde(rename = "_label_cost")]
@@ -66,17 +66,22 @@ struct Event {
     drop_probability: Option<f64>,
 }
 
-/// Reads rows from dsjson: reward −`_label_cost`, propensity `_label_probability`, or the first of `p`; arms from the
-/// entries of `_multi`, with their features; the probabilities of all arms where `p` holds them. The chosen action is
-/// `_label_Action`, counted from 1, or `_labelIndex`, counted from 0; where both are there, they agree, or the line is refused.
+/// Reads rows from dsjson: the reward is −`_label_cost`, the propensity `_label_probability` or the first of `p`, and
+/// the arms with their features are the entries of `_multi`. The probabilities of all arms are read if `p` holds them.
+/// The chosen action is `_label_Action`, counted from 1, or `_labelIndex`, counted from 0; a line in which both are
+/// present and differ is refused.
 ///
 /// `pdrop`, the probability with which the service dropped events like this one, becomes the row's
 /// [drop probability](LoggedDecision::drop_probability).
 ///
-/// Counted and left out are: rewards without an event (`RewardValue`; [`dangling_rewards`](Self::dangling_rewards)), events
-/// whose action was never shown (`_skipLearn` or `_deferred`; [`skipped`](Self::skipped)), events whose `EventId` an earlier
-/// row had, as queues deliver some twice ([`repeated`](Self::repeated)), and a last line that was cut off
-/// ([`torn`](Self::torn)). To know repeated events it keeps 16 bytes of each `EventId`.
+/// The reader counts and leaves out:
+///
+/// * rewards without an event (`RewardValue`; [`dangling_rewards`](Self::dangling_rewards));
+/// * events whose action was never shown (`_skipLearn` or `_deferred`; [`skipped`](Self::skipped));
+/// * events whose `EventId` an earlier row had, since queues deliver some twice ([`repeated`](Self::repeated));
+/// * a last line that was cut off ([`torn`](Self::torn)).
+///
+/// To detect repeated events, the reader stores 16 bytes per `EventId`.
 #[derive(Debug)]
 pub struct DsjsonRows<R> {
     lines: Lines<R>,
@@ -93,7 +98,7 @@ pub struct DsjsonRows<R> {
 }
 
 impl<R: BufRead> DsjsonRows<R> {
-    /// A reader. The name is for errors.
+    /// Creates a reader. Errors contain `name`.
     pub fn new(reader: R, name: impl AsRef<Path>, columns: DsjsonColumns) -> Self {
         let met = vec![false; columns.context.len() + columns.actions.len()];
         let lines = Lines::new(reader, name.as_ref());
@@ -102,28 +107,28 @@ impl<R: BufRead> DsjsonRows<R> {
         Self { lines, columns, dimension, width, dangling, skipped, repeated, seen: HashSet::new(), met }
     }
 
-    /// How many lines held a reward without an event.
+    /// Number of lines that held a reward without an event.
     pub fn dangling_rewards(&self) -> u64 {
         self.dangling
     }
 
-    /// The number of events whose action was never shown.
+    /// Number of events whose action was never shown.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// The number of events that an earlier row had already.
+    /// Number of events that an earlier row had already.
     pub fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    /// Columns that no event has had so far: all their values are 0. A misspelt column is among them.
+    /// Columns that no event has had so far: all their values are 0. Misspelt columns are among them.
     pub fn never_met(&self) -> impl Iterator<Item = &str> {
         let columns = self.columns.context.iter().chain(&self.columns.actions);
         columns.zip(&self.met).filter(|(_, met)| !**met).map(|(column, _)| column.as_str())
     }
 
-    /// How many last lines were cut off: 0 or 1.
+    /// Number of last lines that were cut off: 0 or 1.
     pub fn torn(&self) -> u64 {
         self.lines.torn()
     }
@@ -189,7 +194,7 @@ impl<R: BufRead> DsjsonRows<R> {
         Ok(row)
     }
 
-    /// The features of all actions, row by row.
+    /// Features of all actions, row by row.
     fn features(&mut self, actions: &[Value]) -> Result<Option<Vec<f64>>, LineProblem> {
         if self.columns.actions.is_empty() {
             return Ok(None);
@@ -218,7 +223,7 @@ impl<R: BufRead> DsjsonRows<R> {
     }
 }
 
-/// Appends the values of a column; whether it is there.
+/// Appends the values of a column; returns whether the column is present.
 fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, LineProblem> {
     if !column.starts_with('/') {
         return Err(LineProblem::Malformed(format!("the column {column:?} is no JSON pointer: those begin with /")));
@@ -304,7 +309,7 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
     }
 }
 
-/// 128 bits of an id: two of 10⁹ ids share them with a probability of 1e-21.
+/// Hash of an id, 128 bits: two of 10⁹ ids share one with a probability of 1e-21.
 fn hash_of(id: &str) -> u128 {
     let half = |first: u8| {
         let mut hasher = DefaultHasher::new();
@@ -314,14 +319,15 @@ fn hash_of(id: &str) -> u128 {
     half(0) << 64 | half(1)
 }
 
-/// Writes a row as one line of dsjson that [`DsjsonRows`] reads back with the columns `/x`, those of actions `/f` and the
-/// arms at `/i/id`: the context is the list `x` of the shared features, each arm has its number as a feature and the list
-/// `f` of its features, where it has some. Arms that the probabilities leave out are written with 0. With an estimated
-/// propensity, to which they need not add up to 1, only the chosen arm's is written.
+/// Writes a row as one line of dsjson. [`DsjsonRows`] reads it back with the context column `/x`, the action column
+/// `/f` and the arm column `/i/id`. The context is the list `x` of the shared features. Each arm has its number as a
+/// feature, and the list `f` of its features if it has some. Arms without an entry in the probabilities are written
+/// with 0. Probabilities need not sum to 1 with an estimated propensity, so only the chosen arm's is then written.
 ///
 /// # Errors
-/// A row that could not be read again: without a propensity or available arms, with the chosen one not among them, with a propensity
-/// outside (0, 1] or values that are not finite, with probabilities and an arm that is available twice; the system's.
+/// A row that could not be read again: without a propensity or available arms, with a chosen arm that is not available,
+/// with a propensity outside (0, 1] or values that are not finite, with probabilities and a duplicate available arm.
+/// Errors of the operating system.
 pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) -> Result<(), LogError> {
     let refuse = |problem| Err(LogError::Value { problem });
     if let Err(error) = row.check(0) {

@@ -1,88 +1,88 @@
-//! What can be wrong with a log, and where.
+//! Errors of logs: the problem and its location.
 
 use crate::error::Number;
 use crate::policy::Choice;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A refused line, reward or file. A writer or a reader that returned it is as it was before the call, or, for a reader,
-/// at the next line.
+/// Refused line, reward or file. A writer that returned it is unchanged; a reader is unchanged or continues at the next
+/// line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     Io {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A file of a log's name that is none of its files.
+    /// A file has the name of a log file, but cannot be one.
     #[error("{path}: {problem}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: FileProblem,
     },
     /// Another process, or another `DecisionLog`, writes to this folder.
     #[error("{path} is in use by another writer")]
     InUse {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
     },
-    /// A line that cannot be used.
+    /// A line cannot be used.
     #[error("{path}, line {line}: {problem}")]
     Line {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The number of the line, from 1.
+        /// Number of the line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: LineProblem,
     },
-    /// A file is not there, although files before and after it are: what it held is lost.
+    /// A file is missing between existing files: its content is lost.
     #[error("{path} is missing: the log goes on with {next}")]
     MissingFile {
-        /// The file; others after it may be missing as well.
+        /// Path of the missing file; others after it may be missing as well.
         path: PathBuf,
-        /// The next file that is there.
+        /// Path of the next existing file.
         next: PathBuf,
     },
-    /// A reward, or the feedback on a slate, that cannot be written.
+    /// A reward, or the feedback on a slate, cannot be written.
     #[error("reward or feedback for id {id}: {problem}")]
     Reward {
-        /// The decision or slate it was meant for.
+        /// Id of its decision or slate.
         id: u64,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: RewardProblem,
     },
-    /// A value that cannot be written.
+    /// A value cannot be written.
     #[error("cannot be logged: {problem}")]
     Value {
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: LineProblem,
     },
-    /// A setting out of its range.
+    /// A setting is out of its range.
     #[error(transparent)]
     Setting(#[from] crate::error::Error),
 }
 
-/// Why a file cannot be one of a log's.
+/// Reason why a file cannot belong to a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileProblem {
-    /// It is a folder, a device or a pipe, or a symbolic link to one.
+    /// The file is a folder, a device or a pipe, or a symbolic link to one.
     #[error("this is no regular file, as those of a log are")]
     NotRegular,
-    /// It stands where the log was to begin its next file.
+    /// The file exists where the log would create its next file.
     #[error("this file, which the log was to begin, is there already, and the log did not write it: move it elsewhere")]
     Exists,
-    /// No file can follow it.
+    /// The file has the last possible number.
     #[error("no number is left for the file that would follow this one: the log did not write it, move it elsewhere")]
     LastNumber,
-    /// It is the newest, holds nothing, and neither does any file before it.
+    /// The file is the newest, is empty, and so are all files before it.
     #[error(
         "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \
          another folder"
@@ -90,14 +90,14 @@ pub enum FileProblem {
     NoIds,
 }
 
-/// What is wrong with a line of a log.
+/// Problem with a line of a log.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineProblem {
-    /// The line is not what it should be: cut off, not JSON, of another shape.
+    /// The line is malformed: cut off, not JSON, or of another shape.
     #[error("malformed: {0}")]
     Malformed(String),
-    /// A column or field is not there.
+    /// A column or field is missing.
     #[error("there is no {0}")]
     Missing(String),
     /// A propensity is not in (0, 1].
@@ -106,46 +106,46 @@ pub enum LineProblem {
     /// A value is NaN, infinite or beyond ±1e100.
     #[error("{what} is {}, expected a number within ±1e100", Number(*value))]
     NotFinite {
-        /// Which value.
+        /// Name of the value.
         what: String,
-        /// The value.
+        /// Value found.
         value: f64,
     },
-    /// An action that the policy, or the line itself, does not have.
+    /// The policy, or the line itself, does not have this action.
     #[error("unknown action {0}")]
     UnknownAction(String),
-    /// A reward, or feedback, that belongs to no decision or slate.
+    /// A reward, or feedback, belongs to no decision or slate.
     #[error("reward or feedback for id {id}: {problem}")]
     Reward {
-        /// The decision or slate that it names.
+        /// Id of the decision or slate that it names.
         id: u64,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: RewardProblem,
     },
-    /// A slate met by the reader of decisions, or a decision met by that of slates.
+    /// The reader of decisions met a slate, or the reader of slates a decision.
     #[error("{what} {id} is read by {reader}")]
     OtherReader {
-        /// What the line holds: `slate` or `decision`.
+        /// Kind of the line: `slate` or `decision`.
         what: &'static str,
-        /// Its id.
+        /// Id in the line.
         id: u64,
-        /// The reader to use.
+        /// Reader to use.
         reader: &'static str,
     },
-    /// A slate does not belong to the request that it is logged with.
+    /// A slate does not belong to the request with which it is logged.
     #[error("the slate is not of this request: {0}")]
     Contradiction(String),
     /// The ids of decisions and slates do not ascend.
     #[error("id {id} comes after id {last}, expected ids that ascend")]
     Order {
-        /// The id of this line.
+        /// Id of this line.
         id: u64,
-        /// The largest id before.
+        /// Largest id before this line.
         last: u64,
     },
 }
 
-/// Why a reward belongs to no decision, or feedback to no slate.
+/// Reason why a reward belongs to no decision, or feedback to no slate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RewardProblem {
@@ -155,10 +155,10 @@ pub enum RewardProblem {
     /// The decision has its reward already, or the slate its feedback.
     #[error("it has its reward or feedback already")]
     Twice,
-    /// The horizon has passed: the decision went on with the default, or it has its reward already.
+    /// The horizon has passed: the decision was joined with the default, or it has its reward already.
     #[error("the horizon has passed")]
     Late,
-    /// The file that held the decision or slate is no longer there.
+    /// The file that held the decision or slate was deleted.
     #[error("the file that held its decision or slate is gone")]
     Gone,
     /// A reward was given to a slate.
@@ -167,23 +167,23 @@ pub enum RewardProblem {
     /// Feedback was given to a decision.
     #[error("this is a single decision, which takes a reward: `DecisionLog::reward`")]
     TakesReward,
-    /// Not one feedback for each chosen arm of the slate.
+    /// The number of feedbacks differs from the number of chosen arms of the slate.
     #[error("there is feedback on {got} arms, expected {expected}: one for each chosen arm of the slate")]
     Count {
-        /// How many arms were chosen.
+        /// Number of chosen arms.
         expected: usize,
-        /// How many feedbacks there are.
+        /// Number of feedbacks.
         got: usize,
     },
 }
 
 impl LogError {
-    /// Whether a file is not there.
+    /// Returns whether a file is missing.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether lines cannot be read, and nothing tells which.
+    /// Returns whether an unknown number of lines could not be read.
     pub(super) fn loses_lines(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::File { .. } | Self::MissingFile { .. })
     }
@@ -202,15 +202,15 @@ pub(super) fn check_value(what: &str, value: f64) -> Result<(), LineProblem> {
     if value.abs() <= 1e100 { Ok(()) } else { Err(LineProblem::NotFinite { what: what.to_owned(), value }) }
 }
 
-/// Refuses a choice with a score that JSON has no number for. The largest number is UCB1's score of an arm that nothing is
-/// known of.
+/// Refuses a choice with a score that JSON cannot represent. The largest `f64` is accepted: it is UCB1's score of an
+/// arm without rewards.
 pub(super) fn check_choice(choice: &Choice) -> Result<(), LineProblem> {
     let Choice { score, mean, width, propensity_error, .. } = *choice;
     let values = [("score", score), ("mean", mean), ("width", width), ("propensity_error", propensity_error)];
     values.into_iter().filter(|(_, value)| *value != f64::MAX).try_for_each(|(what, value)| check_value(what, value))
 }
 
-/// The largest number is no id: there would be none after it.
+/// Refuses the largest number as an id, since no id could follow.
 pub(super) fn check_id(id: u64) -> Result<(), LineProblem> {
     if id < u64::MAX { Ok(()) } else { Err(LineProblem::Malformed(format!("{id} is no id"))) }
 }

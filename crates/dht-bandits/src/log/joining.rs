@@ -1,4 +1,4 @@
-//! What came of decisions and slates, joined to them while a log is read.
+//! Joining of rewards to decisions, and of feedback to slates, while a log is read.
 
 use super::error::{LineProblem, LogError, RewardProblem};
 use super::lines::Lines;
@@ -12,59 +12,59 @@ use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// What a reader has met so far.
+/// Counts of a reader so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct LogCounts {
     /// Decisions with their rewards, or slates with their feedback.
     pub rewarded: u64,
-    /// Those that got the default.
+    /// Decisions or slates that got the default.
     pub defaulted: u64,
-    /// Those whose horizon passed without a reward, and without a default for it, also because their reward may stand in
-    /// what could not be read.
+    /// Decisions or slates whose horizon passed without an answer or a default. There is also no default if the answer
+    /// may have been among lines that could not be read.
     pub unrewarded: u64,
-    /// Those at the end of the log whose horizon had not passed: their rewards may still come.
+    /// Decisions or slates whose horizon had not passed at the end of the log: their answers may still come.
     pub waiting: u64,
-    /// Lines that were refused, without those of [`other`](Self::other).
+    /// Refused lines, except those counted in [`other`](Self::other).
     pub refused: u64,
-    /// Slates met by the reader of decisions, and decisions met by that of slates.
+    /// Slates met by the reader of decisions, or decisions met by the reader of slates.
     pub other: u64,
-    /// Rewards, or feedback, of what stood in files that are no longer there.
+    /// Rewards, or feedback, whose decision or slate was in a file that is missing.
     pub orphaned: u64,
-    /// Gaps between files: one that is missing, or several in a row.
+    /// Gaps between files: one missing file, or several in a row.
     pub gaps: u64,
     /// Last lines that were cut off by a crash: 0 or 1.
     pub torn: u64,
 }
 
-/// What is joined: decisions with rewards, or slates with feedback.
+/// Kind of joined records: decisions with rewards, or slates with feedback.
 pub(super) trait Kind: Debug {
-    /// What waits.
+    /// Record that waits for an answer: a decision or a slate.
     type Made: Debug;
-    /// What it waits for.
+    /// Answer: a reward or feedback.
     type Answer: Debug;
-    /// Both.
+    /// Record joined with its answer.
     type Joined;
 
-    /// What a record is to this reader.
+    /// Classifies a record for this reader.
     fn sort(record: Record) -> Sorted<Self::Made, Self::Answer>;
 
-    /// Refuses an answer that does not fit.
+    /// Refuses an answer that does not fit the record.
     fn check(made: &Self::Made, answer: &Self::Answer) -> Result<(), RewardProblem>;
 
-    /// The answer where none came.
+    /// Default answer of a record without an answer.
     fn default(&self, made: &Self::Made) -> Option<Self::Answer>;
 
-    /// Where the answer stands; `None` for the default.
+    /// Joins a record with its answer; `answered_at` is the position of the answer, `None` for the default.
     fn join(made: Self::Made, answer: Self::Answer, answered_at: Option<LogPosition>) -> Self::Joined;
 }
 
-/// A record, by what it is to a reader.
+/// Record, classified for a reader.
 pub(super) enum Sorted<M, A> {
     Made(u64, f64, M),
     Answer(u64, f64, A),
     Segment(SegmentRecord),
-    /// Of the other reader: what waits there, and that it is so; and answers.
+    /// Record of the other reader that waits for an answer, with the error to report.
     OtherMade(u64, f64, LineProblem),
     OtherAnswer(f64),
 }
@@ -75,29 +75,29 @@ struct Waiting<M, A> {
     time: f64,
     made: M,
     answer: Option<(A, LogPosition)>,
-    /// Whether its answer may stand in what could not be read.
+    /// `true` if its answer may be among lines that could not be read.
     answer_lost: bool,
 }
 
-/// The reader of a log, of one kind.
+/// Reader of a log, for one kind of records.
 #[derive(Debug)]
 pub(super) struct Joining<K: Kind> {
     kind: K,
     horizon: Option<f64>,
     folder: PathBuf,
     segments: VecDeque<u64>,
-    /// The number of the file that comes next, once one was read.
+    /// Expected number of the next file, once one was read.
     next_segment: Option<u64>,
-    /// The ids of decisions and slates in files that are missing.
+    /// Ids of decisions and slates in missing files.
     missing: Vec<Range<u64>>,
-    /// Whether lines before the next one were not read, and it has not told yet with which id it begins.
+    /// `true` after lines that were not read, until the next id is known.
     after_gap: bool,
-    /// The file that is read, and its number.
+    /// Open file; `file` is its number.
     lines: Option<Lines<BufReader<File>>>,
     file: u64,
     waiting: VecDeque<Waiting<K::Made, K::Answer>>,
     last: Option<u64>,
-    /// The largest time so far.
+    /// Largest time so far.
     now: f64,
     ended: bool,
     pub(super) counts: LogCounts,
@@ -128,7 +128,7 @@ impl<K: Kind> Joining<K> {
         })
     }
 
-    /// Reads one line into what waits; false at the end of the log.
+    /// Reads one line and adds it to the waiting records; returns `false` at the end of the log.
     fn advance(&mut self) -> Result<bool, LogError> {
         loop {
             let Some(lines) = &mut self.lines else {
@@ -162,8 +162,8 @@ impl<K: Kind> Joining<K> {
         }
     }
 
-    /// Goes on with the next file that is there; false at the end of the log. Files that were deleted since the log was opened are
-    /// missing as if they had been deleted before.
+    /// Opens the next existing file; returns `false` at the end of the log. Files deleted since the log was opened
+    /// count as missing, as if they had been deleted before.
     fn open_next(&mut self) -> Result<bool, LogError> {
         loop {
             let Some(&number) = self.segments.front() else { return Ok(false) };
@@ -184,13 +184,13 @@ impl<K: Kind> Joining<K> {
         }
     }
 
-    /// Remembers that lines could not be read: they may have held decisions, and answers to all that waits.
+    /// Records that lines could not be read: they may have held decisions, and answers to all waiting records.
     fn lose(&mut self) {
         self.after_gap = true;
         self.waiting.iter_mut().for_each(|waiting| waiting.answer_lost = true);
     }
 
-    /// Takes a record in that stands there.
+    /// Processes the record at this position.
     fn take(&mut self, record: Sorted<K::Made, K::Answer>, position: LogPosition) -> Result<(), LineProblem> {
         match record {
             Sorted::Segment(record) => {
@@ -214,20 +214,20 @@ impl<K: Kind> Joining<K> {
         Ok(())
     }
 
-    /// The first id that was not read so far.
+    /// First id that was not read so far.
     fn next_id(&self) -> u64 {
         let read = self.last.map_or(0, |last| last.saturating_add(1));
         self.missing.last().map_or(read, |missing| missing.end.max(read))
     }
 
-    /// Learns with which id a file begins: those between were in the missing ones.
+    /// Ends a gap with the next known id: the ids in between were in missing files.
     fn end_gap(&mut self, begins: u64) {
         if std::mem::take(&mut self.after_gap) && self.next_id() < begins {
             self.missing.push(self.next_id()..begins);
         }
     }
 
-    /// Whether this id was that of a decision or slate in a missing file.
+    /// Returns whether the decision or slate with this id was in a missing file.
     fn is_missing(&self, id: u64) -> bool {
         self.missing.iter().any(|missing| missing.contains(&id)) || (self.after_gap && id >= self.next_id())
     }
@@ -243,7 +243,7 @@ impl<K: Kind> Joining<K> {
         Ok(())
     }
 
-    /// Gives what waits its answer.
+    /// Assigns an answer to its waiting record.
     fn answer(&mut self, id: u64, answer: K::Answer, position: LogPosition) -> Result<(), RewardProblem> {
         let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
@@ -271,7 +271,7 @@ impl<K: Kind> Joining<K> {
         }
     }
 
-    /// The first of what waits, if it needs to wait no longer.
+    /// Returns the first waiting record once it needs to wait no longer.
     fn due(&mut self) -> Option<K::Joined> {
         loop {
             let first = self.waiting.front()?;

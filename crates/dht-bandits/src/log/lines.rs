@@ -1,4 +1,4 @@
-//! Lines of a file, one buffer for all, with their numbers; the end of a file that was cut off is not a line.
+//! Lines of a file with their numbers, in one reused buffer; an end of the file that was cut off is not a line.
 
 use super::error::{LineProblem, LogError};
 use std::io::{BufRead, Read};
@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 /// Byte-order mark, which some editors write before the first line of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Longer lines are refused.
+/// Largest length of a line in bytes; longer lines are refused.
 pub(super) const LONGEST_LINE: u64 = 1 << 26;
 pub(super) const TOO_LONG: &str = "longer than 64 MiB";
 
-/// Whether the end of a file without a newline is a whole line: one value of JSON, to its closing brace.
+/// Returns whether the end of a file without a newline is a whole line: one JSON value with its closing brace.
 pub(super) fn is_whole(line: &[u8]) -> bool {
     line.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
 }
 
-/// A reader of lines.
+/// Reader of lines.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: R,
     path: PathBuf,
     buffer: Vec<u8>,
     number: u64,
-    /// Where the current line begins, and where it ends.
+    /// Start of the current line in bytes; `end` is its end.
     start: u64,
     end: u64,
     torn: u64,
@@ -35,7 +35,7 @@ impl<R: BufRead> Lines<R> {
         Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, start: 0, end: 0, torn: 0, failed: false }
     }
 
-    /// Reads the next line that is not blank; false at the end, and after a failure to read.
+    /// Reads the next line that is not blank; returns `false` at the end, and after a read error.
     pub(super) fn advance(&mut self) -> Result<bool, LogError> {
         while !self.failed {
             self.buffer.clear();
@@ -69,7 +69,7 @@ impl<R: BufRead> Lines<R> {
         Ok(false)
     }
 
-    /// Leaves the rest of a line that is too long.
+    /// Skips the rest of a line that is too long.
     fn skip_line(&mut self) -> Result<(), LogError> {
         loop {
             let available = self.reader.fill_buf().map_err(|source| {
@@ -90,17 +90,17 @@ impl<R: BufRead> Lines<R> {
         &self.buffer
     }
 
-    /// Where the line begins, in bytes from the start of the file.
+    /// Start of the current line, in bytes from the start of the file.
     pub(super) fn start(&self) -> u64 {
         self.start
     }
 
-    /// How many ends without a newline were met: 0 or 1.
+    /// Number of ends without a newline: 0 or 1.
     pub(super) fn torn(&self) -> u64 {
         self.torn
     }
 
-    /// A refusal of the current line.
+    /// Creates the error for the current line.
     pub(super) fn refuse(&self, problem: LineProblem) -> LogError {
         LogError::line(&self.path, self.number, problem)
     }

@@ -1,29 +1,30 @@
-//! Requests as they are logged.
+//! Requests in a log.
 
 use super::error::LineProblem;
 use crate::arm::ArmId;
 use crate::policy::{Actions, Request};
 use serde::{Deserialize, Serialize};
 
-/// What a policy was asked when it decided, as [`DecisionLog::append_request`](super::DecisionLog::append_request) and
-/// [`append_slate_request`](super::DecisionLog::append_slate_request) write it.
+/// Request of a policy at the time of its decision, as written by
+/// [`DecisionLog::append_request`](super::DecisionLog::append_request) and
+/// [`append_slate_request`](super::DecisionLog::append_slate_request).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedRequest {
-    /// The context, where it is another than the decision's: policies with features of arms learn from the context with
-    /// those of the chosen arm behind it. Always there for a slate.
+    /// Context, if it differs from the decision's: policies with arm features learn from the context followed by the
+    /// features of the chosen arm. Always present for a slate.
     #[serde(default)]
     pub context: Option<Vec<f64>>,
-    /// The arms that could be chosen; `None` for all.
+    /// Available arms; `None` for all.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
-    /// Their features, a row of the same length for each, in their order; `None` where arms have none.
+    /// Features of the available arms, a row of equal length for each, in their order; `None` if arms have no features.
     #[serde(default)]
     pub features: Option<Vec<f64>>,
 }
 
 impl LoggedRequest {
-    /// `kept` is the context of the decision, which is not written twice.
+    /// Creates the logged form. `kept` is the context of the decision, which is not written twice.
     pub(super) fn new(
         request: &Request<'_>,
         kept: Option<&[f64]>,

@@ -7,37 +7,36 @@ use crate::policy::{Feedback, Request};
 use crate::validate::{check_bounded, check_context, first_double};
 use serde::{Deserialize, Serialize};
 
-/// One row of a log of slates: what was asked, which arms were shown, and what came of it.
+/// Row of a log of slates: the request, the shown arms, and their feedback.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedSlate {
-    /// The context of the request, without features of arms.
+    /// Context of the request, without features of arms.
     pub context: Vec<f64>,
-    /// The chosen arms, best first, without the pinned ones.
+    /// Chosen arms, best first, without the pinned ones.
     pub shown: Vec<ShownArm>,
-    /// The arms that could be chosen, pinned ones included; `None` for every arm of the evaluated policy.
+    /// Available arms, including pinned ones; `None` for every arm of the evaluated policy.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
-    /// The features of the available arms, a row of the same length for each, in their order; `None` where arms have
-    /// none.
+    /// Features of the available arms, a row of equal length for each, in their order; `None` if arms have no features.
     #[serde(default)]
     pub features: Option<Vec<f64>>,
 }
 
-/// An arm of a logged slate.
+/// Arm of a logged slate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShownArm {
     /// The arm.
     pub arm: ArmId,
-    /// The probability with which the logging policy shows it, at whichever position, in (0, 1]; `None` where it is not known.
+    /// Probability with which the logging policy shows the arm, at any position, in (0, 1]; `None` if unknown.
     pub propensity: Option<f64>,
-    /// What came of it.
+    /// Feedback on the arm.
     pub feedback: Feedback,
 }
 
 impl ShownArm {
-    /// The reward that it earned: 0 where it was not observed, since nobody clicked what nobody saw.
+    /// Reward of the arm: 0 if it was not observed, since nobody clicks an arm that nobody saw.
     pub fn reward(&self) -> f64 {
         match self.feedback {
             Feedback::Observed(reward) => reward,
@@ -47,18 +46,18 @@ impl ShownArm {
 }
 
 impl LoggedSlate {
-    /// What a policy was asked in this row: the context, and the available arms with their features.
+    /// Request of this row: the context, and the available arms with their features.
     ///
     /// # Errors
-    /// As [`LoggedDecision::request`](super::LoggedDecision::request).
+    /// Errors of [`LoggedDecision::request`](super::LoggedDecision::request).
     pub fn request(&self) -> Result<Request<'_>> {
         request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }
 
-    /// Refuses what no estimate can be computed from.
+    /// Refuses rows from which no estimate can be computed.
     ///
     /// # Errors
-    /// No shown arm, or one that is shown twice or was not available; a propensity outside (0, 1]; rewards, contexts or
+    /// No shown arm; an arm that is shown twice or was not available; a propensity outside (0, 1]; rewards, contexts or
     /// features that are not finite or beyond ±1e100; features that [`request`](Self::request) refuses.
     pub fn check(&self, round: usize) -> Result<()> {
         let inside = |source| Error::InRound { round, source: Box::new(source) };

@@ -1,16 +1,18 @@
-//! Logs of decisions: what was chosen, with which probability, and what it earned.
+//! Logs of decisions: chosen arms, their propensities and their rewards.
 //!
-//! [`LoggedDecision`] is one row, and [`LoggedSlate`] one of a log of slates, as [`evaluation`](crate::evaluation) reads
-//! them. With the cargo feature `log`:
+//! [`LoggedDecision`] is one row, and [`LoggedSlate`] one row of a log of slates, in the form that
+//! [`evaluation`](crate::evaluation) reads. With the cargo feature `log`:
 //!
-//! * `DecisionLog` writes decisions (`append_request`) and rewards (`reward`), slates (`append_slate_request`) and feedback
-//!   (`feedback`), as JSON lines, one write a line, so that a killed process loses at most the line it was writing.
-//! * `LogReader` reads decisions back and joins rewards that came late or never, `SlateReader` slates and feedback.
-//! * `CsvRows` and `CsvWriter`: rows as csv, columns `arm`, `propensity`, `reward`, then the context.
+//! * `DecisionLog` writes decisions (`append_request`) and rewards (`reward`), slates (`append_slate_request`) and
+//!   feedback (`feedback`), as JSON lines. Each line is one write, so that a killed process loses at most the line it
+//!   was writing.
+//! * `LogReader` reads decisions back and joins their rewards, which may be late or missing; `SlateReader` does so for
+//!   slates and feedback.
+//! * `CsvRows` and `CsvWriter`: rows as CSV, columns `arm`, `propensity`, `reward`, then the context.
 //! * `DsjsonRows` and `write_dsjson`: Vowpal Wabbit's dsjson.
 //!
-//! All readers stream: memory does not grow with the log. All are iterators of results that go on after an error, which
-//! names file and line: stop at the first one with `?`, or count it and use the rest.
+//! All readers stream: memory does not grow with the log. All are iterators of results that continue after an error,
+//! which names file and line: stop at the first one with `?`, or count it and use the rest.
 
 #[cfg(feature = "log")]
 mod csv_rows;
@@ -68,41 +70,40 @@ pub use segments::LogPosition;
 #[cfg(feature = "log")]
 pub use slate_reader::{JoinedSlate, SlateReadSettings, SlateReader};
 
-/// One row of a log: a decision, its propensity, and the reward that came of it.
+/// Row of a log: a decision, its propensity, and its reward.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedDecision {
     /// The context.
     pub context: Vec<f64>,
-    /// The arm that was chosen.
+    /// Chosen arm.
     pub arm: ArmId,
-    /// The probability with which the logging policy chose it, in (0, 1]; `None` where it is not known. Estimators that need
-    /// it refuse the row by its number ([`Error::NoPropensity`]); the direct method does not.
+    /// Probability with which the logging policy chose the arm, in (0, 1]; `None` if unknown. Estimators that need it
+    /// refuse the row by its number ([`Error::NoPropensity`]); the direct method does not.
     pub propensity: Option<f64>,
     /// The reward.
     pub reward: f64,
-    /// The arms that could be chosen; `None` for every arm of the evaluated policy.
+    /// Available arms; `None` for every arm of the evaluated policy.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
-    /// The logging policy's probability of each arm, where the log holds them all.
+    /// Logging policy's probability of each arm, if the log holds all of them.
     #[serde(default)]
     pub probabilities: Option<Vec<(ArmId, f64)>>,
-    /// The features of the available arms, a row of the same length for each, in their order; `None` where arms have
-    /// none.
+    /// Features of the available arms, a row of equal length for each, in their order; `None` if arms have no features.
     #[serde(default)]
     pub features: Option<Vec<f64>>,
-    /// The probability with which the log leaves a row like this one out, in [0, 1): a service that keeps each tenth event
-    /// without a reward writes .9 there and 0 with its rewards. The row counts 1/(1 − p) times.
+    /// Probability with which the log leaves out a row like this one, in [0, 1). A service that stores every tenth
+    /// event without a reward writes .9 for these, and 0 for events with rewards. The row counts 1/(1 − p) times.
     #[serde(default)]
     pub drop_probability: f64,
-    /// The standard error of an estimated propensity ([`Choice::propensity_error`](crate::Choice::propensity_error)); 0 where
-    /// it is exact. Estimates of policies do not count it.
+    /// Standard error of an estimated propensity ([`Choice::propensity_error`](crate::Choice::propensity_error)); 0 if
+    /// it is exact. Estimates of policies do not include it.
     #[serde(default)]
     pub propensity_error: f64,
 }
 
 impl LoggedDecision {
-    /// A row of which only the chosen arm's propensity is known, or not even that.
+    /// Creates a row without the probabilities of the other arms; the propensity of the chosen arm may also be unknown.
     pub fn new(context: Vec<f64>, arm: ArmId, propensity: impl Into<Option<f64>>, reward: f64) -> Self {
         Self { context, arm, propensity: propensity.into(), reward, ..Self::default() }
     }
@@ -112,27 +113,29 @@ impl LoggedDecision {
         1.0 / (1.0 - self.drop_probability)
     }
 
-    /// What a policy was asked in this row: the context, and the available arms with their features.
+    /// Request of this row: the context, and the available arms with their features.
     ///
     /// # Errors
-    /// Features without available arms, or of a number that is not the same for each; one that is not finite.
+    /// Features without available arms; a number of features that is not a multiple of the number of arms; a feature
+    /// that is not finite.
     pub fn request(&self) -> Result<Request<'_>> {
         request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }
 
-    /// The features of an arm; `None` where arms have none, or this one could not be chosen.
+    /// Features of an arm; `None` if arms have no features, or this arm was not available.
     pub fn features_of(&self, arm: ArmId) -> Option<&[f64]> {
         let (arms, features) = (self.available.as_ref()?, self.features.as_ref()?);
         let position = arms.iter().position(|other| *other == arm)?;
         features.chunks_exact((features.len() / arms.len()).max(1)).nth(position)
     }
 
-    /// Refuses what no estimate can be computed from.
+    /// Refuses rows from which no estimate can be computed.
     ///
     /// # Errors
-    /// A propensity outside (0, 1], a drop probability outside [0, 1), a reward or context that is not finite or beyond
-    /// ±1e100; probabilities that are negative, do not sum to 1 within 1e-6 an arm, or contradict the available arms or the
-    /// propensity (by more than 1e-6, for an estimate by six standard errors of both); features that [`request`](Self::request) refuses, or beyond ±1e100.
+    /// A propensity outside (0, 1]; a drop probability outside [0, 1); a reward or context that is not finite or beyond
+    /// ±1e100. Probabilities that are negative, do not sum to 1 within 1e-6 per arm, or contradict the available arms
+    /// or the propensity (by more than 1e-6; for an estimate, by six standard errors of both). Features that
+    /// [`request`](Self::request) refuses, or beyond ±1e100.
     pub fn check(&self, round: usize) -> Result<()> {
         check_logged_propensity(round, self.propensity)?;
         let inside = |source| Error::InRound { round, source: Box::new(source) };
@@ -170,7 +173,7 @@ impl LoggedDecision {
     }
 }
 
-/// What a policy was asked: a context, and the available arms with their features.
+/// Creates the request of a row: a context, and the available arms with their features.
 fn request_of<'a>(
     context: &'a [f64],
     available: Option<&'a [ArmId]>,
@@ -198,13 +201,13 @@ pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> 
     }
 }
 
-/// The difference that a propensity and the same arm's entry among all probabilities may have. Where the one is an estimate
-/// of a stated standard error, the other is an average over 2,048 lines, with a standard error of at most about .002.
+/// Tolerance between a propensity and the same arm's entry among all probabilities. If the propensity is an estimate
+/// with a stated standard error, the entry is an average over 2,048 lines, with a standard error of at most about .002.
 fn propensity_tolerance(error: f64) -> f64 {
     if error > QUADRATURE_ERROR { 1e-6 + 6.0 * (error + 0.002) } else { 1e-6 }
 }
 
-/// The first arm with a positive probability that is not available.
+/// First arm with a positive probability that is not available.
 fn unavailable<'a>(arms: &[ArmId], probabilities: &'a [(ArmId, f64)]) -> Option<&'a (ArmId, f64)> {
     let mut sorted = Vec::new();
     if arms.len() > 32 {
@@ -226,8 +229,8 @@ pub(crate) fn check_drop_probability(probability: f64) -> Result<()> {
     check_parameter("drop probability", probability, fits, "from 0 to 1 - 1e-12")
 }
 
-/// Refuses probabilities that are negative, do not sum to 1 within 1e-6 an arm, or hold an arm twice. Logs round
-/// probabilities, each by itself: the error of their sum grows with their number.
+/// Refuses probabilities that are negative, do not sum to 1 within 1e-6 per arm, or hold an arm twice. Logs round each
+/// probability separately, so the error of the sum grows with their number.
 pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
     if probabilities.is_empty() {

@@ -1,4 +1,4 @@
-//! The reader of a decision log, which joins rewards to decisions.
+//! Reader of a decision log that joins rewards to decisions.
 
 use super::LoggedDecision;
 use super::error::{LineProblem, LogError, RewardProblem};
@@ -14,15 +14,15 @@ use crate::validate::check_bounded;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// How rewards are joined to decisions.
+/// Settings for joining rewards to decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ReadSettings {
-    /// How long a decision waits for its reward, in the log's unit of time and by its clock, the largest time so far; `None`
-    /// until the end of the log.
+    /// Longest time that a decision waits for its reward, in the log's unit of time. It is measured by the log's clock,
+    /// the largest time so far. `None` waits until the end of the log.
     pub horizon: Option<f64>,
-    /// The reward of a decision that got none within the horizon, such as 0 for no click; `None` leaves it out.
+    /// Reward of a decision that got none within the horizon, such as 0 for no click; `None` leaves the decision out.
     pub default_reward: Option<f64>,
 }
 
@@ -31,31 +31,31 @@ options!(ReadSettings::new() {
     default_reward / with_default_reward: Option<f64> = None,
 });
 
-/// A decision with its reward.
+/// Decision with its reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JoinedDecision {
-    /// The id that the log gave it.
+    /// Id in the log.
     pub id: u64,
-    /// When it was made.
+    /// Time of the decision.
     pub time: f64,
-    /// The decision, to [learn](crate::Policy::learn) from.
+    /// Decision, to [learn](crate::Policy::learn) from.
     pub decision: Decision,
-    /// Its propensity, where it was logged.
+    /// Propensity, if it was logged.
     pub propensity: Option<f64>,
-    /// The policy's probability of each arm, where it was logged.
+    /// Policy's probability of each arm, if logged.
     pub probabilities: Option<Vec<(ArmId, f64)>>,
-    /// What the policy was asked, where it was logged.
+    /// Request of the policy, if it was logged.
     pub request: Option<LoggedRequest>,
     /// The reward.
     pub reward: f64,
-    /// Whether that is the default.
+    /// `true` if the reward is the default.
     pub defaulted: bool,
-    /// Where in the log the reward stands; `None` for the default.
+    /// Position of the reward in the log; `None` for the default.
     pub answered_at: Option<LogPosition>,
 }
 
 impl JoinedDecision {
-    /// The row, to be [judged](crate::evaluation) with.
+    /// Converts to a row for [evaluation](crate::evaluation).
     pub fn into_row(self) -> LoggedDecision {
         let record = DecisionRecord {
             id: self.id,
@@ -69,7 +69,7 @@ impl JoinedDecision {
     }
 }
 
-/// Decisions and rewards.
+/// Decisions with rewards, as a kind of joined records.
 #[derive(Debug)]
 struct Decisions {
     default_reward: Option<f64>,
@@ -108,40 +108,42 @@ impl Kind for Decisions {
     }
 }
 
-/// Reads the decisions of a log in the order in which they were made, each when its reward has come or its horizon has
-/// passed. Memory holds the decisions of one horizon; without a horizon all that have no reward, and those after them.
+/// Reads the decisions of a log in the order in which they were made, each once its reward has come or its horizon has
+/// passed. Memory holds the decisions of one horizon; without a horizon, all decisions from the first without a reward
+/// on.
 ///
-/// A line that cannot be used is an error, and the next call goes on after it. A last line that was cut off by a crash is
-/// no error: it is [counted](Self::counts). A slate is an error as well ([`LineProblem::OtherReader`]), since a log that is
-/// read by the wrong reader would otherwise look empty; where one folder holds both, go on after it. The feedback on
-/// it is passed over.
+/// An unusable line is an error, and the next call continues after it. A last line that was cut off by a crash is not
+/// an error: it is [counted](Self::counts). A slate is an error ([`LineProblem::OtherReader`]), since a log read by the
+/// wrong reader would otherwise appear to be empty. If one folder holds both, continue after the error. Feedback on
+/// slates is skipped.
 ///
-/// Old files may be deleted, the oldest first, also after the reader was opened: rewards of decisions in them are counted
-/// ([`LogCounts::orphaned`]), and no error. A file that is missing after one that was read is one, [`LogError::MissingFile`],
-/// once for each gap; the next call goes on after it, and rewards of decisions in it are counted as well. So it goes on after a file
-/// that cannot be read ([`LogError::Io`], [`LogError::File`]), or one that is cut off before the last.
+/// Old files may be deleted, the oldest first, also after the reader was opened. Rewards of decisions in them are
+/// counted ([`LogCounts::orphaned`]), and are not errors. A file that is missing after one that was read is an error,
+/// [`LogError::MissingFile`], once per gap. The next call continues after it, and rewards of decisions in it are also
+/// counted. The reader also continues after a file that cannot be read ([`LogError::Io`], [`LogError::File`]), and
+/// after one before the last that is cut off.
 ///
-/// A decision that waited when the reader met such a gap gets no default, since its reward may stand there: it is joined with
-/// a reward that comes later, or else counted as [unrewarded](LogCounts::unrewarded). What is left of them is flattered where a
-/// reward is a click, so give a horizon: then these are the decisions of one horizon before the gap. A single line that is
-/// refused changes no default: at most one is wrong.
+/// A decision that waits at such a gap gets no default, since its reward may be in the gap. It is joined with a reward
+/// that comes later, or else counted as [unrewarded](LogCounts::unrewarded). If a reward is a click, the decisions that
+/// are left are biased upwards, so set a horizon: it limits this effect to the decisions of one horizon before the gap.
+/// A single refused line changes no default: at most one default is wrong.
 #[derive(Debug)]
 pub struct LogReader(Joining<Decisions>);
 
 impl LogReader {
-    /// A reader from the first line. The log may be written to meanwhile: what is written after the reader came to its
-    /// end is not read.
+    /// Creates a reader at the first line. The log may be written to meanwhile: lines written after the reader reached
+    /// the end are not read.
     ///
     /// # Errors
-    /// A folder that cannot be read; a horizon that is not positive; a default that is not finite or beyond ±1e100, as no
-    /// reward of a log is.
+    /// A folder that cannot be read; a horizon that is not positive; a default that is not finite or beyond ±1e100, the
+    /// limit for rewards of a log.
     pub fn open(folder: impl AsRef<Path>, settings: ReadSettings) -> Result<Self, LogError> {
         let ReadSettings { horizon, default_reward } = settings;
         check_bounded("default reward", default_reward.unwrap_or(0.0))?;
         Ok(Self(Joining::open(folder.as_ref(), Decisions { default_reward }, horizon)?))
     }
 
-    /// What it has met so far.
+    /// Counts so far.
     pub fn counts(&self) -> LogCounts {
         self.0.counts
     }

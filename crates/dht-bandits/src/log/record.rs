@@ -1,4 +1,4 @@
-//! The lines of a decision log.
+//! Lines of a decision log.
 
 use super::LoggedDecision;
 use super::error::{LineProblem, check_choice, check_id, check_propensity, check_value};
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::policy::Decision;
 use serde::{Deserialize, Serialize};
 
-/// One line.
+/// One line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Record {
@@ -20,12 +20,12 @@ pub(super) enum Record {
     Segment(SegmentRecord),
 }
 
-/// What a line is to whoever waits for rewards.
+/// Role of a line in joining rewards to decisions.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
-    /// A decision, or a slate of so many chosen arms.
+    /// A decision, or a slate of `shown` chosen arms.
     Made { id: u64, time: f64, shown: Option<usize> },
-    /// What came of it.
+    /// The answer to it: a reward or feedback.
     Answer { id: u64, time: f64 },
     /// The first line of a file.
     Segment(SegmentRecord),
@@ -45,7 +45,7 @@ impl Record {
         }
     }
 
-    /// Refuses what could not be used later.
+    /// Refuses values that could not be used later.
     pub(super) fn check(&self) -> Result<(), LineProblem> {
         match self {
             Self::Decision(record) => record.check(),
@@ -57,23 +57,23 @@ impl Record {
     }
 }
 
-/// The record in a line.
+/// Parses the record in a line.
 pub(super) fn parse(line: &[u8]) -> Result<Record, LineProblem> {
     serde_json::from_slice(line).map_err(|error| LineProblem::Malformed(error.to_string()))
 }
 
-/// The first line of every file but the first: what is told by files that may be gone.
+/// First line of every file except the first: information about earlier files, which may be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SegmentRecord {
-    /// The id of the first decision or slate in this file, or in the next that has one.
+    /// Id of the first decision or slate in this file, or in the next file that has one.
     pub(super) next_id: u64,
-    /// The largest time in all files before.
+    /// Largest time in all earlier files.
     #[serde(default)]
     pub(super) clock: Option<f64>,
 }
 
-/// A decision, as it is written.
+/// Decision, as written to the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionRecord {
@@ -87,7 +87,7 @@ pub(super) struct DecisionRecord {
     pub(super) request: Option<LoggedRequest>,
 }
 
-/// The reward of a decision that was written before.
+/// Reward of a decision that was written before.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RewardRecord {
@@ -97,7 +97,7 @@ pub(super) struct RewardRecord {
 }
 
 impl DecisionRecord {
-    /// Refuses what could not be used later.
+    /// Refuses values that could not be used later.
     pub(super) fn check(&self) -> Result<(), LineProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
@@ -123,7 +123,7 @@ impl DecisionRecord {
         Ok(())
     }
 
-    /// The row with this reward.
+    /// Creates the row with this reward.
     pub(super) fn row(self, reward: f64) -> LoggedDecision {
         let arm = self.decision.arm();
         let of_policy = self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect());

@@ -1,4 +1,4 @@
-//! The newest file of a decision log, which is written to.
+//! Writer of the newest file of a decision log.
 
 use super::error::{FileProblem, LineProblem, LogError};
 use super::lines::{LONGEST_LINE, TOO_LONG};
@@ -8,10 +8,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A file is begun under this name, and takes its own once its first line is written.
+/// Name of a new file until its first line is written.
 const PARTIAL: &str = "next.partial";
 
-/// Appends lines, each in one write, and begins the next file when one is full.
+/// Appends lines, each in one write, and starts the next file when one is full.
 #[derive(Debug)]
 pub(super) struct SegmentWriter {
     folder: PathBuf,
@@ -20,13 +20,14 @@ pub(super) struct SegmentWriter {
     file: File,
     number: u64,
     length: u64,
-    /// Whether the file holds its first line at most: the next would be as empty.
+    /// `true` if the file holds at most its first line, so that a new file would be equally empty.
     fresh: bool,
     line: Vec<u8>,
 }
 
 impl SegmentWriter {
-    /// Opens the newest file behind its last whole line, or makes the first; also how many bytes of a torn line went.
+    /// Opens the newest file after its last whole line, or creates the first file. Also returns the number of bytes of
+    /// a torn line that were cut off.
     pub(super) fn open(
         folder: &Path,
         newest: Option<u64>,
@@ -52,7 +53,7 @@ impl SegmentWriter {
         path_of(&self.folder, self.number)
     }
 
-    /// Where the next line begins.
+    /// Position of the next line.
     pub(super) fn position(&self) -> LogPosition {
         LogPosition { file: self.number, byte: self.length }
     }
@@ -66,7 +67,8 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes a line whole, or cuts off what was written of it. A file that it begins has the first line.
+    /// Writes a whole line, or cuts off a partial write. If it starts a new file, `first` becomes that file's first
+    /// line.
     pub(super) fn write(&mut self, record: &Record, first: SegmentRecord) -> Result<(), LogError> {
         self.line.clear();
         add_line(&mut self.line, record).map_err(|source| LogError::io(&self.path(), source))?;
@@ -95,7 +97,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Goes on in the next file, which no crash and no full disk leaves without its first line.
+    /// Starts the next file. Neither a crash nor a full disk can leave it without its first line.
     fn rotate(&mut self, first: SegmentRecord) -> Result<(), LogError> {
         let number = self.number.saturating_add(1);
         if number == u64::MAX {
@@ -113,7 +115,7 @@ impl SegmentWriter {
         if self.sync { sync_folder(&self.folder) } else { Ok(()) }
     }
 
-    /// Makes a file that holds this line.
+    /// Creates a file with this first line.
     fn make(&self, path: &Path, first: SegmentRecord) -> std::io::Result<(File, u64)> {
         discard(path);
         let line = line_of(&Record::Segment(first))?;
@@ -131,14 +133,15 @@ impl SegmentWriter {
     }
 }
 
-/// Removes what a run that was killed has left. What stays, such as a folder, keeps the next file from being begun, and is named then.
+/// Removes the partial file of a killed run. If it cannot be removed, because it is a folder for example, starting the
+/// next file fails with an error that names it.
 fn discard(partial: &Path) {
     if fs::symlink_metadata(partial).is_ok_and(|found| found.is_file() || found.is_symlink()) {
         let _ = fs::remove_file(partial);
     }
 }
 
-/// Gives a file its name, unless something has it: a link, unlike a new name, replaces nothing.
+/// Gives a file its final name, unless that name is taken: unlike a rename, a link replaces nothing.
 fn publish(partial: &Path, path: &Path) -> Result<(), LogError> {
     match fs::hard_link(partial, path) {
         Ok(()) => Ok(()),
@@ -150,7 +153,7 @@ fn publish(partial: &Path, path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Waits until a new file stands in its folder, where the system lets folders be opened.
+/// Waits until a new file is stored in its folder, on systems that allow folders to be opened.
 fn sync_folder(folder: &Path) -> Result<(), LogError> {
     match cfg!(unix) {
         true => File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| LogError::io(folder, source)),
@@ -171,7 +174,7 @@ fn line_of(record: &Record) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Adds a record as a line.
+/// Appends a record as a line.
 fn add_line(lines: &mut Vec<u8>, record: &Record) -> std::io::Result<()> {
     serde_json::to_writer(&mut *lines, record)?;
     lines.push(b'\n');

@@ -1,4 +1,4 @@
-//! The files of a decision log: numbered segments of JSON lines in one folder.
+//! Files of a decision log: numbered segments of JSON lines in one folder.
 
 use super::error::{FileProblem, LogError};
 use super::lines::{LONGEST_LINE, Lines, is_whole};
@@ -8,22 +8,22 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A place in a log: later lines have larger ones, also where old files are deleted.
+/// Position in a log: later lines have larger positions, also after old files are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogPosition {
-    /// The number of the file.
+    /// Number of the file.
     pub file: u64,
-    /// Where in it the line begins, in bytes.
+    /// Start of the line in the file, in bytes.
     pub byte: u64,
 }
 
-/// The file of a segment.
+/// Path of a segment.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.jsonl"))
 }
 
-/// The segments of a folder, in ascending order.
+/// Numbers of the segments of a folder, in ascending order.
 pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder).map_err(|source| LogError::io(folder, source))? {
@@ -37,8 +37,8 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
     Ok(numbers)
 }
 
-/// Cuts a file behind its last newline, or ends its last line where that is whole, and goes there; returns its length then, and
-/// how many bytes went.
+/// Cuts off a torn last line, or ends the last line if it is whole, and seeks to the end. Returns the new length and
+/// the number of bytes cut off.
 pub(super) fn cut_torn_line(file: &mut File) -> std::io::Result<(u64, u64)> {
     let length = file.metadata()?.len();
     let mut end = length;
@@ -70,8 +70,8 @@ pub(super) fn cut_torn_line(file: &mut File) -> std::io::Result<(u64, u64)> {
     Ok((end, length - end))
 }
 
-/// Locks a folder. A process that is just being spawned elsewhere in this program holds its files, and their locks, for a
-/// moment: they are waited for.
+/// Locks a folder. A process being spawned elsewhere in this program briefly holds its files and their locks: the
+/// function waits for it.
 pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
     for _ in 0..20 {
         match lock.try_lock() {
@@ -83,7 +83,7 @@ pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
     Err(LogError::InUse { path: folder.to_owned() })
 }
 
-/// Refuses what is there and no regular file: a device may never end, a pipe never begin.
+/// Refuses an existing path that is not a regular file: a device may never end, a pipe never begin.
 pub(super) fn check_regular(path: &Path) -> Result<(), LogError> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => {
@@ -93,7 +93,7 @@ pub(super) fn check_regular(path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// The lines of a segment.
+/// Opens the lines of a segment.
 pub(super) fn read_segment(folder: &Path, number: u64) -> Result<Lines<BufReader<File>>, LogError> {
     let path = path_of(folder, number);
     check_regular(&path)?;
@@ -101,7 +101,7 @@ pub(super) fn read_segment(folder: &Path, number: u64) -> Result<Lines<BufReader
     Ok(Lines::new(BufReader::with_capacity(1 << 16, file), &path))
 }
 
-/// The lines of a segment, unless it was deleted since the folder was listed.
+/// Opens the lines of a segment, unless it was deleted since the folder was listed.
 pub(super) fn read_if_there(folder: &Path, number: u64) -> Result<Option<Lines<BufReader<File>>>, LogError> {
     match read_segment(folder, number) {
         Err(error) if error.is_not_found() => Ok(None),

@@ -8,21 +8,22 @@ use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::policy::{Actions, Feedback, Request, Slate};
 
 impl DecisionLog {
-    /// Writes a slate, and returns its id. Its feedback comes later ([`feedback`](Self::feedback)); a
-    /// [`SlateReader`](super::SlateReader) joins both. What is read back teaches a policy
-    /// ([`learn_slate`](crate::policy::SlatePolicy::learn_slate)), but judges none:
-    /// [`append_slate_request`](Self::append_slate_request) writes what judging needs.
+    /// Writes a slate, and returns its id. Its feedback is written later ([`feedback`](Self::feedback)); a
+    /// [`SlateReader`](super::SlateReader) joins both. A policy can learn from the joined slates
+    /// ([`learn_slate`](crate::policy::SlatePolicy::learn_slate)), but cannot be evaluated on them:
+    /// [`append_slate_request`](Self::append_slate_request) writes what evaluation needs.
     ///
     /// # Errors
-    /// [`LogError::Value`]: no chosen arm, one that is shown twice; a propensity that is missing, as `select_slate` leaves it,
-    /// or outside (0, 1]; values that are not finite, such as the time. A line that cannot be written. The log is unchanged
-    /// then.
+    /// [`LogError::Value`]: no chosen arm; an arm that is shown twice; a propensity that is missing, as after
+    /// `select_slate`, or outside (0, 1]; values that are not finite, such as the time. A line that cannot be written.
+    /// The log is unchanged then.
     pub fn append_slate(&mut self, slate: &Slate, time: f64) -> Result<u64, LogError> {
         self.append_slate_record(slate, None, time)
     }
 
-    /// Writes a slate as [`append_slate`](Self::append_slate) does, and what was asked: the context, the arms that could be
-    /// chosen and their features. [`slate_rounds`](crate::evaluation::slate_rounds) asks other policies the same.
+    /// Writes a slate as [`append_slate`](Self::append_slate) does, together with its request: the context, the
+    /// available arms and their features. [`slate_rounds`](crate::evaluation::slate_rounds) gives other policies the
+    /// same request.
     ///
     /// ```
     /// use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
@@ -56,9 +57,10 @@ impl DecisionLog {
     /// ```
     ///
     /// # Errors
-    /// As `append_slate`; a slate that was not chosen for this request ([`LineProblem::Contradiction`]): a shown or pinned arm
-    /// that is not among its arms, or a row of the slate other than its context, followed by the arm's features; all arms but
-    /// some ([`Actions::Except`](crate::Actions::Except)), since the log does not know all.
+    /// Errors of `append_slate`; a slate that was not chosen for this request ([`LineProblem::Contradiction`]): a shown
+    /// or pinned arm that is not among its arms, or a row of the slate other than its context, followed by the arm's
+    /// features. All arms except some ([`Actions::Except`](crate::Actions::Except)), since the log does not know all
+    /// arms.
     pub fn append_slate_request(&mut self, request: &Request<'_>, slate: &Slate, time: f64) -> Result<u64, LogError> {
         let request = LoggedRequest::new(request, None, None)
             .and_then(|logged| check_of_request(slate, request).map(|()| logged))
@@ -79,9 +81,10 @@ impl DecisionLog {
     /// Writes the feedback on a slate: one for each of its chosen arms, in order.
     ///
     /// # Errors
-    /// [`LogError::Reward`]: the log does not hold the slate, or it has its feedback already, or the horizon has passed, or it
-    /// is a single decision; a number of feedbacks other than that of chosen arms. [`LogError::Value`]: a reward or the time is
-    /// not finite. A line that cannot be written. The log is unchanged then.
+    /// [`LogError::Reward`]: the log does not hold the slate; the slate has its feedback already; the horizon has
+    /// passed; it is a single decision; the number of feedbacks differs from the number of chosen arms.
+    /// [`LogError::Value`]: a reward or the time is not finite. A line that cannot be written. The log is unchanged
+    /// then.
     pub fn feedback(&mut self, id: u64, feedback: &[Feedback], time: f64) -> Result<(), LogError> {
         let refuse = |problem| Err(LogError::Reward { id, problem });
         match self.waiting_for(id, time)?.shown {

@@ -1,4 +1,4 @@
-//! The reader of slates, which joins feedback to them.
+//! Reader of a decision log that joins feedback to slates.
 
 use super::error::{LineProblem, LogError, RewardProblem};
 use super::joining::{Joining, Kind, LogCounts, Sorted};
@@ -13,17 +13,17 @@ use crate::policy::{Feedback, Slate};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// How feedback is joined to slates.
+/// Settings for joining feedback to slates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct SlateReadSettings {
-    /// How long a slate waits for its feedback, in the log's unit of time and by its clock, the largest time so far; `None`
-    /// until the end of the log.
+    /// Longest time that a slate waits for its feedback, in the log's unit of time. It is measured by the log's clock,
+    /// the largest time so far. `None` waits until the end of the log.
     pub horizon: Option<f64>,
-    /// Whether a slate that got no feedback within the horizon counts as one of which nothing was observed: nothing is
-    /// learned from it, and it earned 0. Otherwise it is left out, which is right where feedback is lost by chance, and
-    /// flatters a policy where it is missing because nobody clicked.
+    /// Treat a slate without feedback within the horizon as unobserved: nothing is learned from it, and it earned 0.
+    /// Otherwise such a slate is left out. This is right if feedback is lost at random, and biases a policy's value
+    /// upwards if feedback is missing because nobody clicked.
     pub unobserved: bool,
 }
 
@@ -32,27 +32,27 @@ options!(SlateReadSettings::new() {
     unobserved / with_unobserved: bool = false,
 });
 
-/// A slate with its feedback.
+/// Slate with its feedback.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JoinedSlate {
-    /// The id that the log gave it.
+    /// Id in the log.
     pub id: u64,
-    /// When it was made.
+    /// Time of the slate.
     pub time: f64,
-    /// The slate, to [learn](crate::policy::SlatePolicy::learn_slate) from.
+    /// Slate, to [learn](crate::policy::SlatePolicy::learn_slate) from.
     pub slate: Slate,
-    /// What the policy was asked, where it was logged.
+    /// Request of the policy, if it was logged.
     pub request: Option<LoggedRequest>,
-    /// One for each chosen arm, in order.
+    /// Feedback on each chosen arm, in order.
     pub feedback: Vec<Feedback>,
-    /// Whether that is the default.
+    /// `true` if the feedback is the default.
     pub defaulted: bool,
-    /// Where in the log the feedback stands; `None` for the default.
+    /// Position of the feedback in the log; `None` for the default.
     pub answered_at: Option<LogPosition>,
 }
 
 impl JoinedSlate {
-    /// The row, to be [judged](crate::evaluation::slate_rounds) with.
+    /// Converts to a row for [evaluation](crate::evaluation::slate_rounds).
     ///
     /// # Errors
     /// [`Error::NoRequest`]: the slate was logged without its request.
@@ -62,7 +62,7 @@ impl JoinedSlate {
     }
 }
 
-/// Slates and feedback.
+/// Slates with feedback, as a kind of joined records.
 #[derive(Debug)]
 struct Slates {
     unobserved: bool,
@@ -101,18 +101,18 @@ impl Kind for Slates {
     }
 }
 
-/// Reads the slates of a log in the order in which they were made, each when its feedback has come or its horizon has
-/// passed: as [`LogReader`](super::LogReader) reads decisions.
+/// Reads the slates of a log in the order in which they were made, as [`LogReader`](super::LogReader) reads decisions.
+/// Each is returned once its feedback has come or its horizon has passed.
 ///
-/// A line that cannot be used is an error, and the next call goes on after it. A single decision is one as well
-/// ([`LineProblem::OtherReader`]); the reward of it is passed over. Missing files are met as [`LogReader`](super::LogReader)
-/// meets them.
+/// An unusable line is an error, and the next call continues after it. A single decision is also an error
+/// ([`LineProblem::OtherReader`]); its reward is skipped. Missing files are treated as by
+/// [`LogReader`](super::LogReader).
 #[derive(Debug)]
 pub struct SlateReader(Joining<Slates>);
 
 impl SlateReader {
-    /// A reader from the first line. The log may be written to meanwhile: what is written after the reader came to its
-    /// end is not read.
+    /// Creates a reader at the first line. The log may be written to meanwhile: lines written after the reader reached
+    /// the end are not read.
     ///
     /// # Errors
     /// A folder that cannot be read; a horizon that is not positive.
@@ -121,7 +121,7 @@ impl SlateReader {
         Ok(Self(Joining::open(folder.as_ref(), Slates { unobserved }, horizon)?))
     }
 
-    /// What it has met so far.
+    /// Counts so far.
     pub fn counts(&self) -> LogCounts {
         self.0.counts
     }

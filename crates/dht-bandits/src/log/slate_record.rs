@@ -1,4 +1,4 @@
-//! The lines of slates and of the feedback on them.
+//! Lines of slates and of their feedback.
 
 use super::error::{LineProblem, check_choice, check_id, check_value};
 use super::logged_request::LoggedRequest;
@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::policy::{Feedback, Slate};
 use serde::{Deserialize, Serialize};
 
-/// A slate, as it is written.
+/// Slate, as written to the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SlateRecord {
@@ -19,7 +19,7 @@ pub(super) struct SlateRecord {
     pub(super) request: Option<LoggedRequest>,
 }
 
-/// The feedback on a slate that was written before.
+/// Feedback on a slate that was written before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FeedbackRecord {
@@ -28,11 +28,12 @@ pub(super) struct FeedbackRecord {
     pub(super) feedback: Vec<Feedback>,
 }
 
-/// Probabilities of being in a slate are scaled to sum to its length: by rounding they may go so far beyond 1.
+/// Largest excess over 1 of a probability of being in a slate: these are scaled to sum to the slate's length, with
+/// rounding.
 const ROUNDING: f64 = 1e-9;
 
 impl SlateRecord {
-    /// Refuses what could not be used later.
+    /// Refuses values that could not be used later.
     pub(super) fn check(&self) -> Result<(), LineProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
@@ -70,7 +71,7 @@ impl SlateRecord {
         }
     }
 
-    /// The row with this feedback.
+    /// Creates the row with this feedback.
     ///
     /// # Errors
     /// A slate without its request.

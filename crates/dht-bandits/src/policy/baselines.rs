@@ -11,7 +11,7 @@ use crate::validate::{check_finite, check_length, check_scalar, check_weight};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// Chooses uniformly among what is available.
+/// Baseline that chooses uniformly among the available arms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Uniform {
     dimension: usize,
@@ -19,7 +19,7 @@ pub struct Uniform {
     clock: Clock,
 }
 
-/// Chooses one arm always; where that is not available, uniformly among what is.
+/// Baseline that always chooses one arm; if it is not available, it chooses uniformly among the available arms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fixed {
     inner: Uniform,
@@ -27,10 +27,11 @@ pub struct Fixed {
 }
 
 impl Uniform {
-    /// A baseline over the arms 0 to `arms` − 1. The dimension only serves to check contexts; with 0 they may be of any length.
+    /// Creates a baseline over the arms 0 to `arms` − 1. The dimension is used only to check contexts; with 0 they may
+    /// have any length.
     ///
     /// # Errors
-    /// A dimension beyond 16,777,216, or more arms.
+    /// A dimension above 16,777,216, or more arms.
     pub fn new(dimension: usize, arms: usize) -> Result<Self> {
         check_length("dimension", dimension.max(1))?;
         Ok(Self { dimension, arms: ArmSet::new(arms)?, clock: Clock::default() })
@@ -50,7 +51,7 @@ impl Uniform {
         check_finite("context", context, expected)
     }
 
-    /// The clock after a reward.
+    /// Returns the clock after a reward.
     fn after(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<Clock> {
         self.check_context(context)?;
         check_scalar("reward", reward)?;
@@ -102,17 +103,17 @@ impl Policy for Uniform {
 }
 
 impl Fixed {
-    /// A baseline that plays `arm` out of the arms 0 to `arms` − 1.
+    /// Creates a baseline that plays `arm`, with the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// As [`Uniform::new`]; an arm that is not among them.
+    /// Errors of [`Uniform::new`]; an arm that is not among them.
     pub fn new(dimension: usize, arms: usize, arm: ArmId) -> Result<Self> {
         let inner = Uniform::new(dimension, arms)?;
         inner.arms.slot(arm)?;
         Ok(Self { inner, arm })
     }
 
-    /// The arm it plays.
+    /// Arm that the baseline plays.
     pub fn arm(&self) -> ArmId {
         self.arm
     }
@@ -158,7 +159,7 @@ impl Policy for Fixed {
         self.inner.insert_arm(arm)
     }
 
-    /// Removes an arm for good, unless it is the one that is played.
+    /// Removes an arm for good, unless it is the played arm.
     fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         if arm == self.arm {
             Err(Error::Unsupported { what: "removing the arm it plays" })
@@ -178,11 +179,11 @@ impl Policy for Fixed {
 
 header_reader!("");
 
-/// A saved baseline.
+/// Saved baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BaselineState {
-    /// The kind and format of the state.
+    /// Kind and format of the state.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -192,13 +193,13 @@ pub struct BaselineState {
 }
 
 impl Uniform {
-    /// The state of this baseline, to be saved.
+    /// Returns the state of this baseline, to be saved.
     pub fn state(&self) -> BaselineState {
         let (header, arms) = (StateHeader::of("uniform"), self.arms.state());
         BaselineState { header, dimension: self.dimension, arms, version: self.clock.version, arm: None }
     }
 
-    /// The baseline of a saved state.
+    /// Creates the baseline of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.
@@ -215,12 +216,12 @@ impl Uniform {
 }
 
 impl Fixed {
-    /// The state of this baseline, to be saved.
+    /// Returns the state of this baseline, to be saved.
     pub fn state(&self) -> BaselineState {
         BaselineState { header: StateHeader::of("fixed"), arm: Some(self.arm), ..self.inner.state() }
     }
 
-    /// The baseline of a saved state.
+    /// Creates the baseline of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.

@@ -1,4 +1,4 @@
-//! One choice among scored arms: the same for every policy.
+//! Choice of one among scored arms, shared by all policies.
 
 use crate::error::Result;
 use crate::exploration::{Best, Exploration, InverseGap, Partition, Selection, drawn_uniformly};
@@ -7,26 +7,26 @@ use crate::posterior::Posterior;
 use crate::validate::check_scalar;
 use rand::{Rng, RngExt};
 
-/// The arms of a request, scored one after the other.
+/// Arms of a request, scored one after the other.
 pub(crate) trait ScoredArms {
-    /// How many there are; at least one.
+    /// Number of arms; at least one.
     fn count(&self) -> usize;
 
-    /// Folds over index and score of each arm, in a fixed order. The accumulator is passed by value, so that it stays in
-    /// registers.
+    /// Folds over index and score of each arm, in a fixed order. The accumulator is passed by value, so that it stays
+    /// in registers.
     fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
-    /// The value of an arm under a rule that has learned so many rewards.
+    /// Value of an arm under a rule after a number of learned rewards.
     #[inline(always)]
     fn value<E: Exploration, R: Rng + ?Sized>(&self, rule: &E, _: u64, _: usize, score: Score, rng: &mut R) -> f64 {
         rule.value(score, rng)
     }
 
-    /// The index and the score of the arm at a position of that order.
+    /// Index and score of the arm at a position of that order.
     fn at(&self, position: usize) -> (usize, Score);
 }
 
-/// The value of an arm of a posterior, whose noise is drawn where it is learned and the rule draws.
+/// Value of a posterior's arm; its noise is drawn if the noise is learned and the rule draws.
 #[inline(always)]
 pub(crate) fn drawn_value<P: Posterior, E: Exploration, R: Rng + ?Sized>(
     posterior: &P,
@@ -41,19 +41,19 @@ pub(crate) fn drawn_value<P: Posterior, E: Exploration, R: Rng + ?Sized>(
     rule.value(score, rng)
 }
 
-/// The arm that was chosen.
+/// Chosen arm.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chosen {
-    /// Its index, as [`ScoredArms::fold`] names it.
+    /// Index of the arm, as in [`ScoredArms::fold`].
     pub(crate) index: usize,
     pub(crate) value: f64,
     pub(crate) score: Score,
-    /// Its propensity, where that follows from what was computed to choose.
+    /// Propensity of the arm, if it follows from the values computed for the choice.
     pub(crate) propensity: Option<f64>,
 }
 
-/// Chooses by a rule that has learned `learned` rewards; ties are broken by the generator, uniformly. With `PROPENSITY` the
-/// propensity is computed wherever one pass over the scores suffices: by every rule but Thompson sampling.
+/// Chooses by a rule after `learned` learned rewards; ties are broken uniformly by the generator. With `PROPENSITY` the
+/// propensity is computed if one pass over the scores suffices, that is, by every rule except Thompson sampling.
 ///
 /// # Errors
 /// Scores that overflow; a floor that not all arms can have.

@@ -1,4 +1,4 @@
-//! Copies of policies behind a box.
+//! Cloning of boxed policies.
 
 use super::{Observation, Policy};
 use crate::clock::check_epoch;
@@ -6,13 +6,13 @@ use crate::error::Result;
 
 /// Cloning of every policy that implements `Clone`.
 pub trait ClonePolicy {
-    /// A copy in a box.
+    /// Returns a boxed copy.
     fn clone_box(&self) -> Box<dyn Policy>;
 
-    /// Learns rewards one after the other on a copy: all of them, or none.
+    /// Learns rewards one by one on a copy: all of them, or none.
     ///
     /// # Errors
-    /// As [`Policy::learn`], for the first observation that is refused.
+    /// Errors of [`Policy::learn`], for the first observation that is refused.
     fn learn_in_order(&mut self, observations: &[Observation]) -> Result<()>;
 }
 

@@ -1,10 +1,10 @@
-//! Methods of [`Policy`] written once: arm management, and forwarding to a policy inside.
+//! Shared implementations of [`Policy`] methods: arm management, and delegation to an inner policy.
 
 use super::{Decision, Observation, Policy};
 use crate::arm::ArmId;
 use crate::error::Result;
 
-/// The methods of a [`Policy`] that report its state, of one that leaves them to a policy inside.
+/// Generates the methods of a [`Policy`] that report its state, by delegation to an inner policy.
 macro_rules! reports_as {
     ($self:ident => $inside:expr) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {
@@ -26,7 +26,7 @@ macro_rules! reports_as {
 }
 pub(crate) use reports_as;
 
-/// The methods of a [`Policy`] that choose, of one that leaves them and its state to a policy inside.
+/// Generates the methods of a [`Policy`] that choose and report its state, by delegation to an inner policy.
 macro_rules! chooses_as {
     ($self:ident => $inside:expr) => {
         $crate::policy::forward::reports_as!($self => $inside);
@@ -57,7 +57,7 @@ macro_rules! chooses_as {
 }
 pub(crate) use chooses_as;
 
-/// The methods of a [`Policy`] that change arms, of one that leaves them to a policy inside.
+/// Generates the methods of a [`Policy`] that change arms, by delegation to an inner policy.
 macro_rules! changes_arms_as {
     ($self:ident => $inside:expr) => {
         fn add_arm(&mut $self) -> $crate::error::Result<$crate::policy::ArmId> {
@@ -86,9 +86,10 @@ macro_rules! changes_arms_as {
 }
 pub(crate) use changes_arms_as;
 
-/// The methods of a [`Policy`](super::Policy) that manage arms and expire decisions, for a policy with the fields `arms` and
-/// `clock` and three private methods: `reserve_arm` makes room for a copy of a slot or, without one, for an arm that has learned
-/// nothing; `push_arm` adds it, which cannot fail; `remove_slot` removes what a slot has learned, and moves the last one there.
+/// Generates the methods of a [`Policy`](super::Policy) that manage arms and expire decisions. It requires the fields
+/// `arms` and `clock` and three private methods. `reserve_arm` reserves memory for a copy of a slot or, without one,
+/// for an untrained arm. `push_arm` adds that arm, which cannot fail. `remove_slot` removes the learned state of a
+/// slot, and moves the last one there.
 macro_rules! manages_arms {
     ($self:ident) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {

@@ -1,15 +1,17 @@
 //! Policies: a posterior and an exploration rule over arms that are added and removed.
 //!
-//! * [`Request`] and [`Actions`]: a context, and what may be chosen in it.
+//! * [`Request`] and [`Actions`]: a context, and the available arms.
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
 //!   [`SlatePolicy`]: several items at once.
-//! * [`Disjoint`]: arms with weights of their own. [`Hybrid`]: shared weights beside them. [`TopK`]: slates of K arms.
+//! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
 //! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the
 //!   literature.
 //! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
-//! * [`drift`]: policies for worlds that move. [`AnyPolicy`]: one of these by settings; [`Normalised`]: a policy with the scaling of its contexts.
+//! * [`drift`]: policies for non-stationary environments. [`AnyPolicy`]: a policy defined by settings; [`Normalised`]:
+//!   a policy with the scaling of its contexts.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
-//! * [`Delta`], [`HybridDelta`], [`AnyDelta`]: what a policy has learned, to be merged elsewhere. [`Propensity`]: how likely a choice was.
+//! * [`Delta`], [`HybridDelta`], [`AnyDelta`]: learned evidence, to be merged elsewhere. [`Propensity`]: the
+//!   probability of a choice.
 
 mod any;
 mod baselines;
@@ -64,7 +66,7 @@ pub type HybridLinUcb = Hybrid<Ucb>;
 /// LinUCB with one vector of weights for all candidates, which differ by their features ([`TopK::shared`]; slates of
 /// one are single choices).
 pub type SharedLinUcb = TopK<Ridge, Ucb>;
-/// Linear Thompson sampling with one vector of weights for all candidates, drawn once a slate.
+/// Linear Thompson sampling with one vector of weights for all candidates, drawn once per slate.
 pub type SharedLinTs = TopK<Ridge, Thompson>;
 /// Contextual ε-greedy: ridge regressions, explored uniformly.
 pub type EpsilonGreedy = Disjoint<Ridge, Greedy>;
@@ -74,71 +76,71 @@ pub type DiagonalLogisticTs = Disjoint<DiagonalLaplace, Thompson>;
 pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
 /// Logistic upper confidence bounds with full Laplace posteriors, on log-odds.
 pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
-/// The top-K semi-bandit by Thompson sampling over logistic regressions with diagonal posteriors.
+/// Top-K semi-bandit: Thompson sampling over logistic regressions with diagonal posteriors.
 pub type TopKThompson = TopK<DiagonalLaplace, Thompson>;
 
-/// An arm that a policy chose, with its scores and propensity.
+/// Arm chosen by a policy, with its scores and propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The chosen arm.
+    /// Chosen arm.
     pub arm: ArmId,
-    /// The number of updates the policy had learned from: what it has learned since is its version now minus this one,
-    /// unless it was restored from an older save.
+    /// Number of updates before the choice. The policy's version now minus this one is the number of updates since,
+    /// unless the policy was restored from an older save.
     pub version: u64,
-    /// The value of the exploration rule that won: mean + α·width for an upper confidence bound, a draw for Thompson
+    /// Winning value of the exploration rule: mean + α·width for an upper confidence bound, a draw for Thompson
     /// sampling.
     pub score: f64,
-    /// The posterior mean of the arm.
+    /// Posterior mean of the arm.
     pub mean: f64,
-    /// The posterior width of the arm.
+    /// Posterior width of the arm.
     pub width: f64,
-    /// The probability of this choice; in a slate, of showing this arm. `decide` gives it, unless the policy was told to
-    /// leave it out ([`SharedPropensity::Omitted`]). `select` gives it where it costs nothing.
+    /// Probability of this choice; in a slate, of showing this arm. `decide` returns it, unless the policy omits it by
+    /// setting ([`SharedPropensity::Omitted`]). `select` returns it if it costs nothing.
     pub propensity: Option<f64>,
-    /// How often the policy had expired decisions: it learns from those of its own epoch.
+    /// Number of times that the policy had expired decisions: it learns only from decisions of its current epoch.
     #[serde(default)]
     pub epoch: u64,
-    /// The error of the propensity: 0 where it is exact but for rounding, a bound of 1e-9 where it is an integral, and a
-    /// standard error where it is an estimate ([`SharedPropensity`]).
+    /// Error of the propensity: 0 if it is exact up to rounding, a bound of 1e-9 if it is an integral, and a standard
+    /// error if it is an estimate ([`SharedPropensity`]).
     #[serde(default)]
     pub propensity_error: f64,
 }
 
 impl Choice {
-    /// Keeps the context beside the choice, for feedback that comes later.
+    /// Combines the choice with its context, for later feedback.
     pub fn with_context(self, context: &[f64]) -> Decision {
         Decision { choice: self, context: context.to_vec() }
     }
 }
 
-/// A choice and the context it was made in: to be kept until the reward arrives.
+/// Choice with its context, to be stored until the reward arrives.
 ///
-/// It may wait in memory, in a queue or in a database (it implements serde), while the policy learns from others. A
-/// policy that was restored from its last save takes the decisions that were made after that save, too: what counts is
-/// not the version but the epoch, which moves only when decisions are expired. Save a policy after each expiry: one
-/// restored from an older save refuses the decisions that were made after that expiry.
+/// A decision may wait in memory, in a queue or in a database (it implements serde), while the policy learns from
+/// others. A policy restored from its last save also accepts decisions made after that save: the epoch is checked, not
+/// the version, and it changes only when decisions are expired. Save a policy after each expiry: a policy restored from
+/// an older save refuses decisions made after that expiry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// The choice.
+    /// Choice of the policy.
     pub choice: Choice,
-    /// The context, as the policy saw it: with the scaling of that time.
+    /// Context as the policy saw it, with the scaling at that time.
     pub context: Vec<f64>,
 }
 
 impl Decision {
-    /// The chosen arm.
+    /// Chosen arm.
     pub fn arm(&self) -> ArmId {
         self.choice.arm
     }
 }
 
-/// A contextual bandit: chooses one of its arms in a context, and learns from the reward.
+/// Contextual bandit: chooses one of its arms in a context, and learns from the reward.
 ///
-/// Choosing takes `&self`: many readers may choose from one policy at once. Nothing learned depends on the generator;
-/// the same state, request and generator give the same choice, to the bit.
+/// Choosing takes `&self`: many readers may choose from one policy simultaneously. The learned state does not depend on
+/// the generator; the same state, request and generator give the same choice, bit for bit.
 ///
-/// `Box<dyn Policy>` is a policy too: it is cloned with what it has learned, sent between threads, and its arms come and go.
-/// A policy of your own needs `Clone`, and the methods without a default.
+/// `Box<dyn Policy>` is also a policy: it is cloned with its learned state, sent between threads, and its arms can be
+/// added and removed. A custom policy needs `Clone`, and the methods without a default.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::Uniform};
@@ -159,37 +161,37 @@ impl Decision {
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 pub trait Policy: Send + Sync + ClonePolicy {
-    /// The length of a context.
+    /// Length of a context.
     fn dimension(&self) -> usize;
 
-    /// The arms that exist now.
+    /// Existing arms.
     fn arms(&self) -> &ArmSet;
 
-    /// The number of updates this policy has learned from.
+    /// Number of updates that this policy has learned from.
     fn version(&self) -> u64;
 
-    /// How often this policy has expired decisions; it learns from those of its own epoch.
+    /// Number of times that this policy has expired decisions; it learns only from decisions of its current epoch.
     fn epoch(&self) -> u64 {
         0
     }
 
-    /// Whether a decision keeps the features of the chosen arm, after the context.
+    /// Returns whether a decision stores the features of the chosen arm, after the context.
     fn keeps_features(&self) -> bool {
         false
     }
 
-    /// Chooses one of the arms of a request, without keeping the context; does not allocate. The choice may lack its
-    /// propensity where that is an integral.
+    /// Chooses one of the arms of a request, without storing the context; does not allocate. The choice may lack its
+    /// propensity if that is an integral.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, missing features.
+    /// A context of the wrong length or not finite; an unknown or removed arm; no available arm; missing features.
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice>;
 
-    /// Chooses, and keeps with the choice what is learned from later: the context, for policies whose arms have
-    /// features followed by those of the chosen arm. The choice carries its propensity.
+    /// Chooses, and stores with the choice what learning needs later: the context, followed by the features of the
+    /// chosen arm if arms have features. The choice contains its propensity.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// Errors of [`select`](Self::select).
     fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
         let mut choice = self.select(request, rng)?;
         if choice.propensity.is_none() {
@@ -201,24 +203,26 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Ok(choice.with_context(request.context))
     }
 
-    /// The probability with which each available arm is chosen; their sum is 1. Depends on no generator.
+    /// Probability of choosing each available arm; the sum is 1. It does not depend on a generator.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// Errors of [`select`](Self::select).
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>>;
 
-    /// Learns that `arm` gave `reward` in `context`, as [`decide`](Self::decide) keeps it; a weight of 2 counts the
+    /// Learns that `arm` gave `reward` in `context`, as stored by [`decide`](Self::decide); a weight of 2 counts the
     /// observation twice.
     ///
     /// # Errors
-    /// As `select`; a reward out of the model's range, a weight that is not positive. The policy is unchanged then.
+    /// Errors of `select`; a reward outside the model's range; a weight that is not positive. The policy is unchanged
+    /// then.
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
-    /// Whether [`update`](Self::update) would take this observation, which is not learned: `Ok(true)` if it would, and
-    /// `Ok(false)`, the default, where only learning tells. [`Normalised`] asks, and tries it on a copy where it is not told.
+    /// Returns whether [`update`](Self::update) is known to accept this observation, without learning it: `Ok(true)` if
+    /// it would, and `Ok(false)`, the default, if only learning can show this. [`Normalised`] calls it, and after
+    /// `Ok(false)` tries the update on a copy.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Errors of [`update`](Self::update).
     fn check_update(&self, _arm: ArmId, _context: &[f64], _reward: f64, _weight: f64) -> Result<bool> {
         Ok(false)
     }
@@ -226,49 +230,51 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Learns the reward of a decision, made now or long ago.
     ///
     /// # Errors
-    /// As [`update`](Self::update), and a decision of another epoch.
+    /// Errors of [`update`](Self::update); a decision of another epoch.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.update(decision.choice.arm, &decision.context, reward, 1.0)
     }
 
-    /// Learns rewards that arrived together: all of them, or none if one is refused. The default learns one after the other
+    /// Learns rewards that arrived together: all of them, or none if one is refused. The default learns them one by one
     /// on a copy of the policy.
     ///
     /// # Errors
-    /// As [`learn`](Self::learn), for the first observation that is refused. The policy is unchanged then.
+    /// Errors of [`learn`](Self::learn), for the first observation that is refused. The policy is unchanged then.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         self.learn_in_order(observations)
     }
 
-    /// Adds an arm that has learned nothing, under the number after the largest that was ever given.
+    /// Adds an untrained arm, under the number after the largest that was ever used.
     ///
     /// # Errors
-    /// [`Error::Unsupported`], the default: a policy whose arms do not change. No number is left; memory that cannot be had.
+    /// [`Error::Unsupported`], the default: a policy whose arms do not change. No number is left; memory that cannot be
+    /// allocated.
     fn add_arm(&mut self) -> Result<ArmId> {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
-    /// Adds an arm that has learned nothing under an id of the caller's, which may be any that was never given: workers that
-    /// add the same arm independently must agree on its id to merge later.
+    /// Adds an untrained arm under an id of the caller's, which may be any that was never used. Workers that add the
+    /// same arm independently must agree on its id to merge later.
     ///
     /// # Errors
-    /// As [`add_arm`](Self::add_arm); the id is taken, or is that of a removed arm, or its number is not below 2⁶³.
+    /// Errors of [`add_arm`](Self::add_arm); the id exists, belongs to a removed arm, or has a number that is not below
+    /// 2⁶³.
     fn insert_arm(&mut self, _arm: ArmId) -> Result<()> {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
-    /// Adds an arm that starts with what `like` has learned, under the number after the largest that was ever given.
+    /// Adds an arm with a copy of the learned state of `like`, under the number after the largest that was ever used.
     ///
     /// # Errors
-    /// As [`add_arm`](Self::add_arm); `like` is unknown or removed.
+    /// Errors of [`add_arm`](Self::add_arm); `like` is unknown or removed.
     fn add_arm_like(&mut self, _like: ArmId) -> Result<ArmId> {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
-    /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too. Later rewards
-    /// of its decisions are refused as [`Error::RemovedArm`], and with one of them the whole [`learn_batch`](Self::learn_batch):
-    /// leave them out by [`ArmSet::contains`].
+    /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too. Later
+    /// rewards of its decisions are refused with [`Error::RemovedArm`], and so is a whole
+    /// [`learn_batch`](Self::learn_batch) that contains one of them. Filter them by [`ArmSet::contains`].
     ///
     /// # Errors
     /// [`Error::Unsupported`], the default; the arm is unknown or removed already.
@@ -276,7 +282,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "removing arms" })
     }
 
-    /// Begins the next epoch: decisions made before are refused from now on. To be followed by a save.
+    /// Begins the next epoch: decisions made before are refused from now on. Save the policy afterwards.
     ///
     /// # Errors
     /// [`Error::Unsupported`], the default: a policy whose decisions do not expire.
@@ -285,19 +291,19 @@ pub trait Policy: Send + Sync + ClonePolicy {
     }
 }
 
-/// One reward of a batch that arrived together.
+/// Reward in a batch that arrived together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
-    /// The decision it belongs to.
+    /// Decision of the reward.
     pub decision: Decision,
     /// The reward.
     pub reward: f64,
-    /// How much it counts; 1 is once.
+    /// Weight of the observation; 1 counts it once.
     pub weight: f64,
 }
 
 impl Observation {
-    /// A reward that counts once.
+    /// Creates an observation with weight 1.
     pub fn new(decision: Decision, reward: f64) -> Self {
         Self { decision, reward, weight: 1.0 }
     }

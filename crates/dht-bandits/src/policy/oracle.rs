@@ -1,4 +1,4 @@
-//! Policies around a reward model of the caller's.
+//! Policies around the caller's reward model.
 
 use super::choose::{ScoredArms, choose};
 use super::propensity::{FreeScore, Propensity, QUADRATURE_ERROR, of_independent, one_of_independent};
@@ -13,38 +13,39 @@ use crate::policy::forward::manages_arms;
 use crate::validate::{check_context, check_finite, check_length, check_scalar, check_weight};
 use rand::Rng;
 
-/// A model of the reward of an arm in a context: a tree, a neural network, a call to another library.
+/// Model of the reward of an arm in a context: a tree, a neural network, a call to another library.
 ///
-/// The context is that of the request, followed by the arm's features where [`OraclePolicy::with_features`] says that arms
-/// have some. Rules that use widths ([`Ucb`](crate::Ucb), [`Thompson`](crate::Thompson)) need [`width`](Self::width);
+/// The context is that of the request, followed by the arm's features if [`OraclePolicy::with_features`] was called.
+/// Rules that use widths ([`Ucb`](crate::Ucb), [`Thompson`](crate::Thompson)) need [`width`](Self::width);
 /// [`SquareCb`](crate::exploration::SquareCb), [`Softmax`](crate::exploration::Softmax) and the greedy rules do not.
 pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
-    /// The predicted reward.
+    /// Predicts the reward.
     fn predict(&self, arm: ArmId, context: &[f64]) -> f64;
 
-    /// The uncertainty of the prediction, as a standard deviation; 0 by default.
+    /// Uncertainty of the prediction, as a standard deviation; 0 by default.
     fn width(&self, _arm: ArmId, _context: &[f64]) -> f64 {
         0.0
     }
 
-    /// Learns a reward; a weight of 2 counts it twice. After an error the model may be in any state: the policy drops it.
+    /// Learns a reward; a weight of 2 counts it twice. After an error the model may be in any state: the policy drops
+    /// it.
     ///
     /// # Errors
     /// Reason for which the model cannot learn.
     fn learn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
-    /// Prepares for an arm that was added.
+    /// Prepares for an added arm.
     fn add_arm(&mut self, _arm: ArmId) {}
 
-    /// Forgets an arm that was removed.
+    /// Forgets a removed arm.
     fn remove_arm(&mut self, _arm: ArmId) {}
 }
 
-/// A policy that explores by any rule around an [`Oracle`].
+/// Policy that explores by any rule around an [`Oracle`].
 ///
-/// Predictions are checked: one that is not finite, or a negative width, refuses the choice ([`Error::Oracle`]). Learning is
-/// done on a copy of the model, which replaces it if it learned and still predicts a finite reward; a model whose parameters
-/// are large keeps them behind an `Arc`, or learns from batches.
+/// Predictions are checked: a prediction that is not finite, or a negative width, refuses the choice
+/// ([`Error::Oracle`]). Learning uses a copy of the model, which replaces the original if it learned and still predicts
+/// a finite reward. A model with large parameters should store them behind an `Arc`, or learn from batches.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;
@@ -88,10 +89,10 @@ pub struct OraclePolicy<O: Oracle, E: Exploration> {
 }
 
 impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
-    /// A policy with the arms 0 to `arms` − 1 and contexts of length `dimension`, which may be 0.
+    /// Creates a policy with the arms 0 to `arms` − 1 and contexts of length `dimension`, which may be 0.
     ///
     /// # Errors
-    /// A dimension or a number of arms beyond 16,777,216; a setting out of its range.
+    /// A dimension or a number of arms above 16,777,216; a setting out of its range.
     pub fn new(oracle: O, dimension: usize, arms: usize, exploration: E) -> Result<Self> {
         exploration.check()?;
         check_length("dimension", dimension.max(1))?;
@@ -101,7 +102,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         Ok(policy)
     }
 
-    /// Requests name arms with so many features each, which follow the context; their ids may be any.
+    /// Sets the number of features of each arm, which follow the context; requests then name arms by any ids.
     ///
     /// # Errors
     /// No features, or more than 16,777,216.
@@ -111,12 +112,12 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         Ok(self)
     }
 
-    /// The model.
+    /// Reward model.
     pub fn oracle(&self) -> &O {
         &self.oracle
     }
 
-    /// The exploration rule.
+    /// Exploration rule.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
@@ -147,7 +148,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         self.oracle.remove_arm(arm);
     }
 
-    /// The arms of a request with their scores.
+    /// Arms of a request with their scores.
     fn scored(&self, request: &Request<'_>) -> Result<Vec<(ArmId, Score)>> {
         check_finite("context", request.context, self.dimension)?;
         if self.features == 0 {
@@ -181,7 +182,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
     }
 }
 
-/// Prediction and width of a model.
+/// Prediction and width of a model, checked.
 ///
 /// # Errors
 /// [`Error::Oracle`].
@@ -196,7 +197,7 @@ fn check_score<O: Oracle>(oracle: &O, arm: ArmId, context: &[f64]) -> Result<Sco
     Ok(Score { mean, width })
 }
 
-/// Arms that were scored before.
+/// Arms with scores that were computed before.
 struct Scored<'a>(&'a [(ArmId, Score)]);
 
 impl ScoredArms for Scored<'_> {
@@ -213,7 +214,7 @@ impl ScoredArms for Scored<'_> {
     }
 }
 
-/// Scores with the degrees of freedom of Gaussian draws.
+/// Adds the degrees of freedom of Gaussian draws to scores.
 fn with_freedom(scored: &[(ArmId, Score)]) -> Vec<FreeScore> {
     scored.iter().map(|(_, score)| (*score, f64::INFINITY)).collect()
 }

@@ -1,4 +1,4 @@
-//! Requests: a context, and the actions that may be chosen in it.
+//! Requests: a context, and the available actions.
 
 use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result};
@@ -6,8 +6,8 @@ use crate::validate::{check_finite, check_length};
 #[cfg(feature = "nalgebra")]
 use nalgebra::{Dim, IsContiguous, Storage, Vector};
 
-/// What a policy is asked: a context, and the actions that may be chosen in it. Slices, vectors, arrays and nalgebra's
-/// vectors become requests by `into`.
+/// Request to a policy: a context, and the available actions. Slices, vectors, arrays and nalgebra's vectors become
+/// requests by `into`.
 ///
 /// ```
 /// use dht_bandits::{Actions, ArmId, Request, policy::Featured};
@@ -23,31 +23,31 @@ use nalgebra::{Dim, IsContiguous, Storage, Vector};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Request<'a> {
-    /// What is known of this round, whatever is chosen.
+    /// Context of this round, independent of the choice.
     pub context: &'a [f64],
-    /// What may be chosen.
+    /// Available actions.
     pub actions: Actions<'a>,
 }
 
-/// Which arms may be chosen, and their features if they have any.
+/// Available arms, and their features if they have any.
 ///
-/// Without features it is a set: order and repetition do not matter (slates refuse repetition).
+/// Without features this is a set: order and repetition do not matter (slates refuse repetition).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Actions<'a> {
     /// Every arm.
     All,
     /// These arms and no other.
     Only(&'a [ArmId]),
-    /// Every arm but these. Removed arms may be among them: they are excluded for good, and a caller cannot know which ones a
-    /// merge has removed by now. An arm that never existed is refused: it is a wrong name, under which the arm that was
-    /// meant could be chosen.
+    /// Every arm except these. Removed arms may be listed: they are excluded for good, and a caller cannot know which
+    /// ones a merge has removed. An arm that never existed is refused: it is a wrong id, and the intended arm could
+    /// then be chosen.
     Except(&'a [ArmId]),
-    /// These arms, each with features of its own. [`Disjoint`](crate::policy::Disjoint) policies ignore the features,
+    /// These arms, with the features of each. [`Disjoint`](crate::policy::Disjoint) policies ignore the features;
     /// [`Hybrid`](crate::policy::Hybrid) policies and those with shared weights need them.
     Featured(Featured<'a>),
 }
 
-/// Arms with features, a row of the same length for each: checked once, where it is made.
+/// Arms with features, a row of equal length for each, checked at construction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Featured<'a> {
     ids: &'a [ArmId],
@@ -57,10 +57,10 @@ pub struct Featured<'a> {
 }
 
 impl<'a> Featured<'a> {
-    /// Arms and their features: `features` is row-major, (arms, `width`).
+    /// Creates arms with features: `features` is row-major, shape (arms, `width`).
     ///
     /// # Errors
-    /// No arm; a width of zero; a number of features other than arms × width; a feature that is not finite.
+    /// No arm; a width of zero; a number of features that differs from arms × width; a feature that is not finite.
     pub fn new(ids: &'a [ArmId], features: &'a [f64], width: usize) -> Result<Self> {
         check_length("width of the features", width)?;
         if ids.is_empty() {
@@ -75,44 +75,44 @@ impl<'a> Featured<'a> {
         self.ids
     }
 
-    /// How many features an arm has.
+    /// Number of features of an arm.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The features of the arm at this position.
+    /// Features of the arm at this position.
     pub fn row(&self, position: usize) -> Option<&'a [f64]> {
         self.features.chunks_exact(self.width).nth(position)
     }
 
-    /// All features, (arms, width), row-major.
+    /// All features, shape (arms, width), row-major.
     pub(crate) fn rows(&self) -> &'a [f64] {
         self.features
     }
 
-    /// The features of the arm at a position below the number of arms.
+    /// Features of the arm at a position below the number of arms.
     pub(crate) fn at(&self, position: usize) -> &'a [f64] {
         &self.features[position * self.width..][..self.width]
     }
 }
 
 impl<'a> Request<'a> {
-    /// Every arm may be chosen in this context.
+    /// Creates a request in which every arm is available.
     pub const fn new(context: &'a [f64]) -> Self {
         Self { context, actions: Actions::All }
     }
 
-    /// These arms alone may be chosen.
+    /// Restricts the request to these arms.
     pub const fn only(self, ids: &'a [ArmId]) -> Self {
         Self { actions: Actions::Only(ids), ..self }
     }
 
-    /// Every arm but these may be chosen.
+    /// Restricts the request to every arm except these.
     pub const fn except(self, ids: &'a [ArmId]) -> Self {
         Self { actions: Actions::Except(ids), ..self }
     }
 
-    /// Arms with features may be chosen.
+    /// Restricts the request to these arms, with features.
     pub const fn featured(self, features: Featured<'a>) -> Self {
         Self { actions: Actions::Featured(features), ..self }
     }
@@ -136,7 +136,7 @@ impl<'a, const N: usize> From<&'a [f64; N]> for Request<'a> {
     }
 }
 
-/// Vectors of nalgebra whose values lie side by side: of any length, fixed or not, owned or columns of a matrix.
+/// Conversion from contiguous nalgebra vectors: of any length, fixed or dynamic, owned or columns of a matrix.
 #[cfg(feature = "nalgebra")]
 impl<'a, D: Dim, S: Storage<f64, D> + IsContiguous> From<&'a Vector<f64, D, S>> for Request<'a> {
     fn from(context: &'a Vector<f64, D, S>) -> Self {
@@ -145,7 +145,7 @@ impl<'a, D: Dim, S: Storage<f64, D> + IsContiguous> From<&'a Vector<f64, D, S>> 
 }
 
 impl<'a> Actions<'a> {
-    /// The set of arms, without features.
+    /// Set of available arms, without features.
     pub(crate) fn available(&self) -> Available<'a> {
         match self {
             Self::All => Available::All,
@@ -155,10 +155,10 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// The features, of this width.
+    /// Features, if they have this width.
     ///
     /// # Errors
-    /// There are none, or they have another width.
+    /// No features, or features of another width.
     pub(crate) fn features(&self, width: usize) -> Result<Featured<'a>> {
         match self {
             Self::Featured(featured) if featured.width == width => Ok(*featured),

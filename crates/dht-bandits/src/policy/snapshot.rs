@@ -10,7 +10,7 @@ struct Published<T> {
     latest: Mutex<Arc<T>>,
 }
 
-/// The writer's end: owns the learner and publishes clones of it.
+/// Writer of snapshots: owns the learner and publishes clones of it.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::snapshot::Publisher};
@@ -35,7 +35,7 @@ pub struct Publisher<T> {
     published: Arc<Published<T>>,
 }
 
-/// The reader's end: gets the newest snapshot without waiting for the writer.
+/// Reader of snapshots: gets the newest snapshot without waiting for the writer.
 #[derive(Debug, Clone)]
 pub struct SnapshotReader<T> {
     version: u64,
@@ -50,12 +50,12 @@ impl<T: Clone> Publisher<T> {
         Self { learner, every, changes: 0, published: Arc::new(Published { version: AtomicU64::new(0), latest }) }
     }
 
-    /// The learner.
+    /// Learner.
     pub fn learner(&self) -> &T {
         &self.learner
     }
 
-    /// Changes the learner, and publishes it when it is due.
+    /// Changes the learner, and publishes it if due.
     pub fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
         let outcome = change(&mut self.learner);
         self.changes += 1;
@@ -65,14 +65,14 @@ impl<T: Clone> Publisher<T> {
         outcome
     }
 
-    /// Publishes the learner as it is now. Costs one clone.
+    /// Publishes the current learner. Costs one clone.
     pub fn publish(&mut self) {
         let next = Arc::new(self.learner.clone());
         *self.published.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
         self.published.version.fetch_add(1, Ordering::Release);
     }
 
-    /// A reader of the published snapshots.
+    /// Creates a reader of the published snapshots.
     pub fn reader(&self) -> SnapshotReader<T> {
         let version = self.published.version.load(Ordering::Acquire);
         let snapshot = self.published.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -81,7 +81,7 @@ impl<T: Clone> Publisher<T> {
 }
 
 impl<T> SnapshotReader<T> {
-    /// The newest snapshot. One atomic load; only when there is a new one, a lock for the time of copying a pointer.
+    /// Newest snapshot. Costs one atomic load; if there is a new snapshot, also a lock while a pointer is copied.
     pub fn latest(&mut self) -> &T {
         let version = self.published.version.load(Ordering::Acquire);
         if version != self.version {
@@ -91,7 +91,7 @@ impl<T> SnapshotReader<T> {
         &self.snapshot
     }
 
-    /// The snapshot that this reader read last, to be kept.
+    /// Snapshot that this reader read last, for longer use.
     pub fn snapshot(&self) -> Arc<T> {
         Arc::clone(&self.snapshot)
     }

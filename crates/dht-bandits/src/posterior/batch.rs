@@ -1,9 +1,9 @@
-//! Batches of observations, learned arm by arm, whole or not at all.
+//! Batches of observations, learned arm by arm; a failed batch changes nothing.
 
 use super::Posterior;
 use crate::error::Result;
 
-/// A checked observation.
+/// Checked observation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample<'a> {
     pub(crate) slot: usize,
@@ -12,13 +12,13 @@ pub(crate) struct Sample<'a> {
     pub(crate) weight: f64,
 }
 
-/// Observations that are learned together, sorted by arm. Reused, so that only a batch larger than all before
+/// Observations to learn together, sorted by arm. The memory is reused: only a batch larger than all earlier ones
 /// allocates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UpdateBatch {
-    /// Slot and position of each sample, sorted: samples of one arm stay in their order.
+    /// Slot and position of each sample, sorted: samples of one arm stay in order.
     order: Vec<(usize, usize)>,
-    /// (samples, d), row-major, in the order of arrival.
+    /// Contexts, shape (samples, d), row-major, in the order of arrival.
     contexts: Vec<f64>,
     rewards: Vec<f64>,
     weights: Vec<f64>,
@@ -44,9 +44,11 @@ impl UpdateBatch {
         self.order.len()
     }
 
-    /// Learns all samples or none; `slots` arms exist. Arm by arm, but in the order of arrival where updates move a clock.
+    /// Learns all samples or none; `slots` arms exist. Samples are learned arm by arm, or in the order of arrival if
+    /// updates move a clock.
     ///
-    /// Only memory and an overflow can still fail: each touched arm is copied after the last one first, and copied back then.
+    /// The remaining possible failures are memory and an overflow. Each touched arm is first copied after the last one,
+    /// and restored from that copy after an error.
     pub(crate) fn learn<P: Posterior>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
         let in_order = posterior.counts_updates();
         self.order.sort_unstable();
@@ -68,12 +70,12 @@ impl UpdateBatch {
         outcome
     }
 
-    /// Slot and position of the samples, arm by arm, once they are sorted.
+    /// Slot and position of the samples, grouped by arm; requires sorted samples.
     fn groups(&self) -> impl Iterator<Item = &[(usize, usize)]> {
         self.order.chunk_by(|left, right| left.0 == right.0)
     }
 
-    /// Learns one sample after the other, as they came.
+    /// Learns the samples one by one, in the order of arrival.
     fn learn_in_order<P: Posterior>(&mut self, posterior: &mut P) -> Result<()> {
         let dimension = posterior.dimension();
         self.order.sort_unstable_by_key(|&(_, position)| position);

@@ -19,15 +19,15 @@ use crate::validate::{
 use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
-/// The settings of a [`DiagonalLaplace`] posterior.
+/// Settings of a [`DiagonalLaplace`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DiagonalLaplaceOptions {
     /// The prior.
     pub prior: TsPrior,
-    /// Decay γ of what an arm has learned, applied at each of its batches: the posterior decays toward the prior,
-    /// s ← γs + (1 − γ)s₀ and the mean accordingly, s₀ the precision of the prior.
+    /// Decay γ of an arm's evidence, applied at each of its batches: the posterior decays toward the prior, s ← γs + (1
+    /// − γ)s₀ and the mean accordingly, where s₀ is the precision of the prior.
     #[serde(rename = "decay", alias = "strength")]
     pub forgetting: Forgetting,
     /// Factor λ > 0 on the prior term of an update's objective, (λ/2) Σ_j s_j (p_j − g_j)². It does not change the
@@ -50,11 +50,12 @@ options!(DiagonalLaplaceOptions::new() {
 ///
 /// An update moves g to the mode and adds the curvature there to the diagonal (Chapelle & Li 2011, Algorithm 3):
 ///
-/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
+/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);
+/// s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
 ///
 /// λ is the [prior weight](DiagonalLaplaceOptions::prior_weight), 1 unless it is set.
 ///
-/// O(d) a score and an update. The diagonal ignores correlations of features: normalise contexts first
+/// A score and an update cost O(d). The diagonal ignores correlations of features: normalise contexts first
 /// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are
 /// log-odds.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ pub struct DiagonalLaplace {
     workspace: BatchWorkspace,
 }
 
-/// The memory in which a batch is learned; reused.
+/// Reused memory for learning a batch.
 #[derive(Debug, Clone, Default)]
 struct BatchWorkspace {
     means: Vec<f64>,
@@ -77,13 +78,13 @@ struct BatchWorkspace {
     mode: Vec<f64>,
 }
 
-/// The learned state of one arm of [`DiagonalLaplace`].
+/// Learned state of one arm of [`DiagonalLaplace`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiagonalArmState {
-    /// g.
+    /// Posterior mean g.
     pub mean: Vec<f64>,
-    /// s.
+    /// Posterior precision s.
     pub precision: Vec<f64>,
 }
 
@@ -100,7 +101,7 @@ impl DiagonalLaplace {
         &self.arms[slot * self.stride()..][..self.stride()]
     }
 
-    /// The means (part 0) or precisions (part 1) of an arm.
+    /// Means (part 0) or precisions (part 1) of an arm.
     fn part(&self, slot: usize, part: usize) -> impl Iterator<Item = f64> + '_ {
         let block = &self.block(slot)[part * self.layout.panels..];
         (0..self.layout.dimension).map(move |coordinate| {
@@ -163,7 +164,7 @@ impl DiagonalLaplace {
         block[2 * panels + panel].0[lane] = 1.0 / precision;
     }
 
-    /// The posterior as the prior of the next batch: decayed toward the first prior.
+    /// Posterior as the prior of the next batch: decayed toward the original prior.
     fn decayed(&self, mean: f64, precision: f64) -> (f64, f64) {
         let (decay, prior) = (self.options.forgetting.decay(), self.options.prior);
         if decay == 1.0 {
@@ -174,7 +175,7 @@ impl DiagonalLaplace {
         (moment / total, total)
     }
 
-    /// Whether one update is the closed form: nothing decays, and the prior counts once.
+    /// Returns whether one update has the closed form: no decay, and a prior weight of 1.
     fn is_plain(&self) -> bool {
         self.options.forgetting.is_none() && self.options.prior_weight == 1.0
     }

@@ -1,4 +1,4 @@
-//! Ridge regressions that forget by one clock: an arm that nobody chooses grows uncertain, too.
+//! Ridge regressions whose evidence decays by a shared clock: the uncertainty of idle arms grows, too.
 
 use super::Posterior;
 use crate::arm_set::Slots;
@@ -13,28 +13,28 @@ use crate::validate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What moves the clock of a [`DiscountedRidge`].
+/// Clock of a [`DiscountedRidge`]: the event that advances it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecayClock {
     /// Each update of any arm is one step.
     #[default]
     Updates,
-    /// [`Disjoint::elapse`](crate::policy::Disjoint::elapse) says how much time has passed, in any unit; updates take none.
+    /// [`Disjoint::elapse`](crate::policy::Disjoint::elapse) adds the elapsed time, in any unit; updates take none.
     Time,
 }
 
-/// The settings of a [`DiscountedRidge`].
+/// Settings of a [`DiscountedRidge`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DiscountedRidgeOptions {
     /// The prior precision λ > 0.
     pub prior_precision: f64,
-    /// The decay γ of all evidence in one step of the clock, that of arms that are not chosen included.
+    /// The decay γ of all evidence in one step of the clock, including that of arms that are not chosen.
     #[serde(rename = "decay")]
     pub forgetting: Forgetting,
-    /// What a step is.
+    /// Event that advances the clock by one step.
     #[serde(default)]
     pub clock: DecayClock,
 }
@@ -44,18 +44,19 @@ options!(DiscountedRidgeOptions::new(forgetting / with_forgetting: Forgetting = 
     clock / with_clock: DecayClock = DecayClock::Updates,
 });
 
-/// Ridge regressions whose evidence fades with one clock for all arms (D-LinUCB; Russac, Vernade & Cappé 2019, "Weighted
-/// linear bandits for non-stationary environments"): an observation that is n steps old counts γⁿ,
+/// Ridge regressions whose evidence decays by one clock for all arms (D-LinUCB; Russac, Vernade & Cappé 2019, "Weighted
+/// linear bandits for non-stationary environments"). An observation that is n steps old has the weight γⁿ:
 ///
 /// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
 ///
-/// With [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting), by contrast, only updates of an arm let its own
-/// evidence fade, so that an arm given up long ago stays given up.
+/// With [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting), by contrast, the evidence of an arm decays only
+/// at its own updates. An arm that is not chosen stays as certain as it was.
 ///
-/// Only the arm that is updated is written to, in O(d²). An idle arm's width is that of its last update over γ^(n/2) after
-/// n steps, but at most the prior's, |x|/√λ, and its mean is that of its last update; the prior fades with the rest,
-/// by half at most, until an update restores it whole in O(d³): once in ln 2/−ln γ steps for each arm
-/// that is still chosen, which allocates. [`Disjoint::forget`](crate::policy::Disjoint::forget) with [`Forgetting::NONE`] restores it in all arms.
+/// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
+/// divided by γ^(n/2), but at most the prior's, |x|/√λ. Its mean is the mean at the last update. The prior decays with
+/// the evidence, by half at most, until an update restores it in full in O(d³). This happens once in ln 2/−ln γ steps
+/// for each arm that is still chosen, and allocates. [`Disjoint::forget`](crate::policy::Disjoint::forget) with
+/// [`Forgetting::NONE`] restores it in all arms.
 #[derive(Debug, Clone)]
 pub struct DiscountedRidge {
     options: DiscountedRidgeOptions,
@@ -65,55 +66,55 @@ pub struct DiscountedRidge {
     unit: Vec<f64>,
 }
 
-/// Where an arm stands.
+/// Clock readings of an arm.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
-    /// The step to which its factor is discounted.
+    /// Step to which the arm's factor is discounted.
     updated: f64,
-    /// The step at which its prior was whole.
+    /// Step at which the arm's prior was last whole.
     restored: f64,
     updates: u64,
 }
 
-/// The learned state of one arm of [`DiscountedRidge`].
+/// Learned state of one arm of [`DiscountedRidge`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiscountedArmState {
-    /// θ.
+    /// Posterior mean θ.
     pub mean: Vec<f64>,
-    /// D.
+    /// Diagonal D of A⁻¹ = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
     /// U above its unit diagonal, column by column.
     pub upper: Vec<f64>,
-    /// The clock, which is the same in all arms.
+    /// Reading of the clock, the same in all arms.
     pub now: f64,
-    /// What it was at the arm's last update.
+    /// Reading of the clock at the arm's last update.
     pub updated: f64,
-    /// What it was when the arm's prior was last whole.
+    /// Reading of the clock when the arm's prior was last whole.
     pub restored: f64,
     /// The number of updates.
     pub updates: u64,
 }
 
-/// The share of the prior that is always left.
+/// Smallest fraction of the prior that is left.
 const LEAST_PRIOR: f64 = 0.5;
 
-/// Of evidence below this share nothing is left.
+/// Smallest fraction of evidence that is kept: below it, the arm is reset to the prior.
 const LEAST_LEFT: f64 = 1e-100;
 
-/// The largest variance that a weight can have, as a share of that under what is left of the prior: 1 and some rounding.
+/// Largest variance of a weight, relative to the variance under the remaining prior: 1 and some rounding.
 const LARGEST_VARIANCE: f64 = 1.005;
 
-/// The clock ends here: beyond, single steps would be lost to rounding.
+/// Largest reading of the clock: beyond it, single steps would be lost to rounding.
 const LATEST: f64 = 4_503_599_627_370_496.0;
 
 impl DiscountedRidge {
-    /// The factor on evidence after so many steps.
+    /// Factor on evidence after `steps` steps.
     fn decay_over(&self, steps: f64) -> f64 {
         self.options.forgetting.decay().powf(steps)
     }
 
-    /// The score now, of one computed from the factor as it is kept. `prior` is |x|/√λ.
+    /// Current score, from a score of the stored factor. `prior` is |x|/√λ.
     #[inline]
     fn faded(&self, slot: usize, score: Score, prior: f64) -> Score {
         let steps = self.now - self.arms[slot].updated;
@@ -123,12 +124,12 @@ impl DiscountedRidge {
         Score { width: (score.width / self.decay_over(0.5 * steps)).min(prior.max(score.width)), ..score }
     }
 
-    /// |x|/√λ.
+    /// Width under the prior, |x|/√λ.
     fn prior_width(&self, context: &[f64]) -> f64 {
         (context.iter().map(|value| value * value).sum::<f64>() / self.options.prior_precision).sqrt()
     }
 
-    /// A and b at a step of the clock, with the prior whole.
+    /// A and b at a step of the clock, with the whole prior.
     fn information_at(&self, slot: usize, step: f64) -> NaturalParameters {
         let times = self.arms[slot];
         let mut parameters = information_of(&self.factors.parts(slot)).natural_parameters(times.updates);
@@ -141,10 +142,10 @@ impl DiscountedRidge {
         parameters
     }
 
-    /// Lets time pass.
+    /// Advances the clock by a time.
     ///
     /// # Errors
-    /// A time that is negative or not finite; a clock beyond 2⁵².
+    /// A time that is negative or not finite; a clock that counts updates; a reading beyond 2⁵².
     pub(crate) fn elapse(&mut self, time: f64) -> Result<()> {
         check_parameter("elapsed time", time, time >= 0.0, "at least 0")?;
         let by_time = self.options.clock == DecayClock::Time;
@@ -159,7 +160,7 @@ impl DiscountedRidge {
         Ok(now)
     }
 
-    /// Discounts an arm to a step and makes its prior whole: one rank-one update a coordinate, which loses no digits
+    /// Discounts an arm to a step and makes its prior whole. One rank-one update per coordinate loses no digits,
     /// however badly conditioned A is.
     fn restore_prior(&mut self, slot: usize, step: f64) {
         let (times, prior_precision) = (self.arms[slot], self.options.prior_precision);
@@ -179,7 +180,7 @@ impl DiscountedRidge {
         }
     }
 
-    /// By how much the deviations of an arm's weights have grown since it last learned.
+    /// Growth factor of the standard deviations of an arm's weights since its last update.
     fn growth(&self, slot: usize) -> f64 {
         let steps = self.now - self.arms[slot].updated;
         if steps <= 0.0 {

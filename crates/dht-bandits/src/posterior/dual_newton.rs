@@ -1,29 +1,30 @@
-//! The mode of a logistic regression under a Gaussian prior with a diagonal precision, for a batch of fewer observations
-//! than weights: Newton's method in as many dimensions as there are observations.
+//! Mode of a logistic regression under a Gaussian prior with a diagonal precision, for a batch with fewer observations
+//! than weights: Newton's method in the space of the observations.
 //!
 //! With X the contexts, (n, d), the mode is g + S⁻¹X'a, a ∈ ℝⁿ, since the gradient of the loss lies in the span of the
 //! contexts. With K = XS⁻¹X' and f = Xg + Ka, a Newton step solves for
 //!
 //! B = I + W^½KW^½,  b = W(f − Xg) + w(r − σ(f)),  a ← b − W^½B⁻¹W^½Kb,
 //!
-//! W = diag(wσ(1 − σ)) (Rasmussen & Williams 2006, Algorithm 3.1, with a prior mean). B's eigenvalues are at least 1: its
-//! Cholesky factor cannot fail. O(n²d + n³) where the Hessian over all weights takes O(nd² + d³).
+//! with W = diag(wσ(1 − σ)) (Rasmussen & Williams 2006, Algorithm 3.1, with a prior mean). The eigenvalues of B are at
+//! least 1, so its Cholesky factorisation cannot fail. The cost is O(n²d + n³), instead of O(nd² + d³) for the Hessian
+//! over all weights.
 
 use super::logistic::{curvature, loss, residual};
 use super::newton::{self, dot};
 use crate::error::{Error, Result};
 
-/// Batches of at most half as many observations as weights go this way, from so many weights on.
+/// Smallest number of weights for which batches of at most half as many observations are solved here.
 const LEAST_DIMENSION: usize = 32;
 // In the tail of the logistic function a step adds about 1 to the log-odds: 230 for a prior variance of 1e100.
 const STEPS: usize = 500;
 
-/// Whether the mode is looked for here.
+/// Returns whether the batch is solved by this method.
 pub(super) fn is_worth_it(observations: usize, dimension: usize) -> bool {
     dimension >= LEAST_DIMENSION && 2 * observations <= dimension
 }
 
-/// A batch under its prior: g, the diagonal of S, (n, d) contexts row-major, rewards and weights.
+/// Batch under its prior: g, the diagonal of S, contexts of shape (n, d) row-major, rewards and weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DualProblem<'a> {
     pub(super) mean: &'a [f64],
@@ -33,30 +34,30 @@ pub(super) struct DualProblem<'a> {
     pub(super) weights: &'a [f64],
 }
 
-/// The memory in which it is solved; reused, so that only the largest batch allocates.
+/// Memory of the solver; reused, so that only the largest batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DualWorkspace {
-    /// K, (n, n).
+    /// K, shape (n, n).
     kernel: Vec<f64>,
-    /// The lower triangle of B, row by row, and then its Cholesky factor.
+    /// Lower triangle of B, row by row, and later its Cholesky factor.
     factor: Vec<f64>,
-    /// Xg.
+    /// Xg, the log-odds at the prior mean.
     prior: Vec<f64>,
-    /// f of the best point so far, and of the one that is tried.
+    /// f of the best point so far, and of the tried one.
     log_odds: Vec<f64>,
     tried: Vec<f64>,
     a: Vec<f64>,
     next: Vec<f64>,
-    /// W^½.
+    /// W^½, the roots of the curvatures.
     roots: Vec<f64>,
     right: Vec<f64>,
 }
 
 impl DualProblem<'_> {
-    /// Writes the mode into `point`.
+    /// Writes the mode to `point`.
     ///
     /// # Errors
-    /// Values so large that the objective overflows; steps that do not end.
+    /// Values so large that the objective overflows; more than the allowed number of steps.
     pub(super) fn solve(&self, space: &mut DualWorkspace, point: &mut Vec<f64>) -> Result<()> {
         self.prepare(space);
         let count = self.rewards.len();
@@ -101,7 +102,7 @@ impl DualProblem<'_> {
         Err(Error::NoConvergence { what: "Newton's method", iterations: STEPS })
     }
 
-    /// K and Xg; the first point is the prior mean, a = 0.
+    /// Computes K and Xg; the first point is the prior mean, a = 0.
     fn prepare(&self, space: &mut DualWorkspace) {
         let (count, dimension) = (self.rewards.len(), self.mean.len());
         let row = |index: usize| &self.contexts[index * dimension..][..dimension];
@@ -125,7 +126,7 @@ impl DualProblem<'_> {
         space.log_odds.extend_from_slice(&space.prior);
     }
 
-    /// ½a'Ka + Σ w(ln(1 + e^f) − rf), with Ka = f − Xg.
+    /// Objective ½a'Ka + Σ w(ln(1 + e^f) − rf), with Ka = f − Xg.
     fn value(&self, a: &[f64], log_odds: &[f64], prior: &[f64]) -> f64 {
         let observations = self.rewards.iter().zip(self.weights).zip(log_odds);
         let loss: f64 = observations.map(|((reward, weight), f)| weight * loss(*f, *reward)).sum();
@@ -133,7 +134,7 @@ impl DualProblem<'_> {
         loss + 0.5 * a.iter().zip(moved).map(|(a, moved)| a * moved).sum::<f64>()
     }
 
-    /// The point of a full Newton step, into `next`.
+    /// Writes the point of a full Newton step to `next`.
     fn newton_point(&self, space: &mut DualWorkspace) -> Result<()> {
         let count = self.rewards.len();
         let DualWorkspace { kernel, factor, prior, log_odds, next, roots, right, .. } = space;
@@ -159,7 +160,7 @@ impl DualProblem<'_> {
         Ok(())
     }
 
-    /// g + S⁻¹X'a.
+    /// Writes the weights g + S⁻¹X'a to `point`.
     fn weights_at(&self, space: &DualWorkspace, point: &mut Vec<f64>) {
         point.clear();
         point.resize(self.mean.len(), 0.0);

@@ -12,7 +12,7 @@ use crate::posterior::sealed::Sealed;
 use crate::validate::{check_bounded, check_context, check_factor, check_precision};
 use serde::{Deserialize, Serialize};
 
-/// The settings of a [`FullLaplace`] posterior.
+/// Settings of a [`FullLaplace`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -24,14 +24,14 @@ pub struct FullLaplaceOptions {
 
 options!(FullLaplaceOptions::new(prior_precision / with_prior_precision: f64 = 1.0) {});
 
-/// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, P in full.
+/// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, with a full covariance P.
 ///
 /// Each observation moves θ to the exact mode under the posterior so far, which is on the line θ + c·Px, and adds the
-/// curvature there: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. O(d²) a score and an update. The observations of a batch are learned
-/// one after the other. Means and widths are log-odds; UCB and Thompson sampling on log-odds rank arms as their
+/// curvature there: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. A score and an update cost O(d²). The observations of a batch are
+/// learned one by one. Means and widths are log-odds; UCB and Thompson sampling on log-odds rank arms as their
 /// probabilities do.
 ///
-/// Worth its d² where features are correlated; where they are many and independent,
+/// The cost of d² is worthwhile for correlated features. For many independent features,
 /// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs d.
 #[derive(Debug, Clone)]
 pub struct FullLaplace {
@@ -39,19 +39,19 @@ pub struct FullLaplace {
     factors: Factors,
 }
 
-/// The learned state of one arm of [`FullLaplace`].
+/// Learned state of one arm of [`FullLaplace`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullArmState {
-    /// θ.
+    /// Posterior mean θ.
     pub mean: Vec<f64>,
-    /// D of P = U·D·Uᵀ.
+    /// Diagonal D of P = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
     /// U above its unit diagonal, column by column.
     pub upper: Vec<f64>,
 }
 
-/// The smallest curvature that is added: its inverse is finite.
+/// Smallest added curvature: its inverse is finite.
 const LEAST_CURVATURE: f64 = 1e-300;
 
 impl Sealed for FullLaplace {}

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::validate::check_scalar;
 
-/// σ(z) = 1/(1 + e^−z), without overflow.
+/// Logistic function σ(z) = 1/(1 + e^−z), without overflow.
 pub fn sigmoid(log_odds: f64) -> f64 {
     if log_odds >= 0.0 {
         1.0 / (1.0 + (-log_odds).exp())
@@ -13,17 +13,17 @@ pub fn sigmoid(log_odds: f64) -> f64 {
     }
 }
 
-/// ln(1 + e^z), without overflow.
+/// Softplus ln(1 + e^z), without overflow.
 fn softplus(log_odds: f64) -> f64 {
     log_odds.max(0.0) + (-log_odds.abs()).exp().ln_1p()
 }
 
-/// ln(1 + e^z) − y·z, without cancellation where it is small.
+/// Log loss ln(1 + e^z) − y·z, without cancellation where it is small.
 pub(super) fn loss(log_odds: f64, reward: f64) -> f64 {
     reward * softplus(-log_odds) + (1.0 - reward) * softplus(log_odds)
 }
 
-/// y − σ(z), without cancellation where it is small.
+/// Residual y − σ(z), without cancellation where it is small.
 pub(super) fn residual(log_odds: f64, reward: f64) -> f64 {
     let odds = (-log_odds.abs()).exp();
     let (larger, smaller) = (1.0 / (1.0 + odds), odds / (1.0 + odds));
@@ -31,11 +31,12 @@ pub(super) fn residual(log_odds: f64, reward: f64) -> f64 {
     reward * zero - (1.0 - reward) * one
 }
 
-/// The step c to the mode after one observation: θ* = θ + c·Px with c = w(y − σ(m + c·q)), m = θ'x, q = x'Px.
+/// Step c to the mode after one observation: θ* = θ + c·Px with c = w(y − σ(m + c·q)), m = θ'x, q = x'Px.
 ///
 /// The mode of ½(p − θ)'P⁻¹(p − θ) + w(ln(1 + e^{p'x}) − y·p'x) is on that line, because its gradient is zero only
-/// there. c − w(y − σ(m + cq)) rises with c and changes sign in [w(y − 1), wy]: Newton, kept inside by bisection, until
-/// both c and the log-odds m + cq stand still: with a wide prior c is tiny, and only the log-odds tell.
+/// there. c − w(y − σ(m + cq)) increases with c and changes sign in [w(y − 1), wy]. Newton's method, safeguarded by
+/// bisection, runs until both c and the log-odds m + cq are stationary. With a wide prior c is tiny, and only the
+/// log-odds show convergence.
 pub(crate) fn mode_step(mean: f64, variance: f64, reward: f64, weight: f64) -> f64 {
     let (mut low, mut high) = (weight * (reward - 1.0), weight * reward);
     let mut step = 0.0;
@@ -62,12 +63,12 @@ pub(crate) fn mode_step(mean: f64, variance: f64, reward: f64, weight: f64) -> f
     step
 }
 
-/// σ(z)(1 − σ(z)): the curvature that an observation adds at the mode.
+/// Curvature σ(z)(1 − σ(z)) that an observation adds at the mode.
 pub(super) fn curvature(log_odds: f64) -> f64 {
     sigmoid(log_odds) * sigmoid(-log_odds)
 }
 
-/// Refuses a reward outside of [0, 1].
+/// Refuses a reward outside [0, 1].
 pub(crate) fn check_unit_reward(reward: f64) -> Result<()> {
     check_scalar("reward", reward)?;
     if (0.0..=1.0).contains(&reward) { Ok(()) } else { Err(Error::Reward { reward, low: 0.0, high: 1.0 }) }

@@ -1,10 +1,10 @@
-//! Posteriors: Gaussian beliefs about the weights of each arm, and how a reward changes them.
+//! Posteriors: Gaussian beliefs about the weights of each arm, updated by rewards.
 //!
 //! | posterior | score of an arm | update | source |
 //! |---|---|---|---|
 //! | [`Ridge`] | O(d²) | O(d²) | θ = A⁻¹b, A = λI + Σwxx', Li et al. (2010); factored after Bierman (1977) |
-//! | [`DiscountedRidge`] | O(d²) | O(d²), now and then O(d³) | the same, with evidence that fades by one clock for all arms, Russac et al. (2019) |
-//! | [`NormalInverseGamma`] | O(d²) | O(d²) | the same with the variance of the noise learned, Bishop (2006), section 2.3.6 |
+//! | [`DiscountedRidge`] | O(d²) | O(d²), now and then O(d³) | ridge regression with evidence that decays by one clock for all arms, Russac et al. (2019) |
+//! | [`NormalInverseGamma`] | O(d²) | O(d²) | ridge regression with learned variance of the noise, Bishop (2006), section 2.3.6 |
 //! | [`FullLaplace`] | O(d²) | O(d²) | mode and curvature of a logistic regression |
 //! | [`DiagonalLaplace`] | O(d) | O(d) | Chapelle & Li (2011), Algorithm 3 |
 
@@ -40,10 +40,10 @@ pub use prior::TsPrior;
 pub(crate) use ridge::RidgeArmState;
 pub use ridge::{Ridge, RidgeOptions};
 
-/// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
+/// Gaussian beliefs about the weights of many arms, scored in a context and updated by rewards.
 ///
-/// Arms are slots here; [`Disjoint`](crate::policy::Disjoint) and [`TopK`](crate::policy::TopK) map their ids to slots. Sealed: the
-/// methods trust that slots exist and contexts are of the right length and finite.
+/// Arms are slots here; [`Disjoint`](crate::policy::Disjoint) and [`TopK`](crate::policy::TopK) map their ids to slots.
+/// The trait is sealed: its methods trust that slots exist and contexts are finite and of the right length.
 pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 'static {
     /// The settings.
     type Options: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
@@ -54,7 +54,7 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 's
     /// The name in saved states.
     const NAME: &'static str;
 
-    /// Whether the variance of the noise is learned, so that draws are Student's t.
+    /// `true` if the variance of the noise is learned, so that draws are Student's t.
     #[doc(hidden)]
     const LEARNS_NOISE: bool = false;
 
@@ -67,14 +67,14 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 's
     #[doc(hidden)]
     fn dimension(&self) -> usize;
 
-    /// Makes room for so many more arms, so that adding them cannot fail; refuses memory that cannot be had.
+    /// Reserves memory for `arms` more arms, so that adding them cannot fail; refuses memory that cannot be allocated.
     #[doc(hidden)]
     fn reserve(&mut self, arms: usize) -> Result<()>;
 
     #[doc(hidden)]
     fn push_prior(&mut self);
 
-    /// Gives a slot the prior.
+    /// Resets a slot to the prior.
     #[doc(hidden)]
     fn reset(&mut self, slot: usize);
 
@@ -91,11 +91,12 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 's
     fn score(&self, slot: usize, context: &[f64]) -> Score;
 
     /// Folds over the scores of slots in ascending order. The accumulator is passed by value, so that it stays in
-    /// registers: through a reference it would be written and read again for every arm.
+    /// registers; a reference would cost a read and a write per arm.
     #[doc(hidden)]
     fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
-    /// Mean and width of each slot in each of the contexts, which are row-major; so are the scores, (contexts, slots).
+    /// Computes mean and width of each slot in each context; contexts and scores, shape (contexts, slots), are
+    /// row-major.
     #[doc(hidden)]
     fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
         for (context, row) in contexts.chunks_exact(self.dimension()).zip(scores.chunks_exact_mut(slots.count())) {
@@ -106,14 +107,14 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 's
         }
     }
 
-    /// The score with the width that a drawn noise gives it, where the noise is learned.
+    /// Score with a width from drawn noise, if the noise is learned.
     #[doc(hidden)]
     #[inline(always)]
     fn drawn<R: Rng + ?Sized>(&self, _slot: usize, score: Score, _rng: &mut R) -> Score {
         score
     }
 
-    /// The degrees of freedom of a drawn score: infinite for a Gaussian.
+    /// Degrees of freedom of a drawn score: infinite for a Gaussian.
     #[doc(hidden)]
     fn freedom(&self, _slot: usize) -> f64 {
         f64::INFINITY
@@ -135,13 +136,13 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 's
         Ok(())
     }
 
-    /// Whether updates move a clock that all arms share, so that a batch is learned in the order in which it came.
+    /// Returns whether updates move a clock shared by all arms, so that a batch is learned in the order of arrival.
     #[doc(hidden)]
     fn counts_updates(&self) -> bool {
         false
     }
 
-    /// The time of a clock that all arms share, to be set back after a batch that failed.
+    /// Reading of a clock shared by all arms, to be restored after a failed batch.
     #[doc(hidden)]
     fn now(&self) -> f64 {
         0.0
@@ -150,37 +151,37 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 's
     #[doc(hidden)]
     fn set_now(&mut self, _now: f64) {}
 
-    /// θ̃ ~ N(θ, scale²·P) of one slot.
+    /// Draws θ̃ ~ N(θ, scale²·P) of one slot into `out`.
     #[doc(hidden)]
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]);
 
-    /// How a draw of one slot moves the score in a context: g with score = mean + g'z, z ~ N(0, I), where
-    /// [`draw`](Self::draw) draws with this scale.
+    /// Writes to `out` the coefficients g of a draw's normals in the score of a context: score = mean + g'z with z ~
+    /// N(0, I), where [`draw`](Self::draw) draws with this scale.
     #[doc(hidden)]
     fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]);
 
     #[doc(hidden)]
     fn arm_state(&self, slot: usize) -> Self::ArmState;
 
-    /// Refuses to add evidence where it is not a sum, because it decays.
+    /// Refuses to add evidence that decays, since it is not a sum.
     #[doc(hidden)]
     fn check_sums(&self) -> Result<()> {
         Ok(())
     }
 
-    /// The natural parameters of one slot, which add when independent evidence is merged.
+    /// Natural parameters of one slot, which add when independent evidence is merged.
     #[doc(hidden)]
     fn natural_parameters(&self, slot: usize) -> NaturalParameters;
 
-    /// The natural parameters of the prior.
+    /// Natural parameters of the prior.
     #[doc(hidden)]
     fn prior_parameters(&self) -> NaturalParameters;
 
-    /// The learned state with these natural parameters.
+    /// Learned state with these natural parameters.
     #[doc(hidden)]
     fn state_with(&self, parameters: &NaturalParameters) -> Result<Self::ArmState>;
 
-    /// Replaces the posterior of a slot by a state that is known to fit.
+    /// Replaces the posterior of a slot by a state that was checked to fit.
     #[doc(hidden)]
     fn replace(&mut self, slot: usize, state: &Self::ArmState);
 
@@ -188,10 +189,10 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed + 's
     fn push_state(&mut self, index: usize, state: &Self::ArmState) -> Result<()>;
 }
 
-/// A posterior of one arm, that of a slot: to try on it what may be refused.
+/// Copies the posterior of one slot, to try operations that may be refused.
 ///
 /// # Errors
-/// Memory that cannot be had.
+/// Memory that cannot be allocated.
 pub(crate) fn copy_of_slot<P: Posterior>(posterior: &P, slot: usize) -> Result<P> {
     let mut copy = P::empty(posterior.dimension(), posterior.options())?;
     copy.reserve(1)?;
@@ -201,7 +202,7 @@ pub(crate) fn copy_of_slot<P: Posterior>(posterior: &P, slot: usize) -> Result<P
     Ok(copy)
 }
 
-/// The methods of a [`Posterior`] that score and draw, for one whose field `factors` does both.
+/// Generates the methods of a [`Posterior`] that score and draw, for types whose field `factors` does both.
 macro_rules! scored_by_factors {
     () => {
         fn dimension(&self) -> usize {
@@ -232,6 +233,6 @@ macro_rules! scored_by_factors {
 use scored_by_factors;
 
 mod sealed {
-    /// Implemented by the posteriors of this crate.
+    /// Sealing trait, implemented by the posteriors of this crate.
     pub trait Sealed {}
 }

@@ -1,9 +1,9 @@
-//! The mode of a logistic regression under a Gaussian prior with a diagonal precision, for a batch.
+//! Mode of a logistic regression under a Gaussian prior with a diagonal precision, for a batch.
 
 use super::logistic::{curvature, loss, residual};
 use crate::error::{Error, Result};
 
-/// ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), to be minimised over p.
+/// Objective ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), to be minimised over p.
 pub(super) struct Problem<'a> {
     pub(crate) mean: &'a [f64],
     pub(super) precision: &'a [f64],
@@ -13,17 +13,17 @@ pub(super) struct Problem<'a> {
     pub(super) weights: &'a [f64],
 }
 
-/// The memory in which it is solved; reused, so that only the first batch allocates.
+/// Memory of the solver; reused, so that only the first batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workspace {
-    /// The mode, after [`Problem::solve`]; until then its distance from the prior mean.
+    /// The mode after [`Problem::solve`]; until then its distance from the prior mean.
     pub(super) point: Vec<f64>,
     next: Vec<f64>,
-    /// The log-odds of each row at the prior mean.
+    /// Log-odds of each row at the prior mean.
     odds: Vec<f64>,
     gradient: Vec<f64>,
     direction: Vec<f64>,
-    /// The lower triangle of the Hessian, row by row, and then its Cholesky factor.
+    /// Lower triangle of the Hessian, row by row, and later its Cholesky factor.
     hessian: Vec<f64>,
 }
 
@@ -31,7 +31,8 @@ pub(super) struct Workspace {
 const STEPS: usize = 500;
 
 impl Problem<'_> {
-    /// Each row with its log-odds at a distance from the prior mean, where they are `odds`, its reward and its weight.
+    /// Each row with its log-odds at a distance from the prior mean (`odds` at the mean itself), its reward and its
+    /// weight.
     fn rows<'a>(&'a self, odds: &'a [f64], distance: &'a [f64]) -> impl Iterator<Item = (&'a [f64], f64, f64, f64)> {
         let rows = self.contexts.chunks_exact(self.mean.len()).zip(odds);
         rows.zip(self.rewards)
@@ -45,7 +46,7 @@ impl Problem<'_> {
         squares.sum::<f64>() + losses.sum::<f64>()
     }
 
-    /// Gradient and Hessian at the point.
+    /// Computes gradient and Hessian at the point.
     fn differentiate(&self, space: &mut Workspace) {
         let Workspace { point, odds, gradient, hessian, .. } = space;
         gradient.clear();
@@ -65,8 +66,9 @@ impl Problem<'_> {
         }
     }
 
-    /// Damped Newton from the prior mean: the objective is strictly convex, so each step halves until it descends. What is
-    /// moved is the distance from the mean, which keeps its digits where the mean is large and its precision high.
+    /// Runs damped Newton steps from the prior mean: the objective is strictly convex, so each step is halved until it
+    /// descends. The iterate is the distance from the mean, which keeps its digits where the mean is large and its
+    /// precision high.
     ///
     /// # Errors
     /// Values so large that the objective overflows.
@@ -111,19 +113,19 @@ impl Problem<'_> {
     }
 }
 
-/// next = point − length·direction.
+/// Computes next = point − length·direction.
 fn step_along(point: &[f64], direction: &[f64], length: f64, next: &mut [f64]) {
     for ((next, point), direction) in next.iter_mut().zip(point).zip(direction) {
         *next = point - length * direction;
     }
 }
 
-/// The index at which a row of a packed lower triangle begins.
+/// Start index of a row in a packed lower triangle.
 fn packed(row: usize) -> usize {
     row * (row + 1) / 2
 }
 
-/// Cholesky's A = LLᵀ in place, row by row.
+/// Computes the Cholesky factorisation A = LLᵀ in place, row by row.
 pub(super) fn factor(lower: &mut [f64], dimension: usize) -> Result<()> {
     for row in 0..dimension {
         let (before, current) = lower.split_at_mut(packed(row));
@@ -154,7 +156,7 @@ pub(super) fn solve_factored(lower: &[f64], solution: &mut [f64]) {
     }
 }
 
-/// The sum of products, as long as the shorter one.
+/// Sum of products over the length of the shorter vector.
 pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
     left.iter().zip(right).map(|(a, b)| a * b).sum()
 }

@@ -1,4 +1,4 @@
-//! Ridge regression whose noise is learned: a normal-inverse-gamma posterior, one per arm.
+//! Ridge regressions with learned noise: a normal-inverse-gamma posterior for each arm.
 
 use super::{Posterior, Ridge, RidgeArmState, RidgeOptions};
 use crate::arm_set::Slots;
@@ -12,16 +12,16 @@ use rand::Rng;
 use rand_distr::{Distribution, Gamma};
 use serde::{Deserialize, Serialize};
 
-/// The settings of a [`NormalInverseGamma`] posterior.
+/// Settings of a [`NormalInverseGamma`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NormalInverseGammaOptions {
-    /// The prior precision λ > 0 of the weights, in units of the noise's: θ ~ N(0, σ²/λ).
+    /// Prior precision λ > 0 of the weights, relative to the precision of the noise: θ ~ N(0, σ²/λ).
     pub prior_precision: f64,
-    /// The shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀), worth 2a₀ observations.
+    /// Shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀), worth 2a₀ observations.
     pub shape: f64,
-    /// The rate b₀ > 0; b₀/a₀ is the variance that is expected at first.
+    /// Rate b₀ > 0 of the noise's prior; b₀/a₀ is the initial estimate of the variance.
     pub rate: f64,
 }
 
@@ -32,11 +32,11 @@ options!(NormalInverseGammaOptions::new(prior_precision / with_prior_precision: 
 
 /// Ridge regressions that learn the variance σ² of their noise: θ | σ² ~ N(A⁻¹b, σ²A⁻¹), σ² ~ IG(a, b), one per arm.
 ///
-/// An observation updates the [`Ridge`], and a ← a + w/2, b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x) with θ and A as they
-/// were before it, which is exact (Bishop 2006, section 2.3.6; Riquelme, Tucker & Snoek 2018, section 3.1, "linear
-/// methods"). The width is √(b/a · x'A⁻¹x): no α needs to be matched to the scale of rewards. Under
-/// [`Thompson`](crate::Thompson) each arm draws σ² first, so that its value is Student's t with 2a degrees of freedom.
-/// O(d²). Shared weights are refused, and so are merging and forgetting, for which the sum of squares is missing.
+/// An observation updates the [`Ridge`], and a ← a + w/2, b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x) with the previous θ and
+/// A. This is exact (Bishop 2006, section 2.3.6; Riquelme, Tucker & Snoek 2018, section 3.1, "linear methods"). The
+/// width is √(b/a · x'A⁻¹x): no α needs to be matched to the scale of rewards. Under [`Thompson`](crate::Thompson) each
+/// arm draws σ² first, so that its value is Student's t with 2a degrees of freedom. The cost is O(d²). Shared weights
+/// are refused, and so are merging and forgetting, for which the sum of squares is missing.
 #[derive(Debug, Clone)]
 pub struct NormalInverseGamma {
     options: NormalInverseGammaOptions,
@@ -45,20 +45,20 @@ pub struct NormalInverseGamma {
     noise: Vec<(f64, f64)>,
 }
 
-/// The learned state of one arm of [`NormalInverseGamma`].
+/// Learned state of one arm of [`NormalInverseGamma`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NormalInverseGammaArmState {
-    /// The regression.
+    /// State of the regression.
     pub ridge: RidgeArmState,
-    /// a.
+    /// Shape a.
     pub shape: f64,
-    /// b.
+    /// Rate b.
     pub rate: f64,
 }
 
 impl NormalInverseGamma {
-    /// √(b/a), the deviation of the noise.
+    /// Scales the width by √(b/a), the standard deviation of the noise.
     fn scaled(&self, slot: usize, score: Score) -> Score {
         let (shape, rate) = self.noise[slot];
         Score { mean: score.mean, width: score.width * (rate / shape).sqrt() }

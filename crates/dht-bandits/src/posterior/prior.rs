@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The prior of each weight of a logistic posterior.
+/// Prior of each weight of a logistic posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum TsPrior {
     /// N(0, 1/λ) for each weight.
@@ -11,13 +11,13 @@ pub enum TsPrior {
         #[serde(alias = "precision")]
         prior_precision: f64,
     },
-    /// The prior that the paper publishes: mean 1 and precision 0 for each weight.
+    /// Prior published in the paper: mean 1 and precision 0 for each weight.
     ///
-    /// A precision of 0 is improper (an infinite variance), so a floor replaces it. The mean of ones prefers
-    /// whatever has large features. Both are why this is not the default.
+    /// A precision of 0 is improper (an infinite variance), so a floor replaces it. The mean of ones prefers arms with
+    /// large features. For both reasons it is not the default.
     #[serde(alias = "AsPrinted")]
     AsPublished {
-        /// The precision that stands for 0.
+        /// Precision used instead of 0.
         #[serde(alias = "precision_floor")]
         prior_precision_floor: f64,
     },

@@ -16,7 +16,7 @@ use crate::validate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The settings of a [`Ridge`] posterior.
+/// Settings of a [`Ridge`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -24,15 +24,16 @@ pub struct RidgeOptions {
     /// The prior precision λ > 0: A starts at λI, its inverse at I/λ.
     #[serde(alias = "lambda")]
     pub prior_precision: f64,
-    /// What an arm has learned counts γ times as much, γ the decay, at each of its updates.
+    /// Decay γ of an arm's evidence at each of its updates.
     ///
-    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is restored one coordinate an
-    /// update, in turn, (1 − γ^d)λ each time, which keeps the update O(d²). What is left of it in between, λγ^d, must
-    /// be at least 1e-100, or widths would overflow.
+    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is restored one coordinate per
+    /// update, in turn, (1 − γ^d)λ each time, which keeps the update O(d²). Its minimum in between, λγ^d, must be at
+    /// least 1e-100, or widths would overflow.
     #[serde(rename = "decay", alias = "discount", alias = "forgetting")]
     pub forgetting: Forgetting,
-    /// Keep A and b beside the factor, d(d+1)/2 + d more values an arm, so that merging, comparing and
-    /// [`forget`](crate::policy::Disjoint::forget) lose no digits to re-deriving them. Costs memory traffic in each update.
+    /// Store A and b in addition to the factor, d(d+1)/2 + d more values per arm. Merging, comparing and
+    /// [`forget`](crate::policy::Disjoint::forget) then lose no digits by recomputing them. Each update costs more
+    /// memory traffic.
     pub keep_information: bool,
 }
 
@@ -43,8 +44,8 @@ options!(RidgeOptions::new(prior_precision / with_prior_precision: f64 = 1.0) {
 
 /// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
 ///
-/// A⁻¹ is held as U·D·Uᵀ, so scores and updates cost O(d²) and the width is never imaginary. The rewards' noise is
-/// taken to be of unit scale: scale α or the rewards if it is not.
+/// A⁻¹ is stored as U·D·Uᵀ, so scores and updates cost O(d²) and the width is never imaginary. The rewards' noise is
+/// assumed to be of unit scale: scale α or the rewards if it is not.
 #[derive(Debug, Clone)]
 pub struct Ridge {
     options: RidgeOptions,
@@ -54,24 +55,24 @@ pub struct Ridge {
     unit: Vec<f64>,
 }
 
-/// The learned state of one arm of [`Ridge`].
+/// Learned state of one arm of [`Ridge`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RidgeArmState {
-    /// θ.
+    /// Posterior mean θ.
     pub mean: Vec<f64>,
-    /// D.
+    /// Diagonal D of A⁻¹ = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
     /// U above its unit diagonal, column by column.
     pub upper: Vec<f64>,
-    /// The number of updates that the arm has learned from.
+    /// Number of updates of the arm.
     pub updates: u64,
-    /// A and b, where they are kept.
+    /// A and b, if they are stored.
     pub information: Option<InformationState>,
 }
 
 impl Ridge {
-    /// Unlearns an observation: what is left can be loaded, or else nothing changes.
+    /// Unlearns an observation. If the result could not be loaded, nothing changes.
     pub(crate) fn unlearn(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         // Widths grow, and by how much takes the whole factor to tell: a copy after the last arm is updated first.
         let copy = self.updates.len();

@@ -1,4 +1,4 @@
-//! Environments whose best arm is known.
+//! Environments with a known best arm.
 
 use crate::arm::ArmId;
 use crate::error::Result;
@@ -43,15 +43,15 @@ enum Link {
     Bernoulli,
 }
 
-/// Arms with random weights: contexts are standard normal with a 1 appended, weights N(0, 1/d); linear or logistic
-/// rewards; and, if it drifts, new weights every so many rounds.
+/// Generalised linear environment with random weights. Contexts are standard normal with a 1 appended, weights are N(0,
+/// 1/d), and rewards linear or logistic. A drifting environment draws new weights after a fixed number of rounds.
 #[derive(Debug, Clone)]
 pub struct GlmEnvironment {
     dimension: usize,
     weights: Vec<f64>,
     link: Link,
     period: Option<u64>,
-    /// The share of each weight that stays in a round.
+    /// Fraction of each weight that is retained in a round.
     retention: f64,
     round: u64,
     context: Vec<f64>,
@@ -70,19 +70,19 @@ impl GlmEnvironment {
         Ok(environment)
     }
 
-    /// Rewards w_a'x plus normal noise.
+    /// Creates an environment with rewards w_a'x plus normal noise.
     ///
     /// # Errors
-    /// Fewer than two dimensions or one arm, more than 16,777,216 weights, a noise that is negative.
+    /// Fewer than two dimensions or one arm; more than 16,777,216 weights; negative noise.
     pub fn linear(dimension: usize, arms: usize, noise: f64, rng: &mut dyn Rng) -> Result<Self> {
         check_parameter("noise", noise, noise >= 0.0, "at least 0")?;
         Self::new(dimension, arms, Link::Noise(noise), rng)
     }
 
-    /// Rewards 1 with probability σ(3·w_a'x), else 0.
+    /// Creates an environment with rewards of 1 with probability σ(3·w_a'x), else 0.
     ///
     /// # Errors
-    /// Fewer than two dimensions or one arm, more than 16,777,216 weights.
+    /// Fewer than two dimensions or one arm; more than 16,777,216 weights.
     pub fn logistic(dimension: usize, arms: usize, rng: &mut dyn Rng) -> Result<Self> {
         Self::new(dimension, arms, Link::Bernoulli, rng)
     }
@@ -97,8 +97,9 @@ impl GlmEnvironment {
         Ok(self)
     }
 
-    /// Lets each weight wander: w ← ρw + √(1 − ρ²)·z in each round, ρ the retention and z a draw as the first was.
-    /// Spread and size of the weights stay what they are; 1/(1 − ρ) rounds make another world.
+    /// Lets each weight drift gradually: w ← ρw + √(1 − ρ²)·z in each round, where ρ is the retention and z is drawn
+    /// like the first weights. The distribution of the weights stays the same; after 1/(1 − ρ) rounds most of them have
+    /// changed.
     ///
     /// # Errors
     /// A retention outside (0, 1].
@@ -112,7 +113,7 @@ impl GlmEnvironment {
         self.draw_weights(0.0, rng);
     }
 
-    /// w ← retention·w + √(1 − retention²)·z.
+    /// Updates all weights: w ← retention·w + √(1 − retention²)·z.
     fn draw_weights(&mut self, retention: f64, rng: &mut dyn Rng) {
         let scale = (self.dimension as f64).sqrt().recip() * if self.link == Link::Bernoulli { 3.0 } else { 1.0 };
         let fresh = (1.0 - retention * retention).sqrt() * scale;

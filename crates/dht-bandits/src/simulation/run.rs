@@ -1,4 +1,4 @@
-//! Policies in environments: regret curves over seeds, side by side.
+//! Policies in environments: regret curves over seeds, for comparison.
 
 use super::environment::Environment;
 use super::slate_environment::SlateEnvironment;
@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
-/// One run: its cumulative regret and reward, round by round.
+/// Cumulative regret and reward of one run, round by round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     /// Σ (best expected reward − expected reward of the choice) up to each round.
@@ -83,14 +83,14 @@ pub fn simulate_slates(
     Ok(curve)
 }
 
-/// An entry of a comparison: a policy's name, and how to make it anew for each seed.
+/// Entry of a comparison: a policy's name, and a constructor that is called for each seed.
 pub struct Entry<'a> {
     name: String,
     make: Box<dyn Fn() -> Result<Box<dyn Policy>> + 'a>,
 }
 
 impl<'a> Entry<'a> {
-    /// An entry of this name.
+    /// Creates an entry with this name.
     pub fn new<P: Policy + 'static>(name: impl Into<String>, make: impl Fn() -> Result<P> + 'a) -> Self {
         Self { name: name.into(), make: Box::new(move || Ok(Box::new(make()?))) }
     }
@@ -102,12 +102,12 @@ impl std::fmt::Debug for Entry<'_> {
     }
 }
 
-/// The runs of one entry, one a seed.
+/// Runs of one entry, one per seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EntryRuns {
     /// The entry's name.
     pub name: String,
-    /// One curve a seed, in the order of the seeds.
+    /// One curve per seed, in the order of the seeds.
     pub curves: Vec<Curve>,
 }
 
@@ -131,7 +131,7 @@ fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// The runs of several entries in one kind of environment. Written as JSON, it holds every curve.
+/// Runs of several entries in one kind of environment. The JSON form contains every curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The seeds of the runs.
@@ -142,8 +142,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// `round,policy,regret,regret_error,reward,reward_error`: means and standard errors over seeds, every `step` rounds
-    /// and at the last. Where curves differ in length, over those that reach the round.
+    /// CSV with the columns `round,policy,regret,regret_error,reward,reward_error`: means and standard errors over
+    /// seeds, every `step` rounds and at the last. If curves differ in length, only those that reach the round count.
     pub fn to_csv(&self, step: usize) -> String {
         let mut csv = "round,policy,regret,regret_error,reward,reward_error\n".to_owned();
         for runs in &self.entries {
@@ -163,8 +163,8 @@ impl Comparison {
     }
 }
 
-/// Runs every entry in the same environments: for each seed the environment is made from that seed, and contexts and
-/// rewards are drawn by a generator of that seed too.
+/// Runs every entry in the same environments. Each seed creates the environment, and a generator of that seed draws
+/// contexts and rewards.
 ///
 /// # Errors
 /// No seed; errors of a policy or an environment.

@@ -8,32 +8,32 @@ use crate::validate::{check_length, check_parameter};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-/// A source of candidates and feedback whose best slate is known.
+/// Source of candidates and feedback with a known best slate.
 pub trait SlateEnvironment {
     /// The length of a candidate's context.
     fn dimension(&self) -> usize;
 
-    /// How many arms a slate holds.
+    /// Number of arms in a slate.
     fn positions(&self) -> usize;
 
     /// Advances to the next round.
     fn advance(&mut self, rng: &mut dyn Rng);
 
-    /// The candidates of this round: what a policy is asked.
+    /// Request of this round: its candidates.
     ///
     /// # Errors
     /// Features that are not finite.
     fn request(&self) -> Result<Request<'_>>;
 
-    /// How much less than the best slate this one is worth, in expectation.
+    /// Expected regret of a slate: the value of the best slate less its own.
     fn regret(&self, slate: &Slate) -> f64;
 
     /// Draws the feedback on each chosen arm, in order, into `out`.
     fn feedback(&self, slate: &Slate, rng: &mut dyn Rng, out: &mut Vec<Feedback>);
 }
 
-/// A cascade without contexts: L items, of which the first K attract with probability p and the others with p − Δ; the
-/// user looks from the top and stops at the first that attracts. B_LB of Kveton et al. (2015), section 5.1.
+/// Cascade without contexts: of L items, the first K attract with probability p and the others with p − Δ. The user
+/// looks from the top and stops at the first that attracts. This is B_LB of Kveton et al. (2015), section 5.1.
 #[derive(Debug, Clone)]
 pub struct CascadeEnvironment {
     items: Vec<ArmId>,
@@ -43,10 +43,10 @@ pub struct CascadeEnvironment {
 }
 
 impl CascadeEnvironment {
-    /// L = `items`, K = `positions`, p = `attractive`, Δ = `gap`.
+    /// Creates a cascade with L = `items`, K = `positions`, p = `attractive`, Δ = `gap`.
     ///
     /// # Errors
-    /// No item or more than 16,777,216, more positions than items, probabilities outside [0, 1].
+    /// No item or more than 16,777,216; more positions than items; probabilities outside [0, 1].
     pub fn new(items: usize, positions: usize, attractive: f64, gap: f64) -> Result<Self> {
         check_length("items", items)?;
         check_parameter(
@@ -93,8 +93,8 @@ impl SlateEnvironment for CascadeEnvironment {
     }
 }
 
-/// Contextual clicks: N items with an embedding each, features = user × embedding, a click with probability σ(θ'z −
-/// 1.5), independently at each position. The features may be shifted and badly scaled; a bias column is appended.
+/// Contextual clicks: N items with an embedding each, features z = user × embedding, and a click with probability σ(θ'z
+/// − 1.5), independently at each position. The features may be shifted and badly scaled; a bias column is appended.
 #[derive(Debug, Clone)]
 pub struct ClickEnvironment {
     items: Vec<ArmId>,
@@ -109,11 +109,12 @@ pub struct ClickEnvironment {
 }
 
 impl ClickEnvironment {
-    /// `items` items with embeddings of length `dimension`, `positions` positions. `spread` is the ratio of the largest
-    /// feature's scale to the smallest's; 1 is clean, more also shifts each feature by three of its scales.
+    /// Creates an environment of `items` items with embeddings of length `dimension`, and `positions` positions.
+    /// `spread` is the ratio of the largest feature's scale to the smallest's. At 1 features are clean; above 1 each is
+    /// also shifted by three of its scales.
     ///
     /// # Errors
-    /// More positions than items, no item or no dimension, more than 16,777,216 values, a spread below 1.
+    /// More positions than items; no item or no dimension; more than 16,777,216 values; a spread below 1.
     pub fn new(items: usize, positions: usize, dimension: usize, spread: f64, rng: &mut dyn Rng) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_length("items", items)?;
@@ -138,7 +139,7 @@ impl ClickEnvironment {
         Ok(Self { items, positions, theta, embeddings, scale, shift, features, clicks, best: 0.0 })
     }
 
-    /// The features of this round, to be normalised in place: row-major, items × (dimension + 1), the last column 1.
+    /// Features of this round, to be normalised in place: row-major, items × (dimension + 1), the last column 1.
     pub fn features_mut(&mut self) -> &mut [f64] {
         &mut self.features
     }

@@ -1,4 +1,4 @@
-//! What settings need of a policy beside [`Policy`]: one implementation for each family.
+//! Operations that settings need in addition to [`Policy`]: one implementation for each family of policies.
 
 use super::AnyRule;
 use super::rule::FlooredRule;
@@ -9,15 +9,15 @@ use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Policy, SlatePo
 use crate::posterior::{Posterior, Ridge};
 use std::any::Any;
 
-/// A policy that settings can name.
+/// Policy that settings can name.
 pub(super) trait Configured: Policy + Any {
-    /// The exploration rule; `None` for uniform draws.
+    /// Exploration rule; `None` for uniform draws.
     fn rule(&self) -> Option<AnyRule>;
 
     /// Replaces the exploration rule and its floor.
     fn set_rule(&mut self, rule: FlooredRule) -> Result<()>;
 
-    /// Whether the other policy is of this type and has the same settings, whatever rule either has.
+    /// Returns whether the other policy has this type and the same settings, whatever their exploration rules.
     fn has_settings_of(&self, other: &dyn Any) -> bool;
 
     fn slates(&self) -> Option<&dyn SlatePolicy> {
@@ -28,7 +28,7 @@ pub(super) trait Configured: Policy + Any {
         None
     }
 
-    /// Products of context and features.
+    /// Products of context and features, if there are any.
     fn interactions(&self) -> Option<&Interactions> {
         None
     }

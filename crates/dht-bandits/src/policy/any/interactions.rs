@@ -1,4 +1,4 @@
-//! Interactions as settings name them.
+//! Interactions in settings.
 
 use super::PolicySettings;
 use super::rule::FlooredRule;
@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 /// pairs = [["user", "topic"], ["topic", "topic"]]
 /// ```
 ///
-/// `interactions = {}` multiplies every value of the context with every feature. The groups `context` and `features` are
-/// defined already. Columns are counted in raw contexts, without a bias of the normaliser.
+/// `interactions = {}` multiplies every value of the context with every feature. The groups `context` and `features`
+/// are predefined. Columns are counted in raw contexts, without a bias of the normaliser.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InteractionSettings {
@@ -42,7 +42,7 @@ impl Default for InteractionSettings {
 }
 
 impl PolicySettings {
-    /// The products of contexts as the posterior sees them: a bias stands between context and features.
+    /// Products for contexts as the posterior sees them, with a bias between context and features if there is one.
     pub(super) fn products(&self) -> Result<Option<Interactions>> {
         let Some(InteractionSettings { groups, pairs }) = &self.interactions else { return Ok(None) };
         check_length("dimension", self.dimension)?;
@@ -54,7 +54,7 @@ impl PolicySettings {
     }
 }
 
-/// With the products of settings.
+/// Adds the products of settings to a policy.
 pub(super) fn multiplied<P: Posterior>(
     policy: TopK<P, FlooredRule>,
     products: Option<Interactions>,

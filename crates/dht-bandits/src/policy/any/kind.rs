@@ -1,4 +1,4 @@
-//! The policies that settings can name.
+//! Policies that settings can name.
 
 use super::configured::Configured;
 use super::interactions::multiplied;
@@ -20,7 +20,7 @@ use crate::posterior::{
 use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
 
-/// One of them.
+/// Policy of one of these kinds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
@@ -107,7 +107,7 @@ impl Kind {
         })
     }
 
-    /// Whether what weights are multiplied with holds the features too.
+    /// Returns whether the features are part of the row that weights are multiplied with.
     pub(super) fn joins_features(&self) -> bool {
         matches!(
             self,
@@ -119,12 +119,12 @@ impl Kind {
         )
     }
 
-    /// The policy of slates that it is.
+    /// Returns the policy as a policy of slates.
     pub(super) fn slates(&self) -> Result<&dyn SlatePolicy> {
         self.inside().slates().ok_or_else(no_slates)
     }
 
-    /// As [`slates`](Self::slates), to learn.
+    /// Returns the policy as a policy of slates, for learning; [`slates`](Self::slates) is the read-only form.
     pub(super) fn slates_mut(&mut self) -> Result<&mut dyn SlatePolicy> {
         self.inside_mut().slates_mut().ok_or_else(no_slates)
     }
@@ -182,7 +182,7 @@ impl Kind {
         }
     }
 
-    /// Products of context and features.
+    /// Products of context and features, if there are any.
     pub(super) fn interactions(&self) -> Option<&Interactions> {
         self.inside().interactions()
     }
@@ -192,8 +192,8 @@ impl Kind {
         self.inside_mut().set_rule(rule)
     }
 
-    /// Refuses to copy a policy for which memory cannot be had, about: d²/2 values an arm and its cross terms, or d with a
-    /// diagonal.
+    /// Refuses to copy a policy if memory for the copy cannot be allocated. The size is approximate: d²/2 values per
+    /// arm and its cross terms, or d with a diagonal precision.
     pub(super) fn check_copy(&self) -> Result<()> {
         let d = self.interactions().map_or(Policy::dimension(self), Interactions::dimension);
         let full = d.saturating_add(16).checked_mul(d.saturating_add(16)).map(|square| square / 2);
@@ -215,7 +215,7 @@ impl Kind {
         check_memory("copy of the policy", numbers.and_then(|numbers| numbers.checked_mul(arms)))
     }
 
-    /// Lets time pass where it lets evidence fade.
+    /// Lets time elapse, for policies whose evidence decays with time.
     pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
         match self {
             Self::LinearClock(policy) if policy.options().clock == DecayClock::Time => policy.elapse(time),
@@ -223,7 +223,7 @@ impl Kind {
         }
     }
 
-    /// Whether this is a policy of these settings, whatever it has learned and whichever arms it has by now.
+    /// Returns whether this is a policy of these settings, whatever its learned state and its current arms.
     pub(super) fn fits(&self, settings: &PolicySettings) -> bool {
         // Before a policy of these lengths is made: they may be damaged, and large.
         let (d, features, length) = (settings.scaled_dimension(), settings.features, Policy::dimension(self));

@@ -1,4 +1,4 @@
-//! Workers of one policy, merged.
+//! Merging of workers with the same policy settings.
 
 use super::kind::Kind;
 use super::{AnyPolicy, PolicySettings, Wrapped};
@@ -7,18 +7,18 @@ use crate::policy::normalised::Scaling;
 use crate::policy::{Delta, HybridDelta};
 use serde::{Deserialize, Serialize};
 
-/// What an [`AnyPolicy`] has learned since an earlier snapshot of it, and which arms were removed: [`AnyPolicy::diff`]. To be
-/// sent to another machine.
+/// Difference between an [`AnyPolicy`] and an earlier snapshot of it, from [`AnyPolicy::diff`]: the evidence learned
+/// since, and the removed arms. It can be sent to another machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnyDelta {
     settings: PolicySettings,
-    /// The scaling in which it was learned.
+    /// Scaling in which the evidence was learned.
     scaling: Option<Scaling>,
     learned: Learned,
 }
 
-/// The difference, by how weights are shared.
+/// Difference, by the way in which arms share weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Learned {
@@ -37,7 +37,7 @@ fn no_merging() -> Error {
     )
 }
 
-/// The kinds whose evidence adds, and what their differences are.
+/// Kinds with additive evidence, and the type of their differences.
 macro_rules! adding {
     ($then:ident, $left:expr, $right:expr) => {
         $then!(
@@ -75,8 +75,7 @@ macro_rules! merge {
     };
 }
 
-/// Refuses settings under which evidence means something else. Arms come and go, and how a worker explores, and with which
-/// seed, is its own affair.
+/// Refuses settings under which evidence has another meaning. Arms, exploration and seed may differ between workers.
 fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
     macro_rules! same {
         ($($key:ident),*) => {
@@ -112,7 +111,7 @@ fn check_scaling(ours: Option<&Scaling>, theirs: Option<&Scaling>) -> Result<()>
 }
 
 impl AnyDelta {
-    /// The number of updates it sums up.
+    /// Number of updates in the delta.
     pub fn updates(&self) -> u64 {
         match &self.learned {
             Learned::Weights(delta) => delta.updates(),
@@ -120,11 +119,11 @@ impl AnyDelta {
         }
     }
 
-    /// Adds what another worker has learned, and removes what it has removed.
+    /// Adds the evidence of another worker, and removes the arms that it has removed.
     ///
     /// # Errors
-    /// [`Error::Settings`]: a delta of other settings or another scaling; as [`Delta::combine`] and
-    /// [`HybridDelta::combine`]. This one is unchanged then.
+    /// [`Error::Settings`]: a delta of other settings or another scaling; errors of [`Delta::combine`] and
+    /// [`HybridDelta::combine`]. The delta is unchanged then.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         check_alike(&self.settings, &other.settings)?;
         check_scaling(self.scaling.as_ref(), other.scaling.as_ref())?;
@@ -144,7 +143,7 @@ impl AnyPolicy {
         }
     }
 
-    /// The scaling, which must be frozen.
+    /// Returns the scaling, which must be frozen.
     fn scaling(&self) -> Result<Option<&Scaling>> {
         match &self.policy {
             Wrapped::Plain(_) => Ok(None),
@@ -153,11 +152,12 @@ impl AnyPolicy {
         }
     }
 
-    /// What this policy has learned since `earlier`, a snapshot (clone) of it, as [`Disjoint::diff`](crate::policy::Disjoint::diff).
+    /// Difference to `earlier`, a snapshot (clone) of this policy, as in
+    /// [`Disjoint::diff`](crate::policy::Disjoint::diff).
     ///
     /// # Errors
-    /// [`Error::Settings`]: a kind whose evidence does not add, other settings (but for arms, exploration and seed), a
-    /// scaling that is not frozen or another; as the `diff` of the kind, such as evidence that decays.
+    /// [`Error::Settings`]: a kind without additive evidence; other settings (except arms, exploration and seed); a
+    /// scaling that differs or is not frozen. Errors of the `diff` of the kind, such as evidence that decays.
     pub fn diff(&self, earlier: &Self) -> Result<AnyDelta> {
         check_alike(&self.settings, &earlier.settings)?;
         self.kind().check_copy()?;
@@ -167,23 +167,24 @@ impl AnyPolicy {
         Ok(AnyDelta { settings: self.settings.clone(), scaling: scaling.cloned(), learned })
     }
 
-    /// Adds what another worker has learned since both were one, as [`Disjoint::apply`](crate::policy::Disjoint::apply).
+    /// Adds the evidence of another worker since their common ancestor, as
+    /// [`Disjoint::apply`](crate::policy::Disjoint::apply) does.
     ///
     /// # Errors
-    /// [`Error::Settings`]: a delta of other settings or another scaling; as the `apply` of the kind. The policy is unchanged
-    /// then.
+    /// [`Error::Settings`]: a delta of other settings or another scaling; errors of the `apply` of the kind. The policy
+    /// is unchanged then.
     pub fn apply(&mut self, delta: &AnyDelta) -> Result<()> {
         check_alike(&self.settings, &delta.settings)?;
         check_scaling(self.scaling()?, delta.scaling.as_ref())?;
         adding!(apply, self.kind_mut(), &delta.learned)
     }
 
-    /// Learns all that `other` has learned, as if this policy had seen it: the prior is counted once. Both must have started
+    /// Learns the evidence of `other`, as if this policy had seen it: the prior is counted once. Both must have started
     /// from the prior; workers that started from a common ancestor merge [`diff`](Self::diff)s since it.
     ///
     /// # Errors
-    /// [`Error::Settings`]: as [`diff`](Self::diff), and policies with a scaling, which have it from a common ancestor that had
-    /// learned its warm-up. As the `merge` of the kind. The policy is unchanged then.
+    /// [`Error::Settings`]: as in [`diff`](Self::diff); policies with a scaling, since its common ancestor had learned
+    /// the warm-up. Errors of the `merge` of the kind. The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         check_alike(&self.settings, &other.settings)?;
         if self.settings.normaliser.is_some() {

@@ -1,4 +1,4 @@
-//! Policies that are chosen at run time, by settings.
+//! Policies selected at run time by settings.
 
 mod configured;
 mod interactions;
@@ -28,10 +28,10 @@ pub use rule::AnyRule;
 use rule::FlooredRule;
 pub use settings::{NormaliserSettings, PolicyKind, PolicySettings};
 
-/// A policy whose kind, exploration and scaling come from [`PolicySettings`].
+/// Policy whose kind, exploration and scaling come from [`PolicySettings`].
 ///
-/// Serialised, it is one file: a header with the format's version, the settings, and what was learned. With the feature
-/// `settings` it is read and written as JSON, and settings are read from TOML and JSON.
+/// Serialised, it is one file: a header with the format's version, the settings, and the learned state. With the
+/// feature `settings` policies are read and written as JSON, and settings are read from TOML and JSON.
 ///
 /// ```
 /// use dht_bandits::policy::{AnyPolicy, AnyRule, PolicyKind, PolicySettings};
@@ -52,7 +52,7 @@ pub struct AnyPolicy {
     policy: Wrapped,
 }
 
-/// With and without a scaling.
+/// Policy with or without a scaling.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Wrapped {
@@ -61,10 +61,10 @@ enum Wrapped {
 }
 
 impl AnyPolicy {
-    /// A policy that has learned nothing.
+    /// Creates an untrained policy.
     ///
     /// # Errors
-    /// [`Error::Settings`]: settings that the kind lacks or has no use for; a value out of its range.
+    /// [`Error::Settings`]: settings that the kind lacks or does not use; a value out of its range.
     pub fn new(settings: PolicySettings) -> Result<Self> {
         let settings = settings.resolved()?;
         settings.check()?;
@@ -82,17 +82,18 @@ impl AnyPolicy {
         Ok(Self { settings, policy })
     }
 
-    /// The settings it was made with; for `kind = "auto"`, those that it stands for.
+    /// Settings of the policy; for `kind = "auto"`, the settings that it was resolved to.
     pub fn settings(&self) -> &PolicySettings {
         &self.settings
     }
 
-    /// Replaces the exploration of a policy in service, what it has learned stays: another α or ε, or another rule.
-    /// [`settings`](Self::settings) name it from now on.
+    /// Replaces the exploration of a policy in service by another α or ε, or another rule; its learned state stays.
+    /// [`settings`](Self::settings) returns the new rule from now on.
     ///
     /// # Errors
-    /// [`Error::Settings`]: uniform draws, which have none; a rule without contexts for a policy with contexts and the
-    /// reverse, UCB1 for Beta-Thompson sampling and the reverse. A setting out of its range. The policy is unchanged then.
+    /// [`Error::Settings`]: uniform draws, which have no rule; a rule without contexts for a policy with contexts and
+    /// the reverse; UCB1 for Beta-Thompson sampling and the reverse. A setting out of its range. The policy is
+    /// unchanged then.
     pub fn set_exploration(&mut self, exploration: AnyRule) -> Result<()> {
         let floor = self.settings.floor;
         self.kind_mut().set_exploration(FlooredRule { rule: exploration, floor })?;
@@ -100,7 +101,7 @@ impl AnyPolicy {
         Ok(())
     }
 
-    /// How often a change test has let the policy begin anew; `None` without `reset` in the settings.
+    /// Number of resets after a detected change; `None` without `reset` in the settings.
     pub fn resets(&self) -> Option<u64> {
         match self.kind() {
             Kind::LinearReset(policy) => Some(policy.resets()),
@@ -108,8 +109,8 @@ impl AnyPolicy {
         }
     }
 
-    /// Lets time pass for all arms where `clock = "time"`: evidence counts γ^`time` times as much. O(1). Rewards that wait
-    /// for a scaling are new when it is frozen.
+    /// Lets time elapse for all arms if `clock = "time"`: the weight of evidence is multiplied by γ^`time`. O(1).
+    /// Rewards that wait for a scaling count as new when it is frozen.
     ///
     /// # Errors
     /// [`Error::Settings`]: other settings. A time that is negative or not finite; a clock beyond 2⁵².
@@ -117,8 +118,8 @@ impl AnyPolicy {
         self.kind_mut().elapse(time)
     }
 
-    /// Weights that are multiplied with context and features would multiply a feature as if it were of the context, and the
-    /// reverse.
+    /// Checks the lengths of context and features separately: weights over both would otherwise multiply a feature as a
+    /// part of the context, or the reverse.
     fn check_lengths(&self, request: &Request<'_>) -> Result<()> {
         let PolicySettings { dimension, features, .. } = self.settings;
         let joins = self.kind().joins_features();
@@ -164,12 +165,12 @@ impl Policy for AnyPolicy {
 
     /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
     ///
-    /// Linear and logistic kinds, top-k and shared ones learn them as [`Disjoint::learn_batch`](super::Disjoint::learn_batch)
-    /// does; the others, and all until their scaling is frozen, one after the other on a copy of the policy. A test of
-    /// `reset` looks at those of weight 1.
+    /// Linear and logistic kinds, top-k and shared ones learn them as
+    /// [`Disjoint::learn_batch`](super::Disjoint::learn_batch) does. The others, and all until their scaling is frozen,
+    /// learn them one by one on a copy of the policy. A test of `reset` uses those of weight 1.
     ///
     /// # Errors
-    /// As [`learn`](Policy::learn), for the first observation that is refused.
+    /// Errors of [`learn`](Policy::learn), for the first observation that is refused.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         match &mut self.policy {
             Wrapped::Plain(kind) => Policy::learn_batch(kind, observations),
@@ -224,7 +225,8 @@ impl Policy for AnyPolicy {
     }
 }
 
-/// Of shared and top-k kinds, without a scaling; every method of the others is an [`Error::Settings`].
+/// Slate interface of shared and top-k kinds without a scaling; for the others every method returns an
+/// [`Error::Settings`].
 impl SlatePolicy for AnyPolicy {
     fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
         slate.clear();
@@ -250,7 +252,7 @@ impl SlatePolicy for AnyPolicy {
     }
 }
 
-/// Refuses a warm-up for whose end, which is learned on a copy, memory cannot be had.
+/// Refuses a warm-up whose end, which is learned on a copy, needs memory that cannot be allocated.
 fn check_copy_of_warm_up(policy: &Normalised<Kind>) -> Result<()> {
     if policy.normalizer().is_frozen() { Ok(()) } else { policy.inner().check_copy() }
 }

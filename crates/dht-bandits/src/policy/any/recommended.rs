@@ -1,4 +1,4 @@
-//! Settings by measurement: for a length of context, a number of arms and a range of rewards.
+//! Recommended settings, based on measurements: for a length of context, a number of arms and a range of rewards.
 
 use super::interactions::InteractionSettings;
 use super::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings};
@@ -7,7 +7,7 @@ use crate::exploration::Ucb;
 use crate::policy::BetaThompson;
 use serde::{Deserialize, Serialize};
 
-/// The range of rewards, which decides between a logistic and a linear model.
+/// Range of rewards, which decides between a logistic and a linear model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RewardType {
@@ -18,8 +18,9 @@ pub enum RewardType {
 }
 
 impl RewardType {
-    /// λ = d/4 for d weights of normalised features, x'x ≈ d: the prior variance x'x/λ of a score is 4 for any d, so that a
-    /// first reward moves the prediction in its own context by four fifths. A 0/1 reward adds at most ¼ as much precision.
+    /// Prior precision λ = d/4 for d weights of normalised features, x'x ≈ d. The prior variance x'x/λ of a score is 4
+    /// for any d, so that a first reward moves the prediction in its own context by four fifths. A 0/1 reward adds at
+    /// most ¼ as much precision, so λ is d/16.
     fn prior_precision(self, weights: usize) -> f64 {
         let share = match self {
             Self::Binary => 16.0,
@@ -34,14 +35,16 @@ const WARM_UP: u64 = 200;
 const CLIP: f64 = 3.0;
 
 impl PolicySettings {
-    /// Recommended settings for arms with weights of their own: upper confidence bounds with α = ¼ over logistic regressions
-    /// with λ = d/16 ([`RewardType::Binary`]) or ridge regressions with λ = d/4 ([`RewardType::Real`]), contexts (and real
-    /// rewards) normalised over the first 200 rewards without uniform draws, values clipped at ±3, a bias.
+    /// Recommended settings for arms with separate weights: upper confidence bounds with α = ¼ over logistic
+    /// regressions with λ = d/16 ([`RewardType::Binary`]) or ridge regressions with λ = d/4 ([`RewardType::Real`]).
+    /// Contexts (and real rewards) are normalised over the first 200 rewards without uniform draws, values are clipped
+    /// at ±3, and a bias is added.
     ///
-    /// The constants were chosen on two data sets and measured on others: see the README. They do not depend on the scale of
-    /// features or rewards. O(arms·d²) memory: from about 1,000 features on, take `kind = "diagonal-logistic"`. Without
-    /// contexts (`dimension` 0) binary rewards get Beta-Thompson sampling. Upper confidence bounds choose the same arm each
-    /// time: for a log that other policies will be evaluated on, replace `exploration` by SquareCB with γ = 100.
+    /// The constants were selected on two data sets and measured on others: see the README. They do not depend on the
+    /// scale of features or rewards. Memory is O(arms·d²): from about 1,000 features on, use `kind =
+    /// "diagonal-logistic"`. Without contexts (`dimension` 0) binary rewards get Beta-Thompson sampling. Upper
+    /// confidence bounds choose the same arm each time: for a log on which other policies will be evaluated, replace
+    /// `exploration` by SquareCB with γ = 100.
     ///
     /// ```
     /// use dht_bandits::policy::{PolicyKind, PolicySettings, RewardType};
@@ -65,9 +68,9 @@ impl PolicySettings {
         }
     }
 
-    /// Recommended settings for items that come and go, each described by `features` features: one model for all, as in
-    /// [`recommended`](Self::recommended), with the products of context and features. Features are not normalised: give them
-    /// a scale near 1.
+    /// Recommended settings for short-lived items, each described by `features` features: one model for all, as in
+    /// [`recommended`](Self::recommended), with the products of context and features. Features are not normalised:
+    /// scale them to about 1.
     pub fn recommended_for_items(dimension: usize, features: usize, reward: RewardType) -> Self {
         let kind = match reward {
             RewardType::Binary => PolicyKind::SharedLogistic,
@@ -89,7 +92,7 @@ impl PolicySettings {
         }
     }
 
-    /// The settings that `kind = "auto"` stands for; others as they are.
+    /// Resolves `kind = "auto"` to its settings; returns others unchanged.
     ///
     /// # Errors
     /// [`Error::Settings`]: with `auto`, a key that it sets itself, or no `reward`; `reward` with another kind.
@@ -125,14 +128,14 @@ impl NormaliserSettings {
 }
 
 impl Default for NormaliserSettings {
-    /// A warm-up of 200 rewards, no bias, no clipping, rewards as they are.
+    /// Creates settings with a warm-up of 200 rewards, no bias, no clipping, and unscaled rewards.
     fn default() -> Self {
         Self { warm_up: WARM_UP, bias: false, floor: super::settings::floor(), clip: None, rewards: false }
     }
 }
 
 impl AnyPolicy {
-    /// A policy of the [recommended settings](PolicySettings::recommended).
+    /// Creates a policy with the [recommended settings](PolicySettings::recommended).
     ///
     /// ```
     /// use dht_bandits::policy::{AnyPolicy, RewardType};
@@ -147,7 +150,8 @@ impl AnyPolicy {
     /// ```
     ///
     /// # Errors
-    /// A dimension of zero with real rewards or beyond 65,536; more than 16,777,216 arms; memory that cannot be had.
+    /// A dimension of zero with real rewards or above 65,536; more than 16,777,216 arms; memory that cannot be
+    /// allocated.
     pub fn recommended(dimension: usize, arms: usize, reward: RewardType) -> Result<Self> {
         Self::new(PolicySettings::recommended(dimension, arms, reward))
     }

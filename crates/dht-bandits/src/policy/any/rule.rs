@@ -1,4 +1,4 @@
-//! Exploration rules that are named in settings.
+//! Exploration rules in settings.
 
 use crate::error::{Error, Result};
 use crate::exploration::{
@@ -10,8 +10,8 @@ use crate::saved_state::serde_tagged_in_texts;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// An exploration rule as settings name it: `{ rule = "ucb", alpha = 0.5 }` in texts. Binary formats have the name of the rule
-/// in the place of a tag.
+/// Exploration rule in settings: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats store the name of the
+/// rule instead of a tag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum AnyRule {
@@ -21,11 +21,11 @@ pub enum AnyRule {
     Thompson(Thompson),
     /// ε-greedy.
     EpsilonGreedy(Greedy),
-    /// ε-greedy whose ε falls.
+    /// ε-greedy with decreasing ε.
     DecayingGreedy(DecayingGreedy),
-    /// Uniform at first.
+    /// Uniform exploration first, then the highest mean.
     ExploreFirst(ExploreFirst),
-    /// Softmax.
+    /// Softmax exploration.
     Softmax(Softmax),
     /// Inverse-gap weighting.
     SquareCb(SquareCb),
@@ -47,7 +47,7 @@ serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
     BetaThompson(BetaThompson),
 });
 
-/// The same for every rule with contexts; the others are refused where a policy is made.
+/// Evaluates an expression for every rule with contexts; the others are refused when a policy is created.
 macro_rules! each {
     ($self:expr, $rule:ident => $then:expr, $otherwise:expr) => {
         match $self {
@@ -89,7 +89,7 @@ impl Exploration for AnyRule {
     }
 }
 
-/// The rule of settings with their floor, which is saved in the settings alone.
+/// Exploration rule with its floor, which is saved only in the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct FlooredRule {

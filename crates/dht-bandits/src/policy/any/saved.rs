@@ -1,4 +1,4 @@
-//! Policies of settings saved and loaded.
+//! Saving and loading of policies from settings.
 
 use super::{AnyPolicy, PolicySettings, Wrapped};
 use crate::error::{Error, Result};
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "settings")]
 impl AnyPolicy {
-    /// The policy as a text of JSON.
+    /// Serialises the policy as JSON.
     ///
     /// # Errors
-    /// [`Error::Memory`]: memory that cannot be had. [`Error::Settings`]: what JSON cannot hold.
+    /// [`Error::Memory`]: memory that cannot be allocated. [`Error::Settings`]: values that JSON cannot hold.
     pub fn to_json(&self) -> Result<String> {
         // What is written is a copy of what was learned.
         self.kind().check_copy()?;
@@ -25,20 +25,20 @@ impl AnyPolicy {
         String::from_utf8(text.bytes).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// The policy in a text of JSON, checked.
+    /// Parses and checks a policy in JSON.
     ///
     /// # Errors
-    /// [`Error::Settings`]: what is not a policy, is of a newer version or contradicts itself.
+    /// [`Error::Settings`]: text that is not a policy, has a newer version or contradicts itself.
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// Writes the policy to a file: whole, or not at all, and then nothing is left of what was begun. Of a symbolic link it
-    /// writes what the link leads to, and keeps the link.
+    /// Writes the policy to a file, completely or not at all; after a failure no partial file is left. If the path is a
+    /// symbolic link, the file it leads to is written, and the link stays.
     ///
     /// # Errors
-    /// [`Error::File`]: the file, or one of its name with `.partial` appended, cannot be written; what is there is no regular
-    /// file, but a folder, a device or a pipe. [`Error::Settings`]: as [`to_json`](Self::to_json).
+    /// [`Error::File`]: the file, or the file with `.partial` appended to its name, cannot be written; the path is not
+    /// a regular file, but a folder, a device or a pipe. [`Error::Settings`]: as in [`to_json`](Self::to_json).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         use std::io::Write;
         let path = path.as_ref();
@@ -63,8 +63,8 @@ impl AnyPolicy {
     /// Reads a policy from a file.
     ///
     /// # Errors
-    /// [`Error::File`]: the file cannot be read; its kind tells one that is not there. [`Error::Settings`], with the file's
-    /// name: as [`from_json`](Self::from_json).
+    /// [`Error::File`]: the file cannot be read; its kind shows whether the file is missing. [`Error::Settings`], with
+    /// the file's name: as in [`from_json`](Self::from_json).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
@@ -73,10 +73,10 @@ impl AnyPolicy {
     }
 }
 
-/// The file that a path leads to, there or not.
+/// Resolves a path to its file, which need not exist.
 ///
 /// # Errors
-/// What is there and no regular file; links that lead to one another.
+/// An existing path that is not a regular file; links in a cycle.
 #[cfg(feature = "settings")]
 fn target_of(path: &Path) -> std::io::Result<PathBuf> {
     let mut target = path.to_owned();
@@ -97,7 +97,7 @@ fn target_of(path: &Path) -> std::io::Result<PathBuf> {
     Err(std::io::Error::other("too many symbolic links"))
 }
 
-/// A text that asks for its memory before it grows.
+/// Text that requests its memory before it grows.
 #[cfg(feature = "settings")]
 #[derive(Default)]
 struct Text {

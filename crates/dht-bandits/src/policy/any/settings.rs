@@ -1,4 +1,4 @@
-//! The settings of a policy that is chosen at run time.
+//! Settings of a policy selected at run time.
 
 use super::rule::FlooredRule;
 use super::{AnyRule, InteractionSettings, RewardType};
@@ -11,20 +11,21 @@ use crate::policy::drift::ChangeTest;
 use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
 
-/// The model of an arm's reward.
+/// Model of an arm's reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PolicyKind {
     /// A ridge regression for each arm ([`Disjoint`](crate::policy::Disjoint) of [`Ridge`](crate::posterior::Ridge)).
     Linear,
-    /// A ridge regression for each arm that learns its noise ([`NormalInverseGamma`](crate::posterior::NormalInverseGamma)).
+    /// A ridge regression with learned noise for each arm
+    /// ([`NormalInverseGamma`](crate::posterior::NormalInverseGamma)).
     LinearNoise,
     /// A logistic regression for each arm, with a full covariance.
     Logistic,
     /// A logistic regression for each arm, with a diagonal precision.
     DiagonalLogistic,
-    /// Ridge regressions with weights of the arm's own and shared ones ([`Hybrid`](crate::policy::Hybrid)).
+    /// Ridge regressions with separate weights of each arm and shared weights ([`Hybrid`](crate::policy::Hybrid)).
     Hybrid,
     /// A ridge regression for each arm, for slates ([`TopK::per_arm`](crate::policy::TopK::per_arm)).
     TopKLinear,
@@ -40,13 +41,13 @@ pub enum PolicyKind {
     ContextFree,
     /// No model: arms are drawn uniformly.
     Uniform,
-    /// One of the above, with its other settings, by the length of contexts, the features of arms and `reward`:
+    /// One of the above with its other settings, selected by the length of contexts, the features of arms and `reward`:
     /// [`PolicySettings::recommended`].
     Auto,
 }
 
-/// The settings of an [`AnyPolicy`](super::AnyPolicy): of a file in TOML, JSON or another format of serde. Unknown keys are
-/// refused.
+/// Settings of an [`AnyPolicy`](super::AnyPolicy), from a file in TOML, JSON or another format of serde. Unknown keys
+/// are refused.
 ///
 /// ```toml
 /// kind = "auto"
@@ -69,58 +70,58 @@ pub enum PolicyKind {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PolicySettings {
-    /// The model of an arm's reward.
+    /// Model of an arm's reward.
     pub kind: PolicyKind,
-    /// The length of a context as it is given in requests; 0 without contexts, and for shared kinds whose arms are known by
-    /// features alone.
+    /// Length of a context in requests; 0 without contexts, and for shared kinds whose arms are described only by
+    /// features.
     #[serde(default)]
     pub dimension: usize,
-    /// The arms 0 to `arms` − 1 exist at first; those of shared kinds come with each request.
+    /// Number of initial arms, 0 to `arms` − 1; arms of shared kinds come with each request.
     #[serde(default)]
     pub arms: usize,
-    /// How many features each arm has in a request: hybrid and shared kinds.
+    /// Number of features of each arm in a request: hybrid and shared kinds.
     #[serde(default)]
     pub features: usize,
-    /// The prior precision λ of each weight.
+    /// Prior precision λ of each weight.
     #[serde(default = "one")]
     pub prior_precision: f64,
-    /// The prior precision of the shared weights of a hybrid policy.
+    /// Prior precision of the shared weights of a hybrid policy.
     #[serde(default = "one")]
     pub shared_prior_precision: f64,
-    /// How arms are explored; `None` for uniform draws alone.
+    /// Exploration rule; `None` for uniform draws.
     #[serde(default)]
     pub exploration: Option<AnyRule>,
     /// Factor on an arm's evidence at each of its updates; 1 forgets nothing.
     #[serde(default, alias = "discount")]
     pub decay: Forgetting,
-    /// Clock by which all arms forget, whether or not they are chosen ([`DiscountedRidge`](crate::posterior::DiscountedRidge)):
-    /// `"updates"` of any arm, or `"time"`, which [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a
-    /// decay.
+    /// Clock by which all arms forget, whether or not they are chosen
+    /// ([`DiscountedRidge`](crate::posterior::DiscountedRidge)): `"updates"` of any arm, or `"time"`, which
+    /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a decay.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::drift::SlidingWindow)). For `linear`
-    /// without a decay.
+    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::drift::SlidingWindow)).
+    /// For `linear` without a decay.
     #[serde(default)]
     pub window: Option<usize>,
     /// Test of the policy's predictions: when it detects a change, the policy starts again
-    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window. The test uses rewards that
-    /// are learned with their decisions.
+    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window. The test uses
+    /// rewards that are learned with their decisions.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
-    /// The scaling of contexts; `None` takes them as they are.
+    /// Scaling of contexts; `None` leaves them unscaled.
     #[serde(default)]
     pub normaliser: Option<NormaliserSettings>,
-    /// For the generator, which the caller makes: `ChaCha8Rng::seed_from_u64(settings.seed)`.
+    /// Seed for the caller's generator: `ChaCha8Rng::seed_from_u64(settings.seed)`.
     #[serde(default)]
     pub seed: u64,
-    /// The range of rewards, for `kind = "auto"` alone.
+    /// Range of rewards, only for `kind = "auto"`.
     #[serde(default)]
     pub reward: Option<RewardType>,
     /// Products of context and features, or of named groups of both. Shared kinds need them to use a context.
     #[serde(default)]
     pub interactions: Option<InteractionSettings>,
-    /// The least probability of each arm under any rule ([`Floor`](crate::exploration::Floor)): at most 1/K among K arms; 0 for
-    /// none. For rules that use contexts.
+    /// Minimum probability of each arm under any rule ([`Floor`](crate::exploration::Floor)): at most 1/K among K arms;
+    /// 0 for none. For rules that use contexts.
     #[serde(default)]
     pub floor: f64,
 }
@@ -148,22 +149,22 @@ fn one() -> f64 {
     1.0
 }
 
-/// The settings of a [`Normalised`](crate::policy::Normalised) policy.
+/// Settings of a [`Normalised`](crate::policy::Normalised) policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NormaliserSettings {
-    /// The number of rewards after which the scaling is frozen; until then it is provisional
+    /// Number of rewards after which the scaling is frozen; until then it is provisional
     /// ([`Normalised`](crate::policy::Normalised)).
     #[serde(default = "warm_up")]
     pub warm_up: u64,
     /// Append a constant 1 to the normalised context.
     #[serde(default)]
     pub bias: bool,
-    /// A standard deviation at or below this counts as zero.
+    /// Largest standard deviation that counts as zero.
     #[serde(default = "floor")]
     pub floor: f64,
-    /// Normalised values are kept in [−clip, clip].
+    /// Bound of normalised values, [−clip, clip].
     #[serde(default)]
     pub clip: Option<f64>,
     /// Scale rewards too, so that exploration does not depend on their unit and offset: linear kinds without `reset`.
@@ -188,7 +189,7 @@ pub(super) fn floor() -> f64 {
 }
 
 impl PolicySettings {
-    /// The defaults for a kind: no forgetting, no scaling, prior precisions of 1, seed 0.
+    /// Creates the default settings of a kind: no forgetting, no scaling, prior precisions of 1, seed 0.
     pub fn new(kind: PolicyKind, dimension: usize, arms: usize, exploration: Option<AnyRule>) -> Self {
         Self {
             kind,
@@ -210,39 +211,40 @@ impl PolicySettings {
         }
     }
 
-    /// The settings in a text of TOML.
+    /// Parses settings in TOML.
     ///
     /// # Errors
-    /// [`Error::Settings`]: what is not TOML, keys that are unknown or missing, values of another type; with the line.
+    /// [`Error::Settings`], with the line: text that is not TOML; keys that are unknown or missing; values of another
+    /// type.
     #[cfg(feature = "settings")]
     pub fn from_toml(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| Error::Settings { problem: error.to_string().trim_end().to_owned() })
     }
 
-    /// The settings in a text of JSON.
+    /// Parses settings in JSON.
     ///
     /// # Errors
-    /// As [`from_toml`](Self::from_toml).
+    /// Errors of [`from_toml`](Self::from_toml).
     #[cfg(feature = "settings")]
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// The length of the context that the posterior sees, without features.
+    /// Length of the context that the posterior sees, without features.
     pub(super) fn scaled_dimension(&self) -> usize {
         self.dimension.saturating_add(usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias)))
     }
 
-    /// The exploration rule with the floor.
+    /// Exploration rule with the floor.
     ///
     /// # Errors
-    /// There is no rule.
+    /// Missing exploration rule.
     pub(super) fn floored_rule(&self) -> Result<FlooredRule> {
         let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
         Ok(FlooredRule { rule: self.exploration.ok_or_else(missing)?, floor: self.floor })
     }
 
-    /// Refuses settings that the kind has no use for, so that nobody believes they do something.
+    /// Refuses settings that the kind does not use, so that they are not mistaken for effective ones.
     pub(super) fn check(&self) -> Result<()> {
         use PolicyKind::{
             ContextFree, DiagonalLogistic, Hybrid, Linear, SharedDiagonalLogistic, SharedLinear, TopKDiagonalLogistic,

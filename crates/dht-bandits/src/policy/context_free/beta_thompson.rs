@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 /// Beta-Thompson sampling (Thompson 1933; Chapelle & Li 2011, Algorithm 2): the highest draw from
 /// Beta(a + Σ w·r, b + Σ w·(1 − r)).
 ///
-/// Rewards in [0, 1] count in part as a success and in part as a failure. Propensities are integrals of Beta densities and
-/// incomplete Beta functions; from 10¹⁵ rewards on an arm is its mean.
+/// Rewards in [0, 1] count partly as a success and partly as a failure. Propensities are integrals of Beta densities
+/// and incomplete Beta functions; from 10¹⁵ rewards on the distribution of an arm is its mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BetaThompson {
-    /// a of the prior, at least ½; 1 with b = 1 is uniform, ½ is Jeffreys's.
+    /// Prior parameter a, at least ½; 1 with b = 1 is uniform, ½ is Jeffreys's prior.
     pub successes: f64,
-    /// b of the prior, at least ½.
+    /// Prior parameter b, at least ½.
     pub failures: f64,
 }
 

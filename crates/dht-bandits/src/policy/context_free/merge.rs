@@ -1,4 +1,4 @@
-//! Policies without contexts that learned independently, merged.
+//! Merging of independently trained policies without contexts.
 
 use super::{ContextFree, ContextFreeRule};
 use crate::error::Result;
@@ -6,12 +6,12 @@ use crate::policy::Policy;
 use crate::validate::check_sum;
 
 impl<R: ContextFreeRule> ContextFree<R> {
-    /// Learns all that `other` has learned, as if this policy had seen it: Σw and Σwr of each arm, and the weight of all
+    /// Learns the evidence of `other`, as if this policy had seen it: Σw and Σwr of each arm, and the weight of all
     /// rewards, are added. Arms that do not exist here are added; an arm that either has removed is removed. The rule
-    /// stays this policy's own. Workers that started from a common ancestor count what it knew once for each of them.
+    /// of this policy is unchanged. The evidence of a common ancestor of workers counts once for each of them.
     ///
     /// # Errors
-    /// Sums that overflow, more than 2⁶³ − 1 updates; memory that cannot be had. The policy is unchanged then.
+    /// Sums that overflow; more than 2⁶³ − 1 updates; memory that cannot be allocated. The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let mut merged = self.clone();
         for (arm, theirs) in other.arms.iter().zip(&other.learned) {

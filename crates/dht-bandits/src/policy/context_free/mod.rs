@@ -1,4 +1,4 @@
-//! Policies without contexts: the classical multi-armed bandits, to which the mean reward of an arm is all there is.
+//! Policies without contexts: classical multi-armed bandits, which estimate only the mean reward of each arm.
 
 mod beta_thompson;
 mod merge;
@@ -20,32 +20,32 @@ use serde::{Deserialize, Serialize};
 pub use beta_thompson::BetaThompson;
 pub use ucb1::Ucb1;
 
-/// What an arm without contexts has learned.
+/// Learned statistics of an arm without contexts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmStatistics {
-    /// Σ w: the rewards, counted by weight.
+    /// Total weight Σ w of the rewards.
     pub weight: f64,
-    /// Σ w·r.
+    /// Weighted sum of rewards, Σ w·r.
     pub sum: f64,
 }
 
 impl ArmStatistics {
-    /// The mean reward, 0 before the first.
+    /// Mean reward, 0 before the first.
     pub fn mean(&self) -> f64 {
         if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
     }
 }
 
-/// A rule of a [`ContextFree`] policy: [`Ucb1`] or [`BetaThompson`].
+/// Rule of a [`ContextFree`] policy: [`Ucb1`] or [`BetaThompson`].
 pub trait ContextFreeRule:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Rule + 'static
 {
-    /// The name in saved states.
+    /// Name in saved states.
     const NAME: &'static str;
 }
 
-/// What memory is for, where it cannot be had.
+/// Purpose of the memory, for errors.
 const REWARDS: &str = "rewards of the arms";
 
 mod sealed {
@@ -53,21 +53,22 @@ mod sealed {
     use crate::error::Result;
     use rand::Rng;
 
-    /// What the rules of this crate do; `total` is the weight of all arms' rewards.
+    /// Operations of this crate's rules; `total` is the weight of all arms' rewards.
     pub trait Rule {
         fn check(&self) -> Result<()>;
         fn check_reward(&self, reward: f64) -> Result<()>;
-        /// Mean and width.
+        /// Mean and width of an arm.
         fn moments(&self, arm: &ArmStatistics, total: f64) -> (f64, f64);
         fn value(&self, arm: &ArmStatistics, total: f64, rng: &mut dyn Rng) -> f64;
         fn law(&self, arm: &ArmStatistics, total: f64) -> Law;
     }
 }
 
-/// A policy that ignores contexts and features: of each arm it knows the rewards alone. O(1) an arm, without allocation.
+/// Policy that ignores contexts and features and stores only the rewards of each arm. It costs O(1) per arm and does
+/// not allocate.
 ///
-/// Decisions keep an empty context. Where contexts say anything of rewards, a contextual policy that does not beat this one
-/// is not worth its cost.
+/// Decisions store an empty context. If contexts carry information about rewards, a contextual policy that does not
+/// beat this one is not worth its cost.
 ///
 /// ```
 /// use dht_bandits::policy::{BetaThompson, ContextFree};
@@ -95,10 +96,10 @@ pub struct ContextFree<R: ContextFreeRule> {
 }
 
 impl<R: ContextFreeRule> ContextFree<R> {
-    /// A policy with the arms 0 to `arms` − 1.
+    /// Creates a policy with the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// More than 16,777,216 arms, a setting out of its range; memory that cannot be had
+    /// More than 16,777,216 arms; a setting out of its range; memory that cannot be allocated
     /// ([`Error::Memory`](crate::Error::Memory)).
     pub fn new(arms: usize, rule: R) -> Result<Self> {
         rule.check()?;
@@ -108,12 +109,12 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok(Self { rule, arms: set, learned, total: 0.0, clock: Clock::default() })
     }
 
-    /// The rule.
+    /// Rule of the policy.
     pub fn rule(&self) -> &R {
         &self.rule
     }
 
-    /// Replaces the settings of the rule, which are no learned state.
+    /// Replaces the settings of the rule, which are not learned state.
     ///
     /// # Errors
     /// A setting out of its range.
@@ -123,7 +124,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok(())
     }
 
-    /// What an arm has learned.
+    /// Learned statistics of an arm.
     ///
     /// # Errors
     /// The arm is unknown or removed.
@@ -143,7 +144,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         self.learned.swap_remove(slot);
     }
 
-    /// The slot of an arm, what it has learned after a reward, and the weight of all rewards then.
+    /// Slot of an arm, its statistics after a reward, and the weight of all rewards after it.
     fn after(&self, arm: ArmId, reward: f64, weight: f64) -> Result<(usize, ArmStatistics, f64)> {
         self.rule.check_reward(reward)?;
         check_weight(weight)?;
@@ -156,7 +157,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok((slot, after, total))
     }
 
-    /// The value of every slot that may be chosen.
+    /// Distribution of the value of every available slot.
     fn laws(&self, slots: Slots<'_>) -> Vec<Law> {
         slots.iter().map(|slot| self.rule.law(&self.learned[slot], self.total)).collect()
     }

@@ -1,4 +1,4 @@
-//! Policies without contexts saved and loaded.
+//! Saving and loading of policies without contexts.
 
 use super::{ArmStatistics, ContextFree, ContextFreeRule};
 use crate::arm_set::{ArmSet, ArmSetState};
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("context-free/");
 
-/// A saved [`ContextFree`] policy, checked when it is loaded.
+/// Saved [`ContextFree`] policy, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContextFreeState<R> {
-    /// The kind and format of the state.
+    /// Kind and format of the state.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     rule: R,
@@ -30,7 +30,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         format!("context-free/{}", R::NAME)
     }
 
-    /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.
+    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> ContextFreeState<R> {
         ContextFreeState {
             header: StateHeader::of(Self::kind()),
@@ -43,7 +43,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         }
     }
 
-    /// The policy of a saved state.
+    /// Creates the policy of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.

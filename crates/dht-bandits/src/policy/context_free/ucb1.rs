@@ -1,4 +1,4 @@
-//! UCB1.
+//! UCB1 for policies without contexts.
 
 use super::sealed::Rule;
 use super::{ArmStatistics, ContextFreeRule, Law};
@@ -7,12 +7,12 @@ use crate::validate::{check_parameter, check_scalar};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// UCB1 (Auer, Cesa-Bianchi & Fischer 2002, Figure 1): the highest mean + α·√(2 ln n/n_a), n rewards in all and n_a of
-/// the arm; arms without a reward come first. Ties are broken uniformly.
+/// UCB1 (Auer, Cesa-Bianchi & Fischer 2002, Figure 1): the highest mean + α·√(2 ln n/n_a), with n rewards in total and
+/// n_a of the arm; arms without a reward come first. Ties are broken uniformly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ucb1 {
-    /// α ≥ 0: the range of rewards, 1 (the default) for rewards in [0, 1].
+    /// Factor α ≥ 0: the range of rewards, 1 (the default) for rewards in [0, 1].
     pub alpha: f64,
 }
 
@@ -22,7 +22,7 @@ impl Default for Ucb1 {
     }
 }
 
-/// Of an arm without a reward: higher than every other, and finite, so that a choice can be saved.
+/// Value of an arm without a reward: higher than every other, and finite, so that a choice can be saved.
 const UNTRIED: f64 = f64::MAX;
 
 impl ContextFreeRule for Ucb1 {

@@ -1,4 +1,4 @@
-//! Worlds that move: time that passes, and learning anew.
+//! Non-stationary environments: elapsed time, and restarted learning.
 
 use super::Disjoint;
 use crate::arm::ArmId;
@@ -7,16 +7,16 @@ use crate::exploration::Exploration;
 use crate::posterior::{DiscountedRidge, Posterior};
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Forgets everything: every arm has the prior again. Arms, version and epoch stay, so that decisions in flight are
-    /// still learned from.
+    /// Forgets everything: every arm is reset to the prior. Arms, version and epoch stay, so that decisions in flight
+    /// are still learned from.
     pub fn reset(&mut self) {
         (0..self.arms.len()).for_each(|slot| self.posterior.reset(slot));
     }
 
-    /// Learns an observation again, which does not count as an update; nothing where its arm has been removed.
+    /// Learns an observation again, without counting it as an update; does nothing if its arm was removed.
     ///
     /// # Errors
-    /// What the posterior refuses; nothing is learned then.
+    /// Errors of the posterior; nothing is learned then.
     pub(crate) fn relearn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         match self.arms.slot(arm) {
             Ok(slot) => self.posterior.update(slot, context, reward, weight),
@@ -26,11 +26,11 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 }
 
 impl<E: Exploration> Disjoint<DiscountedRidge, E> {
-    /// Lets time pass for all arms: evidence counts γ^`time` times as much. O(1).
+    /// Lets time elapse for all arms: the weight of evidence is multiplied by γ^`time`. O(1).
     ///
     /// # Errors
-    /// A time that is negative or not finite; a clock that is not [`DecayClock::Time`](crate::posterior::DecayClock), or
-    /// would go beyond 2⁵².
+    /// A time that is negative or not finite; a clock that is not [`DecayClock::Time`](crate::posterior::DecayClock),
+    /// or would exceed 2⁵².
     pub fn elapse(&mut self, time: f64) -> Result<()> {
         self.posterior.elapse(time)
     }

@@ -1,4 +1,4 @@
-//! Merging of policies that learned independently, by their differences; forgetting and unlearning.
+//! Merging of independently trained policies by their differences; forgetting and unlearning.
 
 use super::Disjoint;
 use crate::arm::ArmId;
@@ -16,18 +16,18 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("delta/");
 
-/// What the kind of a delta has before the posterior's name where all arms share their weights.
+/// Prefix of the posterior's name in the kind of a delta whose weights all arms share.
 const SHARED: &str = "shared/";
 
-/// The difference between a policy and an earlier snapshot of it: what each arm has learned, without the prior, and
-/// which arms were removed. To be sent to another machine.
+/// Difference between a policy and an earlier snapshot of it: the evidence of each arm, without the prior, and the
+/// removed arms. It can be sent to another machine.
 ///
-/// Deltas add ([`combine`](Self::combine)) in any order and grouping, to rounding. An arm that one of them has removed
-/// is removed in the sum, whatever others have learned of it. Its contents are checked whole when it is combined or
-/// applied.
+/// Deltas add ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one of them has
+/// removed is removed in the sum, whatever others have learned about it. All contents are checked when the delta is
+/// combined or applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
-    /// The kind and format of the delta.
+    /// Kind and format of the delta.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -42,21 +42,21 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// The arms that learned something.
+    /// Arms with new evidence.
     pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
-    /// The number of updates it sums up.
+    /// Number of updates in the delta.
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Adds what another worker has learned, and removes what it has removed.
+    /// Adds the evidence of another worker, and removes the arms that it has removed.
     ///
     /// # Errors
     /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Disjoint::diff),
-    /// such as an arm listed twice or a precision of the wrong length; sums that overflow. This one is unchanged then.
+    /// such as an arm listed twice or a precision of the wrong length; sums that overflow. The delta is unchanged then.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         check_header(&other.header, &self.header.kind)?;
         self.check_compatible(other)?;
@@ -83,7 +83,7 @@ impl Delta {
         check_equal("prior mean", self.prior_mean, other.prior_mean)
     }
 
-    /// The length of an arm's precision.
+    /// Length of an arm's precision.
     fn precision_length(&self) -> Result<usize> {
         let d = self.dimension;
         let posterior = self.header.kind.strip_prefix("delta/");
@@ -122,17 +122,17 @@ impl Delta {
 }
 
 impl Delta {
-    /// The same, of weights that all arms share.
+    /// Converts to the delta of weights that all arms share.
     pub(crate) fn into_shared(mut self) -> Self {
         let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();
         self.header = StateHeader::of(format!("delta/{SHARED}{posterior}"));
         self
     }
 
-    /// The delta of a policy with one arm, of one of weights that all arms share.
+    /// Converts a delta of weights that all arms share to the delta of a policy with one arm.
     ///
     /// # Errors
-    /// A delta of a policy whose arms have weights of their own.
+    /// A delta of a policy whose arms have separate weights.
     pub(crate) fn of_shared(&self, posterior: &str) -> Result<Self> {
         check_header(&self.header, &format!("delta/{SHARED}{posterior}"))?;
         Ok(Self { header: StateHeader::of(format!("delta/{posterior}")), ..self.clone() })
@@ -144,7 +144,7 @@ fn check_equal(what: &'static str, ours: f64, theirs: f64) -> Result<()> {
 }
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// The empty delta of this policy.
+    /// Empty delta of this policy.
     fn empty_delta(&self) -> Delta {
         let prior = self.posterior.prior_parameters();
         Delta {
@@ -158,18 +158,18 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         }
     }
 
-    /// What this policy has learned since `earlier`, a snapshot (clone) of it. Arms added since count from the prior.
-    /// Of removed arms only the removal is recorded, whenever it was.
+    /// Difference to `earlier`, a snapshot (clone) of this policy: the evidence learned since. Arms added since are
+    /// compared with the prior. For removed arms only the removal is recorded, whenever it happened.
     ///
-    /// O(K·d²), and O(d³) for each arm that has learned since where posteriors do not keep A
+    /// The cost is O(K·d²), and O(d³) for each arm with new evidence if posteriors do not store A
     /// ([`RidgeOptions::keep_information`](crate::RidgeOptions::keep_information)).
     ///
-    /// Exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two Gaussians stands for
-    /// the evidence between, which is an approximation.
+    /// The difference is exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two
+    /// Gaussians represents the evidence in between, which is an approximation.
     ///
     /// # Errors
-    /// Policies of another dimension or prior; posteriors that forget by themselves, whose evidence does not add;
-    /// precisions that overflow; memory that cannot be had.
+    /// Policies of another dimension or prior; posteriors that forget at each update, whose evidence does not add;
+    /// precisions that overflow; memory that cannot be allocated.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.posterior.check_sums()?;
         let empty = self.empty_delta();
@@ -196,13 +196,14 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(Delta { arms, updates, removed: self.arms().removed().clone(), ..empty })
     }
 
-    /// Adds what another worker has learned. Arms that do not exist here are added; arms that were removed on either
-    /// side are removed, and what was learned of them is dropped.
+    /// Adds the evidence of another worker. Arms that do not exist here are added; arms that were removed on either
+    /// side are removed, and their evidence is dropped.
     ///
     /// # Errors
-    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Self::diff), such
-    /// as an arm listed twice, values that are not finite, or a precision of the wrong length or that leaves one that
-    /// is not positive definite; more than 2⁶³ − 1 updates; memory that cannot be had. The policy is unchanged then.
+    /// A delta of another kind of policy, dimension or prior. Contents that cannot come from [`diff`](Self::diff), such
+    /// as an arm listed twice, values that are not finite, or a precision of the wrong length or that leads to one that
+    /// is not positive definite. More than 2⁶³ − 1 updates; memory that cannot be allocated. The policy is unchanged
+    /// then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         let expected = self.empty_delta();
         check_header(&delta.header, &expected.header.kind)?;
@@ -236,25 +237,24 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(())
     }
 
-    /// Learns all that `other` has learned, as if this policy had seen it: the prior is counted once. An arm that
-    /// either has removed is removed.
+    /// Learns the evidence of `other`, as if this policy had seen it: the prior is counted once. An arm that either has
+    /// removed is removed.
     ///
     /// Both must have started from the prior, in one frozen scaling of contexts. Workers that started from a common
-    /// ancestor merge [`diff`](Self::diff)s since it instead, or what the ancestor knew would count twice.
-    /// Associative and commutative to rounding; exact for [`Ridge`], approximate for Laplace posteriors.
+    /// ancestor merge [`diff`](Self::diff)s since it instead, or the evidence of the ancestor would count twice.
+    /// Merging is associative and commutative up to rounding; exact for [`Ridge`], approximate for Laplace posteriors.
     ///
     /// # Errors
-    /// As [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
+    /// Errors of [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let blank = Self::new(other.dimension(), 0, other.options().clone(), other.exploration().clone())?;
         self.apply(&other.diff(&blank)?)
     }
 
-    /// Forgets once: what every arm has learned counts γ times as much from now on, γ the decay; the prior counts as
-    /// before. O(K·d³).
+    /// Forgets once: the evidence of every arm is multiplied by the decay γ; the prior keeps its weight. O(K·d³).
     ///
-    /// To be called from time to time, such as every hour, in an environment that drifts;
-    /// [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting) does it at every update.
+    /// Call it periodically, such as every hour, in an environment that drifts;
+    /// [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting) does the same at every update.
     ///
     /// # Errors
     /// Precisions that overflow. The policy is unchanged then.
@@ -272,22 +272,24 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 impl<E: Exploration> Disjoint<Ridge, E> {
     /// Unlearns an observation that was learned before, given with the same values: for a sliding window. O(d²).
     ///
-    /// A ← A − wxx' and b ← b − wrx: exact in exact arithmetic. In floating point, what rounding did while A was large
-    /// stays when it is small again: the relative error is about ε = 2.2e-16 times the largest precision there was over
-    /// the smallest that is left, and grows slowly with the number of calls. After 200,000 rounds of a window over
-    /// twelve standard normal features, means and widths hold 11 digits where the window is longer than three times the
-    /// context, for any λ from 1e-6 to 1; a window shorter than the context falls back on the prior, and means hold 10
-    /// digits at λ = 1, 8 at .01, 3 at 1e-6. Where single observations outweigh all else by 10⁴ and more, learn the
-    /// window anew from time to time.
+    /// A ← A − wxx' and b ← b − wrx, which is exact in exact arithmetic. In floating point, rounding errors from when A
+    /// was large remain when it is small again. The relative error is about ε = 2.2e-16 times the largest precision so
+    /// far over the smallest that is left, and grows slowly with the number of calls.
     ///
-    /// Of the precision along x one call leaves the share 1 − wx'A⁻¹x; one that would leave less than √ε = 1.5e-8 of
-    /// it, and so fewer than half the digits, is refused. With λ = 1 that is a lone observation with w|x|² above 6.7e7.
+    /// After 200,000 rounds of a window over twelve standard normal features, means and widths hold 11 digits if the
+    /// window is longer than three times the context, for any λ from 1e-6 to 1. A window shorter than the context falls
+    /// back on the prior, and means hold 10 digits at λ = 1, 8 at .01, 3 at 1e-6. If single observations outweigh all
+    /// others by 10⁴ and more, learn the window anew from time to time.
+    ///
+    /// One call leaves the fraction 1 − wx'A⁻¹x of the precision along x. A call that would leave less than √ε = 1.5e-8
+    /// of it, and so fewer than half the digits, is refused. With λ = 1 that is a single observation with w|x|² above
+    /// 6.7e7.
     ///
     /// # Errors
-    /// As [`update`](Self::update); a ridge that forgets, whose past weights are gone; an observation that was never
-    /// learned, where that can be seen ([`NotPositiveDefinite`](Error::NotPositiveDefinite)), or that outweighs all
-    /// else so far that fewer than half the digits would be left ([`LostDigits`](Error::LostDigits)); a covariance that
-    /// would exceed 1e150. The policy is unchanged then.
+    /// Errors of [`update`](Self::update); a ridge that forgets, whose past weights are unknown. An observation that
+    /// was never learned, if this can be detected ([`NotPositiveDefinite`](Error::NotPositiveDefinite)), or that
+    /// outweighs all others so far that fewer than half the digits would be left ([`LostDigits`](Error::LostDigits)). A
+    /// covariance that would exceed 1e150. The policy is unchanged then.
     pub fn unlearn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_scalar("reward", reward)?;

@@ -23,10 +23,10 @@ use rand::Rng;
 pub use merge::Delta;
 pub use select_batch::ChoiceBatch;
 
-/// A policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Exploration`] rule.
+/// Policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Exploration`] rule.
 ///
-/// `select` costs one O(d²) (or, with a diagonal, O(d)) score per available arm and does not allocate (up to 1,024 arms,
-/// or with [`Actions::All`]); `update` costs O(d²) (O(d)) for one arm and does not allocate.
+/// `select` computes one score per available arm in O(d²), or O(d) with a diagonal precision, and does not allocate (up
+/// to 1,024 arms, or with [`Actions::All`]). `update` costs O(d²), or O(d), for one arm and does not allocate.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
@@ -50,11 +50,11 @@ pub struct Disjoint<P: Posterior, E: Exploration> {
 }
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// A policy with the arms 0 to `arms` − 1, each with the prior.
+    /// Creates a policy with the arms 0 to `arms` − 1, each with the prior.
     ///
     /// # Errors
-    /// A dimension of zero or beyond 65,536 (16,777,216 with a diagonal), more than 16,777,216 arms, a setting out of
-    /// its range; [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
+    /// A dimension of zero or above 65,536 (16,777,216 with a diagonal precision); more than 16,777,216 arms; a setting
+    /// out of its range; [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
     pub fn new(dimension: usize, arms: usize, options: P::Options, exploration: E) -> Result<Self> {
         exploration.check()?;
         let mut posterior = P::empty(dimension, &options)?;
@@ -64,22 +64,22 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(Self { arms: set, posterior, exploration, clock: Clock::default(), update_batch })
     }
 
-    /// A policy of these arms and of what they have learned.
+    /// Assembles a policy from its arms, their learned state and the clock.
     pub(crate) fn of_parts(arms: ArmSet, posterior: P, exploration: E, clock: Clock) -> Self {
         Self { arms, posterior, exploration, clock, update_batch: UpdateBatch::default() }
     }
 
-    /// Arms, what they have learned, and the clock.
+    /// Returns the arms, their learned state, and the clock.
     pub(crate) fn into_parts(self) -> (ArmSet, P, Clock) {
         (self.arms, self.posterior, self.clock)
     }
 
-    /// The settings of the posterior.
+    /// Settings of the posterior.
     pub fn options(&self) -> &P::Options {
         self.posterior.options()
     }
 
-    /// The exploration rule.
+    /// Exploration rule.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
@@ -128,11 +128,11 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         self.posterior.score(self.arms.slot(arm)?, context).checked()
     }
 
-    /// Mean and width of each available arm, in the order of [`ArmSet::iter`], appended to `out`; after an error `out`
-    /// is as it was.
+    /// Appends mean and width of each available arm to `out`, in the order of [`ArmSet::iter`]; after an error `out` is
+    /// unchanged.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// Errors of [`select`](Self::select).
     pub fn scores(&self, request: &Request<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
         let context = request.context;
         check_finite("context", context, self.dimension())?;
@@ -147,14 +147,14 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         outcome
     }
 
-    /// Chooses one of the arms of a request; ties are broken by the generator, uniformly. Features of actions are
+    /// Chooses one of the arms of a request; ties are broken uniformly by the generator. Features of actions are
     /// ignored.
     ///
-    /// The [`propensity`](Choice::propensity) is there where it costs nothing; [`decide`](Self::decide) always
+    /// The choice contains its [`propensity`](Choice::propensity) if it costs nothing; [`decide`](Self::decide) always
     /// computes it.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, scores that overflow.
+    /// A context of the wrong length or not finite; an unknown or removed arm; no available arm; scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
         self.choose::<false, R>(request, rng)
     }
@@ -192,11 +192,11 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 }
     }
 
-    /// Chooses, and keeps the context with the choice for feedback that comes later. The choice carries its exact
-    /// propensity, for which Thompson sampling integrates: see [`propensities`](Self::propensities).
+    /// Chooses, and stores the context with the choice for later feedback. The choice contains its exact propensity,
+    /// for which Thompson sampling integrates: see [`propensities`](Self::propensities).
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// Errors of [`select`](Self::select).
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
         let mut choice = self.choose::<true, R>(request, rng)?;
         if choice.propensity.is_none() {
@@ -214,7 +214,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 }
 
-/// The arms in a set of slots, scored in a context.
+/// Arms in a set of slots, scored in a context.
 struct SlotScores<'a, P> {
     posterior: &'a P,
     slots: Slots<'a>,
@@ -257,16 +257,17 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
         self.posterior.dimension()
     }
 
-    /// The probability of choosing each available arm, in the order of [`ArmSet::iter`](crate::policy::ArmSet::iter).
+    /// Probability of choosing each available arm, in the order of [`ArmSet::iter`](crate::policy::ArmSet::iter).
     ///
-    /// Exact for UCB, the greedy rules, softmax and SquareCB. Thompson sampling's P(a) = ∫ φ_a(v) Π_b Φ_b(v) dv is
-    /// computed by quadrature in one dimension, to 1e-9 at least ([`QUADRATURE_ERROR`]): O(K²) normal distribution
-    /// functions times about 300 points for all arms; [`decide`](Self::decide) integrates for the chosen arm alone.
+    /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. Thompson sampling's P(a) = ∫ φ_a(v) Π_b
+    /// Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9 ([`QUADRATURE_ERROR`]). The
+    /// cost is O(K²) normal distribution functions times about 300 points for all arms; [`decide`](Self::decide)
+    /// integrates only for the chosen arm.
     ///
     /// [`QUADRATURE_ERROR`]: crate::policy::QUADRATURE_ERROR
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// Errors of [`select`](Self::select).
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let (arms, scores) = self.arms_and_scores(request)?;
         of_independent(self.exploration(), self.version(), &arms, &scores)
@@ -275,8 +276,8 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
     /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
     ///
     /// # Errors
-    /// A context of the wrong length, not finite or beyond ±1e100, an unknown or removed arm, a reward that is not
-    /// finite or out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1
+    /// A context of the wrong length, not finite or beyond ±1e100; an unknown or removed arm; a reward that is not
+    /// finite or outside the model's range; a weight that is not positive; values that overflow; more than 2⁶³ − 1
     /// updates. The policy is unchanged then.
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let slot = self.check(arm, context, reward, weight)?;
@@ -288,12 +289,13 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
 
     /// Learns rewards that arrived together: all of them, or none if one is refused.
     ///
-    /// A ridge learns them one after the other, which is exact, and where updates move a clock ([`DecayClock::Updates`](crate::posterior::DecayClock)) in
-    /// the order in which they are given: what is learned is what [`learn`](Self::learn) would have learned of each in
-    /// turn, to the bit. A logistic posterior learns those of one arm jointly.
+    /// A ridge learns them one by one, which is exact. If updates move a clock
+    /// ([`DecayClock::Updates`](crate::posterior::DecayClock)), they are learned in the given order: the result equals
+    /// calling [`learn`](Self::learn) for each in turn, bit for bit. A logistic posterior learns the rewards of one arm
+    /// jointly.
     ///
     /// # Errors
-    /// As [`learn`](Self::learn), for the first observation that is refused.
+    /// Errors of [`learn`](Self::learn), for the first observation that is refused.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         self.update_batch.clear();
         for observation in observations {
@@ -317,7 +319,7 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
         self.decide(request, rng)
     }
 
-    /// Learns it on a copy of this one arm.
+    /// Checks the update on a copy of this one arm.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let slot = self.check(arm, context, reward, weight)?;
         self.clock.after(1)?;

@@ -10,14 +10,14 @@ use crate::policy::propensity::{FreeScore, one_of_independent};
 use crate::posterior::Posterior;
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// The probability of choosing one of the available arms.
+    /// Probability of choosing one of the available arms.
     pub(super) fn propensity_of(&self, request: &Request<'_>, arm: ArmId) -> Result<f64> {
         let (arms, scores) = self.arms_and_scores(request)?;
         let position = arms.iter().position(|other| *other == arm).ok_or(Error::UnknownArm { arm })?;
         one_of_independent(self.exploration(), self.version(), &scores, position)
     }
 
-    /// The available arms, with their scores and degrees of freedom.
+    /// Available arms, with their scores and degrees of freedom.
     pub(super) fn arms_and_scores(&self, request: &Request<'_>) -> Result<(Vec<ArmId>, Vec<FreeScore>)> {
         let mut scores = Vec::new();
         self.scores(request, &mut scores)?;

@@ -12,7 +12,7 @@ use crate::posterior::Posterior;
 use crate::validate::check_finite;
 use rand::Rng;
 
-/// The choices of a batch of contexts, with the memory in which they are made, which is reused.
+/// Choices for a batch of contexts, with reused memory.
 #[derive(Debug, Clone, Default)]
 pub struct ChoiceBatch {
     choices: Vec<Choice>,
@@ -20,25 +20,25 @@ pub struct ChoiceBatch {
 }
 
 impl ChoiceBatch {
-    /// One choice a context, in order.
+    /// Choices, one per context, in order.
     pub fn choices(&self) -> &[Choice] {
         &self.choices
     }
 }
 
-/// Contexts that are scored before the first of them is chosen for.
+/// Number of contexts scored together, before the choices for them.
 const CONTEXTS: usize = 96;
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Chooses for each row of `contexts` (row-major, n × d): the same choices as [`select`](Self::select) row by row
-    /// with the same generator, to the bit.
+    /// with the same generator, bit for bit.
     ///
     /// Each arm is multiplied with all contexts in one matrix product, so that its factor is read once for many
-    /// contexts. Worth it from a few contexts on, and more so the less of the policy fits into the cache. Does not
-    /// allocate once `batch` has grown.
+    /// contexts. This is worthwhile from a few contexts on, and more so the less of the policy fits into the cache. It
+    /// does not allocate once `batch` has grown.
     ///
     /// # Errors
-    /// As [`select`](Self::select); `batch` is empty then.
+    /// Errors of [`select`](Self::select); `batch` is empty then.
     ///
     /// # Examples
     /// ```
@@ -85,7 +85,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 }
 
-/// Scores that were computed before, one for each slot.
+/// Precomputed scores, one for each slot.
 struct ComputedScores<'a, P> {
     posterior: &'a P,
     slots: Slots<'a>,

@@ -1,4 +1,4 @@
-//! Disjoint policies saved and loaded.
+//! Saving and loading of disjoint policies.
 
 use super::Disjoint;
 use crate::arm_set::{ArmSet, ArmSetState};
@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("disjoint/");
 
-/// A saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
+/// Saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DisjointState<O, S, E> {
-    /// The kind and format of the state.
+    /// Kind and format of the state.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -35,7 +35,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         format!("disjoint/{}/{}", P::NAME, E::name())
     }
 
-    /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.
+    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> DisjointState<P::Options, P::ArmState, E> {
         DisjointState {
             header: StateHeader::of(Self::kind()),
@@ -49,7 +49,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         }
     }
 
-    /// The policy of a saved state.
+    /// Creates the policy of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version; lengths that disagree, values that are not finite, precisions that

@@ -1,4 +1,4 @@
-//! The adaptive window.
+//! ADWIN, the adaptive-window change test.
 
 use super::{Change, ChangeDetector};
 use crate::error::{Error, Result};
@@ -6,23 +6,23 @@ use crate::validate::{check_parameter, check_scalar, check_within};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// ADWIN (Bifet & Gavaldà 2007, "Learning from time-changing data with adaptive windowing"): keeps a window that grows
-/// while its mean stays the same, and drops its older part when the means of two parts, of n₀ and n₁ values, differ by
-/// more than ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m) with 1/m = 1/n₀ + 1/n₁, δ′ = δ/ln n and R the range of the values.
+/// ADWIN (Bifet & Gavaldà 2007, "Learning from time-changing data with adaptive windowing"). Its window grows while its
+/// mean stays the same. The older part is dropped when the means of two parts, of n₀ and n₁ values, differ by more than
+/// ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m) with 1/m = 1/n₀ + 1/n₁, δ′ = δ/ln n and R the range of the values.
 ///
-/// The window is kept as O(log n) buckets of 1, 2, 4 … values, five of each size at most, which are its possible cuts;
-/// they are tested at every 8th value. O(log n) memory and time.
+/// The window is stored as O(log n) buckets of 1, 2, 4 … values, at most five of each size. Their boundaries are the
+/// possible cuts, which are tested at every 8th value. Memory and time are O(log n).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Saved")]
 pub struct Adwin {
     delta: f64,
     range: f64,
-    /// From the oldest, and so the largest.
+    /// Buckets from the oldest, which is the largest.
     buckets: VecDeque<Bucket>,
     since_test: u32,
 }
 
-/// As it is saved, unchecked.
+/// Serialised form, unchecked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
@@ -56,7 +56,7 @@ impl TryFrom<Saved> for Adwin {
 struct Bucket {
     count: f64,
     sum: f64,
-    /// The sum of squared deviations from the bucket's mean.
+    /// Sum of squared deviations from the bucket's mean.
     squares: f64,
 }
 
@@ -67,7 +67,7 @@ impl Bucket {
         self.sum / self.count
     }
 
-    /// Both together (Chan, Golub & LeVeque 1979).
+    /// Combines two buckets (Chan, Golub & LeVeque 1979).
     fn and(self, other: Self) -> Self {
         if self.count == 0.0 || other.count == 0.0 {
             return if self.count == 0.0 { other } else { self };
@@ -78,23 +78,24 @@ impl Bucket {
     }
 }
 
-/// The largest number of buckets of one size.
+/// Largest number of buckets of one size.
 const BUCKETS: usize = 5;
-/// How many values lie between two tests.
+/// Number of values from one test to the next.
 const STRIDE: u32 = 8;
-/// Values lie within ± this.
+/// Largest accepted magnitude of a value.
 const LARGEST: f64 = 1e60;
-/// The most values of a bucket, and buckets, that are loaded.
+/// Largest number of values of a bucket in a loaded state; `MOST_BUCKETS` limits the buckets.
 const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
 const MOST_BUCKETS: usize = 64 * (BUCKETS + 1);
-/// The smallest part of the window that is compared.
+/// Smallest part of the window that is compared.
 const LEAST_PART: f64 = 8.0;
 
 impl Adwin {
-    /// δ, about the chance of a false alarm, for values whose largest and smallest differ by `range` at most.
+    /// Creates a test with δ, the approximate false-alarm probability, for values whose largest and smallest differ by
+    /// at most `range`.
     ///
     /// # Errors
-    /// A δ outside (0, 1), a range that is not positive or beyond 1e50.
+    /// A δ outside (0, 1); a range that is not positive or beyond 1e50.
     pub fn new(delta: f64, range: f64) -> Result<Self> {
         check_parameter("delta", delta, delta > 0.0 && delta < 1.0, "in (0, 1)")?;
         check_parameter("range", range, range > 0.0 && range <= 1e50, "positive, at most 1e50")?;
@@ -105,18 +106,18 @@ impl Adwin {
         self.buckets.iter().fold(Bucket::EMPTY, |all, bucket| all.and(*bucket))
     }
 
-    /// How many values the window holds.
+    /// Number of values in the window.
     pub fn window(&self) -> usize {
         self.total().count as usize
     }
 
-    /// The mean of the window; 0 if it is empty.
+    /// Mean of the window; 0 if it is empty.
     pub fn mean(&self) -> f64 {
         let total = self.total();
         if total.count > 0.0 { total.mean() } else { 0.0 }
     }
 
-    /// Merges the two oldest of each size that has too many buckets.
+    /// Merges the two oldest buckets of each size that has too many.
     fn compress(&mut self) {
         let mut end = self.buckets.len();
         while end > 0 {
@@ -132,7 +133,7 @@ impl Adwin {
         }
     }
 
-    /// The direction in which the window's newer part differs from its older one, if they differ.
+    /// Direction in which the window's newer part differs from its older one, if they differ.
     fn cut(&self) -> Option<Change> {
         let total = self.total();
         let spread = total.squares / total.count;
@@ -156,7 +157,7 @@ impl Adwin {
 }
 
 impl ChangeDetector for Adwin {
-    /// Values may exceed the range, up to ±1e60, but then false alarms are more frequent than δ says.
+    /// Adds a value. Values may exceed the range, up to ±1e60, but false alarms are then more frequent than δ.
     fn push(&mut self, value: f64) -> Result<Change> {
         check_scalar("value", value)?;
         check_within("value", value, LARGEST)?;

@@ -1,27 +1,27 @@
-//! Change tests that settings name.
+//! Change tests in settings.
 
 use super::{Adwin, Change, ChangeDetector, PageHinkley};
 use crate::error::Result;
 use crate::saved_state::serde_tagged_in_texts;
 use serde::{Deserialize, Serialize};
 
-/// A change test as settings name it: `{ test = "adwin", delta = 0.002, range = 1.0 }` in texts. Binary formats have the name of
-/// the test in the place of a tag.
+/// Change test in settings: `{ test = "adwin", delta = 0.002, range = 1.0 }` in text formats. Binary formats store the
+/// name of the test instead of a tag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeTest {
-    /// [`PageHinkley::new`].
+    /// Page–Hinkley test, [`PageHinkley::new`].
     PageHinkley {
-        /// δ, in units of the reward.
+        /// Tolerance δ, in units of the reward.
         tolerance: f64,
-        /// λ, in units of the reward.
+        /// Threshold λ, in units of the reward.
         threshold: f64,
     },
-    /// [`Adwin::new`].
+    /// ADWIN test, [`Adwin::new`].
     Adwin {
-        /// About the chance of a false alarm.
+        /// Approximate false-alarm probability.
         delta: f64,
-        /// The largest difference of two errors.
+        /// Largest difference of two errors.
         range: f64,
     },
 }
@@ -31,7 +31,7 @@ serde_tagged_in_texts!(ChangeTest as "ChangeTest", tag "test": {
     Adwin { delta: f64, range: f64 },
 });
 
-/// One of them.
+/// Change detector of one of these tests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum AnyDetector {
@@ -49,7 +49,7 @@ impl AnyDetector {
         })
     }
 
-    /// Whether both are the same test, whatever either has seen.
+    /// Returns whether both are the same test, whatever values they have seen.
     pub(crate) fn tests_as(&self, other: &Self) -> bool {
         let [mut ours, mut theirs] = [self, other].map(Self::clone);
         ours.reset();

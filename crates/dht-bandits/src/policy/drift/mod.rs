@@ -1,11 +1,13 @@
-//! Worlds that move: three ways to follow them, besides [forgetting](crate::posterior::DiscountedRidge).
+//! Policies for non-stationary environments: windows and change tests, in addition to
+//! [forgetting](crate::posterior::DiscountedRidge).
 //!
-//! * [`SlidingWindow`]: learns from the last n observations of all arms alone.
-//! * [`ResetOnChange`]: learns as if nothing changed, until a [`ChangeDetector`] says that predictions have grown worse,
-//!   and then forgets everything. [`PageHinkley`] is quick and small, [`Adwin`] needs no threshold in units of the reward.
+//! * [`SlidingWindow`]: learns only from the last n observations of all arms.
+//! * [`ResetOnChange`]: learns as in a stationary environment until a [`ChangeDetector`] detects that predictions have
+//!   become worse, and then forgets everything. [`PageHinkley`] is quick and small; [`Adwin`] needs no threshold in
+//!   units of the reward.
 //!
-//! Forgetting where the world moves all the time; a window where one knows for how long the past is worth something; a
-//! test where the world stands still for long and then changes at once.
+//! Use forgetting for constant drift, a window if the useful age of observations is known, and a test for long
+//! stationary periods with abrupt changes.
 
 mod adwin;
 mod any;
@@ -23,20 +25,20 @@ pub use page_hinkley::PageHinkley;
 pub use reset_on_change::ResetOnChange;
 pub use sliding_window::SlidingWindow;
 
-/// How the mean of a stream has changed.
+/// Detected change of the mean of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// Not that one could tell.
+    /// No detectable change.
     None,
-    /// It has grown.
+    /// Larger mean.
     Increase,
-    /// It has fallen.
+    /// Smaller mean.
     Decrease,
 }
 
-/// A test of whether the mean of a stream changes.
+/// Test for changes of the mean of a stream.
 pub trait ChangeDetector: Send + Sync + 'static {
-    /// Learns a value, and says whether the mean has changed. After a change the test goes on with what came after it.
+    /// Adds a value, and returns the detected change of the mean. After a change the test continues with later values.
     ///
     /// # Errors
     /// A value that is not finite or beyond the detector's range. The detector is unchanged then.

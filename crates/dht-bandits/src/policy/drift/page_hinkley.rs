@@ -1,14 +1,14 @@
-//! The test of Page and Hinkley.
+//! Page–Hinkley change test.
 
 use super::{Change, ChangeDetector};
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST, LARGEST_SUM, check_bounded, check_parameter};
 use serde::{Deserialize, Serialize};
 
-/// Page–Hinkley (Page 1954, "Continuous inspection schemes"; Hinkley 1971): with x̄_t the mean so far and
-/// m_t = Σ_{i≤t} (x_i − x̄_i − δ), the mean has grown when m_t − min_i m_i > λ. It never says that it has fallen. O(1).
+/// Page–Hinkley test (Page 1954, "Continuous inspection schemes"; Hinkley 1971). With x̄_t the mean so far and m_t =
+/// Σ_{i≤t} (x_i − x̄_i − δ), the mean has increased when m_t − min_i m_i > λ. Decreases are not detected. O(1).
 ///
-/// δ is the change that is too small to matter, λ what a false alarm is worth: both in units of the values.
+/// δ is the tolerated change, and λ the threshold that limits false alarms, both in units of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Saved")]
 pub struct PageHinkley {
@@ -20,7 +20,7 @@ pub struct PageHinkley {
     least: f64,
 }
 
-/// As it is saved, unchecked.
+/// Serialised form, unchecked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
@@ -32,7 +32,7 @@ struct Saved {
     least: f64,
 }
 
-/// The most values that a state may have seen.
+/// Largest number of values in a loaded state.
 const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
 
 impl TryFrom<Saved> for PageHinkley {
@@ -52,10 +52,10 @@ impl TryFrom<Saved> for PageHinkley {
 }
 
 impl PageHinkley {
-    /// δ = `tolerance`, λ = `threshold`.
+    /// Creates a test with δ = `tolerance` and λ = `threshold`.
     ///
     /// # Errors
-    /// A tolerance that is negative, a threshold that is not positive, or one of them beyond 1e100.
+    /// A tolerance that is negative; a threshold that is not positive; one of them beyond 1e100.
     pub fn new(tolerance: f64, threshold: f64) -> Result<Self> {
         check_parameter("tolerance", tolerance, (0.0..=LARGEST).contains(&tolerance), "from 0 to 1e100")?;
         check_parameter("threshold", threshold, threshold > 0.0 && threshold <= LARGEST, "positive, at most 1e100")?;

@@ -1,4 +1,4 @@
-//! A policy that begins anew when its predictions grow worse.
+//! Policy that starts again when its predictions become worse.
 
 use super::{Change, ChangeDetector};
 use crate::arm::ArmId;
@@ -10,11 +10,12 @@ use crate::policy::{Decision, Disjoint, Policy};
 use crate::posterior::Posterior;
 use serde::{Deserialize, Serialize};
 
-/// A policy beside a change test of |reward − mean|, the error of what it predicted for the decision: when that grows,
-/// the policy is [reset](Disjoint::reset) and learns anew. That errors shrink, as they do while it learns, is no reason.
+/// Policy with a change test of |reward − mean|, the error of its prediction for the decision. When the error
+/// increases, the policy is [reset](Disjoint::reset) and learns again. A decrease, as is normal while it learns, has no
+/// effect.
 ///
-/// The error is known where a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are not
-/// tested. For posteriors whose mean is on the scale of the rewards, such as ridges.
+/// The error is known if a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are not tested.
+/// Use it with posteriors whose mean is on the scale of the rewards, such as ridges.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "D: Serialize", deserialize = "D: Deserialize<'de>"))]
 pub struct ResetOnChange<P: Posterior, E: Exploration, D> {
@@ -24,27 +25,27 @@ pub struct ResetOnChange<P: Posterior, E: Exploration, D> {
 }
 
 impl<P: Posterior, E: Exploration, D: ChangeDetector> ResetOnChange<P, E, D> {
-    /// A policy and its test.
+    /// Creates a policy with a test.
     pub fn new(policy: Disjoint<P, E>, detector: D) -> Self {
         Self { policy, detector, resets: 0 }
     }
 
-    /// How often it was reset.
+    /// Number of resets.
     pub fn resets(&self) -> u64 {
         self.resets
     }
 
-    /// The policy.
+    /// Policy under the test.
     pub fn policy(&self) -> &Disjoint<P, E> {
         &self.policy
     }
 
-    /// The policy, to add and remove arms.
+    /// Policy under the test, to add and remove arms.
     pub fn policy_mut(&mut self) -> &mut Disjoint<P, E> {
         &mut self.policy
     }
 
-    /// The test.
+    /// Change test.
     pub fn detector(&self) -> &D {
         &self.detector
     }
@@ -66,7 +67,7 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector + Clone> Policy for ResetOn
         self.policy.check_update(arm, context, reward, weight)
     }
 
-    /// Learns the reward of a decision, after a reset if predictions have grown worse with it.
+    /// Learns the reward of a decision, after a reset if predictions have become worse with it.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.policy.update(decision.arm(), &decision.context, reward, 1.0)?;

@@ -1,4 +1,4 @@
-//! A policy that remembers the last observations alone.
+//! Policy that learns only from the last observations.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -11,15 +11,15 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::VecDeque;
 
-/// Ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019): the last n observations, of all
-/// arms together, count fully, those before not at all. An arm that nobody chooses falls back on the prior.
+/// Ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019). The last n observations, of all
+/// arms together, have full weight, and earlier ones none. An arm that is not chosen falls back on the prior.
 ///
-/// Each update learns an observation and unlearns the oldest, O(d²); every n updates the window is learned anew, and
-/// wherever unlearning would lose digits, so that rounding does not pile up. An observation whose variance under the prior
-/// is beyond the range of the numbers is refused. Keeps n contexts in memory; allocates until
-/// the window is full.
+/// Each update learns an observation and unlearns the oldest, in O(d²). The window is learned anew after every n
+/// updates, and whenever unlearning would lose digits, so that rounding errors do not accumulate. An observation whose
+/// variance under the prior is beyond the range of the numbers is refused. The policy holds n contexts in memory and
+/// allocates until the window is full.
 ///
-/// Serialised, it is the policy and its window.
+/// Serialised, it contains the policy and its window.
 #[derive(Debug, Clone, Serialize)]
 #[serde(bound(serialize = ""))]
 pub struct SlidingWindow<E: Exploration> {
@@ -29,7 +29,7 @@ pub struct SlidingWindow<E: Exploration> {
     since_relearned: usize,
 }
 
-/// As it is saved, unchecked.
+/// Serialised form, unchecked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = ""))]
 struct Saved<E: Exploration> {
@@ -58,11 +58,11 @@ struct Seen {
 }
 
 impl<E: Exploration> SlidingWindow<E> {
-    /// A window of this length over a policy. What the policy has learned before is forgotten when the window is first
-    /// full.
+    /// Creates a window of this length over a policy. Evidence that the policy has before is forgotten when the window
+    /// is first full.
     ///
     /// # Errors
-    /// A length of zero or beyond 16,777,216; a policy that forgets by itself.
+    /// A length of zero or above 16,777,216; a policy that forgets at each update.
     pub fn new(policy: Disjoint<Ridge, E>, length: usize) -> Result<Self> {
         check_length("window", length)?;
         let decay = policy.options().forgetting.decay();
@@ -70,7 +70,7 @@ impl<E: Exploration> SlidingWindow<E> {
         Ok(Self { policy, length, window: VecDeque::new(), since_relearned: 0 })
     }
 
-    /// Refuses a window that no stream of observations has left.
+    /// Refuses a window that cannot result from a stream of observations.
     fn check(&self) -> Result<()> {
         let what = "observations of the window";
         if self.window.len() > self.length || self.since_relearned > self.length {
@@ -86,33 +86,33 @@ impl<E: Exploration> SlidingWindow<E> {
         Ok(())
     }
 
-    /// How many observations the window holds when it is full.
+    /// Number of observations in a full window.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The policy, with what it has learned from the window.
+    /// Policy, with the evidence of the window.
     pub fn policy(&self) -> &Disjoint<Ridge, E> {
         &self.policy
     }
 
-    /// The policy, to add and remove arms. What is taught to it directly is forgotten when the window is learned anew.
+    /// Policy, to add and remove arms. Evidence added to it directly is forgotten when the window is learned anew.
     pub fn policy_mut(&mut self) -> &mut Disjoint<Ridge, E> {
         &mut self.policy
     }
 
-    /// How many observations the window holds.
+    /// Number of observations in the window.
     pub fn len(&self) -> usize {
         self.window.len()
     }
 
-    /// Whether it holds none.
+    /// Returns whether the window is empty.
     pub fn is_empty(&self) -> bool {
         self.window.is_empty()
     }
 
-    /// Refuses an observation that could not be learned first: the window is learned anew in its order, and where others come
-    /// before, variances are smaller.
+    /// Refuses an observation that could not be learned first. The window is learned anew in its order, and variances
+    /// are smaller after other observations.
     fn check_first(&self, context: &[f64], weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;

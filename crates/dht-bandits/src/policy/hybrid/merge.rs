@@ -1,9 +1,9 @@
-//! Hybrid policies that learned independently, merged; forgetting.
+//! Merging of independently trained hybrid policies; forgetting.
 //!
-//! With A_a, b_a and B_a = A_aC_a of each arm, and A₀, b₀ of the shared weights, all of Li et al. (2010), Algorithm 2, what is
-//! learned is a sum: A_a − λI, b_a and B_a of each arm, and, of the shared weights, R = A₀ − λ₀I + Σ_a B_a'A_a⁻¹B_a and
-//! q = b₀ + Σ_a B_a'A_a⁻¹b_a over the arms that exist. Of an arm that was removed A₀ and b₀ keep what was learned from it with
-//! its own weights integrated out; R and q then contain just that.
+//! With A_a, b_a and B_a = A_aC_a of each arm, and A₀, b₀ of the shared weights, all as in Li et al. (2010), Algorithm
+//! 2, the evidence is a sum. For each arm it is A_a − λI, b_a and B_a. For the shared weights it is R = A₀ − λ₀I + Σ_a
+//! B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a over the arms that exist. For a removed arm, A₀ and b₀ keep its evidence
+//! with the arm's own weights integrated out; R and q then contain exactly that.
 
 use super::Hybrid;
 use crate::arm::ArmId;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("hybrid-delta");
 
-/// The evidence of one arm: A_a − λI and b_a, and B_a, row-major.
+/// Evidence of one arm: A_a − λI and b_a, and B_a, row-major.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OwnEvidence {
@@ -38,23 +38,23 @@ impl OwnEvidence {
         Ok(Self { own: self.own.plus(factor, &other.own)?, cross })
     }
 
-    /// Whether nothing was learned.
+    /// Returns whether there is no evidence.
     fn is_zero(&self) -> bool {
         let NaturalParameters { precision, moment, updates } = &self.own;
         *updates == 0 && precision.iter().chain(moment).chain(&self.cross).all(|value| *value == 0.0)
     }
 }
 
-/// No evidence.
+/// Zero evidence for weights of this dimension.
 fn zero(dimension: usize) -> NaturalParameters {
     NaturalParameters::zero(dimension * (dimension + 1) / 2, dimension)
 }
 
-/// The difference between a [`Hybrid`] policy and an earlier snapshot of it: what it has learned, without the prior, and
-/// which arms were removed. To be sent to another machine.
+/// Difference between a [`Hybrid`] policy and an earlier snapshot of it: the evidence, without the prior, and the
+/// removed arms. It can be sent to another machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HybridDelta {
-    /// The kind and format of the delta.
+    /// Kind and format of the delta.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -68,22 +68,22 @@ pub struct HybridDelta {
 }
 
 impl HybridDelta {
-    /// The arms that it says something of.
+    /// Arms with evidence in the delta.
     pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
-    /// The number of updates it sums up.
+    /// Number of updates in the delta.
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Adds what another worker has learned, and removes what it has removed.
+    /// Adds the evidence of another worker, and removes the arms that it has removed.
     ///
     /// # Errors
     /// A delta of other lengths or priors; contents that cannot come from [`diff`](Hybrid::diff); sums that overflow;
-    /// an arm that one has removed and the other has learned of ([`Error::RemovedArm`]): apply the one that learned
-    /// first. This one is unchanged then. Of a removed arm of which the other has learned nothing, nothing is left.
+    /// an arm that one has removed and for which the other has evidence ([`Error::RemovedArm`]): apply the delta with
+    /// the evidence first. The delta is unchanged then. Without such evidence, a removed arm is dropped.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         self.check_compatible(other)?;
         self.check()?;
@@ -148,7 +148,7 @@ impl HybridDelta {
     }
 }
 
-/// What a hybrid policy has learned as sums: of each arm by slot, and of the shared weights.
+/// Evidence of a hybrid policy as sums: of each arm by slot, and of the shared weights.
 struct Evidence {
     arms: Vec<OwnEvidence>,
     shared: NaturalParameters,
@@ -159,7 +159,7 @@ impl<E: Exploration> Hybrid<E> {
         (self.dimension(), self.shared_dimension())
     }
 
-    /// What has been learned, without the priors.
+    /// Computes the evidence, without the priors.
     fn evidence(&self) -> Evidence {
         let (d, k) = self.lengths();
         let natural = |factors: &Factors, slot| information_of(&factors.parts(slot)).natural_parameters(0);
@@ -185,7 +185,7 @@ impl<E: Exploration> Hybrid<E> {
         Evidence { arms, shared }
     }
 
-    /// The policy of these arms that has learned this.
+    /// Creates the policy with these arms and this evidence.
     ///
     /// # Errors
     /// Precisions that are not positive definite, or too large to be loaded.
@@ -214,7 +214,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// This policy without the arms that were removed elsewhere.
+    /// Returns this policy without the arms that were removed elsewhere.
     fn without(&self, removed: &ArmRanges) -> Result<Self> {
         let mut policy = self.clone();
         let here: Vec<_> = policy.arms.iter().filter(|arm| removed.contains(*arm)).collect();
@@ -223,12 +223,12 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// What this policy has learned since `earlier`, a snapshot (clone) of it; exact. Arms added since count from the
-    /// prior. Of removed arms what the shared weights learned from them stays. O(K·d²·(d + k)).
+    /// Exact difference to `earlier`, a snapshot (clone) of this policy: the evidence learned since. Arms added since
+    /// are compared with the prior. The shared weights keep the evidence from removed arms. O(K·d²·(d + k)).
     ///
     /// # Errors
     /// Policies of other lengths or priors; an arm that exists here and was removed in `earlier`; precisions that
-    /// overflow; memory that cannot be had.
+    /// overflow; memory that cannot be allocated.
     pub fn diff(&self, earlier: &Self) -> Result<HybridDelta> {
         let empty = self.empty_delta();
         empty.check_compatible(&earlier.empty_delta())?;
@@ -266,13 +266,13 @@ impl<E: Exploration> Hybrid<E> {
         }
     }
 
-    /// Adds what another worker has learned. Arms that do not exist here are added; arms that were removed there are
+    /// Adds the evidence of another worker. Arms that do not exist here are added; arms that were removed there are
     /// removed.
     ///
     /// # Errors
-    /// A delta of other lengths or priors, or with contents that cannot come from [`diff`](Self::diff); one that has
-    /// learned something of an arm that was removed here ([`Error::RemovedArm`]), since what the shared weights learned from it
-    /// cannot be told apart; a precision that is not positive definite afterwards. The policy is unchanged then.
+    /// A delta of other lengths or priors, or with contents that cannot come from [`diff`](Self::diff). A delta with
+    /// evidence of an arm that was removed here ([`Error::RemovedArm`]), since the arm's part in the shared weights
+    /// cannot be separated. A precision that is not positive definite afterwards. The policy is unchanged then.
     pub fn apply(&mut self, delta: &HybridDelta) -> Result<()> {
         self.empty_delta().check_compatible(delta)?;
         delta.check()?;
@@ -299,8 +299,8 @@ impl<E: Exploration> Hybrid<E> {
         Ok(())
     }
 
-    /// Learns all that `other` has learned, as if this policy had seen it: the priors are counted once. Exact where both
-    /// started from the prior. An arm that either has removed is removed.
+    /// Learns the evidence of `other`, as if this policy had seen it: the priors are counted once. The result is exact
+    /// if both started from the prior. An arm that either has removed is removed.
     ///
     /// # Errors
     /// Policies of other lengths or priors; sums that overflow. The policy is unchanged then.
@@ -311,8 +311,8 @@ impl<E: Exploration> Hybrid<E> {
         self.apply(&other.diff(&blank)?)
     }
 
-    /// Forgets once: what has been learned, of each arm and of the shared weights, counts γ times as much from now on, γ the
-    /// decay; the priors count as before.
+    /// Forgets once: the evidence of each arm and of the shared weights is multiplied by the decay γ; the priors keep
+    /// their weight.
     ///
     /// # Errors
     /// Precisions that overflow. The policy is unchanged then.
@@ -330,7 +330,7 @@ impl<E: Exploration> Hybrid<E> {
     }
 }
 
-/// The index of an entry of a symmetric matrix in its packed upper triangle, column by column.
+/// Index of an entry of a symmetric matrix in its packed upper triangle, column by column.
 fn packed(row: usize, column: usize) -> usize {
     let (row, column) = if row < column { (row, column) } else { (column, row) };
     column * (column + 1) / 2 + row
@@ -340,7 +340,7 @@ fn add_prior(parameters: &mut NaturalParameters, dimension: usize, precision: f6
     (0..dimension).for_each(|coordinate| parameters.precision[packed(coordinate, coordinate)] += precision);
 }
 
-/// R += sign·C'B, q += sign·C'b.
+/// Computes R += sign·C'B and q += sign·C'b.
 fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], moment: &[f64], sign: f64) {
     let k = shared.moment.len();
     for ((left, right), moment) in weights.chunks_exact(k).zip(cross.chunks_exact(k)).zip(moment) {
@@ -355,7 +355,7 @@ fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], m
     }
 }
 
-/// U·D·Uᵀ·B.
+/// Computes U·D·Uᵀ·B.
 fn times_covariance(parts: &Parts, cross: &[f64], k: usize) -> Vec<f64> {
     let d = parts.mean.len();
     let upper = |row: usize, column: usize| parts.upper[column * (column - 1) / 2 + row];

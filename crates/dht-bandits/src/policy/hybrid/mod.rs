@@ -1,4 +1,4 @@
-//! LinUCB with hybrid arms: weights that all arms share beside weights of each arm's own.
+//! LinUCB with hybrid arms: weights shared by all arms, and weights of each arm.
 
 mod merge;
 mod policy;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use merge::HybridDelta;
 use policy::Candidates;
 
-/// The settings of a [`Hybrid`] policy.
+/// Settings of a [`Hybrid`] policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -42,16 +42,17 @@ options!(HybridOptions::new(
     shared_prior_precision / with_shared_prior_precision: f64 = 1.0
 ) {});
 
-/// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) with shared weights, and the
-/// context x with the arm's own.
+/// Hybrid policy: the expected reward is z_a'β + x'θ_a. The features z_a of the arm (or of arm and context) have shared
+/// weights β, and the context x has the weights θ_a of each arm.
 ///
-/// Li et al. (2010), Algorithm 2, exactly, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
+/// This is exactly Li et al. (2010), Algorithm 2, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
 ///
 /// mean = y'β + x'A_a⁻¹b_a,  width² = x'A_a⁻¹x + y'A₀⁻¹y,
 ///
-/// and an observation is one rank-one update of A_a (weight w) and one of A₀ (regressor y, weight w/(1 + w·x'A_a⁻¹x)):
-/// O(d² + k² + dk) instead of three inversions. What is learned of β from one arm serves all, so that new arms start
-/// warm. With [`Thompson`](crate::Thompson) each arm's score is drawn independently, from its exact marginal.
+/// and an observation is one rank-one update of A_a (weight w) and one of A₀ (regressor y, weight w/(1 + w·x'A_a⁻¹x)).
+/// This costs O(d² + k² + dk) instead of three inversions. Evidence about β from one arm serves all arms, so that new
+/// arms start warm. With [`Thompson`](crate::Thompson) each arm's score is drawn independently, from its exact
+/// marginal.
 #[derive(Debug, Clone)]
 pub struct Hybrid<E: Exploration> {
     options: HybridOptions,
@@ -66,16 +67,16 @@ pub struct Hybrid<E: Exploration> {
     residual_features: Vec<f64>,
 }
 
-/// Up to so many features, y is on the stack.
+/// Largest number of features for which y is on the stack.
 const STACK_FEATURES: usize = 128;
 
 impl<E: Exploration> Hybrid<E> {
-    /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` −
-    /// 1.
+    /// Creates a policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to
+    /// `arms` − 1.
     ///
     /// # Errors
-    /// A dimension of zero or beyond 65,536, more than 16,777,216 arms, a setting out of its range; [`Error::Memory`](crate::Error::Memory): more
-    /// memory than there is, or than 1 TiB.
+    /// A dimension of zero or above 65,536; more than 16,777,216 arms; a setting out of its range;
+    /// [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
     pub fn new(
         dimension: usize,
         shared_dimension: usize,
@@ -102,14 +103,14 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Makes room for so many more arms, so that adding them cannot fail.
+    /// Reserves memory for `arms` more arms, so that adding them cannot fail.
     fn reserve(&mut self, arms: usize) -> Result<()> {
         self.own.reserve(arms)?;
         let size = self.dimension() * self.shared_dimension();
         reserve("arms × dimension × shared dimension", &mut self.cross, arms.checked_mul(size))
     }
 
-    /// A policy of one arm, that of a slot, with the shared weights.
+    /// Creates a policy with one arm, a copy of a slot, and the shared weights.
     fn of_one_arm(&self, slot: usize) -> Result<Self> {
         let (d, k) = (self.dimension(), self.shared_dimension());
         let mut copy = Self::new(d, k, 1, self.options, self.exploration.clone())?;
@@ -121,17 +122,17 @@ impl<E: Exploration> Hybrid<E> {
         Ok(copy)
     }
 
-    /// The length of an arm's features z.
+    /// Length of an arm's features z.
     pub fn shared_dimension(&self) -> usize {
         self.shared.dimension()
     }
 
-    /// The settings.
+    /// Settings of the policy.
     pub fn options(&self) -> &HybridOptions {
         &self.options
     }
 
-    /// The exploration rule.
+    /// Exploration rule.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
@@ -172,7 +173,7 @@ impl<E: Exploration> Hybrid<E> {
         self.cross.truncate(last);
     }
 
-    /// y = z − C_a'x: what is left of the features once the arm's own weights have explained their part.
+    /// Computes y = z − C_a'x: the features minus the part explained by the arm's own weights.
     fn subtract(&self, slot: usize, context: &[f64], y: &mut [f64]) {
         let rows = self.cross[slot * context.len() * y.len()..].chunks_exact(y.len());
         for (row, value) in rows.zip(context) {
@@ -190,7 +191,7 @@ impl<E: Exploration> Hybrid<E> {
         self.score_in(slot, context, y)
     }
 
-    /// With the features in `y`, which is overwritten.
+    /// Score of a slot; `y` contains the features and is overwritten.
     fn score_in(&self, slot: usize, context: &[f64], y: &mut [f64]) -> Score {
         self.subtract(slot, context, y);
         let (own, shared) = (self.own.score(slot, context), self.shared.score(0, y));
@@ -207,18 +208,18 @@ impl<E: Exploration> Hybrid<E> {
         self.score_slot(self.arms.slot(arm)?, context, features).checked()
     }
 
-    /// Chooses one of the arms of a request, which must have features z ([`Actions::Featured`](super::Actions)). Does
-    /// not allocate up to 128 features. The propensity is there where it costs nothing; [`decide`](Self::decide) always
-    /// computes it.
+    /// Chooses one of the arms of a request, which must have features z ([`Actions::Featured`](super::Actions)). It
+    /// does not allocate for up to 128 features. The choice contains its propensity if it costs nothing;
+    /// [`decide`](Self::decide) always computes it.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, features of another width or none, an unknown or removed arm,
+    /// A context of the wrong length or not finite; features of another width or none; an unknown or removed arm;
     /// scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
         Ok(self.choose::<false, R>(request, rng)?.1)
     }
 
-    /// The arms of a request, checked.
+    /// Checked arms of a request.
     fn candidates<'a>(&'a self, request: &Request<'a>) -> Result<Candidates<'a, E>> {
         check_finite("context", request.context, self.dimension())?;
         let featured = request.actions.features(self.shared_dimension())?;
@@ -226,7 +227,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(Candidates { policy: self, context: request.context, featured })
     }
 
-    /// The position among the arms, and the choice.
+    /// Returns the position among the arms, and the choice.
     fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(
         &self,
         request: &Request<'_>,
@@ -240,11 +241,11 @@ impl<E: Exploration> Hybrid<E> {
         Ok((index, choice))
     }
 
-    /// Chooses, and keeps context and features with the choice, the features after the context, for feedback that comes
-    /// later. The choice carries its exact propensity.
+    /// Chooses, and stores context and features with the choice, the features after the context, for later feedback.
+    /// The choice contains its exact propensity.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// Errors of [`select`](Self::select).
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
         let (position, mut choice) = self.choose::<true, R>(request, rng)?;
         let featured = request.actions.features(self.shared_dimension())?;
@@ -259,8 +260,8 @@ impl<E: Exploration> Hybrid<E> {
     /// Learns that `arm` gave `reward` in `context` with these features.
     ///
     /// # Errors
-    /// As [`score`](Self::score); a reward that is not finite, a weight that is not positive, values that overflow,
-    /// more than 2⁶³ − 1 updates. The policy is unchanged then.
+    /// Errors of [`score`](Self::score); a reward that is not finite; a weight that is not positive; values that
+    /// overflow; more than 2⁶³ − 1 updates. The policy is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], features: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;

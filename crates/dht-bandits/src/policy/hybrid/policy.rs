@@ -1,4 +1,4 @@
-//! Hybrid policies behind the one trait, and their arms as what is chosen from.
+//! `Policy` for hybrid policies, and scoring of their arms.
 
 use super::Hybrid;
 use crate::arm::ArmId;
@@ -11,7 +11,7 @@ use crate::policy::propensity::{FreeScore, of_independent};
 use crate::policy::{Choice, Decision, Featured, Policy, Propensity, Request};
 use rand::Rng;
 
-/// Arms with features, scored in a context. The arms are known to exist.
+/// Arms with features, scored in a context. The arms must exist.
 pub(super) struct Candidates<'a, E: Exploration> {
     pub(super) policy: &'a Hybrid<E>,
     pub(super) context: &'a [f64],
@@ -19,7 +19,7 @@ pub(super) struct Candidates<'a, E: Exploration> {
 }
 
 impl<E: Exploration> Candidates<'_, E> {
-    /// Scores and degrees of freedom.
+    /// Scores and degrees of freedom of the arms.
     pub(super) fn scores(&self) -> Vec<FreeScore> {
         (0..self.count()).map(|position| (self.at(position).1, f64::INFINITY)).collect()
     }
@@ -40,20 +40,21 @@ impl<E: Exploration> ScoredArms for Candidates<'_, E> {
     }
 }
 
-/// A decision keeps the context and, after it, the features of the chosen arm: `update` takes both in one.
+/// Policy interface: a decision stores the context followed by the features of the chosen arm, and `update` takes both
+/// in one slice.
 impl<E: Exploration> Policy for Hybrid<E> {
     manages_arms!(self);
 
-    /// The length of a context x.
+    /// Length of a context x.
     fn dimension(&self) -> usize {
         self.own.dimension()
     }
 
-    /// The probability of choosing each of the arms of a request, in their order: exact, with the error of the
-    /// quadrature that [`Propensity`] states. An arm that is listed twice has an entry for each.
+    /// Probability of choosing each of the arms of a request, in their order: exact up to the quadrature error stated
+    /// by [`Propensity`]. An arm that is listed twice has two entries.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// Errors of [`select`](Self::select).
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let candidates = self.candidates(request)?;
         let scores = candidates.scores();
@@ -81,7 +82,7 @@ impl<E: Exploration> Policy for Hybrid<E> {
         self.update(arm, context, features, reward, weight)
     }
 
-    /// Learns it on a copy of this arm and the shared weights.
+    /// Checks the update on a copy of this arm and the shared weights.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let mut copy = self.of_one_arm(self.arms.slot(arm)?)?;
         Policy::update(&mut copy, ArmId::new(0), context, reward, weight)?;

@@ -1,4 +1,4 @@
-//! Hybrid policies saved and loaded.
+//! Saving and loading of hybrid policies.
 
 use super::{Hybrid, HybridOptions};
 use crate::arm_set::{ArmSet, ArmSetState};
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("hybrid/");
 
-/// A saved [`Hybrid`]: independent of the memory layout, checked when it is loaded.
+/// Saved [`Hybrid`]: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HybridState<E> {
-    /// The kind and format of the state.
+    /// Kind and format of the state.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -45,7 +45,7 @@ impl<E: Exploration> Hybrid<E> {
         format!("hybrid/{}", E::name())
     }
 
-    /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.
+    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> HybridState<E> {
         HybridState {
             header: StateHeader::of(Self::kind()),
@@ -62,7 +62,7 @@ impl<E: Exploration> Hybrid<E> {
         }
     }
 
-    /// The policy of a saved state.
+    /// Creates the policy of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.

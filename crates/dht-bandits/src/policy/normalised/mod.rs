@@ -1,4 +1,4 @@
-//! A policy with the scaling of its contexts and rewards.
+//! Policies with a scaling of their contexts and rewards.
 
 mod scaling;
 mod state;
@@ -17,20 +17,20 @@ use std::sync::OnceLock;
 
 pub(super) use scaling::Scaling;
 
-/// A policy and the one scaling of its contexts: requests and decisions hold raw contexts, the policy inside sees them
+/// Policy with one scaling of its contexts: requests and decisions hold raw contexts, and the inner policy sees them
 /// normalised.
 ///
-/// Until `warm_up` rewards have arrived, the rewards are stored and the scaling is provisional: it is computed anew from all
-/// stored contexts after 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … rewards (a quarter more each time), and a copy of the policy
-/// inside learns all stored rewards in it. That copy makes the decisions, so that a warm-up costs no uniform draws. After
-/// `warm_up` rewards the scaling is frozen, and the policy inside learns the stored rewards, except those that it refuses in
-/// the final scaling. No posterior ever sees two scalings, as the contract of [`Normalizer`] demands.
+/// Until `warm_up` rewards have arrived, the rewards are stored and the scaling is provisional: it is recomputed from
+/// all stored contexts after 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … rewards (a quarter more each time). A copy of the
+/// inner policy learns all stored rewards in it and makes the decisions, so that a warm-up costs no uniform draws.
+/// After `warm_up` rewards the scaling is frozen, and the inner policy learns the stored rewards, except those that it
+/// refuses in the final scaling. No posterior ever sees two scalings, as the contract of [`Normalizer`] requires.
 ///
-/// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that α, γ and τ of exploration
-/// rules mean the same for rewards of any scale and offset.
+/// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that α, γ and τ of
+/// exploration rules have the same effect for rewards of any scale and offset.
 ///
-/// Decisions hold the raw context: a log can be read again by a policy with another scaling. Features of actions are not
-/// scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n updates in all.
+/// Decisions hold the raw context: a policy with another scaling can read the log again. Features of actions are not
+/// scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n updates in total.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, features::NormalizerOptions, policy::Normalised};
@@ -66,14 +66,14 @@ pub struct Normalised<P> {
     provisional: OnceLock<Box<Provisional<P>>>,
 }
 
-/// A copy of the policy inside that has learned the stored rewards in a provisional scaling.
+/// Copy of the inner policy that has learned the stored rewards in a provisional scaling.
 #[derive(Debug, Clone)]
 struct Provisional<P> {
     scaling: Scaling,
     policy: P,
 }
 
-/// A reward that waits for the scaling.
+/// Reward that waits for the scaling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Waiting {
@@ -90,7 +90,7 @@ impl Waiting {
     }
 }
 
-/// The last of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … that is not above `count`.
+/// Largest of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … that is not above `count`.
 fn last_rebuild(count: usize) -> usize {
     let next = |at: usize| at + (at / 4).max(1);
     let mut at = 1;
@@ -101,21 +101,21 @@ fn last_rebuild(count: usize) -> usize {
 }
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// A policy behind a scaling of contexts of length `raw`, which is frozen after `warm_up` rewards. With `bias` a
-    /// constant 1 is appended to the normalised context.
+    /// Creates a policy behind a scaling of contexts of length `raw`, which is frozen after `warm_up` rewards. With
+    /// `bias` a constant 1 is appended to the normalised context.
     ///
     /// # Errors
-    /// A policy whose contexts do not have the length of the normalised ones; no warm-up or one of more than 16,777,216
+    /// A policy whose contexts do not have the length of the normalised ones; a warm-up of zero or more than 16,777,216
     /// rewards; a setting out of its range.
     pub fn new(inner: P, raw: usize, options: NormalizerOptions, warm_up: u64, bias: bool) -> Result<Self> {
         Self::with_features(inner, raw, 0, options, warm_up, bias)
     }
 
-    /// As [`new`](Self::new), for a policy with shared weights, the length of whose contexts counts `features` features of
-    /// an arm. They follow the context and are not scaled.
+    /// Creates a policy as [`new`](Self::new) does, for an inner policy with shared weights. The length of its contexts
+    /// includes `features` features of an arm, which follow the context and are not scaled.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Errors of [`new`](Self::new).
     pub fn with_features(
         inner: P,
         raw: usize,
@@ -131,7 +131,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(policy)
     }
 
-    /// Scales rewards too: the policy inside learns (reward − mean)/deviation. For policies that take any real reward.
+    /// Enables scaling of rewards: the inner policy learns (reward − mean)/deviation. It must accept any real reward.
     /// Scores, means and widths of choices stay in units of raw rewards.
     ///
     /// # Errors
@@ -154,7 +154,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(())
     }
 
-    /// The scaling of contexts: of all contexts whose rewards have arrived, until it is frozen.
+    /// Scaling of contexts, computed from all contexts whose rewards have arrived, until it is frozen.
     pub fn normalizer(&self) -> &Normalizer {
         &self.scaling.contexts
     }
@@ -163,12 +163,12 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         &self.scaling
     }
 
-    /// The policy inside, which sees normalised contexts. It has learned nothing before the scaling is frozen.
+    /// Inner policy, which sees normalised contexts. It is untrained until the scaling is frozen.
     pub fn inner(&self) -> &P {
         &self.inner
     }
 
-    /// The policy inside, to add and remove arms. What it is taught directly must be normalised.
+    /// Inner policy, to add and remove arms. Observations given to it directly must be normalised.
     pub fn inner_mut(&mut self) -> &mut P {
         self.provisional.take();
         &mut self.inner
@@ -178,7 +178,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         self.scaling.contexts.is_frozen()
     }
 
-    /// The scaling and the policy that decide now.
+    /// Scaling and policy that currently decide.
     fn current(&self) -> (&Scaling, &P) {
         if self.is_warm() || self.waiting.is_empty() {
             return (&self.scaling, &self.inner);
@@ -187,7 +187,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         (scaling, policy)
     }
 
-    /// A function of the stored rewards and the policy inside alone: a policy that was saved and loaded decides as before.
+    /// Builds the provisional scaling and policy. They depend only on the stored rewards and the inner policy, so that
+    /// a policy decides as before after it was saved and loaded.
     fn rebuild(&self) -> Box<Provisional<P>> {
         let mut scaling = self.scaling.blank();
         for Waiting { context, reward, .. } in &self.waiting[..last_rebuild(self.waiting.len())] {
@@ -200,22 +201,22 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         provisional
     }
 
-    /// What the policy inside learns from a reward of a decision.
+    /// Converts an observation to the scale of the inner policy.
     fn scaled_observation(&self, observation: &Observation) -> Result<Observation> {
         let (choice, context) = (observation.decision.choice, self.scaling.context(&observation.decision.context)?);
         let decision = Decision { choice: self.scaling.scaled_choice(choice), context };
         Ok(Observation { decision, reward: self.scaling.reward(observation.reward)?, weight: observation.weight })
     }
 
-    /// Whether a decision was made in the warm-up.
+    /// Returns whether a decision was made in the warm-up.
     fn is_of_warm_up(&self, decision: &Decision) -> bool {
         decision.choice.version < self.warm_up
     }
 
-    /// Freezes the scaling and lets the policy learn the stored rewards and the last one in it.
+    /// Freezes the scaling and learns the stored rewards and the last one in it.
     ///
-    /// A stored reward was accepted in the scaling of its time. If the policy refuses it in the final one, or after the
-    /// others, it is left out: no earlier reward may keep the policy from learning.
+    /// A stored reward was accepted in the scaling at its time. If the policy refuses it in the final scaling, or after
+    /// the others, it is left out: no earlier reward can keep the policy from learning.
     fn freeze(&mut self, mut scaling: Scaling, last: &Waiting) -> Result<()> {
         scaling.freeze();
         let blank = || Self {
@@ -237,7 +238,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(())
     }
 
-    /// Rewards of removed arms are among those left out. They count in the version all the same, which never falls.
+    /// Learns the stored rewards. Refused ones, such as those of removed arms, are left out, but still count in the
+    /// version, which never decreases.
     fn learn_waiting(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
             if waiting.teach(&self.scaling, &mut self.inner).is_err() {
@@ -246,14 +248,14 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         }
     }
 
-    /// A choice of the policy that decides now, with the version of this one.
+    /// Choice of the current policy, in raw units and with the version of this policy.
     fn raw_choice(&self, scaling: &Scaling, choice: Choice) -> Choice {
         Choice { version: self.version(), ..scaling.raw_choice(choice) }
     }
 }
 
 impl<P: Policy> Provisional<P> {
-    /// What it refuses in this scaling it may learn in a later one.
+    /// Learns a stored reward; the policy may refuse it in this scaling and learn it in a later one.
     fn learn(&mut self, waiting: &Waiting) {
         let _ = waiting.teach(&self.scaling, &mut self.policy);
     }
@@ -262,8 +264,8 @@ impl<P: Policy> Provisional<P> {
 impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
     changes_arms_as!(self => self.inner_mut());
 
-    /// Learns rewards as the policy inside learns a batch. In a warm-up, and with rewards of one, in order: decisions of the
-    /// warm-up are learned as bare updates.
+    /// Learns rewards as the inner policy learns a batch. In a warm-up, and for decisions from one, they are learned in
+    /// order: decisions of the warm-up are learned as bare updates.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         let of_warm_up = |observation: &Observation| self.is_of_warm_up(&observation.decision);
         if !self.is_warm() || observations.iter().any(of_warm_up) {
@@ -274,7 +276,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner.learn_batch(&scaled)
     }
 
-    /// The length of a raw context.
+    /// Length of a raw context.
     fn dimension(&self) -> usize {
         self.scaling.contexts.dimension()
     }
@@ -283,7 +285,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner.arms()
     }
 
-    /// The number of rewards that arrived, those of the warm-up included, whether or not they could be learned.
+    /// Number of rewards that arrived, including those of the warm-up, whether or not they could be learned.
     fn version(&self) -> u64 {
         self.inner.version().saturating_add(self.waiting.len() as u64).saturating_add(self.left_out)
     }

@@ -6,18 +6,18 @@ use crate::policy::Choice;
 use crate::validate::check_scalar;
 use serde::{Deserialize, Serialize};
 
-/// The scaling of contexts and, if asked for, of rewards.
+/// Scaling of contexts and, optionally, of rewards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::policy) struct Scaling {
     pub(super) contexts: Normalizer,
-    /// Whether a constant 1 follows the normalised context.
+    /// `true` if a constant 1 follows the normalised context.
     pub(super) bias: bool,
-    /// Of dimension 1; `None` leaves rewards as they are.
+    /// Normalizer of dimension 1 for rewards; `None` leaves rewards unscaled.
     pub(super) rewards: Option<Box<Normalizer>>,
 }
 
 impl Scaling {
-    /// The same options without observations.
+    /// Returns a scaling with the same options and no observations.
     pub(super) fn blank(&self) -> Self {
         let rewards = self.rewards.as_ref().map(|rewards| Box::new(rewards.blank()));
         Self { contexts: self.contexts.blank(), bias: self.bias, rewards }
@@ -40,7 +40,7 @@ impl Scaling {
         }
     }
 
-    /// The normalised context, followed by what follows the raw one in a decision.
+    /// Normalised context, followed by the values after the raw context in a decision.
     pub(super) fn context(&self, context: &[f64]) -> Result<Vec<f64>> {
         let raw = self.contexts.dimension();
         if context.len() < raw {
@@ -55,7 +55,7 @@ impl Scaling {
         Ok(scaled)
     }
 
-    /// Mean and deviation of rewards; 0 and 1 where they are not scaled, a deviation of 1 where they do not vary.
+    /// Mean and standard deviation of rewards; 0 and 1 if rewards are not scaled, a deviation of 1 if they do not vary.
     fn reward_units(&self) -> (f64, f64) {
         self.rewards.as_ref().map_or((0.0, 1.0), |rewards| {
             let deviation = rewards.deviation(0).unwrap_or(0.0);
@@ -69,14 +69,14 @@ impl Scaling {
         Ok((reward - mean) / deviation)
     }
 
-    /// A choice of the policy inside, in units of raw rewards.
+    /// Converts a choice of the inner policy to units of raw rewards.
     pub(super) fn raw_choice(&self, choice: Choice) -> Choice {
         let (mean, deviation) = self.reward_units();
         let raw = |value: f64| value * deviation + mean;
         Choice { score: raw(choice.score), mean: raw(choice.mean), width: choice.width * deviation, ..choice }
     }
 
-    /// A choice in units of the policy inside.
+    /// Converts a choice to units of the inner policy.
     pub(super) fn scaled_choice(&self, choice: Choice) -> Choice {
         let (mean, deviation) = self.reward_units();
         let scaled = |value: f64| (value - mean) / deviation;

@@ -1,4 +1,4 @@
-//! Normalised policies as they are saved.
+//! Saved state of normalised policies.
 
 use super::{Normalised, Scaling, Waiting};
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ impl<'de, P: Policy + Clone + Deserialize<'de> + 'static> Deserialize<'de> for N
 }
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Refuses a warm-up that contradicts its scaling, or rewards that no scaling makes right.
+    /// Refuses a warm-up that contradicts its scaling, or rewards that no scaling accepts.
     fn check_warm_up(&self) -> Result<()> {
         let Self { warm_up, left_out, .. } = *self;
         let (frozen, stored) = (self.is_warm(), self.waiting.len() as u64);

@@ -1,16 +1,16 @@
-//! The beta distribution, with ½ to 10¹⁵ successes and failures.
+//! Beta distribution, with ½ to 10¹⁵ successes and failures.
 //!
 //! Values come with their complement, v and 1 − v, so that neither end loses digits.
 
 use std::f64::consts::PI;
 
-/// From so many successes and failures on, the expansion is better than 1e-10.
+/// Number of successes and of failures above which the error of the expansion is below 1e-10.
 const LARGE: f64 = 1e7;
 
-/// Terms of the continued fraction at most; some √max(a, b) are needed.
+/// Largest number of terms of the continued fraction; about √max(a, b) are needed.
 const TERMS: u32 = 20_000;
 
-/// I_v(a, b), the regularised incomplete beta function.
+/// Regularised incomplete beta function I_v(a, b).
 pub(super) fn distribution(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     if v <= 0.0 {
         return 0.0;
@@ -25,36 +25,36 @@ pub(super) fn distribution(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     if v < (a + 1.0) / (a + b + 2.0) { front * fraction(a, b, v) / a } else { 1.0 - front * fraction(b, a, rest) / b }
 }
 
-/// The density.
+/// Density at v.
 pub(super) fn density(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     front(a, b, v, rest) / (v * rest)
 }
 
-/// v^a (1 − v)^b / B(a, b) in the form of Loader (2000): about the mean, where no large numbers cancel.
+/// Front factor v^a (1 − v)^b / B(a, b) in the form of Loader (2000): around the mean, where no large numbers cancel.
 fn front(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let shape = (a / (a + b) * b / (2.0 * PI)).sqrt();
     shape * (deviance(a, b, v, rest) + stirling_error(a + b) - stirling_error(a) - stirling_error(b)).exp()
 }
 
-/// a·ln(v/m) + b·ln((1 − v)/(1 − m)), m = a/(a + b): at most 0.
+/// Deviance a·ln(v/m) + b·ln((1 − v)/(1 − m)), m = a/(a + b): at most 0.
 fn deviance(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     a * log_ratio_less(v, mean, above) + b * log_ratio_less(rest, other, -above)
 }
 
-/// ln(v/m) − (v − m)/m: far below m from the quotient, since 1 + (v − m)/m has no digits of v there.
+/// Computes ln(v/m) − (v − m)/m: far below m from the quotient, since 1 + (v − m)/m has no digits of v there.
 fn log_ratio_less(v: f64, mean: f64, above: f64) -> f64 {
     if v < 0.1 * mean { (v / mean).ln() - above / mean } else { log1p_less(above / mean) }
 }
 
-/// v − m, m and 1 − m.
+/// Computes v − m, m and 1 − m.
 fn about_mean(a: f64, b: f64, v: f64, rest: f64) -> (f64, f64, f64) {
     let (mean, other) = (a / (a + b), b / (a + b));
     (if mean > 0.5 { other - rest } else { v - mean }, mean, other)
 }
 
-/// Temme's uniform expansion to its first term (1982): Φ(η√ν) − φ(η√ν)/√ν·(g − 1)/η with ν = a + b, νη²/2 the negative
-/// [`deviance`], η of the sign of v − m, and g = η√(m(1 − m))/(v − m).
+/// Temme's uniform expansion to its first term (1982): Φ(η√ν) − φ(η√ν)/√ν·(g − 1)/η. Here ν = a + b, νη²/2 is the
+/// negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v − m).
 fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     let (total, spread) = (a + b, (mean * other).sqrt());
@@ -70,7 +70,7 @@ fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     (normal - correction).clamp(0.0, 1.0)
 }
 
-/// ln Γ(z) − (z − ½)·ln z + z − ½·ln 2π.
+/// Stirling error ln Γ(z) − (z − ½)·ln z + z − ½·ln 2π.
 fn stirling_error(z: f64) -> f64 {
     if z < 15.0 {
         return libm::lgamma(z) - (z - 0.5) * z.ln() + z - 0.5 * (2.0 * PI).ln();
@@ -80,7 +80,7 @@ fn stirling_error(z: f64) -> f64 {
         / z
 }
 
-/// ln(1 + u) − u; near 0 from the series of 2·artanh(u/(2 + u)).
+/// Computes ln(1 + u) − u; near 0 from the series of 2·artanh(u/(2 + u)).
 fn log1p_less(u: f64) -> f64 {
     let r = u / (2.0 + u);
     if r.abs() > 0.3 {

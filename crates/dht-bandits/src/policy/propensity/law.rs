@@ -1,39 +1,39 @@
-//! The laws of values: distribution, density, and where they lie.
+//! Distributions of values: distribution function, density and range.
 
 use super::beta;
 use std::f64::consts::{PI, SQRT_2};
 
-/// From so many successes and failures on a draw is their share.
+/// Number of successes and failures above which a draw equals their ratio.
 const CERTAIN: f64 = 1e15;
 
-/// How the value of an arm is distributed.
+/// Distribution of an arm's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Law {
-    /// It is this number.
+    /// Point mass at this number.
     Point(f64),
-    /// N(mean, deviation²).
+    /// Normal distribution N(mean, deviation²).
     Normal { mean: f64, deviation: f64 },
-    /// location + scale·G, P(G ≤ g) = exp(−exp(−g)).
+    /// Gumbel distribution of location + scale·G, P(G ≤ g) = exp(−exp(−g)).
     Gumbel { location: f64, scale: f64 },
-    /// location + scale·T, T Student's t with at least two degrees of freedom; the norm is ln B(freedom/2, ½).
+    /// Student's t of location + scale·T with at least two degrees of freedom; `norm` is ln B(freedom/2, ½).
     Student { location: f64, scale: f64, freedom: f64, norm: f64 },
-    /// Beta(successes, failures), both at least ½.
+    /// Beta distribution with both parameters at least ½.
     Beta { successes: f64, failures: f64 },
 }
 
-/// Φ(x), to the last digits in both tails.
+/// Normal distribution function Φ(x), accurate to the last digits in both tails.
 pub(crate) fn normal_distribution(x: f64) -> f64 {
     0.5 * libm::erfc(-x / SQRT_2)
 }
 
 impl Law {
-    /// Beta(successes, failures); its mean where no draw would differ from it by more than rounding.
+    /// Creates Beta(successes, failures), or its mean if draws differ from it only by rounding.
     pub(crate) fn beta(successes: f64, failures: f64) -> Self {
         let total = successes + failures;
         if total > CERTAIN { Self::Point(successes / total) } else { Self::Beta { successes, failures } }
     }
 
-    /// Student's t, moved and scaled; a normal where that is within 1e-8 of it.
+    /// Creates Student's t, shifted and scaled, or a normal distribution if that is within 1e-8 of it.
     pub(crate) fn student(location: f64, scale: f64, freedom: f64) -> Self {
         if freedom > 2e7 {
             return Self::Normal { mean: location, deviation: scale };
@@ -48,13 +48,13 @@ impl Law {
         Self::Student { location, scale, freedom, norm: 0.5 * PI.ln() - ratio }
     }
 
-    /// N(mean, deviation²); the mean where no draw would differ from it.
+    /// Creates N(mean, deviation²), or its mean if no draw would differ from it.
     pub(crate) fn normal(mean: f64, deviation: f64) -> Self {
         let reach = 8.8 * deviation;
         if mean + reach == mean && mean - reach == mean { Self::Point(mean) } else { Self::Normal { mean, deviation } }
     }
 
-    /// The law of the value less a number; a beta variate stays.
+    /// Distribution of the value minus a number; a beta distribution is unchanged.
     pub(super) fn less(self, number: f64) -> Self {
         match self {
             Self::Point(value) => Self::Point(value - number),
@@ -67,7 +67,7 @@ impl Law {
         }
     }
 
-    /// Where it is centred.
+    /// Location of the distribution.
     pub(crate) fn location(&self) -> f64 {
         match *self {
             Self::Point(value) => value,
@@ -77,7 +77,7 @@ impl Law {
         }
     }
 
-    /// How wide it is.
+    /// Scale of the distribution.
     pub(super) fn scale(&self) -> f64 {
         match *self {
             Self::Point(_) => 0.0,
@@ -90,7 +90,8 @@ impl Law {
         }
     }
 
-    /// Below `low` and above `high` lies less than 1e-17 each; `far` is the largest value with a density.
+    /// Range (low, high, far): less than 1e-17 of the mass is below `low` and above `high` each; `far` is the largest
+    /// value with a density.
     pub(super) fn range(&self) -> (f64, f64, f64) {
         match *self {
             Self::Point(value) => (value, value, value),
@@ -105,12 +106,12 @@ impl Law {
         }
     }
 
-    /// P(value ≤ v).
+    /// Distribution function P(value ≤ v).
     pub(super) fn distribution(&self, v: f64) -> f64 {
         self.distribution_at(v, 1.0 - v)
     }
 
-    /// P(value ≤ v), where 1 − v is known to more digits than v has.
+    /// Distribution function P(value ≤ v), where 1 − v is known to more digits than v has.
     pub(super) fn distribution_at(&self, v: f64, rest: f64) -> f64 {
         match *self {
             Self::Point(value) => f64::from(u8::from(value <= v)),
@@ -131,7 +132,7 @@ impl Law {
         }
     }
 
-    /// The density at v, where 1 − v is known too.
+    /// Density at v, where 1 − v is also known.
     pub(super) fn density_at(&self, v: f64, rest: f64) -> f64 {
         match *self {
             Self::Point(_) => 0.0,

@@ -7,7 +7,8 @@
 //! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | [`QUADRATURE_ERROR`] |
 //! | one draw of shared weights | exact along lines, averaged over lines | a standard error for each arm |
 //!
-//! With shared weights, directions in which arms differ by less than 1e-13 of the largest difference between two count as none.
+//! With shared weights, directions in which arms differ by less than 1e-13 of the largest difference between two are
+//! ignored.
 
 mod beta;
 mod independent;
@@ -29,34 +30,34 @@ pub(crate) use plackett_luce::inclusion_of_first;
 pub(crate) use ranks::{point_inclusion_of, rank_weights};
 pub(crate) use shared::{SharedDraw, inclusion_of_shared, inclusion_of_shared_arms};
 
-/// The largest absolute error of a propensity that is computed by quadrature.
+/// Largest absolute error of a propensity computed by quadrature.
 pub const QUADRATURE_ERROR: f64 = 1e-9;
 
-/// The probability that a policy chooses an arm.
+/// Probability that a policy chooses an arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Propensity {
     /// The arm.
     pub arm: ArmId,
-    /// The probability with which it is chosen; in a slate, with which it is shown.
+    /// Probability of choosing the arm; in a slate, of showing it.
     pub probability: f64,
-    /// The error of that probability: 0 where it is exact but for rounding, a bound of 1e-9 where it comes from
-    /// quadrature, and a standard error where one draw of shared weights scores all arms: of features that differ on scales
-    /// within 13 orders of magnitude, since smaller differences are lost in rounding.
+    /// Error of the probability: 0 if it is exact up to rounding, a bound of 1e-9 if it comes from quadrature, and a
+    /// standard error if one draw of shared weights scores all arms. The standard error holds for features that differ
+    /// on scales within 13 orders of magnitude, since smaller differences are lost in rounding.
     pub standard_error: f64,
 }
 
 impl Propensity {
-    /// A probability that is exact.
+    /// Creates an exact probability.
     pub fn exact(arm: ArmId, probability: f64) -> Self {
         Self { arm, probability, standard_error: 0.0 }
     }
 }
 
-/// The score of an arm and the degrees of freedom of a draw around it: infinite for a Gaussian.
+/// Score of an arm, and the degrees of freedom of a draw around it: infinite for a Gaussian.
 pub(crate) type FreeScore = (Score, f64);
 
-/// How the value of each arm is distributed, where arms are drawn independently or not at all; scores with their degrees
-/// of freedom.
+/// Distribution of the value of each arm, if arms are drawn independently or not at all; scores with their degrees of
+/// freedom.
 pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore]) -> Result<Vec<Law>> {
     let selection = rule.selection(learned);
     let law = |(score, freedom): &FreeScore| {
@@ -79,7 +80,7 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
     scores.iter().map(law).collect()
 }
 
-/// The probability of each of some independently scored arms.
+/// Probability of each of some independently scored arms.
 ///
 /// # Errors
 /// Scores that are not finite.
@@ -97,7 +98,7 @@ pub(crate) fn of_independent<E: Exploration>(
     Ok(arms.iter().zip(probabilities).map(entry).collect())
 }
 
-/// The probability of the arm at a position among independently scored arms.
+/// Probability of the arm at a position among independently scored arms.
 ///
 /// # Errors
 /// Scores that are not finite.
@@ -111,7 +112,7 @@ pub(crate) fn one_of_independent<E: Exploration>(
     single(rule, learned, &laws, Some(position))?.pop().ok_or(Error::NoArms { arms: 0 })
 }
 
-/// The probabilities of all arms, or of one, where one is chosen.
+/// Probabilities of all arms, or of the arm at a position, in a single choice.
 fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option<usize>) -> Result<Vec<f64>> {
     let count = laws.len();
     let share = drawn_uniformly(rule, learned, count)?;
@@ -124,20 +125,20 @@ fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option
     })
 }
 
-/// The probabilities of a rule that chooses one arm by their means alone.
+/// Probabilities of a rule that chooses one arm based only on means.
 pub(crate) enum ClosedForm {
     Softmax(Partition),
     InverseGap {
         gamma: f64,
         arms: usize,
         best: f64,
-        /// The probability of each arm of the best mean.
+        /// Probability of each arm with the best mean.
         of_best: f64,
     },
 }
 
 impl ClosedForm {
-    /// `None` for rules that compare values.
+    /// Creates the closed form; `None` for rules that compare values.
     pub(crate) fn new(selection: Selection, means: impl Iterator<Item = f64> + Clone) -> Option<Self> {
         match selection {
             Selection::Softmax { temperature } => {
@@ -155,7 +156,7 @@ impl ClosedForm {
         }
     }
 
-    /// The probability of an arm of this mean.
+    /// Probability of an arm with this mean.
     pub(crate) fn probability(&self, mean: f64) -> f64 {
         match *self {
             Self::Softmax(partition) => partition.probability(mean),
@@ -165,7 +166,7 @@ impl ClosedForm {
     }
 }
 
-/// A generator for calls whose draws nobody reads: SplitMix64, always the same.
+/// Generator for calls whose draws are not used: SplitMix64 with a fixed seed.
 #[derive(Default)]
 pub(crate) struct UnreadDraws(u64);
 

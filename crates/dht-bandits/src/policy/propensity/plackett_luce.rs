@@ -1,10 +1,10 @@
 //! Slates of the softmax rule: the probability that an arm is among the first k of a Plackett–Luce order.
 //!
-//! With wₐ = exp(mean/τ) the order is that of independent exponential arrival times of rates wₐ, and arm a is shown with
-//! probability ∫ wₐ e^(−wₐt) P(fewer than k others arrive before t) dt. There is no closed form for k > 1 but sums over all
-//! slates. Panels [T, 3T] of Gauss's rule of eight points in ln t share all exponentials: those of the next panel are the
-//! cubes of these. One law of the number of arrivals serves all arms of a slate: O(N·k + k³) a panel, some nine
-//! panels, to 1e-10.
+//! With wₐ = exp(mean/τ), the order is that of independent exponential arrival times with rates wₐ. Arm a is shown with
+//! probability ∫ wₐ e^(−wₐt) P(fewer than k others arrive before t) dt. For k > 1 the only closed form is a sum over
+//! all slates. Panels [T, 3T] of Gauss's rule of eight points in ln t share all exponentials: those of the next panel
+//! are the cubes of the current ones. One distribution of the number of arrivals serves all arms of a slate. The cost
+//! is O(N·k + k³) per panel, with about nine panels, for an error of 1e-10.
 
 use pulp::Arch;
 
@@ -22,7 +22,7 @@ const NODES: Points = [
     0.898_333_238_706_813_4,
     0.980_144_928_248_768_1,
 ];
-/// Their weights.
+/// Gauss–Legendre weights of these points.
 const WEIGHTS: Points = [
     0.050_614_268_145_188_13,
     0.111_190_517_226_687_24,
@@ -33,16 +33,16 @@ const WEIGHTS: Points = [
     0.111_190_517_226_687_24,
     0.050_614_268_145_188_13,
 ];
-/// The integrand that is neglected.
+/// Largest neglected integrand.
 const NEGLIGIBLE: f64 = 1e-12;
-/// The largest number of panels: time spans 3^60 = 4e28.
+/// Largest number of panels: time spans 3^60 = 4e28.
 const PANELS: usize = 60;
 
-/// The largest slate: for more positions the law of the arrivals is too steep for panels of eight points.
+/// Largest slate: for more positions the distribution of arrivals is too steep for panels of eight points.
 const LARGEST: usize = 8;
 
-/// The probability that each of the first `k` arms is among the `k` of a slate; `None` for one position, for more than
-/// [`LARGEST`], and where weights span so many orders of magnitude that panels do not reach over them.
+/// Probability that each of the first `k` arms is among the `k` of a slate. `None` for one position, for more than
+/// [`LARGEST`], and for weights whose orders of magnitude exceed the range of the panels.
 pub(crate) fn inclusion_of_first(means: &[f64], temperature: f64, k: usize) -> Option<Vec<f64>> {
     if k == means.len() {
         return Some(vec![1.0; k]);
@@ -92,8 +92,8 @@ pub(crate) fn inclusion_of_first(means: &[f64], temperature: f64, k: usize) -> O
     None
 }
 
-/// The probability that each arm has not arrived, exp(−weight·time): by its series where the exponent is small, and from
-/// there on as the cube of that of the panel before, which loses few digits.
+/// Updates the probability that each arm has not arrived, exp(−weight·time). It uses the series for small exponents,
+/// and otherwise the cube of the value in the previous panel, which loses few digits.
 #[inline(always)]
 fn advance(remaining: &mut [Points], weights: &[f64], times: &Points) {
     const FACTORS: [f64; 7] = [1.0 / 7.0, 1.0 / 6.0, 1.0 / 5.0, 1.0 / 4.0, 1.0 / 3.0, 1.0 / 2.0, 1.0];
@@ -113,8 +113,8 @@ fn advance(remaining: &mut [Points], weights: &[f64], times: &Points) {
     }
 }
 
-/// The probability, at each point, that fewer than K arms other than each of the first K have arrived, where `remaining` is
-/// the probability that an arm has not.
+/// Probability, at each point, that fewer than K arms other than each of the first K have arrived; `remaining` is the
+/// probability that an arm has not.
 #[inline(always)]
 fn count_arrivals<const K: usize>(remaining: &[Points], fewer: &mut [Points]) {
     let (chosen, others) = remaining.split_at(K);
@@ -139,7 +139,7 @@ fn count_arrivals<const K: usize>(remaining: &[Points], fewer: &mut [Points]) {
     }
 }
 
-/// One more arm in the law of the number of arrivals, (counts below K, points).
+/// Adds an arm to the distribution of the number of arrivals, shape (counts below K, points).
 #[inline(always)]
 fn add_arm<const K: usize>(law: &mut [Points; K], remaining: &Points) {
     for count in (1..K).rev() {

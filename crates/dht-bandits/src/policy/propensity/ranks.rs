@@ -1,10 +1,10 @@
-//! From ranks to slates: with which probability the arm of each rank is shown.
+//! From ranks to slates: the probability that the arm of each rank is shown.
 
 use super::law::Law;
 
-/// The probability that the arm of each rank (0 is the best) is among the first `shown` of `count`, where each position
-/// goes to an arm drawn uniformly from those left with probability `share`, else to the best of those left. Ranks after
-/// the last entry are never shown.
+/// Probability that the arm of each rank (0 is the best) is among the first `shown` of `count`. Each position goes to
+/// an arm drawn uniformly from the remaining ones with probability `share`, else to the best of the remaining ones.
+/// Ranks after the last entry are never shown.
 pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
     if share <= 0.0 {
         return vec![1.0; shown];
@@ -24,14 +24,14 @@ pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
     weights
 }
 
-/// The weight of a rank that is drawn uniformly among `ties` + 1 ranks from `rank` on.
+/// Weight of a rank that is drawn uniformly among `ties` + 1 ranks from `rank` on.
 pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
     let end = (rank + ties + 1).min(weights.len());
     // The sum of no values is −0, which is no probability to be shown.
     weights.get(rank..end).map_or(0.0, |weights| 0.0 + weights.iter().sum::<f64>() / (ties + 1) as f64)
 }
 
-/// The probability that each arm is shown, where values are no draws; equal values are ordered uniformly.
+/// Probability that each arm is shown, for values that are not drawn; equal values are ordered uniformly.
 pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     // Positive and negative zeros are equal, and stand side by side.
@@ -44,14 +44,14 @@ pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
     values.iter().map(of).collect()
 }
 
-/// The probability that the arm of one of these values is shown: [`point_inclusion`] of one, without memory.
+/// Probability that the arm of one of these values is shown: [`point_inclusion`] for one arm, without allocation.
 pub(crate) fn point_inclusion_of(value: f64, values: impl Iterator<Item = f64>, weights: &[f64]) -> f64 {
     let (above, same) = values
         .fold((0, 0), |(above, same), other| (above + usize::from(other > value), same + usize::from(other == value)));
     tied(weights, above, same - 1)
 }
 
-/// The values of laws that are points, if all are.
+/// Values of distributions that are points, if all are.
 pub(super) fn points(laws: &[Law]) -> Option<Vec<f64>> {
     laws.iter().map(|law| if let Law::Point(value) = law { Some(*value) } else { None }).collect()
 }

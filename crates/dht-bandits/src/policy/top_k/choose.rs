@@ -1,4 +1,4 @@
-//! Slates chosen.
+//! Selection of slates.
 
 use super::slate::Gathered;
 use super::{Draw, Sharing, Slate, TopK};
@@ -16,16 +16,16 @@ use crate::validate::{check_finite, check_parameter, check_scalar};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-/// The arms of a request, each with the vector x that its weights are multiplied with: the context, followed by the
-/// arm's features if it has any, followed by products.
+/// Arms of a request, each with the row x that its weights are multiplied with: the context, followed by the arm's
+/// features if it has any, followed by products.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidates<'a> {
     pub(super) arms: &'a [ArmId],
     contexts: &'a [f64],
-    /// From one arm's row to the next; 0 where all share one.
+    /// Distance from one arm's row to the next; 0 if all arms share one row.
     stride: usize,
     dimension: usize,
-    /// The length of a row without products.
+    /// Length of a row without products.
     raw: usize,
 }
 
@@ -34,14 +34,14 @@ impl<'a> Candidates<'a> {
         &self.contexts[position * self.stride..][..self.dimension]
     }
 
-    /// The context and the features alone.
+    /// Context and features of an arm, without products.
     fn raw(&self, position: usize) -> &'a [f64] {
         &self.context(position)[..self.raw]
     }
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// The arms of a request and their contexts, checked.
+    /// Checked arms of a request, with their rows.
     pub(super) fn candidates<'a>(&self, request: &Request<'a>, space: &'a mut Gathered) -> Result<Candidates<'a>> {
         let (context, raw, dimension) = (request.context, self.dimension(), self.posterior.dimension());
         if let Some(interactions) = &self.interactions {
@@ -96,7 +96,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(Candidates { arms, contexts, stride, dimension, raw })
     }
 
-    /// The factor on the deviation with which weights are drawn once for all candidates, if they are.
+    /// Factor on the deviation if weights are drawn once for all candidates, else `None`.
     pub(super) fn slate_draw(&self) -> Option<f64> {
         match self.exploration.selection(self.clock.version) {
             Selection::Sampled { scale } if self.sharing == Sharing::Shared && self.draw == Draw::PerSlate => {
@@ -106,7 +106,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Refuses more arms than are free, and more than one where the rule chooses one.
+    /// Refuses more positions than free arms, and more than one position for rules that choose one arm.
     pub(super) fn check_positions(&self, k: usize, arms: &[ArmId]) -> Result<()> {
         let free = arms.iter().filter(|arm| !self.pinned.contains(arm)).count();
         if k > free {
@@ -116,26 +116,27 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         check_parameter("positions", k as f64, !one || k <= 1, "1 with a rule that chooses one arm")
     }
 
-    /// Chooses `k` of the arms of a request, best first, beside those that are pinned.
+    /// Chooses `k` of the arms of a request, best first, in addition to the pinned ones.
     ///
-    /// What an arm's weights are multiplied with is the context of the request, followed by the arm's features if it has
-    /// any; together they are as long as [`dimension`](Self::dimension). Shared weights need features, and take a context
+    /// An arm's weights are multiplied with the context of the request, followed by the arm's features if it has any;
+    /// together they have the length [`dimension`](Self::dimension). Shared weights need features, and take a context
     /// only with [interactions](Self::with_interactions).
     ///
     /// # Errors
-    /// A context, or a context and features, of the wrong length or not finite, missing features, an unknown, removed or
-    /// repeated arm, a context next to shared weights without interactions, `k` larger than the number of arms that are not pinned (or than one with
-    /// [`SquareCb`](crate::exploration::SquareCb)), scores that overflow.
+    /// A context, or a context and features, of the wrong length or not finite; missing features; an unknown, removed
+    /// or repeated arm; a context with shared weights but without interactions; a `k` above the number of arms that are
+    /// not pinned (or above one with [`SquareCb`](crate::exploration::SquareCb)); scores that overflow.
     pub fn select_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
         let mut slate = Slate::default();
         self.select_slate_into(k, request, rng, &mut slate)?;
         Ok(slate)
     }
 
-    /// As [`select_slate`](Self::select_slate), into a slate whose memory is reused. After an error the slate is empty.
+    /// Chooses a slate as [`select_slate`](Self::select_slate) does, in the reused memory of `slate`. After an error
+    /// the slate is empty.
     ///
     /// # Errors
-    /// As [`select_slate`](Self::select_slate).
+    /// Errors of [`select_slate`](Self::select_slate).
     pub fn select_slate_into<R: Rng + ?Sized>(
         &self,
         k: usize,
@@ -225,7 +226,7 @@ fn explore_positions<R: Rng + ?Sized>(k: usize, epsilon: f64, rng: &mut R, slate
     }
 }
 
-/// Candidates that were scored before.
+/// Candidates with precomputed scores.
 struct Ranked<'a>(&'a [(Choice, usize, u32)]);
 
 impl ScoredArms for Ranked<'_> {

@@ -1,4 +1,4 @@
-//! Semi-bandits that learned independently, merged; forgetting.
+//! Merging of independently trained semi-bandits; forgetting.
 
 use super::{Sharing, TopK};
 use crate::arm::ArmId;
@@ -11,13 +11,13 @@ use crate::policy::{Delta, Disjoint};
 use crate::posterior::Posterior;
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// The weights as those of disjoint arms; shared ones as those of a single arm 0.
+    /// Weights as those of disjoint arms; shared weights as those of a single arm 0.
     fn disjoint(&self) -> Result<Disjoint<P, E>> {
         let arms = if self.sharing == Sharing::Shared { ArmSet::new(1)? } else { self.arms.clone() };
         Ok(Disjoint::of_parts(arms, self.posterior.clone(), self.exploration.clone(), self.clock))
     }
 
-    /// Takes the weights back. Arms that were removed are no longer pinned.
+    /// Replaces the weights. Removed arms are also unpinned.
     fn take(&mut self, learned: Disjoint<P, E>) {
         let (arms, posterior, clock) = learned.into_parts();
         (self.posterior, self.clock) = (posterior, clock);
@@ -27,7 +27,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Refuses a policy whose weights belong to others.
+    /// Refuses a policy with other interactions or another sharing of weights.
     fn check_sharing(&self, other: &Self) -> Result<()> {
         if self.interactions != other.interactions {
             let problem = "interactions: expected the same products in both policies to merge".to_owned();
@@ -40,21 +40,21 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Err(Error::Unlike { what: "sharing of weights (1 is yes)", ours: shared(self), theirs: shared(other) })
     }
 
-    /// What this policy has learned since `earlier`, a snapshot (clone) of it, as [`Disjoint::diff`]. Deltas of shared
-    /// weights are of a kind of their own; with weights per arm they are those of disjoint policies.
+    /// Difference to `earlier`, a snapshot (clone) of this policy, as in [`Disjoint::diff`]. Deltas of shared weights
+    /// have a separate kind; with weights per arm they equal those of disjoint policies.
     ///
     /// # Errors
-    /// As [`Disjoint::diff`]; weights that are shared on one side alone.
+    /// Errors of [`Disjoint::diff`]; weights that are shared on one side only.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.check_sharing(earlier)?;
         let delta = self.disjoint()?.diff(&earlier.disjoint()?)?;
         Ok(if self.sharing == Sharing::Shared { delta.into_shared() } else { delta })
     }
 
-    /// Adds what another worker has learned, as [`Disjoint::apply`].
+    /// Adds the evidence of another worker, as [`Disjoint::apply`] does.
     ///
     /// # Errors
-    /// As [`Disjoint::apply`]. The policy is unchanged then.
+    /// Errors of [`Disjoint::apply`]. The policy is unchanged then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         let mut learned = self.disjoint()?;
         match self.sharing {
@@ -75,11 +75,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// Learns all that `other` has learned, as if this policy had seen it: the prior is counted once, as
-    /// [`Disjoint::merge`] says. Pinned arms stay those of this policy.
+    /// Learns the evidence of `other`, as if this policy had seen it: the prior is counted once, as in
+    /// [`Disjoint::merge`]. The pinned arms of this policy are unchanged.
     ///
     /// # Errors
-    /// As [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
+    /// Errors of [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.check_sharing(other)?;
         let (options, exploration) = (other.posterior.options().clone(), other.exploration.clone());
@@ -88,7 +88,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.apply(&other.diff(&blank)?)
     }
 
-    /// Forgets once: what has been learned counts γ times as much from now on, γ the decay; the prior counts as before.
+    /// Forgets once: the evidence is multiplied by the decay γ; the prior keeps its weight.
     ///
     /// # Errors
     /// Precisions that overflow. The policy is unchanged then.

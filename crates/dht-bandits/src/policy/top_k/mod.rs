@@ -1,4 +1,4 @@
-//! Top-K semi-bandits: a slate of K arms, with feedback on those that were observed.
+//! Top-K semi-bandits: a slate of K arms, with feedback on the observed ones.
 
 mod choose;
 mod merge;
@@ -22,16 +22,16 @@ use serde::{Deserialize, Serialize};
 pub use policy::SlatePolicy;
 pub use slate::{ArmFeedback, Feedback, Slate};
 
-/// Whose weights a candidate's features are multiplied with.
+/// Sharing of weights between candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
-    /// Each arm has weights of its own; arms are fixed and few, and one is known only by its own feedback.
+    /// Each arm has separate weights; arms are fixed and few, and each learns only from its own feedback.
     PerArm,
-    /// All candidates share one vector of weights and differ by their features: they may come and go freely.
+    /// All candidates share one vector of weights and differ by their features: they may change freely.
     Shared,
 }
 
-/// How a shared model is drawn for a slate.
+/// Draw of a shared model for a slate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Draw {
     /// One draw of the weights scores every candidate: Thompson sampling proper.
@@ -40,21 +40,21 @@ pub enum Draw {
     PerCandidate,
 }
 
-/// Computation of a propensity where one draw of shared weights scores every candidate ([`Draw::PerSlate`]): there is no
-/// closed form.
+/// Computation of a propensity if one draw of shared weights scores every candidate ([`Draw::PerSlate`]), since there
+/// is no closed form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedPropensity {
-    /// The integral for all candidates at once, scaled so that they sum to the number of positions: O(N²) for each of 2,048
-    /// lines. For up to some fifty candidates.
+    /// Integral for all candidates together, scaled so that they sum to the number of positions: O(N²) for each of
+    /// 2,048 lines. For up to about fifty candidates.
     Integral,
-    /// An estimate for the chosen candidates alone: O(N·d) for each line. Its standard error
-    /// ([`Choice::propensity_error`](crate::policy::Choice::propensity_error)) falls with the number of lines.
+    /// Estimate for the chosen candidates only: O(N·d) for each line. Its standard error
+    /// ([`Choice::propensity_error`](crate::policy::Choice::propensity_error)) decreases with the number of lines.
     Estimated {
-        /// The number of lines, from 64 to 65,536, in multiples of 32.
+        /// Number of lines, from 64 to 65,536, in multiples of 32.
         lines: u32,
     },
-    /// None: for decisions that are only learned from. Estimators that need propensities refuse them by name.
+    /// No propensity: for decisions that are only learned from. Estimators that need propensities refuse them by name.
     Omitted,
 }
 
@@ -75,10 +75,10 @@ impl SharedPropensity {
     }
 }
 
-/// A combinatorial semi-bandit: keeps the K candidates of the highest value, beside the pinned ones.
+/// Combinatorial semi-bandit: selects the K candidates of the highest value, in addition to the pinned ones.
 ///
-/// Wang & Chen (2018), "Thompson sampling for combinatorial semi-bandits", with contexts as in Chapelle & Li (2011).
-/// Because σ is monotone, ranking σ(p'x) is ranking p'x.
+/// The algorithm is that of Wang & Chen (2018), "Thompson sampling for combinatorial semi-bandits", with contexts as in
+/// Chapelle & Li (2011). Because σ is monotone, ranking by σ(p'x) equals ranking by p'x.
 #[derive(Debug, Clone)]
 pub struct TopK<P: Posterior, E: Exploration> {
     arms: ArmSet,
@@ -96,20 +96,20 @@ pub struct TopK<P: Posterior, E: Exploration> {
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// A semi-bandit over the arms 0 to `arms` − 1, each with weights of its own.
+    /// Creates a semi-bandit over the arms 0 to `arms` − 1, each with separate weights.
     ///
     /// # Errors
-    /// A dimension of zero or too large, more than 16,777,216 arms, a setting out of its range; [`Error::Memory`]: more
+    /// A dimension of zero or too large; more than 16,777,216 arms; a setting out of its range; [`Error::Memory`]: more
     /// memory than there is, or than 1 TiB.
     pub fn per_arm(dimension: usize, arms: usize, options: P::Options, exploration: E) -> Result<Self> {
         Self::make(dimension, arms, options, exploration, Sharing::PerArm)
     }
 
-    /// A semi-bandit whose candidates share their weights and differ by their features. A context counts by its products
-    /// with them: [`with_interactions`](Self::with_interactions).
+    /// Creates a semi-bandit whose candidates share their weights and differ by their features. A context has an effect
+    /// only through its products with the features: [`with_interactions`](Self::with_interactions).
     ///
     /// # Errors
-    /// A dimension of zero or too large, a setting out of its range; memory that cannot be had.
+    /// A dimension of zero or too large; a setting out of its range; memory that cannot be allocated.
     pub fn shared(dimension: usize, options: P::Options, exploration: E) -> Result<Self> {
         Self::make(dimension, 0, options, exploration, Sharing::Shared)
     }
@@ -140,14 +140,15 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         })
     }
 
-    /// Sets how a shared model is drawn. With weights per arm both draws are the same.
+    /// Sets the draw of a shared model. With weights per arm both draws are equivalent.
     pub fn with_draw(mut self, draw: Draw) -> Self {
         self.draw = draw;
         self
     }
 
-    /// Appends products of context and features to what the weights are multiplied with. The policy must have been made for
-    /// rows of length [`Interactions::dimension`]; requests, decisions and slates hold context and features alone.
+    /// Appends products of context and features to the row that the weights are multiplied with. The policy must have
+    /// been created for rows of length [`Interactions::dimension`]; requests, decisions and slates hold only context
+    /// and features.
     ///
     /// ```
     /// use dht_bandits::{ArmId, Request, RidgeOptions, Ucb, features::Interactions, policy::{Featured, SharedLinUcb}};
@@ -163,7 +164,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// ```
     ///
     /// # Errors
-    /// A policy of another dimension; interactions of a context alone; rewards have been learned already.
+    /// A policy of another dimension; interactions without features; rewards that were learned already.
     pub fn with_interactions(mut self, interactions: Interactions) -> Result<Self> {
         check_length("features of an arm", interactions.features())?;
         let (expected, got) = (interactions.dimension(), self.posterior.dimension());
@@ -176,13 +177,13 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(self)
     }
 
-    /// The products of context and features, if there are any.
+    /// Products of context and features, if there are any.
     pub fn interactions(&self) -> Option<&Interactions> {
         self.interactions.as_ref()
     }
 
-    /// Sets how propensities are computed where one draw of shared weights scores every candidate. With weights per arm, and
-    /// with rules that draw no weights, they are exact whatever this says.
+    /// Sets the computation of propensities if one draw of shared weights scores every candidate. With weights per arm,
+    /// and with rules that draw no weights, propensities are exact in any case.
     ///
     /// # Errors
     /// A number of lines out of its range.
@@ -192,8 +193,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(self)
     }
 
-    /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback. A policy
-    /// that must not be lost with an error takes [`set_pinned`](Self::set_pinned).
+    /// Pins arms: they are in every slate for which they are candidates, in addition to the K chosen ones, and take no
+    /// feedback. To keep the policy after an error, use [`set_pinned`](Self::set_pinned).
     ///
     /// # Errors
     /// With weights per arm, an unknown or removed arm; an arm listed twice.
@@ -202,10 +203,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(self)
     }
 
-    /// As [`with_pinned`](Self::with_pinned), for a policy that is kept where the arms are refused.
+    /// Pins arms as [`with_pinned`](Self::with_pinned) does, for a policy that is kept after an error.
     ///
     /// # Errors
-    /// As [`with_pinned`](Self::with_pinned). The policy is unchanged then.
+    /// Errors of [`with_pinned`](Self::with_pinned). The policy is unchanged then.
     pub fn set_pinned(&mut self, pinned: &[ArmId]) -> Result<()> {
         for (position, &arm) in pinned.iter().enumerate() {
             self.slot(arm)?;
@@ -217,22 +218,22 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// The arms that are always chosen.
+    /// Pinned arms, which are always chosen.
     pub fn pinned(&self) -> &[ArmId] {
         &self.pinned
     }
 
-    /// Whether arms have weights of their own.
+    /// Sharing of weights between arms.
     pub fn sharing(&self) -> Sharing {
         self.sharing
     }
 
-    /// The settings of the posterior.
+    /// Settings of the posterior.
     pub fn options(&self) -> &P::Options {
         self.posterior.options()
     }
 
-    /// The exploration rule.
+    /// Exploration rule.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
@@ -251,7 +252,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         if self.sharing == Sharing::PerArm { self.posterior.reserve(1) } else { Ok(()) }
     }
 
-    /// With shared weights an arm is only an id.
+    /// Adds the weights of an arm; with shared weights an arm is only an id.
     fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
         match like {
             _ if self.sharing == Sharing::Shared => {}
@@ -260,7 +261,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Learned state of an arm, and its pin.
+    /// Removes the learned state of an arm, and its pin.
     fn remove_slot(&mut self, arm: ArmId, slot: usize) {
         if self.sharing == Sharing::PerArm {
             self.posterior.swap_remove(slot);
@@ -291,8 +292,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Learns the feedback on a slate: one for each of its chosen arms, in order.
     ///
     /// # Errors
-    /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks other than
-    /// that of chosen arms; and as [`update_batch`](Self::update_batch).
+    /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks that differs
+    /// from the number of chosen arms; errors of [`update_batch`](Self::update_batch).
     pub fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.clock.epoch)?;
         let chosen = slate.choices.len();
@@ -307,19 +308,19 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.update_observed(slate.feedback(feedback))
     }
 
-    /// Learns a batch of feedback, all of it or, if one is refused, none. [`Feedback::Unobserved`] changes nothing.
+    /// Learns a batch of feedback: all of it, or none if one is refused. [`Feedback::Unobserved`] changes nothing.
     ///
-    /// The observations of one arm (with shared weights: all of them) are learned jointly. Does not allocate once it
-    /// has learned a batch as large.
+    /// The observations of one arm (with shared weights: all of them) are learned jointly. It does not allocate after a
+    /// batch of at least this size was learned.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or
-    /// out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1 updates.
+    /// A context of the wrong length or not finite; an unknown, removed or pinned arm; a reward that is not finite or
+    /// outside the model's range; a weight that is not positive; values that overflow; more than 2⁶³ − 1 updates.
     pub fn update_batch(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
         self.update_observed(batch.iter().copied())
     }
 
-    /// Factors of the weights, in reused memory.
+    /// Row that the weights are multiplied with, in reused memory.
     fn expand(&self, context: &[f64], mut row: Vec<f64>) -> Vec<f64> {
         row.clear();
         row.extend_from_slice(context);
@@ -329,7 +330,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         row
     }
 
-    /// The slot whose weights learn of an arm.
+    /// Slot whose weights learn from an arm.
     fn check(&self, arm: ArmId, context: &[f64], weight: f64) -> Result<usize> {
         check_finite("context", context, self.dimension())?;
         check_weight(weight)?;

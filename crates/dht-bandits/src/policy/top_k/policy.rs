@@ -1,4 +1,4 @@
-//! Semi-bandits as policies: of slates, and of slates of one.
+//! Policy traits of semi-bandits: for slates, and for slates of one.
 
 use super::{ArmFeedback, Feedback, Slate, TopK};
 use crate::arm::ArmId;
@@ -11,24 +11,24 @@ use crate::policy::{Choice, Decision, Observation, Policy, Propensity, Request};
 use crate::posterior::{Posterior, copy_of_slot};
 use rand::Rng;
 
-/// A policy that chooses several arms at once: as [`Policy`], with a [`Slate`] in the place of a decision.
+/// Policy that chooses several arms at once: like [`Policy`], with a [`Slate`] instead of a decision.
 pub trait SlatePolicy {
-    /// Chooses `k` arms into a slate whose memory is reused; their propensities are left out.
+    /// Chooses `k` arms into a slate with reused memory, without their propensities.
     ///
     /// # Errors
-    /// What the request lacks or gets wrong; fewer than `k` arms. The slate is empty then.
+    /// Missing or wrong parts of the request; fewer than `k` arms. The slate is empty then.
     fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()>;
 
-    /// Chooses `k` arms, each with the probability with which it is shown.
+    /// Chooses `k` arms, each with the probability of being shown.
     ///
     /// # Errors
-    /// As [`select_slate`](Self::select_slate).
+    /// Errors of [`select_slate`](Self::select_slate).
     fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate>;
 
-    /// The probability with which each available arm is in a slate of `k`; their sum is `k`.
+    /// Probability that each available arm is in a slate of `k`; the sum is `k`.
     ///
     /// # Errors
-    /// As [`select_slate`](Self::select_slate).
+    /// Errors of [`select_slate`](Self::select_slate).
     fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>>;
 
     /// Learns the feedback on a slate, one for each of its chosen arms.
@@ -60,11 +60,12 @@ fn only<T>(mut slate: Vec<T>) -> Result<T> {
     slate.pop().ok_or(Error::NoArms { arms: 0 })
 }
 
-/// A slate of one. Choosing allocates: in a hot loop, reuse a slate with [`TopK::select_slate_into`].
+/// Policy interface for slates of one. Choosing allocates: in a hot loop, reuse a slate with
+/// [`TopK::select_slate_into`].
 impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
     manages_arms!(self);
 
-    /// The length of a candidate's context: of the request's context and the arm's features, without their products.
+    /// Length of a candidate's context: the request's context and the arm's features, without their products.
     fn dimension(&self) -> usize {
         let length = |interactions: &Interactions| interactions.context() + interactions.features();
         self.interactions.as_ref().map_or(self.posterior.dimension(), length)
@@ -73,7 +74,7 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
     /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
     ///
     /// # Errors
-    /// A decision of another epoch; as [`update_batch`](Self::update_batch).
+    /// A decision of another epoch; errors of [`update_batch`](Self::update_batch).
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
         self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {
@@ -103,7 +104,7 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
         self.update_batch(&[ArmFeedback { arm, context, feedback: Feedback::Observed(reward), weight }])
     }
 
-    /// Learns it on a copy of these weights alone.
+    /// Checks the update on a copy of these weights.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let slot = self.check(arm, context, weight)?;
         self.posterior.check_reward(reward)?;

@@ -1,4 +1,4 @@
-//! Propensities of slates: with which probability each arm is shown.
+//! Propensities of slates: the probability that each arm is shown.
 
 use super::choose::Candidates;
 use super::slate::Gathered;
@@ -17,15 +17,15 @@ use crate::validate::first_double;
 use rand::Rng;
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// As [`select_slate`](Self::select_slate), with the propensity of each chosen arm: the probability that it is in the
-    /// slate, at whichever position.
+    /// Chooses a slate as [`select_slate`](Self::select_slate) does, with the propensity of each chosen arm: the
+    /// probability that it is in the slate, at any position.
     ///
-    /// O(N·k) beyond the choice for rules whose values are no draws, and for all rules that choose one arm by their means;
-    /// by quadrature for each chosen arm where arms are drawn independently; as [`SharedPropensity`] says where one draw of
-    /// shared weights scores all.
+    /// The additional cost is O(N·k) for rules whose values are not drawn, and for all rules that choose one arm by
+    /// means. If arms are drawn independently, it is a quadrature for each chosen arm. If one draw of shared weights
+    /// scores all arms, it depends on [`SharedPropensity`].
     ///
     /// # Errors
-    /// As [`select_slate`](Self::select_slate).
+    /// Errors of [`select_slate`](Self::select_slate).
     pub fn decide_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
         let mut slate = self.select_slate(k, request, rng)?;
         if k > 0 {
@@ -37,8 +37,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(slate)
     }
 
-    /// The propensities of the chosen arms, with their errors, from the scores by which the slate was chosen; none where
-    /// they are omitted.
+    /// Propensities of the chosen arms, with their errors, from the scores by which the slate was chosen; none if they
+    /// are omitted.
     fn propensities_of_chosen(&self, k: usize, request: &Request<'_>, slate: &Slate) -> Result<Vec<(f64, f64)>> {
         let (learned, ranked) = (self.clock.version, &slate.ranked);
         let share = drawn_uniformly(&self.exploration, learned, ranked.len())?;
@@ -75,7 +75,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok((0..k).map(|chosen| (inclusion_of(&laws, chosen, &weights), QUADRATURE_ERROR)).collect())
     }
 
-    /// Propensities of the chosen arms where one draw of shared weights, times the scale, scored all candidates.
+    /// Propensities of the chosen arms if one draw of shared weights, times the scale, scored all candidates.
     fn propensities_of_shared(
         &self,
         k: usize,
@@ -102,16 +102,17 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         })
     }
 
-    /// The probability that each of the arms of a request is in a slate of `k`, in their order, without the pinned ones.
+    /// Probability that each of the arms of a request is in a slate of `k`, in their order, without the pinned ones.
     /// The probabilities sum to `k`.
     ///
-    /// Exact but for rounding where values are no draws; to 1e-9 where arms are drawn independently, by a quadrature
-    /// over the value of the arm and the law of how many others are above it, O(K²·k). Where one draw of shared weights
-    /// scores all arms it is averaged over 2,048 lines along which it is exact, O(K²) each; [`Propensity::standard_error`]
-    /// is the standard error of that, at most about 2e-3 (50 arms of 16 features), and no arm is given less than 1e-12.
+    /// The probabilities are exact up to rounding if values are not drawn. If arms are drawn independently, their error
+    /// is at most 1e-9, by a quadrature over the value of the arm and the distribution of the number of others above
+    /// it, O(K²·k). If one draw of shared weights scores all arms, they are averaged over 2,048 lines along which they
+    /// are exact, O(K²) each. [`Propensity::standard_error`] is then the standard error of the average, at most about
+    /// 2e-3 (50 arms of 16 features), and no arm gets less than 1e-12.
     ///
     /// # Errors
-    /// As [`select_slate`](Self::select_slate).
+    /// Errors of [`select_slate`](Self::select_slate).
     pub fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let mut gathered = Gathered::default();
         let candidates = self.candidates(request, &mut gathered)?;
@@ -147,7 +148,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(entries.map(|(arm, probability)| Propensity { arm, probability, standard_error }).collect())
     }
 
-    /// Means of the candidates' values, and how a draw of the shared weights moves them; `rows` by position.
+    /// Means of the candidates' values, and their coefficients in a draw of the shared weights; `rows` by position.
     fn shared_draw(&self, candidates: &Candidates<'_>, rows: &[usize], means: Vec<f64>, scale: f64) -> SharedDraw {
         let dimension = self.posterior.dimension();
         let mut deviations = vec![0.0; rows.len() * dimension];

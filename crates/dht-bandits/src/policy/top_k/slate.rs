@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 /// Feedback on one arm of a slate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Feedback {
-    /// The arm was observed, with this reward: 1 for a click and 0 for none, or any reward in the model's range.
+    /// The arm was observed with this reward: 1 for a click and 0 for none, or any reward in the model's range.
     Observed(f64),
-    /// The arm was not observed: nothing is known of its reward.
+    /// The arm was not observed: its reward is unknown.
     Unobserved,
 }
 
 impl Feedback {
-    /// A cascade: a user who examines `shown` arms in order and stops at the first click has observed that arm and
-    /// those before it; one who clicks none has observed them all.
+    /// Feedback of a cascade. A user who examines `shown` arms in order and stops at the first click has observed that
+    /// arm and those before it; a user who clicks none has observed all.
     ///
     /// ```
     /// use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
@@ -32,7 +32,7 @@ impl Feedback {
 }
 
 impl From<bool> for Feedback {
-    /// The arm was observed: a reward of 1 if it was good, else of 0.
+    /// Creates the feedback on an observed arm: a reward of 1 if it was good, else of 0.
     fn from(good: bool) -> Self {
         Self::Observed(f64::from(u8::from(good)))
     }
@@ -43,22 +43,22 @@ impl From<bool> for Feedback {
 pub struct ArmFeedback<'a> {
     /// The arm.
     pub arm: ArmId,
-    /// The context it was chosen in.
+    /// Context in which the arm was chosen.
     pub context: &'a [f64],
     /// The feedback.
     pub feedback: Feedback,
-    /// How much it counts; 1 is once.
+    /// Weight of the feedback; 1 counts it once.
     pub weight: f64,
 }
 
 impl<'a> ArmFeedback<'a> {
-    /// Feedback that counts once.
+    /// Creates feedback with weight 1.
     pub fn new(arm: ArmId, context: &'a [f64], feedback: Feedback) -> Self {
         Self { arm, context, feedback, weight: 1.0 }
     }
 }
 
-/// K chosen arms, best first, and the pinned arms. Keeps the contexts that the feedback is learned with.
+/// Slate of K chosen arms, best first, and the pinned arms. It stores the contexts with which the feedback is learned.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Slate {
     pub(super) choices: Vec<Choice>,
@@ -78,7 +78,7 @@ pub struct Slate {
     pub(super) gathered: Gathered,
 }
 
-/// Memory for what a request leaves to be gathered: the ids of a set of arms, and contexts joined with features.
+/// Memory for gathered parts of a request: the ids of a set of arms, and contexts joined with features.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gathered {
     pub(super) ids: Vec<ArmId>,
@@ -95,27 +95,28 @@ impl PartialEq for Slate {
 }
 
 impl Slate {
-    /// The chosen arms, best first, without the pinned ones.
+    /// Chosen arms, best first, without the pinned ones.
     pub fn choices(&self) -> &[Choice] {
         &self.choices
     }
 
-    /// The pinned arms that were candidates.
+    /// Pinned arms that were candidates.
     pub fn pinned(&self) -> &[ArmId] {
         &self.pinned
     }
 
-    /// Every arm of the slate: the pinned ones, then the chosen ones, best first.
+    /// All arms of the slate: the pinned ones, then the chosen ones, best first.
     pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.pinned.iter().copied().chain(self.choices.iter().map(|choice| choice.arm))
     }
 
-    /// The number of updates the policy had learned from.
+    /// Number of updates that the policy had learned from.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Feedback for each chosen arm in the context it was chosen in, which is empty if the slate has lost its contexts.
+    /// Feedback for each chosen arm in the context in which it was chosen; the context is empty if the slate has lost
+    /// its contexts.
     pub fn feedback<'a>(&'a self, feedback: &'a [Feedback]) -> impl Iterator<Item = ArmFeedback<'a>> + 'a {
         let dimension = self.contexts.len() / self.choices.len().max(1);
         let row = move |position: usize| &self.contexts[position * dimension..][..dimension];
@@ -123,13 +124,13 @@ impl Slate {
             .map(move |(position, (choice, &feedback))| ArmFeedback::new(choice.arm, row(position), feedback))
     }
 
-    /// A row for each chosen arm: what its weights are multiplied with.
+    /// Rows that the weights of the chosen arms are multiplied with, one per arm.
     #[cfg(feature = "log")]
     pub(crate) fn contexts(&self) -> &[f64] {
         &self.contexts
     }
 
-    /// A copy without the memory that is kept to choose again.
+    /// Returns a copy without the memory for further selections.
     #[cfg(feature = "log")]
     pub(crate) fn without_scratch(&self) -> Self {
         let Self { choices, pinned, contexts, version, epoch, .. } = self;
@@ -147,7 +148,7 @@ impl Slate {
         self.epoch = 0;
     }
 
-    /// Brings the best `k` to the front, in order.
+    /// Moves the best `k` to the front, in order.
     pub(super) fn rank(&mut self, k: usize) {
         let order = |left: &(Choice, usize, u32), right: &(Choice, usize, u32)| {
             right.0.score.total_cmp(&left.0.score).then(left.2.cmp(&right.2)).then(left.1.cmp(&right.1))

@@ -1,4 +1,4 @@
-//! Semi-bandits saved and loaded.
+//! Saving and loading of semi-bandits.
 
 use super::{Draw, SharedPropensity, Sharing, TopK};
 use crate::arm::ArmId;
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("top-k/");
 
-/// A saved [`TopK`]: independent of the memory layout, checked when it is loaded.
+/// Saved [`TopK`]: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopKState<O, S, E> {
-    /// The kind and format of the state.
+    /// Kind and format of the state.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -44,12 +44,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         format!("top-k/{}/{}", P::NAME, E::name())
     }
 
-    /// The number of weight vectors.
+    /// Number of weight vectors.
     pub(super) fn slots(&self) -> usize {
         if self.sharing == Sharing::Shared { 1 } else { self.arms.len() }
     }
 
-    /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.
+    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> TopKState<P::Options, P::ArmState, E> {
         TopKState {
             header: StateHeader::of(Self::kind()),
@@ -68,11 +68,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// The policy of a saved state.
+    /// Creates the policy of a saved state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version; lengths that disagree, values that are not finite, precisions that
-    /// are not positive, a pinned arm that does not exist.
+    /// A state of another kind or a newer version; lengths that disagree; values that are not finite; precisions that
+    /// are not positive; a pinned arm that does not exist.
     pub fn from_state(state: &TopKState<P::Options, P::ArmState, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;

@@ -1,20 +1,21 @@
-//! Arms whose values are drawn independently: quadrature in one dimension.
+//! Propensities of arms whose values are drawn independently: quadrature in one dimension.
 //!
-//! P(arm a is shown) = ∫ f_a(v) Σ_r P(r others are above v) g(r) dv, where g(r) is the probability that the arm of rank r is
-//! shown; for one choice Σ is Π_b F_b(v). The number of others above v is a sum of independent indicators, whose law takes
-//! O(K·R), R the last rank that is shown. Adaptive Gauss–Kronrod (7, 15) over panels that begin and end where the laws do
-//! (Piessens et al. 1983).
+//! P(arm a is shown) = ∫ f_a(v) Σ_r P(r others are above v) g(r) dv, where g(r) is the probability that the arm of rank
+//! r is shown; for a single choice Σ is Π_b F_b(v). The number of others above v is a sum of independent indicators.
+//! Its distribution takes O(K·R), where R is the last rank that is shown. The integral is computed by adaptive
+//! Gauss–Kronrod quadrature (7, 15) over panels whose ends follow the distributions (Piessens et al. 1983).
 
 use super::law::Law;
 use super::ranks::{point_inclusion, points, tied};
 
-/// What the two rules may differ by on a panel. The error of the finer one is far less.
+/// Largest accepted difference of the two rules on a panel. The error of the finer rule is far smaller.
 const TOLERANCE: f64 = 2e-11;
 
-/// Panels of one integral at most: some fifty are usual, and what is left unresolved after so many is rounding.
+/// Largest number of panels of an integral. About fifty are usual; a difference that remains after this number is
+/// rounding.
 const PANELS: u32 = 3000;
 
-/// The probability that each arm is shown.
+/// Probability that each arm is shown.
 pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     match points(laws) {
         Some(values) => point_inclusion(&values, weights),
@@ -22,7 +23,7 @@ pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     }
 }
 
-/// The probability that one arm is shown; `weights` by rank.
+/// Probability that one arm is shown; `weights` by rank.
 pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
     let law = laws[arm];
     let others = || laws.iter().enumerate().filter(|(other, _)| *other != arm).map(|(_, law)| law);
@@ -62,7 +63,7 @@ pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
     sum.clamp(f64::MIN_POSITIVE, 1.0)
 }
 
-/// The law of the number of arms above, as far as it matters.
+/// Distribution of the number of arms above, up to the last rank that is shown.
 struct Ranks {
     probabilities: Vec<f64>,
 }
@@ -74,13 +75,13 @@ impl Ranks {
         ranks
     }
 
-    /// None is above.
+    /// Resets the distribution: no arm is above.
     fn clear(&mut self) {
         self.probabilities.fill(0.0);
         self.probabilities[0] = 1.0;
     }
 
-    /// One more arm, which is below with this probability.
+    /// Adds an arm that is below with this probability.
     fn add(&mut self, below: f64) {
         for rank in (1..self.probabilities.len()).rev() {
             self.probabilities[rank] = self.probabilities[rank] * below + self.probabilities[rank - 1] * (1.0 - below);
@@ -94,7 +95,7 @@ impl Ranks {
     }
 }
 
-/// Where the integrand is not negligible.
+/// Interval outside which the integrand is negligible.
 fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) -> (f64, f64) {
     let (low, high, far) = law.range();
     // Below the lower ends of as many others as there are weights, so many are above for certain.
@@ -109,7 +110,7 @@ fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) 
     if from >= high { (low, far) } else { (low.max(from), high) }
 }
 
-/// The ends of panels, in ascending order: where this law is, and where narrower ones are.
+/// Ends of panels, in ascending order: around this distribution, and around narrower ones.
 fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
     let mut breaks = vec![low, high];
     let mut around = |law: &Law, steps: &[f64]| {
@@ -135,8 +136,9 @@ fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
     breaks
 }
 
-/// Over one panel, of a function of v and 1 − v. Beta densities, which may be infinite at 0 and 1, are integrated over t with v = sin²(πt/2), Student's
-/// over u in (−1, 1) with v = location + scale·√ν·u/√(1 − u²), which makes it (1 − u²)^(ν/2 − 1).
+/// Integrates a function of v and 1 − v over one panel. Beta densities, which may be infinite at 0 and 1, are
+/// integrated over t with v = sin²(πt/2). Student's t is integrated over u in (−1, 1) with v = location +
+/// scale·√ν·u/√(1 − u²), which turns its density into (1 − u²)^(ν/2 − 1).
 fn integrate(law: Law, low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64, f64) -> f64) -> f64 {
     if let Law::Student { location, scale, freedom, .. } = law {
         let width = scale * freedom.sqrt();
@@ -186,7 +188,7 @@ fn adaptive(low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64)
     adaptive(low, middle, left, integrand) + adaptive(middle, high, left, integrand)
 }
 
-/// The positive nodes of Kronrod's rule of 15 points; every second is one of Gauss's 7.
+/// Positive nodes of Kronrod's rule of 15 points; every second is one of Gauss's 7.
 const NODES: [f64; 7] = [
     0.991_455_371_120_812_6,
     0.949_107_912_342_758_5,
@@ -196,7 +198,7 @@ const NODES: [f64; 7] = [
     0.405_845_151_377_397_2,
     0.207_784_955_007_898_47,
 ];
-/// Their weights; the last is of the centre.
+/// Weights of Kronrod's rule; the last belongs to the centre.
 const KRONROD: [f64; 8] = [
     0.022_935_322_010_529_224,
     0.063_092_092_629_978_55,
@@ -207,7 +209,7 @@ const KRONROD: [f64; 8] = [
     0.204_432_940_075_298_9,
     0.209_482_141_084_727_83,
 ];
-/// The weights of Gauss's rule; the last is of the centre.
+/// Weights of Gauss's rule; the last belongs to the centre.
 const GAUSS: [f64; 4] =
     [0.129_484_966_168_869_7, 0.279_705_391_489_276_67, 0.381_830_050_505_118_9, 0.417_959_183_673_469_4];
 

@@ -1,12 +1,12 @@
-//! Where values cross along a line, and with which probability an arm is the best, or shown, on it.
+//! Crossings of values along a line, and the probability that an arm is the best, or shown, on it.
 
 use crate::policy::propensity::law::normal_distribution;
 use crate::policy::propensity::ranks::tied;
 
-/// Values are handled so many at a time.
+/// Number of values processed together.
 pub(super) const LANES: usize = 8;
 
-/// Rows of vectors as one row a coordinate, padded with zeros.
+/// Transposes rows of vectors to one row per coordinate, padded with zeros.
 pub(super) fn by_coordinate(rows: &[f64], rank: usize) -> Vec<f64> {
     let count = (rows.len() / rank).next_multiple_of(LANES);
     let mut columns = vec![0.0; count * rank];
@@ -16,36 +16,36 @@ pub(super) fn by_coordinate(rows: &[f64], rank: usize) -> Vec<f64> {
     columns
 }
 
-/// Adds the product of each vector with z.
+/// Adds the product of each vector with z to `out`.
 pub(super) fn add_products(columns: &[f64], z: &[f64], out: &mut [f64]) {
     for (column, factor) in columns.chunks_exact(out.len()).zip(z) {
         out.iter_mut().zip(column).for_each(|(value, part)| *value += factor * part);
     }
 }
 
-/// The direction of the lines for one arm, and the slope of each value along them.
+/// Direction of the lines for one arm, and the slope of each value along them.
 pub(super) struct Direction {
     pub(super) u: Vec<f64>,
     slopes: Vec<f64>,
-    /// The arms whose values rise less, and those whose values rise more.
+    /// Crossings with arms whose values rise less; `above` has those whose values rise more.
     below: Crossings,
     above: Option<Crossings>,
-    /// Others whose values rise as much.
+    /// Other arms whose values rise equally.
     level: Vec<usize>,
 }
 
-/// Where values cross that of an arm, relative to the point: (v − mine)·inverse, for some of them.
+/// Crossings of values with the value of an arm, relative to the point: (v − mine)·inverse, for a subset of arms.
 struct Crossings {
     inverse: Vec<f64>,
-    /// 0, or `NOWHERE` for those that are left out.
+    /// Offset of a crossing: 0, or `NOWHERE` for arms that are left out.
     offset: Vec<f64>,
 }
 
-/// Below all crossings.
+/// Position below all crossings.
 const NOWHERE: f64 = -1e300;
 
 impl Crossings {
-    /// Those of positive slopes; the others are left out.
+    /// Creates the crossings of arms with positive slopes; the others are left out.
     fn of(slopes: impl ExactSizeIterator<Item = f64>) -> Self {
         let padded = slopes.len().next_multiple_of(LANES);
         let (mut inverse, mut offset) = (vec![0.0; padded], vec![NOWHERE; padded]);
@@ -77,8 +77,8 @@ impl Direction {
         Self { u, slopes, below, above, level }
     }
 
-    /// The probability that the arm is the best along the line through a point, where the values are these; `along` is the
-    /// coordinate of that point on the line. The arm is the best between two crossings, or nowhere.
+    /// Probability that the arm is the best along the line through a point with these values; `along` is the coordinate
+    /// of that point on the line. The arm is the best between two crossings, or nowhere.
     pub(super) fn best_along(&self, values: &[f64], arm: usize, along: f64) -> f64 {
         let mine = values[arm];
         if self.level.iter().any(|&other| values[other] > mine) {
@@ -90,7 +90,7 @@ impl Direction {
         if low < high { between(low, high) / (ties + 1) as f64 } else { 0.0 }
     }
 
-    /// The probability that the arm is shown along such a line, by weights of ranks.
+    /// Probability that the arm is shown along such a line, by weights of ranks.
     pub(super) fn shown_along(
         &self,
         values: &[f64],
@@ -139,8 +139,8 @@ impl Direction {
     }
 }
 
-/// The probability that fewer than `shown` others are above, where `always` are so everywhere and the others fall below at
-/// their crossings, one after the other: the common case, without sorting.
+/// Probability that fewer than `shown` others are above the arm: `always` of them are above it everywhere, and the
+/// others fall below it one by one at their crossings. This is the common case, and needs no sorting.
 fn shown_in_the_end(crossings: &mut [(f64, bool)], always: usize, shown: usize) -> f64 {
     if always >= shown {
         return 0.0;
@@ -158,7 +158,7 @@ fn shown_in_the_end(crossings: &mut [(f64, bool)], always: usize, shown: usize) 
     normal_distribution(-from)
 }
 
-/// Φ(high) − Φ(low), from the nearer tail.
+/// Computes Φ(high) − Φ(low), from the nearer tail.
 fn between(low: f64, high: f64) -> f64 {
     if low > 0.0 {
         normal_distribution(-low) - normal_distribution(-high)

@@ -1,4 +1,4 @@
-//! Points that cover a cube more evenly than random ones.
+//! Quasi-random points, which cover a cube more evenly than random ones.
 
 /// Richtmyer's lattice, the multiples of square roots of primes, shifted and folded.
 pub(super) struct Lattice {
@@ -8,7 +8,7 @@ pub(super) struct Lattice {
 }
 
 impl Lattice {
-    /// For normals in so many dimensions; uniform numbers are needed in pairs.
+    /// Creates a lattice for normals in `dimension` dimensions; uniform numbers are needed in pairs.
     pub(super) fn new(dimension: usize) -> Self {
         let count = dimension.next_multiple_of(2);
         let mut primes: Vec<u32> = Vec::with_capacity(count);
@@ -23,7 +23,8 @@ impl Lattice {
         Self { roots, shifts: vec![0.0; count], state: 0x5EED }
     }
 
-    /// The next shift: always the same sequence, so that a propensity is a function of the policy alone (SplitMix64).
+    /// Advances to the next shift, in a fixed sequence (SplitMix64), so that a propensity is a function of the policy
+    /// alone.
     pub(super) fn shift(&mut self) {
         for shift in &mut self.shifts {
             self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -34,7 +35,7 @@ impl Lattice {
         }
     }
 
-    /// Standard normals at a point, by Box and Muller.
+    /// Standard normals at a point, by the Box-Muller method.
     pub(super) fn normals(&self, point: usize, out: &mut [f64]) {
         let uniform = |index: usize| {
             let place = (point as f64 * self.roots[index] + self.shifts[index]).fract();

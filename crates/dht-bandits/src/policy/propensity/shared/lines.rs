@@ -1,12 +1,12 @@
-//! The arms of a shared model in as few coordinates as decide, and the direction of the lines for each.
+//! Arms of a shared model in the smallest number of coordinates, and the direction of the lines for each.
 
 use super::crossings::Direction;
 use super::{SharedDraw, dot};
 
-/// Steps in which a direction is looked for.
+/// Largest number of steps in the search for a direction.
 const STEPS: usize = 400;
 
-/// The rows in as few coordinates as they have: their differences span at most arms − 1 dimensions.
+/// Rows in a minimal number of coordinates: their differences span at most arms − 1 dimensions.
 pub(super) struct Lines {
     pub(super) means: Vec<f64>,
     pub(super) rows: Vec<f64>,
@@ -14,7 +14,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Gram–Schmidt with pivoting on the centred rows: what all values share does not decide.
+    /// Applies Gram–Schmidt with pivoting to the centred rows: a part shared by all values has no effect.
     pub(super) fn new(draw: &SharedDraw) -> Self {
         let count = draw.means.len();
         let dimension = draw.rows.len() / count.max(1);
@@ -49,8 +49,8 @@ impl Lines {
         &self.rows[arm * self.rank..][..self.rank]
     }
 
-    /// A direction along which the value of this arm rises against all others, if there is one, at the largest angle:
-    /// the point of least norm in the convex hull of the unit differences (Gilbert 1966).
+    /// Direction along which the value of this arm rises relative to all others, at the largest angle, if there is one.
+    /// It is the point of least norm in the convex hull of the unit differences (Gilbert 1966).
     pub(super) fn direction(&self, arm: usize) -> Direction {
         let count = self.means.len();
         let differences: Vec<Vec<f64>> = (0..count)

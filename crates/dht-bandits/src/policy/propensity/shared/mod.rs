@@ -1,13 +1,13 @@
-//! Arms scored by one draw of shared weights: correlated Gaussian values.
+//! Propensities of arms scored by one draw of shared weights: correlated Gaussian values.
 //!
-//! The values are m_a + g_a'z with z ~ N(0, I) and one row g_a an arm. No closed form exists for more than two arms: the
-//! probability of the best is that of an orthant. Along a line z = w + c·u, c ~ N(0, 1) and w ⟂ u, though, the values are
-//! straight lines in c, which cross where c is known, and the probability is exact. What is left, the mean over w, is taken
-//! over a lattice with random shifts (Genz & Bretz 2009, chapter 4), whose spread gives the standard error.
+//! The values are m_a + g_a'z with z ~ N(0, I) and one row g_a per arm. No closed form exists for more than two arms:
+//! the probability of the best is that of an orthant. Along a line z = w + c·u, with c ~ N(0, 1) and w ⟂ u, the values
+//! are linear in c, their crossings are known, and the probability is exact. The mean over w is taken over a lattice
+//! with random shifts (Genz & Bretz 2009, chapter 4), whose spread gives the standard error.
 //!
-//! u is chosen for each arm so that its value rises against all others, as far as such a u exists: it does for every
+//! For each arm, u is selected so that its value rises relative to all others, if such a u exists. It exists for every
 //! arm that one draw can make the best, since the best arm of a linear model is a vertex of the convex hull of the
-//! arms' features. The arm is then best from some c on along every line, and its probability is positive on each.
+//! arms' features. The arm is then the best from some c on along every line, and its probability is positive on each.
 
 mod crossings;
 mod lattice;
@@ -18,26 +18,26 @@ use crossings::{Direction, LANES, add_products, by_coordinate};
 use lattice::Lattice;
 use lines::Lines;
 
-/// Random shifts of the lattice.
+/// Number of random shifts of the lattice.
 const SHIFTS: usize = 8;
-/// Random shifts of the lattice of an estimate.
+/// Number of random shifts of the lattice of an estimate.
 const SHIFTS_OF_ESTIMATE: usize = 32;
-/// Points of a lattice; lines, then, are `SHIFTS` times as many.
+/// Number of points of a lattice; there are `SHIFTS` times as many lines.
 const POINTS: usize = 256;
-/// The least probability that is given to an arm.
+/// Smallest probability of an arm.
 const LEAST: f64 = 1e-12;
 
-/// The arms of a shared model.
+/// Arms of a shared model.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedDraw {
-    /// m, one an arm.
+    /// Means m, one per arm.
     pub(crate) means: Vec<f64>,
-    /// g, (arms, d), row-major: a draw's deviation from m is g·z.
+    /// Rows g, shape (arms, d), row-major: a draw's deviation from m is g·z.
     pub(crate) rows: Vec<f64>,
 }
 
-/// Probability that each of `arms` is shown, and its standard error, estimated over a number of lines:
-/// O(lines·N·(d + arms)). Not scaled to any sum, since the probabilities of the others are not computed.
+/// Probability that each of `arms` is shown, and its standard error, estimated over a number of lines: O(lines·N·(d +
+/// arms)). The probabilities are not scaled to a sum, since those of the other arms are not computed.
 pub(crate) fn inclusion_of_shared_arms(
     draw: &SharedDraw,
     arms: &[usize],
@@ -82,7 +82,7 @@ pub(crate) fn inclusion_of_shared_arms(
     (0..arms.len()).map(|arm| mean_and_error(&means, arm)).map(|(mean, error)| (mean.min(1.0), error)).collect()
 }
 
-/// The mean over shifts of the probability of an arm, (shifts, arms), and its standard error.
+/// Mean over shifts of the probability of an arm, with its standard error; `means` has the shape (shifts, arms).
 fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
     let count = means.len() as f64;
     let mean = means.iter().map(|shift| shift[arm]).sum::<f64>() / count;
@@ -90,7 +90,7 @@ fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
     (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// The probability that each arm is shown, and its standard error; `weights` by rank.
+/// Probability that each arm is shown, and its standard error; `weights` by rank.
 pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f64, f64)> {
     let count = draw.means.len();
     let lines = Lines::new(draw);
@@ -132,8 +132,8 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
     normalise(&means, positions)
 }
 
-/// Means and standard errors over shifts, (shifts, arms), so scaled that the probabilities sum to the number of positions.
-/// None is above 1: what an arm that is nearly certain to be shown would have beyond that goes to the others.
+/// Means and standard errors over shifts, of shape (shifts, arms), scaled so that the probabilities sum to the number
+/// of positions. None exceeds 1: the excess of an arm that is nearly certain to be shown goes to the others.
 fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
     let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(|arm| mean_and_error(means, arm)).collect();
     let (mut certain, mut factor) = (0, positions / entries.iter().map(|(mean, _)| mean).sum::<f64>());
