@@ -1,4 +1,4 @@
-//! How good is each estimator, and does its interval hold what it says? Bias, spread and coverage over 2,000 logs of a
+//! Bias, spread and coverage of each estimator over 2,000 logs of a
 //! world whose truth is known, with light and with heavy importance weights; written to `docs/estimators.md`.
 //!
 //! cargo run --release -p dht-bandits --example estimator_table
@@ -168,7 +168,7 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// What `scripts/golden_off_policy.py` wrote: a log, and the Open Bandit Pipeline's estimates from it.
+/// File that `scripts/golden_off_policy.py` wrote: a log, and the Open Bandit Pipeline's estimates from it.
 #[derive(serde::Deserialize)]
 struct Golden {
     obp: String,

@@ -15,7 +15,7 @@ use std::{fs::File, path::Path};
 
 const RANGE: (f64, f64) = (0.0, 1.0);
 
-/// What the policy would do: the exact probability of each arm.
+/// Exact probability of each arm under the policy.
 fn probabilities(policy: &EpsilonGreedy, request: &Request<'_>) -> Result<Vec<(ArmId, f64)>> {
     Ok(policy.propensities(request)?.into_iter().map(|entry| (entry.arm, entry.probability)).collect())
 }
@@ -25,7 +25,7 @@ fn world() -> Result<GlmEnvironment> {
     GlmEnvironment::logistic(3, 4, &mut ChaCha8Rng::seed_from_u64(5))
 }
 
-/// How the log was made: two offers are shown more often than the others.
+/// The logging policy: two offers are shown more often than the others.
 fn record(path: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let (mut rng, mut world) = (ChaCha8Rng::seed_from_u64(1), world()?);
     let mut log = CsvWriter::new(File::create(path)?, 3)?;

@@ -26,7 +26,7 @@ const WORTH: f64 = 0.1;
 const SECOND: f64 = 0.001;
 const PROMPTS: usize = 5000;
 
-/// What a router sees of a prompt, on scales of their own, and its hidden difficulty.
+/// Features of a prompt that the router sees, each on a scale of its own, and the hidden difficulty.
 struct Prompt {
     context: [f64; 4],
     tokens: f64,

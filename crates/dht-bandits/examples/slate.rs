@@ -14,7 +14,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 const ITEMS: u64 = 30;
 const FEATURES: usize = 6;
-/// What readers like, which the policy does not know; the last feature is constant.
+/// Preferences of readers, which the policy does not know; the last feature is constant.
 const TASTE: [f64; FEATURES] = [1.5, -1.0, 0.5, 0.0, 0.0, -2.0];
 
 /// The probability of a click.

@@ -81,7 +81,7 @@ fn single_choices() {
     }
 }
 
-/// What works in memory that is used again: the second time is free.
+/// Operations that reuse their memory: the second call allocates nothing.
 fn batches<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) {
     let mut rng = rng();
     let contexts: Vec<_> = (0..40 * policy.dimension()).map(|position| (position as f64).sin()).collect();

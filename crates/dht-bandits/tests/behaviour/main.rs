@@ -1,4 +1,4 @@
-//! How the crate behaves, one file an idea. What it keeps is tested in `states`, chances in `statistical`.
+//! Behaviour of the crate, one file per idea. Saved states are tested in `states`, probabilities in `statistical`.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod arms;

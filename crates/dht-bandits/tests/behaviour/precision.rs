@@ -1,4 +1,4 @@
-//! What rounding does to the factor, over many and badly conditioned updates.
+//! Effect of rounding on the factor, over many and badly conditioned updates.
 
 use crate::support::{normals, rng};
 use dht_bandits::Policy;

@@ -1,4 +1,4 @@
-//! What several test files need: a generator, contexts, and ridge regression by dense inversion.
+//! Shared parts of the test files: a generator, contexts, and ridge regression by dense inversion.
 
 use dht_bandits::policy::Featured;
 use dht_bandits::{ArmId, Request};

@@ -123,7 +123,7 @@ pub fn hybrid() -> HybridLinUcb {
     hybrid
 }
 
-/// What the semi-bandits and the hybrid choose.
+/// Choices of the semi-bandits and the hybrid.
 fn choices() -> [String; 3] {
     let (mut rng, arms) = (rng(), [0, 1, 3].map(ArmId::new));
     let mut slate = |select: &dyn Fn(&Request<'_>, &mut ChaCha8Rng) -> Slate| {

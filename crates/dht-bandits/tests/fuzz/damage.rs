@@ -1,9 +1,9 @@
-//! How files are damaged: byte by byte, and in the tree of their values.
+//! Damage to files: byte by byte, and in the tree of their values.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// What a file can hold in a place where a number or a word belongs.
+/// A value in a place where a number or a word belongs.
 const WILD: [&str; 16] = [
     "0",
     "-1",
@@ -34,7 +34,7 @@ pub enum Edit {
     Tree(usize, Change),
 }
 
-/// What happens to a value that stays well-formed around it.
+/// An edit of a value; the text around it stays well-formed.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
     Replace(usize),
@@ -102,7 +102,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// How many values a tree has.
+/// Number of values of a tree.
 fn count(tree: &Value) -> usize {
     1 + match tree {
         Value::Array(values) => values.iter().map(count).sum(),

@@ -1,4 +1,4 @@
-//! What is done with whatever could be read of a damaged file.
+//! Uses of a value that was read from a damaged file.
 
 use crate::corpus::{DiscountedLinUcb, Healthy, context, hybrid, per_arm, rng, shared, text};
 use dht_bandits::{
@@ -14,7 +14,7 @@ use dht_bandits::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Whether all that reads it survives being used and saved again, and is unchanged where it refuses.
+/// Returns whether all that reads it survives being used and saved again, and is unchanged where it refuses.
 pub fn works(file: &[u8]) -> bool {
     single::<LinUcb>(file)
         && single::<LinTs>(file)
@@ -43,7 +43,7 @@ fn again<T: Serialize + DeserializeOwned>(value: &T) -> bool {
     serde_json::from_str::<T>(&text(value)).is_ok_and(|same| text(&same) == text(value))
 }
 
-/// Whether it is done whole, and what it leaves can be saved and loaded, or else changes no bit.
+/// Returns whether the step is done whole, and what it leaves can be saved and loaded, or else changes no bit.
 fn whole<T: Serialize + DeserializeOwned, O>(value: &mut T, act: impl FnOnce(&mut T) -> Result<O>) -> bool {
     let before = text(value);
     if act(value).is_err() { text(value) == before } else { again(value) }

@@ -33,7 +33,7 @@ fn learned<E: Exploration>(rule: E, rounds: usize, seed: u64) -> TopK<Ridge, E> 
     policy
 }
 
-/// What a policy earns a slate: Σ over items of the probability that it is shown times that of a click.
+/// Expected reward of a policy per slate: Σ over items of the probability that it is shown times that of a click.
 fn value(policy: &dyn SlatePolicy, arms: &[ArmId]) -> f64 {
     let of_context = |context: usize| {
         let shown = policy.slate_propensities(2, &Request::new(&CONTEXTS[context]).only(arms)).unwrap();

@@ -1,4 +1,4 @@
-//! What a policy learned since it was last saved is learned again from the log.
+//! Recovery: rewards since the last save are learned again from the log.
 
 use crate::support::{decision, read, rng};
 use dht_bandits::Policy;

@@ -116,7 +116,7 @@ fn a_default_that_no_log_could_hold_as_a_reward_is_refused() {
     assert!(LogReader::open(folder.path(), READ.with_default_reward(Some(-1e100))).is_ok());
 }
 
-/// What waits when the reader meets a gap gets no default, whatever its length.
+/// Decisions that wait when the reader meets a gap get no default, whatever its length.
 const DEFAULTS: ReadSettings = ReadSettings::new().with_default_reward(Some(-1.0));
 
 #[test]

@@ -1,4 +1,4 @@
-//! What was asked, in the log: a policy with features of arms in service, judged from its own log.
+//! Requests in the log: a policy with features of arms in service, judged from its own log.
 
 use crate::support::{decision, read, rng};
 use dht_bandits::Policy;

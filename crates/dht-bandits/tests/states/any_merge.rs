@@ -1,4 +1,4 @@
-//! What policies from settings share with their kinds: expiry, batches, merging.
+//! Expiry, batches and merging of policies from settings, as of their kinds.
 
 use crate::any_policy::{every_kind, round};
 use crate::support::{assert_close, featured, normals, rng};

@@ -1,4 +1,4 @@
-//! What policies keep: saved and loaded, merged, unlearned, made from settings, with arms that come and go.
+//! States of policies: saved and loaded, merged, unlearned, made from settings, with arms that come and go.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod any_merge;

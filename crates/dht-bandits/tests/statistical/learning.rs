@@ -1,4 +1,4 @@
-//! Whether policies find the planted best arm, over seeds.
+//! Policies find the planted best arm, over seeds.
 
 use dht_bandits::Policy;
 use dht_bandits::{

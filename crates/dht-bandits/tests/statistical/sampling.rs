@@ -1,4 +1,4 @@
-//! Whether draws come from the posterior they should come from.
+//! Draws come from the posterior.
 
 use dht_bandits::Policy;
 use dht_bandits::{
