@@ -62,7 +62,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
         None => (generated::dataset(flags.rows, 1)?, generated::dataset(1000, 2)?),
     };
-    let (training, held_out) = texts.take(flags.rows).split_validation(0.1, &mut rng)?;
+    let (training, held_out) = texts.sample(flags.rows, &mut rng).split_validation(0.1, &mut rng)?;
     let tokenizer = match &flags.classifier {
         Some(folder) => TextTokenizer::from_dir(folder)?,
         None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,
@@ -109,12 +109,11 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
             add(&format!("{:.3}", point.speed), &made.model.with_speed(point.speed)?)?;
         }
     }
-    if let Some(path) = &flags.record {
-        write_atomically(path, |file| file.write_all(table.as_bytes()))?;
-    }
+    let record = |path| write_atomically(path, |file| file.write_all(table.as_bytes()));
+    let recorded = flags.record.as_ref().map_or(Ok(()), record);
     if let Some(folder) = &flags.out {
         made.model.save(folder, Some(&tokenizer), &training.labels)?;
     }
     std::io::stdout().write_all(table.as_bytes())?;
-    Ok(())
+    Ok(recorded?)
 }

@@ -58,7 +58,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
         None => (generated::dataset(flags.rows, 1)?, generated::dataset(1000, 2)?),
     };
-    let (training, validation) = texts.take(flags.rows).split_validation(0.1, &mut rng)?;
+    let (training, validation) = texts.sample(flags.rows, &mut rng).split_validation(0.1, &mut rng)?;
     let tokenizer = match &flags.model {
         Some(folder) => TextTokenizer::from_dir(folder)?,
         None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,
@@ -77,7 +77,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let trainer = Trainer::new(TrainSettings { epochs: flags.epochs, optimizer, ..TrainSettings::default() });
     let first = |depth, rng: &mut ChaCha8Rng| -> Result<TextClassifier, Error> {
         let mut model = TextClassifier::new(encoder.truncated(depth)?, classes, pooling, rng)?;
-        trainer.fit(&mut model, &training, &validation, &mut EpochLines::new(format!("{depth} layers")))?;
+        trainer.fit(&mut model, &training, &validation, &mut EpochLines::new(format!("depth {depth}")))?;
         Ok(model)
     };
 
@@ -85,7 +85,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let mut found = vec![("full model".to_owned(), evaluate(&full, &test, 64)?)];
     let space = Preset::TDht.space(layers, heads)?;
     for depth in (0..space.exits().len()).map(|exit| space.depth(exit)).filter(|depth| *depth < layers) {
-        found.push((format!("first {depth} layers"), evaluate(&first(depth, &mut rng)?, &test, 64)?));
+        found.push((format!("depth {depth} alone"), evaluate(&first(depth, &mut rng)?, &test, 64)?));
     }
     let ngram = Some(NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() });
     let settings = AccelerateSettings { ngram, ..AccelerateSettings::default() };
@@ -103,9 +103,8 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         let flops = (found.flops + found.bandit_flops) as f64 / full.full_flops_of(&test) as f64;
         table += &format!("{name}\t{:.3}\t{:.3}\t{flops:.3}\n", found.confusion.accuracy(), found.confusion.macro_f1());
     }
-    if let Some(path) = &flags.record {
-        write_atomically(path, |file| file.write_all(table.as_bytes()))?;
-    }
+    let record = |path| write_atomically(path, |file| file.write_all(table.as_bytes()));
+    let recorded = flags.record.as_ref().map_or(Ok(()), record);
     std::io::stdout().write_all(table.as_bytes())?;
-    Ok(())
+    Ok(recorded?)
 }

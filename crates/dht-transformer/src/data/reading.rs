@@ -18,12 +18,19 @@ pub enum Column {
     Number(usize),
 }
 
+impl From<&str> for Column {
+    /// A name, or digits as a number.
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Name(text.into()), Self::Number)
+    }
+}
+
 impl FromStr for Column {
     type Err = Infallible;
 
     /// Parses digits as a number, everything else as a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(text.parse().map_or_else(|_| Self::Name(text.into()), Self::Number))
+        Ok(text.into())
     }
 }
 

@@ -27,9 +27,9 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     let failed = |source| Error::io(path, source);
     let linked = match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-        // These paths may name an open file of a process: after a rename it would still have the old file.
-        Ok(found) if !found.is_file() || path.starts_with("/dev") || path.starts_with("/proc") => {
-            let mut file = BufWriter::new(File::options().write(true).open(path).map_err(failed)?);
+        // After a rename, the process that has a file open would still have the old one.
+        Ok(found) if !found.is_file() || is_open_file(path) => {
+            let mut file = BufWriter::new(File::options().append(true).open(path).map_err(failed)?);
             write(&mut file).map_err(failed)?;
             return file.flush().map_err(failed);
         }
@@ -50,6 +50,12 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&linked).map_err(|error| failed(error.error))?;
     synchronise_folder(folder).map_err(failed)
+}
+
+/// Returns whether a path names a file by a descriptor of a process, such as standard output.
+fn is_open_file(path: &Path) -> bool {
+    let names = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
+    names.iter().any(|name| path.starts_with(name))
 }
 
 /// Writes a directory atomically: no reader, and no crash, ever sees a part of it. `fill` writes into a temporary
@@ -167,6 +173,31 @@ mod tests {
         assert!(link.symlink_metadata().expect("a link").is_symlink());
         assert_eq!(std::fs::read_to_string(&file).expect("a file"), "new");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2);
+    }
+
+    #[test]
+    fn a_regular_file_is_replaced_whole_wherever_it_lies() {
+        for folder in ["/dev/shm", "/tmp"].map(Path::new).into_iter().filter(|folder| folder.is_dir()) {
+            let Ok(folder) = tempfile::tempdir_in(folder) else { continue };
+            let path = folder.path().join("file");
+            std::fs::write(&path, "a long old text").expect("a file");
+            write_atomically(&path, |out| out.write_all(b"new")).expect("written");
+            assert_eq!(std::fs::read_to_string(&path).expect("a file"), "new");
+        }
+    }
+
+    #[test]
+    fn an_open_file_is_appended_to_by_its_descriptor() {
+        use std::os::fd::AsRawFd;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let mut open = File::create(&path).expect("a file");
+        open.write_all(b"before ").expect("written");
+        let name = format!("/dev/fd/{}", open.as_raw_fd());
+        if Path::new(&name).exists() {
+            write_atomically(&name, |out| out.write_all(b"after")).expect("written");
+            assert_eq!(std::fs::read_to_string(&path).expect("a file"), "before after");
+        }
     }
 
     #[test]
