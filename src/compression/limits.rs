@@ -12,7 +12,7 @@ pub(super) fn refused(flag: &'static str, expected: impl Into<String>, got: impl
     Error::Argument { flag, expected: expected.into(), got: got.to_string() }
 }
 
-/// Path with its links resolved, as far as it exists.
+/// Absolute path with links resolved in the part of it that exists.
 pub(super) fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let Some(there) = path.ancestors().find(|part| part.exists()) else { return path };

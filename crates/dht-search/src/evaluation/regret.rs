@@ -14,7 +14,7 @@ use crate::space::{Route, RouteArms};
 /// The evaluations of the same texts on each fixed arm.
 ///
 /// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group before them.
-/// Those of an integrated search are all its arms. Other head counts of a tree are not included.
+/// An integrated search has one for each of its arms. Other head counts of a tree are not included.
 #[derive(Debug, Clone)]
 pub struct FixedArms {
     arms: Vec<(Route, Evaluation)>,

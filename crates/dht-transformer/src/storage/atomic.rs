@@ -34,7 +34,8 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
             return file.flush().map_err(failed);
         }
         Ok(_) => path.canonicalize().map_err(failed)?,
-        Err(_) => path.into(),
+        // A link to a file that does not exist yet.
+        Err(_) => std::fs::read_link(path).map_or_else(|_| path.into(), |target| folder_of(path).join(target)),
     };
     let folder = folder_of(&linked);
     let mut builder = temporary();
@@ -173,6 +174,10 @@ mod tests {
         assert!(link.symlink_metadata().expect("a link").is_symlink());
         assert_eq!(std::fs::read_to_string(&file).expect("a file"), "new");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2);
+        std::fs::remove_file(&file).expect("removed");
+        write_atomically(&link, |out| out.write_all(b"again")).expect("written");
+        assert!(link.symlink_metadata().expect("a link").is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).expect("a file"), "again");
     }
 
     #[test]
