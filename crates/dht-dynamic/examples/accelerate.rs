@@ -13,7 +13,7 @@ use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_dynamic::evaluation::time_in_turns;
 use dht_dynamic::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer, data::generated, storage::write_atomically, train::EpochLines,
+    Trainer, data::generated, storage::{writable_file, write_atomically}, train::EpochLines,
 };
 use dht_dynamic::{Error, Predictor, evaluate, exit::NgramSettings};
 use rand::SeedableRng;
@@ -31,10 +31,12 @@ struct Flags {
     #[arg(long, requires = "data")]
     classifier: Option<PathBuf>,
     /// Training rows, a tenth of them held out
-    #[arg(long, default_value_t = 6000)]
-    rows: usize,
+    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(40..))]
+    rows: u32,
+    /// Passes over the training rows
     #[arg(long, default_value_t = 4)]
     epochs: usize,
+    /// Seed of every random number
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Compute on the first NVIDIA card (feature cuda)
@@ -44,7 +46,7 @@ struct Flags {
     #[arg(long)]
     out: Option<PathBuf>,
     /// File for the table, with tabs
-    #[arg(long)]
+    #[arg(long, value_parser = writable_file)]
     record: Option<PathBuf>,
 }
 
@@ -55,14 +57,14 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
-    let mut rng = ChaCha8Rng::seed_from_u64(flags.seed);
+    let (rows, mut rng) = (flags.rows as usize, ChaCha8Rng::seed_from_u64(flags.seed));
     let device = if flags.cuda { Device::new_cuda(0)? } else { Device::Cpu };
 
     let (texts, test) = match &flags.data {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
-        None => (generated::dataset(flags.rows, 1)?, generated::dataset(1000, 2)?),
+        None => (generated::dataset(rows, 1)?, generated::dataset(1000, 2)?),
     };
-    let (training, held_out) = texts.sample(flags.rows, &mut rng).split_validation(0.1, &mut rng)?;
+    let (training, held_out) = texts.sample(rows, &mut rng).split_validation(0.1, &mut rng)?;
     let tokenizer = match &flags.classifier {
         Some(folder) => TextTokenizer::from_dir(folder)?,
         None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,

@@ -11,7 +11,7 @@ use clap::Parser;
 use dht_search::dynamic::{Predictor, evaluate};
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer, data::generated, storage::write_atomically, train::EpochLines,
+    Trainer, data::generated, storage::{writable_file, write_atomically}, train::EpochLines,
 };
 use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
 use rand::SeedableRng;
@@ -29,17 +29,19 @@ struct Flags {
     #[arg(long)]
     model: Option<PathBuf>,
     /// Training rows, a tenth of them for validation
-    #[arg(long, default_value_t = 6000)]
-    rows: usize,
+    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(40..))]
+    rows: u32,
+    /// Passes over the training rows
     #[arg(long, default_value_t = 4)]
     epochs: usize,
+    /// Seed of every random number
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Compute on the first NVIDIA card (feature cuda)
     #[arg(long)]
     cuda: bool,
     /// File for the table, with tabs
-    #[arg(long)]
+    #[arg(long, value_parser = writable_file)]
     record: Option<PathBuf>,
 }
 
@@ -50,14 +52,14 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
-    let mut rng = ChaCha8Rng::seed_from_u64(flags.seed);
+    let (rows, mut rng) = (flags.rows as usize, ChaCha8Rng::seed_from_u64(flags.seed));
     let device = if flags.cuda { Device::new_cuda(0)? } else { Device::Cpu };
 
     let (texts, test) = match &flags.data {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
-        None => (generated::dataset(flags.rows, 1)?, generated::dataset(1000, 2)?),
+        None => (generated::dataset(rows, 1)?, generated::dataset(1000, 2)?),
     };
-    let (training, validation) = texts.sample(flags.rows, &mut rng).split_validation(0.1, &mut rng)?;
+    let (training, validation) = texts.sample(rows, &mut rng).split_validation(0.1, &mut rng)?;
     let tokenizer = match &flags.model {
         Some(folder) => TextTokenizer::from_dir(folder)?,
         None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,

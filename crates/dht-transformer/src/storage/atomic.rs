@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -51,6 +51,33 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&linked).map_err(|error| failed(error.error))?;
     synchronise_folder(folder).map_err(failed)
+}
+
+/// Checks that a file could be written, before hours of work whose result it will hold: its folder exists and takes
+/// files, and the path is not a folder itself. Nothing is written. It is a value parser of clap too.
+///
+/// # Errors
+/// [`Error::Io`] if the file could not be written.
+///
+/// # Examples
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("result.txt");
+/// assert_eq!(dht_transformer::storage::writable_file(path.to_str().unwrap())?, path);
+/// assert!(dht_transformer::storage::writable_file("no/such/folder/result.txt").is_err());
+/// assert!(!path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn writable_file(path: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(path);
+    let opened = match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        // Opening a pipe would wait for its reader.
+        Ok(found) if !found.is_file() => Ok(()),
+        Ok(_) => File::options().append(true).open(&path).map(drop),
+        Err(_) => std::fs::metadata(folder_of(&path)).and_then(|_| temporary().tempfile_in(folder_of(&path)).map(drop)),
+    };
+    opened.map(|()| path.clone()).map_err(|source| Error::io(path, source))
 }
 
 /// Returns whether a path names a file by a descriptor of a process, such as standard output.
