@@ -172,7 +172,8 @@ mod tests {
     use super::*;
 
     fn step(share: f64, loss: f64) -> Event<'static> {
-        Event::Step { progress: Progress { seed: 0, step: 0, epoch: 0, share }, loss, samples: 1 }
+        let progress = Progress { seed: 0, step: 0, epoch: 0, share };
+        Event::Step { progress, loss, samples: 1, learning_rate: 1e-3, gradient_norm: 1.0 }
     }
 
     #[test]

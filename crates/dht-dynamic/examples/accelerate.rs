@@ -13,7 +13,10 @@ use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_dynamic::evaluation::time_in_turns;
 use dht_dynamic::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer, data::generated, storage::{writable_file, write_atomically}, train::EpochLines,
+    Trainer,
+    data::generated,
+    storage::{writable_file, write_atomically},
+    train::EpochLines,
 };
 use dht_dynamic::{Error, Predictor, evaluate, exit::NgramSettings};
 use rand::SeedableRng;

@@ -1,5 +1,7 @@
 //! The error type of this crate.
 
+use dht_transformer::ErrorKind;
+
 /// The errors of this crate. Messages name the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,21 +14,61 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
     /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
-    State {
+    Json {
         /// The state, or its file.
         what: String,
         /// The parser's message, with line and column.
         source: serde_json::Error,
     },
-    /// A setting or an argument that is out of range.
-    #[error("{field} is {got}, expected {expected}")]
-    Setting {
-        /// The setting's name.
-        field: &'static str,
+    /// An argument or a setting with a value that is not allowed.
+    #[error("{name} is {got}, expected {expected}")]
+    Argument {
+        /// The name of the argument.
+        name: &'static str,
         /// The allowed values.
         expected: String,
         /// Its value.
         got: String,
+    },
+    /// A list or matrix with other sizes than are required.
+    #[error("{what} is {got}, expected {expected}")]
+    Shape {
+        /// The list or matrix.
+        what: &'static str,
+        /// The required sizes.
+        expected: String,
+        /// Its sizes.
+        got: String,
+    },
+    /// A part that does not fit the object that it was made for, such as a saved state of another router.
+    #[error("{what} is {got}, expected {expected}")]
+    State {
+        /// The part.
+        what: &'static str,
+        /// The parts that fit.
+        expected: String,
+        /// The given part.
+        got: String,
+    },
+    /// An index beyond the end of what it counts.
+    #[error("{what} is {got}, expected below {below}")]
+    Range {
+        /// The name of the index.
+        what: &'static str,
+        /// The index.
+        got: usize,
+        /// The number of items.
+        below: usize,
+    },
+    /// A request that exceeds a limit, however empty the service is.
+    #[error("the request has {got} {what}, expected at most {most}")]
+    Limit {
+        /// The counted things: texts or tokens.
+        what: &'static str,
+        /// Their number.
+        got: usize,
+        /// The limit.
+        most: usize,
     },
     /// A risk bound that the calibration texts cannot prove.
     #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
@@ -223,8 +265,49 @@ fn reach(needed: Option<usize>, least: f64) -> String {
 }
 
 impl Error {
-    /// Builds [`Error::Setting`] for a setting or argument that is out of range.
-    pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
-        Self::Setting { field, expected: expected.into(), got: got.to_string() }
+    /// Returns the kind of the error: what a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Transformer(error) => error.kind(),
+            Self::Argument { .. } | Self::Promise { .. } | Self::SeenTexts { .. } | Self::Budget { .. } => {
+                ErrorKind::Argument
+            }
+            Self::Notation { .. }
+            | Self::NoLayers { .. }
+            | Self::GroupOrder { .. }
+            | Self::GroupEnd { .. }
+            | Self::HeadCount { .. }
+            | Self::Exit { .. }
+            | Self::RouteNotInSpace { .. } => ErrorKind::Argument,
+            Self::Shape { .. } => ErrorKind::Shape,
+            Self::Range { .. } => ErrorKind::Range,
+            Self::State { .. } | Self::Stopping => ErrorKind::State,
+            Self::Json { .. } | Self::NotAModel { .. } | Self::ModelFile { .. } => ErrorKind::Data,
+            Self::Model { .. } => ErrorKind::Unsupported,
+            Self::Limit { .. } | Self::TooLong { .. } | Self::Busy { .. } | Self::Backlog { .. } | Self::Deadline => {
+                ErrorKind::Limit
+            }
+            Self::Candle(_) | Self::Panic { .. } | Self::Custom(_) => ErrorKind::Custom,
+        }
+    }
+
+    /// Wraps the error of a part of the caller's own, such as a router or an exit.
+    pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Custom(error.into())
+    }
+
+    /// Builds [`Error::Argument`].
+    pub(crate) fn argument(name: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Argument { name, expected: expected.into(), got: got.to_string() }
+    }
+
+    /// Builds [`Error::Shape`].
+    pub(crate) fn shape(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Shape { what, expected: expected.into(), got: got.to_string() }
+    }
+
+    /// Builds [`Error::State`].
+    pub(crate) fn state(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::State { what, expected: expected.into(), got: got.to_string() }
     }
 }

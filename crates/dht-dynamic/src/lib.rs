@@ -67,6 +67,7 @@
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with everything that serving needs, [`serving::TextModel`] |
 //! | select another exit criterion | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
 //! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`] |
+//! | write a custom exit | [`LayerExit`], [`ExitModel::with_exits`], [`OwnParts`] to load it |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
 //! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
 //! | use the encoder alone | [`transformer`] |
@@ -76,7 +77,7 @@
 //! Every step from exit to answer needs a distribution over classes. Stacking multiplies the probabilities of two
 //! models, a text continues while max p is low, and thresholds and risk bounds count wrong classes. In multi-label data
 //! some labels may be confident at an exit where others are not, and a regression value has no probability. A rule for
-//! either would be another method with its own evaluation. Such texts are rejected ([`Error::Setting`], `targets`).
+//! either would be another method with its own evaluation. Such texts are rejected ([`Error::Argument`], `targets`).
 //! Full, truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]), and an [`Engine`]
 //! serves those as well.
 
@@ -101,7 +102,7 @@ pub use evaluation::{Evaluation, SpeedCurve, evaluate};
 pub use exit::{Exit, LayerExit};
 pub use full_model::FullModel;
 pub use log_probabilities::LogProbabilities;
-pub use model::{DynamicModel, ExitModel, ExitSettings, SeenTexts};
+pub use model::{DynamicModel, ExitModel, ExitSettings, OwnParts, SeenTexts};
 pub use prediction::{BatchPredictions, Prediction, Predictor, WithSpeed, in_pool};
 pub use route::Route;
 pub use router::Router;

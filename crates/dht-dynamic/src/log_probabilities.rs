@@ -15,18 +15,18 @@ impl LogProbabilities {
     /// Builds a table from its values, row after row.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no class, for values that do not fill whole rows, and for values that are not finite or
+    /// [`Error::Argument`] for no class, for values that do not fill whole rows, and for values that are not finite or
     /// above 0.
     pub fn new(classes: usize, values: Vec<f64>) -> Result<Self> {
         if classes == 0 {
-            return Err(Error::setting("classes", "at least 1", classes));
+            return Err(Error::argument("classes", "at least 1", classes));
         }
         if !values.len().is_multiple_of(classes) {
-            return Err(Error::setting("log-probabilities", format!("whole rows of {classes}"), values.len()));
+            return Err(Error::shape("log-probabilities", format!("whole rows of {classes}"), values.len()));
         }
         // A rounding error above 0 is accepted.
         match values.iter().find(|value| !(value.is_finite() && **value <= 1e-6)) {
-            Some(value) => Err(Error::setting("log-probabilities", "finite numbers, at most 0", value)),
+            Some(value) => Err(Error::argument("log-probabilities", "finite numbers, at most 0", value)),
             None => Ok(Self { classes, values }),
         }
     }

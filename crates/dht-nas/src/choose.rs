@@ -8,7 +8,7 @@ use crate::space::Group;
 pub(crate) fn check_target(target: f64) -> Result<()> {
     match target > 0.0 && target <= 1.0 {
         true => Ok(()),
-        false => Err(Error::setting("target", "above 0 and at most 1", target)),
+        false => Err(Error::argument("target", "above 0 and at most 1", target)),
     }
 }
 
@@ -16,16 +16,16 @@ pub(crate) fn check_target(target: f64) -> Result<()> {
 fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     if scores.len() != groups.len() {
         let (expected, got) = (format!("one for each of {} groups", groups.len()), format!("{} lists", scores.len()));
-        return Err(Error::setting("scores", expected, got));
+        return Err(Error::argument("scores", expected, got));
     }
     for (group, scores) in groups.iter().zip(scores) {
         let of = |what: String| format!("{what} of {}", group.name());
         if scores.len() != group.units() {
             let expected = format!("one for each of {} units", group.units());
-            return Err(Error::setting("scores", expected, of(format!("a list of {}", scores.len()))));
+            return Err(Error::argument("scores", expected, of(format!("a list of {}", scores.len()))));
         }
         if let Some((unit, score)) = scores.iter().enumerate().find(|(_, score)| !score.is_finite()) {
-            return Err(Error::setting("scores", "finite numbers", of(format!("{score} at unit {unit}"))));
+            return Err(Error::argument("scores", "finite numbers", of(format!("{score} at unit {unit}"))));
         }
     }
     Ok(())
@@ -63,7 +63,7 @@ pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<
 /// groups evenly. Scores are one list for each of the cost's groups, with a number for each of its units.
 ///
 /// # Errors
-/// [`Error::Setting`] for a target outside (0, 1], and for scores that are not finite or not one for each unit of each
+/// [`Error::Argument`] for a target outside (0, 1], and for scores that are not finite or not one for each unit of each
 /// group; [`Error::Target`] for a target below the cost of the minimum sizes.
 pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Vec<bool>>> {
     check_target(target)?;
@@ -179,7 +179,7 @@ mod tests {
         let cost = cost(CostMeasure::Dimensions, space);
         let scores = scores(&cost, 4);
         for target in [0.0, -0.5, 1.1, f64::NAN] {
-            assert!(matches!(choose(&cost, &scores, target), Err(Error::Setting { field: "target", .. })), "{target}");
+            assert!(matches!(choose(&cost, &scores, target), Err(Error::Argument { name: "target", .. })), "{target}");
         }
         let error = choose(&cost, &scores, 0.4).unwrap_err();
         assert!(matches!(error, Error::Target { least, most: 1.0, .. } if least == 0.5), "{error}");
@@ -227,7 +227,7 @@ mod tests {
             (with(2, infinite), "scores is -inf at unit 0 of nas.layer.2.neurons, expected finite numbers"),
         ] {
             let error = choose(&cost, &wrong, 0.5).unwrap_err();
-            assert!(matches!(&error, Error::Setting { field: "scores", .. }), "{error}");
+            assert!(matches!(&error, Error::Argument { name: "scores", .. }), "{error}");
             assert_eq!(error.to_string(), message);
         }
         assert!(choose(&cost, &right, 0.5).is_ok());

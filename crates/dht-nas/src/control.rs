@@ -49,11 +49,11 @@ impl Control {
     /// Checks the ranges of the settings.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first setting that is out of range.
+    /// [`Error::Argument`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
         let not_negative = |field, value: f64| match value >= 0.0 && value.is_finite() {
             true => Ok(()),
-            false => Err(Error::setting(field, "a finite number, at least 0", value)),
+            false => Err(Error::argument(field, "a finite number, at least 0", value)),
         };
         match *self {
             Self::Free => Ok(()),
@@ -61,7 +61,7 @@ impl Control {
                 not_negative("tas.weight", weight)?;
                 match tolerance > 0.0 && tolerance < 1.0 {
                     true => Ok(()),
-                    false => Err(Error::setting("tas.tolerance", "above 0 and below 1", tolerance)),
+                    false => Err(Error::argument("tas.tolerance", "above 0 and below 1", tolerance)),
                 }
             }
             Self::Lagrangian { rate, penalty, warm_up } => {
@@ -69,7 +69,7 @@ impl Control {
                 not_negative("lagrangian.penalty", penalty)?;
                 match (0.0..=1.0).contains(&warm_up) {
                     true => Ok(()),
-                    false => Err(Error::setting("lagrangian.warm_up", "0 to 1", warm_up)),
+                    false => Err(Error::argument("lagrangian.warm_up", "0 to 1", warm_up)),
                 }
             }
         }
@@ -192,7 +192,7 @@ mod tests {
             (Control::Lagrangian { rate: 1.0, penalty: 1.0, warm_up: 1.1 }, "lagrangian.warm_up"),
         ] {
             let error = control.check().unwrap_err();
-            assert!(matches!(&error, Error::Setting { field: found, .. } if *found == field), "{error}");
+            assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
         }
     }
 }

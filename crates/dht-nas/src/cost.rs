@@ -29,10 +29,10 @@ impl CostMeasure {
     /// Checks that costs can be computed by the measure.
     ///
     /// # Errors
-    /// [`Error::Setting`] for texts without tokens; as [`Latency::check`].
+    /// [`Error::Argument`] for texts without tokens; as [`Latency::check`].
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Flops { tokens: 0 } => Err(Error::setting("measure.tokens", "at least 1", 0)),
+            Self::Flops { tokens: 0 } => Err(Error::argument("measure.tokens", "at least 1", 0)),
             Self::Latency(latency) => latency.check(),
             Self::Dimensions | Self::Flops { .. } | Self::Parameters => Ok(()),
         }
@@ -87,29 +87,29 @@ impl NasCost {
     /// classifier, for example.
     ///
     /// # Errors
-    /// As [`CostMeasure::check`]; [`Error::Setting`] for a fixed cost that is below 0 or not finite, and for a whole
+    /// As [`CostMeasure::check`]; [`Error::Argument`] for a fixed cost that is below 0 or not finite, and for a whole
     /// encoder whose cost is 0 or not finite, since shares of it are undefined.
     pub fn new(measure: CostMeasure, shape: BlockShape, layers: usize, groups: Vec<Group>, fixed: f64) -> Result<Self> {
         measure.check()?;
         if !(fixed >= 0.0 && fixed.is_finite()) {
-            return Err(Error::setting("fixed", "a finite number, at least 0", fixed));
+            return Err(Error::argument("fixed", "a finite number, at least 0", fixed));
         }
         let this = Self { measure, shape, layers, groups, fixed };
         match this.whole() {
             whole if whole > 0.0 && whole.is_finite() => Ok(this),
-            whole => Err(Error::setting("cost of the whole encoder", "a finite number above 0", whole)),
+            whole => Err(Error::argument("cost of the whole encoder", "a finite number above 0", whole)),
         }
     }
 
     /// The cost of a classifier's encoder whose space is searched; FLOPs are those of the whole classifier.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`NasSpace::groups`]; [`Error::Setting`] for a model with removed parts.
+    /// As [`new`](Self::new) and [`NasSpace::groups`]; [`Error::Argument`] for a model with removed parts.
     pub fn of_model(model: &TextClassifier, measure: CostMeasure, space: &NasSpace) -> Result<Self> {
         let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
         if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
             let got = format!("layer {layer}, of which parts are taken out");
-            return Err(Error::setting("model", "whole layers", got));
+            return Err(Error::argument("model", "whole layers", got));
         }
         let fixed = match measure {
             CostMeasure::Flops { .. } => model.classifier().shape().forward(Load::of_text(1).samples).total().as_f64(),

@@ -1,5 +1,7 @@
 //! The error type of this crate.
 
+use dht_transformer::ErrorKind;
+
 /// The errors of this crate. Messages name the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,20 +14,30 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
     /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
-    State {
+    Json {
         /// The state, or its file.
         what: String,
         /// The parser's message, with line and column.
         source: serde_json::Error,
     },
-    /// A setting or an argument that is out of range.
-    #[error("{field} is {got}, expected {expected}")]
-    Setting {
-        /// The setting's name.
-        field: &'static str,
+    /// An argument or a setting with a value that is not allowed.
+    #[error("{name} is {got}, expected {expected}")]
+    Argument {
+        /// The name of the argument.
+        name: &'static str,
         /// The allowed values.
         expected: String,
         /// Its value.
+        got: String,
+    },
+    /// A list or matrix with other sizes than are required.
+    #[error("{what} is {got}, expected {expected}")]
+    Shape {
+        /// The list or matrix.
+        what: &'static str,
+        /// The required sizes.
+        expected: String,
+        /// Its sizes.
         got: String,
     },
     /// A target cost that no architecture of a search space has.
@@ -54,8 +66,24 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Builds [`Error::Setting`] for a setting or argument that is out of range.
-    pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
-        Self::Setting { field, expected: expected.into(), got: got.to_string() }
+    /// Returns the kind of the error: what a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Transformer(error) => error.kind(),
+            Self::Argument { .. } | Self::Target { .. } | Self::TooFewRows { .. } => ErrorKind::Argument,
+            Self::Shape { .. } => ErrorKind::Shape,
+            Self::Json { .. } => ErrorKind::Data,
+            Self::Candle(_) => ErrorKind::Custom,
+        }
+    }
+
+    /// Builds [`Error::Argument`].
+    pub(crate) fn argument(name: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Argument { name, expected: expected.into(), got: got.to_string() }
+    }
+
+    /// Builds [`Error::Shape`].
+    pub(crate) fn shape(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Shape { what, expected: expected.into(), got: got.to_string() }
     }
 }

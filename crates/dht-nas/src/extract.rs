@@ -13,7 +13,7 @@ use crate::space::{Group, Part};
 /// general student, or of a searched one whose gates do not matter.
 ///
 /// # Errors
-/// [`Error::Setting`] for an architecture of other sizes, with the first layer and part that differ; as
+/// [`Error::Argument`] for an architecture of other sizes, with the first layer and part that differ; as
 /// [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
 pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<TextClassifier> {
     check(model.encoder(), architecture)?;
@@ -37,7 +37,7 @@ pub fn extract_folded(
 
 /// Rejects an architecture of other sizes than the encoder's, with the first difference.
 fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
-    let refused = |expected: String, got: String| Err(Error::setting("architecture", expected, got));
+    let refused = |expected: String, got: String| Err(Error::argument("architecture", expected, got));
     let (layers, got) = (encoder.layers(), architecture.layers());
     if got != layers {
         return refused(format!("{layers}, the encoder's"), format!("one of {got} layers"));

@@ -28,7 +28,7 @@ pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f6
 /// neurons the norm of the weights that produce them times that of the weights that read them.
 ///
 /// # Errors
-/// Errors of candle; [`Error::Setting`] for layers with removed parts.
+/// Errors of candle; [`Error::Argument`] for layers with removed parts.
 pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Vec<f64>>> {
     let tensors = model.encoder().to_tensors()?;
     let dim = cost.shape().head_dim.max(1);
@@ -60,7 +60,7 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
         cost.groups().iter().map(|group| of_layers((group.part, group.layers.clone()))).collect::<Result<_>>()?;
     for (group, scores) in cost.groups().iter().zip(&scores) {
         if group.units() != scores.len() {
-            return Err(Error::setting("model", format!("{} {}", group.units(), group.part.name()), scores.len()));
+            return Err(Error::shape("model", format!("{} {}", group.units(), group.part.name()), scores.len()));
         }
     }
     Ok(scores.into_iter().map(scaled).collect())
@@ -70,7 +70,7 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
 /// label (Michel, Levy and Neubig 2019, equation 2).
 ///
 /// # Errors
-/// [`Error::Setting`] without rows, for a row that the data do not have, and for a model of other sizes than the
+/// [`Error::Argument`] without rows, for a row that the data do not have, and for a model of other sizes than the
 /// cost's; errors of the model.
 pub fn gradient_scores(
     model: &TextClassifier,
@@ -79,16 +79,16 @@ pub fn gradient_scores(
     rows: &[usize],
 ) -> Result<Vec<Vec<f64>>> {
     if rows.is_empty() {
-        return Err(Error::setting("rows", "at least one", "none"));
+        return Err(Error::argument("rows", "at least one", "none"));
     }
     if let Some(row) = rows.iter().find(|row| **row >= data.len()) {
-        return Err(Error::setting("rows", format!("numbers below {}, that of the rows", data.len()), row));
+        return Err(Error::argument("rows", format!("numbers below {}, that of the rows", data.len()), row));
     }
     let (encoder, groups) = (model.encoder(), cost.groups());
     let sizes = |layers: usize, shape: BlockShape| format!("one of {layers} layers of {}", layer_of(shape));
     let (expected, got) = (sizes(cost.layers(), cost.shape()), sizes(encoder.layers(), encoder.block_shape()));
     if expected != got {
-        return Err(Error::setting("model", expected, got));
+        return Err(Error::shape("model", expected, got));
     }
     let mut sums: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
     for row in rows {
@@ -128,7 +128,7 @@ impl LayerWeights<'_> {
     fn squares(&self, name: &str) -> Result<Tensor> {
         let name = format!("encoder.layer.{}.{name}.weight", self.layer);
         let tensor =
-            self.tensors.get(&name).ok_or_else(|| Error::setting("model", format!("one with {name}"), "none"))?;
+            self.tensors.get(&name).ok_or_else(|| Error::shape("model", format!("one with {name}"), "none"))?;
         Ok(tensor.sqr()?)
     }
 

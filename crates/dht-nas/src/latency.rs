@@ -33,14 +33,14 @@ impl Latency {
     /// layers of these sizes.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer measurements than coefficients, and for seconds that are not above 0.
+    /// [`Error::Argument`] for fewer measurements than coefficients, and for seconds that are not above 0.
     pub fn fit(measured: &[(Vec<LayerSizes>, f64)]) -> Result<Self> {
         let rows: Vec<[f64; TERMS]> = measured.iter().map(|(layers, _)| terms(layers)).collect();
         if measured.len() < TERMS {
-            return Err(Error::setting("measured", format!("{TERMS} models or more"), measured.len()));
+            return Err(Error::argument("measured", format!("{TERMS} models or more"), measured.len()));
         }
         if let Some((_, seconds)) = measured.iter().find(|(_, seconds)| !(*seconds > 0.0 && seconds.is_finite())) {
-            return Err(Error::setting("measured", "seconds above 0", seconds));
+            return Err(Error::argument("measured", "seconds above 0", seconds));
         }
         let scaled: Vec<[f64; TERMS]> =
             rows.iter().zip(measured).map(|(row, (_, seconds))| row.map(|term| term / seconds)).collect();
@@ -54,7 +54,7 @@ impl Latency {
     /// Checks that the coefficients can be those of a model.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first number that is below 0 or not finite, and where no coefficient is above 0.
+    /// [`Error::Argument`] for the first number that is below 0 or not finite, and where no coefficient is above 0.
     pub fn check(&self) -> Result<()> {
         let coefficients = [
             ("latency.product", self.product),
@@ -66,11 +66,11 @@ impl Latency {
         ];
         let mut numbers = coefficients.into_iter().chain([("latency.error", self.error)]);
         if let Some((field, value)) = numbers.find(|(_, value)| !(*value >= 0.0 && value.is_finite())) {
-            return Err(Error::setting(field, "a finite number, at least 0", value));
+            return Err(Error::argument(field, "a finite number, at least 0", value));
         }
         match coefficients.iter().any(|(_, value)| *value > 0.0) {
             true => Ok(()),
-            false => Err(Error::setting("latency", "at least one coefficient above 0", "0 in each")),
+            false => Err(Error::argument("latency", "at least one coefficient above 0", "0 in each")),
         }
     }
 
@@ -168,9 +168,9 @@ mod tests {
         let measured = |seconds: f64| vec![(Vec::new(), seconds); TERMS];
         assert!(Latency::fit(&measured(1.0)).is_ok());
         for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(matches!(Latency::fit(&measured(wrong)), Err(Error::Setting { .. })), "{wrong}");
+            assert!(matches!(Latency::fit(&measured(wrong)), Err(Error::Argument { .. })), "{wrong}");
         }
-        assert!(matches!(Latency::fit(&measured(1.0)[..TERMS - 1]), Err(Error::Setting { .. })));
+        assert!(matches!(Latency::fit(&measured(1.0)[..TERMS - 1]), Err(Error::Argument { .. })));
     }
 
     #[test]
@@ -197,6 +197,6 @@ mod tests {
             }
         }
         let error = Latency { product: 0.0, error: 0.5, ..right }.check().unwrap_err();
-        assert!(matches!(&error, Error::Setting { field: "latency", .. }), "{error}");
+        assert!(matches!(&error, Error::Argument { name: "latency", .. }), "{error}");
     }
 }

@@ -56,14 +56,14 @@ impl SoftLabelLoss {
     /// Builds the loss of a teacher, of which it stores a handle; the teacher runs without gradient and dropout.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a temperature that is not above 0.
+    /// [`Error::Argument`] for a temperature that is not above 0.
     pub fn new(teacher: &TextClassifier, temperature: f64) -> Result<Self> {
         match temperature > 0.0 && temperature.is_finite() {
             true => {
                 let (teacher, ctx) = (teacher.clone(), ForwardContext::inference());
                 Ok(Self { teacher, temperature, kept: None, ctx })
             }
-            false => Err(Error::setting("temperature", "a finite number above 0", temperature)),
+            false => Err(Error::argument("temperature", "a finite number above 0", temperature)),
         }
     }
 

@@ -94,7 +94,7 @@ impl ArchitectureSearch {
     /// Searches an architecture for a classifier's task, on its labels.
     ///
     /// # Errors
-    /// * [`Error::Setting`] for settings out of range, or a model that is not a single-label classifier.
+    /// * [`Error::Argument`] for settings out of range, or a model that is not a single-label classifier.
     /// * [`Error::Target`] for a target that the minimum sizes do not reach.
     /// * As [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) for an encoder that is already
     ///   searched.
@@ -114,7 +114,7 @@ impl ArchitectureSearch {
     ) -> Result<Self> {
         settings.check()?;
         if model.task() != Task::Class {
-            return Err(Error::setting("model", "a classifier of classes", format!("one for {:?}", model.task())));
+            return Err(Error::argument("model", "a classifier of classes", format!("one for {:?}", model.task())));
         }
         let cost = NasCost::of_model(&model, settings.measure, &settings.space)?;
         let equal: Vec<Vec<f64>> = cost.groups().iter().map(|group| vec![0.0; group.units()]).collect();
@@ -150,7 +150,7 @@ impl ArchitectureSearch {
     /// gates and the multiplier are kept.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a control out of range.
+    /// [`Error::Argument`] for a control out of range.
     pub fn next_stage(self, loss: Box<dyn TaskLoss>, control: Control) -> Result<Self> {
         control.check()?;
         let settings = NasSettings { control, ..self.settings };
@@ -183,10 +183,10 @@ impl ArchitectureSearch {
     /// rate, gates would move twice as fast.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a rate that is not above 0.
+    /// [`Error::Argument`] for a rate that is not above 0.
     pub fn parameter_groups(&self, learning_rate: f64) -> Result<ParameterGroups> {
         if !(learning_rate > 0.0 && learning_rate.is_finite()) {
-            return Err(Error::setting("learning_rate", "a finite number above 0", learning_rate));
+            return Err(Error::argument("learning_rate", "a finite number above 0", learning_rate));
         }
         let standard = ParameterGroups::standard(self.model.encoder().parameters());
         let rate = self.settings.gate_rate / learning_rate;

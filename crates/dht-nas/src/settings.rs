@@ -142,7 +142,7 @@ impl NasSettings {
     /// Checks the ranges of the settings.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first setting that is out of range.
+    /// [`Error::Argument`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
         check_target(self.target)?;
         self.measure.check()?;
@@ -156,16 +156,16 @@ impl NasSettings {
             && kind(&self.relaxation) != kind(&self.head_relaxation)
         {
             let expected = "of the kind of relaxation: one threshold chooses among units of all parts";
-            return Err(Error::setting("head_relaxation", expected, format!("{:?}", self.head_relaxation)));
+            return Err(Error::argument("head_relaxation", expected, format!("{:?}", self.head_relaxation)));
         }
         if let Update::Unrolled { rate } = self.update
             && !(rate > 0.0 && rate.is_finite())
         {
-            return Err(Error::setting("update.unrolled.rate", "a finite number above 0", rate));
+            return Err(Error::argument("update.unrolled.rate", "a finite number above 0", rate));
         }
         match self.gate_rate > 0.0 && self.gate_rate.is_finite() {
             true => Ok(()),
-            false => Err(Error::setting("gate_rate", "a finite number above 0", self.gate_rate)),
+            false => Err(Error::argument("gate_rate", "a finite number above 0", self.gate_rate)),
         }
     }
 }
@@ -179,7 +179,7 @@ mod tests {
         let weighted = RelaxationKind::WeightedSoftmax(WeightedSoftmax::default());
         let mixed = NasSettings { head_relaxation: weighted.clone(), ..NasSettings::default() };
         let error = mixed.check().unwrap_err();
-        assert!(matches!(&error, Error::Setting { field: "head_relaxation", .. }), "{error}");
+        assert!(matches!(&error, Error::Argument { name: "head_relaxation", .. }), "{error}");
         // Where one kind is all that is ranked, or each has its own threshold, both may differ.
         NasSettings { space: NasSpace::heads(), ..mixed.clone() }.check().unwrap();
         NasSettings { relaxation: weighted, ..mixed.clone() }.check().unwrap();

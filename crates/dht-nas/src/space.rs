@@ -191,7 +191,7 @@ impl NasSpace {
     /// The groups of units of an encoder, layer by layer.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a space without parts, or a minimum of 0 or above the size of a layer.
+    /// [`Error::Argument`] for a space without parts, or a minimum of 0 or above the size of a layer.
     pub fn groups(&self, shape: BlockShape, layers: usize) -> Result<Vec<Group>> {
         let ranges: Vec<Range<usize>> = match self.tied {
             true => std::iter::once(0..layers).collect(),
@@ -209,13 +209,13 @@ impl NasSpace {
                         Part::QueryKeyOutputs | Part::ValueOutputs => "minimum.outputs",
                         _ => "minimum.inputs",
                     };
-                    return Err(Error::setting(field, format!("1 to {width}"), minimum));
+                    return Err(Error::argument(field, format!("1 to {width}"), minimum));
                 }
                 groups.push(Group { part, layers: layers.clone(), blocks, width, minimum });
             }
         }
         match groups.is_empty() {
-            true => Err(Error::setting("space", "at least one of inputs, outputs, neurons and heads", "none")),
+            true => Err(Error::argument("space", "at least one of inputs, outputs, neurons and heads", "none")),
             false => Ok(groups),
         }
     }
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn an_empty_space_and_minimums_beyond_a_layer_are_rejected() {
-        assert!(matches!(NasSpace::NONE.groups(SHAPE, 2), Err(Error::Setting { field: "space", .. })));
+        assert!(matches!(NasSpace::NONE.groups(SHAPE, 2), Err(Error::Argument { name: "space", .. })));
         for (minimum, field) in [
             (Minimum { heads: 4, ..Minimum::default() }, "minimum.heads"),
             (Minimum { outputs: 0, ..Minimum::default() }, "minimum.outputs"),
@@ -251,7 +251,7 @@ mod tests {
             (Minimum { neurons: 21, ..Minimum::default() }, "minimum.neurons"),
         ] {
             let error = NasSpace { minimum, ..NasSpace::default() }.groups(SHAPE, 2).unwrap_err();
-            assert!(matches!(&error, Error::Setting { field: found, .. } if *found == field), "{error}");
+            assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
         }
     }
 }

@@ -25,7 +25,7 @@ impl Latency {
     /// machine and its current load: store the result for all comparisons.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no texts, or for more tokens than the model reads; as [`extract`] for a model with
+    /// [`Error::Argument`] for no texts, or for more tokens than the model reads; as [`extract`] for a model with
     /// removed parts.
     pub fn measure<R: Rng + ?Sized>(
         model: &TextClassifier,
@@ -35,7 +35,11 @@ impl Latency {
         let longest = model.encoder().config().longest_text();
         if texts == 0 || !(1..=longest).contains(&tokens) {
             let got = format!("{texts} of {tokens}");
-            return Err(Error::setting("texts and tokens", format!("one or more texts of 1 to {longest} tokens"), got));
+            return Err(Error::argument(
+                "texts and tokens",
+                format!("one or more texts of 1 to {longest} tokens"),
+                got,
+            ));
         }
         let encoding =
             Encoding { ids: vec![0; tokens], type_ids: vec![0; tokens], truncated: false, rest: Default::default() };

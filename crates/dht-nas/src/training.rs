@@ -29,7 +29,7 @@ const HALVES: u64 = 0x6e61_7302_0000_0000;
 fn with_gradients<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
     let parts = along.map(|(along, gradients)| (along * gradients.detach())?.sum_all());
     let sum = parts.reduce(|sum, part| sum? + part?);
-    let sum = sum.ok_or_else(|| Error::setting("space", "at least one group", "none"))??;
+    let sum = sum.ok_or_else(|| Error::argument("space", "at least one group", "none"))??;
     Ok(((&sum - sum.detach())? + value)?)
 }
 
@@ -229,7 +229,7 @@ impl Objective for ArchitectureSearch {
         self.thaw();
         let Some(pending) = self.pending.pop_front() else { return Ok(None) };
         if pending.trained != Trained::Both && self.last_step.replace(progress.step) == Some(progress.step) {
-            return Err(Error::setting("accumulate", "1 where weights and gates are trained in turns", "more"));
+            return Err(Error::argument("accumulate", "1 where weights and gates are trained in turns", "more"));
         }
         self.step(&pending, progress).map(Some)
     }
@@ -244,7 +244,7 @@ impl Objective for ArchitectureSearch {
 
     fn state(&self) -> Result<Value> {
         let settings = serde_json::to_value(&self.settings)
-            .map_err(|source| Error::State { what: "settings of the search".into(), source })?;
+            .map_err(|source| Error::Json { what: "settings of the search".into(), source })?;
         Ok(json!({
             "search": settings, "model": self.model.state()?, "multiplier": self.multiplier, "settled": self.settled,
             "second_half": self.second_half,
@@ -258,7 +258,7 @@ impl Objective for ArchitectureSearch {
 
     fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         training.check_classes(self.model.classifier().classes())?;
-        let failed = |source| Error::State { what: "state of the search".into(), source };
+        let failed = |source| Error::Json { what: "state of the search".into(), source };
         let multiplier: f64 = serde_json::from_value(state["multiplier"].clone()).map_err(failed)?;
         let settled: bool = serde_json::from_value(state["settled"].clone()).map_err(failed)?;
         let second_half = serde_json::from_value(state["second_half"].clone()).map_err(failed)?;

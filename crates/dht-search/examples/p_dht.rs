@@ -12,7 +12,10 @@ use dht_search::dynamic::{Predictor, evaluate};
 use dht_search::space::FULL_EPOCHS_BEFORE_FREEZING;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer, data::generated, storage::{writable_file, write_atomically}, train::EpochLines,
+    Trainer,
+    data::generated,
+    storage::{writable_file, write_atomically},
+    train::EpochLines,
 };
 use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
 use rand::SeedableRng;

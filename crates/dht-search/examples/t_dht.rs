@@ -12,7 +12,10 @@ use dht_search::dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_search::dynamic::{Predictor, evaluate, exit::NgramSettings};
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer, data::generated, storage::{writable_file, write_atomically}, train::EpochLines,
+    Trainer,
+    data::generated,
+    storage::{writable_file, write_atomically},
+    train::EpochLines,
 };
 use dht_search::{Error, Preset, SearchModel, SearchObjective, SearchSettings};
 use rand::SeedableRng;

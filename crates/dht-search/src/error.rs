@@ -1,5 +1,7 @@
 //! The error type of this crate.
 
+use dht_transformer::ErrorKind;
+
 /// The errors of this crate. Messages name the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,21 +20,51 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
     /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
-    State {
+    Json {
         /// The state, or its file.
         what: String,
         /// The parser's message, with line and column.
         source: serde_json::Error,
     },
-    /// A setting or an argument that is out of range.
-    #[error("{field} is {got}, expected {expected}")]
-    Setting {
-        /// The setting's name.
-        field: &'static str,
+    /// An argument or a setting with a value that is not allowed.
+    #[error("{name} is {got}, expected {expected}")]
+    Argument {
+        /// The name of the argument.
+        name: &'static str,
         /// The allowed values.
         expected: String,
         /// Its value.
         got: String,
+    },
+    /// A list or matrix with other sizes than are required.
+    #[error("{what} is {got}, expected {expected}")]
+    Shape {
+        /// The list or matrix.
+        what: &'static str,
+        /// The required sizes.
+        expected: String,
+        /// Its sizes.
+        got: String,
+    },
+    /// A part that does not fit the object that it was made for, such as a saved state of another router.
+    #[error("{what} is {got}, expected {expected}")]
+    State {
+        /// The part.
+        what: &'static str,
+        /// The parts that fit.
+        expected: String,
+        /// The given part.
+        got: String,
+    },
+    /// An index beyond the end of what it counts.
+    #[error("{what} is {got}, expected below {below}")]
+    Range {
+        /// The name of the index.
+        what: &'static str,
+        /// The index.
+        got: usize,
+        /// The number of items.
+        below: usize,
     },
     /// A group of layers without layers, or a route without groups.
     #[error("layers {start}..{end}: expected at least one layer")]
@@ -171,9 +203,42 @@ fn checksum(checksum: Option<&str>) -> &str {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Builds [`Error::Setting`] for a setting or argument that is out of range.
-    pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
-        Self::Setting { field, expected: expected.into(), got: got.to_string() }
+    /// Returns the kind of the error: what a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Dynamic(error) => error.kind(),
+            Self::Transformer(error) => error.kind(),
+            Self::Argument { .. }
+            | Self::NoLayers { .. }
+            | Self::HeadCount { .. }
+            | Self::Exit { .. }
+            | Self::RouteNotInSpace { .. }
+            | Self::DuplicateArm { .. }
+            | Self::Arm { .. }
+            | Self::PresetSize { .. }
+            | Self::Loss { .. } => ErrorKind::Argument,
+            Self::Shape { .. } => ErrorKind::Shape,
+            Self::Range { .. } => ErrorKind::Range,
+            Self::State { .. } => ErrorKind::State,
+            Self::Json { .. } | Self::SpaceFile { .. } | Self::ModelFile { .. } => ErrorKind::Data,
+            Self::Model { .. } => ErrorKind::Unsupported,
+            Self::Bandits(_) | Self::Candle(_) => ErrorKind::Custom,
+        }
+    }
+
+    /// Builds [`Error::Argument`].
+    pub(crate) fn argument(name: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Argument { name, expected: expected.into(), got: got.to_string() }
+    }
+
+    /// Builds [`Error::Shape`].
+    pub(crate) fn shape(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Shape { what, expected: expected.into(), got: got.to_string() }
+    }
+
+    /// Builds [`Error::State`].
+    pub(crate) fn state(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::State { what, expected: expected.into(), got: got.to_string() }
     }
 }
 
@@ -184,8 +249,11 @@ impl From<dht_dynamic::Error> for Error {
         match error {
             Dynamic::Transformer(error) => Self::Transformer(error),
             Dynamic::Candle(error) => Self::Candle(error),
-            Dynamic::State { what, source } => Self::State { what, source },
-            Dynamic::Setting { field, expected, got } => Self::Setting { field, expected, got },
+            Dynamic::Json { what, source } => Self::Json { what, source },
+            Dynamic::Argument { name, expected, got } => Self::Argument { name, expected, got },
+            Dynamic::Shape { what, expected, got } => Self::Shape { what, expected, got },
+            Dynamic::Range { what, got, below } => Self::Range { what, got, below },
+            Dynamic::State { what, expected, got } => Self::State { what, expected, got },
             Dynamic::NoLayers { start, end } => Self::NoLayers { start, end },
             Dynamic::HeadCount { group, expected, got } => Self::HeadCount { group, expected, got },
             Dynamic::Exit { index, expected, got } => Self::Exit { index, expected, got },
@@ -210,8 +278,11 @@ impl From<Error> for dht_dynamic::Error {
             Error::Dynamic(error) => *error,
             Error::Transformer(error) => Self::Transformer(error),
             Error::Candle(error) => Self::Candle(error),
-            Error::State { what, source } => Self::State { what, source },
-            Error::Setting { field, expected, got } => Self::Setting { field, expected, got },
+            Error::Json { what, source } => Self::Json { what, source },
+            Error::Argument { name, expected, got } => Self::Argument { name, expected, got },
+            Error::Shape { what, expected, got } => Self::Shape { what, expected, got },
+            Error::Range { what, got, below } => Self::Range { what, got, below },
+            Error::State { what, expected, got } => Self::State { what, expected, got },
             other => Self::Custom(Box::new(other)),
         }
     }

@@ -106,7 +106,7 @@
 //! Every step from exit to answer needs a distribution over classes: the value of an exit is its cross-entropy, and
 //! bandits see its confidence. In multi-label data some labels may be confident at an exit where others are not, and a
 //! regression value has no probability. A rule for either would be another method with its own evaluation. Such texts
-//! are rejected ([`Error::Setting`], `targets`). Full, truncated and pruned encoders handle them
+//! are rejected ([`Error::Argument`], `targets`). Full, truncated and pruned encoders handle them
 //! ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
@@ -130,7 +130,7 @@ pub mod training;
 pub use cost::CostModel;
 pub use error::{Error, Result};
 pub use evaluation::Regret;
-pub use model::{RoutedEncoder, SearchModel};
+pub use model::{OwnParts, RoutedEncoder, SearchModel};
 pub use routing::{Decisions, ForwardTrace, HeadRouter, Router, StageView};
 pub use settings::SearchSettings;
 pub use space::{Preset, Route, RouteSpec, SearchSpace, SpaceConfig};

@@ -110,7 +110,7 @@ pub mod train;
 pub use backend::ForwardContext;
 pub use config::{BertConfig, Pooling};
 pub use data::{Dataset, DatasetReader, EncodedDataset, Encoding, Example, PackedBatch, Sample, TextTokenizer};
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use model::{Classifier, Encoder};
 pub use tasks::{MaskedLanguageModel, Task, TextClassifier};
 pub use tensors::{HeadPlan, HeadSet, Hidden, Precision, SampleGroup};

@@ -399,6 +399,6 @@ fn padded_samples_have_the_states_of_the_samples_alone() -> Result<()> {
 
     let short = Tensor::zeros((2, 4), DType::U32, &Device::Cpu)?;
     assert!(matches!(unpad(&ids()?, None, Some(&short)), Err(Error::Shape { .. })));
-    assert!(matches!(unpad(&short, None, Some(&short)), Err(Error::Setting { .. })));
+    assert!(matches!(unpad(&short, None, Some(&short)), Err(Error::Argument { .. })));
     Ok(())
 }

@@ -239,7 +239,7 @@ fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
     assert_eq!(refused(prune(&|kept| kept.neurons[1] = vec![NEURONS])), "neurons");
     assert!(matches!(prune(&|kept| kept.neurons.truncate(1)), Err(Error::Shape { .. })));
     let five = HeadSet::from_indices([4], 5)?;
-    assert!(matches!(prune(&|kept| kept.heads[0] = five), Err(Error::HeadOutOfRange { head: 4, heads: HEADS })));
+    assert!(matches!(prune(&|kept| kept.heads[0] = five), Err(Error::Range { what: "head", got: 4, below: HEADS })));
     let importance = Importance::by_magnitude(model.encoder())?;
     for (heads, neurons, field) in [(0, 1, "heads"), (5, 1, "heads"), (1, 0, "neurons"), (1, 97, "neurons")] {
         assert_eq!(refused(PrunePlan::most_important(model.encoder(), &importance, heads, neurons)), field);
@@ -344,7 +344,7 @@ fn heads_that_are_not_there_cannot_be_ablated() -> Outcome {
     assert_eq!(refused(ablate(&model, &data, (3, 0))), "layer");
     assert_eq!(refused(ablate(&model, &data, (usize::MAX, 0))), "layer");
     let missing = ablate(&model, &data, (2, 4));
-    assert!(matches!(missing, Err(Error::HeadOutOfRange { head: 4, heads: HEADS })));
+    assert!(matches!(missing, Err(Error::Range { what: "head", got: 4, below: HEADS })));
     let cut = model.prune(&kept())?;
     let error = ablate(&cut, &data, (0, 0)).expect_err("a head that was cut out");
     assert_eq!(error.to_string(), "head is 0, expected one that layer 0 has: {1,3}");

@@ -150,7 +150,7 @@ fn a_text_may_be_as_long_as_its_family_has_positions_for() -> Outcome {
         let text = |length| batch(&[vec![5; length]], &[0]);
         assert!(model.logits(&text(longest), &ForwardContext::inference()).is_ok(), "{name}");
         let refused = model.logits(&text(longest + 1), &ForwardContext::inference());
-        assert!(matches!(refused, Err(Error::Setting { field: "position", .. })), "{name}");
+        assert!(matches!(refused, Err(Error::Argument { name: "position", .. })), "{name}");
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
             Family::Bert => assert_ne!(logits(&second)?, logits(&batch)?),
             Family::DistilBert => assert_eq!(logits(&second)?, logits(&batch)?),
             // It has one type only.
-            _ => assert!(matches!(logits(&second), Err(Error::Setting { field: "token type", .. }))),
+            _ => assert!(matches!(logits(&second), Err(Error::Argument { name: "token type", .. }))),
         }
     }
     Ok(())

@@ -183,7 +183,7 @@ fn classifiers_added_to_an_encoder_start_from_its_pooler() -> Result<(), Error> 
 fn scoring_an_unknown_class_is_rejected_with_its_row() -> Result<(), Error> {
     let mut data = data(0..5, [sample(0, 2, [2, 5, 3]), sample(1, 3, [2, 5, 3])]);
     let scored = model(Pooling::Cls).score(&data, 2);
-    assert!(matches!(&scored, Err(Error::Setting { field: "label", got, .. }) if got == "3 in row 1"), "{scored:?}");
+    assert!(matches!(&scored, Err(Error::Argument { name: "label", got, .. }) if got == "3 in row 1"), "{scored:?}");
     data.samples.truncate(1);
     assert!(model(Pooling::Cls).score(&data, 2).is_ok());
     Ok(())

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dht_dynamic::Error;
-use dht_dynamic::transformer::Error as TransformerError;
+use dht_dynamic::transformer::ErrorKind;
 use serde::Serialize;
 
 /// Maximum number of characters of a reason.
@@ -76,14 +76,12 @@ impl Refusal {
             Error::Busy { .. } | Error::Backlog { .. } => Self::overloaded(error.to_string()),
             Error::Stopping => Self::stopping(),
             Error::Deadline => Self::late(),
-            Error::TooLong { .. } => Self::too_large(error.to_string()),
-            Error::Setting { field: "texts" | "tokens", .. } => Self::too_large(error.to_string()),
-            Error::Setting { .. } => Self::unprocessable(error.to_string()),
-            Error::Transformer(TransformerError::TextTooLong { .. }) => Self::too_large(error.to_string()),
-            Error::Transformer(_) => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Tokenizer, error.to_string())
-            }
-            _ => Self::backend(error),
+            _ => match error.kind() {
+                ErrorKind::Limit => Self::too_large(error.to_string()),
+                ErrorKind::Argument | ErrorKind::Shape | ErrorKind::Range => Self::unprocessable(error.to_string()),
+                ErrorKind::Data => Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Tokenizer, error.to_string()),
+                _ => Self::backend(error),
+            },
         }
     }
 

@@ -16,7 +16,7 @@ fn a_reload_under_load_drops_no_request() {
     let loads = AtomicUsize::new(0);
     let load = move || match loads.fetch_add(1, Ordering::Relaxed) {
         // A directory that is being written: the model before stays.
-        2 => Err(dht_dynamic::Error::Setting { field: "model", expected: "a whole one".into(), got: "half".into() }),
+        2 => Err(dht_dynamic::Error::Argument { name: "model", expected: "a whole one".into(), got: "half".into() }),
         _ => engine(),
     };
     let settings = ServerSettings { token: Some("secret".into()), ..settings() };

@@ -28,7 +28,7 @@ pub const LEAST_TEXTS: usize = 20;
 /// classifier does not change.
 ///
 /// # Errors
-/// * [`Error::Setting`] for settings out of range, fewer than 20 texts, held-out texts of which more than half are
+/// * [`Error::Argument`] for settings out of range, fewer than 20 texts, held-out texts of which more than half are
 ///   training texts, multi-label texts or other classes than the classifier's, unlabelled texts where nothing is held
 ///   out, and states that are not finite.
 /// * As [`ExitModel::of_classifier`](crate::ExitModel::of_classifier) and [`NgramClassifier::fit`]; errors of the
@@ -41,7 +41,7 @@ pub fn accelerate<R: Rng + ?Sized>(
 ) -> Result<Accelerated> {
     settings.check()?;
     if texts.training.len() < LEAST_TEXTS {
-        return Err(Error::setting("texts", format!("at least {LEAST_TEXTS}"), texts.training.len()));
+        return Err(Error::argument("texts", format!("at least {LEAST_TEXTS}"), texts.training.len()));
     }
     texts.check_held_out()?;
     let start = Instant::now();

@@ -25,7 +25,7 @@ impl Accelerated {
     /// [model](DynamicModel::with_router).
     ///
     /// # Errors
-    /// [`Error::Setting`] for no speeds or no texts, and for a speed that the router rejects; errors of the router and
+    /// [`Error::Argument`] for no speeds or no texts, and for a speed that the router rejects; errors of the router and
     /// the encoder.
     pub fn with_router(
         self,
@@ -37,7 +37,7 @@ impl Accelerated {
         let Self { model, mut report } = self;
         for (field, given) in [("speeds", speeds.len()), ("held-out texts", held_out.len())] {
             if given == 0 {
-                return Err(Error::setting(field, "at least one", "none"));
+                return Err(Error::argument(field, "at least one", "none"));
             }
         }
         let own = exit_log_probabilities(model.model(), held_out, batch_size)?.pop().unwrap_or_default();

@@ -143,7 +143,7 @@ fn fit_exit(
                 }
             }
             let Some((_, c, regression, judged)) = best else {
-                return Err(Error::setting("c", "at least one", 0));
+                return Err(Error::argument("c", "at least one", 0));
             };
             let (weights, bias) = scaling.fold(&regression);
             Ok(FittedExit { weights, bias, c, judged, flops })
@@ -176,7 +176,7 @@ fn fit_exit(
             let (regression, _) = fit(&FeatureMatrix::dense(width, scaled), all, c[chosen], None, 0)?;
             let (weights, bias) = scaling.fold(&regression);
             let judged = tables.into_iter().nth(chosen);
-            let judged = judged.ok_or_else(|| Error::setting("c", "at least one", 0))?;
+            let judged = judged.ok_or_else(|| Error::argument("c", "at least one", 0))?;
             Ok(FittedExit { weights, bias, c: c[chosen], judged, flops })
         }
     }

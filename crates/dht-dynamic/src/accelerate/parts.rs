@@ -44,10 +44,10 @@ impl<'a> Texts<'a> {
         let Some(held_out) = self.held_out else { return Ok(()) };
         let seen = SeenTexts::of([self.training]).rows_of(held_out).len();
         match held_out.len() {
-            0 => Err(Error::setting("held-out texts", "at least one", "none")),
+            0 => Err(Error::argument("held-out texts", "at least one", "none")),
             all if 2 * seen > all => {
                 let expected = "texts that are not among the training's";
-                Err(Error::setting("held-out texts", expected, format!("{seen} of {all} that are")))
+                Err(Error::argument("held-out texts", expected, format!("{seen} of {all} that are")))
             }
             _ => Ok(()),
         }
@@ -73,12 +73,12 @@ impl Parts {
     /// Splits the texts.
     ///
     /// # Errors
-    /// [`Error::Setting`] for unlabelled texts where nothing is held out: the cross-fit would judge by them.
+    /// [`Error::Argument`] for unlabelled texts where nothing is held out: the cross-fit would judge by them.
     pub(super) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let mut parts = Self::of_labelled(texts.training, texts.held_out, settings, rng)?;
         let Some(unlabelled) = texts.unlabelled.filter(|unlabelled| !unlabelled.is_empty()) else { return Ok(parts) };
         if parts.held_out.is_none() {
-            return Err(Error::setting("unlabelled texts", "none without held-out texts", unlabelled.len()));
+            return Err(Error::argument("unlabelled texts", "none without held-out texts", unlabelled.len()));
         }
         let free = 1 + parts.training.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
         let others =

@@ -44,7 +44,7 @@ pub(super) fn states(
             for (row, state) in rows.iter().zip(of_batch) {
                 if state.iter().any(|value| !value.is_finite()) {
                     let got = format!("NaN or infinity in row {} after layer {end}", data.samples[*row].id);
-                    return Err(Error::setting("pooled state", "finite numbers", got));
+                    return Err(Error::argument("pooled state", "finite numbers", got));
                 }
                 pooled[row * width..(row + 1) * width].copy_from_slice(&state);
             }

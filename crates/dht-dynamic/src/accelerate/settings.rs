@@ -88,15 +88,15 @@ impl SideSettings {
     /// Checks all ranges.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the field that is out of range.
+    /// [`Error::Argument`] names the field that is out of range.
     pub fn check(&self) -> Result<()> {
         for (field, got) in [("side.epochs", self.epochs), ("side.batch_size", self.batch_size)] {
             if got == 0 {
-                return Err(Error::setting(field, "at least 1", got));
+                return Err(Error::argument(field, "at least 1", got));
             }
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(Error::setting("side.learning_rate", "a finite number above 0", self.learning_rate));
+            return Err(Error::argument("side.learning_rate", "a finite number above 0", self.learning_rate));
         }
         Ok(())
     }
@@ -125,23 +125,23 @@ impl AccelerateSettings {
     /// Checks all ranges.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the field that is out of range.
+    /// [`Error::Argument`] names the field that is out of range.
     pub fn check(&self) -> Result<()> {
         if self.pooling == Pooling::Pooler {
-            return Err(Error::setting("pooling", "mean or cls: exits have no layer of their own", "pooler"));
+            return Err(Error::argument("pooling", "mean or cls: exits have no layer of their own", "pooler"));
         }
         let positive = self.c.iter().all(|c| c.is_finite() && *c > 0.0);
         if self.c.is_empty() || !positive || !self.c.is_sorted() {
-            return Err(Error::setting("c", "positive numbers, ascending, at least one", format!("{:?}", self.c)));
+            return Err(Error::argument("c", "positive numbers, ascending, at least one", format!("{:?}", self.c)));
         }
         if !(self.held_out_share > 0.0 && self.held_out_share < 1.0) {
-            return Err(Error::setting("held_out_share", "above 0 and below 1", self.held_out_share));
+            return Err(Error::argument("held_out_share", "above 0 and below 1", self.held_out_share));
         }
         let counts =
             [("folds", 2, self.folds), ("least_held_out", 1, self.least_held_out), ("batch_size", 1, self.batch_size)];
         for (field, least, got) in counts {
             if got < least {
-                return Err(Error::setting(field, format!("at least {least}"), got));
+                return Err(Error::argument(field, format!("at least {least}"), got));
             }
         }
         self.side.as_ref().map_or(Ok(()), SideSettings::check)?;

@@ -54,7 +54,7 @@ impl Evaluation {
 /// Predicts every row and scores the predictions.
 ///
 /// # Errors
-/// Errors of the model, including that for a batch size of 0; [`Error::Setting`](crate::Error::Setting) for classes that differ from
+/// Errors of the model, including that for a batch size of 0; [`Error::Argument`](crate::Error::Argument) for classes that differ from
 /// the model's, and for multi-label or regression texts.
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;

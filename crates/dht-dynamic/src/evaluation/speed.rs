@@ -59,11 +59,11 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
     /// Measures both ends, in two passes: λ = 0, and a λ so large that only the cost matters.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no texts and for a model whose rewards learned the cost; errors of the
+    /// [`Error::Argument`] for no texts and for a model whose rewards learned the cost; errors of the
     /// encoder.
     pub fn new(model: &'a M, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {
-            return Err(Error::setting("texts", "at least one", 0));
+            return Err(Error::argument("texts", "at least one", 0));
         }
         let full_flops = model.full_flops_of(texts) as f64;
         let mut curve = Self { model, texts, batch_size, full_flops, measured: Vec::new() };

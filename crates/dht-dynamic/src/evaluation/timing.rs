@@ -33,7 +33,7 @@ impl PassTimes {
 /// [`Predictor::predict_all`]: forming batches is measured, tokenising and scoring are not.
 ///
 /// # Errors
-/// [`Error::Setting`] for no passes; errors of a model, including those for a batch size of 0.
+/// [`Error::Argument`] for no passes; errors of a model, including those for a batch size of 0.
 pub fn time_in_turns(
     models: &[&dyn Predictor],
     data: &EncodedDataset,
@@ -41,7 +41,7 @@ pub fn time_in_turns(
     passes: usize,
 ) -> Result<Vec<PassTimes>> {
     if passes == 0 {
-        return Err(Error::setting("passes", "at least 1", 0));
+        return Err(Error::argument("passes", "at least 1", 0));
     }
     models.iter().try_for_each(|model| model.check(data))?;
     let contexts: Vec<ForwardContext> = models.iter().map(|_| ForwardContext::inference()).collect();
@@ -120,7 +120,7 @@ mod tests {
             contexts.dedup();
             assert_eq!(contexts.len(), 1, "one context a model keeps its packed weights");
         }
-        assert!(matches!(time_in_turns(&models, &texts(), 3, 0), Err(Error::Setting { field: "passes", .. })));
+        assert!(matches!(time_in_turns(&models, &texts(), 3, 0), Err(Error::Argument { name: "passes", .. })));
     }
 
     #[test]

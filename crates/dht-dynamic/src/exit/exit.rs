@@ -47,7 +47,7 @@ pub trait Exit: Debug + Send + Sync {
     /// The answers to these texts.
     ///
     /// # Errors
-    /// [`Error::Setting`] for texts before the first layer, where the exit reads hidden rows; errors of the classifier.
+    /// [`Error::Argument`] for texts before the first layer, where the exit reads hidden rows; errors of the classifier.
     fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers>;
 }
 
@@ -88,10 +88,10 @@ impl Clone for Box<dyn LayerExit> {
 impl<E: LayerExit> Exit for E {
     fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers> {
         let Some(hidden) = texts.hidden else {
-            return Err(Error::setting("exit", "one that reads tokens, before the first layer", "one after a layer"));
+            return Err(Error::argument("exit", "one that reads tokens, before the first layer", "one after a layer"));
         };
         let logs = log_softmax(&self.logits(hidden, ctx)?)?;
-        let classes = logs.dims()[1];
+        let classes = logs.dims2()?.1;
         let ids: Vec<u64> = texts.members.iter().map(|member| texts.batch.sample_ids[*member]).collect();
         let rows = finite_rows(&logs, &ids)?;
         let values = rows.into_iter().flatten().map(f64::from).collect();

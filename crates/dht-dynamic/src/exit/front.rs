@@ -37,13 +37,13 @@ impl FrontExit {
     /// Rejects an n-gram exit that does not fit this number of exits and classes.
     pub(crate) fn check(&self, exits: usize, classes: usize) -> Result<()> {
         if self.ngram.classes() != classes {
-            return Err(Error::setting("classes of the front exit", classes.to_string(), self.ngram.classes()));
+            return Err(Error::shape("classes of the front exit", classes.to_string(), self.ngram.classes()));
         }
         if self.stackers.len() != exits {
-            return Err(Error::setting("stackers", format!("{exits}, one an exit"), self.stackers.len()));
+            return Err(Error::shape("stackers", format!("{exits}, one an exit"), self.stackers.len()));
         }
         match self.stackers.iter().find(|stacker| !(stacker.ngram.is_finite() && stacker.exit.is_finite())) {
-            Some(stacker) => Err(Error::setting("stacker", "finite weights", format!("{stacker:?}"))),
+            Some(stacker) => Err(Error::state("stacker", "finite weights", format!("{stacker:?}"))),
             None => Ok(()),
         }
     }

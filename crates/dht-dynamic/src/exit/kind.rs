@@ -32,34 +32,37 @@ pub enum ExitKind {
         /// The number of columns of the layer: 1 to 32, or a multiple of 32 up to 4,096.
         width: usize,
     },
+    /// Exits that a program builds itself: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
+    Own,
 }
 
 impl ExitKind {
     /// Checks the range of the width and that the kind fits a pooling.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a width out of range, and for a pooler before a side exit.
+    /// [`Error::Argument`] for a width out of range, and for a pooler before a side exit.
     pub fn check(self, pooling: Pooling) -> Result<()> {
         match self {
-            Self::Linear => Ok(()),
+            Self::Linear | Self::Own => Ok(()),
             Self::Side { width } if !(1..=65_536).contains(&width) => {
-                Err(Error::setting("exit_kind.side.width", "1 to 65,536", width))
+                Err(Error::argument("exit_kind.side.width", "1 to 65,536", width))
             }
             Self::SideLayer { width }
                 if !((1..=32).contains(&width) || (64..=4_096).contains(&width) && width.is_multiple_of(32)) =>
             {
-                Err(Error::setting("exit_kind.side_layer.width", "1 to 32, or a multiple of 32 up to 4,096", width))
+                Err(Error::argument("exit_kind.side_layer.width", "1 to 32, or a multiple of 32 up to 4,096", width))
             }
             Self::Side { .. } | Self::SideLayer { .. } if pooling == Pooling::Pooler => {
-                Err(Error::setting("pooling", "cls or mean: a side exit has a layer of its own", "pooler"))
+                Err(Error::argument("pooling", "cls or mean: a side exit has a layer of its own", "pooler"))
             }
             Self::Side { .. } | Self::SideLayer { .. } => Ok(()),
         }
     }
+
     /// Adds a new exit at this depth to an encoder, with parameters whose names start with `name` and a dot.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than two classes; errors of the encoder.
+    /// [`Error::Argument`] for fewer than two classes, and for [`Own`](Self::Own); errors of the encoder.
     pub fn build<R: Rng + ?Sized>(
         self,
         encoder: &mut Encoder,
@@ -73,6 +76,9 @@ impl ExitKind {
             Self::Side { width } => Box::new(SideExit::new(encoder, name, classes, (pooling, width), rng)?),
             Self::SideLayer { width } => {
                 Box::new(SideLayerExit::new(encoder, (name, depth), classes, (pooling, width), rng)?)
+            }
+            Self::Own => {
+                return Err(Error::argument("exit_kind", "one of this crate, or exits built by a function", "own"));
             }
         })
     }

@@ -1,5 +1,6 @@
 //! Exits: classifiers where texts may leave. Each kind of exit has its own file.
 
+mod builder;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]
 mod exit;
 mod front;
@@ -10,6 +11,7 @@ mod side;
 mod side_layer;
 mod stacker;
 
+pub use builder::{ExitBuilder, ExitPlace};
 pub use exit::{Exit, ExitAnswers, ExitFlops, ExitTexts, LayerExit};
 pub use front::FrontExit;
 pub use kind::ExitKind;

@@ -25,7 +25,7 @@ impl SideExit {
         rng: &mut R,
     ) -> Result<Self> {
         if classes < 2 {
-            return Err(Error::setting("classes", "at least 2", classes));
+            return Err(Error::argument("classes", "at least 2", classes));
         }
         let inputs = encoder.block_shape().hidden;
         let hidden = encoder.add_linear(&format!("{name}.hidden"), inputs, width, rng)?;

@@ -68,7 +68,7 @@ impl Stacker {
     /// Without rows they are [`halves`](Self::halves). They stay finite even where some weights predict every row.
     ///
     /// # Errors
-    /// [`Error::Setting`] for tables of different shapes, and for labels that are not exactly one class for each row.
+    /// [`Error::Argument`] for tables of different shapes, and for labels that are not exactly one class for each row.
     pub fn fit(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<Self> {
         Ok(Self::fit_counted(ngram, exit, labels)?.0)
     }
@@ -80,10 +80,10 @@ impl Stacker {
     pub fn fit_counted(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<(Self, u64)> {
         check_alike(ngram, exit)?;
         if labels.len() != ngram.len() {
-            return Err(Error::setting("labels", format!("{}, one a row", ngram.len()), labels.len()));
+            return Err(Error::shape("labels", format!("{}, one a row", ngram.len()), labels.len()));
         }
         if let Some(label) = labels.iter().find(|label| **label as usize >= ngram.classes()) {
-            return Err(Error::setting("label", format!("below {}", ngram.classes()), label));
+            return Err(Error::Range { what: "label", got: *label as usize, below: ngram.classes() });
         }
         let halves = Self::halves();
         if labels.is_empty() {
@@ -97,7 +97,7 @@ impl Stacker {
     /// The log-probabilities of both models, stacked.
     ///
     /// # Errors
-    /// [`Error::Setting`] for tables of different shapes, and for weights that are not finite.
+    /// [`Error::Argument`] for tables of different shapes, and for weights that are not finite.
     pub fn stack(&self, ngram: &LogProbabilities, exit: &LogProbabilities) -> Result<LogProbabilities> {
         check_alike(ngram, exit)?;
         let mut values = Vec::with_capacity(ngram.len() * ngram.classes());
@@ -119,7 +119,7 @@ impl Stacker {
 fn check_alike(ngram: &LogProbabilities, exit: &LogProbabilities) -> Result<()> {
     let shapes = [ngram, exit].map(|table| format!("{} rows of {} classes", table.len(), table.classes()));
     let [expected, got] = shapes;
-    if expected == got { Ok(()) } else { Err(Error::setting("log-probabilities of the exit", expected, got)) }
+    if expected == got { Ok(()) } else { Err(Error::shape("log-probabilities of the exit", expected, got)) }
 }
 
 #[cfg(test)]

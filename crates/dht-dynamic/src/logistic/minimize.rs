@@ -87,9 +87,9 @@ impl<F: Function> Gradient for Remembering<'_, F> {
 /// f64, or after `most_steps`.
 ///
 /// # Errors
-/// [`Error::Setting`] when the function or its gradient is not finite at the start or at the result.
+/// [`Error::Argument`] when the function or its gradient is not finite at the start or at the result.
 pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f64, most_steps: u64) -> Result<Minimum> {
-    let failed = |got: String| Error::setting("objective", "a function that L-BFGS can minimise", got);
+    let failed = |got: String| Error::argument("objective", "a function that L-BFGS can minimise", got);
     let (value, gradient) = function.value_and_gradient(&start);
     let norm = norm(&gradient);
     if !value.is_finite() || !norm.is_finite() {

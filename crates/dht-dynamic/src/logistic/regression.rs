@@ -82,15 +82,15 @@ impl RowTargets<'_> {
     fn check(self, rows: usize, classes: usize) -> Result<()> {
         let got = self.rows(classes);
         if got == 0 || got != rows {
-            return Err(Error::setting("labels", format!("{rows}, one a row, at least 1"), got));
+            return Err(Error::shape("labels", format!("{rows}, one a row, at least 1"), got));
         }
         match self {
             Self::Classes(labels) => match labels.iter().find(|label| **label as usize >= classes) {
-                Some(label) => Err(Error::setting("label", format!("below {classes}"), label)),
+                Some(label) => Err(Error::Range { what: "label", got: *label as usize, below: classes }),
                 None => Ok(()),
             },
             Self::Soft(logs) => match logs.iter().find(|log| !(log.is_finite() && **log <= 1e-6)) {
-                Some(log) => Err(Error::setting("soft labels", "log-probabilities", log)),
+                Some(log) => Err(Error::argument("soft labels", "log-probabilities", log)),
                 None => Ok(()),
             },
         }
@@ -188,7 +188,7 @@ impl LogisticRegression {
     /// Returns the weights and, for a next fit, the minimum.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no row, another number of labels than rows, a label that is not a class, fewer than two
+    /// [`Error::Argument`] for no row, another number of labels than rows, a label that is not a class, fewer than two
     /// classes, a C that is not a positive number, features that are not finite, and where L-BFGS stops far from the
     /// minimum.
     pub(crate) fn fit(
@@ -200,14 +200,14 @@ impl LogisticRegression {
     ) -> Result<(Self, Minimum)> {
         let FitSettings { c, tolerance } = settings;
         if classes < 2 {
-            return Err(Error::setting("classes", "at least 2", classes));
+            return Err(Error::argument("classes", "at least 2", classes));
         }
         targets.check(features.rows(), classes)?;
         if !(c.is_finite() && c > 0.0) {
-            return Err(Error::setting("C", "a positive number", c));
+            return Err(Error::argument("C", "a positive number", c));
         }
         if !features.is_finite() {
-            return Err(Error::setting("features", "finite numbers", "NaN or infinity"));
+            return Err(Error::argument("features", "finite numbers", "NaN or infinity"));
         }
         let size = (features.columns() + 1) * classes;
         let loss = PenalisedLoss::new(features, targets, classes, c);
@@ -215,7 +215,7 @@ impl LogisticRegression {
         let mut minimum = minimize(&loss, start.unwrap_or_else(|| vec![0.0; size]), tolerance, MOST_STEPS)?;
         minimum.at = loss.scaled(&minimum.at);
         if minimum.gradient_norm > tolerance.max(LONGEST_GRADIENT) {
-            return Err(Error::setting(
+            return Err(Error::argument(
                 "gradient after L-BFGS",
                 format!("shorter than {tolerance}"),
                 minimum.gradient_norm,

@@ -43,7 +43,7 @@ impl DynamicModel {
     /// index 0, and the index of each other exit increases by one.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for an n-gram exit with other classes, without weights for each exit,
+    /// [`Error::Argument`](crate::Error::Argument) for an n-gram exit with other classes, without weights for each exit,
     /// or with weights that are not finite.
     pub fn with_front(self, front: FrontExit) -> Result<Self> {
         front.check(self.model.depths().len(), self.model.classes())?;
@@ -104,7 +104,7 @@ impl DynamicModel {
     /// patience its reciprocal; a custom router defines its speed.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers with a
+    /// [`Error::Argument`](crate::Error::Argument) for a speed that is not finite or below 0, and for routers with a
     /// single speed.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         self.router = self.router.at_speed(speed)?;

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::exit::{ExitKind, LayerExit};
+use crate::exit::{ExitBuilder, ExitKind, ExitPlace, LayerExit};
 use crate::route::{ModelShape, Route};
 
 /// Depths, kind and pooling of the exits of a model.
@@ -45,7 +45,7 @@ impl ExitSettings {
         }
         if self.depths.last() != Some(&layers) {
             let expected = format!("depths up to {layers}, where the classifier is");
-            return Err(Error::setting("exits", expected, format!("{:?}", self.depths)));
+            return Err(Error::argument("exits", expected, format!("{:?}", self.depths)));
         }
         self.kind.check(self.pooling)
     }
@@ -78,13 +78,15 @@ pub struct ExitModel {
     exits: Vec<Box<dyn LayerExit>>,
     settings: ExitSettings,
     classes: usize,
+    /// The builder of exits of a program's own.
+    own: Option<ExitBuilder>,
 }
 
 impl ExitModel {
     /// Adds new exits to an encoder.
     ///
     /// # Errors
-    /// As [`ExitSettings::check`]; [`Error::Setting`] for fewer than two classes.
+    /// As [`ExitSettings::check`]; [`Error::Argument`] for fewer than two classes.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         settings: ExitSettings,
@@ -97,7 +99,98 @@ impl ExitModel {
             let (kind, pooling) = settings.of(exit);
             exits.push(kind.build(&mut encoder, (&name, settings.depths[exit]), classes, pooling, rng)?);
         }
-        Ok(Self { encoder, exits, settings, classes })
+        Ok(Self { encoder, exits, settings, classes, own: None })
+    }
+
+    /// Adds exits of a program's own after these layers, the last of them after the last layer. `build` is called for
+    /// each exit, from the first to the last. A saved model with such exits is loaded by
+    /// [`DynamicModel::load_with`](crate::DynamicModel::load_with).
+    ///
+    /// # Errors
+    /// As [`ExitSettings::check`]; errors of `build`; [`Error::Argument`] for fewer than two classes, and for a parameter
+    /// of an exit whose name does not begin with the name of its place.
+    ///
+    /// # Examples
+    /// An exit that reads the first token's state beside the mean of all:
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use dht_dynamic::exit::{ExitFlops, ExitPlace};
+    /// use dht_dynamic::router::LeavingRule;
+    /// use dht_dynamic::transformer::flops::BackwardNeeds;
+    /// use dht_dynamic::transformer::{BertConfig, Encoder, ForwardContext, Hidden, model::Linear};
+    /// use dht_dynamic::{DynamicModel, ExitModel, LayerExit, OwnParts, Result};
+    /// use rand::SeedableRng;
+    ///
+    /// #[derive(Debug, Clone)]
+    /// struct FirstAndMean(Linear);
+    ///
+    /// impl FirstAndMean {
+    ///     fn build(encoder: &mut Encoder, place: ExitPlace<'_>) -> Result<Box<dyn LayerExit>> {
+    ///         let (name, inputs) = (format!("{}.linear", place.name), 2 * encoder.config().hidden_size);
+    ///         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    ///         Ok(Box::new(Self(encoder.add_linear(&name, inputs, place.classes, &mut rng)?)))
+    ///     }
+    /// }
+    ///
+    /// impl LayerExit for FirstAndMean {
+    ///     fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
+    ///         let rows = Tensor::cat(&[hidden.first_rows()?, hidden.mean_rows()?], 1)?;
+    ///         Ok(self.0.forward(&rows, ctx)?)
+    ///     }
+    ///
+    ///     fn flops(&self, _tokens: usize) -> ExitFlops {
+    ///         let shape = self.0.shape();
+    ///         ExitFlops {
+    ///             forward: shape.forward(1).total(),
+    ///             backward: shape.backward(1, BackwardNeeds::ALL).total(),
+    ///             backward_weights: shape.backward(1, BackwardNeeds::WEIGHTS_ONLY).total(),
+    ///         }
+    ///     }
+    ///
+    ///     fn box_clone(&self) -> Box<dyn LayerExit> {
+    ///         Box::new(self.clone())
+    ///     }
+    /// }
+    ///
+    /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// let encoder = Encoder::random(&BertConfig::small(4, 6, 24, 40)?, &Device::Cpu, &mut rng)?;
+    /// let model = DynamicModel::new(ExitModel::with_exits(encoder, vec![2, 4], 3, FirstAndMean::build)?, LeavingRule::Confidence)?;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let classes = ["sport", "politics", "science"].map(String::from);
+    /// model.save(folder.path().join("model"), None, &classes)?;
+    /// let own = OwnParts::new().with_exits(FirstAndMean::build);
+    /// let (loaded, ..) = DynamicModel::load_with(folder.path().join("model"), &Device::Cpu, own)?;
+    /// assert_eq!(loaded.depths().collect::<Vec<_>>(), [2, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_exits(
+        encoder: Encoder,
+        depths: Vec<usize>,
+        classes: usize,
+        build: impl Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let settings = ExitSettings { kind: ExitKind::Own, ..ExitSettings::linear(depths) };
+        Self::of_builder(encoder, settings, classes, ExitBuilder::new(build))
+    }
+
+    /// Adds exits that a builder makes.
+    pub(super) fn of_builder(
+        mut encoder: Encoder,
+        settings: ExitSettings,
+        classes: usize,
+        own: ExitBuilder,
+    ) -> Result<Self> {
+        settings.check(encoder.layers())?;
+        if classes < 2 {
+            return Err(Error::argument("classes", "at least 2", classes));
+        }
+        let mut exits = Vec::with_capacity(settings.depths.len());
+        for (name, &depth) in settings.names().zip(&settings.depths) {
+            exits.push(own.build(&mut encoder, ExitPlace { name: &name, depth, classes })?);
+        }
+        Ok(Self { encoder, exits, settings, classes, own: Some(own) })
     }
 
     /// Returns a copy with separate weights.
@@ -110,7 +203,10 @@ impl ExitModel {
         encoder.parameters().compute_in(own.precision())?;
         // The random values of the exits are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
-        let copy = Self::new(encoder, self.settings.clone(), self.classes, &mut nothing)?;
+        let copy = match &self.own {
+            Some(own) => Self::of_builder(encoder, self.settings.clone(), self.classes, own.clone())?,
+            None => Self::new(encoder, self.settings.clone(), self.classes, &mut nothing)?,
+        };
         for (id, name, _) in own.iter() {
             let copied = copy.encoder.parameters().id(name)?;
             copy.encoder.parameters().set_frozen(copied, own.is_frozen(id));
@@ -160,18 +256,18 @@ impl ExitModel {
     /// Rejects texts that this model cannot be trained or scored on.
     ///
     /// # Errors
-    /// [`Error::Setting`] for multi-label or regression texts, and for texts of other classes; [`Error::Transformer`]
+    /// [`Error::Argument`] for multi-label or regression texts, and for texts of other classes; [`Error::Transformer`]
     /// for texts longer than the encoder's positions, and for labels that do not exist.
     pub fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
         if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
             let expected = "none: early exits take texts of one class each, not of several labels or of a number";
-            return Err(Error::setting("targets", expected, format!("{} in row {}", sample.targets.len(), sample.id)));
+            return Err(Error::shape("targets", expected, format!("{} in row {}", sample.targets.len(), sample.id)));
         }
         self.encoder.check_samples(texts)?;
         texts.check_classes(self.classes)?;
         match texts.labels.len() {
             same if same == self.classes => Ok(()),
-            other => Err(Error::setting("labels", format!("the model's {} classes", self.classes), other)),
+            other => Err(Error::shape("labels", format!("the model's {} classes", self.classes), other)),
         }
     }
 

@@ -194,7 +194,8 @@ impl<'a> Forward<'a> {
         let logs = &answers.log_probabilities;
         let mut notes = vec![Notes::new(); batch.len()];
         let start = Instant::now();
-        let leaves = self.decide(&ExitView::new(0, &members, &lengths, Some(logs), None), &mut notes)?;
+        let view = ExitView::new(0, &members, &batch.sample_ids, &lengths, Some(logs), None);
+        let leaves = self.decide(&view, &mut notes)?;
         let deciding = start.elapsed();
         let (route, routing_flops) = (self.model.model().route(0)?, self.model.router().flops(0));
         let texts = logs.rows().zip(notes).zip(answers.flops).zip(leaves);
@@ -220,7 +221,7 @@ impl<'a> Forward<'a> {
             true => Ok(leaves),
             false => {
                 let expected = format!("one for each of {} texts", view.members.len());
-                Err(Error::setting("router's decisions", expected, leaves.len()))
+                Err(Error::shape("router's decisions", expected, leaves.len()))
             }
         }
     }
@@ -250,7 +251,8 @@ impl<'a> Forward<'a> {
                 hidden.tensor().device().synchronize()?;
                 let start = Instant::now();
                 let lengths: Vec<usize> = hidden.spans().lengths().collect();
-                let view = ExitView::new(exit, &members, &lengths, answers.as_ref(), Some(&hidden));
+                let ids = hidden.packing().sample_ids();
+                let view = ExitView::new(exit, &members, ids, &lengths, answers.as_ref(), Some(&hidden));
                 let leaves = self.decide(&view, &mut notes)?;
                 deciding += start.elapsed();
                 leaves
@@ -303,6 +305,7 @@ impl<'a> Forward<'a> {
     ) -> Result<LogProbabilities> {
         let texts = ExitTexts::after_layers(batch, members, hidden);
         let ExitAnswers { mut log_probabilities, flops } = self.model.model().exits()[at].answers(&texts, self.ctx)?;
+        self.check_answers(&log_probabilities, &flops, members.len())?;
         let mut stacking = 0;
         if let Some(front) = self.model.front() {
             let ngram = members.iter().flat_map(|member| passages[*member].front.iter().copied()).collect();
@@ -317,6 +320,16 @@ impl<'a> Forward<'a> {
             }
         }
         Ok(log_probabilities)
+    }
+
+    /// Rejects answers of an exit with other sizes than the texts and the classes have.
+    fn check_answers(&self, logs: &LogProbabilities, flops: &[u64], texts: usize) -> Result<()> {
+        let (expected, got) = ((texts, self.model.model().classes(), texts), (logs.len(), logs.classes(), flops.len()));
+        if expected == got {
+            return Ok(());
+        }
+        let sizes = |(rows, classes, flops)| format!("{rows} rows of {classes} classes, and {flops} counts of FLOPs");
+        Err(Error::shape("exit's answers", sizes(expected), sizes(got)))
     }
 
     /// Runs these layers, at most `together` texts at once.

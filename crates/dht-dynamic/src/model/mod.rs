@@ -7,10 +7,12 @@ mod exit_model;
 mod exit_probabilities;
 mod forward;
 mod of_classifier;
+mod own_parts;
 mod saved;
 mod seen_texts;
 
 pub use dynamic::DynamicModel;
 pub use exit_model::{ExitModel, ExitSettings};
 pub use exit_probabilities::exit_log_probabilities;
+pub use own_parts::OwnParts;
 pub use seen_texts::SeenTexts;

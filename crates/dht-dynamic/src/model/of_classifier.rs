@@ -15,7 +15,7 @@ impl ExitModel {
     /// `exits` are the depths of the exits, ascending to the last layer; `None` for every layer.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a classifier with a single layer, for another task than classes, for pruned heads or
+    /// [`Error::Argument`] for a classifier with a single layer, for another task than classes, for pruned heads or
     /// neurons, and for exits that do not end at its last layer; [`Error::Exit`] for exits that do not ascend.
     pub fn of_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
@@ -25,19 +25,19 @@ impl ExitModel {
     ) -> Result<Self> {
         if classifier.task() != Task::Class {
             let got = format!("one for {:?}", classifier.task());
-            return Err(Error::setting("classifier", "one of classes", got));
+            return Err(Error::argument("classifier", "one of classes", got));
         }
         let (encoder, last) = (classifier.encoder(), classifier.classifier());
         let (layers, block) = (encoder.layers(), encoder.block_shape());
         if let Some(layer) = (0..layers).find(|layer| encoder.width(*layer) != block.full()) {
             let got = format!("layer {layer} pruned");
-            return Err(Error::setting("classifier", "one with all heads and neurons", got));
+            return Err(Error::argument("classifier", "one with all heads and neurons", got));
         }
         let depths = exits.map_or_else(|| (1..=layers).collect(), <[usize]>::to_vec);
         let settings = ExitSettings { depths, kind, pooling, last_pooling: Some(last.pooling()) };
         settings.check(layers)?;
         if settings.depths.len() < 2 {
-            return Err(Error::setting("exits", "at least two", settings.depths.len()));
+            return Err(Error::argument("exits", "at least two", settings.depths.len()));
         }
         let model = Self::new(encoder.truncated(layers)?, settings, last.classes(), rng)?;
         model.take_classifier(classifier)?;
@@ -48,7 +48,7 @@ impl ExitModel {
     /// classifier](Self::of_classifier) the last exit is that classifier.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a depth without an exit, and for an exit with its own layer, which an ordinary classifier
+    /// [`Error::Argument`] for a depth without an exit, and for an exit with its own layer, which an ordinary classifier
     /// cannot have.
     pub fn classifier_at(&self, depth: usize) -> Result<TextClassifier> {
         let settings = self.settings();
@@ -57,7 +57,7 @@ impl ExitModel {
         let Some((exit, pooling)) = found.and_then(|(exit, _)| Some((exit, settings.linear_pooling(exit)?))) else {
             let linear = exits().filter(|(exit, _)| settings.linear_pooling(*exit).is_some()).map(|(_, depth)| depth);
             let expected = format!("a depth with a linear exit: {:?}", linear.collect::<Vec<_>>());
-            return Err(Error::setting("layers", expected, depth));
+            return Err(Error::argument("layers", expected, depth));
         };
         // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
@@ -68,7 +68,7 @@ impl ExitModel {
         let mut values = classifier.encoder().parameters().values()?;
         for (name, value) in &mut values {
             if let Some(part) = name.strip_prefix("classifier.") {
-                let missing = || Error::setting("exit", "a linear one", format!("{prefix}.{part}"));
+                let missing = || Error::state("exit", "a linear one", format!("{prefix}.{part}"));
                 *value = own.get(&format!("{prefix}.{part}")).ok_or_else(missing)?.clone();
             }
         }
@@ -86,7 +86,7 @@ impl ExitModel {
                 Some(part) => format!("{last}.pooler.{part}"),
                 None => format!("{last}.{}", name.trim_start_matches("classifier.")),
             };
-            let unknown = || Error::setting("classifier's parameters", "those of a last exit", &name);
+            let unknown = || Error::state("classifier's parameters", "those of a last exit", &name);
             values.get_mut(&name).ok_or_else(unknown)?.values = tensor.flatten_all()?.to_vec1()?;
         }
         Ok(parameters.set_values(values)?)
@@ -102,7 +102,7 @@ impl ExitModel {
             let transposed = (0..classes).flat_map(|class| weights.iter().skip(class).step_by(classes).copied());
             for (part, new) in [("weight", transposed.collect()), ("bias", bias.to_vec())] {
                 let name = format!("{name}.{part}");
-                let unknown = || Error::setting("exit", "a linear one", &name);
+                let unknown = || Error::state("exit", "a linear one", &name);
                 values.get_mut(&name).ok_or_else(unknown)?.values = new;
             }
         }

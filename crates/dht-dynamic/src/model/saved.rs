@@ -26,10 +26,11 @@ use serde_json::Value;
 
 use super::dynamic::DynamicModel;
 use super::exit_model::{ExitModel, ExitSettings};
+use super::own_parts::OwnParts;
 use super::seen_texts::SeenTexts;
 use crate::error::{Error, Result};
-use crate::exit::{FrontExit, NgramClassifier, Stacker};
-use crate::router::{LeavingRule, Router};
+use crate::exit::{ExitKind, FrontExit, NgramClassifier, Stacker};
+use crate::router::LeavingRule;
 use crate::saved_encoder::{SavedEncoder, check_file, check_format, restore_tensors_below, tensors_below};
 
 const FORMAT: &str = "dynamic model";
@@ -83,13 +84,13 @@ impl DynamicModel {
     /// length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
+    /// [`Error::Argument`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
     /// two labels are equal, the directory contains something else, writing fails, the tokenizer has more tokens than
     /// the encoder, or a weight is not finite.
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.model().classes();
         if labels.len() != classes {
-            return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
+            return Err(Error::shape("labels", format!("the names of {classes} classes"), labels.len()));
         }
         check_class_names(labels)?;
         let exits: Vec<String> = self.model().settings().names().collect();
@@ -142,44 +143,49 @@ impl DynamicModel {
     /// * [`Error::Transformer`] when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
     ///   unknown, of another shape or not finite.
     /// * [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or of another release, and
-    ///   for a model with a custom router.
-    /// * [`Error::State`] when its JSON is not what this release writes.
-    /// * [`Error::Setting`] when its parts do not fit together.
+    ///   for a model with exits or a router of a program's own.
+    /// * [`Error::Json`] when its JSON is not what this release writes.
+    /// * [`Error::Argument`] when its parts do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Loaded> {
-        let path = folder.as_ref().join(DYNAMIC);
-        Self::load_with(folder, device, |_| {
-            let expected = "a rule; a model with a router of its own is read by load_with".into();
-            Err(Error::Model { path, field: "router", expected, got: "that of a router of its own".into() })
-        })
+        Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model with a custom router, as [`load`](Self::load). `router` builds the router from the state that it
-    /// saved.
+    /// Loads a model with exits or a router of a program's own, as [`load`](Self::load).
     ///
     /// # Errors
-    /// As [`load`](Self::load), and errors of `router`.
-    pub fn load_with(
-        folder: impl AsRef<Path>,
-        device: &Device,
-        router: impl FnOnce(Value) -> Result<Box<dyn Router>>,
-    ) -> Result<Loaded> {
+    /// As [`load`](Self::load), and errors of the builders.
+    pub fn load_with(folder: impl AsRef<Path>, device: &Device, own: OwnParts<'_>) -> Result<Loaded> {
         let folder = folder.as_ref();
         let path = folder.join(DYNAMIC);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
         check_format(&path, &state, FORMAT, VERSION)?;
-        let stored: Stored = serde_json::from_value(state)
-            .map_err(|source| Error::State { what: path.display().to_string(), source })?;
+        let stored: Stored =
+            serde_json::from_value(state).map_err(|source| Error::Json { what: path.display().to_string(), source })?;
 
         let (encoder, tokenizer) = stored.encoder.read(&folder.join(ENCODER), &path, device)?;
         // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
-        let parts = ExitModel::new(encoder, stored.exits, stored.labels.len(), &mut nothing)?;
+        let classes = stored.labels.len();
+        let missing = |field, kind: &str| Error::Model {
+            path: path.clone(),
+            field,
+            expected: "one of this crate; with a part of its own, a model is read by load_with".into(),
+            got: format!("{kind} of a program's own"),
+        };
+        let parts = match (stored.exits.kind, own.exits) {
+            (ExitKind::Own, Some(build)) => ExitModel::of_builder(encoder, stored.exits, classes, build)?,
+            (ExitKind::Own, None) => return Err(missing("exits", "exits")),
+            _ => ExitModel::new(encoder, stored.exits, classes, &mut nothing)?,
+        };
         let exits: Vec<String> = parts.settings().names().collect();
         restore_tensors_below(parts.encoder(), &exits, tensors, &path)?;
 
         let mut model = match stored.router {
             StoredRouter::Rule { rule, speed } => Self::new(parts, rule)?.with_speed(speed)?,
-            StoredRouter::Own(state) => Self::new(parts, LeavingRule::default())?.with_router(router(state)?),
+            StoredRouter::Own(state) => {
+                let build = own.router.ok_or_else(|| missing("router", "that"))?;
+                Self::new(parts, LeavingRule::default())?.with_router(build(state)?)
+            }
         };
         if let Some(StoredFront { stackers, ngram }) = stored.front {
             let file = folder.join(NGRAM);

@@ -29,7 +29,7 @@ pub trait Predictor: Sync {
     /// Rejects texts that this model cannot be scored on.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) or [`Error::Transformer`](crate::Error::Transformer) with the part
+    /// [`Error::Argument`](crate::Error::Argument) or [`Error::Transformer`](crate::Error::Transformer) with the part
     /// that does not fit.
     fn check(&self, texts: &EncodedDataset) -> Result<()>;
 
@@ -50,7 +50,7 @@ pub trait WithSpeed: Predictor + Sized {
     /// Returns a handle on the same weights at another speed. This model does not change.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a speed out of range, and for a model with a single speed.
+    /// [`Error::Argument`](crate::Error::Argument) for a speed out of range, and for a model with a single speed.
     fn with_speed(&self, speed: f64) -> Result<Self>;
 }
 

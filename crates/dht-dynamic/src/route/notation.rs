@@ -51,7 +51,7 @@ impl RouteSpec {
     /// Builds the notation of these segments.
     ///
     /// # Errors
-    /// [`Error::NoLayers`] when there is no segment, [`Error::Setting`] when layers or heads lie outside 1 to
+    /// [`Error::NoLayers`] when there is no segment, [`Error::Argument`] when layers or heads lie outside 1 to
     /// [`MOST`](Self::MOST).
     pub fn new(segments: Vec<Segment>) -> Result<Self> {
         if segments.is_empty() {
@@ -60,7 +60,7 @@ impl RouteSpec {
         for Segment { layers, heads } in &segments {
             for (field, count) in [("layers of a segment", *layers), ("heads of a segment", *heads)] {
                 if !(1..=Self::MOST).contains(&count) {
-                    return Err(Error::setting(field, "1 to 65535", count));
+                    return Err(Error::argument(field, "1 to 65535", count));
                 }
             }
         }
@@ -254,6 +254,6 @@ mod tests {
     fn empty_segments_cannot_be_built() {
         assert!(matches!(RouteSpec::new(vec![]), Err(Error::NoLayers { .. })));
         let none = Segment { layers: 0, heads: 3 };
-        assert!(matches!(RouteSpec::new(vec![none]), Err(Error::Setting { field: "layers of a segment", .. })));
+        assert!(matches!(RouteSpec::new(vec![none]), Err(Error::Argument { name: "layers of a segment", .. })));
     }
 }

@@ -23,13 +23,13 @@ impl ModelShape {
     /// [`HeadSet`](dht_transformer::HeadSet).
     ///
     /// # Errors
-    /// [`Error::Setting`] with the number that is out of range.
+    /// [`Error::Argument`] with the number that is out of range.
     pub fn check(&self) -> Result<()> {
         for (field, size, most) in
             [("layers", self.layers, RouteSpec::MOST), ("heads", self.heads, HeadSet::MOST_HEADS)]
         {
             if !(1..=most).contains(&size) {
-                return Err(Error::setting(field, format!("1 to {most}"), size));
+                return Err(Error::argument(field, format!("1 to {most}"), size));
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ impl LeavingRule {
     /// Builds the router of this rule at a speed.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a speed out of range.
+    /// [`Error::Argument`](crate::Error::Argument) for a speed out of range.
     pub fn router(self, speed: f64) -> Result<Arc<dyn Router>> {
         Ok(match self {
             Self::Confidence | Self::Entropy => Arc::new(Threshold::new(self, speed)?),

@@ -21,10 +21,10 @@ impl Patience {
     /// A patience of this number of exits, at least 1; `u32::MAX` sends every text to the last exit.
     ///
     /// # Errors
-    /// [`Error::Setting`] for 0.
+    /// [`Error::Argument`] for 0.
     pub fn new(patience: u32) -> Result<Self> {
         match patience {
-            0 => Err(Error::setting("patience", "at least 1", patience)),
+            0 => Err(Error::argument("patience", "at least 1", patience)),
             _ => Ok(Self { patience }),
         }
     }
@@ -33,10 +33,10 @@ impl Patience {
     /// [`LeavingRule::Patience`] is compared with this speed.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed that is negative or not finite.
+    /// [`Error::Argument`] for a speed that is negative or not finite.
     pub fn at(speed: f64) -> Result<Self> {
         if !(speed.is_finite() && speed >= 0.0) {
-            return Err(Error::setting("speed", "a finite number, at least 0", speed));
+            return Err(Error::argument("speed", "a finite number, at least 0", speed));
         }
         // 1 / (1 / p) may be a rounding error below p. The cast saturates.
         Ok(Self { patience: (((1.0 + 1e-12) / speed).floor() as u32).max(1) })

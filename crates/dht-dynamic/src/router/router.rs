@@ -22,6 +22,8 @@ pub struct ExitView<'a> {
     pub exit: usize,
     /// The indices in the batch of the texts at this exit.
     pub members: &'a [usize],
+    /// The [id](dht_transformer::Sample::id) of each text.
+    pub ids: &'a [u64],
     /// The number of tokens of each text.
     pub lengths: &'a [usize],
     /// ln p of each class for each text, with everything that is stacked on the exit. `None` where the router does not
@@ -37,19 +39,20 @@ impl<'a> ExitView<'a> {
     pub fn new(
         exit: usize,
         members: &'a [usize],
+        ids: &'a [u64],
         lengths: &'a [usize],
         answers: Option<&'a LogProbabilities>,
         hidden: Option<&'a Hidden>,
     ) -> Self {
-        Self { exit, members, lengths, answers, hidden }
+        Self { exit, members, ids, lengths, answers, hidden }
     }
 
     /// The answers of the exit, for a router that reads it.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there are none.
+    /// [`Error::Argument`] where there are none.
     pub fn needed_answers(&self) -> Result<&'a LogProbabilities> {
-        self.answers.ok_or_else(|| Error::setting("answers", "those of the exit", "none"))
+        self.answers.ok_or_else(|| Error::argument("answers", "those of the exit", "none"))
     }
 }
 
@@ -116,9 +119,9 @@ pub trait Router: Debug + Send + Sync {
     /// Returns this router at another speed.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed out of range, and always by default.
+    /// [`Error::Argument`] for a speed out of range, and always by default.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
-        Err(Error::setting("speed", "none, for a router of one speed", speed))
+        Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
 
     /// The rule of this router, if at every speed it decides exactly like that rule's built-in router. Then every speed

@@ -21,16 +21,16 @@ impl Threshold {
     /// A threshold on the confidence or the entropy.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a threshold that is negative or not finite, and for a rule that counts exits.
+    /// [`Error::Argument`] for a threshold that is negative or not finite, and for a rule that counts exits.
     pub fn new(rule: LeavingRule, threshold: f64) -> Result<Self> {
         match rule {
             LeavingRule::Confidence | LeavingRule::Entropy => {}
             LeavingRule::Patience => {
-                return Err(Error::setting("rule", "confidence or entropy, of one exit", "patience"));
+                return Err(Error::argument("rule", "confidence or entropy, of one exit", "patience"));
             }
         }
         if !(threshold.is_finite() && threshold >= 0.0) {
-            return Err(Error::setting("threshold", "a finite number, at least 0", threshold));
+            return Err(Error::argument("threshold", "a finite number, at least 0", threshold));
         }
         Ok(Self { rule, threshold })
     }
@@ -52,7 +52,7 @@ impl Router for Threshold {
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
         match speed.is_finite() && speed >= 0.0 {
             true => Ok(Arc::new(Self { threshold: speed, ..*self })),
-            false => Err(Error::setting("speed", "a finite number, at least 0", speed)),
+            false => Err(Error::argument("speed", "a finite number, at least 0", speed)),
         }
     }
 

@@ -107,7 +107,7 @@ impl Engine {
     /// positions. A [`TextModel`] also defines how texts are read: see [`of`](Self::of).
     ///
     /// # Errors
-    /// [`Error::Setting`] when the number of labels differs from the number of classes, [`Error::Transformer`] when the
+    /// [`Error::Argument`] when the number of labels differs from the number of classes, [`Error::Transformer`] when the
     /// tokenizer has more tokens than the model.
     pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
         let model = model.into();
@@ -150,12 +150,12 @@ impl Engine {
     /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for the default.
     ///
     /// # Errors
-    /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for a length that is too small for a
+    /// [`Error::Argument`] beyond the model's positions; [`Error::Transformer`] for a length that is too small for a
     /// text.
     pub fn with_max_length(self, tokens: usize) -> Result<Self> {
         let most = self.model.config().longest_text();
         if tokens > most {
-            return Err(Error::setting("max_length", format!("at most the model's {most} positions"), tokens));
+            return Err(Error::argument("max_length", format!("at most the model's {most} positions"), tokens));
         }
         self.tokenizer.encode("", None, tokens)?;
         Ok(Self { max_length: tokens, ..self })
@@ -164,10 +164,10 @@ impl Engine {
     /// Sets the batch size; 64 by default. Larger batches are faster and need more memory.
     ///
     /// # Errors
-    /// [`Error::Setting`] for 0.
+    /// [`Error::Argument`] for 0.
     pub fn with_batch_size(self, texts: usize) -> Result<Self> {
         if texts == 0 {
-            return Err(Error::setting("batch_size", "at least 1", texts));
+            return Err(Error::argument("batch_size", "at least 1", texts));
         }
         Ok(Self { batch_size: texts, ..self })
     }
@@ -206,7 +206,7 @@ impl Engine {
     /// Answers each text, in their order. An empty text consists of the tokenizer's special tokens.
     ///
     /// # Errors
-    /// * [`Error::Setting`] for a pair where the model is [known](TextModel::origin) to be trained on single texts,
+    /// * [`Error::Argument`] for a pair where the model is [known](TextModel::origin) to be trained on single texts,
     ///   whose n-gram classifier would not read the second, and for a single text where it is known to be trained on
     ///   pairs.
     /// * [`Error::Transformer`] when the tokenizer produces no token for a text, no token of a pair fits the [maximal
@@ -258,10 +258,10 @@ impl Engine {
         match (self.of_pairs, query.pair) {
             (Some(false), Some(_)) => {
                 let expected = "none: the model was trained on single texts, not on pairs";
-                return Err(Error::setting("pair", expected, "a second text"));
+                return Err(Error::argument("pair", expected, "a second text"));
             }
             (Some(true), None) => {
-                return Err(Error::setting("pair", "a second text: the model was trained on pairs", "none"));
+                return Err(Error::argument("pair", "a second text: the model was trained on pairs", "none"));
             }
             _ => {}
         }

@@ -15,14 +15,12 @@ use candle_core::Device;
 use dht_transformer::storage::{file_sha256, write_atomically, write_directory_atomically};
 use dht_transformer::{TextClassifier, TextTokenizer};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::served::ServedModel;
 use super::text_model::{KeptPromise, Origin, TextModel};
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
-use crate::model::DynamicModel;
-use crate::router::Router;
+use crate::model::{DynamicModel, OwnParts};
 use crate::saved_encoder::{check_file, check_format};
 
 const FORMAT: &str = "dht model";
@@ -48,7 +46,7 @@ impl Kind {
         match model {
             ServedModel::Classifier(_) => Ok(Self::Classifier),
             ServedModel::Dynamic(_) => Ok(Self::Dynamic),
-            ServedModel::Other(_) => Err(Error::setting(
+            ServedModel::Other(_) => Err(Error::argument(
                 "model",
                 "a classifier or a dynamic model",
                 "another crate's, which saves it itself",
@@ -103,7 +101,7 @@ impl TextModel {
     /// Writes the directory atomically, with `card` as its README. An earlier save there is replaced.
     ///
     /// # Errors
-    /// [`Error::Setting`] for parts that do not fit together; [`Error::Transformer`] when the directory contains
+    /// [`Error::Argument`] for parts that do not fit together; [`Error::Transformer`] when the directory contains
     /// something else, writing fails, or a weight is not finite.
     pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
         self.check()?;
@@ -156,29 +154,18 @@ impl TextModel {
     ///
     /// # Errors
     /// [`Error::NotAModel`] for another directory, [`Error::Model`] for one of another release; [`Error::ModelFile`]
-    /// for a file that was changed or is missing; [`Error::State`] when the description is not what this release
+    /// for a file that was changed or is missing; [`Error::Json`] when the description is not what this release
     /// writes; as [`TextClassifier::load`] and [`DynamicModel::load`].
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        Self::read(folder.as_ref(), device, None::<fn(Value) -> Result<Box<dyn Router>>>)
+        Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a dynamic model with a custom router, as [`load`](Self::load); see [`DynamicModel::load_with`].
+    /// Loads a dynamic model with exits or a router of a program's own, as [`load`](Self::load).
     ///
     /// # Errors
     /// As [`load`](Self::load) and [`DynamicModel::load_with`].
-    pub fn load_with(
-        folder: impl AsRef<Path>,
-        device: &Device,
-        router: impl FnOnce(Value) -> Result<Box<dyn Router>>,
-    ) -> Result<Self> {
-        Self::read(folder.as_ref(), device, Some(router))
-    }
-
-    fn read(
-        folder: &Path,
-        device: &Device,
-        router: Option<impl FnOnce(Value) -> Result<Box<dyn Router>>>,
-    ) -> Result<Self> {
+    pub fn load_with(folder: impl AsRef<Path>, device: &Device, own: OwnParts<'_>) -> Result<Self> {
+        let folder = folder.as_ref();
         let path = folder.join(DESCRIPTION);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
@@ -203,10 +190,7 @@ impl TextModel {
                 (classifier.into(), labels, Some(TextTokenizer::from_file(model.join("tokenizer.json"))?))
             }
             Kind::Dynamic => {
-                let (dynamic, labels, tokenizer) = match router {
-                    Some(router) => DynamicModel::load_with(&model, device, router)?,
-                    None => DynamicModel::load(&model, device)?,
-                };
+                let (dynamic, labels, tokenizer) = DynamicModel::load_with(&model, device, own)?;
                 (dynamic.into(), labels, tokenizer)
             }
         };
@@ -239,7 +223,7 @@ fn not_a_model(folder: &Path) -> Error {
 }
 
 fn read_description(path: &Path, bytes: &[u8]) -> Result<Description> {
-    let failed = |source| Error::State { what: path.display().to_string(), source };
+    let failed = |source| Error::Json { what: path.display().to_string(), source };
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(failed)?;
     check_format(path, &value, FORMAT, VERSION)?;
     serde_json::from_value(value).map_err(failed)

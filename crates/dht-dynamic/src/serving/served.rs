@@ -39,9 +39,9 @@ pub trait Serve: Predictor + Debug + Send {
     /// Returns this model at another speed.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed out of range, and always by default.
+    /// [`Error::Argument`] for a speed out of range, and always by default.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Serve>> {
-        Err(Error::setting("speed", "none, for a model of one speed", speed))
+        Err(Error::argument("speed", "none, for a model of one speed", speed))
     }
 
     /// Returns a model whose answer to a text does not depend on the other texts of its batch; `None` where this model
@@ -112,14 +112,14 @@ impl ServedModel {
     /// The dynamic model.
     ///
     /// # Errors
-    /// [`Error::Setting`] for any other model.
+    /// [`Error::Argument`] for any other model.
     pub fn dynamic(&self) -> Result<&DynamicModel> {
         match self {
             Self::Dynamic(model) => Ok(model),
             Self::Classifier(_) => {
-                Err(Error::setting("model", "a dynamic one", "a classifier that runs all its layers for every text"))
+                Err(Error::argument("model", "a dynamic one", "a classifier that runs all its layers for every text"))
             }
-            Self::Other(_) => Err(Error::setting("model", "a dynamic one", "another crate's")),
+            Self::Other(_) => Err(Error::argument("model", "a dynamic one", "another crate's")),
         }
     }
 
@@ -144,7 +144,7 @@ impl ServedModel {
     /// Returns this model at another speed; see [`DynamicModel::with_speed`].
     ///
     /// # Errors
-    /// As [`DynamicModel::with_speed`]; [`Error::Setting`] for a classifier.
+    /// As [`DynamicModel::with_speed`]; [`Error::Argument`] for a classifier.
     pub fn with_speed(&self, speed: f64) -> Result<Self> {
         match self {
             Self::Other(model) => Ok(Self::Other(model.at_speed(speed)?)),

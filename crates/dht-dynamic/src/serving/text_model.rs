@@ -71,7 +71,7 @@ impl TextModel {
     /// Builds a model that reads texts of at most `max_length` tokens.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a number of labels that differs from the number of outputs, and for a length that is 0 or
+    /// [`Error::Argument`] for a number of labels that differs from the number of outputs, and for a length that is 0 or
     /// beyond the model's positions; [`Error::Transformer`] for two equal labels, and for a tokenizer with more tokens
     /// than the model.
     pub fn new(
@@ -90,14 +90,18 @@ impl TextModel {
     pub(super) fn check(&self) -> Result<()> {
         let outputs = self.model.outputs();
         if self.labels.len() != outputs {
-            return Err(Error::setting("labels", format!("the names of {outputs} outputs"), self.labels.len()));
+            return Err(Error::shape("labels", format!("the names of {outputs} outputs"), self.labels.len()));
         }
         check_class_names(&self.labels)?;
         let config = self.model.config();
         self.tokenizer.check_fits(config)?;
         let most = config.longest_text();
         if self.max_length > most {
-            return Err(Error::setting("max_length", format!("at most the model's {most} positions"), self.max_length));
+            return Err(Error::argument(
+                "max_length",
+                format!("at most the model's {most} positions"),
+                self.max_length,
+            ));
         }
         self.tokenizer.encode("", None, self.max_length)?;
         Ok(())

@@ -39,7 +39,7 @@ impl ExitTargets {
             Self::SoftLabels { temperature } | Self::Both { temperature }
                 if !(temperature > 0.0 && temperature.is_finite()) =>
             {
-                Err(Error::setting("temperature", "a finite number above 0", temperature))
+                Err(Error::argument("temperature", "a finite number above 0", temperature))
             }
             _ => Ok(()),
         }
@@ -61,16 +61,16 @@ impl FrozenExits {
     /// The training of a model's exits before the last.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a temperature that is not above 0, and for a model without an exit before the last or
+    /// [`Error::Argument`] for a temperature that is not above 0, and for a model without an exit before the last or
     /// with an n-gram exit.
     pub fn new(model: DynamicModel, targets: ExitTargets) -> Result<Self> {
         targets.check()?;
         if model.model().exits().len() < 2 {
-            return Err(Error::setting("exits", "at least two", model.model().exits().len()));
+            return Err(Error::argument("exits", "at least two", model.model().exits().len()));
         }
         if model.front().is_some() {
             let expected = "one without a front exit, which was stacked on other exits";
-            return Err(Error::setting("model", expected, "one with it"));
+            return Err(Error::argument("model", expected, "one with it"));
         }
         Ok(Self { model, targets, states: FrozenStates::default(), flops: 0 })
     }
@@ -157,7 +157,7 @@ impl FrozenExits {
     }
 
     fn comparable(&self) -> Result<Value> {
-        let of_state = |source| Error::State { what: "training state".into(), source };
+        let of_state = |source| Error::Json { what: "training state".into(), source };
         let settings = serde_json::to_value(self.model.model().settings()).map_err(of_state)?;
         let targets = serde_json::to_value(self.targets).map_err(of_state)?;
         Ok(json!({ "exits": settings, "targets": targets, "encoder": self.model.encoder().config() }))
@@ -215,7 +215,7 @@ impl Objective for FrozenExits {
     fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         self.model.model().check_texts(training)?;
         let flops = state["flops"].as_u64();
-        let missing = || Error::setting("flops", "a number of FLOPs in the training state", &state["flops"]);
+        let missing = || Error::state("flops", "a number of FLOPs in the training state", &state["flops"]);
         self.flops = flops.ok_or_else(missing)?;
         Ok(())
     }

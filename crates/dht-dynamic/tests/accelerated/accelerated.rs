@@ -10,7 +10,7 @@ use dht_dynamic::evaluation::{
 };
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
-use dht_dynamic::{DynamicModel, Error, Predictor, Result, Route, Router, evaluate};
+use dht_dynamic::{DynamicModel, Error, OwnParts, Predictor, Result, Route, Router, evaluate};
 use dht_toys::planted::{CLASSES, LAYERS, encoder, full_model, task};
 use dht_toys::{bits, refused, rng, whole_batch};
 use rand_chacha::ChaCha8Rng;
@@ -304,7 +304,7 @@ fn a_router_of_a_users_own_has_a_curve_and_keeps_its_state() -> Result<()> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     made.model.save(folder.path().join("model"), None, &held_out.labels)?;
     let load = |router: fn(Value) -> Result<Box<dyn Router>>| {
-        DynamicModel::load_with(folder.path().join("model"), &Device::Cpu, router)
+        DynamicModel::load_with(folder.path().join("model"), &Device::Cpu, OwnParts::new().with_router(router))
     };
     let (loaded, ..) = load(|state| {
         assert_eq!(state["texts"], 7);

@@ -39,10 +39,10 @@ impl HardConcrete {
         finite("hard_concrete.start", self.start)?;
         positive("hard_concrete.temperature", self.temperature)?;
         if !(self.low < 0.0 && self.low.is_finite()) {
-            return Err(Error::setting("hard_concrete.low", "below 0", self.low));
+            return Err(Error::argument("hard_concrete.low", "below 0", self.low));
         }
         if !(self.high > 1.0 && self.high.is_finite()) {
-            return Err(Error::setting("hard_concrete.high", "above 1", self.high));
+            return Err(Error::argument("hard_concrete.high", "above 1", self.high));
         }
         Ok(())
     }

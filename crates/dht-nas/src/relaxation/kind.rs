@@ -25,7 +25,7 @@ impl RelaxationKind {
     /// Builds the relaxation.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for settings out of range.
+    /// [`Error::Argument`](crate::Error::Argument) for settings out of range.
     pub fn build(&self) -> Result<Box<dyn Relaxation>> {
         Ok(match self {
             Self::Sigmoid(it) => {

@@ -42,7 +42,7 @@ impl Sigmoid {
         share("sigmoid.threshold", self.threshold)?;
         match self.bound {
             Some(bound) if !(bound.is_finite() && bound >= self.start.abs()) => {
-                Err(Error::setting("sigmoid.bound", "a finite number, at least |start|", bound))
+                Err(Error::argument("sigmoid.bound", "a finite number, at least |start|", bound))
             }
             _ => Ok(()),
         }

@@ -53,7 +53,7 @@ impl WidthSampling {
             true => Ok(()),
             false => {
                 let got = format!("{:?}", self.widths);
-                Err(Error::setting("width_sampling.widths", "two or more ascending shares in (0, 1]", got))
+                Err(Error::argument("width_sampling.widths", "two or more ascending shares in (0, 1]", got))
             }
         }
     }
@@ -127,7 +127,7 @@ impl Relaxation for WidthSampling {
                 Some(sum) => (sum + weighed)?,
             });
         }
-        mix.map(Gate::Mix).ok_or_else(|| Error::setting("width_sampling.widths", "two or more", "none"))
+        mix.map(Gate::Mix).ok_or_else(|| Error::argument("width_sampling.widths", "two or more", "none"))
     }
 
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor> {

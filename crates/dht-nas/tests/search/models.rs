@@ -101,7 +101,7 @@ fn in_turns(update: Update) -> Outcome {
     search.offer(whole_batch(&data), progress(2))?;
     trained(&mut search, 3)?;
     let error = trained(&mut search, 3).err().ok_or("is refused")?;
-    assert!(matches!(error, Error::Setting { field: "accumulate", .. }), "{error}");
+    assert!(matches!(error, Error::Argument { name: "accumulate", .. }), "{error}");
     let error = search
         .prepare(&EncodedDataset { samples: data.samples[..1].to_vec(), ..data.clone() }, progress(0))
         .err()

@@ -17,7 +17,7 @@ fn goes_on(row: &[f64], threshold: f64) -> bool {
 
 fn check_threshold(threshold: f64) -> Result<()> {
     // NaN is rejected too.
-    if threshold >= 0.0 { Ok(()) } else { Err(Error::setting("threshold", "at least 0", threshold)) }
+    if threshold >= 0.0 { Ok(()) } else { Err(Error::argument("threshold", "at least 0", threshold)) }
 }
 
 /// An n-gram classifier followed by classifiers, each of which runs for the remaining texts. A text leaves at the first
@@ -40,7 +40,7 @@ impl Cascade {
     /// starts at its first layer. The last one is the full model of FLOPs ratios.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no classifier, other classes than the n-gram classifier's, another number of stackers
+    /// [`Error::Argument`] for no classifier, other classes than the n-gram classifier's, another number of stackers
     /// than classifiers, more layers or other heads than the last classifier's, and a threshold that is negative or
     /// NaN.
     pub fn new(
@@ -51,19 +51,19 @@ impl Cascade {
     ) -> Result<Self> {
         check_threshold(threshold)?;
         let Some(shape) = stages.last().map(shape_of) else {
-            return Err(Error::setting("stages after the n-gram classifier", "at least 1", 0));
+            return Err(Error::argument("stages after the n-gram classifier", "at least 1", 0));
         };
         for stage in &stages {
             check_classes(&ngram, stage)?;
             let ModelShape { layers, heads } = shape_of(stage);
             if heads != shape.heads || layers > shape.layers {
                 let expected = format!("at most {} layers of {} heads, as the last", shape.layers, shape.heads);
-                return Err(Error::setting("a stage", expected, format!("{layers} layers of {heads} heads")));
+                return Err(Error::argument("a stage", expected, format!("{layers} layers of {heads} heads")));
             }
         }
         match &stackers {
             Some(stackers) if stackers.len() != stages.len() => {
-                Err(Error::setting("stackers", format!("{}, one a classifier", stages.len()), stackers.len()))
+                Err(Error::argument("stackers", format!("{}, one a classifier", stages.len()), stackers.len()))
             }
             _ => Ok(Self { ngram, stages, stackers, threshold, shape }),
         }
@@ -77,7 +77,7 @@ impl Cascade {
     /// Sets the threshold.
     ///
     /// # Errors
-    /// [`Error::Setting`] when it is negative or NaN.
+    /// [`Error::Argument`] when it is negative or NaN.
     pub fn set_threshold(&mut self, threshold: f64) -> Result<()> {
         check_threshold(threshold)?;
         self.threshold = threshold;

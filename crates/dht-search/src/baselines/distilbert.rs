@@ -35,10 +35,10 @@ pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: Distillatio
 /// of two.
 ///
 /// # Errors
-/// [`Error::Setting`] for no layers, or more than the teacher has.
+/// [`Error::Argument`] for no layers, or more than the teacher has.
 pub fn teacher_layers(teacher: usize, student: usize) -> Result<Vec<usize>> {
     if !(1..=teacher).contains(&student) {
-        return Err(Error::setting("layers", format!("1 to {teacher}, the teacher's"), student));
+        return Err(Error::argument("layers", format!("1 to {teacher}, the teacher's"), student));
     }
     let gaps = (student - 1).max(1);
     // Halves are rounded up.
@@ -63,7 +63,7 @@ mod tests {
                 assert_eq!((chosen[0], chosen[student - 1]), (0, layers - 1));
             }
             for wrong in [0, layers + 1] {
-                assert!(matches!(teacher_layers(layers, wrong), Err(Error::Setting { field: "layers", .. })));
+                assert!(matches!(teacher_layers(layers, wrong), Err(Error::Argument { name: "layers", .. })));
             }
         }
     }

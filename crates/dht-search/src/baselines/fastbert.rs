@@ -58,7 +58,7 @@ impl Default for FastBertSettings {
 /// router and the speed of the settings.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for a temperature that is not above 0; as [`ExitModel::of_classifier`].
+/// [`Error::Argument`](crate::Error::Argument) for a temperature that is not above 0; as [`ExitModel::of_classifier`].
 pub fn fastbert<R: Rng + ?Sized>(
     backbone: &TextClassifier,
     settings: &FastBertSettings,

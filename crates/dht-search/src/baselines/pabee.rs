@@ -62,7 +62,7 @@ impl PabeeSettings {
 /// Trains an encoder with an exit after every layer.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for a patience of 0, exits or a side exit out of range, an encoder with a
+/// [`Error::Argument`](crate::Error::Argument) for a patience of 0, exits or a side exit out of range, an encoder with a
 /// single layer, and fewer than two classes; [`Error::Exit`](crate::Error::Exit) for exits that do not ascend to the
 /// encoder's last layer.
 pub fn pabee<R: Rng + ?Sized>(

@@ -38,9 +38,9 @@ pub(super) fn shape_of(classifier: &TextClassifier) -> ModelShape {
 pub(super) fn check_classes(ngram: &NgramClassifier, classifier: &TextClassifier) -> Result<()> {
     let (expected, got) = (ngram.classes(), classifier.classifier().classes());
     if classifier.task() != dht_transformer::Task::Class {
-        return Err(Error::setting("task", "single classes", format!("{:?}", classifier.task())));
+        return Err(Error::argument("task", "single classes", format!("{:?}", classifier.task())));
     }
-    if expected == got { Ok(()) } else { Err(Error::setting("classes of a stage", expected.to_string(), got)) }
+    if expected == got { Ok(()) } else { Err(Error::argument("classes of a stage", expected.to_string(), got)) }
 }
 
 /// An n-gram classifier stacked on a classifier; every text runs both.
@@ -55,7 +55,7 @@ impl Stacked {
     /// Combines both models with their weights.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the numbers of classes differ, or the classifier predicts something else.
+    /// [`Error::Argument`] when the numbers of classes differ, or the classifier predicts something else.
     pub fn new(ngram: NgramClassifier, classifier: TextClassifier, stacker: Stacker) -> Result<Self> {
         check_classes(&ngram, &classifier)?;
         Ok(Self { ngram, classifier, stacker })

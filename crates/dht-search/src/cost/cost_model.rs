@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::flops::FlopsCost;
 use super::layer_head::LayerHeadCount;
 use super::measured::MeasuredCost;
+use super::own_cost::OwnCost;
 use crate::error::Result;
 use crate::space::Route;
 
@@ -26,6 +27,8 @@ pub enum CostModel {
     Flops,
     /// Seconds measured on this machine, layer by layer.
     Measured(MeasuredCost),
+    /// A cost that a program defines itself.
+    Own(OwnCost),
 }
 
 impl CostModel {
@@ -33,13 +36,15 @@ impl CostModel {
     ///
     /// # Errors
     /// [`Error::RouteNotInSpace`](crate::Error::RouteNotInSpace) when the cost is for a model of another size than the
-    /// route's, [`Error::Setting`](crate::Error::Setting) for a text without tokens, and for
-    /// [`Measured`](Self::Measured) when the route keeps fewer heads than any row of the table.
+    /// route's, [`Error::Argument`](crate::Error::Argument) for a text without tokens, and for
+    /// [`Measured`](Self::Measured) when the route keeps fewer heads than any row of the table;
+    /// as [`OwnCost::share`].
     pub fn share(&self, route: &Route, tokens: usize, flops: &FlopsCost) -> Result<f64> {
         match self {
             Self::LayerHeadProduct(count) => Ok(count.share(route)),
             Self::Flops => flops.share(route, tokens),
             Self::Measured(measured) => measured.share(route, tokens),
+            Self::Own(own) => own.share(route, tokens),
         }
     }
 }

@@ -20,7 +20,7 @@ impl FlopsCost {
     /// Cost of a model of `layers` equal blocks, with one classifier at the exit.
     ///
     /// # Errors
-    /// [`Error::Setting`] and [`Error::Transformer`] when a size is 0 or too large for a route.
+    /// [`Error::Argument`] and [`Error::Transformer`] when a size is 0 or too large for a route.
     pub fn new(layers: usize, block: BlockShape, classifier: ClassifierShape, coupling: WidthCoupling) -> Result<Self> {
         block.check()?;
         let cost = Self { layers, block, classifier, coupling };
@@ -69,10 +69,10 @@ impl FlopsCost {
     /// Forward FLOPs of a text of `tokens` tokens on a route, as a share of the full model's.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Setting`] for a text without tokens.
+    /// As [`forward`](Self::forward); [`Error::Argument`] for a text without tokens.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         if tokens == 0 {
-            return Err(Error::setting("tokens", "at least 1", tokens));
+            return Err(Error::argument("tokens", "at least 1", tokens));
         }
         let load = Load::of_text(tokens);
         Ok(self.forward(route, load)?.total().ratio(self.full_forward(load).total()))
@@ -162,7 +162,7 @@ mod tests {
         let small = Route::truncated(ModelShape { layers: 6, heads: 12 }, 2).unwrap();
         let cost = flops(WidthCoupling::Heads);
         assert!(matches!(cost.share(&small, 8), Err(Error::RouteNotInSpace { .. })));
-        assert!(matches!(cost.share(&small, 0), Err(Error::Setting { field: "tokens", .. })));
+        assert!(matches!(cost.share(&small, 0), Err(Error::Argument { name: "tokens", .. })));
         assert!(FlopsCost::new(0, BLOCK, CLASSIFIER, WidthCoupling::Heads).is_err());
         let narrow = BlockShape { ffn: 0, ..BLOCK };
         assert!(FlopsCost::new(12, narrow, CLASSIFIER, WidthCoupling::Heads).is_err());

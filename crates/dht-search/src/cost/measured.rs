@@ -51,29 +51,29 @@ impl MeasuredCost {
     /// and classifier.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the full head count was not measured, a row repeats another or is for no head, more than
+    /// [`Error::Argument`] when the full head count was not measured, a row repeats another or is for no head, more than
     /// all heads or no token, or a time is not finite and positive (`exit_seconds` may be 0); and as
     /// [`ModelShape::check`].
     pub fn new(shape: ModelShape, exit_seconds: f64, rows: &[LayerSeconds]) -> Result<Self> {
         shape.check()?;
         if !exit_seconds.is_finite() || exit_seconds < 0.0 {
-            return Err(Error::setting("exit_seconds", "a finite number, 0 or more", exit_seconds));
+            return Err(Error::argument("exit_seconds", "a finite number, 0 or more", exit_seconds));
         }
         let mut table: BTreeMap<usize, BTreeMap<usize, f64>> = BTreeMap::new();
         for row in rows {
             let LayerSeconds { heads, tokens, seconds } = *row;
             if heads == 0 || heads > shape.heads || tokens == 0 || !seconds.is_finite() || seconds <= 0.0 {
                 let expected = format!("1 to {} heads, a token or more, finite seconds above 0", shape.heads);
-                return Err(Error::setting("measured row", expected, format!("{row:?}")));
+                return Err(Error::argument("measured row", expected, format!("{row:?}")));
             }
             if table.entry(heads).or_default().insert(tokens, seconds).is_some() {
                 let expected = "one row for each number of heads and tokens";
-                return Err(Error::setting("measured row", expected, format!("a second {row:?}")));
+                return Err(Error::argument("measured row", expected, format!("a second {row:?}")));
             }
         }
         if !table.contains_key(&shape.heads) {
             let expected = format!("rows for {} heads, the full model's", shape.heads);
-            return Err(Error::setting("measured rows", expected, "none"));
+            return Err(Error::argument("measured rows", expected, "none"));
         }
         let table = table.into_iter().map(|(heads, seconds)| (heads, seconds.into_iter().collect())).collect();
         Ok(Self { shape, exit_seconds, table })
@@ -129,7 +129,7 @@ impl MeasuredCost {
     /// Seconds of a text of `tokens` tokens on a route.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when the route is for a model of another size, [`Error::Setting`] when it keeps fewer
+    /// [`Error::RouteNotInSpace`] when the route is for a model of another size, [`Error::Argument`] when it keeps fewer
     /// heads than any row.
     pub fn seconds(&self, route: &Route, tokens: usize) -> Result<f64> {
         route.check_shape(self.shape)?;
@@ -143,10 +143,10 @@ impl MeasuredCost {
     /// Seconds of a text of `tokens` tokens on a route, as a share of the full model's.
     ///
     /// # Errors
-    /// As [`seconds`](Self::seconds); [`Error::Setting`] for a text without tokens.
+    /// As [`seconds`](Self::seconds); [`Error::Argument`] for a text without tokens.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         if tokens == 0 {
-            return Err(Error::setting("tokens", "at least 1", tokens));
+            return Err(Error::argument("tokens", "at least 1", tokens));
         }
         let full = self.exit_seconds + self.layer_seconds(self.shape.heads, tokens)? * self.shape.layers as f64;
         Ok(self.seconds(route, tokens)? / full)
@@ -156,7 +156,7 @@ impl MeasuredCost {
         let least = self.table[0].0;
         if heads < least {
             let got = format!("a route of {heads}");
-            return Err(Error::setting("heads of a measured cost", format!("{least} or more"), got));
+            return Err(Error::argument("heads of a measured cost", format!("{least} or more"), got));
         }
         let by_heads: Vec<_> =
             self.table.iter().map(|(heads, seconds)| (*heads, interpolate(seconds, tokens))).collect();
@@ -263,14 +263,14 @@ mod tests {
         for bad in
             [row(13, 8, 1.0), row(0, 8, 1.0), row(8, 0, 1.0), row(8, 8, 0.0), row(8, 8, f64::NAN), row(8, 64, 9.0)]
         {
-            assert!(matches!(build(&|rows| rows.push(bad)), Err(Error::Setting { field: "measured row", .. })));
+            assert!(matches!(build(&|rows| rows.push(bad)), Err(Error::Argument { name: "measured row", .. })));
         }
         let no_full = build(&|rows| rows.retain(|row| row.heads == 8));
-        assert!(matches!(no_full, Err(Error::Setting { field: "measured rows", .. })));
+        assert!(matches!(no_full, Err(Error::Argument { name: "measured rows", .. })));
         assert!(MeasuredCost::new(SHAPE, f64::INFINITY, &rows()).is_err());
         let narrow = build(&|rows| rows.retain(|row| row.heads == 12)).unwrap();
         let route = Preset::FDht.space(12, 12).unwrap().integrated_arms()[1].clone();
-        assert!(matches!(narrow.seconds(&route, 8), Err(Error::Setting { field: "heads of a measured cost", .. })));
+        assert!(matches!(narrow.seconds(&route, 8), Err(Error::Argument { name: "heads of a measured cost", .. })));
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod executed_flops;
 mod flops;
 mod layer_head;
 mod measured;
+mod own_cost;
 
 pub use cost_model::CostModel;
 pub use coupling::WidthCoupling;
@@ -45,3 +46,4 @@ pub(crate) use executed_flops::ExecutedFlops;
 pub use flops::FlopsCost;
 pub use layer_head::LayerHeadCount;
 pub use measured::{LayerSeconds, MeasuredCost};
+pub use own_cost::{OwnCost, RouteCost};

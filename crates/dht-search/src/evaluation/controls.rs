@@ -57,7 +57,7 @@ pub fn evaluate_random<R: Rng + ?Sized>(
 /// The control *oracle*: every row on its best fixed arm, see [`FixedArms::oracle_routes`].
 ///
 /// # Errors
-/// As [`FixedArms::new`], and [`Error::Setting`](crate::Error::Setting) for a λ that is not finite or below 0.
+/// As [`FixedArms::new`], and [`Error::Argument`](crate::Error::Argument) for a λ that is not finite or below 0.
 pub fn evaluate_oracle(
     model: &SearchModel,
     data: &EncodedDataset,

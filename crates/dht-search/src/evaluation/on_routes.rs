@@ -34,7 +34,7 @@ impl Predictor for OnRoutes<'_> {
 /// [pre-pass](crate::space::BaseState::PrePass), so that none is run or counted.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Error::Setting`] when the number of routes differs from the number of rows, a route does not
+/// As [`evaluate`]; [`Error::Argument`] when the number of routes differs from the number of rows, a route does not
 /// belong to the space, or the head router has no set of a size.
 pub fn evaluate_on(
     model: &SearchModel,
@@ -74,7 +74,7 @@ fn check_rows(field: &'static str, data: &EncodedDataset, got: usize) -> Result<
     if got == data.len() {
         return Ok(());
     }
-    Err(Error::setting(field, format!("{}, one a row", data.len()), got))
+    Err(Error::shape(field, format!("{}, one a row", data.len()), got))
 }
 
 /// The control *fixed*: every row on one route, with the heads that the model's head router selects for it.

@@ -23,7 +23,7 @@ use crate::settings::Dispatch;
 /// pass.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Error::Setting`] for a model whose settings have no queues.
+/// As [`evaluate`]; [`Error::Argument`] for a model whose settings have no queues.
 pub fn evaluate_queued(model: &SearchModel, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     Ok(evaluate(&Queued(model), data, batch_size)?)
 }
@@ -73,7 +73,7 @@ struct QueuedRun<'a> {
 impl<'a> QueuedRun<'a> {
     fn new(model: &'a SearchModel, samples: &'a [Sample], ctx: &'a ForwardContext) -> Result<Self> {
         let Dispatch::Queue { size } = model.settings().dispatch else {
-            return Err(Error::setting("dispatch", "queue, for predictions with queues", "in_flight"));
+            return Err(Error::argument("dispatch", "queue, for predictions with queues", "in_flight"));
         };
         Ok(Self {
             model,

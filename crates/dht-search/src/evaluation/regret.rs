@@ -48,13 +48,13 @@ impl Regret {
     /// Computes the regret of an evaluation of the same rows, at the model's λ (0 where its rewards have none).
     ///
     /// # Errors
-    /// [`Error::Setting`] when the evaluation has another number of rows.
+    /// [`Error::Argument`] when the evaluation has another number of rows.
     pub fn new(model: &SearchModel, data: &EncodedDataset, evaluation: &Evaluation, fixed: &FixedArms) -> Result<Self> {
         let (rows, lambda) = (data.len(), model.lambda().unwrap_or(0.0));
         let known = fixed.arms.first().map_or(0, |(_, evaluation)| evaluation.losses.len());
         for (field, got) in [("evaluation", evaluation.losses.len()), ("fixed arms", known)] {
             if got != rows || rows == 0 {
-                return Err(Error::setting(field, format!("one of {} rows", rows.max(1)), got));
+                return Err(Error::shape(field, format!("one of {} rows", rows.max(1)), got));
             }
         }
         let full = model.model().full_route()?;
@@ -118,10 +118,10 @@ impl FixedArms {
     /// The arm with the smallest loss + λ·cost for each row; in a tie the first, which is the shallower.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a λ that is not finite or below 0.
+    /// [`Error::Argument`] for a λ that is not finite or below 0.
     pub fn oracle_routes(&self, lambda: f64) -> Result<Vec<Route>> {
         if !lambda.is_finite() || lambda < 0.0 {
-            return Err(Error::setting("lambda", "a finite number, 0 or more", lambda));
+            return Err(Error::argument("lambda", "a finite number, 0 or more", lambda));
         }
         let rows = self.costs.first().map_or(0, Vec::len);
         Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())

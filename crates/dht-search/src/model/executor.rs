@@ -163,7 +163,7 @@ impl Executor<'_> {
         let space = &self.model.space;
         let arms = if space.is_tree() { 0 } else { samples };
         let last = self.last();
-        let refuse = |expected: String, got: String| Err(Error::setting("router's decisions", expected, got));
+        let refuse = |expected: String, got: String| Err(Error::shape("router's decisions", expected, got));
         if decisions.exits.len() != samples {
             return refuse(
                 format!("an exit for each of {samples} samples"),
@@ -189,7 +189,7 @@ impl Executor<'_> {
         let mut here = vec![false; before.len()];
         members.iter().for_each(|member| here[*member] = true);
         let gone = (0..before.len()).find(|sample| !here[*sample] && decisions.exits[*sample] != before[*sample]);
-        let refuse = |expected: String, got: String| Err(Error::setting("router's decisions", expected, got));
+        let refuse = |expected: String, got: String| Err(Error::shape("router's decisions", expected, got));
         match (back, gone) {
             (Some(sample), _) => {
                 let got = format!("{} for sample {sample}", decisions.exits[*sample]);
@@ -310,7 +310,7 @@ impl Executor<'_> {
             return Ok(());
         }
         let expected = format!("each of {samples} samples once");
-        Err(Error::setting("head router's decisions", expected, format!("{order:?}")))
+        Err(Error::shape("head router's decisions", expected, format!("{order:?}")))
     }
 
     /// Rejects numbers of heads that the space does not have in a group.
@@ -319,7 +319,7 @@ impl Executor<'_> {
         let wrong = decisions.head_sets.iter().map(|set| set.heads.len()).find(|count| !options.contains(count));
         match wrong.filter(|_| self.model.space.is_tree()) {
             Some(count) => {
-                Err(Error::setting("heads kept", format!("one of {options:?} in dynamic group {group}"), count))
+                Err(Error::argument("heads kept", format!("one of {options:?} in dynamic group {group}"), count))
             }
             None => Ok(()),
         }

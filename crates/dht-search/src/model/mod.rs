@@ -3,6 +3,7 @@
 mod executor;
 mod exit_probabilities;
 mod exits;
+mod own_parts;
 mod predict;
 mod routed_encoder;
 mod saved;
@@ -11,5 +12,6 @@ mod search_model;
 pub(crate) use executor::{Executor, PassedExits};
 pub use exit_probabilities::{exit_flops, exit_log_probabilities};
 pub(crate) use exits::Exits;
+pub use own_parts::OwnParts;
 pub use routed_encoder::RoutedEncoder;
 pub use search_model::SearchModel;

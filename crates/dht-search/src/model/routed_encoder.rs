@@ -29,7 +29,7 @@ impl RoutedEncoder {
     /// sorted by magnitude first, which does not change the encoder's output. The layers of a tail are frozen.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings that are out of range or do not fit the space, a space of another size than the
+    /// [`Error::Argument`] for settings that are out of range or do not fit the space, a space of another size than the
     /// encoder, and fewer than two classes.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
@@ -147,16 +147,12 @@ impl RoutedEncoder {
         if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
             let expected = "none: a search takes texts of one class each, not of several labels or of a number";
             let got = format!("{} in row {}", sample.targets.len(), sample.id);
-            return Err(Error::setting("targets", expected, got));
+            return Err(Error::shape("targets", expected, got));
         }
         self.encoder.check_samples(texts)?;
         texts.check_classes(self.classes())?;
         if texts.labels.len() != self.classes() {
-            return Err(Error::setting(
-                "labels",
-                format!("the model's {} classes", self.classes()),
-                texts.labels.len(),
-            ));
+            return Err(Error::shape("labels", format!("the model's {} classes", self.classes()), texts.labels.len()));
         }
         Ok(())
     }
@@ -234,5 +230,5 @@ fn check_size(encoder: &Encoder, space: &SearchSpace) -> Result<()> {
         return Ok(());
     }
     let expected = format!("a space of {} layers and {heads} heads", encoder.layers());
-    Err(Error::setting("space", expected, format!("{} and {}", shape.layers, shape.heads)))
+    Err(Error::argument("space", expected, format!("{} and {}", shape.layers, shape.heads)))
 }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::exits::Exits;
+use super::own_parts::OwnParts;
 use super::routed_encoder::RoutedEncoder;
 use super::search_model::SearchModel;
 use crate::error::{Error, Result};
@@ -59,13 +60,13 @@ impl SearchModel {
     /// own checkpoint, not here.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
+    /// [`Error::Argument`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
     /// two labels are equal, the directory contains something else, writing fails, the tokenizer has more tokens than
     /// the encoder, or a weight is not finite.
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.model.classes();
         if labels.len() != classes {
-            return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
+            return Err(Error::shape("labels", format!("the names of {classes} classes"), labels.len()));
         }
         check_class_names(labels)?;
         let tensors = tensors_below(self.encoder(), &Exits::names(self.space(), self.settings()))?;
@@ -101,37 +102,40 @@ impl SearchModel {
     /// * [`Error::Transformer`] when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
     ///   unknown, of another shape or not finite.
     /// * [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or of another release.
-    /// * [`Error::State`] when its JSON is not what this release writes.
-    /// * [`Error::Setting`] when its parts do not fit together.
+    /// * [`Error::Json`] when its JSON is not what this release writes.
+    /// * [`Error::Argument`] when its parts do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
-        Self::load_with(folder, device, |model| model)
+        Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model with custom routers, as [`load`](Self::load). `with_routers` sets the routers of the new model by
-    /// [`with_router`](Self::with_router) and [`with_head_router`](Self::with_head_router); then their states are
-    /// restored.
+    /// Loads a model with routers or a cost of a program's own, as [`load`](Self::load).
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Model`] when a router rejects its state, and for a model with custom routers
-    /// that gets none.
+    /// As [`load`](Self::load); [`Error::Model`] when a router rejects its state, and for a model with such routers that
+    /// gets none; [`Error::Argument`] for a cost of another name.
     pub fn load_with(
         folder: impl AsRef<Path>,
         device: &Device,
-        with_routers: impl FnOnce(Self) -> Self,
+        mut own: OwnParts<'_>,
     ) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         let folder = folder.as_ref();
         let path = folder.join(SEARCH);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
         check_format(&path, &state, FORMAT, VERSION)?;
-        let stored: Stored = serde_json::from_value(state)
-            .map_err(|source| Error::State { what: path.display().to_string(), source })?;
+        let mut stored: Stored =
+            serde_json::from_value(state).map_err(|source| Error::Json { what: path.display().to_string(), source })?;
+        stored.settings.cost_model = own.complete(stored.settings.cost_model)?;
 
         let (encoder, tokenizer) = stored.encoder.read(&folder.join(ENCODER), &path, device)?;
         // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let classes = stored.labels.len();
         let parts = RoutedEncoder::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;
-        let mut model = with_routers(Self::of_model(parts, stored.settings)?);
+        let model = Self::of_model(parts, stored.settings)?;
+        let mut model = match own.routers {
+            Some(replace) => replace(model),
+            None => model,
+        };
         let exits = Exits::names(model.space(), model.settings());
         restore_tensors_below(model.encoder(), &exits, tensors, &path)?;
         let refused = |field, got: &dyn Display| Error::Model {

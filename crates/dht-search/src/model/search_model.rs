@@ -79,7 +79,7 @@ impl SearchModel {
     /// exits.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a model whose routers are bandits or custom ones, whose exits share a classifier, or
+    /// [`Error::Argument`] for a model whose routers are bandits or custom ones, whose exits share a classifier, or
     /// whose routes differ in more than their depth.
     pub fn to_dynamic(&self) -> Result<DynamicModel> {
         let (space, settings) = (self.space(), &self.settings);
@@ -91,7 +91,7 @@ impl SearchModel {
         let (Some(rule), Some(speed)) = (rule, settings.speed()) else {
             let expected =
                 "one whose routes differ in depth alone, with a classifier for each exit and a rule that decides";
-            return Err(Error::setting("model", expected, "another"));
+            return Err(Error::argument("model", expected, "another"));
         };
         let exits = ExitSettings {
             depths: space.exits().to_vec(),
@@ -159,12 +159,12 @@ impl SearchModel {
     /// paper.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers with a
+    /// [`Error::Argument`](crate::Error::Argument) for a speed that is not finite or below 0, and for routers with a
     /// single speed, such as bandits that learned the cost with the reward.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         let mut router = self.router.clone();
         let Some(state) = router.state_mut() else {
-            return Err(Error::setting("speed", "none, for a router of one speed", speed));
+            return Err(Error::argument("speed", "none, for a router of one speed", speed));
         };
         if self.own_router {
             state.set_speed(speed)?;
@@ -241,7 +241,7 @@ impl SearchModel {
     ) -> Result<()> {
         let unknown = |state: Value| match state {
             Value::Null => Ok(()),
-            _ => Err(Error::setting("router's state", "null, of a router that learns nothing", "another's")),
+            _ => Err(Error::state("router's state", "null, of a router that learns nothing", "another's")),
         };
         let restored = match self.router.state_mut() {
             Some(own) => own.restore(router),

@@ -123,26 +123,26 @@ impl RewardRule {
     /// Checks the ranges of the values.
     ///
     /// # Errors
-    /// [`Error::Setting`] when κ or the clip is not finite and positive, λ not finite and at least 0, or the decay not
+    /// [`Error::Argument`] when κ or the clip is not finite and positive, λ not finite and at least 0, or the decay not
     /// above 0 and at most 1.
     pub fn check(&self) -> Result<()> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         if !positive(self.kappa) {
-            return Err(Error::setting("kappa", "a finite number above 0", self.kappa));
+            return Err(Error::argument("kappa", "a finite number above 0", self.kappa));
         }
         match self.shape {
             RewardShape::Clipped { max } if !positive(max) => {
-                return Err(Error::setting("reward_shape.clipped.max", "a finite number above 0", max));
+                return Err(Error::argument("reward_shape.clipped.max", "a finite number above 0", max));
             }
             RewardShape::Utility { lambda } | RewardShape::Gain { lambda } if !lambda.is_finite() || lambda < 0.0 => {
-                return Err(Error::setting("reward_shape.lambda", "a finite number, at least 0", lambda));
+                return Err(Error::argument("reward_shape.lambda", "a finite number, at least 0", lambda));
             }
             _ => {}
         }
         match self.memory {
             RewardMemory::RunningMean { decay } if !(positive(decay) && decay <= 1.0) => {
                 let expected = "above 0 and at most 1";
-                Err(Error::setting("reward_memory.running_mean.decay", expected, decay))
+                Err(Error::argument("reward_memory.running_mean.decay", expected, decay))
             }
             _ => Ok(()),
         }
@@ -154,7 +154,7 @@ impl RewardRule {
     /// [`RewardMemory::PreviousBatch`] is the last batch that ran the group.
     ///
     /// # Errors
-    /// [`Error::Setting`] for [`RewardShape::Gain`] where a sample's gain is unknown; the reference then does not
+    /// [`Error::Argument`] for [`RewardShape::Gain`] where a sample's gain is unknown; the reference then does not
     /// change.
     pub fn rewards(&self, reference: &mut RewardReference, batch: &[CostWeightedLoss]) -> Result<Vec<Reward>> {
         let mean = reference.mean().unwrap_or_else(|| {
@@ -185,7 +185,7 @@ impl RewardRule {
             RewardShape::Utility { .. } => -delta.loss(),
             RewardShape::Gain { .. } => {
                 let expected = "a known loss at the earlier exit, since the reward is the gain over it";
-                delta.gain().ok_or_else(|| Error::setting("gain", expected, "unknown"))?
+                delta.gain().ok_or_else(|| Error::argument("gain", expected, "unknown"))?
             }
         };
         Ok(Reward { value: value.clamp(f64::MIN, f64::MAX), ratio })

@@ -20,7 +20,7 @@ impl CostWeightedLoss {
     /// δ_L = loss · L, for the depth bandit.
     ///
     /// # Errors
-    /// [`Error::Loss`] when the loss is negative or not finite, [`Error::Setting`] when `depth` is 0.
+    /// [`Error::Loss`] when the loss is negative or not finite, [`Error::Argument`] when `depth` is 0.
     pub fn of_depth(loss: f64, depth: usize) -> Result<Self> {
         Self::of_depth_and_heads(loss, depth, 1)
     }
@@ -28,14 +28,14 @@ impl CostWeightedLoss {
     /// δ_H = loss · L · H_group for the head-count bandit, δ_cp = loss · L · H for the joint bandit.
     ///
     /// # Errors
-    /// [`Error::Loss`] when the loss is negative or not finite, [`Error::Setting`] when `depth` or `heads` is 0.
+    /// [`Error::Loss`] when the loss is negative or not finite, [`Error::Argument`] when `depth` or `heads` is 0.
     pub fn of_depth_and_heads(loss: f64, depth: usize, heads: usize) -> Result<Self> {
         if !loss.is_finite() || loss < 0.0 {
             return Err(Error::Loss { loss });
         }
         for (field, count) in [("depth of a route", depth), ("heads of a route", heads)] {
             if count == 0 {
-                return Err(Error::setting(field, "at least 1", count));
+                return Err(Error::argument(field, "at least 1", count));
             }
         }
         // The product of a loss near f64::MAX would overflow, and its ratio with itself would not be 1.

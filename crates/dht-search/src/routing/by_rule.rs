@@ -28,7 +28,7 @@ impl ByRule {
     /// Builds the router that the settings define; it must be one that does not learn.
     pub(super) fn new(setup: Setup) -> Result<Self> {
         let rule = setup.settings.router.rule();
-        let rule = rule.ok_or_else(|| Error::setting("router", "one that learns nothing", "a bandit"))?;
+        let rule = rule.ok_or_else(|| Error::argument("router", "one that learns nothing", "a bandit"))?;
         let router = rule.router(setup.settings.speed().unwrap_or_default())?;
         Ok(Self { setup, router })
     }
@@ -51,7 +51,7 @@ impl Router for ByRule {
     }
 
     fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, mode: Mode, _: &mut dyn Rng) -> Result<()> {
-        let missing = || Error::setting("logits", "those of the exit", "none");
+        let missing = || Error::argument("logits", "those of the exit", "none");
         // In f64 even where they were computed in f32: near 0 the uncertainties of confident texts are close together.
         let rows = log_probabilities(view.logits.ok_or_else(missing)?)?;
         let lengths: Vec<usize> = view.hidden.spans().lengths().collect();
@@ -66,7 +66,8 @@ impl Router for ByRule {
         }
         let answers = LogProbabilities::new(rows.first().map_or(1, Vec::len), rows.concat())?;
         decisions.notes.resize(decisions.exits.len(), Vec::new());
-        let here = ExitView::new(view.exit, view.members, &lengths, Some(&answers), Some(view.hidden));
+        let ids = view.hidden.packing().sample_ids();
+        let here = ExitView::new(view.exit, view.members, ids, &lengths, Some(&answers), Some(view.hidden));
         let leaves = self.router.leaves(&here, &mut decisions.notes)?;
         for (&member, leaves) in view.members.iter().zip(leaves) {
             if leaves {

@@ -56,14 +56,14 @@ impl FixedRoutes {
     }
 
     fn choice(&self, sample: u64) -> Result<&RouteChoice> {
-        let missing = || Error::setting("routes", "one for each sample", format!("none for sample {sample}"));
+        let missing = || Error::shape("routes", "one for each sample", format!("none for sample {sample}"));
         self.choices.get(&sample).ok_or_else(missing)
     }
 
     /// The given heads of a sample in a group.
     fn given(&self, sample: u64, group: usize) -> Result<HeadSet> {
         let RouteChoice { route, head_sets } = self.choice(sample)?;
-        let missing = || Error::setting("head sets", format!("one for each group of {route}"), head_sets.len());
+        let missing = || Error::shape("head sets", format!("one for each group of {route}"), head_sets.len());
         head_sets.get(group).copied().ok_or_else(missing)
     }
 
@@ -71,7 +71,7 @@ impl FixedRoutes {
     fn kept(&self, sample: u64, group: usize) -> Result<usize> {
         let layer = self.space.groups()[group].start();
         let heads = self.choice(sample)?.route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
-        heads.ok_or_else(|| Error::setting("route", format!("a route through layer {layer}"), "a shorter one"))
+        heads.ok_or_else(|| Error::argument("route", format!("a route through layer {layer}"), "a shorter one"))
     }
 }
 
@@ -96,7 +96,7 @@ impl Router for FixedRoutes {
             let route = &self.choice(*sample)?.route;
             let depth = route.exit();
             let found = self.space.exits().iter().position(|exit| *exit == depth);
-            let missing = || Error::setting("route", format!("an exit of {:?}", self.space.exits()), depth);
+            let missing = || Error::argument("route", format!("an exit of {:?}", self.space.exits()), depth);
             decisions.exits.push(found.ok_or_else(missing)?);
             if let RouteArms::Integrated { arm } = self.space.arms_running(route)? {
                 decisions.arms.push(arm);

@@ -38,7 +38,7 @@ pub trait HeadRouter: Send + Sync {
     /// these sizes.
     ///
     /// # Errors
-    /// Errors of the router; [`Error::Setting`] by default for sizes that the router does not select itself.
+    /// Errors of the router; [`Error::Argument`] by default for sizes that the router does not select itself.
     fn sets_keeping(
         &self,
         view: &GroupView<'_>,
@@ -50,7 +50,7 @@ pub trait HeadRouter: Send + Sync {
         for set in &head_sets {
             if let Some(wanted) = set.indices.iter().map(|index| kept[*index]).find(|kept| *kept != set.heads.len()) {
                 let expected = format!("{wanted}, which sets_keeping of this head router would choose");
-                return Err(Error::setting("heads kept", expected, set.heads.len()));
+                return Err(Error::shape("heads kept", expected, set.heads.len()));
             }
         }
         Ok(head_sets)

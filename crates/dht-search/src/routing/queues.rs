@@ -93,7 +93,7 @@ impl Queues {
                 let decision = QueuedDecision { arm: *arm, context: context.clone(), signals: signals.clone() };
                 router.state().map_or(Ok(()), |state| state.check_queued(exit, &decision))?;
                 if !rows.insert(row) {
-                    return Err(Error::setting("queued sample", "each row once", format!("row {row} twice")));
+                    return Err(Error::state("queued sample", "each row once", format!("row {row} twice")));
                 }
             }
         }

@@ -36,9 +36,9 @@ pub trait RouterState {
     /// nats of loss; for a threshold the threshold, for a patience its reciprocal.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed out of range, and always by default.
+    /// [`Error::Argument`] for a speed out of range, and always by default.
     fn set_speed(&mut self, speed: f64) -> Result<()> {
-        Err(Error::setting("speed", "none, for a router of one speed", speed))
+        Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
 
     /// Prepares for a training, before its first batch.
@@ -61,15 +61,15 @@ pub trait RouterState {
     /// Changes to another space and keeps the learned state (P-DHT).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a space that it cannot change to; by default for any space.
+    /// [`Error::Argument`] for a space that it cannot change to; by default for any space.
     fn enter(&mut self, _: &SearchSpace) -> Result<()> {
-        Err(Error::setting("space", "the one that the router was made for", "another"))
+        Err(Error::state("space", "the one that the router was made for", "another"))
     }
 
     /// Rejects a queued sample that this router cannot have sent to the queue of `exit`.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the part that does not fit.
+    /// [`Error::Argument`] with the part that does not fit.
     #[doc(hidden)]
     fn check_queued(&self, _exit: usize, _: &QueuedDecision) -> Result<()> {
         Ok(())
@@ -86,11 +86,11 @@ pub trait RouterState {
     /// Restores the state that [`stored`](Self::stored) returned.
     ///
     /// # Errors
-    /// [`Error::State`] and [`Error::Setting`] for a state that does not belong to this router.
+    /// [`Error::Json`] and [`Error::Argument`] for a state that does not belong to this router.
     fn restore(&mut self, state: Value) -> Result<()> {
         match state {
             Value::Null => Ok(()),
-            _ => Err(Error::setting("router's state", "null, of a router that learns nothing", "another's")),
+            _ => Err(Error::state("router's state", "null, of a router that learns nothing", "another's")),
         }
     }
 }

@@ -43,12 +43,12 @@ impl Decisions {
     /// [arms](SearchSpace::integrated_arms).
     ///
     /// # Errors
-    /// [`Error::Setting`] for an arm that the space does not have, and for a tree space.
+    /// [`Error::Argument`] for an arm that the space does not have, and for a tree space.
     pub fn taking_arms(space: &SearchSpace, arms: Vec<usize>) -> Result<Self> {
         let routes = space.integrated_arms();
         let exit = |arm: &usize| {
             let depth = routes.get(*arm).map(Route::exit);
-            let missing = || Error::setting("arm", format!("one of the {} of this space", routes.len()), arm);
+            let missing = || Error::Range { what: "arm", got: *arm, below: routes.len() };
             depth.and_then(|depth| space.exits().iter().position(|exit| *exit == depth)).ok_or_else(missing)
         };
         Ok(Self { exits: arms.iter().map(exit).collect::<Result<_>>()?, arms, ..Self::default() })
@@ -58,10 +58,10 @@ impl Decisions {
     /// [`StageView::members`](super::StageView::members).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a sample that is not in the batch.
+    /// [`Error::Range`] for a sample that is not in the batch.
     pub fn leave(&mut self, sample: usize, exit: usize) -> Result<()> {
         let samples = self.exits.len();
-        let missing = || Error::setting("sample", format!("an index below {samples}"), sample);
+        let missing = || Error::Range { what: "sample", got: sample, below: samples };
         *self.exits.get_mut(sample).ok_or_else(missing)? = exit;
         Ok(())
     }
@@ -241,7 +241,7 @@ impl ForwardTrace {
     /// The route of each sample.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for decisions that do not belong to this space.
+    /// [`Error::Argument`](crate::Error::Argument) for decisions that do not belong to this space.
     pub fn routes(&self, space: &SearchSpace) -> Result<Vec<Route>> {
         if !space.is_tree() {
             return self.decisions.arms.iter().map(|&arm| space.route(&RouteArms::Integrated { arm })).collect();

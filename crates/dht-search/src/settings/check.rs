@@ -14,7 +14,7 @@ impl SearchSettings {
     /// Checks every value, and that the choices are consistent.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first setting that is not.
+    /// [`Error::Argument`] with the first setting that is not.
     pub fn check(&self) -> Result<()> {
         self.exploration.check("exploration", 0.0)?;
         check_power("explore_power", self.explore_power)?;
@@ -39,13 +39,13 @@ impl SearchSettings {
         self.exit_kind.check(self.pooling)?;
         if self.last_exit_pooling.is_some() && self.classifier_sharing == ClassifierSharing::Shared {
             let expected = "none, since all exits share one classifier";
-            return Err(Error::setting("last_exit_pooling", expected, "one"));
+            return Err(Error::argument("last_exit_pooling", expected, "one"));
         }
         self.router.check()?;
         self.check_needs_of_passed_exits()?;
         if self.normalization == Normalization::Rolling && self.pinned_heads == PinnedHeads::GradientImportance {
             let expected = "largest_norm or given: with rolling statistics there is no warm-up to choose heads in";
-            return Err(Error::setting("pinned_heads", expected, "gradient_importance"));
+            return Err(Error::argument("pinned_heads", expected, "gradient_importance"));
         }
         let counts = [
             ("warm_up_contexts", self.warm_up_contexts),
@@ -53,7 +53,7 @@ impl SearchSettings {
             ("dispatch.queue.size", self.dispatch.queue_size().unwrap_or(1)),
         ];
         match counts.into_iter().find(|(_, count)| *count == 0) {
-            Some((field, count)) => Err(Error::setting(field, "at least 1", count)),
+            Some((field, count)) => Err(Error::argument(field, "at least 1", count)),
             None => Ok(()),
         }
     }
@@ -71,7 +71,7 @@ impl SearchSettings {
         match needs_exits.into_iter().find(|(_, needs)| *needs) {
             Some((field, _)) => {
                 let expected = "a choice that needs no passed exits, since exit_losses is chosen";
-                Err(Error::setting(field, expected, "one that needs them"))
+                Err(Error::argument(field, expected, "one that needs them"))
             }
             None => Ok(()),
         }
@@ -81,15 +81,15 @@ impl SearchSettings {
     ///
     /// # Errors
     /// * As [`check`](Self::check).
-    /// * [`Error::Setting`] when the number of given pinned heads differs from the number that the space pins.
-    /// * [`Error::Setting`] for settings that need passed exits (their losses, signals or gains) where every route ends
+    /// * [`Error::Argument`] when the number of given pinned heads differs from the number that the space pins.
+    /// * [`Error::Argument`] for settings that need passed exits (their losses, signals or gains) where every route ends
     ///   in a tail or there is no classifier after the base layers.
-    /// * [`Error::Setting`] for decisions at every exit in an integrated search, with queues, without the losses of
+    /// * [`Error::Argument`] for decisions at every exit in an integrated search, with queues, without the losses of
     ///   passed exits, or without [`RewardShape::Gain`].
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
         self.check()?;
         self.pinned_heads.check_with(space.pinned(), space.model_shape().heads)?;
-        let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
+        let refuse = |field, expected: &str, got: &str| Err(Error::argument(field, expected, got));
         if space.base().is_none() {
             if self.context.has_signals() {
                 let expected = "one without signals: there is no exit after the base state";
@@ -180,7 +180,7 @@ mod tests {
             let mut settings = SearchSettings::default();
             change(&mut settings);
             match settings.check() {
-                Err(Error::Setting { field, .. }) => assert_eq!(field, name),
+                Err(Error::Argument { name: field, .. }) => assert_eq!(field, name),
                 other => panic!("{name}: {other:?}"),
             }
         }

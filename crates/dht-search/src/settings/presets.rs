@@ -139,6 +139,6 @@ mod tests {
             SearchSettings::paper().check_with(&space).unwrap();
         }
         let refused = SearchSettings::default().check_with(&Preset::PDht.space(12, 12).unwrap());
-        assert!(matches!(refused, Err(Error::Setting { field: "context", .. })));
+        assert!(matches!(refused, Err(Error::Argument { name: "context", .. })));
     }
 }

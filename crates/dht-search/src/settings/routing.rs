@@ -125,7 +125,7 @@ impl RouterKind {
     pub(super) fn check(self) -> Result<()> {
         match self {
             Self::Bandit | Self::SequentialBandit => Ok(()),
-            Self::Patience { patience: 0 } => Err(Error::setting("router.patience.patience", "at least 1", 0)),
+            Self::Patience { patience: 0 } => Err(Error::argument("router.patience.patience", "at least 1", 0)),
             Self::Patience { .. } => Ok(()),
             Self::EntropyThreshold { threshold } => check_number("router.entropy_threshold.threshold", threshold, 0.0),
             Self::ConfidenceThreshold { threshold } => {
@@ -179,7 +179,7 @@ impl PinnedHeads {
             return Ok(());
         }
         let expected = format!("{pinned} different heads below {heads}, as many as the space pins");
-        Err(Error::setting("pinned_heads.given.heads", expected, format!("{given:?}")))
+        Err(Error::argument("pinned_heads.given.heads", expected, format!("{given:?}")))
     }
 }
 

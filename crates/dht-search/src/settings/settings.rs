@@ -150,7 +150,7 @@ impl SearchSettings {
     /// Returns these settings at another [speed](crate::SearchModel::set_speed) of the router.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.
+    /// [`Error::Argument`] for a speed out of range, and with rewards in which the cost is learned.
     pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
         let mut settings = self.clone();
         match (&mut settings.router, &mut settings.reward_shape) {
@@ -163,7 +163,7 @@ impl SearchSettings {
             (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => *lambda = speed,
             (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => {
                 let expected = "utility or gain: in the others the cost is learned, not known";
-                return Err(Error::setting("reward_shape", expected, format!("{:?}", self.reward_shape)));
+                return Err(Error::argument("reward_shape", expected, format!("{:?}", self.reward_shape)));
             }
         }
         settings.check()?;

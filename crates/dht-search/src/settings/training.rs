@@ -57,10 +57,10 @@ impl FullModelSteps {
         check_share("full_model_steps.first", self.first)?;
         if self.first + explore_share > 1.0 || self.first == 1.0 {
             let expected = "below 1, and with explore_share at most 1";
-            return Err(Error::setting("full_model_steps.first", expected, self.first));
+            return Err(Error::argument("full_model_steps.first", expected, self.first));
         }
         if self.every == 1 {
-            return Err(Error::setting("full_model_steps.every", "0, or at least 2: no step would be routed", 1));
+            return Err(Error::argument("full_model_steps.every", "0, or at least 2: no step would be routed", 1));
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl SoftLabels {
         if self.teacher == Teacher::Deepest && exit_losses == ExitLosses::Chosen {
             let expected =
                 "a teacher other than the deepest exit, since with exit_losses = chosen no passed exit learns";
-            return Err(Error::setting("soft_labels.teacher", expected, "deepest"));
+            return Err(Error::argument("soft_labels.teacher", expected, "deepest"));
         }
         check_number("soft_labels.temperature", self.temperature, f64::MIN_POSITIVE)?;
         check_number("soft_labels.weight", self.weight, f64::MIN_POSITIVE)?;
@@ -126,7 +126,7 @@ impl LossSource {
     pub(super) fn check(self) -> Result<()> {
         match self {
             Self::HeldOut { share } if !(share > 0.0 && share <= 0.5) => {
-                Err(Error::setting("loss_source.held_out.share", "above 0 and at most .5", share))
+                Err(Error::argument("loss_source.held_out.share", "above 0 and at most .5", share))
             }
             _ => Ok(()),
         }

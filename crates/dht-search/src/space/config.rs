@@ -96,12 +96,12 @@ impl SpaceConfig {
         let with_base = self.base_state == BaseState::OnRoute;
         let layout = Layout::new(shape, &self.exits, with_base, self.tail)?;
         if self.pinned > shape.heads {
-            return Err(Error::setting("pinned", format!("at most the {} heads", shape.heads), self.pinned));
+            return Err(Error::argument("pinned", format!("at most the {} heads", shape.heads), self.pinned));
         }
         if let BaseState::PrePass { layers } = self.base_state
             && !(1..=shape.layers).contains(&layers)
         {
-            return Err(Error::setting("base_state.pre_pass.layers", format!("1 to {}", shape.layers), layers));
+            return Err(Error::argument("base_state.pre_pass.layers", format!("1 to {}", shape.layers), layers));
         }
         let (options, arms) = match &self.search {
             Search::Tree { heads } => (check_options(heads, &layout, self.pinned)?, Vec::new()),
@@ -114,7 +114,7 @@ impl SpaceConfig {
 fn check_options(lists: &[Vec<usize>], layout: &Layout, pinned: usize) -> Result<Vec<Vec<usize>>> {
     let groups = layout.groups.len();
     if lists.len() != groups {
-        return Err(Error::setting("search.heads", format!("{groups} lists, one for each group"), lists.len()));
+        return Err(Error::argument("search.heads", format!("{groups} lists, one for each group"), lists.len()));
     }
     for (group, options) in lists.iter().enumerate() {
         if options.is_empty() {
@@ -134,7 +134,7 @@ type Arms = (Vec<Vec<usize>>, Vec<Route>);
 
 fn check_arms(specs: &[RouteSpec], layout: &Layout, pinned: usize) -> Result<Arms> {
     if specs.is_empty() {
-        return Err(Error::setting("search.arms", "at least one route", "an empty list"));
+        return Err(Error::argument("search.arms", "at least one route", "an empty list"));
     }
     let mut options = vec![Vec::new(); layout.groups.len()];
     let mut arms: Vec<Route> = Vec::with_capacity(specs.len());
@@ -195,10 +195,10 @@ mod tests {
         assert!(matches!(tree(&[3, 3, 6, 12]), Error::Exit { index: 1, got: 3, .. }));
         assert!(matches!(tree(&[0, 3, 6, 12]), Error::Exit { index: 0, got: 0, .. }));
         assert!(matches!(tree(&[3, 6, 9, 13]), Error::Exit { index: 3, got: 13, .. }));
-        assert!(matches!(tree(&[]), Error::Setting { field: "exits", .. }));
+        assert!(matches!(tree(&[]), Error::Argument { name: "exits", .. }));
         let tail = refused(Preset::PDht, |config| config.tail = 3);
         assert!(matches!(tail, Error::Exit { index: 3, got: 10, .. }));
-        assert!(matches!(refused(Preset::PDht, |config| config.tail = 13), Error::Setting { field: "tail", .. }));
+        assert!(matches!(refused(Preset::PDht, |config| config.tail = 13), Error::Argument { name: "tail", .. }));
     }
 
     #[test]
@@ -215,13 +215,13 @@ mod tests {
         assert!(matches!(tree(vec![12, 12]), Error::HeadCount { group: 1, got: 12, .. }));
         assert!(matches!(tree(vec![]), Error::HeadCount { group: 1, got: 0, .. }));
         let lists = refused(Preset::TDht, |config| config.search = Search::Tree { heads: vec![vec![8]; 4] });
-        assert!(matches!(lists, Error::Setting { field: "search.heads", .. }));
+        assert!(matches!(lists, Error::Argument { name: "search.heads", .. }));
     }
 
     #[test]
     fn arms_must_be_routes_of_the_space_and_differ() {
         let integrated = |specs: &[&str]| refused(Preset::FDht, |config| config.search = arms(specs));
-        assert!(matches!(integrated(&[]), Error::Setting { field: "search.arms", .. }));
+        assert!(matches!(integrated(&[]), Error::Argument { name: "search.arms", .. }));
         assert!(matches!(integrated(&["3L12H", "5L8H"]), Error::RouteNotInSpace { .. }));
         assert!(matches!(integrated(&["3L8H"]), Error::RouteNotInSpace { .. }));
         assert!(matches!(integrated(&["3L12H+3L8H+3L10H"]), Error::RouteNotInSpace { .. }));
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn sizes_out_of_range_are_named() {
         let field = |change: fn(&mut SpaceConfig)| match refused(Preset::PDht, change) {
-            Error::Setting { field, .. } => field,
+            Error::Argument { name: field, .. } => field,
             other => panic!("{other}"),
         };
         assert_eq!(field(|config| config.pinned = 13), "pinned");

@@ -120,7 +120,7 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
         assert!(matches!(space("[3, 6", "[6, 3"), Error::Exit { index: 1, got: 3, .. }));
         assert!(matches!(space("12L10H", "12L13H"), Error::HeadCount { got: 13, .. }));
         assert!(matches!(space("12L10H", "12L8H"), Error::DuplicateArm { arm: 4, first: 3, .. }));
-        assert!(matches!(space("pinned = 4", "pinned = 13"), Error::Setting { field: "pinned", .. }));
+        assert!(matches!(space("pinned = 4", "pinned = 13"), Error::Argument { name: "pinned", .. }));
         let shown = SpaceConfig::from_toml_file(&path).unwrap_err().to_string();
         assert!(shown.contains("space.toml: pinned is 13, expected at most"), "{shown}");
     }

@@ -21,10 +21,10 @@ impl Layout {
     pub(crate) fn new(shape: ModelShape, exits: &[usize], with_base: bool, tail: usize) -> Result<Self> {
         shape.check()?;
         let Some(deepest) = shape.layers.checked_sub(tail) else {
-            return Err(Error::setting("tail", format!("at most the {} layers", shape.layers), tail));
+            return Err(Error::argument("tail", format!("at most the {} layers", shape.layers), tail));
         };
         if exits.is_empty() {
-            return Err(Error::setting("exits", "at least one depth", "an empty list"));
+            return Err(Error::argument("exits", "at least one depth", "an empty list"));
         }
         let mut groups = Vec::with_capacity(exits.len());
         let mut reached = 0;

@@ -70,7 +70,7 @@ impl Preset {
     ///
     /// # Errors
     /// [`Error::PresetSize`] with fewer than two layers or heads, or fewer than four layers for P-DHT;
-    /// [`Error::Setting`] as [`ModelShape::check`].
+    /// [`Error::Argument`] as [`ModelShape::check`].
     ///
     /// # Examples
     /// ```
@@ -154,7 +154,7 @@ impl FromStr for Preset {
     /// Parses a name in either case: `T-DHT`, `t-dht`.
     fn from_str(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|preset| preset.name().eq_ignore_ascii_case(name));
-        found.ok_or_else(|| Error::setting("preset", "T-DHT, S-DHT, F-DHT or P-DHT", name))
+        found.ok_or_else(|| Error::argument("preset", "T-DHT, S-DHT, F-DHT or P-DHT", name))
     }
 }
 
@@ -298,7 +298,7 @@ mod tests {
                         assert!(layers >= least && heads >= 2);
                         assert_eq!(space.depth(space.exits().len() - 1), layers, "{preset} at {layers} x {heads}");
                     }
-                    Err(Error::PresetSize { .. } | Error::Setting { .. }) => assert!(layers < least || heads < 2),
+                    Err(Error::PresetSize { .. } | Error::Argument { .. }) => assert!(layers < least || heads < 2),
                     Err(other) => panic!("{preset} at {layers} x {heads}: {other}"),
                 }
             }
@@ -307,7 +307,7 @@ mod tests {
             Preset::PDht.config(6, 12, SevenLayerHeads::AsPublished),
             Err(Error::PresetSize { layers: 6, .. })
         ));
-        assert!(matches!(Preset::TDht.space(usize::MAX, 12), Err(Error::Setting { field: "layers", .. })));
+        assert!(matches!(Preset::TDht.space(usize::MAX, 12), Err(Error::Argument { name: "layers", .. })));
     }
 
     #[test]
@@ -330,6 +330,6 @@ mod tests {
             assert_eq!(preset.name().to_lowercase().parse::<Preset>().unwrap(), preset);
             assert_eq!(serde_json::to_string(&preset).unwrap(), format!("{:?}", preset.name()));
         }
-        assert!(matches!("X-DHT".parse::<Preset>(), Err(Error::Setting { field: "preset", .. })));
+        assert!(matches!("X-DHT".parse::<Preset>(), Err(Error::Argument { name: "preset", .. })));
     }
 }

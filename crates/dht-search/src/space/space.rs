@@ -45,7 +45,7 @@ impl SearchSpace {
     /// Checks a configuration and builds its space.
     ///
     /// # Errors
-    /// [`Error::Setting`] for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
+    /// [`Error::Argument`] for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
     /// [`Error::Exit`] for exits that do not ascend or lie beyond the layers; [`Error::HeadCount`] for options that do
     /// not ascend, exceed the heads or lie below the pinned ones; for an integrated search
     /// [`Error::RouteNotInSpace`] for arms that do not fit the exits and [`Error::DuplicateArm`].

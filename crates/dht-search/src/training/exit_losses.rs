@@ -51,7 +51,7 @@ impl SearchObjective {
                 None => part,
             });
         }
-        let none = || Error::setting("batch", "at least one sample", "none");
+        let none = || Error::argument("batch", "at least one sample", "none");
         Ok((total.ok_or_else(none)?, losses))
     }
 

@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(importance.samples(), 2);
         importance.check_with(ModelShape { layers: 2, heads: 3 }).unwrap();
         for other in [ModelShape { layers: 1, heads: 3 }, ModelShape { layers: 2, heads: 2 }] {
-            assert!(matches!(importance.check_with(other), Err(Error::Setting { field: "importance of heads", .. })));
+            assert!(matches!(importance.check_with(other), Err(Error::Argument { name: "importance of heads", .. })));
         }
         importance.add(0, 0, f64::NAN);
         assert!(importance.check_with(ModelShape { layers: 2, heads: 3 }).is_err());
@@ -274,7 +274,7 @@ mod tests {
         for (pinned, heads) in [(3, vec![9, 2]), (2, vec![9, 9]), (2, vec![9, 12])] {
             let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads }, ..settings.clone() };
             let refused = settings.check_with(&SearchSpace::new(space(pinned)).unwrap());
-            assert!(matches!(refused, Err(Error::Setting { field: "pinned_heads.given.heads", .. })), "{refused:?}");
+            assert!(matches!(refused, Err(Error::Argument { name: "pinned_heads.given.heads", .. })), "{refused:?}");
         }
     }
 }

@@ -48,6 +48,6 @@ impl HeadImportance {
             return Ok(());
         }
         let expected = format!("finite sums and counts of {layers} layers of {heads} heads");
-        Err(Error::setting("importance of heads", expected, "others"))
+        Err(Error::state("importance of heads", expected, "others"))
     }
 }

@@ -35,7 +35,7 @@ impl SearchObjective {
         let (needed, got) = (self.settings().warm_up_contexts, training.len());
         if self.settings().loss_source == LossSource::FirstEpoch && self.has_warm_up() && got <= needed {
             let expected = format!("below the {got} training texts, since the bandits learn in the first epoch alone");
-            return Err(Error::setting("warm_up_contexts", expected, needed));
+            return Err(Error::argument("warm_up_contexts", expected, needed));
         }
         Ok(())
     }

@@ -19,12 +19,12 @@ impl SearchObjective {
     /// phase begins with a separate warm-up.
     ///
     /// # Errors
-    /// [`Error::Setting`] unless both spaces are integrated and of one size, and the next one's contexts come from the
+    /// [`Error::Argument`] unless both spaces are integrated and of one size, and the next one's contexts come from the
     /// same number of layers as before or from the embeddings; as
     /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with); with [`HeadArms::PerHeadAndGroup`],
     /// whose groups change.
     pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
-        let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
+        let refuse = |field, expected: &str, got: &str| Err(Error::argument(field, expected, got));
         if self.dynamic.space().is_tree() || space.is_tree() {
             return refuse("next space", "an integrated search after an integrated search", "a tree search");
         }
@@ -47,7 +47,7 @@ impl SearchObjective {
     /// Enters the next phase.
     pub(super) fn enter(&mut self, next_phase: NextPhase) -> Result<()> {
         let NextPhase { space, exits, .. } = next_phase;
-        let fixed = || Error::setting("space", "the one that the router was made for", "another");
+        let fixed = || Error::state("space", "the one that the router was made for", "another");
         self.dynamic.router.state_mut().ok_or_else(fixed)?.enter(&space)?;
         self.dynamic.heads.state_mut().ok_or_else(fixed)?.enter(&space)?;
         if let Some(queues) = &mut self.queues {

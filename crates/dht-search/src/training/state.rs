@@ -43,11 +43,11 @@ fn check_version(state: &Value) -> Result<()> {
     }
     let got = state.get("version").map_or_else(|| "an earlier one".into(), Value::to_string);
     let expected = format!("{VERSION}: resume with the release that began this training, or start again");
-    Err(Error::setting("training state's version", expected, got))
+    Err(Error::state("training state's version", expected, got))
 }
 
 fn of_state(source: serde_json::Error) -> Error {
-    Error::State { what: "training state".into(), source }
+    Error::Json { what: "training state".into(), source }
 }
 
 impl SearchObjective {
@@ -87,7 +87,7 @@ impl SearchObjective {
         let stored = json!({ "version": VERSION, "space": &state.space, "settings": &state.settings });
         if let Some(difference) = self.differences_from(&stored)?.first() {
             let expected = "one of this space and these settings";
-            return Err(Error::setting("training state", expected, format!("one where {difference}")));
+            return Err(Error::state("training state", expected, format!("one where {difference}")));
         }
         let next_phase = self.next_phase.take_if(|next_phase| next_phase.space == state.space);
         let before = next_phase.clone().map(|phase| (phase, self.dynamic.clone(), self.queues.clone()));
@@ -113,7 +113,7 @@ impl SearchObjective {
         }
         let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
         if shape(&state.queues) != shape(&self.queues) {
-            return Err(Error::setting("queues", "those of these settings", "others"));
+            return Err(Error::state("queues", "those of these settings", "others"));
         }
         if let Some(queues) = &state.queues {
             queues.check(&*self.dynamic.router)?;
@@ -125,7 +125,7 @@ impl SearchObjective {
         let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
         let mut queued = BTreeMap::new();
         for row in state.queues.iter().flat_map(Queues::rows) {
-            let missing = || Error::setting("queued sample", "a row of the training set", row);
+            let missing = || Error::state("queued sample", "a row of the training set", row);
             queued.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
         }
         self.check_teacher()?;

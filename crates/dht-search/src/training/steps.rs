@@ -124,7 +124,7 @@ impl SearchObjective {
         let Some((rows, decisions)) = queues.leave(drain, progress.step) else { return Ok(None) };
         let mut samples = Vec::with_capacity(rows.len());
         for row in rows {
-            let missing = || Error::setting("queued sample", "one that joined a queue", row);
+            let missing = || Error::state("queued sample", "one that joined a queue", row);
             samples.push(self.queued.remove(&row).ok_or_else(missing)?);
         }
         Ok(Some(Step::Decided(PackedBatch::from_samples(&samples)?, decisions)))

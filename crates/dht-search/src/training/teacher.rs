@@ -11,25 +11,25 @@ impl SearchObjective {
     /// tokens. It is neither changed nor saved with the model; a resumed training needs it again.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the settings require no such teacher, or the teacher is for another task, other classes,
+    /// [`Error::Argument`] when the settings require no such teacher, or the teacher is for another task, other classes,
     /// fewer tokens or shorter texts than this model.
     pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
         if !self.wants_teacher() {
             let expected = "none, since soft_labels asks for no full teacher";
-            return Err(Error::setting("teacher", expected, "one"));
+            return Err(Error::argument("teacher", expected, "one"));
         }
         if teacher.task() != Task::Class {
-            return Err(Error::setting("teacher", "a classifier", format!("one for {:?}", teacher.task())));
+            return Err(Error::argument("teacher", "a classifier", format!("one for {:?}", teacher.task())));
         }
         let (own, other) = (self.dynamic.encoder().config(), teacher.encoder().config());
         let classes = (self.exit_model().classes(), teacher.classifier().classes());
         if classes.0 != classes.1 {
-            return Err(Error::setting("teacher", format!("{} classes", classes.0), classes.1));
+            return Err(Error::argument("teacher", format!("{} classes", classes.0), classes.1));
         }
         let sizes =
             [("tokens", own.vocab_size, other.vocab_size), ("positions", own.longest_text(), other.longest_text())];
         if let Some((what, own, other)) = sizes.into_iter().find(|(_, own, other)| other < own) {
-            return Err(Error::setting("teacher", format!("{own} {what} or more"), other));
+            return Err(Error::argument("teacher", format!("{own} {what} or more"), other));
         }
         self.teacher = Some(teacher);
         Ok(self)
@@ -46,7 +46,7 @@ impl SearchObjective {
 
     fn full_teacher(&self) -> Result<&TextClassifier> {
         let expected = "a trained classifier, given by with_teacher, since soft_labels asks for it";
-        self.teacher.as_ref().ok_or_else(|| Error::setting("teacher", expected, "none"))
+        self.teacher.as_ref().ok_or_else(|| Error::argument("teacher", expected, "none"))
     }
 
     /// The logits of the full teacher, by sample and class.

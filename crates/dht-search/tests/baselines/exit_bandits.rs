@@ -3,7 +3,7 @@
 use candle_core::Device;
 use dht_search::dynamic::accelerate::{AccelerateSettings, Accelerated, Texts};
 use dht_search::dynamic::evaluation::stage_log_probabilities;
-use dht_search::dynamic::{DynamicModel, Router, accelerate, evaluate};
+use dht_search::dynamic::{DynamicModel, OwnParts, accelerate, evaluate};
 use dht_search::routing::{Decided, ExitBandits};
 use dht_search::transformer::Pooling;
 use dht_search::{Result, Route};
@@ -52,8 +52,8 @@ fn exit_bandits_beat_shuffled_routes_and_survive_a_save() -> Result<()> {
         let folder = tempfile::tempdir().expect("a folder");
         model.save(folder.path(), None, &test.labels)?;
         assert!(DynamicModel::load(folder.path(), &Device::Cpu).is_err(), "its router is not the library's");
-        let router = |state| Ok(Box::new(ExitBandits::of_state(state)?) as Box<dyn Router>);
-        let (loaded, _, _) = DynamicModel::load_with(folder.path(), &Device::Cpu, router)?;
+        let own = OwnParts::new().with_router(|state| Ok(Box::new(ExitBandits::of_state(state)?)));
+        let (loaded, _, _) = DynamicModel::load_with(folder.path(), &Device::Cpu, own)?;
         let again = evaluate(&loaded.with_speed(between.speed)?, &test, 16)?;
         assert_eq!((again.labels, again.flops), (chosen.labels, chosen.flops), "{decided:?}");
     }

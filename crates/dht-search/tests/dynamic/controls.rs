@@ -71,7 +71,7 @@ fn no_route_of_a_text_is_better_than_the_oracles() -> Result<()> {
     }
     assert!(depths[0] > depths[1] && depths[1] >= depths[2] && depths[2] == 60, "{depths:?}");
     for wrong in [f64::NAN, f64::INFINITY, -1.0] {
-        assert!(matches!(fixed.oracle_routes(wrong), Err(Error::Setting { field: "lambda", .. })));
+        assert!(matches!(fixed.oracle_routes(wrong), Err(Error::Argument { name: "lambda", .. })));
     }
     Ok(())
 }
@@ -108,7 +108,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
     let oracle = evaluate_oracle(&model, &texts, lambda, 16)?;
     assert!((Regret::new(&model, &texts, &oracle, &fixed)?.chosen - regret.oracle).abs() < 1e-5);
     let fewer = task(rows - 1, 3);
-    assert!(matches!(Regret::new(&model, &fewer, &random, &fixed), Err(Error::Setting { field: "evaluation", .. })));
+    assert!(matches!(Regret::new(&model, &fewer, &random, &fixed), Err(Error::Argument { name: "evaluation", .. })));
     Ok(())
 }
 

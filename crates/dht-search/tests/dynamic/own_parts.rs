@@ -1,9 +1,13 @@
 //! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
 
+use dht_search::cost::{OwnCost, RouteCost};
 use dht_search::routing::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, RouterState};
 use dht_search::settings::{ContextDesign, RouterKind};
 use dht_search::transformer::Trainer;
-use dht_search::{Decisions, Error, Preset, Result, Router, SearchModel, SearchObjective, SearchSettings, StageView};
+use dht_search::{
+    CostModel, Decisions, Error, OwnParts, Preset, Result, Route, Router, SearchModel, SearchObjective, SearchSettings,
+    StageView,
+};
 use dht_toys::{head_set, refused};
 use rand::Rng;
 
@@ -79,7 +83,7 @@ fn decisions_that_make_no_sense_are_refused_with_what_is_wrong() -> Result<()> {
     for (router, wrong) in cases {
         let name = format!("{router:?}");
         match evaluate(&with(router, ContextDesign::StateAndSignals)?, &test, 7) {
-            Err(Error::Setting { got, .. }) => assert!(got.contains(wrong), "{name}: {got}"),
+            Err(Error::Argument { got, .. }) => assert!(got.contains(wrong), "{name}: {got}"),
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -196,13 +200,61 @@ fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
         let settings = SearchSettings { router, ..kinds()[0].1.clone() };
         let own = model(settings, 1)?.into_model().with_router(Box::new(AtSpeed(1.0)));
         own.save(&path, None, &test.labels)?;
+        let own_router = OwnParts::new().with_routers(|model| model.with_router(Box::new(AtSpeed(1.0))));
         match SearchModel::load(&path, &device).map(drop) {
             Err(error @ Error::Model { field: "router", .. }) => assert!(error.to_string().contains("load_with")),
             other => panic!("{name}: {other:?}"),
         }
-        let (loaded, ..) = SearchModel::load_with(&path, &device, |model| model.with_router(Box::new(AtSpeed(1.0))))?;
+        let (loaded, ..) = SearchModel::load_with(&path, &device, own_router)?;
         assert_eq!(evaluate(&loaded, &test, 8)?.losses, evaluate(&own, &test, 8)?.losses);
     }
+    Ok(())
+}
+
+/// The square of the share of layers.
+#[derive(Debug)]
+struct Squared;
+
+impl RouteCost for Squared {
+    fn share(&self, route: &Route, _tokens: usize) -> Result<f64> {
+        Ok((route.depth() as f64 / route.model_shape().layers as f64).powi(2))
+    }
+}
+
+#[derive(Debug)]
+struct Broken(f64);
+
+impl RouteCost for Broken {
+    fn share(&self, _route: &Route, _tokens: usize) -> Result<f64> {
+        Ok(self.0)
+    }
+}
+
+#[test]
+fn a_cost_of_its_own_decides_and_is_given_again_to_load() -> Result<()> {
+    let (training, test) = (task(37, 1), task(20, 2));
+    let with = |cost_model| SearchSettings { cost_model, ..kinds()[0].1.clone() };
+    let of = |cost: f64| model(with(CostModel::Own(OwnCost::new("broken", Broken(cost)))), 1).map(drop);
+    for cost in [f64::NAN, -0.1, f64::INFINITY] {
+        assert!(matches!(of(cost), Err(Error::Argument { name: "share of an own cost", .. })), "{cost}");
+    }
+    let trained = |cost_model| -> Result<SearchModel> {
+        let mut search = model(with(cost_model), 1)?;
+        Trainer::new(train_settings()).fit(&mut search, &training, &test, &mut ())?;
+        Ok(search.into_model())
+    };
+    let squared = || OwnCost::new("squared", Squared);
+    let own = trained(CostModel::Own(squared()))?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    own.save(folder.path().join("model"), None, &test.labels)?;
+    let load = |parts| SearchModel::load_with(folder.path().join("model"), &candle_core::Device::Cpu, parts);
+    let other = OwnCost::new("another", Squared);
+    for parts in [OwnParts::new(), OwnParts::new().with_cost(other)] {
+        let refused = load(parts).map(drop);
+        assert!(matches!(refused, Err(Error::Argument { name: "own cost", .. })), "{refused:?}");
+    }
+    let (loaded, ..) = load(OwnParts::new().with_cost(squared()))?;
+    assert_eq!(evaluate(&loaded, &test, 8)?.losses, evaluate(&own, &test, 8)?.losses);
     Ok(())
 }
 

@@ -175,7 +175,7 @@ pub(crate) fn config_entries(model_type: &str, fields: &Map<String, Value>) -> V
     entries(FIELDS, model_type, "config.json", fields)
 }
 
-/// Errors of the refused fields of a `config.json`, as [`Error::Setting`].
+/// Errors of the refused fields of a `config.json`, as [`Error::Argument`].
 pub(crate) fn config_refusals(model_type: &str, fields: &Map<String, Value>) -> Vec<Error> {
     refusals(FIELDS, model_type, fields)
 }

@@ -94,7 +94,7 @@ pub(super) fn refusals(table: &'static [Rule], model_type: &str, fields: &Map<St
             _ if value.is_boolean() => format!("false: {}", rule.reason),
             _ => format!("none: {}", rule.reason),
         };
-        (rule.treatment(value) == Treatment::Refused).then(|| Error::setting(name, expected, shortened(value)))
+        (rule.treatment(value) == Treatment::Refused).then(|| Error::argument(name, expected, shortened(value)))
     };
     fields.iter().filter_map(refusal).collect()
 }

@@ -191,7 +191,7 @@ pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<
     entries
 }
 
-/// Errors of the refused fields, as [`Error::Setting`].
+/// Errors of the refused fields, as [`Error::Argument`].
 pub(crate) fn tokenizer_refusals(fields: &Map<String, Value>) -> Vec<Error> {
     refusals(FIELDS, "", fields)
 }

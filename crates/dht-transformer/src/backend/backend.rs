@@ -77,7 +77,7 @@ pub(crate) trait Backend: Sync {
         let (possible, names) = self.precisions();
         match possible.contains(&precision) {
             true => Ok(()),
-            false => Err(Error::setting("precision", names, precision.to_string())),
+            false => Err(Error::argument("precision", names, precision.to_string())),
         }
     }
 

@@ -227,7 +227,7 @@ impl ForwardContext {
     /// Refuses parameters whose gradients this training step does not collect.
     ///
     /// # Errors
-    /// [`Error::Setting`].
+    /// [`Error::Argument`].
     pub(crate) fn check(&self, parameters: &Parameters) -> Result<()> {
         let Some(own) = self.training.as_ref().map(|training| &training.parameters) else { return Ok(()) };
         let got = match own.is_same(parameters) {
@@ -235,7 +235,7 @@ impl ForwardContext {
             true => "made before parameters were added to them",
             false => "made for others",
         };
-        Err(Error::setting("context", "one of a training step over the model's parameters", got))
+        Err(Error::argument("context", "one of a training step over the model's parameters", got))
     }
 
     /// Precision of this context, or else of the model.

@@ -29,7 +29,7 @@ impl VarAdamW {
     /// groups](ParameterGroups::standard): no weight decay for biases and layer norms.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for invalid settings; [`Error::Parameter`](crate::Error::Parameter)
+    /// [`Error::Argument`](crate::Error::Argument) for invalid settings; [`Error::Parameter`](crate::Error::Parameter)
     /// for a variable that is not in f32 and contiguous.
     pub fn of_var_map(vars: &VarMap, settings: AdamWSettings) -> crate::error::Result<Self> {
         let data = vars.data().lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ use crate::tensors::{Hidden, Spans, wide};
 /// all are tokens). The samples are numbered from 0; labels are 0.
 ///
 /// # Errors
-/// [`Error::Shape`] if shapes differ; [`Error::Setting`] if a sample has no token.
+/// [`Error::Shape`] if shapes differ; [`Error::Argument`] if a sample has no token.
 pub fn unpad(ids: &Tensor, token_types: Option<&Tensor>, mask: Option<&Tensor>) -> Result<PackedBatch> {
     let (samples, length) = ids.dims2()?;
     let values = |what: &str, tensor: &Tensor| -> Result<Vec<u32>> {

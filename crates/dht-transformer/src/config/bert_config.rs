@@ -168,7 +168,7 @@ impl BertConfig {
     /// Checks that an encoder of this shape can be built and run.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the field: a size of 0 or beyond reason; heads that do not divide the width; a dropout
+    /// [`Error::Argument`] with the field: a size of 0 or beyond reason; heads that do not divide the width; a dropout
     /// outside 0 ≤ p < 1; ε or the initial deviation not positive; a padding token outside the vocabulary; no position
     /// for a first token; a refused field, such as `quantization_config` (the tables are in
     /// [`account`](crate::account)).
@@ -181,7 +181,7 @@ impl BertConfig {
 
     fn check_sizes(&self) -> Result<()> {
         let refuse =
-            |field, expected: String, got: String| Err(Error::setting(self.family.field(field), expected, got));
+            |field, expected: String, got: String| Err(Error::argument(self.family.field(field), expected, got));
         for (field, value, most) in [
             ("vocab_size", self.vocab_size, 1 << 24),
             ("hidden_size", self.hidden_size, 1 << 16),

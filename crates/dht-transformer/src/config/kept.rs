@@ -87,7 +87,7 @@ impl KeptDimensions {
     /// Checks that the dimensions fit a layer of this configuration.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a list that is not ascending, is empty or exceeds the layer; for lists for another number
+    /// [`Error::Argument`] for a list that is not ascending, is empty or exceeds the layer; for lists for another number
     /// of heads; for a head that has queries and keys without values or values without them; and if no head remains.
     pub fn check(&self, config: &BertConfig) -> Result<()> {
         let (hidden, heads, size) = (config.hidden_size, config.num_attention_heads, config.head_size());
@@ -98,25 +98,25 @@ impl KeptDimensions {
         ] {
             if inputs.is_empty() || !ascends(inputs, hidden) {
                 let expected = format!("one or more dimensions below {hidden}, ascending");
-                return Err(Error::setting(field, expected, format!("{inputs:?}")));
+                return Err(Error::argument(field, expected, format!("{inputs:?}")));
             }
         }
         for (field, outputs) in [("query_key_outputs", &self.query_key_outputs), ("value_outputs", &self.value_outputs)]
         {
             if outputs.len() != heads {
-                return Err(Error::setting(field, format!("{heads} lists, one a head"), outputs.len().to_string()));
+                return Err(Error::argument(field, format!("{heads} lists, one a head"), outputs.len().to_string()));
             }
             if let Some(list) = outputs.iter().find(|list| !ascends(list, size)) {
-                return Err(Error::setting(field, format!("dimensions below {size}, ascending"), format!("{list:?}")));
+                return Err(Error::argument(field, format!("dimensions below {size}, ascending"), format!("{list:?}")));
             }
         }
         let halves = |head: &usize| self.query_key_outputs[*head].is_empty() != self.value_outputs[*head].is_empty();
         if let Some(head) = (0..heads).find(halves) {
             let expected = "heads with both query_key_outputs and value_outputs, or with neither";
-            return Err(Error::setting("value_outputs", expected, format!("one of the two in head {head}")));
+            return Err(Error::argument("value_outputs", expected, format!("one of the two in head {head}")));
         }
         if self.heads().is_empty() {
-            return Err(Error::setting("value_outputs", "at least one head", "none"));
+            return Err(Error::argument("value_outputs", "at least one head", "none"));
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ mod tests {
             (all().without_heads(|_| false), "value_outputs"),
         ] {
             let error = wrong.check(&config()).unwrap_err();
-            assert!(matches!(&error, Error::Setting { field: found, .. } if *found == field), "{error}");
+            assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
         }
     }
 }

@@ -21,7 +21,7 @@ impl BertConfig {
     /// Names of a classifier's outputs, by number: from `id2label`, else from `label2id`, else `LABEL_0` and so on.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the field that does not name the outputs 0, 1, …. Causes: numbers with a gap or an
+    /// [`Error::Argument`] with the field that does not name the outputs 0, 1, …. Causes: numbers with a gap or an
     /// offset; names that are duplicates, empty or differ only in invisible characters; another number of names than
     /// outputs; `label2id` with another number for one of the names; `num_labels` with another number.
     pub fn class_names(&self, outputs: usize) -> Result<Vec<String>> {
@@ -29,7 +29,7 @@ impl BertConfig {
         if let Some(count) = field(COUNT)
             && count.as_u64() != Some(outputs as u64)
         {
-            return Err(Error::setting(COUNT, format!("{outputs}, the classifier's outputs"), count.to_string()));
+            return Err(Error::argument(COUNT, format!("{outputs}, the classifier's outputs"), count.to_string()));
         }
         let numbers = field(NUMBERS).map(numbers).transpose()?;
         let names = match (field(NAMES), &numbers) {
@@ -46,7 +46,7 @@ impl BertConfig {
                 numbers.as_ref().and_then(|numbers| numbers.get(name)).filter(|it| **it != class as i64)
             {
                 let expected = format!("{class} for {name:?}, as {NAMES} says");
-                return Err(Error::setting(NUMBERS, expected, number.to_string()));
+                return Err(Error::argument(NUMBERS, expected, number.to_string()));
             }
         }
         Ok(names)
@@ -55,7 +55,7 @@ impl BertConfig {
 
 /// Names of `id2label` in the order of their numbers.
 fn named(value: &Value, outputs: usize) -> Result<Vec<String>> {
-    let refuse = |expected: &str, got: String| Err(Error::setting(NAMES, expected, got));
+    let refuse = |expected: &str, got: String| Err(Error::argument(NAMES, expected, got));
     let Some(fields) = value.as_object() else {
         return refuse("an object that gives each class's number its name", value.to_string());
     };
@@ -77,11 +77,11 @@ fn named(value: &Value, outputs: usize) -> Result<Vec<String>> {
 /// Numbers of `label2id`, which may be strings.
 fn numbers(value: &Value) -> Result<BTreeMap<String, i64>> {
     let fields: &Map<String, Value> = value.as_object().ok_or_else(|| {
-        Error::setting(NUMBERS, "an object that gives each class's name its number", value.to_string())
+        Error::argument(NUMBERS, "an object that gives each class's name its number", value.to_string())
     })?;
     let number = |(name, number): (&String, &Value)| {
         let parsed = number.as_i64().or_else(|| number.as_str()?.trim().parse().ok());
-        let refuse = || Error::setting(NUMBERS, "a whole number for each class", format!("{number} for {name:?}"));
+        let refuse = || Error::argument(NUMBERS, "a whole number for each class", format!("{number} for {name:?}"));
         Ok((name.clone(), parsed.ok_or_else(refuse)?))
     };
     fields.iter().map(number).collect()
@@ -100,13 +100,13 @@ fn in_order(field: &'static str, mut pairs: Vec<(i64, String)>, outputs: usize) 
     if pairs.len() > MOST {
         got.push(format!("… ({} in all)", pairs.len()));
     }
-    Err(Error::setting(field, expected, if got.is_empty() { "empty".into() } else { got.join(", ") }))
+    Err(Error::argument(field, expected, if got.is_empty() { "empty".into() } else { got.join(", ") }))
 }
 
 /// Refuses class names that are empty, or equal up to invisible characters.
 ///
 /// # Errors
-/// [`Error::Setting`] with the names.
+/// [`Error::Argument`] with the names.
 pub fn check_class_names(names: &[String]) -> Result<()> {
     check_names("labels", names)
 }
@@ -117,12 +117,12 @@ fn check_names(field: &'static str, names: &[String]) -> Result<()> {
     for (class, name) in names.iter().enumerate() {
         let visible = visible(name);
         if visible.is_empty() {
-            return Err(Error::setting(field, "names with letters", format!("{class}: \"{}\"", name.escape_debug())));
+            return Err(Error::argument(field, "names with letters", format!("{class}: \"{}\"", name.escape_debug())));
         }
         if let Some(other) = seen.insert(visible, class) {
             let spelled = |class: usize| format!("{class}: \"{}\"", escaped(&names[class]));
             let got = format!("{}, {}", spelled(other), spelled(class));
-            return Err(Error::setting(field, "another name for each class", got));
+            return Err(Error::argument(field, "another name for each class", got));
         }
     }
     Ok(())

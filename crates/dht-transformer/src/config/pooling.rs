@@ -28,7 +28,7 @@ impl Pooling {
     pub(crate) fn of_config(config: &BertConfig) -> Result<Self> {
         let Some(value) = config.other.get(FIELD) else { return Ok(Self::Pooler) };
         serde_json::from_value(value.clone())
-            .map_err(|_| Error::setting(FIELD, r#""cls", "mean" or "pooler""#, value.to_string()))
+            .map_err(|_| Error::argument(FIELD, r#""cls", "mean" or "pooler""#, value.to_string()))
     }
 
     /// Writes the pooling to `config.json`.

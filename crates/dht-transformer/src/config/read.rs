@@ -84,7 +84,7 @@ impl BertConfig {
         Self::from_fields(fields).map_err(|problems| first(problems).in_file(what))
     }
 
-    /// Configuration from the fields of a file, or all its problems: [`Error::Setting`], each with its field.
+    /// Configuration from the fields of a file, or all its problems: [`Error::Argument`], each with its field.
     pub(crate) fn from_fields(mut fields: Map<String, Value>) -> Result<Self, Vec<Error>> {
         let (family, own) = family(&fields).map_err(|problem| vec![problem])?;
         if own {
@@ -100,8 +100,8 @@ impl BertConfig {
             let named = family.field(field);
             match (fields.get(field), values) {
                 (Some(value), _) if values.contain(value) => {}
-                (Some(value), _) => problems.push(Error::setting(named, values.expected(), value.to_string())),
-                (None, Values::Size) => problems.push(Error::setting(named, values.expected(), "missing")),
+                (Some(value), _) => problems.push(Error::argument(named, values.expected(), value.to_string())),
+                (None, Values::Size) => problems.push(Error::argument(named, values.expected(), "missing")),
                 (None, _) => {}
             }
         }
@@ -132,7 +132,7 @@ pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>>
 
 /// First of at least one problem.
 fn first(problems: Vec<Error>) -> Error {
-    problems.into_iter().next().unwrap_or(Error::Setting { field: "config", expected: "".into(), got: "".into() })
+    problems.into_iter().next().unwrap_or(Error::Argument { name: "config", expected: "".into(), got: "".into() })
 }
 
 /// Family, and whether the directory is one of this project without a class in `transformers`.
@@ -140,7 +140,7 @@ fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     match fields.get("model_type") {
         None | Some(Value::Null) => Ok((Family::Bert, false)),
         Some(value) => value.as_str().and_then(Family::of_model_type).ok_or_else(|| {
-            Error::setting("model_type", format!("one of {}", Family::model_types()), value.to_string())
+            Error::argument("model_type", format!("one of {}", Family::model_types()), value.to_string())
         }),
     }
 }
@@ -160,7 +160,7 @@ fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec
         let value = match (value, alias) {
             (Some(value), Some(alias)) if value != alias => {
                 let expected = format!("{alias}, as `{ours}` says");
-                problems.push(Error::setting(theirs, expected, value.to_string()));
+                problems.push(Error::argument(theirs, expected, value.to_string()));
                 Some(value)
             }
             (value, alias) => value.or(alias),
@@ -191,7 +191,7 @@ fn padding(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<E
                 true => "the number of the padding token: positions are counted from the number after it",
                 false => "a whole number or null",
             };
-            problems.push(Error::setting(FIELD, expected, value.to_string()));
+            problems.push(Error::argument(FIELD, expected, value.to_string()));
         }
     }
 }

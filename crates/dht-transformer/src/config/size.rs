@@ -23,10 +23,10 @@ impl ModelSize {
     /// Configuration of [`BertConfig::small`] with this size.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a width of 1; as [`BertConfig::check`].
+    /// [`Error::Argument`] for a width of 1; as [`BertConfig::check`].
     pub fn config(self, vocab_size: usize) -> Result<BertConfig> {
         if self.hidden < 2 {
-            return Err(Error::setting(
+            return Err(Error::argument(
                 "size",
                 "a width of at least 2: one column is constant once it is normalised",
                 self.to_string(),
@@ -44,7 +44,7 @@ impl FromStr for ModelSize {
             text.split('x').map(|part| part.parse().ok().filter(|&number| number > 0)).collect();
         match numbers.as_deref() {
             Some(&[layers, heads, hidden]) => Ok(Self { layers, heads, hidden }),
-            _ => Err(Error::setting("size", "layers, heads and width, such as 6x12x96", format!("{text:?}"))),
+            _ => Err(Error::argument("size", "layers, heads and width, such as 6x12x96", format!("{text:?}"))),
         }
     }
 }

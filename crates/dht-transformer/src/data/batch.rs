@@ -32,7 +32,7 @@ impl PackedBatch {
     /// Packs samples in the given order.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a sample has no tokens, [`Error::Shape`] when it has another number of types than
+    /// [`Error::Argument`] when a sample has no tokens, [`Error::Shape`] when it has another number of types than
     /// tokens, or another number of targets than the others.
     pub fn from_samples<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<Self> {
         let (mut ids, mut type_ids, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
@@ -73,11 +73,11 @@ impl PackedBatch {
     /// Checks that the batch has a sample and that its lists have consistent lengths.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a batch without samples, [`Error::Shape`] with the list of another length.
+    /// [`Error::Argument`] for a batch without samples, [`Error::Shape`] with the list of another length.
     pub fn check(&self) -> Result<()> {
         let (samples, tokens) = (self.len(), self.tokens());
         if samples == 0 {
-            return Err(Error::setting("batch", "at least one sample", "none"));
+            return Err(Error::argument("batch", "at least one sample", "none"));
         }
         let targets = self.targets.len().next_multiple_of(samples);
         let rest = if self.rest.is_empty() { 0 } else { samples };
@@ -151,10 +151,10 @@ impl EncodedDataset {
     /// Packs the given rows into a batch.
     ///
     /// # Errors
-    /// As [`PackedBatch::from_samples`]; [`Error::Setting`] for a row that does not exist.
+    /// As [`PackedBatch::from_samples`]; [`Error::Range`] for a row that does not exist.
     pub fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
         if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
-            return Err(Error::setting("row", format!("below {}", self.len()), row.to_string()));
+            return Err(Error::Range { what: "row", got: *row, below: self.len() });
         }
         PackedBatch::from_samples(rows.iter().map(|&row| &self.samples[row]))
     }
@@ -168,7 +168,7 @@ impl EncodedDataset {
 /// the last window has a batch of fewer than `batch_size` rows.
 ///
 /// # Errors
-/// [`Error::Setting`] when `batch_size` or `window` is 0.
+/// [`Error::Argument`] when `batch_size` or `window` is 0.
 pub fn epoch_order<R: Rng + ?Sized>(
     lengths: &[usize],
     batch_size: usize,
@@ -194,7 +194,7 @@ pub fn epoch_order<R: Rng + ?Sized>(
 /// Batches for evaluation: rows 0 to `rows` in order.
 ///
 /// # Errors
-/// [`Error::Setting`] when `batch_size` is 0.
+/// [`Error::Argument`] when `batch_size` is 0.
 pub fn sequential(rows: usize, batch_size: usize) -> Result<Vec<Vec<usize>>> {
     check("batch_size", batch_size)?;
     Ok(cut(&(0..rows).collect::<Vec<_>>(), batch_size))
@@ -204,7 +204,7 @@ pub fn sequential(rows: usize, batch_size: usize) -> Result<Vec<Vec<usize>>> {
 /// comes first. Rows of equal length keep their order.
 ///
 /// # Errors
-/// [`Error::Setting`] when `batch_size` is 0.
+/// [`Error::Argument`] when `batch_size` is 0.
 pub fn longest_first(lengths: &[usize], batch_size: usize) -> Result<Vec<Vec<usize>>> {
     check("batch_size", batch_size)?;
     let mut rows: Vec<usize> = (0..lengths.len()).collect();
@@ -218,7 +218,7 @@ fn cut(rows: &[usize], batch_size: usize) -> Vec<Vec<usize>> {
 
 fn check(field: &'static str, value: usize) -> Result<()> {
     if value == 0 {
-        return Err(Error::setting(field, "at least 1", "0"));
+        return Err(Error::argument(field, "at least 1", "0"));
     }
     Ok(())
 }

@@ -55,10 +55,10 @@ impl Dataset {
     /// Creates a data set without a file, for generated corpora.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there are no labels, duplicate labels, no examples, an example of an unknown class, an
+    /// [`Error::Argument`] if there are no labels, duplicate labels, no examples, an example of an unknown class, an
     /// example with another number of targets than labels, or an example without text.
     pub fn from_examples(name: impl Into<String>, labels: Vec<String>, examples: Vec<Example>) -> Result<Self> {
-        let refuse = |field, expected: &str, got: String| Err(Error::setting(field, expected, got));
+        let refuse = |field, expected: &str, got: String| Err(Error::argument(field, expected, got));
         if labels.is_empty() || labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
             return refuse("labels", "one or more different names", format!("{labels:?}"));
         }
@@ -116,11 +116,11 @@ impl Dataset {
     /// Selects the given rows, in the given order.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a row that does not exist.
+    /// [`Error::Range`] for a row that does not exist.
     pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self> {
         let row = |row: usize| {
             let example = self.examples.get(row).cloned();
-            example.ok_or_else(|| Error::setting("rows", format!("below {}", self.len()), row.to_string()))
+            example.ok_or_else(|| Error::Range { what: "row", got: row, below: self.len() })
         };
         let examples = rows.into_iter().map(row).collect::<Result<_>>()?;
         let Self { name, labels, sha256, reading, .. } = self;
@@ -136,7 +136,7 @@ impl Dataset {
     /// Appends the rows of another data set; classes are matched by name.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a class that only the other data set has, and for rows with targets if the label names
+    /// [`Error::Argument`] for a class that only the other data set has, and for rows with targets if the label names
     /// differ.
     pub fn concatenate(self, other: Self) -> Result<Self> {
         let place = |name: &String| self.labels.iter().position(|own| own == name);
@@ -144,10 +144,10 @@ impl Dataset {
         let mut examples = self.examples;
         for mut example in other.examples {
             if !example.targets.is_empty() && other.labels != self.labels {
-                return Err(Error::setting("labels", format!("{:?}", self.labels), format!("{:?}", other.labels)));
+                return Err(Error::argument("labels", format!("{:?}", self.labels), format!("{:?}", other.labels)));
             }
             example.label = places[example.label].ok_or_else(|| {
-                Error::setting(
+                Error::argument(
                     "labels",
                     format!("some of {:?}", self.labels),
                     format!("{:?}", other.labels[example.label]),
@@ -218,11 +218,11 @@ impl Dataset {
     /// of the file and with at least one row. A class of which all rows are drawn keeps its first row in the rest.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the fraction is not between 0 and 1, or there are fewer than two rows.
+    /// [`Error::Argument`] if the fraction is not between 0 and 1, or there are fewer than two rows.
     pub fn split_validation<R: Rng + ?Sized>(self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
         let rows = self.len();
         if !(fraction > 0.0 && fraction < 1.0) || rows < 2 {
-            return Err(Error::setting(
+            return Err(Error::argument(
                 "fraction of validation rows",
                 "between 0 and 1, of two or more rows",
                 format!("{fraction} of {rows} rows"),
@@ -288,7 +288,7 @@ mod tests {
             data.examples.iter().map(|row| (row.text.clone(), row.label)).collect()
         };
         assert_eq!(texts(&first.select([2, 0])?), [("nice".into(), 1), ("dull".into(), 0)]);
-        assert!(matches!(first.select([3]), Err(Error::Setting { field: "rows", .. })));
+        assert!(matches!(first.select([3]), Err(Error::Argument { name: "rows", .. })));
         assert_eq!(first.clone().filter(|row| row.label == 1).len(), 2);
         let second = data(&["good", "bad"], &[("sad", 1)])?;
         let both = first.clone().concatenate(second)?;

@@ -100,11 +100,11 @@ impl EncodedDataset {
     /// Selects the given rows, in the given order; each keeps its [id](Sample::id).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a row that does not exist.
+    /// [`Error::Range`] for a row that does not exist.
     pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self> {
         let row = |row: usize| {
             let sample = self.samples.get(row).cloned();
-            sample.ok_or_else(|| Error::setting("rows", format!("below {}", self.len()), row.to_string()))
+            sample.ok_or_else(|| Error::Range { what: "row", got: row, below: self.len() })
         };
         Ok(self.with_samples(rows.into_iter().map(row).collect::<Result<_>>()?))
     }
@@ -127,11 +127,11 @@ impl EncodedDataset {
     /// Checks that every row's class is below `classes`, the model's number of classes.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first row of another class.
+    /// [`Error::Argument`] with the first row of another class.
     pub fn check_classes(&self, classes: usize) -> Result<()> {
         match self.samples.iter().enumerate().find(|(_, sample)| sample.label as usize >= classes) {
             None => Ok(()),
-            Some((row, sample)) => Err(Error::setting(
+            Some((row, sample)) => Err(Error::argument(
                 "label",
                 format!("below {classes}, the classes of the model"),
                 format!("{} in row {row}", sample.label),
@@ -142,13 +142,13 @@ impl EncodedDataset {
     /// Checks that [ids](Sample::id) are unique. They may repeat after two data sets were joined.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first two rows that share an id.
+    /// [`Error::Argument`] with the first two rows that share an id.
     pub fn check_ids(&self) -> Result<()> {
         let mut rows = HashMap::with_capacity(self.len());
         for (row, sample) in self.samples.iter().enumerate() {
             if let Some(first) = rows.insert(sample.id, row) {
                 let got = format!("{} in rows {first} and {row}", sample.id);
-                return Err(Error::setting("id", "another for each row", got));
+                return Err(Error::argument("id", "another for each row", got));
             }
         }
         Ok(())
@@ -189,7 +189,7 @@ mod tests {
         let chosen = data.select([2, 0])?;
         assert_eq!(chosen.samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [2, 0]);
         assert_eq!((chosen.truncated_rows, data.select([1])?.truncated_rows), (0, 1));
-        assert!(matches!(data.select([3]), Err(Error::Setting { field: "rows", .. })));
+        assert!(matches!(data.select([3]), Err(Error::Argument { name: "rows", .. })));
         assert!(data.without_rows().is_empty() && data.without_rows().labels == data.labels);
         Ok(())
     }

@@ -35,9 +35,9 @@ impl MaskSettings {
     /// Checks that the fractions are valid.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first that is not valid.
+    /// [`Error::Argument`] names the first that is not valid.
     pub fn check(&self) -> Result<()> {
-        let refuse = |field, expected: &str, got: f64| Err(Error::setting(field, expected, got.to_string()));
+        let refuse = |field, expected: &str, got: f64| Err(Error::argument(field, expected, got.to_string()));
         if !(self.chosen > 0.0 && self.chosen < 1.0) {
             return refuse("chosen", "above 0 and below 1", self.chosen);
         }
@@ -74,12 +74,12 @@ impl Masking {
     /// Creates the masking for the vocabulary of a tokenizer.
     ///
     /// # Errors
-    /// [`Error::Setting`] for impossible shares, or a tokenizer without a mask token.
+    /// [`Error::Argument`] for impossible shares, or a tokenizer without a mask token.
     pub fn new(settings: MaskSettings, tokenizer: &TextTokenizer) -> Result<Self> {
         settings.check()?;
         let mask = tokenizer
             .mask_token()
-            .ok_or_else(|| Error::setting("tokenizer", "one with a token [MASK] or <mask>", "one without"))?;
+            .ok_or_else(|| Error::argument("tokenizer", "one with a token [MASK] or <mask>", "one without"))?;
         let (special, vocabulary) = (tokenizer.special_tokens(), tokenizer.vocabulary_size() as u32);
         Ok(Self { settings, mask, special, vocabulary })
     }

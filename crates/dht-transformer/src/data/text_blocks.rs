@@ -26,11 +26,11 @@ impl EncodedDataset {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`], with the line, for bytes that are not text, an overlong line, a damaged or
-    /// truncated compressed file, or a file too short for one block; [`Error::Setting`] for blocks below 8 tokens.
+    /// truncated compressed file, or a file too short for one block; [`Error::Argument`] for blocks below 8 tokens.
     pub fn from_text(path: impl AsRef<Path>, tokenizer: &TextTokenizer, max_length: usize) -> Result<Self> {
         let path = path.as_ref();
         if max_length < SHORTEST {
-            return Err(Error::setting("max_length", format!("at least {SHORTEST}"), max_length.to_string()));
+            return Err(Error::argument("max_length", format!("at least {SHORTEST}"), max_length.to_string()));
         }
         let documents = documents(path)?;
         let (before, after) = tokenizer.special_token_template()?;

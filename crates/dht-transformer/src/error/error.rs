@@ -29,12 +29,12 @@ pub enum Error {
         /// Actual shape.
         got: Vec<usize>,
     },
-    /// A setting is invalid.
-    #[error("{field} is {got}, expected {expected}")]
-    Setting {
-        /// Name of the setting.
-        field: &'static str,
-        /// Valid values.
+    /// An argument or a setting has a value that is not allowed.
+    #[error("{name} is {got}, expected {expected}")]
+    Argument {
+        /// Name of the argument.
+        name: &'static str,
+        /// Allowed values.
         expected: String,
         /// Actual value.
         got: String,
@@ -59,38 +59,15 @@ pub enum Error {
         /// Problem of the parameter.
         problem: &'static str,
     },
-    /// A set of heads would be empty, or a layer would have none.
-    #[error("no heads, expected at least one")]
-    NoHeads,
-    /// A layer has more heads than a set can hold.
-    #[error("{heads} heads in a layer, expected at most {most}")]
-    TooManyHeads {
-        /// Number of the layer's heads.
-        heads: usize,
-        /// Maximum number of heads of a layer.
-        most: usize,
-    },
-    /// A set names a head that the layer lacks.
-    #[error("head {head} of a layer whose heads are 0 to {last}", last = heads.saturating_sub(1))]
-    HeadOutOfRange {
-        /// Head in the set.
-        head: usize,
-        /// Number of the layer's heads.
-        heads: usize,
-    },
-    /// A set contains a head twice.
-    #[error("head {head} is named twice, expected each head at most once")]
-    DuplicateHead {
-        /// Duplicate head.
-        head: usize,
-    },
-    /// A plan does not have one head set for each sample of its batch.
-    #[error("{got} head sets for {expected} samples, expected one for each")]
-    PlanSamples {
-        /// Number of samples in the batch.
-        expected: usize,
-        /// Number of sets in the plan.
+    /// An index is beyond the end of what it counts.
+    #[error("{what} is {got}, expected below {below}")]
+    Range {
+        /// Name of the index.
+        what: &'static str,
+        /// The index.
         got: usize,
+        /// Number of items.
+        below: usize,
     },
     /// candle refused an operation.
     #[error(transparent)]
@@ -226,6 +203,9 @@ pub enum Error {
         /// Requested name.
         name: String,
     },
+    /// A part of the caller's own failed, such as a loss.
+    #[error(transparent)]
+    Custom(Box<dyn std::error::Error + Send + Sync>),
     /// A directory to be replaced holds a file that its successor will not have.
     #[error("{path} is not replaced: it holds {entry}, which would be lost", path = path.display())]
     ForeignDirectory {
@@ -271,15 +251,20 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 
-    /// Creates an error of an invalid setting.
-    pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl Into<String>) -> Self {
-        Self::Setting { field, expected: expected.into(), got: got.into() }
+    /// Creates an error of an argument or a setting that is not allowed.
+    pub(crate) fn argument(name: &'static str, expected: impl Into<String>, got: impl Into<String>) -> Self {
+        Self::Argument { name, expected: expected.into(), got: got.into() }
+    }
+
+    /// Wraps the error of a part of the caller's own.
+    pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Custom(error.into())
     }
 
     /// Adds a file to an error about a field.
     pub(crate) fn in_file(self, file: impl Into<String>) -> Self {
         match self {
-            Self::Setting { field, expected, got } => Self::Config { file: file.into(), field, expected, got },
+            Self::Argument { name: field, expected, got } => Self::Config { file: file.into(), field, expected, got },
             other => other,
         }
     }

@@ -35,11 +35,11 @@ impl BlockShape {
     /// Checks that every size is at least 1.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the size that is 0.
+    /// [`Error::Argument`] names the size that is 0.
     pub fn check(&self) -> Result<()> {
         let sizes = [("hidden", self.hidden), ("heads", self.heads), ("head_dim", self.head_dim), ("ffn", self.ffn)];
         match sizes.into_iter().find(|(_, size)| *size == 0) {
-            Some((field, _)) => Err(Error::setting(field, "at least 1", "0")),
+            Some((field, _)) => Err(Error::argument(field, "at least 1", "0")),
             None => Ok(()),
         }
     }
@@ -275,6 +275,6 @@ mod tests {
     fn a_shape_of_zero_size_is_refused() {
         assert!(SMALL.check().is_ok());
         let narrow = BlockShape { head_dim: 0, ..SMALL };
-        assert!(matches!(narrow.check(), Err(Error::Setting { field: "head_dim", .. })));
+        assert!(matches!(narrow.check(), Err(Error::Argument { name: "head_dim", .. })));
     }
 }

@@ -190,7 +190,7 @@ impl Block {
     /// Layer in which each sample runs its heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a subset of heads or neurons of a layer with dimensions taken out.
+    /// [`Error::Argument`] for a subset of heads or neurons of a layer with dimensions taken out.
     pub(super) fn with_groups(&self, groups: Vec<SampleGroup>, ctx: &ForwardContext) -> Result<Layer<'_>> {
         if let Attention::Ragged(_) = &self.attention {
             self.check_whole(&groups)?;
@@ -210,7 +210,7 @@ impl Block {
     fn check_whole(&self, groups: &[SampleGroup]) -> Result<()> {
         match groups.iter().find(|group| group.heads != self.kept || group.neurons != self.width) {
             None => Ok(()),
-            Some(group) => Err(Error::setting(
+            Some(group) => Err(Error::argument(
                 "heads and neurons",
                 format!(
                     "all {} and {} of layer {}, which has dimensions taken out",
@@ -227,7 +227,7 @@ impl Block {
     /// heads.
     pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {
-            return Err(Error::setting("layer", "a layer without dimensions taken out", self.layer.to_string()));
+            return Err(Error::argument("layer", "a layer without dimensions taken out", self.layer.to_string()));
         };
         gates.check(feed_forward.hidden, whole.heads, feed_forward.neurons)?;
         let (packing, (probabilities, output, last)) = (hidden.packing(), self.dropouts(ctx));

@@ -21,7 +21,7 @@ impl Encoder {
     /// [parameters](Self::add_parameter), from [`ForwardContext::backward`]. Rows in f64 are processed in f64.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a layer that does not exist or has dimensions taken out; [`Error::Shape`] for a gate of
+    /// [`Error::Argument`] for a layer that does not exist or has dimensions taken out; [`Error::Shape`] for a gate of
     /// another shape than the layer, or another number of gates than layers.
     pub fn run_gated(
         &self,
@@ -46,7 +46,7 @@ impl Encoder {
         ctx: &ForwardContext,
     ) -> Result<Vec<LayerRecord>> {
         let blocks = self.blocks().get(layers.clone()).ok_or_else(|| {
-            Error::setting("layers", format!("ascending, up to {}", self.layers()), format!("{layers:?}"))
+            Error::argument("layers", format!("ascending, up to {}", self.layers()), format!("{layers:?}"))
         })?;
         if gates.len() != blocks.len() {
             let (expected, got) = (vec![blocks.len()], vec![gates.len()]);

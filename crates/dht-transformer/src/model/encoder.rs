@@ -66,7 +66,7 @@ impl Encoder {
     /// Positions begin as sinusoids in as many columns as a head has. Shape and files equal those of any other encoder.
     ///
     /// # Errors
-    /// As [`random`](Self::random); [`Error::Setting`] when heads are one column wide.
+    /// As [`random`](Self::random); [`Error::Argument`] when heads are one column wide.
     pub fn random_with_local_attention<R: Rng + ?Sized>(
         config: &BertConfig,
         device: &Device,
@@ -226,14 +226,14 @@ impl Encoder {
     /// Checks that the encoder can read all of these samples.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first row that has no token, more tokens than there are positions, or a token or
+    /// [`Error::Argument`] with the first row that has no token, more tokens than there are positions, or a token or
     /// type outside the tables.
     pub fn check_samples(&self, data: &EncodedDataset) -> Result<()> {
         let Self { config, .. } = self;
         let types = if self.embeddings.token_type.is_some() { config.type_vocab_size } else { usize::MAX };
         for (row, sample) in data.samples.iter().enumerate() {
             let ids = &sample.encoding.ids;
-            let refuse = |field, expected: String, got: String| Err(Error::setting(field, expected, got));
+            let refuse = |field, expected: String, got: String| Err(Error::argument(field, expected, got));
             if ids.is_empty() || ids.len() > config.longest_text() {
                 let expected = format!("1 to {} tokens, the positions of the model", config.longest_text());
                 return refuse("length", expected, format!("{} in row {row}", ids.len()));
@@ -261,7 +261,7 @@ impl Encoder {
     /// Adds a classifier whose parameters are trained and saved with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is taken; [`Error::Setting`] for fewer than two classes.
+    /// [`Error::Parameter`] when the name is taken; [`Error::Argument`] for fewer than two classes.
     pub fn add_classifier<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -270,7 +270,7 @@ impl Encoder {
         rng: &mut R,
     ) -> Result<Classifier> {
         if classes < 2 {
-            return Err(Error::setting("classes", "at least 2", classes.to_string()));
+            return Err(Error::argument("classes", "at least 2", classes.to_string()));
         }
         self.add_outputs(name, classes, pooling, rng)
     }
@@ -315,7 +315,7 @@ impl Encoder {
     /// `{name}.bias` are trained and saved with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name is taken; [`Error::Setting`] for no inputs or no outputs.
+    /// [`Error::Parameter`] when a name is taken; [`Error::Argument`] for no inputs or no outputs.
     pub fn add_linear<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -324,7 +324,7 @@ impl Encoder {
         rng: &mut R,
     ) -> Result<Linear> {
         if inputs == 0 || outputs == 0 {
-            return Err(Error::setting(
+            return Err(Error::argument(
                 "linear",
                 "at least one input and one output",
                 format!("{inputs} and {outputs}"),
@@ -381,15 +381,16 @@ impl Encoder {
     /// Computes the embedding output h₀ of a batch, (tokens, hidden).
     ///
     /// # Errors
-    /// As [`PackedBatch::check`]; [`Error::Setting`] if a token, a type or a text's length lies outside the tables, the
+    /// As [`PackedBatch::check`]; [`Error::Argument`] if a token, a type or a text's length lies outside the tables, the
     /// context belongs to a training step over other parameters, or the device does not support the
     /// [precision](crate::Precision).
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         batch.check()?;
         ctx.check(&self.parameters)?;
         let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
-        let within = |field: &'static str, ids: &[u32], size: usize| match ids.iter().find(|id| **id as usize >= size) {
-            Some(id) => Err(Error::setting(field, format!("below {size}"), id.to_string())),
+        let within = |what: &'static str, ids: &[u32], below: usize| match ids.iter().find(|id| **id as usize >= below)
+        {
+            Some(id) => Err(Error::Range { what, got: *id as usize, below }),
             None => Ok(()),
         };
         within("token id", &batch.ids, self.config.vocab_size)?;
@@ -411,7 +412,7 @@ impl Encoder {
     /// Runs one layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None`: all).
     ///
     /// # Errors
-    /// [`Error::Setting`] if the layer or the width does not exist; the errors of [`HeadPlan::check`].
+    /// [`Error::Argument`] if the layer or the width does not exist; the errors of [`HeadPlan::check`].
     pub fn layer(
         &self,
         layer: usize,
@@ -462,7 +463,7 @@ impl Encoder {
     /// important ones first.
     ///
     /// # Errors
-    /// [`Error::Setting`] for layers that do not exist; the errors of [`SampleGroup::check_all`].
+    /// [`Error::Argument`] for layers that do not exist; the errors of [`SampleGroup::check_all`].
     pub fn run_groups(
         &self,
         layers: Range<usize>,
@@ -483,7 +484,7 @@ impl Encoder {
         ctx: &ForwardContext,
     ) -> Result<Hidden> {
         let blocks = self.blocks.get(layers.clone()).ok_or_else(|| {
-            Error::setting("layers", format!("ascending, up to {}", self.blocks.len()), format!("{layers:?}"))
+            Error::argument("layers", format!("ascending, up to {}", self.blocks.len()), format!("{layers:?}"))
         })?;
         let layers: Vec<Layer<'_>> =
             blocks.iter().map(|block| block.with_groups(groups(block)?, ctx)).collect::<Result<_>>()?;

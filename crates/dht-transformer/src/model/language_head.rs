@@ -111,7 +111,7 @@ impl LanguageHead {
     /// block by block and never stored.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of targets differs from the number of rows, or is zero; [`Error::Setting`] for a
+    /// [`Error::Shape`] if the number of targets differs from the number of rows, or is zero; [`Error::Argument`] for a
     /// target that is not a token.
     pub fn loss(&self, rows: &Tensor, targets: &[u32], ctx: &ForwardContext) -> Result<Tensor> {
         let (count, hidden) = rows.dims2()?;
@@ -120,7 +120,7 @@ impl LanguageHead {
             return Err(Error::Shape { what, expected: vec![targets.len().max(1), self.decoder.inputs], got });
         }
         if let Some(target) = targets.iter().find(|target| **target as usize >= self.decoder.outputs) {
-            return Err(Error::setting("target", format!("below {}", self.decoder.outputs), target.to_string()));
+            return Err(Error::Range { what: "target", got: *target as usize, below: self.decoder.outputs });
         }
         let rows = self.transform(rows, ctx)?;
         ctx.backend(rows.device()).vocabulary_loss(&rows, &self.decoder, targets, ctx)

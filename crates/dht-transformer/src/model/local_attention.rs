@@ -35,12 +35,12 @@ fn offset(head: usize) -> f64 {
 /// Writes sinusoids into the table of positions, and offset heads into the first layer.
 ///
 /// # Errors
-/// [`Error::Setting`] for heads with one column, which cannot form a pair.
+/// [`Error::Argument`] for heads with one column, which cannot form a pair.
 pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
     let (hidden, head_size) = (config.hidden_size, config.head_size());
     let pairs = head_size / 2;
     if pairs == 0 {
-        return Err(Error::setting("hidden_size / num_attention_heads", "heads of at least 2", head_size.to_string()));
+        return Err(Error::argument("hidden_size / num_attention_heads", "heads of at least 2", head_size.to_string()));
     }
     let frequency = |pair: usize| {
         let [greatest, least] = FREQUENCIES;

@@ -15,7 +15,7 @@ pub(crate) const KEPT_DIMENSIONS: &str = "kept_dimensions";
 /// Remaining attention dimensions of each layer in a configuration; `None` if it only lists heads.
 pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimensions>>> {
     let Some(value) = config.other.get(KEPT_DIMENSIONS) else { return Ok(None) };
-    let refuse = |expected: String, got: String| Error::setting(KEPT_DIMENSIONS, expected, got);
+    let refuse = |expected: String, got: String| Error::argument(KEPT_DIMENSIONS, expected, got);
     if config.other.contains_key(KEPT_HEADS) {
         return Err(refuse(format!("a configuration without {KEPT_HEADS}"), "one with it".into()));
     }
@@ -35,7 +35,7 @@ pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimension
 /// Remaining heads and number of neurons of each layer in a configuration.
 pub(crate) fn left(config: &BertConfig) -> Result<Vec<(HeadSet, usize)>> {
     let (layers, all) = (config.num_hidden_layers, config.num_attention_heads);
-    let refuse = |field, expected: String, value: &Value| Error::setting(field, expected, value.to_string());
+    let refuse = |field, expected: String, value: &Value| Error::argument(field, expected, value.to_string());
     let heads = match (dimensions(config)?, config.other.get(KEPT_HEADS)) {
         (Some(kept), _) => kept.iter().map(|kept| HeadSet::from_indices(kept.heads(), all)).collect::<Result<_>>()?,
         (None, None) => vec![HeadSet::full(all)?; layers],

@@ -17,7 +17,7 @@ impl Encoder {
     /// Source: Reimers and Gurevych 2019.
     ///
     /// # Errors
-    /// As [`TextTokenizer::encode_texts`]; [`Error::Setting`](crate::Error::Setting) for tokens or lengths that the
+    /// As [`TextTokenizer::encode_texts`]; [`Error::Argument`](crate::Error::Argument) for tokens or lengths that the
     /// encoder does not have.
     pub fn embed_texts<T: AsRef<str> + Sync>(
         &self,

@@ -34,7 +34,7 @@ impl Encoder {
     /// encoder's dropouts and activation. Its block's matrices start from N(0, 1/inputs).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a width of 0, or above 32 and not a multiple of it; [`Error::Parameter`] when a name is
+    /// [`Error::Argument`] for a width of 0, or above 32 and not a multiple of it; [`Error::Parameter`] when a name is
     /// taken.
     pub fn add_side_layer<R: Rng + ?Sized>(
         &mut self,
@@ -44,7 +44,7 @@ impl Encoder {
         rng: &mut R,
     ) -> Result<SideLayer> {
         if width == 0 || width > HEAD && !width.is_multiple_of(HEAD) {
-            return Err(Error::setting(
+            return Err(Error::argument(
                 "width of a side layer",
                 format!("1 to {HEAD}, or a multiple of it"),
                 width.to_string(),

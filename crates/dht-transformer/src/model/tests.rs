@@ -274,11 +274,11 @@ fn groups_that_do_not_fit_are_refused() {
         encoder.run_groups(0..3, &hidden, &[rest, SampleGroup { samples, heads, neurons }], &ctx)
     };
     assert!(run(3, set(&[1]), 96).is_ok());
-    assert!(matches!(run(4, set(&[1]), 96), Err(Error::PlanSamples { expected: 4, got: 5 })));
+    assert!(matches!(run(4, set(&[1]), 96), Err(Error::Shape { .. })));
     let fifth = HeadSet::from_indices([4], 5).unwrap();
-    assert!(matches!(run(3, fifth, 96), Err(Error::HeadOutOfRange { head: 4, heads: 4 })));
+    assert!(matches!(run(3, fifth, 96), Err(Error::Range { what: "head", got: 4, below: 4 })));
     for neurons in [0, 97] {
-        assert!(matches!(run(3, set(&[1]), neurons), Err(Error::Setting { field: "feed-forward width", .. })));
+        assert!(matches!(run(3, set(&[1]), neurons), Err(Error::Argument { name: "feed-forward width", .. })));
     }
 }
 
@@ -487,7 +487,7 @@ fn local_heads_attend_to_one_and_two_tokens_before_and_after() {
 fn heads_of_one_column_cannot_look_at_neighbours() {
     let config = BertConfig::small(1, 4, 4, 50).unwrap();
     let refused = Encoder::random_with_local_attention(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(5));
-    assert!(matches!(refused, Err(Error::Setting { field: "hidden_size / num_attention_heads", .. })));
+    assert!(matches!(refused, Err(Error::Argument { name: "hidden_size / num_attention_heads", .. })));
 }
 
 #[test]
@@ -497,7 +497,7 @@ fn a_users_linear_layer_has_gradients_flops_and_a_unique_name() {
     let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
     let layer = encoder.add_linear("side", 3, 2, &mut rng).unwrap();
     assert!(matches!(encoder.add_linear("side", 3, 2, &mut rng), Err(Error::Parameter { .. })));
-    assert!(matches!(encoder.add_linear("other", 0, 2, &mut rng), Err(Error::Setting { field: "linear", .. })));
+    assert!(matches!(encoder.add_linear("other", 0, 2, &mut rng), Err(Error::Argument { name: "linear", .. })));
 
     let x = Tensor::from_slice(&[1f32, 2.0, -1.0, 0.5, 0.0, 3.0], (2, 3), &Device::Cpu).unwrap();
     let values = encoder.parameters().values().unwrap();

@@ -90,5 +90,5 @@ pub(crate) fn task_problem(config: &BertConfig, outputs: usize) -> Option<Error>
         _ => (true, ""),
     };
     let got = || format!("{task:?} of {outputs} output{}", if outputs == 1 { "" } else { "s" });
-    (!right).then(|| Error::setting("problem_type", expected, got()))
+    (!right).then(|| Error::argument("problem_type", expected, got()))
 }

@@ -34,7 +34,7 @@ const POOLER: &str = "pooler.dense.weight";
 /// is replaced if it holds nothing but files of these names.
 ///
 /// # Errors
-/// Before anything is written: [`Error::Setting`] for the configuration, or a tokenizer with more tokens than it;
+/// Before anything is written: [`Error::Argument`] for the configuration, or a tokenizer with more tokens than it;
 /// [`Error::Weights`] for a tensor that is missing (including the pooler of a classifier that has one), has another
 /// shape than in the configuration, or is not finite; [`Error::ForeignDirectory`] if other files would be lost. Then
 /// [`Error::Io`].

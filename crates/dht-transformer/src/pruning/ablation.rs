@@ -71,8 +71,8 @@ impl HeadAblation {
     /// last hidden states.
     ///
     /// # Errors
-    /// Before anything is computed: [`Error::Setting`] for a layer that the encoder lacks, a head that was pruned, no
-    /// rows, or no batch; [`Error::HeadOutOfRange`] for a head that no layer has. As [`Encoder::embed`], and the errors
+    /// Before anything is computed: [`Error::Argument`] for a layer that the encoder lacks, a head that was pruned, no
+    /// rows, or no batch; [`Error::Range`] for a head that no layer has. As [`Encoder::embed`], and the errors
     /// of `predict`.
     pub fn measure(
         encoder: &Encoder,
@@ -85,7 +85,7 @@ impl HeadAblation {
             check_head(encoder, *layer, *head)?;
         }
         if data.is_empty() {
-            return Err(Error::setting("rows", "at least one", "none"));
+            return Err(Error::argument("rows", "at least one", "none"));
         }
         let (layers, ctx) = (encoder.layers(), ForwardContext::inference());
         let classes = || vec![0; data.len()];
@@ -131,14 +131,14 @@ impl HeadAblation {
 fn check_head(encoder: &Encoder, layer: usize, head: usize) -> Result<()> {
     let (layers, heads) = (encoder.layers(), encoder.config().num_attention_heads);
     if layer >= layers {
-        return Err(Error::setting("layer", format!("below {layers}, the layers of the encoder"), layer.to_string()));
+        return Err(Error::Range { what: "layer", got: layer, below: layers });
     }
     if head >= heads {
-        return Err(Error::HeadOutOfRange { head, heads });
+        return Err(Error::Range { what: "head", got: head, below: heads });
     }
     let kept = encoder.kept_heads(layer);
     match kept.contains(head) {
         true => Ok(()),
-        false => Err(Error::setting("head", format!("one that layer {layer} has: {kept}"), head.to_string())),
+        false => Err(Error::argument("head", format!("one that layer {layer} has: {kept}"), head.to_string())),
     }
 }

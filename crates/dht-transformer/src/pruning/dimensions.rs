@@ -31,7 +31,7 @@ impl Encoder {
     /// outputs. This crate loads the small matrices.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of layers than there are; [`Error::Setting`] for dimensions or neurons that
+    /// [`Error::Shape`] for another number of layers than there are; [`Error::Argument`] for dimensions or neurons that
     /// do not exist, or for an encoder with dimensions taken out already; the errors of candle.
     pub fn prune_dimensions(&self, layers: &[LayerPlan]) -> Result<Self> {
         if layers.len() != self.layers() {
@@ -42,7 +42,7 @@ impl Encoder {
             plan.dimensions.check(self.config())?;
             if self.kept_dimensions(layer).is_some() {
                 let got = format!("layer {layer}, which has dimensions taken out");
-                return Err(Error::setting("layer", "a whole layer", got));
+                return Err(Error::argument("layer", "a whole layer", got));
             }
         }
         let all = self.config().num_attention_heads;

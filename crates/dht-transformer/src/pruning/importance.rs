@@ -30,7 +30,7 @@ impl Importance {
     /// [`TextClassifier`](crate::TextClassifier).
     ///
     /// # Errors
-    /// [`Error::Setting`] without rows; [`Error::Parameter`] for a matrix that is frozen or that the loss does not
+    /// [`Error::Argument`] without rows; [`Error::Parameter`] for a matrix that is frozen or that the loss does not
     /// reach; the errors of `loss`.
     ///
     /// # Panics
@@ -42,7 +42,7 @@ impl Importance {
         mut loss: impl FnMut(&PackedBatch, &ForwardContext) -> Result<Tensor>,
     ) -> Result<Self> {
         if rows.is_empty() {
-            return Err(Error::setting("rows", "at least one", "none"));
+            return Err(Error::argument("rows", "at least one", "none"));
         }
         let heads = encoder.config().num_attention_heads;
         let neurons = encoder.config().intermediate_size;
@@ -158,10 +158,10 @@ impl Encoder {
     /// [`Importance::by_gradient`].
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no such layer; the errors of candle.
+    /// [`Error::Argument`] if there is no such layer; the errors of candle.
     pub fn head_magnitudes(&self, layer: usize) -> Result<Vec<f64>> {
         if layer >= self.layers() {
-            return Err(Error::setting("layer", format!("below {}", self.layers()), layer.to_string()));
+            return Err(Error::Range { what: "layer", got: layer, below: self.layers() });
         }
         let (hidden, size) = (self.config().hidden_size, self.config().head_size());
         let tensors = self.whole_tensors()?;

@@ -25,7 +25,7 @@ impl PrunePlan {
     /// Keeps the first `layers` layers with all of their heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there are fewer layers, or `layers` is 0.
+    /// [`Error::Argument`] if there are fewer layers, or `layers` is 0.
     pub fn first_layers(encoder: &Encoder, layers: usize) -> Result<Self> {
         check_count("layers", layers, encoder.layers())?;
         Self::whole_layers(encoder, &(0..layers).collect::<Vec<_>>())
@@ -34,7 +34,7 @@ impl PrunePlan {
     /// Keeps these layers, ascending, with all of their heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there are none, they are not ascending, or the encoder does not have them.
+    /// [`Error::Argument`] if there are none, they are not ascending, or the encoder does not have them.
     pub fn whole_layers(encoder: &Encoder, layers: &[usize]) -> Result<Self> {
         check_layers(layers, encoder.layers())?;
         let blocks = || layers.iter().map(|layer| &encoder.blocks()[*layer]);
@@ -48,7 +48,7 @@ impl PrunePlan {
     /// Keeps the `heads` most important heads and the `neurons` most important neurons of every layer, in that order.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there are fewer, or a number is 0; [`Error::Shape`] for the importance of another encoder.
+    /// [`Error::Argument`] if there are fewer, or a number is 0; [`Error::Shape`] for the importance of another encoder.
     pub fn most_important(encoder: &Encoder, importance: &Importance, heads: usize, neurons: usize) -> Result<Self> {
         let config = encoder.config();
         check_count("heads", heads, config.num_attention_heads)?;
@@ -84,7 +84,7 @@ impl PrunePlan {
             sorted.dedup();
             if list.is_empty() || sorted.len() < list.len() || sorted.last().is_some_and(|last| *last >= neurons) {
                 let expected = format!("one or more different ones below {neurons}");
-                return Err(Error::setting("neurons", expected, format!("{list:?}")));
+                return Err(Error::argument("neurons", expected, format!("{list:?}")));
             }
         }
         Ok(())
@@ -103,7 +103,7 @@ impl Encoder {
     /// compute the zeros: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.
     ///
     /// # Errors
-    /// [`Error::Setting`], [`Error::Shape`], [`Error::HeadOutOfRange`] for parts that do not exist; the errors of
+    /// [`Error::Argument`], [`Error::Shape`], [`Error::Range`] for parts that do not exist; the errors of
     /// candle.
     pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
         plan.check(self)?;
@@ -173,7 +173,7 @@ impl Encoder {
     /// Creates an encoder of the first `layers` layers, with independent weights.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `layers` is 0 or more than there are.
+    /// [`Error::Argument`] if `layers` is 0 or more than there are.
     pub fn truncated(&self, layers: usize) -> Result<Self> {
         self.prune(&PrunePlan::first_layers(self, layers)?)
     }
@@ -202,12 +202,12 @@ fn check_layers(layers: &[usize], all: usize) -> Result<()> {
     if layers.is_sorted_by(|a, b| a < b) && layers.iter().all(|layer| *layer < all) {
         return Ok(());
     }
-    Err(Error::setting("layers", format!("ascending, below {all}"), format!("{layers:?}")))
+    Err(Error::argument("layers", format!("ascending, below {all}"), format!("{layers:?}")))
 }
 
 fn check_count(field: &'static str, count: usize, most: usize) -> Result<()> {
     if (1..=most).contains(&count) {
         return Ok(());
     }
-    Err(Error::setting(field, format!("1 to {most}"), count.to_string()))
+    Err(Error::argument(field, format!("1 to {most}"), count.to_string()))
 }

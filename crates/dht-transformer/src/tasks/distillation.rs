@@ -49,7 +49,7 @@ impl DistillationSettings {
     /// Checks that all values are in their range.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first that is not.
+    /// [`Error::Argument`] names the first that is not.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
@@ -61,7 +61,7 @@ impl DistillationSettings {
         ] {
             if !right(value) {
                 let least = if right(0.0) { "at least 0" } else { "above 0" };
-                return Err(Error::setting(field, format!("a finite number, {least}"), value.to_string()));
+                return Err(Error::argument(field, format!("a finite number, {least}"), value.to_string()));
             }
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Distillation {
     /// Creates the training of a student from a trained teacher, storing a handle on it.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range; if one of the two is not a single-label classifier; if the teacher
+    /// [`Error::Argument`] for settings out of range; if one of the two is not a single-label classifier; if the teacher
     /// has other classes, another vocabulary, fewer positions or fewer layers than the student, or, with a cosine,
     /// another hidden size.
     pub fn new(student: TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<Self> {
@@ -117,11 +117,11 @@ impl Distillation {
     /// Skips the teacher for texts with stored logits; the FLOPs of these are not counted.
     ///
     /// # Errors
-    /// [`Error::Setting`] if hidden states are compared too.
+    /// [`Error::Argument`] if hidden states are compared too.
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Result<Self> {
         if self.settings.cosine_weight > 0.0 {
             let got = self.settings.cosine_weight.to_string();
-            return Err(Error::setting("cosine_weight", "0 where the teacher's logits alone are kept", got));
+            return Err(Error::argument("cosine_weight", "0 where the teacher's logits alone are kept", got));
         }
         Ok(Self { kept: Some(logits), ..self })
     }
@@ -155,7 +155,7 @@ impl Distillation {
     /// Loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Setting`] for a label that is not a class.
+    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`] for a label that is not a class.
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let hidden = self.student.hidden(batch, ctx)?;
         let logits = self.student.classifier().forward(&hidden, ctx)?;
@@ -195,7 +195,7 @@ fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
 fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<()> {
     for (field, model) in [("student", student), ("teacher", teacher)] {
         if model.task() != Task::Class {
-            return Err(Error::setting(field, "a classifier of classes", format!("one for {:?}", model.task())));
+            return Err(Error::argument(field, "a classifier of classes", format!("one for {:?}", model.task())));
         }
     }
     let sizes = |model: &TextClassifier| {
@@ -215,7 +215,7 @@ fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: D
         ),
     ];
     match cases.into_iter().find(|(right, ..)| !right) {
-        Some((_, expected, got)) => Err(Error::setting("teacher", expected, got.to_string())),
+        Some((_, expected, got)) => Err(Error::argument("teacher", expected, got.to_string())),
         None => Ok(()),
     }
 }

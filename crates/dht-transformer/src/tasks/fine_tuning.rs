@@ -42,7 +42,7 @@ impl FineTuning {
 /// FLOPs in a stored state.
 pub(super) fn stored_flops(state: &Value, field: &'static str) -> Result<u64> {
     let found = &state[field];
-    found.as_u64().ok_or_else(|| Error::setting(field, "a number of FLOPs in the training state", found.to_string()))
+    found.as_u64().ok_or_else(|| Error::argument(field, "a number of FLOPs in the training state", found.to_string()))
 }
 
 impl Objective for FineTuning {

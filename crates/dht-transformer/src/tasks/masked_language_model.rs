@@ -34,7 +34,7 @@ impl MaskedLanguageModel {
     /// Adds a new head to an encoder.
     ///
     /// # Errors
-    /// As [`Masking::new`]; [`Error::Setting`] when the tokenizer has more tokens than the encoder's table.
+    /// As [`Masking::new`]; [`Error::Argument`] when the tokenizer has more tokens than the encoder's table.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         tokenizer: &TextTokenizer,

@@ -10,6 +10,7 @@ mod student;
 mod task;
 mod teacher_logits;
 mod text_classifier;
+mod training_loss;
 
 pub use augmentation::{Augmentation, AugmentationSettings};
 pub use distillation::{Distillation, DistillationSettings};

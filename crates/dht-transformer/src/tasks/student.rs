@@ -58,7 +58,7 @@ impl StudentSize {
 /// has the tensors of the teacher's layer `layers[m]`. Also returns the number of tensors copied from the teacher.
 ///
 /// # Errors
-/// [`Error::Setting`] for another number of layers than the size has, or layers that the teacher does not have; as
+/// [`Error::Argument`] for another number of layers than the size has, or layers that the teacher does not have; as
 /// [`StudentSize::config`].
 pub fn student_encoder<R: Rng + ?Sized>(
     size: StudentSize,
@@ -68,7 +68,7 @@ pub fn student_encoder<R: Rng + ?Sized>(
 ) -> Result<(Encoder, usize)> {
     if layers.len() != size.layers || layers.iter().any(|layer| *layer >= teacher.layers()) {
         let expected = format!("{} of the teacher's {}", size.layers, teacher.layers());
-        return Err(Error::setting("layers", expected, format!("{layers:?}")));
+        return Err(Error::argument("layers", expected, format!("{layers:?}")));
     }
     let (config, device) = (size.config(teacher.config())?, teacher.parameters().device());
     let (own, theirs) = (Encoder::random(&config, device, rng)?.to_tensors()?, teacher.to_tensors()?);

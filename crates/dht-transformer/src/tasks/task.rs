@@ -26,7 +26,7 @@ impl Task {
     /// Checks that a model of this task can have this number of outputs.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than 2 classes, no label, or more or less than one number.
+    /// [`Error::Argument`] for fewer than 2 classes, no label, or more or less than one number.
     pub fn check(self, outputs: usize) -> Result<()> {
         let (right, expected) = match self {
             Self::Class => (outputs >= 2, "at least 2"),
@@ -36,13 +36,13 @@ impl Task {
         if right {
             return Ok(());
         }
-        Err(Error::setting("classes", expected, outputs.to_string()))
+        Err(Error::argument("classes", expected, outputs.to_string()))
     }
 
     /// Checks that rows have targets that a model with this number of outputs can learn from.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first row of a class that the model does not have, with targets for a model of
+    /// [`Error::Argument`] with the first row of a class that the model does not have, with targets for a model of
     /// classes, or without a finite target for each output.
     pub fn check_targets(self, data: &EncodedDataset, outputs: usize) -> Result<()> {
         if self == Self::Class {
@@ -56,11 +56,11 @@ impl Task {
                 Self::Number => "one finite number",
             };
             if targets.len() != width {
-                return Err(Error::setting("targets", expected, format!("{} in row {row}", targets.len())));
+                return Err(Error::argument("targets", expected, format!("{} in row {row}", targets.len())));
             }
             let right = |target: &f32| target.is_finite() && (self != Self::Labels || (0.0..=1.0).contains(target));
             if let Some(target) = targets.iter().find(|target| !right(target)) {
-                return Err(Error::setting("targets", expected, format!("{target} in row {row}")));
+                return Err(Error::argument("targets", expected, format!("{target} in row {row}")));
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ impl TeacherLogits {
     /// Runs the teacher once over texts, without gradient and dropout.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Setting`](crate::Error::Setting) for a batch size of 0.
+    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`](crate::Error::Argument) for a batch size of 0.
     pub fn of_teacher(teacher: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let (mut rows, ctx) = (HashMap::with_capacity(data.len()), ForwardContext::inference());
         for places in longest_first(&data.lengths(), batch_size)? {

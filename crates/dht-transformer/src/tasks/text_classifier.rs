@@ -3,13 +3,13 @@
 mod saved;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use rand::Rng;
 
 use super::task::Task;
+use super::training_loss::TrainingLoss;
 use crate::backend::ForwardContext;
 use crate::config::{BertConfig, Pooling};
 use crate::data::{EncodedDataset, PackedBatch, longest_first};
@@ -18,7 +18,7 @@ use crate::flops::{BackwardNeeds, Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
 use crate::pretrained::{PretrainedWeights, read_hugging_face};
 use crate::pruning::PrunePlan;
-use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, cross_entropy, finite_rows, most_probable};
+use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, finite_rows, most_probable};
 use crate::train::metrics::{LabelCounts, macro_f1, pearson};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
@@ -50,14 +50,15 @@ pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
     task: Task,
-    class_weights: Option<Arc<[f32]>>,
+    /// Loss of the training; the task's if `None`.
+    loss: Option<TrainingLoss>,
 }
 
 impl TextClassifier {
     /// Adds a new classifier to an encoder.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than two classes.
+    /// [`Error::Argument`] for fewer than two classes.
     pub fn new<R: Rng + ?Sized>(encoder: Encoder, classes: usize, pooling: Pooling, rng: &mut R) -> Result<Self> {
         Self::for_task(Task::Class, encoder, classes, pooling, rng)
     }
@@ -76,14 +77,14 @@ impl TextClassifier {
     ) -> Result<Self> {
         task.check(outputs)?;
         let classifier = encoder.add_outputs(NAME, outputs, pooling, rng)?;
-        Ok(Self { encoder, classifier, task, class_weights: None })
+        Ok(Self { encoder, classifier, task, loss: None })
     }
 
     /// Loads the pre-trained encoder of a Hugging Face directory and adds a new classifier, for fine-tuning. For
     /// [`Pooling::Pooler`] the directory's pooler is used, if it has one; a classifier in it is ignored.
     ///
     /// # Errors
-    /// As [`read_hugging_face`]; [`Error::Setting`] for fewer than two classes.
+    /// As [`read_hugging_face`]; [`Error::Argument`] for fewer than two classes.
     pub fn from_pretrained<R: Rng + ?Sized>(
         folder: impl AsRef<Path>,
         classes: usize,
@@ -144,25 +145,48 @@ impl TextClassifier {
         pooler: Option<LinearTensors>,
     ) -> Result<Self> {
         let classifier = encoder.add_given_classifier(NAME, classes, pooling, pooler)?;
-        Ok(Self { encoder, classifier, task, class_weights: None })
+        Ok(Self { encoder, classifier, task, loss: None })
     }
 
     /// Sets class weights, by which training weighs the loss of each sample: Σ w(class)·loss / Σ w(class) over a batch,
     /// as PyTorch's `CrossEntropyLoss(weight=…)`. Weights only affect training and are not saved.
     ///
     /// # Errors
-    /// [`Error::Setting`] for another task than classes, another number of weights, and weights that are not finite or
+    /// [`Error::Argument`] for another task than classes, another number of weights, and weights that are not finite or
     /// not above 0.
     pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
         let classes = self.classifier.classes();
         if self.task != Task::Class || weights.len() != classes {
             let expected = format!("one for each of {classes} classes");
-            return Err(Error::setting("class_weights", &expected, format!("{} for {:?}", weights.len(), self.task)));
+            return Err(Error::argument("class_weights", &expected, format!("{} for {:?}", weights.len(), self.task)));
         }
         if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
-            return Err(Error::setting("class_weights", "finite numbers above 0", weight.to_string()));
+            return Err(Error::argument("class_weights", "finite numbers above 0", weight.to_string()));
         }
-        Ok(Self { class_weights: Some(weights.into()), ..self })
+        Ok(Self { loss: Some(TrainingLoss::weighted(weights.into())), ..self })
+    }
+
+    /// Sets the loss of the training, a function of the logits (samples, outputs) and their batch that returns the mean
+    /// loss of the batch, a scalar. Gradients pass through every operation of candle. The loss is not saved.
+    ///
+    /// # Examples
+    /// Focal loss (Lin et al. 2017), mean of (1 − p)²·(−ln p) of the true classes:
+    ///
+    /// ```
+    /// use dht_transformer::tensors::cross_entropy;
+    /// use dht_transformer::{BertConfig, Encoder, Pooling, TextClassifier};
+    /// # use rand::SeedableRng;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let encoder = Encoder::random(&BertConfig::small(2, 2, 8, 50)?, &candle_core::Device::Cpu, &mut rng)?;
+    /// let classifier = TextClassifier::new(encoder, 3, Pooling::Mean, &mut rng)?.with_loss(|logits, batch| {
+    ///     let losses = cross_entropy(logits, &batch.labels)?;
+    ///     Ok(((1.0 - losses.neg()?.exp()?)?.sqr()? * losses)?.mean_all()?)
+    /// });
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_loss(self, loss: impl Fn(&Tensor, &PackedBatch) -> Result<Tensor> + Send + Sync + 'static) -> Self {
+        Self { loss: Some(TrainingLoss::new(loss)), ..self }
     }
 
     /// Copies the classifier with independent weights: training one leaves the other unchanged. Added parameters are
@@ -173,7 +197,7 @@ impl TextClassifier {
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copy = self.with_encoder(self.encoder.copy_of_own()?)?;
         copy.encoder.copy_others(&self.encoder)?;
-        Ok(Self { class_weights: self.class_weights.clone(), ..copy })
+        Ok(Self { loss: self.loss.clone(), ..copy })
     }
 
     /// Task of the classifier.
@@ -192,11 +216,11 @@ impl TextClassifier {
     /// Copy of the classifier on another encoder of the same hidden size.
     ///
     /// # Errors
-    /// [`Error::Setting`] for an encoder of another hidden size; [`Error::Parameter`] for one that has a classifier.
+    /// [`Error::Argument`] for an encoder of another hidden size; [`Error::Parameter`] for one that has a classifier.
     pub fn with_encoder(&self, encoder: Encoder) -> Result<Self> {
         let (hidden, got) = (self.encoder.config().hidden_size, encoder.config().hidden_size);
         if got != hidden {
-            return Err(Error::setting("hidden_size", hidden.to_string(), got.to_string()));
+            return Err(Error::argument("hidden_size", hidden.to_string(), got.to_string()));
         }
         let tensors = self.classifier.to_tensors()?;
         let missing = || Error::Parameter { name: NAME.into(), problem: "is missing" };
@@ -216,15 +240,14 @@ impl TextClassifier {
     /// Mean loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`]; [`Error::Shape`] if the batch's targets do not fit the [`Task`].
+    /// As [`Encoder::embed`]; [`Error::Shape`] if the batch's targets do not fit the [`Task`]; errors of the
+    /// [loss](Self::with_loss).
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let logits = self.logits(batch, ctx)?;
-        let Some(weights) = &self.class_weights else { return self.task.loss(&logits, batch) };
-        let losses = cross_entropy(&logits, &batch.labels)?;
-        let weights: Vec<f32> = batch.labels.iter().map(|label| weights[*label as usize]).collect();
-        let sum: f32 = weights.iter().sum();
-        let weights = Tensor::from_vec(weights, batch.len(), logits.device())?;
-        Ok(((losses.to_dtype(weights.dtype())? * weights)?.sum_all()? / f64::from(sum))?)
+        match &self.loss {
+            Some(loss) => loss.of(&logits, batch),
+            None => self.task.loss(&logits, batch),
+        }
     }
 
     /// The encoder.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::heads::HeadSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, same_length};
 
 /// Heads of one layer that run for each sample of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,16 +22,16 @@ impl HeadPlan {
     /// Checks that the plan fits a layer of `heads` heads and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::HeadOutOfRange`] if a set holds a head that the layer lacks, [`Error::PlanSamples`] unless there is one
-    /// set for each sample.
+    /// [`Error::Range`] if a set holds a head that the layer lacks, [`Error::Shape`] unless there is one set for each
+    /// sample.
     pub fn check(&self, heads: usize, samples: usize) -> Result<()> {
         match self {
             Self::Full => Ok(()),
             Self::Same(set) => set.check(heads),
-            Self::PerSample(sets) if sets.len() != samples => {
-                Err(Error::PlanSamples { expected: samples, got: sets.len() })
+            Self::PerSample(sets) => {
+                same_length("head sets", samples, sets.len())?;
+                sets.iter().try_for_each(|set| set.check(heads))
             }
-            Self::PerSample(sets) => sets.iter().try_for_each(|set| set.check(heads)),
         }
     }
 
@@ -73,13 +73,11 @@ impl SampleGroup {
     /// Checks that groups fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::PlanSamples`] if the groups hold another number of samples, [`Error::HeadOutOfRange`] for a head and
-    /// [`Error::Setting`] for a number of neurons that the layer does not have.
+    /// [`Error::Shape`] if the groups hold another number of samples, [`Error::Range`] for a head and
+    /// [`Error::Argument`] for a number of neurons that the layer does not have.
     pub fn check_all(groups: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
         let got = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.samples));
-        if got != samples {
-            return Err(Error::PlanSamples { expected: samples, got });
-        }
+        same_length("samples of the groups", samples, got)?;
         for group in groups {
             group.heads.check(heads)?;
             check_width(group.neurons, neurons)?;
@@ -94,5 +92,5 @@ fn check_width(width: usize, neurons: usize) -> Result<()> {
         return Ok(());
     }
     let (field, expected) = ("feed-forward width", format!("1 to {neurons}"));
-    Err(Error::setting(field, expected, width.to_string()))
+    Err(Error::argument(field, expected, width.to_string()))
 }

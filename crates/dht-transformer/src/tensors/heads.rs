@@ -35,37 +35,40 @@ impl HeadSet {
     /// Set of all heads of a layer with `heads` heads, or of the first `heads` heads of a wider one.
     ///
     /// # Errors
-    /// [`Error::NoHeads`] if `heads` is 0, [`Error::TooManyHeads`] if it exceeds [`MOST_HEADS`](Self::MOST_HEADS).
+    /// [`Error::Argument`] if `heads` is 0 or exceeds [`MOST_HEADS`](Self::MOST_HEADS).
     pub fn full(heads: usize) -> Result<Self> {
-        match heads {
-            0 => Err(Error::NoHeads),
-            1..=Self::MOST_HEADS => Ok(Self { bits: u128::MAX >> (Self::MOST_HEADS - heads) }),
-            _ => Err(Error::TooManyHeads { heads, most: Self::MOST_HEADS }),
-        }
+        Self::check_count(heads)?;
+        Ok(Self { bits: u128::MAX >> (Self::MOST_HEADS - heads) })
     }
 
     /// Set of these heads, in any order, of a layer with `heads` heads.
     ///
     /// # Errors
-    /// [`Error::NoHeads`] for an empty set, [`Error::HeadOutOfRange`] for one not below `heads`,
-    /// [`Error::DuplicateHead`] for a repeated one, [`Error::TooManyHeads`] if `heads` exceeds
-    /// [`MOST_HEADS`](Self::MOST_HEADS).
+    /// [`Error::Argument`] for an empty set, a repeated head, and a number of heads above
+    /// [`MOST_HEADS`](Self::MOST_HEADS); [`Error::Range`] for a head not below `heads`.
     pub fn from_indices(indices: impl IntoIterator<Item = usize>, heads: usize) -> Result<Self> {
         if heads > Self::MOST_HEADS {
-            return Err(Error::TooManyHeads { heads, most: Self::MOST_HEADS });
+            Self::check_count(heads)?;
         }
         let mut bits = 0;
         for head in indices {
             if head >= heads {
-                return Err(Error::HeadOutOfRange { head, heads });
+                return Err(Error::Range { what: "head", got: head, below: heads });
             }
             let bit = 1_u128 << head;
             if bits & bit != 0 {
-                return Err(Error::DuplicateHead { head });
+                return Err(Error::argument("heads", "each head at most once", format!("head {head} twice")));
             }
             bits |= bit;
         }
-        if bits == 0 { Err(Error::NoHeads) } else { Ok(Self { bits }) }
+        if bits == 0 { Err(Error::argument("heads", "at least one", "none")) } else { Ok(Self { bits }) }
+    }
+
+    fn check_count(heads: usize) -> Result<()> {
+        match heads {
+            1..=Self::MOST_HEADS => Ok(()),
+            _ => Err(Error::argument("heads of a layer", format!("1 to {}", Self::MOST_HEADS), heads.to_string())),
+        }
     }
 
     /// Number of heads in the set; at least 1.
@@ -114,10 +117,10 @@ impl HeadSet {
     /// Checks that the set fits a layer of `heads` heads.
     ///
     /// # Errors
-    /// [`Error::HeadOutOfRange`] if it does not.
+    /// [`Error::Range`] if it does not.
     pub fn check(self, heads: usize) -> Result<()> {
         let head = self.last();
-        if head < heads { Ok(()) } else { Err(Error::HeadOutOfRange { head, heads }) }
+        if head < heads { Ok(()) } else { Err(Error::Range { what: "head", got: head, below: heads }) }
     }
 }
 
@@ -232,12 +235,12 @@ mod tests {
 
     #[test]
     fn an_illegal_set_cannot_be_built() {
-        assert!(matches!(HeadSet::from_indices([], 12), Err(Error::NoHeads)));
-        assert!(matches!(HeadSet::from_indices([3, 12], 12), Err(Error::HeadOutOfRange { head: 12, heads: 12 })));
-        assert!(matches!(HeadSet::from_indices([3, 4, 3], 12), Err(Error::DuplicateHead { head: 3 })));
-        assert!(matches!(HeadSet::from_indices([3], 129), Err(Error::TooManyHeads { heads: 129, most: 128 })));
-        assert!(matches!(HeadSet::full(0), Err(Error::NoHeads)));
-        assert!(matches!(HeadSet::full(129), Err(Error::TooManyHeads { heads: 129, most: 128 })));
+        assert!(matches!(HeadSet::from_indices([], 12), Err(Error::Argument { name: "heads", .. })));
+        assert!(matches!(HeadSet::from_indices([3, 12], 12), Err(Error::Range { what: "head", got: 12, below: 12 })));
+        assert!(matches!(HeadSet::from_indices([3, 4, 3], 12), Err(Error::Argument { name: "heads", .. })));
+        assert!(matches!(HeadSet::from_indices([3], 129), Err(Error::Argument { name: "heads of a layer", .. })));
+        assert!(matches!(HeadSet::full(0), Err(Error::Argument { name: "heads of a layer", .. })));
+        assert!(matches!(HeadSet::full(129), Err(Error::Argument { name: "heads of a layer", .. })));
         for json in ["[]", "[128]", "[1,1]", "[-1]", "{}"] {
             assert!(serde_json::from_str::<HeadSet>(json).is_err(), "{json} was accepted");
         }
@@ -256,11 +259,11 @@ mod tests {
         let wide = HeadSet::full(12).unwrap();
         assert!(HeadPlan::Full.check(1, 9).is_ok());
         assert!(HeadPlan::Same(narrow).check(3, 9).is_ok());
-        assert!(matches!(HeadPlan::Same(narrow).check(2, 9), Err(Error::HeadOutOfRange { head: 2, heads: 2 })));
+        assert!(matches!(HeadPlan::Same(narrow).check(2, 9), Err(Error::Range { what: "head", got: 2, below: 2 })));
         let plan = HeadPlan::PerSample(vec![narrow, wide]);
         assert!(plan.check(12, 2).is_ok());
-        assert!(matches!(plan.check(12, 3), Err(Error::PlanSamples { expected: 3, got: 2 })));
-        assert!(matches!(plan.check(4, 2), Err(Error::HeadOutOfRange { head: 11, heads: 4 })));
+        assert!(matches!(plan.check(12, 3), Err(Error::Shape { .. })));
+        assert!(matches!(plan.check(4, 2), Err(Error::Range { what: "head", got: 11, below: 4 })));
         assert_eq!((plan.kept(0, 12), plan.kept(1, 12), HeadPlan::Full.kept(5, 12)), (2, 12, 12));
         let back: HeadPlan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
         assert_eq!(back, plan);

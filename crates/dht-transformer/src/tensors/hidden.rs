@@ -94,10 +94,10 @@ impl Hidden {
     /// Concatenates all parts.
     ///
     /// # Errors
-    /// [`Error::Setting`] without parts; the errors of candle.
+    /// [`Error::Argument`] without parts; the errors of candle.
     pub fn concat(parts: &[Self]) -> Result<Self> {
         match parts {
-            [] => Err(Error::setting("parts", "at least one", "none")),
+            [] => Err(Error::argument("parts", "at least one", "none")),
             [part] => Ok(part.clone()),
             _ => {
                 let tensors: Vec<&Tensor> = parts.iter().map(Self::tensor).collect();

@@ -7,14 +7,14 @@ use crate::error::{Error, Result};
 /// Cross-entropy: −log softmax(logits)ₗ of each sample's label l, in nats. (samples, classes) → (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] unless there is one label per row; [`Error::Setting`] for a label that is not a class.
+/// [`Error::Shape`] unless there is one label per row; [`Error::Range`] for a label that is not a class.
 pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let (samples, classes) = logits.dims2()?;
     if labels.len() != samples {
         return Err(Error::Shape { what: "labels".into(), expected: vec![samples], got: vec![labels.len()] });
     }
     if let Some(label) = labels.iter().find(|label| **label as usize >= classes) {
-        return Err(Error::setting("label", format!("below {classes}"), label.to_string()));
+        return Err(Error::Range { what: "label", got: *label as usize, below: classes });
     }
     let labels = Tensor::from_slice(labels, (samples, 1), logits.device())?;
     Ok(log_softmax(logits)?.gather(&labels, 1)?.squeeze(1)?.neg()?)

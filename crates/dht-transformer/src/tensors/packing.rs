@@ -15,13 +15,13 @@ impl Spans {
     /// Creates the spans of samples with these lengths, in this order.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a length of 0.
+    /// [`Error::Argument`] for a length of 0.
     pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Result<Self> {
         let mut offsets = vec![0];
         let mut end = 0;
         for (sample, length) in lengths.into_iter().enumerate() {
             if length == 0 {
-                return Err(Error::setting(
+                return Err(Error::argument(
                     "length",
                     "at least one token a sample",
                     format!("0 tokens in sample {sample}"),

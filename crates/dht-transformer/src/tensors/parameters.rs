@@ -235,10 +235,10 @@ impl Parameters {
     /// A forward pass fails if its device does not support the precision.
     ///
     /// # Errors
-    /// [`Error::Setting`] for int8, which has no gradients.
+    /// [`Error::Argument`] for int8, which has no gradients.
     pub fn compute_in(&self, precision: Precision) -> Result<()> {
         if !precision.trains() {
-            return Err(Error::setting("precision of a model", "f32, tf32 or bf16", precision.to_string()));
+            return Err(Error::argument("precision of a model", "f32, tf32 or bf16", precision.to_string()));
         }
         let place = Precision::ALL.iter().position(|(known, _)| *known == precision);
         self.precision.store(place.unwrap_or_default() as u8, Ordering::Relaxed);

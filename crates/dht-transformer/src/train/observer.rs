@@ -5,7 +5,7 @@ use std::io::Write;
 use super::history::{EpochRecord, History, StepRecord};
 use super::objective::Progress;
 
-/// Event that is reported to an observer. An observer cannot change the training.
+/// Event that is reported to an observer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -26,6 +26,10 @@ pub enum Event<'a> {
         loss: f64,
         /// Number of samples of the step.
         samples: usize,
+        /// Learning rate of the step, as the schedule gives it.
+        learning_rate: f64,
+        /// Norm of the gradient over all parameters, before clipping.
+        gradient_norm: f64,
     },
     /// The batch exceeds the device's memory: from now on batches are processed in parts, whose gradients form one
     /// step.
@@ -44,10 +48,41 @@ pub enum Event<'a> {
     Failed(&'a History),
 }
 
-/// Receives the events of a training.
+/// Receives the events of a training. It can stop the training and changes nothing else.
+///
+/// # Examples
+/// A training ends where its gradient has vanished, with its best parameters so far:
+///
+/// ```
+/// use dht_transformer::train::{Event, Observer};
+///
+/// #[derive(Default)]
+/// struct UntilFlat {
+///     flat: bool,
+/// }
+///
+/// impl Observer for UntilFlat {
+///     fn observe(&mut self, event: Event<'_>) {
+///         if let Event::Step { gradient_norm, learning_rate, .. } = event {
+///             self.flat = learning_rate > 0.0 && gradient_norm < 1e-6;
+///         }
+///     }
+///
+///     fn stops(&self) -> bool {
+///         self.flat
+///     }
+/// }
+/// ```
 pub trait Observer {
     /// Receives an event.
     fn observe(&mut self, event: Event<'_>);
+
+    /// Returns whether the training is to end after the present step, with
+    /// [`Error::Stopped`](crate::Error::Stopped), as if [`Trainer::stop`](super::Trainer::stop) were set. Never by
+    /// default.
+    fn stops(&self) -> bool {
+        false
+    }
 }
 
 /// Ignores all events.

@@ -238,7 +238,8 @@ impl<'a> Session<'a> {
         self.history.losses.push((self.history.samples as f64 / self.total as f64, loss));
         self.epoch_loss.0 += loss * samples as f64;
         self.epoch_loss.1 += samples;
-        observer.observe(Event::Step { progress, loss, samples: samples as usize });
+        let (samples, gradient_norm) = (samples as usize, report.grad_norm);
+        observer.observe(Event::Step { progress, loss, samples, learning_rate: rate, gradient_norm });
         Ok(())
     }
 

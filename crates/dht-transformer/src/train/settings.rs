@@ -73,7 +73,7 @@ impl TrainSettings {
     /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first invalid one.
+    /// [`Error::Argument`] names the first invalid one.
     pub fn check(&self) -> Result<()> {
         let counts = [
             ("epochs", self.epochs),
@@ -84,7 +84,7 @@ impl TrainSettings {
             ("evaluate_every", self.evaluate_every.unwrap_or(1)),
         ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return Err(Error::setting(field, "at least 1", "0"));
+            return Err(Error::argument(field, "at least 1", "0"));
         }
         self.schedule.check()
     }

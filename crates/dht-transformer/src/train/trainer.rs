@@ -58,10 +58,10 @@ impl Trainer {
     /// A stopped and resumed training takes the same steps and ends with the same bits as an uninterrupted one.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, an empty training set, or patience or `evaluate_every` without
+    /// [`Error::Argument`] for settings out of range, an empty training set, or patience or `evaluate_every` without
     /// validation samples; the errors of [`Objective::check_data`], before anything is trained; [`Error::Diverged`]
-    /// when a loss is not finite; [`Error::Stopped`] when a [stop](Self::stop) was requested before the end of the last
-    /// epoch; the errors of checkpoints and of the objective.
+    /// when a loss is not finite; [`Error::Stopped`] when a [stop](Self::stop) was requested, or the observer
+    /// [stops](Observer::stops), before the end of the last epoch; the errors of checkpoints and of the objective.
     ///
     /// After an error in a later epoch than the first, `objective` has the best parameters so far if
     /// [`keep_best`](TrainSettings::keep_best) is set. The last checkpoint still exists, and the observer gets
@@ -75,11 +75,11 @@ impl Trainer {
     ) -> Result<History, O::Error> {
         self.settings.check()?;
         if training.is_empty() {
-            return Err(Error::setting("training", "at least one sample", "none").into());
+            return Err(Error::argument("training", "at least one sample", "none").into());
         }
         let of_validation = [("patience", self.settings.patience), ("evaluate_every", self.settings.evaluate_every)];
         if let Some((field, _)) = of_validation.into_iter().find(|(_, set)| set.is_some() && validation.is_empty()) {
-            return Err(Error::setting(field, "none without validation samples", "set").into());
+            return Err(Error::argument(field, "none without validation samples", "set").into());
         }
         objective.check_data(training)?;
         objective.check_data(validation)?;
@@ -121,7 +121,7 @@ impl Trainer {
                 session.take_batch(objective, training, rows, observer)?;
                 session.history.train_seconds += start.elapsed().as_secs_f64();
                 session.evaluate_if_due(objective, validation, observer)?;
-                match self.is_to_stop() {
+                match self.is_to_stop(observer) {
                     true => session.stop(objective)?,
                     false => session.save_if_due(objective)?,
                 }
@@ -135,15 +135,15 @@ impl Trainer {
                 (false, None) => Some(session.score(objective, validation)?),
             };
             session.end_epoch(objective, score, observer)?;
-            if self.is_to_stop() && session.epoch < self.settings.epochs {
+            if self.is_to_stop(observer) && session.epoch < self.settings.epochs {
                 session.stop(objective)?;
             }
         }
         Ok(())
     }
 
-    fn is_to_stop(&self) -> bool {
-        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    fn is_to_stop(&self, observer: &dyn Observer) -> bool {
+        observer.stops() || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// Batches of an epoch: a function of seed and epoch alone, so that a resumed training reproduces them.

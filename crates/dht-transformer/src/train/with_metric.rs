@@ -24,10 +24,10 @@ impl<'a, O: Predict> WithMetric<'a, O> {
     /// Wraps an objective with a classification metric.
     ///
     /// # Errors
-    /// [`Error::Setting`] for [`Metric::Correlations`], which require numbers.
+    /// [`Error::Argument`] for [`Metric::Correlations`], which require numbers.
     pub fn new(objective: &'a mut O, metric: Metric) -> Result<Self> {
         match metric {
-            Metric::Correlations => Err(Error::setting("metric", "one of classes", "correlations of numbers")),
+            Metric::Correlations => Err(Error::argument("metric", "one of classes", "correlations of numbers")),
             _ => Ok(Self { objective, metric }),
         }
     }
@@ -36,7 +36,7 @@ impl<'a, O: Predict> WithMetric<'a, O> {
     fn class(&self, data: &EncodedDataset) -> Result<Option<usize>> {
         let Metric::F1 { class } = self.metric else { return Ok(None) };
         let position = data.labels.iter().position(|label| label == class);
-        let missing = || Error::setting("metric", format!("F1 of one of {}", data.labels.join(", ")), class);
+        let missing = || Error::argument("metric", format!("F1 of one of {}", data.labels.join(", ")), class);
         Ok(Some(position.ok_or_else(missing)?))
     }
 }

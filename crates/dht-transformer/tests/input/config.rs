@@ -103,7 +103,7 @@ fn a_size_is_three_numbers() {
     assert_eq!(size, ModelSize { layers: 6, heads: 12, hidden: 96 });
     assert_eq!(size.to_string(), "6x12x96");
     for bad in ["", "6x12", "6x12x96x1", "6x0x96", "6 x 12 x 96", "axbxc", "-6x12x96"] {
-        assert!(matches!(bad.parse::<ModelSize>(), Err(Error::Setting { field: "size", .. })), "{bad}");
+        assert!(matches!(bad.parse::<ModelSize>(), Err(Error::Argument { name: "size", .. })), "{bad}");
     }
 }
 

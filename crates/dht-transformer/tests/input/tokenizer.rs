@@ -30,7 +30,7 @@ fn a_word_vocabulary_knows_only_its_words_in_any_case() {
 fn a_word_that_could_never_be_found_is_refused() {
     for word in ["don't", "two words", "", " "] {
         let result = TextTokenizer::from_vocabulary(&[word.to_owned()]);
-        assert!(matches!(result, Err(Error::Setting { field: "words", .. })), "{word:?}");
+        assert!(matches!(result, Err(Error::Argument { name: "words", .. })), "{word:?}");
     }
 }
 
@@ -49,8 +49,8 @@ fn a_pair_has_two_types_and_three_special_tokens() {
 #[test]
 fn no_room_for_the_text_is_an_error() {
     let tokenizer = words(&["a"]);
-    assert!(matches!(tokenizer.encode("a", None, 2), Err(Error::Setting { field: "max_length", .. })));
-    assert!(matches!(tokenizer.encode("a", Some("a"), 4), Err(Error::Setting { field: "max_length", .. })));
+    assert!(matches!(tokenizer.encode("a", None, 2), Err(Error::Argument { name: "max_length", .. })));
+    assert!(matches!(tokenizer.encode("a", Some("a"), 4), Err(Error::Argument { name: "max_length", .. })));
     assert_eq!(tokenizer.encode("a a", None, 3).unwrap().ids.len(), 3);
 }
 
@@ -129,7 +129,7 @@ fn a_word_too_long_to_tokenise_does_not_change_the_vocabulary() {
 #[test]
 fn texts_with_nothing_but_words_too_long_hold_no_word() {
     let result = TextTokenizer::train([&*"a".repeat(101)], 60);
-    assert!(matches!(result, Err(Error::Setting { field: "texts", .. })));
+    assert!(matches!(result, Err(Error::Argument { name: "texts", .. })));
 }
 
 #[test]
@@ -153,8 +153,8 @@ fn a_learned_vocabulary_merges_frequent_and_splits_rare_words() {
 
 #[test]
 fn a_vocabulary_of_nothing_is_refused() {
-    assert!(matches!(TextTokenizer::train(["", " "], 100), Err(Error::Setting { field: "texts", .. })));
-    assert!(matches!(TextTokenizer::train(["a b"], 31), Err(Error::Setting { field: "vocabulary_size", .. })));
+    assert!(matches!(TextTokenizer::train(["", " "], 100), Err(Error::Argument { name: "texts", .. })));
+    assert!(matches!(TextTokenizer::train(["a b"], 31), Err(Error::Argument { name: "vocabulary_size", .. })));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_tokenizer_with_more_tokens_than_embeddings_does_not_fit() {
     let fits = |rows| tokenizer.check_fits(&BertConfig::small(1, 1, 8, rows).unwrap());
     assert!(fits(8).is_ok() && fits(9).is_ok());
     let error = fits(7).unwrap_err();
-    assert!(matches!(&error, Error::Setting { field: "vocab_size", .. }));
+    assert!(matches!(&error, Error::Argument { name: "vocab_size", .. }));
     let expected = "vocab_size is 7, expected at least 8: the tokenizer's token \"c\" has the number 7, and the embeddings need a row for it";
     assert_eq!(error.to_string(), expected);
 }

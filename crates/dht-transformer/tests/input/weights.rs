@@ -160,7 +160,7 @@ fn nothing_wrong_is_written() {
     let words: Vec<String> = (0..9).map(|index| format!("word{index}")).collect();
     let tokenizer = TextTokenizer::from_vocabulary(&words).unwrap();
     let result = write_hugging_face(&path, &config(), &tensors(), Some(&tokenizer));
-    assert!(matches!(result, Err(Error::Setting { field: "vocab_size", .. })));
+    assert!(matches!(result, Err(Error::Argument { name: "vocab_size", .. })));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

@@ -65,7 +65,7 @@ fn what_is_no_text_is_refused_with_its_line() {
     let whole = compressed(TEXT.repeat(50).as_bytes());
     assert!(matches!(problem("cut.txt.gz", &whole[..whole.len() / 2]), (Some(_), DataProblem::TruncatedGzip)));
     assert!(matches!(problem("plain.txt.gz", TEXT.as_bytes()), (Some(1), DataProblem::BadGzip { .. })));
-    assert!(matches!(read("text.txt", TEXT.as_bytes(), 7), Err(Error::Setting { field: "max_length", .. })));
+    assert!(matches!(read("text.txt", TEXT.as_bytes(), 7), Err(Error::Argument { name: "max_length", .. })));
     let nowhere = EncodedDataset::from_text("nowhere/text.txt", &tokenizer(), 12);
     assert!(matches!(nowhere, Err(Error::Io { path, .. }) if path == Path::new("nowhere/text.txt")));
 }

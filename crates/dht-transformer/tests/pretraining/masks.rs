@@ -110,5 +110,5 @@ fn impossible_shares_and_a_tokenizer_without_a_mask_are_refused() {
     });
     std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).expect("right input");
     let maskless = TextTokenizer::from_dir(folder.path()).expect("right input");
-    assert!(matches!(Masking::new(MaskSettings::default(), &maskless), Err(Error::Setting { field: "tokenizer", .. })));
+    assert!(matches!(Masking::new(MaskSettings::default(), &maskless), Err(Error::Argument { name: "tokenizer", .. })));
 }

@@ -83,7 +83,7 @@ fn one_gradient_that_is_no_number_spoils_its_step_alone() -> Outcome {
     assert_eq!((history.steps, history.skipped_steps), (2, 1));
     let none = TrainSettings { accumulate: 0, ..settings };
     let refused = Trainer::new(none).fit(&mut model(1), &training, &nothing, &mut ());
-    assert!(matches!(refused, Err(Error::Setting { field: "accumulate", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Argument { name: "accumulate", .. })), "{refused:?}");
     Ok(())
 }
 

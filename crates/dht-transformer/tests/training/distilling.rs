@@ -63,7 +63,7 @@ fn a_teacher_or_settings_that_do_not_fit_are_refused_by_name() -> Result<()> {
     let refused = |student: TextClassifier, teacher: &TextClassifier, settings| match Distillation::new(
         student, teacher, settings,
     ) {
-        Err(Error::Setting { field, expected, .. }) => (field, expected),
+        Err(Error::Argument { name: field, expected, .. }) => (field, expected),
         other => panic!("{other:?}"),
     };
     let student = || classifier([2, 3, 16, 16], 1);

@@ -127,7 +127,7 @@ fn intervals_of_zero_or_without_validation_are_refused() -> Outcome {
     let never = TrainSettings { evaluate_every: Some(0), ..settings() };
     for (settings, validation) in [(never, &validation), (every_two(), &none)] {
         let refused = Trainer::new(settings).fit(&mut model, &training, validation, &mut ());
-        assert!(matches!(refused, Err(Error::Setting { field: "evaluate_every", .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Argument { name: "evaluate_every", .. })), "{refused:?}");
     }
     assert!(bits(model.parameters()) == before);
     Ok(())
@@ -148,12 +148,12 @@ fn an_objective_is_judged_by_the_metric_that_is_asked_for() -> Outcome {
     assert_eq!(of(&mut model, Metric::F1 { class: "2" })?, (confusion.f1(2).unwrap_or(f64::NAN), "F1"));
     assert!(confusion.matthews() != confusion.accuracy() && confusion.accuracy() != confusion.macro_f1());
     let refused = of(&mut model, Metric::Correlations);
-    assert!(matches!(refused, Err(Error::Setting { field: "metric", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Argument { name: "metric", .. })), "{refused:?}");
     // A class that the data have not is refused before anything is trained.
     let before = bits(model.parameters());
     let mut judged = WithMetric::new(&mut model, Metric::F1 { class: "four" })?;
     let refused = Trainer::new(settings()).fit(&mut judged, &data, &data, &mut ());
-    assert!(matches!(refused, Err(Error::Setting { field: "metric", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Argument { name: "metric", .. })), "{refused:?}");
     assert!(bits(model.parameters()) == before);
     Ok(())
 }

@@ -105,11 +105,13 @@ fn keep_best_restores_parameters_and_state_of_the_best_epoch() -> Result<()> {
 
 #[test]
 fn an_observer_hears_every_step_and_epoch_in_their_order() -> Result<()> {
-    let (mut steps, mut epochs, mut started) = (Vec::new(), Vec::new(), None);
+    let (mut steps, mut epochs, mut rates, mut started) = (Vec::new(), Vec::new(), Vec::new(), None);
     let mut observer = |event: Event<'_>| match event {
         Event::Started { samples, total, metric } => started = Some((samples, total, metric)),
-        Event::Step { progress, samples, loss } => {
+        Event::Step { progress, samples, loss, learning_rate, gradient_norm, .. } => {
             assert_eq!(progress.epoch, epochs.len());
+            assert!(gradient_norm > 0.0 && gradient_norm.is_finite());
+            rates.push(learning_rate);
             steps.push((progress.step, samples, loss));
         }
         Event::Epoch(record) => epochs.push(*record),
@@ -119,6 +121,7 @@ fn an_observer_hears_every_step_and_epoch_in_their_order() -> Result<()> {
     assert_eq!(started, Some((0, 40, "macro F1")));
     assert_eq!(epochs, history.epochs);
     assert!(steps.iter().map(|step| step.0).eq(0..6));
+    assert!(rates[1] > rates[5], "the rate decays: {rates:?}");
     assert!(steps.iter().map(|step| step.2).eq(history.losses.iter().map(|loss| loss.1)));
     for epoch in 0..2 {
         let of_epoch = &steps[3 * epoch..3 * (epoch + 1)];

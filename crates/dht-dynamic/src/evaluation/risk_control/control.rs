@@ -57,7 +57,7 @@ pub struct Promised {
 /// not depend on the calibration texts; those of a [report](crate::accelerate::Report::curve) come from other texts.
 ///
 /// # Errors
-/// * [`Error::Setting`] for a limit or a confidence out of range, thresholds that do not ascend, missing labels where
+/// * [`Error::Argument`] for a limit or a confidence out of range, thresholds that do not ascend, missing labels where
 ///   the risk needs them, and lists of other lengths than the number of calibration texts.
 /// * [`Error::Promise`] where even the most expensive threshold cannot be shown to keep it, with the number of texts
 ///   that would suffice, and the limit that these texts show.
@@ -91,7 +91,7 @@ pub fn control_risk(promise: Promise, calibration: Calibration<'_>, thresholds: 
         kept = Some((threshold, counted, observed, at.flops));
     }
     let Some((threshold, counted, observed, flops)) = kept else {
-        return Err(Error::setting("thresholds", "at least one, ascending", "none"));
+        return Err(Error::argument("thresholds", "at least one, ascending", "none"));
     };
     Ok(Promised { threshold, observed, bound: bound(Losses::new(&counted), promise), flops, rows })
 }
@@ -146,7 +146,7 @@ fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
 fn check(promise: Promise, calibration: &Calibration<'_>, thresholds: &[f64]) -> Result<()> {
     let open = |field, value: f64| match value > 0.0 && value < 1.0 {
         true => Ok(()),
-        false => Err(Error::setting(field, "above 0 and below 1", value)),
+        false => Err(Error::argument(field, "above 0 and below 1", value)),
     };
     open("most", promise.most)?;
     if let Guarantee::Confidence(confidence) = promise.guarantee {
@@ -154,15 +154,15 @@ fn check(promise: Promise, calibration: &Calibration<'_>, thresholds: &[f64]) ->
     }
     if thresholds.is_empty() || !thresholds.is_sorted() {
         let got = if thresholds.is_empty() { "none" } else { "in another order" };
-        return Err(Error::setting("thresholds", "at least one, ascending", got));
+        return Err(Error::argument("thresholds", "at least one, ascending", got));
     }
     let rows = calibration.stages.rows();
     let lengths = [("full", Some(calibration.full.len())), ("labels", calibration.labels.map(<[u32]>::len))];
     for (field, got) in lengths {
         match got {
-            Some(got) if got != rows => return Err(Error::setting(field, format!("{rows}, one a text"), got)),
+            Some(got) if got != rows => return Err(Error::argument(field, format!("{rows}, one a text"), got)),
             None if promise.risk == Risk::AccuracyLoss => {
-                return Err(Error::setting(field, "one for each text, since accuracy is promised", "none"));
+                return Err(Error::argument(field, "one for each text, since accuracy is promised", "none"));
             }
             _ => {}
         }

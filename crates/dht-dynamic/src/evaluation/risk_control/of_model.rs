@@ -13,7 +13,7 @@ use crate::model::DynamicModel;
 ///
 /// # Errors
 /// [`Error::SeenTexts`] where the [model was fitted on](DynamicModel::seen_texts) some of the calibration texts;
-/// [`Error::Setting`] for a model whose router follows no [rule](crate::Router::rule); as [`control_risk`]; errors of
+/// [`Error::Argument`] for a model whose router follows no [rule](crate::Router::rule); as [`control_risk`]; errors of
 /// the encoder.
 pub fn with_promise(
     model: &DynamicModel,
@@ -28,7 +28,7 @@ pub fn with_promise(
     }
     model.model().check_texts(calibration)?;
     let Some(rule) = model.router().rule() else {
-        return Err(Error::setting("router", "one that follows a rule", "another"));
+        return Err(Error::argument("router", "one that follows a rule", "another"));
     };
     let exits = exit_tables(model.model(), calibration, batch_size)?;
     let full = exits.last().map_or_else(Vec::new, |last| last.labels());

@@ -121,7 +121,7 @@ fn too_few_texts_for_a_promise_report_how_many_it_needs() {
 fn what_cannot_be_calibrated_is_refused() {
     let world = World::draw(50, &mut ChaCha8Rng::seed_from_u64(5));
     let field = |promise, calibration, thresholds: &[f64]| match control_risk(promise, calibration, thresholds) {
-        Err(Error::Setting { field, .. }) => field,
+        Err(Error::Argument { name: field, .. }) => field,
         other => panic!("{other:?}"),
     };
     let good = promise(Risk::AccuracyLoss, 0.1, 0.9);

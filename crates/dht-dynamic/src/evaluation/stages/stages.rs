@@ -44,20 +44,20 @@ impl Stages {
     /// stages included.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no stages, and for stages of different numbers of rows or classes.
+    /// [`Error::Argument`] for no stages, and for stages of different numbers of rows or classes.
     pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>, rule: LeavingRule) -> Result<Self> {
-        let Some(first) = stages.first() else { return Err(Error::setting("stages", "at least 1", 0)) };
+        let Some(first) = stages.first() else { return Err(Error::argument("stages", "at least 1", 0)) };
         let shape = |rows: usize, classes: usize| format!("{rows} rows of {classes} classes");
         if let Some(other) =
             stages.iter().find(|stage| (stage.len(), stage.classes()) != (first.len(), first.classes()))
         {
             let expected = shape(first.len(), first.classes());
-            return Err(Error::setting("a stage", expected, shape(other.len(), other.classes())));
+            return Err(Error::shape("a stage", expected, shape(other.len(), other.classes())));
         }
         if flops.len() != stages.len() || flops.iter().any(|flops| flops.len() != first.len()) {
             let expected = format!("{} lists of {}, one a stage", stages.len(), first.len());
             let got = flops.iter().map(|flops| flops.len().to_string()).collect::<Vec<_>>().join(", ");
-            return Err(Error::setting("FLOPs of stages", expected, format!("lists of {got}")));
+            return Err(Error::shape("FLOPs of stages", expected, format!("lists of {got}")));
         }
         let labels = stages.iter().map(LogProbabilities::labels).collect();
         let confidence = |logs: &[f64]| best_class(logs).1.exp();
@@ -105,12 +105,12 @@ impl Stages {
     /// Replaces the answers of the last stage by those of the full model alone, with nothing stacked on it.
     ///
     /// # Errors
-    /// [`Error::Setting`] for another number of rows.
+    /// [`Error::Argument`] for another number of rows.
     pub fn with_last_answers(mut self, labels: Vec<u32>) -> Result<Self> {
         let rows = self.rows();
         match self.labels.last_mut() {
             Some(last) if labels.len() == rows => *last = labels,
-            _ => return Err(Error::setting("answers", format!("{rows}, one a row"), labels.len())),
+            _ => return Err(Error::shape("answers", format!("{rows}, one a row"), labels.len())),
         }
         Ok(self)
     }

@@ -88,6 +88,6 @@ impl ClassScores {
             return Ok(());
         }
         let expected = format!("weights of {} classes and {features} n-grams", self.classes);
-        Err(Error::setting("scores", expected, "others"))
+        Err(Error::state("scores", expected, "others"))
     }
 }

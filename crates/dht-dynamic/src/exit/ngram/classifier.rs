@@ -64,7 +64,7 @@ impl NgramClassifier {
     /// rows than folds, each row is a fold.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than two rows or classes, for multi-label or regression targets, for a full model
+    /// [`Error::Argument`] for fewer than two rows or classes, for multi-label or regression targets, for a full model
     /// with other classes, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not a class.
     pub fn fit<R: Rng + ?Sized>(
         training: &EncodedDataset,
@@ -181,24 +181,24 @@ impl NgramClassifier {
 
     /// The bytes of the saved file.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|source| Error::State { what: "n-gram classifier".into(), source })
+        serde_json::to_vec(self).map_err(|source| Error::Json { what: "n-gram classifier".into(), source })
     }
 
     /// Reads a file that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the file cannot be read, [`Error::State`] when it is not JSON of this form, and
-    /// [`Error::Setting`] when its parts do not fit together.
+    /// [`Error::Transformer`] when the file cannot be read, [`Error::Json`] when it is not JSON of this form, and
+    /// [`Error::Argument`] when its parts do not fit together.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes =
             std::fs::read(path).map_err(|source| dht_transformer::Error::Io { path: path.to_path_buf(), source })?;
         let found: Self = serde_json::from_slice(&bytes)
-            .map_err(|source| Error::State { what: path.display().to_string(), source })?;
+            .map_err(|source| Error::Json { what: path.display().to_string(), source })?;
         found.settings.check()?;
         check_full_model(&found.full_model, found.classes())?;
         if !found.vocabulary.is_sound() {
-            return Err(Error::setting("vocabulary", "each n-gram once, with a finite weight", "another one"));
+            return Err(Error::state("vocabulary", "each n-gram once, with a finite weight", "another one"));
         }
         found.scores.check(found.vocabulary.len())?;
         Ok(found)
@@ -222,7 +222,7 @@ fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {
     model.shape().check()?;
     match model.classifier.classes {
         same if same == classes => Ok(()),
-        other => Err(Error::setting("classes of the full model", classes.to_string(), other)),
+        other => Err(Error::shape("classes of the full model", classes.to_string(), other)),
     }
 }
 

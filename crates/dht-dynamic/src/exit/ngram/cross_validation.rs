@@ -18,12 +18,12 @@ const CROSS_VALIDATION_TOLERANCE: f64 = 1e-2;
 pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
     for (field, got) in [("training rows", training.len()), ("classes", training.labels.len())] {
         if got < 2 {
-            return Err(Error::setting(field, "at least 2", got));
+            return Err(Error::argument(field, "at least 2", got));
         }
     }
     training.check_classes(training.labels.len())?;
     match training.samples.iter().find(|sample| !sample.targets.is_empty()) {
-        Some(sample) => Err(Error::setting("targets", "none: single classes", format!("{:?}", sample.targets))),
+        Some(sample) => Err(Error::argument("targets", "none: single classes", format!("{:?}", sample.targets))),
         None => Ok(()),
     }
 }

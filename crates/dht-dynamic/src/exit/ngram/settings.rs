@@ -31,16 +31,16 @@ impl NgramSettings {
     /// Checks all ranges.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the field that is out of range.
+    /// [`Error::Argument`] names the field that is out of range.
     pub fn check(&self) -> Result<()> {
         for (field, least, got) in [("min_rows", 1, self.min_rows), ("folds", 2, self.folds)] {
             if got < least {
-                return Err(Error::setting(field, format!("at least {least}"), got));
+                return Err(Error::argument(field, format!("at least {least}"), got));
             }
         }
         let positive = self.c.iter().all(|c| c.is_finite() && *c > 0.0);
         if self.c.is_empty() || !positive || !self.c.is_sorted() {
-            return Err(Error::setting("c", "positive numbers, ascending, at least one", format!("{:?}", self.c)));
+            return Err(Error::argument("c", "positive numbers, ascending, at least one", format!("{:?}", self.c)));
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ fn an_illegal_route_cannot_be_built() {
     for shape in
         [ModelShape { layers: 0, heads: 12 }, ModelShape { layers: 3, heads: 0 }, ModelShape { layers: 3, heads: 129 }]
     {
-        assert!(matches!(Route::truncated(shape, 1), Err(Error::Setting { .. })));
+        assert!(matches!(Route::truncated(shape, 1), Err(Error::Argument { .. })));
     }
 }
 

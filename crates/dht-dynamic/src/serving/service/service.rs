@@ -84,7 +84,7 @@ impl Service {
     /// workers.
     ///
     /// # Errors
-    /// As [`ServiceSettings::check`]; [`Error::Setting`] when a thread cannot be started.
+    /// As [`ServiceSettings::check`]; [`Error::Argument`] when a thread cannot be started.
     pub fn start(engine: Engine, settings: ServiceSettings) -> Result<Self> {
         settings.check()?;
         let workers = settings.workers;
@@ -95,7 +95,7 @@ impl Service {
             let shared = service.shared.clone();
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             let started = thread.spawn(move || worker::work(&shared));
-            let started = started.map_err(|error| Error::setting("workers", "threads that start", error))?;
+            let started = started.map_err(|error| Error::argument("workers", "threads that start", error))?;
             service.workers().push(started);
         }
         Ok(service)
@@ -115,7 +115,7 @@ impl Service {
     /// # Errors
     /// * [`Error::Busy`] for a full queue, [`Error::Backlog`] where the queue takes longer than its deadline,
     ///   [`Error::Stopping`] after [`stop`](Self::stop), [`Error::Deadline`] for a deadline that has passed.
-    /// * [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Setting`] for more texts than
+    /// * [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Argument`] for more texts than
     ///   the queue holds and as [`Engine::with_speed`]; [`Error::Transformer`] as [`Engine::predict`].
     pub fn submit(&self, request: &Request<'_>) -> Result<Ticket> {
         let found = self.enqueue(request);
@@ -129,7 +129,7 @@ impl Service {
         let (shared, texts) = (&self.shared, request.queries.len());
         let settings = &shared.settings;
         if texts > settings.queue_texts {
-            return Err(Error::setting("texts", format!("at most {}", settings.queue_texts), texts));
+            return Err(Error::Limit { what: "texts", got: texts, most: settings.queue_texts });
         }
         let arrived = Instant::now();
         let late = || request.deadline.is_some_and(|deadline| deadline <= Instant::now());
@@ -161,7 +161,7 @@ impl Service {
         }
         let tokens: usize = waiting.iter().map(|text| text.sample.encoding.ids.len()).sum();
         if tokens > settings.queue_tokens {
-            return Err(Error::setting("tokens", format!("at most {}", settings.queue_tokens), tokens));
+            return Err(Error::Limit { what: "tokens", got: tokens, most: settings.queue_tokens });
         }
         if late() {
             return Err(Error::Deadline);

@@ -38,7 +38,7 @@ impl ServiceSettings {
     /// Checks that the limits are usable.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a limit of 0, more than 256 workers, and a wait of more than a minute.
+    /// [`Error::Argument`] for a limit of 0, more than 256 workers, and a wait of more than a minute.
     pub fn check(&self) -> Result<()> {
         let limits = [
             ("queue_texts", self.queue_texts),
@@ -47,14 +47,14 @@ impl ServiceSettings {
         ];
         for (field, limit) in limits {
             if limit == 0 {
-                return Err(Error::setting(field, "at least 1", limit));
+                return Err(Error::argument(field, "at least 1", limit));
             }
         }
         if !(1..=256).contains(&self.workers) {
-            return Err(Error::setting("workers", "1 to 256", self.workers));
+            return Err(Error::argument("workers", "1 to 256", self.workers));
         }
         if self.max_wait > Duration::from_secs(60) {
-            return Err(Error::setting("max_wait", "at most a minute", format!("{:?}", self.max_wait)));
+            return Err(Error::argument("max_wait", "at most a minute", format!("{:?}", self.max_wait)));
         }
         Ok(())
     }

@@ -132,7 +132,7 @@ fn answers(engine: &Engine, samples: &[&Sample]) -> Result<Vec<Served>> {
         Err(Error::Panic { message: text.to_owned() })
     })?;
     if found.len() != samples.len() {
-        return Err(Error::setting("answers", format!("{} of the batch", samples.len()), found.len()));
+        return Err(Error::shape("answers", format!("{} of the batch", samples.len()), found.len()));
     }
     Ok(found.into_iter().zip(samples).map(|(answer, sample)| Served::new(engine, answer, sample)).collect())
 }

@@ -137,7 +137,7 @@ impl RouterState for DepthRouter {
     /// old ones and the scaling is kept; otherwise the bandit starts from scratch.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
-            return Err(Error::setting("space", "an integrated search", "a tree search"));
+            return Err(Error::argument("space", "an integrated search", "a tree search"));
         }
         let from = space.closest_arms(&self.setup.space);
         let setup = self.setup.in_space(space)?;
@@ -154,7 +154,7 @@ impl RouterState for DepthRouter {
     }
 
     fn check_queued(&self, exit: usize, queued: &QueuedDecision) -> Result<()> {
-        let refuse = |expected: String, got: String| Err(Error::setting("queued sample", expected, got));
+        let refuse = |expected: String, got: String| Err(Error::state("queued sample", expected, got));
         let QueuedDecision { arm, context, signals } = queued;
         let (setup, arms) = (&self.setup, self.setup.space.integrated_arms());
         let raw = self.learned.bandit.linear.raw_size();
@@ -182,7 +182,7 @@ impl RouterState for DepthRouter {
         self.learned.bandit.linear.check_like(&stored.bandit.linear, names)?;
         let reference = &stored.bandit.reference;
         if !reference.is_possible() {
-            return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{reference:?}")));
+            return Err(Error::state("reward reference", "finite numbers, 0 or more", format!("{reference:?}")));
         }
         let warm = stored.bandit.linear.is_warm(&self.setup);
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;

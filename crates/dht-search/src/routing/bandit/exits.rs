@@ -122,7 +122,7 @@ impl ExitBandits {
     /// texts that neither the model nor its exits have seen. Also returns the FLOPs of the passes and of the updates.
     ///
     /// # Errors
-    /// [`Error::Setting`] for texts of other classes; errors of the encoder.
+    /// [`Error::Argument`] for texts of other classes; errors of the encoder.
     pub fn fit(
         model: &DynamicModel,
         decided: Decided,
@@ -161,7 +161,7 @@ impl ExitBandits {
     /// Restores the bandits of a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
     ///
     /// # Errors
-    /// [`Error::State`] and [`Error::Setting`] for a state that does not belong to such bandits.
+    /// [`Error::Json`] and [`Error::Argument`] for a state that does not belong to such bandits.
     pub fn of_state(state: Value) -> Result<Self> {
         let learned: Learned = of_state(STATE, state)?;
         let setup = setup(&learned)?;
@@ -171,7 +171,7 @@ impl ExitBandits {
         };
         let (own, found) = (fresh.bandits(), learned.behind.bandits());
         if own.len() != found.len() {
-            return Err(Error::setting("exit bandits", format!("one for each of {} exits", own.len()), found.len()));
+            return Err(Error::state("exit bandits", format!("one for each of {} exits", own.len()), found.len()));
         }
         let names = ["exit bandit's dimension", "exit bandit's arms", "exit norm's dimension"];
         own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;

@@ -21,10 +21,10 @@ impl FrontBandit {
     /// Builds a bandit without observations.
     ///
     /// # Errors
-    /// [`Error::Setting`] for contexts with features of arms: the n-gram exit has no state to compare them with.
+    /// [`Error::Argument`] for contexts with features of arms: the n-gram exit has no state to compare them with.
     pub(super) fn new(setup: &Setup) -> Result<Self> {
         if setup.settings.context.has_arm_features() {
-            return Err(Error::setting("context", "one without features of arms, before a front exit", "paper"));
+            return Err(Error::argument("context", "one without features of arms, before a front exit", "paper"));
         }
         let (arms, alpha) = (setup.space.exits().len(), setup.settings.exploration.depth);
         Ok(Self { linear: LinearBandit::new(setup, SIGNALS, setup.constant().len(), arms, alpha)? })

@@ -139,7 +139,7 @@ impl RouterState for GainRouter {
         let names = ["depth bandit's dimension", "depth bandit's arms", "depth norm's dimension"];
         let (own, found) = (&self.learned.bandit.at, &stored.bandit.at);
         if own.len() != found.len() {
-            return Err(Error::setting("depth bandit", format!("one for each of {} exits", own.len()), found.len()));
+            return Err(Error::state("depth bandit", format!("one for each of {} exits", own.len()), found.len()));
         }
         own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;
         let warm = found.iter().all(LinearBandit::is_frozen);

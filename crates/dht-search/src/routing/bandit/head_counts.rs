@@ -76,5 +76,5 @@ fn one_hot(setup: &Setup, group: usize) -> Vec<f64> {
 
 fn option(options: &[usize], kept: usize) -> Result<usize> {
     let found = options.iter().position(|option| *option == kept);
-    found.ok_or_else(|| Error::setting("kept heads", format!("one of {options:?}"), kept))
+    found.ok_or_else(|| Error::argument("kept heads", format!("one of {options:?}"), kept))
 }

@@ -105,7 +105,7 @@ impl HeadSets {
     fn pinned(&self, setup: &Setup) -> Result<Option<HeadSet>> {
         match self.pinned {
             None if setup.space.pinned() > 0 => {
-                Err(Error::setting("pinned heads", "chosen before the first batch", "none"))
+                Err(Error::state("pinned heads", "chosen before the first batch", "none"))
             }
             pinned => Ok(pinned),
         }
@@ -276,20 +276,16 @@ impl HeadSets {
             ("groups of the head bandit", self.mean_importance.len(), stored.mean_importance.len()),
         ];
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
-            return Err(Error::setting(field, expected.to_string(), got));
+            return Err(Error::state(field, expected.to_string(), got));
         }
         // The ids of the arms must be the indices of the heads, as arm() expects.
         if stored.heads.arms().iter().ne(self.heads.arms().iter()) {
             let expected = format!("numbered from 0 to {}", self.heads.arms().len() - 1);
             let got: Vec<ArmId> = stored.heads.arms().iter().collect();
-            return Err(Error::setting("head bandit's arms", expected, format!("{got:?}")));
+            return Err(Error::state("head bandit's arms", expected, format!("{got:?}")));
         }
         if stored.mean_importance.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
-            return Err(Error::setting(
-                "head bandit's means",
-                "finite numbers",
-                format!("{:?}", stored.mean_importance),
-            ));
+            return Err(Error::state("head bandit's means", "finite numbers", format!("{:?}", stored.mean_importance)));
         }
         let (heads, wanted) = (setup.space.model_shape().heads, setup.space.pinned());
         let (pinned, pins) = (pins(setup, stored.pinned), stored.heads.pinned());
@@ -300,7 +296,7 @@ impl HeadSets {
             return Ok(());
         }
         let expected = format!("{wanted} of {heads}, those that the head bandit keeps");
-        Err(Error::setting("pinned heads", expected, format!("{:?}", stored.pinned)))
+        Err(Error::state("pinned heads", expected, format!("{:?}", stored.pinned)))
     }
 }
 

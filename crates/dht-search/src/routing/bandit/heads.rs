@@ -116,16 +116,16 @@ impl BanditHeads {
         match (&self.learned.counts, &stored.counts) {
             (Some(own), Some(stored)) => own.linear.check_like(&stored.linear, names)?,
             (None, None) => {}
-            _ => return Err(Error::setting("heads bandit", "one as this space has it", "another one")),
+            _ => return Err(Error::state("heads bandit", "one as this space has it", "another one")),
         }
         self.learned.sets.check_like(&stored.sets, &self.setup)?;
         let lengths = |learned: &Learned| learned.references.iter().map(Vec::len).collect::<Vec<_>>();
         let (own, found) = (lengths(&self.learned), lengths(stored));
         if own != found {
-            return Err(Error::setting("reward references", format!("{own:?} by group"), format!("{found:?}")));
+            return Err(Error::state("reward references", format!("{own:?} by group"), format!("{found:?}")));
         }
         if let Some(wrong) = stored.references.iter().flatten().find(|reference| !reference.is_possible()) {
-            return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{wrong:?}")));
+            return Err(Error::state("reward reference", "finite numbers, 0 or more", format!("{wrong:?}")));
         }
         let prepared = stored.sets.pinned.is_some() || stored.sets.norm.is_frozen();
         check_arm_features(&self.setup, stored.arm_features.as_ref(), prepared)
@@ -268,7 +268,7 @@ impl RouterState for BanditHeads {
     /// Changes to another integrated space; the head-set bandit keeps its learned state.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
-            return Err(Error::setting("space", "an integrated search", "a tree search"));
+            return Err(Error::argument("space", "an integrated search", "a tree search"));
         }
         let setup = self.setup.in_space(space)?;
         if let Some(features) = &mut self.learned.arm_features {

@@ -228,7 +228,7 @@ impl LinearBandit {
             (what[2], self.norm.dimension(), stored.norm.dimension()),
         ];
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
-            return Err(Error::setting(field, expected.to_string(), got));
+            return Err(Error::state(field, expected.to_string(), got));
         }
         // The number of ids equals the number of arms; each must exist in the policy, and none may occur twice.
         let wrong = |index: &usize| {
@@ -236,7 +236,7 @@ impl LinearBandit {
             !stored.policy.arms().contains(arm) || stored.arms[..*index].contains(&arm)
         };
         match (0..stored.arms.len()).find(wrong) {
-            Some(_) => Err(Error::setting(what[1], "each arm of the bandit once", format!("{:?}", stored.arms))),
+            Some(_) => Err(Error::state(what[1], "each arm of the bandit once", format!("{:?}", stored.arms))),
             None => Ok(()),
         }
     }

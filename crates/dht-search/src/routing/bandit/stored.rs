@@ -9,20 +9,20 @@ use crate::error::{Error, Result};
 use crate::features::ArmFeatures;
 
 pub(super) fn to_state(what: &str, state: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(state).map_err(|source| Error::State { what: what.into(), source })
+    serde_json::to_value(state).map_err(|source| Error::Json { what: what.into(), source })
 }
 
 pub(super) fn of_state<S: DeserializeOwned>(what: &str, state: Value) -> Result<S> {
-    serde_json::from_value(state).map_err(|source| Error::State { what: what.into(), source })
+    serde_json::from_value(state).map_err(|source| Error::Json { what: what.into(), source })
 }
 
 /// Rejects stored features of arms where the contexts have none, and missing ones where they are `needed`.
 pub(super) fn check_arm_features(setup: &Setup, stored: Option<&ArmFeatures>, needed: bool) -> Result<()> {
     let wanted = setup.settings.context.has_arm_features();
     match stored {
-        None if wanted && needed => Err(Error::setting("arm features", "those of the paper's contexts", "none")),
+        None if wanted && needed => Err(Error::state("arm features", "those of the paper's contexts", "none")),
         Some(features) if !wanted || !features.fit(&setup.space, setup.options().len()) => {
-            Err(Error::setting("arm features", "those of this space's arms", "others"))
+            Err(Error::state("arm features", "those of this space's arms", "others"))
         }
         _ => Ok(()),
     }

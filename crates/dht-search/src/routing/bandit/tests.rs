@@ -120,7 +120,7 @@ fn a_large_lambda_exits_at_the_base_and_keeps_what_was_learned() {
     assert!(contexts.iter().all(|context| greedy(&router, context, &mut rng) == 0));
     assert_eq!(router.stored().unwrap(), before);
     for wrong in [f64::NAN, f64::INFINITY, -1.0] {
-        assert!(matches!(router.set_speed(wrong), Err(Error::Setting { field: "reward_shape.lambda", .. })));
+        assert!(matches!(router.set_speed(wrong), Err(Error::Argument { name: "reward_shape.lambda", .. })));
     }
     assert_eq!(router.setup.settings.reward_shape, RewardShape::Gain { lambda: 100.0 });
 }
@@ -150,13 +150,13 @@ fn learning_is_counted_once_by_reward() {
 #[test]
 fn a_speed_is_refused_where_the_cost_is_learned() {
     let mut router = router(&SearchSettings::paper());
-    assert!(matches!(router.set_speed(0.5), Err(Error::Setting { field: "reward_shape", .. })));
+    assert!(matches!(router.set_speed(0.5), Err(Error::Argument { name: "reward_shape", .. })));
 }
 
 #[test]
 fn a_state_of_other_bandits_is_refused_and_changes_nothing() {
     let field = |refused: Result<()>| match refused {
-        Err(Error::Setting { field, .. }) => field,
+        Err(Error::Argument { name: field, .. }) => field,
         other => panic!("{other:?}"),
     };
     let nothing = ArmFeatures { depth: Vec::new(), heads: Vec::new(), arms: Vec::new(), head_sets: Vec::new() };

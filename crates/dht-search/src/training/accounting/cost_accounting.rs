@@ -82,9 +82,9 @@ impl CostAccounting {
         if counts.iter().all(|count| *count <= MOST) && sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0) {
             return match stored.curves.is_like(&self.curves) {
                 true => Ok(()),
-                false => Err(Error::setting("accounting", "curves of this model's heads and bins", "others")),
+                false => Err(Error::state("accounting", "curves of this model's heads and bins", "others")),
             };
         }
-        Err(Error::setting("accounting", format!("sums from 0 to {MOST}"), format!("{counts:?} and {sums:?}")))
+        Err(Error::state("accounting", format!("sums from 0 to {MOST}"), format!("{counts:?} and {sums:?}")))
     }
 }

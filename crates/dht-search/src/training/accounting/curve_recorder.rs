@@ -51,11 +51,11 @@ impl CurveRecorder {
     /// An empty recorder of a model with `heads` heads in each layer.
     ///
     /// # Errors
-    /// [`Error::Setting`] when one of the two is 0, [`Error::Transformer`] for more heads than a layer may have.
+    /// [`Error::Argument`] when one of the two is 0, [`Error::Transformer`] for more heads than a layer may have.
     pub fn new(bins: usize, heads: usize) -> Result<Self> {
         HeadSet::full(heads)?;
         if bins == 0 {
-            return Err(Error::setting("bins", "at least 1", bins));
+            return Err(Error::argument("bins", "at least 1", bins));
         }
         Ok(Self { heads, bins: vec![Bin::default(); bins], groups: Vec::new() })
     }
@@ -63,7 +63,7 @@ impl CurveRecorder {
     /// Records a sample that was trained on.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite; then nothing is
+    /// [`Error::Argument`] for a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite; then nothing is
     /// recorded.
     pub fn outcome(&mut self, progress: f64, route: &Route, loss: f64) -> Result<()> {
         let bin = bin_of(progress, self.bins.len())?;

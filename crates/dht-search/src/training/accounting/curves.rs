@@ -41,7 +41,7 @@ impl LossCurve {
     /// Averages the losses in each of `bins` equal parts of the progress; `points` are (progress, loss).
     ///
     /// # Errors
-    /// [`Error::Setting`] for no bins or a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite.
+    /// [`Error::Argument`] for no bins or a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite.
     ///
     /// # Examples
     /// ```
@@ -96,10 +96,10 @@ pub struct SetCount {
 /// The bin of a progress value; the end of the training belongs to the last bin.
 pub(crate) fn bin_of(progress: f64, bins: usize) -> Result<usize> {
     if bins == 0 {
-        return Err(Error::setting("bins", "at least 1", bins));
+        return Err(Error::argument("bins", "at least 1", bins));
     }
     if !(0.0..=1.0).contains(&progress) {
-        return Err(Error::setting("progress", "0 to 1", progress));
+        return Err(Error::argument("progress", "0 to 1", progress));
     }
     Ok(((progress * bins as f64) as usize).min(bins - 1))
 }
@@ -127,8 +127,8 @@ mod tests {
     fn impossible_points_are_refused() {
         assert!(matches!(LossCurve::binned(&[(0.5, f64::NAN)], 4), Err(Error::Loss { .. })));
         for progress in [-0.1, 1.1, f64::NAN] {
-            assert!(matches!(LossCurve::binned(&[(progress, 1.0)], 4), Err(Error::Setting { field: "progress", .. })));
+            assert!(matches!(LossCurve::binned(&[(progress, 1.0)], 4), Err(Error::Argument { name: "progress", .. })));
         }
-        assert!(matches!(LossCurve::binned(&[(0.5, 1.0)], 0), Err(Error::Setting { field: "bins", .. })));
+        assert!(matches!(LossCurve::binned(&[(0.5, 1.0)], 0), Err(Error::Argument { name: "bins", .. })));
     }
 }

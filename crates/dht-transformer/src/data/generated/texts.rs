@@ -74,7 +74,7 @@ pub fn vocabulary() -> Vec<String> {
 /// Generates the texts of [`generate`] as a data set.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for no rows.
+/// [`Error::Argument`](crate::Error::Argument) for no rows.
 pub fn dataset(rows: usize, seed: u64) -> Result<Dataset> {
     let example = |text: GeneratedText| Example::new(text.text, text.label);
     let examples = generate(rows, seed).into_iter().map(example).collect();

@@ -196,17 +196,17 @@ impl DatasetReader {
     /// Reads the parts of a parquet file in order, or one file of any format. Errors name the part.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Setting`] for no
+    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Argument`] for no
     /// file, or several of other formats.
     pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
         let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _)));
         match parts {
-            [] => return Err(Error::setting("parts", "one or more files", "none")),
+            [] => return Err(Error::argument("parts", "one or more files", "none")),
             [only] if !parquet(only.as_ref()) => return self.read(only),
             parts => {
                 if let Some(other) = parts.iter().find(|part| !parquet(part.as_ref())) {
                     let got = other.as_ref().display().to_string();
-                    return Err(Error::setting("parts", "one file, or parquet files", got));
+                    return Err(Error::argument("parts", "one file, or parquet files", got));
                 }
             }
         }

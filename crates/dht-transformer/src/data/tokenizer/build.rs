@@ -25,7 +25,7 @@ impl Settings {
     pub(super) fn from_fields(class: TokenizerClass, fields: &Map<String, Value>) -> Result<Self> {
         let flag = |field: &'static str, default: bool| match fields.get(field) {
             None => Ok(default),
-            Some(value) => value.as_bool().ok_or_else(|| Error::setting(field, "true or false", value.to_string())),
+            Some(value) => value.as_bool().ok_or_else(|| Error::argument(field, "true or false", value.to_string())),
         };
         let types = match fields.get("model_input_names") {
             None => None,
@@ -33,7 +33,7 @@ impl Settings {
                 Some(names.iter().any(|name| name == "token_type_ids"))
             }
             Some(value) => {
-                return Err(Error::setting("model_input_names", "a list of names", value.to_string()));
+                return Err(Error::argument("model_input_names", "a list of names", value.to_string()));
             }
         };
         let mut settings = Self { cleaning: Cleaning::default(), add_prefix_space: false, types };

@@ -262,7 +262,7 @@ fn max_length(config: &Map<String, Value>) -> Result<Option<usize>> {
             Some(Value::Null) => return Ok(None),
             Some(value) => {
                 let whole = value.as_f64().filter(|length| *length >= 1.0 && length.fract() == 0.0);
-                let refuse = || Error::setting(field, "a whole number of at least 1, or null", value.to_string());
+                let refuse = || Error::argument(field, "a whole number of at least 1, or null", value.to_string());
                 // A length beyond all numbers of tokens means "none".
                 return whole.map(|length| Some(length as usize)).ok_or_else(refuse);
             }

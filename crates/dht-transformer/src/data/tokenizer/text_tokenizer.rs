@@ -61,7 +61,7 @@ impl TextTokenizer {
     /// counted once.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a word that is empty or that splitting would take apart, so that it could never be found.
+    /// [`Error::Argument`] for a word that is empty or that splitting would take apart, so that it could never be found.
     pub fn from_vocabulary(words: &[String]) -> Result<Self> {
         let cleaning = Cleaning::default();
         let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
@@ -72,7 +72,7 @@ impl TextTokenizer {
                 continue;
             }
             let [clean] = splitter.words(word)?.try_into().map_err(|parts: Vec<String>| {
-                Error::setting(
+                Error::argument(
                     "words",
                     "words without spaces and punctuation, or single signs",
                     format!("{word:?}, which is split into {parts:?}"),
@@ -91,11 +91,11 @@ impl TextTokenizer {
     /// 100 letters are skipped: they are never split into subwords, but are `[UNK]` as a whole.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no capacity for the special tokens and some letters (fewer than 32 tokens), or
+    /// [`Error::Argument`] if there is no capacity for the special tokens and some letters (fewer than 32 tokens), or
     /// the texts hold no word.
     pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocabulary_size: usize) -> Result<Self> {
         if vocabulary_size < 32 {
-            return Err(Error::setting("vocabulary_size", "at least 32", vocabulary_size.to_string()));
+            return Err(Error::argument("vocabulary_size", "at least 32", vocabulary_size.to_string()));
         }
         let cleaning = Cleaning::default();
         let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
@@ -119,7 +119,7 @@ impl TextTokenizer {
         }
         if words.is_empty() {
             let words = format!("some words of at most {MOST_LETTERS_OF_A_WORD} letters");
-            return Err(Error::setting("texts", words, "none"));
+            return Err(Error::argument("texts", words, "none"));
         }
         let mut subwords = special_tokens();
         subwords.extend(train_word_piece(&words, vocabulary_size - SPECIAL.len()));
@@ -134,7 +134,7 @@ impl TextTokenizer {
     /// Checks that every token has a row in the word embedding of a model; additional rows are allowed.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the model has fewer rows: it belongs to another tokenizer.
+    /// [`Error::Argument`] if the model has fewer rows: it belongs to another tokenizer.
     pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
         if self.vocabulary_size <= config.vocab_size {
             return Ok(());
@@ -145,7 +145,7 @@ impl TextTokenizer {
             "at least {}: the tokenizer's token{token} has the number {last}, and the embeddings need a row for it",
             self.vocabulary_size
         );
-        Err(Error::setting("vocab_size", expected, config.vocab_size.to_string()))
+        Err(Error::argument("vocab_size", expected, config.vocab_size.to_string()))
     }
 
     /// Id of a token, such as `[MASK]`.
@@ -257,14 +257,14 @@ impl TextTokenizer {
     /// texts. Third, any text, if the tokenizer is neither BERT's nor RoBERTa's kind.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `max_length` leaves no capacity for a token of each text, [`Error::TextTooLong`] for a
+    /// [`Error::Argument`] if `max_length` leaves no capacity for a token of each text, [`Error::TextTooLong`] for a
     /// text of more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
     pub fn encode(&self, text: &str, pair: Option<&str>, max_length: usize) -> Result<Encoding> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let special = self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pair.is_some()));
         let least = special + 1 + usize::from(pair.is_some());
         if max_length < least {
-            return Err(Error::setting(
+            return Err(Error::argument(
                 "max_length",
                 format!("at least {least} ({special} special tokens and one of each text)"),
                 max_length.to_string(),

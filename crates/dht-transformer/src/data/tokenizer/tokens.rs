@@ -42,12 +42,12 @@ impl DeclaredTokens {
         match config.get(DECODER) {
             Some(tokens) => {
                 let tokens = tokens.as_object().ok_or_else(|| {
-                    Error::setting(DECODER, "an object of tokens by their numbers", tokens.to_string())
+                    Error::argument(DECODER, "an object of tokens by their numbers", tokens.to_string())
                 })?;
                 for (number, value) in tokens {
                     let parsed = number.trim().parse::<i64>();
                     let number =
-                        parsed.map_err(|_| Error::setting(DECODER, "numbers as keys", format!("{number:?}")))?;
+                        parsed.map_err(|_| Error::argument(DECODER, "numbers as keys", format!("{number:?}")))?;
                     numbered.insert(number, token(DECODER, value, false)?);
                 }
             }
@@ -64,14 +64,14 @@ impl DeclaredTokens {
                 let special = special.map(|map| map.clone().into_iter().collect());
                 extra = extra.or_else(|| special.as_ref().and_then(list));
                 for (content, number) in added.into_iter().flatten() {
-                    let refuse = || Error::setting("added_tokens", "a number for each token", number.to_string());
+                    let refuse = || Error::argument("added_tokens", "a number for each token", number.to_string());
                     let named = TOKENS.iter().filter_map(|name| content_of(fields.get(*name)?));
                     let listed = extra.iter().filter_map(Value::as_array).flatten().filter_map(content_of);
                     let is_special = named.chain(listed).any(|token| token == *content);
                     numbered.insert(number.as_i64().ok_or_else(refuse)?, AddedToken::from(content, is_special));
                 }
                 for value in file.and_then(Value::as_array).into_iter().flatten() {
-                    let refuse = || Error::setting("added_tokens", "tokens with an id", value.to_string());
+                    let refuse = || Error::argument("added_tokens", "tokens with an id", value.to_string());
                     numbered.insert(value["id"].as_i64().ok_or_else(refuse)?, token("added_tokens", value, false)?);
                 }
             }
@@ -87,7 +87,7 @@ impl DeclaredTokens {
                     this.named.push((name.clone(), token(LISTS[0], value, true)?));
                 }
             }
-            Some(other) => return Err(Error::setting(LISTS[0], "a list of tokens", other.to_string())),
+            Some(other) => return Err(Error::argument(LISTS[0], "a list of tokens", other.to_string())),
             None => {}
         }
         Ok(this)
@@ -103,7 +103,7 @@ impl DeclaredTokens {
             let field: &'static str = TOKENS.iter().find(|field| **field == name).copied().unwrap_or("special token");
             let given = match fields.get(name) {
                 Some(Value::Null) if needed(class, name) => {
-                    return Err(Error::setting(field, "a token, which this class of tokenizers needs", "null"));
+                    return Err(Error::argument(field, "a token, which this class of tokenizers needs", "null"));
                 }
                 Some(Value::Null) => None,
                 Some(value) => Some(token(field, value, true)?),
@@ -132,7 +132,7 @@ impl DeclaredTokens {
     /// model has no row for it (`rows` in all).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a token outside the vocabulary whose declared id is not the next one.
+    /// [`Error::Argument`] for a token outside the vocabulary whose declared id is not the next one.
     pub(super) fn add_to(&self, tokenizer: &mut Tokenizer, rows: u64) -> Result<()> {
         let special: BTreeSet<&str> = self.named.iter().map(|(_, token)| token.content.as_str()).collect();
         let known = |tokenizer: &Tokenizer, token: &AddedToken| tokenizer.token_to_id(&token.content).is_some();
@@ -140,7 +140,7 @@ impl DeclaredTokens {
             token.special |= special.contains(token.content.as_str());
             let got = token.content.clone();
             tokenizer.add_tokens([token]).map(drop).map_err(|error| {
-                Error::setting(DECODER, "tokens that can be added", format!("{got:?}, of which it was said: {error}"))
+                Error::argument(DECODER, "tokens that can be added", format!("{got:?}, of which it was said: {error}"))
             })
         };
         for (number, token) in &self.numbered {
@@ -150,7 +150,7 @@ impl DeclaredTokens {
             if new && !token.content.is_empty() && id != Some(*number) {
                 let expected =
                     format!("{} for {:?}, the next number of the vocabulary", id.unwrap_or(-1), token.content);
-                return Err(Error::setting(DECODER, expected, number.to_string()));
+                return Err(Error::argument(DECODER, expected, number.to_string()));
             }
         }
         let added: BTreeSet<String> =
@@ -205,7 +205,7 @@ fn content_of(value: &Value) -> Option<&str> {
 
 /// Parses a token with its flags; `special` is the flag of a plain string.
 fn token(field: &'static str, value: &Value, special: bool) -> Result<AddedToken> {
-    let refuse = || Error::setting(field, "a text, or an object with the text as its content", value.to_string());
+    let refuse = || Error::argument(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;
     let Some(flags) = value.as_object() else { return Ok(AddedToken::from(content, special)) };
     let flag = |name: &str, default: bool| match flags.get(name) {

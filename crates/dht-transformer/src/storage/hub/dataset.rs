@@ -33,14 +33,14 @@ impl HubDataset {
     /// the only one, or the one called `default`.
     ///
     /// # Errors
-    /// [`Error::Setting`] for an invalid name; without the feature [`Error::NoHub`]; [`Error::HubFiles`] if the hub
+    /// [`Error::Argument`] for an invalid name; without the feature [`Error::NoHub`]; [`Error::HubFiles`] if the hub
     /// cannot be reached, does not have the data set or the configuration, or lists no parquet files of splits.
     pub fn open(name: &str) -> Result<Self> {
         let mut parts = name.splitn(3, '/');
         let repository: Vec<&str> = parts.by_ref().take(2).collect();
         let (repository, configuration) = (repository.join("/"), parts.next());
         if !is_name(&repository) || configuration.is_some_and(|name| name.contains('/') || !is_name(name)) {
-            return Err(Error::setting("data set", "OWNER/NAME or OWNER/NAME/CONFIG", name));
+            return Err(Error::argument("data set", "OWNER/NAME or OWNER/NAME/CONFIG", name));
         }
         open(&repository, configuration)
     }

@@ -72,7 +72,7 @@ fn fetch(name: &str) -> Result<PathBuf> {
 /// Without the feature `hub` [`Error::NoHub`]; with it [`Error::HubFiles`], or as [`model_directory`].
 pub fn whole_directory(name: &str) -> Result<PathBuf> {
     if !is_name(name) {
-        return Err(Error::setting("name", "OWNER/NAME of a repository on the hub", name));
+        return Err(Error::argument("name", "OWNER/NAME of a repository on the hub", name));
     }
     whole(name)
 }

@@ -53,7 +53,7 @@ impl<'a> Augmentation<'a> {
     /// [`with_vectors`](Self::with_vectors) before use.
     ///
     /// # Errors
-    /// As [`AugmentationSettings::check`]; [`Error::Setting`] for a tokenizer of bytes.
+    /// As [`AugmentationSettings::check`]; [`Error::Argument`] for a tokenizer of bytes.
     pub fn new(tokenizer: &'a TextTokenizer, settings: AugmentationSettings) -> Result<Self> {
         settings.check()?;
         Ok(Self { settings, tokenizer, vocabulary: Vocabulary::of(tokenizer)?, model: None, vectors: None })
@@ -62,11 +62,11 @@ impl<'a> Augmentation<'a> {
     /// Takes candidates from a masked language model.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a tokenizer with more tokens than the model, or without a mask token.
+    /// [`Error::Argument`] for a tokenizer with more tokens than the model, or without a mask token.
     pub fn with_model(self, model: &'a MaskedLanguageModel) -> Result<Self> {
         self.tokenizer.check_fits(model.encoder().config())?;
         let mask = self.tokenizer.mask_token();
-        let mask = mask.ok_or_else(|| Error::setting("tokenizer", "one with a token [MASK]", "one without"))?;
+        let mask = mask.ok_or_else(|| Error::argument("tokenizer", "one with a token [MASK]", "one without"))?;
         Ok(Self { model: Some((model, mask)), ..self })
     }
 
@@ -79,11 +79,11 @@ impl<'a> Augmentation<'a> {
     /// Returns the texts followed by their copies, each with a unique id.
     ///
     /// # Errors
-    /// [`Error::Setting`] without model and vectors, and for a text of more tokens than the model takes; the errors of
+    /// [`Error::Argument`] without model and vectors, and for a text of more tokens than the model takes; the errors of
     /// the encoder.
     pub fn augment<R: Rng + ?Sized>(&self, data: &EncodedDataset, rng: &mut R) -> Result<EncodedDataset> {
         if self.model.is_none() && self.vectors.is_none() {
-            return Err(Error::setting("augmentation", "a model of masked tokens, or vectors of words", "neither"));
+            return Err(Error::argument("augmentation", "a model of masked tokens, or vectors of words", "neither"));
         }
         let mut samples = data.samples.clone();
         let mut id = data.samples.iter().map(|sample| sample.id + 1).max().unwrap_or(0);
@@ -186,7 +186,7 @@ impl<'a> Augmentation<'a> {
         let longest = model.encoder().config().longest_text();
         if let Some((sample, _)) = texts.iter().find(|(sample, _)| sample.encoding.ids.len() > longest) {
             let got = format!("{} in row {}", sample.encoding.ids.len(), sample.id);
-            return Err(Error::setting("tokens", format!("at most {longest}, as the model takes"), got));
+            return Err(Error::argument("tokens", format!("at most {longest}, as the model takes"), got));
         }
         let (batch, ctx) =
             (PackedBatch::from_samples(texts.iter().map(|(sample, _)| sample))?, ForwardContext::inference());

@@ -29,13 +29,13 @@ impl AugmentationSettings {
     /// Checks that the settings produce copies.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first that is 0, or not a probability above 0.
+    /// [`Error::Argument`] names the first that is 0, or not a probability above 0.
     pub fn check(&self) -> Result<()> {
         let counts = [("copies", self.copies), ("candidates", self.candidates), ("max_length", self.max_length)];
         match counts.into_iter().find(|(_, count)| *count == 0) {
-            Some((field, _)) => Err(Error::setting(field, "at least 1", "0")),
+            Some((field, _)) => Err(Error::argument(field, "at least 1", "0")),
             None if self.replaced > 0.0 && self.replaced <= 1.0 => Ok(()),
-            None => Err(Error::setting("replaced", "above 0 and at most 1", self.replaced.to_string())),
+            None => Err(Error::argument("replaced", "above 0 and at most 1", self.replaced.to_string())),
         }
     }
 }

@@ -20,13 +20,15 @@ pub(super) struct Vocabulary {
 
 impl Vocabulary {
     /// # Errors
-    /// [`Error::Setting`] for a byte-level vocabulary, whose tokens do not mark where a word begins in a text.
+    /// [`Error::Argument`] for a byte-level vocabulary, whose tokens do not mark where a word begins in a text.
     pub(super) fn of(tokenizer: &TextTokenizer) -> Result<Self> {
         let tokens = (0..tokenizer.vocabulary_size() as u32).map(|id| tokenizer.token(id).unwrap_or_default());
         let own = Self { special: tokenizer.special_tokens(), tokens: tokens.collect() };
         match own.tokens.iter().find(|token| token.starts_with(VISIBLE_SPACE)) {
             None => Ok(own),
-            Some(token) => Err(Error::setting("tokenizer", "one of WordPiece or of whole words", format!("{token:?}"))),
+            Some(token) => {
+                Err(Error::argument("tokenizer", "one of WordPiece or of whole words", format!("{token:?}")))
+            }
         }
     }
 

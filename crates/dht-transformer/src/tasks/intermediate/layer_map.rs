@@ -22,12 +22,12 @@ impl LayerMap {
     /// Teacher layer of each of the student's layers, both from 0.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the teacher has fewer layers than the student, or given layers are not one for each, are
+    /// [`Error::Argument`] if the teacher has fewer layers than the student, or given layers are not one for each, are
     /// not ascending or do not exist.
     pub fn teacher_layers(&self, student: usize, teacher: usize) -> Result<Vec<usize>> {
         if student > teacher || student == 0 {
             let got = format!("{student} of a student and {teacher} of a teacher");
-            return Err(Error::setting("layers", "a student with layers, and no more of them than its teacher", got));
+            return Err(Error::argument("layers", "a student with layers, and no more of them than its teacher", got));
         }
         match self {
             Self::Uniform => Ok((1..=student).map(|layer| (layer * teacher).div_ceil(student) - 1).collect()),
@@ -40,7 +40,7 @@ impl LayerMap {
                 if right {
                     Ok(layers.clone())
                 } else {
-                    Err(Error::setting("layer_map", expected(), format!("{layers:?}")))
+                    Err(Error::argument("layer_map", expected(), format!("{layers:?}")))
                 }
             }
         }
@@ -64,7 +64,7 @@ mod tests {
             (LayerMap::Given(vec![3, 1]), 2, 6),
             (LayerMap::Given(vec![1, 6]), 2, 6),
         ] {
-            assert!(matches!(map.teacher_layers(student, teacher), Err(Error::Setting { .. })), "{map:?}");
+            assert!(matches!(map.teacher_layers(student, teacher), Err(Error::Argument { .. })), "{map:?}");
         }
     }
 }

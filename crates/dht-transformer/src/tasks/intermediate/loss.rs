@@ -74,7 +74,7 @@ impl IntermediateLoss {
     /// student's parameters.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a map that does not fit, another vocabulary, fewer positions or another number of heads
+    /// [`Error::Argument`] for a map that does not fit, another vocabulary, fewer positions or another number of heads
     /// in the teacher; [`Error::Parameter`] for a student that has projections.
     pub fn new<R: Rng + ?Sized>(
         student: &mut TextClassifier,
@@ -98,7 +98,7 @@ impl IntermediateLoss {
             ),
         ] {
             if !right {
-                return Err(Error::setting("teacher", format!("{expected}, as the student"), got.to_string()));
+                return Err(Error::argument("teacher", format!("{expected}, as the student"), got.to_string()));
             }
         }
         let mut project = |name: &str| student.encoder_mut().add_linear(name, own.hidden_size, other.hidden_size, rng);
@@ -110,11 +110,11 @@ impl IntermediateLoss {
     /// Skips the teacher for rows with stored states.
     ///
     /// # Errors
-    /// [`Error::Setting`] for states of other layers than the map's.
+    /// [`Error::Argument`] for states of other layers than the map's.
     pub fn with_states(self, states: Arc<TeacherStates>) -> Result<Self> {
         if states.layers() != self.teacher_layers {
             let (expected, got) = (format!("of layers {:?}", self.teacher_layers), format!("{:?}", states.layers()));
-            return Err(Error::setting("states", expected, got));
+            return Err(Error::argument("states", expected, got));
         }
         Ok(Self { kept: Some(states), ..self })
     }
@@ -154,7 +154,7 @@ impl IntermediateLoss {
             let same = record.heads.iter().filter_map(|own| heads.iter().position(|head| head == own));
             let same: Vec<u32> = same.map(|place| place as u32).collect();
             if same.len() < record.heads.len() {
-                return Err(Error::setting("teacher", "one with every head of the student", format!("{heads:?}")));
+                return Err(Error::argument("teacher", "one with every head of the student", format!("{heads:?}")));
             }
             let scores = scores.index_select(&Tensor::new(same, scores.device())?, 1)?;
             let of_scores = attention_distance(&record.scores, &scores, &batch.spans)?;

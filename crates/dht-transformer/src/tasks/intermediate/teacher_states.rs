@@ -51,7 +51,7 @@ impl TeacherStates {
     /// on demand.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a map that does not fit or a batch size of 0; as
+    /// [`Error::Argument`](crate::Error::Argument) for a map that does not fit or a batch size of 0; as
     /// [`Encoder::embed`](crate::Encoder::embed).
     pub fn of_teacher(
         teacher: &TextClassifier,

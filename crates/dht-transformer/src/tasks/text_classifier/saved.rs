@@ -44,7 +44,7 @@ impl TextClassifier {
         let task = match config.other.get(PROBLEM).filter(|value| !value.is_null()) {
             None => None,
             Some(value) => Some(serde_json::from_value(value.clone()).map_err(|_| {
-                Error::setting(
+                Error::argument(
                     PROBLEM,
                     r#""single_label_classification", "multi_label_classification" or "regression""#,
                     value.to_string(),
@@ -81,7 +81,7 @@ impl TextClassifier {
     /// is one, the tokenizer.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the numbers of labels and classes differ, [`Error::Setting`] if two are equal or one is
+    /// [`Error::Shape`] if the numbers of labels and classes differ, [`Error::Argument`] if two are equal or one is
     /// empty; as [`write_hugging_face`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.classifier.classes();

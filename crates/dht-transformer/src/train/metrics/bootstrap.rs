@@ -26,7 +26,7 @@ pub struct PairedDifference {
 /// resample.
 ///
 /// # Errors
-/// [`Error::Shape`] when lengths differ, [`Error::Setting`] for a class not below `classes`, no samples or no
+/// [`Error::Shape`] when lengths differ, [`Error::Argument`] for a class not below `classes`, no samples or no
 /// resamples.
 ///
 /// # Examples
@@ -54,7 +54,7 @@ pub fn paired_bootstrap<R: Rng + ?Sized>(
     same_length("candidate", truth.len(), candidate.len())?;
     for (field, count) in [("samples", truth.len()), ("resamples", resamples)] {
         if count == 0 {
-            return Err(Error::setting(field, "at least 1", "0"));
+            return Err(Error::argument(field, "at least 1", "0"));
         }
     }
     let mut triples: BTreeMap<[usize; 3], u64> = BTreeMap::new();
@@ -96,7 +96,7 @@ fn multinomial<R: Rng + ?Sized>(triples: &[([usize; 3], u64)], counts: &mut Vec<
     for &(_, weight) in triples {
         let share = weight as f64 / samples as f64;
         let binomial = Binomial::new(draws, share)
-            .map_err(|_| Error::setting("share", "a number in [0, 1]", share.to_string()))?;
+            .map_err(|_| Error::argument("share", "a number in [0, 1]", share.to_string()))?;
         let count = binomial.sample(rng);
         counts.push(count);
         draws -= count;
@@ -188,9 +188,9 @@ mod tests {
     #[test]
     fn bad_inputs_are_refused() {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        assert!(matches!(paired_bootstrap(2, &[], &[], &[], 10, &mut rng), Err(Error::Setting { .. })));
-        assert!(matches!(paired_bootstrap(2, &[0], &[0], &[0], 0, &mut rng), Err(Error::Setting { .. })));
+        assert!(matches!(paired_bootstrap(2, &[], &[], &[], 10, &mut rng), Err(Error::Argument { .. })));
+        assert!(matches!(paired_bootstrap(2, &[0], &[0], &[0], 0, &mut rng), Err(Error::Argument { .. })));
         assert!(matches!(paired_bootstrap(2, &[0], &[0, 1], &[0], 10, &mut rng), Err(Error::Shape { .. })));
-        assert!(matches!(paired_bootstrap(2, &[0], &[0], &[2], 10, &mut rng), Err(Error::Setting { .. })));
+        assert!(matches!(paired_bootstrap(2, &[0], &[0], &[2], 10, &mut rng), Err(Error::Argument { .. })));
     }
 }

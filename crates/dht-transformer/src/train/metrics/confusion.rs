@@ -28,7 +28,7 @@ impl Confusion {
     /// Counts all pairs of a true and a predicted class.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the two differ in length, [`Error::Setting`] when a class is not below `classes`.
+    /// [`Error::Shape`] when the two differ in length, [`Error::Argument`] when a class is not below `classes`.
     pub fn from_labels(classes: usize, truth: &[usize], predicted: &[usize]) -> Result<Self> {
         same_length("predicted", truth.len(), predicted.len())?;
         let mut confusion = Self::new(classes);
@@ -41,7 +41,7 @@ impl Confusion {
     /// Counts one sample.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a class is not below the number of classes; nothing is counted then.
+    /// [`Error::Argument`] when a class is not below the number of classes; nothing is counted then.
     pub fn record(&mut self, truth: usize, predicted: usize) -> Result<()> {
         check_class("truth", truth, self.classes)?;
         check_class("predicted", predicted, self.classes)?;
@@ -145,11 +145,8 @@ fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
 
-pub(crate) fn check_class(field: &'static str, class: usize, classes: usize) -> Result<()> {
-    if class < classes {
-        return Ok(());
-    }
-    Err(Error::setting(field, format!("a class below {classes}"), class.to_string()))
+pub(crate) fn check_class(what: &'static str, class: usize, classes: usize) -> Result<()> {
+    if class < classes { Ok(()) } else { Err(Error::Range { what, got: class, below: classes }) }
 }
 
 #[cfg(test)]
@@ -256,8 +253,8 @@ mod tests {
     #[test]
     fn bad_labels_are_refused_and_change_nothing() {
         let mut confusion = Confusion::new(2);
-        assert!(matches!(confusion.record(2, 0), Err(Error::Setting { field: "truth", .. })));
-        assert!(matches!(confusion.record(0, 2), Err(Error::Setting { field: "predicted", .. })));
+        assert!(matches!(confusion.record(2, 0), Err(Error::Argument { name: "truth", .. })));
+        assert!(matches!(confusion.record(0, 2), Err(Error::Argument { name: "predicted", .. })));
         assert!(confusion.merge(&Confusion::new(3)).is_err());
         assert_eq!(confusion, Confusion::new(2));
         assert!(matches!(Confusion::from_labels(2, &[0], &[]), Err(Error::Shape { .. })));

@@ -25,10 +25,10 @@ impl LabelCounts {
     /// Counts true labels (1 or 0) and predicted labels (probability of at least `threshold`) of each sample.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the two differ in samples or labels, [`Error::Setting`] for a threshold outside (0, 1).
+    /// [`Error::Shape`] when the two differ in samples or labels, [`Error::Argument`] for a threshold outside (0, 1).
     pub fn from_probabilities(truth: &[Vec<f32>], probabilities: &[Vec<f32>], threshold: f32) -> Result<Self> {
         if !(threshold > 0.0 && threshold < 1.0) {
-            return Err(Error::setting("threshold", "above 0 and below 1", threshold.to_string()));
+            return Err(Error::argument("threshold", "above 0 and below 1", threshold.to_string()));
         }
         same_length("probabilities", truth.len(), probabilities.len())?;
         let labels = truth.first().map_or(0, Vec::len);

@@ -40,7 +40,7 @@ pub fn predict_all<O: Predict>(
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the number of predictions differs from the number of rows;
-/// [`Error::Setting`](crate::Error::Setting) for a class that the data set does not have.
+/// [`Error::Argument`](crate::Error::Argument) for a class that the data set does not have.
 pub fn score(data: &EncodedDataset, predicted: &[u32]) -> Result<Confusion> {
     let truth: Vec<usize> = data.samples.iter().map(|sample| sample.label as usize).collect();
     let predicted: Vec<usize> = predicted.iter().map(|label| *label as usize).collect();

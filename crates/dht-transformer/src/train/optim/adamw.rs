@@ -54,7 +54,7 @@ impl AdamW {
     /// Creates an optimiser for these parameters.
     ///
     /// # Errors
-    /// [`Error::Setting`] for invalid settings or multipliers, [`Error::Shape`] if the groups are those of another
+    /// [`Error::Argument`] for invalid settings or multipliers, [`Error::Shape`] if the groups are those of another
     /// model.
     pub fn new(settings: AdamWSettings, groups: &ParameterGroups, parameters: &Parameters) -> Result<Self> {
         settings.check()?;
@@ -90,7 +90,7 @@ impl AdamW {
     /// A gradient with NaN or infinity skips the whole step: parameters, moments and counts stay as they are.
     ///
     /// # Errors
-    /// [`Error::NonFiniteGradient`] when that happened `patience` times in a row; [`Error::Setting`] for an invalid
+    /// [`Error::NonFiniteGradient`] when that happened `patience` times in a row; [`Error::Argument`] for an invalid
     /// rate; [`Error::Shape`] and [`Error::Parameter`] for gradients that do not fit. In all these cases nothing has
     /// changed. [`Error::Candle`] when another device refuses, after which some parameters may have changed.
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<StepReport> {

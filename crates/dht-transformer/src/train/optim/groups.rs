@@ -67,10 +67,10 @@ impl ParameterGroups {
     /// everything else.
     ///
     /// # Errors
-    /// [`Error::Setting`] when `factor` is not in (0, 1].
+    /// [`Error::Argument`] when `factor` is not in (0, 1].
     pub fn with_layer_decay(mut self, factor: f64) -> Result<Self> {
         if !(factor > 0.0 && factor <= 1.0) {
-            return Err(Error::setting("layer_decay", "a number in (0, 1]", factor.to_string()));
+            return Err(Error::argument("layer_decay", "a number in (0, 1]", factor.to_string()));
         }
         let layers: BTreeSet<u16> = self.names.iter().filter_map(|name| layer(name)).collect();
         let layers = layers.last().map_or(0, |&last| i32::from(last) + 1);
@@ -142,7 +142,7 @@ mod tests {
     fn an_impossible_layer_decay_is_refused() {
         for factor in [0.0, -1.0, 1.5, f64::NAN] {
             let groups = ParameterGroups::standard(&parameters(&["a"]));
-            assert!(matches!(groups.with_layer_decay(factor), Err(Error::Setting { field: "layer_decay", .. })));
+            assert!(matches!(groups.with_layer_decay(factor), Err(Error::Argument { name: "layer_decay", .. })));
         }
     }
 }

@@ -76,11 +76,11 @@ impl Schedule {
     /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a fraction lies outside [0, 1].
+    /// [`Error::Argument`] when a fraction lies outside [0, 1].
     pub fn check(self) -> Result<()> {
         match self.warm_up() {
             WarmUp::Fraction(fraction) if !(0.0..=1.0).contains(&fraction) => {
-                Err(Error::setting("warm_up.fraction", "a number in [0, 1]", fraction.to_string()))
+                Err(Error::argument("warm_up.fraction", "a number in [0, 1]", fraction.to_string()))
             }
             _ => Ok(()),
         }
@@ -177,7 +177,7 @@ mod tests {
     fn an_impossible_fraction_is_refused() {
         for fraction in [-0.1, 1.1, f64::NAN] {
             for schedule in all(WarmUp::Fraction(fraction)) {
-                assert!(matches!(schedule.check(), Err(Error::Setting { field: "warm_up.fraction", .. })));
+                assert!(matches!(schedule.check(), Err(Error::Argument { name: "warm_up.fraction", .. })));
             }
         }
         assert!(Schedule::default().check().is_ok());

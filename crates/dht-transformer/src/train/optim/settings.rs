@@ -45,7 +45,7 @@ impl AdamWSettings {
     /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first invalid one.
+    /// [`Error::Argument`] for the first invalid one.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let share = |value: f64| (0.0..1.0).contains(&value);
@@ -66,5 +66,5 @@ pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<()> {
 }
 
 fn require(holds: bool, field: &'static str, expected: &str, got: impl ToString) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::setting(field, expected, got.to_string())) }
+    if holds { Ok(()) } else { Err(Error::argument(field, expected, got.to_string())) }
 }

@@ -423,7 +423,7 @@ fn impossible_settings_are_refused_by_name() {
         ("patience", AdamWSettings { patience: 0, ..base.clone() }),
     ];
     for (name, settings) in wrong {
-        assert!(matches!(settings.check(), Err(Error::Setting { field, .. }) if field == name), "{settings:?}");
+        assert!(matches!(settings.check(), Err(Error::Argument { name: field, .. }) if field == name), "{settings:?}");
     }
     base.check().unwrap();
     let parameters = parameters();

@@ -1,0 +1,95 @@
+//! Costs that a program defines itself.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::space::Route;
+
+/// The cost of a route, as a program defines it: energy, money, seconds on another machine.
+///
+/// # Examples
+/// A price for each started block of eight tokens and each layer, and its use:
+///
+/// ```
+/// use dht_search::cost::{OwnCost, RouteCost};
+/// use dht_search::{CostModel, Result, Route, SearchSettings};
+///
+/// #[derive(Debug)]
+/// struct Blocks;
+///
+/// impl RouteCost for Blocks {
+///     fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
+///         let price = |layers: usize| (1 + layers * tokens.div_ceil(8)) as f64;
+///         Ok(price(route.depth()) / price(route.model_shape().layers))
+///     }
+/// }
+///
+/// let cost_model = CostModel::Own(OwnCost::new("blocks of eight", Blocks));
+/// let settings = SearchSettings { cost_model, ..SearchSettings::default() };
+/// assert_eq!(serde_json::to_value(&settings)?["cost_model"]["own"], "blocks of eight");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait RouteCost: Debug + Send + Sync {
+    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's: a finite number, at least 0.
+    ///
+    /// # Errors
+    /// Errors of the implementor.
+    fn share(&self, route: &Route, tokens: usize) -> Result<f64>;
+}
+
+/// A [`RouteCost`] with a name. Settings and saved models hold the name; a model with such a cost is loaded by
+/// [`SearchModel::load_with`](crate::SearchModel::load_with). Two costs of one name count as equal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct OwnCost {
+    name: String,
+    cost: Option<Arc<dyn RouteCost>>,
+}
+
+impl OwnCost {
+    /// Names a cost.
+    pub fn new(name: impl Into<String>, cost: impl RouteCost + 'static) -> Self {
+        Self { name: name.into(), cost: Some(Arc::new(cost)) }
+    }
+
+    /// The name of the cost.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's.
+    ///
+    /// # Errors
+    /// [`Error::State`] for a cost that was read from settings, which hold its name alone; [`Error::Argument`] for a
+    /// share that is not finite or below 0; errors of the cost.
+    pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
+        let missing =
+            || Error::state("cost", "one that the program gives, as when it was saved", format!("{:?}", self.name));
+        let share = self.cost.as_ref().ok_or_else(missing)?.share(route, tokens)?;
+        if share.is_finite() && share >= 0.0 {
+            return Ok(share);
+        }
+        Err(Error::argument("share of an own cost", "a finite number, at least 0", format!("{share} for {route}")))
+    }
+}
+
+impl PartialEq for OwnCost {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl From<String> for OwnCost {
+    fn from(name: String) -> Self {
+        Self { name, cost: None }
+    }
+}
+
+impl From<OwnCost> for String {
+    fn from(cost: OwnCost) -> Self {
+        cost.name
+    }
+}
