@@ -30,6 +30,9 @@ const BATCH: usize = 64;
 /// with a letter; the source also excludes a list of stop words. A copy has its text's label, which matters little if a
 /// teacher provides soft labels.
 ///
+/// Tokens are replaced, not characters, so that pairs, special tokens and lengths stay as encoded. The vocabulary must
+/// show where a word begins: WordPiece, or whole words.
+///
 /// It costs a run of the model for each word, and a pass over all vectors for each different word that is looked up.
 #[derive(Debug)]
 pub struct Augmentation<'a> {

@@ -4,7 +4,6 @@
 //! product is still in the cache when the next reads it. The right factor is packed in panels of three vectors. Weights
 //! are packed once for all blocks, in floating point or in bytes; small factors are read in place if their rows are
 //! contiguous.
-//! rows are.
 
 use std::ops::Range;
 
