@@ -1,7 +1,6 @@
 //! Implementation of the command `dht`. It is internal to this workspace: every item may change.
 
 mod acceleration;
-mod applying;
 mod commands;
 mod device;
 mod error;

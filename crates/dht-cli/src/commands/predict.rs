@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use dht_dynamic::serving::{Answer, Engine, Query, TextModel};
+use dht_dynamic::serving::{Answer, Engine, Origin, Query, TextModel};
 use dht_dynamic::transformer::data::{LabelKind, TextColumns, TextFormat, TextRow};
 use dht_dynamic::transformer::error::DataProblem;
 use dht_dynamic::transformer::{Error as TransformerError, Precision};
-use dht_dynamic::{Predictor, serving::Origin};
 
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
@@ -19,7 +18,7 @@ use crate::progress::report;
 use crate::texts::{RowArguments, check_pair};
 use crate::training::saved_directory;
 use rows::{RowReader, Source};
-use written::{Answered, OutputFormat, Written};
+use written::{OutputFormat, Written};
 
 /// Maximum number of texts in one call of the engine, and the limit of their bytes.
 const ROWS: usize = 2048;
@@ -130,7 +129,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
     let (start, mut totals) = (Instant::now(), Totals::default());
     let out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut out = Written::new(out, arguments.output, &arguments.prefix);
+    let mut out = Written::new(out, arguments.output, &arguments.prefix, separator);
     let inputs = if arguments.files.is_empty() { vec![PathBuf::from("-")] } else { arguments.files.clone() };
     for path in &inputs {
         let source = Source::open(path, arguments.input.map(TextFormat::from))?;
@@ -143,7 +142,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
         // What was read before an error is answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
-            answer(&engine, separator, &rows, &mut out, &mut totals)?;
+            answer(&engine, &rows, &mut out, &mut totals)?;
             out.flush()?;
             if let Some(end) = end {
                 break end;
@@ -173,7 +172,6 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
 
 fn answer(
     engine: &Engine,
-    separator: char,
     rows: &[TextRow],
     out: &mut Written<impl std::io::Write>,
     totals: &mut Totals,
@@ -181,7 +179,6 @@ fn answer(
     let queries: Vec<Query<'_>> = rows.iter().map(|row| Query { text: &row.text, pair: row.pair.as_deref() }).collect();
     let answers: Vec<Answer> = engine.predict(&queries)?;
     for (row, answer) in rows.iter().zip(&answers) {
-        let full_flops = engine.model().full_flops(answer.tokens);
         totals.rows += 1;
         if row.is_missing() {
             totals.without_text += 1;
@@ -189,10 +186,8 @@ fn answer(
         }
         totals.cut += u64::from(answer.truncated);
         totals.flops += u128::from(answer.flops);
-        totals.full_flops += u128::from(full_flops);
-        let cost = answer.flops as f64 / full_flops.max(1) as f64;
-        let (labels, task) = (engine.labels(), engine.model().task());
-        out.row(row, &Answered { answer, cost, labels, task, separator })?;
+        totals.full_flops += u128::from(answer.full_flops);
+        out.row(row, answer)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use dht_dynamic::serving::{Engine, Request, Served, Service, Ticket};
+use dht_dynamic::serving::{Answer, Engine, Request, Service, Ticket};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -162,7 +162,7 @@ impl App {
 }
 
 /// Waits for the answers until the deadline.
-pub(super) async fn answers(ticket: Ticket, deadline: Instant) -> Result<Vec<Served>, Refusal> {
+pub(super) async fn answers(ticket: Ticket, deadline: Instant) -> Result<Vec<Answer>, Refusal> {
     match tokio::time::timeout_at(deadline.into(), ticket).await {
         Ok(answers) => answers.map_err(|error| Refusal::of_answer(&error)),
         Err(_) => Err(Refusal::late()),

@@ -10,12 +10,11 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use dht_dynamic::Query;
-use dht_dynamic::serving::Request;
+use dht_dynamic::serving::{Answer, Request};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::answer_body::AnswerBody;
 use super::app::{App, answers, aside_until};
 use super::body::{self, ContentType, content_type};
 use super::lines;
@@ -70,7 +69,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 
 #[derive(Debug, Serialize)]
 struct Classified {
-    answers: Vec<AnswerBody>,
+    answers: Vec<Answer>,
 }
 
 /// Answers a JSON object of texts at once, or lines as they arrive.
@@ -89,6 +88,5 @@ pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, bo
         Ok((own.submit(&request)?, deadline))
     });
     let (ticket, deadline) = taken.await?;
-    let served = answers(ticket, deadline).await?;
-    Ok(Json(Classified { answers: served.into_iter().map(AnswerBody::from).collect() }).into_response())
+    Ok(Json(Classified { answers: answers(ticket, deadline).await? }).into_response())
 }

@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dht_dynamic::Query;
-use dht_dynamic::serving::{Request, Ticket};
+use dht_dynamic::serving::{Answer, Request, Ticket};
 use futures_util::stream;
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,6 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use super::answer_body::AnswerBody;
 use super::app::{App, answers, aside, aside_until};
 use super::body;
 use super::refusal::{ErrorType, Refusal, RefusalBody};
@@ -51,7 +50,7 @@ struct LineAnswer {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Outcome {
-    Answer(Box<AnswerBody>),
+    Answer(Box<Answer>),
     Refusal {
         /// Number of the line, from 1.
         line: u64,
@@ -106,7 +105,7 @@ impl Pending {
             Err(refusal) => Err(refusal),
         };
         let outcome = match found.map(|served| served.into_iter().next()) {
-            Ok(Some(served)) => Outcome::Answer(Box::new(served.into())),
+            Ok(Some(served)) => Outcome::Answer(Box::new(served)),
             Ok(None) => Outcome::Refusal { line, refusal: Refusal::late().body() },
             Err(refusal) => Outcome::Refusal { line, refusal: refusal.body() },
         };

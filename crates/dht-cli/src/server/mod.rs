@@ -8,7 +8,6 @@
 //! no body. A client that resets its connection cancels its request. A client that only ends its side may still read,
 //! and is answered.
 
-mod answer_body;
 mod app;
 mod body;
 mod classify;

@@ -9,12 +9,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dht_dynamic::Query;
-use dht_dynamic::serving::{Request, Served};
+use dht_dynamic::serving::{Answer, Request};
 use dht_dynamic::transformer::Task;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::answer_body::text;
 use super::app::{App, answers, aside_until};
 use super::body::{self, ContentType, content_type};
 use super::refusal::{ErrorType, Refusal};
@@ -57,8 +56,7 @@ enum Item {
 #[derive(Debug, Serialize)]
 pub(super) struct Score {
     score: f32,
-    #[serde(serialize_with = "text")]
-    label: Arc<str>,
+    label: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,7 +97,7 @@ pub(super) async fn predict(
     });
     let (ticket, single, raw) = taken.await?;
     let served = answers(ticket, deadline).await.map_err(dependency)?;
-    let mut scores = served.into_iter().map(|served| scores(served, raw)).collect::<Result<Vec<_>, _>>()?;
+    let mut scores = served.iter().map(|answer| scores(answer, raw)).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(match scores.pop() {
         Some(last) if single => Predictions::One(last),
         last => {
@@ -120,23 +118,23 @@ fn dependency(refusal: Refusal) -> Refusal {
 /// Scores of the labels, the highest first. Raw scores are logits. For classes they are ln p, which equals the logits
 /// up to a constant. For labels they are as precise as a probability in single precision allows, up to 16.6. A value is
 /// unchanged.
-fn scores(served: Served, raw: bool) -> Result<Vec<Score>, Refusal> {
-    let probabilities = &served.answer.probabilities;
+fn scores(answer: &Answer, raw: bool) -> Result<Vec<Score>, Refusal> {
+    let probabilities = &answer.probabilities;
     if probabilities.iter().any(|p| !p.is_finite()) {
         return Err(Refusal::new(StatusCode::FAILED_DEPENDENCY, ErrorType::Backend, "a score is not a number"));
     }
     // ln 0 is no JSON number.
     let ln = |p: f32| p.max(f32::MIN_POSITIVE).ln();
-    let score = |p: f32| match served.task {
+    let score = |p: f32| match answer.task {
         Task::Class if raw => ln(p),
         Task::Labels if raw => ln(p) - (1.0 - p).max(f32::EPSILON / 2.0).ln(),
         Task::Class | Task::Labels | Task::Number => p,
     };
-    let mut scores: Vec<Score> = served
+    let mut scores: Vec<Score> = answer
         .labels
         .iter()
         .zip(probabilities)
-        .map(|(label, p)| Score { score: score(*p), label: label.clone() })
+        .map(|(label, p)| Score { score: score(*p), label: label.to_string() })
         .collect();
     scores.sort_by(|a, b| b.score.total_cmp(&a.score));
     Ok(scores)

@@ -39,8 +39,8 @@ fn classify_returns_the_answers_of_the_engine() {
         }
         let layers: Vec<usize> = answer.route.layers().map(|(_, heads)| heads).collect();
         assert_eq!(found["layers"], json!(layers));
-        let share = found["share"].as_f64().unwrap();
-        assert!((0.0..=1.1).contains(&share), "{share}");
+        let cost = found["cost"].as_f64().unwrap();
+        assert!((0.0..=1.1).contains(&cost), "{cost}");
         depths.insert(layers.len());
     }
     assert!(depths.len() > 1, "{depths:?}");

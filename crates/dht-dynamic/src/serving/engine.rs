@@ -8,12 +8,13 @@ use dht_transformer::data::clean_text;
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, TextTokenizer};
 use rayon::prelude::*;
 
+use super::answer::Answer;
 use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
 use crate::prediction::{Prediction, Predictor, in_pool};
-use crate::route::{ModelShape, Route};
+use crate::route::ModelShape;
 
 /// The number of tokens beyond which a text is truncated, unless the tokenizer or [`Engine::with_max_length`] sets
 /// another or the model has fewer positions.
@@ -41,25 +42,6 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
     fn from((text, pair): (&'a str, &'a str)) -> Self {
         Self { text, pair: Some(pair) }
     }
-}
-
-/// The answer to a query, with its cost.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The name of the most probable class or label; for a regression model, the name of its quantity.
-    pub label: Arc<str>,
-    /// The index of that class or label.
-    pub class: usize,
-    /// The probability of each class or label, by index; for a regression model, the one value.
-    pub probabilities: Vec<f32>,
-    /// The route of the text: the layers that it ran, and the number of heads in each.
-    pub route: Route,
-    /// FLOPs of all products, as in [`Prediction`](crate::Prediction).
-    pub flops: u64,
-    /// The number of tokens that the encoder reads, special ones included.
-    pub tokens: usize,
-    /// True if the text was longer than the engine reads.
-    pub truncated: bool,
 }
 
 /// A model of any kind with its tokenizer and class names, for any number of threads. It is `Send` and `Sync`, and a
@@ -224,15 +206,8 @@ impl Engine {
     }
 
     fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
-        Answer {
-            label: self.labels[prediction.label as usize].clone(),
-            class: prediction.label as usize,
-            probabilities: prediction.probabilities,
-            route: prediction.route,
-            flops: prediction.flops,
-            tokens: sample.encoding.ids.len(),
-            truncated: sample.encoding.truncated,
-        }
+        let full_flops = self.full_flops(sample.encoding.ids.len());
+        Answer::new(prediction, sample, (self.model.task(), &self.labels, full_flops))
     }
 
     /// Encodes the queries, with numbers from `first` on.
@@ -304,11 +279,6 @@ impl Engine {
         let encoding = self.encoding(query)?;
         // Ties break by the number of a batch's first text: equal numbers give equal answers.
         Ok(Sample { id: 0, label: 0, targets: Vec::new(), encoding })
-    }
-
-    /// A shared handle on the names of the classes, by index.
-    pub(super) fn shared_labels(&self) -> Arc<[Arc<str>]> {
-        self.labels.clone()
     }
 
     /// The answer to an [encoded](Self::encode) text that leaves at the n-gram exit; `None` for all others.

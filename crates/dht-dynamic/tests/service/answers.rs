@@ -3,21 +3,21 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use dht_dynamic::serving::{Engine, Request, Served, Service, ServiceSettings};
+use dht_dynamic::serving::{Answer, Engine, Request, Service, ServiceSettings};
 use dht_dynamic::{Error, Query, Result};
 use dht_toys::reviews::words;
 
 use super::toy::{accelerated, service, without_front};
 
 /// Part of an answer that must not depend on the batch, to the bit.
-fn exact(served: &Served) -> (String, String, u64, Vec<u32>) {
+fn exact(served: &Answer) -> (String, String, u64, Vec<u32>) {
     let answer = &served.answer;
     let bits = answer.probabilities.iter().map(|p| p.to_bits()).collect();
     (answer.label.to_string(), answer.route.to_string(), answer.flops, bits)
 }
 
 /// The answers to texts one at a time.
-fn alone(service: &Service, texts: &[String], speed: Option<f64>) -> Result<Vec<Served>> {
+fn alone(service: &Service, texts: &[String], speed: Option<f64>) -> Result<Vec<Answer>> {
     let mut all = Vec::new();
     for text in texts {
         let request = Request { speed, ..Request::new([text.as_str()]) };
@@ -36,7 +36,7 @@ fn an_answer_in_a_batch_is_the_answer_alone_to_the_bit() -> Result<()> {
     ] {
         let service = service(engine, 1 << 16, Duration::ZERO)?;
         let alone = alone(&service, &texts, speed)?;
-        let routes: BTreeSet<String> = alone.iter().map(|served| served.answer.route.to_string()).collect();
+        let routes: BTreeSet<String> = alone.iter().map(|served| served.route.to_string()).collect();
         assert!(routes.len() > 1, "{name}: {routes:?}");
         for size in [2, 7, 160] {
             for chunk in (0..texts.len()).collect::<Vec<_>>().chunks(size) {
@@ -108,7 +108,7 @@ fn a_text_that_leaves_in_front_waits_for_no_batch() -> Result<()> {
     let start = Instant::now();
     let found = service.predict(&fast)?;
     assert!(start.elapsed() < Duration::from_secs(30));
-    assert!(found.iter().all(|served| served.answer.route.to_string() == "0L"), "{found:?}");
+    assert!(found.iter().all(|served| served.route.to_string() == "0L"), "{found:?}");
     let metrics = service.metrics();
     assert_eq!((metrics.texts, metrics.answered, metrics.depths.as_slice()), (3, 1, [3].as_slice()));
     assert_eq!((metrics.queued_texts, metrics.batches.counts.iter().sum::<u64>()), (0, 0));
@@ -135,11 +135,11 @@ fn a_reload_answers_what_was_taken_before_with_the_model_before() -> Result<()> 
     let request = Request::new(texts.iter().map(String::as_str));
     let of = |engine: Engine| -> Result<Vec<String>> {
         let service = Service::start(engine, ServiceSettings::default())?;
-        Ok(service.predict(&request)?.iter().map(|served| served.answer.route.to_string()).collect())
+        Ok(service.predict(&request)?.iter().map(|served| served.route.to_string()).collect())
     };
     let (before, after) = (of(without_front())?, of(accelerated())?);
     assert_ne!(before, after);
-    let routes = |found: Vec<Served>| found.iter().map(|s| s.answer.route.to_string()).collect::<Vec<_>>();
+    let routes = |found: Vec<Answer>| found.iter().map(|s| s.route.to_string()).collect::<Vec<_>>();
     let old = service.submit(&request)?;
     service.reload(accelerated());
     let new = service.submit(&request)?;

@@ -2,15 +2,13 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::ValueEnum;
 use dht_dynamic::serving::Answer;
 use dht_dynamic::transformer::Task;
 use dht_dynamic::transformer::data::{Given, Member, TextFormat, TextRow};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use crate::applying::applying;
 use crate::commands::output::written;
 use crate::error::{Error, Result};
 
@@ -28,56 +26,20 @@ pub enum OutputFormat {
     Jsonl,
 }
 
-/// Answer with its cost.
-pub struct Answered<'a> {
-    /// Answer of the model.
-    pub answer: &'a Answer,
-    /// Cost as a share of the full model's FLOPs.
-    pub cost: f64,
-    /// Names of the classes.
-    pub labels: &'a [Arc<str>],
-    /// Task of the model.
-    pub task: Task,
-    /// Separator between several labels.
-    pub separator: char,
+/// Predicted class, labels that apply, or value, as a cell.
+fn predicted(answer: &Answer, separator: char) -> String {
+    match answer.task {
+        Task::Class => answer.label.to_string(),
+        Task::Labels => answer.applying().join(&separator.to_string()),
+        Task::Number => answer.probabilities[0].to_string(),
+    }
 }
 
-impl Answered<'_> {
-    /// Predicted class, labels that apply, or value.
-    fn predicted(&self) -> String {
-        match self.task {
-            Task::Class => self.answer.label.to_string(),
-            Task::Labels => self.applying().join(&self.separator.to_string()),
-            Task::Number => self.answer.probabilities[0].to_string(),
-        }
-    }
-
-    fn applying(&self) -> Vec<String> {
-        applying(self.labels, &self.answer.probabilities).iter().map(ToString::to_string).collect()
-    }
-
-    /// Probability of the class or of the most probable label; empty for a value.
-    fn probability(&self) -> String {
-        match self.task {
-            Task::Number => String::new(),
-            _ => self.answer.probabilities.iter().copied().fold(0.0, f32::max).to_string(),
-        }
-    }
-
-    fn json(&self) -> Value {
-        let Answer { probabilities, route, truncated, .. } = self.answer;
-        let mut value = json!({ "route": route.to_string(), "cost": self.cost, "truncated": truncated });
-        match self.task {
-            Task::Class => value["label"] = self.predicted().into(),
-            Task::Labels => value["labels"] = self.applying().into(),
-            Task::Number => value["value"] = short(probabilities[0]),
-        }
-        if self.task != Task::Number {
-            let named = self.labels.iter().zip(probabilities);
-            value["probabilities"] =
-                named.map(|(label, p)| (label.to_string(), short(*p))).collect::<Map<_, _>>().into();
-        }
-        value
+/// Probability of the class or of the most probable label; empty for a value.
+fn probability(answer: &Answer) -> String {
+    match answer.task {
+        Task::Number => String::new(),
+        _ => answer.probabilities.iter().copied().fold(0.0, f32::max).to_string(),
     }
 }
 
@@ -92,14 +54,17 @@ pub struct Written<W: Write> {
     begun: bool,
     /// True if the names are those of the first object.
     of_objects: bool,
+    /// Separator between several labels in a cell.
+    separator: char,
 }
 
 impl<W: Write> Written<W> {
-    /// Writes in the format `asked`, by default in that of the texts; `prefix` begins the names of the added columns.
-    pub fn new(out: W, asked: Option<OutputFormat>, prefix: &str) -> Self {
+    /// Writes in the format `asked`, by default in that of the texts. `prefix` begins the names of the added columns;
+    /// `separator` is between several labels in a cell.
+    pub fn new(out: W, asked: Option<OutputFormat>, prefix: &str, separator: char) -> Self {
         let added = ADDED.map(|name| format!("{prefix}{name}"));
         let format = OutputFormat::Jsonl;
-        Self { out, asked, added, format, names: Vec::new(), begun: false, of_objects: false }
+        Self { out, asked, added, format, names: Vec::new(), begun: false, of_objects: false, separator }
     }
 
     /// Begins the rows of an input.
@@ -146,20 +111,20 @@ impl<W: Write> Written<W> {
     /// # Errors
     /// [`Error::Io`]; [`Error::OtherMember`] if cells are written and an object has members that the first one lacks;
     /// [`Error::AnswerColumn`] for a member with the name of an added one.
-    pub fn row(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
+    pub fn row(&mut self, row: &TextRow, answer: &Answer) -> Result<()> {
         if let Given::Members(members) = &row.given {
             self.check_names(&format!("line {}", row.line), members.iter().map(|(name, _)| name))?;
         }
         if self.format == OutputFormat::Jsonl {
-            return self.object(row, answered);
+            return self.object(row, answer);
         }
         let own: Vec<String> = match &row.given {
             Given::Members(members) => self.of_members(row.line, members)?,
             Given::Cells(cells) => cells.clone(),
             Given::Line(line) => vec![line.clone()],
         };
-        let (route, cost) = (answered.answer.route.to_string(), format!("{:.4}", answered.cost));
-        let (predicted, probability) = (answered.predicted(), answered.probability());
+        let (route, cost) = (answer.route.to_string(), format!("{:.4}", answer.cost()));
+        let (predicted, probability) = (predicted(answer, self.separator), probability(answer));
         let added = [&*predicted, &*probability, &*route, &*cost];
         let cells: Vec<&str> = own.iter().map(String::as_str).chain(added).collect();
         self.cells(&cells, row.line)
@@ -183,7 +148,7 @@ impl<W: Write> Written<W> {
         Ok(self.names.iter().map(cell).collect())
     }
 
-    fn object(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
+    fn object(&mut self, row: &TextRow, answer: &Answer) -> Result<()> {
         // Members keep their order and their text, which a map of values would not.
         let mut line = String::from("{");
         let mut member = |name: &str, value: &dyn std::fmt::Display| {
@@ -201,7 +166,9 @@ impl<W: Write> Written<W> {
                 member(&name.cloned().unwrap_or_else(|| place.to_string()), &Value::from(cell.as_str()));
             }),
         }
-        member(&self.added[0], &answered.json());
+        let json =
+            serde_json::to_string(answer).map_err(|error| Error::Io { path: "-".into(), source: error.into() })?;
+        member(&self.added[0], &json);
         line.push_str("}\n");
         written(self.out.write_all(line.as_bytes()))
     }
@@ -222,11 +189,6 @@ impl<W: Write> Written<W> {
     pub fn flush(&mut self) -> Result<()> {
         written(self.out.flush())
     }
-}
-
-/// Number of single precision in the fewest digits that identify it.
-fn short(value: f32) -> Value {
-    value.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
 
 /// Cell of csv, in quotes where RFC 4180 requires them.

@@ -4,35 +4,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use dht_transformer::{Sample, Task};
-
 use crate::error::{Error, Result};
-use crate::serving::engine::{Answer, Engine};
-
-/// The answer to a text, with the values that it is compared with.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Served {
-    /// The answer.
-    pub answer: Answer,
-    /// The task, which defines the probabilities: of classes, of labels, or a value.
-    pub task: Task,
-    /// The names of the classes of the model that answered, by index.
-    pub labels: Arc<[Arc<str>]>,
-    /// The number of tokens that were read, special tokens included.
-    pub tokens: usize,
-    /// FLOPs of the full model for this number of tokens.
-    pub full_flops: u64,
-}
-
-impl Served {
-    /// Wraps an engine's answer to a text.
-    pub(super) fn new(engine: &Engine, answer: Answer, sample: &Sample) -> Self {
-        let tokens = sample.encoding.ids.len();
-        let (task, labels) = (engine.model().task(), engine.shared_labels());
-        Self { answer, task, labels, tokens, full_flops: engine.full_flops(tokens) }
-    }
-}
+use crate::serving::answer::Answer;
 
 /// An accepted request and the state of its answers.
 #[derive(Debug)]
@@ -45,7 +18,7 @@ pub(super) struct Job {
 
 #[derive(Debug)]
 struct State {
-    answers: Vec<Option<Served>>,
+    answers: Vec<Option<Answer>>,
     missing: usize,
     error: Option<Error>,
     /// True if one of the texts failed; the error may have been delivered already.
@@ -61,7 +34,7 @@ impl State {
     }
 
     /// Takes the answers or the error; valid once.
-    fn take(&mut self) -> Result<Vec<Served>> {
+    fn take(&mut self) -> Result<Vec<Answer>> {
         match self.error.take() {
             Some(error) => Err(error),
             None => Ok(std::mem::take(&mut self.answers).into_iter().flatten().collect()),
@@ -87,7 +60,7 @@ impl Job {
     }
 
     /// Delivers the answer to one text. Returns whether this completes the request.
-    pub(super) fn deliver(&self, index: usize, answer: Result<Served>) -> bool {
+    pub(super) fn deliver(&self, index: usize, answer: Result<Answer>) -> bool {
         let mut state = self.state();
         if state.gone || state.is_done() {
             return false;
@@ -110,7 +83,7 @@ impl Job {
         done
     }
     /// Blocks until the answers are available, or the deadline has passed.
-    pub(super) fn wait(&self) -> Result<Vec<Served>> {
+    pub(super) fn wait(&self) -> Result<Vec<Answer>> {
         let mut state = self.state();
         while !state.is_done() {
             let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -124,7 +97,7 @@ impl Job {
     }
 
     /// Returns the answers, or registers the waker.
-    pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<Vec<Served>>> {
+    pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<Vec<Answer>>> {
         let mut state = self.state();
         if state.is_done() {
             return Poll::Ready(state.take());

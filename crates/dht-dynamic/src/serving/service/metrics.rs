@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::job::Served;
+use crate::serving::answer::Answer;
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCIES: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
@@ -109,21 +109,21 @@ impl ServiceMetrics {
         self.latency.add(latency.as_secs_f64());
     }
 
-    pub(super) fn batch(&mut self, batch: &[Served]) {
+    pub(super) fn batch(&mut self, batch: &[Answer]) {
         self.batches.add(batch.len() as f64);
         self.computed(batch);
     }
 
-    pub(super) fn computed(&mut self, texts: &[Served]) {
+    pub(super) fn computed(&mut self, texts: &[Answer]) {
         for served in texts {
-            let depth = served.answer.route.depth();
+            let depth = served.route.depth();
             if self.depths.len() <= depth {
                 self.depths.resize(depth + 1, 0);
             }
             self.depths[depth] += 1;
             self.texts += 1;
             self.tokens += served.tokens as u64;
-            self.flops = self.flops.saturating_add(served.answer.flops);
+            self.flops = self.flops.saturating_add(served.flops);
             self.full_flops = self.full_flops.saturating_add(served.full_flops);
         }
     }

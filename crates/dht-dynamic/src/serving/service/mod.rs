@@ -18,7 +18,6 @@ mod shared;
 mod ticket;
 mod worker;
 
-pub use job::Served;
 pub use metrics::{Histogram, ServiceMetrics};
 pub use service::{Request, Service};
 pub use settings::ServiceSettings;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::job::{Job, Served};
+use super::job::Job;
 use super::metrics::ServiceMetrics;
 use super::model::Model;
 use super::queue::Waiting;
@@ -19,6 +19,7 @@ use super::shared::Shared;
 use super::ticket::Ticket;
 use super::worker;
 use crate::error::{Error, Result};
+use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
 /// Texts that are answered together.
@@ -66,8 +67,8 @@ impl<'a> Request<'a> {
 /// let service = Service::start(Engine::load("models/reviews")?, ServiceSettings::default())?;
 /// let ticket = service.submit(&Request::new(["The food was fine.", "Never again!"]))?;
 /// for served in ticket.wait()? {
-///     let share = served.answer.flops as f64 / served.full_flops as f64;
-///     println!("{} for {share:.2} of the full model", served.answer.label);
+///     let share = served.flops as f64 / served.full_flops as f64;
+///     println!("{} for {share:.2} of the full model", served.label);
 /// }
 /// # Ok(())
 /// # }
@@ -155,7 +156,7 @@ impl Service {
                 return Err(Error::TooLong { text: index, most: engine.max_length() });
             }
             match engine.answer_in_front(&sample)? {
-                Some(answer) => answered.push((index, Served::new(&engine, answer, &sample))),
+                Some(answer) => answered.push((index, answer)),
                 None => waiting.push(Waiting { sample, index, job: job.clone(), engine: engine.clone() }),
             }
         }
@@ -187,7 +188,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`submit`](Self::submit) and [`Ticket::wait`].
-    pub fn predict(&self, request: &Request<'_>) -> Result<Vec<Served>> {
+    pub fn predict(&self, request: &Request<'_>) -> Result<Vec<Answer>> {
         self.submit(request)?.wait()
     }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::job::{Job, Served};
+use super::job::Job;
 use super::shared::Shared;
 use crate::error::Result;
+use crate::serving::answer::Answer;
 
 /// A request that a [`Service`](super::Service) has accepted. [`wait`](Self::wait) blocks for its answers; as a future
 /// it returns them without blocking. Dropping a ticket cancels the request: texts that are not computed yet are
@@ -30,7 +31,7 @@ impl Ticket {
     /// # Errors
     /// [`Error::Deadline`](crate::Error::Deadline) when the deadline passes first; errors of the engine for one of the
     /// texts.
-    pub fn wait(self) -> Result<Vec<Served>> {
+    pub fn wait(self) -> Result<Vec<Answer>> {
         self.job.wait()
     }
 }
@@ -38,7 +39,7 @@ impl Ticket {
 /// The future has no timer: a deadline is checked when the text would be computed. A caller with a strict deadline
 /// needs its own timer.
 impl Future for Ticket {
-    type Output = Result<Vec<Served>>;
+    type Output = Result<Vec<Answer>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.job.poll(context.waker())

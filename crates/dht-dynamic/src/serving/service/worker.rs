@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use dht_transformer::Sample;
 
-use super::job::{Job, Served};
+use super::job::Job;
 use super::queue::{Next, Waiting};
 use super::shared::Shared;
 use crate::error::{Error, Result};
+use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
 /// The number of tokens of a warm-up batch.
@@ -110,7 +111,7 @@ fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
 }
 
 /// Delivers an answer.
-pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<Served>) {
+pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<Answer>) {
     let failed = served.is_err();
     // Counted before the caller can see the answer, so that the counters include every visible answer.
     let mut counters = shared.counters.get();
@@ -124,7 +125,7 @@ pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<S
 }
 
 /// The answers to a batch; a panic is an error of this batch alone.
-fn answers(engine: &Engine, samples: &[&Sample]) -> Result<Vec<Served>> {
+fn answers(engine: &Engine, samples: &[&Sample]) -> Result<Vec<Answer>> {
     let found = catch_unwind(AssertUnwindSafe(|| engine.predict_samples(samples)));
     let found = found.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -134,5 +135,5 @@ fn answers(engine: &Engine, samples: &[&Sample]) -> Result<Vec<Served>> {
     if found.len() != samples.len() {
         return Err(Error::shape("answers", format!("{} of the batch", samples.len()), found.len()));
     }
-    Ok(found.into_iter().zip(samples).map(|(answer, sample)| Served::new(engine, answer, sample)).collect())
+    Ok(found)
 }

@@ -1,0 +1,112 @@
+//! The answer to a text.
+
+use std::sync::Arc;
+
+use dht_transformer::{Sample, Task};
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+
+use crate::prediction::Prediction;
+use crate::route::Route;
+
+/// The least probability of a label that applies.
+const APPLIES: f32 = 0.5;
+
+/// The answer to a query, with its cost.
+///
+/// It serializes to the JSON that `dht predict` and `dht serve` write: `label` (of a model of several labels the list
+/// `labels`, of a regression model `value`), `probabilities` by name, `route`, `layers` (the number of heads of each
+/// layer that ran), `flops`, `cost`, `tokens` and `truncated`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The name of the most probable class or label; for a regression model, the name of its quantity.
+    pub label: Arc<str>,
+    /// The index of that class or label.
+    pub class: usize,
+    /// The probability of each class or label, by index; for a regression model, the one value.
+    pub probabilities: Vec<f32>,
+    /// The task of the model, which defines the meaning of the probabilities.
+    pub task: Task,
+    /// The names of the classes or labels, by index.
+    pub labels: Arc<[Arc<str>]>,
+    /// The route of the text: the layers that it ran, and the number of heads in each.
+    pub route: Route,
+    /// FLOPs of all products, as in [`Prediction`](crate::Prediction).
+    pub flops: u64,
+    /// FLOPs of the full model for this number of tokens.
+    pub full_flops: u64,
+    /// The number of tokens that the encoder reads, special ones included.
+    pub tokens: usize,
+    /// True if the text was longer than the engine reads.
+    pub truncated: bool,
+}
+
+impl Answer {
+    /// Builds the answer of a prediction.
+    pub(super) fn new(
+        prediction: Prediction,
+        sample: &Sample,
+        (task, labels, full_flops): (Task, &Arc<[Arc<str>]>, u64),
+    ) -> Self {
+        Self {
+            label: labels[prediction.label as usize].clone(),
+            class: prediction.label as usize,
+            probabilities: prediction.probabilities,
+            task,
+            labels: labels.clone(),
+            route: prediction.route,
+            flops: prediction.flops,
+            full_flops,
+            tokens: sample.encoding.ids.len(),
+            truncated: sample.encoding.truncated,
+        }
+    }
+
+    /// The cost of the answer, as a share of the full model's FLOPs for this number of tokens.
+    pub fn cost(&self) -> f64 {
+        self.flops as f64 / self.full_flops.max(1) as f64
+    }
+
+    /// The labels with a probability of at least one half, in the order of the labels: those that apply, of a model of
+    /// several labels.
+    pub fn applying(&self) -> Vec<&str> {
+        let likely = self.labels.iter().zip(&self.probabilities).filter(|(_, p)| **p >= APPLIES);
+        likely.map(|(label, _)| &**label).collect()
+    }
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut answer = serializer.serialize_struct("Answer", 8)?;
+        match self.task {
+            Task::Class => answer.serialize_field("label", &*self.label)?,
+            Task::Labels => answer.serialize_field("labels", &self.applying())?,
+            Task::Number => answer.serialize_field("value", &self.probabilities.first())?,
+        }
+        match self.task {
+            Task::Class | Task::Labels => answer.serialize_field("probabilities", &ByName(self))?,
+            Task::Number => answer.skip_field("probabilities")?,
+        }
+        answer.serialize_field("route", &self.route.to_string())?;
+        answer.serialize_field("layers", &self.route.layers().map(|(_, heads)| heads).collect::<Vec<_>>())?;
+        answer.serialize_field("flops", &self.flops)?;
+        answer.serialize_field("cost", &self.cost())?;
+        answer.serialize_field("tokens", &self.tokens)?;
+        answer.serialize_field("truncated", &self.truncated)?;
+        answer.end()
+    }
+}
+
+/// Probabilities by the names of their classes, in the order of the classes.
+struct ByName<'a>(&'a Answer);
+
+impl Serialize for ByName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Answer { labels, probabilities, .. } = self.0;
+        let mut map = serializer.serialize_map(Some(labels.len()))?;
+        for (label, p) in labels.iter().zip(probabilities) {
+            map.serialize_entry(&**label, p)?;
+        }
+        map.end()
+    }
+}
