@@ -55,7 +55,7 @@ fn in_a_service_an_answer_in_a_batch_is_the_answer_alone() -> Result<()> {
     let service = Service::start(engine()?, settings)?;
     let together = service.predict(&Request::new(texts.iter().map(String::as_str)))?;
     for (text, served) in texts.iter().zip(&together) {
-        let alone = &service.predict(&Request::new([text.as_str()]))?[0].answer;
+        let alone = &service.predict(&Request::new([text.as_str()]))?[0];
         assert_eq!((alone, alone.flops), (served, served.flops), "{text}");
     }
     Ok(())

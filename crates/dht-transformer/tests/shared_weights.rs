@@ -29,7 +29,7 @@ fn trial(seed: u64) -> Outcome {
             Ok::<_, dht_transformer::Error>(())
         });
         let settings = TrainSettings { epochs: 1, batch_size: 8, seed, ..TrainSettings::default() };
-        let fitted = Trainer::new(settings).fit(&mut trained, &training, &training.without_rows(), &mut ());
+        let fitted = Trainer::new(settings).fit(&mut trained, &training, None, &mut ());
         done.store(true, Ordering::Relaxed);
         predicting.join().map_err(|_| "the predicting thread panicked")??;
         fitted.map(|_| ()).map_err(Into::into)

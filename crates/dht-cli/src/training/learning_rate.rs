@@ -71,13 +71,13 @@ pub fn find_learning_rate(
     fresh: impl Fn() -> Result<TextClassifier>,
     mut say: impl FnMut(&str),
 ) -> Result<f64> {
-    let (part, none) = (train.select(0..TRIAL_ROWS.min(train.len()))?, train.without_rows());
+    let part = train.select(0..TRIAL_ROWS.min(train.len()))?;
     let mut best: Option<(f64, f64)> = None;
     for &rate in rates {
         let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
         let trial = TrainSettings { epochs: 1, patience: None, optimizer, ..settings.clone() };
         let mut model = fresh()?;
-        let trained = Trainer::new(trial).fit(&mut model, &part, &none, &mut ());
+        let trained = Trainer::new(trial).fit(&mut model, &part, None, &mut ());
         let loss = match trained {
             Ok(_) => mean_loss(&evaluate(&model, validation, 2 * settings.batch_size)?),
             Err(dht_dynamic::transformer::Error::Diverged { .. }) => f64::INFINITY,

@@ -27,8 +27,7 @@ pub(super) fn train<R: Rng + ?Sized>(
     let optimizer = AdamWSettings { learning_rate: settings.learning_rate, ..AdamWSettings::default() };
     let (epochs, batch_size, seed) = (settings.epochs, settings.batch_size, rng.random());
     let trainer = Trainer::new(TrainSettings { epochs, batch_size, seed, optimizer, ..TrainSettings::default() });
-    let nothing = texts.without_rows();
-    trainer.fit(&mut exits, texts, &nothing, &mut ())?;
+    trainer.fit(&mut exits, texts, None, &mut ())?;
     let flops = exits.flops();
     Ok((exits.into_model().model().clone(), flops))
 }

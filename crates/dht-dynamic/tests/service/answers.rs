@@ -10,8 +10,7 @@ use dht_toys::reviews::words;
 use super::toy::{accelerated, service, without_front};
 
 /// Part of an answer that must not depend on the batch, to the bit.
-fn exact(served: &Answer) -> (String, String, u64, Vec<u32>) {
-    let answer = &served.answer;
+fn exact(answer: &Answer) -> (String, String, u64, Vec<u32>) {
     let bits = answer.probabilities.iter().map(|p| p.to_bits()).collect();
     (answer.label.to_string(), answer.route.to_string(), answer.flops, bits)
 }

@@ -85,7 +85,7 @@ fn fit(search: &mut ArchitectureSearch, data: &EncodedDataset, optimizer: AdamWS
     let groups = Some(search.parameter_groups(optimizer.learning_rate)?);
     let schedule = Schedule::Constant { warm_up: WarmUp::Steps(0) };
     let settings = TrainSettings { epochs, batch_size: data.len(), optimizer, schedule, ..TrainSettings::default() };
-    Trainer { groups, ..Trainer::new(settings) }.fit(search, data, &data.without_rows(), &mut ())?;
+    Trainer { groups, ..Trainer::new(settings) }.fit(search, data, None, &mut ())?;
     Ok(())
 }
 

@@ -10,9 +10,9 @@ mod language_head;
 mod linear;
 mod local_attention;
 pub(crate) mod names;
+mod pooled_states;
 mod pruned;
 mod ragged;
-mod sentence_vectors;
 mod side_layer;
 mod var_source;
 

@@ -51,8 +51,8 @@ impl Trainer {
         Self { settings, checkpoint: None, groups: None, save_every: SAVE_EVERY, stop: None }
     }
 
-    /// Trains `objective` on the training samples. Scores it on the validation samples after each epoch (none: no
-    /// scoring) and every [`evaluate_every`](TrainSettings::evaluate_every) steps, and leaves it with the best
+    /// Trains `objective` on the training samples. Scores it on the validation samples after each epoch (`None` or no
+    /// samples: no scoring) and every [`evaluate_every`](TrainSettings::evaluate_every) steps, and leaves it with the best
     /// parameters.
     ///
     /// A stopped and resumed training takes the same steps and ends with the same bits as an uninterrupted one.
@@ -66,13 +66,15 @@ impl Trainer {
     /// After an error in a later epoch than the first, `objective` has the best parameters so far if
     /// [`keep_best`](TrainSettings::keep_best) is set. The last checkpoint still exists, and the observer gets
     /// [`Event::Failed`] with the history. Otherwise it has the parameters of the last step.
-    pub fn fit<O: Objective>(
+    pub fn fit<'a, O: Objective>(
         &self,
         objective: &mut O,
         training: &EncodedDataset,
-        validation: &EncodedDataset,
+        validation: impl Into<Option<&'a EncodedDataset>>,
         observer: &mut dyn Observer,
     ) -> Result<History, O::Error> {
+        let none = training.without_rows();
+        let validation = validation.into().unwrap_or(&none);
         self.settings.check()?;
         if training.is_empty() {
             return Err(Error::argument("training", "at least one sample", "none").into());

@@ -122,7 +122,7 @@ fn a_student_learns_from_its_teacher_despite_wrong_labels() -> Result<()> {
     let of_teacher = DistillationSettings { label_weight: 0.0, ..DistillationSettings::default() };
     let mut student = Distillation::new(model(7), &teacher, of_teacher)?;
     let settings = TrainSettings { epochs: 12, ..settings() };
-    Trainer::new(settings).fit(&mut student, &training, &training.without_rows(), &mut ())?;
+    Trainer::new(settings).fit(&mut student, &training, None, &mut ())?;
     assert!(student.teacher_flops() > 0 && student.flops() > student.teacher_flops());
     let f1 = macro_f1(&student.into_model(), &test, 16)?;
     assert!(f1 > 0.9, "{f1}");
