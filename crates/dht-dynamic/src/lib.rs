@@ -72,6 +72,38 @@
 //! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
 //! | use the encoder alone | [`transformer`] |
 //!
+//! # I have, I want
+//!
+//! | I have | I want | take |
+//! |---|---|---|
+//! | a fine-tuned classifier and its training texts | the same answers for less | [`accelerate()`](fn@accelerate) |
+//! | an accelerated model | its accuracy and cost on my texts | [`evaluate`](fn@evaluate) |
+//! | a budget | the speed for it | [`evaluation::calibrate`] |
+//! | a limit of the loss of accuracy | the speed that keeps it, with a proof | [`evaluation::with_promise`] |
+//! | a model in memory | a directory, and it again | [`serving::TextModel`] |
+//! | a directory of `dht train` | answers in a program | [`Engine::load`], [`Engine::predict`] |
+//! | many threads that ask | common batches | [`serving::Service`] |
+//! | an idea of when to stop | a router | [`Router`], [`DynamicModel::with_router`] |
+//! | a classifier of hidden states | an exit | [`LayerExit`], [`ExitModel::with_exits`] |
+//! | an own model | its score and time beside these | [`Predictor`] |
+//!
+//! # Adding it
+//!
+//! ```toml
+//! [dependencies]
+//! dht-dynamic = "0.1"
+//! candle-core = "0.11.1"
+//! rand = { version = "0.10", default-features = false }
+//! rand_chacha = { version = "0.10", default-features = false }
+//!
+//! [profile.dev.package."*"] # matrix products that are not optimised are hundreds of times slower
+//! opt-level = 3
+//! ```
+//!
+//! Versions of candle, rand and rand_chacha must be the ones of this crate, since their types are in its functions.
+//! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
+//! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
+//!
 //! # Single-label classification only
 //!
 //! Every step from exit to answer needs a distribution over classes. Stacking multiplies the probabilities of two

@@ -67,6 +67,31 @@
 //! # Ok::<(), dht_nas::Error>(())
 //! ```
 //!
+//! # I have, I want
+//!
+//! | I have | I want | take |
+//! |---|---|---|
+//! | a fine-tuned classifier and a target cost | the sizes of its layers, searched | [`ArchitectureSearch`] |
+//! | importance scores | the sizes of its layers, chosen at once | [`choose`], [`gradient_scores`], [`magnitude_scores`] |
+//! | sizes of layers | a classifier of these sizes | [`extract`] |
+//!
+//! # Adding it
+//!
+//! ```toml
+//! [dependencies]
+//! dht-nas = "0.1"
+//! candle-core = "0.11.1"
+//! rand = { version = "0.10", default-features = false }
+//! rand_chacha = { version = "0.10", default-features = false }
+//!
+//! [profile.dev.package."*"] # matrix products that are not optimised are hundreds of times slower
+//! opt-level = 3
+//! ```
+//!
+//! Versions of candle, rand and rand_chacha must be the ones of this crate, since their types are in its functions.
+//! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
+//! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
+//!
 //! # When not to use it
 //!
 //! Where magnitude or gradient importance gives an equally good model ([`dht_transformer::pruning`]): it costs no

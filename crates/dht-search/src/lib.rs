@@ -88,6 +88,34 @@
 //! | read the cost and the decisions of a training | [`CostAccounting`], [`training`] |
 //! | use the components alone | [`bandits`], [`dynamic`], [`transformer`] |
 //!
+//! # I have, I want
+//!
+//! | I have | I want | take |
+//! |---|---|---|
+//! | labelled texts and an encoder | layers and heads chosen for each text | [`SearchModel`], [`SearchObjective`] |
+//! | a fine-tuned classifier | bandits that decide where texts leave | [`routing::ExitBandits`] |
+//! | the paper | its settings, and what differs from them | [`SearchSettings::paper`], [`settings::deviations`] |
+//! | a bandit of my own | a router | [`Router`], [`SearchModel::with_router`] |
+//! | a price of my own | a cost that the bandits weigh | [`cost::RouteCost`], [`CostModel::Own`] |
+//! | a trained search | answers in a service | [`dynamic::Engine`] |
+//!
+//! # Adding it
+//!
+//! ```toml
+//! [dependencies]
+//! dht-search = "0.1"
+//! candle-core = "0.11.1"
+//! rand = { version = "0.10", default-features = false }
+//! rand_chacha = { version = "0.10", default-features = false }
+//!
+//! [profile.dev.package."*"] # matrix products that are not optimised are hundreds of times slower
+//! opt-level = 3
+//! ```
+//!
+//! Versions of candle, rand and rand_chacha must be the ones of this crate, since their types are in its functions.
+//! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
+//! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
+//!
 //! # Guarantees
 //!
 //! - **Every sample once an epoch**, also with queues: samples still queued at an epoch's end are trained on then.

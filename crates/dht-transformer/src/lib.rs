@@ -70,6 +70,40 @@
 //! | [`storage`] | atomic files; models and data sets on the hub (feature `hub`) |
 //! | [`error`] | error types in detail |
 //!
+//! # I have, I want
+//!
+//! | I have | I want | take |
+//! |---|---|---|
+//! | a csv, tsv or jsonl file | texts with classes | [`DatasetReader::read`] |
+//! | texts in memory | the same | [`Example::new`], [`Dataset::from_examples`] |
+//! | one data set | training and validation texts, by class | [`Dataset::split_validation`] |
+//! | a Hugging Face directory of an encoder | a classifier | [`TextClassifier::from_pretrained`], [`Trainer::fit`] |
+//! | no encoder | one from scratch | [`BertConfig::small`], [`Encoder::random`] |
+//! | a fine-tuned directory | probabilities | [`TextClassifier::load`], [`TextClassifier::probabilities_of_all`] |
+//! | an encoder and texts | sentence vectors | [`Encoder::embed_texts`] |
+//! | an encoder | features of a linear model at any layer | [`Encoder::pooled_states`] |
+//! | a loss of my own | a training with it | [`TextClassifier::with_loss`], or an [`Objective`] |
+//! | a training that runs | its rate, gradients and scores, and a way to stop it | [`Observer`](train::Observer) |
+//! | a large classifier | a smaller one | [`pruning`], [`tasks::Distillation`] |
+//! | a program on `candle_nn` | this encoder in it | [`candle`] |
+//!
+//! # Adding it
+//!
+//! ```toml
+//! [dependencies]
+//! dht-transformer = "0.1"
+//! candle-core = "0.11.1"
+//! rand = { version = "0.10", default-features = false }
+//! rand_chacha = { version = "0.10", default-features = false }
+//!
+//! [profile.dev.package."*"] # matrix products that are not optimised are hundreds of times slower
+//! opt-level = 3
+//! ```
+//!
+//! Versions of candle, rand and rand_chacha must be the ones of this crate, since their types are in its functions.
+//! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
+//! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
+//!
 //! # Invariants
 //!
 //! - **No padding.** A batch is rows of real tokens and [`Spans`](tensors::Spans) that assign them to samples. A sample
