@@ -10,7 +10,7 @@ use super::executor::{Executor, PassedExits};
 use super::routed_encoder::RoutedEncoder;
 use crate::error::{Error, Result};
 use crate::reward::RewardShape;
-use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, build};
+use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, RouterState, build};
 use crate::settings::{ClassifierSharing, HeadDraws, PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
@@ -65,6 +65,11 @@ impl SearchModel {
     #[must_use]
     pub fn with_head_router(self, heads: Box<dyn HeadRouter>) -> Self {
         Self { heads, own_heads: true, ..self }
+    }
+
+    /// The learned state of the router; `None` for a router without state.
+    pub fn router_state(&self) -> Option<&dyn RouterState> {
+        self.router.state()
     }
 
     /// Returns a copy with separate weights and routers: training one does not change the other.

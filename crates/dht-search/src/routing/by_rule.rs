@@ -65,10 +65,9 @@ impl Router for ByRule {
             return Ok(());
         }
         let answers = LogProbabilities::new(rows.first().map_or(1, Vec::len), rows.concat())?;
-        decisions.notes.resize(decisions.exits.len(), Vec::new());
         let ids = view.hidden.packing().sample_ids();
         let here = ExitView::new(view.exit, view.members, ids, &lengths, Some(&answers), Some(view.hidden));
-        let leaves = self.router.leaves(&here, &mut decisions.notes)?;
+        let leaves = self.router.leaves(&here, decisions.notes_mut())?;
         for (&member, leaves) in view.members.iter().zip(leaves) {
             if leaves {
                 decisions.leave(member, view.exit)?;

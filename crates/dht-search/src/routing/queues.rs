@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use dht_dynamic::router::Notes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -17,6 +18,9 @@ pub(crate) struct QueuedSample {
     arm: Option<usize>,
     context: Vec<f64>,
     signals: Vec<f64>,
+    /// The router's own notes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notes: Notes,
     /// The optimiser step at which it was routed.
     routed_at: u64,
 }
@@ -48,13 +52,15 @@ impl Queues {
 
     /// Puts the samples of a batch in their queues.
     pub(crate) fn join(&mut self, rows: &[u64], decisions: Decisions, step: u64) {
-        let Decisions { exits, arms, contexts, signals, .. } = decisions;
+        let Decisions { exits, arms, contexts, signals, notes, .. } = decisions;
         let (mut arms, mut contexts, mut signals) = (arms.into_iter(), contexts.into_iter(), signals.into_iter());
+        let mut notes = notes.into_iter();
         for (row, exit) in rows.iter().zip(exits) {
             // A router without contexts gives empty ones.
             let (context, signals) = (contexts.next().unwrap_or_default(), signals.next().unwrap_or_default());
+            let notes = notes.next().unwrap_or_default();
             let (row, arm) = (*row as usize, arms.next());
-            self.queues[exit].push_back(QueuedSample { row, arm, context, signals, routed_at: step });
+            self.queues[exit].push_back(QueuedSample { row, arm, context, signals, notes, routed_at: step });
         }
     }
 
@@ -74,6 +80,7 @@ impl Queues {
             if !queued.signals.is_empty() {
                 decisions.signals.push(queued.signals);
             }
+            decisions.notes.push(queued.notes);
             self.waited.0 += step.saturating_sub(queued.routed_at);
             self.waited.1 += 1;
         }

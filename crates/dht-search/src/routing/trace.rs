@@ -24,7 +24,7 @@ pub struct Decisions {
     pub(crate) signals: Rows,
     /// The contexts of a router that decides at exits.
     pub(crate) at_exits: Vec<ExitContexts>,
-    /// The notes of a router without learning on each sample; empty for other routers.
+    /// The router's own notes on each sample; empty until it writes some.
     pub(crate) notes: Vec<Notes>,
 }
 
@@ -52,6 +52,19 @@ impl Decisions {
             depth.and_then(|depth| space.exits().iter().position(|exit| *exit == depth)).ok_or_else(missing)
         };
         Ok(Self { exits: arms.iter().map(exit).collect::<Result<_>>()?, arms, ..Self::default() })
+    }
+
+    /// The router's own notes on each sample, such as the context of its decision; empty until it writes some.
+    pub fn notes(&self) -> &[Notes] {
+        &self.notes
+    }
+
+    /// The router's own notes on each sample, one entry for each, to be written at any decision. No other code reads
+    /// them. They move with their sample through queues, and [`RouterState::learn`](super::RouterState::learn) gets
+    /// them.
+    pub fn notes_mut(&mut self) -> &mut [Notes] {
+        self.notes.resize(self.exits.len(), Notes::new());
+        &mut self.notes
     }
 
     /// Lets a sample leave at an exit. `sample` is its index in the batch, one of

@@ -1,7 +1,7 @@
 //! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
 
 use dht_search::cost::{OwnCost, RouteCost};
-use dht_search::routing::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, RouterState};
+use dht_search::routing::{GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Losses, Mode, RouterState};
 use dht_search::settings::{ContextDesign, RouterKind};
 use dht_search::transformer::Trainer;
 use dht_search::{
@@ -287,6 +287,79 @@ fn training_a_copied_model_leaves_the_model_as_it_is() -> Result<()> {
         let mut again = SearchObjective::new(copy)?;
         Trainer::new(train_settings()).fit(&mut again, &training, &test, &mut ())?;
         assert!(answers(again.model())?.2 != before.2 && answers(&model)? == before, "{name}");
+    }
+    Ok(())
+}
+
+/// Sends samples to exits by their id, notes both, and counts the samples that it learns from.
+#[derive(Debug, Clone, Default)]
+struct Noting {
+    learned: std::collections::BTreeMap<u64, u64>,
+}
+
+impl Router for Noting {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        let ids = view.hidden.packing().sample_ids();
+        let mut decisions = Decisions::leaving_at(ids.iter().map(|id| *id as usize % (last + 1)).collect());
+        for (notes, id) in decisions.notes_mut().iter_mut().zip(ids) {
+            *notes = vec![*id as f64];
+        }
+        Ok(decisions)
+    }
+
+    fn state(&self) -> Option<&dyn RouterState> {
+        Some(self)
+    }
+
+    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
+        Some(self)
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl RouterState for Noting {
+    fn learn(&mut self, decisions: &Decisions, _: &[GroupTrace], losses: &Losses) -> Result<u64> {
+        assert_eq!(decisions.notes().len(), decisions.exits().len());
+        for (sample, (notes, exit)) in decisions.notes().iter().zip(decisions.exits()).enumerate() {
+            assert_eq!(notes[0] as usize % 4, *exit, "the notes of another sample");
+            assert!(losses.at(*exit, sample).is_some());
+            *self.learned.entry(notes[0] as u64).or_default() += 1;
+        }
+        Ok(0)
+    }
+
+    fn stored(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::json!(self.learned))
+    }
+
+    fn restore(&mut self, state: serde_json::Value) -> Result<()> {
+        let failed = |source| Error::Json { what: "noting router".into(), source };
+        self.learned = serde_json::from_value(state).map_err(failed)?;
+        Ok(())
+    }
+}
+
+#[test]
+fn notes_of_a_router_reach_its_learning_through_queues() -> Result<()> {
+    let training = task(37, 1);
+    for (name, settings) in kinds() {
+        let own = model(settings, 1)?.into_model().with_router(Box::new(Noting::default()));
+        let search = trained(SearchObjective::new(own)?, &training)?;
+        let learned = search.model().router_state().expect("a state").stored()?;
+        let expected: std::collections::BTreeMap<u64, u64> = (0..37).map(|id| (id, 2)).collect();
+        assert_eq!(learned, serde_json::json!(expected), "{name}");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        search.model().save(folder.path().join("model"), None, &training.labels)?;
+        let own = OwnParts::new().with_routers(|model| model.with_router(Box::new(Noting::default())));
+        let (loaded, ..) = SearchModel::load_with(folder.path().join("model"), &candle_core::Device::Cpu, own)?;
+        assert_eq!(loaded.router_state().expect("a state").stored()?, learned, "{name}");
     }
     Ok(())
 }
