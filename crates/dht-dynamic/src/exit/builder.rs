@@ -26,11 +26,11 @@ type Build = dyn Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> +
 /// It is called when a model is made, loaded, or copied with weights of its own, and must add the same parameters each
 /// time. A clone is the same builder.
 #[derive(Clone)]
-pub struct ExitBuilder(Arc<Build>);
+pub(crate) struct ExitBuilder(Arc<Build>);
 
 impl ExitBuilder {
     /// Wraps a function.
-    pub fn new(
+    pub(crate) fn new(
         build: impl Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(build))

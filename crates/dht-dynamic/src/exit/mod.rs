@@ -11,7 +11,8 @@ mod side;
 mod side_layer;
 mod stacker;
 
-pub use builder::{ExitBuilder, ExitPlace};
+pub(crate) use builder::ExitBuilder;
+pub use builder::ExitPlace;
 pub use exit::{Exit, ExitAnswers, ExitFlops, ExitTexts, LayerExit};
 pub use front::FrontExit;
 pub use kind::ExitKind;

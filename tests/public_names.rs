@@ -1,0 +1,66 @@
+//! The number of names that users of each crate can meet. A new one has to be worth a line of everybody's catalogue.
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Names of each crate. Lower a number with every name that goes; whoever raises one says why in the commit.
+/// `dht-bandits` counts its own.
+const LIMITS: [(&str, usize); 5] = [("transformer", 177), ("dynamic", 92), ("search", 113), ("nas", 35), ("cli", 15)];
+
+/// The names that a module's source exports by `pub use` and by items of its own, and its public modules.
+fn exported(source: &str) -> (BTreeSet<String>, Vec<String>) {
+    let code: Vec<&str> = source.lines().map(|line| line.split("//").next().unwrap_or_default().trim_end()).collect();
+    let (mut names, mut modules, mut hidden) = (BTreeSet::new(), Vec::new(), false);
+    let mut statements = code.iter();
+    while let Some(line) = statements.next() {
+        let mut statement = (*line).to_owned();
+        if statement.starts_with("pub use ") {
+            while !statement.contains(';') {
+                statement.push_str(statements.next().unwrap());
+            }
+            let path = statement.trim_start_matches("pub use ").trim_end_matches(';');
+            let list = path.split_once('{').map_or(path, |(_, list)| list.trim_end_matches('}'));
+            let last = |item: &str| item.rsplit("::").next().unwrap_or_default().trim().to_owned();
+            // A crate that is re-exported whole brings no names of this crate.
+            names
+                .extend(list.split(',').map(last).filter(|name| !name.is_empty() && !hidden && !name.contains(" as ")));
+        }
+        for item in ["fn", "struct", "enum", "trait", "const", "type"] {
+            if let Some(rest) = line.strip_prefix(&format!("pub {item} ")).filter(|_| !hidden) {
+                names.insert(rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect());
+            }
+        }
+        modules.extend(line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';')).map(str::to_owned));
+        hidden = line.starts_with("#[doc(hidden)]");
+    }
+    (names, modules)
+}
+
+/// The names of a source and of the public modules below it.
+fn names_of(folder: &Path, file: &Path) -> BTreeSet<String> {
+    let (mut names, modules) = exported(&fs::read_to_string(file).unwrap());
+    for module in modules {
+        let files = [folder.join(&module).join("mod.rs"), folder.join(format!("{module}.rs"))];
+        names.extend(names_of(&folder.join(&module), files.iter().find(|path| path.is_file()).unwrap()));
+    }
+    names
+}
+
+#[test]
+fn public_names_are_within_their_limits() {
+    for (name, limit) in LIMITS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crates/dht-{name}/src"));
+        let names = names_of(&folder, &folder.join("lib.rs"));
+        assert_eq!(names.len(), limit, "dht-{name}: {names:?}");
+    }
+}
+
+#[test]
+fn names_of_a_source_are_read() {
+    let source = "pub mod inner;\nmod own;\npub use own::{A, b};\n#[doc(hidden)]\npub use own::C;\npub use other as it;\npub fn d() {}\n";
+    let (names, modules) = exported(source);
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["A", "b", "d"]);
+    assert_eq!(modules, ["inner"]);
+}
