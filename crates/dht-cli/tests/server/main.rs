@@ -9,5 +9,6 @@ mod hostile;
 mod lines;
 mod load;
 mod model;
+mod own_parts;
 mod process;
 mod refusals;
