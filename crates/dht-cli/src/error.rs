@@ -48,7 +48,7 @@ pub enum Error {
         name: String,
     },
     /// Member that the first object does not have, in an output of cells.
-    #[error("line {line} has the member {name:?}, which the first line does not have: use `--output jsonl`")]
+    #[error("line {line} has the member {name:?}, which the first line does not have: use `--output-format jsonl`")]
     OtherMember {
         /// The line.
         line: u64,
@@ -56,14 +56,14 @@ pub enum Error {
         name: String,
     },
     /// Files whose answers do not fit into one table.
-    #[error("{path} has another format or other columns than the first file: use `--output jsonl`, or one call for each file", path = path.display())]
+    #[error("{path} has another format or other columns than the first file: use `--output-format jsonl`, or one call for each file", path = path.display())]
     OtherTable {
         /// The file.
         path: PathBuf,
     },
     /// Cell that a tab-separated row cannot hold.
     #[error(
-        "line {line}: a cell has a tab or a line end, which tsv cannot hold: use `--output csv` or `--output jsonl`"
+        "line {line}: a cell has a tab or a line end, which tsv cannot hold: use `--output-format csv` or `--output-format jsonl`"
     )]
     CellOfTsv {
         /// The line of its row.
@@ -163,6 +163,11 @@ impl From<dht_dynamic::Error> for Error {
 }
 
 impl Error {
+    /// Returns whether a flag has a value that is not allowed here, like a value that cannot be parsed.
+    pub(crate) fn is_of_arguments(&self) -> bool {
+        matches!(self, Self::Argument { .. } | Self::UnknownData { .. } | Self::DeviceNotBuilt { .. })
+    }
+
     /// Creates the error of a flag with a value that is not allowed.
     pub(crate) fn argument(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Argument { flag, expected: expected.into(), got: got.to_string() }

@@ -184,7 +184,7 @@ mod from_a_server {
         let output = dht(place.path(), &hub.address, &train("glue/stsb", "values", &["--kind", "full", "--json"]));
         let (made, said) = printed(&output);
         assert!(said.contains("numbers from 0 to 4"), "{said}");
-        let row = &json(&made)["rows"][0];
+        let row = &json(&made)["results"][0];
         assert_eq!(row["judged"]["metric"], "Spearman");
         assert!(row["score"].as_f64().unwrap() > 0.5 && row["judged"]["value"].as_f64().unwrap() > 0.5, "{row}");
         let run = |arguments: &[&str]| dht(place.path(), &hub.address, arguments);

@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// Train and run text classifiers that use only as many layers as a text needs.
 ///
-/// Exit codes: 0 for success, 1 for an error, 2 for arguments that cannot be parsed, 130 after Ctrl-C, 143 after
+/// Exit codes: 0 for success, 1 for an error, 2 for flags and values that are not allowed, 130 after Ctrl-C, 143 after
 /// SIGTERM.
 ///
 /// Names on the Hugging Face hub require a build with the feature hub: cargo install --locked --features hub.

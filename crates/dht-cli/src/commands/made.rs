@@ -72,8 +72,8 @@ pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()
     if made.json {
         let value = json!({
             "model": made.out.display().to_string(),
-            "scored_on": made.scored_on,
-            "rows": rows,
+            "data": made.scored_on,
+            "results": rows,
             "promise": model.promise,
             "not_kept": misses,
         });

@@ -3,6 +3,7 @@
 mod rows;
 mod written;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use clap::{Args, ValueEnum};
 use dht_dynamic::serving::{Answer, Engine, Origin, Query, TextModel};
 use dht_dynamic::transformer::data::{LabelKind, TextColumns, TextFormat, TextRow};
 use dht_dynamic::transformer::error::DataProblem;
+use dht_dynamic::transformer::storage::{writable_file, write_atomically};
 use dht_dynamic::transformer::{Error as TransformerError, Precision};
 
 use crate::device::DeviceChoice;
@@ -30,8 +32,8 @@ const WAIT: Duration = Duration::from_millis(2);
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
-  dht predict news asked.csv > answers.csv
-  zcat asked.jsonl.gz | dht predict news --input jsonl | jq .predicted.label
+  dht predict news asked.csv --output answers.csv
+  zcat asked.jsonl.gz | dht predict news --input-format jsonl | jq .predicted.label
   echo 'Shares fell sharply' | dht predict news
 
 Rows are written in their order: those of csv and tsv files with the columns predicted, probability, route and cost,
@@ -44,10 +46,13 @@ pub struct PredictArguments {
     files: Vec<PathBuf>,
     /// Read the texts in this format [default: by the file's name; lines for standard input]
     #[arg(long, value_enum)]
-    input: Option<Format>,
+    input_format: Option<Format>,
+    /// Write the answers to this file, whole or not at all [default: standard output, as they come]
+    #[arg(long, value_name = "FILE", value_parser = output_file)]
+    output: Option<PathBuf>,
     /// Write the answers in this format [default: that of the texts; jsonl for lines]
     #[arg(long, value_enum)]
-    output: Option<OutputFormat>,
+    output_format: Option<OutputFormat>,
     #[command(flatten)]
     rows: RowArguments,
     /// Prefix the names of the added columns, for files that already have such columns
@@ -101,6 +106,17 @@ impl From<Format> for TextFormat {
     }
 }
 
+/// Parses the name of an output file, in which work can be stored.
+fn output_file(name: &str) -> std::result::Result<PathBuf, String> {
+    match name {
+        "-" => Ok(name.into()),
+        "csv" | "tsv" | "jsonl" => {
+            Err(format!("it is a format: say `--output-format {name}`, and `--output` for a file"))
+        }
+        _ => writable_file(name).map_err(|error| error.to_string()),
+    }
+}
+
 /// Totals of the answered texts.
 #[derive(Debug, Default)]
 struct Totals {
@@ -128,27 +144,24 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let kind = origin.as_ref().and_then(|origin| Some(origin.columns.as_ref()?.kind));
     let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
     let (start, mut totals) = (Instant::now(), Totals::default());
-    let out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut out = Written::new(out, arguments.output, &arguments.prefix, separator);
-    let inputs = if arguments.files.is_empty() { vec![PathBuf::from("-")] } else { arguments.files.clone() };
-    for path in &inputs {
-        let source = Source::open(path, arguments.input.map(TextFormat::from))?;
-        let columns = arguments.columns(&source, origin.as_ref());
-        let expected = columns.expected;
-        let hint = |error| if expected { of_other_columns(error) } else { error };
-        let reader = RowReader::start(source, columns).map_err(hint)?;
-        reader.note().filter(|_| expected).iter().for_each(|note| report(note));
-        out.begin(path, reader.format(), reader.names())?;
-        // What was read before an error is answered.
-        let failed = loop {
-            let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
-            answer(&engine, &rows, &mut out, &mut totals)?;
-            out.flush()?;
-            if let Some(end) = end {
-                break end;
-            }
-        };
-        failed.map_err(hint)?;
+    let mut write = |out: &mut dyn Write| {
+        let mut out = Written::new(out, arguments.output_format, &arguments.prefix, separator);
+        arguments.answer_all(&engine, origin.as_ref(), &mut out, &mut totals)
+    };
+    match arguments.output.as_ref().filter(|path| path.as_os_str() != "-") {
+        None => write(&mut std::io::BufWriter::new(std::io::stdout().lock()))?,
+        Some(path) => {
+            let mut failed = None;
+            let written = write_atomically(path, |file| {
+                write(file).map_err(|error| {
+                    let message = error.to_string();
+                    failed = Some(error);
+                    std::io::Error::other(message)
+                })
+            });
+            failed.map_or(Ok(()), Err)?;
+            written?;
+        }
     }
     if totals.without_text > 0 {
         let (count, all, line) = (totals.without_text, totals.rows, totals.first_without);
@@ -170,12 +183,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     Ok(())
 }
 
-fn answer(
-    engine: &Engine,
-    rows: &[TextRow],
-    out: &mut Written<impl std::io::Write>,
-    totals: &mut Totals,
-) -> Result<()> {
+fn answer(engine: &Engine, rows: &[TextRow], out: &mut Written<impl Write>, totals: &mut Totals) -> Result<()> {
     let queries: Vec<Query<'_>> = rows.iter().map(|row| Query { text: &row.text, pair: row.pair.as_deref() }).collect();
     let answers: Vec<Answer> = engine.predict(&queries)?;
     for (row, answer) in rows.iter().zip(&answers) {
@@ -222,6 +230,37 @@ pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
 }
 
 impl PredictArguments {
+    /// Answers the texts of all inputs.
+    fn answer_all(
+        &self,
+        engine: &Engine,
+        origin: Option<&Origin>,
+        out: &mut Written<impl Write>,
+        totals: &mut Totals,
+    ) -> Result<()> {
+        let inputs = if self.files.is_empty() { vec![PathBuf::from("-")] } else { self.files.clone() };
+        for path in &inputs {
+            let source = Source::open(path, self.input_format.map(TextFormat::from))?;
+            let columns = self.columns(&source, origin);
+            let expected = columns.expected;
+            let hint = |error| if expected { of_other_columns(error) } else { error };
+            let reader = RowReader::start(source, columns).map_err(hint)?;
+            reader.note().filter(|_| expected).iter().for_each(|note| report(note));
+            out.begin(path, reader.format(), reader.names())?;
+            // What was read before an error is answered.
+            let failed = loop {
+                let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
+                answer(engine, &rows, out, totals)?;
+                out.flush()?;
+                if let Some(end) = end {
+                    break end;
+                }
+            };
+            failed.map_err(hint)?;
+        }
+        Ok(())
+    }
+
     fn speed_of(&self, model: &TextModel) -> Result<Option<f64>> {
         check_speed(self.speed)?;
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))

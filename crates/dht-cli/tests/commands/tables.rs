@@ -169,7 +169,7 @@ fn rows_come_back_from_predict_as_they_were_given() {
     let predict = |file: &str, more: &[&str]| dht(place.path(), &[&["predict", "model", file], more].concat());
     let without = |line: &str| line.split(", \"predicted\": ").next().unwrap_or_default().to_owned() + "}";
     write(place.path(), "a.csv", "id-7,the soup was cold\nid-8,\" the wine, was fresh \"\n");
-    let rows = printed(&predict("a.csv", &["--text-column", "1", "--output", "jsonl"]));
+    let rows = printed(&predict("a.csv", &["--text-column", "1", "--output-format", "jsonl"]));
     let rows: Vec<String> = rows.lines().map(without).collect();
     assert_eq!(rows, [r#"{"0": "id-7", "1": "the soup was cold"}"#, r#"{"0": "id-8", "1": " the wine, was fresh "}"#]);
     let rows = printed(&predict("a.csv", &["--text-column", "1"]));
@@ -177,7 +177,7 @@ fn rows_come_back_from_predict_as_they_were_given() {
     let given = r#"{"text": "fine \ud83d soup", "id": 340282366920938463463374607431768211455, "price": 19.990, "more": {"a": [1e3]}}"#;
     write(place.path(), "n.jsonl", given);
     assert_eq!(printed(&predict("n.jsonl", &[])).lines().map(without).collect::<Vec<_>>(), [given]);
-    let cells = printed(&predict("n.jsonl", &["--output", "csv"]));
+    let cells = printed(&predict("n.jsonl", &["--output-format", "csv"]));
     assert!(cells.contains(",340282366920938463463374607431768211455,19.990,\"{\"\"a\"\": [1e3]}\","), "{cells}");
 
     write(place.path(), "taken.csv", "text,cost\nfine soup,3\n");
@@ -188,9 +188,29 @@ fn rows_come_back_from_predict_as_they_were_given() {
     write(place.path(), "taken.jsonl", "{\"text\": \"fine soup\", \"predicted\": 1}\n");
     assert!(refused(&predict("taken.jsonl", &[]), 1).contains("already has a column \"predicted\""));
     write(place.path(), "lines.csv", "text,n\n\"fine\nsoup\",1\n");
-    assert!(refused(&predict("lines.csv", &["--output", "tsv"]), 1).contains("which tsv cannot hold"));
+    assert!(refused(&predict("lines.csv", &["--output-format", "tsv"]), 1).contains("which tsv cannot hold"));
     write(place.path(), "keys.jsonl", "{\"text\": \"fine soup\"}\n{\"body\": \"cold soup\"}\n");
     assert!(refused(&predict("keys.jsonl", &[]), 1).contains("keys.jsonl:2: the row has no key \"text\""));
+}
+
+#[test]
+fn answers_in_a_file_are_whole_or_not_there() {
+    let place = trained();
+    let predict = |more: &[&str]| dht(place.path(), &[&["predict", "model"], more].concat());
+    write(place.path(), "right.csv", "text\nthe soup was cold\nfine wine\n");
+    let expected = printed(&predict(&["right.csv"]));
+    assert_eq!(printed(&predict(&["right.csv", "--output", "-"])), expected);
+    assert_eq!(printed(&predict(&["right.csv", "--output", "answers.csv"])), "");
+    let answers = || std::fs::read_to_string(place.path().join("answers.csv")).expect("answers");
+    assert_eq!(answers(), expected);
+    write(place.path(), "torn.jsonl", "{\"text\": \"fine soup\"}\n{\"text\": \"cold");
+    refused(&predict(&["torn.jsonl", "--output", "answers.csv"]), 1);
+    assert_eq!(answers(), expected, "the earlier file stays");
+    let old = refused(&predict(&["right.csv", "--output", "jsonl"]), 2);
+    assert!(old.contains("say `--output-format jsonl`"), "{old}");
+    assert!(refused(&predict(&["right.csv", "--output", "none/a.csv"]), 2).contains("none/a.csv: No such file"));
+    assert!(refused(&predict(&["right.csv", "--input", "csv"]), 2).contains("--input-format"));
+    assert!(!place.path().join("jsonl").exists());
 }
 
 #[test]
@@ -217,7 +237,7 @@ fn spaces_and_line_ends_change_no_answer() {
     write(place.path(), "a.jsonl", &format!("{}\n", serde_json::json!({ "text": format!(" {text} ") })));
     write(place.path(), "a.txt", &format!("\t{} \r\n", text.replace('\n', " ")));
     let answer = |file: &str| -> Value {
-        let answer = json(&printed(&dht(place.path(), &["predict", "model", file, "--output", "jsonl"])));
+        let answer = json(&printed(&dht(place.path(), &["predict", "model", file, "--output-format", "jsonl"])));
         answer["predicted"]["probabilities"].clone()
     };
     assert_eq!(answer("a.csv"), answer("a.jsonl"));
