@@ -256,7 +256,7 @@ fn files_of_other_formats_are_not_answered_line_by_line() {
     let signs = refused(&predict("s.csv", "text;label\nfine soup;praised\ncold soup;panned\n"), 1);
     assert!(signs.contains("and all have ';'"), "{signs}");
     let ending = refused(&predict("t.tab", "text\tlabel\nfine soup\tpraised\n"), 1);
-    assert!(ending.contains("--input is not set for t.tab, expected lines, csv, tsv or jsonl"), "{ending}");
+    assert!(ending.contains("--input-format is not set for t.tab, expected lines, csv, tsv or jsonl"), "{ending}");
     write(place.path(), "numbers.csv", "7,fine soup,good\n8,cold soup,bad\n9,warm soup,good\n10,old soup,bad\n");
     printed(&train(place.path(), "numbers.csv", &[]));
     write(place.path(), "narrow.csv", "fine soup,good\ncold soup,bad\n");

@@ -150,14 +150,18 @@ fn bytes_of(row: &TextRow) -> usize {
     row.text.len() + row.pair.as_ref().map_or(0, String::len) + given
 }
 
-/// Error for an input without `--input` whose first line looks like a table.
+/// Error for an input without `--input-format` whose first line looks like a table.
 fn of_table(name: &str, format: TextFormat) -> Error {
     let (format, first) = match format {
         TextFormat::JsonLines => ("jsonl", "is a JSON object"),
         TextFormat::Tsv => ("tsv", "names columns"),
         _ => ("csv", "names columns"),
     };
-    Error::argument("input", format!("{format}, or lines"), format!("not set for {name}, whose first line {first}"))
+    Error::argument(
+        "input-format",
+        format!("{format}, or lines"),
+        format!("not set for {name}, whose first line {first}"),
+    )
 }
 
 /// Reads until the input ends, an error occurs, or the receiver is dropped.
