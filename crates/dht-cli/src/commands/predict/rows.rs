@@ -38,7 +38,7 @@ impl Source {
         let lines = stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()));
         if format.is_none() && found == TextFormat::Lines && !lines {
             let expected = "lines, csv, tsv or jsonl, where the name of the file does not say";
-            return Err(Error::argument("input", expected, format!("not set for {}", path.display())));
+            return Err(Error::argument("input-format", expected, format!("not set for {}", path.display())));
         }
         let (is_guess, format) = (format.is_none() && found == TextFormat::Lines, format.unwrap_or(found));
         Ok(Self { path: path.into(), input: Box::new(file), format, compressed, is_guess })
