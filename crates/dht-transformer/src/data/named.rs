@@ -94,7 +94,7 @@ impl NamedDataset {
     pub fn reader_of_files(folder: &Path) -> DatasetReader {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let columns = |label: &str, texts: [&str; 2]| {
-            let column = |name: &str| name.parse().unwrap_or_else(|never| match never {});
+            let column = |name: &str| Column::from(name);
             let texts = texts.into_iter().filter(|name| !name.is_empty()).map(column);
             DatasetReader::new().label_column(column(label)).text_columns(texts)
         };

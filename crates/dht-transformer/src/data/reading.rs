@@ -25,6 +25,12 @@ impl From<&str> for Column {
     }
 }
 
+impl From<usize> for Column {
+    fn from(number: usize) -> Self {
+        Self::Number(number)
+    }
+}
+
 impl FromStr for Column {
     type Err = Infallible;
 

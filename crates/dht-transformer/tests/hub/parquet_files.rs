@@ -144,7 +144,7 @@ fn what_is_no_table_of_texts_is_refused() {
     assert_eq!(problem(read(&empty)).1, DataProblem::NoRows);
     let missing = [("text", Cells::Texts(vec![Some("a b".into()), None])), label()];
     assert_eq!(problem(read(&plain(&missing))), (Some(2), DataProblem::NoText));
-    let asked = DatasetReader::new().text_columns(["review".parse().unwrap()]);
+    let asked = DatasetReader::new().text_columns(["review"]);
     let refused = problem(asked.read_from("t.parquet", &reviews(4, 0)[..])).1;
     assert!(matches!(refused, DataProblem::UnknownColumn { known, .. } if known == "\"text\", \"label\""));
     let little = DatasetReader::new().most_bytes(50).read_from("t.parquet", &reviews(9, 0)[..]);

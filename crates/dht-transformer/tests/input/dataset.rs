@@ -127,14 +127,14 @@ fn json_lines_take_strings_numbers_and_missing_keys() {
 #[test]
 fn columns_may_be_asked_for_by_name_or_number() {
     let file = "rating,review,author\n5,fine work,Jo Do\n1,no work,Al Po\n";
-    let reader = DatasetReader::new().label_column("rating".parse().unwrap());
-    let data = reader.clone().text_columns(["review".parse().unwrap()]).read_from("t.csv", file.as_bytes()).unwrap();
+    let reader = DatasetReader::new().label_column("rating");
+    let data = reader.clone().text_columns(["review"]).read_from("t.csv", file.as_bytes()).unwrap();
     assert_eq!((data.labels.len(), texts(&data)), (2, vec!["fine work", "no work"]));
     let data = reader.text_columns([Column::Number(2), Column::Number(1)]).read_from("t.csv", file.as_bytes()).unwrap();
     assert_eq!(texts(&data), ["Jo Do fine work", "Al Po no work"]);
     let data = DatasetReader::new().header(Header::Yes).label_column(Column::Number(2));
     assert_eq!(texts(&data.read_from("t.csv", file.as_bytes()).unwrap()), ["fine work", "no work"]);
-    let missing = DatasetReader::new().label_column("stars".parse().unwrap()).read_from("t.csv", file.as_bytes());
+    let missing = DatasetReader::new().label_column("stars").read_from("t.csv", file.as_bytes());
     assert!(matches!(problem(missing), (None, DataProblem::UnknownColumn { column, .. }) if column == "\"stars\""));
 }
 
@@ -368,9 +368,9 @@ fn the_real_files_are_read_or_name_the_flag_that_decides() {
         if let Some((texts, label)) = several {
             let refused = problem(reader.read(&path)).1;
             assert!(matches!(refused, DataProblem::TextColumns { .. } | DataProblem::LabelColumns { .. }), "{refused}");
-            reader = reader.text_columns(texts.iter().map(|name| name.parse().unwrap()));
+            reader = reader.text_columns(texts.iter().copied());
             if let Some(label) = label {
-                reader = reader.label_column(label.parse().unwrap());
+                reader = reader.label_column(label);
             }
         }
         let data = reader.read(&path).unwrap();

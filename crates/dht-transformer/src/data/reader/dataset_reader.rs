@@ -104,17 +104,17 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the label column.
+    /// Sets the label column, by its name or number.
     #[must_use]
-    pub fn label_column(mut self, column: Column) -> Self {
-        (self.label, self.label_of_training) = (Some(column), false);
+    pub fn label_column(mut self, column: impl Into<Column>) -> Self {
+        (self.label, self.label_of_training) = (Some(column.into()), false);
         self
     }
 
-    /// Sets the text columns, in the order of concatenation.
+    /// Sets the text columns, by their names or numbers, in the order of concatenation.
     #[must_use]
-    pub fn text_columns(mut self, columns: impl IntoIterator<Item = Column>) -> Self {
-        (self.text, self.text_of_training) = (Some(columns.into_iter().collect()), false);
+    pub fn text_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
+        (self.text, self.text_of_training) = (Some(columns.into_iter().map(Into::into).collect()), false);
         self
     }
 
