@@ -1,4 +1,4 @@
-//! Sizes of the full model, for models without layers.
+//! Sizes of the full model, for models that have no layers themselves.
 
 use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Breakdown, ClassifierShape, Load, Width};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::ModelShape;
 
-/// The sizes of the full model that a cheaper model is compared with: for its routes and the denominator of FLOPs
-/// ratios.
+/// The sizes of the full model that a cheaper model is compared with. They give the model's routes and the denominator
+/// of FLOPs ratios.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullModel {

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit which
-//! texts leave, and optionally an n-gram exit before the first layer. [`accelerate`](fn@accelerate) builds one from a
-//! fine-tuned [`TextClassifier`](transformer::TextClassifier), whose weights do not change. This crate contains no
-//! bandits; `dht-search` has routers that learn.
+//! texts stop there with its answer, and optionally an n-gram exit before the first layer.
+//! [`accelerate`](fn@accelerate) builds one from a fine-tuned [`TextClassifier`](transformer::TextClassifier), whose
+//! weights do not change. This crate contains no bandits; `dht-search` has routers that learn.
 //!
 //! # A complete program
 //!
@@ -106,12 +106,12 @@
 //!
 //! # Single-label classification only
 //!
-//! Every step from exit to answer needs a distribution over classes. Stacking multiplies the probabilities of two
+//! Every step from an exit to an answer needs a distribution over classes. Stacking multiplies the probabilities of two
 //! models, a text continues while max p is low, and thresholds and risk bounds count wrong classes. In multi-label data
-//! some labels may be confident at an exit where others are not, and a regression value has no probability. A rule for
-//! either would be another method with its own evaluation. Such texts are rejected ([`Error::Argument`], `targets`).
-//! Full, truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]), and an [`Engine`]
-//! serves those as well.
+//! an exit may be confident about some labels and not about others, and a regression value has no probability. A rule
+//! for either task would be another method that needs its own evaluation. Multi-label and regression texts are rejected
+//! ([`Error::Argument`], `targets`). Full, truncated and pruned encoders handle them ([`transformer::Task`],
+//! [`transformer::pruning`]), and an [`Engine`] serves such encoders as well.
 
 pub mod accelerate;
 pub mod error;

@@ -4,7 +4,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, TextClassifier, data::long
 
 use crate::error::{Error, Result};
 
-/// The log-probability of each class for each row, in nats. Shape: (rows, classes).
+/// Log-probabilities of each class for each row, in nats. Shape: (rows, classes).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogProbabilities {
     classes: usize,
@@ -12,7 +12,7 @@ pub struct LogProbabilities {
 }
 
 impl LogProbabilities {
-    /// Builds a table from its values, row after row.
+    /// Builds a table from values in row-major order.
     ///
     /// # Errors
     /// [`Error::Argument`] for no class, for values that do not fill whole rows, and for values that are not finite or
@@ -31,10 +31,10 @@ impl LogProbabilities {
         }
     }
 
-    /// The log-probabilities of a classifier for every row of a data set.
+    /// Computes a classifier's log-probabilities for every row of a data set.
     ///
     /// # Errors
-    /// Errors of the encoder, including that for a batch size of 0.
+    /// Errors of the encoder, including the error for a batch size of 0.
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let classes = classifier.classifier().classes();
         let (mut values, ctx) = (vec![0.0; data.len() * classes], ForwardContext::inference());
@@ -93,7 +93,7 @@ impl LogProbabilities {
         self.rows().map(|row| best_class(row).0).collect()
     }
 
-    /// The mean of −ln of the probability of each row's class, in nats; 0 without rows.
+    /// Mean negative log-likelihood of the labels, in nats; 0 without rows.
     ///
     /// # Panics
     /// When a label is not a class.
@@ -108,11 +108,11 @@ impl LogProbabilities {
         right as f64 / self.len().max(1) as f64
     }
 
-    /// The expected calibration error (Guo et al. 2017): Σ over `bins` equal bins of the largest probability of
-    /// (rows in the bin / rows)·|accuracy − mean largest probability|. 0 without rows.
+    /// Expected calibration error (Guo et al. 2017). Rows fall into `bins` equal intervals of the largest probability;
+    /// the error is Σ over bins of (rows in the bin / rows)·|accuracy − mean largest probability|. 0 without rows.
     ///
     /// # Panics
-    /// Without bins.
+    /// When `bins` is 0.
     pub fn calibration_error(&self, labels: &[u32], bins: usize) -> f64 {
         let mut sums = vec![0.0; bins];
         for (row, label) in self.rows().zip(labels) {

@@ -1,4 +1,4 @@
-//! The encoder of a saved model, tied by checksums to the checkpoint that is saved with it.
+//! The encoder of a saved model, tied by checksums to the checkpoint saved with the model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,18 +14,18 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// The files of an encoder's directory that are read with the model. The tokenizer is optional.
+/// The files of an encoder's directory that are loaded with the model. The tokenizer is optional.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
 const TOKENIZER: &str = "tokenizer.json";
 
 /// Checksums and tokenizer settings that tie a checkpoint to its encoder, a Hugging Face directory saved with it. Exits
-/// and routers of one model mean nothing on the encoder of another.
+/// and routers of one model are useless with another encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedEncoder {
     /// The SHA-256 checksum of each file, by name.
     checksums: BTreeMap<String, String>,
-    /// The number of token ids beyond the maximal length that the tokenizer keeps.
+    /// The number of token ids beyond the maximal length that the tokenizer keeps for the n-gram exit.
     rest: usize,
     /// The tokenizer's maximal length, where it is known.
     max_length: Option<usize>,
@@ -47,11 +47,11 @@ impl SavedEncoder {
         })
     }
 
-    /// Reads the encoder and its tokenizer. `checkpoint` is the file that contains this value. The files are read
-    /// twice, first for their checksums.
+    /// Reads the encoder and its tokenizer. `checkpoint` is the path of the file from which `self` was read. The files
+    /// are read twice, first for their checksums.
     ///
     /// # Errors
-    /// [`Error::ModelFile`] for a file that differs from the one that was written; [`Error::Transformer`] as
+    /// [`Error::ModelFile`] for a file that differs from the written one; [`Error::Transformer`] as
     /// [`Encoder::from_pretrained`].
     pub fn read(&self, folder: &Path, checkpoint: &Path, device: &Device) -> Result<(Encoder, Option<TextTokenizer>)> {
         for name in FILES {
@@ -75,7 +75,7 @@ impl SavedEncoder {
     }
 }
 
-/// Rejects the state of a checkpoint of another format or version, before the rest of it is read.
+/// Rejects the state of a checkpoint of another format or version, before its other fields are parsed.
 ///
 /// # Errors
 /// [`Error::Model`] with the format or version of the state.
@@ -96,7 +96,8 @@ pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> R
     Ok(())
 }
 
-/// Returns the parameters of an encoder whose names start with one of these prefixes and a dot: those of its exits.
+/// Returns the parameters of an encoder whose names start with one of these prefixes and a dot, the parameters of its
+/// exits.
 ///
 /// # Errors
 /// Errors of candle.

@@ -1,4 +1,4 @@
-//! Architectures: the units that each layer keeps.
+//! Architectures: the units (input dimensions, output dimensions, neurons, heads) that each layer keeps.
 
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::flops::{BlockShape, LayerSizes};
@@ -12,7 +12,7 @@ use crate::cost::{NasCost, hard};
 use crate::error::Result;
 use crate::space::{Group, Part};
 
-/// A narrower encoder: the units of each part that each layer keeps.
+/// A narrower encoder, described by the units of each [part](Part) that remain in each layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
@@ -20,7 +20,7 @@ pub struct Architecture {
     layers: Vec<LayerUnits>,
 }
 
-/// The units that a layer keeps.
+/// The units that remain in a layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LayerUnits {
@@ -78,8 +78,8 @@ impl Architecture {
         Self { shape, layers: vec![layer; layers] }
     }
 
-    /// The architecture of the whole encoder without the units that a search did not keep; `kept` has one list for each
-    /// group.
+    /// The architecture of the whole encoder without the units that a search removed. `kept` has one list for each
+    /// group, true for each kept unit.
     pub(crate) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], kept: &[Vec<bool>]) -> Self {
         let mut this = Self::whole(shape, layers);
         for (group, kept) in groups.iter().zip(kept) {
@@ -91,7 +91,7 @@ impl Architecture {
     }
 
     /// The architecture of the units with the highest scores, selected by [`choose`](crate::choose()), and its share of
-    /// the whole cost. Scores are one list for each of the cost's groups.
+    /// the whole cost. `scores` has one list for each of the cost's groups.
     ///
     /// # Errors
     /// As [`choose`](crate::choose()).
@@ -102,8 +102,8 @@ impl Architecture {
     }
 
     /// A random architecture with the same number of units of each part and layer (control). Heads are permuted
-    /// together with their outputs, all other units within their part. It costs the same, so that the loss of quality
-    /// measures the selection of units.
+    /// together with their outputs, all other units within their part. The random architecture costs the same, so that
+    /// its lower quality shows the value of selecting units.
     #[must_use]
     pub fn shuffled<R: Rng + ?Sized>(&self, rng: &mut R) -> Self {
         let mut this = self.clone();
@@ -133,8 +133,9 @@ impl Architecture {
         self.shape
     }
 
-    /// The selected units of a part; outputs head by head. Outputs of a removed head may be among them, though they are
-    /// removed with it: [`count`](Self::count) does not count them.
+    /// The selection of a part's units, true for each selected unit; outputs are ordered head by head. Outputs of a
+    /// removed head may be marked as selected, although they are removed with the head. [`count`](Self::count) does not
+    /// count such outputs.
     ///
     /// # Panics
     /// When the layer does not exist.
@@ -142,7 +143,7 @@ impl Architecture {
         self.layers[layer].part(part)
     }
 
-    /// The number of units of a part in the extracted model, and in the whole one. Outputs of a removed head do not
+    /// The number of units of a part in the extracted model, and in the whole model. Outputs of removed heads do not
     /// count.
     ///
     /// ```
@@ -168,7 +169,8 @@ impl Architecture {
         (stays.count(), units.len())
     }
 
-    /// The indices of the selected units of a part, ascending; outputs as in [`units`](Self::units).
+    /// The indices of the selected units of a part, ascending. For outputs of removed heads, see
+    /// [`units`](Self::units).
     ///
     /// # Panics
     /// When the layer does not exist.

@@ -12,7 +12,7 @@ pub(crate) fn check_target(target: f64) -> Result<()> {
     }
 }
 
-/// Rejects anything except a finite score for each unit of each group.
+/// Rejects scores that are not finite, or not one for each unit of each group.
 fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     if scores.len() != groups.len() {
         let (expected, got) = (format!("one for each of {} groups", groups.len()), format!("{} lists", scores.len()));
@@ -31,7 +31,7 @@ fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
-/// The minimum units: in each block those with the highest scores, the first in a tie.
+/// The minimum number of units of each block: its units with the highest scores, the first in a tie.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
         let mut kept = vec![false; group.units()];
@@ -45,7 +45,7 @@ fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     groups.iter().zip(scores).map(of_group).collect()
 }
 
-/// Adds the minimum units of each block.
+/// Adds the minimum units of each block to a selection.
 pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
     for (group, (kept, scores)) in groups.iter().zip(kept.iter_mut().zip(scores)) {
         let blocks = kept.chunks_mut(group.width).zip(scores.chunks(group.width));
@@ -58,13 +58,14 @@ pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<
     kept
 }
 
-/// Selects the units whose scores lie above one threshold for all groups. Bisection finds the threshold at which their
-/// cost is closest to the target. The minimum of each block is always included. Units of equal score are taken from all
-/// groups evenly. Scores are one list for each of the cost's groups, with a number for each of its units.
+/// Selects the units whose scores lie above one threshold for all groups. Bisection finds the threshold at which the
+/// cost of the selected units is closest to the target. Each block keeps at least its minimum number of units. Units of
+/// equal score are taken from all groups evenly. `scores` has one list for each of the cost's groups, with one number
+/// for each unit.
 ///
 /// # Errors
-/// [`Error::Argument`] for a target outside (0, 1], and for scores that are not finite or not one for each unit of each
-/// group; [`Error::Target`] for a target below the cost of the minimum sizes.
+/// [`Error::Argument`] for a target outside (0, 1], and for scores that are not finite or do not match the units of the
+/// groups; [`Error::Target`] for a target below the cost of the minimum sizes.
 pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Vec<bool>>> {
     check_target(target)?;
     let groups = cost.groups();

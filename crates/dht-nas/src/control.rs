@@ -1,4 +1,4 @@
-//! Cost term of the objective, which drives the cost to its target.
+//! Cost term of the objective, which brings the cost to its target.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,19 +8,20 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
-    /// No cost term: only the task loss applies, and the target when units are selected.
+    /// No cost term: only the task loss trains the gates. The target applies when units are selected.
     Free,
-    /// The cost term of TAS (equations 7 and 8; report, equations 3 and 4). It is λ·ln E where F > (1 + t)·R, −λ·ln E
-    /// where F < (1 − t)·R, and 0 otherwise, for the cost F of the architecture that the thresholds currently give.
+    /// The cost term of TAS, transformable architecture search (Dong and Yang 2019, equations 7 and 8; report,
+    /// equations 3 and 4; the crate's page names the report). With F the cost of the architecture that the thresholds
+    /// currently give, the term is λ·ln E if F > (1 + t)·R, −λ·ln E if F < (1 − t)·R, and otherwise 0.
     Tas {
         /// λ, at least 0.
         weight: f64,
         /// t, between 0 and 1.
         tolerance: f64,
     },
-    /// An augmented Lagrangian of the constraint E = R, as Wang, Wohlwend and Lei (2020) prune with: μ·(E − R) + ρ/2·(E
-    /// − R)², with μ ← μ + η·(E − R) after each step. The multiplier grows until the target holds, where a fixed weight
-    /// drives to all units or none.
+    /// The augmented Lagrangian of the constraint E = R that Wang, Wohlwend and Lei (2020) use for pruning: μ·(E − R) +
+    /// ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step. The multiplier μ grows until the cost meets the target. A
+    /// fixed weight would let the search end with all units or with none.
     Lagrangian {
         /// η, at least 0.
         rate: f64,
@@ -31,17 +32,17 @@ pub enum Control {
     },
 }
 
-/// The smallest expected cost whose logarithm is taken: once all gates are shut, E is 0, and the derivative is not a
-/// number. Not in the report.
+/// The smallest expected cost whose logarithm is taken. When all gates are 0, E is 0, and without this limit the
+/// derivative would not be a number. Not in the report.
 const LEAST_EXPECTED: f64 = 1e-6;
 
 impl Control {
-    /// The report's cost term. λ and t are ours, since the report gives neither.
+    /// The report's cost term, with this crate's λ and t, since the report gives neither.
     pub fn tas() -> Self {
         Self::Tas { weight: 1.0, tolerance: 0.05 }
     }
 
-    /// Our cost term: with it, E is within some thousandths of the target at the end.
+    /// This crate's cost term. At the end of a search, E is within some thousandths of the target.
     pub fn lagrangian() -> Self {
         Self::Lagrangian { rate: 0.1, penalty: 2.0, warm_up: 0.5 }
     }
@@ -75,7 +76,7 @@ impl Control {
         }
     }
 
-    /// The target after a share of the training.
+    /// The target R after this share of the training.
     pub fn target(&self, target: f64, share: f64) -> f64 {
         match *self {
             Self::Lagrangian { warm_up, .. } if share < warm_up => 1.0 - (1.0 - target) * share / warm_up,
@@ -83,8 +84,8 @@ impl Control {
         }
     }
 
-    /// The cost term and its derivative with respect to E, for expected cost E, cost F of the selected architecture,
-    /// target R, and multiplier μ.
+    /// The cost term and its derivative with respect to E, given the expected cost E, the cost F of the selected
+    /// architecture, the target R, and the multiplier μ.
     pub fn term(&self, expected: f64, chosen: f64, target: f64, multiplier: f64) -> (f64, f64) {
         match *self {
             Self::Free => (0.0, 0.0),

@@ -1,4 +1,4 @@
-//! Costs of architectures (exact) and of gates (expected).
+//! Costs: the exact cost of an architecture, and the expected cost of gates.
 
 use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Load};
@@ -12,7 +12,7 @@ use crate::space::{Group, NasSpace, Part};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
-    /// The units of the searched parts, as in the report's tables; outputs of removed heads do not count.
+    /// Number of units in the searched parts, as in the report's tables. Outputs of removed heads do not count.
     Dimensions,
     /// FLOPs of the whole model for a text of this number of tokens.
     Flops {
@@ -26,7 +26,7 @@ pub enum CostMeasure {
 }
 
 impl CostMeasure {
-    /// Checks that costs can be computed by the measure.
+    /// Checks that the measure can compute costs.
     ///
     /// # Errors
     /// [`Error::Argument`] for texts without tokens; as [`Latency::check`].
@@ -41,8 +41,8 @@ impl CostMeasure {
 
 /// The cost of an encoder whose units have gates, as a share of the whole encoder's.
 ///
-/// For gates p in [0, 1], with e = Σ p over the inputs, a_h = Σ p over the dimensions of head h and g_h the gate on it, a layer
-/// costs
+/// With gates p in [0, 1], e = Σ p over the inputs of Q, K or V, a_h and b_h = Σ p over the query and value dimensions
+/// of head h, and g_h the gate on head h, a layer costs
 ///
 /// ```text
 /// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
@@ -52,9 +52,8 @@ impl CostMeasure {
 /// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, of what is searched
 /// ```
 ///
-/// At gates of 0 and 1 the cost equals [`LayerSizes`](dht_transformer::flops::LayerSizes) to the last operation. C is
-/// linear in each gate, so that C(p) is the expected cost E_cost of units that are kept independently with
-/// probabilities p.
+/// At gates of 0 and 1 the cost equals [`LayerSizes`](dht_transformer::flops::LayerSizes) exactly. C is linear in each
+/// gate, so that C(p) is the expected cost E_cost of units that are kept independently with probabilities p.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NasCost {
     measure: CostMeasure,
@@ -83,12 +82,12 @@ fn at(part: Part) -> usize {
 }
 
 impl NasCost {
-    /// The cost of the groups' encoder. `fixed` is the cost outside the layers, in the measure's unit: the FLOPs of a
-    /// classifier, for example.
+    /// The cost of an encoder whose units form these groups. `fixed` is the cost outside the layers in the measure's
+    /// unit, for example the FLOPs of a classifier.
     ///
     /// # Errors
     /// As [`CostMeasure::check`]; [`Error::Argument`] for a fixed cost that is below 0 or not finite, and for a whole
-    /// encoder whose cost is 0 or not finite, since shares of it are undefined.
+    /// encoder whose cost is 0 or not finite, since shares of that cost are undefined.
     pub fn new(measure: CostMeasure, shape: BlockShape, layers: usize, groups: Vec<Group>, fixed: f64) -> Result<Self> {
         measure.check()?;
         if !(fixed >= 0.0 && fixed.is_finite()) {
@@ -101,7 +100,7 @@ impl NasCost {
         }
     }
 
-    /// The cost of a classifier's encoder whose space is searched; FLOPs are those of the whole classifier.
+    /// The cost for a search in this space of a classifier's encoder. FLOPs include the whole classifier.
     ///
     /// # Errors
     /// As [`new`](Self::new) and [`NasSpace::groups`]; [`Error::Argument`] for a model with removed parts.
@@ -181,7 +180,8 @@ impl NasCost {
         (cost / whole, gradients)
     }
 
-    /// The number of units of the groups. Outputs of a removed head are removed, too.
+    /// The number of units of the groups, and its derivative with respect to each gate. Outputs of a removed head do
+    /// not count.
     fn dimensions(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let dim = self.shape.head_dim.max(1);
         let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();
@@ -261,7 +261,7 @@ impl NasCost {
     }
 }
 
-/// Gates of 0 and 1.
+/// Converts a selection of units to gates of 0 and 1.
 pub(crate) fn hard(kept: &[Vec<bool>]) -> Vec<Vec<f64>> {
     kept.iter().map(|group| group.iter().map(|kept| f64::from(u8::from(*kept))).collect()).collect()
 }

@@ -9,19 +9,19 @@ use crate::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::space::{Group, Part};
 
-/// A classifier with only the units of an architecture, in matrices of their sizes, and its current weights: those of a
-/// general student, or of a searched one whose gates do not matter.
+/// A classifier with only the units of an architecture, in matrices of the reduced sizes. Its weights are the model's
+/// current weights; gates of a searched model are ignored.
 ///
 /// # Errors
-/// [`Error::Argument`] for an architecture of other sizes, with the first layer and part that differ; as
-/// [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
+/// [`Error::Argument`] for an architecture whose sizes differ from the encoder's, with the first such layer and part;
+/// as [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
 pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<TextClassifier> {
     check(model.encoder(), architecture)?;
     Ok(model.with_encoder(model.encoder().prune_dimensions(&architecture.plans())?)?)
 }
 
-/// Extracts the architecture after multiplying the gates into the weights. Its output equals that of the model through
-/// these gates, where the gates of units that are not kept are 0.
+/// Extracts the architecture after multiplying the gates into the weights. The extracted model has the same output as
+/// the model with these gates, if the gates of removed units are 0.
 ///
 /// # Errors
 /// As [`extract`], and as [`Encoder::fold_gates`](dht_transformer::Encoder::fold_gates).
@@ -35,7 +35,7 @@ pub fn extract_folded(
     Ok(model.with_encoder(folded.prune_dimensions(&architecture.plans())?)?)
 }
 
-/// Rejects an architecture of other sizes than the encoder's, with the first difference.
+/// Rejects an architecture whose sizes differ from the encoder's. The error names the first difference.
 fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
     let refused = |expected: String, got: String| Err(Error::argument("architecture", expected, got));
     let (layers, got) = (encoder.layers(), architecture.layers());
@@ -67,7 +67,7 @@ pub(crate) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) 
     format!("{hidden} hidden dimensions, {heads} heads of {head_dim} and {ffn} neurons")
 }
 
-/// The gates of the layers, from one number for each unit of each group.
+/// Converts numbers, one for each unit of each group, to the gates of the layers.
 pub(crate) fn layer_gates(
     groups: &[Group],
     layers: usize,

@@ -1,8 +1,8 @@
 //! Scores of units without a search: baselines for a searched architecture at an equal cost.
 //!
 //! Scores are one list for each group of a cost, for [`Architecture::chosen`](crate::Architecture::chosen). The scores
-//! of a group are divided by their mean. Sizes of different parts are not comparable, and deeper layers have smaller
-//! gradients, not less important units (Michel, Levy and Neubig 2019).
+//! of a group are divided by their mean. Raw scores of different parts are not comparable, and deeper layers have
+//! smaller gradients although their units are not less important (Michel, Levy and Neubig 2019).
 
 use std::collections::BTreeMap;
 
@@ -24,8 +24,8 @@ pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f6
     cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect()
 }
 
-/// Magnitude scores: the size of a unit's weights. For inputs it is the norm of their column; for outputs, heads and
-/// neurons the norm of the weights that produce them times that of the weights that read them.
+/// Magnitude scores: the size of a unit's weights. For an input it is the norm of the input's column. For an output,
+/// head or neuron it is the norm of the weights that produce the unit, times the norm of the weights that read it.
 ///
 /// # Errors
 /// Errors of candle; [`Error::Argument`] for layers with removed parts.
@@ -70,7 +70,7 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
 /// label (Michel, Levy and Neubig 2019, equation 2).
 ///
 /// # Errors
-/// [`Error::Argument`] without rows, for a row that the data do not have, and for a model of other sizes than the
+/// [`Error::Argument`] without rows, for a row that the data do not have, and for a model whose sizes differ from the
 /// cost's; errors of the model.
 pub fn gradient_scores(
     model: &TextClassifier,

@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The seconds of a model for some texts.
+/// Model of a classifier's latency in seconds, on a fixed number of texts of a fixed length.
 ///
-/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ with A columns of queries and B of values of all heads
-/// together and f neurons. This is the form of its FLOPs, so that a difference between the two is due to the machine.
+/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds. e_q, e_k and e_v are the inputs of Q, K and
+/// V, A the columns of queries and B of values in all heads together, and f the neurons. FLOPs have the same form, so
+/// that differences between the two costs are due to the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// x: seconds for an input and an output of Q, K or V.
+    /// x: seconds for a pair of an input and an output of Q, K or V.
     pub product: f64,
     /// α: seconds for a dimension of queries and keys.
     pub query_key: f64,
@@ -29,8 +30,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// Fits the coefficients, none below 0, with the least squared relative error of measured seconds of models with
-    /// layers of these sizes.
+    /// Fits non-negative coefficients to the measured seconds of models with the given layer sizes, with the least
+    /// squared relative error.
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer measurements than coefficients, and for seconds that are not above 0.
@@ -51,10 +52,10 @@ impl Latency {
         Ok(Self { product, query_key, value, neuron, layer, fixed, error })
     }
 
-    /// Checks that the coefficients can be those of a model.
+    /// Checks that the coefficients are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first number that is below 0 or not finite, and where no coefficient is above 0.
+    /// [`Error::Argument`] for the first number that is below 0 or not finite, and if no coefficient is above 0.
     pub fn check(&self) -> Result<()> {
         let coefficients = [
             ("latency.product", self.product),
@@ -83,7 +84,7 @@ impl Latency {
 /// The number of coefficients of a fit.
 const TERMS: usize = 6;
 
-/// The factors of the coefficients.
+/// The factor of each coefficient in the seconds of a model with these layers.
 fn terms(layers: &[LayerSizes]) -> [f64; TERMS] {
     let sum = |of: &dyn Fn(&LayerSizes) -> usize| layers.iter().map(of).sum::<usize>() as f64;
     [

@@ -1,7 +1,6 @@
 //! Differentiable architecture search: the dimensions, neurons and heads of an encoder that a task needs.
 //!
-//! A search trains a classifier together with gates on its units, towards a target cost, and ends in a physically
-//! smaller model.
+//! A search trains a classifier together with gates on its units, towards a target cost, and extracts a smaller model.
 //!
 //! ```text
 //!  NasSpace ──▶ Groups of units ──Relaxation──▶ gates z(α) ──▶ gated model ──▶ task loss ─┐
@@ -23,7 +22,7 @@
 //! # A complete program
 //!
 //! The program selects the half of the inputs of Q, K and V that a small classifier needs. Gates have a separate
-//! learning rate, which the trainer gets from the search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
+//! learning rate: the trainer needs the search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
 //!
 //! ```
 //! use candle_core::Device;
@@ -94,15 +93,16 @@
 //!
 //! # When not to use it
 //!
-//! Where magnitude or gradient importance gives an equally good model ([`dht_transformer::pruning`]): it costs no
-//! training of gates.
+//! If pruning by magnitude or gradient importance ([`dht_transformer::pruning`]) gives an equally good model: it needs
+//! no training of gates.
 //!
 //! # Source
 //!
-//! A report on differentiable search for BERT ("Study Neural Architecture Search"), which finished input dimensions
-//! alone and observed that its search ran to all or nothing. [`NasSettings::report`] are its settings. The default
-//! differs where the report's own results fall short: the multiplier of the cost adapts, and the threshold is bisected
-//! to the target.
+//! The source, called *the report* on all pages of this crate, is a report on differentiable search for BERT ("Study
+//! Neural Architecture Search"). Its only finished search is that of input dimensions, and it observed that a search
+//! tends to keep all units or none. [`NasSettings::report`] returns its settings. The defaults differ where the
+//! report's own results fall short: the multiplier of the cost adapts, and bisection finds the threshold that meets the
+//! target.
 
 mod architecture;
 mod choose;

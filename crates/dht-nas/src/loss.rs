@@ -31,7 +31,7 @@ pub trait TaskLoss: Debug {
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor>;
 }
 
-/// Cross-entropy −log softmax(z)ₗ of the labels: the report's loss for α
+/// Cross-entropy −log softmax(z)ₗ of the labels. The report trains the gates' variables α with it
 /// ([`GateLoss::Labels`](crate::GateLoss::Labels)).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LabelLoss;
@@ -53,7 +53,7 @@ pub struct SoftLabelLoss {
 }
 
 impl SoftLabelLoss {
-    /// Builds the loss of a teacher, of which it stores a handle; the teacher runs without gradient and dropout.
+    /// Builds the loss for a teacher, and stores a handle on it. The teacher runs without gradient and dropout.
     ///
     /// # Errors
     /// [`Error::Argument`] for a temperature that is not above 0.
@@ -67,7 +67,7 @@ impl SoftLabelLoss {
         }
     }
 
-    /// Uses cached logits: the teacher does not run on texts whose logits are stored.
+    /// Adds cached logits. The teacher does not run on texts whose logits are cached.
     #[must_use]
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Self {
         Self { kept: Some(logits), ..self }

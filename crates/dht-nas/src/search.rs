@@ -43,22 +43,22 @@ pub(crate) struct Pending {
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
 ///
-/// With [`GateLoss::Labels`] these are two objectives: w learn from task(w, z(α)), and α from cross-entropy on the
-/// labels + cost term. The loss of a step is then the sum of all three.
+/// With [`GateLoss::Labels`] there are two objectives: the weights w learn from task(w, z(α)), and α learn from the
+/// cross-entropy on the labels plus the cost term. The loss of a step is then the sum of the three terms.
 ///
-/// α are parameters of the classifier's encoder, `nas.…`, so that the common training loop trains, saves and resumes
-/// them. The score is the macro F1 of the architecture that would be selected now. No epoch counts as the best before
-/// the target has stopped falling.
+/// The variables α are parameters of the classifier's encoder (`nas.…`), so that the common training loop trains, saves
+/// and resumes them. The score is the macro F1 of the architecture that would be selected now. No epoch counts as the
+/// best before the target has stopped falling.
 ///
 /// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for its learning rate, as the
-/// [module's example](crate#a-complete-program) does: with them α move at the [`gate_rate`](NasSettings::gate_rate) and
-/// do not decay. Without them nothing is rejected, but α move at the weights' learning rate, usually a thousandth of
-/// the gate rate, and decay like weights. Then the gates stay near their start, and the selection among them means
-/// little.
+/// [module's example](crate#a-complete-program) does. With these groups, α move at the
+/// [`gate_rate`](NasSettings::gate_rate) and do not decay. Without them there is no error, but α move at the weights'
+/// learning rate, usually a thousandth of the gate rate, and decay like weights. The gates then stay near their start,
+/// and the selection of units is almost arbitrary.
 ///
-/// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), a batch
-/// gives two steps: one on its texts of the first half, weights alone, and one on those of the second, gates alone.
-/// Gradients cannot be accumulated then.
+/// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), the
+/// training texts form two halves. A batch gives two steps: one trains the weights alone on the batch's texts of the
+/// first half, the other the gates alone on its texts of the second half. Gradients cannot be accumulated then.
 #[derive(Debug)]
 pub struct ArchitectureSearch {
     pub(crate) model: TextClassifier,
@@ -69,12 +69,12 @@ pub struct ArchitectureSearch {
     pub(crate) loss: Box<dyn TaskLoss>,
     /// The multiplier μ.
     pub(crate) multiplier: f64,
-    /// True if the target has its final value.
+    /// True once the target has stopped falling.
     pub(crate) settled: bool,
-    /// The rows that train gates, where halves are trained in turns.
+    /// The rows that train gates, if weights and gates train on different halves.
     pub(crate) second_half: BTreeSet<u64>,
     pub(crate) pending: VecDeque<Pending>,
-    /// The parameters that were frozen for a step on gates.
+    /// The parameters that are frozen during a step on gates.
     pub(crate) frozen: Vec<ParameterId>,
     pub(crate) last_step: Option<u64>,
 }
@@ -82,11 +82,11 @@ pub struct ArchitectureSearch {
 /// Result of a search.
 #[derive(Debug)]
 pub struct Found {
-    /// The architecture of the kept units.
+    /// The selected architecture.
     pub architecture: Architecture,
     /// The architecture's share of the whole cost, by the search's measure.
     pub reached: f64,
-    /// The gates of kept units, 0 for the others.
+    /// The gates of kept units, and 0 for all others.
     pub gates: Vec<LayerGates>,
 }
 
@@ -95,7 +95,7 @@ impl ArchitectureSearch {
     ///
     /// # Errors
     /// * [`Error::Argument`] for settings out of range, or a model that is not a single-label classifier.
-    /// * [`Error::Target`] for a target that the minimum sizes do not reach.
+    /// * [`Error::Target`] for a target that is below the cost of the minimum sizes.
     /// * As [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) for an encoder that is already
     ///   searched.
     pub fn new<R: Rng>(model: TextClassifier, settings: NasSettings, rng: &mut R) -> Result<Self> {
@@ -146,8 +146,8 @@ impl ArchitectureSearch {
         })
     }
 
-    /// Continues the search with another loss and another control: the report's second step after its first. Weights,
-    /// gates and the multiplier are kept.
+    /// Continues the search with another loss and another control, as in the report's second step. Weights, gates and
+    /// the multiplier are kept.
     ///
     /// # Errors
     /// [`Error::Argument`] for a control out of range.
@@ -177,10 +177,10 @@ impl ArchitectureSearch {
         self.multiplier
     }
 
-    /// The parameter groups for a training with this peak learning rate: the standard ones, and α without decay at the
-    /// [`gate_rate`](NasSettings::gate_rate), unclipped where they have a [separate loss](GateLoss::Labels). They are
-    /// the trainer's [`groups`](dht_transformer::Trainer::groups), and hold for this learning rate only: at twice the
-    /// rate, gates would move twice as fast.
+    /// The parameter groups for a training with this peak learning rate: the standard groups, and a group for α. α
+    /// train without decay at the [`gate_rate`](NasSettings::gate_rate), and without clipping if they have a [separate
+    /// loss](GateLoss::Labels). Pass the result to the trainer's [`groups`](dht_transformer::Trainer::groups). It is
+    /// valid for this learning rate only: at twice the rate, gates would move twice as fast.
     ///
     /// # Errors
     /// [`Error::Argument`] for a rate that is not above 0.
@@ -228,10 +228,10 @@ impl ArchitectureSearch {
         with_minimum(groups, &scores, kept)
     }
 
-    /// The architecture of the current gates.
+    /// The architecture that the current gates select.
     ///
     /// # Errors
-    /// Errors of candle; as [`choose`](crate::choose()) for gates that are infinite or not a number.
+    /// Errors of candle; as [`choose`](crate::choose()), for gates that are infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let kept = match self.settings.selection {
@@ -252,7 +252,7 @@ impl ArchitectureSearch {
         })
     }
 
-    /// The searched architecture as a separate model, with the searched weights and the gates multiplied into them.
+    /// The searched architecture as a separate model, with the trained weights, multiplied by the gates.
     ///
     /// # Errors
     /// As [`extract_folded`].
@@ -279,7 +279,7 @@ impl ArchitectureSearch {
         Ok(GatedRun { embedded, layers, logits })
     }
 
-    /// The logits of the current architecture, with gates of 0 and the kept units' values.
+    /// The logits of the current architecture, where kept units have their final gates and all others 0.
     ///
     /// # Errors
     /// As [`Encoder::embed`](dht_transformer::Encoder::embed).

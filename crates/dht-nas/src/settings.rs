@@ -9,34 +9,36 @@ use crate::error::{Error, Result};
 use crate::relaxation::{HardConcrete, RelaxationKind, Sigmoid, WeightedSoftmax};
 use crate::space::NasSpace;
 
-/// Schedule of the updates of weights and gates, and their texts.
+/// Schedule of the updates of weights and gates, with the texts that each uses.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Update {
-    /// Weights and gates together on all texts: the report's algorithms.
+    /// Weights and gates together on all texts, as in the report's algorithms.
     #[default]
     Joint,
-    /// Weights on one half of the texts, gates on the other, in turns: DARTS of first order (Liu, Simonyan and Yang
-    /// 2019), and the split of TAS.
+    /// Weights on one half of the texts and gates on the other half, in turns. This is first-order DARTS (Liu, Simonyan
+    /// and Yang 2019) with the split of TAS (Dong and Yang 2019).
     Alternating,
-    /// DARTS of second order, with the halves of `Alternating`: gates learn from the loss after the weights' next step,
-    /// which is approximated by gradient descent. A step of gates takes four passes instead of one.
+    /// Second-order DARTS, with the halves of `Alternating`. Gates learn from the loss after the next step of the
+    /// weights, approximated by a step of gradient descent. A step of gates takes four passes instead of one.
     Unrolled {
-        /// ξ, the step length in gradients; DARTS uses the weights' learning rate. Above 0.
+        /// ξ, the length of the approximated step as a multiple of the gradient, above 0; DARTS uses the weights'
+        /// learning rate.
         rate: f64,
     },
 }
 
-/// The gates at which the cost E of the cost term is computed. The gradient flows through the relaxation's own degrees
-/// in both variants. Both distinguish the cases of [`Control::Tas`] by the thresholded architecture.
+/// The gates at which the cost E of the cost term is computed. In both variants, the gradient flows through the degrees
+/// to which the relaxation keeps units, and the cases of [`Control::Tas`] are distinguished by the thresholded
+/// architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Count {
-    /// Degrees, which are probabilities: the expected cost, as in the report's equation 4.
+    /// The degrees, read as probabilities: E is the expected cost, as in the report's equation 4.
     #[default]
     Expected,
-    /// Gates of 0 and 1, as the relaxation's current threshold gives (straight-through): the counted units are the
-    /// removed ones.
+    /// Gates of 0 and 1, from the relaxation's current threshold (straight-through): E is the cost of exactly the units
+    /// that the threshold keeps.
     Thresholded,
 }
 
@@ -44,20 +46,20 @@ pub enum Count {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateLoss {
-    /// The loss of the weights, so that one backward pass serves both.
+    /// The loss of the weights, so that one backward pass trains weights and α.
     #[default]
     Task,
-    /// Cross-entropy on the labels, whatever the weights learn from (report, equation 3: L_arch "is used to train the
-    /// architecture variables only", the weights learn from their distillation). Labels do not change any gradient of a
-    /// weight, and a teacher none of α.
+    /// Cross-entropy on the labels, for any loss of the weights (report, equation 3: L_arch "is used to train the
+    /// architecture variables only"; the weights learn by distillation). This loss gives no gradient to the weights,
+    /// and a teacher's loss gives none to α.
     ///
-    /// While the weights learn from a teacher's hidden states, in the report's first step, nothing trains the
-    /// classifier through which this loss reaches α. With an untrained classifier it is of little use until the second
-    /// step.
+    /// In the report's first step the weights learn from a teacher's hidden states, and nothing trains the classifier
+    /// through which this loss reaches α. Since the classifier is untrained, this loss is of little use until the
+    /// second step.
     ///
-    /// Where weights and gates learn in one pass ([`Update::Joint`]), it costs a second forward pass, with the same
-    /// gates and dropout, and its backward pass without products for weights. These are five units of a forward pass's
-    /// FLOPs instead of three.
+    /// If weights and gates learn together ([`Update::Joint`]), this loss costs a second forward pass with the same
+    /// gates and dropout, and a backward pass without gradients of weights. A step then takes the FLOPs of five forward
+    /// passes instead of three.
     Labels,
 }
 
@@ -68,7 +70,7 @@ pub enum Selection {
     /// Selects by the threshold at which the architecture's cost is closest to the target.
     #[default]
     Target,
-    /// Selects by the relaxation's own threshold: the report's .01.
+    /// Selects by the relaxation's own threshold, .01 in the report.
     Threshold,
 }
 
@@ -84,7 +86,7 @@ pub struct NasSettings {
     pub measure: CostMeasure,
     /// The relaxation of dimensions and neurons.
     pub relaxation: RelaxationKind,
-    /// The relaxation of heads; of the same kind where one threshold selects among both ([`Selection::Target`]).
+    /// The relaxation of heads. It must have the same kind if one threshold selects all units ([`Selection::Target`]).
     pub head_relaxation: RelaxationKind,
     /// The cost term that drives the cost to the target.
     pub control: Control,
@@ -96,13 +98,13 @@ pub struct NasSettings {
     pub update: Update,
     /// The selection of units at the end.
     pub selection: Selection,
-    /// The peak learning rate of α: about the distance that Adam moves it in a step. Above 0. At 10 one step crosses
-    /// from 5 to −5, as the report rescales gradients to do.
+    /// The peak learning rate of α, above 0: about the distance that Adam moves α in a step. At 10, one step can move α
+    /// from 5 to −5, as the report intends.
     pub gate_rate: f64,
 }
 
 impl Default for NasSettings {
-    /// All four spaces at half of their dimensions by hard-concrete gates with a Lagrangian.
+    /// A search of all four parts, to half of their dimensions, by hard-concrete gates with a Lagrangian.
     fn default() -> Self {
         Self {
             space: NasSpace::default(),
@@ -122,8 +124,8 @@ impl Default for NasSettings {
 
 impl NasSettings {
     /// The report's settings: σ(α) masks with a threshold of .01, softmax-weighted heads, and α trained by the labels
-    /// and the cost term of TAS with a fixed weight, at a rate of 10. λ = 1, t = .05 and the rate are ours: the report
-    /// gives no numbers for them, but states that one step may cross from 5 to −5.
+    /// and the cost term of TAS with a fixed weight, at a rate of 10. The values λ = 1, t = .05 and the rate are this
+    /// crate's: the report gives no numbers, but states that one step may move α from 5 to −5.
     pub fn report(space: NasSpace, target: f64) -> Self {
         Self {
             space,

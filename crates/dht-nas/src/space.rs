@@ -52,13 +52,13 @@ impl Part {
         }
     }
 
-    /// Returns whether the part's units are counted head by head.
+    /// Returns whether the part's units are grouped by head.
     pub(crate) fn is_by_head(self) -> bool {
         matches!(self, Self::QueryKeyOutputs | Self::ValueOutputs)
     }
 
-    /// The number of blocks of the part in a layer, and the number of units of a block: outputs are counted head by
-    /// head.
+    /// The number of blocks of the part in a layer, and the number of units of a block. For outputs, each head is a
+    /// block.
     pub fn size(self, shape: BlockShape) -> (usize, usize) {
         match self {
             Self::QueryInputs | Self::KeyInputs | Self::ValueInputs => (1, shape.hidden),
@@ -69,7 +69,7 @@ impl Part {
     }
 }
 
-/// The minimum size of each part, for each layer (of outputs: for each head).
+/// The minimum size of each part, in each layer; for outputs, in each head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Minimum {
@@ -84,7 +84,7 @@ pub struct Minimum {
 }
 
 impl Default for Minimum {
-    /// One unit of each part: without any, a layer could not be built.
+    /// One unit of each part, since a layer cannot be built without units.
     fn default() -> Self {
         Self { inputs: 1, outputs: 1, neurons: 1, heads: 1 }
     }
@@ -122,7 +122,7 @@ pub struct Group {
     pub part: Part,
     /// The layers that share the group's selection.
     pub layers: Range<usize>,
-    /// The number of heads for outputs, otherwise 1. Units are numbered block by block.
+    /// The number of blocks of units: the number of heads for outputs, otherwise 1. Units are numbered block by block.
     pub blocks: usize,
     /// The number of units of a block.
     pub width: usize,
@@ -147,7 +147,7 @@ impl Group {
 }
 
 impl NasSpace {
-    /// No part; to be completed by struct update syntax.
+    /// A space without parts, the base for struct update syntax.
     pub const NONE: Self = Self {
         inputs: false,
         outputs: false,
@@ -157,7 +157,7 @@ impl NasSpace {
         minimum: Minimum { inputs: 1, outputs: 1, neurons: 1, heads: 1 },
     };
 
-    /// The input dimensions alone: the only search that the report finished.
+    /// The input dimensions alone, the only search that the report finished.
     pub fn inputs() -> Self {
         Self { inputs: true, ..Self::NONE }
     }
@@ -177,7 +177,7 @@ impl NasSpace {
         Self { heads: true, ..Self::NONE }
     }
 
-    /// The minimum of a part; `None` where the part is not searched.
+    /// The minimum of a part; `None` if the part is not searched.
     fn searched(&self, part: Part) -> Option<usize> {
         let (searched, minimum) = match part {
             Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => (self.inputs, self.minimum.inputs),
@@ -191,7 +191,7 @@ impl NasSpace {
     /// The groups of units of an encoder, layer by layer.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a space without parts, or a minimum of 0 or above the size of a layer.
+    /// [`Error::Argument`] for a space without parts, or for a minimum of 0 or above the size of a layer.
     pub fn groups(&self, shape: BlockShape, layers: usize) -> Result<Vec<Group>> {
         let ranges: Vec<Range<usize>> = match self.tied {
             true => std::iter::once(0..layers).collect(),

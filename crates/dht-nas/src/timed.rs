@@ -1,4 +1,4 @@
-//! Measurement of a model's latency, on narrower copies.
+//! Measurement of a model's latency by narrower copies of the model.
 
 use std::time::Instant;
 
@@ -13,16 +13,16 @@ use crate::extract::extract;
 use crate::latency::Latency;
 use crate::space::{NasSpace, Part};
 
-/// The number of timed narrower copies, in addition to the whole model and the one without layers.
+/// The number of timed narrower copies, in addition to the whole model and the model without layers.
 const COPIES: usize = 24;
-/// The number of passes of each copy, in turns; the first is a warm-up.
+/// The number of passes of each copy, in turns; the first pass is a warm-up.
 const PASSES: usize = 9;
 /// The smallest share of a part that a copy keeps.
 const LEAST_SHARE: f64 = 0.1;
 
 impl Latency {
-    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens. It depends on this
-    /// machine and its current load: store the result for all comparisons.
+    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens. The result depends
+    /// on this machine and its current load: measure once, and use the stored result for all comparisons.
     ///
     /// # Errors
     /// [`Error::Argument`] for no texts, or for more tokens than the model reads; as [`extract`] for a model with

@@ -21,11 +21,11 @@ use crate::extract::assigned;
 use crate::search::{ArchitectureSearch, Pending, Trained};
 use crate::settings::{Count, GateLoss, Update};
 
-/// Streams of random numbers: of gates, by step, and of halves.
+/// Streams of random numbers: for gates, by step, and for halves.
 const GATES: u64 = 0x6e61_7301_0000_0000;
 const HALVES: u64 = 0x6e61_7302_0000_0000;
 
-/// A number whose gradient along each tensor is the paired one.
+/// A scalar tensor of this value whose gradient with respect to each tensor is the tensor paired with it.
 fn with_gradients<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
     let parts = along.map(|(along, gradients)| (along * gradients.detach())?.sum_all());
     let sum = parts.reduce(|sum, part| sum? + part?);
@@ -48,7 +48,7 @@ impl ArchitectureSearch {
         self.frozen.iter().for_each(|id| parameters.set_frozen(*id, true));
     }
 
-    /// Clamps α to the bounds of their relaxations.
+    /// Clamps α to the bounds of the relaxations.
     fn bring_back(&self) -> Result<()> {
         for (relaxation, alpha) in self.relaxations.iter().zip(&self.alphas) {
             if let Some(bound) = relaxation.bound() {
@@ -84,8 +84,8 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// The loss on a batch through the gates of this step: that of the gates where only they are trained, otherwise
-    /// that of the weights.
+    /// The loss on a batch through the gates of this step. If only gates are trained, it is the loss of the gates,
+    /// otherwise the loss of the weights.
     pub(crate) fn task_loss(
         &self,
         batch: &PackedBatch,
@@ -109,8 +109,8 @@ impl ArchitectureSearch {
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    /// The gradients along α of the gates' loss on a batch, and that loss. Weights are frozen during this pass, so that
-    /// nothing is computed for them.
+    /// The gates' loss on a batch and its gradients with respect to α. Weights are frozen during this pass, so that
+    /// their gradients are not computed.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
         let found = || -> Result<(Vec<Tensor>, f64)> {
@@ -124,7 +124,7 @@ impl ArchitectureSearch {
         found
     }
 
-    /// The part of the gradients that is along α.
+    /// The gradients with respect to α.
     pub(crate) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
         let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
             Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),

@@ -8,12 +8,12 @@ use dht_transformer::{ForwardContext, Objective, PackedBatch};
 use crate::error::Result;
 use crate::search::{ArchitectureSearch, Trained};
 
-/// The total distance that weights move for the difference of two gradients (the source's).
+/// The total distance that weights move for the finite difference of two gradients (the value of DARTS).
 const DISTANCE: f64 = 0.01;
 
 impl ArchitectureSearch {
-    /// The gradient along α of the gates' loss L₂ on `validation` after a step of the weights on their loss L₁ on
-    /// `training`, and L₂ (Liu, Simonyan and Yang 2019, equations 7 and 8):
+    /// The gates' loss L₂ on `validation`, after a step of the weights on their loss L₁ on `training`, and the gradient
+    /// of L₂ with respect to α (Liu, Simonyan and Yang 2019, equations 7 and 8):
     ///
     /// ```text
     /// ∇α L₂(w − ξ·∇w L₁(w, α), α) ≈ ∇α L₂(w′, α) − ξ·(∇α L₁(w⁺, α) − ∇α L₁(w⁻, α)) / 2ε
@@ -40,7 +40,7 @@ impl ArchitectureSearch {
     }
 }
 
-/// Moved weights, with their start.
+/// Weights that are moved temporarily, with their original values.
 struct Moves<'a> {
     search: &'a ArchitectureSearch,
     weights: Vec<(ParameterId, &'a Var)>,
@@ -76,7 +76,8 @@ impl Moves<'_> {
         Ok((gradients.collect::<candle_core::Result<_>>()?, value))
     }
 
-    /// The loss of the weights or the gates on a batch, always with the same gates and masks, and its gradients.
+    /// The loss of the weights or the gates on a batch, always with the same gates and dropout masks, and the gradients
+    /// of this loss.
     fn loss(&self, batch: &PackedBatch, of: Trained) -> Result<(f64, Gradients)> {
         let parameters = self.search.parameters();
         let ctx = ForwardContext::training(parameters, self.progress.seed, self.progress.step as u32);
@@ -84,7 +85,7 @@ impl Moves<'_> {
         Ok((f64::from(loss.to_scalar::<f32>()?), ctx.backward(&loss, parameters)?))
     }
 
-    /// Moves the weights from their start along a gradient.
+    /// Moves the weights from their original values along a gradient.
     fn along(&self, gradients: &Gradients, length: f64) -> Result<()> {
         for ((id, var), start) in self.weights.iter().zip(&self.start) {
             if let Some(gradient) = gradients.get(*id) {
@@ -116,7 +117,7 @@ mod tests {
 
     const RATE: f64 = 2.0;
 
-    /// Weights and gates learn from the labels, or the weights from another model's logits.
+    /// A search whose weights and gates learn from the labels, or whose weights learn from another model's logits.
     fn search(gate_loss: GateLoss) -> ArchitectureSearch {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let small = BertConfig::small(1, 2, 8, 20).unwrap();

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! A [`SearchSpace`] lists the [`Route`]s. [`SearchSettings`] define the routers, their learning, and the training of
-//! the exits. A [`SearchModel`] is a [`RoutedEncoder`] (an encoder with exits) with a [`Router`] for depth and a
-//! [`HeadRouter`] for heads. A [`SearchObjective`] trains it with the common training loop,
+//! the exits. A [`SearchModel`] has a [`RoutedEncoder`] (an encoder with exits), a [`Router`] for depth and a
+//! [`HeadRouter`] for heads. A [`SearchObjective`] trains the model in the common training loop,
 //! [`Trainer`](transformer::Trainer). Training and inference run the same executor; inference neither explores nor
 //! learns.
 //!
@@ -118,30 +118,33 @@
 //!
 //! # Guarantees
 //!
-//! - **Every sample once an epoch**, also with queues: samples still queued at an epoch's end are trained on then.
-//!   Texts held out for the bandits ([`settings::LossSource::HeldOut`]) are never trained on.
+//! - **Every sample is trained on once in each epoch**, also with queues: samples that are still queued at the end of
+//!   an epoch are trained on then. Texts held out for the bandits ([`settings::LossSource::HeldOut`]) are never trained
+//!   on.
 //! - **The cost accounting equals the count of all matrix products** that run. [`CostAccounting::flops`] and
 //!   [`Evaluation::flops`](dynamic::Evaluation::flops) include second passes and the passes for arm features, of a
 //!   teacher and of held-out texts. The FLOPs of the routers are counted separately, by formula. [`cost`] lists what is
 //!   counted and what is not.
-//! - **One seed, one result.** A training that is stopped in mid-epoch and resumed ends with the same bits as one
-//!   without a stop.
-//! - **A text's route may depend on its batch**: samples that keep the same number of heads share one head set,
-//!   selected for the mean of their contexts. Exits and head counts depend on the text and the heads that ran before.
+//! - **One seed, one result.** A training that is stopped within an epoch and resumed ends with the same bits as an
+//!   uninterrupted one.
+//! - **A text's route may depend on its batch**: by default, samples that keep the same number of heads share one head
+//!   set, selected for the mean of their contexts. Exits and head counts depend on the text itself and on the heads in
+//!   earlier layers.
 //!
 //! # Single-label classification only
 //!
 //! Every step from exit to answer needs a distribution over classes: the value of an exit is its cross-entropy, and
-//! bandits see its confidence. In multi-label data some labels may be confident at an exit where others are not, and a
-//! regression value has no probability. A rule for either would be another method with its own evaluation. Such texts
-//! are rejected ([`Error::Argument`], `targets`). Full, truncated and pruned encoders handle them
-//! ([`transformer::Task`], [`transformer::pruning`]).
+//! bandits see its confidence. In multi-label data an exit may be confident about some labels and not about others, and
+//! a regression value has no probability. A rule for either task would be another method that needs its own evaluation.
+//! Multi-label and regression texts are rejected ([`Error::Argument`], `targets`). Full, truncated and pruned encoders
+//! handle them ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
 //!
-//! With fewer contexts than [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference
-//! runs the full model. Where every text needs the same depth, a fixed exit costs less than selecting one; the
-//! [`Regret`] shows it. The paper's own settings ([`SearchSettings::paper`]) are for comparison, not for use.
+//! With fewer training texts than [`SearchSettings::warm_up_contexts`] over all epochs, the bandits never learn, and
+//! inference runs the full model. If every text needs the same depth, a fixed exit costs less than selecting an exit
+//! for each text; [`Regret`] measures this. The paper's own settings ([`SearchSettings::paper`]) are for comparison,
+//! not for production.
 
 pub mod baselines;
 pub mod cost;

@@ -24,13 +24,13 @@ use crate::training::FrozenStates;
 /// The minimum number of texts for [`accelerate`](fn@accelerate): fewer cannot be fitted and judged.
 pub const LEAST_TEXTS: usize = 20;
 
-/// Builds a dynamic model from a fine-tuned single-label classifier: exits, n-gram exit, stacking and speeds. The
-/// classifier does not change.
+/// Builds a dynamic model from a fine-tuned single-label classifier: fits the exits, the n-gram exit and the stacking
+/// weights, and selects a speed. The classifier does not change.
 ///
 /// # Errors
-/// * [`Error::Argument`] for settings out of range, fewer than 20 texts, held-out texts of which more than half are
-///   training texts, multi-label texts or other classes than the classifier's, unlabelled texts where nothing is held
-///   out, and states that are not finite.
+/// * [`Error::Argument`] for settings out of range, for fewer than 20 texts, for multi-label texts, for classes other
+///   than the classifier's, for unlabelled texts without held-out texts, for held-out texts more than half of which are
+///   also training texts, and for hidden states that are not finite.
 /// * As [`ExitModel::of_classifier`](crate::ExitModel::of_classifier) and [`NgramClassifier::fit`]; errors of the
 ///   encoder.
 pub fn accelerate<R: Rng + ?Sized>(

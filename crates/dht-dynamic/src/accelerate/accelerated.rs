@@ -12,17 +12,18 @@ use crate::router::Router;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accelerated {
-    /// The model, at the cheapest speed at which the judged texts [lose nothing](crate::evaluation::Stages::lossless).
+    /// The model, set to the cheapest speed at which the judged texts are answered [without
+    /// loss](crate::evaluation::Stages::lossless) of accuracy.
     pub model: DynamicModel,
-    /// The fits, and the cost and accuracy of the speeds.
+    /// Report of the fits, and of the cost and accuracy at each speed.
     pub report: Report,
 }
 
 impl Accelerated {
-    /// Replaces the router. Its curve is measured on held-out texts at some speeds, the lowest first: one pass each,
-    /// and one for the classifier alone. The model starts at the highest of them at which it is as accurate as the
-    /// classifier, or at the first if there is none. A router with a single speed has no curve: set it on the
-    /// [model](DynamicModel::with_router).
+    /// Replaces the router. Its curve of accuracy against cost is measured on held-out texts: each of the given speeds,
+    /// lowest first, takes one pass, and the classifier alone takes another. The model starts at the highest of these
+    /// speeds at which it is as accurate as the classifier, or at the first speed if there is none. A router with a
+    /// single speed has no curve: set it on the [model](DynamicModel::with_router).
     ///
     /// # Errors
     /// [`Error::Argument`] for no speeds or no texts, and for a speed that the router rejects; errors of the router and

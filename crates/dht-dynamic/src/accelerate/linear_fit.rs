@@ -8,14 +8,15 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets};
 use crate::model::ExitModel;
 
-/// Gradient tolerance of a fit. The objective is then within 5·10⁻⁷ nats of its minimum, where the fit reaches it.
+/// Gradient tolerance of a fit. A fit that reaches this tolerance has an objective within 5·10⁻⁷ nats of the minimum.
 const TOLERANCE: f64 = 1e-3;
 
-/// Rows on which values of C are compared and exits are judged.
+/// Rows on which values of C (the inverse strength of the penalty) are compared and exits are judged.
 enum Judge<'a> {
-    /// The states of other rows, with their labels.
+    /// Pooled states of held-out rows, with their labels.
     HeldOut { states: &'a [f32], labels: &'a [u32] },
-    /// The training rows themselves, each judged by regressions that have not seen it: the fold of each row.
+    /// The training rows themselves. Each row is judged by regressions fitted without its fold; `fold_of` is the fold
+    /// of each row.
     CrossFit { fold_of: &'a [usize], labels: &'a [u32] },
 }
 
@@ -26,16 +27,17 @@ pub(super) struct FittedExit {
     /// Bias b, (classes).
     pub(super) bias: Vec<f32>,
     pub(super) c: f64,
-    /// The answers to held-out rows; for cross-fitted rows, the answers of the regression of each row's fold.
+    /// Log-probabilities of held-out rows. For cross-fitted rows, those of the regression that was fitted without the
+    /// row's fold.
     pub(super) judged: LogProbabilities,
-    /// FLOPs of all fits, and of the answers that they are judged on.
+    /// FLOPs of all fits, and of the log-probabilities by which they are judged.
     pub(super) flops: u64,
 }
 
-/// Standardisation of states: (x − mean)/deviation, and 0 where a state is constant.
+/// Standardisation of states: (x − mean)/deviation, and 0 for a component that is constant.
 struct Scaling {
     mean: Vec<f64>,
-    /// 1/deviation; 0 for a constant.
+    /// 1/deviation; 0 for a constant component.
     inverse: Vec<f64>,
 }
 
@@ -107,8 +109,8 @@ pub(super) fn fit_exits(
     training.pooled.iter().enumerate().map(fit).collect()
 }
 
-/// Fits an exit on the states (rows, width) of training rows, with the C of the smallest mean loss on the judged rows;
-/// the first in a tie.
+/// Fits an exit on the states (rows, width) of training rows. Selects the C with the smallest mean loss on the judged
+/// rows; the first in a tie.
 fn fit_exit(
     states: &[f32],
     width: usize,
@@ -182,7 +184,8 @@ fn fit_exit(
     }
 }
 
-/// The targets of some rows. For labels, every class gets a probability; soft labels do not change.
+/// Targets of some training rows. Class labels are smoothed so that classes without rows get a positive probability;
+/// soft labels are used as they are.
 enum SmoothedTargets {
     Classes(Vec<u32>),
     Soft(Vec<f64>),
@@ -192,8 +195,8 @@ enum SmoothedTargets {
 const NEVER: f64 = -1e3;
 
 impl SmoothedTargets {
-    /// Gives each class without any row the probability 1/(rows + classes), as in the n-gram classifier: otherwise its
-    /// bias would decrease without limit.
+    /// Gives each class without any row the probability 1/(rows + classes), as in the n-gram classifier; otherwise the
+    /// bias of that class would decrease without limit.
     fn of(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
         let labels: Vec<u32> = match targets {
             RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),
@@ -236,7 +239,8 @@ mod tests {
 
     const WIDTH: usize = 5;
 
-    /// Rows whose label is that of the largest of the first three states; the fourth is constant.
+    /// Random rows of four states. A row's label is the index of the largest of its first three states; the fourth
+    /// state is constant.
     fn rows(count: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (mut states, mut labels) = (Vec::new(), Vec::new());

@@ -12,14 +12,14 @@ use crate::model::SeenTexts;
 /// The texts of an acceleration.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
-    /// Texts that exits and n-gram model are fitted on, preferably those that the classifier was fine-tuned on.
+    /// Texts on which exits and n-gram model are fitted. Prefer the texts that the classifier was fine-tuned on.
     pub training: &'a EncodedDataset,
-    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are chosen. Without them a
-    /// [share](AccelerateSettings::held_out_share) of `training` is held out, or with few texts all of it is
-    /// cross-fitted. Then the classifier should not have seen these texts either, since it is more confident on texts
-    /// that it has seen.
+    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are chosen. If there are none,
+    /// a [share](AccelerateSettings::held_out_share) of `training` is held out, or with few texts all of `training` is
+    /// cross-fitted. In both cases the classifier should not have seen `training`, since a classifier is more confident
+    /// on texts that it has seen.
     pub held_out: Option<&'a EncodedDataset>,
-    /// Further texts to fit on, whose labels are ignored: the classifier's predicted classes replace them.
+    /// Further texts to fit on. Their labels are ignored and replaced by the classes that the classifier predicts.
     pub unlabelled: Option<&'a EncodedDataset>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Texts<'a> {
         Self { unlabelled: Some(unlabelled), ..self }
     }
 
-    /// Rejects held-out texts that are empty, or mostly training texts.
+    /// Rejects held-out texts that are empty, or most of which are training texts.
     pub(super) fn check_held_out(self) -> Result<()> {
         let Some(held_out) = self.held_out else { return Ok(()) };
         let seen = SeenTexts::of([self.training]).rows_of(held_out).len();
@@ -73,7 +73,8 @@ impl Parts {
     /// Splits the texts.
     ///
     /// # Errors
-    /// [`Error::Argument`] for unlabelled texts where nothing is held out: the cross-fit would judge by them.
+    /// [`Error::Argument`] for unlabelled texts without held-out texts: a cross-fit would judge the exits on unlabelled
+    /// texts.
     pub(super) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let mut parts = Self::of_labelled(texts.training, texts.held_out, settings, rng)?;
         let Some(unlabelled) = texts.unlabelled.filter(|unlabelled| !unlabelled.is_empty()) else { return Ok(parts) };
@@ -112,7 +113,7 @@ impl Parts {
         parts(texts.clone(), None, fold_of)
     }
 
-    /// Replaces labels by the classifier's own predictions, where these are the targets and where texts have no labels.
+    /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels.
     pub(super) fn with_targets(mut self, targets: Targets, training: &States, held_out: Option<&States>) -> Self {
         let relabel = |samples: &mut [Sample], labels: &[u32]| {
             samples.iter_mut().zip(labels).for_each(|(sample, label)| sample.label = *label);

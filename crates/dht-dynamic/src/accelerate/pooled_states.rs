@@ -15,7 +15,7 @@ pub(super) struct States {
     pub(super) own: LogProbabilities,
 }
 
-/// Runs every text through all layers, and stores the states that fit into the cache.
+/// Runs every text through all layers, and stores the states of the texts that fit into the cache.
 pub(super) fn states(
     model: &ExitModel,
     pooling: Pooling,

@@ -18,26 +18,26 @@ const POINTS: usize = 200;
 pub struct Report {
     /// Labelled rows that exits and n-gram model were fitted on.
     pub rows: usize,
-    /// Unlabelled rows that they were fitted on, with the classes that the classifier predicts.
+    /// Unlabelled rows that exits and n-gram model were fitted on, with the classes that the classifier predicts.
     pub unlabelled_rows: usize,
-    /// The rows on which the choices were made.
+    /// The rows on which C, stacking and speeds were chosen.
     pub judged_on: JudgedOn,
     /// The accuracy of the classifier alone.
     pub own_accuracy: f64,
-    /// The n-gram exit, where there is one, followed by each exit by depth.
+    /// The n-gram exit, if there is one, followed by the exits in the order of their depths.
     pub stages: Vec<StageReport>,
     /// The curve, from the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
-    /// The speed of the cheapest point that [loses nothing](Stages::lossless) against the classifier alone, or 0 if
-    /// there is none. For [another router](super::Accelerated::with_router) it is the speed of the cheapest point that
-    /// is as accurate, or of the first if there is none.
+    /// The cheapest speed that [loses nothing](Stages::lossless) against the classifier alone; 0 if there is none. For
+    /// [another router](super::Accelerated::with_router), the cheapest speed that is as accurate as the classifier, or
+    /// the first speed if there is none.
     pub speed: f64,
     /// The number of columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
     /// FLOPs in total: the encoder's pass over the texts, the fits, and the training of the side layers.
     pub flops: u64,
-    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`: of each value and gradient
-    /// that L-BFGS requested, two for each multiply-add, and of the answers by which a C is selected.
+    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. They cover each value and
+    /// gradient that L-BFGS requests, two FLOPs for each multiply-add, and the answers by which a C is selected.
     pub flops_of_fits: u64,
     /// Wall-clock seconds in total.
     pub seconds: f64,
@@ -54,9 +54,9 @@ pub struct Report {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JudgedOn {
-    /// This number of texts that nothing else was fitted on.
+    /// Number of held-out texts, on which nothing else was fitted.
     HeldOut(usize),
-    /// This number of texts, which are all texts, each with answers of models that have not seen it.
+    /// Number of cross-fitted texts: all texts, each answered by models that were fitted without it.
     CrossFit(usize),
     /// No rows yet.
     #[default]
@@ -69,13 +69,15 @@ pub enum JudgedOn {
 pub struct StageReport {
     /// The depth of the stage; 0 for the n-gram exit.
     pub depth: usize,
-    /// The C selected for its linear fit, from which a side layer's training starts; `None` for the classifier itself.
+    /// The C selected for the stage's linear fit, the start of a side layer's training; `None` for the classifier
+    /// itself.
     pub c: Option<f64>,
     /// The accuracy of the stage alone.
     pub accuracy: f64,
-    /// The weights that stack the n-gram classifier on the stage.
+    /// The weights of the n-gram classifier and of the stage in their [sum](Stacker).
     pub stacker: Option<Stacker>,
-    /// The accuracy with the n-gram classifier stacked on the stage; without one, of the stage alone.
+    /// The accuracy with the n-gram classifier [stacked](Stacker) on the stage; without an n-gram classifier, that of
+    /// the stage alone.
     pub stacked_accuracy: f64,
     /// The expected calibration error of the stacked probabilities.
     pub calibration_error: f64,
@@ -114,7 +116,7 @@ impl Report {
         });
     }
 
-    /// Computes the curve of thresholds, and the cheapest threshold that loses nothing.
+    /// Computes the curve of accuracy against cost over thresholds, and the cheapest threshold that loses nothing.
     pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: u64) {
         let thresholds = stages.thresholds(POINTS);
         let point = |speed: &f64| {
@@ -127,14 +129,16 @@ impl Report {
         self.speed = stages.lossless(labels, self.own_accuracy, &thresholds);
     }
 
-    /// Stores the curve of any router, and its cheapest speed that is as accurate as the classifier alone.
+    /// Stores the curve of any router, and selects the cheapest of its speeds that is as accurate as the classifier
+    /// alone.
     pub(super) fn of_curve(&mut self, curve: Vec<SpeedPoint>) {
         let lossless = curve.iter().rev().find(|point| point.accuracy >= self.own_accuracy);
         self.speed = lossless.or(curve.first()).map_or(0.0, |point| point.speed);
         self.curve = curve;
     }
 
-    /// The most expensive point of the curve within a share of the full model's FLOPs; `None` where all cost more.
+    /// The most expensive point of the curve that costs at most this share of the full model's FLOPs; `None` where all
+    /// cost more.
     pub fn within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
     }

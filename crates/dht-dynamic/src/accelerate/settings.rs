@@ -7,45 +7,47 @@ use crate::exit::NgramSettings;
 use crate::router::LeavingRule;
 
 /// Targets that the exits are fitted to. [Side layers](SideSettings) also learn from the classifier's probabilities:
-/// with equal weight for `Labels`, and from them alone for the other two.
+/// for `Labels`, both losses have equal weight; for the other two targets, side layers learn from these probabilities
+/// alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {
     /// The texts' own labels.
     #[default]
     Labels,
-    /// The classes that the classifier predicts, for texts without labels. "Accuracy" is then agreement with the
-    /// classifier.
+    /// The classes that the classifier predicts, for texts without labels. Reported accuracies are then agreement with
+    /// the classifier.
     Predictions,
-    /// The probabilities that the classifier predicts (soft labels; Hinton et al. 2015) for the exits, and the texts' own
-    /// labels for everything else.
+    /// For the exits, the probabilities that the classifier predicts (soft labels; Hinton et al. 2015); for all other
+    /// fits, the texts' own labels.
     SoftLabels,
 }
 
 /// The settings of [`accelerate`](super::accelerate).
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccelerateSettings {
-    /// The depths of the exits, ascending, the last of them the classifier's depth; `None` for every layer.
+    /// The depths of the exits, ascending; the last is the classifier's depth. `None` for an exit after every layer.
     pub exits: Option<Vec<usize>>,
     /// The pooling of the exits before the last: the mean or the first token. The mean by default.
     pub pooling: Pooling,
     /// The targets that the exits are fitted to.
     pub targets: Targets,
-    /// Side layers for the exits; `None` for linear exits. They need held-out texts: where everything is cross-fitted,
-    /// exits are linear, and [`Report::side`](super::Report::side) is `None`.
+    /// Side layers for the exits; `None` for linear exits. Side layers need held-out texts: if the texts are
+    /// cross-fitted, exits are linear, and [`Report::side`](super::Report::side) is `None`.
     pub side: Option<SideSettings>,
-    /// The values of C to select from for the exits, ascending: the weight of the loss relative to the penalty ½‖W‖² on
-    /// standardised states.
+    /// Values of C to select from for the exits, ascending. C is the weight of the loss relative to the penalty ½‖W‖²
+    /// on standardised states.
     pub c: Vec<f64>,
     /// The rule that decides at each stage whether a text continues: a threshold on the confidence or the entropy of
-    /// the stacked answers, or the number of consecutive stages that agree. Its value is the model's speed.
-    /// [`Accelerated::with_router`](super::Accelerated::with_router) replaces it by any other [router](crate::Router).
+    /// the stacked answers, or the number of consecutive stages that agree. The threshold of the rule is the model's
+    /// speed. [`Accelerated::with_router`](super::Accelerated::with_router) replaces the rule by any other
+    /// [router](crate::Router).
     pub rule: LeavingRule,
-    /// The n-gram classifier of the n-gram exit; `None` for no n-gram exit. The tokens around a text are
-    /// [excluded](NgramSettings::left_out) only where they are listed.
+    /// The n-gram classifier of the n-gram exit; `None` for no n-gram exit. The special tokens around a text, such as
+    /// `[CLS]`, are excluded only if [`left_out`](NgramSettings::left_out) lists them.
     pub ngram: Option<NgramSettings>,
-    /// The share of the texts that is held out where no held-out texts are given, if that gives at least
-    /// [`least_held_out`](Self::least_held_out) rows. With fewer texts everything is cross-fitted instead.
+    /// The share of the texts that is held out if no held-out texts are given. If that is fewer than
+    /// [`least_held_out`](Self::least_held_out) rows, all texts are cross-fitted instead.
     pub held_out_share: f64,
     /// The minimum number of held-out rows; see [`held_out_share`](Self::held_out_share).
     pub least_held_out: usize,
@@ -54,7 +56,7 @@ pub struct AccelerateSettings {
     /// The number of texts in a batch of the passes through the encoder.
     pub batch_size: usize,
     /// Memory in bytes for the states of texts while side layers learn: two bytes for each token, exit and hidden unit.
-    /// The encoder runs once for texts that fit into it, and once more in each pass for the others. 2 GiB by default.
+    /// For texts whose states fit, the encoder runs once; for the others it runs again in each pass. 2 GiB by default.
     pub cache_bytes: usize,
 }
 
@@ -62,11 +64,11 @@ pub struct AccelerateSettings {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SideSettings {
     /// The number of columns of each [side layer](crate::exit::ExitKind::SideLayer); `None` for a sixth of the
-    /// encoder's, rounded down to a multiple of 32 where that is above 32.
+    /// encoder's columns, rounded down to a multiple of 32 if above 32.
     pub width: Option<usize>,
     /// The number of passes over the texts.
     pub epochs: usize,
-    /// The peak learning rate; it rises over the first steps and falls to 0.
+    /// The peak learning rate: the rate rises over the first steps and then falls to 0.
     pub learning_rate: f64,
     /// The number of texts in a step.
     pub batch_size: usize,

@@ -9,8 +9,7 @@ use crate::model::{DynamicModel, ExitModel};
 use crate::router::LeavingRule;
 use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
-/// Trains all exits before the last from the stored states of their texts. Returns the model and the FLOPs of the
-/// training.
+/// Trains all exits before the last on stored states. Returns the model and the FLOPs of the training.
 pub(super) fn train<R: Rng + ?Sized>(
     model: ExitModel,
     texts: &EncodedDataset,

@@ -18,7 +18,7 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// The predicted class of each row.
     pub labels: Vec<u32>,
-    /// The loss of each row, −ln of the probability of its class in nats (at most 87, the smallest f32's).
+    /// The loss of each row: −ln of the probability of its label, in nats; at most 87, the value for the smallest f32.
     pub losses: Vec<f64>,
     /// The route of each row.
     pub routes: Vec<Route>,
@@ -33,8 +33,8 @@ pub struct Evaluation {
     pub bandit_flops: u64,
     /// The mean cost of a route by layers × heads, as a share of the full model (the paper's estimate).
     pub layer_head_ratio: f64,
-    /// Wall-clock seconds of this one pass, without tokenising. Its first batch packs the weights: to compare
-    /// wall-clock times use [`time_in_turns`](super::time_in_turns).
+    /// Wall-clock seconds of this pass, without tokenising. They include packing the weights in the first batch: to
+    /// compare wall-clock times use [`time_in_turns`](super::time_in_turns).
     pub seconds: f64,
     /// Seconds of pooling and routers, included in `seconds`.
     pub bandit_seconds: f64,
@@ -54,8 +54,8 @@ impl Evaluation {
 /// Predicts every row and scores the predictions.
 ///
 /// # Errors
-/// Errors of the model, including that for a batch size of 0; [`Error::Argument`](crate::Error::Argument) for classes that differ from
-/// the model's, and for multi-label or regression texts.
+/// Errors of the model, including the error for a batch size of 0; [`Error::Argument`](crate::Error::Argument) for
+/// classes that differ from the model's, and for multi-label or regression texts.
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;
     let start = Instant::now();

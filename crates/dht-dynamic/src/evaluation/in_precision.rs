@@ -1,11 +1,11 @@
-//! Scoring and timing of models in another precision.
+//! Scoring and timing of models that compute in another precision than f32.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sample};
 
 use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 
-/// A model whose layers are computed in another precision, scored and timed like any other.
+/// A model that computes its layers in a given [`Precision`], scored and timed like any other model.
 ///
 /// # Examples
 /// ```
@@ -26,7 +26,8 @@ pub struct InPrecision<'a, M> {
 }
 
 impl<'a, M: Predictor> InPrecision<'a, M> {
-    /// Wraps a model to compute in a precision; see [`Precision`] for its effect and the supported devices.
+    /// Wraps a model, which then computes in this precision; see [`Precision`] for the effect and the supported
+    /// devices.
     pub fn new(model: &'a M, precision: Precision) -> Self {
         Self { model, ctx: ForwardContext::inference_in(precision) }
     }

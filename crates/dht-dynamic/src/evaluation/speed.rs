@@ -1,4 +1,4 @@
-//! Calibration of the speed: selects λ for a budget of FLOPs.
+//! Calibration of the speed: selects the price of cost λ, or a threshold, for a budget of FLOPs.
 
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
@@ -10,14 +10,14 @@ use crate::prediction::WithSpeed;
 /// Tolerance of the FLOPs ratio of a calibrated λ, as a share of the full model: half a per cent.
 pub const CALIBRATION_TOLERANCE: f64 = 0.005;
 
-/// A speed at which only the cost matters. As λ, one nat is worth a ten-thousandth of the model's cost; as a threshold,
-/// it is above any entropy.
+/// A speed at which only the cost matters. As λ, it equates one nat with a ten-thousandth of the model's cost; as a
+/// threshold, it exceeds any entropy.
 const LARGEST: f64 = 1e4;
-/// The λ at which the search starts where the model has none above 0.
+/// The λ at which the search starts if the model's own λ is not above 0.
 const START: f64 = 0.1;
-/// The factor by which λ changes while only one side of the target is known.
+/// The factor by which λ changes while only values on one side of the target are known.
 const STRIDE: f64 = 4.0;
-/// Two values of λ that differ by less than this factor count as equal; the ratio jumps between them.
+/// Two values of λ that differ by less than this factor count as equal; the FLOPs ratio may jump between them.
 const CLOSE: f64 = 1.001;
 /// A smaller λ counts as 0.
 const SMALLEST: f64 = 1e-6;
@@ -27,7 +27,8 @@ const SMALLEST: f64 = 1e-6;
 pub struct Speed {
     /// λ or the router's threshold, for [`WithSpeed::with_speed`].
     pub lambda: f64,
-    /// FLOPs of encoder, classifiers and bandits over the full model's, on the texts on which λ was calibrated.
+    /// FLOPs of encoder, classifiers and bandits divided by the full model's FLOPs, on the texts on which λ was
+    /// calibrated.
     pub flops_ratio: f64,
 }
 
@@ -37,14 +38,14 @@ pub struct Speed {
 pub struct SpeedPoint {
     /// The speed, for [`WithSpeed::with_speed`].
     pub speed: f64,
-    /// FLOPs over the full model's.
+    /// FLOPs divided by the full model's FLOPs.
     pub flops_ratio: f64,
     /// The accuracy.
     pub accuracy: f64,
 }
 
-/// The cost of a model on some texts by speed. It measures a speed on demand and stores the result, so that several
-/// budgets together need fewer passes than separately.
+/// Cost of a model on some texts as a function of the speed. A speed is measured when it is first requested, and the
+/// result is stored, so that several budgets share their passes.
 #[derive(Debug)]
 pub struct SpeedCurve<'a, M> {
     model: &'a M,
@@ -59,8 +60,8 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
     /// Measures both ends, in two passes: λ = 0, and a λ so large that only the cost matters.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no texts and for a model whose rewards learned the cost; errors of the
-    /// encoder.
+    /// [`Error::Argument`] for no texts, and for a model whose training rewards already included the cost; errors of
+    /// the encoder.
     pub fn new(model: &'a M, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {
             return Err(Error::argument("texts", "at least one", 0));
@@ -90,16 +91,16 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
         &self.measured
     }
 
-    /// Selects the λ whose FLOPs ratio is within [`CALIBRATION_TOLERANCE`] of the target. Many texts may change their
-    /// routes at one λ, so that there is no such λ. Then the budget still holds: the nearest known ratio below it is
-    /// selected.
+    /// Selects the λ whose FLOPs ratio is within [`CALIBRATION_TOLERANCE`] of the target. There is no such λ if many
+    /// texts change their routes at the same λ. The nearest known ratio below the target is selected then, so that the
+    /// budget holds.
     ///
-    /// The search alternates bisection and linear interpolation in the logarithm of λ. It takes three to six passes,
-    /// each at the cost of the ratio that it measures.
+    /// The search alternates bisection and linear interpolation in the logarithm of λ. It takes three to six passes;
+    /// each costs the ratio that it measures.
     ///
     /// # Errors
-    /// [`Error::Budget`] with the [`range`](Self::range) for a target outside it (or not a number); errors of the
-    /// encoder.
+    /// [`Error::Budget`] with the [`range`](Self::range) for a target that is outside this range or not a number;
+    /// errors of the encoder.
     pub fn calibrate(&mut self, target: f64) -> Result<Speed> {
         let (least, most) = self.range();
         if !(least..=most).contains(&target) {
@@ -125,7 +126,7 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
         }
     }
 
-    /// The next λ to try between two; `None` when they are too close.
+    /// The next λ to try between two values; `None` if they are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.lambda, cheap.lambda);
         let lambda = match (low < SMALLEST, high >= LARGEST) {
@@ -153,8 +154,8 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
 }
 
 /// Selects the λ at which a model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, exits and
-/// routers) on texts like these. Returns it with the measured ratio: see [`SpeedCurve::calibrate`]. The model learns
-/// nothing; set the speed with [`with_speed`](WithSpeed::with_speed). Calibrate on held-out texts.
+/// routers) on texts like these. Returns λ with the measured ratio: see [`SpeedCurve::calibrate`]. The model itself
+/// does not change; set the speed with [`with_speed`](WithSpeed::with_speed). Calibrate on held-out texts.
 ///
 /// # Errors
 /// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].

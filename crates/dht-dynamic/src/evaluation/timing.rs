@@ -28,12 +28,12 @@ impl PassTimes {
 /// Measures the wall-clock time of each model's predictions on a data set.
 ///
 /// All models are treated alike. Each has a separate context for all its passes, so that it packs its weights once, in
-/// a pass that is not measured. Then follow `passes` rounds in which the models take turns. Each round starts with the
-/// model that ran second in the round before, so that no model always runs after the same one. A pass is
+/// a pass that is not measured. Then the models take turns in `passes` rounds. Each round starts with the model that
+/// ran second in the round before, so that no model always runs after the same one. A pass is
 /// [`Predictor::predict_all`]: forming batches is measured, tokenising and scoring are not.
 ///
 /// # Errors
-/// [`Error::Argument`] for no passes; errors of a model, including those for a batch size of 0.
+/// [`Error::Argument`] for no passes; errors of a model, including the error for a batch size of 0.
 pub fn time_in_turns(
     models: &[&dyn Predictor],
     data: &EncodedDataset,
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::prediction::BatchPredictions;
 
-    /// Notes who predicts, and the address of the context.
+    /// Records which model predicts, and the address of its context.
     struct Noting<'a> {
         name: usize,
         seen: &'a Mutex<Vec<(usize, usize, usize)>>,

@@ -1,4 +1,4 @@
-//! Builders of a program's own exits.
+//! Builders of custom exits, which the calling program defines.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitPlace<'a> {
-    /// The prefix of the names of the exit's parameters, without the dot. Parameters below it are saved with the model.
+    /// Prefix of the names of the exit's parameters, without the dot. Parameters with this prefix are saved with the
+    /// model.
     pub name: &'a str,
     /// The number of layers before the exit.
     pub depth: usize,
@@ -22,14 +23,14 @@ pub struct ExitPlace<'a> {
 
 type Build = dyn Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync;
 
-/// Builds the exits of a model, whatever they compute: it adds their parameters to the encoder and returns the exits.
-/// It is called when a model is made, loaded, or copied with weights of its own, and must add the same parameters each
-/// time. A clone is the same builder.
+/// Builds the custom exits of a model. For each exit it adds parameters to the encoder and returns the exit. It is
+/// called when a model is created, loaded or deep-copied, and must add the same parameters each time. A clone is the
+/// same builder.
 #[derive(Clone)]
 pub(crate) struct ExitBuilder(Arc<Build>);
 
 impl ExitBuilder {
-    /// Wraps a function.
+    /// Wraps a function that builds one exit.
     pub(crate) fn new(
         build: impl Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync + 'static,
     ) -> Self {
@@ -39,7 +40,7 @@ impl ExitBuilder {
     /// Builds the exit at a place.
     ///
     /// # Errors
-    /// Errors of the function; [`Error::Argument`] for a parameter whose name does not begin with the name of the place,
+    /// Errors of the function; [`Error::Argument`] for a parameter whose name does not begin with [`ExitPlace::name`],
     /// since it would not be saved.
     pub(crate) fn build(&self, encoder: &mut Encoder, place: ExitPlace<'_>) -> Result<Box<dyn LayerExit>> {
         let before = encoder.parameters().len();

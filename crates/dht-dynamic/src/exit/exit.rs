@@ -22,7 +22,7 @@ pub struct ExitTexts<'a> {
 }
 
 impl<'a> ExitTexts<'a> {
-    /// Texts before the first layer: the whole batch, if `members` has all its indices.
+    /// Texts before the first layer. If `members` has all indices, they are the whole batch.
     pub fn before_layers(batch: &'a PackedBatch, members: &'a [usize]) -> Self {
         Self { batch, members, hidden: None }
     }
@@ -47,7 +47,7 @@ pub trait Exit: Debug + Send + Sync {
     /// The answers to these texts.
     ///
     /// # Errors
-    /// [`Error::Argument`] for texts before the first layer, where the exit reads hidden rows; errors of the classifier.
+    /// [`Error::Argument`] for texts before the first layer if the exit reads hidden rows; errors of the classifier.
     fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers>;
 }
 
@@ -62,9 +62,9 @@ pub struct ExitFlops {
     pub backward_weights: FlopCount,
 }
 
-/// An exit after a layer: hidden rows → logits. It is an [`Exit`] whose answers are ln softmax of its logits.
+/// An exit after a layer: hidden rows → logits. As an [`Exit`], it answers with ln softmax of its logits.
 ///
-/// Its parameters belong to the encoder, so that one optimiser trains both.
+/// The parameters of the exit belong to the encoder, so that one optimiser trains both.
 pub trait LayerExit: Exit {
     /// The logits. Shape: (samples, classes).
     ///

@@ -7,11 +7,11 @@ use super::ngram::NgramClassifier;
 use super::stacker::Stacker;
 use crate::error::{Error, Result};
 
-/// The exit at depth 0, with route `0L`: an n-gram classifier that reads every text before the encoder does. Texts with
-/// a confident answer leave there. At each later exit the score of a class is a·ln p(n-gram) + b·ln p(exit), with
+/// The exit at depth 0, with route `0L`: an n-gram classifier of the text's tokens, computed before any layer. Texts
+/// with a confident answer leave there. At each later exit the score of a class is a·ln p(n-gram) + b·ln p(exit), with
 /// separate weights for each exit: see [`Stacker`].
 ///
-/// It is used in inference only: trainings run without it, since neither its weights nor the stackers' have gradients.
+/// It is used in inference only. Trainings ignore it, since its weights and the stackers' weights have no gradients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrontExit {
     ngram: NgramClassifier,
@@ -19,7 +19,7 @@ pub struct FrontExit {
 }
 
 impl FrontExit {
-    /// Combines an n-gram classifier with the weights of each later exit, in the order of their depths.
+    /// Combines an n-gram classifier with one pair of weights for each later exit, in the order of their depths.
     pub fn new(ngram: NgramClassifier, stackers: Vec<Stacker>) -> Self {
         Self { ngram, stackers }
     }
@@ -34,7 +34,7 @@ impl FrontExit {
         &self.stackers
     }
 
-    /// Rejects an n-gram exit that does not fit this number of exits and classes.
+    /// Rejects an n-gram exit whose number of weights is not this number of exits, or whose classes differ.
     pub(crate) fn check(&self, exits: usize, classes: usize) -> Result<()> {
         if self.ngram.classes() != classes {
             return Err(Error::shape("classes of the front exit", classes.to_string(), self.ngram.classes()));

@@ -18,26 +18,26 @@ pub enum ExitKind {
     /// A linear classifier on pooled rows.
     #[default]
     Linear,
-    /// A side exit: a classifier with its own hidden layer, gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂. The hidden layer replaces
-    /// a pooler, so the pooling must not be a pooler.
+    /// A side exit: a classifier with its own hidden layer, gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂. The hidden layer takes the
+    /// place of BERT's pooler layer, so the pooling must not be a pooler.
     Side {
         /// The width of the hidden layer, 1 to 65,536.
         width: usize,
     },
     /// A linear classifier added to a narrow transformer layer on the text's tokens: pool(h)·Wᵀ + b + mean(layer(h·Dᵀ +
-    /// d))·Vᵀ + c. This is ladder side-tuning (Sung et al. 2022) with one layer for each exit; FastBERT's exits have
-    /// self-attention too. A layer of 64 columns costs about a thirtieth of one of 384. The pooling must not be a
-    /// pooler.
+    /// d))·Vᵀ + c. This is ladder side-tuning (Sung et al. 2022) with one layer for each exit. FastBERT's exits also
+    /// have self-attention. A layer of 64 columns costs about a thirtieth of a layer of 384 columns. The pooling must
+    /// not be a pooler.
     SideLayer {
         /// The number of columns of the layer: 1 to 32, or a multiple of 32 up to 4,096.
         width: usize,
     },
-    /// Exits that a program builds itself: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
+    /// Custom exits, which the calling program builds: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
     Own,
 }
 
 impl ExitKind {
-    /// Checks the range of the width and that the kind fits a pooling.
+    /// Checks the range of the width and that this kind of exit can use the pooling.
     ///
     /// # Errors
     /// [`Error::Argument`] for a width out of range, and for a pooler before a side exit.

@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows times the weight of a layer, and its bias.
+    /// Product of rows and the transposed weight of a layer, plus its bias.
     fn product(rows: &Tensor, parameters: &Parameters, name: &str, [outputs, inputs]: [usize; 2]) -> Tensor {
         let values = parameters.values().unwrap();
         let of = |part: &str| values[&format!("{name}.{part}")].values.clone();

@@ -12,7 +12,7 @@ use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
 /// Side-layer exit: logits = pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where side is a [`SideLayer`]. The parameters are
-/// those of a linear exit, `{name}.weight` and `{name}.bias`, and `{name}.side.*` and `{name}.output.*`.
+/// `{name}.weight` and `{name}.bias` as in a linear exit, `{name}.side.*` and `{name}.output.*`.
 #[derive(Debug, Clone)]
 pub(super) struct SideLayerExit {
     linear: Classifier,

@@ -1,4 +1,4 @@
-//! Stacking of two models of one text: a weighted sum of their log-probabilities.
+//! Stacking: combines two models' answers to one text by a weighted sum of their log-probabilities.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,8 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{self, Function, minimize};
 
 /// Weights for the sum of the log-probabilities of an n-gram classifier and of an exit. The score of a class is a·ln
-/// p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. Classes have no bias, so that the
-/// weights stay valid for other class frequencies.
+/// p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. There is no bias for each class, so
+/// that the weights stay valid for other class frequencies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stacker {
@@ -64,11 +64,13 @@ impl Stacker {
         Self { ngram: 0.5, exit: 0.5 }
     }
 
-    /// Fits the weights on rows that neither model has learned from. They minimise Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖².
-    /// Without rows they are [`halves`](Self::halves). They stay finite even where some weights predict every row.
+    /// Fits the weights on rows that neither model has learned from. The weights minimise Σᵢ lossᵢ + ½‖(a, b) − (½,
+    /// ½)‖², so that they stay finite even if some weights predict every row correctly. Without rows the weights are
+    /// [`halves`](Self::halves).
     ///
     /// # Errors
-    /// [`Error::Argument`] for tables of different shapes, and for labels that are not exactly one class for each row.
+    /// [`Error::Argument`] for tables of different shapes, and for labels whose number is not the number of rows, or
+    /// that are not classes.
     pub fn fit(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<Self> {
         Ok(Self::fit_counted(ngram, exit, labels)?.0)
     }
@@ -94,7 +96,7 @@ impl Stacker {
         Ok((Self { ngram: minimum.at[0], exit: minimum.at[1] }, minimum.flops))
     }
 
-    /// The log-probabilities of both models, stacked.
+    /// The log-probabilities of the two models, combined by the weights.
     ///
     /// # Errors
     /// [`Error::Argument`] for tables of different shapes, and for weights that are not finite.

@@ -11,8 +11,8 @@ enum Rows {
     Sparse { starts: Vec<usize>, columns: Vec<u32>, values: Vec<f32> },
 }
 
-/// A feature matrix that is multiplied from both sides. Both products sum in one fixed order for each of their rows, so
-/// that their bits do not depend on the number of threads.
+/// A feature matrix that is multiplied from both sides. Each row of a product is summed in one fixed order, so that the
+/// result does not depend on the number of threads, to the bit.
 #[derive(Debug, Clone)]
 pub(crate) struct FeatureMatrix {
     rows: usize,
@@ -106,7 +106,7 @@ fn add_scaled(sums: &mut [f64], scale: f64, right: &[f64]) {
 }
 
 impl FeatureMatrix {
-    /// A dense matrix from values row after row. The number of `values` is a multiple of `columns`.
+    /// A dense matrix from values row after row. The length of `values` must be a multiple of `columns`.
     pub(crate) fn dense(columns: usize, values: Vec<f32>) -> Self {
         let rows = values.len() / columns.max(1);
         let transposed = (0..columns).flat_map(|column| (0..rows).map(move |row| (row, column)));
@@ -169,8 +169,8 @@ impl FeatureMatrix {
         self.by_column.product(self.columns, residuals, classes)
     }
 
-    /// FLOPs of one product with a matrix of this number of columns, two for each multiply-add. For a sparse matrix
-    /// only the stored values count.
+    /// FLOPs of one product with a matrix of `classes` columns, two for each multiply-add. For a sparse matrix only the
+    /// stored values count.
     pub(crate) fn flops(&self, classes: usize) -> u64 {
         let (Rows::Dense { values, .. } | Rows::Sparse { values, .. }) = &self.by_row;
         2 * (values.len() * classes) as u64

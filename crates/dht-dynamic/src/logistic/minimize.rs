@@ -8,12 +8,12 @@ use argmin::solver::quasinewton::LBFGS;
 
 use crate::error::{Error, Result};
 
-/// The number of pairs of differences that L-BFGS stores. Ten, the usual number elsewhere, takes fewer steps, but with
-/// hundreds of thousands of weights the pairs dominate the time of a step.
+/// The number of pairs of differences that L-BFGS stores. Ten, the usual number, would take fewer steps. But with
+/// hundreds of thousands of weights, the pairs dominate the time of a step.
 const REMEMBERED: usize = 5;
 
-/// The maximum number of evaluations for each step. The line search itself has no limit: it does not end on a
-/// function that is unbounded below.
+/// The maximum number of evaluations for each step. The solver's line search has no limit of its own and does not end
+/// on a function that is unbounded below.
 const EVALUATIONS: u64 = 20;
 
 /// A differentiable function of a vector.
@@ -31,19 +31,19 @@ pub(crate) struct Minimum {
     pub(crate) at: Vec<f64>,
     /// The gradient norm ‖∇f‖₂ at the result.
     pub(crate) gradient_norm: f64,
-    /// FLOPs of all evaluated values and gradients. The solver's sums over its last steps are not included.
+    /// FLOPs of all evaluated values and gradients. The solver's own vector sums over stored pairs are not included.
     pub(crate) flops: u64,
 }
 
-/// A point with the value and the gradient there.
+/// A point, with the value and the gradient at this point.
 type Evaluated = (Vec<f64>, f64, Vec<f64>);
 
-/// Cache of the last evaluation: value and gradient of a point are computed together, but the solver requests them one
-/// after the other.
+/// Cache of the last evaluation. The value and the gradient of a point are computed together, but the solver requests
+/// them separately.
 struct Remembering<'a, F> {
     function: &'a F,
     last: RefCell<Option<Evaluated>>,
-    /// The number of evaluations; `most` is its limit.
+    /// The number of evaluations so far, limited to `most`.
     evaluations: &'a Cell<u64>,
     most: u64,
 }
@@ -83,8 +83,8 @@ impl<F: Function> Gradient for Remembering<'_, F> {
     }
 }
 
-/// Minimises a convex function from a start. It stops when ‖∇f‖₂ < `tolerance`, when a step does not lower the value in
-/// f64, or after `most_steps`.
+/// Minimises a convex function from a starting point. The minimisation stops when ‖∇f‖₂ < `tolerance`, when a step does
+/// not lower the value in f64, or after `most_steps`.
 ///
 /// # Errors
 /// [`Error::Argument`] when the function or its gradient is not finite at the start or at the result.

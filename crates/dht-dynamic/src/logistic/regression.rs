@@ -17,17 +17,17 @@ const MOST_STEPS: u64 = 1_000;
 pub(crate) struct FitSettings {
     /// C, the weight of the loss relative to the penalty.
     pub(crate) c: f64,
-    /// The fit stops where ‖∇‖₂ of the mean objective by its scaled weights is smaller. The mean objective is
-    /// scikit-learn's divided by C·n. Since its curvature by the scaled weights is about 1, the objective is then about
-    /// ½·tolerance² above its minimum.
+    /// The fit stops when the gradient norm ‖∇‖₂ of the mean objective with respect to the scaled weights is smaller.
+    /// The mean objective is scikit-learn's objective divided by C·n. Its curvature in the scaled weights is about 1,
+    /// so that the objective is then at most about ½·tolerance² above its minimum.
     pub(crate) tolerance: f64,
 }
 
 /// Multinomial logistic regression: class scores x·W + b, linear in the features.
 ///
-/// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is 1 for the class of a row or its soft
-/// labels. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two classes
-/// scikit-learn fits one column of weights, the difference of our two: its C is twice ours.)
+/// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft label of row
+/// i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two classes,
+/// scikit-learn fits one column of weights, the difference of the two columns here: its C is twice this C.)
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogisticRegression {
@@ -42,7 +42,7 @@ pub(crate) struct LogisticRegression {
 pub(crate) enum RowTargets<'a> {
     /// The class of each row.
     Classes(&'a [u32]),
-    /// Soft labels: ln of the probability of each class for each row, row after row.
+    /// Soft labels: ln of each class's probability, (rows, classes).
     Soft(&'a [f64]),
 }
 
@@ -54,8 +54,8 @@ impl RowTargets<'_> {
         }
     }
 
-    /// The cross-entropy of a row's log-probabilities, which are replaced by its gradient with respect to the scores, p
-    /// − t.
+    /// Returns the cross-entropy of a row and replaces its log-probabilities by the gradient with respect to the
+    /// scores, p − t.
     fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
         match self {
             Self::Classes(labels) => {
@@ -78,7 +78,7 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Rejects targets that do not fit this number of rows.
+    /// Rejects targets that do not match this number of rows or classes.
     fn check(self, rows: usize, classes: usize) -> Result<()> {
         let got = self.rows(classes);
         if got == 0 || got != rows {
@@ -97,11 +97,11 @@ impl RowTargets<'_> {
     }
 }
 
-/// The mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n), as a function of W and then b, each divided by the scale of its
-/// feature.
+/// The mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n). Its argument is W followed by b, each weight divided by the scale
+/// of its feature.
 ///
-/// The scale is the square root of the inverse second derivative, so that the curvature is about equal in every
-/// direction. Without scales, the curvature for frequent n-grams and the bias is a thousand times that for rare
+/// The scale of a feature is the inverse square root of the second derivative, so that the curvature is about equal in
+/// every direction. Without scales, the curvature for frequent n-grams and the bias is a thousand times that for rare
 /// n-grams, and a fit takes three times the steps.
 struct PenalisedLoss<'a> {
     features: &'a FeatureMatrix,
@@ -184,13 +184,13 @@ pub(crate) fn log_softmax(scores: &mut [f64]) {
 }
 
 impl LogisticRegression {
-    /// Fits rows of features to their targets, from zero or from the minimum of an earlier fit of the same shape.
-    /// Returns the weights and, for a next fit, the minimum.
+    /// Fits rows of features to their targets. The fit starts at zero, or at the minimum of an earlier fit of the same
+    /// shape. Returns the regression, and the minimum as the start of a next fit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no row, another number of labels than rows, a label that is not a class, fewer than two
-    /// classes, a C that is not a positive number, features that are not finite, and where L-BFGS stops far from the
-    /// minimum.
+    /// [`Error::Argument`] for no row, a number of labels other than the number of rows, a label that is not a class,
+    /// fewer than two classes, a C that is not a positive number, features that are not finite, and a fit that stops
+    /// far from the minimum.
     pub(crate) fn fit(
         features: &FeatureMatrix,
         targets: RowTargets<'_>,
@@ -226,7 +226,7 @@ impl LogisticRegression {
         Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
     }
 
-    /// The parameters W, (features, classes), and b.
+    /// The weights W, (features, classes), and the bias b.
     pub(crate) fn parameters(&self) -> (&[f32], &[f32]) {
         (&self.weights, &self.bias)
     }
@@ -236,8 +236,8 @@ impl LogisticRegression {
         self.bias.len()
     }
 
-    /// Returns whether it has weights for this number of classes and features, all of them finite. A stored regression
-    /// may violate this.
+    /// Returns whether the weights have this number of classes and features and are all finite. A stored regression may
+    /// violate this.
     pub(crate) fn fits(&self, classes: usize, features: usize) -> bool {
         let finite = self.weights.iter().chain(&self.bias).all(|weight| weight.is_finite());
         finite && self.bias.len() == classes && self.weights.len() == features * classes

@@ -6,7 +6,7 @@ use super::*;
 const TIGHT: FitSettings = FitSettings { c: 2.0, tolerance: 1e-9 };
 const CLASSES: usize = 3;
 
-/// Rows of 7 features, most of them 0, whose classes depend on them by lot.
+/// Rows of 7 features, most of them 0. The classes depend on the features at random.
 fn problem(rows: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut values, mut labels) = (Vec::new(), Vec::new());

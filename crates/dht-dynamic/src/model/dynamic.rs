@@ -23,10 +23,10 @@ pub struct DynamicModel {
 }
 
 impl DynamicModel {
-    /// A model whose texts leave where this rule is satisfied. The speed is 0, so all texts run all layers.
+    /// A model whose texts leave where this rule is satisfied. The speed is 0 at first, so all texts run all layers.
     ///
     /// # Errors
-    /// None at that speed.
+    /// None currently: a speed of 0 is valid for every rule.
     pub fn new(model: ExitModel, rule: LeavingRule) -> Result<Self> {
         Ok(Self { model, front: None, router: rule.router(0.0)?, seen: Arc::default() })
     }
@@ -39,18 +39,18 @@ impl DynamicModel {
         Self { router: router.into(), ..self }
     }
 
-    /// Adds an n-gram exit before the first layer, which is stacked on every other exit. The router sees it as exit
-    /// index 0, and the index of each other exit increases by one.
+    /// Adds an n-gram exit before the first layer, whose log-probabilities are added to those of every other exit. The
+    /// router sees the n-gram exit at index 0, and the index of each other exit increases by one.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for an n-gram exit with other classes, without weights for each exit,
-    /// or with weights that are not finite.
+    /// [`Error::Argument`](crate::Error::Argument) for an n-gram exit with a different number of classes, without
+    /// weights for each exit, or with weights that are not finite.
     pub fn with_front(self, front: FrontExit) -> Result<Self> {
         front.check(self.model.depths().len(), self.model.classes())?;
         Ok(Self { front: Some(Arc::new(front)), ..self })
     }
 
-    /// Records the texts that the model was fitted on; they are saved with it.
+    /// Records the texts that the model was fitted on; their digests are saved with the model.
     #[must_use]
     pub fn with_seen_texts(self, seen: SeenTexts) -> Self {
         Self { seen: Arc::new(seen), ..self }
@@ -100,8 +100,9 @@ impl DynamicModel {
         self.router.speed()
     }
 
-    /// Sets the speed of the router: the higher, the cheaper. For a threshold the speed is the threshold, for a
-    /// patience its reciprocal; a custom router defines its speed.
+    /// Sets the speed of the router: a higher speed is cheaper. For a threshold rule, the speed is the threshold. For a
+    /// patience (the number of consecutive exits that must agree), the speed is the reciprocal. A custom router defines
+    /// its own speed.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for a speed that is not finite or below 0, and for routers with a

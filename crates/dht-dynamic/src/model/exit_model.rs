@@ -20,18 +20,18 @@ pub struct ExitSettings {
     pub kind: ExitKind,
     /// The pooling of the exits before the last.
     pub pooling: Pooling,
-    /// The pooling of the last exit, where it is a linear classifier unlike the others; `None` where it is like the
-    /// exits before it.
+    /// The pooling of the last exit, if that exit is linear whatever the kind of the others; `None` if the last exit
+    /// has the kind and pooling of the exits before it.
     pub last_pooling: Option<Pooling>,
 }
 
 impl ExitSettings {
-    /// Linear exits on mean states after these depths.
+    /// Settings of linear exits after these depths, with mean pooling.
     pub fn linear(depths: Vec<usize>) -> Self {
         Self { depths, kind: ExitKind::Linear, pooling: Pooling::Mean, last_pooling: None }
     }
 
-    /// Checks the depths for this number of layers, and the kind.
+    /// Checks the depths for an encoder of this number of layers, and the kind of exit.
     ///
     /// # Errors
     /// [`Error::Exit`] for depths that do not ascend from 1 to the last layer; as [`ExitKind::check`].
@@ -70,15 +70,15 @@ impl ExitSettings {
     }
 }
 
-/// An encoder with exits after some of its layers, the last exit after the last layer. A clone is another handle on the
-/// same weights: training one trains the other.
+/// An encoder with exits after some of its layers; the last exit is after the last layer. A clone is another handle on
+/// the same weights: training one trains the other.
 #[derive(Debug, Clone)]
 pub struct ExitModel {
     encoder: Encoder,
     exits: Vec<Box<dyn LayerExit>>,
     settings: ExitSettings,
     classes: usize,
-    /// The builder of exits of a program's own.
+    /// The builder of custom exits; `None` for built-in exits.
     own: Option<ExitBuilder>,
 }
 
@@ -102,16 +102,16 @@ impl ExitModel {
         Ok(Self { encoder, exits, settings, classes, own: None })
     }
 
-    /// Adds exits of a program's own after these layers, the last of them after the last layer. `build` is called for
-    /// each exit, from the first to the last. A saved model with such exits is loaded by
+    /// Adds custom exits, which the calling program defines, after these layers. The last exit must be after the last
+    /// layer. `build` is called for each exit, from the first to the last. A saved model with custom exits is loaded by
     /// [`DynamicModel::load_with`](crate::DynamicModel::load_with).
     ///
     /// # Errors
-    /// As [`ExitSettings::check`]; errors of `build`; [`Error::Argument`] for fewer than two classes, and for a parameter
-    /// of an exit whose name does not begin with the name of its place.
+    /// As [`ExitSettings::check`]; errors of `build`; [`Error::Argument`] for fewer than two classes, and for a
+    /// parameter whose name does not begin with the `name` of its exit's place.
     ///
     /// # Examples
-    /// An exit that reads the first token's state beside the mean of all:
+    /// An exit that reads both the first token's state and the mean of all states:
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -175,7 +175,7 @@ impl ExitModel {
         Self::of_builder(encoder, settings, classes, ExitBuilder::new(build))
     }
 
-    /// Adds exits that a builder makes.
+    /// Adds the exits that a builder creates.
     pub(super) fn of_builder(
         mut encoder: Encoder,
         settings: ExitSettings,
@@ -245,7 +245,7 @@ impl ExitModel {
         ModelShape { layers: self.encoder.layers(), heads: self.encoder.block_shape().heads }
     }
 
-    /// The route of a text that leaves at this depth; 0 before the first layer.
+    /// The route of a text that leaves at this depth; depth 0 is before the first layer.
     pub(crate) fn route(&self, depth: usize) -> Result<Route> {
         match depth {
             0 => Route::without_layers(self.shape()),
@@ -253,11 +253,11 @@ impl ExitModel {
         }
     }
 
-    /// Rejects texts that this model cannot be trained or scored on.
+    /// Rejects texts on which this model cannot be trained or scored.
     ///
     /// # Errors
-    /// [`Error::Argument`] for multi-label or regression texts, and for texts of other classes; [`Error::Transformer`]
-    /// for texts longer than the encoder's positions, and for labels that do not exist.
+    /// [`Error::Argument`] for multi-label or regression texts, and for another number of classes;
+    /// [`Error::Transformer`] for texts longer than the encoder's positions, and for labels that do not exist.
     pub fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
         if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
             let expected = "none: early exits take texts of one class each, not of several labels or of a number";
@@ -271,7 +271,7 @@ impl ExitModel {
         }
     }
 
-    /// FLOPs of a text up to this depth.
+    /// FLOPs of the first `depth` layers for a text.
     pub(crate) fn layer_flops(&self, depth: usize, tokens: usize) -> u64 {
         layers(&self.encoder.block_shape(), depth, |block| block.forward(Load::of_text(tokens), block.full()))
     }
@@ -301,7 +301,7 @@ impl ExitModel {
     }
 }
 
-/// FLOPs of this number of unpruned layers.
+/// FLOPs of the first `depth` layers, unpruned.
 fn layers(block: &BlockShape, depth: usize, of: impl Fn(&BlockShape) -> Breakdown) -> u64 {
     std::iter::repeat_n(of(block), depth).sum::<Breakdown>().total().0
 }

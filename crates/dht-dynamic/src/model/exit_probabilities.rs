@@ -5,8 +5,9 @@ use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_fi
 use super::exit_model::ExitModel;
 use crate::error::Result;
 
-/// The log-probabilities (ln softmax of the logits) of every exit, by exit, row and class. Every threshold and patience
-/// decides from these values, so that their curves need no further pass. Each row runs all layers once.
+/// The log-probabilities (ln softmax of the logits) of every exit, by exit, row and class. Each row runs all layers
+/// once. Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
+/// needs no further pass.
 ///
 /// # Errors
 /// Errors of the encoder; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.

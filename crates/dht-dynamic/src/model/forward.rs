@@ -14,8 +14,8 @@ use crate::router::{ExitView, Notes};
 
 impl DynamicModel {
     /// Predicts a batch; each text runs up to the exit where the router lets it leave. Repeated calls give the same
-    /// predictions. For many batches an [`Engine`](crate::Engine), or [`Predictor::predict`] with one context, reuses
-    /// packed weights.
+    /// predictions. For many batches, use an [`Engine`](crate::Engine), or [`Predictor::predict`] with one context:
+    /// both reuse packed weights.
     /// # Errors
     /// Errors of the encoder, the exits and the router.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
@@ -31,7 +31,7 @@ impl DynamicModel {
         Ok(Forward::new(self, ctx).with_stages().predict(batch)?.predictions)
     }
 
-    /// The prediction of a sample that leaves at the n-gram exit; `None` for one that needs the encoder.
+    /// The prediction of a sample that leaves at the n-gram exit; `None` for a sample that needs the encoder.
     pub(crate) fn predict_in_front(&self, ctx: &ForwardContext, sample: &Sample) -> Result<Option<Prediction>> {
         Forward::new(self, ctx).predict_in_front(&PackedBatch::from_samples([sample])?)
     }
@@ -65,9 +65,10 @@ impl WithSpeed for DynamicModel {
     }
 }
 
-/// The number of batches that are processed concurrently: the more, the fuller is the last batch of a layer.
+/// The number of batches that are processed concurrently. With more batches, the last batch of each layer is fuller.
 const BATCHES_UNDER_WAY: usize = 8;
-/// The maximum number of rows of these batches: their states are held until they leave.
+/// The maximum number of rows (tokens) in these batches. It limits memory, since a text's states are held until it
+/// leaves.
 const ROWS_UNDER_WAY: usize = 1 << 14;
 
 /// A configured forward pass of a dynamic model.
@@ -75,22 +76,22 @@ const ROWS_UNDER_WAY: usize = 1 << 14;
 pub(super) struct Forward<'a> {
     model: &'a DynamicModel,
     ctx: &'a ForwardContext,
-    /// True if every exit that a text passes is evaluated, whatever the router needs.
+    /// True if every exit that a text passes is evaluated, even if the router does not read it.
     all_stages: bool,
     /// The maximum number of texts that run a layer together.
     together: usize,
 }
 
-/// State of a text between exits. It starts empty, or with the answer of the n-gram exit.
+/// State of a text between exits. Before the first layer it is empty or has the answer of the n-gram exit.
 #[derive(Default)]
 struct Passage {
-    /// ln p of each class at the n-gram exit; empty without one.
+    /// ln p of each class at the n-gram exit; empty without an n-gram exit.
     front: Vec<f64>,
     /// The notes of the router.
     notes: Notes,
     /// FLOPs of the evaluated exits, stacking included; layers are not included.
     flops: u64,
-    /// The answers of each exit, where they are requested.
+    /// The answers of each exit; empty unless requested.
     stages: Vec<Vec<f64>>,
 }
 
@@ -110,7 +111,8 @@ impl<'a> Forward<'a> {
         Self { all_stages: true, ..self }
     }
 
-    /// Predicts a batch: the n-gram exit reads it, if there is one, and the remaining texts [run](Self::run).
+    /// Predicts a batch. The n-gram exit, if there is one, answers first; the remaining texts [run](Self::run) through
+    /// the layers.
     fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
         let Some(front) = self.model.front() else {
             return in_pool(|| self.run(batch, (0..batch.len()).map(|_| Passage::default()).collect()));
@@ -184,8 +186,8 @@ impl<'a> Forward<'a> {
         Ok(found.in_order())
     }
 
-    /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time of the
-    /// decisions.
+    /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time that the
+    /// decisions took.
     fn in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<(Vec<InFront>, Duration)> {
         batch.check()?;
         let members: Vec<usize> = (0..batch.len()).collect();
@@ -286,7 +288,7 @@ impl<'a> Forward<'a> {
         Ok(BatchPredictions { predictions: predictions.into_iter().flatten().collect(), deciding })
     }
 
-    /// The probabilities of an exit's answer, which was computed in f32 where nothing is stacked on the exit.
+    /// The probabilities of an exit's answer. Answers of an exit without stacking were computed in f32.
     fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         match self.model.front() {
             Some(_) => logs.iter().map(|log| log.exp() as f32).collect(),
@@ -294,7 +296,7 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// The answers of an exit after a layer, with the n-gram exit stacked on them.
+    /// The answers of an exit after a layer, combined with those of the n-gram exit.
     fn answers_at(
         &self,
         at: usize,
@@ -322,7 +324,7 @@ impl<'a> Forward<'a> {
         Ok(log_probabilities)
     }
 
-    /// Rejects answers of an exit with other sizes than the texts and the classes have.
+    /// Rejects answers of an exit whose sizes are not the numbers of texts and classes.
     fn check_answers(&self, logs: &LogProbabilities, flops: &[u64], texts: usize) -> Result<()> {
         let (expected, got) = ((texts, self.model.model().classes(), texts), (logs.len(), logs.classes(), flops.len()));
         if expected == got {
@@ -332,7 +334,7 @@ impl<'a> Forward<'a> {
         Err(Error::shape("exit's answers", sizes(expected), sizes(got)))
     }
 
-    /// Runs these layers, at most `together` texts at once.
+    /// Runs these layers on at most `together` texts at once.
     fn run_layers(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
         Ok(self.model.encoder().run_in_parts(layers, hidden, self.together, self.ctx)?)
     }

@@ -1,6 +1,6 @@
 //! The models: an encoder with exits, and the dynamic model, which decides at which exit each text leaves.
 //!
-//! Start with `forward`, which runs a batch through both.
+//! Start with `forward`, which runs a batch through encoder, exits and router.
 
 mod dynamic;
 mod exit_model;

@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 use crate::exit::ExitKind;
 
 impl ExitModel {
-    /// Adds exits to a fine-tuned classifier. The model has copies of the classifier's weights. Its last exit is the
-    /// classifier's own, to the bit; the other exits are new, of this kind and pooling.
+    /// Adds exits to a fine-tuned classifier. The model has copies of the classifier's weights. Its last exit equals
+    /// the classifier to the bit; the other exits are new, with this kind and pooling.
     ///
     /// `exits` are the depths of the exits, ascending to the last layer; `None` for every layer.
     ///
     /// # Errors
     /// [`Error::Argument`] for a classifier with a single layer, for another task than classes, for pruned heads or
-    /// neurons, and for exits that do not end at its last layer; [`Error::Exit`] for exits that do not ascend.
+    /// neurons, and for exits that do not end at the last layer; [`Error::Exit`] for depths that do not ascend.
     pub fn of_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
         exits: Option<&[usize]>,
@@ -45,7 +45,7 @@ impl ExitModel {
     }
 
     /// The first `depth` layers and the exit after them, as a classifier with separate weights. For a model [of a
-    /// classifier](Self::of_classifier) the last exit is that classifier.
+    /// classifier](Self::of_classifier), the result at the last exit is that classifier.
     ///
     /// # Errors
     /// [`Error::Argument`] for a depth without an exit, and for an exit with its own layer, which an ordinary classifier
@@ -92,8 +92,8 @@ impl ExitModel {
         Ok(parameters.set_values(values)?)
     }
 
-    /// Sets the weights (hidden, classes) and biases of the first exits. They are linear exits, or the linear parts of
-    /// exits with side layers, which have the same names.
+    /// Sets the weights (hidden, classes) and biases (classes) of the first exits. These exits are linear, or have a
+    /// side layer and a linear part with the same parameter names.
     pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
         let parameters = self.encoder().parameters();
         let mut values = parameters.values()?;

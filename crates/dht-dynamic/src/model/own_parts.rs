@@ -1,4 +1,4 @@
-//! The parts of a saved model that a program defines itself.
+//! Custom parts of a saved model, which the calling program defines.
 
 use std::fmt::{self, Debug, Formatter};
 
@@ -11,7 +11,7 @@ use crate::router::Router;
 
 type BuildRouter<'a> = dyn FnOnce(Value) -> Result<Box<dyn Router>> + 'a;
 
-/// Builders of the parts of a saved model that a program defines itself: exits, and a router.
+/// Builders of the custom parts of a saved model: exits and a router that the calling program defines.
 /// [`DynamicModel::load_with`](crate::DynamicModel::load_with) and
 /// [`TextModel::load_with`](crate::serving::TextModel::load_with) take them.
 #[derive(Default)]
@@ -21,13 +21,13 @@ pub struct OwnParts<'a> {
 }
 
 impl<'a> OwnParts<'a> {
-    /// No part of a program's own.
+    /// No custom parts: only built-in exits and routers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the function that builds the exits: the one that
-    /// [`ExitModel::with_exits`](crate::ExitModel::with_exits) got. The saved values of their parameters are restored.
+    /// Sets the function that builds the exits: the same function that was passed to
+    /// [`ExitModel::with_exits`](crate::ExitModel::with_exits). The saved values of the exits' parameters are restored.
     #[must_use]
     pub fn with_exits(
         self,

@@ -8,7 +8,8 @@
 //! seen_texts.bin        digests of the texts that the model was fitted on, where they are recorded
 //! ```
 //!
-//! The checksums tie the two together: exits and router of one model mean nothing on the encoder of another.
+//! Checksums tie the checkpoint of exits and router to the encoder's files, since these parts are useless with another
+//! encoder.
 
 use std::path::Path;
 
@@ -51,7 +52,7 @@ struct Stored {
     encoder: SavedEncoder,
     router: StoredRouter,
     front: Option<StoredFront>,
-    /// The SHA-256 checksum of the digests of texts.
+    /// SHA-256 checksum of the [digests](SeenTexts) of the seen texts.
     seen_texts: Option<String>,
 }
 
@@ -62,11 +63,11 @@ enum StoredRouter {
         rule: LeavingRule,
         speed: f64,
     },
-    /// The state of a custom router.
+    /// The saved state of a custom router.
     Own(Value),
 }
 
-/// An n-gram exit without its n-gram classifier, which has a separate file.
+/// An n-gram exit's weights. Its n-gram classifier has a separate file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredFront {
@@ -81,7 +82,7 @@ type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 impl DynamicModel {
     /// Writes the model atomically as a directory. The encoder is a Hugging Face directory. A checkpoint has the exits,
     /// the router, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
-    /// length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
+    /// length](TextTokenizer::with_model_max_length). An earlier model in the directory is replaced.
     ///
     /// # Errors
     /// [`Error::Argument`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
@@ -134,23 +135,23 @@ impl DynamicModel {
     }
 
     /// Loads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
-    /// was saved. On the same kind of processor it predicts the same bits: labels, probabilities and routes. The
-    /// encoder's files are read twice, first for their checksums.
+    /// was saved. On the same kind of processor, the loaded model gives bit-identical labels, probabilities and routes.
+    /// The encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`Error::ModelFile`] when a file of the encoder differs from the one saved with the checkpoint: it belongs to
-    ///   another model, was changed, or is missing.
+    /// * [`Error::ModelFile`] when a file of the encoder differs from the one saved with the checkpoint: the file
+    ///   belongs to another model, was changed, or is missing.
     /// * [`Error::Transformer`] when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
     ///   unknown, of another shape or not finite.
-    /// * [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or of another release, and
-    ///   for a model with exits or a router of a program's own.
-    /// * [`Error::Json`] when its JSON is not what this release writes.
-    /// * [`Error::Argument`] when its parts do not fit together.
+    /// * [`Error::Model`] for a checkpoint of another kind (for example of a training run) or of another release, and
+    ///   for a model with custom exits or a custom router.
+    /// * [`Error::Json`] when the checkpoint's JSON is not what this release writes.
+    /// * [`Error::Argument`] when the parts of the model do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Loaded> {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model with exits or a router of a program's own, as [`load`](Self::load).
+    /// Loads a model with custom exits or a custom router, as [`load`](Self::load) does for other models.
     ///
     /// # Errors
     /// As [`load`](Self::load), and errors of the builders.

@@ -2,8 +2,8 @@
 
 use dht_transformer::EncodedDataset;
 
-/// The [digests](dht_transformer::Encoding::digest) of the texts that a model was fitted on, or that a choice about it
-/// was made on. Scores on such texts are too optimistic.
+/// The [digests](dht_transformer::Encoding::digest) of the texts that a model was fitted on, or on which one of its
+/// settings was chosen. Scores on such texts are too optimistic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenTexts {
     /// The digests, ascending.
@@ -33,7 +33,7 @@ impl SeenTexts {
         self.digests.is_empty()
     }
 
-    /// The rows of a data set, encoded as the model's texts were, that the model has seen.
+    /// The rows of a data set that the model has seen. The data set must be encoded by the model's tokenizer.
     pub fn rows_of(&self, data: &EncodedDataset) -> Vec<usize> {
         let rows = data.samples.iter().enumerate();
         let seen = rows.filter(|(_, sample)| self.digests.binary_search(&sample.encoding.digest()).is_ok());

@@ -19,13 +19,13 @@ pub struct Prediction {
     pub route: Route,
     /// The heads that it kept in each dynamic group of its route; empty for models that do not select heads.
     pub head_sets: Vec<HeadSet>,
-    /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text (the n-gram
-    /// exit and its stacking included), and of a pre-pass.
+    /// FLOPs of all products, two for each multiply-add. They cover the route, every exit that read the text (the
+    /// n-gram exit and its stacking included), and a pre-pass that computed a router's inputs.
     pub flops: u64,
     /// FLOPs of the routers, by formula; not included in `flops`.
     pub routing_flops: u64,
-    /// ln p of each class at every stage that the text passed: the n-gram exit first, the answering exit last. Empty
-    /// unless [requested](crate::DynamicModel::predict_with_stages).
+    /// ln p of each class at every stage that the text passed. The n-gram exit is first, the exit that answered last.
+    /// Empty unless [requested](crate::DynamicModel::predict_with_stages).
     pub stages: Vec<Vec<f64>>,
 }
 
@@ -35,12 +35,12 @@ pub struct Prediction {
 pub struct BatchPredictions {
     /// The predictions, by sample.
     pub predictions: Vec<Prediction>,
-    /// Time of the decisions: the routers, and the hidden rows that they read.
+    /// Time of the decisions: running the routers, and copying the hidden rows that they read.
     pub deciding: Duration,
 }
 
 impl Prediction {
-    /// The prediction of a text on a route, without router FLOPs and stages.
+    /// The prediction of a text on a route, with no router FLOPs and no stages.
     pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
         let label = most_probable(&probabilities);
         Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
@@ -58,7 +58,7 @@ impl BatchPredictions {
         Self::of_routes(probabilities, std::iter::repeat(route.clone()), flops)
     }
 
-    /// Predictions of texts on routes that no router decided.
+    /// Predictions of texts on given routes, without a router.
     pub fn of_routes(
         probabilities: Vec<Vec<f32>>,
         routes: impl IntoIterator<Item = Route>,

@@ -9,16 +9,18 @@ use crate::route::{ModelShape, Route};
 
 /// Predicts batches: a dynamic model, a full classifier, a baseline.
 pub trait Predictor: Sync {
-    /// Predicts a batch, in its order. The context holds packed weights for the next batch.
+    /// Predicts a batch; predictions are in the order of its texts. The context keeps packed weights for the next
+    /// batch.
     ///
     /// # Errors
     /// Errors of the model.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions>;
 
-    /// Predicts samples, at most `batch_size` of them together, in their order; by default in batches of similar
-    /// lengths. [`evaluate`](fn@crate::evaluate), [`time_in_turns`](crate::evaluation::time_in_turns) and the
-    /// [`Engine`](crate::Engine) call this method. A model with early exits re-forms its batches from the remaining
-    /// texts: it processes several batches concurrently, and at most `batch_size` texts run a layer together.
+    /// Predicts samples, at most `batch_size` of them together; predictions are in the order of the samples. By
+    /// default, samples of similar lengths form batches. [`evaluate`](fn@crate::evaluate),
+    /// [`time_in_turns`](crate::evaluation::time_in_turns) and the [`Engine`](crate::Engine) call this method. A model
+    /// with early exits re-forms its batches from the remaining texts: it processes several batches concurrently, and
+    /// at most `batch_size` texts run a layer together.
     ///
     /// # Errors
     /// As [`predict`](Self::predict); [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
@@ -26,7 +28,7 @@ pub trait Predictor: Sync {
         BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx))
     }
 
-    /// Rejects texts that this model cannot be scored on.
+    /// Rejects texts on which this model cannot be scored.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) or [`Error::Transformer`](crate::Error::Transformer) with the part
@@ -42,7 +44,7 @@ pub trait Predictor: Sync {
     }
 }
 
-/// A model that trades quality for cost at run time: the higher its speed, the cheaper its predictions.
+/// A model that trades quality for cost at run time: predictions at a higher speed are cheaper.
 pub trait WithSpeed: Predictor + Sized {
     /// The model's speed; `None` for a model with a single speed.
     fn speed(&self) -> Option<f64>;
@@ -73,8 +75,8 @@ impl Predictor for TextClassifier {
     }
 }
 
-/// Runs a prediction in the thread pool. From outside, a model that waits after every layer for a decision would be put
-/// to sleep and woken each time.
+/// Runs a prediction in the thread pool. A calling thread outside the pool would be put to sleep and woken for every
+/// layer.
 pub fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| predict())
 }

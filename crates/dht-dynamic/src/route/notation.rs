@@ -22,8 +22,8 @@ const NO_LAYERS: &str = "0L";
 /// The notation of a route, as in the paper.
 ///
 /// One segment, `12L8H`, gives the total depth and the heads of every dynamic group; base layers keep all their heads.
-/// Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, list the layers that run, in order. The notation does not
-/// specify which layers these are.
+/// Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, give the number of layers and of heads of each segment, in
+/// order. The notation does not say which layers of the model these are.
 ///
 /// Only canonical text is accepted (no spaces, signs or leading zeros, numbers from 1 to 65,535), so that parsing and
 /// formatting are inverses. `0L` is the route of a text that no layer reads.
@@ -72,7 +72,7 @@ impl RouteSpec {
         Self { segments: Vec::new() }
     }
 
-    /// The notation of a valid route, whose layers and heads are always in range.
+    /// The notation of a valid route. Its layers and heads are always in range.
     pub(super) fn from_route(segments: Vec<Segment>) -> Self {
         Self { segments }
     }
@@ -170,7 +170,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// A notation error, which quotes only the beginning, so that a huge input is not copied.
+    /// A notation error, which quotes only the beginning of the text, so that a huge input is not copied.
     fn error_at(&self, at: usize, expected: &'static str) -> Error {
         Error::Notation { text: self.text.chars().take(80).collect(), at, expected }
     }

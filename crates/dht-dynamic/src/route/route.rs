@@ -1,4 +1,4 @@
-//! Routes: the layers that a sample runs, and the number of heads that each keeps.
+//! Routes: the layers that a sample runs, and the number of heads that each layer keeps.
 
 use std::fmt;
 use std::ops::Range;
@@ -90,15 +90,15 @@ impl From<LayerGroup> for Range<usize> {
     }
 }
 
-/// The role of a group of layers in the search.
+/// The role of a group of layers in a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupRole {
-    /// The first layers, always run and never pruned; the bandits' contexts come from them.
+    /// The first layers, always run and never pruned; the bandits' contexts are computed from their states.
     Base,
     /// Layers that run with the selected heads.
     Dynamic,
-    /// The model's last layers, in which every route of a partially frozen search ends; never pruned.
+    /// The model's last layers. In a partially frozen search every route ends with them. They are never pruned.
     Tail,
 }
 
@@ -116,8 +116,9 @@ pub struct RouteGroup {
 /// The layers that a sample runs, and the number of heads that each group of them keeps. An invalid route cannot be
 /// constructed.
 ///
-/// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if it has one. Base
-/// and tail keep all heads. The route of a text that no layer reads has no group ([`without_layers`](Self::without_layers)).
+/// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if it has one (see
+/// [`GroupRole`]). Base and tail keep all heads. The route of a text that is answered before the first layer has no
+/// group ([`without_layers`](Self::without_layers)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RouteData", into = "RouteData")]
 pub struct Route {
@@ -130,10 +131,11 @@ impl Route {
     ///
     /// # Errors
     /// * [`Error::NoLayers`] without a group.
-    /// * [`Error::GroupOrder`] when a group does not start where the previous group ends, or is a base but not the
-    ///   first, or a tail but not the last.
-    /// * [`Error::GroupEnd`] when a group ends beyond the model, or is a tail that does not end with it.
-    /// * [`Error::HeadCount`] when a group keeps no head, more heads than the model has, or fewer in a base or tail.
+    /// * [`Error::GroupOrder`] when a group does not start where the previous group ends, when a base is not the first
+    ///   group, or when a tail is not the last.
+    /// * [`Error::GroupEnd`] when a group ends beyond the model, or a tail does not end with it.
+    /// * [`Error::HeadCount`] when a group keeps no head or more heads than the model has, or a base or tail does not
+    ///   keep all heads.
     /// * As [`ModelShape::check`].
     pub fn new(shape: ModelShape, groups: Vec<RouteGroup>) -> Result<Self> {
         shape.check()?;
@@ -205,7 +207,7 @@ impl Route {
         self.depth() - self.tail().map_or(0, LayerGroup::len)
     }
 
-    /// The model's last layers, where the route has a tail.
+    /// The tail: the model's last layers after skipped ones, if the route has them.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.groups.last().filter(|group| group.role == GroupRole::Tail).map(|group| group.layers)
     }
@@ -215,16 +217,16 @@ impl Route {
         self.groups.iter().flat_map(|group| group.layers.layers().map(move |layer| (layer, group.heads)))
     }
 
-    /// The number of heads H of every dynamic group, where all groups keep the same number; all heads without a dynamic
-    /// group.
+    /// The number of heads H of the dynamic groups, if all keep the same number; all heads for a route without dynamic
+    /// groups.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
         let first = heads.next().unwrap_or(self.shape.heads);
         heads.all(|other| other == first).then_some(first)
     }
 
-    /// The share of heads kept: Σ heads over the layers that run, over all heads of all layers. 12L8H on three whole
-    /// layers of twelve is (3·12 + 9·8)/144 = .75.
+    /// The share of heads kept: Σ heads over the layers that run, over all heads of all layers. The route 12L8H with
+    /// three base layers of twelve heads has the share (3·12 + 9·8)/144 = .75.
     pub fn head_share(&self) -> f64 {
         let ModelShape { layers, heads } = self.shape;
         self.layers().map(|(_, heads)| heads as f64).sum::<f64>() / (layers * heads) as f64
@@ -285,7 +287,7 @@ fn check_size(shape: ModelShape, group: usize, part: &RouteGroup) -> Result<()> 
     Err(Error::HeadCount { group, expected, got: heads })
 }
 
-/// Serialised form of a route; deserialising checks it.
+/// Serialised form of a route; deserialisation validates it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteData {

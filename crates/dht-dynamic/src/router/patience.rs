@@ -1,4 +1,5 @@
-//! Patience: the number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). It has no parameters to learn.
+//! Patience: stops a text after a number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). It has no
+//! parameters to learn.
 
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::log_probabilities::best_class;
 
 /// Router that stops a text at the first exit where its counter reaches the patience. The counter is 0 at the first
-/// exit. Then cnt ← cnt + 1 where the exit predicts the class that the exit before it predicted, otherwise cnt ← 0.
-/// With a patience of p, texts leave at the (p + 1)-th exit at the earliest.
+/// exit. At each later exit it increases by 1 if the exit predicts the same class as the exit before it, and otherwise
+/// returns to 0. With a patience of p, texts leave at the (p + 1)-th exit at the earliest.
 ///
 /// [`Router::flops`] stays 0, since counting needs no products; the exits' own FLOPs are counted where they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,8 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// A patience of this number of exits, at least 1; `u32::MAX` sends every text to the last exit.
+    /// Builds a router with a patience of this number of exits, at least 1. `u32::MAX` sends every text to the last
+    /// exit.
     ///
     /// # Errors
     /// [`Error::Argument`] for 0.
@@ -29,8 +31,8 @@ impl Patience {
         }
     }
 
-    /// The patience of a speed, its reciprocal rounded down: 1 above a speed of ½, unlimited at 0.
-    /// [`LeavingRule::Patience`] is compared with this speed.
+    /// The patience at a speed: the reciprocal of the speed, rounded down. It is 1 above a speed of ½ and unlimited
+    /// at 0. [`LeavingRule::Patience`] compares its uncertainty with the same speed.
     ///
     /// # Errors
     /// [`Error::Argument`] for a speed that is negative or not finite.
@@ -42,7 +44,7 @@ impl Patience {
         Ok(Self { patience: (((1.0 + 1e-12) / speed).floor() as u32).max(1) })
     }
 
-    /// The number of consecutive exits that must agree with the exit before them.
+    /// The number of consecutive exits that must each agree with the exit before.
     pub fn patience(self) -> u32 {
         self.patience
     }

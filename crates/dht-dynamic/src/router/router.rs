@@ -10,15 +10,15 @@ use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 
-/// Notes of a router on one text, taken at earlier exits for its decisions at later ones. No other code reads them;
-/// they move with the text from batch to batch.
+/// A router's notes on one text, written at earlier exits and used at later ones. No other code reads the notes; they
+/// move with the text from batch to batch.
 pub type Notes = Vec<f64>;
 
 /// The texts at one exit before the last.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitView<'a> {
-    /// The index of the exit among the model's exits, counted from 0. An n-gram exit is included.
+    /// The index of the exit among the model's exits, counted from 0. An n-gram exit counts.
     pub exit: usize,
     /// The indices in the batch of the texts at this exit.
     pub members: &'a [usize],
@@ -26,9 +26,9 @@ pub struct ExitView<'a> {
     pub ids: &'a [u64],
     /// The number of tokens of each text.
     pub lengths: &'a [usize],
-    /// ln p of each class for each text, with everything that is stacked on the exit. `None` where the router does not
+    /// ln p of each class for each text, combined with the n-gram exit's if there is one. `None` if the router does not
     /// [read](Router::reads) the exit and nothing else needs the answers. The n-gram exit always answers, and all exits
-    /// do where the [stages](crate::DynamicModel::predict_with_stages) are requested.
+    /// answer if the [stages](crate::DynamicModel::predict_with_stages) are requested.
     pub answers: Option<&'a LogProbabilities>,
     /// The hidden rows of the texts; `None` before the first layer.
     pub hidden: Option<&'a Hidden>,
@@ -47,10 +47,10 @@ impl<'a> ExitView<'a> {
         Self { exit, members, ids, lengths, answers, hidden }
     }
 
-    /// The answers of the exit, for a router that reads it.
+    /// The answers of the exit, for a router that requires them.
     ///
     /// # Errors
-    /// [`Error::Argument`] where there are none.
+    /// [`Error::Argument`] if the view has no answers.
     pub fn needed_answers(&self) -> Result<&'a LogProbabilities> {
         self.answers.ok_or_else(|| Error::argument("answers", "those of the exit", "none"))
     }
@@ -60,7 +60,7 @@ impl<'a> ExitView<'a> {
 /// decides.
 ///
 /// # Examples
-/// Texts leave where the two likeliest classes are far apart, at the second exit in a row at the earliest:
+/// A text leaves at the second consecutive exit where the probabilities of its two likeliest classes are far apart:
 ///
 /// ```
 /// use dht_dynamic::Result;
@@ -95,8 +95,8 @@ impl<'a> ExitView<'a> {
 /// }
 /// ```
 pub trait Router: Debug + Send + Sync {
-    /// Returns whether decisions at this exit need the exit's answers. Where they do not, only texts that leave are
-    /// answered. It is called for all exits after a layer except the last, whose index is `last`.
+    /// Returns whether decisions at this exit need the exit's answers. If not, the exit answers only the texts that
+    /// leave. The method is called for all exits after a layer except the last, whose index is `last`.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
     /// Decides which texts of the view leave, by index in the view. `notes` holds one entry for each text of the batch.
@@ -110,7 +110,7 @@ pub trait Router: Debug + Send + Sync {
         0
     }
 
-    /// The router's speed: the higher, the cheaper the predictions. `None` by default, for a router with a single
+    /// The router's speed: predictions at a higher speed are cheaper. `None`, the default, for a router with a single
     /// speed.
     fn speed(&self) -> Option<f64> {
         None
@@ -119,19 +119,19 @@ pub trait Router: Debug + Send + Sync {
     /// Returns this router at another speed.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a speed out of range, and always by default.
+    /// [`Error::Argument`] for a speed out of range; the default method always returns it.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
         Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
 
-    /// The rule of this router, if at every speed it decides exactly like that rule's built-in router. Then every speed
-    /// is [arithmetic](crate::evaluation::Stages) on the exits' answers, and a router without a [state](Self::state) is
-    /// saved and loaded as the rule. `None` by default.
+    /// The rule whose built-in router decides exactly like this router at every speed. If there is one, the result at
+    /// every speed can be [computed](crate::evaluation::Stages) from the exits' answers, and a router without a
+    /// [state](Self::state) is saved and loaded as the rule. `None` by default.
     fn rule(&self) -> Option<LeavingRule> {
         None
     }
 
-    /// State that is saved with the model and rebuilds the router: what it has learned, and its speed unless it has a
+    /// State that is saved with the model and rebuilds the router: its learned values, and its speed unless it has a
     /// [rule](Self::rule). `null` by default.
     ///
     /// # Errors

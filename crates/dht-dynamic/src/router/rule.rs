@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::log_probabilities::{LogProbabilities, best_class};
 
-/// Uncertainty measure of an exit's answer. A text leaves at the first exit where it is below the threshold, the
-/// [speed](crate::DynamicModel::set_speed).
+/// Uncertainty measure of an exit's answer. A text leaves at the first exit where the uncertainty is below the
+/// threshold, which is the [speed](crate::DynamicModel::set_speed) of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -15,13 +15,13 @@ pub enum LeavingRule {
     Confidence,
     /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1.
     Entropy,
-    /// 1/(1 + a), where a is the number of consecutive exits directly before that predict the same class, as in PABEE
-    /// (Zhou et al. 2020); ∞ where the exit before predicts another. A [`Patience`](super::Patience) of p is any
-    /// threshold above 1/(1 + p) and not above 1/p; a patience of 1 is any threshold above ½.
+    /// 1/(1 + a), where a is the number of exits directly before this one that predict the same class, as in PABEE
+    /// (Zhou et al. 2020). It is ∞ if the previous exit predicts another class. A [`Patience`](super::Patience) of p
+    /// equals any threshold above 1/(1 + p) and not above 1/p; a patience of 1 equals any threshold above ½.
     Patience,
 }
 
-/// Count of consecutive exits that predict the class of the last one.
+/// Number of consecutive exits, up to the current one, that predict the same class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Agreeing {
     /// The class of the last exit; `None` before the first exit.
@@ -38,7 +38,7 @@ impl Agreeing {
 }
 
 impl LeavingRule {
-    /// The uncertainty of one text, from the ln p of its classes, for a rule that reads one exit alone.
+    /// The uncertainty of one text, from the ln p of its classes, for a rule that depends on one exit only.
     pub(super) fn uncertainty(self, logs: &[f64]) -> f64 {
         match self {
             Self::Entropy => logs.iter().map(|log| -log.exp() * log).sum::<f64>() / (logs.len() as f64).ln(),

@@ -1,4 +1,4 @@
-//! A threshold on the uncertainty at every exit. It has no parameters to learn.
+//! A threshold on the uncertainty at every exit, without parameters to learn.
 
 use std::sync::Arc;
 
@@ -6,11 +6,12 @@ use super::router::{ExitView, Notes, Router};
 use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 
-/// Router that stops a text at the first exit where its uncertainty is below the threshold; the n-gram exit is
-/// included.
+/// Router that stops a text at the first exit whose answer has an uncertainty below the threshold. The n-gram exit
+/// counts as an exit.
 ///
 /// With a threshold of 0 every text runs to the last exit; with one above 1 every text leaves at the first.
-/// [`Router::flops`] stays 0, since neither measure needs products; the exits' own FLOPs are counted where they run.
+/// [`Router::flops`] stays 0, since neither uncertainty measure needs products; the exits' own FLOPs are counted where
+/// they run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold {
     rule: LeavingRule,
@@ -21,7 +22,7 @@ impl Threshold {
     /// A threshold on the confidence or the entropy.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a threshold that is negative or not finite, and for a rule that counts exits.
+    /// [`Error::Argument`] for a threshold that is negative or not finite, and for [`LeavingRule::Patience`].
     pub fn new(rule: LeavingRule, threshold: f64) -> Result<Self> {
         match rule {
             LeavingRule::Confidence | LeavingRule::Entropy => {}

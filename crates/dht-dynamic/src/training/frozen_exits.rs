@@ -19,14 +19,15 @@ use crate::model::{DynamicModel, exit_log_probabilities};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitTargets {
-    /// The texts' own labels, with the cross-entropy.
+    /// The cross-entropy with the texts' own labels.
     Labels,
-    /// The logits of the last exit, with τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015).
+    /// The loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015) with t the logits of the last exit and z those
+    /// of the trained exit.
     SoftLabels {
         /// The temperature τ, above 0.
         temperature: f64,
     },
-    /// The mean of both losses.
+    /// The mean of the two losses above.
     Both {
         /// The temperature τ, above 0.
         temperature: f64,
@@ -46,9 +47,9 @@ impl ExitTargets {
     }
 }
 
-/// Trains the exits before the last of a model whose layers and last exit do not change, to the bit. The loss is the
-/// sum of the mean losses of those exits; the exits do not influence each other. The [score](Objective::score) is their
-/// mean macro F1.
+/// Trains the exits before the last. The layers and the last exit do not change, to the bit. The loss is the sum of the
+/// mean losses of the trained exits, which do not influence each other. The [score](Objective::score) is their mean
+/// macro F1.
 #[derive(Debug)]
 pub struct FrozenExits {
     model: DynamicModel,
@@ -58,7 +59,7 @@ pub struct FrozenExits {
 }
 
 impl FrozenExits {
-    /// The training of a model's exits before the last.
+    /// Prepares the training of a model's exits before the last.
     ///
     /// # Errors
     /// [`Error::Argument`] for a temperature that is not above 0, and for a model without an exit before the last or
@@ -76,8 +77,8 @@ impl FrozenExits {
     }
 
     /// Caches the states of the texts in half precision, up to this number of bytes: two for each token, exit and
-    /// hidden unit. For a cached text the frozen layers run once, and not in each pass. A training that is resumed from
-    /// a checkpoint starts with an empty cache, and then does not end with the same bits.
+    /// hidden unit. For a cached text the frozen layers run in one pass only. A training resumed from a checkpoint
+    /// starts with an empty cache, and its result then differs in rounding.
     #[must_use]
     pub fn with_cache(self, bytes: usize) -> Self {
         self.with_states(FrozenStates::new(bytes))
@@ -99,12 +100,12 @@ impl FrozenExits {
         self.flops
     }
 
-    /// Returns the model with its exits.
+    /// Returns the model with the trained exits.
     pub fn into_model(self) -> DynamicModel {
         self.model
     }
 
-    /// The number of trained exits, and the number of layers that run for them.
+    /// The number of trained exits, and the number of layers that they need.
     fn students(&self) -> (usize, usize) {
         let exits = self.model.model().depths();
         let students = exits.len() - 1;
@@ -114,8 +115,8 @@ impl FrozenExits {
         }
     }
 
-    /// FLOPs of a step. For the samples that ran: the forward pass of the layers, and of the last exit where it is
-    /// read. For all samples: the forward and backward passes of the other exits, without gradients of the states.
+    /// FLOPs of a training step. For the samples that ran: the forward pass of the layers, and of the last exit if it
+    /// is read. For all samples: the forward and backward passes of the trained exits, without gradients of the states.
     fn step_flops(&self, batch: &PackedBatch, ran: &[usize]) -> u64 {
         let (model, (students, depth)) = (self.model.model(), self.students());
         let of_exits = |tokens| -> u64 {
@@ -130,7 +131,8 @@ impl FrozenExits {
         ran.iter().map(of_frozen).sum::<u64>() + batch.spans.lengths().map(of_exits).sum::<u64>()
     }
 
-    /// The sum of the mean losses of the exits before the last, and the samples that the frozen layers ran for.
+    /// The sum of the mean losses of the exits before the last, and the indices of the samples that ran the frozen
+    /// layers.
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
         let BatchStates { exits, own: teacher, ran } = self.states.of(model, batch, reads_teacher)?;

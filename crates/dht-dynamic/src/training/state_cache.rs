@@ -1,4 +1,4 @@
-//! Cache of a frozen model's states, for the next pass.
+//! Cache of a frozen model's states, for later passes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use dht_transformer::{
 use crate::error::Result;
 use crate::model::ExitModel;
 
-/// The largest number that a cached state may contain.
+/// Largest value that a cached state may have.
 const F16_MAX: f32 = 65_504.0;
 
 /// Hidden states and logits of a frozen model for a batch.
 pub(crate) struct BatchStates {
     /// The states at each exit before the last.
     pub(crate) exits: Vec<Hidden>,
-    /// The logits of the last exit, (samples, classes), where they are requested.
+    /// The logits of the last exit, (samples, classes), if requested.
     pub(crate) own: Option<Tensor>,
     /// The samples of the batch that the model ran for; the states of the others were cached.
     pub(crate) ran: Vec<usize>,
 }
 
-/// Cached states of the texts that a frozen model ran for, at each exit, up to a number of bytes; then no further text
-/// is cached. The key is the tokens of a text. States are stored in half precision: two bytes for each token, exit and
-/// hidden unit. A text's first pass returns unrounded states.
+/// Cache of a frozen model's states at each exit, by the tokens of a text. When its limit in bytes is reached, no
+/// further text is cached. States are stored in half precision: two bytes for each token, exit and hidden unit. In the
+/// pass that computes a text's states, they are returned unrounded.
 #[derive(Debug, Default)]
 pub(crate) struct FrozenStates {
     most_bytes: usize,
@@ -93,7 +93,7 @@ impl FrozenStates {
         Ok(BatchStates { exits, own, ran: missing })
     }
 
-    /// Caches a text of a batch that ran, where there is room for it and half precision can represent it.
+    /// Caches the states of a text that ran, if they fit into the cache and half precision can represent them.
     fn keep(&mut self, key: Key, sample: usize, exits: &[Hidden], own: Option<&Tensor>) -> Result<()> {
         let width = exits.first().map_or(0, |exit| exit.tensor().dims()[1]);
         let bytes = size_of::<u16>() * key.0.len() * width * exits.len();

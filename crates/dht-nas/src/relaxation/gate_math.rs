@@ -7,7 +7,8 @@ use rand::{Rng, RngExt};
 use crate::error::Result;
 use crate::space::Group;
 
-/// The values of a group's units in the shape of a layer's gate.
+/// Gate of a layer's part with these values, one for each unit of a [group](Group). Shape: (heads, head_dim) for
+/// outputs, otherwise (units).
 pub(super) fn shaped(units: &Tensor, group: &Group) -> Result<Gate> {
     Ok(Gate::Scale(match group.part.is_by_head() {
         true => units.reshape((group.blocks, group.width))?,
@@ -29,7 +30,7 @@ pub(super) fn uniform(rng: &mut dyn Rng) -> f64 {
     rng.random_range(1e-7..1.0 - 1e-7)
 }
 
-/// Logistic noise ln u − ln(1 − u), the difference of two Gumbel draws. Shape: (units).
+/// Logistic noise ln u − ln(1 − u), distributed as the difference of two Gumbel draws. Shape: (units).
 pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     let draw = |_| {
         let u = uniform(rng);
@@ -39,7 +40,7 @@ pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     Ok(Tensor::from_vec(noise, alpha.dims(), alpha.device())?)
 }
 
-/// The annealed temperature τ₀·(τ₁/τ₀)^share.
+/// The annealed temperature τ₀·(τ₁/τ₀)^share, at a share of the training between 0 and 1.
 pub(super) fn annealed(from: f64, to: f64, share: f64) -> f64 {
     from * (to / from).powf(share.clamp(0.0, 1.0))
 }

@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::space::Group;
 
 /// Gumbel-softmax with straight-through gradient (Jang et al. 2017, equation 2): y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln
-/// πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀ = 1 − σ(α) and gᵢ ~ Gumbel(0, 1). This equals σ((α + g₁ − g₀)/τ). The unit is kept
-/// where y > ½; the gradient is y's: `z = y + (1[y > ½] − y).detach()`. τ decreases by one factor over each training: a
-/// search in two stages anneals twice.
+/// πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀ = 1 − σ(α) and gᵢ ~ Gumbel(0, 1). This equals σ((α + g₁ − g₀)/τ). A unit is kept if
+/// y > ½, and the gradient is that of y: `z = y + (1[y > ½] − y).detach()`. τ decreases geometrically over each
+/// training, so that a search in two stages anneals twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSoftmax {
@@ -27,7 +27,7 @@ pub struct GumbelSoftmax {
 }
 
 impl Default for GumbelSoftmax {
-    /// An initial probability of .88, and τ from 1 to .2. The numbers are ours.
+    /// An initial probability of .88, and τ from 1 to .2; these numbers are this crate's.
     fn default() -> Self {
         Self { start: 2.0, first_temperature: 1.0, last_temperature: 0.2 }
     }
@@ -61,7 +61,7 @@ impl Relaxation for GumbelSoftmax {
         alpha.iter().map(|alpha| f64::from(*alpha)).collect()
     }
 
-    /// The units that are more likely kept than not.
+    /// The units that are more likely kept than dropped.
     fn kept(&self, alpha: &[f32], _: &Group, _: f64) -> Vec<bool> {
         alpha.iter().map(|alpha| sigmoid_of(f64::from(*alpha)) > 0.5).collect()
     }

@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 use crate::space::Group;
 
 /// Hard-concrete gate z = min(1, max(0, s·(ζ − γ) + γ)) with s = σ((ln u − ln(1 − u) + α)/β), for u uniform in (0, 1)
-/// (Louizos, Welling and Kingma 2018, equations 10 and 11). The cost counts P(z > 0) = σ(α − β·ln(−γ/ζ)) (equation 12).
-/// Without noise the gate is min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation 13).
+/// (Louizos, Welling and Kingma 2018, equations 10 and 11). In the expected cost of the search, a unit counts with
+/// P(z > 0) = σ(α − β·ln(−γ/ζ)) (equation 12). Without noise the gate is min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation
+/// 13).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HardConcrete {
@@ -28,7 +29,7 @@ pub struct HardConcrete {
 }
 
 impl Default for HardConcrete {
-    /// The paper's β = 2/3, γ = −.1, ζ = 1.1; the start is ours: P(z > 0) = .97.
+    /// The paper's β = 2/3, γ = −.1, ζ = 1.1. The start, P(z > 0) = .97, is this crate's.
     fn default() -> Self {
         Self { start: 2.0, temperature: 2.0 / 3.0, low: -0.1, high: 1.1 }
     }

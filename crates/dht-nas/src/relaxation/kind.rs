@@ -9,15 +9,15 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelaxationKind {
-    /// σ(α) masks: the report's relaxation of dimensions.
+    /// Sigmoid masks σ(α), the relaxation of dimensions in the report that the crate's page names.
     Sigmoid(Sigmoid),
-    /// Softmax weights of each block: the report's relaxation of heads.
+    /// Softmax weights of each block, the report's relaxation of heads.
     WeightedSoftmax(WeightedSoftmax),
     /// Two classes, kept and dropped, with straight-through gradient.
     GumbelSoftmax(GumbelSoftmax),
     /// Gates that are 0 or 1 with positive probability.
     HardConcrete(HardConcrete),
-    /// Widths instead of units.
+    /// A distribution over a few widths of the whole group, instead of a gate for each unit.
     WidthSampling(WidthSampling),
 }
 

@@ -1,4 +1,4 @@
-//! Relaxations: from trainable numbers to units that are kept or dropped.
+//! Relaxations: make the selection of units trainable by gradients.
 
 mod check;
 mod gate_math;

@@ -1,4 +1,4 @@
-//! Masks σ(α): the report's search of dimensions.
+//! Masks σ(α), the search of dimensions in the report that the crate's page names.
 
 use candle_core::Tensor;
 use dht_transformer::model::Gate;
@@ -11,12 +11,12 @@ use super::gate_math::{shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Sigmoid mask z = σ(α); a unit is kept where σ(α) > threshold (report, 5.5.1).
+/// Sigmoid mask z = σ(α). A unit is kept if σ(α) > threshold (report, 5.5.1).
 ///
-/// The report rescales the gradient by a factor that it does not give, so that one step can go from 5 to −5. Under Adam
-/// a factor on the gradient cancels out. Here the step is rescaled, by [`gate_rate`](crate::NasSettings::gate_rate): at
-/// 10 a step crosses. Beyond about ±15 the slope of σ is almost 0 and α would not return, so that it is clamped to
-/// ±[`bound`](Self::bound).
+/// The report multiplies the gradient by a factor that it does not give, so that one step can move α from 5 to −5.
+/// Under Adam such a factor cancels out. Here [`gate_rate`](crate::NasSettings::gate_rate) scales the step: at a rate
+/// of 10, one step moves α from 5 to −5. Beyond about ±15 the slope of σ is almost 0, and α would not return. α is
+/// therefore clamped to ±[`bound`](Self::bound).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
@@ -29,8 +29,8 @@ pub struct Sigmoid {
 }
 
 impl Default for Sigmoid {
-    /// The report's start and threshold, 5 and .01. It gives no bound except the two values between which a step jumps,
-    /// ±5.
+    /// The report's start and threshold, 5 and .01. The report gives no bound except ±5, the two values between which a
+    /// step jumps.
     fn default() -> Self {
         Self { start: 5.0, threshold: 0.01, bound: Some(5.0) }
     }

@@ -1,4 +1,4 @@
-//! Softmax weights of units: the report's search of heads.
+//! Softmax weights of units, the search of heads in the report that the crate's page names.
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -12,11 +12,12 @@ use crate::error::Result;
 use crate::space::Group;
 
 /// Softmax weights z = n·softmax(α) over the n units of a block, or z = softmax(α) as printed in the report (5.5.2,
-/// equation 5). Without the factor n a layer's initial attention is smaller by a factor of n; with it all weights start
-/// near 1.
+/// equation 5). Without the factor n, a layer's initial attention output is n times smaller; with the factor, all
+/// weights start near 1.
 ///
 /// The weights always add up to n (or 1), so that a cost cannot determine the number of kept units. The target
-/// determines it, and the best of each block are kept. The cost counts min(1, n·softmax(α)) in both cases.
+/// determines this number, and each block keeps its best units. In both variants a unit counts in the cost with min(1,
+/// n·softmax(α)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightedSoftmax {
@@ -70,7 +71,7 @@ impl Relaxation for WeightedSoftmax {
         shaped(&(Self::softmax(alpha, group)? * self.factor(group))?, group)
     }
 
-    /// The counted degree min(1, n·softmax(α)).
+    /// The degree with which a unit counts in the cost, min(1, n·softmax(α)).
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let weights = (Self::softmax(alpha, group)? * group.width as f64)?;
         Ok((1.0 - (1.0 - weights)?.relu()?)?)
@@ -80,7 +81,7 @@ impl Relaxation for WeightedSoftmax {
         self.value(alpha, group)
     }
 
-    /// The report's top n of each block.
+    /// The report's selection: the top n units of each block.
     fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool> {
         let most = (share * group.width as f64).ceil() as usize;
         let best = |block: &[f32]| {

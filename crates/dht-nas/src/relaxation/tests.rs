@@ -34,7 +34,7 @@ fn var(numbers: &[f32]) -> Var {
     Var::from_tensor(&Tensor::new(numbers, &Device::Cpu).unwrap()).unwrap()
 }
 
-/// α between −1 and 1, no two alike.
+/// α between −1 and 1, all different.
 fn spread(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 7 % count) as f32 / count as f32) * 2.0 - 1.0).collect()
 }

@@ -1,4 +1,4 @@
-//! Width sampling: two candidate widths are sampled and mixed, as in TAS.
+//! Width sampling: two candidate widths are sampled and mixed, as in TAS (Dong and Yang 2019).
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -20,9 +20,10 @@ use crate::space::Group;
 /// CWI(x, n)ᵢ = mean of x from ⌊i·c/n⌋ to ⌈(i + 1)·c/n⌉ − 1
 /// ```
 ///
-/// Channel-wise interpolation CWI widens the narrower output to the wider one. The first units are kept, so that they
-/// should be the important ones: [`Encoder::prune`](dht_transformer::Encoder::prune) can sort neurons. Where the target
-/// decides, units are ranked by the probability that they are within the width.
+/// CWI, channel-wise interpolation, widens the narrower output to the width of the wider one. A width keeps the first
+/// units, which should therefore be the most important: [`Encoder::prune`](dht_transformer::Encoder::prune) can sort
+/// neurons. If units are selected by a target cost, they are ranked by the probability that they are within the
+/// selected width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WidthSampling {
@@ -58,13 +59,13 @@ impl WidthSampling {
         }
     }
 
-    /// The candidate widths of a group in units; some may be equal.
+    /// The candidate widths of a group in units, possibly with repetitions.
     fn candidates(&self, group: &Group) -> Vec<usize> {
         let units = |share: &f64| ((share * group.width as f64).round() as usize).clamp(group.minimum, group.width);
         self.widths.iter().map(units).collect()
     }
 
-    /// The probability of each unit that it is within the selected width.
+    /// The probability that each unit is within the selected width.
     fn within(&self, probabilities: &[f64], group: &Group) -> Vec<f64> {
         let candidates = self.candidates(group);
         let of_unit = |unit: usize| {
@@ -82,7 +83,8 @@ impl WidthSampling {
     }
 }
 
-/// Channel-wise interpolation of the first `from` units to `to`, in a matrix (width, width) whose other entries are 0.
+/// The matrix (width, width) of the channel-wise interpolation of the first `from` units to `to` units; its other
+/// entries are 0.
 pub(super) fn interpolation(from: usize, to: usize, width: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; width * width];
     for row in 0..to {

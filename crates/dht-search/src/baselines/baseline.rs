@@ -1,5 +1,5 @@
-//! Baselines: methods that a dynamic model is compared with. Each has its own file; all are trained by the same loop on
-//! the same data and scored by the same [`evaluate`](dht_dynamic::evaluate()).
+//! Baselines: methods that a dynamic model is compared with. Each baseline has its own file. All baselines are trained
+//! by the same loop on the same data, and scored by the same [`evaluate`](dht_dynamic::evaluate()).
 //!
 //! | baseline | description | objective |
 //! |---|---|---|
@@ -26,8 +26,8 @@ pub trait Baseline: Objective<Error: Into<Error>> {
     /// The type of the trained model.
     type Model: Predictor;
 
-    /// FLOPs of all matrix products of this training so far, without validation. The earlier training of a teacher or
-    /// backbone must be added.
+    /// FLOPs of all matrix products of this training so far, without validation. The caller must add the earlier
+    /// training of a teacher or backbone.
     fn flops(&self) -> u64;
 
     /// The trained model.

@@ -1,4 +1,4 @@
-//! Cascade of models: a text continues while the previous model is not confident.
+//! Cascade of models: a text continues to the next model while the previous one is not confident.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier, data::longest_first};
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::space::{ModelShape, Route};
 
 /// Returns whether a row continues to the next stage: its largest probability is below the threshold. At a threshold of
-/// 1 or above every row continues, even where a probability is rounded to 1.
+/// 1 or above every row continues, even if its largest probability is rounded to 1.
 fn goes_on(row: &[f64], threshold: f64) -> bool {
     threshold >= 1.0 || row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp() < threshold
 }
@@ -21,10 +21,10 @@ fn check_threshold(threshold: f64) -> Result<()> {
 }
 
 /// An n-gram classifier followed by classifiers, each of which runs for the remaining texts. A text leaves at the first
-/// stage where its largest probability reaches the threshold, otherwise at the last: with 0 at the first, with 1 or
-/// more at the last. Its FLOPs are those of all stages that it ran. Its route is that of its last stage, among the
-/// layers of the last classifier. [`Stages`](dht_dynamic::evaluation::Stages) computes the same curve: a threshold of t
-/// there is one of 1 − t here.
+/// stage where its largest probability reaches the threshold, otherwise at the last stage. At threshold 0 every text
+/// leaves at the first stage, at 1 or more at the last. A text costs the FLOPs of all stages that it ran. Its route is
+/// that of its last stage, expressed in the layers of the last classifier. [`Stages`](dht_dynamic::evaluation::Stages)
+/// computes the same curve; its threshold t equals the threshold 1 − t here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,
@@ -35,14 +35,14 @@ pub struct Cascade {
 }
 
 impl Cascade {
-    /// Builds a cascade from the n-gram classifier, the later classifiers, and the weights with which the n-gram
-    /// classifier is stacked on each of them; without weights nothing is stacked. Each classifier is a whole model: it
-    /// starts at its first layer. The last one is the full model of FLOPs ratios.
+    /// Builds a cascade from the n-gram classifier, the later classifiers, and the weights that combine the n-gram
+    /// classifier with each of them; without weights they are not combined. Each classifier is a whole model that
+    /// starts at its first layer. The last classifier is the full model in FLOPs ratios.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no classifier, other classes than the n-gram classifier's, another number of stackers
-    /// than classifiers, more layers or other heads than the last classifier's, and a threshold that is negative or
-    /// NaN.
+    /// [`Error::Argument`] for no classifier, for classes other than the n-gram classifier's, for a number of stackers
+    /// other than that of classifiers, for a classifier with more layers or with other heads than the last one, and for
+    /// a threshold that is negative or NaN.
     pub fn new(
         ngram: NgramClassifier,
         stages: Vec<TextClassifier>,
@@ -77,14 +77,14 @@ impl Cascade {
     /// Sets the threshold.
     ///
     /// # Errors
-    /// [`Error::Argument`] when it is negative or NaN.
+    /// [`Error::Argument`] for a threshold that is negative or NaN.
     pub fn set_threshold(&mut self, threshold: f64) -> Result<()> {
         check_threshold(threshold)?;
         self.threshold = threshold;
         Ok(())
     }
 
-    /// Runs all rows through all stages; each stage takes batches of the remaining rows, in this order.
+    /// Runs all rows through the stages. Each stage takes batches of the remaining rows, in this order.
     fn run(
         &self,
         rows: &[usize],
@@ -130,7 +130,7 @@ impl Cascade {
         Ok(BatchPredictions::of_routes(probabilities, routes, flops))
     }
 
-    /// The log-probabilities of a stage for texts with these n-gram log-probabilities.
+    /// The log-probabilities of a stage for texts with the given n-gram log-probabilities.
     fn stage(
         &self,
         stage: usize,

@@ -1,13 +1,16 @@
-//! DistilBERT (Sanh et al. 2019): a student with fewer layers that starts as some of its teacher's.
+//! DistilBERT (Sanh et al. 2019): a student with fewer layers, initialised from some of its teacher's layers.
 //!
-//! The loss is [`Distillation`]'s: soft labels, the cosine of the last hidden states, labels. Differences from the source:
+//! The loss is that of [`Distillation`]: soft labels, the cosine of the last hidden states, and labels. Differences
+//! from the source:
 //!
-//! - The source distils in **pre-training**, on the teacher's corpus with masked-language modelling as third loss, and
-//!   fine-tunes afterwards. Here the teacher is a trained classifier, and the student is distilled on the task's texts
-//!   alone, with the cross-entropy of their labels as third loss. Weights and temperature are the source's by default.
-//! - The source has no token types and no pooler. Here the student keeps everything of the teacher except layers: token
-//!   types, pooler and classifier.
-//! - Its cosine is a mean over the tokens of a batch, here over texts of the mean over their tokens.
+//! - The source distils in **pre-training**, on the teacher's corpus and with masked-language modelling as the third
+//!   loss, and fine-tunes afterwards. Here the teacher is a trained classifier, and the student is distilled on the
+//!   task's texts alone, with the cross-entropy of their labels as third loss. Weights and temperature are the source's
+//!   by default.
+//! - The source has no token types and no pooler. Here the student has all parts of the teacher except some layers,
+//!   including token types, pooler and classifier.
+//! - The cosine loss of the source is a mean over the tokens of a batch. Here it is first averaged over the tokens of
+//!   each text, then over texts.
 
 use dht_transformer::{
     TextClassifier,
@@ -17,8 +20,8 @@ use dht_transformer::{
 
 use crate::error::{Error, Result};
 
-/// Distils a student of `layers` layers, which starts as the teacher's [`teacher_layers`] with the teacher's
-/// embeddings, pooler and classifier. The student has separate weights; the teacher does not change.
+/// Distils a student of `layers` layers, initialised from the teacher's [`teacher_layers`], embeddings, pooler and
+/// classifier. The student has separate weights; the teacher does not change.
 ///
 /// # Errors
 /// As [`teacher_layers`]; as [`Distillation::new`] for settings out of range and a teacher of another task.
@@ -31,7 +34,7 @@ pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: Distillatio
 /// The layers of a teacher that a student of `student` layers starts from, counted from 0. They are evenly spaced from
 /// the first to the last: layer i is i·(L − 1)/(k − 1), rounded. A single layer is the first.
 ///
-/// For 6 of 12 layers these are 0, 2, 4, 7, 9, 11, as in DistilBERT's own script. The source's text says one layer out
+/// For 6 of 12 layers these are 0, 2, 4, 7, 9, 11, as in DistilBERT's own script. The paper's text says one layer out
 /// of two.
 ///
 /// # Errors

@@ -6,14 +6,17 @@
 //! inference   a text leaves at the first exit where −Σ p·ln p / ln C < speed
 //! ```
 //!
-//! At speed 0 the model equals the backbone, to the bit. Speeds are normalised entropies: .1 is slow, .8 is fast.
+//! At speed 0 the model equals the backbone, to the bit. A speed is a threshold on the normalised entropy: .1 is slow,
+//! .8 is fast.
 //!
 //! Differences from the source:
 //!
-//! - Its classifiers are a projection to 128 dimensions, self-attention over all tokens there, and two more layers on
-//!   the first token. Ours are [a layer of 128 columns](ExitKind::SideLayer), including a feed-forward, whose tokens
-//!   are averaged and added to a linear classifier; or [side exits](ExitKind::Side), or linear ones.
-//! - The backbone's classifier is also of that kind in the source; here it is the one of the [`TextClassifier`].
+//! - The source's exits are a projection to 128 dimensions, self-attention over all tokens in this projection, and two
+//!   more layers on the first token. The exits here are [a layer of 128 columns](ExitKind::SideLayer) including a
+//!   feed-forward; the mean over its tokens is added to a linear classifier. [Side exits](ExitKind::Side) and linear
+//!   exits are also possible.
+//! - In the source the backbone's classifier has the same form as the exits; here it is the classifier of the
+//!   [`TextClassifier`].
 //! - The paper has KL(p_s ‖ p_t), its released code KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
 //! - Its code keeps dropout on in the frozen backbone; here the exits learn from the states and answers of inference.
 
@@ -32,11 +35,12 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FastBertSettings {
-    /// The entropy threshold: a text leaves where the normalised entropy is below it. It has no effect on the training;
-    /// [`DynamicModel::set_speed`] sets it later, and [`calibrate`](dht_dynamic::evaluation::calibrate()) selects it
-    /// for a budget.
+    /// The entropy threshold: a text leaves where the normalised entropy is below it. The threshold has no effect on
+    /// the training. [`DynamicModel::set_speed`] changes it later, and
+    /// [`calibrate`](dht_dynamic::evaluation::calibrate()) selects it for a budget.
     pub speed: f64,
-    /// The depths of the exits, ascending, the last of them the backbone's; `None` for every layer, as in the source.
+    /// The depths of the exits, ascending; the last is the backbone's depth. `None` for an exit after every layer, as
+    /// in the source.
     pub exits: Option<Vec<usize>>,
     /// The kind of the exits before the last.
     pub exit_kind: ExitKind,
@@ -47,15 +51,15 @@ pub struct FastBertSettings {
 }
 
 impl Default for FastBertSettings {
-    /// Side layers of 128 columns after every layer, τ = 1, and a middle speed.
+    /// Side layers of 128 columns after every layer, τ = 1, and a medium speed.
     fn default() -> Self {
         let exit_kind = ExitKind::SideLayer { width: 128 };
         Self { speed: 0.5, exits: None, exit_kind, pooling: Pooling::Mean, temperature: 1.0 }
     }
 }
 
-/// Distils new exits from a fine-tuned backbone. The model has separate weights, copies of the backbone's, a threshold
-/// router and the speed of the settings.
+/// Distils new exits from a fine-tuned backbone. The model has a copy of the backbone's weights, a threshold router,
+/// and the speed of the settings.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) for a temperature that is not above 0; as [`ExitModel::of_classifier`].

@@ -1,5 +1,5 @@
-//! Baselines: methods that a dynamic model is compared with. Each has its own file; all are trained by the same loop on
-//! the same data and scored by the same [`evaluate`](dht_dynamic::evaluate()).
+//! Baselines: methods that a dynamic model is compared with. Each baseline has its own file. All baselines are trained
+//! by the same loop on the same data, and scored by the same [`evaluate`](dht_dynamic::evaluate()).
 //!
 //! | baseline | description | objective |
 //! |---|---|---|

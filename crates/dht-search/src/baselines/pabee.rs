@@ -1,5 +1,5 @@
-//! PABEE (Zhou et al. 2020): patience-based early exit. A classifier after every layer, all of them trained jointly
-//! with the encoder; a text leaves when enough consecutive classifiers agree.
+//! PABEE (Zhou et al. 2020): patience-based early exit. A classifier after every layer is trained jointly with the
+//! encoder. A text leaves when enough consecutive classifiers agree.
 //!
 //! ```text
 //! training    L = Σⱼ j·Lⱼ / Σⱼ j     over the exits after j = 1 … n layers, each with the cross-entropy Lⱼ of all samples
@@ -8,9 +8,9 @@
 //!
 //! The training is a [`SearchObjective`] with [`ExitLosses::Weighted`] of weight 1 and power 1 and
 //! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source: exits
-//! after some layers only, side exits and other poolings are possible; patience for regression (agreement up to a
-//! tolerance) is not implemented. The source's classifiers are linear after BERT's pooler; the default here is linear
-//! on the mean of the states.
+//! after some layers only, side exits and other poolings are possible. Patience for regression (agreement up to a
+//! tolerance) is not implemented. The source's classifiers are linear on the output of BERT's pooler; here they are
+//! linear on the mean of the states by default.
 
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::{Encoder, Pooling};
@@ -27,10 +27,11 @@ use crate::training::SearchObjective;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PabeeSettings {
-    /// The number of consecutive exits that must agree with the exit before them: at least 1. It has no effect on the
-    /// training, and [`SearchModel::set_speed`] sets it later, as 1 / speed.
+    /// The number of consecutive exits that must agree with the exit before them: at least 1. The patience has no
+    /// effect on the training. [`SearchModel::set_speed`] changes it later, as 1 / speed.
     pub patience: u32,
-    /// The depths of the exits, ascending, the last of them the encoder's; `None` for every layer, as in the source.
+    /// The depths of the exits, ascending; the last is the encoder's depth. `None` for an exit after every layer, as in
+    /// the source.
     pub exits: Option<Vec<usize>>,
     /// The kind of the exits.
     pub exit_kind: ExitKind,
@@ -39,7 +40,7 @@ pub struct PabeeSettings {
 }
 
 impl Default for PabeeSettings {
-    /// A patience of 6, half of twelve layers, and linear exits on the mean of the states after every layer.
+    /// A patience of 6, half the depth of twelve layers, and linear exits on the mean of the states after every layer.
     fn default() -> Self {
         Self { patience: 6, exits: None, exit_kind: ExitKind::Linear, pooling: Pooling::Mean }
     }

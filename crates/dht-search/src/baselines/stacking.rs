@@ -1,4 +1,5 @@
-//! Stacking of an n-gram classifier and a classifier that both read every text.
+//! Stacking: the sum of the weighted log-probabilities of an n-gram classifier and of a classifier, which both read
+//! every text.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
 
@@ -18,7 +19,7 @@ pub(super) fn log_probabilities_of(
     Ok(LogProbabilities::new(classifier.classifier().classes(), rows.concat().into_iter().map(f64::from).collect())?)
 }
 
-/// The answers of an n-gram classifier to a batch.
+/// The log-probabilities of an n-gram classifier for a batch.
 pub(super) fn read_by(
     ngram: &NgramClassifier,
     batch: &PackedBatch,
@@ -43,7 +44,7 @@ pub(super) fn check_classes(ngram: &NgramClassifier, classifier: &TextClassifier
     if expected == got { Ok(()) } else { Err(Error::argument("classes of a stage", expected.to_string(), got)) }
 }
 
-/// An n-gram classifier stacked on a classifier; every text runs both.
+/// An n-gram classifier and a classifier, combined by a [`Stacker`]. Every text runs both.
 #[derive(Debug)]
 pub struct Stacked {
     ngram: NgramClassifier,
@@ -52,10 +53,11 @@ pub struct Stacked {
 }
 
 impl Stacked {
-    /// Combines both models with their weights.
+    /// Combines both models by the stacker's weights.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the numbers of classes differ, or the classifier predicts something else.
+    /// [`Error::Argument`] when the numbers of classes differ, or the classifier does not predict one class for each
+    /// text.
     pub fn new(ngram: NgramClassifier, classifier: TextClassifier, stacker: Stacker) -> Result<Self> {
         check_classes(&ngram, &classifier)?;
         Ok(Self { ngram, classifier, stacker })

@@ -12,11 +12,12 @@ use crate::error::Result;
 use crate::space::Route;
 
 /// The cost that enters the bandits' decisions through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility)
-/// and [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report every cost, whichever is used here.
+/// and [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report all costs, whichever is selected
+/// here.
 ///
 /// Each variant gives a share of the full model's cost, and counts one forward pass of one text along its route.
-/// [`CostAccounting`](crate::CostAccounting) adds second passes, pre-passes, passes for arm features and the bandits'
-/// own work.
+/// [`CostAccounting`](crate::CostAccounting) adds second passes of the base layers, pre-passes for contexts, passes for
+/// arm features, and the bandits' own work.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostModel {
@@ -27,18 +28,17 @@ pub enum CostModel {
     Flops,
     /// Seconds measured on this machine, layer by layer.
     Measured(MeasuredCost),
-    /// A cost that a program defines itself.
+    /// A custom cost, which the calling program defines.
     Own(OwnCost),
 }
 
 impl CostModel {
-    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's; `flops` has the model's sizes.
+    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's. `flops` has the model's sizes.
     ///
     /// # Errors
     /// [`Error::RouteNotInSpace`](crate::Error::RouteNotInSpace) when the cost is for a model of another size than the
-    /// route's, [`Error::Argument`](crate::Error::Argument) for a text without tokens, and for
-    /// [`Measured`](Self::Measured) when the route keeps fewer heads than any row of the table;
-    /// as [`OwnCost::share`].
+    /// route's; [`Error::Argument`](crate::Error::Argument) for a text without tokens, and for
+    /// [`Measured`](Self::Measured) when the route keeps fewer heads than any row of the table; as [`OwnCost::share`].
     pub fn share(&self, route: &Route, tokens: usize, flops: &FlopsCost) -> Result<f64> {
         match self {
             Self::LayerHeadProduct(count) => Ok(count.share(route)),

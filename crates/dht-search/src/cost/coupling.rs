@@ -10,8 +10,9 @@ pub enum WidthCoupling {
     /// The feed-forward keeps its width, as in the paper.
     #[default]
     Heads,
-    /// A layer that keeps h of N_H heads also keeps only the first ⌈h/N_H · ffn⌉ neurons, which are sorted by importance
-    /// beforehand. Its cost is then nearly proportional to its heads. Not in the paper; after DynaBERT (Hou et al. 2020).
+    /// A layer that keeps h of N_H heads also keeps only the first ⌈h/N_H · ffn⌉ neurons, after all neurons were sorted
+    /// by importance. The layer's cost is then nearly proportional to its number of heads. Not in the paper; after
+    /// DynaBERT (Hou et al. 2020).
     HeadsAndFfn,
 }
 

@@ -18,8 +18,8 @@ impl ExecutedFlops {
         blocks_forward(&self.block, self.coupling, route, Load::of_text(tokens)).total()
     }
 
-    /// Backward FLOPs of the layers of one text on a route. The tail is frozen: gradients pass through it and reach no
-    /// weights there.
+    /// Backward FLOPs of the layers of one text on a route. The layers of the tail are frozen: gradients pass through
+    /// them, but are not computed for their weights.
     pub(crate) fn backward(&self, route: &Route, tokens: usize) -> FlopCount {
         let load = Load::of_text(tokens);
         let blocks = route.groups().iter().map(|group| {
@@ -31,8 +31,8 @@ impl ExecutedFlops {
         blocks.sum::<Breakdown>().total()
     }
 
-    /// Forward FLOPs of the no-gradient pre-pass from which routes are decided; 0 where the base layers are part of the
-    /// route.
+    /// Forward FLOPs of the no-gradient pre-pass that computes the contexts of routing; 0 if the base layers are part
+    /// of the route.
     pub(crate) fn pre_pass(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
         match space.config().base_state {
             BaseState::OnRoute => FlopCount::ZERO,
@@ -40,7 +40,7 @@ impl ExecutedFlops {
         }
     }
 
-    /// FLOPs of the layers below the state from which routes are decided.
+    /// FLOPs of the layers below the base state, from which routes are decided.
     pub(crate) fn base(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
         let layer = self.block.forward(Load::of_text(tokens), self.block.full());
         std::iter::repeat_n(layer, space.base_layers()).sum::<Breakdown>().total()

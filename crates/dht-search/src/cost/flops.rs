@@ -6,8 +6,8 @@ use super::WidthCoupling;
 use crate::error::{Error, Result};
 use crate::space::{ModelShape, Route};
 
-/// FLOPs of routes through a model of equal blocks: every multiply-add of the matrix products that run, at the text's
-/// true length.
+/// FLOPs of routes through a model of equal blocks (layers): every multiply-add of the matrix products that run, at the
+/// text's true length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlopsCost {
     layers: usize,
@@ -43,7 +43,7 @@ impl FlopsCost {
         self.coupling.width(&self.block, heads)
     }
 
-    /// Forward FLOPs of these texts on a route: its blocks, each at its width, and one classifier.
+    /// Forward FLOPs of these texts on a route: the route's blocks, each at the width of its heads, and one classifier.
     ///
     /// # Errors
     /// [`Error::RouteNotInSpace`] when the route is for a model of another size.

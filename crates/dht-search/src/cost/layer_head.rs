@@ -7,8 +7,8 @@ use crate::space::{ModelShape, Route};
 /// Variants of the paper's estimate, by the layers and heads that they count.
 ///
 /// The paper estimates cost "based on the layer/head number selection". The estimate is too low for routes with few
-/// heads: it counts nothing for feed-forward and embeddings, so that 8 of 12 heads save a third of a layer, where exact
-/// FLOPs save 11 %.
+/// heads, because it counts nothing for feed-forward and embeddings: 8 of 12 heads save a third of a layer by this
+/// estimate, but 11 % of its exact FLOPs.
 ///
 /// # Examples
 /// ```
@@ -23,12 +23,12 @@ use crate::space::{ModelShape, Route};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerHeadCount {
-    /// Σ heads kept over the layers that run, divided by N_L · N_H. Base layers count in full: 12L8H is
-    /// (3·12 + 9·8)/144 = .75.
+    /// Σ heads kept over the layers that run, divided by N_L · N_H. Base layers count in full. 12L8H costs (3·12 +
+    /// 9·8)/144 = .75.
     #[default]
     AsExecuted,
-    /// L · H / (N_L · N_H), as the notation suggests, with H the mean over the dynamic layers (all heads where there is
-    /// none): 12L8H is .667.
+    /// L · H / (N_L · N_H), as the notation of routes suggests. H is the mean over the layers outside base and tail
+    /// (all heads if there are none). 12L8H costs .667.
     PlainProduct,
 }
 

@@ -23,16 +23,16 @@ pub struct LayerSeconds {
     pub seconds: f64,
 }
 
-/// A table of measured seconds.
+/// A table of measured seconds by number of heads and tokens.
 ///
 /// Seconds are interpolated linearly between two measured lengths and between two measured head counts. A text shorter
-/// or longer than all measured ones gets the cost of the nearest, so measure the whole range.
+/// or longer than all measured ones gets the cost of the nearest measured length, so measure the whole range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "MeasuredData", into = "MeasuredData")]
 pub struct MeasuredCost {
     shape: ModelShape,
     exit_seconds: f64,
-    /// The (tokens, seconds) of each head count, both ascending. Includes the full head count.
+    /// The (tokens, seconds) of each head count, both ascending. The full head count is included.
     table: Vec<(usize, Vec<(usize, f64)>)>,
 }
 
@@ -51,9 +51,9 @@ impl MeasuredCost {
     /// and classifier.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the full head count was not measured, a row repeats another or is for no head, more than
-    /// all heads or no token, or a time is not finite and positive (`exit_seconds` may be 0); and as
-    /// [`ModelShape::check`].
+    /// [`Error::Argument`] when the full head count was not measured, two rows are for the same sizes, a row is for no
+    /// head, for more heads than a layer has or for no token, or a time is not finite and positive (`exit_seconds` may
+    /// be 0); as [`ModelShape::check`].
     pub fn new(shape: ModelShape, exit_seconds: f64, rows: &[LayerSeconds]) -> Result<Self> {
         shape.check()?;
         if !exit_seconds.is_finite() || exit_seconds < 0.0 {
@@ -81,10 +81,10 @@ impl MeasuredCost {
 
     /// Measures this encoder on this machine.
     ///
-    /// For each number of heads and tokens, 8 texts of random tokens run through all layers; the minimum of five runs
-    /// counts. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head count
-    /// of the routes, and `tokens` cover the lengths of the texts. The time is about that of 40 texts of each
-    /// combination.
+    /// For each number of heads and tokens, 8 texts of random tokens run through all layers; the minimum time of five
+    /// runs counts. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head
+    /// count of the routes, and `tokens` should cover the lengths of the texts. The measurement takes about as long as
+    /// 40 texts of each combination.
     ///
     /// # Errors
     /// As [`new`](Self::new); errors of the encoder, for more tokens than it has positions.
@@ -129,8 +129,8 @@ impl MeasuredCost {
     /// Seconds of a text of `tokens` tokens on a route.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when the route is for a model of another size, [`Error::Argument`] when it keeps fewer
-    /// heads than any row.
+    /// [`Error::RouteNotInSpace`] when the route is for a model of another size, [`Error::Argument`] when the route
+    /// keeps fewer heads than any row.
     pub fn seconds(&self, route: &Route, tokens: usize) -> Result<f64> {
         route.check_shape(self.shape)?;
         let mut sum = self.exit_seconds;
@@ -164,7 +164,7 @@ impl MeasuredCost {
     }
 }
 
-/// The minimum of five runs, each until the device has completed its work.
+/// The minimum of five runs, each timed until the device has completed its work.
 fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     let mut least = f64::INFINITY;
     device.synchronize()?;
@@ -177,8 +177,8 @@ fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> R
     Ok(least)
 }
 
-/// Linear interpolation between the two points around `at`; the nearest point outside them. `points` ascend and are not
-/// empty.
+/// Linear interpolation between the two points around `at`. Outside all points, the value of the nearest point.
+/// `points` ascend and are not empty.
 fn interpolate(points: &[(usize, f64)], at: usize) -> f64 {
     let after = points.partition_point(|(point, _)| *point < at);
     if after == 0 || after == points.len() {

@@ -4,17 +4,18 @@
 //!
 //! FLOPs here are those of matrix products, two for each multiply-add, at the true length of each text.
 //!
-//! **Counted as they run**:
+//! **Counted as executed**:
 //!
 //! - the products of the layers, of their pruned heads and narrowed feed-forwards, and of every exit that read a text,
-//!   forward and backward (attention that the backward computes again included, weights of frozen layers not);
-//! - the second pass of the base layers with queues;
-//! - no-gradient pre-passes;
-//! - passes for arm features;
+//!   forward and backward. The attention that the backward pass recomputes is included, gradients of frozen weights are
+//!   not;
+//! - the second pass of the base layers, if samples wait in queues;
+//! - pre-passes without gradient, which compute the contexts of the bandits;
+//! - passes before the training that compute the arms' features;
 //! - a teacher's passes over the training texts;
 //! - passes of held-out texts.
 //!
-//! **Counted by formula**, separately, are the routers: scoring for each decision, and an update for each reward
+//! **Counted by formula and separately**: the routers, with scoring for each decision and an update for each reward
 //! ([`Router::flops`](crate::Router::flops), [`RouterState::learn`](crate::routing::RouterState::learn)). A draw that a
 //! group shares is counted for each sample.
 //!
@@ -25,12 +26,12 @@
 //! - pooling and normalisation of contexts;
 //! - the optimiser;
 //! - tokenising;
-//! - evaluations, on validation texts during the training and of the controls;
+//! - evaluations on validation texts during the training, and evaluations of controls;
 //! - calibration of a speed;
-//! - the training of a teacher, which must be added where results are compared;
+//! - the training of a teacher, which the caller must add to compare results;
 //! - on a GPU, the padding of attention to the longest text of a group.
 //!
-//! Everything that takes time is in the wall clock of the process that does it.
+//! Wall-clock times include everything that the process does.
 
 mod cost_model;
 mod coupling;

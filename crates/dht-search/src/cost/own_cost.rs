@@ -1,4 +1,4 @@
-//! Costs that a program defines itself.
+//! Custom costs, which the calling program defines.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::space::Route;
 
-/// The cost of a route, as a program defines it: energy, money, seconds on another machine.
+/// A custom cost of a route: energy, money, seconds on another machine.
 ///
 /// # Examples
-/// A price for each started block of eight tokens and each layer, and its use:
+/// An example that charges each layer for each started block of eight tokens:
 ///
 /// ```
 /// use dht_search::cost::{OwnCost, RouteCost};
@@ -40,8 +40,8 @@ pub trait RouteCost: Debug + Send + Sync {
     fn share(&self, route: &Route, tokens: usize) -> Result<f64>;
 }
 
-/// A [`RouteCost`] with a name. Settings and saved models hold the name; a model with such a cost is loaded by
-/// [`SearchModel::load_with`](crate::SearchModel::load_with). Two costs of one name count as equal.
+/// A [`RouteCost`] with a name. Settings and saved models contain only the name. A model with a custom cost is loaded
+/// by [`SearchModel::load_with`](crate::SearchModel::load_with). Two costs of the same name count as equal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct OwnCost {
@@ -63,7 +63,7 @@ impl OwnCost {
     /// The cost of a text of `tokens` tokens on a route, as a share of the full model's.
     ///
     /// # Errors
-    /// [`Error::State`] for a cost that was read from settings, which hold its name alone; [`Error::Argument`] for a
+    /// [`Error::State`] for a cost that was read from settings, which contain only its name; [`Error::Argument`] for a
     /// share that is not finite or below 0; errors of the cost.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         let missing =

@@ -1,4 +1,4 @@
-//! The controls run with the model's own heads, and costs are those of what ran.
+//! Tests of the controls: they run the model's own heads, and cost what they run.
 
 use dht_dynamic::Evaluation;
 use dht_transformer::HeadSet;
@@ -19,7 +19,7 @@ use crate::space::{Preset, SearchSpace};
 struct ById;
 
 impl ById {
-    /// So many neighbouring heads, from one that the id names.
+    /// A set of `count` neighbouring heads. The id determines the first head.
     fn heads(id: u64, count: usize) -> Result<HeadSet> {
         Ok(HeadSet::from_indices((0..count).map(|head| (head + id as usize) % 12), 12)?)
     }
@@ -63,7 +63,7 @@ impl HeadRouter for ById {
     }
 }
 
-/// The routes with their head sets, as often as they come.
+/// The routes with their head sets, sorted and with repetitions.
 fn multiset(evaluation: &Evaluation) -> Vec<(String, Vec<HeadSet>)> {
     let routes = evaluation.routes.iter().map(ToString::to_string);
     let mut pairs: Vec<_> = routes.zip(evaluation.head_sets.iter().cloned()).collect();

@@ -1,9 +1,9 @@
-//! Controls for a router: fixed routes, random routes, its own routes in random assignment, and an oracle that sees the
-//! labels.
+//! Controls for a router: fixed routes, random routes, random assignment of the router's own routes to texts, and an
+//! oracle that sees the labels.
 //!
-//! All of them run with the model's own heads. *Shuffled* uses the head sets of the evaluation that it shuffles; the
-//! others use the sets that the head router selects for the sizes of the given routes. They differ from the model only
-//! in the selection of the route.
+//! All controls use heads that the model selects, so that they differ from the model only in the selection of the
+//! route. *Shuffled* uses the head sets of the evaluation that it shuffles. The other controls use the sets that the
+//! head router selects for the numbers of heads of their routes.
 
 use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;
@@ -19,10 +19,10 @@ use crate::space::{Route, RouteArms};
 
 pub use super::on_routes::{evaluate_fixed, evaluate_on};
 
-/// The control *shuffled*: random assignment of the routes and head sets of an evaluation `chosen` to its rows, each
-/// route with its head sets. The difference to [`evaluate`](dht_dynamic::evaluate()) is the value of selecting by text,
-/// since both run the same layers and heads in total. The cost of the routers (exits that they read, pre-passes, their
-/// own FLOPs) counts in both.
+/// The control *shuffled*: random assignment of the routes of an evaluation `chosen` to its rows; each route keeps its
+/// head sets. Both evaluations run the same layers and heads in total, so that the difference to
+/// [`evaluate`](dht_dynamic::evaluate()) is the value of selecting by text. Both also include the cost of the routers:
+/// exits that they read, pre-passes, their own FLOPs.
 ///
 /// # Errors
 /// As [`evaluate_on`].
@@ -38,9 +38,9 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     evaluate_choices(model, data, choices, batch_size)
 }
 
-/// The control *random*: routes drawn uniformly. Each arm of an integrated search has the same probability; in a tree
-/// search each exit, and then each head count of the groups before it. See [`evaluate_shuffled`] for random routes in
-/// the selected proportions.
+/// The control *random*: routes drawn uniformly. In an integrated search, each arm (a whole route) has the same
+/// probability. In a tree search, each exit has the same probability, and then each head count in each group before the
+/// exit. See [`evaluate_shuffled`] for random routes in the selected proportions.
 ///
 /// # Errors
 /// As [`evaluate`](dht_dynamic::evaluate()).
@@ -54,7 +54,7 @@ pub fn evaluate_random<R: Rng + ?Sized>(
     evaluate_on(model, data, &routes, batch_size)
 }
 
-/// The control *oracle*: every row on its best fixed arm, see [`FixedArms::oracle_routes`].
+/// The control *oracle*: every row runs its best fixed arm, see [`FixedArms::oracle_routes`].
 ///
 /// # Errors
 /// As [`FixedArms::new`], and [`Error::Argument`](crate::Error::Argument) for a λ that is not finite or below 0.

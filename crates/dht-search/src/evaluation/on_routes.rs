@@ -29,13 +29,13 @@ impl Predictor for OnRoutes<'_> {
     }
 }
 
-/// Predicts every row on a given route, one for each row. A route gives the number of heads; the model's head router
-/// selects the heads, without exploration. No router reads an exit or needs a
-/// [pre-pass](crate::space::BaseState::PrePass), so that none is run or counted.
+/// Predicts every row on its given route. The route gives the number of heads; the model's head router selects the
+/// heads, without exploration. No router reads an exit or needs a [pre-pass](crate::space::BaseState::PrePass), so that
+/// neither is run or counted.
 ///
 /// # Errors
 /// As [`evaluate`]; [`Error::Argument`] when the number of routes differs from the number of rows, a route does not
-/// belong to the space, or the head router has no set of a size.
+/// belong to the space, or the head router cannot select a set of the required size.
 pub fn evaluate_on(
     model: &SearchModel,
     data: &EncodedDataset,
@@ -56,7 +56,7 @@ pub fn evaluate_on(
     Ok(evaluate(&OnRoutes { model, routes }, data, batch_size)?)
 }
 
-/// Predicts every row on a given route with given heads, one choice for each row, at the cost of the model's routers.
+/// Predicts every row on its given route with its given heads, at the cost of the model's routers.
 pub(super) fn evaluate_choices(
     model: &SearchModel,
     data: &EncodedDataset,
@@ -77,7 +77,7 @@ fn check_rows(field: &'static str, data: &EncodedDataset, got: usize) -> Result<
     Err(Error::shape(field, format!("{}, one a row", data.len()), got))
 }
 
-/// The control *fixed*: every row on one route, with the heads that the model's head router selects for it.
+/// The control *fixed*: every row runs the same route, with the heads that the model's head router selects for it.
 ///
 /// # Errors
 /// As [`evaluate_on`].

@@ -14,13 +14,12 @@ use crate::routing::{Decisions, Mode, Queues};
 use crate::settings::Dispatch;
 
 /// Predicts every row by the paper's Algorithm 3 and scores the predictions. Rows arrive in their order, `batch_size`
-/// at a time. Each runs the base layers, is routed, and waits in the queue of its depth. A queue with the number of
-/// rows in the settings' [`Dispatch::Queue`] runs as one batch, the base layers for a second time. At the end the
-/// queues are drained, the shallowest first. (The paper leaves their rows without a prediction.)
+/// at a time. Each runs the base layers, is routed, and waits in the queue of its depth. A queue that has reached the
+/// size in the settings' [`Dispatch::Queue`] runs as one batch, including a second run of the base layers. At the end
+/// the remaining queues run, the shallowest first. (The paper gives no prediction for rows that remain in a queue.)
 ///
-/// The predictions equal those of [`evaluate`], except for texts that share a drawn head set with the others of their
-/// batch ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] includes the second
-/// pass.
+/// The predictions equal those of [`evaluate`], except where a head set is drawn for several texts of a batch together
+/// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] includes the second pass.
 ///
 /// # Errors
 /// As [`evaluate`]; [`Error::Argument`] for a model whose settings have no queues.
@@ -28,7 +27,7 @@ pub fn evaluate_queued(model: &SearchModel, data: &EncodedDataset, batch_size: u
     Ok(evaluate(&Queued(model), data, batch_size)?)
 }
 
-/// A dynamic model that predicts with its queues.
+/// A search model that predicts with the paper's queues.
 #[derive(Debug, Clone, Copy)]
 pub struct Queued<'a>(pub &'a SearchModel);
 
@@ -37,7 +36,7 @@ impl Predictor for Queued<'_> {
         self.0.predict(batch, ctx)
     }
 
-    /// Samples arrive in their order.
+    /// Samples arrive in the order in which they are given.
     fn predict_all(
         &self,
         samples: &[Sample],
@@ -63,7 +62,7 @@ struct QueuedRun<'a> {
     ctx: &'a ForwardContext,
     /// The queues of rows.
     queues: Queues,
-    /// FLOPs of each row before it joined its queue: the base layers and an exit that the router read.
+    /// FLOPs of each row before it joined its queue: the base layers, and the exit that the router read if it read one.
     before: Vec<u64>,
     /// The prediction of each row.
     found: Vec<Option<Prediction>>,
@@ -121,7 +120,7 @@ impl<'a> QueuedRun<'a> {
         Ok(())
     }
 
-    /// Runs full queues, or with `drain` all that are not empty.
+    /// Runs full queues or, with `drain`, all queues that are not empty.
     fn leave(&mut self, drain: bool) -> Result<()> {
         while let Some((rows, decisions)) = self.queues.leave(drain, 0) {
             let batch = self.batch(&rows)?;
@@ -143,7 +142,7 @@ impl<'a> QueuedRun<'a> {
     }
 }
 
-/// A generator that depends on the batch alone, for breaking ties.
+/// A generator for breaking ties, seeded by the batch alone.
 fn generator(batch: &PackedBatch) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default())
 }

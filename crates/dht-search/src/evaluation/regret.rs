@@ -1,4 +1,4 @@
-//! Regret against the best fixed arm, and the oracle's bound on the gain from selecting by text.
+//! Regret against the best fixed arm, and the oracle's limit on what selection by text can gain.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,22 @@ use crate::space::{Route, RouteArms};
 
 /// The evaluations of the same texts on each fixed arm.
 ///
-/// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group before them.
-/// An integrated search has one for each of its arms. Other head counts of a tree are not included.
+/// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group before the
+/// exit; its other head counts are not included. The fixed arms of an integrated search are its arms, each of which is
+/// a route.
 #[derive(Debug, Clone)]
 pub struct FixedArms {
     arms: Vec<(Route, Evaluation)>,
-    /// The cost of each arm by row: the route's FLOPs over the full model's.
+    /// The cost of each arm by row: the FLOPs of the arm's route divided by the full model's.
     costs: Vec<Vec<f64>>,
 }
 
 /// The regret of the selected routes against the best fixed arm in hindsight.
 ///
-/// It compares the mean over texts of loss + λ·cost, in nats; the cost is FLOPs as a share of the full model's on that
-/// text. A selected route costs what ran: its layers, every exit that read the text, a pre-pass where the space has
-/// one, and the routers. A fixed arm needs no router: it costs its layers and its exit. A negative regret means that
-/// the selected routes are better than every single arm.
+/// The compared value is the mean over texts of loss + λ·cost in nats, where cost is FLOPs as a share of the full
+/// model's FLOPs on the same text. A selected route costs its layers, every exit that read the text, the pre-pass if
+/// the space has one, and the routers. A fixed arm needs no router, and costs its layers and its exit. A negative
+/// regret means that the selected routes are better than every single arm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
     /// The price of the full model's cost, λ.
@@ -40,12 +41,13 @@ pub struct Regret {
     pub regret: f64,
     /// The mean loss + λ·cost of each fixed arm, by its route.
     pub fixed: BTreeMap<String, f64>,
-    /// The mean loss + λ·cost with the best fixed arm of each text, selected by its label: a lower bound.
+    /// The mean loss + λ·cost when each text runs its best fixed arm, selected with knowledge of its label: a lower
+    /// bound.
     pub oracle: f64,
 }
 
 impl Regret {
-    /// Computes the regret of an evaluation of the same rows, at the model's λ (0 where its rewards have none).
+    /// Computes the regret of an evaluation of the same rows, at the model's λ, or at 0 if the model has no λ.
     ///
     /// # Errors
     /// [`Error::Argument`] when the evaluation has another number of rows.
@@ -115,7 +117,7 @@ impl FixedArms {
         &self.arms
     }
 
-    /// The arm with the smallest loss + λ·cost for each row; in a tie the first, which is the shallower.
+    /// The arm with the smallest loss + λ·cost for each row; in a tie the first, which is the shallowest.
     ///
     /// # Errors
     /// [`Error::Argument`] for a λ that is not finite or below 0.
@@ -127,7 +129,7 @@ impl FixedArms {
         Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())
     }
 
-    /// The price of a row on an arm: loss + λ·cost.
+    /// The price loss + λ·cost of a row on an arm.
     fn price(&self, arm: usize, row: usize, lambda: f64) -> f64 {
         self.arms[arm].1.losses[row] + lambda * self.costs[arm][row]
     }

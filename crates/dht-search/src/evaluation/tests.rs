@@ -1,4 +1,4 @@
-//! Predictions on dynamic routes equal those of the plain encoder.
+//! Tests that predictions on dynamic routes equal those of the plain encoder.
 
 use candle_core::{Device, Tensor};
 use dht_dynamic::{Evaluation, Predictor};
@@ -63,12 +63,12 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// Each kind of classifier, with and without the base exit's signals.
+/// Settings for each kind of classifier, with and without the base exit's signals.
 fn kinds() -> [SearchSettings; 2] {
     [SearchSettings::default(), SearchSettings::paper()]
 }
 
-/// Keeps heads drawn at random, other ones for each text.
+/// Head router that selects random heads, drawn for each text.
 #[derive(Debug, Clone)]
 pub(super) struct AnyHeads;
 

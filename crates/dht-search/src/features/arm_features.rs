@@ -1,36 +1,37 @@
-//! Arm features (paper, section 4.2): mean states of the model before training.
+//! Arm features (paper, section 4.2): mean pooled states that describe the bandits' arms, computed before training.
 
 use serde::{Deserialize, Serialize};
 
 use super::pyramids::{DEPTH_PYRAMID, HEADS_PYRAMID};
 use crate::space::SearchSpace;
 
-/// Features z of all arms, pooled like contexts, not scaled. A tree search has `depth` and `heads`, an integrated
-/// search has `arms`.
+/// Features z of all arms, pooled like contexts, not scaled. A tree search, which decides depth and heads separately,
+/// has `depth` and `heads`. An integrated search, which decides both at once, has `arms`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ArmFeatures {
-    /// The mean pooled state of the full model at each exit: arms of the depth bandit.
+    /// The mean pooled state of the full model at each exit. Features of the depth bandit's arms.
     pub(crate) depth: Vec<Vec<f64>>,
-    /// The mean pooled state after each group, by head count with that number of random heads: arms of the head-count
-    /// bandit.
+    /// The mean pooled state after each group of layers when the group runs with random heads, by group and by number
+    /// of heads. Features of the head-count bandit's arms.
     pub(crate) heads: Vec<Vec<Vec<f64>>>,
-    /// The mean pooled state at the exit of each arm of the joint bandit, with the arm's number of random heads.
+    /// The mean pooled state at the exit of each arm of the joint bandit, when random heads run, in the arm's number.
+    /// Features of the joint bandit's arms.
     pub(crate) arms: Vec<Vec<f64>>,
-    /// The mean of each head's part of the hidden dimensions over all states of both passes: arms of the head-set
-    /// bandit.
+    /// The mean of each head's part of the hidden dimensions, over the states of the full-model pass and of the
+    /// random-head pass. Features of the head-set bandit's arms.
     pub(crate) head_sets: Vec<f64>,
 }
 
 impl ArmFeatures {
-    /// Features of new arms: those of the old arms that they start from, or zeros.
+    /// Features of new arms. Each new arm has the features of the old arm from which it starts, or zeros.
     pub(crate) fn of_arms(&self, from: &[Option<usize>]) -> Self {
         let none = vec![0.0; DEPTH_PYRAMID.context_size()];
         let of = |from: &Option<usize>| from.map_or_else(|| none.clone(), |from| self.arms[from].clone());
         Self { arms: from.iter().map(of).collect(), ..self.clone() }
     }
 
-    /// Returns whether the shapes fit a space's arms, with `options` arms of the head-count bandit.
+    /// Returns whether the shapes match a space's arms, with `options` arms of the head-count bandit.
     pub(crate) fn fit(&self, space: &SearchSpace, options: usize) -> bool {
         let rows = |rows: &[Vec<f64>], count: usize, width: usize| {
             rows.len() == count && rows.iter().all(|row| row.len() == width)

@@ -1,4 +1,4 @@
-//! Pooled states and exit signals. Only here do f32 tensors become f64 contexts.
+//! Pooled states and exit signals. This module alone converts f32 tensors to f64 contexts.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::error::Result;
 pub(crate) type Rows = Vec<Vec<f64>>;
 
 impl PoolingPyramid {
-    /// The pyramid as a pool over (tokens, hidden); numbers of parts are powers of two.
+    /// The pyramid as a pool of rows of shape (tokens, hidden). The numbers of parts are powers of two.
     pub(crate) fn pool(&self) -> Result<PyramidPool> {
         let exponents = |parts: &[usize]| {
             let exponent = |part: Option<&usize>| part.map_or(0, |part| part.ilog2());
@@ -24,8 +24,8 @@ impl PoolingPyramid {
     }
 }
 
-/// The pooled states of each sample by N pools, (N, samples, context); reads the rows once. On a device other than the
-/// CPU the rows are not copied, only the contexts.
+/// The pooled states of each sample by N pools, shape (N, samples, context). The rows are read once. Devices other than
+/// the CPU copy only the contexts to the host, not the rows.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     if !hidden.tensor().device().is_cpu()
         && let Some(contexts) = pooled_on_device(hidden, pools)?
@@ -56,8 +56,9 @@ fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> 
     Ok(out)
 }
 
-/// Pools on the device, by two products in f32 for each pool, parts of rows · rows · parts of columns, and one copy to
-/// the CPU for all pools. `None` where a context is not finite, so that the CPU reports the number.
+/// Pools on the device in f32. Each pool takes two products: (parts of rows)·rows·(parts of columns). The results of
+/// all pools are copied to the CPU together. Returns `None` if a context is not finite; the pass on the CPU then
+/// reports the value.
 fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
     let (spans, rows) = (hidden.spans(), hidden.to_f32()?.detach());
     let (device, width) = (rows.device(), rows.dims()[1]);
@@ -86,8 +87,8 @@ fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -
     Ok(Some(out))
 }
 
-/// The matrix whose product with a column of `length` numbers averages over each of these ranges: (ranges, length).
-/// Only the ranges' ends are copied to the device.
+/// The matrix whose product with a column of `length` values is the mean over each of these ranges. Shape: (ranges,
+/// length). Only the ends of the ranges are copied to the device.
 fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<Tensor> {
     let column = |number: &dyn Fn(&Range<usize>) -> f32| {
         Tensor::from_vec(ranges.iter().map(number).collect::<Vec<_>>(), (ranges.len(), 1), device)
@@ -99,8 +100,8 @@ fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<T
     Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
 }
 
-/// The log-probabilities (ln softmax) of each row in f64, computed in the logits' type on their device. Not every
-/// device has f64.
+/// The log-probabilities (ln softmax) of each row in f64, computed in the type and on the device of the logits, since
+/// not every device has f64.
 pub(crate) fn log_probabilities(logits: &Tensor) -> Result<Rows> {
     Ok(log_softmax(&logits.detach())?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec2()?)
 }

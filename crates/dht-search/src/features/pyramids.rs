@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// Numbers of equal parts into which a hidden state is split along its tokens and along its embedding; each part is
-/// averaged.
+/// Numbers of equal parts into which the hidden states of a text are split, along the tokens and along the embedding;
+/// each part is averaged.
 ///
 /// Both axes are pooled at several resolutions, and every resolution of one axis is combined with every resolution of the
 /// other. The context has Σ sequence parts × Σ embedding parts dimensions.
@@ -17,7 +17,8 @@ pub struct PoolingPyramid {
 
 /// Pyramid of the depth bandit (UCB_L) and the joint bandit (UCB_cp): (1 + 2) · (4 + 8 + 16) = 84.
 ///
-/// The paper has 26 and, a sentence later, 36 instead of the 28 of the embedding; only 28 gives its vectors of 168.
+/// The paper gives the embedding 26 dimensions and, a sentence later, 36 instead of 28. Only 28 yields the paper's
+/// contexts of 168 dimensions.
 pub const DEPTH_PYRAMID: PoolingPyramid = PoolingPyramid { sequence_parts: &[1, 2], embedding_parts: &[4, 8, 16] };
 
 /// Pyramid of the head-count bandit (UCB_H): (1 + 2) · (2 + 4 + 8) = 42.
@@ -32,7 +33,7 @@ impl PoolingPyramid {
         self.sequence_parts.iter().sum::<usize>() * self.embedding_parts.iter().sum::<usize>()
     }
 
-    /// Dimensions of w = [x ; z] with a scalar arm feature z: for the head-set bandit, where z is the mean of the
+    /// Dimensions of w = [x ; z] with a scalar arm feature z. The head-set bandit has such a feature, the mean of the
     /// head's part of the hidden state.
     pub fn with_scalar_arm_feature(&self) -> usize {
         self.context_size() + 1

@@ -1,4 +1,4 @@
-//! The forward pass on routes (the paper's Algorithm 2), for training and inference alike: base layers → route → groups of
+//! The forward pass on routes (the paper's Algorithm 2), in training and in inference: base layers → route → groups of
 //! layers → exits.
 
 use std::ops::Range;
@@ -17,19 +17,20 @@ use crate::routing::{
 };
 use crate::space::BaseState;
 
-/// Mode of evaluation of the exits that a sample passes, with its gradient.
+/// Evaluation of the exits that a sample passes before its own exit, and the gradients of these exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PassedExits {
     /// Passed exits are not evaluated, unless the router reads them.
     Skip,
     /// Passed exits are evaluated, with a gradient to the layers below.
     Attached,
-    /// Passed exits are evaluated without a gradient to the layers below, so that only the exit's own parameters learn.
-    /// Where the router reads an exit, the samples that leave there are evaluated without that gradient too.
+    /// Passed exits are evaluated without a gradient to the layers below, so that only the exit's own parameters learn
+    /// from them. If the router reads an exit, the samples that leave at this exit are evaluated without that gradient,
+    /// too.
     Detached,
 }
 
-/// Options of one forward pass: model, routers, context, mode, evaluation of passed exits.
+/// Options of one forward pass: model, routers, forward context, mode, and evaluation of passed exits.
 #[derive(Clone, Copy)]
 pub(crate) struct Executor<'a> {
     pub(crate) model: &'a RoutedEncoder,
@@ -38,15 +39,15 @@ pub(crate) struct Executor<'a> {
     pub(crate) ctx: &'a ForwardContext,
     pub(crate) mode: Mode,
     pub(crate) passed: PassedExits,
-    /// The maximum number of samples that run a layer together, where all keep all heads.
+    /// The maximum number of samples that run a layer together; it applies only if every sample keeps all heads.
     pub(crate) together: usize,
 }
 
 /// State of a batch before its routes are known.
 struct Start {
-    /// The state S1, from which routes are decided.
+    /// The base state S1, the hidden rows from which routes are decided.
     state: Hidden,
-    /// The hidden rows at which routes begin: S1 where the base layers are part of the route, otherwise the embeddings.
+    /// The hidden rows at which routes begin: S1 if the base layers are part of the route, otherwise the embeddings.
     hidden: Hidden,
     /// True if S1 was computed in a separate pass.
     pre_pass: bool,
@@ -55,7 +56,7 @@ struct Start {
 /// State of a batch between two exits.
 struct Stage {
     hidden: Hidden,
-    /// The indices of its samples in the batch.
+    /// The indices of the stage's samples in the batch.
     members: Vec<usize>,
     trace: ForwardTrace,
 }
@@ -70,7 +71,8 @@ impl Executor<'_> {
         self.follow(stage, logits, true, rng)
     }
 
-    /// Decides the routes of a batch that runs later. Also returns the time and the synchronisations of the decisions.
+    /// Decides the routes of a batch that runs later. Also returns the time of the decisions and the number of
+    /// synchronisations with the device.
     pub(crate) fn decide(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<(Decisions, Deciding)> {
         let Start { state, .. } = self.start(batch)?;
         let mut trace = self.empty_trace(state.samples());
@@ -112,7 +114,8 @@ impl Executor<'_> {
         self.model.space.exits().len() - 1
     }
 
-    /// Runs the base layers, or the pre-pass without gradient on the current weights.
+    /// Computes the base state. If the base layers are part of the route, they run as a part of the route; otherwise a
+    /// pre-pass runs them with the current weights and without gradient.
     fn start(&self, batch: &PackedBatch) -> Result<Start> {
         let (encoder, space) = (&self.model.encoder, &self.model.space);
         let base = 0..space.base_layers();
@@ -135,7 +138,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Makes the decisions that depend on the state S1 alone. Returns the first exit's logits if it was evaluated.
+    /// Makes the decisions that depend on the base state S1 alone. Returns the first exit's logits if it was evaluated.
     fn decide_from(&self, state: &Hidden, trace: &mut ForwardTrace, rng: &mut dyn Rng) -> Result<Option<Tensor>> {
         let members: Vec<usize> = (0..state.samples()).collect();
         let logits = match self.model.space.base() {
@@ -158,7 +161,7 @@ impl Executor<'_> {
         Ok(logits)
     }
 
-    /// Rejects decisions without an exit for each sample.
+    /// Rejects decisions that do not have exactly one valid exit for each sample.
     fn check(&self, decisions: &Decisions, samples: usize) -> Result<()> {
         let space = &self.model.space;
         let arms = if space.is_tree() { 0 } else { samples };
@@ -182,7 +185,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Rejects decisions at an exit that change samples which have left, or send others to an earlier exit.
+    /// Rejects decisions at an exit that reassign a sample which has already left, or that assign a sample to an exit
+    /// before this one.
     fn check_at_exit(&self, exit: usize, members: &[usize], before: &[usize], decisions: &Decisions) -> Result<()> {
         self.check(decisions, before.len())?;
         let back = members.iter().find(|member| decisions.exits[**member] < exit);
@@ -203,7 +207,7 @@ impl Executor<'_> {
         }
     }
 
-    /// The logits of all samples at an exit, where the router or the loss needs them.
+    /// The logits of all samples at an exit, if the router or the loss needs them.
     fn read(
         &self,
         exit: usize,
@@ -221,7 +225,7 @@ impl Executor<'_> {
         }
     }
 
-    /// The logits of these samples at an exit. The trace counts the reads.
+    /// The logits of these samples at an exit. The reads are counted in the forward trace.
     fn logits(
         &self,
         exit: usize,
@@ -242,8 +246,8 @@ impl Executor<'_> {
         Ok(if detached { own.logits(&hidden.detach(), self.ctx)? } else { own.logits(hidden, self.ctx)? })
     }
 
-    /// Runs a batch from the point where routes begin to differ. `logits` are those of the first exit, if it was
-    /// evaluated; `routed` is true if the router decides at exits.
+    /// Runs a batch from the point where routes begin to differ. `logits` are the first exit's logits, if it was
+    /// evaluated. `routed` is true if the router decides at exits.
     fn follow(
         &self,
         mut stage: Stage,
@@ -283,7 +287,7 @@ impl Executor<'_> {
         Ok(stage.trace)
     }
 
-    /// Runs the next group of layers, each sample with its heads and its share of the neurons.
+    /// Runs the next group of layers, each sample with its heads and the neurons coupled to them.
     fn run_group(&self, stage: &mut Stage, rng: &mut dyn Rng) -> Result<()> {
         let group = stage.trace.groups.len();
         let start = when_done(&stage.hidden, true)?;
@@ -313,7 +317,7 @@ impl Executor<'_> {
         Err(Error::shape("head router's decisions", expected, format!("{order:?}")))
     }
 
-    /// Rejects numbers of heads that the space does not have in a group.
+    /// Rejects numbers of heads that the search space does not allow in a group.
     fn check_head_counts(&self, group: usize, decisions: &GroupDecisions) -> Result<()> {
         let options = self.model.space.head_options(group);
         let wrong = decisions.head_sets.iter().map(|set| set.heads.len()).find(|count| !options.contains(count));
@@ -388,8 +392,8 @@ impl Executor<'_> {
     }
 }
 
-/// The current time, after a synchronisation with the device if a decision reads its rows. A device computes
-/// asynchronously, and decisions must not be charged for the layers.
+/// The current time, first waiting for the device if a decision reads the rows. A device computes asynchronously;
+/// without the wait, the time of the layers would count as time of the decisions.
 fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
     if read {
         hidden.tensor().device().synchronize()?;

@@ -7,14 +7,16 @@ use crate::error::Result;
 use crate::routing::ExitReads;
 use crate::space::Route;
 
-/// The log-probabilities (ln softmax of the logits) of every exit on the full route, by exit, row and class. Every
-/// threshold and patience decides from these values, so that their curves need no further pass.
+/// The log-probabilities (ln softmax of the logits) of every exit on the full route, by exit, row and class. Thresholds
+/// and patiences (numbers of exits that agree) decide from these values, so that a curve over either needs no further
+/// pass.
 ///
-/// Each row runs all layers once, with all heads, and a tail after every exit if the space has one. The values equal
-/// those of a [fixed route](crate::evaluation::controls::evaluate_fixed) of all heads to that exit.
+/// Each row runs all layers once, with all heads. If the search space has a tail (last layers that every route runs),
+/// these layers run after every exit. The values equal those of a [fixed
+/// route](crate::evaluation::controls::evaluate_fixed) to that exit with all heads.
 ///
 /// # Errors
-/// Errors of the encoder, including that for a batch size of 0.
+/// Errors of the encoder, including the error for a batch size of 0.
 pub fn exit_log_probabilities(
     model: &RoutedEncoder,
     data: &EncodedDataset,
@@ -42,7 +44,8 @@ pub fn exit_log_probabilities(
     Ok(all)
 }
 
-/// FLOPs of a text that leaves at each exit with all heads, by exit and row: its layers, and every exit up to this one.
+/// FLOPs of a text that keeps all heads, by the exit where it leaves and by row: the layers of its route, and every
+/// exit up to and including that exit.
 ///
 /// # Errors
 /// None for texts that the model can predict.

@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::settings::{ClassifierSharing, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Builds the exit at a depth with new parameters, whose names start with `name` and a dot. It has the kind of the
-/// `last` exit, or that of the exits before.
+/// Builds the exit at a depth with new parameters, whose names start with `name` and a dot. If `last`, the exit has the
+/// kind and pooling of the last exit, otherwise those of the exits before it.
 fn build<R: Rng + ?Sized>(
     encoder: &mut Encoder,
     (name, depth): (&str, usize),
@@ -27,7 +27,8 @@ fn build<R: Rng + ?Sized>(
 /// The exits of a model: one for each depth of its space, or a shared one.
 #[derive(Debug, Clone)]
 pub(crate) struct Exits {
-    /// The exits by the total depth of the routes that leave there; a single entry where they share one.
+    /// The exits, each with the total depth of the routes that leave at it. There is one entry if all routes share one
+    /// exit.
     exits: Vec<(usize, Box<dyn LayerExit>)>,
     classes: usize,
     shape: ClassifierShape,
@@ -53,7 +54,8 @@ impl Exits {
         Ok(Self { exits, classes, shape })
     }
 
-    /// The exits of the next phase's space: the existing exits of the same depths, and new ones for the other depths.
+    /// The exits of the next phase's space: existing exits for depths that both spaces have, and new exits for the
+    /// other depths.
     pub(crate) fn for_next_phase<R: Rng + ?Sized>(
         &self,
         encoder: &mut Encoder,
@@ -86,7 +88,7 @@ impl Exits {
         }
     }
 
-    /// The exit with an index in the space.
+    /// The exit with this index in the search space.
     pub(crate) fn at(&self, exit: usize) -> &dyn LayerExit {
         &*self.exits.get(exit).unwrap_or(&self.exits[0]).1
     }
@@ -96,9 +98,10 @@ impl Exits {
         self.classes
     }
 
-    /// The sizes of a linear exit. They price routes when arms are ranked, whatever the kind of exit. All exits of a
-    /// model cost the same (except a separate [last exit](SearchSettings::last_exit_pooling)), so that between its
-    /// routes only the scale of the price depends on the kind. Counts and ratios of FLOPs use the actual exits.
+    /// The sizes of a linear exit. The estimated costs of routes, by which the bandits' arms are ranked, use these
+    /// sizes for every kind of exit. All exits of a model cost the same, except a separate [last
+    /// exit](SearchSettings::last_exit_pooling), so that another kind changes only the scale of these costs. Counts and
+    /// ratios of FLOPs use the actual exits.
     pub(crate) fn shape(&self) -> ClassifierShape {
         self.shape
     }

@@ -1,4 +1,4 @@
-//! The parts of a saved model that a program defines itself.
+//! Custom parts of a saved model, which the calling program defines.
 
 use std::fmt::{self, Debug, Formatter};
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 type SetRouters<'a> = dyn FnOnce(SearchModel) -> SearchModel + 'a;
 
-/// The parts of a saved model that a program defines itself: routers, and a cost. [`SearchModel::load_with`] takes them.
+/// The custom parts of a saved model: routers, and a cost of routes. [`SearchModel::load_with`] takes them.
 #[derive(Default)]
 pub struct OwnParts<'a> {
     pub(super) routers: Option<Box<SetRouters<'a>>>,
@@ -16,25 +16,25 @@ pub struct OwnParts<'a> {
 }
 
 impl<'a> OwnParts<'a> {
-    /// No part of a program's own.
+    /// No custom parts.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the function that replaces the routers of the new model, by [`SearchModel::with_router`] and
-    /// [`SearchModel::with_head_router`]; their saved states are restored then.
+    /// Sets the function that replaces the routers of the loaded model by [`SearchModel::with_router`] and
+    /// [`SearchModel::with_head_router`]. Then the saved states of these routers are restored.
     #[must_use]
     pub fn with_routers(self, replace: impl FnOnce(SearchModel) -> SearchModel + 'a) -> Self {
         Self { routers: Some(Box::new(replace)), ..self }
     }
 
-    /// Sets the cost of routes, by the name that it was saved with.
+    /// Sets the cost of routes. Its name must be the saved name.
     #[must_use]
     pub fn with_cost(self, cost: OwnCost) -> Self {
         Self { cost: Some(cost), ..self }
     }
 
-    /// Completes a cost of which only the name was saved.
+    /// Replaces a cost, of which only the name was saved, by the custom cost of that name.
     pub(super) fn complete(&mut self, saved: CostModel) -> Result<CostModel> {
         let CostModel::Own(named) = saved else { return Ok(saved) };
         match self.cost.take() {

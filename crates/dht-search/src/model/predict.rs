@@ -18,19 +18,20 @@ use crate::error::Result;
 use crate::features::log_probabilities;
 use crate::routing::{ForwardTrace, Mode};
 
-/// The number of batches that are processed concurrently where texts leave at exits: the more, the fuller is the last
-/// batch of a layer.
+/// The number of batches that are processed concurrently if texts leave at exits. With more batches, the last batch of
+/// each layer is fuller.
 const BATCHES_UNDER_WAY: usize = 8;
-/// The maximum number of rows of these batches: their states are held until they leave.
+/// The maximum number of rows (tokens) in these batches. It limits memory, since a text's states are held until it
+/// leaves.
 const ROWS_UNDER_WAY: usize = 1 << 14;
 
 impl SearchModel {
-    /// Predicts a batch, each text on the route that the routers select, without exploration and learning. A model
-    /// whose routers are not warm yet runs all layers and heads.
+    /// Predicts a batch, each text on the route that the routers select, without exploration or learning. A model whose
+    /// routers have not completed their warm-up runs all layers and heads.
     ///
-    /// Texts that keep the same number of heads of a group share one head set, the best for the mean of their contexts.
-    /// A single text may therefore keep other heads than in a batch. Repeated calls with one batch give the same
-    /// predictions.
+    /// In each group of layers, texts that keep the same number of heads share one head set, the best set for the mean
+    /// of their contexts. A text may therefore keep other heads alone than in a batch. Repeated calls with one batch
+    /// give the same predictions.
     ///
     /// # Errors
     /// Errors of the encoder.
@@ -47,7 +48,7 @@ impl SearchModel {
         Ok(self.executor(ctx, Mode::Exploit, PassedExits::Attached).predict(batch)?.predictions)
     }
 
-    /// Predicts a batch as [`predict_batch`](Self::predict_batch), in the caller's context, which holds the packed
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), with the caller's context, which keeps the packed
     /// weights.
     pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
         self.executor(ctx, Mode::Exploit, PassedExits::Skip).predict(batch)
@@ -59,7 +60,7 @@ impl Predictor for SearchModel {
         Ok(self.predict_in(ctx, batch)?)
     }
 
-    /// Several batches are processed concurrently where all samples keep all heads, so that each layer has a full batch
+    /// Several batches are processed concurrently if all samples keep all heads, so that each layer has a full batch
     /// even after many texts have left.
     fn predict_all(
         &self,
@@ -131,7 +132,7 @@ impl Executor<'_> {
         self.predictions(batch, &trace)
     }
 
-    /// The predictions of a batch that has run.
+    /// The predictions of a batch whose forward pass has run.
     pub(crate) fn predictions(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<BatchPredictions> {
         let mut probabilities = vec![Vec::new(); batch.len()];
         let mut stages = vec![Vec::new(); batch.len()];

@@ -14,8 +14,8 @@ use crate::routing::{ExitReads, ForwardTrace};
 use crate::settings::SearchSettings;
 use crate::space::{Route, SearchSpace};
 
-/// An encoder, its exits, and the space of routes through both. A clone is another handle on the same weights: training
-/// one trains the other.
+/// An encoder, its exits, and the space of its routes. A clone is another handle on the same weights: training one
+/// trains the other.
 #[derive(Debug, Clone)]
 pub struct RoutedEncoder {
     pub(crate) encoder: Encoder,
@@ -26,7 +26,8 @@ pub struct RoutedEncoder {
 
 impl RoutedEncoder {
     /// Adds the exits of a space to an encoder. With [`WidthCoupling::HeadsAndFfn`] the neurons of its layers are
-    /// sorted by magnitude first, which does not change the encoder's output. The layers of a tail are frozen.
+    /// sorted by magnitude first, which does not change the encoder's output. The layers of the space's tail are
+    /// frozen.
     ///
     /// # Errors
     /// [`Error::Argument`] for settings that are out of range or do not fit the space, a space of another size than the
@@ -98,14 +99,14 @@ impl RoutedEncoder {
         self.exits.classes()
     }
 
-    /// Changes to another space and its exits: unfreezes the tail of the old space and freezes that of the new one.
+    /// Changes to another space and its exits, unfreezes the tail of the old space and freezes the tail of the new one.
     pub(crate) fn enter(&mut self, space: SearchSpace, exits: Exits) {
         self.freeze_tail(false);
         (self.space, self.exits) = (space, exits);
         self.freeze_tail(true);
     }
 
-    /// Freezes or unfreezes the tail, the layers in which every route ends.
+    /// Freezes or unfreezes the layers of the tail.
     fn freeze_tail(&self, frozen: bool) {
         if let Some(tail) = self.space.tail() {
             tail.layers().for_each(|layer| self.encoder.freeze_layer(layer, frozen));
@@ -118,8 +119,9 @@ impl RoutedEncoder {
         SampleGroup { samples, heads, neurons: width.ffn }
     }
 
-    /// The heads to pin: those with the largest sum of `importance` (of each head of a layer) over the layers of the
-    /// dynamic groups, the lower index in a tie. `None` where the space pins none.
+    /// The heads to pin: those with the largest sum of `importance` over the layers of the dynamic groups (the groups
+    /// with a choice of heads). `importance` gives a value for each head of a layer. In a tie the lower index wins.
+    /// `None` if the space pins no heads.
     pub(crate) fn most_important_heads(
         &self,
         importance: impl Fn(usize) -> Result<Vec<f64>>,
@@ -142,7 +144,7 @@ impl RoutedEncoder {
         self.most_important_heads(|layer| Ok(self.encoder.head_magnitudes(layer)?))
     }
 
-    /// Rejects texts that this model cannot be trained or scored on.
+    /// Rejects texts on which this model cannot be trained or scored.
     pub(crate) fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
         if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
             let expected = "none: a search takes texts of one class each, not of several labels or of a number";
@@ -181,7 +183,7 @@ impl RoutedEncoder {
         self.layer_flops().backward(route, tokens).0 + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// Forward FLOPs by sample, given the routes; includes the pre-pass, if there was one.
+    /// Forward FLOPs by sample, given the routes. The pre-pass is included, if there was one.
     pub(crate) fn trace_flops(&self, batch: &PackedBatch, trace: &ForwardTrace, routes: &[Route]) -> Vec<u64> {
         let pre_pass = |tokens| if trace.pre_pass { self.layer_flops().pre_pass(&self.space, tokens).0 } else { 0 };
         let of_sample =

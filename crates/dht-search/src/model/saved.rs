@@ -6,7 +6,8 @@
 //!                       the SHA-256 checksums of the encoder's files
 //! ```
 //!
-//! The checksums tie the two together: exits and routers of one model mean nothing on the encoder of another.
+//! Checksums tie the checkpoint of exits and routers to the encoder's files, since these parts are useless with another
+//! encoder.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -54,10 +55,10 @@ struct Stored {
 impl SearchModel {
     /// Writes the model atomically as a directory. The encoder is a Hugging Face directory. A checkpoint has the exits,
     /// the routers' state, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
-    /// length](TextTokenizer::with_model_max_length). An earlier save there is replaced.
+    /// length](TextTokenizer::with_model_max_length). An earlier model in the directory is replaced.
     ///
-    /// The state that resumes a training (the optimiser, samples in queues, the cost accounting) is in the training's
-    /// own checkpoint, not here.
+    /// State that only a resumed training needs (the optimiser, samples in queues, the cost accounting) is in the
+    /// training's own checkpoint, and not saved here.
     ///
     /// # Errors
     /// [`Error::Argument`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
@@ -93,26 +94,26 @@ impl SearchModel {
     }
 
     /// Loads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
-    /// was saved. On the same kind of processor it predicts the same bits: labels, probabilities and routes. The
-    /// encoder's files are read twice, first for their checksums.
+    /// was saved. On the same kind of processor, the loaded model gives bit-identical labels, probabilities and routes.
+    /// The encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`Error::ModelFile`] when a file of the encoder differs from the one saved with the checkpoint: it belongs to
-    ///   another model, was changed, or is missing.
+    /// * [`Error::ModelFile`] when a file of the encoder differs from the one saved with the checkpoint: the file
+    ///   belongs to another model, was changed, or is missing.
     /// * [`Error::Transformer`] when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
     ///   unknown, of another shape or not finite.
-    /// * [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or of another release.
-    /// * [`Error::Json`] when its JSON is not what this release writes.
-    /// * [`Error::Argument`] when its parts do not fit together.
+    /// * [`Error::Model`] for a checkpoint of another kind (for example of a training run) or of another release.
+    /// * [`Error::Json`] when the checkpoint's JSON is not what this release writes.
+    /// * [`Error::Argument`] when the parts of the model do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model with routers or a cost of a program's own, as [`load`](Self::load).
+    /// Loads a model with custom routers or a custom cost, as [`load`](Self::load) does for other models.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Model`] when a router rejects its state, and for a model with such routers that
-    /// gets none; [`Error::Argument`] for a cost of another name.
+    /// As [`load`](Self::load); [`Error::Model`] when a router rejects its saved state, and for a model with custom
+    /// routers if `own` has none; [`Error::Argument`] for a cost of another name.
     pub fn load_with(
         folder: impl AsRef<Path>,
         device: &Device,

@@ -14,18 +14,19 @@ use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, RouterState
 use crate::settings::{ClassifierSharing, HeadDraws, PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
-/// An encoder with exits and two routers: for each text a [`Router`] decides the depth and a [`HeadRouter`] the heads.
+/// An encoder with exits and two routers: for each text, a [`Router`] decides the depth, and a [`HeadRouter`] decides
+/// the heads.
 ///
-/// [`SearchObjective`](crate::training::SearchObjective) trains it. A clone is another handle on the same weights, with a
-/// copy of the routers' state: training one trains the weights of the other. [`deep_clone`](Self::deep_clone) copies them.
+/// A [`SearchObjective`](crate::training::SearchObjective) trains the model. A clone is another handle on the same
+/// weights with a copy of the routers' state, so that training a clone changes the weights of the original.
+/// [`deep_clone`](Self::deep_clone) copies the weights.
 #[derive(Debug, Clone)]
 pub struct SearchModel {
     pub(crate) model: RoutedEncoder,
     pub(crate) router: Box<dyn Router>,
     pub(crate) heads: Box<dyn HeadRouter>,
     pub(crate) settings: SearchSettings,
-    /// True if the router is not the settings' router, so that the settings do not contain its speed and cannot rebuild
-    /// it.
+    /// True if the router is custom, so that the settings do not contain its speed and cannot rebuild it.
     pub(super) own_router: bool,
     pub(super) own_heads: bool,
 }
@@ -53,9 +54,10 @@ impl SearchModel {
         Ok(Self { model, router, heads, settings, own_router: false, own_heads: false })
     }
 
-    /// Replaces the router, for example by a custom one. In an integrated space it must [take
-    /// arms](crate::Decisions::taking_arms). A model with a custom router is saved by [`save`](Self::save) and loaded
-    /// by [`load_with`](Self::load_with). The [speed](Self::set_speed) is then that router's speed.
+    /// Replaces the router, for example by a custom one. In an integrated space, which decides depth and heads at once,
+    /// the router must [take arms](crate::Decisions::taking_arms). A model with a custom router is saved by
+    /// [`save`](Self::save) and loaded by [`load_with`](Self::load_with). The [speed](Self::set_speed) is then that
+    /// router's speed.
     #[must_use]
     pub fn with_router(self, router: Box<dyn Router>) -> Self {
         Self { router, own_router: true, ..self }
@@ -80,11 +82,11 @@ impl SearchModel {
         Ok(Self { model: self.model.deep_clone(&self.settings)?, ..self.clone() })
     }
 
-    /// Converts to a model of early exits, such as PABEE's: its weights are copies, and its texts leave at the same
-    /// exits.
+    /// Converts to a [`DynamicModel`] of early exits, such as PABEE's. The new model has copies of the weights, and
+    /// texts leave at the same exits.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a model whose routers are bandits or custom ones, whose exits share a classifier, or
+    /// [`Error::Argument`] for a model whose routers are bandits or custom routers, whose exits share a classifier, or
     /// whose routes differ in more than their depth.
     pub fn to_dynamic(&self) -> Result<DynamicModel> {
         let (space, settings) = (self.space(), &self.settings);
@@ -113,8 +115,7 @@ impl SearchModel {
     }
 
     /// Draws head sets for each text separately ([`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample)), so
-    /// that a prediction does not depend on the other texts of its batch. A head router other than the bandits' does
-    /// not change.
+    /// that a prediction does not depend on the other texts of its batch. Head routers without bandits do not change.
     #[must_use]
     pub fn with_own_head_sets(mut self) -> Self {
         if let Some(heads) = self.heads.state_mut() {
@@ -149,7 +150,8 @@ impl SearchModel {
         self.router.state()?.speed()
     }
 
-    /// The price λ of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
+    /// The price λ of the full model's cost in nats of loss; `None` if the bandits learn the cost as part of the
+    /// reward.
     pub fn lambda(&self) -> Option<f64> {
         match self.settings.reward_shape {
             RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => Some(lambda),
@@ -157,15 +159,15 @@ impl SearchModel {
         }
     }
 
-    /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full
-    /// model's cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of
-    /// the full model), and no learned state changes. For an entropy threshold it is the threshold, for a patience its
-    /// reciprocal. A custom router defines its speed, which the head router and the settings do not follow. Not in the
-    /// paper.
+    /// Sets the speed of the router: a higher speed gives cheaper routes. For bandits it is λ, the price of the full
+    /// model's cost in nats of loss. The score of an arm is its predicted reward minus λ·(FLOPs of the arm / FLOPs of
+    /// the full model), and no learned state changes. For a threshold router the speed is the threshold. For a
+    /// patience, the number of consecutive exits that must agree, it is the reciprocal. A custom router defines its own
+    /// speed, which does not affect the head router or the settings. Not in the paper.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for a speed that is not finite or below 0, and for routers with a
-    /// single speed, such as bandits that learned the cost with the reward.
+    /// single speed, such as bandits that learned the cost as part of the reward.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         let mut router = self.router.clone();
         let Some(state) = router.state_mut() else {
@@ -236,8 +238,8 @@ impl SearchModel {
         Ok(router + self.heads.state_mut().map_or(Ok(0), |heads| heads.learn(decisions, groups, losses))?)
     }
 
-    /// Restores the learned state of both routers; `refused` builds the error for a router that rejects its state, by
-    /// its name. A router without a state accepts only `null`.
+    /// Restores the learned state of both routers; `refused` builds the error for a router that rejects its state, from
+    /// the router's name. A router without a state accepts only `null`.
     pub(crate) fn restore_routers(
         &mut self,
         router: Value,
@@ -260,7 +262,7 @@ impl SearchModel {
         restored.map_err(|error| refused("heads", error))
     }
 
-    /// The heads to pin until their importance is known.
+    /// The heads to pin until the importance of heads is known.
     pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
         match &self.settings.pinned_heads {
             PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
@@ -271,7 +273,8 @@ impl SearchModel {
         }
     }
 
-    /// FLOPs of the routers for samples that left at these exits and ran `group_runs` groups of layers in total.
+    /// FLOPs of the routers for samples that left at these exits. `group_runs` is the number of groups of layers that
+    /// the samples ran in total.
     pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
         let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();
         depth + group_runs as u64 * self.heads.flops()

@@ -6,21 +6,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadFeedback {
-    /// 1 when ρ > 1, that is, when the route was better than the reference. Independent of κ.
+    /// 1 when ρ > 1, that is, when the route was better than the reference. κ has no effect.
     #[default]
     Standard,
-    /// 1 when a gate ξ on the head changes the sample's log-odds more than the running mean over the heads of its group:
-    /// Σ |∂L/∂ξ| / (1 − exp(−L)) over the layers of the group, with the sample's own loss L (Michel et al. 2019 have the
-    /// numerator). One reward for each head instead of one for all heads of a sample, from gradients that the backward pass
-    /// computes anyway. Always from texts that are trained on, since it is known after the training step. Not in the paper.
+    /// 1 when a gate ξ on the head changes the sample's log-odds more than the running mean over the heads of its
+    /// group: Σ |∂L/∂ξ| / (1 − exp(−L)) over the layers of the group, with the sample's own loss L (Michel et al. 2019
+    /// have the numerator). Each head has its own reward, instead of one reward for all heads of a sample. The backward
+    /// pass computes the gradients anyway. Only texts that are trained on give this reward, since it requires their
+    /// training step. Not in the paper.
     Gradient,
-    /// 0 when κ·ρ > 1, otherwise 1: the published formula, which contradicts its own text ("1 is more effective").
+    /// 0 when κ·ρ > 1, otherwise 1: the paper's published formula, which contradicts its text ("1 is more effective").
     AsPublished,
 }
 
 impl HeadFeedback {
-    /// Returns whether the heads of a route are rewarded, given its ratio ρ and the rule's κ; `None` for
-    /// [`Gradient`](Self::Gradient), which does not depend on them.
+    /// Returns whether the heads of a route are rewarded, given the route's ratio ρ and the rule's κ. `None` for
+    /// [`Gradient`](Self::Gradient), which depends on neither.
     pub fn rewarded(self, ratio: f64, kappa: f64) -> Option<bool> {
         match self {
             Self::Standard => Some(ratio > 1.0),

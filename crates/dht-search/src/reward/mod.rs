@@ -1,7 +1,7 @@
-//! Rewards: losses and costs of a route mapped to bandit feedback (paper, section 4.3).
+//! Rewards: losses and costs of a route converted to bandit feedback (paper, section 4.3).
 //!
 //! The cost-weighted loss δ is the loss times the route's layers and heads. A reward compares it with a reference mean:
-//! ρ = (reference mean of δ) / δ. Less loss or less depth than the reference gives ρ > 1.
+//! ρ = (reference mean of δ) / δ. ρ is above 1 if the route has less loss or less depth than the reference.
 
 mod head_feedback;
 mod rule;

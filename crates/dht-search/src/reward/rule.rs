@@ -9,24 +9,25 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
-    /// κ·ρ, as published: unbounded as the loss nears 0, and heavy-tailed, which disturbs a ridge regression.
+    /// κ·ρ, as published: unbounded as the loss approaches 0, and heavy-tailed, which disturbs the bandits' ridge
+    /// regression.
     Ratio,
-    /// κ·ln ρ: 0 where nothing changed, and symmetric, since half and double the ratio are equally far from 0.
+    /// κ·ln ρ: 0 at ρ = 1 and symmetric, since half and double the ratio are equally far from 0.
     Log,
     /// κ·min(ρ, max).
     Clipped {
         /// The largest ρ that counts.
         max: f64,
     },
-    /// −loss, without ratio and κ: the bandit learns only the loss, and the known cost enters when arms are
-    /// [scored](Self::score). λ can therefore change at run time without new training. Not in the paper.
+    /// −loss, without ratio and κ: the bandit learns only the loss, and the known cost is subtracted when arms are
+    /// [scored](Self::score). λ can therefore change at run time without retraining. Not in the paper.
     Utility {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
     },
-    /// (loss at the exit before) − loss: the gain of the layers in between, with the known cost as in
-    /// [`Utility`](Self::Utility). The difference on one sample does not depend on how hard the sample is or on the
-    /// progress of the training, which account for most of a loss. Needs the losses of passed exits. Not in the paper.
+    /// (loss at the exit before) − loss: the gain of the layers in between, scored with the known cost as in
+    /// [`Utility`](Self::Utility). Most of a loss is due to the difficulty of the sample and the progress of the
+    /// training; these cancel in the difference. Requires the losses of passed exits. Not in the paper.
     Gain {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
@@ -48,10 +49,10 @@ impl RewardShape {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
-    /// The mean of the previous batch, as published. With queues, where a batch has one depth, the reward then depends on
-    /// the order of the batches: any batch after a deep one looks cheap.
+    /// The mean of the previous batch, as published. With queues, all samples of a batch have the same depth, and the
+    /// reward depends on the order of the batches: any batch after a deep one looks cheap.
     PreviousBatch,
-    /// A running mean over the samples of all routes, in which a sample i samples ago has weight decayⁱ.
+    /// A running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
     RunningMean {
         /// Above 0, at most 1; 1 does not forget, .999 has a memory of about a thousand samples.
         decay: f64,
@@ -66,13 +67,14 @@ impl Default for RewardMemory {
 
 /// Running mean of the cost-weighted loss δ.
 ///
-/// There is one for the depth or joint bandit and one for each group of the head-count bandit, each over the samples of
-/// all queues. With one mean for each queue L would cancel out, and the bandit would not learn the cost.
+/// The depth or joint bandit has one reference, and the head-count bandit has one for each group of layers. Each covers
+/// the samples of all queues: with a mean for each queue, the depth L would cancel out of ρ, and the bandit would not
+/// learn the cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
     mean: f64,
-    /// The number of samples in the mean, decayed; 0 before the first.
+    /// The number of samples in the mean, decayed; 0 before the first sample.
     weight: f64,
 }
 
@@ -82,7 +84,7 @@ impl RewardReference {
         (self.weight > 0.0).then_some(self.mean)
     }
 
-    /// Returns whether samples can have led to this state: δ and its weight are finite and not negative.
+    /// Returns whether samples can have produced this state: the mean δ and its weight are finite and not negative.
     pub(crate) fn is_possible(&self) -> bool {
         [self.mean, self.weight].iter().all(|value| value.is_finite() && *value >= 0.0)
     }
@@ -91,7 +93,7 @@ impl RewardReference {
         *self = Self::default();
     }
 
-    /// Adds a sample after decaying the weight; incremental updates keep the mean between its samples.
+    /// Adds a sample after decaying the weight. The incremental update keeps the mean within the range of the samples.
     fn add(&mut self, delta: CostWeightedLoss, decay: f64) {
         self.weight = self.weight * decay + 1.0;
         self.mean += (delta.value() - self.mean) / self.weight;
@@ -103,7 +105,7 @@ impl RewardReference {
 pub struct Reward {
     /// The bandit's feedback.
     pub value: f64,
-    /// ρ, before κ and the shape: the reference mean of δ over this sample's δ.
+    /// ρ, before κ and the shape: the reference mean of δ divided by this sample's δ.
     pub ratio: f64,
 }
 
@@ -150,8 +152,8 @@ impl RewardRule {
 
     /// Computes the rewards of a batch against the reference, and then adds the batch to the reference.
     ///
-    /// The first batch is compared with its own mean. An empty batch changes nothing, so that for the head-count bandit
-    /// [`RewardMemory::PreviousBatch`] is the last batch that ran the group.
+    /// The first batch is compared with its own mean. An empty batch changes nothing, so that for the head-count
+    /// bandit, [`RewardMemory::PreviousBatch`] refers to the last batch that ran the group.
     ///
     /// # Errors
     /// [`Error::Argument`] for [`RewardShape::Gain`] where a sample's gain is unknown; the reference then does not

@@ -2,13 +2,14 @@
 
 use crate::error::{Error, Result};
 
-/// The smallest loss for computing δ; smaller losses count as this one. A cross-entropy in f32 is 0 once the
-/// probability rounds to 1, and otherwise at least about 1e-7. Without this limit one perfectly learned text would have
-/// an infinite reward. Not in the paper.
+/// The smallest loss for computing δ; smaller losses are replaced by it. In f32 a cross-entropy is 0 once the
+/// probability rounds to 1, and otherwise at least about 1e-7. Without this limit a single text with a loss of 0 would
+/// have an infinite reward. Not in the paper.
 pub const SMALLEST_LOSS: f64 = 1e-7;
 
-/// The loss of one sample and δ, its product with the route's layers and heads; δ is finite and positive. Also the gain
-/// over an earlier exit where it is known, which is the reward of [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+/// The loss of one sample and δ, its product with the route's layers and heads; δ is finite and positive. Also contains
+/// the gain over an earlier exit if it is known; the gain is the reward of
+/// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostWeightedLoss {
     loss: f64,
@@ -43,8 +44,8 @@ impl CostWeightedLoss {
         Ok(Self { loss, value, gain: None })
     }
 
-    /// Adds the gain in nats: the loss at an earlier exit minus the loss here. A gain that is not finite, where the
-    /// loss at the earlier exit is unknown, is stored as `None`.
+    /// Adds the gain in nats: the loss at an earlier exit minus this loss. If the loss at the earlier exit is unknown,
+    /// the gain is not finite and is stored as `None`.
     #[must_use]
     pub fn with_gain(self, gain: f64) -> Self {
         Self { gain: Some(gain).filter(|gain| gain.is_finite()), ..self }

@@ -16,8 +16,9 @@ use crate::features::{log_probabilities, signals_of};
 
 /// Router that applies an early-exit rule at every exit.
 ///
-/// With a threshold, random routes draw exits in proportion to a power of their depth. Patience sends every sample to
-/// the last exit in training, since PABEE trains all exits on all samples.
+/// With a threshold, random routes draw exits in proportion to a power of their depth. With a patience (a number of
+/// consecutive exits that must agree), every sample runs to the last exit in training, since PABEE trains all exits on
+/// all samples.
 #[derive(Debug, Clone)]
 pub(super) struct ByRule {
     setup: Setup,
@@ -25,7 +26,7 @@ pub(super) struct ByRule {
 }
 
 impl ByRule {
-    /// Builds the router that the settings define; it must be one that does not learn.
+    /// Builds the router that the settings define, which must be a router without learning.
     pub(super) fn new(setup: Setup) -> Result<Self> {
         let rule = setup.settings.router.rule();
         let rule = rule.ok_or_else(|| Error::argument("router", "one that learns nothing", "a bandit"))?;

@@ -1,4 +1,4 @@
-//! Router with given routes, for the controls with fixed, random, shuffled and oracle routes.
+//! Router with given routes. The controls with fixed, random, shuffled and oracle routes use it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,15 +31,15 @@ pub(crate) struct FixedRoutes {
 /// Source of the head sets.
 #[derive(Debug, Clone)]
 enum HeadSource {
-    /// A head router selects sets of the routes' sizes.
+    /// A head router selects head sets of the routes' sizes.
     Router(Box<dyn HeadRouter>),
-    /// Head sets that are given with the routes. The cost of the routers that gave them is reproduced: the exits that
-    /// they read, the state that they need, and their FLOPs.
+    /// Head sets that are given with the routes. The cost of the original routers is reproduced: the exits that they
+    /// read, the state that they need, and their FLOPs.
     Given(Box<dyn Router>, Box<dyn HeadRouter>),
 }
 
 impl FixedRoutes {
-    /// Router for routes by sample id; `heads` selects the head sets of their sizes.
+    /// Router for routes by sample id; `heads` selects head sets of the routes' sizes.
     pub(crate) fn new(space: SearchSpace, heads: Box<dyn HeadRouter>, routes: BTreeMap<u64, Route>) -> Self {
         let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }

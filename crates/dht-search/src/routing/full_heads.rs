@@ -9,8 +9,8 @@ use super::trace::{GroupDecisions, HeadSetGroup};
 use crate::error::Result;
 use crate::space::SearchSpace;
 
-/// Head router that keeps all heads. It pools no state and does not learn, so that models without a choice of heads
-/// have no routing cost.
+/// Head router that keeps all heads. This router pools no state and does not learn, so that selecting heads costs
+/// nothing.
 #[derive(Debug, Clone)]
 pub(super) struct FullHeads {
     heads: HeadSet,

@@ -10,7 +10,7 @@ use super::state::HeadState;
 use super::trace::{Decisions, GroupDecisions, HeadSetGroup};
 use crate::error::{Error, Result};
 
-/// The input of a head router: the samples before a group of layers.
+/// The input of a head router: the samples that are about to run a group of layers.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct GroupView<'a> {
@@ -26,19 +26,19 @@ pub struct GroupView<'a> {
 
 /// Decides the heads that each sample keeps in a group of layers.
 pub trait HeadRouter: Send + Sync {
-    /// Decides the heads of each sample in a group: together the [head-set groups](HeadSetGroup) contain every index
-    /// once.
+    /// Decides the heads of each sample in a group. The returned [head-set groups](HeadSetGroup) together contain every
+    /// index once.
     ///
     /// # Errors
     /// Errors of the router.
     fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions>;
 
-    /// Selects heads for samples that keep the numbers in `kept`, by index in the view, so that controls on given
-    /// routes run with this router's own sets. By default these are the sets of [`decide`](Self::decide), if they have
-    /// these sizes.
+    /// Selects head sets of the sizes in `kept`, by index in the view, so that controls on given routes use this
+    /// router's own selection. The default returns the sets of [`decide`](Self::decide) if they have these sizes.
     ///
     /// # Errors
-    /// Errors of the router; [`Error::Argument`] by default for sizes that the router does not select itself.
+    /// Errors of the router; the default returns [`Error::Argument`] for sizes that [`decide`](Self::decide) does not
+    /// select.
     fn sets_keeping(
         &self,
         view: &GroupView<'_>,
@@ -56,14 +56,14 @@ pub trait HeadRouter: Send + Sync {
         Ok(head_sets)
     }
 
-    /// Returns whether the router reads the signals (entropy, margin, length) of the exit after the base layers. The
-    /// executor evaluates that exit for it where the depth router does not.
+    /// Returns whether the router reads the signals (entropy, margin, length) of the exit after the base layers. If the
+    /// depth router does not need that exit, the executor evaluates it for the head router.
     fn reads_signals(&self) -> bool {
         false
     }
 
-    /// Returns whether every sample keeps all heads of every group. Its layers may then run in parts, without the sets
-    /// of [`decide`](Self::decide).
+    /// Returns whether every sample keeps all heads of every group. Then a batch may run its layers in parts, without
+    /// calling [`decide`](Self::decide).
     fn keeps_all(&self) -> bool {
         false
     }

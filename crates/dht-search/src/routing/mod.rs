@@ -1,5 +1,5 @@
-//! Routers, which decide at which exit a sample leaves, and which heads it keeps until then. Each router has its own
-//! file.
+//! Routers, which decide at which exit a sample leaves, and which heads it keeps up to that exit. Each router has its
+//! own file.
 //!
 //! A router sees hidden states and logits. It does not depend on the encoder or the optimiser, so that the same router
 //! decides in training and in inference.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::routing::router::Router;
 use crate::routing::trace::{Decisions, QueuedDecision};
 
-/// A queued sample: its row in the data, its decision and the context of the decision.
+/// A queued sample: its row in the data, the decision about it, and the context of that decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueuedSample {
@@ -21,7 +21,7 @@ pub(crate) struct QueuedSample {
     /// The router's own notes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Notes,
-    /// The optimiser step at which it was routed.
+    /// The optimiser step at which the sample was routed.
     routed_at: u64,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct QueuedSample {
 pub(crate) struct Queues {
     size: usize,
     queues: Vec<VecDeque<QueuedSample>>,
-    /// The total number of steps that samples waited, and the number of samples that left.
+    /// The total number of steps that samples waited, and the number of samples that left the queues.
     waited: (u64, u64),
 }
 
@@ -45,7 +45,7 @@ impl Queues {
         self.queues = vec![VecDeque::new(); exits];
     }
 
-    /// Empty queues of the same size and number.
+    /// Empty queues with the same number of exits and the same size.
     pub(crate) fn emptied(&self) -> Self {
         Self::new(self.size, self.queues.len())
     }
@@ -64,8 +64,8 @@ impl Queues {
         }
     }
 
-    /// Takes the next batch: a full queue, or with `drain` any that is not empty, the shallowest first. At most `size`
-    /// samples.
+    /// Takes the next batch: a full queue, or with `drain` any queue that is not empty, the shallowest first. A batch
+    /// has at most `size` samples.
     pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, Decisions)> {
         let ready = |queue: &VecDeque<QueuedSample>| queue.len() >= self.size || (drain && !queue.is_empty());
         let exit = self.queues.iter().position(ready)?;
@@ -92,7 +92,7 @@ impl Queues {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Rejects queues with samples that `router` cannot have sent there, or with a sample twice.
+    /// Rejects queues with samples that `router` cannot have routed to them, or with a sample twice.
     pub(crate) fn check(&self, router: &dyn Router) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {

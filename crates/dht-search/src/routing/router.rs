@@ -21,7 +21,7 @@ pub struct StageView<'a> {
     pub hidden: &'a Hidden,
     /// The indices of these samples in the batch.
     pub members: &'a [usize],
-    /// The exit's logits (samples, classes), where the router [reads](Router::reads) them.
+    /// The exit's logits (samples, classes), if the router [reads](Router::reads) them.
     pub logits: Option<&'a Tensor>,
 }
 
@@ -30,14 +30,14 @@ pub trait Router: Send + Sync {
     /// Returns whether decisions need the logits of this exit; `last` is the index of the last exit.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Returns whether [`start`](Self::start) reads the state. Where the state comes from a
-    /// [pre-pass](crate::space::BaseState::PrePass), a router that does not read it saves that pass.
+    /// Returns whether [`start`](Self::start) reads the state. If the state comes from a
+    /// [pre-pass](crate::space::BaseState::PrePass), that pass is skipped for a router that does not read the state.
     fn needs_state(&self) -> bool {
         true
     }
 
-    /// Makes the decisions that are possible before the first group of layers. `view` contains the state from which
-    /// routes are decided, as exit 0. By default all samples run to the last exit.
+    /// Makes the decisions that are possible before the first group of layers. `view` has index 0 and contains the base
+    /// state, from which routes are decided. By default all samples run to the last exit.
     ///
     /// # Errors
     /// Errors of the router.
@@ -45,8 +45,8 @@ pub trait Router: Send + Sync {
         Ok(Decisions::leaving_at(vec![last; view.hidden.samples()]))
     }
 
-    /// Decides at an exit before the last which of its samples [leave](Decisions::leave). By default those that
-    /// [`start`](Self::start) sent there leave.
+    /// Decides at an exit before the last which of its samples [leave](Decisions::leave). By default, the samples that
+    /// [`start`](Self::start) sent to this exit leave.
     ///
     /// # Errors
     /// Errors of the router.

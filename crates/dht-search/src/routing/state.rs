@@ -15,11 +15,11 @@ pub struct Preparation {
     /// The heads that every head set contains; `None` where the space pins none. [`HeadState::pin`] may replace them
     /// when the warm-up is over.
     pub pinned: Option<HeadSet>,
-    /// Features of the arms, where the contexts have them.
+    /// Features of the arms, if the contexts include them.
     pub(crate) arm_features: Option<ArmFeatures>,
 }
 
-/// Learned state and speed of a router. The default methods have neither.
+/// Learned state and speed of a router. The default methods describe a router with neither.
 pub trait RouterState {
     /// Returns whether the warm-up is over, so that the router can decide. Until then samples take random routes in
     /// training and the full model in inference.
@@ -32,11 +32,12 @@ pub trait RouterState {
         None
     }
 
-    /// Sets the speed: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's cost in
-    /// nats of loss; for a threshold the threshold, for a patience its reciprocal.
+    /// Sets the speed: a higher speed gives cheaper routes. For bandits it is λ, the price of the full model's cost in
+    /// nats of loss. For a threshold router it is the threshold. For a patience, the number of consecutive exits that
+    /// must agree, it is the reciprocal.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a speed out of range, and always by default.
+    /// [`Error::Argument`] for a speed out of range; the default method always returns it.
     fn set_speed(&mut self, speed: f64) -> Result<()> {
         Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
@@ -49,8 +50,8 @@ pub trait RouterState {
         Ok(())
     }
 
-    /// Learns from a batch: the exits of its samples, their contexts, the heads kept in each group, and the losses.
-    /// Returns the FLOPs of the update, by formula, two for each multiply-add.
+    /// Learns from a batch: the exits and the contexts of its samples, the heads that they kept in each group, and
+    /// their losses. Returns the FLOPs of the update, by formula, two for each multiply-add.
     ///
     /// # Errors
     /// Errors of the router.
@@ -58,10 +59,10 @@ pub trait RouterState {
         Ok(0)
     }
 
-    /// Changes to another space and keeps the learned state (P-DHT).
+    /// Changes to another space and keeps the learned state, as P-DHT requires.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a space that it cannot change to; by default for any space.
+    /// [`Error::Argument`] for a space to which the router cannot change; the default method rejects every space.
     fn enter(&mut self, _: &SearchSpace) -> Result<()> {
         Err(Error::state("space", "the one that the router was made for", "another"))
     }
@@ -97,13 +98,13 @@ pub trait RouterState {
 
 /// Additional learned state of a head router.
 pub trait HeadState: RouterState {
-    /// The heads that every head set contains, once they are selected; also `None` where none is pinned.
+    /// The heads that every head set contains, once they are selected; `None` before, and if no heads are pinned.
     fn pinned(&self) -> Option<HeadSet> {
         None
     }
 
-    /// Replaces the [pinned](Self::pinned) heads, once, when the warm-up is over and the importance of heads is known.
-    /// By default nothing is pinned.
+    /// Replaces the [pinned](Self::pinned) heads. It is called once, when the warm-up is over and the importance of
+    /// heads is known. The default does nothing.
     ///
     /// # Errors
     /// Errors of the router.
@@ -111,8 +112,8 @@ pub trait HeadState: RouterState {
         Ok(())
     }
 
-    /// Learns from the gate gradients of a backward pass: `importance` of a sample (by index in the group) and a head.
-    /// Returns FLOPs, as [`learn`](RouterState::learn) does.
+    /// Learns from the gate gradients of a backward pass. `importance` takes the index of a sample in the group and a
+    /// head. Returns FLOPs, as [`learn`](RouterState::learn) does.
     ///
     /// # Errors
     /// Errors of the router.
@@ -120,7 +121,7 @@ pub trait HeadState: RouterState {
         Ok(0)
     }
 
-    /// Switches to one head set for each sample, by its context alone. The default does nothing, for a router that
-    /// always does so.
+    /// Switches to a separate head set for each sample, which depends on its own context alone. The default does
+    /// nothing, for a router that already works this way.
     fn draw_for_each_sample(&mut self) {}
 }

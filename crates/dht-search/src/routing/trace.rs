@@ -14,13 +14,13 @@ use crate::space::{Route, RouteArms, SearchSpace};
 /// The exit of each sample of a batch, and the contexts of the decisions.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
-    /// The index of each sample's exit: the last exit for samples that are not decided yet.
+    /// The index of each sample's exit: the last exit for samples without a decision yet.
     pub(crate) exits: Vec<usize>,
     /// The arm of the joint bandit for each sample; empty in a tree search.
     pub(crate) arms: Vec<usize>,
     /// The router's contexts at the start, before scaling; empty for a router without contexts.
     pub(crate) contexts: Rows,
-    /// The signals of the last exit that read each sample; empty where the contexts have no signals.
+    /// The signals of the last exit that read each sample; empty if the contexts have no signals.
     pub(crate) signals: Rows,
     /// The contexts of a router that decides at exits.
     pub(crate) at_exits: Vec<ExitContexts>,
@@ -39,7 +39,7 @@ impl Decisions {
         &self.exits
     }
 
-    /// Decisions of an integrated space: each sample takes the route with this index among its
+    /// Decisions of an integrated space: each sample takes the route with its index among the space's
     /// [arms](SearchSpace::integrated_arms).
     ///
     /// # Errors
@@ -89,7 +89,7 @@ pub(crate) struct ExitContexts {
     pub(crate) contexts: Rows,
 }
 
-/// The decision for a sample in the queue of its exit.
+/// The decision about a sample that waits in the queue of its exit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueuedDecision {
     pub(crate) arm: Option<usize>,
@@ -130,7 +130,7 @@ impl HeadSetGroup {
 pub struct GroupDecisions {
     /// The number of kept heads, by index in the view.
     pub(crate) kept: Vec<usize>,
-    /// The contexts of the head-count bandit, before scaling; empty where there is none.
+    /// The contexts of the head-count bandit, before scaling; empty if there is no such bandit.
     pub(crate) contexts: Rows,
     /// The context of each sample for the head-set bandit, before scaling. The context of a head-set group is the mean
     /// over its samples.
@@ -140,12 +140,12 @@ pub struct GroupDecisions {
 }
 
 impl GroupDecisions {
-    /// Decisions of these head-set groups, which together contain every sample of a view once.
+    /// Combines head-set groups, which together must contain every sample of a view once.
     pub fn new(head_sets: Vec<HeadSetGroup>) -> Self {
         Self { head_sets, ..Self::default() }
     }
 
-    /// Records the number of heads that each of this number of samples keeps, where the head router did not.
+    /// Records the number of heads that each of `samples` samples keeps, if the head router did not.
     pub(crate) fn count_kept(&mut self, samples: usize) {
         if self.kept.len() != samples {
             self.kept = vec![0; samples];
@@ -174,7 +174,7 @@ pub struct GroupTrace {
 pub struct ExitOutput {
     /// The index of the exit.
     pub exit: usize,
-    /// The indices of the samples in the batch.
+    /// The indices in the batch of these samples.
     pub samples: Vec<usize>,
     /// The logits, (samples, classes).
     pub logits: Tensor,
@@ -187,7 +187,7 @@ pub struct ExitOutput {
 pub struct ExitReads {
     /// Reads with a gradient to the layers below.
     pub attached: u64,
-    /// Reads without such a gradient.
+    /// Reads without a gradient to the layers below.
     pub detached: u64,
 }
 
@@ -201,10 +201,10 @@ impl ExitReads {
 /// Time and synchronisations of the routing decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Deciding {
-    /// Time of pooling and routers, from when the rows were available.
+    /// Time of pooling and routers, starting when the rows were available.
     pub time: Duration,
-    /// The number of times that a decision had to wait for rows. On the CPU they are available at once; another device
-    /// completes all pending work.
+    /// The number of times that a decision had to wait for rows. On the CPU rows are available at once; another device
+    /// must first complete all pending work.
     pub synchronisations: u64,
 }
 
@@ -224,18 +224,19 @@ pub struct ForwardTrace {
     pub decisions: Decisions,
     /// The groups of layers that ran.
     pub groups: Vec<GroupTrace>,
-    /// The outputs by exit: the samples that left there, and those that passed where passed exits are evaluated.
+    /// The logits by exit, for the samples that left at it and, if passed exits are evaluated, for those that passed
+    /// it.
     pub outputs: Vec<ExitOutput>,
-    /// The number of reads of each sample by each exit: by exit, then by sample.
+    /// The number of times that each exit read each sample, by exit, then by sample.
     pub exit_reads: Vec<Vec<ExitReads>>,
     /// Time and synchronisations of the decisions.
     pub deciding: Deciding,
-    /// True if the state from which routes were decided took a separate pass, without gradient.
+    /// True if the base state, from which routes were decided, was computed in a separate pass without gradient.
     pub pre_pass: bool,
 }
 
 impl ForwardTrace {
-    /// The heads that each sample kept in each group that it ran, by sample.
+    /// The heads that each sample kept in each group that it ran. Lists by sample, then by group.
     pub fn head_sets(&self) -> Vec<Vec<HeadSet>> {
         let mut head_sets = vec![Vec::new(); self.decisions.exits.len()];
         for trace in &self.groups {
@@ -246,7 +247,7 @@ impl ForwardTrace {
         head_sets
     }
 
-    /// The number of reads of a sample by each exit.
+    /// The number of times that each exit read a sample.
     pub fn reads_of(&self, sample: usize) -> Vec<ExitReads> {
         self.exit_reads.iter().map(|by_sample| by_sample[sample]).collect()
     }
@@ -293,13 +294,13 @@ impl Losses {
         self.by_exit.get(exit)?.get(sample).copied().filter(|loss| !loss.is_nan())
     }
 
-    /// The gain of a sample: its loss at exit `over` minus its loss at `exit`.
+    /// The gain of a sample: the loss at exit `over` minus the loss at `exit`.
     pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
         self.by_exit[over][sample] - self.by_exit[exit][sample]
     }
 
-    /// The gain of a group's layers: the loss at the exit before them minus the loss at the exit after them. NaN where
-    /// one of the two is unknown or does not exist.
+    /// The gain of a group's layers: the loss at the exit before them minus the loss at the exit after them. NaN if one
+    /// of these losses is unknown or its exit does not exist.
     pub(crate) fn of_group(&self, sample: usize, group: usize) -> f64 {
         if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
     }

@@ -3,26 +3,25 @@
 use dht_bandits::posterior::TsPrior;
 use serde::{Deserialize, Serialize};
 
-/// Normalisation of contexts: each dimension to z = (x − μ)/σ, clipped at 5 standard deviations.
+/// Normalisation of contexts: each dimension x is replaced by z = (x − μ)/σ, clipped at 5 standard deviations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalization {
-    /// μ and σ of the first [`warm_up_contexts`](crate::SearchSettings::warm_up_contexts), with random routes. Then
-    /// they are frozen and the bandits learn, so that a posterior sees one scaling.
+    /// μ and σ of the first [`warm_up_contexts`](crate::SearchSettings::warm_up_contexts), whose routes are random.
+    /// Then μ and σ are frozen and the bandits start to learn, so that a posterior sees only one scaling.
     #[default]
     FrozenAfterWarmUp,
     /// μ and σ of all contexts so far, as published (appendix 7.2). There is no warm-up: the bandits select and learn
-    /// from the first batch on, whose own contexts are the first statistics. A batch is scaled by the statistics of its
-    /// own samples and those that the bandits have learned from. Inference uses the statistics at the end of the
-    /// training.
+    /// from the first batch on. A batch is scaled by the statistics of its own contexts and of all contexts from which
+    /// the bandits have learned. Inference uses the statistics at the end of the training.
     ///
-    /// **Warning.** A posterior that has learned under one scaling means something else under the next one, mainly in
-    /// the first batches, while μ and σ still change. With queues a sample is learned from under a later scaling than
-    /// it was routed under. Not possible in a sequential search.
+    /// **Warning.** What a posterior has learned under one scaling is wrong under the next one, mainly in the first
+    /// batches, while μ and σ still change. With queues, the scaling at which the bandits learn from a sample is later
+    /// than the scaling at which they routed it. Not available for the sequential router, which decides at every exit.
     Rolling,
 }
 
-/// The mean of the prior of the head-set bandit's weights; their precision is
+/// The mean of the prior of the head-set bandit's weights. The prior precision is
 /// [`head_set_prior_precision`](crate::SearchSettings::head_set_prior_precision).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,8 +29,8 @@ pub enum HeadSetPrior {
     /// 0: no head is preferred.
     #[default]
     Gaussian,
-    /// 1, as published (section 3.2). The published precision of 0 is improper, an infinite variance; the precision of
-    /// the settings replaces it as a floor. A mean of ones prefers heads in contexts with a large sum.
+    /// 1, as published (section 3.2). The published precision of 0 is an improper prior (infinite variance); the
+    /// precision in the settings replaces it as a floor. A mean of ones prefers heads in contexts with a large sum.
     AsPublished,
 }
 

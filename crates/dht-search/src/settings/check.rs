@@ -14,7 +14,7 @@ impl SearchSettings {
     /// Checks every value, and that the choices are consistent.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first setting that is not.
+    /// [`Error::Argument`] with the first setting that is out of range or inconsistent.
     pub fn check(&self) -> Result<()> {
         self.exploration.check("exploration", 0.0)?;
         check_power("explore_power", self.explore_power)?;
@@ -58,7 +58,7 @@ impl SearchSettings {
         }
     }
 
-    /// Rejects settings that need the losses of passed exits where there are none.
+    /// Rejects settings that need the losses of passed exits if these losses are not computed.
     fn check_needs_of_passed_exits(&self) -> Result<()> {
         if self.exit_losses != ExitLosses::Chosen {
             return Ok(());
@@ -82,8 +82,8 @@ impl SearchSettings {
     /// # Errors
     /// * As [`check`](Self::check).
     /// * [`Error::Argument`] when the number of given pinned heads differs from the number that the space pins.
-    /// * [`Error::Argument`] for settings that need passed exits (their losses, signals or gains) where every route ends
-    ///   in a tail or there is no classifier after the base layers.
+    /// * [`Error::Argument`] for settings that need passed exits (their losses, signals or gains) if every route ends
+    ///   in a tail, or if there is no classifier after the base layers.
     /// * [`Error::Argument`] for decisions at every exit in an integrated search, with queues, without the losses of
     ///   passed exits, or without [`RewardShape::Gain`].
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {

@@ -14,8 +14,8 @@ const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);
 /// The paper's numbers of epochs (7.3).
 const PAPERS_EPOCHS: std::ops::RangeInclusive<usize> = 3..=6;
 
-/// Errors and ambiguities of the paper, with the reading used here. Each other reading that can be computed is an
-/// option.
+/// Errors and ambiguities of the paper, with the interpretation used here. Every other interpretation that can be
+/// computed is available as an option.
 const READINGS: [&str; 16] = [
     "the binary reward of the heads is 1 when the ratio, without its factor, exceeds 1; the published formula says 0, against its \
      text, and takes the ratio with its factor (HeadFeedback::AsPublished)",
@@ -69,8 +69,8 @@ const ADDITIONS: [&str; 18] = [
 ];
 
 /// Lists each difference between a search with these settings in this space and the paper. These are errors of the
-/// paper with the reading used here, values and rules that it leaves open, settings other than
-/// [`SearchSettings::paper`]'s, and another size of the encoder. `hidden` is the width of its states.
+/// paper with the interpretation used here, values and rules that the paper leaves open, settings other than
+/// [`SearchSettings::paper`]'s, and another size of the encoder.
 ///
 /// # Examples
 /// ```
@@ -125,7 +125,7 @@ pub fn deviations(settings: &SearchSettings, space: &SearchSpace, experiment: &E
     found
 }
 
-/// Differences in texts, rows and epochs.
+/// Differences from the paper in texts, rows and epochs.
 fn of_data(experiment: &Experiment) -> Vec<String> {
     let Experiment { dataset, training_rows, validation_rows, test_rows, max_tokens, epochs, .. } = *experiment;
     let mut found = Vec::new();
@@ -233,7 +233,7 @@ fn of_routes(space: &SearchSpace) -> Option<String> {
     }
 }
 
-/// Additions of P-DHT's second phase.
+/// Additions that P-DHT's second phase requires.
 fn of_two_phases(space: &SearchSpace) -> Option<String> {
     space.tail()?;
     let layers = match space.config().base_state {

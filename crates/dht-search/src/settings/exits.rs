@@ -9,22 +9,22 @@ use crate::error::Result;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitLosses {
-    /// Only the exit where the sample leaves, as in the paper: loss = CE(own exit). Deep and shallow exits then get few
-    /// samples each.
+    /// Only the exit where the sample leaves, as in the paper: loss = CE(own exit). Each exit then trains on few
+    /// samples.
     Chosen,
-    /// Also the exits that the sample passes. An exit after d of the D layers that the sample runs has weight w =
-    /// v·(d/D)ᵖ, and its own exit weight 1: loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). Not in the paper.
+    /// Also the exits that the sample passes. A passed exit after d of the sample's D layers has weight w = v·(d/D)ᵖ,
+    /// and the sample's own exit has weight 1: loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). Not in the paper.
     ///
     /// p = 0 weights all passed exits equally; p = 1 with v = 1 is PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020);
     /// p = 2 gives early exits little weight.
     Weighted {
-        /// v, the limit of a passed exit's weight as its depth nears the sample's own: above 0.
+        /// v, which a passed exit's weight approaches as its depth approaches the sample's own; above 0.
         weight: f64,
-        /// p, the exponent by which weights decrease towards shallow exits: 0 to 16.
+        /// p, the exponent by which weights decrease towards shallow exits; 0 to 16.
         power: f64,
     },
-    /// Detached exit losses: passed exits train their classifiers and no layer. loss = CE(own) + Σ CE(passed), with the
-    /// passed exits' states detached. Shallow layers then serve the layers above them and the texts that leave there,
+    /// Detached exit losses: passed exits train their classifiers but no layer. loss = CE(own) + Σ CE(passed), with the
+    /// passed exits' states detached. Shallow layers then serve the layers above them and the texts that leave at them,
     /// while the bandits still see the loss of every text at every passed exit. Not in the paper.
     Detached,
 }

@@ -1,4 +1,4 @@
-//! The paper's data sets, and properties of an experiment that are not in its settings and space.
+//! The paper's data sets, and the properties of an experiment that its settings and space do not contain.
 
 /// A data set of the paper's experiments (6.2; Zhang, Zhao and LeCun 2015).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,8 +17,7 @@ impl PublishedDataset {
     /// All four data sets, in the order of the paper's tables.
     pub const ALL: [Self; 4] = [Self::AgNews, Self::Dbpedia, Self::YelpPolarity, Self::YelpFull];
 
-    /// The data set with this name or path in any of its usual spellings: `ag_news`, `data/AG-News`,
-    /// `yelp_review_full`.
+    /// The data set with this name or path in any usual spelling: `ag_news`, `data/AG-News`, `yelp_review_full`.
     pub fn of_name(name: &str) -> Option<Self> {
         let name = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
@@ -60,10 +59,10 @@ impl PublishedDataset {
     }
 }
 
-/// Properties of an experiment that may differ from the paper's, besides its settings and its space.
+/// Properties of an experiment that may differ from the paper's, besides settings and space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Experiment {
-    /// The data set, if it is one of the paper's.
+    /// The data set, if the paper has it.
     pub dataset: Option<PublishedDataset>,
     /// The number of training rows.
     pub training_rows: usize,
@@ -71,7 +70,7 @@ pub struct Experiment {
     pub validation_rows: usize,
     /// The number of test rows.
     pub test_rows: usize,
-    /// The number of tokens at which texts are truncated.
+    /// Maximum length of a text in tokens; longer texts are truncated.
     pub max_tokens: usize,
     /// The width of the encoder's states.
     pub hidden: usize,
@@ -84,8 +83,8 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// The paper's experiment on a data set: BERT-base with its pooler, all rows, no validation rows, and four of the 3
-    /// to 6 epochs of 7.3.
+    /// The paper's experiment on a data set: BERT-base with its pooler, all rows, no validation rows, and four epochs
+    /// (7.3 gives 3 to 6).
     pub fn published(dataset: PublishedDataset) -> Self {
         let (training_rows, test_rows) = dataset.rows();
         Self {

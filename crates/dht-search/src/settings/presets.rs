@@ -12,13 +12,14 @@ use crate::cost::{CostModel, LayerHeadCount, WidthCoupling};
 use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::{Preset, SearchSpace};
 
-/// The precision of the head-set bandit's published prior, instead of the printed 0; our choice. A weight starts with a
+/// The precision of the head-set bandit's published prior, chosen here instead of the printed 0. A weight starts with a
 /// standard deviation of 32, so that the first rewards dominate.
 pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
 impl SearchSettings {
-    /// The paper's settings as published. Where the paper contradicts itself or cannot be computed, the reading is
-    /// listed in [`deviations`](super::deviations). One setting for all four presets; for comparison, not for use.
+    /// The paper's settings as published. Where the paper contradicts itself or cannot be computed,
+    /// [`deviations`](super::deviations) lists the interpretation. The same settings apply to all four presets. They
+    /// are for comparison, not for production.
     ///
     /// | the paper | here |
     /// |---|---|
@@ -37,8 +38,8 @@ impl SearchSettings {
     /// | cost: layers × heads (6.2) | [`CostModel::LayerHeadProduct`]; without effect, since the ratio contains the cost |
     ///
     /// The paper gives no value for LinUCB's exploration α and precision λ, for κ (its α, β₁ and β_cp) and for the size
-    /// of a queue, and does not specify the pinned heads. Our values are .1, 1, 1, 32, and the heads of the largest
-    /// norm.
+    /// of a queue, and does not say which heads are pinned. The values here are .1, 1, 1 and 32, and the heads of the
+    /// largest norm.
     pub fn paper() -> Self {
         let ours = Self::default();
         Self {
@@ -79,11 +80,11 @@ impl SearchSettings {
         }
     }
 
-    /// This crate's settings for a preset; [`paper`](Self::paper) returns the paper's, for all four.
+    /// This crate's settings for a preset; [`paper`](Self::paper) returns the paper's settings.
     ///
-    /// They are the defaults for all presets except P-DHT. There routes end in layers that a passed exit does not run,
-    /// so that the losses of passed exits are unknown. P-DHT learns from the selected exit only, with −loss as reward,
-    /// and its contexts are the state without signals.
+    /// They are the defaults for all presets except P-DHT. The routes of P-DHT end in frozen layers, which do not run
+    /// at a passed exit, so that the losses of passed exits are unknown. P-DHT therefore learns from the selected exit
+    /// only, with −loss as reward, and its contexts are the state without signals.
     pub fn for_preset(preset: Preset) -> Self {
         let default = Self::default();
         match (preset, default.reward_shape) {
@@ -100,9 +101,10 @@ impl SearchSettings {
 
     /// This crate's settings for an encoder trained on the routes of a space, with random or pre-trained weights.
     ///
-    /// From scratch all layers learn together for the first fifth of the training, so that shallow routes do not harm
-    /// layers that are already trained. The first layers of a pre-trained encoder were not trained for classification;
-    /// within an epoch or two exits become useful there only if every passing text trains them too.
+    /// An encoder with random weights trains as the full model for the first fifth of the training, so that all layers
+    /// learn together before shallow routes are trained. The first layers of a pre-trained encoder were not trained for
+    /// classification. Their exits become useful within an epoch or two only if every text that passes an exit also
+    /// trains it.
     pub fn for_encoder(space: &SearchSpace, pretrained: bool) -> Self {
         // Where routes end in a tail, the loss of a text is known only at its own exit.
         let own_exit_only = space.base().is_none() || space.tail().is_some();

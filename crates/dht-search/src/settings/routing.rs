@@ -1,4 +1,4 @@
-//! Contexts and exploration of the bandits, and the assignment of decisions to bandits.
+//! Contexts and exploration of the bandits, and the routers that use them.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerBandit {
-    /// The value for the depth bandit, and for the gain bandits at the exits of a sequential search.
+    /// The value for the depth bandit, and for the bandits at the exits of a [sequential
+    /// router](RouterKind::SequentialBandit).
     pub depth: f64,
     /// The value for the head-count bandit.
     pub heads: f64,
@@ -36,15 +37,15 @@ impl PerBandit {
 #[serde(rename_all = "snake_case")]
 pub enum ContextDesign {
     /// The paper's context (appendix 7.1): the pooled state and the feature of the arm, \[x ; z\]. It has 168
-    /// dimensions for the depth bandit, 87 with the group's one-hot for the head-count bandit, 13 for the head-set
-    /// bandit. With disjoint arms z is constant for each arm, that is, a bias. The passes through the model that
-    /// compute z are counted.
+    /// dimensions for the depth bandit, 87 for the head-count bandit (including the group's one-hot vector), and 13 for
+    /// the head-set bandit. Each arm has separate weights, so that z is constant for an arm and acts as a bias. The
+    /// FLOPs of the passes that compute z are counted.
     Paper,
-    /// The pooled state and a constant, \[x ; 1\]; no passes before training. Not in the paper; for spaces without a
-    /// classifier after the base layers (P-DHT).
+    /// The pooled state and a constant, \[x ; 1\]; without passes before training. Not in the paper. For spaces without
+    /// a classifier after the base layers (P-DHT).
     State,
-    /// Three signals: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit after the base layers, and
-    /// ln tokens / ln 512. Each keeps its fixed range. Not in the paper; needs that exit trained.
+    /// Three signals: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit after the base layers, and ln tokens /
+    /// ln 512. Signals are not normalised. Not in the paper. Requires that this exit is trained.
     Signals,
     /// The pooled state and the signals.
     StateAndSignals,
@@ -56,7 +57,7 @@ impl ContextDesign {
         self != Self::Signals
     }
 
-    /// Returns whether the context contains the base exit's signals.
+    /// Returns whether the context contains the signals of the exit after the base layers.
     pub fn has_signals(self) -> bool {
         matches!(self, Self::Signals | Self::StateAndSignals)
     }
@@ -72,36 +73,38 @@ impl ContextDesign {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RouterKind {
-    /// A linear bandit that decides once, after the base layers, as in the paper: over exits in a tree search, over
-    /// routes in an integrated one.
+    /// A linear bandit that decides once, after the base layers, as in the paper. In a tree search its arms are exits,
+    /// in an integrated search routes.
     #[default]
     Bandit,
     /// The sequential search, not in the paper: at every exit a linear bandit predicts the gain of each deeper exit,
-    /// and the sample continues while one gain exceeds its price. For tree spaces, in flight, with
+    /// and the sample continues while one gain exceeds its price. Requires a tree space, training without queues, and
     /// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
     SequentialBandit,
-    /// A threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). It does
-    /// not learn. For tree spaces, in flight. Bandits select the heads, at the λ of the rewards, whatever the
-    /// threshold.
+    /// A threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). The
+    /// threshold does not learn. Requires a tree space and training without queues. Bandits select the heads, with the
+    /// λ of the rewards; the threshold has no effect on heads.
     EntropyThreshold {
-        /// The threshold: a sample leaves where −Σ p·ln p / ln C is below it. A finite number, at least 0. It is the
-        /// speed: at 0 nothing leaves early, above 1 everything leaves at the first exit.
+        /// The threshold: a sample leaves where −Σ p·ln p / ln C is below it. A finite number, at least 0. The
+        /// threshold is the speed: at 0 no sample leaves early, above 1 every sample leaves at the first exit.
         threshold: f64,
     },
-    /// A threshold on 1 − max p of the exit's probabilities at every exit. It does not learn. For tree spaces, in
-    /// flight. Bandits select the heads, at the λ of the rewards, whatever the threshold.
+    /// A threshold on 1 − max p of the exit's probabilities at every exit. The threshold does not learn. Requires a
+    /// tree space and training without queues. Bandits select the heads, with the λ of the rewards; the threshold has
+    /// no effect on heads.
     ConfidenceThreshold {
-        /// The threshold: a sample leaves where 1 − max p is below it. A finite number, at least 0. It is the speed: at
-        /// 0 nothing leaves early, from 1 on everything leaves at the first exit.
+        /// The threshold: a sample leaves where 1 − max p is below it. A finite number, at least 0. The threshold is
+        /// the speed: at 0 no sample leaves early, from 1 on every sample leaves at the first exit.
         threshold: f64,
     },
-    /// The number of consecutive exits that predict the same class, as in PABEE (Zhou et al. 2020). It does not learn.
-    /// In training every text runs to the last exit, since PABEE trains all exits on all texts. For tree spaces, in
-    /// flight. Bandits select the heads, at the λ of the rewards, whatever the patience.
+    /// The number of consecutive exits that predict the same class, as in PABEE (Zhou et al. 2020). The router does not
+    /// learn. In training every text runs to the last exit, since PABEE trains all exits on all texts. Requires a tree
+    /// space and training without queues. Bandits select the heads, with the λ of the rewards; the patience has no
+    /// effect on heads.
     Patience {
-        /// The patience: a sample leaves where the exit predicts the class that each of this number of exits before it
-        /// predicted. 1 to [`u32::MAX`]. With the number of exits or more nothing leaves early. The speed is 1 /
-        /// patience, see [`Patience::at`](crate::dynamic::router::Patience::at).
+        /// The patience: a sample leaves at the first exit that predicts the same class as each of the `patience` exits
+        /// before it. 1 to [`u32::MAX`]. If the patience is at least the number of exits, no sample leaves early. The
+        /// speed is 1 / patience, see [`Patience::at`](crate::dynamic::router::Patience::at).
         patience: u32,
     },
 }
@@ -117,7 +120,7 @@ impl RouterKind {
         }
     }
 
-    /// Returns whether the router decides at exits, and not once at the start.
+    /// Returns whether the router decides at every exit, and not once at the start.
     pub(crate) fn decides_at_exits(self) -> bool {
         self != Self::Bandit
     }
@@ -142,22 +145,22 @@ pub enum HeadArms {
     /// One arm for each head index, shared by all layers: N_H arms "in total", as published.
     #[default]
     PerHead,
-    /// One arm for each head index and group of layers, which learns from its own group only. Not in the paper.
+    /// One arm for each head index and group of layers. The arm learns from its own group only. Not in the paper.
     PerHeadAndGroup,
 }
 
-/// Source of the pinned heads, which every head set contains. Their number is that of the
-/// [space](crate::SpaceConfig::pinned).
+/// Source of the pinned heads, which every head set contains. The [space](crate::SpaceConfig::pinned) sets their
+/// number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PinnedHeads {
-    /// The heads of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2). It
-    /// is the mean over the training samples that kept the head until the end of the routers' warm-up, full-model steps
-    /// included. Each layer's scores are scaled to length 1, as in the source, and added up over the layers of the
-    /// dynamic groups. The heads are selected when the warm-up ends, and are then fixed. Before that, and in a model
-    /// without training, the heads of the largest norm are used.
+    /// The heads of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2). The
+    /// mean is over the training samples, up to the end of the routers' warm-up, that kept the head; full-model steps
+    /// are included. Each layer's scores are scaled to length 1, as in the source, and added up over the layers of the
+    /// dynamic groups (those with a choice of heads). The heads are selected when the warm-up ends, and are then fixed.
+    /// Until then, and in an untrained model, the heads of the largest norm are pinned.
     ///
-    /// The paper pins four heads and does not specify them; the gradients come from backward passes that run anyway.
+    /// The paper pins four heads and does not say which. The gradients come from backward passes that run anyway.
     #[default]
     GradientImportance,
     /// The heads of the largest norm at the start of the training, ‖W_v,h‖_F · ‖W_o,h‖_F added up over the layers of
@@ -165,7 +168,7 @@ pub enum PinnedHeads {
     LargestNorm,
     /// The given heads.
     Given {
-        /// The indices of different heads; their number must be the one that the space pins.
+        /// The indices of different heads; their number must be the number that the space pins.
         heads: Vec<usize>,
     },
 }
@@ -183,14 +186,14 @@ impl PinnedHeads {
     }
 }
 
-/// Granularity of the drawn head sets.
+/// Number of samples that share one drawn head set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadDraws {
-    /// One set for all samples of a batch that keep the same number of heads of a group, drawn on the mean of their
-    /// contexts. Their rows then run as one dense product. Not in the paper.
+    /// One set for all samples of a batch that keep the same number of heads in a group, drawn for the mean of their
+    /// contexts. The rows of these samples then run as one dense product. Not in the paper.
     #[default]
     PerGroup,
-    /// One set for each sample, drawn on its own context, as in the paper: the same FLOPs, more time.
+    /// One set for each sample, drawn for its own context, as in the paper. It takes the same FLOPs and more time.
     PerSample,
 }

@@ -6,16 +6,16 @@ use super::exits::ExitLosses;
 use super::ranges::{check_number, check_share};
 use crate::error::{Error, Result};
 
-/// Dispatch: the joint training of samples of different depths.
+/// Dispatch: the method by which samples of different depths are trained together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dispatch {
-    /// A batch runs the base layers once with gradient, is routed, continues in groups through the same graph, and gives
-    /// one optimiser step. No second pass, no stale state. Not in the paper.
+    /// A batch runs the base layers once with gradient and is routed. Its groups of samples continue in the same graph,
+    /// and the batch gives one optimiser step. There is no second pass and no stale state. Not in the paper.
     InFlight,
-    /// The paper's Algorithm 3: a sample runs the base layers with the current weights and waits in the queue of its depth.
-    /// When `size` samples of that depth have arrived, they run the base layers again with gradient. Samples left at the
-    /// end of an epoch are trained on then (the paper drops them).
+    /// The paper's Algorithm 3: a sample runs the base layers with the current weights and waits in the queue of its
+    /// depth. When `size` samples of that depth have arrived, they run the base layers again with gradient. Samples
+    /// that are still queued at the end of an epoch are trained on then; the paper drops them.
     Queue {
         /// The number of samples in a full queue, q.
         size: usize,
@@ -32,18 +32,19 @@ impl Dispatch {
     }
 }
 
-/// Steps in which every text runs the full model, with all heads, and trains the last exit only: loss = CE(last).
+/// Steps in which every text runs the full model with all heads. They train the last exit only: loss = CE(last).
 ///
-/// The other exits are not evaluated then, so the bandits learn nothing from such a step. By default there is none.
+/// The other exits are not evaluated in such a step, so the bandits learn nothing from it. By default there are no such
+/// steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FullModelSteps {
-    /// The first share of the training, in which all steps run the full model, from 0 to below 1: first the full model,
-    /// then the exits. Random routes ([`explore_share`](crate::SearchSettings::explore_share)) begin after it.
+    /// The share of the training, at its start, in which all steps run the full model; from 0 to below 1. Random routes
+    /// ([`explore_share`](crate::SearchSettings::explore_share)) begin afterwards.
     pub first: f64,
-    /// The interval n of full-model steps among the later steps; 0 for none of them. 2 with `first` = 0 is BERxiT's
-    /// alternating training (Xin et al. 2021). With queues, the batch that arrives at such a step runs the full model
-    /// at once.
+    /// The interval n of full-model steps among the later steps; 0 for no such steps. With `first` = 0, an interval of
+    /// 2 is BERxiT's alternating training (Xin et al. 2021). With queues, a batch that arrives at such a step runs the
+    /// full model at once and is not queued.
     pub every: u64,
 }
 
@@ -70,11 +71,11 @@ impl FullModelSteps {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Teacher {
-    /// The deepest exit that the text itself reached is the teacher of the exits that it passed, at no cost (as in Phuong
-    /// and Lampert 2019).
+    /// The deepest exit that the text itself reached is the teacher of the exits that it passed, without extra cost (as
+    /// in Phuong and Lampert 2019).
     Deepest,
-    /// A full model trained before, given by [`with_teacher`](crate::SearchObjective::with_teacher), is the teacher of
-    /// every exit. Its forward passes count as training cost.
+    /// A previously trained full model, given by [`with_teacher`](crate::SearchObjective::with_teacher), is the teacher
+    /// of every exit. Its forward passes count as training cost.
     Full,
 }
 
@@ -87,7 +88,7 @@ pub struct SoftLabels {
     pub teacher: Teacher,
     /// w, the weight of the teacher relative to the labels: above 0, at most 1.
     pub weight: f64,
-    /// The temperature τ, above 0; a higher one gives more weight to classes of low probability.
+    /// The temperature τ, above 0. A higher temperature gives more weight to classes of low probability.
     pub temperature: f64,
 }
 
@@ -104,8 +105,8 @@ impl SoftLabels {
     }
 }
 
-/// Losses that the bandits learn from. The loss of a text that was trained on before is partly memorised, more so at
-/// deeper exits.
+/// Losses that the bandits learn from. If a text was trained on before, its loss is too low due to memorisation, mainly
+/// at deeper exits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossSource {
@@ -114,8 +115,8 @@ pub enum LossSource {
     AllEpochs,
     /// The losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.
     FirstEpoch,
-    /// The losses of held-out texts, which are never trained on. They are routed and run forward once an epoch, at a
-    /// counted cost; all other texts train only the model.
+    /// The losses of held-out texts, which are never trained on. Held-out texts are routed and run forward once in each
+    /// epoch, and this cost is counted. All other texts train only the model.
     HeldOut {
         /// The probability of each training text to be held out, keyed by the training's seed: above 0, at most .5.
         share: f64,

@@ -10,16 +10,18 @@ use dht_dynamic::route::{ModelShape, Route, RouteSpec};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseState {
-    /// The route's own first layers, up to the first exit; they are never pruned (T-, S- and F-DHT).
+    /// The state after the route's own first layers, up to the first exit. These base layers are never pruned (T-, S-
+    /// and F-DHT).
     #[default]
     OnRoute,
-    /// A separate no-gradient pre-pass through the first `layers` layers with all heads. The route itself may prune
-    /// from its first layer on. (In P-DHT contexts thereby keep their meaning from the first phase.)
+    /// The state after a separate pre-pass without gradient, through the first `layers` layers with all heads. The
+    /// route itself may prune heads from its first layer on. In P-DHT, contexts thereby have the same meaning as in the
+    /// first phase.
     PrePass {
         /// The number of layers of the pre-pass, b.
         layers: usize,
     },
-    /// The embeddings: no pre-pass, and contexts without any layer (b = 0).
+    /// The embeddings: contexts come from no layer (b = 0), and there is no pre-pass.
     Embedding,
 }
 
@@ -27,21 +29,21 @@ pub enum BaseState {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
-    /// The depth bandit (UCB_L) selects the exit, then the head-count bandit (UCB_H) the number of heads of each group
-    /// before it (paper, 4.2.1).
+    /// The depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H) selects the number of heads in
+    /// each group of layers before that exit (paper, 4.2.1).
     Tree {
         /// The allowed numbers of heads of each dynamic group, ascending.
         heads: Vec<Vec<usize>>,
     },
     /// The joint bandit (UCB_cp) selects depth and number of heads at once (paper, 4.2.2).
     Integrated {
-        /// The arms in order; each keeps the same number of heads in all its dynamic groups.
+        /// The arms in order. Each arm is a route that keeps the same number of heads in all its dynamic groups.
         arms: Vec<RouteSpec>,
     },
 }
 
-/// A search space as written in a file. [`SearchSpace::new`](crate::SearchSpace::new) checks it;
-/// [`from_toml_file`](Self::from_toml_file) reads and checks one.
+/// A search space as written in a file. [`SearchSpace::new`](crate::SearchSpace::new) checks a configuration;
+/// [`from_toml_file`](Self::from_toml_file) reads and checks a file.
 ///
 /// ```toml
 /// layers = 12
@@ -55,8 +57,8 @@ pub enum Search {
 /// ```
 ///
 /// A tree search has `kind = "tree"` and the head counts of each group: `heads = [[8, 10, 12], [8, 10, 12], [12]]`.
-/// `pinned`, `tail` (both 0) and `base_state` are optional; the last is `"on_route"`, `"embedding"` or `{ pre_pass = {
-/// layers = 3 } }`.
+/// `pinned` and `tail` (by default 0) and `base_state` are optional; `base_state` is `"on_route"`, `"embedding"` or `{
+/// pre_pass = { layers = 3 } }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceConfig {
@@ -64,13 +66,14 @@ pub struct SpaceConfig {
     pub layers: usize,
     /// The number of heads of each layer, N_H.
     pub heads: usize,
-    /// The depths at which a route may exit, ascending. The dynamic groups are the layers between them. With
-    /// [`BaseState::OnRoute`] the layers up to the first exit are the base; otherwise they are the first group.
+    /// The depths at which a route may exit, ascending. The layers between two exits form a dynamic group, whose heads
+    /// are selected. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise the first
+    /// dynamic group.
     pub exits: Vec<usize>,
     /// The number of heads of each layer that every head set contains; the head-set bandit selects among the others.
     #[serde(default)]
     pub pinned: usize,
-    /// The number of the model's last layers that every route runs after its exit.
+    /// The number of the model's last layers that every route runs after its exit depth: the tail.
     #[serde(default)]
     pub tail: usize,
     /// The origin of the contexts.

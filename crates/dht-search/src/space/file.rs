@@ -10,7 +10,7 @@ impl SpaceConfig {
     /// Reads and checks a space in TOML; [`SpaceConfig`] has an example.
     ///
     /// # Errors
-    /// [`Error::SpaceFile`] with the line where the parser knows it, and the parser's message or the error of
+    /// [`Error::SpaceFile`] with the line, if the parser knows it, and the parser's message or the error of
     /// [`SearchSpace::new`].
     ///
     /// # Examples
@@ -35,7 +35,8 @@ impl SpaceConfig {
     /// Reads and checks a TOML file.
     ///
     /// # Errors
-    /// As [`from_toml_str`](Self::from_toml_str), with the file's path; [`Error::Transformer`] when it cannot be read.
+    /// As [`from_toml_str`](Self::from_toml_str), with the file's path; [`Error::Transformer`] when the file cannot be
+    /// read.
     pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
@@ -80,7 +81,7 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
         }
     }
 
-    /// JSON's fields as TOML's inline tables; the rest of the syntax is the same.
+    /// Converts JSON to TOML: fields become inline tables; the rest of the syntax is the same.
     fn as_toml(json: &serde_json::Value) -> String {
         let fields = json.as_object().unwrap().iter();
         fields.map(|(key, value)| format!("{key} = {}\n", value.to_string().replace("\":", "\"="))).collect()

@@ -1,14 +1,14 @@
-//! The groups of layers between the exits, and the route of a notation in these groups.
+//! The groups of layers between the exits, and the conversion of a route's notation to these groups.
 
 use dht_dynamic::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup, RouteSpec, Segment};
 
 use crate::error::{Error, Result};
 
-/// The groups of a space: base, dynamic groups in order, tail.
+/// The groups of a space: the base, the dynamic groups in order, the tail.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
     pub(crate) shape: ModelShape,
-    /// The exit depths, without the tail, ascending. With a base, the first is its depth.
+    /// The exit depths, without the tail, ascending. If there is a base, the first exit is at its end.
     pub(crate) exits: Vec<usize>,
     pub(crate) base: Option<LayerGroup>,
     pub(crate) groups: Vec<LayerGroup>,
@@ -57,7 +57,7 @@ impl Layout {
         Ok(Route::new(self.shape, base.into_iter().chain(dynamic).chain(tail).collect())?)
     }
 
-    /// The route with this notation.
+    /// The route that this notation describes.
     pub(crate) fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
         let refuse = |expected: String| Error::RouteNotInSpace { route: spec.to_string(), expected };
         let mut body = spec.segments();
@@ -95,7 +95,7 @@ impl Layout {
     }
 }
 
-/// The number of heads of the segment that contains the whole group.
+/// The number of heads in the segment of the notation that contains the whole group.
 fn heads_in(body: &[Segment], group: &LayerGroup) -> Option<usize> {
     let mut end = 0;
     let segment_of_group = body.iter().find(|segment| {

@@ -1,4 +1,4 @@
-//! Search spaces: the routes of a model, and the bandits' arms that select them.
+//! Search spaces: the routes of a model, and the bandits' arms that select these routes.
 
 mod config;
 mod file;

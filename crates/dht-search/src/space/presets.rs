@@ -25,11 +25,11 @@ pub enum Preset {
     /// Specialised: 3L12H, 6L12H, 9L12H, 12L8H, 12L10H, 12L12H.
     #[serde(rename = "S-DHT")]
     SDht,
-    /// Full: 3L12H and every combination of 6, 9, 12 layers with 8, 10, 12 heads.
+    /// Full: 3L12H, and every combination of 6, 9 or 12 layers with 8, 10 or 12 heads.
     #[serde(rename = "F-DHT")]
     FDht,
-    /// Partially frozen: first F-DHT; then the last two layers are frozen, and every route ends in them: 1, 4, 7 or 10
-    /// layers of 8, 10 or 12 heads, + 2L12H.
+    /// Partially frozen. The training starts as F-DHT. Then the last two layers are frozen, and every route ends in
+    /// them: 1, 4, 7 or 10 layers of 8, 10 or 12 heads, followed by 2L12H.
     #[serde(rename = "P-DHT")]
     PDht,
 }
@@ -38,17 +38,17 @@ pub enum Preset {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SevenLayerHeads {
-    /// 8, 10 and 12, like all other arms.
+    /// 8, 10 and 12, as in all other arms.
     #[default]
     Standard,
     /// 6, 9 and 12, as published for 7 layers; only for models of 12 layers.
     AsPublished,
 }
 
-/// P-DHT: the number of last layers that are frozen and end every route (paper, 6.1).
+/// The number of P-DHT's last layers, which are frozen and which every route runs at its end (paper, 6.1).
 pub const FROZEN_LAYERS: usize = 2;
 
-/// P-DHT: the number of first epochs, which run as F-DHT (paper, 6.1).
+/// The number of P-DHT's first epochs, which run as F-DHT (paper, 6.1).
 pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
 
 impl Preset {
@@ -65,8 +65,8 @@ impl Preset {
         }
     }
 
-    /// The search space of the preset for a model of this size. For P-DHT it is the space of the second phase, after
-    /// [`FULL_EPOCHS_BEFORE_FREEZING`] epochs in F-DHT's.
+    /// The search space of the preset for a model of this size. For P-DHT it is the space of the second phase, which
+    /// follows [`FULL_EPOCHS_BEFORE_FREEZING`] epochs in F-DHT's space.
     ///
     /// # Errors
     /// [`Error::PresetSize`] with fewer than two layers or heads, or fewer than four layers for P-DHT;
@@ -87,7 +87,8 @@ impl Preset {
         SearchSpace::new(self.config(layers, heads, SevenLayerHeads::Standard)?)
     }
 
-    /// The configuration of [`space`](Self::space), for changes; `seven_layers` has an effect only on P-DHT.
+    /// The configuration of [`space`](Self::space), for a program to modify. `seven_layers` has an effect only on
+    /// P-DHT.
     ///
     /// # Errors
     /// [`Error::PresetSize`] as [`space`](Self::space), and for [`SevenLayerHeads::AsPublished`] in a P-DHT of other than 12
@@ -158,11 +159,11 @@ impl FromStr for Preset {
     }
 }
 
-/// The exits of a model with this many layers; the first is the base.
+/// The exits of a model with this many layers; the first exit ends the base.
 ///
-/// The base is a quarter of the layers, rounded down, at least one. The others form three groups of nearly equal sizes,
-/// the smaller first; empty groups are omitted. 3, 6, 9, 12 of 12 (paper), 1, 3, 5, 7 of 7, and 1, 2, 4, 6 of 6, where
-/// the cheapest route is a sixth of the model.
+/// The base is a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly equal
+/// sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), 1, 3, 5, 7 for
+/// 7, and 1, 2, 4, 6 for 6, whose cheapest route is a sixth of the model.
 pub fn exits(layers: usize) -> Vec<usize> {
     let base = (layers / 4).max(1);
     let others = layers.saturating_sub(base);
@@ -171,14 +172,14 @@ pub fn exits(layers: usize) -> Vec<usize> {
     exits
 }
 
-/// The head options of a model with this many heads: 8, 10, 12 of 12 (paper), otherwise 8/12, 10/12 and 12/12 of them,
-/// rounded to the nearest (ties up), at least 1 and without repeats.
+/// The head options of a model with this many heads: 8, 10, 12 for 12 heads (paper); otherwise 8/12, 10/12 and 12/12 of
+/// the heads, rounded to the nearest (ties up), at least 1, without repetitions.
 pub fn head_options(heads: usize) -> Vec<usize> {
     shares_of(heads, [8, 10, 12])
 }
 
-/// The number of pinned heads: 4 of 12 (which gives the paper's 70, 28 and 1 head sets), otherwise a third, rounded to the
-/// nearest.
+/// The number of pinned heads: 4 for 12 heads, which gives the paper's 70, 28 and 1 head sets; otherwise a third of the
+/// heads, rounded to the nearest.
 pub fn pinned_heads(heads: usize) -> usize {
     share_of(heads, 4)
 }
@@ -193,7 +194,7 @@ fn shares_of(heads: usize, twelfths: [usize; 3]) -> Vec<usize> {
     shares
 }
 
-/// P-DHT's depths before the frozen layers: 1, and every exit minus the frozen layers.
+/// P-DHT's depths before the frozen layers: 1, and every exit minus the number of frozen layers.
 fn body_depths(exits: &[usize]) -> Vec<usize> {
     let shorter = exits.iter().map(|exit| exit.saturating_sub(FROZEN_LAYERS));
     let mut depths: Vec<_> = std::iter::once(1).chain(shorter.filter(|&depth| depth > 1)).collect();

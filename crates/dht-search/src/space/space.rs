@@ -1,4 +1,4 @@
-//! Search spaces: the routes of a model, and the bandits' arms that select them.
+//! Search spaces: the routes of a model, and the bandits' arms that select these routes.
 
 use dht_dynamic::route::{LayerGroup, ModelShape, Route, RouteSpec};
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,8 @@ pub enum RouteArms {
 
 /// A checked space of routes.
 ///
-/// The number of arms is small, but the number of routes can be large: a tree search has Σ over exits of ∏ head options
-/// over the groups before the exit (40 routes for T-DHT).
+/// The number of arms is small, but the number of routes can be large: for each exit, a tree search has as many routes
+/// as the product of the numbers of head options in the groups before the exit (40 routes in total for T-DHT).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SpaceConfig", into = "SpaceConfig")]
 pub struct SearchSpace {
@@ -46,9 +46,9 @@ impl SearchSpace {
     ///
     /// # Errors
     /// [`Error::Argument`] for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
-    /// [`Error::Exit`] for exits that do not ascend or lie beyond the layers; [`Error::HeadCount`] for options that do
-    /// not ascend, exceed the heads or lie below the pinned ones; for an integrated search
-    /// [`Error::RouteNotInSpace`] for arms that do not fit the exits and [`Error::DuplicateArm`].
+    /// [`Error::Exit`] for exits that do not ascend or exceed the number of layers; [`Error::HeadCount`] for options
+    /// that do not ascend, exceed the number of heads or are below the number of pinned heads. In an integrated search,
+    /// [`Error::RouteNotInSpace`] for arms that do not fit the exits, and [`Error::DuplicateArm`].
     pub fn new(config: SpaceConfig) -> Result<Self> {
         let (layout, options, arms) = config.parts()?;
         Ok(Self { config, layout, options, arms })
@@ -78,7 +78,7 @@ impl SearchSpace {
         options
     }
 
-    /// The exit depths, ascending: the arms of the depth bandit; with queues, one queue each.
+    /// The exit depths, ascending. They are the arms of the depth bandit; with queues, each exit has one queue.
     pub fn exits(&self) -> &[usize] {
         &self.layout.exits
     }
@@ -91,7 +91,8 @@ impl SearchSpace {
         self.layout.exits[exit_index] + self.config.tail
     }
 
-    /// The layers that every route runs first with all heads, where contexts come from the route itself.
+    /// The base: the layers that every route runs first, with all heads; `None` if contexts do not come from the route
+    /// itself.
     pub fn base(&self) -> Option<LayerGroup> {
         self.layout.base
     }
@@ -110,7 +111,7 @@ impl SearchSpace {
         &self.layout.groups
     }
 
-    /// The dynamic groups before an exit: the first of [`groups`](Self::groups).
+    /// The dynamic groups before an exit, a prefix of [`groups`](Self::groups).
     ///
     /// # Panics
     /// When the exit does not exist.
@@ -118,7 +119,7 @@ impl SearchSpace {
         &self.layout.groups[..self.layout.groups_before(exit_index)]
     }
 
-    /// The model's last layers, in which every route ends.
+    /// The tail: the model's last layers, with which every route ends.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.layout.tail
     }
@@ -128,7 +129,8 @@ impl SearchSpace {
         self.config.pinned
     }
 
-    /// The numbers of heads that a dynamic group may keep, ascending: in a tree search, the arms of the head-count bandit.
+    /// The numbers of heads that a dynamic group may keep, ascending. In a tree search they are the arms of the
+    /// head-count bandit.
     ///
     /// # Panics
     /// When the group does not exist.
@@ -166,17 +168,18 @@ impl SearchSpace {
         arms.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
     }
 
-    /// The route with this notation.
+    /// The route that this notation describes.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when the space does not have it.
+    /// [`Error::RouteNotInSpace`] when the space does not have the route.
     pub fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
         let route = self.layout.resolve(spec)?;
         self.arms(&route)?;
         Ok(route)
     }
 
-    /// Every route of the space with its arms: ordered by exit and then by head options, or in the order of the joint arms.
+    /// Every route of the space with its arms. In a tree search they are ordered by exit and then by head options, in
+    /// an integrated search by arm.
     pub fn routes(&self) -> Vec<(RouteArms, Route)> {
         if !self.is_tree() {
             let arms = self.arms.iter().enumerate();
@@ -201,9 +204,9 @@ impl SearchSpace {
         routes
     }
 
-    /// The arm of an `earlier` integrated search from which each arm of this one starts: the arm of the same total
-    /// depth with the nearest number of heads (the lower in a tie). `None` where the depth is new, and for all arms
-    /// when `earlier` is a tree search. P-DHT initialises its joint bandit this way when its second phase starts.
+    /// The arm of an `earlier` integrated search from which each arm of this search starts. It is the arm of the same
+    /// total depth with the nearest number of heads (the lower in a tie). `None` if the depth is new, and for all arms
+    /// if `earlier` is a tree search. P-DHT initialises its joint bandit this way when its second phase starts.
     pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
         let heads = |route: &Route| route.uniform_heads().unwrap_or(0);
         let closest = |route: &Route| {
@@ -219,7 +222,7 @@ impl SearchSpace {
         self.layout.route(exit_index, heads)
     }
 
-    /// The arms of the route that runs the same layers with the same heads, however its groups are split.
+    /// The arms of the route that runs the same layers with the same heads; its groups may be split differently.
     pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
         let found = self.arms_of_layers(route);
         found.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })

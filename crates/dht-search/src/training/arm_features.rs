@@ -40,7 +40,7 @@ impl Mean {
 struct Passes<'a> {
     model: &'a RoutedEncoder,
     ctx: ForwardContext,
-    /// The mean of each head's columns over the states after every layer of both passes.
+    /// The mean of each head's columns of the hidden state, over the states after every layer of both passes.
     parts: Mean,
     flops: FlopCount,
 }
@@ -60,7 +60,7 @@ impl Passes<'_> {
         Ok(hidden)
     }
 
-    /// Adds the mean of each head's columns of each sample.
+    /// Adds the mean of each head's columns, for each sample.
     fn add_parts(&mut self, hidden: &Hidden) -> Result<()> {
         let heads = self.model.space.model_shape().heads;
         let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
@@ -82,7 +82,7 @@ impl Passes<'_> {
         self.run_full(0..base, embedded)
     }
 
-    /// The last state of a route that leaves here: the state after the tail.
+    /// The last state of a route that leaves after this state: the state after the tail.
     fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
         match self.model.space.tail() {
             Some(tail) => self.run_full(tail.layers(), hidden),
@@ -98,9 +98,9 @@ fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
     Ok(())
 }
 
-/// Computes arm features by two passes over texts, without gradient. One runs the full model; the other keeps random
-/// heads, with equal frequencies of the head counts (redrawn for each group in a tree search). Also returns their
-/// FLOPs, which are part of the training's cost.
+/// Computes arm features by two passes over texts, without gradient. One pass runs the full model. The other keeps
+/// random heads; all head counts are equally frequent and, in a tree search, redrawn for each group. Also returns the
+/// FLOPs of both passes, which are part of the training's cost.
 pub(super) fn arm_features(
     model: &RoutedEncoder,
     pinned: Option<HeadSet>,

@@ -25,7 +25,7 @@ impl SearchObjective {
         }
     }
 
-    /// The mean over samples of their weighted exit losses, and the losses on the labels as values.
+    /// The mean over samples of the weighted exit losses, and the losses on the labels as plain values.
     pub(crate) fn losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Tensor, Losses)> {
         let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
@@ -55,7 +55,8 @@ impl SearchObjective {
         Ok((total.ok_or_else(none)?, losses))
     }
 
-    /// The label loss of each sample at each exit that read it: as tensors by output, and as values by exit.
+    /// The label loss of each sample at each exit that read it: as tensors by output of the trace, and as plain values
+    /// by exit.
     pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Vec<Tensor>, Losses)> {
         let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.dynamic.space().exits().len()];
         let mut by_output = Vec::with_capacity(trace.outputs.len());
@@ -70,8 +71,8 @@ impl SearchObjective {
         Ok((by_output, Losses::new(by_exit)))
     }
 
-    /// The weight of an exit's loss for a sample whose own exit is `own`. The weights of a sample add up to 1; detached
-    /// exit losses are not counted.
+    /// The weight of an exit's loss for a sample whose own exit is `own`. The weights of a sample add up to 1, without
+    /// those of detached exits.
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
             // The detached read of the base exit precedes the decision, so that it includes samples that leave there.
@@ -87,7 +88,7 @@ impl SearchObjective {
         }
     }
 
-    /// The teacher's logits, where there is a teacher.
+    /// The teacher's logits; `None` without a teacher.
     fn teacher_logits(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Option<TeacherLogits>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
@@ -109,7 +110,7 @@ impl SearchObjective {
 }
 
 impl SoftLabels {
-    /// The share of the teacher in the loss at a sample's own exit and at those it passes.
+    /// The teacher's share in the loss at a sample's own exit, or at the exits that it passes.
     fn share(self, own: bool) -> f64 {
         // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }

@@ -1,7 +1,7 @@
 //! Head importance by gate gradients: |∂L/∂ξ| of a gate ξ on each head (Michel et al. 2019).
 //!
-//! They are used by the head-set bandit, where heads are scored by them ([`HeadFeedback::Gradient`]), and for the
-//! selection of the pinned heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
+//! The head-set bandit uses these values if they define its rewards ([`HeadFeedback::Gradient`]). They also select the
+//! pinned heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,13 @@ use crate::reward::HeadFeedback;
 use crate::routing::{ForwardTrace, HeadState, Losses};
 use crate::settings::PinnedHeads;
 
-/// A lower bound for the gradient of a loss by the label's log-odds, to avoid a division by 0 at probability 1.
+/// A lower bound for the gradient of a loss with respect to the label's log-odds. It avoids a division by 0 at
+/// probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// The pinned heads at the start of a training; a model whose head router is warm keeps its own.
+    /// The pinned heads at the start of a training. A model whose head router has completed its warm-up keeps its
+    /// pinned heads.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
         let heads = self.dynamic.heads.state().filter(|heads| heads.is_warm());
         match heads.and_then(HeadState::pinned) {
@@ -27,7 +29,7 @@ impl SearchObjective {
         }
     }
 
-    /// Starts to accumulate the importance of heads, where the pinned ones are selected by it.
+    /// Starts to accumulate the importance of heads, if it selects the pinned heads.
     pub(super) fn begin_importance(&mut self) {
         let shape = self.dynamic.space().model_shape();
         let heads = self.dynamic.heads.state().filter(|heads| !heads.is_warm());
@@ -36,7 +38,7 @@ impl SearchObjective {
         self.importance = wanted.then(|| HeadImportance::new(shape));
     }
 
-    /// A context whose backward pass stores the gate gradients, where they are needed.
+    /// A context whose backward pass stores the gate gradients, if they are needed.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
         let wanted = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
         if wanted { ctx.with_head_gate_gradients() } else { ctx }
@@ -62,7 +64,8 @@ impl SearchObjective {
         }
     }
 
-    /// Stores a step from which head sets do not learn until its backward pass has run, where importance is needed.
+    /// Stores a step until its backward pass has run, if the importance of heads is needed. Head sets do not learn from
+    /// this step.
     pub(super) fn await_importance(&mut self, batch: &PackedBatch, ctx: &ForwardContext) {
         if self.importance.is_some() {
             let (samples, groups, scales) = (batch.sample_ids.clone(), Vec::new(), Vec::new());
@@ -156,7 +159,7 @@ mod tests {
         SearchObjective::new(SearchModel::new(encoder, space, settings, 3, &mut rng).unwrap()).unwrap()
     }
 
-    /// One way through the texts with backward passes and without an optimiser, so that the weights stay.
+    /// Runs one pass over the texts with backward passes and without an optimiser, so that the weights do not change.
     fn steps(search: &mut SearchObjective, texts: &EncodedDataset, share: f64) {
         for (step, rows) in (0..ROWS).collect::<Vec<_>>().chunks(4).enumerate() {
             let progress = Progress { seed: 1, step: step as u64, epoch: 0, share };
@@ -171,7 +174,7 @@ mod tests {
         search.prepare(texts, Progress { seed: 1, step: 0, epoch: 0, share: 0.0 }).unwrap();
     }
 
-    /// The importance of heads in the full model, from the weights' gradients of each text alone.
+    /// The importance of heads in the full model, computed from the gradients of the weights, one text at a time.
     fn oracle(search: &SearchObjective, texts: &EncodedDataset) -> Importance {
         let model = search.exit_model();
         let loss = |batch: &PackedBatch, ctx: &ForwardContext| {

@@ -16,8 +16,8 @@ const HOLDING_OUT: u64 = 1 << 57;
 const ROUTING: u64 = 1 << 58;
 
 impl SearchObjective {
-    /// Returns whether the bandits learn from the losses of a training batch. During the warm-up they only observe
-    /// contexts, for which any text can be used.
+    /// Returns whether the bandits learn from the losses of a training batch. During the warm-up the bandits only
+    /// observe contexts, for which any text is suitable.
     pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,

@@ -1,5 +1,5 @@
-//! The search as an objective of the training loop: batches are routed, encoder and routers learn from their losses,
-//! and the cost is counted.
+//! The search as an objective of the training loop: batches are routed, the encoder and the routers learn from the
+//! batches' losses, and the cost is counted.
 
 mod accounting;
 mod arm_features;

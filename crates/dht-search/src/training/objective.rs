@@ -25,12 +25,14 @@ use crate::space::SearchSpace;
 /// The random stream of [`prepare`](Objective::prepare).
 const PREPARING: u64 = 1 << 56;
 
-/// Trains a dynamic model: batches are routed, encoder and routers learn from their losses, and the cost is counted.
+/// Trains a dynamic model: batches are routed, the encoder and the routers learn from the batches' losses, and the cost
+/// is counted.
 ///
-/// It is an [`Objective`](dht_transformer::Objective): a [`Trainer`](dht_transformer::Trainer) fits it. Samples keep their
-/// order and dropout from the training's seed; routes come from streams of the same seed.
+/// As an [`Objective`](dht_transformer::Objective), it is fitted by a [`Trainer`](dht_transformer::Trainer). The
+/// training's seed determines the order of the samples, dropout, and the routes.
 ///
-/// The cost of a step is that of its samples' routes, forward and backward; with queues the base layers run once more.
+/// A step costs the forward and backward passes of its samples' routes. With queues, a second run of the base layers is
+/// added.
 #[derive(Debug)]
 pub struct SearchObjective {
     pub(super) dynamic: SearchModel,
@@ -39,12 +41,12 @@ pub struct SearchObjective {
     pub(super) pending: Option<Step>,
     /// The step whose head gradients are known after its backward pass.
     pub(super) pending_feedback: Option<PendingHeadFeedback>,
-    /// The accumulated importance of heads, until the pinned heads are selected by it.
+    /// The accumulated importance of heads, until it selects the pinned heads.
     pub(super) importance: Option<HeadImportance>,
     pub(super) queues: Option<Queues>,
     /// Queued samples, by row.
     pub(super) queued: BTreeMap<usize, Sample>,
-    /// The last step whose routes were drawn, and its generator, from which the next batch of that step also draws.
+    /// The last step whose routes were drawn, and the generator of that step, which its next batch also uses.
     pub(super) routing: Option<(u64, ChaCha8Rng)>,
     pub(super) accounting: CostAccounting,
     pub(super) observer: RouteObserver,
@@ -54,9 +56,9 @@ pub struct SearchObjective {
 /// Mode of a batch.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The batch is routed now.
+    /// The batch is routed in this step.
     Route(PackedBatch),
-    /// The batch was routed before, and left a queue.
+    /// The batch was routed in earlier steps, and left a queue.
     Decided(PackedBatch, Decisions),
     /// The batch runs the full model.
     FullModel(PackedBatch),
@@ -79,12 +81,12 @@ pub(super) struct PendingHeadFeedback {
     pub(super) samples: Vec<u64>,
     /// The groups whose head sets learn; empty where only the importance of heads is needed.
     pub(super) groups: Vec<GroupTrace>,
-    /// The factor for each sample that converts the gate gradient of the step's loss into that of the sample's
-    /// log-odds, where head sets learn.
+    /// The factor for each sample that converts the gate gradient of the step's loss to that of the sample's log-odds;
+    /// empty if no head sets learn from it.
     pub(super) scales: Vec<f64>,
 }
 
-/// Callback with the depth of each sample that is trained on.
+/// Callback that receives the depth of each sample that is trained on.
 #[derive(Default)]
 pub(super) struct RouteObserver(pub(super) Option<Box<dyn FnMut(usize) + Send + Sync>>);
 
@@ -139,7 +141,8 @@ impl SearchObjective {
         self.queues.as_ref().map(Queues::mean_wait)
     }
 
-    /// Calls `observer` with the depth (layers run) of each sample that is trained on from now on, for a progress bar.
+    /// Calls `observer` with the depth (layers run) of each sample that is trained on after this call, for example for
+    /// a progress bar.
     pub fn on_route(&mut self, observer: impl FnMut(usize) + Send + Sync + 'static) {
         self.observer = RouteObserver(Some(Box::new(observer)));
     }
@@ -184,8 +187,8 @@ impl Objective for SearchObjective {
         self.exit_model().check_texts(data)
     }
 
-    /// Selects the first pinned heads, unless the routers are warm already. Computes the arms' features, where the
-    /// contexts have them.
+    /// Selects the first pinned heads, unless the routers are warm already. Computes the arms' features, if the
+    /// contexts include them.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.exit_model().check_texts(training)?;
         self.clear_pending();
@@ -266,7 +269,7 @@ impl Objective for SearchObjective {
         self.restore_training(state, training)
     }
 
-    /// Restores the routers that belong to the best weights; the cost accounting of the whole training is kept.
+    /// Restores the routers that belong to the best weights. The cost accounting of the whole training does not change.
     fn restore_best(&mut self, state: Value) -> Result<()> {
         self.restore_routers(state)
     }

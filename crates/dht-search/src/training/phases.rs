@@ -8,21 +8,21 @@ use crate::settings::HeadArms;
 use crate::space::{BaseState, SearchSpace};
 
 impl SearchObjective {
-    /// Adds a second phase: from an epoch (counted from 0) on the training uses another space, as P-DHT does after two
-    /// epochs of F-DHT. The joint bandit gets the arms of that space, each started from the nearest old one of its
-    /// depth ([`SearchSpace::closest_arms`]). The head bandit and all scaling are kept, and the layers of a tail are
-    /// frozen. Only epochs of the second phase can be the best one.
+    /// Adds a second phase: from this epoch (counted from 0) on, the training uses another space, as P-DHT does after
+    /// two epochs of F-DHT. The joint bandit gets the arms of the new space; each starts from the nearest old arm of
+    /// the same depth ([`SearchSpace::closest_arms`]). The head-set bandit and all scaling are kept, and the layers of
+    /// the new space's tail are frozen. Only an epoch of the second phase can be the best epoch.
     ///
     /// The next space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass
-    /// through the base layers. These contexts have another meaning, so the joint bandit and its scaling start from
+    /// through the base layers. Contexts then have another meaning, so the joint bandit and its scaling start from
     /// scratch. With [`Normalization::FrozenAfterWarmUp`](crate::settings::Normalization::FrozenAfterWarmUp) the second
     /// phase begins with a separate warm-up.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless both spaces are integrated and of one size, and the next one's contexts come from the
-    /// same number of layers as before or from the embeddings; as
-    /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with); with [`HeadArms::PerHeadAndGroup`],
-    /// whose groups change.
+    /// [`Error::Argument`] unless both spaces are integrated and of the same size, and the contexts of the new space
+    /// come from the same number of layers as before or from the embeddings. [`Error::Argument`] with
+    /// [`HeadArms::PerHeadAndGroup`], since the groups change. As
+    /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with).
     pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
         let refuse = |field, expected: &str, got: &str| Err(Error::argument(field, expected, got));
         if self.dynamic.space().is_tree() || space.is_tree() {
@@ -57,7 +57,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// The first epoch and the space of the next phase; `None` once it has been entered.
+    /// The first epoch and the space of the next phase; `None` once the training has entered it.
     pub fn next_phase(&self) -> Option<(usize, &SearchSpace)> {
         self.next_phase.as_ref().map(|next_phase| (next_phase.epoch, &next_phase.space))
     }

@@ -1,9 +1,9 @@
-//! Planted truth: an encoder for which the best depth of each text and the best heads are known.
+//! Tests with planted truth: an encoder for which the best depth of each text and the best heads are known.
 //!
-//! The hidden row of a token has, for each of four kinds of text, a value that marks the kind and one that encodes the
-//! class. The classifier of exit e reads the classes of kinds 0 to e, so that a text of kind k is classified correctly
-//! from exit k on, and deeper exits gain nothing. Attention is uniform; a helpful head adds to the class value what it
-//! reads of it, a harmful one subtracts some; feed-forwards do nothing.
+//! A token's hidden row has two values for each of four kinds of text: one marks the kind, the other encodes the class.
+//! The classifier of exit e reads the class values of kinds 0 to e. A text of kind k is therefore classified correctly
+//! from exit k on, and deeper exits gain nothing. Attention is uniform. A helpful head adds the class value that it
+//! reads to the class value; a harmful head subtracts a part of it. Feed-forwards do nothing.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::space::{BaseState, RouteSpec, Search, SearchSpace, Segment, SpaceConf
 
 const HEADS: usize = 8;
 const KEPT: usize = 4;
-/// The width of a hidden row; below, that of a head.
+/// The width of a hidden row.
 const HIDDEN: usize = 32;
 const HEAD: usize = HIDDEN / HEADS;
 const KINDS: usize = 4;
@@ -35,8 +35,8 @@ const SEEDS: u64 = 20;
 /// The share of texts with the wrong label.
 const NOISE: f64 = 0.02;
 
-/// The column of the value that marks a kind; [`class`] is that of the value for the class of its texts. Their negatives
-/// follow half a row later, and every second column is 0, so that pooling adds no two of them.
+/// The column of the value that marks a kind; [`class`] is the column of its class value. The negative of each value is
+/// half a row later. Every second column is 0, so that pooling never adds two of these values.
 const fn mark(kind: usize) -> usize {
     2 * kind
 }
@@ -131,7 +131,7 @@ fn planted_search(integrated: bool, settings: SearchSettings) -> SearchObjective
     SearchObjective::new(model).unwrap()
 }
 
-/// Texts, and the kind of each; some have the wrong label.
+/// Texts, and the kind of each text. Some texts have the wrong label.
 fn texts(rng: &mut ChaCha8Rng) -> (PackedBatch, Vec<usize>) {
     let mut kinds = Vec::new();
     let samples: Vec<Sample> = (0..BATCH as u64)
@@ -147,8 +147,8 @@ fn texts(rng: &mut ChaCha8Rng) -> (PackedBatch, Vec<usize>) {
     (PackedBatch::from_samples(&samples).unwrap(), kinds)
 }
 
-/// The regret of a text of this kind at an exit against the best exit: leaving too early costs a loss of at least ln 2,
-/// leaving too late costs the layers.
+/// The regret of a text of this kind at an exit against the best exit. Leaving too early costs a loss of at least ln 2;
+/// leaving too late costs the additional layers.
 fn depth_regret(kind: usize, exit: usize) -> f64 {
     let layers = LAMBDA / 4.0;
     if exit < kind { 2_f64.ln() - layers * (kind - exit) as f64 } else { layers * (exit - kind) as f64 }
@@ -211,7 +211,8 @@ fn the_planted_encoder_does_what_is_planted() {
     assert!(margins[0] > 1.2 * margins[1], "helpful heads must help: {margins:?}");
 }
 
-/// The number of seeds in which the regret of depth, and of heads, is at most a quarter of that of uniform random routes.
+/// The number of seeds for which the regret is at most a quarter of that of uniform random routes: for depth, and for
+/// heads.
 fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 2] {
     let mut within = [0; 2];
     for seed in 0..SEEDS {
@@ -243,7 +244,7 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
     [("tree", false, base()), ("integrated", true, base()), ("sequential", false, sequential)]
 }
 
-/// A router that sees, for each sample, the context of another one of the batch, drawn at random.
+/// A router that sees, for each sample, the context of another random sample of the batch.
 #[derive(Debug, Clone)]
 struct ShuffledContexts(Box<dyn Router>);
 

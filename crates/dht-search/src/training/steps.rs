@@ -1,4 +1,4 @@
-//! The steps of a training: a batch runs, encoder and routers learn from its losses, and its cost is counted.
+//! The steps of a training: a batch runs, the encoder and the routers learn from its losses, and its cost is counted.
 
 use std::time::{Duration, Instant};
 
@@ -54,8 +54,8 @@ impl SearchObjective {
         batch.spans.lengths().map(|tokens| model.layer_flops().pre_pass(&model.space, tokens).0).sum()
     }
 
-    /// The generator of a step's routes. The batches that are accumulated into one step draw from it in turn, so that
-    /// no two of them draw the same.
+    /// The generator of a step's routes. The batches that are accumulated into one step use the generator in turn, so
+    /// that each draws different numbers.
     fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
         match self.routing.take() {
             Some((step, rng)) if step == progress.step => rng,
@@ -118,7 +118,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Takes the next batch from the queues, where there are any.
+    /// Takes the next batch from the queues, if there is one.
     pub(super) fn leave_queue(&mut self, drain: bool, progress: Progress) -> Result<Option<Step>> {
         let Some(queues) = &mut self.queues else { return Ok(None) };
         let Some((rows, decisions)) = queues.leave(drain, progress.step) else { return Ok(None) };

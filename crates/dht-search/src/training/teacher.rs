@@ -8,11 +8,11 @@ use crate::settings::Teacher;
 
 impl SearchObjective {
     /// Sets the teacher that [`Teacher::Full`] requires: a trained classifier of any size, with the same classes and
-    /// tokens. It is neither changed nor saved with the model; a resumed training needs it again.
+    /// tokens. The teacher is neither changed nor saved with the model, and must be set again for a resumed training.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the settings require no such teacher, or the teacher is for another task, other classes,
-    /// fewer tokens or shorter texts than this model.
+    /// [`Error::Argument`] when the settings require no such teacher, or the teacher is for another task, has other
+    /// classes, has fewer tokens in its vocabulary, or reads shorter texts than this model.
     pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
         if !self.wants_teacher() {
             let expected = "none, since soft_labels asks for no full teacher";

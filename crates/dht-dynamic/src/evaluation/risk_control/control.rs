@@ -8,19 +8,20 @@ use crate::evaluation::stages::Stages;
 /// Type of the guarantee.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Guarantee {
-    /// The bound holds with at least this probability over the draw of the calibration texts, above 0 and below 1.
+    /// The bound holds with at least this probability over the random draw of the calibration texts. The probability
+    /// lies between 0 and 1, both excluded.
     Confidence(f64),
-    /// The bound holds on average over draws of the calibration texts. The losses of a text are made monotone: at a
-    /// threshold, the largest loss at this or any lower threshold counts.
+    /// The bound holds on average over draws of the calibration texts. The loss of a text is made monotone: its loss at
+    /// a threshold is the largest of its losses at this and all lower thresholds.
     Expectation,
 }
 
-/// An upper limit on a risk, with the type of its guarantee.
+/// A promise: an upper limit on a risk, with the type of its guarantee.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Promise {
     /// The bounded risk.
     pub risk: Risk,
-    /// The limit, above 0 and below 1: .01 is one point.
+    /// The limit, above 0 and below 1; .01 is one percentage point.
     pub most: f64,
     /// The type of the guarantee.
     pub guarantee: Guarantee,
@@ -37,7 +38,7 @@ pub struct Calibration<'a> {
     pub labels: Option<&'a [u32]>,
 }
 
-/// A threshold at which a risk stays below its limit.
+/// A threshold that keeps a [promise](Promise), with its cost on the calibration texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Promised {
@@ -53,14 +54,15 @@ pub struct Promised {
     pub rows: usize,
 }
 
-/// The cheapest of `thresholds` (ascending, so from the most expensive on) that keeps a promise. The thresholds must
-/// not depend on the calibration texts; those of a [report](crate::accelerate::Report::curve) come from other texts.
+/// Selects the cheapest of `thresholds` that keeps a promise. Thresholds ascend, so the most expensive is first. They
+/// must not depend on the calibration texts; the thresholds of a [report](crate::accelerate::Report::curve) come from
+/// other texts.
 ///
 /// # Errors
 /// * [`Error::Argument`] for a limit or a confidence out of range, thresholds that do not ascend, missing labels where
-///   the risk needs them, and lists of other lengths than the number of calibration texts.
-/// * [`Error::Promise`] where even the most expensive threshold cannot be shown to keep it, with the number of texts
-///   that would suffice, and the limit that these texts show.
+///   the risk needs them, and lists whose length is not the number of calibration texts.
+/// * [`Error::Promise`] if the promise cannot be proved even at the most expensive threshold. The error has the number
+///   of texts that would suffice, and the limit that these texts prove.
 pub fn control_risk(promise: Promise, calibration: Calibration<'_>, thresholds: &[f64]) -> Result<Promised> {
     check(promise, &calibration, thresholds)?;
     let Calibration { stages, full, labels } = calibration;
@@ -123,8 +125,8 @@ fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     }
 }
 
-/// The number of texts with the same distribution of losses that would prove the promise; `None` where the observed
-/// risk is not below the limit, or too close to it.
+/// The number of texts with the same distribution of losses that would prove the promise. `None` if the observed risk
+/// is not below the limit, or too close to it.
 fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
     const MOST: usize = 2_000_000;
     let enough_are = |rows: usize| keeps(losses.repeated(rows), promise);

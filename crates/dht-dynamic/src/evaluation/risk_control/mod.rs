@@ -1,12 +1,12 @@
 //! Distribution-free risk control: a speed whose loss against the full model is bounded.
 //!
-//! Calibration texts that neither the model nor any choice has seen show the risk at each threshold.
+//! The risk at each threshold is measured on calibration texts, which neither the model nor any selection has used.
 //!
-//! - *With a confidence*, a sequence of tests accepts thresholds, from the most expensive on (Learn then Test,
+//! - *With a confidence*, a sequence of tests accepts thresholds, starting with the most expensive (Learn then Test,
 //!   Angelopoulos et al. 2021, fixed-sequence testing). The cheapest accepted threshold is selected: the risk is above
 //!   the limit with a probability of at most 1 − confidence.
-//! - *In expectation*, the cheapest threshold is selected at which (n·R̂ + 1)/(n + 1) is not above the limit (conformal
-//!   risk control, Angelopoulos et al. 2022).
+//! - *In expectation*, the selected threshold is the cheapest at which (n·R̂ + 1)/(n + 1) is not above the limit
+//!   (conformal risk control, Angelopoulos et al. 2022). R̂ is the mean loss of the n calibration texts.
 
 mod control;
 mod of_model;

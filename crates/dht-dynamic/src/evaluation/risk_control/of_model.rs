@@ -7,9 +7,9 @@ use crate::error::{Error, Result};
 use crate::evaluation::stages::{Stages, exit_tables, stack_exits, stage_flops};
 use crate::model::DynamicModel;
 
-/// Returns the model at the cheapest of `speeds` (ascending) that keeps a promise against its own last exit, with
-/// nothing stacked on it. The promise is shown on calibration texts, each of which runs all layers once. The speeds
-/// must not depend on these texts: use those of the [report](crate::accelerate::Report::curve).
+/// Returns the model at the cheapest of `speeds` (ascending) that keeps a [promise](Promise) against the model's own
+/// last exit without stacking. Each calibration text runs all layers once. The speeds must not depend on the
+/// calibration texts: use the speeds of the [report](crate::accelerate::Report::curve).
 ///
 /// # Errors
 /// [`Error::SeenTexts`] where the [model was fitted on](DynamicModel::seen_texts) some of the calibration texts;

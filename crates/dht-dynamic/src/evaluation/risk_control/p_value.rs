@@ -2,14 +2,14 @@
 
 use super::risk::Risk;
 
-/// The number of halvings of the interval of a bound.
+/// Number of bisection steps for a bound.
 const STEPS: usize = 30;
-/// The largest bet, as a share of the bet at which a single loss takes all wealth.
+/// The largest bet, as a share of the bet at which a single loss would take all wealth.
 const LARGEST: f64 = 0.75;
-/// The prior variance, with the weight of one loss.
+/// The prior variance, which counts as much as one observed loss.
 const PRIOR_VARIANCE: f64 = 0.25;
 
-/// Losses of 1, 0 and −1, in the order of the texts. If there are more rows than values, the values repeat.
+/// Losses of 1, 0 and −1, in the order of the texts. For more rows than values, the values repeat.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Losses<'a> {
     values: &'a [i8],
@@ -50,14 +50,14 @@ impl<'a> Losses<'a> {
     }
 
     /// p-value, or an upper bound on it: the probability that a risk of `most` or more gives losses as low as these.
-    /// `delta` is the level of the test that uses it.
+    /// `delta` is the level of the test.
     ///
-    /// Disagreement is a proportion: the binomial tail P(Bin(n, most) ≤ lost), which is exact.
+    /// For disagreement, a proportion, the p-value is the exact binomial tail P(Bin(n, most) ≤ lost).
     ///
-    /// Lost accuracy is −1, 0 or 1 for each text. The p-value is the reciprocal of the largest wealth of a gambler who
-    /// bets on each text, from the texts before it, that the mean is below `most`. The wealth is Π (1 + bᵢ·(most −
-    /// lossᵢ)), a supermartingale where the risk is `most` or more (Waudby-Smith and Ramdas 2024, the predictable
-    /// plug-in bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁))).
+    /// The loss of accuracy of a text is −1, 0 or 1. A gambler bets on each text, using only the texts before it, that
+    /// the mean loss is below `most`; the p-value is the reciprocal of the gambler's largest wealth. The wealth is Π
+    /// (1 + bᵢ·(most − lossᵢ)), a supermartingale if the risk is `most` or more (Waudby-Smith and Ramdas 2024, with the
+    /// predictable plug-in bets bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁))).
     pub(super) fn p_value(self, risk: Risk, most: f64, delta: f64) -> f64 {
         match risk {
             Risk::Disagreement => self.binomial_tail(most),

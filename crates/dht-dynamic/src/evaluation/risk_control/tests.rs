@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::evaluation::{LeavingRule, Stages};
 use crate::log_probabilities::LogProbabilities;
 
-/// Two stages of two classes. The first says class 0 with p uniform from .5 to 1 and is right with probability p; the second is right for
-/// nine texts in ten, and is the full model. What leaves at a threshold t has p > 1 − t.
+/// Two stages of two classes. The first stage predicts class 0 with a probability p, uniform between .5 and 1, and is
+/// correct with probability p. The second stage, the full model, is correct for nine texts in ten. Texts that stop at
+/// the first stage at threshold t have p > 1 − t.
 struct World {
     stages: Stages,
     full: Vec<u32>,
@@ -38,7 +39,7 @@ impl World {
         Calibration { stages: &self.stages, full: &self.full, labels: Some(&self.labels) }
     }
 
-    /// The true accuracy loss at a threshold t: 2·∫ (.9 − p) over p from 1 − t to 1.
+    /// True loss of accuracy at a threshold t: 2·∫ (.9 − p) dp, with p from 1 − t to 1.
     fn accuracy_loss(threshold: f64) -> f64 {
         let t = threshold.min(0.5);
         2.0 * (0.9 * t - (t - t * t / 2.0))

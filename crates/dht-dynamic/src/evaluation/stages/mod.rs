@@ -1,4 +1,5 @@
-//! Stages that a text passes until one of them is confident: every threshold is arithmetic on their answers.
+//! Stages that a text passes until one of them is confident. The result at any threshold is computed from stored
+//! answers.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod stages;

@@ -1,4 +1,5 @@
-//! Stages that a text passes until one of them is confident: every threshold is arithmetic on their answers.
+//! Stages that a text passes until one of them is confident. The result at any threshold is computed from stored
+//! answers.
 
 use dht_transformer::EncodedDataset;
 
@@ -8,10 +9,10 @@ use crate::log_probabilities::{LogProbabilities, best_class};
 use crate::model::{DynamicModel, ExitModel, exit_log_probabilities};
 use crate::router::LeavingRule;
 
-/// The answers of several stages to the same rows, and the cost of each row by the stage where it leaves.
+/// The answers of several stages to the same rows, and the cost of each row for each stage where it may stop.
 ///
-/// A row leaves at the first stage where its uncertainty is below the threshold, otherwise at the last. A whole curve
-/// of accuracy against cost therefore needs no further pass through a model.
+/// A row leaves at the first stage whose answer has an uncertainty below the threshold, otherwise at the last stage. A
+/// whole curve of accuracy against cost therefore needs no further pass through a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
     /// The predicted class of each row, by stage.
@@ -20,11 +21,11 @@ pub struct Stages {
     confidences: Vec<Vec<f64>>,
     /// The uncertainty by stage and row.
     uncertainties: Vec<Vec<f64>>,
-    /// FLOPs of a row that leaves at a stage, by stage.
+    /// FLOPs of each row if it stops at a stage, by stage and row.
     flops: Vec<Vec<u64>>,
 }
 
-/// The exit stages of the rows at a threshold, with the answers and the cost.
+/// The stage where each row stops at a threshold, with the answers and the cost.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Staged {
@@ -34,17 +35,18 @@ pub struct Staged {
     pub stages: Vec<usize>,
     /// FLOPs of all rows.
     pub flops: u64,
-    /// The mean confidence: the mean of max p at the stages where the rows left. Where stages are calibrated, it is the
-    /// expected accuracy, with much less variance than the share of correct answers (Guo et al. 2017, equation 1).
+    /// The mean confidence: the mean of max p at the stages where the rows left. For calibrated stages this is the
+    /// expected accuracy, and it has much less variance than the share of correct answers (Guo et al. 2017, equation
+    /// 1).
     pub confidence: f64,
 }
 
 impl Stages {
-    /// Builds stages from their log-probabilities and the FLOPs of each row that leaves there, those of the earlier
-    /// stages included.
+    /// Builds stages from their log-probabilities and the FLOPs of each row by the stage where it leaves. These FLOPs
+    /// include the earlier stages.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no stages, and for stages of different numbers of rows or classes.
+    /// [`Error::Argument`] for no stages, and for stages that differ in the number of rows or classes.
     pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>, rule: LeavingRule) -> Result<Self> {
         let Some(first) = stages.first() else { return Err(Error::argument("stages", "at least 1", 0)) };
         let shape = |rows: usize, classes: usize| format!("{rows} rows of {classes} classes");
@@ -66,7 +68,7 @@ impl Stages {
     }
 
     /// The stages of a model, as [`stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
-    /// router. For a router without one it is the default rule, the confidence.
+    /// router. If the router has no rule, the stages use the default rule, the confidence.
     ///
     /// # Errors
     /// As [`stage_log_probabilities`].
@@ -115,15 +117,16 @@ impl Stages {
         Ok(self)
     }
 
-    /// The rows at a threshold: at 0 all leave at the last stage, above 1 at the first stage where their uncertainty is
-    /// finite.
+    /// The rows at a threshold. At threshold 0, all rows leave at the last stage. Above 1, each row leaves at the first
+    /// stage with a finite uncertainty (the patience rule has infinite ones).
     pub fn at(&self, threshold: f64) -> Staged {
         let last = self.labels.len() - 1;
         let sure = |row: usize| (0..last).find(|stage| self.uncertainties[*stage][row] < threshold);
         self.leaving_at((0..self.rows()).map(|row| sure(row).unwrap_or(last)).collect())
     }
 
-    /// The rows at given stages, for routes that another method or chance has selected.
+    /// The rows when each leaves at a given stage, for example a stage that another method selected or that was drawn
+    /// at random.
     ///
     /// # Panics
     /// For another number of rows, or a stage that does not exist.
@@ -139,8 +142,9 @@ impl Stages {
         }
     }
 
-    /// Thresholds that separate rows, ascending, from 0 (all rows at the last stage) to 1: at most `count` and those
-    /// two. They lie between the rows' values, so that rounding does not matter.
+    /// Thresholds that separate rows, ascending. The list begins with 0 (all rows at the last stage), ends with 1, and
+    /// has at most `count` thresholds in between. Each of these lies between the uncertainties of two rows, so that
+    /// rounding does not matter.
     pub fn thresholds(&self, count: usize) -> Vec<f64> {
         let before_last = &self.uncertainties[..self.uncertainties.len() - 1];
         let mut known: Vec<f64> = before_last.iter().flatten().copied().filter(|value| value.is_finite()).collect();
@@ -155,12 +159,12 @@ impl Stages {
         thresholds
     }
 
-    /// The highest of `thresholds` (ascending) at which rows with these labels lose nothing: the answers are as
-    /// accurate as `accuracy`, and as [confident](Staged::confidence) as if all rows ran all stages. 0 if there is
-    /// none.
+    /// The highest of `thresholds` (ascending) at which rows with these labels lose nothing. Then the accuracy of the
+    /// answers is at least `accuracy`, and their [confidence](Staged::confidence) at least that of all rows at the last
+    /// stage. Returns 0 if there is no such threshold.
     ///
-    /// Accuracy alone is too optimistic: among many thresholds, the highest that reaches it on a few hundred rows is a
-    /// lucky one.
+    /// Accuracy alone would be too optimistic. With many thresholds and a few hundred rows, the highest threshold that
+    /// reaches `accuracy` may do so by chance.
     pub fn lossless(&self, labels: &[u32], accuracy: f64, thresholds: &[f64]) -> f64 {
         let last = self.at(0.0).confidence;
         let keeps = |threshold: &&f64| {
@@ -179,8 +183,9 @@ impl Stages {
     }
 }
 
-/// The log-probabilities of every row at each stage of a model, in one pass through all layers. The stages are the
-/// n-gram exit, where there is one, and then each exit with it stacked on.
+/// The log-probabilities of every row at each stage of a model, in one pass through all layers. The first stage is the
+/// n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram exit by its
+/// [weights](Stacker).
 ///
 /// # Errors
 /// As [`exit_log_probabilities`].
@@ -192,7 +197,7 @@ pub fn stage_log_probabilities(
     stack_exits(model, data, exit_tables(model.model(), data, batch_size)?)
 }
 
-/// The log-probabilities of every row at each exit, before anything is stacked on it.
+/// The log-probabilities of every row at each exit alone, before they are combined with the n-gram exit.
 pub(crate) fn exit_tables(
     model: &ExitModel,
     data: &EncodedDataset,
@@ -205,7 +210,7 @@ pub(crate) fn exit_tables(
     exit_log_probabilities(model, data, batch_size)?.into_iter().map(table).collect()
 }
 
-/// The stages of a model: the n-gram exit, where there is one, and these exits with it stacked on.
+/// The stages of a model: the n-gram exit, if there is one, and these exits, each combined with the n-gram exit.
 pub(crate) fn stack_exits(
     model: &DynamicModel,
     data: &EncodedDataset,
@@ -219,7 +224,7 @@ pub(crate) fn stack_exits(
 }
 
 /// FLOPs of a text that leaves at each stage of a model, by stage and row. The earlier stages are included; router
-/// FLOPs are not, since [`Stages`] has no router.
+/// FLOPs are excluded, since [`Stages`] has no router.
 pub fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Vec<Vec<u64>> {
     let exits = exit_flops(model.model(), data);
     let Some(front) = model.front() else { return exits };
@@ -230,7 +235,8 @@ pub fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Vec<Vec<u64>>
     std::iter::once(ngram.clone()).chain(stacked).collect()
 }
 
-/// FLOPs of a text that leaves at each exit after a layer, by exit and row: its layers, and every exit up to this one.
+/// FLOPs of a text by the exit where it leaves (the n-gram exit excluded) and by row: the layers below this exit, and
+/// every exit up to and including it.
 pub(crate) fn exit_flops(model: &ExitModel, data: &EncodedDataset) -> Vec<Vec<u64>> {
     let lengths = data.lengths();
     let mut reads = vec![0; data.len()];

@@ -59,7 +59,7 @@ fn the_costliest_threshold_within_a_budget_is_found() {
     assert!(stages.thresholds(2).len() <= 4);
 }
 
-/// The last of two stages knows x + y of a label that is 1 with the probability sigmoid(3x + 3y), the first only x.
+/// Labels are 1 with probability sigmoid(3x + 3y). The last of two stages predicts from x + y, the first from x alone.
 #[test]
 fn a_lossless_threshold_of_few_rows_loses_little_on_others() {
     let mut rng = ChaCha8Rng::seed_from_u64(0);

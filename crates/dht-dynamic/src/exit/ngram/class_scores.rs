@@ -12,7 +12,7 @@ use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, RowTargets
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassScores {
     classes: usize,
-    /// The classes with training rows, ascending; the regression's classes.
+    /// The classes with training rows, ascending. The regression has these classes only.
     present: Vec<u32>,
     /// The number of training rows.
     rows: usize,

@@ -16,21 +16,22 @@ use crate::exit::{Exit, ExitAnswers, ExitTexts};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 
-/// Logistic regression on tf-idf of a text's uni- and bigrams of token ids.
+/// Logistic regression on the tf-idf weights of a text's uni- and bigrams of token ids.
 ///
 /// An n-gram that occurs c times in a text and in d of the n training texts weighs (1 + ln c)·(ln((1 + n)/(1 + d)) +
-/// 1). The weights of a text are divided by the length of their vector. This is scikit-learn's
+/// 1). The weights of a text are divided by the Euclidean norm of their vector. This is scikit-learn's
 /// `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens instead of words. The regression is
-/// scikit-learn's with the multinomial loss. Each text of a pair has separate n-grams, where the tokenizer separates
-/// the texts by token types (BERT's does, RoBERTa's does not).
+/// scikit-learn's with the multinomial loss. The two texts of a pair have separate n-grams if the tokenizer
+/// distinguishes the texts by token types (BERT's does, RoBERTa's does not).
 ///
-/// It reads the whole text where the tokenizer keeps [the tokens beyond the encoder's
+/// The classifier reads the whole text if the tokenizer keeps [the tokens beyond the encoder's
 /// limit](dht_transformer::TextTokenizer::with_rest); otherwise it reads the same tokens as the encoder. A text without
-/// any known n-gram gets the probabilities of the bias alone. A class without training texts has the probability 1/(n +
-/// classes) for every text.
+/// any known n-gram gets the probabilities that the bias alone gives. A class without training texts has the
+/// probability 1/(n + classes) for every text.
 ///
 /// # Cost
-/// 2 FLOPs for each known n-gram of a text and each class. Lookup and weighting of n-grams are not counted.
+/// 2 FLOPs for each class and each n-gram of the text that is in the vocabulary. Lookup and weighting of n-grams are
+/// not counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NgramClassifier {
@@ -46,26 +47,27 @@ pub struct NgramClassifier {
 pub struct NgramFit {
     /// The classifier, fitted on all training rows.
     pub classifier: NgramClassifier,
-    /// Out-of-fold log-probabilities of each training row, from the classifiers of the other folds: unbiased inputs for
-    /// models fitted on the same rows.
+    /// Out-of-fold log-probabilities of each training row, by a classifier fitted on the other folds. They are unbiased
+    /// inputs for models fitted on the same rows.
     pub out_of_fold: LogProbabilities,
     /// The C with the smallest loss; the first in a tie.
     pub c: f64,
     /// Each C with the mean out-of-fold loss in nats.
     pub losses: Vec<(f64, f64)>,
-    /// FLOPs of all regressions, of the folds and of all rows: of each value and gradient that L-BFGS requested, two
-    /// for each multiply-add, and of the out-of-fold answers.
+    /// FLOPs of the regressions of all folds and of the final regression. They cover each value and gradient that
+    /// L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
     pub flops: u64,
 }
 
 impl NgramClassifier {
-    /// Fits the classifier on single-label texts. C minimises the mean loss in a cross-validation, whose folds are
-    /// stratified by class and drawn by `rng`. Vocabulary and n-gram weights are recomputed for each fold. With fewer
-    /// rows than folds, each row is a fold.
+    /// Fits the classifier on single-label texts. The selected C minimises the mean loss in a cross-validation with
+    /// random folds, stratified by class. Vocabulary and n-gram weights are recomputed for each fold. With fewer rows
+    /// than folds, each row is a fold.
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer than two rows or classes, for multi-label or regression targets, for a full model
-    /// with other classes, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not a class.
+    /// whose number of classes differs, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not
+    /// a class.
     pub fn fit<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
@@ -165,7 +167,7 @@ impl NgramClassifier {
         &self.settings
     }
 
-    /// The full model that its cost is compared with.
+    /// The full model that the classifier's cost is compared with.
     pub fn full_model(&self) -> &FullModel {
         &self.full_model
     }
@@ -213,7 +215,7 @@ impl Exit for NgramClassifier {
     }
 }
 
-/// The number of texts that one thread reads.
+/// Number of texts that a thread processes at a time.
 const READ_TOGETHER: usize = 16;
 /// Gradient tolerance of the final fit. The objective is then within 5·10⁻⁷ nats of its minimum.
 const FINAL_TOLERANCE: f64 = 1e-3;

@@ -11,10 +11,11 @@ use super::settings::NgramSettings;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 
-/// Gradient tolerance of the cross-validation. Objectives within 5·10⁻⁵ nats of their minima separate values of C.
+/// Gradient tolerance of the cross-validation. Objectives are then within 5·10⁻⁵ nats of their minima, which suffices
+/// to rank values of C.
 const CROSS_VALIDATION_TOLERANCE: f64 = 1e-2;
 
-/// Rejects texts that no classifier can be fitted on.
+/// Rejects texts on which no classifier can be fitted.
 pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
     for (field, got) in [("training rows", training.len()), ("classes", training.labels.len())] {
         if got < 2 {
@@ -65,8 +66,8 @@ pub(super) fn cross_validate<R: Rng + ?Sized>(
     Ok((tables, chosen, flops))
 }
 
-/// The fold of each row. Rows are shuffled and distributed class by class, so that folds have similar fractions of each
-/// class.
+/// The fold of each row. The rows of each class are shuffled and distributed over the folds, so that all folds have
+/// similar class fractions.
 fn folds<R: Rng + ?Sized>(labels: &[u32], folds: usize, rng: &mut R) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..labels.len()).collect();
     rows.shuffle(rng);

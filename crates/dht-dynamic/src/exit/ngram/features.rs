@@ -21,8 +21,8 @@ pub(super) struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    /// Calls `f` for each occurrence of an n-gram in the whole text. Tokens in `left_out` are skipped, and their
-    /// neighbours become neighbours.
+    /// Calls `f` for each occurrence of an n-gram in the whole text. Tokens in `left_out` are skipped; the tokens on
+    /// both sides of a skipped token then form a bigram.
     fn for_each_ngram(&self, left_out: &BTreeSet<u32>, mut f: impl FnMut(Ngram)) {
         for side in [0, 1] {
             let side_of = |token| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
@@ -47,10 +47,10 @@ impl Tokens<'_> {
     }
 }
 
-/// The n-gram counts of many texts; each n-gram has a number.
+/// The n-gram counts of many texts. N-grams are numbered.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    /// The n-grams by number, in the order of their first texts.
+    /// The n-grams by number, in the order in which the texts first contain them.
     ngrams: Vec<Ngram>,
     /// The numbers and counts of the n-grams of each text.
     rows: Vec<Vec<(u32, u32)>>,
@@ -72,7 +72,8 @@ impl Corpus {
         Self { ngrams, rows }
     }
 
-    /// The columns of the n-grams that occur in at least `min_rows` of these rows, with their weights there.
+    /// Selects the n-grams that occur in at least `min_rows` of these rows as columns, with their weights in these
+    /// rows.
     pub(super) fn columns(&self, rows: &[usize], min_rows: usize) -> Columns {
         let mut found_in = vec![0_u32; self.ngrams.len()];
         for row in rows {
@@ -109,7 +110,7 @@ impl Corpus {
     }
 }
 
-/// The n-grams of a [`Corpus`] that are features.
+/// The n-grams of a [`Corpus`] that are used as features.
 #[derive(Debug)]
 pub(super) struct Columns {
     /// The column of each n-gram, by its number; ascending.
@@ -129,8 +130,8 @@ impl Columns {
 pub(super) struct Vocabulary {
     ngrams: Vec<Ngram>,
     idf: Vec<f32>,
-    /// The column of each n-gram, with its weight: every text is looked up in it, and one memory access is cheaper than
-    /// two.
+    /// The column and the weight of each n-gram. Both are in one map, since one memory access per lookup is cheaper
+    /// than two.
     column_of: HashMap<Ngram, Column, RandomState>,
 }
 
@@ -189,8 +190,8 @@ impl Vocabulary {
     }
 }
 
-/// The weights (1 + ln count) · idf of each column, divided by the length of the vector. Columns are in ascending
-/// order, so that the bits of the length do not depend on their origin.
+/// The weights (1 + ln count) · idf of each column, divided by the length of the vector. Columns are sorted in
+/// ascending order, so that the norm is the same to the bit for every order of the input.
 fn weigh(counts: impl Iterator<Item = (Column, u32)>) -> Vec<(u32, f32)> {
     let weight = |(column, count): (Column, u32)| {
         (column.index, if count == 1 { 1.0 } else { 1.0 + f64::from(count).ln() } * f64::from(column.idf))

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Settings of the fit of an [`NgramClassifier`](super::NgramClassifier).
+/// Settings for the fit of an [`NgramClassifier`](super::NgramClassifier).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NgramSettings {
@@ -16,8 +16,9 @@ pub struct NgramSettings {
     pub folds: usize,
     /// The values of C to select from, ascending. 1, 3, 10, 30 and 100 by default.
     pub c: Vec<f64>,
-    /// Tokens that are not part of a text: [`[CLS]` and `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None
-    /// by default. If not excluded, they are ordinary features and end a text where it was truncated.
+    /// Special tokens to exclude, which are not part of a text: [`[CLS]` and
+    /// `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None by default. Special tokens that are not excluded
+    /// are ordinary features, and end a text where it was truncated.
     pub left_out: BTreeSet<u32>,
 }
 

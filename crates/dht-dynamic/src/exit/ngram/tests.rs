@@ -28,7 +28,8 @@ fn data(samples: Vec<Sample>, classes: usize) -> EncodedDataset {
     EncodedDataset { samples, labels: (0..classes).map(|class| class.to_string()).collect(), truncated_rows: 0 }
 }
 
-/// Texts of up to nine tokens between 0 and 1, whose class is that of a pair of neighbours, 10 11 or 11 10, or of token 12.
+/// Texts of up to nine tokens between the special tokens 0 and 1. Each contains one marker: the bigram 10 11, the
+/// bigram 11 10, or the token 12. The marker determines the class.
 fn texts(rows: u64, seed: u64) -> EncodedDataset {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let text = |id| {
@@ -229,7 +230,8 @@ fn what_cannot_be_fitted_is_refused_with_what_would_be_right() {
     assert_eq!(other.unwrap_err().to_string(), "classes of the full model is 2, expected 3");
 }
 
-/// FLOPs of a fit by its formulas, and twice the multiply-adds that ran, on one thread, which counts them.
+/// FLOPs of a fit by the formulas, and twice the number of multiply-adds that ran. The fit runs on one thread, which
+/// counts the multiply-adds.
 fn flops_of_fit(training: &EncodedDataset, settings: &NgramSettings) -> (u64, u64) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
     pool.install(|| {
@@ -247,7 +249,7 @@ fn flops_of_a_fit_are_the_multiply_adds_that_run() {
     assert!(flops > 0 && flops == counted, "{flops}, and {counted} ran");
 }
 
-/// cargo test --release -p dht-dynamic --lib banking77 -- --ignored --nocapture, with DHT_DATA.
+/// Run with `cargo test --release -p dht-dynamic --lib banking77 -- --ignored --nocapture` and DHT_DATA set.
 #[test]
 #[ignore = "takes minutes, and real texts"]
 fn flops_of_fits_on_banking77_are_those_that_run() {

@@ -3,7 +3,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-/// Log-probabilities of three classes that know a row's class by so much.
+/// Log-probabilities of three classes. `knowledge` is the added score of a row's own class.
 fn table(labels: &[u32], knowledge: f64, seed: u64) -> LogProbabilities {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let row = |label: &u32| {

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::features::{Rows, pooled, signals};
 use crate::routing::router::StageView;
 
-/// Returns the raw contexts of samples at an exit: the pooled state, then the exit's signals, where the settings have
+/// Returns the raw contexts of samples at an exit: the pooled state, then the exit's signals, if the settings include
 /// them. Also returns the signals alone.
 pub(super) fn contexts(setup: &Setup, view: &StageView<'_>) -> Result<(Rows, Rows)> {
     let signals = match view.logits.filter(|_| setup.settings.context.has_signals()) {

@@ -133,8 +133,8 @@ impl RouterState for DepthRouter {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space. Where contexts come from the same layers, new arms start from the nearest
-    /// old ones and the scaling is kept; otherwise the bandit starts from scratch.
+    /// Changes to another integrated space. If contexts come from the same layers, new arms start from the nearest old
+    /// arms, and the scaling is kept. Otherwise the bandit starts from scratch.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::argument("space", "an integrated search", "a tree search"));
@@ -191,8 +191,8 @@ impl RouterState for DepthRouter {
     }
 }
 
-/// Bandit with one arm for each exit of a tree search, or for each route of an integrated one; contexts \[x ; z\] or
-/// \[x ; 1\].
+/// Bandit with one arm for each exit of a tree search, or for each route of an integrated one. Its contexts are \[x ;
+/// z\] or \[x ; 1\], with the pooled state x and the arm feature z.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DepthBandit {
@@ -209,8 +209,8 @@ impl DepthBandit {
         Ok(Self { linear, reference: RewardReference::default() })
     }
 
-    /// Updates the arm of each sample from its reward and, with nested feedback, the arms that the sample passed: the
-    /// earlier exits, or the routes that keep the same number of heads and leave there.
+    /// Updates the arm of each sample from its reward . With nested feedback it also updates the arms that the sample
+    /// passed: the earlier exits or, in an integrated search, the routes to these exits with the same number of heads.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -264,7 +264,7 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// The number of heads that an arm keeps in its dynamic groups; all heads where it has none.
+/// The number of heads that an arm keeps in its dynamic groups; all heads if it has none.
 pub(crate) fn kept(arm: &Route) -> usize {
     arm.uniform_heads().unwrap_or(arm.model_shape().heads)
 }

@@ -32,20 +32,20 @@ const STATE: &str = "exit bandits";
 /// needed.
 const WARM_UP: usize = 2;
 
-/// Number of exit decisions for a text, the decision at an n-gram exit not counted.
+/// Number of exit decisions for a text, not counting the decision at an n-gram exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decided {
-    /// One decision, at the first exit after a layer: among all exits.
+    /// One decision among all exits, at the first exit after a layer.
     Once,
     /// A decision at every exit.
     AtEveryExit,
 }
 
 /// Linear bandits at the exits of a [`DynamicModel`]. From the signals of an exit (entropy, margin, length) they
-/// predict the gain of each deeper exit, loss(e) − loss(e′). A text continues while some gain exceeds its price,
-/// λ·(cost(e′) − cost(e)). λ is the router's speed. They learn from labelled texts whose losses at all exits are known,
-/// and do not learn in service.
+/// predict the gain of each deeper exit, loss(e) − loss(e′). A text continues while the gain of some deeper exit
+/// exceeds its price, λ·(cost(e′) − cost(e)). λ is the router's speed. The bandits are fitted on labelled texts whose
+/// losses at all exits are known, and do not learn in service.
 #[derive(Debug, Clone)]
 pub struct ExitBandits {
     setup: Setup,
@@ -60,7 +60,7 @@ struct Learned {
     block: BlockShape,
     classifier: ClassifierShape,
     lambda: f64,
-    /// The bandit at an n-gram exit, where there is one.
+    /// The bandit at an n-gram exit, if there is one.
     front: Option<FrontBandit>,
     behind: Behind,
 }
@@ -119,10 +119,11 @@ impl ExitBandits {
     }
 
     /// Fits bandits on labelled texts with a frozen model; each text runs all layers, so that every arm learns. Use
-    /// texts that neither the model nor its exits have seen. Also returns the FLOPs of the passes and of the updates.
+    /// texts on which neither the model nor its exits were fitted. Also returns the FLOPs of the passes and of the
+    /// updates.
     ///
     /// # Errors
-    /// [`Error::Argument`] for texts of other classes; errors of the encoder.
+    /// [`Error::Argument`] for texts with a different number of classes; errors of the encoder.
     pub fn fit(
         model: &DynamicModel,
         decided: Decided,
@@ -186,7 +187,7 @@ impl ExitBandits {
         front && self.learned.behind.bandits().iter().all(LinearBandit::is_frozen)
     }
 
-    /// Updates the bandits from the signals of texts at all exits and their losses there.
+    /// Updates the bandits from the signals of texts at all exits and the texts' losses at these exits.
     fn learn(&mut self, front: Option<&(Rows, Vec<f64>)>, contexts: &[Rows], losses: &Losses) -> Result<()> {
         let Self { setup, learned: Learned { front: bandit, behind, .. } } = self;
         if let (Some(bandit), Some((signals, before))) = (bandit, front) {
@@ -220,7 +221,7 @@ impl ExitBandits {
         }
     }
 
-    /// Returns whether a text leaves at an exit after a layer; exit indices count from 0 without an n-gram exit.
+    /// Returns whether a text leaves at an exit after a layer. Exit indices start at 0 and do not count an n-gram exit.
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
             Behind::AtEveryExit(bandit) => {

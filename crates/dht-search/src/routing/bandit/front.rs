@@ -10,7 +10,7 @@ use crate::routing::mode::Mode;
 use crate::routing::trace::Losses;
 
 /// Bandit with an arm for each exit; the context is the [signals](signals_of) of the n-gram exit, since no layer has
-/// run.
+/// run yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct FrontBandit {
@@ -21,7 +21,7 @@ impl FrontBandit {
     /// Builds a bandit without observations.
     ///
     /// # Errors
-    /// [`Error::Argument`] for contexts with features of arms: the n-gram exit has no state to compare them with.
+    /// [`Error::Argument`] for contexts with arm features, which require a hidden state; the n-gram exit has none.
     pub(super) fn new(setup: &Setup) -> Result<Self> {
         if setup.settings.context.has_arm_features() {
             return Err(Error::argument("context", "one without features of arms, before a front exit", "paper"));
@@ -38,8 +38,8 @@ impl FrontBandit {
         Ok(worth.all(|(score, cost)| setup.value(score, alpha, cost, Mode::Exploit) <= 0.0))
     }
 
-    /// Updates the bandit from the signals of samples and their losses there, once the scaling is fixed; `losses` are
-    /// those of the later exits.
+    /// Updates the bandit from the signals and the losses of samples at the n-gram exit, once the scaling is fixed.
+    /// `losses` are the losses at the later exits.
     pub(super) fn learn(&mut self, setup: &Setup, (signals, before): (&Rows, &[f64]), losses: &Losses) -> Result<()> {
         if !self.linear.is_warm(setup) {
             self.linear.observe(signals)?;

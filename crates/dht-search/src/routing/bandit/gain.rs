@@ -1,9 +1,9 @@
-//! Sequential router: it decides at every exit whether a sample continues. Not in the paper.
+//! Sequential router, which decides at every exit whether a sample continues. Not in the paper.
 //!
-//! At exit e the classifier there reads the sample, and for each deeper exit e′ a linear bandit predicts the gain
-//! loss(e) − loss(e′). The sample continues while for some e′ the gain exceeds its price, λ·(cost(e′) − cost(e)).
-//! FastBERT and PABEE compare one signal with a threshold; here the decision is learned from signals and hidden state,
-//! and λ sets the speed at run time.
+//! At exit e the exit's classifier reads the sample, and a linear bandit predicts the gain loss(e) − loss(e′) of each
+//! deeper exit e′. The sample continues while the gain of some e′ exceeds its price, λ·(cost(e′) − cost(e)). FastBERT
+//! and PABEE compare one signal with a threshold. Here the decision is learned from signals and the hidden state, and λ
+//! sets the speed at run time.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,7 @@ impl RouterState for GainRouter {
     }
 }
 
-/// One bandit for each exit before the last, each with its context scaling and an arm for each deeper exit.
+/// One bandit for each exit before the last, each with its own context scaling and an arm for each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GainBandit {
@@ -165,7 +165,7 @@ impl GainBandit {
         Ok(Self { at: at.collect::<Result<_>>()? })
     }
 
-    /// The features of the arms of an exit, which are those of the deeper exits.
+    /// The features of an exit's arms, that is, of the deeper exits.
     fn features(features: Option<&ArmFeatures>, exit: usize) -> Option<&[Vec<f64>]> {
         features.map(|features| &features.depth[exit + 1..])
     }

@@ -1,5 +1,5 @@
 //! The head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it selects the number of heads
-//! that each sample keeps there.
+//! that each sample keeps in the group.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,8 @@ use crate::reward::Reward;
 use crate::routing::mode::Mode;
 use crate::routing::trace::GroupTrace;
 
-/// Bandit with one arm for each number of heads that some group may keep; contexts \[x ; z ; one-hot of the group\].
+/// Bandit with one arm for each number of heads that some group may keep. Its contexts are \[x ; z ; one-hot of the
+/// group\], with the pooled state x and the arm feature z.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadCounts {
@@ -27,7 +28,7 @@ impl HeadCounts {
         Ok(Self { linear })
     }
 
-    /// Updates the arm of the number of heads that each sample kept from its reward.
+    /// Updates the arms from the rewards of samples: the arm of a sample is the number of heads that it kept.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,

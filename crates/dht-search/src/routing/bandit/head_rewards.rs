@@ -9,8 +9,8 @@ use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
 use crate::routing::trace::{Decisions, GroupTrace, Losses};
 
 /// The rewards of the samples of a group: their cost-weighted losses δ_H, relative to a reference. With the paper's
-/// memory the reference is the previous batch that ran the group. Otherwise it is a running mean over samples of the
-/// same exit, since the head bandits do not decide depth.
+/// memory, the reference is the mean of the previous batch that ran the group. Otherwise it is a running mean over
+/// samples with the same exit, since the head bandits do not decide depth.
 pub(super) fn head_rewards(
     setup: &Setup,
     references: &mut [RewardReference],
@@ -37,9 +37,9 @@ pub(super) fn head_rewards(
     Ok(rewards)
 }
 
-/// The rewards r_cp of the samples of a batch, for the head sets of an integrated search with the paper's memory: δ_cp
-/// = loss · L · H of each route, relative to the mean of the previous batch. `None` with another memory, where a
-/// group's samples are compared with earlier ones of the same exit.
+/// The rewards r_cp of the samples of a batch, for the head sets of an integrated search with the paper's memory:
+/// δ_cp = loss · L · H of each route, relative to the mean of the previous batch. `None` with another memory, which
+/// compares a group's samples with earlier samples of the same exit.
 pub(super) fn route_rewards(
     setup: &Setup,
     reference: &mut RewardReference,

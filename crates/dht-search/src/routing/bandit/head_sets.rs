@@ -22,22 +22,23 @@ use crate::routing::random_heads::{by_count, random_heads};
 use crate::routing::trace::{GroupDecisions, HeadSetGroup};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 
-/// Bandit with one arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
+/// Bandit with one arm for each head, or for each head of each group. Its contexts are \[x ; z\] or \[x ; 1\], with the
+/// pooled state x and the arm feature z.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
     pub(crate) norm: Normalizer,
-    /// The heads that every set contains; `None` before they are selected, and where none is pinned.
+    /// The heads that every set contains; `None` before they are selected, and if the space pins none.
     pub(crate) pinned: Option<HeadSet>,
-    /// The running mean of head importance by group, where heads are scored by gate gradients.
+    /// The running mean of head importance by group, if heads are scored by gate gradients.
     mean_importance: Vec<Average>,
-    /// FLOPs of learning that have not been collected yet; a checkpoint is never written in between.
+    /// FLOPs of learning that have not been collected yet; they are collected before any checkpoint is written.
     #[serde(skip)]
     learning_flops: u64,
 }
 
-/// A running mean in which the value of i additions ago has the weight [`RETENTION`]ⁱ.
+/// A running mean ; the value added i additions ago has weight [`RETENTION`]ⁱ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Average {
@@ -46,11 +47,11 @@ struct Average {
 }
 
 /// FLOPs of a head's update for each dimension of its context: mean and variance of the log-odds, 4, and three
-/// multiply-adds for mean, precision and variance. Where the prior counts more or less than once
-/// (`head_set_prior_weight`), Newton's steps run instead; only this number is counted for them.
+/// multiply-adds for mean, precision and variance. If `head_set_prior_weight` is not 1, Newton steps run instead, and
+/// this number is still counted.
 const UPDATE_FLOPS: u64 = 10;
 
-/// Retention of a running mean: a memory of about a thousand values, of which each sample and head adds one.
+/// Retention of a running mean. It gives a memory of about a thousand values; each sample adds one value for each head.
 const RETENTION: f64 = 0.999;
 
 impl Average {
@@ -92,7 +93,7 @@ impl HeadSets {
         if setup.is_rolling() { self.norm.weight() > 0.0 } else { self.norm.is_frozen() }
     }
 
-    /// The bandit for selection in a batch, as [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
+    /// The bandit with which a batch is decided, as [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: Mode) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || mode != Mode::Explore {
             return Ok(Cow::Borrowed(self));
@@ -111,7 +112,7 @@ impl HeadSets {
         }
     }
 
-    /// The head-set groups of a view, given the number of heads that each sample keeps and its pooled state.
+    /// The head-set groups of a view, given each sample's number of heads and pooled state.
     #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     pub(crate) fn draw(
         &self,
@@ -137,7 +138,8 @@ impl HeadSets {
         Ok(sets)
     }
 
-    /// The pinned heads and the other heads with the highest scores: sampled scores when exploring, means otherwise.
+    /// The pinned heads, completed by the heads with the highest scores. Scores are sampled when exploring, and means
+    /// otherwise.
     #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     fn set(
         &self,
@@ -186,9 +188,9 @@ impl HeadSets {
         Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
     }
 
-    /// Updates every kept head that is not pinned from the reward of each sample that kept it. Samples that keep all
-    /// heads count as the settings define. Sets that were drawn for single samples give one update together, as
-    /// published; the set of many samples gives a separate update.
+    /// Updates every kept head that is not pinned from the reward of each sample that kept it. The settings define
+    /// whether samples that keep all heads count. Sets drawn for single samples are combined into one update, as
+    /// published; a set shared by many samples gives a separate update.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -225,8 +227,8 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Updates every kept head that is not pinned by gradients: a head is rewarded for each sample for which its
-    /// `importance` (by index and head) is above the running mean of the group before this batch.
+    /// Updates every kept head that is not pinned from gate gradients. A head is rewarded for each sample for which its
+    /// `importance` (by sample index and head) exceeds the group's running mean before this batch.
     pub(crate) fn learn_by_gradients(
         &mut self,
         setup: &Setup,
@@ -252,7 +254,7 @@ impl HeadSets {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// The bandit, for a comparison with a manually updated one.
+    /// The bandit itself, which tests compare with a manually updated one.
     #[cfg(test)]
     pub(super) fn bandit(&self) -> &TopK<DiagonalLaplace, Thompson> {
         &self.heads
@@ -262,12 +264,13 @@ impl HeadSets {
         self.heads.dimension()
     }
 
-    /// FLOPs of one draw, 2·d multiply-adds for each head; counted for each sample, although samples may share a draw.
+    /// FLOPs of one draw, 2·d multiply-adds for each head. They are counted for each sample, although samples may share
+    /// a draw.
     pub(crate) fn flops(&self, setup: &Setup) -> u64 {
         (4 * self.dimension() * setup.space.model_shape().heads) as u64
     }
 
-    /// Rejects a stored bandit that does not fit this one.
+    /// Rejects a stored bandit whose sizes or options differ from this one.
     pub(crate) fn check_like(&self, stored: &Self, setup: &Setup) -> Result<()> {
         let sizes = [
             ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
@@ -307,8 +310,8 @@ struct Play<'a> {
     context: &'a [f64],
 }
 
-/// The head sets that the bandit learns from: those with a context. A set of all heads is one group, whatever
-/// [`HeadDraws`] is. Where sets are drawn for single samples, it counts as a separate set for each of its samples.
+/// The head sets that the bandit learns from: those with a context. The samples that keep all heads form one group with
+/// any [`HeadDraws`]. If sets are drawn for single samples, this group counts as a separate set for each sample.
 fn plays<'a>(setup: &Setup, decisions: &'a GroupDecisions) -> Vec<Play<'a>> {
     let all = setup.space.model_shape().heads;
     let SearchSettings { full_set_feedback, head_draws, .. } = setup.settings;
@@ -336,7 +339,8 @@ fn holds(pinned: Option<HeadSet>, head: usize) -> bool {
     pinned.is_some_and(|pinned| pinned.contains(head))
 }
 
-/// The arms of pinned heads, in each group that has separate arms.
+/// The arms of pinned heads: one for each pinned head, or one for each pinned head and group if groups have separate
+/// arms.
 fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     let groups = arms(setup) / setup.space.model_shape().heads;
     let of_group = |group| pinned.into_iter().flatten().map(move |head| arm(setup, group, head));

@@ -1,5 +1,5 @@
-//! Head router with bandits: the head-count bandit decides the number of heads that a sample keeps, the head-set bandit
-//! which heads.
+//! Head router with bandits: the head-count bandit decides the number of heads that a sample keeps, and the head-set
+//! bandit decides which heads.
 
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt};
@@ -99,7 +99,7 @@ impl BanditHeads {
         [counts.as_ref().map(|counts| counts.linear.dimension()), Some(sets.dimension())]
     }
 
-    /// The head-count bandit, where there is one, and the head-set bandit.
+    /// The head-count bandit, if there is one, and the head-set bandit.
     #[cfg(test)]
     pub(super) fn parts(&self) -> (Option<&HeadCounts>, &HeadSets) {
         (self.learned.counts.as_ref(), &self.learned.sets)
@@ -265,7 +265,7 @@ impl RouterState for BanditHeads {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space; the head-set bandit keeps its learned state.
+    /// Changes to another integrated space. The head-set bandit keeps its learned state.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::argument("space", "an integrated search", "a tree search"));

@@ -1,4 +1,5 @@
-//! Linear bandit with its context scaling, shared by the depth, joint and head-count bandits and the sequential router.
+//! Linear bandit with its context scaling, used by the depth, joint and head-count bandits and by the sequential
+//! router.
 
 use std::borrow::Cow;
 
@@ -16,7 +17,8 @@ use crate::routing::mode::Mode;
 pub(crate) const CLIP: f64 = 5.0;
 
 /// LinUCB over contexts \[x ; z ; e\]. x is the raw context, normalised. z is the feature of the arm, normalised in the
-/// same way, where arms have features. e is added by the caller (a constant, a one-hot).
+/// same way; it is empty if arms have no features. e is added by the caller, for example a constant or a one-hot
+/// vector.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearBandit {
@@ -24,12 +26,12 @@ pub(crate) struct LinearBandit {
     norm: Normalizer,
     /// The id of each arm in `policy`.
     arms: Vec<ArmId>,
-    /// FLOPs of learning that have not been collected yet; a checkpoint is never written in between.
+    /// FLOPs of learning that have not been collected yet; they are collected before any checkpoint is written.
     #[serde(skip)]
     learning_flops: u64,
 }
 
-/// A loss of a sample that updates an arm.
+/// Loss of a sample for the update of an arm.
 pub(crate) struct RewardSample {
     /// The index of the sample in the batch.
     pub(crate) sample: usize,
@@ -39,7 +41,7 @@ pub(crate) struct RewardSample {
 }
 
 impl LinearBandit {
-    /// Builds a bandit over contexts of `raw` values, the arm's feature where the settings have them, and `added`
+    /// Builds a bandit over contexts of `raw` values, the arm's feature if the settings include features, and `added`
     /// values.
     pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
@@ -52,8 +54,8 @@ impl LinearBandit {
         })
     }
 
-    /// Normalises a raw context, except its signals. Signals lie in fixed ranges, and frozen statistics of a barely
-    /// trained exit would misscale them for the rest of the training.
+    /// Normalises a raw context, except its signals. Signals have fixed ranges; statistics frozen when the exit is
+    /// barely trained would scale them wrongly for the rest of the training.
     fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.norm.normalise(raw)?;
         let state = raw.len() - setup.signals();
@@ -71,7 +73,7 @@ impl LinearBandit {
         Ok(context)
     }
 
-    /// The mean and the width of the predicted reward of each arm.
+    /// The mean and the confidence width of each arm's predicted reward.
     pub(crate) fn scores(
         &self,
         setup: &Setup,
@@ -94,8 +96,8 @@ impl LinearBandit {
         self.arms.iter().zip(features).map(of_arm).collect()
     }
 
-    /// Selects the arm with the highest score at the arms' costs. Ties go to the first in inference, and break at
-    /// random otherwise.
+    /// Selects the arm with the highest score, given the arms' costs. In inference the first arm wins a tie; otherwise
+    /// ties are broken at random.
     #[expect(clippy::too_many_arguments, reason = "context, costs and mode of one decision")]
     pub(crate) fn choose(
         &self,
@@ -160,12 +162,13 @@ impl LinearBandit {
         self.norm.is_frozen()
     }
 
-    /// Returns whether the bandit can select: the scaling is fixed or, where it is rolling, known.
+    /// Returns whether the bandit can select: the scaling is fixed or, if it is rolling, has statistics.
     pub(crate) fn is_warm(&self, setup: &Setup) -> bool {
         if setup.is_rolling() { self.observed() > 0.0 } else { self.is_frozen() }
     }
 
-    /// The bandit for selection in a batch with these contexts: a rolling scaling already includes them.
+    /// The bandit with which a batch of these contexts is decided. If its scaling is rolling, the statistics already
+    /// include these contexts.
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: Mode) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || mode != Mode::Explore {
             return Ok(Cow::Borrowed(self));
@@ -188,13 +191,13 @@ impl LinearBandit {
         self.policy.dimension()
     }
 
-    /// FLOPs of scoring all arms: 2·(d² + d) each.
+    /// FLOPs of scoring all arms: 2·(d² + d) for each arm of d dimensions.
     pub(crate) fn flops(&self) -> u64 {
         let dimension = self.dimension();
         2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
     }
 
-    /// FLOPs of learning from one reward: 2·(d² + d) to project the context and the same number to update the
+    /// FLOPs of learning from one reward: 2·(d² + d) to project the context and again 2·(d² + d) to update the
     /// covariance by rank one. Forgetting, which restores a part of the prior, doubles both.
     pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
         let dimension = self.dimension();
@@ -206,7 +209,7 @@ impl LinearBandit {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// Replaces the arms; each new arm starts as a copy of an old one, or from the prior.
+    /// Replaces the arms; where each new arm starts as a copy of an old one, or from the prior.
     pub(crate) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
         let old = std::mem::take(&mut self.arms);
         for from in from {

@@ -8,7 +8,7 @@
 //! | head-set bandit ([`head_sets`]) | TSB | the heads |
 //!
 //! Each bandit observes contexts until their scaling is fixed (the warm-up), and learns from then on. With a rolling
-//! scaling there is no warm-up: each observes a batch and learns from it.
+//! scaling there is no warm-up: each bandit observes a batch and learns from it.
 
 mod contexts;
 mod depth;

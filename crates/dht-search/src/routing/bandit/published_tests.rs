@@ -1,4 +1,5 @@
-//! The paper's settings: rewards, contexts, updates and choices of each bandit, computed by hand from the losses of two batches.
+//! Tests of the paper's settings. The rewards, contexts, updates and choices of each bandit are computed by hand from
+//! the losses of two batches.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ fn vectors(count: usize, size: usize, rng: &mut dyn Rng) -> Rows {
     (0..count).map(|_| (0..size).map(|_| rng.random::<f64>() * 4.0 - 1.0).collect()).collect()
 }
 
-/// A context scaled by the mean and variance of all contexts so far, kept within five deviations.
+/// A context scaled by the mean and variance of all contexts so far, clipped at five standard deviations.
 fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     let of = |column: usize| {
         let values = || seen.iter().map(|row| row[column]);
@@ -36,7 +37,7 @@ fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     (0..raw.len()).map(of).collect()
 }
 
-/// Losses of samples at their exits; no other exit read them.
+/// Losses of samples at their exits. No other exit read the samples.
 fn losses(exits: &[usize], values: &[f64]) -> Losses {
     let mut by_exit = vec![vec![f64::NAN; exits.len()]; 4];
     for (sample, (exit, loss)) in exits.iter().zip(values).enumerate() {
@@ -55,11 +56,11 @@ fn preparation(depth: Rows, heads: Vec<Rows>, arms: Rows) -> Preparation {
     Preparation { pinned: Some(pinned), arm_features: Some(ArmFeatures { depth, heads, arms, head_sets }) }
 }
 
-/// Two batches of three samples: their arms, their costs, which are layers in a tree search and layers × heads in an
-/// integrated one, and their losses.
+/// Two batches of three samples: the arm, the cost and the loss of each sample. The cost is the number of layers in a
+/// tree search, and layers × heads in an integrated search.
 type Batches = [[(usize, f64, f64); 3]; 2];
 
-/// Lets the depth or joint bandit learn from two batches, and a LinUCB with rewards by hand.
+/// Lets the depth or joint bandit learn from two batches, and a LinUCB from rewards computed by hand.
 fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) -> usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let setup = setup_of(preset, &SearchSettings::paper());
@@ -138,7 +139,8 @@ fn joint_bandits_learn_mean_over_loss_times_layers_times_heads() {
     check_depth_bandit(Preset::FDht, batches, &|arm| [0, 1, 1, 1, 2, 2, 2, 3, 3, 3][arm]);
 }
 
-/// A group of layers that some samples of a batch ran: their indices, the heads that each kept, their contexts.
+/// A group of layers that some samples of a batch ran: the samples' indices, the heads that each sample kept, and their
+/// contexts.
 struct Group {
     group: usize,
     members: Vec<usize>,

@@ -24,9 +24,10 @@ pub(crate) struct Setup {
     block: BlockShape,
     classifier: ClassifierShape,
     flops: FlopsCost,
-    /// The route to each exit with the largest number of heads that its groups may keep.
+    /// The route to each exit, with the largest number of heads that each of its groups may keep.
     exit_routes: Vec<Route>,
-    /// The route to the first exit after each group, by group and option, with all heads in the groups before it.
+    /// The route to the first exit after each group, by group and head option, with all heads in the groups before that
+    /// group.
     group_routes: Vec<Vec<Route>>,
 }
 
@@ -91,12 +92,12 @@ impl Setup {
         if self.space.is_tree() { self.settings.heads_rewards() } else { self.settings.arm_rewards() }
     }
 
-    /// The number of signals that follow the pooled state in a raw context.
+    /// The number of signals in a raw context; they follow the pooled state.
     pub(crate) fn signals(&self) -> usize {
         if self.settings.context.has_signals() { SIGNALS } else { 0 }
     }
 
-    /// The number of values of a raw context whose state is pooled by this pyramid.
+    /// The number of values of a raw context with a state pooled by this pyramid.
     pub(crate) fn raw_size(&self, pyramid: PoolingPyramid) -> usize {
         let state = if self.settings.context.has_state() { pyramid.context_size() } else { 0 };
         state + self.signals()
@@ -112,7 +113,7 @@ impl Setup {
         Ok(RidgeOptions::new(self.settings.prior_precision).with_forgetting(forgetting))
     }
 
-    /// The head counts that some group may keep: the arms of the head-count bandit.
+    /// The head counts that some group may keep. They are the arms of the head-count bandit.
     pub(crate) fn options(&self) -> Vec<usize> {
         self.space.distinct_head_options()
     }
@@ -122,7 +123,8 @@ impl Setup {
         self.settings.cost_model.share(route, tokens, &self.flops)
     }
 
-    /// The cost of a text of this length that leaves at each exit with all heads, as a share of the full model's.
+    /// The cost of a text of this length that leaves at each exit after keeping all heads, as a share of the full
+    /// model's.
     pub(crate) fn exit_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
@@ -168,8 +170,8 @@ impl Setup {
     }
 }
 
-/// The index of the highest value. Ties go to the first in inference, so that it is a function of the text, and break
-/// at random otherwise.
+/// The index of the highest value. In inference the first index wins a tie, so that the result is a function of the
+/// text; otherwise ties are broken at random.
 pub(crate) fn best(values: impl IntoIterator<Item = f64>, mode: Mode, rng: &mut dyn Rng) -> usize {
     let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
     for (candidate, value) in values.into_iter().enumerate() {

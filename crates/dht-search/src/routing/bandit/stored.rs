@@ -16,7 +16,7 @@ pub(super) fn of_state<S: DeserializeOwned>(what: &str, state: Value) -> Result<
     serde_json::from_value(state).map_err(|source| Error::Json { what: what.into(), source })
 }
 
-/// Rejects stored features of arms where the contexts have none, and missing ones where they are `needed`.
+/// Rejects stored features of arms if the contexts have none, and missing features if they are `needed`.
 pub(super) fn check_arm_features(setup: &Setup, stored: Option<&ArmFeatures>, needed: bool) -> Result<()> {
     let wanted = setup.settings.context.has_arm_features();
     match stored {

@@ -1,4 +1,4 @@
-//! The sizes of the paper's contexts, and a routing task with a known best decision.
+//! Tests of the sizes of the paper's contexts, and of a routing task with a known best decision.
 
 use dht_transformer::{
     HeadSet,
@@ -17,7 +17,7 @@ use crate::routing::{Decisions, Losses, Mode, Preparation, RouterState};
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::Preset;
 
-/// Texts whose first signal is above this need depth.
+/// Texts need depth if their first signal is above this threshold.
 const THRESHOLD: f64 = 0.5;
 
 pub(super) fn setup_of(preset: Preset, settings: &SearchSettings) -> Setup {
@@ -42,8 +42,8 @@ fn the_papers_contexts_have_168_87_and_13_dimensions() {
     }
 }
 
-/// Signals of texts and their losses by exit: deeper exits lower the loss of texts above the threshold, and raise that of
-/// the others.
+/// Signals of texts and their losses by exit: deeper exits lower the loss of texts above the threshold, and raise the
+/// loss of the others.
 fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     let contexts: Vec<Vec<f64>> =
         (0..texts).map(|_| vec![rng.random::<f64>(), rng.random::<f64>(), rng.random::<f64>()]).collect();
@@ -62,7 +62,7 @@ fn greedy(router: &DepthRouter, context: &[f64], rng: &mut dyn Rng) -> usize {
     depth::choose(&router.learned.bandit.linear, &router.setup, None, context, 16, Mode::Exploit, rng).unwrap()
 }
 
-/// A router that has learned; with `shuffled` contexts from those of other texts.
+/// A router that has learned. If `shuffled`, it learned from the contexts of other texts.
 fn trained(nested: bool, shuffled: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
     let settings = SearchSettings {
         context: ContextDesign::Signals,

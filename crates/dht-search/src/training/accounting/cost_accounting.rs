@@ -18,8 +18,9 @@ const MOST: u64 = 1 << 62;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CostAccounting {
-    /// FLOPs of all products: forward, backward, second passes of the base layers, pre-passes, arm features, teacher,
-    /// held-out texts.
+    /// FLOPs of all products: forward and backward passes, passes of a teacher and of held-out texts. They include
+    /// second passes of the base layers (after waiting in a queue), pre-passes (which compute contexts), and passes
+    /// that compute arm features.
     pub flops: u64,
     /// FLOPs of the passes for arm features, included in `flops`.
     pub arm_feature_flops: u64,
@@ -28,24 +29,25 @@ pub struct CostAccounting {
     /// FLOPs of the passes of held-out texts, included in `flops`.
     pub held_out_flops: u64,
     /// FLOPs of the bandits, by formula. A linear bandit of d dimensions takes 2·(d² + d) for each arm and decision,
-    /// and 4·(d² + d) for each reward that it learns from (twice with forgetting). The head-set bandit takes 4·d for
-    /// each head and decision, and 10·d for each head and reward. Pooling and normalisation are not counted. Not
-    /// included in `flops`.
+    /// and 4·(d² + d) for each reward that it learns from. The latter doubles if old rewards are forgotten
+    /// (`forgetting_decay` below 1). The head-set bandit takes 4·d for each head and decision, and 10·d for each head
+    /// and reward. Pooling and normalisation are not counted. Not included in `flops`.
     pub bandit_flops: u64,
-    /// Wall-clock seconds of the bandits: pooling, deciding, learning.
+    /// Wall-clock seconds of pooling, deciding and learning.
     pub bandit_seconds: f64,
-    /// The number of times that a decision waited for the device to deliver the rows that it reads.
+    /// The number of times that a decision waited for the device to deliver the rows for it.
     #[serde(default)]
     pub synchronisations: u64,
-    /// The number of samples on each route, each epoch counted.
+    /// The number of samples on each route. A sample counts once in each epoch.
     pub routes: BTreeMap<String, u64>,
-    /// The sum over samples of Σ (heads of a layer that ran) / (N_L·N_H): the paper's estimate of a route's cost.
+    /// Sum over samples of the paper's estimate of a route's cost: the heads that ran, added up over its layers and
+    /// divided by the number of layers and of heads of the model, N_L·N_H.
     pub layer_head_sum: f64,
     /// The number of samples trained on.
     pub samples: u64,
-    /// The number of samples from which only the bandits learned, each epoch counted.
+    /// The number of samples from which only the bandits learned. A sample counts once in each epoch.
     pub held_out_samples: u64,
-    /// Curves of the shares of depths and heads and of the loss against progress.
+    /// Curves of the shares of depths and head counts, and of the loss, against training progress.
     pub curves: CurveRecorder,
 }
 

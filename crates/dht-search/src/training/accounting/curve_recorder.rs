@@ -9,8 +9,8 @@ use crate::space::{LayerGroup, Route};
 
 /// Aggregates each sample's route and loss into [`Curves`].
 ///
-/// Its size grows with the number of different head sets, not of samples. A checkpoint contains it, so that a resumed
-/// training ends with the curves of the whole training.
+/// The recorder grows with the number of different head sets, not with the number of samples. Checkpoints contain it,
+/// so that a resumed training ends with the curves of the whole training.
 ///
 /// # Examples
 /// ```
@@ -51,7 +51,7 @@ impl CurveRecorder {
     /// An empty recorder of a model with `heads` heads in each layer.
     ///
     /// # Errors
-    /// [`Error::Argument`] when one of the two is 0, [`Error::Transformer`] for more heads than a layer may have.
+    /// [`Error::Argument`] when `bins` or `heads` is 0, [`Error::Transformer`] for more heads than a layer may have.
     pub fn new(bins: usize, heads: usize) -> Result<Self> {
         HeadSet::full(heads)?;
         if bins == 0 {
@@ -78,7 +78,7 @@ impl CurveRecorder {
         Ok(())
     }
 
-    /// Records `samples` samples that ran a dynamic group with these heads.
+    /// Records that `samples` samples kept these heads in a dynamic group, a group of layers with a choice of heads.
     ///
     /// # Errors
     /// [`Error::Transformer`] when the set has a head that the layers do not have.
@@ -100,8 +100,7 @@ impl CurveRecorder {
         Ok(())
     }
 
-    /// Returns whether this recorder has the same number of bins and heads as another, and contains only values that
-    /// can have been recorded.
+    /// Returns whether this recorder has the same number of bins and heads as the other, and only valid values.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let of_heads = |group: &Group| group.sets.iter().all(|(set, _)| set.check(self.heads).is_ok());
         (self.heads, self.bins.len()) == (other.heads, other.bins.len())
@@ -109,7 +108,8 @@ impl CurveRecorder {
             && self.groups.iter().all(of_heads)
     }
 
-    /// The curves so far, with at most `most_sets` head sets of each group. The loss has the key `dynamic`.
+    /// The curves so far, with at most `most_sets` head sets of each group. Their map of losses has one entry,
+    /// `dynamic`.
     pub fn curves(&self, most_sets: usize) -> Curves {
         let count = self.bins.len();
         let filled: Vec<&Bin> = self.bins.iter().filter(|bin| bin.samples > 0).collect();
@@ -136,7 +136,7 @@ impl CurveRecorder {
     }
 }
 
-/// The share of each key in each bin's counts, for the keys of any bin.
+/// Converts the counts of each bin to shares, by key. The result has every key that occurs in any bin.
 fn shares(bins: &[&Bin], counts: impl Fn(&Bin) -> &BTreeMap<usize, u64>) -> BTreeMap<usize, Vec<f64>> {
     let mut keys: Vec<usize> = bins.iter().flat_map(|bin| counts(bin).keys().copied()).collect();
     keys.sort_unstable();

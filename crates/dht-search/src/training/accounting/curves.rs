@@ -9,17 +9,18 @@ use crate::space::LayerGroup;
 /// Curves of a training: the decisions of the bandits and the losses, in bins of training progress.
 ///
 /// Progress is the share of all epochs' samples that were trained on, from 0 to 1. A bin without samples is omitted, so
-/// that all lists of shares have the length of `progress`.
+/// that every list of shares is as long as `progress`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
     /// The middle of each bin.
     pub progress: Vec<f64>,
     /// The number of samples trained on in each bin.
     pub samples: Vec<u64>,
-    /// The share of the samples in each bin that ran each depth (layers run); the depths add up to 1.
+    /// The share of each bin's samples that ran each depth, by depth in layers. The shares of a bin add up to 1.
     pub depth_share: BTreeMap<usize, Vec<f64>>,
-    /// The share of the head decisions in each bin that kept each number of heads, one decision for each sample and
-    /// dynamic group on its route. The shares add up to 1, or 0 in a bin where no route had a dynamic group.
+    /// The share of each bin's head decisions that kept each number of heads, by number of heads. A sample makes one
+    /// decision in each dynamic group (with a choice of heads) on its route. The shares of a bin add up to 1, or to 0
+    /// if no route had a dynamic group.
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
     /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
     pub loss: BTreeMap<String, LossCurve>,
