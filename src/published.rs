@@ -80,7 +80,7 @@ pub(crate) fn cell(data: PublishedDataset, stage: Stage, method: &str) -> Option
 impl Counterpart {
     /// Finds the counterpart of a data set by its name in any spelling: `ag_news`, `AG News`. IMDB is compared with
     /// Yelp P., since both are reviews with two classes.
-    pub(crate) fn of(name: &str) -> Option<Self> {
+    pub(crate) fn find(name: &str) -> Option<Self> {
         let imdb = name.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("imdb"));
         let (data, stands_in) = match PublishedDataset::of_name(name) {
             Some(data) => (data, false),

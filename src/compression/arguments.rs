@@ -230,7 +230,7 @@ impl CompressionArguments {
 
     /// Size of the student for this teacher.
     fn student(&self, teacher: &BertConfig) -> Result<StudentSize> {
-        let whole = StudentSize::of(teacher);
+        let whole = StudentSize::from_config(teacher);
         let hidden = self.hidden.unwrap_or(whole.hidden);
         let Some(neurons) = whole.ffn.checked_mul(hidden) else {
             return Err(refused("hidden", "columns of a model that fits into memory", hidden));

@@ -65,7 +65,7 @@ pub(super) struct Trained {
 
 impl Trained {
     /// Student after its last stage, whose history is `last`.
-    fn of(model: TextClassifier, last: &History, seconds: f64) -> Self {
+    fn new(model: TextClassifier, last: &History, seconds: f64) -> Self {
         Self { model, best_step: best_step(last), validation_score: last.best_score.unwrap_or_default(), seconds }
     }
 }
@@ -98,7 +98,7 @@ impl Bench {
         let of = [("command", command.join(" ")), ("texts", sums), ("files", plan.files.clone())];
         let of = of.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let steps = Steps::open(out, &of, plan.run.quiet)?;
-        let judge = Judge::of(&data);
+        let judge = Judge::new(&data);
         let start = Start { plan: &plan, data: &data, device: &device, steps: &steps, judge };
         let texts = if steps.is_done(GENERAL) { None } else { start.plain_texts()? };
         let judged_teacher = start.teacher()?;
@@ -169,7 +169,7 @@ impl Bench {
         let stage = Stage { bench: self, step, name: "prediction", settings, groups: None };
         let last = stage.fit(&mut second, &self.data.validation)?;
         let seconds = history.train_seconds + last.train_seconds;
-        Ok(Trained::of(copy(&second.into_model())?, &last, seconds))
+        Ok(Trained::new(copy(&second.into_model())?, &last, seconds))
     }
 
     /// Fine-tunes a student on the labels, in as many passes as both stages of distillation have.
@@ -178,7 +178,7 @@ impl Bench {
         let settings = self.student_settings(&run, 2 * self.plan.distillation_epochs);
         let stage = Stage { bench: self, step, name: "labels", settings, groups: None };
         let history = stage.fit(&mut student, &self.data.validation)?;
-        Ok(Trained::of(student, &history, history.train_seconds))
+        Ok(Trained::new(student, &history, history.train_seconds))
     }
 
     /// Runs a stage of a search.

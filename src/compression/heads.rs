@@ -113,7 +113,7 @@ pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
         return Err(refused("model", expected, format!("one of {}", classes.1)));
     }
     data.order_classes(&model.encoder().config().labels().unwrap_or_default());
-    let (judge, test) = (Judge::of(&data), &data.test);
+    let (judge, test) = (Judge::new(&data), &data.test);
     let chosen = match arguments.heads.is_empty() {
         true => HeadAblation::all_heads(model.encoder()),
         false => arguments.heads.iter().map(|name| (name.layer, name.head)).collect(),

@@ -32,7 +32,7 @@ pub(super) fn metric(data: &RunData) -> Metric {
 }
 
 impl Judge {
-    pub(super) fn of(data: &RunData) -> Self {
+    pub(super) fn new(data: &RunData) -> Self {
         match metric(data) {
             Metric::Matthews => Self::Matthews,
             Metric::F1 { class } => {

@@ -110,7 +110,7 @@ impl Steps {
         let dir = RunDir::open(out)?;
         let begun = begun(&out.join(STEPS))?;
         match dir.description(RUN, FORMAT)? {
-            Some(stored) => match Difference::of(&stored, run) {
+            Some(stored) => match Difference::first(&stored, run) {
                 None => return Ok(Self { dir, quiet }),
                 Some(Difference { name, there, here }) if begun => {
                     let [stored, asked] = [there, here].map(|value| value.as_str().unwrap_or("missing").to_owned());

@@ -14,10 +14,10 @@ fn a_data_set_is_known_by_all_its_spellings_and_others_are_not() {
         ("Yelp P.", PublishedDataset::YelpPolarity, false),
         ("imdb", PublishedDataset::YelpPolarity, true),
     ] {
-        assert_eq!(Counterpart::of(name), Some(Counterpart { data, stands_in }), "{name}");
+        assert_eq!(Counterpart::find(name), Some(Counterpart { data, stands_in }), "{name}");
     }
     for name in ["", "sst2", "embedded", "agnews2"] {
-        assert_eq!(Counterpart::of(name), None, "{name}");
+        assert_eq!(Counterpart::find(name), None, "{name}");
     }
 }
 
@@ -38,7 +38,7 @@ fn both_tables_have_all_their_cells() {
 
 #[test]
 fn a_row_has_the_papers_cell_of_its_method_beside_it() {
-    let agnews = Counterpart::of("ag_news").unwrap();
+    let agnews = Counterpart::find("ag_news").unwrap();
     let found = |stage, group, method, setting, layers| {
         agnews.cell(stage, &row(group, method, setting), layers).map(|cell| (cell.method, cell.f1, cell.cost))
     };

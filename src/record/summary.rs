@@ -13,7 +13,7 @@ pub struct Summary {
 
 impl Summary {
     /// Summarises at least one value.
-    pub fn of(values: &[f64]) -> Self {
+    pub fn new(values: &[f64]) -> Self {
         let count = values.len().max(1) as f64;
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -27,8 +27,8 @@ mod tests {
 
     #[test]
     fn a_summary_is_the_mean_and_the_sample_deviation() {
-        let summary = Summary::of(&[0.90, 0.92, 0.94]);
+        let summary = Summary::new(&[0.90, 0.92, 0.94]);
         assert!((summary.mean - 0.92).abs() < 1e-12 && (summary.sd - 0.02).abs() < 1e-12, "{summary:?}");
-        assert_eq!(Summary::of(&[0.9]), Summary { mean: 0.9, sd: 0.0 });
+        assert_eq!(Summary::new(&[0.9]), Summary { mean: 0.9, sd: 0.0 });
     }
 }

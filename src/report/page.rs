@@ -174,7 +174,7 @@ fn differences(record: &ReproductionRecord) -> String {
 }
 
 fn paper(record: &ReproductionRecord) -> String {
-    let counterpart = Counterpart::of(&record.data.name).map(published_note);
+    let counterpart = Counterpart::find(&record.data.name).map(published_note);
     let none = || format!("The paper has no figures for {}.", record.data.name);
     [
         paragraph(WITHDRAWN),

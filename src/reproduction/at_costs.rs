@@ -214,8 +214,8 @@ fn cell(seeds: &[SeedCandidates], chosen: &Chosen, cost: f64) -> Result<CellAtCo
     Ok(CellAtCost {
         cost,
         setting: chosen.setting.clone(),
-        accuracy: Summary::of(&accuracies),
-        macro_f1: Summary::of(&macro_f1),
+        accuracy: Summary::new(&accuracies),
+        macro_f1: Summary::new(&macro_f1),
         flops_ratio: chosen.flops_ratio(seeds),
         right: chosen.seeds.iter().copied().zip(chosen.right.iter().map(|right| bits(right))).collect(),
     })

@@ -137,7 +137,7 @@ impl Encoder {
         }
     }
 
-    fn of(&self, part: Part) -> &LogProbabilities {
+    fn log_probabilities(&self, part: Part) -> &LogProbabilities {
         match part {
             Part::Validation => &self.validation,
             _ => &self.test,
@@ -199,7 +199,7 @@ impl<'a> WithNgrams<'a> {
             for (encoder, (_, stacker)) in encoders.iter().zip(&stackers) {
                 let stacking = Stacker::flops(ngram.classes());
                 cost.iter_mut().zip(encoder.flops(self.worker, part)).for_each(|(all, own)| *all += own + stacking);
-                tables.push(stacker.stack(ngram, encoder.of(part))?);
+                tables.push(stacker.stack(ngram, encoder.log_probabilities(part))?);
                 flops.push(cost.clone());
             }
             let first = usize::from(always);

@@ -24,7 +24,7 @@ use crate::record::RowGroup;
 impl Worker<'_> {
     /// Fits the n-gram model.
     pub(super) fn ngram(&self) -> Result<UnitResult> {
-        let full = FullModel::of(&self.classifier(self.encoder.layers())?);
+        let full = FullModel::new(&self.classifier(self.encoder.layers())?);
         let settings = NgramSettings { left_out: self.data.tokenizer.tokens_around()?, ..NgramSettings::default() };
         let start = Instant::now();
         let fit = NgramClassifier::fit(&self.data.train, &settings, full, &mut rng(&self.run, CLASSIFIERS))?;

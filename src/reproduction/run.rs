@@ -128,7 +128,7 @@ impl Found {
         self.results.push((unit, seed, outcome));
     }
 
-    fn of(&self, unit: Unit, seed: u64) -> Option<&UnitResult> {
+    fn result(&self, unit: Unit, seed: u64) -> Option<&UnitResult> {
         let found = self.results.iter().find(|(own, of, _)| (*own, *of) == (unit, seed));
         found.and_then(|(_, _, outcome)| outcome.as_ref().ok())
     }
@@ -140,7 +140,7 @@ impl Found {
 
     /// Required unit that failed.
     fn missing(&self, unit: Unit, seed: u64, layers: usize) -> Option<Unit> {
-        unit.needs(layers).into_iter().find(|needed| self.of(*needed, seed).is_none())
+        unit.needs(layers).into_iter().find(|needed| self.result(*needed, seed).is_none())
     }
 }
 
@@ -168,7 +168,7 @@ fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, found: &F
     let mut failed = BTreeMap::new();
     let mut results = Vec::new();
     for (_, seed, outcome) in outcomes {
-        match (outcome, found.of(unit.reference(), *seed)) {
+        match (outcome, found.result(unit.reference(), *seed)) {
             (Ok(result), Some(full)) => results.push((*seed, result, full)),
             (Ok(_), None) => drop(failed.insert(*seed, format!("{} failed", unit.reference()))),
             (Err(reason), _) => drop(failed.insert(*seed, reason.clone())),

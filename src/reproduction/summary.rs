@@ -30,7 +30,7 @@ pub(super) fn summary<R: Rng + ?Sized>(
     rng: &mut R,
 ) -> Result<RowRecord> {
     let Some(Pair { row: first, .. }) = pairs.first() else { return Ok(RowRecord { failed, ..RowRecord::default() }) };
-    let all = |value: &dyn Fn(&Pair<'_>) -> f64| Summary::of(&pairs.iter().map(value).collect::<Vec<_>>());
+    let all = |value: &dyn Fn(&Pair<'_>) -> f64| Summary::new(&pairs.iter().map(value).collect::<Vec<_>>());
     let mean = |value: &dyn Fn(&Pair<'_>) -> f64| all(value).mean;
     let random = pairs.iter().map(|pair| pair.row.random_macro_f1).collect::<Option<Vec<f64>>>();
     let single = pairs.iter().map(|pair| pair.row.single_text_wall_ratio).collect::<Option<Vec<f64>>>();
@@ -53,8 +53,8 @@ pub(super) fn summary<R: Rng + ?Sized>(
         inference_layer_head_ratio: mean(&|pair| pair.row.inference_layer_head_ratio),
         train_wall_ratio: mean(&|pair| pair.row.train_seconds / pair.full.train_seconds),
         inference_wall_ratio: mean(&|pair| pair.row.inference_wall_ratio),
-        single_text_wall_ratio: single.map(|ratios| Summary::of(&ratios).mean),
-        random_macro_f1: random.map(|scores| Summary::of(&scores)),
+        single_text_wall_ratio: single.map(|ratios| Summary::new(&ratios).mean),
+        random_macro_f1: random.map(|scores| Summary::new(&scores)),
         routes: first.routes.clone(),
         curves: first.curves.clone(),
         deviations: deviations(pairs),

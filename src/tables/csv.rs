@@ -51,7 +51,7 @@ fn cells(record: &ReproductionRecord, row: &RowRecord) -> impl Iterator<Item = S
     ];
     let number = |value: Option<f64>| value.filter(|value| value.is_finite()).map_or(String::new(), |v| v.to_string());
     let numbers = NUMBERS.map(|(_, value)| if row.seeds.is_empty() { String::new() } else { number(value(row)) });
-    let cell = |stage| Counterpart::of(&record.data.name).and_then(|of| of.cell(stage, row, record.model.layers));
+    let cell = |stage| Counterpart::find(&record.data.name).and_then(|of| of.cell(stage, row, record.model.layers));
     let (train, inference) = (cell(Stage::Training), cell(Stage::Inference));
     let paper = [
         inference.map_or(String::new(), |cell| cell.method.into()),

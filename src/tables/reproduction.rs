@@ -37,7 +37,7 @@ pub(crate) fn tables(record: &ReproductionRecord) -> [Table; 2] {
 }
 
 fn table(record: &ReproductionRecord, stage: Stage) -> Table {
-    let counterpart = Counterpart::of(&record.data.name);
+    let counterpart = Counterpart::find(&record.data.name);
     let columns = columns(record, stage, counterpart);
     let row = |row: &RowRecord| TableRow {
         group: row.group,

@@ -32,7 +32,7 @@ fn main() -> Result<(), Failure> {
                 let model = TextClassifier::load(&folder, &candle_core::Device::Cpu)?;
                 let labels = model.encoder().config().labels().unwrap_or_default();
                 let model = TextModel::new(model, tokenizer, &labels, MAX_LENGTH)?;
-                engine = Some(Engine::of(model).with_precision(precision));
+                engine = Some(Engine::from_model(model).with_precision(precision));
                 json!({})
             }
             "dynamic" => {

@@ -45,7 +45,7 @@ fn main() -> Result<(), Error> {
     let full = TextClassifier::from_pretrained(model, classes, Pooling::Mean, &Device::Cpu, &mut rng)?;
     let settings = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
     let start = Instant::now();
-    let fit = NgramClassifier::fit(&training, &settings, FullModel::of(&full), &mut rng)?;
+    let fit = NgramClassifier::fit(&training, &settings, FullModel::new(&full), &mut rng)?;
     println!("{} n-grams, fitted in {:.1} s, C = {}", fit.classifier.ngrams(), seconds(start), fit.c);
     let labels = |data: &EncodedDataset| -> Vec<u32> { data.samples.iter().map(|sample| sample.label).collect() };
     for (c, loss) in &fit.losses {

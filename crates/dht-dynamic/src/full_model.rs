@@ -21,7 +21,7 @@ pub struct FullModel {
 
 impl FullModel {
     /// The sizes of a classifier and its encoder.
-    pub fn of(model: &TextClassifier) -> Self {
+    pub fn new(model: &TextClassifier) -> Self {
         let (encoder, classifier) = (model.encoder(), model.classifier().shape());
         let widths = (0..encoder.layers()).map(|layer| encoder.width(layer)).collect();
         Self { block: encoder.block_shape(), widths, classifier }

@@ -45,7 +45,7 @@ struct Saved {
 }
 
 impl Saved {
-    fn of(model: impl Into<ServedModel>, tokenizer: &TextTokenizer) -> Self {
+    fn new(model: impl Into<ServedModel>, tokenizer: &TextTokenizer) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("model");
         let labels = ["other", "good"].map(String::from);
@@ -222,7 +222,7 @@ fn a_damaged_model_is_refused_or_answers() {
     let (train, held_out) = (data(&tokenizer, 40, &mut rng), data(&tokenizer, 30, &mut rng));
     let texts = Texts::new(&train).with_held_out(&held_out);
     let dynamic = accelerate(&classifier, texts, &AccelerateSettings::default(), &mut rng).unwrap().model;
-    let saved = [Saved::of(classifier, &tokenizer), Saved::of(dynamic, &tokenizer)];
+    let saved = [Saved::new(classifier, &tokenizer), Saved::new(dynamic, &tokenizer)];
     let (mut answered, mut refused) = (0, 0);
     for case in 0..cases() {
         let mut rng = dht_toys::rng(case as u64);
@@ -231,7 +231,7 @@ fn a_damaged_model_is_refused_or_answers() {
         let answers = std::panic::catch_unwind(|| {
             let model = TextModel::load(folder.path(), &Device::Cpu).ok()?;
             // What answers may still refuse these texts.
-            let _ = Engine::of(model).predict(&["fine the day", "bad", "the the the the the the the the the"]);
+            let _ = Engine::from_model(model).predict(&["fine the day", "bad", "the the the the the the the the the"]);
             Some(())
         });
         let Ok(answers) = answers else { panic!("case {case} panics") };

@@ -142,7 +142,7 @@ fn a_loaded_engine_answers_as_the_saved_one() -> Result<()> {
         assert_eq!(std::fs::read_to_string(place.join("README.md")).expect("a card"), "# A card");
         let loaded = TextModel::load(&place, &Device::Cpu)?;
         assert_eq!((loaded.max_length, loaded.tokenizer.rest(), &loaded.labels), (7, 9, &labels()), "{name}");
-        let (loaded, saved) = (Engine::load(&place)?.predict(&queries)?, Engine::of(saved).predict(&queries)?);
+        let (loaded, saved) = (Engine::load(&place)?.predict(&queries)?, Engine::from_model(saved).predict(&queries)?);
         assert_eq!(loaded, saved, "{name}");
         assert!(saved.iter().any(|answer| answer.truncated), "{name}: texts are cut at 7 tokens");
     }

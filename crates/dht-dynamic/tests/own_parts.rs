@@ -107,7 +107,7 @@ fn own_exits_and_router_are_saved_loaded_and_served() -> Result<()> {
         }
     }
     let loaded = TextModel::load_with(&path, &Device::Cpu, router(exits()))?;
-    let service = Service::start(Engine::of(loaded), ServiceSettings::default())?;
+    let service = Service::start(Engine::from_model(loaded), ServiceSettings::default())?;
     let answers = service.predict(&Request::new(texts))?;
     let bits = |answers: &[dht_dynamic::Answer]| -> Vec<Vec<u32>> {
         answers.iter().map(|answer| answer.probabilities.iter().map(|p| p.to_bits()).collect()).collect()

@@ -46,7 +46,7 @@ struct Frequencies {
 }
 
 impl Frequencies {
-    fn of(texts: &EncodedDataset, shape: ModelShape) -> Self {
+    fn new(texts: &EncodedDataset, shape: ModelShape) -> Self {
         let mut probabilities = vec![0.0; texts.labels.len()];
         texts.samples.iter().for_each(|sample| probabilities[sample.label as usize] += 1.0 / texts.len() as f32);
         Self { probabilities, shape }
@@ -101,7 +101,7 @@ fn main() -> Result<()> {
     Trainer::new(settings).fit(&mut search, &training, &validation, &mut ())?;
     let model = search.into_model();
 
-    let baseline = Frequencies::of(&training, model.space().model_shape());
+    let baseline = Frequencies::new(&training, model.space().model_shape());
     let full = model.full_inference_flops(&test)? as f64;
     for (name, predictor) in [("by length", &model as &dyn Predictor), ("class frequencies", &baseline)] {
         let evaluation = evaluate(predictor, &test, 16)?;

@@ -37,7 +37,7 @@ fn classifier(layers: usize, classes: usize, seed: u64) -> TextClassifier {
 
 fn fitted(training: &EncodedDataset) -> Result<NgramFit> {
     let settings = NgramSettings { left_out: BTreeSet::from([0, 1]), ..NgramSettings::default() };
-    let full = FullModel::of(&classifier(4, CLASSES, 2));
+    let full = FullModel::new(&classifier(4, CLASSES, 2));
     Ok(NgramClassifier::fit(training, &settings, full, &mut rng(1))?)
 }
 

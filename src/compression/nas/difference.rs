@@ -39,7 +39,7 @@ impl Judged<'_> {
         let all: Vec<usize> = (0..self.truth.len()).collect();
         let side = |students: &[Vec<u32>]| -> Result<(f64, f64)> {
             let scores = students.iter().map(|labels| self.score(labels, &all)).collect::<Result<Vec<f64>>>()?;
-            let summary = Summary::of(&scores);
+            let summary = Summary::new(&scores);
             Ok((summary.mean, summary.sd.powi(2) / students.len() as f64))
         };
         let ((own_mean, own_part), (other_mean, other_part)) = (side(own)?, side(others)?);
@@ -48,7 +48,7 @@ impl Judged<'_> {
             let rows: Vec<usize> = all.iter().map(|_| rng.random_range(0..all.len())).collect();
             differences.push(self.mean(own, &rows)? - self.mean(others, &rows)?);
         }
-        let of_rows = Summary::of(&differences).sd.powi(2);
+        let of_rows = Summary::new(&differences).sd.powi(2);
         let variance = own_part + other_part + of_rows;
         let runs: f64 = [(own_part, own), (other_part, others)]
             .map(|(part, side)| part.powi(2) / (side.len() as f64 - 1.0))
@@ -66,7 +66,7 @@ impl Judged<'_> {
 
     fn mean(self, students: &[Vec<u32>], rows: &[usize]) -> Result<f64> {
         let scores = students.iter().map(|labels| self.score(labels, rows)).collect::<Result<Vec<f64>>>()?;
-        Ok(Summary::of(&scores).mean)
+        Ok(Summary::new(&scores).mean)
     }
 
     fn score(self, labels: &[u32], rows: &[usize]) -> Result<f64> {

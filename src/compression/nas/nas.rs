@@ -85,7 +85,7 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     );
     let rows = Rows { bench: &bench, plan: &plan, unpruned: &whole, whole: &student };
     for (space, target) in &plan.searches {
-        let (searched, beside) = rows.of(*space, *target)?;
+        let (searched, beside) = rows.of_cell(*space, *target)?;
         let figure = bench.steps.out().join(figure_of(*space, *target));
         let svg = kept_units_figure(&searched, record.measure())?;
         write_atomically(&figure, |file| file.write_all(svg.as_bytes()))?;
@@ -119,7 +119,7 @@ fn latency(bench: &Bench) -> Result<Latency> {
 /// Scores of the unpruned student, averaged over seeds.
 fn over_seeds(students: &[StudentStep], wall_ratio: f64) -> JudgedModel {
     let of = |of: &dyn Fn(&JudgedModel) -> f64| {
-        Summary::of(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())
+        Summary::new(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())
     };
     let score = of(&|judged| judged.score);
     JudgedModel {

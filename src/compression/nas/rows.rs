@@ -48,7 +48,7 @@ pub(super) struct StudentStep {
 }
 
 impl StudentStep {
-    fn of(trained: &Trained, judged: JudgedModel, labels: Vec<u32>) -> Self {
+    fn new(trained: &Trained, judged: JudgedModel, labels: Vec<u32>) -> Self {
         Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
     }
 
@@ -81,7 +81,7 @@ pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
         let trained = bench.distilled(bench.general()?, step, seed)?;
         trained.model.save(step.model(), Some(&bench.data.tokenizer), &bench.data.train.labels)?;
         let (judged, labels) = bench.judged(&trained)?;
-        Ok(StudentStep::of(&trained, judged, labels))
+        Ok(StudentStep::new(&trained, judged, labels))
     })
 }
 
@@ -105,7 +105,7 @@ pub(super) struct Rows<'a> {
 
 impl Rows<'_> {
     /// Searched architecture, and its baselines if they are requested.
-    pub(super) fn of(
+    pub(super) fn of_cell(
         &self,
         space: SpaceChoice,
         target: f64,
@@ -182,7 +182,7 @@ impl Rows<'_> {
         }
         let labels = draws.iter().flat_map(|draw| draw.labels.clone()).collect();
         let draws: Vec<SearchedArchitecture> = draws.into_iter().map(|draw| draw.record).collect();
-        let mean = |of: &dyn Fn(&SearchedArchitecture) -> f64| Summary::of(&draws.iter().map(of).collect::<Vec<_>>());
+        let mean = |of: &dyn Fn(&SearchedArchitecture) -> f64| Summary::new(&draws.iter().map(of).collect::<Vec<_>>());
         let score = mean(&|draw| draw.score);
         let record = SearchedArchitecture {
             method: method.into(),
@@ -217,7 +217,7 @@ impl Rows<'_> {
             students.push(self.student((space, target), chosen, seed)?);
         }
         let of = |of: &dyn Fn(&JudgedModel) -> f64| {
-            Summary::of(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())
+            Summary::new(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())
         };
         let unpruned: Vec<f64> =
             self.unpruned[seeds.start as usize..seeds.end as usize].iter().map(|it| it.judged.score).collect();
@@ -231,7 +231,7 @@ impl Rows<'_> {
             score_sd: score.sd,
             accuracy: of(&|judged| judged.accuracy).mean,
             macro_f1: of(&|judged| judged.macro_f1).mean,
-            unpruned_score: Summary::of(&unpruned).mean,
+            unpruned_score: Summary::new(&unpruned).mean,
             seeds: seeds.collect(),
             best_steps: students.iter().map(|student| student.best_step).collect(),
             validation_scores: students.iter().map(|student| student.validation_score).collect(),
@@ -264,7 +264,7 @@ impl Rows<'_> {
             }
             let (mut judged, labels) = bench.judged(&trained)?;
             judged.wall_ratio = bench.wall_ratios([self.whole, &trained.model])?[1];
-            Ok(StudentStep::of(&trained, judged, labels))
+            Ok(StudentStep::new(&trained, judged, labels))
         })
     }
 }

@@ -74,7 +74,7 @@ const AXES: [Axis; 4] = [
 pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     AXES.iter()
         .map(|axis| {
-            let counterpart = Counterpart::of(&record.data.name).filter(|of| axis.published && !of.stands_in);
+            let counterpart = Counterpart::find(&record.data.name).filter(|of| axis.published && !of.stands_in);
             let printed = counterpart.map_or(Vec::new(), |of| cells(of.data, Stage::Inference).collect());
             let marks = marks(record, axis.cost);
             let mut caption = axis.caption.to_owned();

@@ -8,7 +8,7 @@ fn record() -> ReproductionRecord {
     let row = RowRecord {
         method: "truncation".into(),
         failed: BTreeMap::from([(7, "out of memory".into())]),
-        macro_f1: Summary::of(&[0.9, 0.91]),
+        macro_f1: Summary::new(&[0.9, 0.91]),
         routes: Some(RouteCounts { test: BTreeMap::from([("3L12H".into(), 9)]), ..RouteCounts::default() }),
         curves: Some(Curves { depth_share: BTreeMap::from([(3, vec![1.0])]), ..Curves::default() }),
         ..RowRecord::default()

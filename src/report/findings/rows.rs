@@ -128,7 +128,7 @@ fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
         row.train_layer_head_ratio,
         row.train_wall_ratio,
     );
-    let Some(counterpart) = Counterpart::of(&record.data.name) else { return text };
+    let Some(counterpart) = Counterpart::find(&record.data.name) else { return text };
     let cell = |stage| counterpart.cell(stage, row, record.model.layers);
     if let (Some(trained), Some(predicted)) = (cell(Stage::Training), cell(Stage::Inference)) {
         text += &format!(

@@ -10,7 +10,7 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset, Example, Task, TextClass
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::made::{Made, check_target, finish};
+use super::made::{MadeModel, check_target, finish};
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
@@ -181,8 +181,15 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         _ => (held_out.clone(), format!("the {} held-out rows, on which all choices were made", held_out.len())),
     };
     let metric = arguments.texts.metric().filter(|_| !arguments.unlabelled);
-    let made_of =
-        Made { out: &arguments.out, how, scored: &scored, scored_on, metric, is_given: true, json: arguments.json };
+    let made_of = MadeModel {
+        out: &arguments.out,
+        how,
+        scored: &scored,
+        scored_on,
+        metric,
+        is_given: true,
+        json: arguments.json,
+    };
     finish(&model, made_of, &made.misses)
 }
 

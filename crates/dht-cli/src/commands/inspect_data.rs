@@ -32,7 +32,7 @@ pub struct InspectDataArguments {
 /// Prints the reading of a table.
 pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
     let InspectDataArguments { data, table, json } = arguments;
-    let arguments = TextArguments::of(DataArguments { data, table });
+    let arguments = TextArguments::new(DataArguments { data, table });
     let (data, task) = (arguments.read_training(None)?, arguments.task());
     if json {
         let value = json!({

@@ -14,7 +14,7 @@ use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, re
 
 /// Finished model and its evaluation, for the card and the output.
 #[derive(Debug)]
-pub struct Made<'a> {
+pub struct MadeModel<'a> {
     /// Output directory.
     pub out: &'a Path,
     /// Sentence on the making of the model.
@@ -53,7 +53,7 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
 ///
 /// # Errors
 /// Errors of the model, the files or standard output.
-pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()> {
+pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Result<()> {
     let rows = results(model, Precision::F32, made.scored, made.metric)?;
     // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };

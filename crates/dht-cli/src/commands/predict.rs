@@ -20,7 +20,7 @@ use crate::progress::report;
 use crate::texts::{RowArguments, check_pair};
 use crate::training::saved_directory;
 use rows::{RowReader, Source};
-use written::{OutputFormat, Written};
+use written::{AnswerWriter, OutputFormat};
 
 /// Maximum number of texts in one call of the engine, and the limit of their bytes.
 const ROWS: usize = 2048;
@@ -136,7 +136,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let speed = arguments.speed_of(&model)?;
     let origin = model.origin.clone();
     arguments.check_files()?;
-    let engine = Engine::of(model).with_precision(arguments.precision);
+    let engine = Engine::from_model(model).with_precision(arguments.precision);
     let engine = match speed {
         Some(speed) => engine.with_speed(speed)?,
         None => engine,
@@ -145,7 +145,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
     let (start, mut totals) = (Instant::now(), Totals::default());
     let mut write = |out: &mut dyn Write| {
-        let mut out = Written::new(out, arguments.output_format, &arguments.prefix, separator);
+        let mut out = AnswerWriter::new(out, arguments.output_format, &arguments.prefix, separator);
         arguments.answer_all(&engine, origin.as_ref(), &mut out, &mut totals)
     };
     match arguments.output.as_ref().filter(|path| path.as_os_str() != "-") {
@@ -183,7 +183,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     Ok(())
 }
 
-fn answer(engine: &Engine, rows: &[TextRow], out: &mut Written<impl Write>, totals: &mut Totals) -> Result<()> {
+fn answer(engine: &Engine, rows: &[TextRow], out: &mut AnswerWriter<impl Write>, totals: &mut Totals) -> Result<()> {
     let queries: Vec<Query<'_>> = rows.iter().map(|row| Query { text: &row.text, pair: row.pair.as_deref() }).collect();
     let answers: Vec<Answer> = engine.predict(&queries)?;
     for (row, answer) in rows.iter().zip(&answers) {
@@ -235,7 +235,7 @@ impl PredictArguments {
         &self,
         engine: &Engine,
         origin: Option<&Origin>,
-        out: &mut Written<impl Write>,
+        out: &mut AnswerWriter<impl Write>,
         totals: &mut Totals,
     ) -> Result<()> {
         let inputs = if self.files.is_empty() { vec![PathBuf::from("-")] } else { self.files.clone() };

@@ -125,7 +125,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
             return Err(Error::Io { path: path.clone(), source: changed });
         }
         let speed = budget.map_or(Ok(speed), |budget| speed_within(&model, budget).map(Some))?;
-        let engine = Engine::of(model).with_precision(precision);
+        let engine = Engine::from_model(model).with_precision(precision);
         let engine = match speed {
             Some(speed) => engine.with_speed(speed)?,
             None => engine,

@@ -15,7 +15,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, json};
 
-use super::made::{Made, check_target, finish};
+use super::made::{MadeModel, check_target, finish};
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ pub struct TrainArguments {
     out: PathBuf,
     /// Kind of model to make of the trained classifier
     #[arg(long, value_enum, default_value_t)]
-    kind: Kind,
+    kind: ModelKind,
     #[command(flatten)]
     speed: SpeedArguments,
     /// Use the first N layers of the encoder
@@ -107,7 +107,7 @@ pub struct TrainArguments {
 
 /// Kind of model to make of the trained classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Kind {
+enum ModelKind {
     /// Dynamic model: each text runs only as many layers as it needs
     #[default]
     Dynamic,
@@ -117,7 +117,7 @@ enum Kind {
 
 /// Trains a classifier, makes it dynamic, scores it and saves it.
 pub fn train(arguments: &TrainArguments) -> Result<()> {
-    let start = Start::of(&arguments.model)?;
+    let start = Start::load(&arguments.model)?;
     let max_length = arguments.check(&start)?;
     let replaced = check_target(&arguments.out)?;
     let say = |line: &str| {
@@ -178,7 +178,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         Some(test) => format!("the {} test rows", test.len()),
         None => format!("the {} validation rows, on which all choices were made", validation.len()),
     };
-    let made = Made {
+    let made = MadeModel {
         out: &arguments.out,
         how: arguments.how(&start, &settings, &history),
         scored: test.as_ref().unwrap_or(&validation),
@@ -215,7 +215,7 @@ impl TrainArguments {
         if !(1..=config.num_hidden_layers).contains(&layers) {
             return Err(Error::argument("layers", format!("1 to {}", config.num_hidden_layers), layers));
         }
-        if self.kind == Kind::Dynamic && layers < 2 {
+        if self.kind == ModelKind::Dynamic && layers < 2 {
             return Err(Error::argument(
                 "layers",
                 "at least 2, or --kind full: one layer leaves nothing to choose",
@@ -223,7 +223,7 @@ impl TrainArguments {
             ));
         }
         let set = self.speed.budget.is_some() || self.speed.points.is_some();
-        if self.kind == Kind::Full && set {
+        if self.kind == ModelKind::Full && set {
             return Err(Error::argument("kind", "dynamic, with --budget or --points", "full"));
         }
         let of = match self.texts.task() {
@@ -233,7 +233,7 @@ impl TrainArguments {
         };
         if let Some(of) = of {
             let data = self.texts.source.data.display();
-            if self.kind == Kind::Dynamic {
+            if self.kind == ModelKind::Dynamic {
                 return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
             }
             if self.balanced {
@@ -251,7 +251,7 @@ impl TrainArguments {
     /// Rejects too few rows for exits before anything is trained.
     fn check_rows(&self, texts: &TextSplits) -> Result<()> {
         let (got, least) = (texts.train.len(), LEAST_TEXTS);
-        if self.kind == Kind::Dynamic && got < least {
+        if self.kind == ModelKind::Dynamic && got < least {
             let what = "rows to train on (--kind full takes fewer)";
             return Err(Error::TooLittle { data: texts.train.name.clone(), what, least, got });
         }
@@ -346,7 +346,7 @@ impl TrainArguments {
             pair: self.texts.is_pair(),
         };
         let labels = &texts.train.labels;
-        if self.kind == Kind::Full {
+        if self.kind == ModelKind::Full {
             let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, max_length)?;
             return Ok((TextModel { origin: Some(origin), ..model }, Vec::new()));
         }

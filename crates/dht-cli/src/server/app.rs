@@ -141,7 +141,7 @@ impl App {
         if let Some(speed) = request.speed.filter(|speed| !(speed.is_finite() && *speed >= 0.0)) {
             return Err(Refusal::unprocessable(format!("speed is {speed}, expected a number of at least 0")));
         }
-        self.service.submit(request).map_err(|error| Refusal::of(&error))
+        self.service.submit(request).map_err(|error| Refusal::from_error(&error))
     }
 
     /// Version of the present model.

@@ -71,7 +71,7 @@ impl Refusal {
     }
 
     /// Refusal for an error of submitting a request, or of answering it.
-    pub(super) fn of(error: &Error) -> Self {
+    pub(super) fn from_error(error: &Error) -> Self {
         match error {
             Error::Busy { .. } | Error::Backlog { .. } => Self::overloaded(error.to_string()),
             Error::Stopping => Self::stopping(),

@@ -35,7 +35,7 @@ pub struct TextArguments {
 
 impl TextArguments {
     /// Arguments for a source that is not given by these flags.
-    pub fn of(source: DataArguments) -> Self {
+    pub fn new(source: DataArguments) -> Self {
         Self { source, opened: OnceCell::new() }
     }
 

@@ -75,7 +75,7 @@ impl TrainingDir {
         }
         match own.dir.description(DESCRIPTION, FORMAT)? {
             Some(stored) => {
-                if let Some(Difference { name, there, here }) = Difference::of(&stored, settings) {
+                if let Some(Difference { name, there, here }) = Difference::first(&stored, settings) {
                     let differs = format!("{name} is {there} there and {here} here");
                     return Err(Error::OtherTraining { path: folder, differs });
                 }

@@ -105,7 +105,7 @@ impl Start {
     ///
     /// # Errors
     /// As [`ModelChoice::directory`].
-    pub fn of(choice: &ModelChoice) -> Result<Self> {
+    pub fn load(choice: &ModelChoice) -> Result<Self> {
         Ok(match (choice.directory()?, choice) {
             (Some(folder), _) => Self::Pretrained(folder),
             (None, ModelChoice::Size(size)) => Self::Scratch(*size),

@@ -124,7 +124,7 @@ impl RunDir {
 
 impl Difference {
     /// Compares the descriptions of a stopped run and of this one, in the order of the names.
-    pub fn of(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<Self> {
+    pub fn first(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<Self> {
         let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
         let mut names: Vec<&String> = stored.keys().chain(asked.keys()).collect();
         names.sort();

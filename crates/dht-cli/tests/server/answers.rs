@@ -184,7 +184,7 @@ fn no_counter_falls_or_vanishes() {
             let (model, tokenizer) = parts();
             let encoder = model.model().encoder().truncated(2)?;
             let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut ChaCha8Rng::seed_from_u64(5))?;
-            Ok(Engine::of(TextModel::new(classifier, tokenizer.clone(), &labels(), 64)?))
+            Ok(Engine::from_model(TextModel::new(classifier, tokenizer.clone(), &labels(), 64)?))
         }
     };
     let token = Some("secret".to_owned());
@@ -274,7 +274,7 @@ fn a_pair_is_refused_where_the_training_had_single_texts() {
         let (model, tokenizer) = parts();
         let origin = Origin { data: "reviews".into(), rows: 300, sha256: String::new(), columns: None, pair: false };
         let model = TextModel::new(model.clone(), tokenizer.clone(), &labels(), 64)?;
-        Ok::<_, dht_dynamic::Error>(Engine::of(TextModel { origin: Some(origin), ..model }))
+        Ok::<_, dht_dynamic::Error>(Engine::from_model(TextModel { origin: Some(origin), ..model }))
     };
     let server = Server::start(of_single_texts, settings()).unwrap();
     for (path, body) in [

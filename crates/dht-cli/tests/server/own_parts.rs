@@ -93,7 +93,7 @@ fn an_own_exit_and_an_own_router_answer_over_http() -> Outcome {
     TextModel::new(model, reviews::tokenizer(), &reviews::labels(), 16)?.save(&path, "a card")?;
     let load = move || {
         let own = dht_dynamic::OwnParts::new().with_exits(First::build).with_router(|_| Ok(Box::new(SameTwice)));
-        Ok(Engine::of(TextModel::load_with(&path, &Device::Cpu, own)?))
+        Ok(Engine::from_model(TextModel::load_with(&path, &Device::Cpu, own)?))
     };
     answered_over_http(load)
 }

@@ -88,7 +88,7 @@ pub fn accelerate<R: Rng + ?Sized>(
     let (stackers, front) = match &settings.ngram {
         None => (Vec::new(), None),
         Some(ngram) => {
-            let fit = NgramClassifier::fit(&parts.training, ngram, FullModel::of(classifier), rng)?;
+            let fit = NgramClassifier::fit(&parts.training, ngram, FullModel::new(classifier), rng)?;
             let front = match &parts.held_out {
                 Some(held_out) => fit.classifier.log_probabilities_of_all(held_out)?,
                 None => fit.out_of_fold,
@@ -116,7 +116,7 @@ pub fn accelerate<R: Rng + ?Sized>(
         report.exit(model.depths()[at], c[at], exit, stacker, &stacked, &labels);
         tables.push(stacked);
     }
-    let mut model = DynamicModel::new(model, settings.rule)?.with_seen_texts(SeenTexts::of(texts.all()));
+    let mut model = DynamicModel::new(model, settings.rule)?.with_seen_texts(SeenTexts::new(texts.all()));
     if let Some((ngram, _)) = front {
         model = model.with_front(FrontExit::new(ngram, stackers))?;
     }

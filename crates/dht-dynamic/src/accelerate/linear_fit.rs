@@ -42,7 +42,7 @@ struct Scaling {
 }
 
 impl Scaling {
-    fn of(states: &[f32], width: usize) -> Self {
+    fn new(states: &[f32], width: usize) -> Self {
         let rows = (states.len() / width).max(1) as f64;
         let (mut mean, mut squares) = (vec![0.0; width], vec![0.0; width]);
         for row in states.chunks_exact(width) {
@@ -119,9 +119,9 @@ fn fit_exit(
     c: &[f64],
     judge: &Judge<'_>,
 ) -> Result<FittedExit> {
-    let scaling = Scaling::of(states, width);
+    let scaling = Scaling::new(states, width);
     let scaled = scaling.apply(states);
-    let all = SmoothedTargets::of(targets, &(0..states.len() / width).collect::<Vec<_>>(), classes);
+    let all = SmoothedTargets::new(targets, &(0..states.len() / width).collect::<Vec<_>>(), classes);
     let all = all.as_targets();
     let mut flops = 0;
     let mut fit = |features: &FeatureMatrix, targets: RowTargets<'_>, c: f64, start: Option<Minimum>, judged: u64| {
@@ -160,7 +160,7 @@ fn fit_exit(
                     FeatureMatrix::dense(width, values.collect())
                 };
                 let (features, others) = (pick(&rows), pick(&held));
-                let own = SmoothedTargets::of(targets, &rows, classes);
+                let own = SmoothedTargets::new(targets, &rows, classes);
                 let mut start = None;
                 for (table, &c) in tables.iter_mut().zip(c) {
                     let (regression, minimum) = fit(&features, own.as_targets(), c, start, others.flops(classes))?;
@@ -197,7 +197,7 @@ const NEVER: f64 = -1e3;
 impl SmoothedTargets {
     /// Gives each class without any row the probability 1/(rows + classes), as in the n-gram classifier; otherwise the
     /// bias of that class would decrease without limit.
-    fn of(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
+    fn new(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
         let labels: Vec<u32> = match targets {
             RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),
             RowTargets::Soft(logs) => {

@@ -57,5 +57,5 @@ pub use crate::evaluation::SpeedPoint;
 pub use accelerate::{LEAST_TEXTS, accelerate};
 pub use accelerated::Accelerated;
 pub use parts::Texts;
-pub use report::{JudgedOn, Report, StageReport};
+pub use report::{Report, ScoredOn, StageReport};
 pub use settings::{AccelerateSettings, SideSettings, Targets};

@@ -42,7 +42,7 @@ impl<'a> Texts<'a> {
     /// Rejects held-out texts that are empty, or most of which are training texts.
     pub(super) fn check_held_out(self) -> Result<()> {
         let Some(held_out) = self.held_out else { return Ok(()) };
-        let seen = SeenTexts::of([self.training]).rows_of(held_out).len();
+        let seen = SeenTexts::new([self.training]).rows_of(held_out).len();
         match held_out.len() {
             0 => Err(Error::argument("held-out texts", "at least one", "none")),
             all if 2 * seen > all => {

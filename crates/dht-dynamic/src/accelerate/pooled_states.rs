@@ -27,7 +27,7 @@ pub(super) fn states(
     let mut pooled = vec![vec![0.0; data.len() * width]; model.exits().len() - 1];
     let mut own = vec![0.0; data.len() * classes];
     for rows in longest_first(&data.lengths(), batch_size)? {
-        let of_batch = kept.of(model, &data.batch(&rows)?, true)?;
+        let of_batch = kept.states(model, &data.batch(&rows)?, true)?;
         if let Some(logits) = &of_batch.own {
             let logs: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
             for (row, logs) in rows.iter().zip(logs) {

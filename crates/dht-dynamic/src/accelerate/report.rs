@@ -21,7 +21,7 @@ pub struct Report {
     /// Unlabelled rows that exits and n-gram model were fitted on, with the classes that the classifier predicts.
     pub unlabelled_rows: usize,
     /// The rows on which C, stacking and speeds were chosen.
-    pub judged_on: JudgedOn,
+    pub judged_on: ScoredOn,
     /// The accuracy of the classifier alone.
     pub own_accuracy: f64,
     /// The n-gram exit, if there is one, followed by the exits in the order of their depths.
@@ -53,7 +53,7 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum JudgedOn {
+pub enum ScoredOn {
     /// Number of held-out texts, on which nothing else was fitted.
     HeldOut(usize),
     /// Number of cross-fitted texts: all texts, each answered by models that were fitted without it.
@@ -86,8 +86,8 @@ pub struct StageReport {
 impl Report {
     pub(super) fn new(parts: &Parts) -> Self {
         let judged_on = match &parts.held_out {
-            Some(held_out) => JudgedOn::HeldOut(held_out.len()),
-            None => JudgedOn::CrossFit(parts.training.len()),
+            Some(held_out) => ScoredOn::HeldOut(held_out.len()),
+            None => ScoredOn::CrossFit(parts.training.len()),
         };
         let unlabelled_rows = parts.training.len() - parts.labelled;
         Self { rows: parts.labelled, unlabelled_rows, judged_on, ..Self::default() }

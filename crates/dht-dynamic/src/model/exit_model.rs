@@ -51,7 +51,7 @@ impl ExitSettings {
     }
 
     /// The kind and pooling of an exit.
-    fn of(&self, exit: usize) -> (ExitKind, Pooling) {
+    fn kind_and_pooling(&self, exit: usize) -> (ExitKind, Pooling) {
         match self.last_pooling.filter(|_| exit + 1 == self.depths.len()) {
             Some(pooling) => (ExitKind::Linear, pooling),
             None => (self.kind, self.pooling),
@@ -60,7 +60,7 @@ impl ExitSettings {
 
     /// The pooling of a linear exit; `None` for an exit with its own layer.
     pub(super) fn linear_pooling(&self, exit: usize) -> Option<Pooling> {
-        let (kind, pooling) = self.of(exit);
+        let (kind, pooling) = self.kind_and_pooling(exit);
         (kind == ExitKind::Linear).then_some(pooling)
     }
 
@@ -96,7 +96,7 @@ impl ExitModel {
         settings.check(encoder.layers())?;
         let mut exits = Vec::with_capacity(settings.depths.len());
         for (exit, name) in settings.names().enumerate() {
-            let (kind, pooling) = settings.of(exit);
+            let (kind, pooling) = settings.kind_and_pooling(exit);
             exits.push(kind.build(&mut encoder, (&name, settings.depths[exit]), classes, pooling, rng)?);
         }
         Ok(Self { encoder, exits, settings, classes, own: None })

@@ -9,7 +9,7 @@ use super::dynamic::DynamicModel;
 use crate::error::{Error, Result};
 use crate::exit::{Exit, ExitAnswers, ExitTexts, FrontExit, Stacker};
 use crate::log_probabilities::LogProbabilities;
-use crate::prediction::{BatchPredictions, Found, Prediction, Predictor, WithSpeed, in_pool, lengths_of, pack};
+use crate::prediction::{BatchPredictions, Collected, Prediction, Predictor, WithSpeed, in_pool, lengths_of, pack};
 use crate::router::{ExitView, Notes};
 
 impl DynamicModel {
@@ -117,7 +117,7 @@ impl<'a> Forward<'a> {
         let Some(front) = self.model.front() else {
             return in_pool(|| self.run(batch, (0..batch.len()).map(|_| Passage::default()).collect()));
         };
-        let mut found = Found::new(batch.len());
+        let mut found = Collected::new(batch.len());
         let (mut going, mut passages) = (Vec::new(), Vec::new());
         let (texts, deciding) = self.in_front(front, batch)?;
         found.deciding += deciding;
@@ -156,9 +156,9 @@ impl<'a> Forward<'a> {
         let Some(front) = self.model.front() else {
             return BatchPredictions::in_batches(samples, under_way, |batch| forward.predict(batch));
         };
-        let mut found = Found::new(samples.len());
+        let mut found = Collected::new(samples.len());
         let (mut rows, mut passages): (Vec<usize>, Vec<Passage>) = (Vec::new(), Vec::new());
-        let run = |rows: &[usize], passages: Vec<Passage>, found: &mut Found| -> Result<()> {
+        let run = |rows: &[usize], passages: Vec<Passage>, found: &mut Collected| -> Result<()> {
             let batch = pack(samples, rows)?;
             found.add(rows, in_pool(|| forward.run(&batch, passages))?);
             Ok(())

@@ -12,7 +12,7 @@ pub struct SeenTexts {
 
 impl SeenTexts {
     /// The texts of these data sets.
-    pub fn of<'a>(texts: impl IntoIterator<Item = &'a EncodedDataset>) -> Self {
+    pub fn new<'a>(texts: impl IntoIterator<Item = &'a EncodedDataset>) -> Self {
         let samples = texts.into_iter().flat_map(|data| &data.samples);
         Self::from_digests(samples.map(|sample| sample.encoding.digest()).collect())
     }

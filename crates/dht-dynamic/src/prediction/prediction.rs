@@ -79,7 +79,7 @@ impl BatchPredictions {
         batch_size: usize,
         mut predict: impl FnMut(&PackedBatch) -> Result<Self>,
     ) -> Result<Self> {
-        let mut found = Found::new(samples.len());
+        let mut found = Collected::new(samples.len());
         for rows in longest_first(&lengths_of(samples), batch_size)? {
             found.add(&rows, predict(&pack(samples, &rows)?)?);
         }
@@ -88,12 +88,12 @@ impl BatchPredictions {
 }
 
 /// Collects predictions of samples in any order.
-pub(crate) struct Found {
+pub(crate) struct Collected {
     pub(crate) predictions: Vec<Option<Prediction>>,
     pub(crate) deciding: Duration,
 }
 
-impl Found {
+impl Collected {
     pub(crate) fn new(samples: usize) -> Self {
         Self { predictions: vec![None; samples], deciding: Duration::ZERO }
     }

@@ -86,7 +86,7 @@ pub struct Engine {
 impl Engine {
     /// Builds an engine from a trained model; `labels` are the names of its classes, by index. Texts are truncated at
     /// the tokenizer's [maximal length](TextTokenizer::model_max_length), otherwise at 128 tokens, or at the model's
-    /// positions. A [`TextModel`] also defines how texts are read: see [`of`](Self::of).
+    /// positions. A [`TextModel`] also defines how texts are read: see [`from_model`](Self::from_model).
     ///
     /// # Errors
     /// [`Error::Argument`] when the number of labels differs from the number of classes, [`Error::Transformer`] when the
@@ -94,11 +94,11 @@ impl Engine {
     pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
         let model = model.into();
         let max_length = tokenizer.model_max_length().unwrap_or(MAX_LENGTH).min(model.config().longest_text());
-        Ok(Self::of(TextModel::new(model, tokenizer, labels, max_length)?))
+        Ok(Self::from_model(TextModel::new(model, tokenizer, labels, max_length)?))
     }
 
     /// Builds an engine that reads texts as in the training of its model.
-    pub fn of(model: TextModel) -> Self {
+    pub fn from_model(model: TextModel) -> Self {
         Self {
             model: Arc::new(model.model),
             ctx: ForwardContext::inference(),
@@ -112,12 +112,12 @@ impl Engine {
     }
 
     /// Loads a directory that [`TextModel::save`] wrote, on the CPU. For another device load the
-    /// [model](TextModel::load) and use [`of`](Self::of).
+    /// [model](TextModel::load) and use [`from_model`](Self::from_model).
     ///
     /// # Errors
     /// As [`TextModel::load`].
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self::of(TextModel::load(folder, &Device::Cpu)?))
+        Ok(Self::from_model(TextModel::load(folder, &Device::Cpu)?))
     }
 
     /// Returns an engine at another speed; see [`ServedModel::with_speed`]. The weights are shared, and this engine

@@ -36,13 +36,13 @@ const OF_DYNAMIC: [&str; 1] = ["dynamic.checkpoint"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+enum ModelKind {
     Classifier,
     Dynamic,
 }
 
-impl Kind {
-    fn of(model: &ServedModel) -> Result<Self> {
+impl ModelKind {
+    fn new(model: &ServedModel) -> Result<Self> {
         match model {
             ServedModel::Classifier(_) => Ok(Self::Classifier),
             ServedModel::Dynamic(_) => Ok(Self::Dynamic),
@@ -68,7 +68,7 @@ impl Kind {
 struct Description {
     format: String,
     version: u64,
-    kind: Kind,
+    kind: ModelKind,
     labels: Vec<String>,
     max_length: usize,
     rest: usize,
@@ -106,7 +106,7 @@ impl TextModel {
     pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
         self.check()?;
         let card = card.into();
-        let kind = Kind::of(&self.model)?;
+        let kind = ModelKind::new(&self.model)?;
         let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
         let mut failed = None;
         let written = write_directory_atomically(folder, &[CARD, CURVE, DESCRIPTION, MODEL], |fresh| {
@@ -183,13 +183,13 @@ impl TextModel {
             check_file(&model.join(name), &path, description.files.get(*name))?;
         }
         let (served, labels, tokenizer): (ServedModel, _, _) = match description.kind {
-            Kind::Classifier => {
+            ModelKind::Classifier => {
                 let classifier = TextClassifier::load(&model, device)?;
                 let labels = classifier.class_names()?;
                 // The file has a checksum, and contains everything about its tokenizer; the other files are for Python.
                 (classifier.into(), labels, Some(TextTokenizer::from_file(model.join("tokenizer.json"))?))
             }
-            Kind::Dynamic => {
+            ModelKind::Dynamic => {
                 let (dynamic, labels, tokenizer) = DynamicModel::load_with(&model, device, own)?;
                 (dynamic.into(), labels, tokenizer)
             }

@@ -135,7 +135,7 @@ impl FrozenExits {
     /// layers.
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
-        let BatchStates { exits, own: teacher, ran } = self.states.of(model, batch, reads_teacher)?;
+        let BatchStates { exits, own: teacher, ran } = self.states.states(model, batch, reads_teacher)?;
         let logits = model.exits().iter().zip(&exits).map(|(exit, hidden)| exit.logits(hidden, ctx));
         let logits = logits.collect::<Result<Vec<Tensor>>>()?;
         let of_exit = |logits: &Tensor| -> Result<Tensor> {

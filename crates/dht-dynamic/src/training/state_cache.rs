@@ -52,7 +52,7 @@ impl FrozenStates {
     }
 
     /// The states of a batch, with the logits of the last exit if requested.
-    pub(crate) fn of(&mut self, model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<BatchStates> {
+    pub(crate) fn states(&mut self, model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<BatchStates> {
         let keys: Vec<Key> = (0..batch.len()).map(|sample| key(batch, sample)).collect();
         let is_kept = |at: &usize| self.texts.get(&keys[*at]).is_some_and(|kept| kept.own.is_some() || !with_own);
         let (known, missing): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(is_kept);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, JudgedOn, Targets, Texts, accelerate};
+use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, ScoredOn, Targets, Texts, accelerate};
 use dht_dynamic::evaluation::{
     Guarantee, LeavingRule, Promise, Risk, Stages, exit_log_probabilities, stage_flops, stage_log_probabilities,
     with_promise,
@@ -108,7 +108,7 @@ fn batch_size_changes_no_answer_when_texts_exit_at_depth_0() -> Result<()> {
 #[test]
 fn exits_and_stacking_beat_chance_in_the_report() -> Result<()> {
     let Accelerated { model, report, .. } = accelerated(&AccelerateSettings::default())?;
-    assert_eq!((report.rows, report.judged_on), (300, JudgedOn::HeldOut(120)));
+    assert_eq!((report.rows, report.judged_on), (300, ScoredOn::HeldOut(120)));
     assert_eq!(report.stages.iter().map(|stage| stage.depth).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     let front = &report.stages[0];
     assert!(front.accuracy > 0.9, "the words alone say it: {}", front.accuracy);
@@ -136,7 +136,7 @@ fn few_texts_are_cross_fitted_and_predictions_may_be_targets() -> Result<()> {
     let own = evaluate(classifier, &unlabelled, 16)?.labels;
     unlabelled.samples.iter_mut().for_each(|sample| sample.label = 0);
     let made = accelerate(classifier, Texts::new(&unlabelled), &settings, &mut generator())?;
-    assert_eq!((made.report.judged_on, made.report.side), (JudgedOn::CrossFit(150), None));
+    assert_eq!((made.report.judged_on, made.report.side), (ScoredOn::CrossFit(150), None));
     assert_eq!(made.report.own_accuracy, 1.0, "agreement with itself");
     let found = evaluate(&made.model, &unlabelled, 16)?.labels;
     let same = found.iter().zip(&own).filter(|(found, own)| found == own).count();
@@ -148,7 +148,7 @@ fn few_texts_are_cross_fitted_and_predictions_may_be_targets() -> Result<()> {
     // A share of many texts is held out.
     let many = AccelerateSettings { least_held_out: 40, ..AccelerateSettings::default() };
     let made = accelerate(classifier, Texts::new(&task(300, 1)), &many, &mut generator())?;
-    assert_eq!((made.report.rows, made.report.judged_on), (255, JudgedOn::HeldOut(45)));
+    assert_eq!((made.report.rows, made.report.judged_on), (255, ScoredOn::HeldOut(45)));
     Ok(())
 }
 

@@ -20,22 +20,23 @@ const FIELDS: &[Rule] = &[
         "the shape",
         &["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "type_vocab_size"],
     )
-    .of(BERT_AND_ROBERTA),
-    Rule::new(Check::Obeyed, "the shape", &["dim", "n_layers", "n_heads", "hidden_dim"]).of(DISTILBERT),
+    .for_families(BERT_AND_ROBERTA),
+    Rule::new(Check::Obeyed, "the shape", &["dim", "n_layers", "n_heads", "hidden_dim"]).for_families(DISTILBERT),
     Rule::new(
         Check::Obeyed,
         "the shape, by another name",
         &["hidden_size", "num_hidden_layers", "num_attention_heads"],
     )
-    .of(DISTILBERT),
-    Rule::new(Check::Obeyed, "the non-linearity", &["hidden_act"]).of(BERT_AND_ROBERTA),
-    Rule::new(Check::Obeyed, "the non-linearity", &["activation"]).of(DISTILBERT),
-    Rule::new(Check::Obeyed, "ε of the layer norms", &["layer_norm_eps"]).of(BERT_AND_ROBERTA),
+    .for_families(DISTILBERT),
+    Rule::new(Check::Obeyed, "the non-linearity", &["hidden_act"]).for_families(BERT_AND_ROBERTA),
+    Rule::new(Check::Obeyed, "the non-linearity", &["activation"]).for_families(DISTILBERT),
+    Rule::new(Check::Obeyed, "ε of the layer norms", &["layer_norm_eps"]).for_families(BERT_AND_ROBERTA),
     Rule::new(Check::Obeyed, "training alone", &["hidden_dropout_prob", "attention_probs_dropout_prob"])
         .of(BERT_AND_ROBERTA),
-    Rule::new(Check::Obeyed, "training alone", &["dropout", "attention_dropout"]).of(DISTILBERT),
+    Rule::new(Check::Obeyed, "training alone", &["dropout", "attention_dropout"]).for_families(DISTILBERT),
     Rule::new(Check::Obeyed, "training alone: fresh weights", &["initializer_range"]),
-    Rule::new(Check::Obeyed, "the positions are counted from the number after it", &["pad_token_id"]).of(&["roberta"]),
+    Rule::new(Check::Obeyed, "the positions are counted from the number after it", &["pad_token_id"])
+        .for_families(&["roberta"]),
     Rule::new(Check::Harmless, "no padding is computed", &["pad_token_id"]),
     Rule::new(Check::Obeyed, "the classes", &["id2label", "label2id", "num_labels"]),
     Rule::new(
@@ -79,8 +80,8 @@ const FIELDS: &[Rule] = &[
     Rule::new(Check::Empty, "code in a directory is never run, and may compute another model", &["auto_map"]),
     // Known to have no effect on outputs.
     Rule::new(Check::Harmless, "training alone", &["classifier_dropout", "gradient_checkpointing", "head_dropout"]),
-    Rule::new(Check::Harmless, "training alone", &["qa_dropout", "seq_classif_dropout"]).of(DISTILBERT),
-    Rule::new(Check::Harmless, "the positions are stored", &["sinusoidal_pos_embds"]).of(DISTILBERT),
+    Rule::new(Check::Harmless, "training alone", &["qa_dropout", "seq_classif_dropout"]).for_families(DISTILBERT),
+    Rule::new(Check::Harmless, "the positions are stored", &["sinusoidal_pos_embds"]).for_families(DISTILBERT),
     Rule::new(
         Check::Harmless,
         "the weights may be of any floating-point type and products are in float32, where transformers 5 computes in this type",

@@ -32,7 +32,7 @@ impl Rule {
         Self { names, families: &[], check, reason }
     }
 
-    pub(super) const fn of(self, families: &'static [&'static str]) -> Self {
+    pub(super) const fn for_families(self, families: &'static [&'static str]) -> Self {
         Self { families, ..self }
     }
 

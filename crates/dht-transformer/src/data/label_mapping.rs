@@ -37,7 +37,7 @@ impl LabelMapping {
     ///
     /// # Errors
     /// [`DataProblem::OtherLabels`] if they do not match, [`DataProblem::TwoSpellings`] if two labels are one class.
-    pub fn of(labels: &[String], classes: &[String], ordered: bool) -> Result<Option<Self>, DataProblem> {
+    pub fn new(labels: &[String], classes: &[String], ordered: bool) -> Result<Option<Self>, DataProblem> {
         if labels.iter().all(|label| classes.contains(label)) {
             return Ok(None);
         }

@@ -49,7 +49,7 @@ pub fn write_hugging_face(
     if let Some(tokenizer) = tokenizer {
         tokenizer.check_fits(config)?;
     }
-    let head = Head::of(config, tensors)?;
+    let head = Head::new(config, tensors)?;
     let tensors = checked(&folder.join("model.safetensors"), config, head, tensors)?;
 
     let mut fields = described(config, head).to_fields()?;
@@ -94,7 +94,7 @@ enum Head {
 }
 
 impl Head {
-    fn of(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Option<Self>> {
+    fn new(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Option<Self>> {
         if let Some(bias) = tensors.get("classifier.bias") {
             let stock = Pooling::of_config(config)? == Pooling::Pooler;
             return Ok(Some(Self::Classifier { classes: bias.elem_count(), stock }));

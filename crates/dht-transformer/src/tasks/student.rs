@@ -27,7 +27,7 @@ pub struct StudentSize {
 
 impl StudentSize {
     /// Size of a whole encoder.
-    pub fn of(config: &BertConfig) -> Self {
+    pub fn from_config(config: &BertConfig) -> Self {
         Self {
             layers: config.num_hidden_layers,
             heads: config.num_attention_heads,
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_student_of_the_teacher_s_width_begins_as_the_mapped_layers() {
         let (teacher, rng) = (teacher(), &mut ChaCha8Rng::seed_from_u64(2));
-        let size = StudentSize { layers: 2, ..StudentSize::of(teacher.config()) };
+        let size = StudentSize { layers: 2, ..StudentSize::from_config(teacher.config()) };
         let (student, taken) = student_encoder(size, &teacher, &[1, 3], rng).unwrap();
         assert_eq!(taken, student.to_tensors().unwrap().len());
         for (own, other) in [(0, 1), (1, 3)] {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn what_has_another_shape_is_random() {
         let (teacher, rng) = (teacher(), &mut ChaCha8Rng::seed_from_u64(2));
-        let size = StudentSize { layers: 1, ffn: 20, ..StudentSize::of(teacher.config()) };
+        let size = StudentSize { layers: 1, ffn: 20, ..StudentSize::from_config(teacher.config()) };
         let (student, taken) = student_encoder(size, &teacher, &[3], rng).unwrap();
         // Both matrices of the feed-forward and the bias between them.
         assert_eq!(taken, student.to_tensors().unwrap().len() - 3);

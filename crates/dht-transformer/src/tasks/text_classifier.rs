@@ -245,7 +245,7 @@ impl TextClassifier {
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let logits = self.logits(batch, ctx)?;
         match &self.loss {
-            Some(loss) => loss.of(&logits, batch),
+            Some(loss) => loss.compute(&logits, batch),
             None => self.task.loss(&logits, batch),
         }
     }

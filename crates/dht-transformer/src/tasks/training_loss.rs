@@ -31,7 +31,7 @@ impl TrainingLoss {
         })
     }
 
-    pub(super) fn of(&self, logits: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
+    pub(super) fn compute(&self, logits: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         (self.0)(logits, batch)
     }
 }

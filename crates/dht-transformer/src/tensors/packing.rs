@@ -146,7 +146,7 @@ pub(crate) struct RowBlock {
 
 impl RowBlock {
     /// Part of a matrix over all rows, with `width` columns, that belongs to the block.
-    pub(crate) fn of<'a, T>(&self, matrix: &'a [T], width: usize) -> &'a [T] {
+    pub(crate) fn rows_of<'a, T>(&self, matrix: &'a [T], width: usize) -> &'a [T] {
         &matrix[self.rows.start * width..self.rows.end * width]
     }
 }

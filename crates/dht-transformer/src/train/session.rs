@@ -80,7 +80,7 @@ impl<'a> Session<'a> {
             settings,
             checkpoint,
             optimizer,
-            training: Training::of(training),
+            training: Training::new(training),
             total: (settings.epochs * training.len()) as u64,
             epoch: 0,
             batch: 0,

@@ -34,7 +34,7 @@ pub(super) struct State {
 }
 
 impl Training {
-    pub(super) fn of(samples: &EncodedDataset) -> Self {
+    pub(super) fn new(samples: &EncodedDataset) -> Self {
         Self { rows: samples.len(), sha256: samples.sha256() }
     }
 }

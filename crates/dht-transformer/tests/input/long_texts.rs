@@ -31,7 +31,7 @@ fn tokens_of(encoding: &Encoding) -> Tokens {
 }
 
 impl Peers {
-    fn of(name: &'static str, file: &Path) -> Self {
+    fn new(name: &'static str, file: &Path) -> Self {
         let ours = TextTokenizer::from_file(file).expect("a tokenizer");
         let mut theirs = Tokenizer::from_file(file).expect("a tokenizer");
         theirs.with_truncation(None).expect("no truncation").with_padding(None);
@@ -42,7 +42,7 @@ impl Peers {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("tokenizer.json");
         std::fs::write(&file, json.to_string()).expect("a temporary file");
-        Self::of(name, &file)
+        Self::new(name, &file)
     }
 
     /// Tokenised as a whole, then cut.
@@ -287,7 +287,7 @@ fn long_pairs_read_in_parts_are_truncated_like_whole_ones() {
 #[test]
 fn real_texts_read_by_parts_have_the_tokens_of_the_whole() {
     let (Some(model), Some(data)) = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_DATA", "imdb")) else { return };
-    let peers = Peers::of("MiniLM", &model.join("tokenizer.json"));
+    let peers = Peers::new("MiniLM", &model.join("tokenizer.json"));
     let texts =
         DatasetReader::new().read(DatasetReader::find(data, dht_transformer::data::Split::Test).unwrap()).unwrap();
     for pair in texts.take(400).examples.chunks(2) {

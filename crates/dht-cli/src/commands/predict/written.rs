@@ -44,7 +44,7 @@ fn probability(answer: &Answer) -> String {
 }
 
 /// Writes rows as they were given, each with its answer.
-pub struct Written<W: Write> {
+pub struct AnswerWriter<W: Write> {
     out: W,
     asked: Option<OutputFormat>,
     /// Names of the added columns.
@@ -58,7 +58,7 @@ pub struct Written<W: Write> {
     separator: char,
 }
 
-impl<W: Write> Written<W> {
+impl<W: Write> AnswerWriter<W> {
     /// Writes in the format `asked`, by default in that of the texts. `prefix` begins the names of the added columns;
     /// `separator` is between several labels in a cell.
     pub fn new(out: W, asked: Option<OutputFormat>, prefix: &str, separator: char) -> Self {

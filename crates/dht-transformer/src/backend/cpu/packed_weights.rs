@@ -103,7 +103,7 @@ impl PackedWeights {
     }
 
     /// Packed part of a parameter: groups of its matrices, concatenated.
-    pub(crate) fn of<'a>(
+    pub(crate) fn packed<'a>(
         &self,
         parameter: &Parameter,
         direction: Direction,
@@ -117,7 +117,7 @@ impl PackedWeights {
         }
         let _span = tracing::trace_span!("packing weights").entered();
         let (groups, concatenated) = parts();
-        let packed = Packed::of(&groups, concatenated);
+        let packed = Packed::from_groups(&groups, concatenated);
         let packed = Arc::new(match precision {
             Precision::Int8 => packed.in_int8(),
             Precision::F32 | Precision::Tf32 | Precision::Bf16 => packed,

@@ -13,7 +13,7 @@ fn names(labels: &[&str]) -> Vec<String> {
 /// Classes of the labels, or `None` if they are refused.
 fn mapped(labels: &[&str], classes: &[&str]) -> Option<Vec<String>> {
     let (labels, classes) = (names(labels), names(classes));
-    match LabelMapping::of(&labels, &classes, false).ok()? {
+    match LabelMapping::new(&labels, &classes, false).ok()? {
         None => Some(labels),
         Some(mapping) => Some(mapping.pairs().iter().map(|(_, class)| class.clone()).collect()),
     }
@@ -35,7 +35,7 @@ fn labels_are_matched_by_name_then_by_number() {
         Some(names(&["LABEL_2", "LABEL_0", "LABEL_1"]))
     );
     let of = |labels: &[&str]| {
-        LabelMapping::of(&names(labels), &names(&["0", "1", "2"]), true).map(|mapping| mapping.is_some())
+        LabelMapping::new(&names(labels), &names(&["0", "1", "2"]), true).map(|mapping| mapping.is_some())
     };
     assert!(matches!(of(&["low", "mid", "high"]), Ok(true)), "a file's own order is known");
     assert_eq!(mapped(&["1", "2"], &["LABEL_0", "LABEL_1"]), Some(names(&["LABEL_0", "LABEL_1"])));
@@ -101,7 +101,7 @@ fn random_label_lists_are_right_or_refused() {
         if rng.random_bool(0.1) {
             labels.push(format!("{}\u{200b}", labels[0]));
         }
-        match LabelMapping::of(&labels, &classes, false) {
+        match LabelMapping::new(&labels, &classes, false) {
             Err(_) => refused += 1,
             Ok(mapping) => {
                 let pairs: Vec<(String, String)> = mapping.map_or_else(

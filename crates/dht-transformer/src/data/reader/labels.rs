@@ -73,10 +73,10 @@ impl Labels {
             None => (own.clone(), None),
             Some(classes) => {
                 let mapping = match given {
-                    [] => LabelMapping::of(&own, classes, empty.names.is_some()),
+                    [] => LabelMapping::new(&own, classes, empty.names.is_some()),
                     // Labels without an explicit class may match by name, if that contradicts no explicit pair.
                     given => LabelMapping::given(given, &own, classes).or_else(|problem| {
-                        match (&problem, LabelMapping::of(&own, classes, false)) {
+                        match (&problem, LabelMapping::new(&own, classes, false)) {
                             (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(given) => {
                                 Ok(Some(mapping))
                             }

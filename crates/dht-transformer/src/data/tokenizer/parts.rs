@@ -50,7 +50,7 @@ pub(crate) struct Words {
 }
 
 impl Parts {
-    pub(crate) fn of(tokenizer: &Tokenizer) -> Result<Self> {
+    pub(crate) fn new(tokenizer: &Tokenizer) -> Result<Self> {
         let added: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
         let plain = |token: &AddedToken| {
             token.content.is_ascii() && !token.content.contains(char::is_whitespace) && !token.single_word
@@ -64,7 +64,7 @@ impl Parts {
                 PreTokenizerWrapper::BertPreTokenizer(_)
                 | PreTokenizerWrapper::Whitespace(_)
                 | PreTokenizerWrapper::WhitespaceSplit(_),
-            ) if normalizer.is_none_or(is_by_character) => Words::of(tokenizer, &added),
+            ) if normalizer.is_none_or(is_by_character) => Words::new(tokenizer, &added),
             Some(PreTokenizerWrapper::ByteLevel(ByteLevel { use_regex: true, .. })) if normalizer.is_none() => {
                 Ok(Self::before_spaces(&added))
             }
@@ -90,7 +90,7 @@ impl Parts {
         let Some(start) = (least.max(1)..text.len()).find(|&index| text.is_char_boundary(index)) else {
             return Ok((text, ""));
         };
-        let mut kinds = Kinds::of(tokenizer, self);
+        let mut kinds = Kinds::new(tokenizer, self);
         let mut before = text[..start].chars().next_back().unwrap_or_default();
         for (index, next) in text[start..].char_indices() {
             let between = match self {
@@ -113,7 +113,7 @@ impl Parts {
     pub(crate) fn shortened<'a>(&self, tokenizer: &Tokenizer, part: &'a str) -> Result<Cow<'a, str>> {
         match self {
             Self::BetweenWords(Words { longest: Some(longest), .. }) if part.len() >= LONG_PART => {
-                shortened(Kinds::of(tokenizer, self), *longest, part)
+                shortened(Kinds::new(tokenizer, self), *longest, part)
             }
             _ => Ok(part.into()),
         }
@@ -135,10 +135,10 @@ fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
 }
 
 impl Words {
-    fn of(tokenizer: &Tokenizer, added: &[AddedToken]) -> Result<Parts> {
+    fn new(tokenizer: &Tokenizer, added: &[AddedToken]) -> Result<Parts> {
         let mut ascii = [Kind::Other; ASCII];
         for (code, kind) in (0_u8..).zip(&mut ascii) {
-            *kind = Kind::of(tokenizer, code.into())?;
+            *kind = Kind::new(tokenizer, code.into())?;
         }
         let has = |token: &AddedToken, kind| token.content.bytes().any(|byte| ascii[usize::from(byte)] == kind);
         // A match in the normalised text must not span a separator.
@@ -162,7 +162,7 @@ impl Words {
 
 impl Kind {
     /// Kind of a character, determined by tokenising it between two letters and between two dots.
-    fn of(tokenizer: &Tokenizer, character: char) -> Result<Self> {
+    fn new(tokenizer: &Tokenizer, character: char) -> Result<Self> {
         let among_letters = words(tokenizer, &format!("x{character}x"))?;
         let separates = |words: &[String], neighbour| match words {
             [before, .., after] => before == neighbour && after == neighbour,
@@ -185,7 +185,7 @@ struct Kinds<'a> {
 }
 
 impl<'a> Kinds<'a> {
-    fn of(tokenizer: &'a Tokenizer, parts: &Parts) -> Self {
+    fn new(tokenizer: &'a Tokenizer, parts: &Parts) -> Self {
         let ascii = match parts {
             Parts::BetweenWords(words) => words.ascii,
             _ => [Kind::Other; ASCII],
@@ -200,7 +200,7 @@ impl<'a> Kinds<'a> {
         if let Some(kind) = self.others.get(&character) {
             return Ok(*kind);
         }
-        let kind = Kind::of(self.tokenizer, character)?;
+        let kind = Kind::new(self.tokenizer, character)?;
         self.others.insert(character, kind);
         Ok(kind)
     }
@@ -264,7 +264,7 @@ mod tests {
                 "model": {{"type": "WordLevel", "unk_token": "x", "vocab": {{"x": 0, "longer": 1}}}}}}"###
         );
         let tokenizer = Tokenizer::from_bytes(json).unwrap();
-        let parts = Parts::of(&tokenizer).unwrap();
+        let parts = Parts::new(&tokenizer).unwrap();
         (tokenizer, parts)
     }
 

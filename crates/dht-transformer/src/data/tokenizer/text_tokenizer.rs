@@ -372,7 +372,7 @@ impl TextTokenizer {
         match empty.get_ids().iter().chain(empty_pair.get_ids()).find(|&&id| id > greatest) {
             Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
             None => {
-                let parts = Parts::of(&tokenizer).map_err(failed)?;
+                let parts = Parts::new(&tokenizer).map_err(failed)?;
                 Ok(Self {
                     tokenizer,
                     parts,

@@ -59,7 +59,7 @@ impl<'a> Augmentation<'a> {
     /// As [`AugmentationSettings::check`]; [`Error::Argument`] for a tokenizer of bytes.
     pub fn new(tokenizer: &'a TextTokenizer, settings: AugmentationSettings) -> Result<Self> {
         settings.check()?;
-        Ok(Self { settings, tokenizer, vocabulary: Vocabulary::of(tokenizer)?, model: None, vectors: None })
+        Ok(Self { settings, tokenizer, vocabulary: Vocabulary::new(tokenizer)?, model: None, vectors: None })
     }
 
     /// Takes candidates from a masked language model.

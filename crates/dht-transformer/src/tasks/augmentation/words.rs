@@ -21,7 +21,7 @@ pub(super) struct Vocabulary {
 impl Vocabulary {
     /// # Errors
     /// [`Error::Argument`] for a byte-level vocabulary, whose tokens do not mark where a word begins in a text.
-    pub(super) fn of(tokenizer: &TextTokenizer) -> Result<Self> {
+    pub(super) fn new(tokenizer: &TextTokenizer) -> Result<Self> {
         let tokens = (0..tokenizer.vocabulary_size() as u32).map(|id| tokenizer.token(id).unwrap_or_default());
         let own = Self { special: tokenizer.special_tokens(), tokens: tokens.collect() };
         match own.tokens.iter().find(|token| token.starts_with(VISIBLE_SPACE)) {
@@ -83,7 +83,7 @@ mod tests {
         let vocabulary = "[PAD] [UNK] [CLS] [SEP] [MASK] play ##ing ##er chess . 1".replace(' ', "\n");
         std::fs::write(folder.path().join("vocab.txt"), vocabulary).unwrap();
         let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap();
-        let vocabulary = Vocabulary::of(&tokenizer).unwrap();
+        let vocabulary = Vocabulary::new(&tokenizer).unwrap();
         let id = |token: &str| tokenizer.token_id(token).unwrap();
         let ids = ["[CLS]", "play", "##ing", "##er", "chess", ".", "1", "[UNK]", "play", "[SEP]"].map(id);
         assert_eq!(vocabulary.words(&ids), [1..4, 4..5, 8..9]);

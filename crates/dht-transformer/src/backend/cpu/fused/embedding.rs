@@ -82,7 +82,7 @@ impl CustomOp2 for EmbeddingOp {
                 .map(|block| {
                     let _span = tracing::trace_span!("embedding").entered();
                     let [words, positions, token_types] =
-                        [&ids.words, &ids.positions, &ids.token_types].map(|indices| block.of(indices, 1));
+                        [&ids.words, &ids.positions, &ids.token_types].map(|indices| block.rows_of(indices, 1));
                     let token_type = slices.get(3).map(|table| (*table, token_types));
                     let mut z = embed((slices[0], words), (slices[1], positions), token_type, p.hidden);
                     let mut y = vec![0.0; z.len()];
@@ -108,7 +108,7 @@ impl CustomOp2 for EmbeddingOp {
         let gradients: Vec<_> = with_slices(&[p.scale.var(), p.shift.var(), &dy], |slices| {
             let norm = Norm { scale: slices[0], shift: slices[1], epsilon: p.epsilon };
             let work = blocks.par_iter().zip(&z).map(|(block, z)| {
-                let mut dy = block.of(slices[2], p.hidden).to_vec();
+                let mut dy = block.rows_of(slices[2], p.hidden).to_vec();
                 self.drop(&mut dy, block);
                 residual_norm_backward(z, &dy, norm, None)
             });

@@ -104,7 +104,7 @@ impl LayersOp {
         };
         let chunk_rows = if one_thread { usize::MAX } else { self.chunk_rows(blocks.len()) };
         let work = blocks.par_iter().with_min_len(least).with_max_len(least);
-        let forward = |block: &RowBlock| self.forward(block.of(x, width), block, &packed_weights, chunk_rows);
+        let forward = |block: &RowBlock| self.forward(block.rows_of(x, width), block, &packed_weights, chunk_rows);
         if self.ctx.is_training() || blocks.len() == 1 {
             let (parts, activations): (Vec<_>, Vec<_>) = work.map(forward).unzip();
             return Ok((joined(parts), activations));
@@ -212,7 +212,7 @@ impl CustomOp2 for LayersOp {
             let width = x.dims()[1];
             let blocks = self.packing.blocks();
             let gradients = tracing::trace_span!("concatenating rows")
-                .in_scope(|| blocks.iter().map(|block| block.of(slices[0], width).to_vec()).collect());
+                .in_scope(|| blocks.iter().map(|block| block.rows_of(slices[0], width).to_vec()).collect());
             self.backward(gradients, activations, &blocks, x.track_op())
         })?;
         Ok((dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))

@@ -58,7 +58,7 @@ impl CustomOp2 for LinearOp {
                 false => {
                     let extent = Extent { choice: Choice::Neurons(p.outputs), whole: true, by_head: false };
                     let parts = || (vec![vec![matrix]], Concatenated::Columns);
-                    self.ctx.packed_weights().of(&p.weight, Direction::Forward, (extent, Precision::F32), parts)
+                    self.ctx.packed_weights().packed(&p.weight, Direction::Forward, (extent, Precision::F32), parts)
                 }
             };
             Ok(rows_times(x, &weight, Some(slices[1]), p.inputs, p.outputs))

@@ -60,7 +60,7 @@ fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, know
         Direction::Backward => (matrix, linear.outputs),
     };
     let parts = || (vec![vec![matrix]], Concatenated::Columns);
-    WeightSlice::all(known.of(&linear.weight, direction, (extent, known.precision()), parts), rows)
+    WeightSlice::all(known.packed(&linear.weight, direction, (extent, known.precision()), parts), rows)
 }
 
 impl Sublayer for RaggedSublayer {

@@ -85,7 +85,7 @@ impl Selection {
         let pack = |choice, by_head| {
             let extent = Extent { choice, whole: choice == self.variants.whole, by_head };
             let parts = || self.matrices(side, direction, extent, weight);
-            packed_weights.of(parameter, direction, (extent, packed_weights.precision()), parts)
+            packed_weights.packed(parameter, direction, (extent, packed_weights.precision()), parts)
         };
         let concatenated = concatenated(side, direction);
         let all = match (concatenated, packed_weights.precision()) {

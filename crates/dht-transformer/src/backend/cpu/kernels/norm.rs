@@ -24,7 +24,7 @@ pub(crate) struct RowKeys<'a> {
 
 impl<'a> RowKeys<'a> {
     /// Keys of some rows.
-    pub(crate) fn of(self, rows: Range<usize>) -> Self {
+    pub(crate) fn rows(self, rows: Range<usize>) -> Self {
         Self { samples: &self.samples[rows.clone()], tokens: &self.tokens[rows] }
     }
 }

@@ -70,7 +70,7 @@ impl<T> Segment<'_, T> {
     }
 
     /// Part of rows of `width` values that belongs to the segment.
-    fn of(&self, width: usize) -> Range<usize> {
+    fn range(&self, width: usize) -> Range<usize> {
         self.rows.start * width..self.rows.end * width
     }
 
@@ -168,7 +168,7 @@ pub(crate) fn sublayer<T: Real>(
     grow(&mut scratch.z, x.len());
     for segment in segments {
         let (wide, inner) = (segment.wide(), segment.inner());
-        let x = &x[segment.of(hidden)];
+        let x = &x[segment.range(hidden)];
         let mut u = std::mem::take(&mut scratch.u);
         grow(&mut u, segment.rows.len() * wide);
         let attends = matches!(segment.function, InnerFunction::Attention { .. });
@@ -187,7 +187,7 @@ pub(crate) fn sublayer<T: Real>(
             (false, false) => std::mem::take(&mut u),
         };
         grow(&mut inner_rows, segment.rows.len() * inner);
-        let z = scratch.z[segment.of(hidden)].par_chunks_mut(chunk_rows * hidden);
+        let z = scratch.z[segment.range(hidden)].par_chunks_mut(chunk_rows * hidden);
         inner_rows.par_chunks_mut(chunk_rows * inner).zip(z).enumerate().for_each(|(number, (inner_rows, z))| {
             let rows = z.len() / hidden;
             match &segment.function {
@@ -212,7 +212,7 @@ pub(crate) fn sublayer<T: Real>(
     let rows = y.par_chunks_mut(chunk_rows * hidden).zip(scratch.z.par_chunks_mut(chunk_rows * hidden));
     rows.zip(x.par_chunks(chunk_rows * hidden)).enumerate().for_each(|(number, ((y, z), x))| {
         let rows = number * chunk_rows..number * chunk_rows + z.len() / hidden;
-        let dropout = output_norm.dropout.map(|(dropout, keys)| (dropout, keys.of(rows)));
+        let dropout = output_norm.dropout.map(|(dropout, keys)| (dropout, keys.rows(rows)));
         residual_norm(z, output_norm.outward_bias, Some(x), output_norm.norm, dropout, y);
     });
     let saved = keep.then(|| SavedActivations { segments: saved, z: std::mem::take(&mut scratch.z) });
@@ -236,7 +236,7 @@ pub(crate) fn sublayer_backward<T: Real>(
         let (wide, inner, rows) = (segment.wide(), segment.inner(), segment.rows.len());
         let mut d_inner_rows = Vec::new();
         grow(&mut d_inner_rows, rows * inner);
-        let dh = norm.dh[segment.of(hidden)].par_chunks(CHUNK_ROWS * hidden);
+        let dh = norm.dh[segment.range(hidden)].par_chunks(CHUNK_ROWS * hidden);
         d_inner_rows.par_chunks_mut(CHUNK_ROWS * inner).zip(dh).for_each(|(d_inner_rows, dh)| {
             let _span = tracing::trace_span!("products of row gradients").entered();
             let dh = Matrix::new(dh, dh.len() / hidden, hidden);
@@ -261,7 +261,7 @@ pub(crate) fn sublayer_backward<T: Real>(
             }
         };
         if wanted.input {
-            let dx = dx[segment.of(hidden)].par_chunks_mut(CHUNK_ROWS * hidden);
+            let dx = dx[segment.range(hidden)].par_chunks_mut(CHUNK_ROWS * hidden);
             dx.zip(du.par_chunks(CHUNK_ROWS * wide)).for_each(|(dx, du)| {
                 let _span = tracing::trace_span!("products of row gradients").entered();
                 segment.inward.iter().for_each(|part| part.backward(du, wide, dx, hidden));

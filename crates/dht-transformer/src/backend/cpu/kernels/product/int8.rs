@@ -164,7 +164,7 @@ impl Strip<'_> {
     #[inline(always)]
     fn tile<T: Real, const R: usize>(&self, c: &mut [T], row: usize) {
         let left: [&[Quad]; R] = array(|r| self.left.row(row + r));
-        let dots = self.dots.of(left, self.panel, self.lines, self.wide);
+        let dots = self.dots.compute(left, self.panel, self.lines, self.wide);
         for (r, dots) in dots.iter().enumerate() {
             let (scale, offset) = (self.scale * self.left.scales[row + r], self.left.offsets[row + r]);
             let c = &mut c[(row + r) * self.stride..][..self.wide];
@@ -242,7 +242,7 @@ mod tests {
         let (rows, columns) = (40, 150);
         let b = wave::<f32>(rows * columns, 0.73);
         let groups: Vec<_> = (0..3).map(|group| vec![Matrix::strided(&b[50 * group..], rows, 50, columns)]).collect();
-        let packed = Packed::of(&groups, Concatenated::Columns).in_int8();
+        let packed = Packed::from_groups(&groups, Concatenated::Columns).in_int8();
         // Rows that begin and end within lines, and neighbours that share one.
         let (ranges, groups) = ([3..10, 12..13, 13..40, 0..1], [2, 0]);
         let inner: Vec<usize> = ranges.iter().cloned().flatten().collect();

@@ -67,7 +67,7 @@ impl Dots {
     /// Computes Σₗ q(r, l)·(w + 128)(l, j) over lines of a panel, for at least its first `wide` columns j.
     #[inline(always)]
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "loops sum all columns"))]
-    pub(super) fn of<const R: usize>(
+    pub(super) fn compute<const R: usize>(
         self,
         left: [&[Quad]; R],
         panel: &[Line],
@@ -175,9 +175,9 @@ mod tests {
             })
         });
         assert_eq!(portable(left, &panel, &lines), expected);
-        assert_eq!(Dots::new().of(left, &panel, &lines, COLUMNS), expected);
+        assert_eq!(Dots::new().compute(left, &panel, &lines, COLUMNS), expected);
         for wide in [1, 16, 17, 32] {
-            let found = Dots::new().of(left, &panel, &lines, wide);
+            let found = Dots::new().compute(left, &panel, &lines, wide);
             assert!(found.iter().zip(&expected).all(|(one, other)| one[..wide] == other[..wide]), "{wide} columns");
         }
     }

@@ -51,11 +51,11 @@ pub(crate) enum Concatenated {
 impl<T: Real> Packed<T> {
     /// Packs a matrix.
     pub(crate) fn new(matrix: Matrix<'_, T>) -> Self {
-        Self::of(&[vec![matrix]], Concatenated::Columns)
+        Self::from_groups(&[vec![matrix]], Concatenated::Columns)
     }
 
     /// Packs groups, all of one shape, each of several concatenated matrices.
-    pub(crate) fn of(groups: &[Vec<Matrix<'_, T>>], concatenated: Concatenated) -> Self {
+    pub(crate) fn from_groups(groups: &[Vec<Matrix<'_, T>>], concatenated: Concatenated) -> Self {
         groups.iter().flatten().for_each(|matrix| matrix.check("right factor"));
         let sum = |size: fn(&Matrix<'_, T>) -> usize| groups.first().map_or(0, |group| group.iter().map(size).sum());
         let first = |size: fn(&Matrix<'_, T>) -> usize| groups.first().and_then(|group| group.first()).map_or(0, size);

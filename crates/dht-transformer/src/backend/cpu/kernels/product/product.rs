@@ -202,10 +202,10 @@ mod tests {
                 }
             };
         let straight = |row: usize, column: usize| b[row * columns + column];
-        check(&Packed::of(&beside, Concatenated::Columns), &straight, &[3..10, 12..13, 13..40], &[2, 0]);
-        check(&Packed::of(&[below], Concatenated::Rows), &straight, &[30..33, 0..8], &[0]);
+        check(&Packed::from_groups(&beside, Concatenated::Columns), &straight, &[3..10, 12..13, 13..40], &[2, 0]);
+        check(&Packed::from_groups(&[below], Concatenated::Rows), &straight, &[30..33, 0..8], &[0]);
         check(
-            &Packed::of(&[turned], Concatenated::Columns),
+            &Packed::from_groups(&[turned], Concatenated::Columns),
             &|row, column| straight(column, row),
             std::slice::from_ref(&(0..150)),
             &[0],
