@@ -1,5 +1,5 @@
-//! Writes the results of reproductions into `docs/reproduction.md` and `docs/results.md`, and their figures into
-//! `docs/figures/reproduction/`. It also writes architecture searches and head ablations into
+//! Writes the results of reproductions into `docs/reproduction.md`, `docs/reproduction/` and `docs/results.md`, and their
+//! figures into `docs/figures/reproduction/`. It also writes architecture searches and head ablations into
 //! `docs/architecture_search.md`.
 //!
 //! `cargo run --release --example reproduction_page`
@@ -13,6 +13,7 @@ use dht_lab::record::{ArchitectureSearchRecord, HeadAblationRecord, Reproduction
 use dht_lab::{
     Error, REPRODUCTION_END, REPRODUCTION_START, Result, head_ablation_figure, head_ablation_file,
     with_architecture_searches, with_head_ablations, with_real_texts, with_reproduction, write_reproduction_figures,
+    write_reproduction_pages,
 };
 use dht_transformer::storage::write_atomically;
 
@@ -31,7 +32,8 @@ struct Arguments {
     /// Its files that end in .json are read in the order of their names. Parts of one reproduction are joined.
     #[arg(long, default_value = "docs/records")]
     records: PathBuf,
-    /// File with the marker lines; it is created if it is missing
+    /// File with the marker lines; it is created if it is missing. Pages of the records are written to a directory of
+    /// its name
     #[arg(long, default_value = "docs/reproduction.md")]
     page: PathBuf,
     /// File whose part about real texts is replaced
@@ -105,7 +107,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         write_atomically(path, |file| file.write_all(page.as_bytes()))?;
         println!("{}", path.display());
     }
-    for path in write_reproduction_figures(&records, &arguments.figures)? {
+    let pages = write_reproduction_pages(&records, &arguments.page.with_extension(""))?;
+    for path in write_reproduction_figures(&records, &arguments.figures)?.into_iter().chain(pages) {
         println!("{}", path.display());
     }
     write_atomically(&arguments.page, |file| file.write_all(page.as_bytes()))?;

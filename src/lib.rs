@@ -24,6 +24,7 @@ pub use experiment::{Arguments, RunData, RunPlan};
 pub use report::{
     REPRODUCTION_END, REPRODUCTION_START, head_ablation_figure, head_ablation_file, reproduction_page,
     with_architecture_searches, with_head_ablations, with_real_texts, with_reproduction, write_reproduction_figures,
+    write_reproduction_pages,
 };
 pub use reproduction::{ReproductionArguments, reproduce};
 

@@ -1,4 +1,4 @@
-//! Page of all reproductions, `docs/reproduction.md`.
+//! Pages of reproductions: `docs/reproduction.md` for all, and one in `docs/reproduction/` for each.
 
 use std::path::{Path, PathBuf};
 
@@ -18,40 +18,62 @@ pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
 
 /// Directory of the figures, as the page names it.
 pub(super) const FIGURES: &str = "figures/reproduction";
+/// Directory of the records' pages, as the page of all names it.
+const PAGES: &str = "reproduction";
 
 /// Replaces the part of the page between the two marker lines by [`reproduction_page`].
 ///
 /// # Errors
-/// [`Error::Markers`] unless each of the two lines occurs once, in this order; [`Error::Figure`] if a figure cannot be
-/// drawn.
+/// [`Error::Markers`] unless each of the two lines occurs once, in this order.
 pub fn with_reproduction(page: &str, records: &[ReproductionRecord]) -> Result<String> {
-    marked::replaced(page, (REPRODUCTION_START, REPRODUCTION_END), &reproduction_page(records)?)
+    marked::replaced(page, (REPRODUCTION_START, REPRODUCTION_END), &reproduction_page(records))
 }
 
-/// Formats the records in Markdown. Each record has its findings, both tables with their notes, figures and
-/// differences. Notes on the paper come last. Every number is from a record or from the paper's tables.
-///
-/// # Errors
-/// [`Error::Figure`] if a figure cannot be drawn.
-pub fn reproduction_page(records: &[ReproductionRecord]) -> Result<String> {
+/// Formats the findings of the records in Markdown, each with a link to its [page](write_reproduction_pages). Notes on
+/// the paper come last. Every number is from a record or from the paper's tables.
+pub fn reproduction_page(records: &[ReproductionRecord]) -> String {
     let mut text = String::from("\n");
     for ((record, folder), title) in records.iter().zip(folders(records)).zip(titles(records)) {
-        text.push_str(&format!("## {}\n\n{}\n\n", markdown_text(&title), run_line(record)));
-        text.push_str("### What we found\n\n");
+        let title = markdown_text(&title);
+        text.push_str(&format!("## {title}\n\n{}\n\n### What we found\n\n", run_line(record)));
         text.push_str(&list(&findings(record)));
-        text.push_str("### Tables\n\n");
-        text.push_str(&reproduction_markdown(record));
-        text.push_str("### Figures\n\n");
-        for figure in reproduction_figures(record)? {
-            text.push_str(&figure_links(&figure, &folder));
-        }
-        text.push_str("### What differs from the paper\n\n");
-        text.push_str(&differences(record));
+        text.push_str(&format!("[Tables, figures, and what differs from the paper]({PAGES}/{folder}.md)\n\n"));
     }
     text.push_str("## About the paper\n\n");
     text.push_str(&format!("{}\n\nWhat its own tables do not bear out:\n\n", markdown_text(WITHDRAWN)));
     text.push_str(&list(&paper_notes()));
+    text
+}
+
+/// Formats a record's tables with their notes, its figures and its differences from the paper in Markdown.
+fn record_page(record: &ReproductionRecord, folder: &str, title: &str) -> Result<String> {
+    let mut text = format!("# The paper's experiments on {}\n\n{REPRODUCTION_START}\n\n", markdown_text(title));
+    text.push_str(&format!("{}\n\n[Findings](../reproduction.md)\n\n## Tables\n\n", run_line(record)));
+    text.push_str(&reproduction_markdown(record));
+    text.push_str("## Figures\n\n");
+    for figure in reproduction_figures(record)? {
+        text.push_str(&figure_links(&figure, folder));
+    }
+    text.push_str("## What differs from the paper\n\n");
+    text.push_str(&differences(record));
+    text.push_str(&format!("{REPRODUCTION_END}\n"));
     Ok(text)
+}
+
+/// Writes a page of tables, figures and differences for each record into a directory, which is created if it is
+/// missing. The pages name their figures as `../figures/reproduction`.
+///
+/// # Errors
+/// [`Error::Figure`] if a figure cannot be drawn; [`Error::Io`] and [`Error::Transformer`] if a file cannot be written.
+pub fn write_reproduction_pages(records: &[ReproductionRecord], folder: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+    let mut written = Vec::new();
+    for ((record, name), title) in records.iter().zip(folders(records)).zip(titles(records)) {
+        let (path, page) = (folder.join(format!("{name}.md")), record_page(record, &name, &title)?);
+        write_atomically(&path, |file| file.write_all(page.as_bytes()))?;
+        written.push(path);
+    }
+    Ok(written)
 }
 
 /// Draws the figures of the records' page into a directory, which is created if it is missing.
@@ -131,7 +153,7 @@ pub(super) fn run_line(record: &ReproductionRecord) -> String {
 /// Links of a figure. Figures of costs are shown, the paper's figures are only linked.
 fn figure_links(figure: &Figure, folder: &str) -> String {
     let mut text = String::new();
-    let path = |file: &str| format!("{FIGURES}/{folder}/{file}");
+    let path = |file: &str| format!("../{FIGURES}/{folder}/{file}");
     let heading = markdown_text(&figure.heading());
     let shown = figure.number.is_none();
     if shown {

@@ -12,6 +12,7 @@ mod real_texts;
 pub use architecture_search::with_architecture_searches;
 pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
+    write_reproduction_pages,
 };
 pub(crate) use head_ablation::head_ablation_table;
 pub use head_ablation::{head_ablation_figure, head_ablation_file, with_head_ablations};
