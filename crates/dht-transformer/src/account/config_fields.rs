@@ -32,7 +32,7 @@ const FIELDS: &[Rule] = &[
     Rule::new(Check::Obeyed, "the non-linearity", &["activation"]).for_families(DISTILBERT),
     Rule::new(Check::Obeyed, "ε of the layer norms", &["layer_norm_eps"]).for_families(BERT_AND_ROBERTA),
     Rule::new(Check::Obeyed, "training alone", &["hidden_dropout_prob", "attention_probs_dropout_prob"])
-        .of(BERT_AND_ROBERTA),
+        .for_families(BERT_AND_ROBERTA),
     Rule::new(Check::Obeyed, "training alone", &["dropout", "attention_dropout"]).for_families(DISTILBERT),
     Rule::new(Check::Obeyed, "training alone: fresh weights", &["initializer_range"]),
     Rule::new(Check::Obeyed, "the positions are counted from the number after it", &["pad_token_id"])
