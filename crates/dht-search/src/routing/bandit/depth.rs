@@ -191,8 +191,8 @@ impl RouterState for DepthRouter {
     }
 }
 
-/// Bandit with one arm for each exit of a tree search, or for each route of an integrated one. Its contexts are \[x ;
-/// z\] or \[x ; 1\], with the pooled state x and the arm feature z.
+/// Bandit with one arm for each exit of a tree search, or for each route of an integrated one, and contexts \[x ; z\]
+/// or \[x ; 1\] (pooled state x, arm feature z).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DepthBandit {
