@@ -11,8 +11,8 @@ const TEXTS: usize = 32;
 
 impl Encoder {
     /// Embeds each text as the mean of its last hidden states, scaled to length 1, so that the cosine similarity of two
-    /// is their dot product. Texts are truncated at `max_length` tokens. Good embeddings require an encoder trained for
-    /// sentences, such as all-MiniLM-L6-v2.
+    /// embeddings is their dot product. Texts are truncated at `max_length` tokens. Good embeddings require an encoder
+    /// trained for sentences, such as all-MiniLM-L6-v2.
     ///
     /// Source: Reimers and Gurevych 2019.
     ///
