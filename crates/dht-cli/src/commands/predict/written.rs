@@ -24,11 +24,11 @@ pub enum OutputFormat {
     Csv,
     /// Tab-separated
     Tsv,
-    /// One JSON object a line
+    /// One JSON object on each line
     Jsonl,
 }
 
-/// Answer with its cost.
+/// Answer to a text, with its cost.
 pub struct Answered<'a> {
     /// Answer of the model.
     pub answer: &'a Answer,
@@ -43,7 +43,7 @@ pub struct Answered<'a> {
 }
 
 impl Answered<'_> {
-    /// Predicted class, labels that apply, or value.
+    /// Predicted class, labels that apply, or predicted number.
     fn predicted(&self) -> String {
         match self.task {
             Task::Class => self.answer.label.to_string(),
@@ -56,7 +56,7 @@ impl Answered<'_> {
         applying(self.labels, &self.answer.probabilities).iter().map(ToString::to_string).collect()
     }
 
-    /// Probability of the class or of the most probable label; empty for a value.
+    /// Probability of the class or of the most probable label; empty for a predicted number.
     fn probability(&self) -> String {
         match self.task {
             Task::Number => String::new(),
@@ -81,7 +81,7 @@ impl Answered<'_> {
     }
 }
 
-/// Writes rows as they were given, each with its answer.
+/// Writes rows in their original form, each with its answer.
 pub struct Written<W: Write> {
     out: W,
     asked: Option<OutputFormat>,
@@ -90,12 +90,13 @@ pub struct Written<W: Write> {
     format: OutputFormat,
     names: Vec<String>,
     begun: bool,
-    /// True if the names are those of the first object.
+    /// True if the titles are the names of the first object's members.
     of_objects: bool,
 }
 
 impl<W: Write> Written<W> {
-    /// Writes in the format `asked`, by default in that of the texts; `prefix` begins the names of the added columns.
+    /// Writes in the format `asked`, by default in the format of the texts. The names of the added columns begin with
+    /// `prefix`.
     pub fn new(out: W, asked: Option<OutputFormat>, prefix: &str) -> Self {
         let added = ADDED.map(|name| format!("{prefix}{name}"));
         let format = OutputFormat::Jsonl;
@@ -105,8 +106,8 @@ impl<W: Write> Written<W> {
     /// Begins the rows of an input.
     ///
     /// # Errors
-    /// [`Error::OtherTable`] if the answers do not fit into one output with those of earlier inputs;
-    /// [`Error::AnswerColumn`] for a column with the name of an added one.
+    /// [`Error::OtherTable`] if the answers cannot be in one output with those of earlier inputs;
+    /// [`Error::AnswerColumn`] for a column with the name of an added column.
     pub fn begin(&mut self, path: &Path, input: TextFormat, names: &[String]) -> Result<()> {
         let format = self.asked.unwrap_or(match input {
             TextFormat::Csv => OutputFormat::Csv,
@@ -132,7 +133,7 @@ impl<W: Write> Written<W> {
         Ok(())
     }
 
-    /// Rejects a column or member with the name of an added one.
+    /// Rejects a column or member with the name of an added column.
     fn check_names<'a>(&self, place: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
         let added = if self.format == OutputFormat::Jsonl { &self.added[..1] } else { &self.added[..] };
         match names.find(|name| added.contains(name)) {
@@ -144,8 +145,8 @@ impl<W: Write> Written<W> {
     /// Writes a row with its answer.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::OtherMember`] if cells are written and an object has members that the first one lacks;
-    /// [`Error::AnswerColumn`] for a member with the name of an added one.
+    /// [`Error::Io`]; [`Error::OtherMember`] if cells are written and an object has members that the first object
+    /// lacks; [`Error::AnswerColumn`] for a member with the name of an added column.
     pub fn row(&mut self, row: &TextRow, answered: &Answered<'_>) -> Result<()> {
         if let Given::Members(members) = &row.given {
             self.check_names(&format!("line {}", row.line), members.iter().map(|(name, _)| name))?;
@@ -165,7 +166,7 @@ impl<W: Write> Written<W> {
         self.cells(&cells, row.line)
     }
 
-    /// Members of an object as cells, in the order of the first object, whose names are the titles.
+    /// Members of an object as cells, in the order of the titles, the names of the first object's members.
     fn of_members(&mut self, line: u64, members: &[Member]) -> Result<Vec<String>> {
         if !self.of_objects {
             self.names = members.iter().map(|(name, _)| name.clone()).collect();
@@ -224,7 +225,7 @@ impl<W: Write> Written<W> {
     }
 }
 
-/// Number of single precision in the fewest digits that identify it.
+/// Converts a single-precision number to the fewest digits that identify it.
 fn short(value: f32) -> Value {
     value.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
