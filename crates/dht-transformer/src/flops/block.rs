@@ -55,8 +55,8 @@ impl BlockShape {
         Width { heads, ffn: self.ffn }
     }
 
-    /// FLOPs of the forward pass: projections 2·T·d·3d', attention 2·(2·Σℓ²·d'), output 2·T·d'·d,
-    /// feed-forward 2·(2·T·d·f).
+    /// FLOPs of the forward pass for T tokens and Σℓ² token pairs, with d' = heads · head width: projections 2·T·d·3d',
+    /// attention 2·(2·Σℓ²·d'), output 2·T·d'·d, feed-forward 2·(2·T·d·f).
     pub fn forward(&self, load: Load, width: Width) -> Breakdown {
         let inner = (width.heads as u64).saturating_mul(self.head_dim as u64);
         let row = FlopCount(2) * load.tokens * self.hidden as u64;
