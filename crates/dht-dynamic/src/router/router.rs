@@ -56,7 +56,7 @@ impl<'a> ExitView<'a> {
     }
 }
 
-/// Decides at each exit which texts leave there. A router does not know the encoder and does not change while it
+/// Decides at each exit which texts leave at it. A router does not know the encoder and does not change while it
 /// decides.
 ///
 /// # Examples
