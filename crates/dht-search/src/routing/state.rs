@@ -12,7 +12,7 @@ use crate::space::SearchSpace;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
-    /// The heads that every head set contains; `None` where the space pins none. [`HeadState::pin`] may replace them
+    /// The heads that every head set contains; `None` if the space pins no heads. [`HeadState::pin`] may replace them
     /// when the warm-up is over.
     pub pinned: Option<HeadSet>,
     /// Features of the arms, if the contexts include them.

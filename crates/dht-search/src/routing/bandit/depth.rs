@@ -209,7 +209,7 @@ impl DepthBandit {
         Ok(Self { linear, reference: RewardReference::default() })
     }
 
-    /// Updates the arm of each sample from its reward . With nested feedback it also updates the arms that the sample
+    /// Updates the arm of each sample from its reward. With nested feedback it also updates the arms that the sample
     /// passed: the earlier exits or, in an integrated search, the routes to these exits with the same number of heads.
     pub(crate) fn learn(
         &mut self,

@@ -38,7 +38,7 @@ pub(crate) struct HeadSets {
     learning_flops: u64,
 }
 
-/// A running mean ; the value added i additions ago has weight [`RETENTION`]ⁱ.
+/// A running mean; the value added i additions ago has weight [`RETENTION`]ⁱ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Average {
