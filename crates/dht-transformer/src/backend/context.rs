@@ -45,7 +45,7 @@ struct Training {
     seed: u64,
     step: u32,
     dropout: bool,
-    /// `true` while a backward pass of this context runsand collects the gradients.
+    /// `true` while a backward pass of this context runs and collects the gradients.
     in_backward: AtomicBool,
     gradients: Mutex<Gradients>,
 }
@@ -243,7 +243,7 @@ impl ForwardContext {
         Err(Error::argument("context", "one of a training step over the model's parameters", got))
     }
 
-    /// Precision of this contextif it has one, otherwise of the model.
+    /// Precision of this context if it has one, otherwise of the model.
     pub(crate) fn precision(&self, parameters: &Parameters) -> Precision {
         self.precision.unwrap_or(parameters.precision())
     }

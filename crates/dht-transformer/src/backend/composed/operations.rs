@@ -26,7 +26,7 @@ impl Operations {
         Self { kernels }
     }
 
-    /// LayerNorm of each rowin the precision of `x`, with sums in at least single precision.
+    /// LayerNorm of each row in the precision of `x`, with sums in at least single precision.
     pub(crate) fn layer_norm(self, x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
         let (scale, shift) = (weight(scale), weight(shift));
         if let Some(y) = self.kernels.layer_norm(x, &scale, &shift, epsilon)? {

@@ -182,7 +182,7 @@ impl Search<'_> {
         self.names.map_or("", |names| names[place].as_str())
     }
 
-    /// Returns whether a column of a table with names has none. It is neither a label nor a text.
+    /// Returns whether a column of a table with names has no name. Such a column is neither a label nor a text.
     fn is_unnamed(&self, place: usize) -> bool {
         self.names.is_some_and(|names| names[place].is_empty())
     }
@@ -300,7 +300,7 @@ impl Search<'_> {
         (0..self.table.width).filter(|place| is_one_of(self.name(*place), &TEXT[1..])).collect()
     }
 
-    /// Detects the text columnsby name; otherwise the only column with words in it.
+    /// Detects the text columns by name; otherwise the only column with words in it.
     fn text(&self, label: usize, pair: bool) -> Result<(TextSource, Vec<usize>), Problem> {
         let ambiguous = |places: &[usize]| Err((None, DataProblem::TextColumns { columns: self.columns(places) }));
         let named: Vec<usize> = self.named_texts(pair);

@@ -80,7 +80,7 @@ impl Table {
         if number == 0 { Err((None, DataProblem::NoRows)) } else { Ok(()) }
     }
 
-    /// Adopts names, types and classes of the columnsof the first part, or compares those of a later part with them.
+    /// Adopts names, types and classes of the columns of the first part, or compares those of a later part with them.
     /// Returns the indices of the readable columns.
     fn add_columns(&mut self, metadata: &ParquetMetaData) -> Result<Vec<usize>, Problem> {
         let facts = metadata.file_metadata();

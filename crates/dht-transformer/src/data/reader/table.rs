@@ -72,7 +72,7 @@ pub(crate) struct Table {
     pub(crate) nested: BTreeMap<usize, u64>,
     /// First number, first string and first truth value of each column of a jsonl file.
     pub(crate) values: BTreeMap<usize, [Option<String>; 3]>,
-    /// Columns of a parquet file that are neither texts nor numbers , with their types; they are in `nested`, too.
+    /// Columns of a parquet file that are neither texts nor numbers, with their types; they are in `nested`, too.
     pub(crate) types: BTreeMap<usize, String>,
     /// Numbered class columns of a parquet file, and the class names.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
@@ -133,8 +133,8 @@ impl Table {
         Ok(())
     }
 
-    /// Separator other than the comma that occurs equally often in all rows and this one. The commas are then parts of
-    /// texts.
+    /// Separator other than the comma that occurs equally often in all earlier rows and in `row`. The commas are then
+    /// parts of texts.
     fn separator_of(&self, row: &Row) -> Option<&'static str> {
         let count = |row: &Row, sign: char| row.cells.iter().map(|(_, cell)| cell.matches(sign).count()).sum::<usize>();
         let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];

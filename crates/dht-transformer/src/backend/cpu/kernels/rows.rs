@@ -93,7 +93,7 @@ pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     all[0]
 }
 
-/// Computes Σ f(z)in sixteen lanes, so that the sum vectorises with a fixed order of summation.
+/// Computes Σ f(z) in sixteen lanes, so that the sum vectorises with a fixed order of summation.
 #[inline(always)]
 pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];
