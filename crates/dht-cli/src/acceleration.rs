@@ -20,7 +20,7 @@ pub const BATCH: usize = 64;
 /// Random stream of the acceleration.
 const STREAM: u64 = 0x4163_6365_6c65_7261;
 /// Fraction of the rows that are reserved to verify a promise, and the maximum number of these rows. Flags override
-/// both..
+/// both.
 const CALIBRATION_SHARE: f64 = 0.1;
 const MOST_CALIBRATION_ROWS: usize = 2_000;
 

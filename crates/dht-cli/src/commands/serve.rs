@@ -61,7 +61,7 @@ pub struct ServeArguments {
     /// Require the bearer token in this file [default: the variable DHT_TOKEN; without either, no authentication]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Allow pages of this origin to read answers, such as https://example.org(may be repeated; * allows all origins)
+    /// Allow pages of this origin to read answers, such as https://example.org (may be repeated; * allows all origins)
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<String>,
     /// Truncate long texts in /predict if the request does not set `truncate`
