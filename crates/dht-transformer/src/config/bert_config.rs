@@ -168,8 +168,8 @@ impl BertConfig {
     /// Checks that an encoder of this configuration can be built and run.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the invalid field: a size of 0 or too large; heads that do not divide the width; a
-    /// dropout outside 0 ≤ p < 1; ε or the initial deviation not positive; a padding token outside the vocabulary; no
+    /// [`Error::Argument`] names the invalid field: a size that is 0 or too large; heads that do not divide the width;
+    /// a dropout outside 0 ≤ p < 1; ε or the initial deviation not positive; a padding token outside the vocabulary; no
     /// position for a first token; a refused field, such as `quantization_config` ([`account`](crate::account) has the
     /// tables of these).
     pub fn check(&self) -> Result<()> {

@@ -300,7 +300,7 @@ impl Search<'_> {
         (0..self.table.width).filter(|place| is_one_of(self.name(*place), &TEXT[1..])).collect()
     }
 
-    /// Detects the text columns by name; otherwise the only column with words in it.
+    /// Detects the text columns: by name; otherwise the only column with words in it.
     fn text(&self, label: usize, pair: bool) -> Result<(TextSource, Vec<usize>), Problem> {
         let ambiguous = |places: &[usize]| Err((None, DataProblem::TextColumns { columns: self.columns(places) }));
         let named: Vec<usize> = self.named_texts(pair);

@@ -25,8 +25,8 @@ pub(crate) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Reads the lines of `raw`, at most `most` (decompressed) bytes. `compressed` is true for gzip data; `path` is
-    /// named in errors.
+    /// Creates a reader of the lines of `raw`, at most `most` (decompressed) bytes. `compressed` is true for gzip data;
+    /// `path` is named in errors.
     pub(crate) fn new(path: &Path, raw: impl Read + 'a, compressed: bool, most: u64) -> Self {
         let reader: Box<dyn BufRead + 'a> =
             if compressed { Box::new(BufReader::new(MultiGzDecoder::new(raw))) } else { Box::new(BufReader::new(raw)) };
