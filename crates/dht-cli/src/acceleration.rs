@@ -1,4 +1,5 @@
-//! Acceleration of a classifier: exits, a budget or a promise, and the resulting costs and scores.
+//! Acceleration of a classifier: fits exits, sets a budget or verifies a promise (a limit on the loss of accuracy), and
+//! reports costs and scores.
 
 use clap::Args;
 use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
@@ -12,13 +13,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 
-/// Number of tokens after the maximum length that the n-gram classifier reads.
+/// Maximum number of tokens beyond the encoder's maximum length that the n-gram classifier reads.
 pub const REST: usize = 4096;
 /// Number of texts in a batch.
 pub const BATCH: usize = 64;
 /// Random stream of the acceleration.
 const STREAM: u64 = 0x4163_6365_6c65_7261;
-/// Fraction of the rows that verify a promise, and their maximum number, unless flags set others.
+/// Fraction of the rows that are reserved to verify a promise, and the maximum number of these rows. Flags override
+/// both.
 const CALIBRATION_SHARE: f64 = 0.1;
 const MOST_CALIBRATION_ROWS: usize = 2_000;
 
@@ -27,12 +29,13 @@ const MOST_CALIBRATION_ROWS: usize = 2_000;
 pub struct SpeedArguments {
     /// Limit the expected cost to this share of the full model's FLOPs.
     ///
-    /// Without --budget and --points, the model runs at the cheapest speed at which held-out rows lose nothing.
+    /// Without --budget and --points, the model runs at the cheapest speed at which no accuracy is lost on held-out
+    /// rows.
     #[arg(long, value_name = "SHARE", conflicts_with = "points")]
     pub budget: Option<f64>,
-    /// Promise to lose at most this number of points of accuracy against the full model.
+    /// Limit the loss of accuracy against the full model to this number of percentage points, and verify this promise.
     ///
-    /// Without labels, the promise limits the points of answers that differ from the full model's.
+    /// Without labels, the limit applies to the percentage of answers that differ from the full model's.
     #[arg(long, value_name = "POINTS")]
     pub points: Option<f64>,
     /// Probability with which the promise holds
@@ -66,12 +69,13 @@ impl SpeedArguments {
         Ok(())
     }
 
-    /// Number of rows to reserve for the promise, out of a number of training rows.
+    /// Number of rows to reserve for the verification of the promise, given the number of training rows.
     pub fn rows_to_keep(&self, rows: usize) -> usize {
         self.kept((rows as f64 * CALIBRATION_SHARE) as usize)
     }
 
-    /// Number of rows to reserve for the promise, out of a number of held-out rows: half instead of a tenth.
+    /// Number of rows to reserve for the verification of the promise, given the number of held-out rows. It is half of
+    /// these rows instead of a tenth.
     pub fn rows_to_keep_of_validation(&self, rows: usize) -> usize {
         self.kept(rows / 2)
     }
@@ -91,29 +95,29 @@ pub struct AccelerationTexts<'a> {
     pub held_out: Option<&'a EncodedDataset>,
     /// Texts that verify a promise.
     pub calibration: Option<&'a EncodedDataset>,
-    /// True if the texts have labels; otherwise the classifier's own answers replace them.
+    /// True if the texts have labels; otherwise the classifier's own answers are used as labels.
     pub labelled: bool,
 }
 
-/// Dynamic model with the report of its making.
+/// Dynamic model with the report of its acceleration.
 #[derive(Debug)]
 pub struct MadeDynamic {
-    /// Model at its speed.
+    /// Model, set to its default speed.
     pub model: DynamicModel,
     /// Report of the acceleration.
     pub report: Report,
     /// Promise that the model keeps.
     pub promise: Option<KeptPromise>,
-    /// Requests that the model does not meet, a sentence each.
+    /// Requests that the model does not meet, one sentence for each.
     pub misses: Vec<String>,
 }
 
-/// Fits the exits and the n-gram exit on the unchanged classifier, and sets the requested speed: within a budget, or
-/// with a promise. By default it sets the cheapest speed at which the held-out texts lose nothing.
+/// Fits the exits and the n-gram exit on the unchanged classifier, and sets the speed that meets the budget or keeps
+/// the promise. By default it sets the cheapest speed at which no accuracy is lost on the held-out texts.
 ///
 /// # Errors
-/// Errors of fitting. A promise that cannot be verified is not an error: the model keeps its default speed, and
-/// `misses` reports the promise.
+/// Errors of fitting. A promise that cannot be verified is not an error: the model has its default speed, and `misses`
+/// reports the promise.
 pub fn make_dynamic(
     classifier: &TextClassifier,
     tokenizer: &TextTokenizer,

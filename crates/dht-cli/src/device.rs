@@ -12,23 +12,23 @@ use crate::progress::report;
 /// Value of `--device`: `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// First accelerator that this build supports and that can be opened, else the processor. If the build supports one
-    /// that cannot be opened, a line on standard error says why.
+    /// First accelerator that this build supports and that can be opened, otherwise the CPU. If a supported accelerator
+    /// cannot be opened, a line on standard error says why.
     #[default]
     Auto,
-    /// Processor of this machine.
+    /// CPU of this machine.
     Cpu,
-    /// NVIDIA card of this number, from 0; requires the feature `cuda`.
+    /// NVIDIA GPU of this number, from 0; requires the feature `cuda`.
     Cuda(usize),
-    /// Apple's graphics processor; requires the feature `metal`.
+    /// Apple GPU; requires the feature `metal`.
     Metal,
 }
 
 impl DeviceChoice {
-    /// Opens the device. A device that is named is opened or refused, never replaced.
+    /// Opens the device. A device that the user names is opened or refused, and never replaced by another.
     ///
     /// # Errors
-    /// [`Error::DeviceNotBuilt`] without the feature, [`Error::Device`] when candle cannot open the device.
+    /// [`Error::DeviceNotBuilt`] if the build lacks the feature, [`Error::Device`] when candle cannot open the device.
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Auto => Ok(Self::first_that_opens()),
@@ -40,11 +40,11 @@ impl DeviceChoice {
         }
     }
 
-    /// Opens the device for layers in a precision. With `auto`, eight-bit integers run on the processor. A line on
-    /// standard error warns if the processor has no instructions for them.
+    /// Opens the device for layers in a precision. With `auto`, layers in eight-bit integers run on the CPU. A line on
+    /// standard error warns if the CPU has no instructions for such products.
     ///
     /// # Errors
-    /// As [`open`](Self::open); a precision that the device does not support, as [`Precision::check_on`] reports it.
+    /// As [`open`](Self::open); a precision that the device does not support, which [`Precision::check_on`] reports.
     pub fn open_in(self, precision: Precision) -> Result<Device> {
         let device = match (precision, self) {
             (Precision::Int8, Self::Auto) => Device::Cpu,
@@ -73,7 +73,7 @@ impl DeviceChoice {
     }
 }
 
-/// Formats as the flag's value.
+/// Formats the device as a value of `--device`.
 impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

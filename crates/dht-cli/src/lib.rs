@@ -25,7 +25,7 @@ pub use progress::{RouteTally, TrainingProgress, report};
 pub use server::{Limits, LoadedModel, Server, ServerSettings};
 pub use training::{Difference, RunDir};
 
-/// Tensors of the same sizes are allocated and freed constantly; mimalloc keeps their pages.
+/// Allocator. Tensors of equal sizes are allocated and freed constantly, and mimalloc reuses their pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

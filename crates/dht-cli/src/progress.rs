@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Weight of the newest step in the displayed loss.
+/// Weight of the latest step in the displayed running mean of the loss.
 const NEWEST: f64 = 0.05;
 /// Decay of the displayed shares of depths with each sample.
 const KEPT: f64 = 0.998;
@@ -20,19 +20,19 @@ pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Displays a training on standard error: a bar on a terminal, else lines at intervals, or nothing.
+/// Displays a training on standard error: a bar on a terminal, otherwise lines at intervals, or nothing.
 #[derive(Debug)]
 pub struct TrainingProgress {
     label: String,
     output: Output,
     routes: RouteTally,
     started: Instant,
-    /// Share of the training that was done at the start, above 0 for a resumed one.
+    /// Completed share of the training at the start; above 0 for a resumed training.
     first_share: f64,
     last_line: f64,
     loss: Option<f64>,
     validation: Option<f64>,
-    /// Name of the validation score.
+    /// Name of the metric of the validation score.
     metric: &'static str,
 }
 
@@ -44,7 +44,7 @@ enum Output {
 }
 
 impl TrainingProgress {
-    /// Displays a training under this name; nothing if `quiet`.
+    /// Displays a training under this name. Displays nothing if `quiet`.
     pub fn new(label: impl Into<String>, quiet: bool) -> Self {
         let output = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Output::Silent,
@@ -68,7 +68,7 @@ impl TrainingProgress {
         }
     }
 
-    /// Tally of routes, whose shares of depths are displayed beside the loss.
+    /// Tally of routes. The display shows its shares of depths next to the loss.
     pub fn routes(&self) -> RouteTally {
         self.routes.clone()
     }
@@ -127,7 +127,7 @@ impl Observer for TrainingProgress {
     }
 }
 
-/// Leaves the finished bar on the screen.
+/// Leaves the final bar on the screen.
 impl Drop for TrainingProgress {
     fn drop(&mut self) {
         if let Output::Bar(bar) = &self.output {

@@ -1,5 +1,5 @@
-//! BERT-family encoder on candle: it trains, runs any layers and heads for any sample, and loads and saves Hugging Face
-//! directories.
+//! BERT-family encoder on candle. It trains, runs any layers and heads for any sample, and reads and writes Hugging
+//! Face directories.
 //!
 //! # Data flow
 //!
@@ -15,7 +15,7 @@
 //!       ──────AdamW──────▶ Parameters after one step
 //! ```
 //!
-//! [`Trainer`] runs this loop for any [`Objective`]; [`TextClassifier`] is the simplest one.
+//! [`Trainer`] runs this loop for any [`Objective`]. [`TextClassifier`] is the simplest objective.
 //!
 //! # A complete program
 //!
@@ -106,16 +106,16 @@
 //!
 //! # Invariants
 //!
-//! - **No padding.** A batch is rows of real tokens and [`Spans`](tensors::Spans) that assign them to samples. A sample
-//!   in a batch has the states of the sample alone, up to rounding.
-//! - **Leaving out is not multiplying by zero.** Heads, neurons and layers that are left out cost nothing, and the
-//!   [FLOPs](flops) report the saving.
+//! - **No padding.** A batch consists of rows of real tokens, and [`Spans`](tensors::Spans) that assign the rows to
+//!   samples. A sample has the same states in a batch as alone, up to rounding.
+//! - **Skipped parts cost nothing.** Heads, neurons and layers that are skipped are not computed (instead of multiplied
+//!   by zero), and the [FLOPs](flops) report the saving.
 //! - **Gradients of weights do not pass through candle's graph**: the fused operations return them to the
-//!   [`ForwardContext`]. [`ForwardContext::backward`] and [`ForwardContext::grad_store`] return them all;
-//!   `loss.backward()` alone would lose them, and is refused.
+//!   [`ForwardContext`]. [`ForwardContext::backward`] and [`ForwardContext::grad_store`] return all gradients.
+//!   `loss.backward()` alone would lose those of the weights, and is refused.
 //! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, dropout site,
-//!   sample and token. On one kind of processor neither the number of threads nor a restart changes a bit of a
-//!   training, and samples keep their dropout masks however they are grouped.
+//!   sample and token. On one kind of processor, neither the number of threads nor a restart changes a bit of a
+//!   training, and samples have the same dropout masks in any batch.
 //! - **All or nothing.** Files and updates are atomic; NaN or infinite values are refused on input. Every failure is an
 //!   [`Error`] that states the expected value.
 //!
@@ -123,7 +123,7 @@
 //!
 //! On the CPU a layer is one fused operation. On CUDA (feature `cuda`; it needs `nvcc`) it is two operations with
 //! custom kernels, and on Metal (feature `metal`) it is composed of candle's operations. `docs/gpu.md` reports tests
-//! and speed: Metal has not been run. candle allocates for every operation, so a program that trains on a CPU benefits
+//! and speed; Metal has not been run. candle allocates for every operation, so a program that trains on a CPU benefits
 //! from an allocator that reuses memory, such as mimalloc.
 
 pub mod account;

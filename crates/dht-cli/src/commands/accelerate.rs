@@ -35,7 +35,7 @@ The classifier's weights do not change. Exits are best fitted on the texts that 
 promises require texts that it has not seen: give them with --validation, or use the held-out tenth of --data if
 --data is new to it.")]
 pub struct AccelerateArguments {
-    /// Hugging Face directory of a fine-tuned classifier, or hf:NAME of one on the hub
+    /// Hugging Face directory of a fine-tuned classifier, or hf:NAME for a model on the hub
     classifier: ModelChoice,
     #[command(flatten)]
     texts: TextArguments,
@@ -44,8 +44,8 @@ pub struct AccelerateArguments {
     unlabelled: bool,
     /// Select settings on the labelled texts of this file [default: a tenth of the rows of --data].
     ///
-    /// The classifier must not have been fine-tuned on these texts. The columns are those of --data. With --points,
-    /// some of the rows verify the promise.
+    /// The classifier must not have been fine-tuned on these texts. The file must have the columns of --data. With
+    /// --points, some of its rows verify the limit on the loss of accuracy.
     #[arg(long, value_name = "FILE", conflicts_with = "unlabelled")]
     validation: Option<PathBuf>,
     /// Write the model to this directory
@@ -53,8 +53,8 @@ pub struct AccelerateArguments {
     out: PathBuf,
     #[command(flatten)]
     speed: SpeedArguments,
-    /// Cut texts at N tokens, and save this limit with the model [default: the classifier's `model_max_length`, up to
-    /// its positions]
+    /// Cut texts at N tokens, and save this limit with the model [default: the classifier's `model_max_length`, but at
+    /// most its number of positions]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Use N rows, sampled by the seed and stratified by class

@@ -34,15 +34,15 @@ enum Command {
     /// Classify texts over HTTP
     #[cfg(feature = "server")]
     Serve(serve::ServeArguments),
-    /// Print the contents of a model's directory, and the reasons why it cannot be loaded
+    /// Print the contents of a model's directory, and any problem that prevents loading
     Inspect(inspect::InspectArguments),
-    /// Print how a table of labelled texts is read, and why
+    /// Print how a table of labelled texts is interpreted, and the reason of each decision
     InspectData(inspect_data::InspectDataArguments),
     /// Write a model as a Hugging Face directory
     Export(export::ExportArguments),
     /// Print a script that completes commands and flags in a shell
     Completions {
-        /// Shell that runs the script
+        /// Shell for which the script is written
         shell: Shell,
     },
 }

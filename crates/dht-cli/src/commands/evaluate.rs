@@ -23,7 +23,7 @@ Examples:
   dht evaluate news --data asked.csv --label-column topic --json
   dht evaluate linguist --data glue/cola")]
 pub struct EvaluateArguments {
-    /// Directory of the model, or hf:NAME of one on the hub
+    /// Directory of the model, or hf:NAME for a model on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct EvaluateArguments {
 }
 
 impl EvaluateArguments {
-    /// Rejects texts whose task is not the model's.
+    /// Rejects texts of another task than the model's.
     fn check_task(&self, trained: Task) -> Result<()> {
         let name = |task| match task {
             Task::Class => "class",
@@ -57,7 +57,8 @@ impl EvaluateArguments {
     }
 }
 
-/// Scores a model on labelled texts: at its speed, with all layers and at several costs.
+/// Scores a model on labelled texts: at its default speed (the default threshold of its exits), with all layers, and at
+/// several costs.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
     arguments.check_task(model.model.task())?;

@@ -19,7 +19,7 @@ Examples:
 With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, like any other.
 The names of the classes, the task and the maximum length of a text are saved with the model.")]
 pub struct ExportArguments {
-    /// Directory of the model, or hf:NAME of one on the hub
+    /// Directory of the model, or hf:NAME for a model on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Write the Hugging Face directory here
@@ -30,7 +30,7 @@ pub struct ExportArguments {
     layers: Option<usize>,
 }
 
-/// Writes one route of a model as a Hugging Face directory.
+/// Writes the classifier after a fixed number of layers as a Hugging Face directory.
 pub fn export(arguments: &ExportArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &Device::Cpu)?;
     let layers = arguments.layers.unwrap_or(model.model.shape().layers);

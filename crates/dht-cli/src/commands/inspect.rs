@@ -25,7 +25,7 @@ Examples:
 For a Hugging Face directory, every file, field and tensor is listed as obeyed, harmless, refused with a reason, or
 unknown. The exit code is 1 for a directory that can neither be used as a classifier nor trained from.")]
 pub struct InspectArguments {
-    /// Directory of a model that dht saved, a Hugging Face directory, or hf:NAME of one on the hub
+    /// Directory of a model that dht saved, a Hugging Face directory, or hf:NAME for a model on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Print everything as JSON

@@ -24,12 +24,12 @@ pub struct InspectDataArguments {
     data: PathBuf,
     #[command(flatten)]
     table: TableArguments,
-    /// Print the reading and the labels as JSON
+    /// Print the interpretation of the table and the labels as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the reading of a table.
+/// Prints how a table of labelled texts is interpreted.
 pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
     let InspectDataArguments { data, table, json } = arguments;
     let arguments = TextArguments::new(DataArguments { data, table });

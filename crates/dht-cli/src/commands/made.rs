@@ -1,4 +1,5 @@
-//! Last step of the commands that make a model: scores, card, files and table.
+//! Last step of the commands that build a model: scores the model, and writes its card, its files and the table of
+//! results.
 
 use std::path::Path;
 
@@ -17,25 +18,25 @@ use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, re
 pub struct MadeModel<'a> {
     /// Output directory.
     pub out: &'a Path,
-    /// Sentence on the making of the model.
+    /// Sentence that says how the model was built.
     pub how: String,
     /// Rows that the model is scored on.
     pub scored: &'a EncodedDataset,
     /// Description of these rows in a few words.
     pub scored_on: String,
-    /// Metric that the data set is judged by, if known.
+    /// Metric that the literature reports for the data set, if known.
     pub metric: Option<Metric>,
-    /// True for a given classifier, whose classes may differ from the labels.
+    /// True if the user provided the classifier, so that its classes may differ from the labels of the texts.
     pub is_given: bool,
     /// True to print the results as JSON.
     pub json: bool,
 }
 
-/// Rejects an output path before anything is trained: a file, or a directory with files that no model has. Returns a
-/// note if the directory holds a model that will be replaced.
+/// Rejects an output path before anything is trained, if it is a file, or a directory with files that are not parts of
+/// a saved model. Returns a note if the directory holds a model that will be replaced.
 ///
 /// # Errors
-/// [`Error::Foreign`] with the path that is in the way.
+/// [`Error::Foreign`] with the path of the file that would be lost.
 pub fn check_target(out: &Path) -> Result<Option<String>> {
     if out.is_file() {
         return Err(Error::Foreign { path: out.into() });

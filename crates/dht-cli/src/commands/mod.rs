@@ -1,4 +1,4 @@
-//! Commands: their arguments and their use of the libraries.
+//! Commands: their arguments, and calls of the libraries.
 
 mod accelerate;
 mod arguments;

@@ -39,10 +39,11 @@ Examples:
 Rows are written in their order: those of csv and tsv files with the columns predicted, probability, route and cost,
 all others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
 pub struct PredictArguments {
-    /// Directory of the model, or hf:NAME of one on the hub
+    /// Directory of the model, or hf:NAME for a model on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
-    /// Files of texts: csv, tsv, jsonl or one text a line, also .gz; - is standard input [default: standard input]
+    /// Files of texts: csv, tsv, jsonl or one text on each line, also .gz; - is standard input [default: standard
+    /// input]
     files: Vec<PathBuf>,
     /// Read the texts in this format [default: by the file's name; lines for standard input]
     #[arg(long, value_enum)]
@@ -60,12 +61,12 @@ pub struct PredictArguments {
     prefix: String,
     /// Limit the expected cost to this share of the full model's FLOPs.
     ///
-    /// The speed is selected by the costs that were measured on held-out texts.
+    /// The speed is selected by its cost on held-out texts.
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     budget: Option<f64>,
     /// Set the speed; 0 runs all layers [default: the model's speed].
     ///
-    /// At speed 0, an accelerated model still combines the given classifier's answers with those of its n-gram model.
+    /// At speed 0, an accelerated model still combines the answers of the original classifier and of the n-gram model.
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
@@ -85,13 +86,13 @@ pub struct PredictArguments {
 /// Format of the input texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// One text a line
+    /// One text on each line
     Lines,
     /// Comma-separated
     Csv,
     /// Tab-separated
     Tsv,
-    /// One JSON object a line
+    /// One JSON object on each line
     Jsonl,
 }
 
@@ -200,7 +201,7 @@ fn answer(engine: &Engine, rows: &[TextRow], out: &mut AnswerWriter<impl Write>,
     Ok(())
 }
 
-/// Converts the error of a missing training column.
+/// Converts the error for texts without the columns of the training.
 fn of_other_columns(error: Error) -> Error {
     match error {
         Error::Transformer(TransformerError::Data { problem: DataProblem::UnknownColumn { .. }, .. }) => {
@@ -274,7 +275,7 @@ impl PredictArguments {
             .try_for_each(|found| found.map(drop))
     }
 
-    /// Columns that the flags name, else those of the training.
+    /// Columns that the flags name, otherwise the columns of the training.
     fn columns(&self, source: &Source, origin: Option<&Origin>) -> TextColumns {
         let (asked, header) = (&self.rows, self.rows.header());
         let columns = TextColumns { header, look_ahead: source.is_file(), ..TextColumns::default() };

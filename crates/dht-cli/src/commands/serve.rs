@@ -17,7 +17,7 @@ use crate::progress::report;
 use crate::server::{Limits, LoadedModel, Server, ServerSettings};
 use crate::training::saved_directory;
 
-/// Environment variable with the token, used if no file is named.
+/// Environment variable with the token. It is used if no token file is named.
 const TOKEN: &str = "DHT_TOKEN";
 
 const EXAMPLES: &str = "Examples:
@@ -32,7 +32,7 @@ requests and stops. On SIGHUP it reloads the model.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
-    /// Directory of the model, or hf:NAME of one on the hub
+    /// Directory of the model, or hf:NAME for a model on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     pub model: PathBuf,
     /// Listen on this port; 0 selects a free port, which is printed
@@ -41,12 +41,12 @@ pub struct ServeArguments {
     /// Listen on this address, or on localhost; 0.0.0.0 listens on all addresses of this machine
     #[arg(long, default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
-    /// Speed of requests that set none [default: the model's speed]
+    /// Speed of requests that do not set a speed [default: the model's speed]
     #[arg(long, allow_negative_numbers = true)]
     pub speed: Option<f64>,
     /// Limit the expected cost to this share of the full model's FLOPs.
     ///
-    /// The speed is selected by the costs that were measured on held-out texts.
+    /// The speed is selected by its cost on held-out texts.
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     pub budget: Option<f64>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
@@ -58,10 +58,10 @@ pub struct ServeArguments {
     /// Answers change slightly.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     pub precision: Precision,
-    /// Require the bearer token in this file [default: the variable DHT_TOKEN; without both, no authentication]
+    /// Require the bearer token in this file [default: the variable DHT_TOKEN; without either, no authentication]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Allow pages of this origin to read answers, such as https://example.org; may be repeated; * allows all origins
+    /// Allow pages of this origin to read answers, such as https://example.org (may be repeated; * allows all origins)
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<String>,
     /// Truncate long texts in /predict if the request does not set `truncate`
@@ -85,16 +85,16 @@ pub struct ServeArguments {
     /// Maximum number of requests in progress
     #[arg(long, default_value_t = Limits::default().requests)]
     pub max_requests: usize,
-    /// Maximum number of connections; beyond it, the one that has waited longest for its client is closed
+    /// Maximum number of connections; beyond it, the connection that has waited longest for its client is closed
     #[arg(long, default_value_t = Limits::default().connections)]
     pub max_connections: usize,
     /// Answer a request with 504 after this number of milliseconds
     #[arg(long, default_value_t = 10_000)]
     pub deadline_ms: u64,
-    /// Maximum time in milliseconds to receive the head of a request, and its body
+    /// Maximum time in milliseconds to receive the head of a request, and to receive its body
     #[arg(long, default_value_t = 10_000)]
     pub read_timeout_ms: u64,
-    /// Maximum time in milliseconds that a response waits for a client that reads nothing, or less than 1 KiB a second
+    /// Maximum time in milliseconds that a response waits for a client that reads less than 1 KiB per second
     #[arg(long, default_value_t = 10_000)]
     pub write_timeout_ms: u64,
     /// Close a connection after this number of milliseconds without a request
@@ -138,8 +138,8 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
     Ok(())
 }
 
-/// SHA-256 of a model's `dht.json`, which has the checksums of its other files. `None` if the file is missing: loading
-/// reports that.
+/// SHA-256 of a model's `dht.json`, which has the checksums of its other files. `None` if the file is missing; loading
+/// the model reports this.
 fn description_sha256(model: &Path) -> Result<Option<String>> {
     let path = model.join("dht.json");
     match std::fs::read(&path) {

@@ -23,7 +23,7 @@ use crate::progress::{TrainingProgress, report};
 use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, report_texts, warnings};
 use crate::training::{Interruption, LearningRate, ModelChoice, Start, TrainingDir, find_learning_rate};
 
-/// Default maximum length in tokens, lowered to the model's positions if it has fewer.
+/// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
 const MAX_LENGTH: usize = 128;
 /// Number of steps between two checkpoints, if these steps take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
@@ -48,14 +48,14 @@ same command resumes the training, and makes the same model as without a stop.")
 pub struct TrainArguments {
     #[command(flatten)]
     texts: TextArguments,
-    /// Encoder to start from: a Hugging Face directory, hf:NAME of one on the hub, or LxHxD (such as 6x12x192) from
-    /// scratch
+    /// Encoder to start from: a Hugging Face directory, hf:NAME for a model on the hub, or LxHxD (such as 6x12x192)
+    /// from scratch
     #[arg(long, value_name = "DIR|hf:NAME|LxHxD")]
     model: ModelChoice,
     /// Write the model to this directory
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Kind of model to make of the trained classifier
+    /// Kind of model to build from the trained classifier
     #[arg(long, value_enum, default_value_t)]
     kind: ModelKind,
     #[command(flatten)]
@@ -78,8 +78,8 @@ pub struct TrainArguments {
     /// Number of texts in a step
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch: usize,
-    /// Peak learning rate, or find for the best of a few in short trainings [default: 1e-3 from scratch, 5e-5 for a
-    /// pre-trained encoder]
+    /// Peak learning rate, or find to select the best of a few rates in short trainings [default: 1e-3 from scratch,
+    /// 5e-5 for a pre-trained encoder]
     #[arg(long, value_name = "X|find")]
     lr: Option<LearningRate>,
     /// Weight each class by the reciprocal of its number of rows
@@ -105,7 +105,7 @@ pub struct TrainArguments {
     json: bool,
 }
 
-/// Kind of model to make of the trained classifier.
+/// Kind of model to build from the trained classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum ModelKind {
     /// Dynamic model: each text runs only as many layers as it needs
@@ -269,7 +269,7 @@ impl TrainArguments {
         })
     }
 
-    /// Fingerprint of the run's inputs. A state with a different fingerprint is rejected.
+    /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected.
     fn settings(&self, train: &EncodedDataset, max_length: usize) -> Result<Map<String, serde_json::Value>> {
         let settings = json!({
             "model": self.model.to_string(),

@@ -1,21 +1,21 @@
-//! Model card: the model, its training data, and the measurements of its run.
+//! Model card: the model, its training data, and the scores and costs measured when it was built.
 
 use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
 
 use super::rows::{ResultRow, results_table};
 
-/// Facts of a card that the model itself does not have.
+/// Facts on a card that the model itself does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct CardFacts<'a> {
     /// Last component of the model's path.
     pub name: &'a str,
-    /// Sentence on the making of the model.
+    /// Sentence that says how the model was built.
     pub made: &'a str,
     /// Description of the scored rows in a few words.
     pub scored_on: &'a str,
     /// Scores.
     pub rows: &'a [ResultRow],
-    /// File of the picture of the scores, beside the card.
+    /// File with the diagram of the scores, in the directory of the card.
     pub curve: Option<&'a str>,
 }
 
@@ -66,7 +66,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Formats a promise as a sentence.
+/// Formats a promise, the verified limit on a risk, as a sentence.
 pub fn promise(promise: &KeptPromise) -> String {
     let of = if promise.disagreement {
         "answers that differ from the full model's"

@@ -1,4 +1,4 @@
-//! Picture of a model card: scores against costs.
+//! Diagram of a model card: scores against costs.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -12,11 +12,11 @@ type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
 const SIZE: (u32, u32) = (640, 360);
 const INK: RGBColor = RGBColor(34, 40, 49);
 const PALE: RGBColor = RGBColor(226, 230, 235);
-/// Okabe and Ito's blue (2008), which colour-blind readers can tell from the ink.
+/// Blue of Okabe and Ito (2008), which colour-blind readers can distinguish from the dark text.
 const BLUE: RGBColor = RGBColor(0, 114, 178);
 
-/// Draws the first row's score as a line and the others at their shares of the full model's FLOPs, as SVG. `None` for a
-/// model without speeds.
+/// Draws the scores as SVG: the first row as a horizontal line, and each other row as a point at its share of the full
+/// model's FLOPs. `None` for a model without speeds.
 ///
 /// # Errors
 /// [`Error::Curve`].

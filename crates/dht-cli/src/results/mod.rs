@@ -1,4 +1,4 @@
-//! Scores and costs of a model: as rows, a table, a picture, and the card in its directory.
+//! Scores and costs of a model: as rows, a table, a diagram, and the card in the model's directory.
 
 mod card;
 mod curve;

@@ -15,26 +15,26 @@ use crate::error::{Error, Result};
 /// Number of texts for timing, and number of passes over them.
 const TIMED: usize = 256;
 const PASSES: usize = 3;
-/// Costs of the rows of a table, as shares of the full model's FLOPs.
+/// Costs for which a table of results has a row, as shares of the full model's FLOPs.
 const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 
 /// Row of a table of results.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResultRow {
-    /// Model and speed.
+    /// Name of the model and its speed.
     pub name: String,
     /// Accuracy of classes.
     pub accuracy: Option<f64>,
     /// Macro F1 of classes or labels, or Pearson's correlation of values.
     pub score: f64,
-    /// Metric that the data set is judged by, if it is neither of these two.
+    /// Metric that the literature reports for the data set, if it is neither `accuracy` nor `score`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged: Option<JudgedBy>,
-    /// FLOPs divided by the full model's.
+    /// FLOPs divided by the full model's FLOPs.
     pub flops_ratio: f64,
     /// Mean depth.
     pub mean_layers: f64,
-    /// Texts per second, tokenised, in batches of 64.
+    /// Tokenised texts per second, in batches of 64.
     pub texts_per_second: f64,
 }
 
@@ -48,7 +48,8 @@ pub struct JudgedBy {
 }
 
 impl JudgedBy {
-    /// Metric of predicted classes; `None` for a metric that every table has, or that is not for classes.
+    /// Metric of predicted classes; `None` for accuracy and macro F1, which every table has, and for a metric that is
+    /// not for classes.
     fn of_classes(metric: Option<Metric>, confusion: &Confusion, labels: &[String]) -> Option<Self> {
         match metric? {
             Metric::Matthews => Some(Self { metric: "MCC".into(), value: confusion.matthews() }),
@@ -61,7 +62,7 @@ impl JudgedBy {
         }
     }
 
-    /// Second metric of predicted values: Spearman's correlation. The first is Pearson's.
+    /// Second metric of predicted values: Spearman's correlation. The first metric is Pearson's correlation.
     fn of_values(metric: Option<Metric>, classifier: &TextClassifier, texts: &EncodedDataset) -> Result<Option<Self>> {
         if metric != Some(Metric::Correlations) || classifier.task() != Task::Number {
             return Ok(None);
@@ -75,14 +76,15 @@ impl JudgedBy {
     }
 }
 
-/// Name of the row of a dynamic model at its own speed.
+/// Name of the row of a dynamic model at its default speed.
 const AT_ITS_SPEED: &str = "at its speed";
 
-/// Scores of the encoder with its last exit alone, of all layers with the stacked n-gram model, of the model at its own
-/// speed, and at several costs. Layers are computed in a precision.
+/// Scores and costs of a model on labelled texts. The rows are the encoder with its last exit alone, all layers
+/// combined with the n-gram model, the model at its default speed, and the model at several costs. `precision` is that
+/// of the layers.
 ///
 /// # Errors
-/// Errors of the model; [`Error::Argument`] for another precision than f32 for a model of labels or values.
+/// Errors of the model; [`Error::Argument`] for a precision other than f32 and a multi-label or regression model.
 pub fn results(
     model: &TextModel,
     precision: Precision,
@@ -156,12 +158,13 @@ fn row(
     }
 }
 
-/// Row of a model's own answers: at its speed, or with all layers.
+/// Row of the answers that the model gives by default: at its default speed, or with all layers.
 pub fn own_row(rows: &[ResultRow]) -> Option<&ResultRow> {
     rows.iter().find(|row| row.name == AT_ITS_SPEED).or(rows.first())
 }
 
-/// Warning if the accuracy is below that of always answering the most frequent class: labels may be mapped wrongly.
+/// Warning if the accuracy is below that of always answering the most frequent class, since labels may then be mapped
+/// wrongly.
 pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<String> {
     let row = row?;
     let accuracy = row.accuracy?;

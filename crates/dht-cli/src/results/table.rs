@@ -1,6 +1,6 @@
 //! Tables in plain text and Markdown.
 
-/// Rows of cells under titles. The first column is left-aligned, the others right-aligned.
+/// Rows of cells under titles. The first column is left-aligned; the others are right-aligned.
 #[derive(Debug, Clone)]
 pub struct Table {
     titles: Vec<String>,

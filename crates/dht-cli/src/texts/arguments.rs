@@ -133,7 +133,7 @@ impl TableArguments {
         self.labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone()))
     }
 
-    /// Reader of files beside the training file, with its reading and the classes of `--label-map`.
+    /// Reader of further files, with the columns and labels of the training file and the classes of `--label-map`.
     pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
         let reader = DatasetReader::new().like(train);
         if self.labels.label_map.is_empty() {

@@ -1,4 +1,4 @@
-//! Report on the texts, before anything is trained on them.
+//! Report on the texts, printed before the training.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,8 @@ const LISTED: usize = 20;
 /// Maximum number of characters that are shown of a text.
 const SHOWN: usize = 60;
 
-/// Warnings that are printed even with `--quiet`: training texts among other rows, texts that are missing values, and
-/// columns that reveal the label.
+/// Warnings that are printed even with `--quiet`: training texts among other rows, texts that are markers of missing
+/// values, and columns that reveal the label.
 pub fn warnings(texts: &TextSplits) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, warnings, .. } = texts;
     let mut lines = warnings.clone();
@@ -56,7 +56,7 @@ pub fn label_notes(train: &Dataset) -> Vec<String> {
     notes
 }
 
-/// Number of texts with more than one label, and the first of them.
+/// Number of texts that occur with more than one label, and the first such text.
 fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
     let mut labels = BTreeMap::new();
     let mut several = BTreeSet::new();
@@ -129,7 +129,7 @@ pub fn classes(data: &Dataset, task: Task) -> String {
     format!("{} {classes}: {}", counts.len(), listed(data, &counts))
 }
 
-/// Labels of a data set with any number of them for each text.
+/// Labels of a multi-label data set, with the number of rows of each.
 fn labels(data: &Dataset) -> String {
     let counts = data.class_counts();
     let none = data.examples.iter().filter(|row| row.targets.iter().all(|target| *target == 0.0)).count();

@@ -14,10 +14,10 @@ use crate::error::{Error, Result};
 pub(super) const TEST: &str = "test";
 /// Prefix of a name on the hub.
 const ON_THE_HUB: &str = "hf:";
-/// Splits to score of a data set without a short name. The first one that exists and has labels is scored.
+/// Names of splits to score, for a data set without a short name. The first split that exists and has labels is scored.
 const SCORED: [&str; 4] = ["test", "validation", "dev", "valid"];
 
-/// Source of texts that a path or a name stands for.
+/// Source of texts that a path or a name denotes.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// Single file.
@@ -26,11 +26,11 @@ pub(super) enum Source {
     Folder(PathBuf),
     /// Data set on the hub.
     Hub {
-        /// Name as it was given.
+        /// Name as the user wrote it.
         name: String,
         /// Files of the data set.
         files: HubDataset,
-        /// Known data set of this short name.
+        /// Known data set with this short name; `None` for other data sets.
         known: Option<&'static NamedDataset>,
     },
 }
@@ -142,8 +142,8 @@ impl Source {
         }
     }
 
-    /// Splits that can be scored, each with its name: first the test rows, then those that replace them if their labels
-    /// are secret.
+    /// Splits that can be scored, each with its name: first the test split, then the splits that replace it if its
+    /// labels are secret.
     pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
         match self {
             Self::File(path) => vec![("file", Scored::File(path))],
@@ -189,7 +189,7 @@ impl Source {
         }
     }
 
-    /// Notes on the download sizes of a data set on the hub and on the scored split; none for local files.
+    /// Notes on the download size of a data set on the hub and on its scored split; none for local files.
     pub(super) fn notes(&self) -> Vec<String> {
         let Self::Hub { name, files, known } = self else { return Vec::new() };
         let bytes = |split: &str| files.files(split).iter().filter_map(|file| file.size).sum::<u64>() as f64 / 1e6;
@@ -239,7 +239,7 @@ pub(super) fn is_hidden(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if hidden(error))
 }
 
-/// Returns whether a name can only be that of a file: it has such an extension, or begins like a path.
+/// Returns whether a name can only be a file's: it has the extension of a file, or begins like a path.
 fn is_file_name(name: &str) -> bool {
     let (format, compressed) = TextFormat::of_name(name);
     let lower = name.to_ascii_lowercase();

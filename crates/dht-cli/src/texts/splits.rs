@@ -1,4 +1,4 @@
-//! Labelled texts by purpose, and the request for them.
+//! Labelled texts by purpose (training, validation, calibration, test), and the request for them.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use dht_dynamic::transformer::Dataset;
 pub struct TextSplits {
     /// Training rows.
     pub train: Dataset,
-    /// Validation rows, which settings are selected on.
+    /// Validation rows, on which settings are selected.
     pub validation: Dataset,
     /// Calibration rows, which verify a promise; `None` if none was requested.
     pub calibration: Option<Dataset>,
-    /// Test rows, which are only scored; `None` if there is no such file.
+    /// Test rows, which are only scored; `None` if there is no test file.
     pub test: Option<Dataset>,
     /// Notes on the selection of these rows.
     pub notes: Vec<String>,
@@ -23,22 +23,22 @@ pub struct TextSplits {
 
 /// Request for the rows of a data set.
 pub struct SplitRequest<'a> {
-    /// Classes of a given model.
+    /// Classes of an existing model, with which labels are matched.
     pub labels: Option<&'a [String]>,
-    /// Number of training rows; all if not set.
+    /// Number of training rows; `None` for all.
     pub rows: Option<usize>,
     /// Separate file of validation rows.
     pub validation: Option<&'a Path>,
-    /// Number of calibration rows for a number of training rows.
+    /// Function from the number of training rows to the number of calibration rows.
     pub keep: &'a dyn Fn(usize) -> usize,
-    /// Number of calibration rows for a number of separate validation rows.
+    /// Function from the number of separate validation rows to the number of calibration rows.
     pub keep_of_validation: &'a dyn Fn(usize) -> usize,
     /// Seed of all sampling.
     pub seed: u64,
 }
 
 impl TextSplits {
-    /// Drops the texts. Names, columns and classes suffice once the texts are encoded.
+    /// Drops the texts. Once the texts are encoded, only names, columns and classes are needed.
     pub fn forget_texts(&mut self) {
         let Self { train, validation, calibration, test, .. } = self;
         let parts = [Some(train), Some(validation), calibration.as_mut(), test.as_mut()];

@@ -16,7 +16,7 @@ use super::source::{self, Source, SplitFiles, is_hidden};
 use super::splits::{SplitRequest, TextSplits};
 use crate::error::{Error, Result};
 
-/// Fraction of the training rows that settings are selected on.
+/// Fraction of the training rows on which settings are selected.
 const VALIDATION_SHARE: f64 = 0.1;
 /// Random streams of the splits.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
@@ -34,7 +34,7 @@ pub struct TextArguments {
 }
 
 impl TextArguments {
-    /// Arguments for a source that is not given by these flags.
+    /// Arguments for a source that other flags name.
     pub fn new(source: DataArguments) -> Self {
         Self { source, opened: OnceCell::new() }
     }
@@ -71,7 +71,7 @@ impl TextArguments {
         *pair || text_column.is_empty() && source::known(&self.source.data).is_some_and(|known| known.pair)
     }
 
-    /// Metric that a known data set is judged by.
+    /// Metric that the literature reports for a known data set.
     pub fn metric(&self) -> Option<Metric> {
         source::known(&self.source.data).map(|known| known.metric)
     }
@@ -92,7 +92,7 @@ impl TextArguments {
         self.source.table.labels.task.is_some()
     }
 
-    /// Reader for the columns of the known data set, unless the flags name others.
+    /// Reader for the columns of the known data set, unless the flags name other columns.
     fn reader(&self, source: &Source) -> DatasetReader {
         let reader = source.reader();
         if self.source.table.rows.text_column.is_empty() { reader } else { reader.pair(false) }
@@ -112,9 +112,9 @@ impl TextArguments {
         source.training()?.read(&reader)
     }
 
-    /// Reads texts to score: the test rows of a directory or a data set, else its validation rows, or the only file.
-    /// The columns are those of the flags or of the known data set, else those of the model's training. A note is
-    /// returned if other rows than the test rows are scored.
+    /// Reads texts to score: the test rows of a directory or a data set, otherwise its validation rows, or the only
+    /// file. The columns are given by the flags or the known data set, otherwise by the model's training. Also returns
+    /// notes, one of them if the scored rows are not the test rows.
     ///
     /// # Errors
     /// As [`read_training`](Self::read_training); a label that the model does not have; pairs for a model of single
@@ -141,7 +141,7 @@ impl TextArguments {
     /// Reads the texts and splits them into training, validation, calibration and test rows.
     ///
     /// Training rows are sampled by the seed and by class. Validation rows come from a separate file, from the
-    /// validation file beside a test file, or from a tenth of the training rows.
+    /// validation file of a directory with a test file, or from a tenth of the training rows.
     ///
     /// # Errors
     /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows
@@ -226,8 +226,8 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
     Ok((rest, Some(calibration)))
 }
 
-/// First split that can be scored and whose labels are not secret, with its name; `None` if there is none. Adds a note
-/// if it is not the test split.
+/// First split that can be scored and whose labels are not secret, with the split's name; `None` if there is no such
+/// split. Adds a note if it is not the test split.
 fn scored<'a>(
     source: &'a Source,
     notes: &mut Vec<String>,

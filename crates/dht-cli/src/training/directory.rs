@@ -1,4 +1,5 @@
-//! State of a training beside the model that it will write, so that it can resume after any interruption.
+//! Saved state of a training, in a directory beside the output model. With it a training can resume after any
+//! interruption.
 //!
 //! ```text
 //! OUT.training/.lock             locked while a training runs
@@ -7,7 +8,7 @@
 //! OUT.training/learning_rate.json  the learning rate, if it was searched
 //! ```
 //!
-//! All of it is deleted when the model is written. No other file is ever deleted.
+//! The state is deleted when the model has been written. No other file is ever deleted.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -24,7 +25,7 @@ const CHECKPOINT: &str = "full.checkpoint";
 const PARTIAL: &str = ".full.checkpoint.partial";
 /// Prefix of temporary files, which are renamed once they are complete.
 const UNFINISHED: &str = ".partial-";
-/// Learning rate that a search found.
+/// File of the learning rate that a search selected.
 const RATE: &str = "learning_rate.json";
 const FORMAT: &str = "dht training";
 
@@ -36,7 +37,7 @@ pub struct TrainingDir {
 }
 
 impl TrainingDir {
-    /// Path of the directory beside a model.
+    /// Path of the training's directory, beside the output model.
     pub fn beside(out: &Path) -> PathBuf {
         let mut name: OsString = out.file_name().unwrap_or_default().into();
         name.push(".training");
@@ -47,8 +48,8 @@ impl TrainingDir {
     /// the existing state.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process trains there; [`Error::OtherTraining`] if the existing state has other
-    /// settings; [`Error::Foreign`] for files that no training wrote.
+    /// [`Error::InUse`] while another process uses the directory; [`Error::OtherTraining`] if the existing state has
+    /// other settings; [`Error::Foreign`] for files that no training wrote.
     pub fn open(out: &Path, settings: &Map<String, Value>, restart: bool) -> Result<Self> {
         let folder = Self::beside(out);
         if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
@@ -95,7 +96,7 @@ impl TrainingDir {
         self.dir.path().join(CHECKPOINT)
     }
 
-    /// Sentence on how to resume a training that stops now.
+    /// Sentence that tells the user how to resume the training.
     pub fn message_if_stopped(checkpoint: &Path) -> String {
         match checkpoint.parent().filter(|_| checkpoint.exists()) {
             Some(folder) => format!("the state is saved in {}; the same command resumes", folder.display()),
@@ -103,7 +104,7 @@ impl TrainingDir {
         }
     }
 
-    /// Returns whether a state existed.
+    /// Returns whether the directory had a saved state.
     pub fn is_resumed(&self) -> bool {
         self.resumed
     }

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::progress::report;
 
-/// Number of SIGINT, also on platforms where signals have no numbers.
+/// Signal number of SIGINT, also used on platforms where signals have no numbers.
 #[cfg(not(unix))]
 const INTERRUPT: i32 = 2;
 
 /// Handler of SIGINT and SIGTERM. While a training loop runs, the first signal asks it to save its state. At other
-/// times, and from the second signal on, they end the process with exit code 128 + signal.
+/// times, a signal ends the process with exit code 128 + signal number, as does every further signal.
 #[derive(Clone)]
 pub struct Interruption(Arc<State>);
 
@@ -18,14 +18,14 @@ struct State {
     stop: Arc<AtomicBool>,
     /// True while a training loop runs.
     training: AtomicBool,
-    /// First signal; 0 before it.
+    /// Number of the first signal; 0 before any signal.
     signal: AtomicI32,
     message: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Interruption {
-    /// Handles signals from now on; `message` explains how to resume. If no handler can be installed, a signal ends the
-    /// process without the message.
+    /// Installs the handler. `message` returns the text that explains how to resume. If no handler can be installed, a
+    /// signal ends the process without the message.
     pub fn watch(message: impl Fn() -> String + Send + Sync + 'static) -> Self {
         let own = Self(Arc::new(State {
             stop: Arc::default(),
@@ -37,7 +37,7 @@ impl Interruption {
         own
     }
 
-    /// Request to stop, for [`Trainer::stop`](dht_dynamic::transformer::Trainer::stop).
+    /// Flag that requests a stop, for [`Trainer::stop`](dht_dynamic::transformer::Trainer::stop).
     pub fn stop(&self) -> Arc<AtomicBool> {
         self.0.stop.clone()
     }

@@ -1,4 +1,4 @@
-//! Peak learning rate: given, or searched in short trainings.
+//! Peak learning rate, set by the user or searched in short trainings.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,11 +15,11 @@ const TRIAL_ROWS: usize = 2_000;
 /// Value of `--lr`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LearningRate {
-    /// Given rate.
+    /// Rate that the user set.
     Given(f64),
-    /// Best of a few rates.
+    /// The best of a few rates, found by a search.
     Find,
-    /// Text that is neither.
+    /// Any other text, which `check` rejects.
     Other(String),
 }
 
@@ -59,8 +59,8 @@ impl LearningRate {
     }
 }
 
-/// Learning rate with the lowest validation loss after one pass over the first training rows. `fresh` creates the
-/// untrained classifier.
+/// Learning rate with the lowest validation loss of a few rates, each tried for one pass over the first training rows.
+/// `fresh` creates the untrained classifier.
 ///
 /// # Errors
 /// Errors of the trainings. A training that diverges is not an error: its loss is infinite.

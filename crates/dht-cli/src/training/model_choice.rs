@@ -29,7 +29,7 @@ pub enum ModelChoice {
     Directory(PathBuf),
     /// Name on the Hugging Face hub.
     Hub(String),
-    /// Size of a new encoder.
+    /// Size of a new encoder, trained from scratch.
     Size(ModelSize),
 }
 
@@ -79,8 +79,8 @@ impl ModelChoice {
     }
 }
 
-/// Directory of a model that `dht` has saved: the path, or `hf:NAME` of a repository on the hub with such a directory.
-/// An existing path takes precedence.
+/// Directory of a model that `dht` has saved: the path itself, or the download of a repository `hf:NAME` on the hub. An
+/// existing path takes precedence.
 ///
 /// # Errors
 /// Errors of the download.
@@ -113,7 +113,7 @@ impl Start {
         })
     }
 
-    /// Configuration of the encoder. From scratch it lacks the vocabulary, which is not known yet.
+    /// Configuration of the encoder. For a new encoder it lacks the vocabulary, which is not known yet.
     ///
     /// # Errors
     /// Errors of the configuration.
@@ -124,7 +124,7 @@ impl Start {
         })
     }
 
-    /// Tokenizer of the encoder, or one trained on the training texts.
+    /// Tokenizer of the encoder, or a tokenizer trained on the training texts.
     ///
     /// # Errors
     /// Errors of the tokenizer.
@@ -156,8 +156,8 @@ impl Start {
         if matches!(self, Self::Pretrained(_)) { &[2e-5, 5e-5, 1e-4, 2e-4] } else { &[3e-4, 1e-3, 3e-3] }
     }
 
-    /// Pooling of the encoder. From scratch, \[CLS\] learns to collect the inputs that determine the class; the rows of
-    /// a pre-trained encoder are all informative.
+    /// Pooling of the encoder. A new encoder uses \[CLS\], which learns to collect the inputs that determine the class.
+    /// A pre-trained encoder uses the mean of its rows, which are all informative.
     pub fn pooling(&self) -> Pooling {
         if matches!(self, Self::Pretrained(_)) { Pooling::Mean } else { Pooling::Cls }
     }

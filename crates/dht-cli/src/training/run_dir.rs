@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Lock file. A resumed run keeps it: otherwise one process could hold the lock of the deleted file while another locks
-/// a new one.
+/// Lock file. A resumed run does not delete it. Otherwise one process could hold the lock of a deleted file while
+/// another process locks a new file.
 pub(super) const LOCK: &str = ".lock";
-/// Key of a description that names the program that wrote it.
+/// Key in the description of a run. Its value names the program that wrote the description.
 const FORMAT: &str = "format";
 
-/// Locked directory of a run. The lock ends when this is dropped or the process ends in any way.
+/// Locked directory of a run. The lock ends when the value is dropped or the process ends.
 #[derive(Debug)]
 pub struct RunDir {
     folder: PathBuf,
@@ -29,9 +29,9 @@ pub struct RunDir {
 pub struct Difference {
     /// Name of the setting in the descriptions.
     pub name: String,
-    /// Value in the stopped run.
+    /// Value in the stored description.
     pub there: Value,
-    /// Value in this run.
+    /// Value in this run's description.
     pub here: Value,
 }
 
@@ -63,7 +63,7 @@ impl RunDir {
         &self.folder
     }
 
-    /// Description of the run that used the directory before; `None` without such a run.
+    /// Description of the run that used the directory before; `None` if there was no such run.
     ///
     /// # Errors
     /// [`Error::Foreign`] for a file that is not a description of this format.
@@ -123,7 +123,7 @@ impl RunDir {
 }
 
 impl Difference {
-    /// Compares the descriptions of a stopped run and of this one, in the order of the names.
+    /// Compares the descriptions of a stopped run and of this run, in the order of the names.
     pub fn first(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<Self> {
         let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
         let mut names: Vec<&String> = stored.keys().chain(asked.keys()).collect();

@@ -9,22 +9,22 @@
 //!
 //! 1. The encoder runs once over the texts. The pooled states at each exit are stored, and for the texts that [fit into
 //!    memory](AccelerateSettings::cache_bytes), the states of all tokens.
-//! 2. 2. Each exit is a multinomial logistic regression on standardised states. The selected C, the weight of the loss
+//! 2. Each exit is a multinomial logistic regression on standardised states. The selected C, the weight of the loss
 //!    relative to the penalty, gives the smallest loss on held-out texts or, if the texts are cross-fitted, on unseen
 //!    folds. The standardisation is folded into the weights of a linear classifier and costs nothing at inference.
 //!    Exits that are trained together with the encoder stay far from the optimum of this regression, and reduce the
 //!    encoder's accuracy.
-//! 3. 3. After the first layers, the classes are not linearly separable in the pooled state. Where texts are held out,
-//!    a [narrow layer](crate::exit::ExitKind::SideLayer) is therefore added to each exit. The exit and its narrow layer
+//! 3. After the first layers, the classes are not linearly separable in the pooled state. Where texts are held out, a
+//!    [narrow layer](crate::exit::ExitKind::SideLayer) is therefore added to each exit. The exit and its narrow layer
 //!    are trained together for some passes over the states, on labels and on the classifier's probabilities. Then the
 //!    held-out texts run through the encoder again.
 //! 4. The [n-gram classifier](crate::exit::NgramClassifier) is fitted on the same texts, with a C from its own
 //!    cross-validation. It reads each text before the encoder does, and errs on other texts than the encoder.
-//! 5. 5. At each exit, including the classifier itself, a [stacker](crate::exit::Stacker) adds the log-probabilities of
+//! 5. At each exit, including the classifier itself, a [stacker](crate::exit::Stacker) adds the log-probabilities of
 //!    the n-gram classifier and of the exit with one weight each. The two weights are fitted on held-out texts, or on
 //!    out-of-fold answers.
-//! 6. 6. A text stops at the first exit where the uncertainty of the stacked answer is below a threshold. The
-//!    uncertainty is 1 − max p, or defined by another [rule](AccelerateSettings::rule); the threshold is the model's
+//! 6. A text stops at the first exit where the uncertainty of the stacked answer is below a threshold. The uncertainty
+//!    is 1 − max p, or defined by another [rule](AccelerateSettings::rule); the threshold is the model's
 //!    [speed](crate::DynamicModel::set_speed). [Other routers](Accelerated::with_router) are available. The [`Report`]
 //!    has the curve of accuracy against FLOPs on the held-out texts. The model starts at the cheapest
 //!    [lossless](crate::evaluation::Stages::lossless) threshold. With it, the answers to these texts are as accurate as

@@ -8,8 +8,8 @@ use super::stacker::Stacker;
 use crate::error::{Error, Result};
 
 /// The exit at depth 0, with route `0L`: an n-gram classifier of the text's tokens, computed before any layer. Texts
-/// with a confident answer leave there. At each later exit the score of a class is a·ln p(n-gram) + b·ln p(exit), with
-/// separate weights for each exit: see [`Stacker`].
+/// with a confident answer leave at this exit. At each later exit the score of a class is a·ln p(n-gram) + b·ln
+/// p(exit), with separate weights for each exit: see [`Stacker`].
 ///
 /// It is used in inference only. Trainings ignore it, since its weights and the stackers' weights have no gradients.
 #[derive(Debug, Clone, PartialEq)]

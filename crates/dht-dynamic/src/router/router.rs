@@ -18,7 +18,7 @@ pub type Notes = Vec<f64>;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitView<'a> {
-    /// The index of the exit among the model's exits, counted from 0. An n-gram exit counts.
+    /// The index of the exit among the model's exits, counted from 0. An n-gram exit is included.
     pub exit: usize,
     /// The indices in the batch of the texts at this exit.
     pub members: &'a [usize],
@@ -56,7 +56,7 @@ impl<'a> ExitView<'a> {
     }
 }
 
-/// Decides at each exit which texts leave there. A router does not know the encoder and does not change while it
+/// Decides at each exit which texts leave at it. A router does not know the encoder and does not change while it
 /// decides.
 ///
 /// # Examples

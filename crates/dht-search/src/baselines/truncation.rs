@@ -26,9 +26,9 @@ pub fn fine_tuned<R: Rng + ?Sized>(
 /// Distils the truncated student from a trained full model. The student starts from the first `layers` layers of
 /// `encoder`, has the teacher's classes and pooling, and learns from labels and soft labels, weighted by `settings`.
 ///
-/// If `encoder` is the one that the teacher was fine-tuned from, and the generator is in the same state, the student
-/// starts with the weights of [`fine_tuned`]. The two students then differ only in their targets.
-/// [`DistillationSettings::soft_labels`] compares no hidden states.
+/// With the encoder from which the teacher was fine-tuned, and a generator in the same state, the student starts like
+/// that of [`fine_tuned`], so that the two students differ only in their targets. [`DistillationSettings::soft_labels`]
+/// compares no hidden states.
 ///
 /// # Errors
 /// As [`fine_tuned`], and as [`Distillation::new`] for settings out of range and a teacher that does not fit.

@@ -15,7 +15,7 @@ pub(crate) struct ArmFeatures {
     /// The mean pooled state after each group of layers when the group runs with random heads, by group and by number
     /// of heads. Features of the head-count bandit's arms.
     pub(crate) heads: Vec<Vec<Vec<f64>>>,
-    /// The mean pooled state at the exit of each arm of the joint bandit, when random heads run, in the arm's number.
+    /// The mean pooled state at the exit of each arm of the joint bandit, with as many random heads as the arm keeps.
     /// Features of the joint bandit's arms.
     pub(crate) arms: Vec<Vec<f64>>,
     /// The mean of each head's part of the hidden dimensions, over the states of the full-model pass and of the

@@ -119,9 +119,9 @@ impl RoutedEncoder {
         SampleGroup { samples, heads, neurons: width.ffn }
     }
 
-    /// The heads to pin: those with the largest sum of `importance` over the layers of the dynamic groups (the groups
-    /// with a choice of heads). `importance` gives a value for each head of a layer. In a tie the lower index wins.
-    /// `None` if the space pins no heads.
+    /// The heads to pin: those with the largest sum of `importance` over the layers of the dynamic groups (with a
+    /// choice of heads); in a tie, the lower index. `importance` gives a value for each head of a layer. `None` if the
+    /// space pins no heads.
     pub(crate) fn most_important_heads(
         &self,
         importance: impl Fn(usize) -> Result<Vec<f64>>,

@@ -16,9 +16,8 @@ use crate::features::{log_probabilities, signals_of};
 
 /// Router that applies an early-exit rule at every exit.
 ///
-/// With a threshold, random routes draw exits in proportion to a power of their depth. With a patience (a number of
-/// consecutive exits that must agree), every sample runs to the last exit in training, since PABEE trains all exits on
-/// all samples.
+/// With a threshold, random routes draw exits in proportion to a power of their depth. Patience sends every sample to
+/// the last exit in training, since PABEE trains all exits on all samples.
 #[derive(Debug, Clone)]
 pub(super) struct ByRule {
     setup: Setup,

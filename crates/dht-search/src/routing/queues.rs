@@ -112,7 +112,7 @@ impl Queues {
         self.queues.iter().flatten().map(|queued| queued.row)
     }
 
-    /// The number of queues, and the number of samples in a full one.
+    /// The number of queues, and the number of samples in a full queue.
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.queues.len(), self.size)
     }

@@ -16,7 +16,7 @@ pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     groups
 }
 
-/// Draws `count` of `heads` heads: the pinned ones and random others.
+/// Draws `count` of `heads` heads: the pinned heads and random other heads.
 pub(crate) fn random_heads(heads: usize, pinned: Option<HeadSet>, count: usize, rng: &mut dyn Rng) -> Result<HeadSet> {
     if count >= heads {
         return Ok(HeadSet::full(heads)?);

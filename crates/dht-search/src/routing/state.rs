@@ -12,7 +12,7 @@ use crate::space::SearchSpace;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
-    /// The heads that every head set contains; `None` where the space pins none. [`HeadState::pin`] may replace them
+    /// The heads that every head set contains; `None` if the space pins no heads. [`HeadState::pin`] may replace them
     /// when the warm-up is over.
     pub pinned: Option<HeadSet>,
     /// Features of the arms, if the contexts include them.
@@ -33,8 +33,7 @@ pub trait RouterState {
     }
 
     /// Sets the speed: a higher speed gives cheaper routes. For bandits it is λ, the price of the full model's cost in
-    /// nats of loss. For a threshold router it is the threshold. For a patience, the number of consecutive exits that
-    /// must agree, it is the reciprocal.
+    /// nats of loss. For a threshold router it is the threshold. For a patience it is the reciprocal.
     ///
     /// # Errors
     /// [`Error::Argument`] for a speed out of range; the default method always returns it.

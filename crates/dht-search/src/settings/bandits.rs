@@ -15,9 +15,9 @@ pub enum Normalization {
     /// from the first batch on. A batch is scaled by the statistics of its own contexts and of all contexts from which
     /// the bandits have learned. Inference uses the statistics at the end of the training.
     ///
-    /// **Warning.** What a posterior has learned under one scaling is wrong under the next one, mainly in the first
-    /// batches, while μ and σ still change. With queues, the scaling at which the bandits learn from a sample is later
-    /// than the scaling at which they routed it. Not available for the sequential router, which decides at every exit.
+    /// **Warning.** A posterior that has learned under one scaling means something else under the next one, mainly in
+    /// the first batches, while μ and σ still change. With queues, the bandits learn from a sample under a later
+    /// scaling than they routed it. Not possible for the sequential router, which decides at every exit.
     Rolling,
 }
 

@@ -79,7 +79,7 @@ pub struct SearchSettings {
     pub reward_shape: RewardShape,
     /// The reference that δ is compared with.
     pub reward_memory: RewardMemory,
-    /// The binary reward of the head-set bandit(the paper's formula contradicts its text).
+    /// The binary reward of the head-set bandit (the paper's formula contradicts its text).
     pub head_feedback: HeadFeedback,
     /// True if the head-set bandit also learns from samples that keep all heads of a group, as published (3.2 and 4.2:
     /// the bandit runs for every number of heads, and each head of the set is rewarded). False by default, since no

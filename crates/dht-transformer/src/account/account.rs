@@ -7,9 +7,10 @@ use crate::error::Error;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Problem {
-    /// The error that loading reports.
+    /// The error that loading returns.
     pub error: Error,
-    /// `true` if an encoder can still be trained from the directory, so that only its use as a classifier is refused.
+    /// `true` if an encoder can still be trained from the directory, so that only loading it as a classifier is
+    /// refused.
     pub classifier_alone: bool,
 }
 
@@ -23,14 +24,14 @@ impl From<Error> for Problem {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Account {
-    /// All items: files, then fields and tensors by file.
+    /// All items: first the files, then the fields and tensors of each file.
     pub entries: Vec<Entry>,
     /// All problems; empty for a directory that [`TextClassifier::load`](crate::TextClassifier::load) and
     /// [`TextTokenizer::from_dir`](crate::TextTokenizer::from_dir) accept.
     pub problems: Vec<Problem>,
     /// Class names, if the directory holds a classifier.
     pub labels: Option<Vec<String>>,
-    /// Maximum length of a text in tokens: `model_max_length`, bounded by the positions.
+    /// Maximum length of a text in tokens: `model_max_length`, at most the number of positions.
     pub max_length: Option<usize>,
 }
 

@@ -1,6 +1,6 @@
-//! The classes of `transformers` that `architectures` names.
+//! Classes of `transformers`, as the field `architectures` names them.
 
-/// Class of `transformers` that saved a directory.
+/// Class of the Python library `transformers` that saved a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Architecture {
     /// A classifier of whole texts.
@@ -9,7 +9,7 @@ pub(crate) enum Architecture {
     Encoder(&'static str),
     /// An encoder with a head of another task.
     OtherTask(&'static str),
-    /// A class that `transformers` does not have for the family.
+    /// A class name that `transformers` does not have for this model family.
     Foreign,
 }
 
@@ -28,7 +28,7 @@ const CLASSES: [(&str, Architecture); 10] = [
 ];
 
 impl Architecture {
-    /// Architecture of a class name, such as `BertForMaskedLM`, of a family whose names begin with `family`.
+    /// Architecture of a class name such as `BertForMaskedLM`. `family` is the prefix of the family's class names.
     pub(crate) fn from_class(class: &str, family: &str) -> Self {
         let ending = class.strip_prefix("Dht").unwrap_or(class).strip_prefix(family);
         CLASSES.iter().find(|(name, _)| ending == Some(name)).map_or(Self::Foreign, |(_, architecture)| *architecture)

@@ -9,8 +9,8 @@ use crate::error::Error;
 const BERT_AND_ROBERTA: &[&str] = &["bert", "roberta"];
 const DISTILBERT: &[&str] = &["distilbert"];
 
-/// Fields that `transformers` 5 reads from `config.json`, and fields that its earlier releases and its users' programs
-/// write there.
+/// Fields that `transformers` 5 reads from `config.json`, and fields that earlier releases and other programs write to
+/// this file.
 const FIELDS: &[Rule] = &[
     Rule::new(Check::Obeyed, "the family", &["model_type"]),
     Rule::new(Check::Obeyed, "the class: only sequence classifiers are used as classifiers", &["architectures"]),

@@ -13,9 +13,9 @@ pub enum Treatment {
     Obeyed,
     /// The item is known and cannot change an answer.
     Harmless,
-    /// The item would change answers in a way that this crate does not compute: the directory cannot be loaded.
+    /// The item would change answers in a way that this crate does not compute. The directory cannot be loaded.
     Refused,
-    /// The item is in no table, and `transformers` gives it no effect on answers.
+    /// The item is not in any table of this crate, and `transformers` gives it no effect on answers.
     Unknown,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for Treatment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The file that the item is in; for a file, its own name.
+    /// The file that contains the item; for a file itself, its name.
     pub file: String,
     /// The field or tensor; `None` for the file itself.
     pub item: Option<String>,

@@ -132,8 +132,8 @@ const OTHER_WEIGHTS: &str = "weights in another format, which are not read besid
 const VOCABULARY: &str = "the vocabulary, where tokenizer.json is missing";
 
 impl Entry {
-    /// Adjusts the entry of a file to the other files of its directory. Weights in another format are the only ones if
-    /// model.safetensors is missing, and a vocabulary is not read if there is a tokenizer.json.
+    /// Adjusts the entry of a file to the other files of its directory. Weights in another format matter only if
+    /// model.safetensors is missing, and a vocabulary file is not read if there is a tokenizer.json.
     pub(crate) fn beside(mut self, names: &[String]) -> Self {
         let there = |name: &str| names.iter().any(|other| other == name);
         if self.reason == OTHER_WEIGHTS && !there("model.safetensors") {

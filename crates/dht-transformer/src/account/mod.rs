@@ -1,10 +1,10 @@
 //! Account of a model's directory: every file, field and tensor that Python's `transformers` 5 reads for a sequence
 //! classifier of the supported families, and how this crate treats it.
 //!
-//! The tables are data: [`files`](self), fields of `config.json`, fields of the tokenizer's files, names of tensors,
-//! and classes of `transformers`. The loaders refuse by the same tables that
-//! [`inspect_hugging_face`](crate::pretrained::inspect_hugging_face) lists. An item that is in no table is
-//! [unknown](Treatment::Unknown), and refused where it could change an answer: a tensor inside a layer, or a class of
+//! There is one table for each kind of item: [`files`](self), fields of `config.json`, fields of the tokenizer's files,
+//! names of tensors, and classes of `transformers`. The loaders use the same tables as
+//! [`inspect_hugging_face`](crate::pretrained::inspect_hugging_face). An item that is not in a table is
+//! [unknown](Treatment::Unknown). It is refused if it could change an answer: a tensor inside a layer, or a class of
 //! the model or of the tokenizer.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]

@@ -59,7 +59,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Rule about a field of a model type, and the field's name in the table.
+/// Finds the rule for a field of a model type. Also returns the field's name in the table.
 pub(super) fn find(table: &'static [Rule], model_type: &str, field: &str) -> Option<(&'static Rule, &'static str)> {
     table.iter().filter(|rule| rule.families.is_empty() || rule.families.contains(&model_type)).find_map(|rule| {
         let name = rule.names.iter().find(|name| **name == field)?;

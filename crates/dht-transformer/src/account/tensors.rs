@@ -2,7 +2,7 @@
 
 use super::entry::Treatment;
 
-/// Parts of names, and the reason that such a tensor has no effect on a classifier.
+/// Parts of tensor names, each with the reason that tensors with this part have no effect on a classifier.
 const UNUSED: &[(&str, &str)] = &[
     ("position_ids", "numbers of positions, which are counted anew"),
     ("embeddings.token_type_ids", "types of tokens, which come from the tokenizer"),
@@ -18,7 +18,8 @@ const UNUSED: &[(&str, &str)] = &[
     ("qa_outputs.", "the head of a model that marks answers in texts"),
 ];
 
-/// Parts of names that only tensors with an effect on the encoder have, and the reason that they are refused.
+/// Parts of tensor names that occur only in tensors with an effect on the encoder, each with the reason for the
+/// refusal.
 const REFUSED: &[(&str, &str)] = &[
     ("lora_", "a weight of an adapter: merge it into the model"),
     ("adapter", "a weight of an adapter: merge it into the model"),
@@ -38,7 +39,7 @@ const REFUSED: &[(&str, &str)] = &[
 /// Prefixes of an encoder's tensors, under BERT's names.
 const ENCODER: [&str; 3] = ["encoder.", "embeddings.", "transformer."];
 
-/// Treatment of a tensor that the model does not use, and the reason. `name` has no prefix of the family.
+/// Treatment of a tensor that the model does not use, and the reason. `name` does not have the prefix of the family.
 pub(crate) fn unused_tensor(name: &str) -> (Treatment, &'static str) {
     let inside = |part: &&(&str, &str)| name.contains(part.0);
     if let Some((_, reason)) = REFUSED.iter().find(inside) {

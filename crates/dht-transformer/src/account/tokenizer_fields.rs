@@ -17,7 +17,7 @@ pub(crate) enum TokenizerClass {
     Roberta,
     /// `tokenizer.json` unchanged.
     AsWritten,
-    /// `tokenizer.json` unchanged, which must be a Unigram.
+    /// `tokenizer.json` unchanged; it must be a Unigram model.
     Unigram,
 }
 
@@ -40,13 +40,13 @@ const CLASSES: &[(TokenizerClass, &[&str])] = &[
 ];
 
 impl TokenizerClass {
-    /// Class of a name, with or without `Fast` at its end.
+    /// Tokenizer class of a name, with or without `Fast` at its end.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_suffix("Fast").unwrap_or(name);
         CLASSES.iter().find(|(_, names)| names.contains(&name)).map(|(class, _)| *class)
     }
 
-    /// Class of a model type, for a directory without a class.
+    /// Tokenizer class of a model type, for a directory without a class.
     pub(crate) fn from_model_type(model_type: &str) -> Self {
         match model_type {
             "bert" => Self::Bert,
@@ -67,11 +67,11 @@ impl TokenizerClass {
     }
 }
 
-/// Settings that a class obeys; elsewhere they have no effect in `transformers` 5.
+/// Settings that a tokenizer class obeys. For other classes they have no effect in `transformers` 5.
 const BERT_SETTINGS: &[&str] = &["do_lower_case", "strip_accents", "tokenize_chinese_chars"];
 const ROBERTA_SETTINGS: &[&str] = &["add_prefix_space"];
 
-/// Special tokens by name. Any other text field that ends with `_token` names one more.
+/// Special tokens by name. Any other text field that ends with `_token` also names a special token.
 pub(crate) const TOKENS: &[&str] =
     &["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 

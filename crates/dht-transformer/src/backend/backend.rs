@@ -13,10 +13,10 @@ use super::parameters::{EmbeddingParameters, LinearParameters, TokenIds};
 use crate::error::{Error, Result};
 use crate::tensors::{Gradient, HeadSet, Hidden, Packing, Precision, cross_entropy};
 
-/// Arithmetic of one kind of device. Operations without a device version are composed of candle's.
+/// Arithmetic of one kind of device. Operations without a version for the device are composed of candle's operations.
 ///
-/// Gradients of weights pass either through candle's graph or to the [`ForwardContext`], whose backward pass collects
-/// both.
+/// Gradients of weights pass either through candle's graph or to the [`ForwardContext`]. Its backward pass collects
+/// both kinds.
 pub(crate) trait Backend: Sync {
     /// Supported precisions of layers, and their description for messages.
     fn precisions(&self) -> (&'static [Precision], &'static str);
@@ -38,13 +38,13 @@ pub(crate) trait Backend: Sync {
         self.operations().embed(&ids, packing, parameters, dropout)
     }
 
-    /// Runs consecutive layers: (tokens, hidden) → (tokens, hidden). No layers are the identity.
+    /// Runs consecutive layers: (tokens, hidden) → (tokens, hidden). Without layers it is the identity.
     fn layers(&self, hidden: &Hidden, layers: &[Layer<'_>], ctx: &ForwardContext) -> Result<Hidden> {
         layers.iter().try_fold(hidden.clone(), |hidden, layer| self.operations().layer(&hidden, layer, ctx))
     }
 
-    /// Computes attention scores before the softmax: (samples, heads, longest, longest), undefined in places without a
-    /// token. Attention with dimensions taken out has scores of all of its heads.
+    /// Computes attention scores before the softmax: (samples, heads, longest, longest), undefined at positions without
+    /// a token. For attention with removed dimensions, the scores are those of all remaining heads.
     fn scores(
         &self,
         hidden: &Hidden,
@@ -92,12 +92,13 @@ pub(crate) trait Backend: Sync {
         Ok(Gradient::Device(gradient.clone()))
     }
 
-    /// Creates the moments of AdamW for a parameter of this shape: with these values, or zeros.
+    /// Creates the moments of AdamW for a parameter of this shape, with these values or with zeros.
     fn moments(&self, values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Box<dyn Moments>> {
         Ok(Box::new(DeviceMoments::new(values, shape, device)?))
     }
 
-    /// Computes Σ x² of each tensor, in one transfer from the device. There is at least one, and all are in f32.
+    /// Computes Σ x² of each tensor, in one transfer from the device. There must be at least one tensor, and all must
+    /// be in f32.
     fn sums_of_squares(&self, tensors: &[Tensor]) -> Result<Vec<f64>> {
         sums_of_squares(tensors)
     }

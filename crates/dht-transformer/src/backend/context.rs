@@ -19,8 +19,8 @@ use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Paramet
 /// Execution mode of the encoder: inference, or one training step.
 ///
 /// The fused operations do not pass the gradients of their weights to candle's graph, which would copy and add buffers
-/// of the size of the model. They accumulate them here, and [`backward`](Self::backward) returns them together with
-/// those that candle collected.
+/// of the size of the model. They accumulate these gradients in the context, and [`backward`](Self::backward) returns
+/// them together with the gradients that candle collected.
 #[derive(Debug, Clone)]
 pub struct ForwardContext {
     training: Option<Arc<Training>>,
@@ -40,12 +40,12 @@ type RoundedWeights = std::collections::HashMap<(candle_core::TensorId, DType), 
 
 #[derive(Debug)]
 struct Training {
-    /// Parameters of this context, without those that were added later.
+    /// Parameters of this context. Parameters added to the model later are not included.
     parameters: Parameters,
     seed: u64,
     step: u32,
     dropout: bool,
-    /// `true` while a backward pass of this context runs, which collects the gradients.
+    /// `true` while a backward pass of this context runs and collects the gradients.
     in_backward: AtomicBool,
     gradients: Mutex<Gradients>,
 }
@@ -61,7 +61,8 @@ pub struct HeadGateGradient {
     pub sample: u64,
     /// Head number.
     pub head: usize,
-    /// Value of ∂L/∂ξ, in the unit of the loss. For a mean over n samples it is 1/n of that of the sample's own loss.
+    /// Value of ∂L/∂ξ, in the unit of the loss. For a mean loss over n samples, it is 1/n of the derivative of the
+    /// sample's own loss.
     pub gradient: f32,
 }
 
@@ -69,9 +70,11 @@ pub struct HeadGateGradient {
 #[derive(Debug, Default)]
 struct Gates {
     gate_gradients: Vec<HeadGateGradient>,
-    /// Gates in candle's graph, on other devices than the CPU, (samples, heads): layer, samples, heads.
+    /// Gates in candle's graph, used on devices other than the CPU: layer, samples, heads, and the variable (samples,
+    /// heads).
     vars: Vec<(usize, Vec<u64>, HeadSet, Var)>,
-    /// Gradients of gates that a backward pass computed on another device: layer, samples, heads.
+    /// Gate gradients that a backward pass computed on another device: layer, samples, heads, and the gradients
+    /// (samples, heads).
     #[cfg(feature = "cuda")]
     on_device: Vec<(usize, Vec<u64>, HeadSet, Tensor)>,
 }
@@ -84,8 +87,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl ForwardContext {
     /// Creates a context without gradient and without dropout.
     ///
-    /// It caches packed weights for its lifetime, which takes as much memory as the weights. Use one context for all
-    /// batches of an evaluation. After a variable was changed by something other than
+    /// The context caches packed weights for its lifetime, which takes as much memory as the weights. Use one context
+    /// for all batches of an evaluation. After a variable was changed by anything but
     /// [`AdamW`](crate::train::optim::AdamW) or [`Parameters::set_values`], create a new context.
     pub fn inference() -> Self {
         Self {
@@ -100,30 +103,31 @@ impl ForwardContext {
     }
 
     /// Creates an inference context with its own precision, independent of the model's.
-    /// [`Encoder::embed`](crate::Encoder::embed) refuses an unsupported one.
+    /// [`Encoder::embed`](crate::Encoder::embed) refuses an unsupported precision.
     pub fn inference_in(precision: Precision) -> Self {
         let packed_weights = Arc::new(PackedWeights::new(precision));
         Self { precision: Some(precision), packed_weights, ..Self::inference() }
     }
 
-    /// Creates an [`inference`](Self::inference) context composed of candle's operations on the CPU too. These are the
-    /// operations of other devices, up to their kernels. For comparisons.
+    /// Creates an [`inference`](Self::inference) context whose layers are composed of candle's operations on the CPU,
+    /// too. Other devices run the same operations, except for their own kernels. Use it for comparisons.
     pub fn inference_in_candle_graph() -> Self {
         Self { in_graph: true, ..Self::inference() }
     }
 
-    /// Creates a training step over `parameters`: `seed` and `step` key the dropout masks.
+    /// Creates the context of a training step over `parameters`. `seed` and `step` determine the dropout masks.
     pub fn training(parameters: &Parameters, seed: u64, step: u32) -> Self {
         Self::with(parameters, (seed, step), true, false)
     }
 
-    /// Creates a training step without dropout, whatever the model's configuration.
+    /// Creates the context of a training step without dropout, for any configuration of the model.
     pub fn training_without_dropout(parameters: &Parameters) -> Self {
         Self::with(parameters, (0, 0), false, false)
     }
 
-    /// Creates a training step with only candle's operations, on the CPU too: `loss.backward()`, and with it
-    /// `candle_nn::Optimizer::backward_step`, finds the gradients of all weights in candle's graph.
+    /// Creates the context of a training step that uses only candle's operations, on the CPU, too. Then
+    /// `loss.backward()` and `candle_nn::Optimizer::backward_step` obtain the gradients of all weights from candle's
+    /// graph.
     ///
     /// The values equal those of [`training`](Self::training) up to rounding. A loop that can call
     /// [`grad_store`](Self::grad_store) in place of `loss.backward()` can use the fused operations, which are faster on
@@ -145,9 +149,9 @@ impl ForwardContext {
         Self { training: Some(Arc::new(training)), in_graph, ..Self::inference() }
     }
 
-    /// Enables the [gradients](Self::head_gate_gradients) of gates on heads in the backward pass. They are dot products
-    /// of tensors that the backward pass computes anyway: Σ c·∂L/∂c over the rows of a sample, for the context c of a
-    /// head.
+    /// Enables the [gradients](Self::head_gate_gradients) of gates on heads in the backward pass. The gradient of a
+    /// gate is the dot product Σ c·∂L/∂c over the rows of a sample, for a head's attention output c. The backward pass
+    /// computes both tensors anyway.
     #[must_use]
     pub fn with_head_gate_gradients(mut self) -> Self {
         self.gates = Some(Arc::default());
@@ -155,10 +159,11 @@ impl ForwardContext {
     }
 
     /// Gradients of gates on all heads that ran, for every sample and every layer of the [backward](Self::backward)
-    /// pass. Empty before it, and without [`with_head_gate_gradients`](Self::with_head_gate_gradients). Ordered from
-    /// the last layer to the first, with samples in their order.
+    /// pass. Empty before the backward pass, and without [`with_head_gate_gradients`](Self::with_head_gate_gradients).
+    /// They are ordered from the last layer to the first, and then by sample.
     ///
-    /// Clones share them: clone the context before passing it to the training loop, and read the clone later.
+    /// Clones of a context share these gradients: clone the context before passing it to the training loop, and read
+    /// them from the clone later.
     pub fn head_gate_gradients(&self) -> Vec<HeadGateGradient> {
         self.lock_gates().map_or_else(Vec::new, |gates| gates.gate_gradients.clone())
     }
@@ -185,7 +190,7 @@ impl ForwardContext {
         }
     }
 
-    /// Gates for candle's operations, (samples, heads), whose gradient [`backward`](Self::backward) reads.
+    /// Creates gates for candle's operations, (samples, heads). [`backward`](Self::backward) reads their gradients.
     pub(crate) fn gates(
         &self,
         layer: usize,
@@ -200,8 +205,8 @@ impl ForwardContext {
         Ok(Some(var))
     }
 
-    /// Stores the gradients of gates on these heads, (samples, heads), if enabled; [`backward`](Self::backward) reads
-    /// them.
+    /// Stores the gradients of gates on these heads, (samples, heads), if they are enabled.
+    /// [`backward`](Self::backward) reads the stored gradients.
     #[cfg(feature = "cuda")]
     pub(crate) fn keep_gate_gradients(
         &self,
@@ -219,7 +224,7 @@ impl ForwardContext {
         Ok(())
     }
 
-    /// Copy of the step without head gates, for layers whose heads are not the encoder's.
+    /// Copy of this context without head gates, for layers whose heads are not the encoder's.
     pub(crate) fn without_head_gates(&self) -> Self {
         Self { gates: None, ..self.clone() }
     }
@@ -238,7 +243,7 @@ impl ForwardContext {
         Err(Error::argument("context", "one of a training step over the model's parameters", got))
     }
 
-    /// Precision of this context, or else of the model.
+    /// Precision of this context if it has one, otherwise of the model.
     pub(crate) fn precision(&self, parameters: &Parameters) -> Precision {
         self.precision.unwrap_or(parameters.precision())
     }
@@ -248,7 +253,7 @@ impl ForwardContext {
         &self.packed_weights
     }
 
-    /// Weight in the precision of layers, without history. In inference it is cached for the next batch.
+    /// Weight in the precision of layers, detached from candle's graph. In inference it is cached for the next batch.
     #[cfg(feature = "cuda")]
     pub(crate) fn rounded(&self, parameter: &Parameter, dtype: DType) -> candle_core::Result<Tensor> {
         let value = parameter.var().as_detached_tensor();
@@ -269,7 +274,7 @@ impl ForwardContext {
         self.in_graph
     }
 
-    /// Refuses a backward pass of candle's that would lose the weights' gradients.
+    /// Refuses a direct call of candle's backward pass, which would lose the weights' gradients.
     pub(crate) fn check_in_backward(&self, operation: &str) -> candle_core::Result<()> {
         let lost = |training: &Arc<Training>| !training.in_backward.load(Ordering::Relaxed);
         if self.training.as_ref().is_some_and(lost) {
@@ -287,7 +292,7 @@ impl ForwardContext {
         self.training.is_some()
     }
 
-    /// Dropout of this step at a site; `None` if nothing is dropped.
+    /// Dropout of this step at a place of the model; `None` if nothing is dropped.
     pub(crate) fn dropout(&self, probability: f64, site: DropoutSite) -> Option<Dropout> {
         let training = self.training.as_ref().filter(|training| training.dropout)?;
         Dropout::new(probability, training.seed, training.step, site)
@@ -297,14 +302,14 @@ impl ForwardContext {
         self.training.as_ref().map(|training| lock(&training.gradients))
     }
 
-    /// Adds a gradient to a parameter's; both are on the CPU.
+    /// Adds a gradient to a parameter's. Both gradients are on the CPU.
     pub(crate) fn accumulate(&self, id: ParameterId, gradient: Gradient) {
         if let Some(mut gradients) = self.gradients() {
             gradients.add_on_host(id, gradient);
         }
     }
 
-    /// Adds a gradient to a parameter's; both are on the same device other than the CPU.
+    /// Adds a gradient to a parameter's. Both gradients are on the same device, which is not the CPU.
     #[cfg(feature = "cuda")]
     pub(crate) fn accumulate_on_device(&self, id: ParameterId, gradient: Tensor) -> Result<()> {
         self.gradients().map_or(Ok(()), |mut gradients| gradients.add(id, Gradient::Device(gradient)))

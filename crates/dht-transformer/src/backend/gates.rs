@@ -4,16 +4,16 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 
-/// Gate on n dimensions: one number each, or a matrix.
+/// Gate on n dimensions: one factor for each dimension, or a matrix.
 #[derive(Debug, Clone)]
 pub enum Gate {
     /// Elementwise gate x ↦ g ⊙ x, with one number for each dimension.
     Scale(Tensor),
-    /// Mixing gate x ↦ M·x, (n, n): dimensions that are interpolated from others, as in TAS (Dong and Yang 2019).
+    /// Mixing gate x ↦ M·x, (n, n), which interpolates dimensions from others, as in TAS (Dong and Yang 2019).
     Mix(Tensor),
 }
 
-/// Gates of a layer; `None` passes everything.
+/// Gates of a layer; `None` for a part without a gate.
 ///
 /// | gate | numbers | acts on |
 /// |---|---|---|
@@ -23,10 +23,10 @@ pub enum Gate {
 /// | `heads` | (heads) | each head's context |
 /// | `neurons` | (intermediate) | the feed-forward after its activation |
 ///
-/// With numbers in {0, 1} the layer has the output that it has without the dimensions at 0
-/// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n), of the outputs
-/// (head_dim, head_dim) for all heads alike, and mixes both queries and keys. Numbers of another type are converted to
-/// that of the rows.
+/// With gates in {0, 1}, the output of the layer equals that of the layer without the dimensions whose gate is 0
+/// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n). On outputs it is
+/// (head_dim, head_dim), the same for all heads, and mixes both queries and keys. Gates of another type are converted
+/// to the type of the rows.
 #[derive(Debug, Clone, Default)]
 pub struct LayerGates {
     /// Gate on Q's input.
@@ -49,7 +49,7 @@ impl LayerGates {
     /// Checks that the gates have the shapes of a layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] with the first gate of another shape.
+    /// [`Error::Shape`] with the first gate of a wrong shape.
     pub(crate) fn check(&self, hidden: usize, heads: usize, neurons: usize) -> Result<()> {
         let dim = hidden / heads;
         for (what, gate, scale, width) in [

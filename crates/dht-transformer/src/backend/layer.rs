@@ -6,13 +6,13 @@ use super::cpu::Dropout;
 use super::parameters::{AttentionParameters, FeedForwardParameters, RaggedParameters};
 use crate::tensors::SampleGroup;
 
-/// Layer in a run of layers.
+/// One of several consecutive layers, as it runs for a batch.
 pub(crate) struct Layer<'a> {
-    /// Layer number, under which gradients of gates are recorded.
+    /// Layer number, by which gradients of gates are recorded.
     pub(crate) number: usize,
     pub(crate) attention: LayerAttention<'a>,
     pub(crate) feed_forward: &'a FeedForwardParameters,
-    /// Heads and neurons that each sample runs. Attention with dimensions taken out runs all of its heads.
+    /// Heads and neurons that each sample runs. Attention with removed dimensions runs all its remaining heads.
     pub(crate) groups: Vec<SampleGroup>,
     /// Dropouts of the attention probabilities, and of the attention sublayer's output.
     pub(crate) attention_dropouts: (Option<Dropout>, Option<Dropout>),
@@ -20,7 +20,7 @@ pub(crate) struct Layer<'a> {
     pub(crate) feed_forward_dropout: Option<Dropout>,
 }
 
-/// Attention of a layer, whole or with dimensions taken out.
+/// Attention of a layer, whole or with removed dimensions.
 #[derive(Clone, Copy)]
 pub(crate) enum LayerAttention<'a> {
     Whole(&'a AttentionParameters),

@@ -14,7 +14,7 @@ use crate::tensors::Parameter;
 pub(crate) struct EmbeddingParameters {
     pub(crate) word: Parameter,
     pub(crate) position: Parameter,
-    /// Type table; DistilBERT has none.
+    /// Table of token types; DistilBERT has none.
     pub(crate) token_type: Option<Parameter>,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
@@ -23,14 +23,14 @@ pub(crate) struct EmbeddingParameters {
 }
 
 impl EmbeddingParameters {
-    /// Returns whether any of them is trainable.
+    /// Returns whether any of these parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.token_type);
         !all.into_iter().all(|p| p.is_frozen())
     }
 }
 
-/// The tokens of a batch: ids into the three tables, one of each for a row.
+/// The tokens of a batch: one index into each of the three embedding tables for each row.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenIds {
     pub(crate) words: Vec<u32>,
@@ -48,14 +48,13 @@ pub(crate) struct LinearParameters {
 }
 
 impl LinearParameters {
-    /// Returns whether any of them is trainable.
+    /// Returns whether any of these parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         !(self.weight.is_frozen() && self.bias.is_frozen())
     }
 }
 
-/// The parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then those of K, then those of
-/// V.
+/// The parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then of K, then of V.
 #[derive(Debug, Clone)]
 pub(crate) struct AttentionParameters {
     pub(crate) qkv: Parameter,
@@ -101,7 +100,7 @@ pub(crate) struct FeedForwardParameters {
     pub(crate) activation: Activation,
 }
 
-/// The parameters of an attention sublayer with dimensions taken out.
+/// The parameters of an attention sublayer with removed dimensions.
 #[derive(Debug, Clone)]
 pub(crate) struct RaggedParameters {
     /// Projections of Q, K and V.
@@ -110,7 +109,7 @@ pub(crate) struct RaggedParameters {
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
     pub(crate) epsilon: f64,
-    /// Columns that each projection reads; `None`: all.
+    /// Columns that each projection reads; `None` for all.
     pub(crate) inputs: [Option<Arc<[u32]>>; 3],
     /// Remaining heads.
     pub(crate) heads: Vec<RaggedHead>,
@@ -138,13 +137,13 @@ impl RaggedParameters {
         [q[0], q[1], k[0], k[1], v[0], v[1], output[0], output[1], &self.scale, &self.shift]
     }
 
-    /// Columns of x that a projection reads: (tokens, inputs); `None`: all.
+    /// Columns of x that a projection reads: (tokens, inputs). `None` if it reads all columns.
     pub(crate) fn read_columns(&self, part: usize, x: &Tensor) -> Result<Option<Tensor>> {
         let read = |columns: &Arc<[u32]>| Ok(x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?);
         self.inputs[part].as_ref().map(read).transpose()
     }
 
-    /// Columns of Q, K and V in rows of all three.
+    /// Columns of Q, K and V in rows that hold all three.
     pub(crate) fn outputs(&self) -> [Range<usize>; 3] {
         let mut end = 0;
         self.projections.each_ref().map(|projection| {

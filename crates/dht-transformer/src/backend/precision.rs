@@ -17,7 +17,7 @@ impl Precision {
     /// Checks that a device supports the precision.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) with the supported ones.
+    /// [`Error::Argument`](crate::Error::Argument) with the supported precisions.
     pub fn check_on(self, device: &Device) -> Result<()> {
         select(device).check(self)
     }

@@ -21,7 +21,7 @@ pub(crate) fn select(device: &Device) -> &'static dyn Backend {
     choose(device, false)
 }
 
-/// Backend of a device; `in_graph`: one whose layers are in candle's graph operation by operation.
+/// Backend of a device. With `in_graph`, layers run in candle's graph, operation by operation.
 fn choose(device: &Device, in_graph: bool) -> &'static dyn Backend {
     match (device, in_graph) {
         (Device::Cpu, false) => &Cpu,

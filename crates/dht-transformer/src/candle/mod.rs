@@ -3,7 +3,7 @@
 //! # Gradients
 //!
 //! The fused operations of the CPU return the gradients of weights to the [`ForwardContext`](crate::ForwardContext),
-//! and not to candle's graph. There are three ways to use them in a candle training loop:
+//! and not to candle's graph. There are three ways to use these gradients in a candle training loop:
 //!
 //! | the loop | the forward runs in | speed on a CPU |
 //! |---|---|---|
@@ -18,7 +18,7 @@
 //! [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) and
 //! [`TextClassifier::from_var_builder`](crate::TextClassifier::from_var_builder) share the variables of a `VarMap` and
 //! copy the tensors of a file. [`Parameters::put_into`](crate::tensors::Parameters::put_into) inserts the variables of
-//! any model of this crate into a `VarMap`. Either way there is one copy of each value, which candle's optimisers,
+//! any model of this crate into a `VarMap`. In both cases there is one copy of each value, which candle's optimisers,
 //! [`VarAdamW`], `VarMap::save` and `VarMap::load` use.
 
 mod module;

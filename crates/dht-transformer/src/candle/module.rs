@@ -21,8 +21,8 @@ use crate::tensors::{HeadPlan, Parameters};
 /// | [`TextClassifier`] | logits (samples, outputs) |
 ///
 /// With `train`, all operations are in candle's graph, so that `loss.backward()` finds the gradients of all weights.
-/// The dropout masks are keyed by the seed and the number of earlier such calls. Without `train`, the fused operations
-/// run, and no gradient passes.
+/// The dropout masks depend on the seed and on the number of earlier calls with `train`. Without `train`, the fused
+/// operations run, and no gradient passes.
 #[derive(Debug)]
 pub struct GraphModule<M> {
     model: M,
@@ -31,7 +31,7 @@ pub struct GraphModule<M> {
 }
 
 impl<M> GraphModule<M> {
-    /// Wraps a model, with a seed for its dropouts.
+    /// Wraps a model, with a seed for dropout.
     pub fn new(model: M, seed: u64) -> Self {
         Self { model, seed, calls: AtomicU32::new(0) }
     }

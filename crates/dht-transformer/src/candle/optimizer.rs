@@ -10,13 +10,13 @@ use super::module::to_candle;
 use crate::tensors::{Gradients, Parameters};
 use crate::train::optim::{AdamW, AdamWSettings, Multipliers, ParameterGroups};
 
-/// This crate's [`AdamW`] as a `candle_nn::Optimizer`: one pass over memory for each variable. The gradient is clipped
-/// to [`AdamWSettings::clip_norm`], and steps with a gradient that is not finite are skipped.
+/// This crate's [`AdamW`] as a `candle_nn::Optimizer`, with one pass over memory for each variable. The gradient is
+/// clipped to [`AdamWSettings::clip_norm`], and steps with a gradient that is not finite are skipped.
 ///
-/// With [`new`](Optimizer::new), it decays all variables alike, as `candle_nn::AdamW` does. Without clipping it then
-/// takes the same steps up to rounding, if every variable has a gradient in every step. (t counts the steps in which a
-/// variable had one; candle's counts all.) With [`of_var_map`](Self::of_var_map), biases and layer norms have no weight
-/// decay.
+/// With [`new`](Optimizer::new), it applies weight decay to all variables, as `candle_nn::AdamW` does. If every
+/// variable has a gradient in every step, it then takes the same steps up to rounding, unless gradients are clipped.
+/// (Here t counts the steps in which a variable had a gradient; in candle it counts all steps.) With
+/// [`of_var_map`](Self::of_var_map), biases and layer norms have no weight decay.
 #[derive(Debug, Clone)]
 pub struct VarAdamW {
     parameters: Parameters,
@@ -53,7 +53,7 @@ impl VarAdamW {
         Ok(Self { parameters, inner, learning_rate })
     }
 
-    /// Optimiser with moments and counts.
+    /// The inner optimiser, with its moments and step counts.
     pub fn inner(&self) -> &AdamW {
         &self.inner
     }

@@ -9,8 +9,8 @@ use crate::tensors::{Hidden, Spans, wide};
 /// Converts padded token ids to a packed batch.
 ///
 /// # Shapes
-/// All (samples, length): `ids` and `token_types` (default: 0) in u32, `mask` 1 for tokens and 0 for padding (default:
-/// all are tokens). The samples are numbered from 0; labels are 0.
+/// All arguments are (samples, length). `ids` and `token_types` (default: 0) are in u32; `mask` is 1 for tokens and 0
+/// for padding (default: all are tokens). The samples are numbered from 0; labels are 0.
 ///
 /// # Errors
 /// [`Error::Shape`] if shapes differ; [`Error::Argument`] if a sample has no token.
@@ -40,7 +40,7 @@ pub fn unpad(ids: &Tensor, token_types: Option<&Tensor>, mask: Option<&Tensor>) 
 }
 
 /// Pads hidden rows, (tokens, hidden) → (samples, longest, hidden), with zeros after the last token of each sample.
-/// Gradients pass. In at least single precision.
+/// Gradients pass. The result is in at least single precision.
 ///
 /// # Errors
 /// The errors of candle.

@@ -13,8 +13,8 @@ use crate::storage::write_atomically;
 
 /// Shape and settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
 ///
-/// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate the other
-/// names of the [`Family`]. Unknown fields are stored and written back.
+/// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate the names of
+/// other [families](Family). Unknown fields are stored and written back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
     /// Model family, which determines the names in files.
@@ -117,7 +117,7 @@ impl BertConfig {
         self.hidden_size / self.num_attention_heads
     }
 
-    /// Maximum length of a text that has positions, in tokens.
+    /// Maximum length of a text in tokens: the number of tokens that the position table can represent.
     pub fn longest_text(&self) -> usize {
         self.max_position_embeddings - self.family.first_position(self.pad_token_id) as usize
     }
@@ -165,13 +165,13 @@ impl BertConfig {
         self.other.insert("label2id".into(), Value::Object(numbers));
     }
 
-    /// Checks that an encoder of this shape can be built and run.
+    /// Checks that an encoder of this configuration can be built and run.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the field: a size of 0 or beyond reason; heads that do not divide the width; a dropout
-    /// outside 0 ≤ p < 1; ε or the initial deviation not positive; a padding token outside the vocabulary; no position
-    /// for a first token; a refused field, such as `quantization_config` (the tables are in
-    /// [`account`](crate::account)).
+    /// [`Error::Argument`] names the invalid field: a size that is 0 or too large; heads that do not divide the width;
+    /// a dropout outside 0 ≤ p < 1; ε or the initial deviation not positive; a padding token outside the vocabulary; no
+    /// position for a first token; a refused field, such as `quantization_config` ([`account`](crate::account) has the
+    /// tables of these).
     pub fn check(&self) -> Result<()> {
         if let Some(refusal) = config_refusals(self.family.model_type(), &self.other).into_iter().next() {
             return Err(refusal);

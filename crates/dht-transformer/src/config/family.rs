@@ -1,4 +1,5 @@
-//! BERT, DistilBERT and RoBERTa as data over one encoder: their names in files, and their differences.
+//! Model families BERT, DistilBERT and RoBERTa. One encoder computes all of them; tables hold their names in files and
+//! their differences.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +11,9 @@ use serde::{Deserialize, Serialize};
 /// | first position | 0 | 0 | `pad_token_id` + 1 |
 /// | pooler of a classifier | tanh | relu | tanh |
 ///
-/// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019. Everything else is names: see the tables in the source. In
-/// memory every encoder has BERT's names; a directory is read and written with its own.
+/// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019. The families differ in the table below, and otherwise only in
+/// names of fields and tensors. In memory every encoder has BERT's names; a directory is read and written with the
+/// names of its family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -40,18 +42,18 @@ struct Naming {
     layer: &'static [(&'static str, &'static str)],
     /// Parts of a head.
     heads: &'static [(&'static str, &'static str)],
-    /// Parts of a head that have these names only next to a classifier.
+    /// Parts of a classifier head that have these names only in a file with a classifier.
     beside_classifier: &'static [(&'static str, &'static str)],
 }
 
 /// Naming scheme of a head's tensors in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadNames {
-    /// Names of the family's classifier, with which the encoder's pooler is not used.
+    /// Names of the family's classifier. In a file with these names, the encoder's pooler is not used.
     Classifier,
-    /// Names of a classifier of this project's own class.
+    /// Names of a classifier of this crate's own class for `transformers`.
     Own,
-    /// Names without a classifier, or of a family whose classifier has BERT's names.
+    /// Names in a file without a classifier, or of a family whose classifier has BERT's names.
     Other,
 }
 
@@ -140,7 +142,7 @@ impl Family {
         format!("{OWN}{}", self.model_type())
     }
 
-    /// Family of a `model_type`, and whether it is one of this project.
+    /// Family of a `model_type`, and whether the `model_type` is one of this crate's own.
     pub(crate) fn of_model_type(model_type: &str) -> Option<(Self, bool)> {
         let stock = model_type.strip_prefix(OWN);
         let family = Self::ALL.into_iter().find(|family| family.model_type() == stock.unwrap_or(model_type))?;
@@ -172,8 +174,9 @@ impl Family {
         if self == Self::Roberta { pad_token_id + 1 } else { 0 }
     }
 
-    /// Row of the position table for each token. `tokens` are the token positions in their texts. A literal padding
-    /// token in a text has RoBERTa's position of padding, and is not counted.
+    /// Row of the position table for each token. `tokens` are the positions of the tokens in their texts. In RoBERTa, a
+    /// padding token that occurs within a text has the position of padding, and does not increase the positions of
+    /// later tokens.
     pub(crate) fn positions(self, pad_token_id: u32, ids: &[u32], tokens: &[u32]) -> Vec<u32> {
         let first = self.first_position(pad_token_id);
         if self != Self::Roberta || !ids.contains(&pad_token_id) {
@@ -191,7 +194,7 @@ impl Family {
         ids.iter().zip(tokens).map(position).collect()
     }
 
-    /// Pairs of this crate's field of `config.json` and the family's.
+    /// Pairs of names of a field of `config.json`: the name in this crate, and the family's name.
     pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
         self.naming().fields
     }
@@ -211,7 +214,7 @@ impl Family {
         name.strip_prefix(self.naming().prefix).unwrap_or(name)
     }
 
-    /// Naming scheme of the head in a file with these tensors.
+    /// Naming scheme of the head in a file with tensors of these names.
     pub(crate) fn head_names<'a>(self, own: bool, names: impl IntoIterator<Item = &'a String>) -> HeadNames {
         let beside = self.naming().beside_classifier;
         let is_head = |name: &String| {
@@ -227,8 +230,8 @@ impl Family {
         }
     }
 
-    /// BERT's bare name of a tensor in one of the family's files. Old names of layer norms (`gamma`, `beta`) are
-    /// replaced. `None` for a name that no model of the family has in such a file.
+    /// BERT's name, without prefix, of a tensor in one of the family's files. Old names of layer norms (`gamma`,
+    /// `beta`) are replaced. `None` for a name that no model of the family has in such a file.
     pub(crate) fn ours(self, name: &str, head: HeadNames) -> Option<String> {
         let naming = self.naming();
         let (module, number) = self.bare(name).rsplit_once('.')?;
@@ -261,7 +264,7 @@ impl Family {
         ["weight", "bias"].map(|number| self.theirs(&format!("{part}.{number}"), true, true)).join(", ")
     }
 
-    /// Family's name of one of BERT's tensors, in a file that has a head (or not), which is a classifier (or not).
+    /// Family's name of one of BERT's tensors, in a file with or without a head, which may be a classifier.
     pub(crate) fn theirs(self, name: &str, head: bool, classifier: bool) -> String {
         let naming = self.naming();
         let Some((module, number)) = name.rsplit_once('.') else { return name.to_owned() };
@@ -282,7 +285,7 @@ impl Family {
     }
 }
 
-/// BERT's name of a module with another name in a family.
+/// BERT's name of a module to which the family gives another name.
 fn ours_of(table: &[(&'static str, &'static str)], module: &str) -> Option<&'static str> {
     table.iter().find(|(_, theirs)| *theirs == module).map(|(ours, _)| *ours)
 }

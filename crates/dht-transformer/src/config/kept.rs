@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 /// each head. Unlisted dimensions count as zero.
 ///
 /// The sizes are (e_q, e_k, e_v) and, for each head, h_q = h_k and h_v. They may differ from layer to layer and from
-/// head to head: the matrices are ragged. Scores are still divided by the root of the *whole* head's width. A model
-/// with dimensions taken out thus has the outputs of the whole one with zeros there.
+/// head to head, so that the matrices are ragged. Scores are still divided by the square root of the *whole* head's
+/// width. A model with removed dimensions thus has the same outputs as the whole model with zeros in place of these
+/// dimensions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptDimensions {
@@ -87,8 +88,9 @@ impl KeptDimensions {
     /// Checks that the dimensions fit a layer of this configuration.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a list that is not ascending, is empty or exceeds the layer; for lists for another number
-    /// of heads; for a head that has queries and keys without values or values without them; and if no head remains.
+    /// [`Error::Argument`] for a list that is not ascending, is empty or exceeds the layer; for a wrong number of lists
+    /// of heads; for a head that has queries and keys but no values, or values but no queries and keys; and if no head
+    /// remains.
     pub fn check(&self, config: &BertConfig) -> Result<()> {
         let (hidden, heads, size) = (config.hidden_size, config.num_attention_heads, config.head_size());
         for (field, inputs) in [

@@ -22,8 +22,9 @@ impl BertConfig {
     ///
     /// # Errors
     /// [`Error::Argument`] with the field that does not name the outputs 0, 1, …. Causes: numbers with a gap or an
-    /// offset; names that are duplicates, empty or differ only in invisible characters; another number of names than
-    /// outputs; `label2id` with another number for one of the names; `num_labels` with another number.
+    /// offset; names that are duplicates, empty or differ only in invisible characters; a number of names that is not
+    /// the number of outputs; a `label2id` that contradicts `id2label`; a `num_labels` that is not the number of
+    /// outputs.
     pub fn class_names(&self, outputs: usize) -> Result<Vec<String>> {
         let field = |name| self.other.get(name).filter(|value| !value.is_null());
         if let Some(count) = field(COUNT)

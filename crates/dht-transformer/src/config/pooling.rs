@@ -13,7 +13,7 @@ pub enum Pooling {
     Cls,
     /// The first row through a dense layer and tanh: BERT's pooler (in DistilBERT a relu).
     ///
-    /// Its name in files depends on the family: `pooler.dense`, `pre_classifier`, `classifier.dense`.
+    /// The name of this layer in files depends on the family: `pooler.dense`, `pre_classifier`, `classifier.dense`.
     Pooler,
     /// The mean of all rows.
     #[default]
@@ -24,7 +24,7 @@ pub enum Pooling {
 const FIELD: &str = "classifier_pooling";
 
 impl Pooling {
-    /// Pooling of a directory's classifier, from `config.json`.
+    /// Reads the pooling of a directory's classifier from `config.json`.
     pub(crate) fn of_config(config: &BertConfig) -> Result<Self> {
         let Some(value) = config.other.get(FIELD) else { return Ok(Self::Pooler) };
         serde_json::from_value(value.clone())

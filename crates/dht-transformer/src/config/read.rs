@@ -135,7 +135,7 @@ fn first(problems: Vec<Error>) -> Error {
     problems.into_iter().next().unwrap_or(Error::Argument { name: "config", expected: "".into(), got: "".into() })
 }
 
-/// Family, and whether the directory is one of this project without a class in `transformers`.
+/// Family, and whether the directory has this crate's own `model_type`, without a class in `transformers`.
 fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     match fields.get("model_type") {
         None | Some(Value::Null) => Ok((Family::Bert, false)),
@@ -176,7 +176,8 @@ fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec
     }
 }
 
-/// `pad_token_id` as a number. Only RoBERTa computes with it: elsewhere null and negative numbers mean no padding.
+/// `pad_token_id` as a number. Only RoBERTa uses it in computations. In other families, null and negative numbers mean
+/// no padding.
 fn padding(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
     const FIELD: &str = "pad_token_id";
     let counted = family == Family::Roberta;

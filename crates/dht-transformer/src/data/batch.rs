@@ -8,8 +8,8 @@ use crate::tensors::Spans;
 /// Tokens of several samples, concatenated without padding.
 ///
 /// # Shapes
-/// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or none; `rest`:
-/// (samples), or none.
+/// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or empty; `rest`:
+/// (samples), or empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedBatch {
     /// The token ids.
@@ -32,8 +32,8 @@ impl PackedBatch {
     /// Packs samples in the given order.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a sample has no tokens, [`Error::Shape`] when it has another number of types than
-    /// tokens, or another number of targets than the others.
+    /// [`Error::Argument`] when a sample has no tokens, [`Error::Shape`] when the number of its types differs from that
+    /// of its tokens, or the number of its targets from that of the other samples.
     pub fn from_samples<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<Self> {
         let (mut ids, mut type_ids, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         let (mut labels, mut sample_ids) = (Vec::new(), Vec::new());
@@ -112,7 +112,7 @@ impl PackedBatch {
         self.spans.lengths().flat_map(|length| 0..length as u32).collect()
     }
 
-    /// Token ids and types of each sample in one list: everything that an encoder's output depends on.
+    /// Token ids and types of each sample in one list. An encoder's output depends on nothing else.
     pub(crate) fn contents(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
         let places = self.spans.starts().iter().zip(self.spans.lengths()).map(|(start, length)| *start..start + length);
         places.map(|place| [&self.ids[place.clone()], &self.type_ids[place]].concat())
@@ -163,9 +163,9 @@ impl EncodedDataset {
 /// Batches of one epoch over samples of the given lengths: each row occurs exactly once.
 ///
 /// The rows are shuffled and divided into windows of `window` batches. Each window is sorted by length and cut into
-/// batches; then the batches are shuffled. Similar lengths make a batch cheaper where its time grows with its longest
-/// text. A wide window makes the lengths more similar and the order less random. A window of 1 is a plain shuffle. Only
-/// the last window has a batch of fewer than `batch_size` rows.
+/// batches; then the batches are shuffled. Similar lengths make a batch cheaper if the time of a batch grows with its
+/// longest text. A wide window makes the lengths more similar and the order less random. A window of 1 is a plain
+/// shuffle. Only the last window has a batch of fewer than `batch_size` rows.
 ///
 /// # Errors
 /// [`Error::Argument`] when `batch_size` or `window` is 0.

@@ -15,9 +15,10 @@ pub struct Example {
     pub text: String,
     /// The second sentence of a pair.
     pub pair: Option<String>,
-    /// Class: an index into [`Dataset::labels`]; 0 if `targets` holds the target.
+    /// Class: an index into [`Dataset::labels`]; 0 if `targets` is not empty.
     pub label: usize,
-    /// Multi-label target (1 for each of [`Dataset::labels`] that applies, else 0) or one number. Empty for a class.
+    /// Targets of a multi-label row, 1 for each of [`Dataset::labels`] that applies and otherwise 0, or the number of a
+    /// regression row. Empty for a class.
     pub targets: Vec<f32>,
 }
 
@@ -39,13 +40,13 @@ impl Example {
 pub struct Dataset {
     /// Name in reports.
     pub name: String,
-    /// Names of the classes or labels, sorted: by value if all are numbers, else alphabetically. For regression, the
-    /// one name of the quantity.
+    /// Names of the classes or labels, sorted by value if all are numbers, otherwise alphabetically. For regression,
+    /// the name of the quantity.
     pub labels: Vec<String>,
     /// The rows in the order of the file.
     pub examples: Vec<Example>,
-    /// SHA-256, in hexadecimal, of the file on disk (compressed, if it is), or of the examples if there is no file.
-    /// Parts of a data set have the SHA-256 of the whole.
+    /// SHA-256, in hexadecimal, of the file on disk (in its compressed form, if it is compressed), or of the examples
+    /// if there is no file. Parts of a data set have the SHA-256 of the whole data set.
     pub sha256: String,
     /// Reading of the file, if there is one.
     pub reading: Option<Reading>,
@@ -55,8 +56,8 @@ impl Dataset {
     /// Creates a data set without a file, for generated corpora.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are no labels, duplicate labels, no examples, an example of an unknown class, an
-    /// example with another number of targets than labels, or an example without text.
+    /// [`Error::Argument`] for no labels, duplicate labels, no examples, an example of an unknown class, an example
+    /// whose number of targets is not that of labels, or an example without text.
     pub fn from_examples(name: impl Into<String>, labels: Vec<String>, examples: Vec<Example>) -> Result<Self> {
         let refuse = |field, expected: &str, got: String| Err(Error::argument(field, expected, got));
         if labels.is_empty() || labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
@@ -158,7 +159,7 @@ impl Dataset {
         Self::from_examples(self.name, self.labels, examples)
     }
 
-    /// Number of rows of each class; for rows with targets, the number of rows to which each label applies.
+    /// Number of rows of each class. For multi-label rows, the number of rows to which each label applies.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.labels.len()];
         for example in &self.examples {
@@ -251,7 +252,8 @@ impl Dataset {
         Ok((rest, validation))
     }
 
-    /// Returns the first row of each class that would only be validated to the rest, without drawing a replacement.
+    /// Moves the first row of each class that would have only validation rows to the rest, without drawing a
+    /// replacement.
     fn keep_classes(&self, validates: &mut [bool]) {
         if self.examples.iter().any(|example| !example.targets.is_empty()) {
             return;

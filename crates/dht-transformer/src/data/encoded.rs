@@ -24,8 +24,8 @@ impl Encoding {
         (0..self.ids.len()).map(|token| self.type_ids.get(token).copied().unwrap_or(0))
     }
 
-    /// First eight bytes of the SHA-256 of the tokens, their types and the stored truncated tokens: a digest that
-    /// distinguishes encodings.
+    /// First eight bytes of the SHA-256 of the tokens, their types and the stored truncated tokens. The digest
+    /// identifies an encoding.
     pub fn digest(&self) -> u64 {
         let mut sum = Sha256::new();
         add_ids(&mut sum, self.ids.iter().copied());
@@ -45,8 +45,8 @@ fn add_ids(sum: &mut Sha256, ids: impl Iterator<Item = u32>) {
     sum.update(bytes);
 }
 
-/// Truncated token ids of an [`Encoding`], for models that read more of a text than an encoder does. They follow the
-/// ids of the encoding, without special tokens.
+/// Truncated token ids of an [`Encoding`], for models that read more of a text than an encoder does. These ids follow
+/// the ids of the encoding and have no special tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CutTokens {
     /// Ids of a text, or of the first of a pair.
@@ -65,11 +65,12 @@ impl CutTokens {
 /// An encoded example.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Row in the data set; random choices about a sample (dropout) are keyed by it.
+    /// Row in the data set; it keys random choices about the sample, such as dropout.
     pub id: u64,
     /// Class.
     pub label: u32,
-    /// Multi-label target (1 for each label that applies, else 0) or one number. Empty for a class.
+    /// Targets of a multi-label row, 1 for each label that applies and otherwise 0, or the number of a regression row.
+    /// Empty for a class.
     pub targets: Vec<f32>,
     /// Tokens.
     pub encoding: Encoding,
@@ -139,7 +140,7 @@ impl EncodedDataset {
         }
     }
 
-    /// Checks that [ids](Sample::id) are unique. They may repeat after two data sets were joined.
+    /// Checks that [ids](Sample::id) are unique. Ids may repeat after two data sets were joined.
     ///
     /// # Errors
     /// [`Error::Argument`] with the first two rows that share an id.
@@ -154,7 +155,7 @@ impl EncodedDataset {
         Ok(())
     }
 
-    /// SHA-256 of all samples in order, in hexadecimal: identifies the data set.
+    /// SHA-256 of all samples in order, in hexadecimal. It identifies the data set.
     pub fn sha256(&self) -> String {
         let mut sum = Sha256::new();
         for Sample { id, label, targets, encoding } in &self.samples {

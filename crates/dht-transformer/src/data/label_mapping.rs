@@ -12,7 +12,7 @@ const LISTED: usize = 20;
 /// Prefix of placeholder class names, as `transformers` writes them.
 const PLACEHOLDER: &str = "LABEL_";
 
-/// Mapping of a file's labels to classes. Displays as its pairs.
+/// Mapping of a file's labels to classes. It is displayed as its pairs.
 ///
 /// | labels of the file | classes | a label is |
 /// |---|---|---|
@@ -21,7 +21,7 @@ const PLACEHOLDER: &str = "LABEL_";
 /// | numbers | `LABEL_k`, and the other way round | the class of its number |
 /// | no and yes, false and true | two numbers or `LABEL_k` | the lower and the higher one |
 ///
-/// Everything else is [refused](DataProblem::OtherLabels), and so are numbers that may be counted from 0 or from 1.
+/// All other labels are [refused](DataProblem::OtherLabels), as are numbers that may be counted from 0 or from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelMapping {
     /// Label and class name, for each of the file's labels.
@@ -32,11 +32,12 @@ pub struct LabelMapping {
 }
 
 impl LabelMapping {
-    /// Matches the labels of a file with classes; `None` if each label is literally a class. `ordered`: the labels are
-    /// in numeric order, as in parquet files.
+    /// Matches the labels of a file with classes; `None` if each label is literally a class. `ordered` is true if the
+    /// labels are in numeric order, as in parquet files.
     ///
     /// # Errors
-    /// [`DataProblem::OtherLabels`] if they do not match, [`DataProblem::TwoSpellings`] if two labels are one class.
+    /// [`DataProblem::OtherLabels`] if the labels do not match, [`DataProblem::TwoSpellings`] if two labels match the
+    /// same class.
     pub fn new(labels: &[String], classes: &[String], ordered: bool) -> Result<Option<Self>, DataProblem> {
         if labels.iter().all(|label| classes.contains(label)) {
             return Ok(None);
@@ -133,7 +134,7 @@ fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, 
     Ok(Some(places))
 }
 
-/// Matches numbers and placeholders with class k of named classes, from 0 or from 1; a number k and `LABEL_k` are one
+/// Matches numbers and placeholders with named classes, counted from 0 or from 1. A number k and `LABEL_k` are the same
 /// class.
 fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, DataProblem> {
     let count = classes.len();
@@ -177,7 +178,7 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     Err(other_labels(labels, classes, ": they may be counted from 0 or from 1"))
 }
 
-/// Maps words for no and yes to classes 0 and 1 of two numbered classes; maps the names of an `ordered` file by
+/// Maps words for no and yes to classes 0 and 1 of two numbered classes. Maps the names of an `ordered` file by
 /// position.
 fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<usize>> {
     let count = classes.len();
@@ -232,7 +233,8 @@ fn listed(names: &[String]) -> String {
     format!("{}{more} ({})", first.join(", "), names.len())
 }
 
-/// Refuses two labels that readers take for one: they differ in case, spaces, invisible characters, or number format.
+/// Refuses two labels that a reader would take for the same label: they differ only in case, spaces, invisible
+/// characters, or number format.
 ///
 /// # Errors
 /// [`DataProblem::TwoSpellings`].

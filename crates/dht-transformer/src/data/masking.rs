@@ -11,12 +11,12 @@ use super::batch::PackedBatch;
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 
-/// Masking rates: of the selected tokens a fraction becomes `[MASK]`, a fraction a random token, and the rest is
-/// unchanged, so that a model cannot rely on seeing masks (Devlin et al. 2019, section 3.1).
+/// Masking rates: of the selected tokens, a fraction becomes `[MASK]`, another fraction becomes a random token, and the
+/// rest does not change, so that a model cannot rely on seeing masks (Devlin et al. 2019, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskSettings {
-    /// Fraction of a text's tokens that are selected, at least one; special tokens never are.
+    /// Fraction of a text's tokens that are selected, at least one token. Special tokens are never selected.
     pub chosen: f64,
     /// Fraction of the selected tokens that become `[MASK]`.
     pub masked: f64,
@@ -25,7 +25,7 @@ pub struct MaskSettings {
 }
 
 impl Default for MaskSettings {
-    /// BERT's rates: 15 %, of them 80 % masked and 10 % random.
+    /// BERT's rates: 15 % of the tokens, of which 80 % are masked and 10 % random.
     fn default() -> Self {
         Self { chosen: 0.15, masked: 0.8, random: 0.1 }
     }
@@ -49,8 +49,8 @@ impl MaskSettings {
     }
 }
 
-/// Masks tokens of batches: a function of seed, epoch and sample alone. Neither the batch of a text nor a restart
-/// changes its masks; each epoch has different masks.
+/// Masks tokens of batches. The masks of a sample depend only on the seed, the epoch and the sample, not on its batch
+/// or on a restart. Each epoch has different masks.
 #[derive(Debug, Clone)]
 pub struct Masking {
     settings: MaskSettings,
@@ -74,7 +74,7 @@ impl Masking {
     /// Creates the masking for the vocabulary of a tokenizer.
     ///
     /// # Errors
-    /// [`Error::Argument`] for impossible shares, or a tokenizer without a mask token.
+    /// [`Error::Argument`] for fractions out of range, or a tokenizer without a mask token.
     pub fn new(settings: MaskSettings, tokenizer: &TextTokenizer) -> Result<Self> {
         settings.check()?;
         let mask = tokenizer

@@ -30,7 +30,7 @@ pub struct NamedDataset {
     pub name: &'static str,
     /// `OWNER/NAME`, or `OWNER/NAME/CONFIG`, on the hub.
     pub hub: &'static str,
-    /// Split that is scored. For GLUE it is the validation split: the labels of the test split are secret.
+    /// Split that is scored. For GLUE it is the validation split, since the labels of the test split are secret.
     pub scored: &'static str,
     /// Text columns.
     pub text: &'static [&'static str],
@@ -75,12 +75,12 @@ impl NamedDataset {
         Self::ALL.iter().find(|known| known.name == name)
     }
 
-    /// Returns whether its labels are numbers, not classes.
+    /// Returns whether the labels of the data set are numbers, not classes.
     pub fn has_numbers(&self) -> bool {
         self.metric == Metric::Correlations
     }
 
-    /// Reader of its columns.
+    /// Reader of the data set's columns.
     pub fn reader(&self) -> DatasetReader {
         let column = |name: &str| Column::Name(name.into());
         let kind = if self.has_numbers() { LabelKind::Number } else { LabelKind::Class };

@@ -1,4 +1,4 @@
-//! Reading of a table: the meaning of its rows, columns and labels, and the reasons.
+//! Interpretation of a table: the meaning of its rows, columns and labels, with the reason of each decision.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -14,12 +14,12 @@ use super::label_mapping::LabelMapping;
 pub enum Column {
     /// Name in the header (or key of a jsonl file).
     Name(String),
-    /// Number, from 0, or a column with the number as its name.
+    /// Number from 0, or a column whose name is this number.
     Number(usize),
 }
 
 impl From<&str> for Column {
-    /// A name, or digits as a number.
+    /// Converts digits to a number, everything else to a name.
     fn from(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Name(text.into()), Self::Number)
     }
@@ -70,11 +70,11 @@ pub enum TableFormat {
     /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end is in double quotes, and a
     /// quote inside is doubled.
     Csv,
-    /// Tab-separated without quoting, as in GLUE: a quote is a letter like any other. Two exceptions: cells in quotes
-    /// whose inner quotes are all doubled, as pandas writes them, and quoted cells over several lines, where the row
-    /// would be too short otherwise.
+    /// Tab-separated without quoting, as in GLUE: a quote is an ordinary character. There are two exceptions: cells in
+    /// quotes whose inner quotes are all doubled, as pandas writes them, and quoted cells over several lines, if the
+    /// row would otherwise be too short.
     Tsv,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     #[serde(rename = "jsonl")]
     JsonLines,
     /// Columns in compressed pages (feature `hub`).
@@ -121,15 +121,15 @@ pub enum HeaderSource {
     Training,
     /// The format names its columns.
     Format,
-    /// The first row has this name of a known or requested column.
+    /// The first row contains this name of a known or requested column.
     Name(String),
     /// The first cell of this column is a word above numbers or dates.
     Words(usize),
     /// The first row numbers the columns.
     Numbers,
-    /// The first cell of this column is a value of the column like others: the first row is data.
+    /// The first cell of this column is a value like others in the column, so the first row is data.
     Value(usize),
-    /// There is one column, without a known name: the first row is data.
+    /// There is one column, whose first cell is not a known name, so the first row is data.
     OneColumn,
 }
 
@@ -186,8 +186,8 @@ pub enum TextSource {
     Found,
 }
 
-/// Reading of a table: header, columns, label kind and label mapping, and the reason of each. Displays as a sentence
-/// about its columns; [`lines`](Self::lines) has all of it.
+/// Interpretation of a table: header, columns, label kind and label mapping, with the reason of each decision. It is
+/// displayed as a sentence about the columns; [`lines`](Self::lines) reports everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Format of the rows; `None` in records of earlier releases.
@@ -209,7 +209,7 @@ pub struct Reading {
     /// Meaning of the label cells.
     #[serde(default)]
     pub kind: LabelKind,
-    /// Mapping of the label cells to the classes; `None` if they are the classes.
+    /// Mapping of the label cells to the classes; `None` if the cells are the class names themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<LabelMapping>,
     /// Text columns, in the order of concatenation; for a pair, the first and the second text.
@@ -229,7 +229,7 @@ pub struct Reading {
     /// Number of skipped blank lines and rows of blank cells.
     #[serde(default)]
     pub blank_lines: usize,
-    /// Text columns whose repeated cells determine the label, or nearly do.
+    /// Text columns whose repeated cells determine the label or nearly determine it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaks: Vec<LabelLeak>,
     /// Number of texts that are written as a missing value (`nan`, `null` and similar), and the first of them.
@@ -240,12 +240,12 @@ pub struct Reading {
     pub lone_class: Option<(u64, String)>,
 }
 
-/// Text column that determines the label, or nearly does, such as a written-out label or a source.
+/// Text column that determines the label or nearly determines it, such as a written-out label or a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelLeak {
     /// The column.
     pub column: Column,
-    /// Percentage of the different rows whose label is the most frequent one of the cell.
+    /// Percentage of the distinct rows whose label is the most frequent label of their cell.
     pub percent: usize,
     /// Number of different cells.
     pub values: usize,
@@ -267,7 +267,7 @@ fn plural(columns: &[Column]) -> &'static str {
 }
 
 impl Reading {
-    /// Report of the reading, in at most six lines.
+    /// Report of the interpretation, in at most six lines.
     pub fn lines(&self) -> Vec<String> {
         let format = self.format.map_or_else(String::new, |format| format!("{format}, "));
         let blank = match self.blank_lines {

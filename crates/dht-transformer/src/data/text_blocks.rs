@@ -13,16 +13,16 @@ use crate::storage::Hashing;
 
 /// Limit of decompressed bytes.
 const MOST_BYTES: u64 = 4 << 30;
-/// Minimum length of a block, including special tokens: fewer tokens give no context.
+/// Minimum length of a block, including special tokens. Fewer tokens would give no context.
 const SHORTEST: usize = 8;
 
 impl EncodedDataset {
-    /// Reads a plain text file, optionally gzip-compressed (`.gz`), for pre-training: one paragraph a line, a blank
-    /// line between documents.
+    /// Reads a plain text file, optionally gzip-compressed (`.gz`), for pre-training. The file has one paragraph on
+    /// each line, and a blank line between documents.
     ///
     /// The tokens of a document are concatenated across paragraphs and cut into blocks of `max_length` tokens,
-    /// including the special ones. The remainder of a document is a shorter block, unless it has fewer than 8 tokens.
-    /// The samples have no classes.
+    /// including special tokens. The remainder of a document is a shorter block, unless it has fewer than 8 tokens. The
+    /// samples have no classes.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`], with the line, for bytes that are not text, an overlong line, a damaged or

@@ -30,13 +30,14 @@ pub struct WordVectors {
 }
 
 impl WordVectors {
-    /// Reads a file with a word and its numbers on each line, separated by spaces; `.gz` is decompressed. A first line
-    /// of two numbers (number of words and width) is fastText's; without it the first word has no space. Of duplicate
-    /// words the first counts.
+    /// Reads a file with a word and its numbers on each line, separated by spaces; `.gz` files are decompressed. A
+    /// first line of two numbers, the number of words and the width, marks a fastText file; without this line, the
+    /// first word must not contain a space. If a word occurs several times, the first vector counts.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file is missing or unreadable; [`Error::Data`] with the line for bytes that are not text,
-    /// another number of columns than on the first line, a value that is not a finite number, and no words.
+    /// [`Error::Io`] if the file is missing or unreadable; [`Error::Data`] with the line for bytes that are not text, a
+    /// number of columns that differs from the first line's, a value that is not a finite number, and for a file
+    /// without words.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::read_from(path, File::open(path).map_err(|source| Error::io(path, source))?)
@@ -115,8 +116,8 @@ impl WordVectors {
         self.width
     }
 
-    /// Words with the greatest cosine similarity to a word, nearest first and without the word itself; ties keep the
-    /// order of the file. Empty for an unknown word.
+    /// Words with the greatest cosine similarity to a word, nearest first, without the word itself. In a tie they keep
+    /// the order of the file. Empty for an unknown word.
     pub fn nearest(&self, word: &str, count: usize) -> Vec<&str> {
         let Some(&place) = self.places.get(word) else { return Vec::new() };
         let own = &self.numbers[place * self.width..][..self.width];

@@ -1,4 +1,5 @@
-//! FLOPs of a block, whole or narrower.
+//! FLOPs of a block with all or some of its heads and neurons, for T tokens, text lengths ℓ, hidden size d and d' =
+//! heads · head width.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use super::needs::BackwardNeeds;
 use crate::error::{Error, Result};
 use crate::tensors::{HeadPlan, SampleGroup, Spans};
 
-/// Number of heads and neurons of a block that run.
+/// Numbers of heads and of neurons with which a block runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Width {
     /// Kept heads, k.
@@ -27,7 +28,7 @@ pub struct BlockShape {
     pub heads: usize,
     /// Width a of one head's query, key and value.
     pub head_dim: usize,
-    /// Neurons of the full feed-forward.
+    /// Neurons of the full block's feed-forward.
     pub ffn: usize,
 }
 
@@ -49,13 +50,13 @@ impl BlockShape {
         Width { heads: self.heads, ffn: self.ffn }
     }
 
-    /// Width with `heads` heads and the whole feed-forward.
+    /// Width of the block with `heads` heads and the whole feed-forward.
     pub fn keeping(&self, heads: usize) -> Width {
         Width { heads, ffn: self.ffn }
     }
 
-    /// FLOPs of the forward pass: projections 2·T·d·3d', attention 2·(2·Σℓ²·d'), output 2·T·d'·d,
-    /// feed-forward 2·(2·T·d·f).
+    /// FLOPs of the forward pass for T tokens and Σℓ² token pairs, with d' = heads · head width: projections 2·T·d·3d',
+    /// attention 2·(2·Σℓ²·d'), output 2·T·d'·d, feed-forward 2·(2·T·d·f).
     pub fn forward(&self, load: Load, width: Width) -> Breakdown {
         let inner = (width.heads as u64).saturating_mul(self.head_dim as u64);
         let row = FlopCount(2) * load.tokens * self.hidden as u64;
@@ -70,10 +71,10 @@ impl BlockShape {
 
     /// FLOPs of the backward pass, as executed.
     ///
-    /// A linear layer costs its forward pass once for the gradient of its weights and once for that of its input.
-    /// Attention has five products where the forward pass has two: the scores again, and the gradients of V, P, Q and
-    /// K. If the input's gradient is not needed, only the projections, the first layer after the block's input, save
-    /// anything; if neither gradient is needed, nothing runs.
+    /// In a linear layer, the gradient of the weights costs as much as the forward pass, and so does the gradient of
+    /// the input. Attention has five products instead of the forward pass's two: the scores again, and the gradients of
+    /// V, of the probabilities, of Q and of K. If the gradient of the block's input is not needed, only the projections
+    /// of Q, K and V cost less, since they read that input directly. If neither gradient is needed, nothing runs.
     pub fn backward(&self, load: Load, width: Width, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load, width);
         let inside = needs.products(needs.any());
@@ -87,7 +88,7 @@ impl BlockShape {
         }
     }
 
-    /// FLOPs of the forward pass of a batch under a plan, with the whole feed-forward.
+    /// FLOPs of the forward pass of a batch whose samples run the heads of `plan` and the whole feed-forward.
     ///
     /// # Errors
     /// As [`HeadPlan::check`].
@@ -96,7 +97,7 @@ impl BlockShape {
         Ok(self.sum_over_plan(spans, plan, |load, width| self.forward(load, width)))
     }
 
-    /// FLOPs of the backward pass of a batch under a plan, with the whole feed-forward.
+    /// FLOPs of the backward pass of a batch whose samples run the heads of `plan` and the whole feed-forward.
     ///
     /// # Errors
     /// As [`HeadPlan::check`].
@@ -105,7 +106,7 @@ impl BlockShape {
         Ok(self.sum_over_plan(spans, plan, |load, width| self.backward(load, width, needs)))
     }
 
-    /// FLOPs of the forward pass of a batch in groups.
+    /// FLOPs of the forward pass of a batch in groups of samples with equal heads and neurons.
     ///
     /// # Errors
     /// As [`SampleGroup::check_all`].
@@ -113,7 +114,7 @@ impl BlockShape {
         self.sum_over_groups(spans, groups, |load, width| self.forward(load, width))
     }
 
-    /// FLOPs of the backward pass of a batch in groups.
+    /// FLOPs of the backward pass of a batch in groups of samples with equal heads and neurons.
     ///
     /// # Errors
     /// As [`SampleGroup::check_all`].
@@ -158,7 +159,7 @@ mod tests {
 
     const SMALL: BlockShape = BlockShape { hidden: 6, heads: 3, head_dim: 2, ffn: 10 };
 
-    /// Counts multiply-adds one by one, as the loops of the products would run.
+    /// Reference count: adds up the multiply-adds of each product one by one.
     fn counted(shape: &BlockShape, lengths: &[usize], width: Width) -> Breakdown {
         let (d, inner) = (shape.hidden, width.heads * shape.head_dim);
         let multiply_adds = |rows: usize, columns: usize, depth: usize| {

@@ -1,4 +1,4 @@
-//! FLOPs of a classifier on one vector a text.
+//! FLOPs of a classifier that reads one vector for each text.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::breakdown::Breakdown;
 use super::count::FlopCount;
 use super::needs::BackwardNeeds;
 
-/// Sizes of a classifier on one vector a text.
+/// Sizes of a classifier that reads one vector for each text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClassifierShape {
     /// Hidden size d.
@@ -26,13 +26,15 @@ impl ClassifierShape {
         FlopCount::of_product(1, self.hidden, self.classes) * samples
     }
 
-    /// FLOPs of the forward pass: pooler 2·n·d·d if there is one, classifier 2·n·d·classes.
+    /// FLOPs of the forward pass: for n texts, 2·n·d·d for a pooler, if there is one, and 2·n·d·classes for the
+    /// classifier.
     pub fn forward(&self, samples: u64) -> Breakdown {
         Breakdown { head: self.pooler(samples) + self.classifier(samples), ..Breakdown::default() }
     }
 
-    /// FLOPs of the backward pass, as executed: each linear layer once for its weights and once for its input, the
-    /// latter also if only the pooler below needs it.
+    /// FLOPs of the backward pass, as executed. For each linear layer, the gradient of the weights and the gradient of
+    /// the input cost one forward pass each. The classifier's input gradient is also computed if only the pooler below
+    /// it is trained.
     pub fn backward(&self, samples: u64, needs: BackwardNeeds) -> Breakdown {
         let below = needs.input_gradient || (self.pooler && needs.weight_gradients);
         let pooler = self.pooler(samples) * needs.products(needs.input_gradient);

@@ -6,10 +6,10 @@ use std::ops::{Add, AddAssign, Mul};
 
 use serde::{Deserialize, Serialize};
 
-/// Number of floating-point operations.
+/// Number of floating-point operations (FLOPs).
 ///
-/// All arithmetic saturates at `u64::MAX`, 1.8·10¹⁹: thirty times what BERT-base needs to train six epochs on 650,000
-/// texts of 300 tokens.
+/// All arithmetic saturates at `u64::MAX`, 1.8·10¹⁹. That is thirty times the FLOPs of training BERT-base for six
+/// epochs on 650,000 texts of 300 tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FlopCount(pub u64);

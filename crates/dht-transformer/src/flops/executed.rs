@@ -6,8 +6,8 @@ static FLOPS: AtomicU64 = AtomicU64::new(0);
 
 /// FLOPs of all matrix products that this process has run so far, two for each multiply-add.
 ///
-/// The difference of two readings is the count between them; it is exact, and equal to the prediction of
-/// [`BlockShape`](super::BlockShape). There is one count for the whole process.
+/// The difference of two calls is the exact number of FLOPs between them, and equals the prediction of
+/// [`BlockShape`](super::BlockShape). There is one counter for the whole process.
 pub fn product_flops() -> u64 {
     FLOPS.load(Ordering::Relaxed)
 }

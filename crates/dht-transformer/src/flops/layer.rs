@@ -1,4 +1,4 @@
-//! FLOPs of a layer with dimensions taken out.
+//! FLOPs of a layer with removed dimensions.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::count::FlopCount;
 use super::load::Load;
 use super::needs::BackwardNeeds;
 
-/// Current sizes of one layer, whole or with dimensions taken out: everything that its cost depends on.
+/// Current sizes of one layer, whole or with removed dimensions. The cost of the layer depends on nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LayerSizes {
     /// Hidden size d.
@@ -19,7 +19,7 @@ pub struct LayerSizes {
     pub key_inputs: usize,
     /// Inputs of V, e_v.
     pub value_inputs: usize,
-    /// Dimensions of Q, and of K, over all kept heads: A = Σ h_q.
+    /// Dimensions of Q, and likewise of K, over all kept heads: A = Σ h_q.
     pub query_key: usize,
     /// Dimensions of V over all kept heads: B = Σ h_v.
     pub value: usize,
@@ -58,8 +58,9 @@ impl LayerSizes {
         }
     }
 
-    /// FLOPs of the backward pass, as executed. As [`BlockShape::backward`], except that three of the five products of
-    /// attention have Q's and K's width (the scores again, and the gradients of Q and K) and two have V's.
+    /// FLOPs of the backward pass, as executed. As [`BlockShape::backward`], except for attention. Of its five
+    /// products, three have the width of Q and K (the scores again, and the gradients of Q and K), and two have the
+    /// width of V.
     pub fn backward(&self, load: Load, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load);
         let inside = needs.products(needs.any());
@@ -73,8 +74,8 @@ impl LayerSizes {
         }
     }
 
-    /// Number of parameters in its matrices, biases and norms: (e_q + e_k + 2)·A + (e_v + 1)·B + (B + 1)·d + (2·d +
-    /// 1)·f + d + 4·d.
+    /// Number of parameters in the layer's matrices, biases and norms: (e_q + e_k + 2)·A + (e_v + 1)·B + (B + 1)·d +
+    /// (2·d + 1)·f + d + 4·d.
     pub fn parameters(&self) -> u64 {
         let [d, a, b, f] = [self.hidden, self.query_key, self.value, self.ffn].map(|size| size as u64);
         let [q, k, v] = [self.query_inputs, self.key_inputs, self.value_inputs].map(|size| size as u64);

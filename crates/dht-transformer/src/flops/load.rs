@@ -1,4 +1,4 @@
-//! Load of texts on a block.
+//! Load: the numbers of texts, tokens and token pairs that a block processes.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensors::Spans;
 
-/// Load of a set of texts on a block: everything that its cost depends on.
+/// Numbers that determine the cost of a set of texts in a block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Number of texts, n.

@@ -1,8 +1,8 @@
 //! FLOPs of the matrix products of a block and of a classifier, forward and backward.
 //!
-//! One multiply-add is two FLOPs, and only matrix products are counted: softmax, norms, activations and additions are
-//! not, and the embeddings, being look-ups, count nothing. The symbols: T tokens and n texts in all, lengths ℓ,
-//! hidden size d, kept heads k of width a, d' = k·a, kept feed-forward width f.
+//! One multiply-add is two FLOPs, and only matrix products are counted: softmax, norms, activations, additions and
+//! embedding look-ups are not. The symbols are T tokens and n texts in all, lengths ℓ, hidden size d, kept heads k of
+//! width a, d' = k·a, kept feed-forward width f.
 
 mod block;
 mod breakdown;

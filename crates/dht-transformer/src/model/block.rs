@@ -17,13 +17,13 @@ use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, Parameters, SampleGro
 pub struct LayerRecord {
     /// Rows after the layer.
     pub hidden: Hidden,
-    /// Attention scores before the softmax, (samples, heads, longest, longest); undefined in places without a token.
+    /// Attention scores before the softmax, (samples, heads, longest, longest); undefined at positions without a token.
     pub scores: Tensor,
     /// Head numbers of the scores: the heads that were not pruned.
     pub heads: Vec<usize>,
 }
 
-/// Attention sublayer, whole or with dimensions taken out.
+/// Attention sublayer, whole or with removed dimensions.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one a layer, read in every forward")]
 pub(crate) enum Attention {
@@ -32,7 +32,7 @@ pub(crate) enum Attention {
 }
 
 impl Attention {
-    /// The parameters of its sublayer.
+    /// The parameters of the attention sublayer.
     fn parameters(&self) -> LayerAttention<'_> {
         match self {
             Self::Whole(whole) => LayerAttention::Whole(whole),
@@ -65,9 +65,9 @@ pub(crate) struct Block {
     pub(crate) feed_forward: FeedForwardParameters,
     hidden_dropout: f64,
     probability_dropout: f64,
-    /// The heads that were not pruned; the others are zeros.
+    /// The heads that were not pruned; the weights of the others are zeros.
     pub(crate) kept: HeadSet,
-    /// The neurons that were not pruned, which come first.
+    /// The number of neurons that were not pruned; these come first.
     pub(crate) width: usize,
 }
 
@@ -113,7 +113,7 @@ impl Block {
         })
     }
 
-    /// Builds a layer with dimensions taken out of the whole one, whose tensors `fetch` returns.
+    /// Builds a layer with removed dimensions from the tensors of the whole layer, which `fetch` returns.
     pub(super) fn ragged(
         config: &BertConfig,
         layer: usize,
@@ -169,7 +169,7 @@ impl Block {
         }
     }
 
-    /// Groups of samples under a plan, with the first `width` neurons (`None`: all that were not pruned).
+    /// Groups of samples with the heads of `plan` and the first `width` neurons (`None` for all that were not pruned).
     pub(crate) fn groups(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
         let neurons = width.unwrap_or(self.width);
         let heads = match &self.attention {
@@ -190,7 +190,7 @@ impl Block {
     /// Layer in which each sample runs its heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a subset of heads or neurons of a layer with dimensions taken out.
+    /// [`Error::Argument`] for a subset of heads or neurons of a layer with removed dimensions.
     pub(super) fn with_groups(&self, groups: Vec<SampleGroup>, ctx: &ForwardContext) -> Result<Layer<'_>> {
         if let Attention::Ragged(_) = &self.attention {
             self.check_whole(&groups)?;
@@ -206,7 +206,7 @@ impl Block {
         })
     }
 
-    /// Refuses to run a layer with dimensions taken out with fewer heads or neurons.
+    /// Refuses to run a part of the heads or neurons of a layer with removed dimensions.
     fn check_whole(&self, groups: &[SampleGroup]) -> Result<()> {
         match groups.iter().find(|group| group.heads != self.kept || group.neurons != self.width) {
             None => Ok(()),
@@ -223,7 +223,7 @@ impl Block {
         }
     }
 
-    /// Runs the layer through gates, composed of candle's operations on any device; returns the scores of all its
+    /// Runs the layer through gates, composed of candle's operations on any device. Also returns the scores of all its
     /// heads.
     pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {

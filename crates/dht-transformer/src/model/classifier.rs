@@ -13,7 +13,7 @@ use crate::tensors::{Hidden, Parameters};
 
 /// Linear classifier over pooled rows: logits = pool(h)·Wᵀ + b.
 ///
-/// A clone is another handle on the same parameters, which are the encoder's.
+/// A clone is another handle on the same parameters, which belong to the encoder.
 #[derive(Debug, Clone)]
 pub struct Classifier {
     pooling: Pooling,
@@ -26,7 +26,7 @@ impl Classifier {
     /// Registers the classifier's parameters as `{name}.weight`, `{name}.bias` (and `{name}.pooler.*`).
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name is taken; nothing is registered then.
+    /// [`Error::Parameter`] when a name is already used; then nothing is registered.
     pub(crate) fn new(
         parameters: &mut Parameters,
         name: &str,

@@ -1,4 +1,4 @@
-//! Gated and ragged runs of the encoder: gates on its dimensions with gradients, and layers with dimensions taken out.
+//! Gated and ragged runs of the encoder: differentiable gates on its dimensions, and layers with removed dimensions.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,13 +16,14 @@ use crate::flops::LayerSizes;
 use crate::tensors::Hidden;
 
 impl Encoder {
-    /// Runs consecutive layers, each through its own gates, composed of candle's operations on every device. Gates made
-    /// of variables get their gradients from [`ForwardContext::grad_store`] or, if they are
-    /// [parameters](Self::add_parameter), from [`ForwardContext::backward`]. Rows in f64 are processed in f64.
+    /// Runs consecutive layers, each with its own gates. On every device, the layers are composed of candle's
+    /// operations. Gates that are computed from variables get their gradients from [`ForwardContext::grad_store`] or,
+    /// if they are [parameters](Self::add_parameter), from [`ForwardContext::backward`]. Rows in f64 are processed in
+    /// f64.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a layer that does not exist or has dimensions taken out; [`Error::Shape`] for a gate of
-    /// another shape than the layer, or another number of gates than layers.
+    /// [`Error::Argument`] for a layer that does not exist or has removed dimensions; [`Error::Shape`] for a gate whose
+    /// shape does not fit the layer, or a number of gates that is not the number of layers.
     pub fn run_gated(
         &self,
         layers: Range<usize>,
@@ -85,8 +86,8 @@ impl Encoder {
         self.blocks()[layer].sizes(self.block_shape())
     }
 
-    /// Dimensions of a layer that [`prune_dimensions`](Self::prune_dimensions) retained, here or before the model was
-    /// saved; `None` if it removed none.
+    /// Dimensions of a layer that [`prune_dimensions`](Self::prune_dimensions) retained, in this process or before the
+    /// model was saved; `None` if none were removed.
     ///
     /// # Panics
     /// If there is no such layer.

@@ -1,4 +1,4 @@
-//! Encoder: embeddings, blocks, and heads on top.
+//! Encoder: embeddings, layers (blocks), and added classifiers and other heads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -31,19 +31,19 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another
-/// [`Family`](crate::config::Family). On the CPU both sublayers of a layer are one fused operation each. On other
-/// devices they are composed of candle's, with some custom kernels on CUDA.
+/// Devlin et al. 2019. The norm follows each sublayer (post-norm), as in Hugging Face's `BertModel`, or the model of
+/// another [`Family`](crate::config::Family), without its pooler. On the CPU, each of a layer's two sublayers is one
+/// fused operation. On other devices they are composed of candle's operations, with some custom kernels on CUDA.
 ///
 /// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
-/// copies them.
+/// copies the weights.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     config: BertConfig,
     parameters: Parameters,
     pub(super) embeddings: EmbeddingParameters,
     blocks: Vec<Block>,
-    /// Pooler of the loaded tensors, unchanged: the initial value of new classifiers with a pooler.
+    /// Pooler of the loaded tensors, unchanged. It initialises new classifiers with a pooler.
     pooler: Option<LinearTensors>,
 }
 
@@ -59,14 +59,15 @@ impl Encoder {
     }
 
     /// Creates an encoder as [`random`](Self::random), but with local-attention initialisation: the heads of the first
-    /// layer attend to the word one to the left, one to the right, two to the left, and so on. It is for pre-training
-    /// on little text: the words next to a mask are then used from the first step on, where random heads first have to
-    /// learn to find them (`docs/pretraining.md`).
+    /// layer attend to the previous token, the next token, the token two to the left, and so on. Use it for
+    /// pre-training on little text: the words next to a mask are then used from the first step on, while random heads
+    /// must first learn to find them (`docs/pretraining.md`).
     ///
-    /// Positions begin as sinusoids in as many columns as a head has. Shape and files equal those of any other encoder.
+    /// The first columns of the position table, one for each column of a head, start as sinusoids. Shapes and files are
+    /// those of any other encoder.
     ///
     /// # Errors
-    /// As [`random`](Self::random); [`Error::Argument`] when heads are one column wide.
+    /// As [`random`](Self::random); [`Error::Argument`] when heads have only one column.
     pub fn random_with_local_attention<R: Rng + ?Sized>(
         config: &BertConfig,
         device: &Device,
@@ -79,7 +80,7 @@ impl Encoder {
     }
 
     /// Creates an encoder from Hugging Face's tensors under their bare names
-    /// (`encoder.layer.0.attention.self.query.weight`). A pooler among them (`pooler.dense.…`) initialises later
+    /// (`encoder.layer.0.attention.self.query.weight`). If there is a pooler (`pooler.dense.…`), it initialises later
     /// classifiers with [`Pooling::Pooler`]; unknown names are ignored.
     ///
     /// # Errors
@@ -91,7 +92,7 @@ impl Encoder {
     }
 
     /// Loads the encoder of a Hugging Face directory (`config.json`, `model.safetensors`), with its pooler as in
-    /// [`from_tensors`](Self::from_tensors). A classifier in it is ignored;
+    /// [`from_tensors`](Self::from_tensors). A classifier in the directory is ignored;
     /// [`TextClassifier::load`](crate::TextClassifier::load) loads it.
     ///
     /// # Errors
@@ -103,14 +104,14 @@ impl Encoder {
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
 
-    /// Creates an encoder on the tensors of a `candle_nn::VarBuilder`, at the prefix where the encoder's own names
-    /// begin: for a file of a `BertForSequenceClassification`, `vb.pp("bert")`. Names are those of the family's Hugging
-    /// Face files.
+    /// Creates an encoder on the tensors of a `candle_nn::VarBuilder`, at the prefix of the encoder's own names. For a
+    /// file of a `BertForSequenceClassification` this is `vb.pp("bert")`. Names are those of the family's Hugging Face
+    /// files.
     ///
-    /// Tensors of a file are copied. **Variables are shared**: with `VarBuilder::from_varmap`, missing ones are made
-    /// with BERT's initialisation (by candle's generator, which has no seed on the CPU), and an optimiser over
-    /// `VarMap::all_vars` trains this encoder. Q, K and V are one variable there, `attention.self.qkv`; to put a
-    /// pre-trained encoder into a `VarMap`, load it and call [`Parameters::put_into`].
+    /// Tensors of a file are copied. **Variables are shared**: with `VarBuilder::from_varmap`, missing variables are
+    /// created with BERT's initialisation (by candle's generator, which has no seed on the CPU), and an optimiser over
+    /// `VarMap::all_vars` trains this encoder. In a `VarMap`, Q, K and V are one variable, `attention.self.qkv`; to put
+    /// a pre-trained encoder into a `VarMap`, load it and call [`Parameters::put_into`].
     ///
     /// Gradients for candle's optimisers come from [`ForwardContext::grad_store`] or
     /// [`ForwardContext::in_candle_graph`].
@@ -159,8 +160,8 @@ impl Encoder {
         Ok(Self { pooler, ..made })
     }
 
-    /// Builds an encoder of the whole tensors that `fetch` returns, each registered by `register`. For layers with
-    /// dimensions taken out, the remaining parts are copied.
+    /// Builds an encoder from the whole tensors that `fetch` returns; `register` registers each of them. For layers
+    /// with removed dimensions, the remaining parts are copied.
     fn build_by(
         config: &BertConfig,
         device: &Device,
@@ -203,7 +204,7 @@ impl Encoder {
     }
 
     /// Copies the encoder with independent parameters: training one leaves the other unchanged. Added parameters are
-    /// copied too; the classifiers and heads that were created with them still belong to this encoder.
+    /// copied too, but classifiers and heads that were created with them still belong to this encoder.
     ///
     /// # Errors
     /// The errors of candle.
@@ -226,8 +227,8 @@ impl Encoder {
     /// Checks that the encoder can read all of these samples.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first row that has no token, more tokens than there are positions, or a token or
-    /// type outside the tables.
+    /// [`Error::Argument`] with the first row that has no token, more tokens than positions, or a token or type without
+    /// a row in the embedding tables.
     pub fn check_samples(&self, data: &EncodedDataset) -> Result<()> {
         let Self { config, .. } = self;
         let types = if self.embeddings.token_type.is_some() { config.type_vocab_size } else { usize::MAX };
@@ -261,7 +262,7 @@ impl Encoder {
     /// Adds a classifier whose parameters are trained and saved with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is taken; [`Error::Argument`] for fewer than two classes.
+    /// [`Error::Parameter`] when the name is already used; [`Error::Argument`] for fewer than two classes.
     pub fn add_classifier<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -295,7 +296,7 @@ impl Encoder {
     }
 
     /// Returns whether the encoder was loaded with a pooler, which initialises new classifiers with
-    /// [`Pooling::Pooler`]. Without one, their poolers are initialised randomly.
+    /// [`Pooling::Pooler`]. Otherwise their poolers are initialised randomly.
     pub fn has_pooler(&self) -> bool {
         self.pooler.is_some()
     }
@@ -315,7 +316,7 @@ impl Encoder {
     /// `{name}.bias` are trained and saved with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name is taken; [`Error::Argument`] for no inputs or no outputs.
+    /// [`Error::Parameter`] when a name is already used; [`Error::Argument`] for no inputs or no outputs.
     pub fn add_linear<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -339,11 +340,11 @@ impl Encoder {
         Ok(Linear::new(tensors.insert(&mut self.parameters, name)?))
     }
 
-    /// Adds a parameter of any kind, which is trained and stored in checkpoints with the encoder's, but not in Hugging
-    /// Face directories.
+    /// Adds a parameter of any kind, which is trained and stored in checkpoints like the encoder's parameters, but not
+    /// in Hugging Face directories.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is taken.
+    /// [`Error::Parameter`] when the name is already used.
     pub fn add_parameter(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         self.parameters.insert(name, value)
     }
@@ -381,8 +382,8 @@ impl Encoder {
     /// Computes the embedding output h₀ of a batch, (tokens, hidden).
     ///
     /// # Errors
-    /// As [`PackedBatch::check`]; [`Error::Argument`] if a token, a type or a text's length lies outside the tables, the
-    /// context belongs to a training step over other parameters, or the device does not support the
+    /// As [`PackedBatch::check`]; [`Error::Argument`] if a token, a type or a text's length exceeds the embedding
+    /// tables, the context belongs to a training step over other parameters, or the device does not support the
     /// [precision](crate::Precision).
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         batch.check()?;
@@ -409,7 +410,7 @@ impl Encoder {
         Hidden::new(backend.begin(rows, ctx.precision(&self.parameters))?, packing)
     }
 
-    /// Runs one layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None`: all).
+    /// Runs one layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None` for all).
     ///
     /// # Errors
     /// [`Error::Argument`] if the layer or the width does not exist; the errors of [`HeadPlan::check`].
@@ -432,8 +433,8 @@ impl Encoder {
         self.run_with(layers, hidden, |block| block.groups(plan, None, hidden.samples()), ctx)
     }
 
-    /// Runs consecutive layers with all their heads, on a limited number of samples at once: large batches of short
-    /// texts take no more memory than small ones, with the same results.
+    /// Runs consecutive layers with all their heads, on a limited number of samples at once. The results are the same,
+    /// and large batches of short texts take no more memory than small batches.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -460,7 +461,7 @@ impl Encoder {
     ///
     /// The order of the neurons can be set once: [`prune`](Self::prune) to
     /// [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and all neurons puts the
-    /// important ones first.
+    /// important neurons first.
     ///
     /// # Errors
     /// [`Error::Argument`] for layers that do not exist; the errors of [`SampleGroup::check_all`].

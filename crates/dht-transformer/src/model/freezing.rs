@@ -15,8 +15,8 @@ impl Encoder {
         self.embedding_parameters().for_each(|parameter| self.parameters().set_frozen(parameter.id(), frozen));
     }
 
-    /// Freezes or thaws the weights of a layer: a frozen layer costs no weight products, but activation gradients still
-    /// pass through it.
+    /// Freezes or thaws the weights of a layer. For a frozen layer no weight gradients are computed, but activation
+    /// gradients still pass through it.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -26,8 +26,8 @@ impl Encoder {
         }
     }
 
-    /// Gradients that a backward pass through all layers computes in each layer, and whether it computes that of the
-    /// last hidden rows. The embeddings, or a layer, are trained unless all of their parameters are frozen.
+    /// Gradients that a backward pass through all layers computes in each layer, and whether it computes the gradient
+    /// of the last hidden rows. A layer, or the embeddings, counts as trained unless all its parameters are frozen.
     pub(crate) fn backward_needs(&self) -> (Vec<BackwardNeeds>, bool) {
         let mut trained_below = self.embedding_parameters().any(|parameter| !parameter.is_frozen());
         let needs = self.blocks().iter().map(|block| {

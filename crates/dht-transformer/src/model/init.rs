@@ -17,12 +17,12 @@ pub(crate) fn normal<R: Rng + ?Sized>(shape: &[usize], deviation: f64, rng: &mut
     Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
 }
 
-/// Standard deviation of the embedding tables: BERT's. A norm follows them, so only directions count, and a small table
-/// turns quickly under Adam's steps of fixed length.
+/// Standard deviation of the embedding tables, as in BERT. A norm follows the tables, so only directions matter, and
+/// vectors of a small scale turn quickly under Adam's steps of fixed length.
 pub(crate) const TABLES: f64 = 0.02;
-/// Factor on the initial scale of matrices that write into the residual stream. Each layer then changes the stream a
-/// little, and deep post-norm encoders leave the plateau on which they otherwise stay (measured on the embedded
-/// corpus).
+/// Factor on the initial scale of matrices that write into the residual stream. With this factor each layer changes the
+/// stream only a little, and deep post-norm encoders leave the plateau on which they otherwise stay (measured on the
+/// embedded corpus).
 const RESIDUAL: f64 = 0.2;
 
 /// Standard deviation of a matrix.
@@ -41,13 +41,14 @@ pub(crate) fn of_inputs(config: &BertConfig, name: &str) -> f64 {
     (inputs as f64).sqrt().recip()
 }
 
-/// All tensors of an encoder, in the order of [`names::all`]: matrices random, norms one and zero, biases zero.
+/// All tensors of an encoder, in the order of [`names::all`]. Matrices are random, norms have scale one and shift zero,
+/// and biases are zero.
 pub(crate) fn tensors<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<BTreeMap<String, Tensor>> {
     let named = |name: String| Ok((name.clone(), tensor(config, &name, deviation(config, &name), rng)?));
     names::all(config).into_iter().map(named).collect()
 }
 
-/// One initial tensor: a matrix random, a norm one and zero, a bias zero.
+/// One initial tensor. A matrix is random, a norm has scale one and shift zero, and a bias is zero.
 pub(crate) fn tensor<R: Rng + ?Sized>(config: &BertConfig, name: &str, deviation: f64, rng: &mut R) -> Result<Tensor> {
     let shape = names::shape(config, name);
     Ok(if name.ends_with("LayerNorm.weight") {

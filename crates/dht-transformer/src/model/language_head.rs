@@ -25,9 +25,9 @@ const BIAS: &str = "cls.predictions.bias";
 /// ```
 ///
 /// where E is the encoder's own word embedding (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tie). Pass
-/// only the rows to predict: at 30,522 tokens a row costs more than a layer.
+/// only the rows to predict: with 30,522 tokens in the vocabulary, the logits of a row cost more than a layer.
 ///
-/// A clone is another handle on the same parameters, which are the encoder's.
+/// A clone is another handle on the same parameters, which belong to the encoder.
 #[derive(Debug, Clone)]
 pub struct LanguageHead {
     dense: LinearParameters,
@@ -60,7 +60,7 @@ impl LanguageHeadTensors {
         })
     }
 
-    /// Finds the head in a file's tensors, if all of it exists.
+    /// Finds the head in a file's tensors, if all of them exist.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
         let find = |name| tensors.get(name).cloned();
         let dense = LinearTensors::find(tensors, DENSE)?;

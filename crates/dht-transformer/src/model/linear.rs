@@ -1,4 +1,4 @@
-//! Linear layers on top of an encoder: of classifiers, and of user-defined heads.
+//! Linear layers on top of an encoder, for classifiers and user-defined heads.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::Parameters;
 
-/// Linear layer whose parameters are an encoder's: y = x·Wᵀ + b. Created by
-/// [`Encoder::add_linear`](crate::Encoder::add_linear).
+/// Linear layer y = x·Wᵀ + b whose parameters belong to an encoder. [`Encoder::add_linear`](crate::Encoder::add_linear)
+/// creates it.
 ///
-/// A clone is another handle on the same parameters, which are the encoder's.
+/// A clone is another handle on the same parameters, which belong to the encoder.
 #[derive(Debug, Clone)]
 pub struct Linear(LinearParameters);
 
@@ -33,7 +33,7 @@ impl Linear {
         linear(x, &self.0, ctx)
     }
 
-    /// Sizes that the FLOPs depend on: those of a classifier with one class per output.
+    /// Sizes that determine the FLOPs: the sizes of a classifier with one class for each output.
     pub fn shape(&self) -> ClassifierShape {
         ClassifierShape { hidden: self.0.inputs, classes: self.0.outputs, pooler: false }
     }
@@ -80,7 +80,7 @@ impl LinearTensors {
         Some(Self { weight: find("weight")?, bias: find("bias")? })
     }
 
-    /// Copies the layer, if it has these outputs and inputs.
+    /// Copies the layer, if it has these numbers of outputs and inputs.
     ///
     /// # Errors
     /// [`Error::Shape`] for other sizes.

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! With random heads, all words of a text have equal weight at first, and the information in the words next to a gap is
-//! lost in the average. While neighbours give no gain, no gradient moves heads towards them either. Heads with initial
-//! offsets are those of ConViT (d'Ascoli et al. 2021, section 3) for images.
+//! lost in the average. As long as neighbours do not help, no gradient moves heads towards them. ConViT (d'Ascoli et
+//! al. 2021, section 3) initialises heads with offsets for images.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,10 @@ use super::names;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
 
-/// Score margin of the attended position over one far away, without token types; with them it is about 8.
+/// Difference between the scores of the attended position and of a distant position, without token types; with token
+/// types it is about 8.
 const PEAK: f64 = 10.0;
-/// Maximum and minimum frequency, in radians a position.
+/// Maximum and minimum frequency, in radians per position.
 const FREQUENCIES: [f64; 2] = [1.0, 0.1];
 /// Remaining fraction of the random queries and keys.
 const RANDOM: f64 = 0.3;

@@ -1,4 +1,4 @@
-//! Tensor names of Hugging Face and of this crate. One difference: Q, K and V are one matrix here.
+//! Tensor names of Hugging Face and of this crate. The only difference is that Q, K and V are one matrix here.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Attention sublayer with dimensions taken out: matrices of individual sizes.
+//! Attention sublayer with removed dimensions, whose matrices have individual sizes.
 
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ impl RaggedAttention {
         self.parameters.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
     }
 
-    /// Sizes of a whole layer with this sublayer's sizes in place of its own.
+    /// Sizes of a layer in which this sublayer replaces the whole attention.
     pub(super) fn sizes(&self, whole: LayerSizes) -> LayerSizes {
         let [query, key, value] = &self.parameters.projections;
         LayerSizes {
@@ -121,12 +121,13 @@ impl RaggedAttention {
         &self.kept
     }
 
-    /// Parameters of its matrices.
+    /// Parameters of the sublayer's matrices.
     pub(super) fn weights(&self) -> &Arc<RaggedParameters> {
         &self.parameters
     }
 
-    /// Tensor of this name of the whole layer, zero in removed places; `None` for one that is the same in both.
+    /// Tensor of this name in the whole layer, with zeros in place of removed dimensions; `None` for a tensor that is
+    /// the same in both layers.
     pub(super) fn whole_tensor(&self, config: &BertConfig, tensor: &str) -> Result<Option<Tensor>> {
         let (hidden, kept) = (config.hidden_size, &self.kept);
         let (compared, values) = (kept.query_key_rows(config), kept.value_rows(config));

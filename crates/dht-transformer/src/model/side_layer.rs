@@ -12,15 +12,15 @@ use crate::error::{Error, Result};
 use crate::flops::{BackwardNeeds, BlockShape, FlopCount, Load};
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// Width of a head, if the layer is at least that wide.
+/// Width of a head, if the layer has at least this width.
 const HEAD: usize = 32;
 /// Feed-forward neurons per column.
 const NEURONS: usize = 2;
 
 /// Additional transformer layer of any width over an encoder's rows: layer(h·Wᵀ + b), (tokens, hidden) → (tokens,
-/// width). Created by [`Encoder::add_side_layer`].
+/// width). [`Encoder::add_side_layer`] creates it.
 ///
-/// A clone is another handle on the same parameters, which are the encoder's.
+/// A clone is another handle on the same parameters, which belong to the encoder.
 #[derive(Debug, Clone)]
 pub struct SideLayer {
     narrow: Linear,
@@ -29,13 +29,13 @@ pub struct SideLayer {
 }
 
 impl Encoder {
-    /// Adds a side layer, whose parameters, `{name}.…`, are trained and saved with the encoder's. It reads the rows
-    /// after `depth` layers, and has heads of 32 columns (a single one, if `width` is less), 2·`width` neurons, and the
-    /// encoder's dropouts and activation. Its block's matrices start from N(0, 1/inputs).
+    /// Adds a side layer. Its parameters, `{name}.…`, are trained and saved with the encoder's. The layer reads the
+    /// rows after `depth` layers. It has heads of 32 columns (a single head if `width` is smaller), 2·`width` neurons,
+    /// and the encoder's dropouts and activation. The matrices of its block start from N(0, 1/inputs).
     ///
     /// # Errors
-    /// [`Error::Argument`] for a width of 0, or above 32 and not a multiple of it; [`Error::Parameter`] when a name is
-    /// taken.
+    /// [`Error::Argument`] for a width of 0, or for a width above 32 that is not a multiple of 32; [`Error::Parameter`]
+    /// when a name is taken.
     pub fn add_side_layer<R: Rng + ?Sized>(
         &mut self,
         name: &str,

@@ -430,7 +430,8 @@ fn a_truncated_copy_learns_without_the_original() {
     }
 }
 
-/// Change of a text's rows after the first layer when the word at `place` is replaced, with one head; for 20 texts.
+/// Change of a text's rows after the first layer if the word at `place` is replaced and only one head runs, for 20
+/// texts.
 fn moved(encoder: &Encoder, place: usize, head: usize) -> Vec<f32> {
     let states = |text: u32, word: u32| {
         let mut ids: Vec<u32> = (0..16).map(|i| (i * 7 + text) % 50).collect();

@@ -7,7 +7,8 @@ use super::{init, names};
 use crate::config::{BertConfig, Family};
 use crate::error::{Error, Result};
 
-/// `VarBuilder` that is queried by BERT's names, and holds the names of a family's files, or BERT's.
+/// `VarBuilder` that is queried by BERT's names. It holds tensors under the names of a family's files or under BERT's
+/// names.
 pub(crate) struct VarSource<'a> {
     vb: VarBuilder<'a>,
     family: Family,
@@ -30,7 +31,7 @@ impl<'a> VarSource<'a> {
         self.vb.device()
     }
 
-    /// Tensor of an encoder by this crate's name: Q, K and V are one, or are concatenated.
+    /// Tensor of an encoder by this crate's name. Q, K and V are stored as one tensor, or are concatenated.
     pub(crate) fn encoder_tensor(&self, config: &BertConfig, name: &str) -> Result<Tensor> {
         let (shape, init) = (names::shape(config, name), initialisation(config, name));
         let separate = names::parts(name).filter(|[query, ..]| self.find(name).is_none() && self.find(query).is_some());
@@ -57,7 +58,7 @@ impl<'a> VarSource<'a> {
         self.get(name, name, shape, initialisation(config, name))
     }
 
-    /// Possible names of one of BERT's tensors; a missing one is created under the first.
+    /// Possible names of one of BERT's tensors. A missing variable is created under the first name.
     fn candidates(&self, name: &str) -> Vec<String> {
         let theirs = self.family.theirs(name, self.classifier, self.classifier);
         // `TextClassifier` uses this name for its pooler parameters.
@@ -98,7 +99,7 @@ impl<'a> VarSource<'a> {
     }
 }
 
-/// Actual shape of a tensor, from an error about it.
+/// Actual shape of a tensor, extracted from candle's error about it.
 fn shape_in(error: &candle_core::Error) -> Option<Vec<usize>> {
     match error {
         candle_core::Error::UnexpectedShape { got, .. } => Some(got.dims().to_vec()),

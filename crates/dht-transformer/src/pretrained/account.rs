@@ -103,8 +103,8 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     }
 }
 
-/// Adds the entries of unused tensors, and the problems of used ones. Returns the number of the classifier's outputs,
-/// if there is a classifier.
+/// Adds the entries of unused tensors, and the problems of used tensors. Returns the number of the classifier's
+/// outputs, if there is a classifier.
 fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mut Account) -> Option<usize> {
     let TensorPlan { wanted, unused, problems } = TensorPlan::new(config, header);
     for name in wanted.iter().flat_map(|(_, names)| names) {

@@ -96,8 +96,8 @@ impl FileHeader {
         Ok(Self::parse(&text, length - 8 - size))
     }
 
-    /// Parses a header that is followed by `data` bytes. Checks that each tensor has the length of its type and shape,
-    /// and that they are contiguous without gap or overlap and complete.
+    /// Parses a header that is followed by `data` bytes. Checks that each tensor has the length that its type and shape
+    /// require, and that the tensors fill the data without gap or overlap.
     fn parse(text: &[u8], data: u64) -> Result<Self, Problem> {
         let entries: Entries = serde_json::from_slice(text)
             .map_err(|error| (None, WeightsProblem::Header { message: error.to_string() }))?;

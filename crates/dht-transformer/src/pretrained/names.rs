@@ -63,8 +63,8 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     ]
 }
 
-/// Tensors of an encoder of this configuration and the present optional ones, with their required shapes; and the
-/// missing ones. `shape_of` gives the shape of a present tensor.
+/// Tensors of an encoder of this configuration, and optional tensors that are present, with their required shapes; and
+/// the missing tensors. `shape_of` returns the shape of a tensor that is present.
 pub(crate) fn wanted(
     config: &BertConfig,
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,

@@ -1,5 +1,5 @@
-//! Classifiers without a class in `transformers`: their directories name an unknown model type, and contain the code of
-//! a class that `transformers` runs only with `trust_remote_code=True`.
+//! Classifiers for which `transformers` has no class. Their directories name an unknown model type, and contain the
+//! code of a class that `transformers` runs only with `trust_remote_code=True`.
 
 use serde_json::{Map, Value, json};
 
@@ -19,10 +19,10 @@ pub(crate) fn code(family: Family) -> String {
         .replace("{arguments}", arguments)
 }
 
-/// Writes the class into `config.json`.
+/// Names the class in `config.json`.
 ///
-/// The model type must be unknown to `transformers`: it decides by the type, ignores `architectures`, and by default
-/// prefers its own class to that of `auto_map`.
+/// The model type must be unknown to `transformers`, which selects its class by this type, ignores `architectures`, and
+/// by default prefers its own class to the class in `auto_map`.
 pub(crate) fn describe(fields: &mut Map<String, Value>, family: Family) {
     let class = |what: &str| format!("Dht{}", family.architecture(what));
     let module = CODE_FILE.trim_end_matches(".py");

@@ -18,8 +18,8 @@ use crate::storage::model_directory;
 pub struct PretrainedWeights {
     /// Validated configuration.
     pub config: BertConfig,
-    /// Tensors in f32 on the CPU under BERT's bare names, whatever the family: `embeddings.…`, `encoder.layer.N.…`,
-    /// and, if the file has them, `pooler.dense.…`, `classifier.…` and `cls.predictions.…`.
+    /// Tensors in f32 on the CPU under BERT's bare names (without prefix) for any family: `embeddings.…`,
+    /// `encoder.layer.N.…`, and, if the file has them, `pooler.dense.…`, `classifier.…` and `cls.predictions.…`.
     pub tensors: BTreeMap<String, Tensor>,
     /// Names in the file that the encoder does not use, such as pre-training heads.
     pub unused: Vec<String>,
@@ -27,9 +27,9 @@ pub struct PretrainedWeights {
 
 /// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub ([`model_directory`]).
 ///
-/// Names become BERT's bare ones ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`, `beta`)
-/// are replaced. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time, and never more bytes
-/// than the file has: a wrong header costs no memory.
+/// Names are converted to BERT's bare names ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`,
+/// `beta`) are replaced. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time, and never
+/// more bytes than the file has, so that a wrong header costs no memory.
 ///
 /// # Errors
 /// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
@@ -73,7 +73,7 @@ const WORDS: &str = "embeddings.word_embeddings.weight";
 
 /// Used and unused tensors of a file, and their problems.
 pub(super) struct TensorPlan {
-    /// BERT's names, and the names in the file: several if it has a tensor under a new and an old name.
+    /// BERT's names, and the names in the file. There are several if the file has a tensor under a new and an old name.
     pub(super) wanted: Vec<(String, Vec<String>)>,
     /// Names in the file, ascending.
     pub(super) unused: Vec<String>,
@@ -151,7 +151,7 @@ fn same(left: &Tensor, right: &Tensor) -> Result<bool> {
     Ok(left.dims() == right.dims() && values(left)? == values(right)?)
 }
 
-/// Error of weights that cannot be opened, which may exist in another form.
+/// Error of weights that cannot be opened. It reports weights in another format.
 fn missing_weights(path: &Path, source: std::io::Error) -> Error {
     const OTHERS: [(&str, &str); 4] = [
         ("model.safetensors.index.json", "weights in several files are not read: save the model again as one"),

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-/// Alignment of the data: headers are padded so that the data begin at a multiple of this.
+/// Alignment of the data: headers are padded so that the data begin at a multiple of this number.
 const ALIGNMENT: usize = 8;
 
 /// Writes f32 tensors in the order of their names.

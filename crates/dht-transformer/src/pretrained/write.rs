@@ -13,8 +13,8 @@ use crate::data::TextTokenizer;
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{refuse_foreign, write_atomically, write_directory_atomically};
 
-/// Files that a saved directory may have: the code of a class, which a successor may lack, and last those of a
-/// tokenizer.
+/// Files that a saved directory may have. They include the code of a class, which a later save may lack; the
+/// tokenizer's files are last.
 const FILES: [&str; 5] =
     ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json"];
 
@@ -24,20 +24,21 @@ const POOLER: &str = "pooler.dense.weight";
 /// Writes a directory that `transformers` and [`read_hugging_face`](crate::pretrained::read_hugging_face) load:
 /// `config.json`, `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
 ///
-/// `tensors` have BERT's bare names; the file has those of the configuration's [`Family`](crate::config::Family). With
-/// a classifier it is a `BertForSequenceClassification` (or the family's), with a head over the vocabulary a
-/// `BertForMaskedLM`, else a `BertModel`. A classifier whose configuration has the field `classifier_pooling` (`"cls"`
-/// or `"mean"`) has no pooler and is none of these. `transformers` refuses it, or with `trust_remote_code=True` loads
-/// it by the class in `modeling_dht.py`, which is also written.
+/// `tensors` have BERT's bare names; the file has the names of the configuration's [`Family`](crate::config::Family).
+/// With a classifier, the directory is a `BertForSequenceClassification`, with a head over the vocabulary a
+/// `BertForMaskedLM`, otherwise a `BertModel` (or the family's equivalents). A classifier whose configuration has the
+/// field `classifier_pooling` (`"cls"` or `"mean"`) has no pooler and none of these classes. `transformers` refuses
+/// such a directory, or, with `trust_remote_code=True`, loads it by the class in `modeling_dht.py`, which is also
+/// written.
 ///
 /// The directory is created next to its target and renamed, so that the target is always complete. An existing target
 /// is replaced if it holds nothing but files of these names.
 ///
 /// # Errors
-/// Before anything is written: [`Error::Argument`] for the configuration, or a tokenizer with more tokens than it;
-/// [`Error::Weights`] for a tensor that is missing (including the pooler of a classifier that has one), has another
-/// shape than in the configuration, or is not finite; [`Error::ForeignDirectory`] if other files would be lost. Then
-/// [`Error::Io`].
+/// Before anything is written: [`Error::Argument`] for an invalid configuration, or a tokenizer with more tokens than
+/// the encoder; [`Error::Weights`] for a tensor that is missing (including the pooler of a classifier that has one),
+/// has another shape than in the configuration, or is not finite; [`Error::ForeignDirectory`] if other files would be
+/// lost. Then [`Error::Io`].
 pub fn write_hugging_face(
     folder: impl AsRef<Path>,
     config: &BertConfig,
@@ -73,8 +74,8 @@ pub fn write_hugging_face(
     })
 }
 
-/// Checks that [`write_hugging_face`] may write there with a tokenizer; call it before a training. The target must not
-/// exist, or be a directory with nothing but files that it replaces.
+/// Checks that [`write_hugging_face`] may write a model with a tokenizer to this path. Call it before a training. The
+/// target must not exist, or be a directory with nothing but files that it replaces.
 ///
 /// # Errors
 /// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if it is not a directory or cannot be read.
@@ -87,7 +88,7 @@ pub fn check_hugging_face_target(folder: impl AsRef<Path>) -> Result<()> {
 enum Head {
     Classifier {
         classes: usize,
-        /// `true` if it has a pooler, and thus a class of `transformers`.
+        /// `true` if the classifier has a pooler, and thus a class in `transformers`.
         stock: bool,
     },
     Language,

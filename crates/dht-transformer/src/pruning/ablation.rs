@@ -6,15 +6,16 @@ use crate::error::{Error, Result};
 use crate::model::Encoder;
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// Predictions of a model without one head of a layer, and with that head alone in its layer, with all other layers
-/// whole: the two ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better than One?", 3.2 and 3.3).
-/// Nothing is trained.
+/// Predictions of a model without one head of a layer, and with that head alone in its layer. All other layers run all
+/// heads. These are the two ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better than One?", 3.2
+/// and 3.3). Nothing is trained.
 ///
-/// Predictions, not scores, are stored: any metric of them can be computed, and the interval of a difference.
+/// Predictions instead of scores are stored, so that any metric can be computed, and the confidence interval of a
+/// difference.
 ///
 /// # Complexity
 /// Layers below the ablated one run once for all of its heads. With L layers of H heads, H·L·(L + 1) layers run per
-/// batch, about half of those of 2·H·L forwards.
+/// batch, about half as many as in 2·H·L forward passes.
 ///
 /// # Examples
 /// ```
@@ -51,7 +52,7 @@ pub struct HeadAblation {
 pub struct AblatedHead {
     /// Layer, from 0.
     pub layer: usize,
-    /// Number in the layer, from 0.
+    /// Head number in the layer, from 0.
     pub head: usize,
     /// Class of each row without the head; `None` for the only head of a layer, which cannot be removed.
     pub without: Option<Vec<u32>>,
@@ -67,8 +68,8 @@ impl HeadAblation {
             .collect()
     }
 
-    /// Ablates heads, by layer and number, on some rows; `predict` returns the class of each sample of a batch from the
-    /// last hidden states.
+    /// Ablates heads, given by layer and number, on the rows of these batches. `predict` returns the class of each
+    /// sample of a batch from the last hidden states.
     ///
     /// # Errors
     /// Before anything is computed: [`Error::Argument`] for a layer that the encoder lacks, a head that was pruned, no

@@ -21,18 +21,18 @@ pub struct LayerPlan {
 }
 
 impl Encoder {
-    /// Creates an encoder of the remaining dimensions, with smaller matrices, each layer of its own sizes. Its outputs
-    /// equal those of this encoder with zeros in place of the rest.
+    /// Creates an encoder of the remaining dimensions, with smaller matrices. Each layer has its own sizes. The outputs
+    /// equal those of this encoder with zeros in place of the removed dimensions.
     ///
     /// # Files
-    /// If only heads and neurons were removed, as [`prune`](Self::prune). Otherwise the field `"kept_dimensions"` of
-    /// `config.json` has one [`KeptDimensions`] a layer, and `"kept_neurons"` as there. The tensors in the file have
-    /// the whole size, with zeros in the removed places: `transformers` loads the directory unchanged, with the same
-    /// outputs. This crate loads the small matrices.
+    /// If only heads and neurons were removed, files are as for [`prune`](Self::prune). Otherwise the field
+    /// `"kept_dimensions"` of `config.json` has one [`KeptDimensions`] for each layer, and `"kept_neurons"` is as for
+    /// `prune`. The tensors in the file have their whole sizes, with zeros in place of removed dimensions, so that
+    /// `transformers` loads the directory unchanged, with the same outputs. This crate loads the small matrices.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of layers than there are; [`Error::Argument`] for dimensions or neurons that
-    /// do not exist, or for an encoder with dimensions taken out already; the errors of candle.
+    /// [`Error::Shape`] for a wrong number of layers; [`Error::Argument`] for dimensions or neurons that do not exist,
+    /// or for an encoder that already has removed dimensions; the errors of candle.
     pub fn prune_dimensions(&self, layers: &[LayerPlan]) -> Result<Self> {
         if layers.len() != self.layers() {
             let (expected, got) = (vec![self.layers()], vec![layers.len()]);
@@ -63,7 +63,8 @@ impl Encoder {
         self.build_like(&config, narrow.whole_tensors()?, self.parameters().device())
     }
 
-    /// Folds gates into the weights: the new encoder without gates has the outputs of this one with them.
+    /// Folds gates into the weights. The new encoder, without gates, has the same outputs as this encoder with the
+    /// gates.
     ///
     /// Gates on inputs multiply the columns of Q, K and V. Gates on queries and keys multiply Q's rows (with
     /// interpolation, K's too). Gates on values and heads multiply the output projection's columns, and gates on
@@ -141,7 +142,8 @@ fn rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     }
 }
 
-/// Computes Gᵀ·W for a gate on the values, whose columns of the output projection are rows here.
+/// Computes Gᵀ·W for a gate on the values. `matrix` is the transposed output projection, so that the columns of the
+/// values are rows.
 fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     Ok(match gate {
         None => matrix.clone(),

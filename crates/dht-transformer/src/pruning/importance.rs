@@ -19,12 +19,14 @@ pub struct Importance {
 }
 
 impl Importance {
-    /// Gradient importance: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a head's output, or on a neuron's.
-    /// Source: Michel, Levy and Neubig 2019, equation 2, with the data set's mean outside of the absolute value.
+    /// Gradient importance: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a head's output, or on a neuron's
+    /// output. Source: Michel, Levy and Neubig 2019, equation 2; the mean over the data set is taken after the absolute
+    /// value.
     ///
-    /// No gate is needed. With context c, output matrix W and gradient g behind it, ∂L/∂ξ = Σ c·(Wᵀg), which is Σ W ⊙
-    /// ∂L/∂W over the columns that belong to the head; likewise for a neuron and the second matrix of its feed-forward.
-    /// So one backward pass of each text, alone and without dropout, gives all importances.
+    /// The gates themselves are not needed. With a head's context c, the output matrix W and the gradient g of its
+    /// output, ∂L/∂ξ = Σ c·(Wᵀg) = Σ W ⊙ ∂L/∂W over the columns of W that belong to the head. The same holds for a
+    /// neuron and the second matrix of its feed-forward. So one backward pass of each text, alone and without dropout,
+    /// gives all importances.
     ///
     /// `loss` is the loss of a batch of one text in a context: `|batch, ctx| model.loss(batch, ctx)` for a
     /// [`TextClassifier`](crate::TextClassifier).
@@ -68,8 +70,9 @@ impl Importance {
         Ok(sums)
     }
 
-    /// Magnitude importance, by the weights alone: of heads as [`Encoder::head_magnitudes`], of neuron j ‖W₁ row j‖ ·
-    /// ‖W₂ column j‖. It needs no data and no pass; with data, [`by_gradient`](Self::by_gradient) is more informative.
+    /// Magnitude importance, by the weights alone. For heads it is that of [`Encoder::head_magnitudes`], for neuron j
+    /// it is ‖W₁ row j‖ · ‖W₂ column j‖. It requires no data and no forward pass; with data,
+    /// [`by_gradient`](Self::by_gradient) is more informative.
     ///
     /// # Errors
     /// The errors of candle.
@@ -85,7 +88,7 @@ impl Importance {
         Ok(Self { heads, neurons: neurons.collect::<Result<_>>()? })
     }
 
-    /// Heads of a layer by decreasing importance; of equal ones the lower first.
+    /// Heads of a layer by decreasing importance; the lower number is first in a tie.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -93,7 +96,7 @@ impl Importance {
         order(&self.heads[layer])
     }
 
-    /// Neurons of a layer by decreasing importance; of equal ones the lower first.
+    /// Neurons of a layer by decreasing importance; the lower number is first in a tie.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -102,7 +105,7 @@ impl Importance {
     }
 
     /// All heads of all layers as (layer, head), by decreasing importance. The scores of each layer are first scaled to
-    /// length 1, as Michel et al. do: deeper layers have smaller gradients, not less important heads.
+    /// length 1, as Michel et al. do: deeper layers have smaller gradients, but their heads are not less important.
     pub fn ordered_heads(&self) -> Vec<(usize, usize)> {
         let mut all: Vec<(f64, usize, usize)> = Vec::new();
         for (layer, scores) in self.heads.iter().enumerate() {
@@ -114,7 +117,7 @@ impl Importance {
     }
 }
 
-/// Indices of values from the greatest to the smallest; equal ones keep their order.
+/// Indices of values from the greatest to the smallest; equal values keep their order.
 fn order(scores: &[f64]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..scores.len()).collect();
     places.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -142,7 +145,7 @@ fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>>
     Ok(sums)
 }
 
-/// Frobenius norm of each `height` rows of a matrix.
+/// Frobenius norm of each block of `height` rows of a matrix.
 fn row_norms(matrix: &Tensor, height: usize) -> Result<Vec<f64>> {
     let rows: Vec<Vec<f32>> = matrix.to_vec2()?;
     let squares = |rows: &[Vec<f32>]| rows.iter().flatten().map(|w| f64::from(*w).powi(2)).sum::<f64>();
@@ -153,9 +156,9 @@ impl Encoder {
     /// Magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F. W_v,h are the rows of the value matrix and
     /// W_o,h the columns of the output matrix that belong to head h.
     ///
-    /// A head adds W_o,h·W_v,h·x, weighted over the tokens, to a row, and the Frobenius norm of W_o,h·W_v,h is at most
-    /// this product. It needs no data and no pass; with data, the effect of a head on the loss is more informative:
-    /// [`Importance::by_gradient`].
+    /// To each row a head adds a weighted mean of W_o,h·W_v,h·x over the tokens, and the Frobenius norm of W_o,h·W_v,h
+    /// is at most this product. The measure requires no data and no forward pass; with data, the effect of a head on
+    /// the loss is more informative: [`Importance::by_gradient`].
     ///
     /// # Errors
     /// [`Error::Argument`] if there is no such layer; the errors of candle.

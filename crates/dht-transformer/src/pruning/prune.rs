@@ -92,18 +92,18 @@ impl PrunePlan {
 }
 
 impl Encoder {
-    /// Creates an encoder of the remaining parts, with independent weights; its outputs equal those of this one with
-    /// the other parts left out.
+    /// Creates an encoder of the remaining parts, with independent weights. The outputs equal those of this encoder
+    /// when it skips the other parts.
     ///
     /// # Files
     /// Removed layers are absent. Feed-forwards are as wide as the widest remaining one, padded with zeros after the
     /// remaining neurons; pruned heads are zeros. The saved directory is thus ordinary: `transformers` loads it
-    /// unchanged, with the same outputs. Two additional fields in `config.json` record the zeros, one entry a layer:
-    /// `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the number of first neurons). This crate does not
-    /// compute the zeros: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.
+    /// unchanged, with the same outputs. Two additional fields in `config.json` record the zeros, one entry for each
+    /// layer: `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the number of first neurons). This crate does
+    /// not compute the zeros: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.
     ///
     /// # Errors
-    /// [`Error::Argument`], [`Error::Shape`], [`Error::Range`] for parts that do not exist; the errors of
+    /// [`Error::Argument`], [`Error::Shape`], [`Error::Range`] for parts of the plan that do not exist; the errors of
     /// candle.
     pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
         plan.check(self)?;
@@ -178,7 +178,7 @@ impl Encoder {
         self.prune(&PrunePlan::first_layers(self, layers)?)
     }
 
-    /// Heads of a layer that [`prune`](Self::prune) retained, here or before the model was saved.
+    /// Heads of a layer that [`prune`](Self::prune) retained, in this process or before the model was saved.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -196,7 +196,8 @@ impl Encoder {
     }
 }
 
-/// Refuses layers that are not ascending, or of which there are none or more than `all`.
+/// Refuses an empty list of layers, layers that are not ascending, and layers that do not exist; `all` is the number of
+/// layers.
 fn check_layers(layers: &[usize], all: usize) -> Result<()> {
     check_count("layers", layers.len(), all)?;
     if layers.is_sorted_by(|a, b| a < b) && layers.iter().all(|layer| *layer < all) {

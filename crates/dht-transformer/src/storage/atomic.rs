@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 /// Writes a file atomically: no reader, and no crash, ever sees a part of it. The content goes to a temporary file next
 /// to the target, which is flushed to the disk and then renamed over it. An existing file keeps its content until the
-/// rename, and permanently if `write` fails. A link stays, and its target is written. A device or a pipe, which a
-/// rename would replace by a file, is written directly.
+/// rename, and permanently if `write` fails. For a link, its target is written and the link remains. A device or a pipe
+/// is written directly, since a rename would replace it by a file.
 ///
 /// # Errors
 /// [`Error::Io`] if the directory is missing, the target is a directory, or writing or renaming fails.
@@ -53,11 +53,11 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     synchronise_folder(folder).map_err(failed)
 }
 
-/// Checks that a file could be written, before hours of work whose result it will hold: its folder exists and takes
-/// files, and the path is not a folder itself. Nothing is written. It is a value parser of clap too.
+/// Checks that a file can be written, before hours of work whose result it will hold. Its directory must exist and be
+/// writable, and the path must not be a directory. Nothing is written. The function can be a value parser of clap.
 ///
 /// # Errors
-/// [`Error::Io`] if the file could not be written.
+/// [`Error::Io`] if the file cannot be written.
 ///
 /// # Examples
 /// ```
@@ -80,7 +80,7 @@ pub fn writable_file(path: &str) -> Result<PathBuf> {
     opened.map(|()| path.clone()).map_err(|source| Error::io(path, source))
 }
 
-/// Returns whether a path names a file by a descriptor of a process, such as standard output.
+/// Returns whether a path names an open file descriptor of a process, such as standard output.
 fn is_open_file(path: &Path) -> bool {
     let names = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
     names.iter().any(|name| path.starts_with(name))
@@ -165,7 +165,7 @@ pub(crate) fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
     }
 }
 
-/// First bytes of a Git LFS pointer file; neither JSON nor weights begin so.
+/// First bytes of a Git LFS pointer file. Neither JSON nor weights begin with these bytes.
 pub(crate) const GIT_LFS: [u8; 8] = *b"version ";
 
 /// Parent directory of a path.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// Maximum number of parts of a file.
 const MOST_PARTS: usize = 100_000;
 
-/// Problem with the names of all parts of a file; `None` for one file without parts, or a complete set.
+/// Problem with the names of all parts of a file; `None` for a single file without parts, and for a complete set.
 pub(crate) fn missing_part(names: &[String]) -> Option<String> {
     let parts: Vec<(usize, usize)> = names.iter().filter_map(|name| part_of(name)).collect();
     let &(_, count) = parts.first()?;

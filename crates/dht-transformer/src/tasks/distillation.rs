@@ -21,7 +21,7 @@ use crate::train::{Objective, Predict, Progress, StepLoss};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistillationSettings {
-    /// Temperature τ of the soft labels, above 0; a higher one gives more weight to classes of low probability.
+    /// Temperature τ of the soft labels, above 0. A higher temperature gives more weight to classes of low probability.
     pub temperature: f64,
     /// Weight of the teacher's soft labels, above 0.
     pub soft_label_weight: f64,
@@ -32,8 +32,9 @@ pub struct DistillationSettings {
 }
 
 impl Default for DistillationSettings {
-    /// DistilBERT's temperature and weights: τ = 2; soft labels 5, hidden states 1, and 2 for the labels, which replace
-    /// its masked-language modelling (Sanh et al. 2019, and the commands of their repository).
+    /// DistilBERT's temperature and weights: τ = 2, and weights of 5 for soft labels, 1 for hidden states, and 2 for
+    /// the labels, which replace DistilBERT's masked-language modelling (Sanh et al. 2019, and the commands of their
+    /// repository).
     fn default() -> Self {
         Self { temperature: 2.0, soft_label_weight: 5.0, cosine_weight: 1.0, label_weight: 2.0 }
     }
@@ -41,7 +42,7 @@ impl Default for DistillationSettings {
 
 impl DistillationSettings {
     /// Soft labels and labels with equal weights at τ = 2, and no hidden states (Hinton et al. 2015; the numbers are
-    /// ours).
+    /// this crate's).
     pub fn soft_labels() -> Self {
         Self { temperature: 2.0, soft_label_weight: 0.5, cosine_weight: 0.0, label_weight: 0.5 }
     }
@@ -49,7 +50,7 @@ impl DistillationSettings {
     /// Checks that all values are in their range.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first that is not.
+    /// [`Error::Argument`] names the first value that is not.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
@@ -68,7 +69,8 @@ impl DistillationSettings {
     }
 }
 
-/// Distils a teacher into a student. The loss is the weighted mean over the terms, each a mean over samples, of
+/// Distils a teacher into a student. The loss is the weighted mean of the following terms, each of which is a mean over
+/// samples:
 ///
 /// ```text
 /// soft labels   τ²·KL(softmax(t/τ) ‖ softmax(z/τ))                  logits t of the teacher, z of the student (Hinton et al. 2015)
@@ -76,11 +78,11 @@ impl DistillationSettings {
 /// labels        −log softmax(z)ₗ
 /// ```
 ///
-/// The weights are divided by their sum, so that gradients have the scale of one loss and are clipped accordingly.
+/// The weights are divided by their sum, so that gradients have the scale of a single loss when they are clipped.
 /// DistilBERT averages the cosine over all tokens of a batch; here all texts have equal weight, as in the other terms.
 ///
 /// The teacher runs without gradient and without dropout. It is neither changed nor stored in checkpoints: a resumed
-/// training requires the same teacher again, of which only the configuration is compared.
+/// training requires the same teacher again, but only its configuration is checked.
 #[derive(Debug)]
 pub struct Distillation {
     student: TextClassifier,
@@ -94,12 +96,12 @@ pub struct Distillation {
 }
 
 impl Distillation {
-    /// Creates the training of a student from a trained teacher, storing a handle on it.
+    /// Creates the training of a student from a trained teacher. It stores a handle on the teacher.
     ///
     /// # Errors
-    /// [`Error::Argument`] for settings out of range; if one of the two is not a single-label classifier; if the teacher
-    /// has other classes, another vocabulary, fewer positions or fewer layers than the student, or, with a cosine,
-    /// another hidden size.
+    /// [`Error::Argument`] for settings out of range; if the student or the teacher is not a single-label classifier;
+    /// if the teacher has other classes, another vocabulary, fewer positions or fewer layers than the student, or, with
+    /// a cosine term, another hidden size.
     pub fn new(student: TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<Self> {
         settings.check()?;
         check_teacher(&student, teacher, settings)?;
@@ -114,10 +116,10 @@ impl Distillation {
         })
     }
 
-    /// Skips the teacher for texts with stored logits; the FLOPs of these are not counted.
+    /// Skips the teacher for texts with stored logits. The FLOPs of computing these logits are not counted.
     ///
     /// # Errors
-    /// [`Error::Argument`] if hidden states are compared too.
+    /// [`Error::Argument`] if hidden states are compared, too.
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Result<Self> {
         if self.settings.cosine_weight > 0.0 {
             let got = self.settings.cosine_weight.to_string();
@@ -141,8 +143,8 @@ impl Distillation {
         self.settings
     }
 
-    /// FLOPs of all matrix products of the training so far, without validation: the teacher's forward pass, the
-    /// student's forward and backward pass. The teacher's own training is not included.
+    /// FLOPs of all matrix products of the training so far, without validation: the teacher's forward pass, and the
+    /// student's forward and backward passes. The teacher's own training is not included.
     pub fn flops(&self) -> u64 {
         self.flops
     }
@@ -185,7 +187,7 @@ impl Distillation {
     }
 }
 
-/// Cosine distance between two hidden states, averaged over the tokens of each sample. (samples)
+/// Cosine distance between two hidden states, averaged over the tokens of each sample. Shape: (samples).
 fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
     let of_tokens = cosine_distance(&wide(hidden.tensor())?, &wide(target.tensor())?)?.unsqueeze(1)?;
     Ok(Hidden::new(of_tokens, hidden.packing().clone())?.mean_rows()?.squeeze(1)?)

@@ -13,12 +13,13 @@ use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face
 use crate::tensors::{HeadPlan, Parameters};
 use crate::train::{Objective, Progress, StepLoss};
 
-/// Encoder with a language-model head, trained on masked tokens: the mean cross-entropy of the selected tokens (Devlin
-/// et al. 2019, section 3.1; without its second task, following Liu et al. 2019). Only the rows of these tokens pass
-/// through the head.
+/// Encoder with a language-model head, trained on masked tokens. The loss is the mean cross-entropy of the selected
+/// tokens (Devlin et al. 2019, section 3.1; without next-sentence prediction, as in Liu et al. 2019). Only the rows of
+/// these tokens pass through the head.
 ///
 /// The masks of a sample are a function of the training's seed, the epoch and the sample's id. The
-/// [score](Objective::score) is minus the loss under the masks of seed 0 and epoch 0, the same at every call.
+/// [score](Objective::score) is the negative loss with the masks of seed 0 and epoch 0, which are the same in every
+/// call.
 ///
 /// # Files
 /// [`save`](Self::save) writes a `BertForMaskedLM`. [`Encoder::from_pretrained`] and
@@ -46,7 +47,7 @@ impl MaskedLanguageModel {
         Ok(Self { encoder, head, masking })
     }
 
-    /// Loads a model from [`save`](Self::save), or any other `BertForMaskedLM`, to be trained on.
+    /// Loads a model from [`save`](Self::save), or any other `BertForMaskedLM`, to continue training.
     ///
     /// # Errors
     /// As [`read_hugging_face`] and [`new`](Self::new); [`Error::Weights`] when the directory has no such head.
@@ -152,7 +153,7 @@ impl Objective for MaskedLanguageModel {
         "minus loss"
     }
 
-    /// Masking rates. Each batch returns its loss at once, so there is no other state.
+    /// The masking rates. There is no other state, since each batch returns its loss at once.
     fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
     }

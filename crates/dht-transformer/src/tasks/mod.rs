@@ -1,5 +1,5 @@
-//! Models with an objective: classifiers, masked language models, and objectives that train a classifier by more than
-//! its labels.
+//! Models that are training objectives: classifiers, masked language models, and distillations that train a classifier
+//! on more than its labels.
 
 mod augmentation;
 mod distillation;

@@ -36,7 +36,7 @@ impl StudentSize {
         }
     }
 
-    /// Configuration of a teacher in this size.
+    /// Configuration of an encoder of this size, with the other settings of the teacher.
     ///
     /// # Errors
     /// As [`BertConfig::check`].
@@ -54,11 +54,12 @@ impl StudentSize {
     }
 }
 
-/// Creates an encoder of a size, with the teacher's tensors where the shapes agree, and random ones elsewhere. Layer m
-/// has the tensors of the teacher's layer `layers[m]`. Also returns the number of tensors copied from the teacher.
+/// Creates an encoder of this size. It copies the teacher's tensors whose shapes agree; its other tensors are random.
+/// Layer m has the tensors of the teacher's layer `layers[m]`. Also returns the number of tensors copied from the
+/// teacher.
 ///
 /// # Errors
-/// [`Error::Argument`] for another number of layers than the size has, or layers that the teacher does not have; as
+/// [`Error::Argument`] if the number of `layers` is not the size's, or the teacher does not have one of them; as
 /// [`StudentSize::config`].
 pub fn student_encoder<R: Rng + ?Sized>(
     size: StudentSize,
@@ -82,7 +83,7 @@ pub fn student_encoder<R: Rng + ?Sized>(
     Ok((Encoder::from_tensors(&config, &tensors, device)?, taken))
 }
 
-/// Tensor name such as `encoder.layer.1.output.dense.bias` with the teacher's layer in place of the student's.
+/// Converts a tensor name of the student, such as `encoder.layer.1.output.dense.bias`, to that of the teacher's layer.
 fn of_teacher(name: &str, layers: &[usize]) -> String {
     const LAYER: &str = ".layer.";
     let parts = || {

@@ -26,7 +26,7 @@ impl Task {
     /// Checks that a model of this task can have this number of outputs.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fewer than 2 classes, no label, or more or less than one number.
+    /// [`Error::Argument`] for fewer than 2 classes, no label, or for a regression with other than one output.
     pub fn check(self, outputs: usize) -> Result<()> {
         let (right, expected) = match self {
             Self::Class => (outputs >= 2, "at least 2"),
@@ -42,8 +42,8 @@ impl Task {
     /// Checks that rows have targets that a model with this number of outputs can learn from.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first row of a class that the model does not have, with targets for a model of
-    /// classes, or without a finite target for each output.
+    /// [`Error::Argument`] with the first row whose class the model does not have, that has targets although the model
+    /// predicts classes, or that lacks a finite target for an output.
     pub fn check_targets(self, data: &EncodedDataset, outputs: usize) -> Result<()> {
         if self == Self::Class {
             data.check_classes(outputs)?;
@@ -76,7 +76,7 @@ impl Task {
         Ok(losses.mean_all()?)
     }
 
-    /// Converts outputs to probabilities of classes or labels, or to numbers. (samples, outputs)
+    /// Converts outputs to probabilities of classes or labels, or to numbers. Shape: (samples, outputs).
     pub(crate) fn answers(self, outputs: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Class => log_softmax(outputs)?.exp()?,

@@ -1,4 +1,4 @@
-//! Stored logits of a teacher, so that it runs once.
+//! Stored logits of a teacher, which then runs only once.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch, longest_first};
 use crate::error::Result;
 
-/// Logits of a teacher, looked up by the texts' tokens.
+/// Logits of a teacher, looked up by the tokens of a text.
 #[derive(Debug, Clone)]
 pub struct TeacherLogits {
     classes: usize,
@@ -32,7 +32,7 @@ impl TeacherLogits {
         Ok(Self { classes: teacher.classifier().classes(), rows, device })
     }
 
-    /// Logits (samples, classes) of a batch; `None` if a text of it is not stored.
+    /// Logits (samples, classes) of a batch; `None` if a text of the batch is not stored.
     ///
     /// # Errors
     /// The errors of candle.

@@ -1,4 +1,4 @@
-//! Encoder with a classifier, or another linear layer on top: the baseline of dynamic models.
+//! Encoder with a classifier or another linear layer on top, the baseline of dynamic models.
 
 mod saved;
 
@@ -25,32 +25,33 @@ use crate::train::{Objective, Predict, Progress, StepLoss};
 /// Name of the classifier's parameters in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
 
-/// Static classifier: all layers, all heads, one classifier after the last layer. Its [`Task`] determines the meaning
-/// of its outputs (classes by default), the loss and the [score](Objective::score). The score is macro F1 of classes,
-/// or of labels with a probability of at least one half, and Pearson's correlation of numbers.
+/// Static classifier, which runs all layers and heads and one classifier after the last layer. Its [`Task`] determines
+/// the meaning of the outputs (classes by default), the loss and the [score](Objective::score). The score is the macro
+/// F1 for classes, the macro F1 of labels with a probability of at least one half for multi-label texts, and Pearson's
+/// correlation for regression.
 ///
 /// # Files
-/// It is saved as a Hugging Face directory, which [`load`](Self::load) reads with equal outputs. In Python's
-/// `transformers`:
+/// A classifier is saved as a Hugging Face directory. [`load`](Self::load) restores a classifier with equal outputs. In
+/// Python's `transformers`:
 ///
 /// | pooling | `AutoModelForSequenceClassification.from_pretrained(directory)` |
 /// |---|---|
 /// | [`Pooling::Pooler`] | loads it as a `BertForSequenceClassification` (or the family's) like any other |
 /// | [`Pooling::Cls`], [`Pooling::Mean`] | refuses it; with `trust_remote_code=True` it loads it by the class in the directory's `modeling_dht.py` |
 ///
-/// `transformers` has no class without a pooler for these families, and would create a random one. Hence the last two
-/// have their own `model_type`, `dht-bert`, and `"classifier_pooling": "cls"` or `"mean"`. A directory without that
-/// field is assumed to have a pooler. Loading one by the explicit class `BertForSequenceClassification` succeeds, with
-/// warnings about the model type and about a newly created pooler.
+/// `transformers` has no class without a pooler for these families, and would create a random pooler. Hence the last
+/// two rows of the table have their own `model_type`, `dht-bert`, and `"classifier_pooling": "cls"` or `"mean"`. A
+/// directory without the latter field is assumed to have a pooler. Loading such a `dht-bert` directory by the explicit
+/// class `BertForSequenceClassification` succeeds, with warnings about the model type and about a newly created pooler.
 ///
 /// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
-/// copies them.
+/// copies the weights.
 #[derive(Debug, Clone)]
 pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
     task: Task,
-    /// Loss of the training; the task's if `None`.
+    /// Loss of the training; `None` for the loss of the task.
     loss: Option<TrainingLoss>,
 }
 
@@ -63,8 +64,8 @@ impl TextClassifier {
         Self::for_task(Task::Class, encoder, classes, pooling, rng)
     }
 
-    /// Adds a new linear layer for a task to an encoder. With [`Pooling::Pooler`] its pooler starts from the encoder's,
-    /// if it was loaded with one.
+    /// Adds a new linear layer for a task to an encoder. With [`Pooling::Pooler`], its pooler starts from the encoder's
+    /// pooler, if the encoder was loaded with a pooler.
     ///
     /// # Errors
     /// As [`Task::check`].
@@ -81,7 +82,7 @@ impl TextClassifier {
     }
 
     /// Loads the pre-trained encoder of a Hugging Face directory and adds a new classifier, for fine-tuning. For
-    /// [`Pooling::Pooler`] the directory's pooler is used, if it has one; a classifier in it is ignored.
+    /// [`Pooling::Pooler`] the directory's pooler is used, if it has one. A classifier in the directory is ignored.
     ///
     /// # Errors
     /// As [`read_hugging_face`]; [`Error::Argument`] for fewer than two classes.
@@ -113,8 +114,8 @@ impl TextClassifier {
     }
 
     /// Creates a classifier on the tensors of a `candle_nn::VarBuilder`, at the prefix where the names of a
-    /// `BertForSequenceClassification` (or the family's) begin. [`Encoder::from_var_builder`] documents which tensors
-    /// are copied, shared and created.
+    /// `BertForSequenceClassification` (or the family's equivalent) begin. [`Encoder::from_var_builder`] documents
+    /// which tensors are copied, shared and created.
     ///
     /// # Errors
     /// As [`Encoder::from_var_builder`] and [`Task::check`].
@@ -149,10 +150,10 @@ impl TextClassifier {
     }
 
     /// Sets class weights, by which training weighs the loss of each sample: Σ w(class)·loss / Σ w(class) over a batch,
-    /// as PyTorch's `CrossEntropyLoss(weight=…)`. Weights only affect training and are not saved.
+    /// as PyTorch's `CrossEntropyLoss(weight=…)`. Class weights only affect training and are not saved.
     ///
     /// # Errors
-    /// [`Error::Argument`] for another task than classes, another number of weights, and weights that are not finite or
+    /// [`Error::Argument`] for a task other than classes, a wrong number of weights, and weights that are not finite or
     /// not above 0.
     pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
         let classes = self.classifier.classes();
@@ -166,11 +167,11 @@ impl TextClassifier {
         Ok(Self { loss: Some(TrainingLoss::weighted(weights.into())), ..self })
     }
 
-    /// Sets the loss of the training, a function of the logits (samples, outputs) and their batch that returns the mean
-    /// loss of the batch, a scalar. Gradients pass through every operation of candle. The loss is not saved.
+    /// Sets the loss of the training. The function takes the logits (samples, outputs) and their batch, and returns the
+    /// mean loss of the batch, a scalar. Gradients pass through every operation of candle. The loss is not saved.
     ///
     /// # Examples
-    /// Focal loss (Lin et al. 2017), mean of (1 − p)²·(−ln p) of the true classes:
+    /// Focal loss (Lin et al. 2017), the mean of (1 − p)²·(−ln p) over the true classes' probabilities p:
     ///
     /// ```
     /// use dht_transformer::tensors::cross_entropy;
@@ -216,7 +217,8 @@ impl TextClassifier {
     /// Copy of the classifier on another encoder of the same hidden size.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an encoder of another hidden size; [`Error::Parameter`] for one that has a classifier.
+    /// [`Error::Argument`] for an encoder of another hidden size; [`Error::Parameter`] for an encoder that already has
+    /// a classifier.
     pub fn with_encoder(&self, encoder: Encoder) -> Result<Self> {
         let (hidden, got) = (self.encoder.config().hidden_size, encoder.config().hidden_size);
         if got != hidden {
@@ -271,8 +273,8 @@ impl TextClassifier {
         (layers.sum::<Breakdown>() + self.classifier.shape().forward(load.samples)).total()
     }
 
-    /// FLOPs of the backward pass of a loss of these texts' [`logits`](Self::logits), with the current frozen flags:
-    /// frozen weights cost no weight products, and below the lowest trained ones nothing runs.
+    /// FLOPs of the backward pass of a loss on the [`logits`](Self::logits) of these texts, with the current frozen
+    /// flags. For frozen weights no gradients are computed, and below the lowest trained weights nothing runs.
     pub fn backward_flops(&self, load: Load) -> FlopCount {
         let (layers, input_gradient) = self.encoder.backward_needs();
         let layers = layers.into_iter().enumerate();
@@ -298,8 +300,9 @@ impl TextClassifier {
         self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)
     }
 
-    /// Probability of each class (softmax of the logits) or label (sigmoid), or the number, for each sample. Packs the
-    /// weights for this batch alone; for many batches see [`probabilities_of_all`](Self::probabilities_of_all).
+    /// Probability of each class (softmax of the logits) or label (sigmoid), or the predicted number, for each sample.
+    /// Weights are packed for this batch alone; for many batches use
+    /// [`probabilities_of_all`](Self::probabilities_of_all).
     ///
     /// # Errors
     /// As [`Encoder::embed`]; [`Error::NotFinite`] if weights are NaN or infinite.
@@ -369,7 +372,8 @@ impl Objective for TextClassifier {
         }
     }
 
-    /// Each batch returns its loss at once, so the state is only what the parameters' shapes do not determine.
+    /// The state contains only settings that the parameters' shapes do not determine, since each batch returns its loss
+    /// at once.
     fn state(&self) -> Result<serde_json::Value> {
         let (task, pooling) = (self.task, self.classifier.pooling());
         Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))

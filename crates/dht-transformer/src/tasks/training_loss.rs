@@ -1,4 +1,4 @@
-//! Loss of a classifier's training, other than its task's.
+//! Loss of a classifier's training that replaces the loss of its task.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;

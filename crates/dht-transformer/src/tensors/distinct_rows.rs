@@ -4,8 +4,8 @@ use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Tensor};
 
 /// Selects distinct rows of x, (numbers, columns). The gradient has the rows of the result's gradient, and zeros
-/// elsewhere. candle's own backward of `index_select` adds up row after row, which on a graphics card takes as long as
-/// a whole layer.
+/// elsewhere. The backward pass of candle's `index_select` adds up one row after another, which takes as long as a
+/// whole layer on a GPU.
 ///
 /// # Errors
 /// The errors of candle.

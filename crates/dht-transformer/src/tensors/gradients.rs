@@ -11,8 +11,8 @@ use crate::error::Result;
 pub enum Gradient {
     /// Dense gradient, in the parameter's (row-major) order, on the CPU.
     Dense(Vec<f32>),
-    /// Some rows of a matrix parameter; the others have gradient zero. `rows` is strictly increasing and `values`
-    /// holds `rows.len()` rows.
+    /// Gradient of some rows of a matrix parameter; it is zero for all other rows. `rows` is strictly increasing and
+    /// `values` holds `rows.len()` rows.
     Rows {
         /// Row indices.
         rows: Vec<u32>,
@@ -48,7 +48,7 @@ impl Gradient {
     }
 }
 
-/// Gradients of one step, by parameter; `None` if the loss does not depend on it.
+/// Gradients of one step, by parameter; `None` for a parameter on which the loss does not depend.
 #[derive(Debug, Clone, Default)]
 pub struct Gradients {
     slots: Vec<Option<Gradient>>,
@@ -108,7 +108,7 @@ impl Gradients {
         Ok(())
     }
 
-    /// Adds to a parameter's gradient that is unset or on the CPU, as this one.
+    /// Adds a gradient on the CPU to a parameter's gradient, which must be unset or on the CPU.
     pub(crate) fn add_on_host(&mut self, id: ParameterId, gradient: Gradient) {
         let slot = self.slot(id);
         *slot = Some(match (slot.take(), gradient) {
@@ -169,7 +169,7 @@ impl Gradients {
     }
 }
 
-/// Sum of two sparse gradients, rows in increasing order.
+/// Sum of two sparse gradients, with rows in increasing order.
 fn merge_rows((a_rows, a): (Vec<u32>, Vec<f32>), (b_rows, b): (Vec<u32>, Vec<f32>)) -> Gradient {
     let width = a.len() / a_rows.len().max(1);
     let (mut rows, mut values) = (Vec::new(), Vec::with_capacity(a.len() + b.len()));

@@ -56,16 +56,16 @@ impl HeadPlan {
     }
 }
 
-/// Consecutive samples of a batch that run the same heads and the same neurons of some layers.
+/// Consecutive samples of a batch that run the same heads and the same neurons.
 ///
 /// A batch is a sequence of groups; see [`Encoder::run_groups`](crate::Encoder::run_groups).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleGroup {
-    /// Number of samples; they follow those of the previous group.
+    /// Number of samples, which follow the samples of the previous group.
     pub samples: usize,
     /// Heads that run.
     pub heads: HeadSet,
-    /// Number of feed-forward neurons that run: the first ones.
+    /// Number of feed-forward neurons that run; these are the first neurons.
     pub neurons: usize,
 }
 

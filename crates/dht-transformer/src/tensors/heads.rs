@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 
 /// Non-empty set of heads of a layer.
 ///
-/// A bitset of 128 heads, so it is cheap to copy. It does not store the layer's number of heads: [`check`](Self::check)
-/// (or [`HeadPlan::check`](super::HeadPlan::check)) validates it. Serialised as the sorted list of its heads.
+/// The set is a bitset of 128 heads and cheap to copy. It does not store the layer's number of heads:
+/// [`check`](Self::check) (or [`HeadPlan::check`](super::HeadPlan::check)) validates the set for a layer. It is
+/// serialised as the sorted list of its heads.
 ///
 /// ```
 /// # fn main() -> dht_transformer::Result<()> {
@@ -32,7 +33,7 @@ impl HeadSet {
     /// Maximum number of heads of a layer.
     pub const MOST_HEADS: usize = 128;
 
-    /// Set of all heads of a layer with `heads` heads, or of the first `heads` heads of a wider one.
+    /// Set of all heads of a layer with `heads` heads, or of the first `heads` heads of a layer with more heads.
     ///
     /// # Errors
     /// [`Error::Argument`] if `heads` is 0 or exceeds [`MOST_HEADS`](Self::MOST_HEADS).
@@ -92,7 +93,7 @@ impl HeadSet {
         Self::MOST_HEADS - 1 - self.bits.leading_zeros() as usize
     }
 
-    /// Returns whether the set holds every head of a layer that has `heads` of them.
+    /// Returns whether the set holds every head of a layer with `heads` heads.
     pub fn is_full(self, heads: usize) -> bool {
         Self::full(heads).is_ok_and(|full| full == self)
     }
@@ -117,7 +118,7 @@ impl HeadSet {
     /// Checks that the set fits a layer of `heads` heads.
     ///
     /// # Errors
-    /// [`Error::Range`] if it does not.
+    /// [`Error::Range`] if a head is not below `heads`.
     pub fn check(self, heads: usize) -> Result<()> {
         let head = self.last();
         if head < heads { Ok(()) } else { Err(Error::Range { what: "head", got: head, below: heads }) }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Hidden rows of a packed batch. Cloning does not copy the values.
 ///
 /// # Shapes
-/// The tensor is (tokens, hidden), contiguous, in the layers' precision.
+/// The tensor is (tokens, hidden), contiguous, in the precision of the layers.
 #[derive(Debug, Clone)]
 pub struct Hidden {
     tensor: Tensor,
@@ -36,7 +36,7 @@ impl Hidden {
         Ok(Self { tensor: tensor.contiguous()?, packing })
     }
 
-    /// Tensor (tokens, hidden), in f32 or, in a model that [computes in bf16](super::Precision), in bf16.
+    /// Tensor (tokens, hidden), in f32, or in bf16 for a model that [computes in bf16](super::Precision).
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
     }
@@ -107,7 +107,7 @@ impl Hidden {
         }
     }
 
-    /// First row of each sample, in at least single precision: the state of `[CLS]`. (samples, hidden).
+    /// First row of each sample, in at least single precision: the state of `[CLS]`. Shape: (samples, hidden).
     ///
     /// # Errors
     /// The errors of candle.
@@ -116,7 +116,7 @@ impl Hidden {
         wide(&distinct_rows(&self.tensor, starts)?)
     }
 
-    /// Mean row of each sample, in at least single precision. (samples, hidden).
+    /// Mean row of each sample, in at least single precision. Shape: (samples, hidden).
     ///
     /// # Errors
     /// The errors of candle.

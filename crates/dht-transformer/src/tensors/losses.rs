@@ -29,8 +29,8 @@ pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
 }
 
-/// Distillation loss per sample: Σ q·(log q − log p) between a teacher's soft labels q = softmax(teacher/τ) and p =
-/// softmax(logits/τ), times τ² (Hinton et al. 2015). The teacher gets no gradient. (samples, classes) → (samples).
+/// Distillation loss per sample: τ²·Σ q·(log q − log p), with a teacher's soft labels q = softmax(teacher/τ) and p =
+/// softmax(logits/τ) (Hinton et al. 2015). The teacher gets no gradient. (samples, classes) → (samples).
 ///
 /// # Errors
 /// The errors of candle.
@@ -41,8 +41,8 @@ pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -
     Ok((divergence * (temperature * temperature))?)
 }
 
-/// Cosine distance 1 − a·b / (‖a‖·‖b‖) of each row: 0 for equal directions, 2 for opposite ones. The second rows are
-/// the target and get no gradient. Norms are at least 10⁻⁸. Both are (rows, width), the result is (rows).
+/// Cosine distance 1 − a·b / (‖a‖·‖b‖) of each row: 0 for equal directions, 2 for opposite ones. `targets` get no
+/// gradient. Norms are limited to at least 10⁻⁸. Both arguments are (rows, width), and the result is (rows).
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; the errors of candle.
@@ -55,8 +55,8 @@ pub fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
 }
 
 /// Binary cross-entropy per sample: the mean over the labels of −t·log σ(x) − (1 − t)·log(1 − σ(x)), for multi-label
-/// targets. Computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which does not overflow. Both are (samples, labels),
-/// targets 0 or 1; the result is (samples).
+/// targets. It is computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which does not overflow. Both arguments are
+/// (samples, labels), with targets of 0 or 1; the result is (samples).
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; the errors of candle.
@@ -66,8 +66,8 @@ pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
     Ok(((logits.relu()? - (logits * targets)?)? + unlikely)?.mean(D::Minus1)?)
 }
 
-/// Squared error per sample: the mean over the outputs of (x − t)². Both are (samples, outputs); the result is
-/// (samples).
+/// Squared error per sample: the mean over the outputs of (x − t)². Both arguments are (samples, outputs); the result
+/// is (samples).
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; the errors of candle.

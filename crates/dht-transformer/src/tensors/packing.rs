@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// Row range of each sample in a packed batch. Every sample has at least one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spans {
-    /// Row offsets: `samples + 1` of them, the first 0, strictly increasing.
+    /// Row offsets: `samples + 1` strictly increasing numbers, of which the first is 0.
     offsets: Vec<usize>,
 }
 
@@ -66,13 +66,14 @@ impl Spans {
         self.lengths().max().unwrap_or(0)
     }
 
-    /// Spans of neighbouring samples, counted from their first row.
+    /// Spans of neighbouring samples, with rows counted from the first of these samples.
     pub(crate) fn part(&self, samples: Range<usize>) -> Self {
         let first = self.offsets[samples.start];
         Self { offsets: self.offsets[samples.start..=samples.end].iter().map(|offset| offset - first).collect() }
     }
 
-    /// Cuts the samples, in order, into groups of about `rows` rows each: whole samples, at least one a group.
+    /// Cuts the samples, in order, into groups of about `rows` rows. Each group consists of whole samples, at least
+    /// one.
     pub(crate) fn groups(&self, rows: usize) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         for sample in 0..self.samples() {
@@ -128,11 +129,12 @@ impl Spans {
     }
 }
 
-/// Minimum rows of a block. Each block reads all weights; with fewer rows it would be memory-bound.
+/// Minimum rows of a block. Each block reads all weights; with fewer rows, products would be limited by memory
+/// bandwidth.
 const LEAST_ROWS: usize = 32;
 /// Maximum rows of a block. With more, the intermediate results between two products exceed the second-level cache.
 const MOST_ROWS: usize = 256;
-/// Evenness of blocks: the largest has at most 1/`EVEN` more rows than the mean.
+/// Limit on the difference between blocks: the largest block has at most 1/`EVEN` more rows than the mean.
 const EVEN: usize = 10;
 
 /// Neighbouring samples of a batch, whose rows are processed together.
@@ -151,7 +153,7 @@ impl RowBlock {
     }
 }
 
-/// Rows of a packed batch and their samples: the layout that every layer needs in addition to the values.
+/// Rows of a packed batch and their samples. Every layer needs this layout in addition to the values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packing {
     spans: Spans,
@@ -162,8 +164,8 @@ pub struct Packing {
     on_device: OnDevice,
 }
 
-/// Packing numbers on the first device that requested them. They are derived from the packing: copies begin without,
-/// and all compare equal.
+/// Packing numbers on the first device that requested them. Since these numbers are derived from the packing, a copy
+/// starts without them, and they are ignored in comparisons.
 #[cfg(feature = "cuda")]
 #[derive(Debug, Default)]
 struct OnDevice(std::sync::OnceLock<candle_core::Tensor>);
@@ -186,8 +188,8 @@ impl PartialEq for OnDevice {
 impl Eq for OnDevice {}
 
 impl Packing {
-    /// Creates a packing. `sample_ids` are the samples' rows in their data set: they key dropout masks, so that a
-    /// sample's mask does not depend on the batch.
+    /// Creates a packing. `sample_ids` are the rows of the samples in their data set. They key dropout masks, so that
+    /// the mask of a sample does not depend on its batch.
     ///
     /// # Errors
     /// [`Error::Shape`] unless there is one id per span.
@@ -230,7 +232,8 @@ impl Packing {
         self.spans.groups(rows).into_iter().map(|samples| self.block(samples)).collect()
     }
 
-    /// Cuts the batch for `threads` threads if nothing is summed over blocks: a row has the same bits in each.
+    /// Cuts the batch into blocks for `threads` threads. Use it only if nothing is summed over blocks; the bits of a
+    /// row do not depend on its block.
     pub(crate) fn blocks_for(&self, threads: usize) -> Vec<RowBlock> {
         let tokens = self.spans.tokens();
         let count = tokens.div_ceil(MOST_ROWS).next_multiple_of(threads);
@@ -264,8 +267,8 @@ impl Packing {
     }
 
     /// Input of kernels, concatenated in one tensor of u32: the first row of each sample and the end (samples + 1), the
-    /// samples' ids (samples), and for each row its sample's id (rows) and its position (rows). The lower halves of the
-    /// samples' ids also key dropout on the CPU.
+    /// lower halves of the samples' ids (samples), and for each row its sample's id (rows, lower half) and its position
+    /// (rows). Dropout on the CPU is keyed by the same halves.
     #[cfg(feature = "cuda")]
     pub(crate) fn numbers_on(&self, device: &candle_core::Device) -> candle_core::Result<candle_core::Tensor> {
         if let Some(tensor) = self.on_device.0.get().filter(|tensor| tensor.device().same_device(device)) {

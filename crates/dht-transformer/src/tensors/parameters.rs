@@ -24,8 +24,8 @@ impl ParameterId {
 
 /// All parameters of a model: names, variables and frozen flags.
 ///
-/// The order is that of registration, so that sums over parameters, checkpoints and optimiser states are the same in
-/// every run.
+/// Parameters are ordered by registration, so that sums over parameters, checkpoints and optimiser states are the same
+/// in every run.
 ///
 /// A clone shares the variables, the frozen flags and the precision: it is another handle on the same parameters.
 #[derive(Debug, Clone)]
@@ -48,7 +48,8 @@ pub struct Parameter {
     version: Arc<AtomicU64>,
 }
 
-/// Version of a variable, shared by all its users, such as a model and an optimiser created from its variables.
+/// Version of a variable. All handles share it, for example a model and an optimiser that was created from the model's
+/// variables.
 fn version_of(var: &Var) -> Arc<AtomicU64> {
     static VERSIONS: LazyLock<Mutex<HashMap<TensorId, Weak<AtomicU64>>>> = LazyLock::new(Mutex::default);
     let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +81,8 @@ impl Parameter {
         &self.var
     }
 
-    /// Version, which changes whenever an optimiser or [`Parameters::set_values`] changes the model's values.
+    /// Version of the values. It changes whenever an optimiser or [`Parameters::set_values`] changes the model's
+    /// values.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -120,7 +122,7 @@ impl Parameters {
     /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is taken.
+    /// [`Error::Parameter`] when the name is already used.
     pub fn insert(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         let name = name.into();
         if self.by_name.contains_key(&name) {
@@ -132,16 +134,16 @@ impl Parameters {
         self.register(name, var)
     }
 
-    /// Registers a variable as a shared parameter: when one of candle's optimisers, or a `VarMap`, changes the
-    /// variable, it changes the parameter.
+    /// Registers a variable as a shared parameter. When one of candle's optimisers or a `VarMap` changes the variable,
+    /// the parameter changes, too.
     ///
     /// A [`ForwardContext`](crate::ForwardContext) caches packed weights. After a change by anything but this crate's
     /// optimisers (including [`VarAdamW`](crate::candle::VarAdamW)) and [`set_values`](Self::set_values), create a new
     /// context.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is taken, or the variable is not in f32, contiguous and on the parameters'
-    /// device.
+    /// [`Error::Parameter`] when the name is already used, or when the variable is not in f32, contiguous and on the
+    /// parameters' device.
     pub fn share(&mut self, name: impl Into<String>, var: Var) -> Result<Parameter> {
         let name = name.into();
         let problem = if var.dtype() != DType::F32 {
@@ -190,7 +192,7 @@ impl Parameters {
         self.entries.len()
     }
 
-    /// Returns whether it is empty.
+    /// Returns whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -253,7 +255,7 @@ impl Parameters {
     /// A copy of all values under their names, for a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Candle`] if the device fails to return them.
+    /// [`Error::Candle`] if the device fails to return the values.
     pub fn values(&self) -> Result<StoredTensors> {
         self.iter()
             .map(|(_, name, var)| {
@@ -263,11 +265,11 @@ impl Parameters {
             .collect()
     }
 
-    /// Sets all values to those from [`Parameters::values`] of a model with the same parameters.
+    /// Sets all values. `values` come from [`Parameters::values`] of a model with the same parameters.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when names differ or a value is NaN or infinite, [`Error::Shape`] when shapes differ;
-    /// nothing has changed then.
+    /// [`Error::Parameter`] when names differ or a value is NaN or infinite, [`Error::Shape`] when shapes differ. Then
+    /// nothing has changed.
     pub fn set_values(&self, mut values: StoredTensors) -> Result<()> {
         self.check_values(&values)?;
         let set = self.iter().try_for_each(|(_, name, var)| -> Result<()> {
@@ -307,14 +309,14 @@ impl Parameters {
         }
     }
 
-    /// Inserts all variables into a `VarMap`, each under `{prefix}.{name}` (an empty prefix: `{name}`). They are
-    /// shared: an optimiser over `VarMap::all_vars` trains this model, `VarMap::save` writes it, and `VarMap::load`
-    /// sets it.
+    /// Inserts all variables into a `VarMap`, each under `{prefix}.{name}`, or under `{name}` if the prefix is empty.
+    /// The variables are shared: an optimiser over `VarMap::all_vars` trains this model, `VarMap::save` writes it, and
+    /// `VarMap::load` sets it.
     ///
-    /// Names are the parameters' own, with the packed `attention.self.qkv` where Hugging Face's files have three
-    /// tensors; [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both. Frozen parameters are
-    /// included. Give the optimiser gradients of [`ForwardContext::grad_store`](crate::ForwardContext::grad_store),
-    /// which excludes them.
+    /// Names are the parameters' own, with one tensor `attention.self.qkv` in place of three tensors in Hugging Face's
+    /// files; [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both forms. Frozen parameters are
+    /// included. Give the optimiser the gradients of [`ForwardContext::grad_store`](crate::ForwardContext::grad_store),
+    /// which excludes frozen parameters.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the map has another variable of such a name; nothing is inserted then.

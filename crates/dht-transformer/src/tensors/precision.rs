@@ -17,28 +17,29 @@ use crate::error::Result;
 /// | `Int8` | 8-bit integers, exact sums | f32 | the CPU | no |
 ///
 /// Norms, the softmax of attention, the sums of biases' gradients, poolers and classifiers, losses and contexts of
-/// bandits are always in single precision. An unsupported precision is an error, never replaced.
+/// bandits are always in single precision. An unsupported precision is an error and is never replaced by another.
 ///
-/// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets it for one context,
+/// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets the precision for one context,
 /// [`Parameters::compute_in`](super::Parameters::compute_in) for all passes of a model, including training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// Single precision, 32 bits.
     #[default]
     F32,
-    /// Single precision whose factors a product rounds to 10 bits of fraction (NVIDIA's tensor cores, from Ampere).
-    /// candle has one switch for the process, which every forward pass on a CUDA device sets: do not run models in both
-    /// precisions at the same time.
+    /// Single precision, but products round their factors to 10 bits of fraction (NVIDIA's tensor cores, from Ampere
+    /// on). candle has one switch for the whole process, which every forward pass on a CUDA device sets. Therefore do
+    /// not run models in `F32` and in `Tf32` at the same time.
     Tf32,
     /// Sixteen bits with the exponents of single precision ("mixed precision"). Weights are rounded for each forward
-    /// pass, and gradients return to the stored ones in single precision. No loss scale is needed.
+    /// pass, and gradients reach the stored weights in single precision. No loss scale is needed.
     Bf16,
-    /// Eight-bit integers with exact sums ("dynamic quantisation"), in inference. Each output's weights are rounded to
-    /// the multiples −127 … 127 of its largest over 127; each token's states are rounded likewise at run time.
-    /// Embeddings, attention scores, norms, poolers, classifiers and the stored weights stay in single precision.
+    /// Eight-bit integers with exact sums ("dynamic quantisation"), in inference. The weights of each output are
+    /// rounded to −127 … 127 times a scale, their largest absolute value over 127; the states of each token are rounded
+    /// likewise at run time. Embeddings, attention scores, norms, poolers, classifiers and the stored weights stay in
+    /// single precision.
     ///
-    /// Outputs differ slightly from single precision; measure the effect with an evaluation. Their bits depend neither
-    /// on the other texts of a batch nor on the processor's integer instructions.
+    /// Outputs differ slightly from those in single precision; measure the effect with an evaluation. The bits of the
+    /// outputs depend neither on the other texts of a batch nor on the processor's integer instructions.
     Int8,
 }
 
@@ -69,7 +70,7 @@ impl FromStr for Precision {
     }
 }
 
-/// Converts to at least single precision: sixteen bits are converted, others stay as they are. Gradients pass.
+/// Converts to at least single precision: sixteen-bit values are converted, all others do not change. Gradients pass.
 pub(crate) fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(match x.dtype() {
         DType::BF16 | DType::F16 => x.to_dtype(DType::F32)?,

@@ -9,7 +9,7 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean training loss of its samples, in nats.
     pub loss: f64,
-    /// [Score](super::Objective::score) on the validation samples after the epoch; `None` without any.
+    /// [Score](super::Objective::score) on the validation samples after the epoch; `None` without validation samples.
     pub validation_score: Option<f64>,
 }
 
@@ -29,13 +29,13 @@ pub struct History {
     pub losses: Vec<(f64, f64)>,
     /// Records of the epochs.
     pub epochs: Vec<EpochRecord>,
-    /// Evaluations between the ends of epochs, where [`evaluate_every`](crate::TrainSettings::evaluate_every) asks for
+    /// Evaluations between the ends of epochs, if [`evaluate_every`](crate::TrainSettings::evaluate_every) requests
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evaluations: Vec<StepRecord>,
     /// Epoch of the stored best parameters.
     pub best_epoch: Option<usize>,
-    /// Optimiser steps before the best parameters were evaluated.
+    /// Number of optimiser steps after which the best parameters were evaluated.
     #[serde(default)]
     pub best_step: Option<u64>,
     /// Score of the best parameters on the validation samples.
@@ -47,8 +47,8 @@ pub struct History {
     pub skipped_steps: u64,
     /// Number of training samples processed.
     pub samples: u64,
-    /// Wall clock of the [preparation](super::Objective::prepare) and of all steps: batches, forward, backward,
-    /// optimiser.
+    /// Wall clock of the [preparation](super::Objective::prepare) and of all steps: building batches, forward and
+    /// backward passes, and the optimiser.
     pub train_seconds: f64,
     /// Part of `train_seconds` spent in the optimiser.
     pub optimizer_seconds: f64,

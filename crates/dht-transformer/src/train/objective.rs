@@ -16,7 +16,7 @@ pub struct Progress {
     pub step: u64,
     /// Epoch, from 0.
     pub epoch: usize,
-    /// Completed fraction of all epochs' samples, from 0 to 1.
+    /// Fraction of the samples of all epochs that is completed, from 0 to 1.
     pub share: f64,
 }
 
@@ -29,7 +29,7 @@ pub struct StepLoss {
     pub ctx: ForwardContext,
     /// Number of samples of the loss.
     pub samples: usize,
-    /// Number of terms that the loss is the mean of: samples, or tokens. They are its weight if gradients are
+    /// Number of terms, samples or tokens, of which the loss is the mean. It is the weight of the loss if gradients are
     /// [accumulated](crate::TrainSettings::accumulate), as in a single batch.
     pub terms: usize,
 }
@@ -37,9 +37,9 @@ pub struct StepLoss {
 /// Trainable model with a loss.
 ///
 /// The loop offers batches and gets losses, one for each optimiser step. An ordinary objective returns the loss of each
-/// batch ([`offer`](Self::offer)). A search may hold samples back and return their loss later
-/// ([`next_loss`](Self::next_loss)). It is drained at the end of each epoch, so that every sample is trained on exactly
-/// once an epoch.
+/// batch ([`offer`](Self::offer)). An objective may also hold samples back and return their loss later
+/// ([`next_loss`](Self::next_loss)). At the end of each epoch all held-back samples are requested, so that every sample
+/// is trained on exactly once in each epoch.
 pub trait Objective {
     /// Error type.
     type Error: From<Error>;
@@ -47,9 +47,9 @@ pub trait Objective {
     /// Parameters to train.
     fn parameters(&self) -> &Parameters;
 
-    /// Refuses samples that cannot be trained or scored on. The loop calls it with the training and the validation
-    /// samples before a training run starts or resumes, so that no such error occurs at its end. By default it accepts
-    /// all.
+    /// Refuses samples on which the objective cannot be trained or scored. The loop calls it with the training and the
+    /// validation samples before a run starts or resumes, so that invalid validation samples are not first found at the
+    /// end of an epoch. The default accepts all samples.
     ///
     /// # Errors
     /// The errors of the implementor, with the row.
@@ -65,15 +65,15 @@ pub trait Objective {
         Ok(())
     }
 
-    /// Takes the next batch of the stream, and returns its loss; `None` for a batch without a loss, and if samples are
-    /// held back.
+    /// Takes the next batch of the stream, and returns its loss. `None` for a batch without a loss, and if the samples
+    /// are held back.
     ///
     /// # Errors
     /// The errors of the implementor.
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Self::Error>;
 
-    /// Next loss of held-back samples; `None` if more batches are needed, or with `drain`, if no samples are held back
-    /// any more. By default none ever are.
+    /// Next loss of held-back samples. `None` if more batches are needed or, with `drain`, if no samples are held back
+    /// any more. The default is for objectives that never hold samples back.
     ///
     /// # Errors
     /// The errors of the implementor.
@@ -82,14 +82,14 @@ pub trait Objective {
     }
 
     /// Returns whether an error means that a batch exceeds the device's memory and may be offered again in parts, whose
-    /// gradients are added up. By default `false`, which is required if a loss covers more than the samples of one
+    /// gradients are added up. The default is `false`, which is required if a loss covers more than the samples of one
     /// batch.
     fn may_split(_: &Self::Error) -> bool {
         false
     }
 
-    /// Validation score, higher is better. It is computed after each epoch and selects the best epoch. A classifier's
-    /// is the macro F1 of its predictions, [`macro_f1`](crate::train::metrics::macro_f1).
+    /// Validation score, higher is better. It is computed after each epoch and selects the best epoch. For a classifier
+    /// it is the macro F1 of its predictions, [`macro_f1`](crate::train::metrics::macro_f1).
     ///
     /// # Errors
     /// The errors of the implementor.
@@ -100,8 +100,8 @@ pub trait Objective {
         "macro F1"
     }
 
-    /// Returns whether the current model may be stored as the best of a training run; `false` while it is still to
-    /// become another model.
+    /// Returns whether the current model may be stored as the best of a training run. `false` if later phases of the
+    /// training will change the kind of model.
     fn may_be_best(&self) -> bool {
         true
     }
@@ -113,7 +113,7 @@ pub trait Objective {
     fn state(&self) -> Result<serde_json::Value, Self::Error>;
 
     /// Settings in which a stored [`state`](Self::state) differs from this objective. A run with such a state cannot
-    /// resume. By default none, which is correct if a state holds no settings.
+    /// resume. The default returns none, which is correct if a state contains no settings.
     ///
     /// # Errors
     /// The errors of the implementor.
@@ -121,14 +121,14 @@ pub trait Objective {
         Ok(Vec::new())
     }
 
-    /// Restores a state from [`state`](Self::state). Samples held back are looked up in `training`.
+    /// Restores a state from [`state`](Self::state). Held-back samples are looked up in `training`.
     ///
     /// # Errors
     /// The errors of the implementor.
     fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<(), Self::Error>;
 
-    /// Restores the state of the best epoch, after its parameters were restored. By default the final state of the
-    /// training run stays, which is correct if the state only matters for training.
+    /// Restores the state of the best epoch, after its parameters were restored. The default keeps the final state of
+    /// the run, which is correct if the state only matters for training.
     ///
     /// # Errors
     /// The errors of the implementor.
@@ -139,8 +139,7 @@ pub trait Objective {
 
 /// Objective that predicts one class for each sample.
 pub trait Predict: Objective {
-    /// Class of each sample. All batches of one evaluation share one pass `ctx`, which caches the weights in the layout
-    /// of the products.
+    /// Class of each sample. All batches of an evaluation share `ctx`, which caches packed weights.
     ///
     /// # Errors
     /// The errors of the implementor.

@@ -11,9 +11,9 @@ use super::objective::Progress;
 pub enum Event<'a> {
     /// The training starts, or resumes after `samples` of `total` samples.
     Started {
-        /// Samples processed before.
+        /// Number of samples processed in earlier runs.
         samples: u64,
-        /// Samples of all epochs.
+        /// Number of samples of all epochs.
         total: u64,
         /// Name of the [validation score](super::Objective::metric).
         metric: &'static str,
@@ -31,8 +31,8 @@ pub enum Event<'a> {
         /// Norm of the gradient over all parameters, before clipping.
         gradient_norm: f64,
     },
-    /// The batch exceeds the device's memory: from now on batches are processed in parts, whose gradients form one
-    /// step.
+    /// The batch exceeds the device's memory. From this batch on, batches are processed in parts whose gradients form
+    /// one step.
     InParts {
         /// Number of samples that did not fit.
         refused: usize,
@@ -43,15 +43,15 @@ pub enum Event<'a> {
     Evaluation(&'a StepRecord),
     /// An epoch is over.
     Epoch(&'a EpochRecord),
-    /// The training ends with an error. Holds its history so far, with the epoch of the model's current parameters, if
-    /// any.
+    /// The training ends with an error. The history contains the results so far, and the epoch of the model's current
+    /// parameters if these are an epoch's.
     Failed(&'a History),
 }
 
-/// Receives the events of a training. It can stop the training and changes nothing else.
+/// Receives the events of a training. It can stop the training, but cannot change it otherwise.
 ///
 /// # Examples
-/// A training ends where its gradient has vanished, with its best parameters so far:
+/// An observer that ends a training when the gradient vanishes. The model then has its best parameters so far:
 ///
 /// ```
 /// use dht_transformer::train::{Event, Observer};
@@ -77,9 +77,8 @@ pub trait Observer {
     /// Receives an event.
     fn observe(&mut self, event: Event<'_>);
 
-    /// Returns whether the training is to end after the present step, with
-    /// [`Error::Stopped`](crate::Error::Stopped), as if [`Trainer::stop`](super::Trainer::stop) were set. Never by
-    /// default.
+    /// Returns whether the training must end after the current step with [`Error::Stopped`](crate::Error::Stopped), as
+    /// if [`Trainer::stop`](super::Trainer::stop) were set. The default never stops.
     fn stops(&self) -> bool {
         false
     }

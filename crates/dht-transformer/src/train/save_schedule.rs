@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Decides when a checkpoint is due. Time decides only when one is written, never a result of the training.
+/// Decides when a checkpoint is due. Time determines only when a checkpoint is written, never a result of the training.
 #[derive(Debug)]
 pub(super) struct SaveSchedule {
     every_steps: u64,
@@ -16,7 +16,8 @@ impl SaveSchedule {
         Self { every_steps: every_steps.max(1), every, last: (0, Instant::now()) }
     }
 
-    /// Returns whether enough steps were taken since the last checkpoint, or it is old enough and there is a new step.
+    /// Returns whether enough steps were taken since the last checkpoint, or whether that checkpoint is old enough and
+    /// there was a new step.
     pub(super) fn is_due(&self, steps: u64) -> bool {
         let (saved, at) = self.last;
         steps - saved >= self.every_steps || steps > saved && at.elapsed() >= self.every

@@ -1,4 +1,4 @@
-//! Running state of one training: the content of a checkpoint.
+//! State of a running training, which is the content of a checkpoint.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub(crate) struct Session<'a> {
     saves: SaveSchedule,
     /// Accumulated gradients of the next step.
     pending: Pending,
-    /// `true` while parameters are being updated: a failure then cannot be retried.
+    /// `true` while parameters are being updated. After a failure during an update, the batch cannot be retried.
     stepping: bool,
     /// Maximum number of samples offered at once, reduced when a batch exceeds the device's memory.
     most_at_once: usize,
@@ -48,13 +48,13 @@ pub(crate) struct Session<'a> {
 #[derive(Debug, Default)]
 struct Pending {
     losses: usize,
-    /// `true` if each gradient is multiplied by the terms of its loss.
+    /// `true` if each gradient is multiplied by the number of terms of its loss.
     weighed: bool,
     samples: u64,
     terms: usize,
     /// Σ terms·loss
     loss: f64,
-    /// Σ terms·gradient; for a single loss its unweighted gradient.
+    /// Σ terms·gradient; for a single loss, its gradient without this weight.
     gradients: Option<Gradients>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns whether early stopping applies. It depends on the history alone, which a resumed training has too.
+    /// Returns whether early stopping applies. This depends on the history alone, which a resumed training also has.
     pub(crate) fn is_out_of_patience(&self) -> bool {
         let scores: Vec<f64> = self.history.epochs.iter().filter_map(|epoch| epoch.validation_score).collect();
         let better = |best: usize, epoch: usize| if scores[epoch] > scores[best] { epoch } else { best };
@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
     }
 
     /// Offers a batch and takes the steps that are ready. A batch that exceeds the device's memory is offered again in
-    /// halves, and so are all later batches: the step is the same up to rounding.
+    /// halves, and all later batches are offered in parts, too. The steps are the same up to rounding.
     pub(crate) fn take_batch<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Steps for a returned loss, and for every further loss that the objective has ready.
+    /// Takes the steps of a returned loss, and of every further loss that the objective returns.
     pub(crate) fn step_while_ready<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -258,8 +258,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Evaluates the objective if a multiple of the steps between evaluations was reached. This depends on the history
-    /// alone, so that a resumed training evaluates after the same steps.
+    /// Evaluates the objective if the number of steps has reached a multiple of the interval between evaluations. This
+    /// depends on the history alone, so that a resumed training evaluates after the same steps.
     pub(crate) fn evaluate_if_due<O: Objective>(
         &mut self,
         objective: &O,
@@ -314,12 +314,12 @@ impl<'a> Session<'a> {
         if self.saves.is_due(self.history.steps) && self.is_between_steps() { self.save(objective) } else { Ok(()) }
     }
 
-    /// Returns whether no gradients are pending: pending gradients are not stored.
+    /// Returns whether no gradients are pending. Checkpoints do not store pending gradients.
     fn is_between_steps(&self) -> bool {
         self.pending.losses == 0
     }
 
-    /// Stores the state and ends the training, as soon as that is possible.
+    /// Stores the state and ends the training, as soon as no gradients are pending.
     pub(crate) fn stop<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         if !self.is_between_steps() {
             return Ok(());
@@ -407,7 +407,7 @@ impl<'a> Session<'a> {
 }
 
 impl Best {
-    /// Restores these parameters and their state in the objective, and records them in the history.
+    /// Restores these parameters and their state in the objective, and records their epoch in the history.
     pub(crate) fn put_back<O: Objective>(self, objective: &mut O, history: &mut History) -> Result<(), O::Error> {
         (history.best_epoch, history.best_step) = (Some(self.epoch), Some(self.step));
         history.best_score = Some(self.score);
@@ -416,7 +416,7 @@ impl Best {
     }
 }
 
-/// Returns the ready loss, or the next one.
+/// Returns the loss that is ready, or requests the next loss.
 fn take_or_next<E>(
     ready: &mut Option<StepLoss>,
     next: impl FnOnce() -> Result<Option<StepLoss>, E>,

@@ -40,7 +40,7 @@ impl Training {
 }
 
 impl State {
-    /// Settings and samples in which a stored training differs from this one.
+    /// Settings and samples in which a stored training differs from this training.
     pub(super) fn differences(&self, settings: &TrainSettings, training: &Training) -> Result<Vec<SettingMismatch>> {
         let as_json = |settings: &TrainSettings, training: &Training| -> Result<Value> {
             let failed = |source| Error::Json { what: "training settings".into(), source };

@@ -15,17 +15,17 @@ pub struct TrainSettings {
     pub epochs: usize,
     /// Batch size, in samples.
     pub batch_size: usize,
-    /// Gradient accumulation: number of losses (one per batch, in a plain training) per optimiser step. The result
-    /// equals one batch of the accumulated size, with the memory of a small one. The last step of an epoch may have
-    /// fewer.
+    /// Gradient accumulation: number of losses (in an ordinary training, batches) per optimiser step. The result equals
+    /// that of one batch of the accumulated size, with the memory of a small batch. The last step of an epoch may have
+    /// fewer losses.
     pub accumulate: usize,
-    /// Number of batches that are sorted by length together; 1 is a plain shuffle.
+    /// Number of batches that are sorted by length together; 1 gives a plain shuffle.
     pub length_window: usize,
-    /// Seed of order and dropout.
+    /// Seed of the order of samples and of dropout.
     pub seed: u64,
     /// Optimiser settings; `learning_rate` is the peak of the schedule.
     pub optimizer: AdamWSettings,
-    /// Learning-rate schedule over the samples.
+    /// Learning-rate schedule over the training.
     pub schedule: Schedule,
     /// `true` to restore the parameters with the best validation score at the end.
     pub keep_best: bool,
@@ -35,8 +35,8 @@ pub struct TrainSettings {
     pub patience: Option<usize>,
     /// Optimiser steps between two evaluations on the validation samples, in addition to the evaluation at the end of
     /// each epoch; `None` for epochs alone. With [`keep_best`](Self::keep_best) the restored parameters are then those
-    /// of the best step. Nothing else changes: patience still counts epochs by the score at their end. If one batch
-    /// makes several steps, the evaluation follows the batch.
+    /// of the best step. Nothing else changes: `patience` still counts epochs, by the score at the end of each epoch.
+    /// If one batch gives several steps, the evaluation follows the batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluate_every: Option<usize>,
 }
@@ -63,7 +63,7 @@ impl Default for TrainSettings {
 pub struct CheckpointSettings {
     /// Checkpoint file; written atomically.
     pub path: PathBuf,
-    /// Optimiser steps between two checkpoints; each epoch ends with one in any case.
+    /// Optimiser steps between two checkpoints. A checkpoint is always written at the end of each epoch.
     pub every_steps: u64,
     /// `true` to resume from the file if it exists.
     pub resume: bool,
@@ -73,7 +73,7 @@ impl TrainSettings {
     /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first invalid one.
+    /// [`Error::Argument`] names the first invalid setting.
     pub fn check(&self) -> Result<()> {
         let counts = [
             ("epochs", self.epochs),

@@ -31,11 +31,11 @@ pub struct Trainer {
     pub checkpoint: Option<CheckpointSettings>,
     /// Weight decay and learning-rate factor of each parameter; `None` is [`ParameterGroups::standard`].
     pub groups: Option<ParameterGroups>,
-    /// Maximum age of the checkpoint at a step, in addition to the steps of [`CheckpointSettings`]. It changes no
-    /// result. Default: one minute.
+    /// Maximum age of the last checkpoint: at a step after this time, a new checkpoint is written, in addition to those
+    /// of [`CheckpointSettings`]. It changes no result. Default: one minute.
     pub save_every: Duration,
-    /// Request to stop: once it is true, the training saves its state after the present step, or after the validation
-    /// at the end of an epoch, and ends with [`Error::Stopped`]. `None` for never.
+    /// Request to stop: once the flag is true, the training saves its state after the current step, or after the
+    /// validation at the end of an epoch, and ends with [`Error::Stopped`]. `None` for never.
     pub stop: Option<Arc<AtomicBool>>,
 }
 
@@ -51,9 +51,8 @@ impl Trainer {
         Self { settings, checkpoint: None, groups: None, save_every: SAVE_EVERY, stop: None }
     }
 
-    /// Trains `objective` on the training samples. Scores it on the validation samples after each epoch (`None` or no
-    /// samples: no scoring) and every [`evaluate_every`](TrainSettings::evaluate_every) steps, and leaves it with the best
-    /// parameters.
+    /// Trains `objective` on the training samples. It is scored on the validation samples, if there are any, after each
+    /// epoch and every [`evaluate_every`](TrainSettings::evaluate_every) steps. At the end it has the best parameters.
     ///
     /// A stopped and resumed training takes the same steps and ends with the same bits as an uninterrupted one.
     ///
@@ -63,9 +62,9 @@ impl Trainer {
     /// when a loss is not finite; [`Error::Stopped`] when a [stop](Self::stop) was requested, or the observer
     /// [stops](Observer::stops), before the end of the last epoch; the errors of checkpoints and of the objective.
     ///
-    /// After an error in a later epoch than the first, `objective` has the best parameters so far if
-    /// [`keep_best`](TrainSettings::keep_best) is set. The last checkpoint still exists, and the observer gets
-    /// [`Event::Failed`] with the history. Otherwise it has the parameters of the last step.
+    /// After an error in an epoch after the first, `objective` has the best parameters so far if
+    /// [`keep_best`](TrainSettings::keep_best) is set, otherwise the parameters of the last step. The last checkpoint
+    /// still exists, and the observer receives [`Event::Failed`] with the history.
     pub fn fit<'a, O: Objective>(
         &self,
         objective: &mut O,
@@ -148,7 +147,7 @@ impl Trainer {
         observer.stops() || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    /// Batches of an epoch: a function of seed and epoch alone, so that a resumed training reproduces them.
+    /// Batches of an epoch. They depend only on the seed and the epoch, so that a resumed training reproduces them.
     fn order(&self, lengths: &[usize], epoch: usize) -> Result<Vec<Vec<usize>>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
         rng.set_stream(epoch as u64 + 1);

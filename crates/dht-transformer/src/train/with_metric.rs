@@ -9,8 +9,8 @@ use crate::data::{EncodedDataset, Metric, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::tensors::Parameters;
 
-/// Objective whose [`score`](Objective::score) is another metric of its predictions, such as GLUE's for a task; the
-/// equivalent of `metric_for_best_model` in `transformers`. Everything else is delegated to the inner objective.
+/// Objective whose [`score`](Objective::score) is another metric of its predictions, such as the GLUE metric of a task.
+/// It corresponds to `metric_for_best_model` in `transformers`. Everything else is delegated to the inner objective.
 ///
 /// # Examples
 /// `trainer.fit(&mut WithMetric::new(&mut model, Metric::Matthews)?, &training, &validation, &mut ())`
@@ -24,7 +24,7 @@ impl<'a, O: Predict> WithMetric<'a, O> {
     /// Wraps an objective with a classification metric.
     ///
     /// # Errors
-    /// [`Error::Argument`] for [`Metric::Correlations`], which require numbers.
+    /// [`Error::Argument`] for [`Metric::Correlations`], which require a regression.
     pub fn new(objective: &'a mut O, metric: Metric) -> Result<Self> {
         match metric {
             Metric::Correlations => Err(Error::argument("metric", "one of classes", "correlations of numbers")),

@@ -1,4 +1,4 @@
-//! Account of a Hugging Face directory.
+//! Account of a Hugging Face directory: its items, and the reasons why it cannot be loaded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,7 +19,8 @@ const MOST_NAMES: usize = 12;
 /// Prints the account of a Hugging Face directory.
 ///
 /// # Errors
-/// [`Error::Unusable`], after the account, for a directory that can neither be used as a classifier nor trained from.
+/// [`Error::Unusable`], after the account, for a directory that can be used neither as a classifier nor as the start of
+/// a training.
 pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
     let mut account = inspect_hugging_face(folder)?;
     // Wrong numbers among the weights show when they are read.

@@ -18,7 +18,7 @@ pub struct Source {
     input: Box<dyn Read + Send>,
     format: TextFormat,
     compressed: bool,
-    /// True if no flag sets the format and the texts are read as lines.
+    /// True if no flag sets the format and each line is read as a text.
     is_guess: bool,
 }
 
@@ -61,7 +61,7 @@ struct Found {
     note: Option<String>,
 }
 
-/// Note on the column that replaces those of the training.
+/// Note on the column that is read instead of the training's columns.
 fn note(stream: &TextStream<'_>) -> Option<String> {
     let column = stream.instead()?;
     Some(match column {
@@ -78,7 +78,7 @@ pub struct RowReader {
     format: TextFormat,
     names: Vec<String>,
     note: Option<String>,
-    /// Rows, followed by `None`. A reader that breaks off sends no end.
+    /// Rows, followed by `None`. A reader thread that fails does not send `None`.
     rows: Receiver<Result<Option<TextRow>>>,
 }
 
@@ -111,8 +111,8 @@ impl RowReader {
         self.note.as_deref()
     }
 
-    /// Next rows, at least one: those that come without a pause, up to both limits. At the end of the input or at an
-    /// error, also the reason for the end.
+    /// Next rows: at least one, and further rows that follow without a pause of `wait`, up to both limits. At the end
+    /// of the input or after an error, also returns why the rows ended.
     pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<TextRow>, Option<Result<()>>) {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while rows.len() < most && bytes < most_bytes {
@@ -135,7 +135,7 @@ impl RowReader {
     }
 }
 
-/// Error of an input whose reader ended without a reason.
+/// Error of an input whose reader thread ended without sending `None`.
 fn broken_off(path: &Path) -> Error {
     Error::Io { path: path.into(), source: std::io::Error::other("reading broke off") }
 }

@@ -22,7 +22,7 @@ pub enum OutputFormat {
     Csv,
     /// Tab-separated
     Tsv,
-    /// One JSON object a line
+    /// One JSON object on each line
     Jsonl,
 }
 
@@ -52,15 +52,15 @@ pub struct AnswerWriter<W: Write> {
     format: OutputFormat,
     names: Vec<String>,
     begun: bool,
-    /// True if the names are those of the first object.
+    /// True if the titles are the names of the first object's members.
     of_objects: bool,
     /// Separator between several labels in a cell.
     separator: char,
 }
 
 impl<W: Write> AnswerWriter<W> {
-    /// Writes in the format `asked`, by default in that of the texts. `prefix` begins the names of the added columns;
-    /// `separator` is between several labels in a cell.
+    /// Writes in the format `asked`, by default in the format of the texts. The names of the added columns begin with
+    /// `prefix`; `separator` is between several labels in a cell.
     pub fn new(out: W, asked: Option<OutputFormat>, prefix: &str, separator: char) -> Self {
         let added = ADDED.map(|name| format!("{prefix}{name}"));
         let format = OutputFormat::Jsonl;
@@ -70,8 +70,8 @@ impl<W: Write> AnswerWriter<W> {
     /// Begins the rows of an input.
     ///
     /// # Errors
-    /// [`Error::OtherTable`] if the answers do not fit into one output with those of earlier inputs;
-    /// [`Error::AnswerColumn`] for a column with the name of an added one.
+    /// [`Error::OtherTable`] if the answers cannot be in one output with those of earlier inputs;
+    /// [`Error::AnswerColumn`] for a column with the name of an added column.
     pub fn begin(&mut self, path: &Path, input: TextFormat, names: &[String]) -> Result<()> {
         let format = self.asked.unwrap_or(match input {
             TextFormat::Csv => OutputFormat::Csv,
@@ -97,7 +97,7 @@ impl<W: Write> AnswerWriter<W> {
         Ok(())
     }
 
-    /// Rejects a column or member with the name of an added one.
+    /// Rejects a column or member with the name of an added column.
     fn check_names<'a>(&self, place: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
         let added = if self.format == OutputFormat::Jsonl { &self.added[..1] } else { &self.added[..] };
         match names.find(|name| added.contains(name)) {
@@ -109,8 +109,8 @@ impl<W: Write> AnswerWriter<W> {
     /// Writes a row with its answer.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::OtherMember`] if cells are written and an object has members that the first one lacks;
-    /// [`Error::AnswerColumn`] for a member with the name of an added one.
+    /// [`Error::Io`]; [`Error::OtherMember`] if cells are written and an object has members that the first object
+    /// lacks; [`Error::AnswerColumn`] for a member with the name of an added column.
     pub fn row(&mut self, row: &TextRow, answer: &Answer) -> Result<()> {
         if let Given::Members(members) = &row.given {
             self.check_names(&format!("line {}", row.line), members.iter().map(|(name, _)| name))?;
@@ -130,7 +130,7 @@ impl<W: Write> AnswerWriter<W> {
         self.cells(&cells, row.line)
     }
 
-    /// Members of an object as cells, in the order of the first object, whose names are the titles.
+    /// Members of an object as cells, in the order of the titles, the names of the first object's members.
     fn of_members(&mut self, line: u64, members: &[Member]) -> Result<Vec<String>> {
         if !self.of_objects {
             self.names = members.iter().map(|(name, _)| name.clone()).collect();

@@ -104,7 +104,7 @@ impl Stages {
         }
     }
 
-    /// Replaces the answers of the last stage by those of the full model alone, with nothing stacked on it.
+    /// Replaces the answers of the last stage by the answers of the full model without stacking.
     ///
     /// # Errors
     /// [`Error::Argument`] for another number of rows.
@@ -159,7 +159,7 @@ impl Stages {
         thresholds
     }
 
-    /// The highest of `thresholds` (ascending) at which rows with these labels lose nothing. Then the accuracy of the
+    /// The highest of `thresholds` (ascending) that loses nothing on rows with these labels: the accuracy of the
     /// answers is at least `accuracy`, and their [confidence](Staged::confidence) at least that of all rows at the last
     /// stage. Returns 0 if there is no such threshold.
     ///

@@ -191,8 +191,8 @@ impl RouterState for DepthRouter {
     }
 }
 
-/// Bandit with one arm for each exit of a tree search, or for each route of an integrated one. Its contexts are \[x ;
-/// z\] or \[x ; 1\], with the pooled state x and the arm feature z.
+/// Bandit with one arm for each exit of a tree search, or for each route of an integrated one, and contexts \[x ; z\]
+/// or \[x ; 1\] (pooled state x, arm feature z).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DepthBandit {
@@ -209,7 +209,7 @@ impl DepthBandit {
         Ok(Self { linear, reference: RewardReference::default() })
     }
 
-    /// Updates the arm of each sample from its reward . With nested feedback it also updates the arms that the sample
+    /// Updates the arm of each sample from its reward. With nested feedback it also updates the arms that the sample
     /// passed: the earlier exits or, in an integrated search, the routes to these exits with the same number of heads.
     pub(crate) fn learn(
         &mut self,

@@ -12,8 +12,8 @@ use crate::reward::Reward;
 use crate::routing::mode::Mode;
 use crate::routing::trace::GroupTrace;
 
-/// Bandit with one arm for each number of heads that some group may keep. Its contexts are \[x ; z ; one-hot of the
-/// group\], with the pooled state x and the arm feature z.
+/// Bandit with one arm for each number of heads that some group may keep, and contexts \[x ; z ; one-hot of the group\]
+/// (pooled state x, arm feature z).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadCounts {

@@ -22,8 +22,8 @@ use crate::routing::random_heads::{by_count, random_heads};
 use crate::routing::trace::{GroupDecisions, HeadSetGroup};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 
-/// Bandit with one arm for each head, or for each head of each group. Its contexts are \[x ; z\] or \[x ; 1\], with the
-/// pooled state x and the arm feature z.
+/// Bandit with one arm for each head, or for each head of each group, and contexts \[x ; z\] or \[x ; 1\] (pooled state
+/// x, arm feature z).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadSets {
@@ -38,7 +38,7 @@ pub(crate) struct HeadSets {
     learning_flops: u64,
 }
 
-/// A running mean ; the value added i additions ago has weight [`RETENTION`]ⁱ.
+/// A running mean; the value added i additions ago has weight [`RETENTION`]ⁱ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Average {

@@ -209,7 +209,7 @@ impl LinearBandit {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// Replaces the arms; where each new arm starts as a copy of an old one, or from the prior.
+    /// Replaces the arms. Each new arm starts as a copy of an old arm, or from the prior.
     pub(crate) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
         let old = std::mem::take(&mut self.arms);
         for from in from {

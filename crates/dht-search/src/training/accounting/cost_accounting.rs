@@ -18,9 +18,8 @@ const MOST: u64 = 1 << 62;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CostAccounting {
-    /// FLOPs of all products: forward and backward passes, passes of a teacher and of held-out texts. They include
-    /// second passes of the base layers (after waiting in a queue), pre-passes (which compute contexts), and passes
-    /// that compute arm features.
+    /// FLOPs of all products: forward and backward passes, second passes of the base layers of queued samples,
+    /// pre-passes that compute contexts, and the passes for arm features, of a teacher and of held-out texts.
     pub flops: u64,
     /// FLOPs of the passes for arm features, included in `flops`.
     pub arm_feature_flops: u64,

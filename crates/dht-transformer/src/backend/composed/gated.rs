@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::tensors::Packing;
 
 impl Gate {
-    /// Applies the gate to the last axis; x is (…, n), or (tokens, heads, n) for numbers (heads, n).
+    /// Applies the gate to the last axis; x is (…, n), or (tokens, heads, n) for a gate of shape (heads, n).
     fn apply(gate: Option<&Self>, x: &Tensor) -> Result<Tensor> {
         match gate {
             None => Ok(x.clone()),
@@ -36,8 +36,8 @@ impl Gate {
 }
 
 impl Operations {
-    /// Runs the attention sublayer through gates: (tokens, hidden) → (tokens, hidden). Also returns its scores before
-    /// the softmax, (samples, heads, longest, longest).
+    /// Runs the attention sublayer through gates: (tokens, hidden) → (tokens, hidden). Also returns the attention
+    /// scores before the softmax, (samples, heads, longest, longest).
     pub(crate) fn gated_attention(
         self,
         x: &Tensor,

@@ -10,7 +10,8 @@ use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::error::Result;
 use crate::tensors::{HeadSet, Packing};
 
-/// Differentiable kernels of a device. `None` means that there is none for these rows, and candle's operations run.
+/// Differentiable kernels of a device. If a method returns `None`, there is no kernel for these rows, and candle's
+/// operations run.
 pub(crate) trait Kernels: Sync {
     /// LayerNorm of each row.
     fn layer_norm(&self, _x: &Tensor, _scale: &Tensor, _shift: &Tensor, _epsilon: f64) -> Result<Option<Tensor>> {
@@ -32,8 +33,8 @@ pub(crate) trait Kernels: Sync {
         Ok(None)
     }
 
-    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of these heads of a layer; dropout of probabilities, and of the
-    /// output.
+    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of these heads of a layer, with dropout of the attention
+    /// probabilities and of the output.
     fn attention(
         &self,
         (_layer, _x, _packing): (usize, &Tensor, &Arc<Packing>),

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Hidden, SampleGroup};
 
 impl Operations {
-    /// Runs both sublayers: samples with equal heads and neurons together, then all in their order again.
+    /// Runs both sublayers. Samples with equal heads and neurons run together; the result has the original order.
     pub(crate) fn layer(self, hidden: &Hidden, layer: &Layer<'_>, ctx: &ForwardContext) -> Result<Hidden> {
         let mut alike: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
         let mut samples = 0..;

@@ -1,4 +1,4 @@
-//! Layers composed of differentiable operations: candle's, with a device's own kernels in place of some.
+//! Layers composed of differentiable operations: candle's operations, some of them replaced by a device's own kernels.
 
 mod adamw;
 mod backend;

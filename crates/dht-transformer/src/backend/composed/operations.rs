@@ -9,7 +9,8 @@ use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::{Packing, Parameter, wide};
 
-/// Operations that layers are composed of without a fused operation; reference of the fused ones in tests.
+/// Operations of which layers are composed if there is no fused operation. They are also the reference for the fused
+/// operations in tests.
 #[derive(Clone, Copy)]
 pub(crate) struct Operations {
     pub(super) kernels: &'static dyn Kernels,
@@ -19,13 +20,13 @@ impl Operations {
     /// Only candle's operations.
     pub(crate) const CANDLE: Self = Self { kernels: &NoKernels };
 
-    /// Candle's operations, with these kernels in place of some.
+    /// Candle's operations, some of them replaced by these kernels.
     #[cfg(feature = "cuda")]
     pub(crate) fn with(kernels: &'static dyn Kernels) -> Self {
         Self { kernels }
     }
 
-    /// LayerNorm of each row, with sums in at least single precision, in the precision of `x`.
+    /// LayerNorm of each row in the precision of `x`, with sums in at least single precision.
     pub(crate) fn layer_norm(self, x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
         let (scale, shift) = (weight(scale), weight(shift));
         if let Some(y) = self.kernels.layer_norm(x, &scale, &shift, epsilon)? {
@@ -68,8 +69,8 @@ impl Operations {
         Ok(matrix.index_select(&indices(numbers.to_vec(), matrix.device())?, 0)?)
     }
 
-    /// Multiplies rows by their dropout mask, the same on every device: a kernel computes it, or it is drawn on the CPU
-    /// and copied.
+    /// Multiplies rows by their dropout mask, which is the same on every device. A kernel computes the mask, or the CPU
+    /// draws it and copies it to the device.
     pub(super) fn drop_rows(self, x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
         let Some(dropout) = dropout else { return Ok(x.clone()) };
         if let Some(y) = self.kernels.drop_rows(x, packing, dropout)? {
@@ -114,8 +115,8 @@ pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Ok(x.matmul(&transposed)?)
 }
 
-/// Converts x and Wᵀ to layouts that candle's product supports on CUDA: contiguous rows, or their transpose. The first
-/// columns of a wider matrix are copied.
+/// Converts x and Wᵀ to layouts that candle's product supports on CUDA: contiguous rows, or the transpose of contiguous
+/// rows. If only the first columns of a wider matrix are used, they are copied.
 fn operands(x: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((x.contiguous()?, weight.to_dtype(x.dtype())?.contiguous()?.t()?))
 }

@@ -1,4 +1,4 @@
-//! Attention with dimensions taken out, composed of operations.
+//! Attention with removed dimensions (ragged attention), composed of operations.
 
 use candle_core::Tensor;
 
@@ -10,12 +10,12 @@ use crate::error::Result;
 use crate::tensors::Hidden;
 
 impl Operations {
-    /// Projects the rows that a projection reads: (tokens, hidden) → (tokens, outputs).
+    /// Applies one of the projections of Q, K and V: (tokens, hidden) → (tokens, outputs).
     fn project(self, part: usize, x: &Tensor, p: &RaggedParameters) -> Result<Tensor> {
         self.linear(p.read_columns(part, x)?.as_ref().unwrap_or(x), &p.projections[part])
     }
 
-    /// Scores of each head before the softmax: (tokens, hidden) → (samples, 1, longest, longest).
+    /// Scores before the softmax, one tensor for each head: (tokens, hidden) → (samples, 1, longest, longest).
     pub(super) fn ragged_scores(
         self,
         x: &Tensor,

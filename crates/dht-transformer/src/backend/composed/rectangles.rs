@@ -10,15 +10,15 @@ use crate::tensors::{Packing, wide};
 pub(crate) struct Rectangles<'a> {
     packing: &'a Packing,
     longest: usize,
-    /// Row index of each place; (samples·longest).
+    /// Packed row of each position in the rectangles; (samples·longest).
     rows: Tensor,
-    /// Place of each row; (tokens).
+    /// Position in the rectangles of each packed row; (tokens).
     places: Tensor,
-    /// Attention mask: 0 for a key, −∞ for none; (samples, 1, 1, longest).
+    /// Attention mask: 0 for a token, −∞ for padding; (samples, 1, 1, longest).
     mask: Tensor,
 }
 
-/// Dropout of attention probabilities, and the head numbers that key it.
+/// Dropout of attention probabilities, and the head numbers by which its masks are keyed.
 pub(crate) type HeadDropout<'a> = Option<(Dropout, &'a [usize])>;
 
 impl<'a> Rectangles<'a> {
@@ -58,8 +58,8 @@ impl<'a> Rectangles<'a> {
         Ok(x.transpose(1, 2)?.contiguous()?)
     }
 
-    /// Computes scale·Q·Kᵀ in at least single precision, undefined in places without a token: (tokens, heads, width) →
-    /// (samples, heads, longest, longest).
+    /// Computes scale·Q·Kᵀ in at least single precision, undefined at positions without a token: (tokens, heads, width)
+    /// → (samples, heads, longest, longest).
     pub(crate) fn scores(&self, q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
         Ok((wide(&self.padded(q)?.matmul(&self.padded(k)?.t()?)?)? * scale)?)
     }

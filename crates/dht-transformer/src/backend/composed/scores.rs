@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Hidden};
 
 impl Operations {
-    /// Computes the scores of these heads: (samples, heads, longest, longest), undefined in places without a token.
+    /// Computes the scores of these heads: (samples, heads, longest, longest), undefined at positions without a token.
     pub(crate) fn scores(self, hidden: &Hidden, attention: LayerAttention<'_>, heads: HeadSet) -> Result<Tensor> {
         let (x, packing) = (hidden.tensor(), hidden.packing());
         match attention {
@@ -28,7 +28,7 @@ impl Operations {
         }
     }
 
-    /// Computes Q and K of these heads: (tokens, hidden) → (tokens, heads·dim) each.
+    /// Computes Q and K of these heads: (tokens, hidden) → (tokens, heads·dim) for each of them.
     pub(crate) fn queries_and_keys(
         self,
         x: &Tensor,

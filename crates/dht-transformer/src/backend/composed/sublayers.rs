@@ -32,7 +32,8 @@ impl Operations {
         self.drop_rows(&y, packing, dropout)
     }
 
-    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the kept heads; dropout of probabilities, and of the output.
+    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the kept heads, with dropout of the attention probabilities and
+    /// of the output.
     pub(crate) fn attention(
         self,
         (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
@@ -109,7 +110,7 @@ impl Operations {
     }
 }
 
-/// The end of a sublayer: the bias of its last product, and the norm.
+/// The end of a sublayer: the bias of the sublayer's last product, and the norm.
 struct OutputNorm<'a> {
     bias: &'a Parameter,
     scale: &'a Parameter,

@@ -1,4 +1,4 @@
-//! Backward pass of a context, and gradients in candle's graph.
+//! Backward pass of a [`ForwardContext`], with the gradients in candle's graph.
 
 use std::sync::atomic::Ordering;
 
@@ -13,7 +13,7 @@ use crate::tensors::{Gradients, Parameters};
 impl ForwardContext {
     /// Runs the backward pass of `loss` (one value) and returns every parameter's gradient.
     ///
-    /// Call it once for each context: it consumes the saved activations.
+    /// Call it once for each context, since it consumes the saved activations.
     ///
     /// # Errors
     /// The errors of candle or of an operation.
@@ -22,8 +22,8 @@ impl ForwardContext {
     }
 
     /// Runs the backward pass of `loss` (one value) and returns all gradients for an optimiser of candle's, as dense
-    /// tensors. They include every other variable that the loss depends on, such as a head by `candle_nn::linear`, and
-    /// the parameters that are not frozen.
+    /// tensors. These are the gradients of all parameters that are not frozen, and of every other variable on which the
+    /// loss depends, such as a head by `candle_nn::linear`.
     ///
     /// Call it, or [`backward`](Self::backward), once for each context.
     ///
@@ -39,7 +39,8 @@ impl ForwardContext {
         Ok(store)
     }
 
-    /// Gradients in candle's graph, and all gradients of the parameters.
+    /// Returns candle's store, with the gradients in candle's graph, and the gradients of all parameters, including
+    /// those that fused operations accumulated.
     fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
         self.check(parameters)?;
         let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
@@ -62,7 +63,7 @@ impl ForwardContext {
         Ok((store, gradients))
     }
 
-    /// Reads the gradients of the gates in candle's graph.
+    /// Moves the gradients of gates on heads from candle's store into this context.
     fn read_gates(&self, store: &GradStore) -> Result<()> {
         #[cfg(feature = "cuda")]
         {

@@ -1,5 +1,5 @@
-//! AdamW step of one parameter in a single pass over its memory. It is elementwise, so chunks and threads do not change
-//! a bit.
+//! AdamW step of one parameter in a single pass over its memory. The step is elementwise, so its bits do not depend on
+//! chunks or threads.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use crate::backend::adamw::{Coefficients, Moments, Single};
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// Number of values in a chunk: its four streams fit into the second-level cache.
+/// Number of values in a chunk: its four arrays fit into the second-level cache.
 const CHUNK: usize = 16_384;
 
 /// Running means of a parameter's gradient (m) and of its square (v), on the CPU.
@@ -18,12 +18,12 @@ const CHUNK: usize = 16_384;
 pub(crate) struct HostMoments {
     first: Vec<f32>,
     second: Vec<f32>,
-    /// `true` for each row with a moment that may differ from zero; `None` before initialisation.
+    /// `true` for each row whose moments may differ from zero; `None` before initialisation.
     touched: Option<Vec<bool>>,
 }
 
 impl HostMoments {
-    /// Creates moments with these values, or zeros.
+    /// Creates moments with these values or with zeros.
     pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize]) -> Self {
         let zeros = || vec![0.0; shape.iter().product()];
         let [first, second] = values.unwrap_or_else(|| [zeros(), zeros()]);
@@ -172,7 +172,7 @@ impl pulp::WithSimd for DenseChunk<'_> {
     }
 }
 
-/// Neighbouring rows: with a gradient, without, or never with one.
+/// Neighbouring rows, which all have a gradient, have none in this step, or never had one.
 struct RowsChunk<'a> {
     parameter: &'a mut [f32],
     first: &'a mut [f32],
@@ -234,8 +234,8 @@ fn update_one(p: f32, m: f32, v: f32, g: f32, with: Single) -> (f32, f32, f32) {
     (p * with.shrink + -with.rate * m / denominator, m, v)
 }
 
-/// Flushes subnormal moments to zero. Moments of rarely seen rows would otherwise become subnormal and cost up to a
-/// hundred times as much per operation. Flushing below 1.2e-38 is the only difference from PyTorch.
+/// Flushes subnormal moments to zero. Moments of rarely updated rows would otherwise become subnormal, and operations
+/// on them would take up to a hundred times as long. Flushing values below 1.2e-38 is the only difference from PyTorch.
 #[inline(always)]
 fn without_subnormal(value: f32) -> f32 {
     if value.abs() < f32::MIN_POSITIVE { 0.0 } else { value }

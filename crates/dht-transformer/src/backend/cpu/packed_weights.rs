@@ -18,8 +18,8 @@ pub(crate) enum Direction {
     Backward,
 }
 
-/// Maximum size in bytes of cached parts of weights, without whole weights. Texts with individual head sets have many
-/// parts, which would all stay.
+/// Maximum size in bytes of cached parts of weights, without whole weights. Without a limit, the many parts of texts
+/// with individual head sets would all stay in memory.
 const PARTS_BYTES: usize = 64 << 20;
 
 /// Part of a weight that is packed.
@@ -32,11 +32,11 @@ pub(crate) struct Extent {
     pub(crate) by_head: bool,
 }
 
-/// Weights packed in a context, until an optimiser changes them.
+/// Cache of a context's packed weights, valid until an optimiser changes the weights.
 ///
-/// A routed batch runs a layer in several small groups; packing its weights again for each would cost as much as the
-/// products of some samples. For a large group this cost is negligible, and the memory is better used elsewhere. Whole
-/// weights stay cached; parts are evicted least recently used first, beyond 64 MiB.
+/// A routed batch runs a layer in several small groups of samples. Packing the layer's weights again for each group
+/// would cost as much as the products of some samples. For a large group this cost is negligible, and the memory is
+/// better used elsewhere. Whole weights stay cached; parts are evicted least recently used first, beyond 64 MiB.
 #[derive(Debug, Default)]
 pub(crate) struct PackedWeights {
     /// Precision of the weights of layers.
@@ -47,13 +47,13 @@ pub(crate) struct PackedWeights {
 #[derive(Debug, Default)]
 struct Kept {
     entries: HashMap<Key, Entry>,
-    /// Number of uses of all entries so far.
+    /// Number of cache accesses so far.
     uses: u64,
     /// Size of the entries that are parts of weights.
     parts_bytes: usize,
 }
 
-/// Key of an entry. Parameter ids would not suffice: several models may run in one context.
+/// Key of an entry. Parameter ids would not suffice, since several models may run in one context.
 type Key = (TensorId, Direction, Extent);
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ struct Entry {
     /// Version of the parameter's values.
     version: u64,
     packed: Arc<Packed<f32>>,
-    /// Use count at the last use of this entry.
+    /// Value of `uses` at the last access to this entry.
     used: u64,
 }
 

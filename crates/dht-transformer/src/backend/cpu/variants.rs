@@ -49,7 +49,7 @@ pub(crate) struct Variant {
     pub(crate) choice: Choice,
     /// Heads that run.
     pub(crate) heads: Vec<usize>,
-    /// Position of each head of the layer, or of each chunk of its neurons, among those that run.
+    /// Position of each head of the layer, or of each chunk of its neurons, among the heads or chunks that run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Variants {
 }
 
 impl Variants {
-    /// Collects the variants of a batch. `choices`: pairs of a number of consecutive samples and their choice; `size`
+    /// Collects the variants of a batch. `choices` has pairs: a number of consecutive samples, and their choice. `size`
     /// is the number of heads or neurons of the sublayer.
     pub(crate) fn new(choices: impl IntoIterator<Item = (usize, Choice)>, size: usize) -> Self {
         let (all, whole) = (Choice::Neurons(1), Choice::Neurons(size));
@@ -89,7 +89,7 @@ impl Variants {
         variants
     }
 
-    /// Parts of the runs that lie in a range of samples.
+    /// Runs of consecutive samples, restricted to a range of samples.
     pub(crate) fn within(&self, samples: Range<usize>) -> impl Iterator<Item = (Range<usize>, &Variant, usize)> {
         let first = self.runs.partition_point(|(run, _)| run.end <= samples.start);
         let runs = self.runs[first..].iter().map(move |(run, variant)| {

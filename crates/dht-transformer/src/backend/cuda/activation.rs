@@ -1,4 +1,4 @@
-//! Bias and activation: y = f(u + bias), of the feed-forward; with the identity for f, of other products.
+//! Bias and activation y = f(u + bias) of the feed-forward. With the identity as f, it adds the bias of other products.
 
 use candle_core::{CudaStorage, DType, Result, Tensor};
 
@@ -9,7 +9,7 @@ use crate::config::Activation;
 const THREADS: u32 = 256;
 /// Number of blocks of a forward launch, which loop over the values.
 const BLOCKS: usize = 2_112;
-/// Number of threads of a backward launch, and of the parts of its rows, each with separate sums.
+/// Number of threads of a backward launch, and number of parts of its rows; each part has separate sums.
 const BACKWARD_THREADS: u32 = 128;
 const STRIPS: usize = 256;
 

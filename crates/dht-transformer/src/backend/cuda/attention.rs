@@ -8,7 +8,7 @@ use crate::backend::cpu::Dropout;
 
 /// Number of threads: four warps, as in the kernels.
 const THREADS: u32 = 128;
-/// Rows of a block: in the forward and in the backward pass, and with matrix units.
+/// Rows of a block in the forward pass, in the backward pass, and with matrix units.
 const FORWARD_ROWS: usize = 16;
 const BACKWARD_ROWS: usize = 8;
 const MATRIX_ROWS: usize = 64;
@@ -27,7 +27,7 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// Runs a kernel on rows, of which the first are qkv, and on its outputs.
+    /// Runs a kernel on input tensors, of which the first is qkv, and on output tensors.
     fn run(&self, name: &str, rows: usize, read: &[&Tensor], written: &[&CudaStorage]) -> Result<()> {
         let Some(qkv) = read.first() else { bail!("{name} without rows") };
         let (dtype, device) = (qkv.dtype(), qkv.device().as_cuda_device()?);
@@ -58,7 +58,7 @@ impl Attention {
     }
 
     /// Computes contexts (tokens, heads·dim), and ln Σ exp(scores) for each row and head, from qkv (tokens,
-    /// 3·heads·dim), to which the bias (3·heads·dim) is added in f32.
+    /// 3·heads·dim). The bias (3·heads·dim) is added to qkv in f32.
     pub(super) fn forward(&self, [qkv, bias]: [&Tensor; 2]) -> Result<[Tensor; 2]> {
         let (device, heads) = (qkv.device().as_cuda_device()?, self.heads.elem_count());
         let (tokens, inner) = (self.keys.tokens(), heads * self.dim);
@@ -70,7 +70,7 @@ impl Attention {
         Ok([tensor(out, (tokens, inner)), tensor(logs, (tokens, heads))])
     }
 
-    /// Gradient of qkv, and for each row and head Σ dout·out: the gradient of a gate on it.
+    /// Gradient of qkv, and Σ dout·out for each row and head. The latter is the gradient of a gate on the head.
     pub(super) fn backward(
         &self,
         [qkv, bias]: [&Tensor; 2],

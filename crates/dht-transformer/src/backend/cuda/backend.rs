@@ -1,4 +1,4 @@
-//! CUDA backend: candle's operations, with kernels in place of some.
+//! CUDA backend: candle's operations, some of them replaced by kernels.
 
 use std::sync::Arc;
 

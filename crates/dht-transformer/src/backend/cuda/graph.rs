@@ -9,8 +9,8 @@ use super::launch::tensor;
 /// Function from the gradient of the result to the gradients of up to three arguments.
 type Backward = Box<dyn Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync>;
 
-/// Operation whose result exists before candle requests it: while candle runs an operation it holds the locks of its
-/// arguments, which kernels take too.
+/// Operation whose result is computed before candle requests it. While candle runs an operation, it holds the locks of
+/// the operation's arguments, which kernels must take, too.
 struct Computed {
     name: &'static str,
     result: Mutex<Option<CudaStorage>>,
@@ -18,7 +18,8 @@ struct Computed {
     backward: Backward,
 }
 
-/// Adds a result with its backward function to the graph, with one to three arguments; detached if none has a gradient.
+/// Adds a result with its backward function to the graph, with one to three arguments. The result is detached if no
+/// argument has a gradient.
 pub(super) fn in_graph(
     name: &'static str,
     (result, shape): (CudaStorage, impl Into<Shape>),

@@ -43,7 +43,7 @@ impl BatchKeys {
         Argument::Numbers(numbers.after(self.samples + 1))
     }
 
-    /// Sample id of each row, and its position in the sample: (rows) each.
+    /// Sample id of each row, and its position in the sample: two arrays (rows).
     pub(super) fn rows<'a>(&self, numbers: Numbers<'a>) -> [Argument<'a>; 2] {
         let first = 2 * self.samples + 1;
         [first, first + self.rows].map(|first| Argument::Numbers(numbers.after(first)))

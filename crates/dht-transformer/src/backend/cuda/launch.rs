@@ -58,7 +58,7 @@ impl<'a> Numbers<'a> {
     /// All values of a layout.
     ///
     /// # Errors
-    /// For a layout with gaps: a caller's mistake.
+    /// For a layout with gaps, which is a mistake of the caller.
     pub(super) fn of(storage: &'a CudaStorage, layout: &Layout) -> Result<Self> {
         match layout.contiguous_offsets() {
             Some((first, _)) => Ok(Self { storage, first }),
@@ -104,7 +104,7 @@ pub(super) fn room(device: &CudaDevice, dtype: DType, count: usize) -> Result<Cu
     unsafe { device.alloc_uninit(&Shape::from(count), dtype) }
 }
 
-/// Tensor without history.
+/// Tensor outside candle's graph.
 pub(super) fn tensor(storage: CudaStorage, shape: impl Into<Shape>) -> Tensor {
     Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
 }
@@ -121,12 +121,13 @@ pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
     }
 }
 
-/// Launches a kernel on the device; launches run in order.
+/// Launches a kernel on the device. Launches run in their order.
 ///
 /// Callers pass the arguments of the kernel's declaration, in order: `size_t` and `u64` as counts.
 ///
 /// # Errors
-/// A grid that no GPU supports; the errors of the driver; a build whose nvcc was a stand-in.
+/// A grid that no GPU supports; the errors of the driver; a build with a replacement for nvcc, which contains no
+/// kernels.
 pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: &[Argument<'_>]) -> Result<()> {
     let module = if kernel.starts_with(MATRIX) { MATRIX_KERNELS } else { KERNELS };
     if module.code.is_empty() {
@@ -185,7 +186,7 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
     Ok(())
 }
 
-/// Kernel of a module, which a GPU loads once in a process.
+/// Kernel of a module, which is loaded once for each GPU and process.
 fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFunction> {
     static LOADED: Mutex<Vec<(usize, &'static str, Arc<CudaModule>)>> = Mutex::new(Vec::new());
     let stream = device.cuda_stream();
@@ -212,8 +213,8 @@ fn keep_memory(context: &Arc<CudaContext>) {
     });
 }
 
-/// Releases the cached memory of a GPU: kernel code and cuBLAS's workspace are not allocated from its pool and need
-/// memory too.
+/// Releases the cached memory of a GPU. Kernel code and cuBLAS's workspace are not allocated from the memory pool and
+/// need memory, too.
 pub(super) fn release_memory(device: &CudaDevice) -> Result<()> {
     let stream = device.cuda_stream();
     stream.synchronize().w()?;

@@ -9,8 +9,8 @@ use crate::backend::cpu::Dropout;
 /// Number of threads of a block; one warp per row.
 const THREADS: u32 = 256;
 const ROWS: usize = THREADS as usize / 32;
-/// Number of threads of a backward block, whose rows take many registers, and the blocks that share the rows, each with
-/// separate sums.
+/// Number of threads of a block in the backward pass, which needs many registers for a row, and number of blocks that
+/// share the rows. Each block has separate sums.
 const BACKWARD_THREADS: u32 = 128;
 const BACKWARD_ROWS: usize = BACKWARD_THREADS as usize / 32;
 const BLOCKS: usize = 396;
@@ -33,7 +33,7 @@ pub(super) struct Norm {
     pub(super) dropout: Option<(Dropout, BatchKeys)>,
 }
 
-/// Tensors of a norm: rows h (rows, columns), a residual of the same shape, and in f32 (columns) each bias, γ and β.
+/// Tensors of a norm: rows h (rows, columns), a residual of the same shape, and bias, γ and β, (columns) in f32.
 #[derive(Debug, Clone)]
 pub(super) struct NormInputs {
     pub(super) x: Option<Tensor>,
@@ -44,7 +44,7 @@ pub(super) struct NormInputs {
 }
 
 impl Norm {
-    /// Runs a kernel on tensors of which some may be absent, and on its outputs.
+    /// Runs a kernel on input tensors, some of which may be absent, and on output tensors.
     fn run(
         &self,
         (name, grid): (&str, &Grid),
@@ -88,7 +88,7 @@ impl Norm {
         Ok(y)
     }
 
-    /// Gradients of x and h, and (3, columns) those of bias, γ and β.
+    /// Gradients of x and h, and the gradients of bias, γ and β in one tensor (3, columns).
     pub(super) fn backward(
         &self,
         NormInputs { x, h, bias, scale, .. }: &NormInputs,

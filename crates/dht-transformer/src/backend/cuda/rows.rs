@@ -6,7 +6,7 @@ use super::graph::in_graph;
 use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
 
 const THREADS: u32 = 128;
-/// Number of rows that one thread sums; larger sums are sums of partial sums.
+/// Number of rows that one thread sums; larger sums are added up from partial sums.
 const PIECE: usize = 64;
 
 /// Selects the rows `numbers` of a matrix.
@@ -31,8 +31,8 @@ pub(super) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
     })
 }
 
-/// Sums rows by number, (rows, columns): row r is the sum of the rows of `gradient` with number r; zeros if there are
-/// none.
+/// Sums rows by number, (rows, columns): row r is the sum of the rows of `gradient` with number r, or zeros if there
+/// are none.
 pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Result<Tensor> {
     let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
     order.sort_by_key(|row| numbers[*row as usize]);
@@ -60,7 +60,7 @@ pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Resul
     Ok(sums)
 }
 
-/// Sums rows of a matrix into another; the indices are order, starts and targets.
+/// Sums rows of a matrix into another. The indices are order, starts and targets of the rows.
 fn run(kernel: &str, [from, to]: [&Tensor; 2], indices: [Option<&Vec<u32>>; 3]) -> Result<()> {
     let (columns, device) = (from.dims2()?.1, from.device());
     let on_card = indices.map(|numbers| numbers.map(|numbers| Tensor::new(numbers.as_slice(), device)).transpose());

@@ -8,7 +8,7 @@ const THREADS: u32 = 256;
 /// Number of partial sums of a tensor, which the CPU adds up.
 const PARTS: usize = 512;
 
-/// Computes Σ x² of each tensor, all in f32 on one GPU, in one copy from it.
+/// Computes Σ x² of each tensor, all in f32 on one GPU. The results are copied from the GPU together.
 pub(super) fn sums_of_squares(tensors: &[Tensor]) -> Result<Vec<f64>> {
     let Some(first) = tensors.first() else { return Ok(Vec::new()) };
     let device = first.device().as_cuda_device()?;

@@ -1,5 +1,5 @@
 //! Sublayers of a layer with explicit backward passes. candle's graph would store and add up a gradient for each
-//! intermediate tensor, each of which takes two more passes over it. The gradients of weights go to the
+//! intermediate tensor, which takes two more passes over each tensor. The gradients of weights go to the
 //! [`ForwardContext`].
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn widened(part: Tensor, axis: usize, size: usize) -> Result<Tensor> {
     if missing == 0 { Ok(part) } else { part.pad_with_zeros(axis, 0, missing) }
 }
 
-/// Adds to the gradients of trained weights; each is computed on demand.
+/// Adds to the gradient of a weight, if it is trained. The gradient is computed only then.
 fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
     if parameter.is_frozen() {
         return Ok(());
@@ -46,7 +46,7 @@ fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce
     ctx.accumulate_on_device(parameter.id(), gradient()?).map_err(candle_core::Error::wrap)
 }
 
-/// End of a sublayer, which both share: LayerNorm(x + dropout(h + bias)).
+/// End of both sublayers: LayerNorm(x + dropout(h + bias)).
 struct End {
     norm: Norm,
     inputs: NormInputs,

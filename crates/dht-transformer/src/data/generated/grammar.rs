@@ -122,7 +122,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// One clause with verdict `polarity`: by a word of that polarity or, negated, by one of the other.
+    /// One clause with verdict `polarity`, by a word of that polarity, or by a negated word of the other polarity.
     fn opinion(&mut self, subject: usize, polarity: usize, negated: bool) {
         let word_polarity = if negated { 1 - polarity } else { polarity };
         match self.rng.random_range(0..if negated { 16 } else { 20 }) {
@@ -238,7 +238,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes a time and place, in one of five cases with a noun of the other subject, so that a noun alone does not
+    /// Writes a time and place, in a fifth of the cases with a noun of the other subject, so that a noun alone does not
     /// reveal the subject.
     fn circumstance(&mut self, subject: usize) {
         if self.chance(0.2) {

@@ -13,7 +13,7 @@ const fn verb(base: &'static str, past: &'static str) -> Verb {
     Verb { base, past }
 }
 
-/// Aspects of a film, and of a meal; the noun determines the subject of a text.
+/// Aspects of a film, and of a meal. The noun determines the subject of a text.
 pub(super) const ASPECTS: [&[&str]; 2] = [
     &[
         "film",
@@ -287,7 +287,7 @@ pub(super) const OPENINGS: &[&str] = &[
 pub(super) const DEGREES: &[&str] =
     &["very", "really", "quite", "truly", "so", "rather", "utterly", "particularly", "simply", "genuinely"];
 
-/// Negations of an adjective. The plain "not" is there several times because it is the most frequent.
+/// Negations of an adjective. The plain "not" is listed several times because it is the most frequent.
 pub(super) const ADJECTIVE_NEGATIONS: &[&str] =
     &["not", "not", "not", "not", "not", "not", "not", "never", "never", "hardly", "far from", "by no means"];
 

@@ -66,7 +66,8 @@ fn labels_with_two_readings_are_refused() {
     }
 }
 
-/// Two hundred random pairs of lists with a known meaning: each label is its class, or all are refused.
+/// Two hundred random pairs of lists with a known meaning. Each label is mapped to its class, or all labels are
+/// refused.
 #[test]
 fn random_label_lists_are_right_or_refused() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);

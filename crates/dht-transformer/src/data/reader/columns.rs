@@ -11,11 +11,12 @@ use crate::error::DataProblem;
 
 /// Maximum number of distinct values of a label column that is not selected by name.
 const MOST_LABELS: usize = 1000;
-/// A text column leaks the label if the most frequent label of a cell is correct in this fraction of rows, ...
+/// A text column leaks the label if predicting the most frequent label of each cell value is correct in this fraction
+/// of rows, ...
 const TELLING_SHARE: f64 = 0.9;
-/// ... if this leaves at most this fraction of the errors of the majority label, ...
+/// ... if this prediction leaves at most this fraction of the errors of the majority label, ...
 const ERRORS_LEFT: f64 = 0.2;
-/// ... and if the probability of this by chance is below this.
+/// ... and if the probability of such a result by chance is below this value.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
 /// Requested columns; `None` if they are to be detected.
@@ -25,7 +26,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) expected_header: Option<bool>,
     /// Number of columns of the training set, if its columns are known by number.
     pub(crate) expected_width: Option<usize>,
-    /// `true` if label and texts are those of the training set.
+    /// `true` if label and texts are the columns of the training set.
     pub(crate) label_of_training: bool,
     pub(crate) text_of_training: bool,
     pub(crate) label: Option<&'a Column>,
@@ -116,7 +117,7 @@ pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places,
     Ok(Places { header_row, header_source, label, label_source, label_rivals, text, text_source, leaks, names })
 }
 
-/// Returns whether a row is `sep=` with one character, which other separators of the file may have cut off.
+/// Returns whether a row is `sep=` with one character. The character may be missing if it is the separator of the file.
 fn is_separator_line(row: &Row, width: usize) -> bool {
     let sign = row.cell(0).trim().strip_prefix("sep=");
     sign.is_some_and(|sign| sign.chars().count() <= 1) && (1..width).all(|place| row.cell(place).is_empty())
@@ -181,7 +182,7 @@ impl Search<'_> {
         self.names.map_or("", |names| names[place].as_str())
     }
 
-    /// Returns whether a column of a table with names has none. It is neither a label nor a text.
+    /// Returns whether a column of a table with names has no name. Such a column is neither a label nor a text.
     fn is_unnamed(&self, place: usize) -> bool {
         self.names.is_some_and(|names| names[place].is_empty())
     }
@@ -196,8 +197,9 @@ impl Search<'_> {
         columns.join(", ")
     }
 
-    /// Detects the label column: by its name; else the only column that holds nothing but the training set's labels;
-    /// else the only column with a value in every row, each at least twice, with 2 to [`MOST_LABELS`] distinct values.
+    /// Detects the label column: by its name; otherwise the only column that holds nothing but the training set's
+    /// labels; otherwise the only column with a value in every row and 2 to [`MOST_LABELS`] distinct values that each
+    /// occur at least twice.
     fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
         // A text column would leak the label to the model.
         let others = || (0..self.table.width).filter(|place| !texts.contains(place) && !self.is_unnamed(*place));
@@ -260,7 +262,7 @@ impl Search<'_> {
     }
 
     /// Returns whether a column [repeats](Self::repeats) except in some rows: at least half have a value, at least two
-    /// values occur twice, and nine in ten rows with a value have one that occurs twice.
+    /// values occur twice, and in nine of ten rows with a value, that value occurs at least twice.
     fn nearly_repeats(&self, place: usize) -> bool {
         if self.repeats(place) {
             return false;
@@ -298,7 +300,7 @@ impl Search<'_> {
         (0..self.table.width).filter(|place| is_one_of(self.name(*place), &TEXT[1..])).collect()
     }
 
-    /// Detects the text columns: by name; else the only column with words in it.
+    /// Detects the text columns: by name; otherwise the only column with words in it.
     fn text(&self, label: usize, pair: bool) -> Result<(TextSource, Vec<usize>), Problem> {
         let ambiguous = |places: &[usize]| Err((None, DataProblem::TextColumns { columns: self.columns(places) }));
         let named: Vec<usize> = self.named_texts(pair);
@@ -351,8 +353,8 @@ impl Search<'_> {
     }
 
     /// Text columns that leak the label, such as a written-out label or the name of a source: at least half of the
-    /// cells are repeated, and the label is nearly always the most frequent one of the cell. Rows with identical words
-    /// count once, so a file that contains each row twice is not reported.
+    /// cells are repeated, and the label is nearly always the most frequent label of rows with the same cell. Rows with
+    /// identical words count once, so a file that contains each row twice is not reported.
     fn leaks(&self, texts: &[usize], label: usize) -> Vec<LabelLeak> {
         let numbers = |place: usize| self.cells(place).all(|cell| cell.is_empty() || is_number(cell));
         let worded: Vec<usize> =

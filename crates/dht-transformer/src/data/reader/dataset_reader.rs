@@ -23,29 +23,32 @@ const MOST_BYTES: u64 = 4 << 30;
 /// Reads labelled texts from csv, tsv and jsonl files, also compressed (`.gz`), and (with the feature `hub`) from
 /// parquet files.
 ///
-/// csv is quoted as in RFC 4180, tsv is not quoted (as in GLUE), and jsonl holds one object a line. Blank lines are
-/// skipped; spaces around a cell and a byte-order mark at the start are dropped. Columns of texts, numbers and truth
-/// values of a parquet file are read. If the file names the classes of a numbered column, as files on the Hugging Face
-/// hub do, these names are the labels, in its order; -1 is then not a class.
+/// csv is quoted as in RFC 4180, tsv is not quoted (as in GLUE), and jsonl has one object on each line. Blank lines are
+/// skipped; spaces around a cell and a byte-order mark at the start are dropped. From parquet files, columns of texts,
+/// numbers and truth values are read. If a parquet file names the classes of a numbered column, as files on the Hugging
+/// Face hub do, these names are the labels, in the order of the file; -1 is then not a class.
 ///
-/// Unspecified columns are detected once. Ambiguous files are refused:
+/// Columns that are not specified are detected by these rules; ambiguous files are refused:
 ///
 ///  - **Header** (csv and tsv): a first row with the name of a requested or known column, or with a word above numbers
 ///    or dates, is a header; a first row with a value that is repeated in its column is data. Unnamed columns are not
 ///    read.
-///  - **Label**: the column called `label`; else the only one called `labels`, `class` or `category`. Without such a
-///    name, the only column that holds nothing but the training set's labels, if those are given. Otherwise the only
-///    column that has a value in every row, each at least twice, and between 2 and 1000 distinct values.
-///  - **Text**: the column called `text`; else the only one called `sentence`, `review`, `comment`, `content`,
-///    `message`, `body`, `document`, `tweet` or `utterance`; else the only one with words in it. Numbers, dates,
-///    addresses, and columns called `index`, `idx`, `id` or `guid` are not words. Several requested columns are joined.
+///  - **Label**: the column called `label`; otherwise the only column called `labels`, `class` or `category`. Without
+///    such a name, the only column that holds nothing but the training set's labels, if these are given. Otherwise the
+///    only column that has a value in every row and between 2 and 1000 distinct values, each of which occurs at least
+///    twice.
+///  - **Text**: the column called `text`; otherwise the only column called `sentence`, `review`, `comment`, `content`,
+///    `message`, `body`, `document`, `tweet` or `utterance`; otherwise the only column with words in it. Numbers, dates
+///    and addresses are not words; columns called `index`, `idx`, `id` or `guid` are never texts. Several requested
+///    columns are joined.
 ///  - **Pair** (if requested): columns with the names of a pair, such as `sentence1` and `sentence2` or `premise` and
-///    `hypothesis`; else the only two with words in them.
+///    `hypothesis`; otherwise the only two columns with words in them.
 ///  - **Classes** of another set, if its labels are given: see [`LabelMapping`](crate::data::LabelMapping).
 ///
-/// [`Dataset::reading`] reports these decisions; print its [lines](Reading::lines).
+/// [`Dataset::reading`] reports these decisions; print its [`lines`](Reading::lines).
 ///
-/// Read a test file [`like`](Self::like) its training set, so that both have the same labels and columns.
+/// Read a test file with the reader [`like`](Self::like) its training set, so that both have the same labels and
+/// columns.
 ///
 /// # Examples
 /// ```
@@ -125,23 +128,23 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the meaning of the label column: a class (default), several labels, or a number. Columns of numbers should
-    /// have a label's name or be set explicitly, since nothing else identifies them.
+    /// Sets the meaning of the label column: a class (default), several labels, or a number. A column of numbers should
+    /// have the name of a label column or be set explicitly, since nothing else identifies it.
     #[must_use]
     pub fn label_kind(mut self, kind: LabelKind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// Sets the training set's labels: a class is its index in them. The file's labels are matched with them by
-    /// [`LabelMapping`](crate::data::LabelMapping).
+    /// Sets the training set's labels. A class is an index into these labels. The file's labels are matched with them
+    /// by [`LabelMapping`](crate::data::LabelMapping).
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.labels = Some(labels.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Sets the classes of labels that do not match by name, as pairs of label and class.
+    /// Sets the classes of labels that do not match by name. Each pair is a label and its class.
     #[must_use]
     pub fn label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         self.mapping = pairs.into_iter().collect();
@@ -158,7 +161,7 @@ impl DatasetReader {
         }
     }
 
-    /// Uses the columns of another file's reading, with its label kind and label mapping.
+    /// Uses the columns from the [`Reading`] of another file, with its label kind and label mapping.
     #[must_use]
     pub fn with_reading(mut self, reading: &Reading) -> Self {
         self.expected = Some((reading.header, reading.width()));
@@ -179,12 +182,12 @@ impl DatasetReader {
         self
     }
 
-    /// Reads a file, in the format of its extension. The data set is named after the directory and the file.
+    /// Reads a file, in the format that its extension names. The data set is named after the directory and the file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file is missing or unreadable, else [`Error::Data`] with the line: an unknown extension, an
-    /// empty file, NUL bytes, bytes that are not UTF-8, damaged or truncated gzip or parquet data, bad quotes, a wrong
-    /// number of columns, bad JSON, unknown columns or labels, a row without label or text, no rows.
+    /// [`Error::Io`] if the file is missing or unreadable, otherwise [`Error::Data`] with the line. Causes: an unknown
+    /// extension, an empty file, NUL bytes, bytes that are not UTF-8, damaged or truncated gzip or parquet data, bad
+    /// quotes, a wrong number of columns, bad JSON, unknown columns or labels, a row without label or text, no rows.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
         let path = path.as_ref();
         match format_of(&file_name(path)) {
@@ -196,8 +199,8 @@ impl DatasetReader {
     /// Reads the parts of a parquet file in order, or one file of any format. Errors name the part.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Argument`] for no
-    /// file, or several of other formats.
+    /// As [`read`](Self::read); [`Error::Data`] for a part whose columns differ from the first part's;
+    /// [`Error::Argument`] for no file, or for several files that are not parquet.
     pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
         let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _)));
         match parts {
@@ -263,8 +266,8 @@ impl DatasetReader {
         Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
     }
 
-    /// Decides on the columns and labels of a table of one or more rows, and moves its rows into examples, so that no
-    /// text is in memory twice.
+    /// Selects the columns and labels of a table of one or more rows, and moves the rows into examples, so that no text
+    /// is in memory twice.
     fn finish(&self, mut table: Table, format: TableFormat, path: &Path, sha256: String) -> Result<Dataset> {
         let at = |(line, problem): (Option<u64>, DataProblem)| Error::Data { path: path.into(), line, problem };
         let wanted = Wanted {

@@ -1,4 +1,4 @@
-//! Files of a data set in a directory: the files of each split, and the others.
+//! Files of a data set in a directory: the files of each split, and all other files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,8 @@ pub enum Split {
 }
 
 impl Split {
-    /// Names of the split's files up to the first dot, in any case; for parquet also up to the first hyphen.
+    /// Beginnings of the names of the split's files, up to the first dot (for parquet also up to the first hyphen), in
+    /// upper or lower case.
     fn stems(self) -> &'static [&'static str] {
         match self {
             Self::Train => &["train"],
@@ -41,7 +42,7 @@ impl Split {
 
 impl DatasetReader {
     /// Reads the training and the test texts of a directory: `train.csv` and `test.csv`, or `dev.tsv` if there is no
-    /// test file, and so on. The second is read like the first.
+    /// test file, and so on. The test texts are read with the labels and columns of the training texts.
     ///
     /// # Errors
     /// As [`find`](Self::find) and [`read`](Self::read).
@@ -74,7 +75,8 @@ impl DatasetReader {
         Err(Error::Data { path: folder.into(), line: None, problem: DataProblem::NoSuchSplit { wanted } })
     }
 
-    /// Finds the only file of a split in a directory: `train.csv`, `dev.tsv.gz`, `test.parquet`, …
+    /// Finds the file of a split in a directory, of which there must be only one: `train.csv`, `dev.tsv.gz`,
+    /// `test.parquet`, …
     ///
     /// # Errors
     /// As [`find_parts`](Self::find_parts); [`Error::Data`] also for a split of more than one file.
@@ -95,13 +97,13 @@ impl DatasetReader {
         }
     }
 
-    /// Finds the files of a split in a directory, in order: one as in [`find`](Self::find), or all parts of a parquet
-    /// file, `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`. [`read_parts`](Self::read_parts) reads
-    /// them.
+    /// Finds the files of a split in a directory, in order: the file that [`find`](Self::find) returns, or all parts of
+    /// a parquet file, `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`.
+    /// [`read_parts`](Self::read_parts) reads them.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is none, more than one set, or a part is missing; [`Error::Io`] if the directory cannot
-    /// be listed.
+    /// [`Error::Data`] if there is no file, if there is more than one set of files, or if a part is missing;
+    /// [`Error::Io`] if the directory cannot be listed.
     pub fn find_parts(folder: impl AsRef<Path>, split: Split) -> Result<Vec<PathBuf>> {
         let folder = folder.as_ref();
         let failed = |source| Error::io(folder, source);

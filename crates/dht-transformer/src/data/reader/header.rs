@@ -8,7 +8,7 @@ use super::table::{Row, Table};
 use crate::data::reading::{Column, Header, HeaderSource};
 use crate::error::DataProblem;
 
-/// Number of words from which a cell is a text rather than a name.
+/// Minimum number of words of a cell that is a text rather than a name.
 const SENTENCE: usize = 5;
 
 /// Presence of a header, and the reason.
@@ -17,10 +17,11 @@ pub(super) type Decision = (bool, HeaderSource);
 /// Decides by the rows of a table whether the first is a header.
 ///
 /// A first row that names a known or requested column, or has a word above numbers or dates, is a header. A first row
-/// with a cell like others below it is data. `expected` is the presence of a header in the training set, if known.
+/// with a cell like other cells of its column is data. `expected` is the presence of a header in the training set, if
+/// known.
 ///
 /// # Errors
-/// [`DataProblem::FirstRow`] if it may be either.
+/// [`DataProblem::FirstRow`] if the first row may be a header or data.
 pub(super) fn decide(
     table: &Table,
     asked: Header,
@@ -67,7 +68,7 @@ pub(super) fn decide(
     }
 }
 
-/// Name in the first row of a requested or known column that is not a value of its column.
+/// Name of a requested or known column in the first row, if it is not also a value of its column.
 fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Option<String> {
     let requested = |cell: &str| columns.iter().any(|column| matches!(column, Column::Name(name) if name == cell));
     let repeats = |column: usize| rest.iter().any(|row| row.cell(column) == first.cell(column)) && !rest.is_empty();
@@ -84,7 +85,8 @@ fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Opti
         .map(named)
 }
 
-/// Column whose first cell is like the others: a number or date among such, or a repeated value.
+/// Column whose first cell is like the others: a number in a column of numbers, a date in a column of dates, or a
+/// repeated value.
 fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     (0..width).find(|column| {
         let cell = first.cell(*column);
@@ -97,7 +99,7 @@ fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     })
 }
 
-/// Column of numbers or dates below a word.
+/// Column whose first cell is a word and whose other cells are numbers or dates.
 fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> {
     let above = |column: &usize| {
         let cell = first.cell(*column);
@@ -106,7 +108,8 @@ fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> 
     (0..width).find(above).map(HeaderSource::Words)
 }
 
-/// Returns whether a row numbers the columns, as `df.to_csv` writes columns without names, with or without its index.
+/// Returns whether a row numbers the columns, as pandas' `df.to_csv` does for columns without names, with or without
+/// the index column.
 fn counts(first: &Row, width: usize) -> bool {
     let from = usize::from(first.cell(0).is_empty());
     width > from && (from..width).all(|column| first.cell(column) == (column - from).to_string())

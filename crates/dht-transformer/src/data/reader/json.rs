@@ -1,4 +1,4 @@
-//! JSON objects of one line, whose values retain their text.
+//! JSON objects on one line. Values retain their original text.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -27,8 +27,8 @@ pub type Member = (String, Box<RawValue>);
 /// Parses the members of a JSON object, in order. Half of a surrogate pair in a key becomes U+FFFD.
 ///
 /// # Errors
-/// [`DataProblem::NotJson`], also for a duplicate key; [`DataProblem::ForeignJson`] for `NaN` and other words in the
-/// place of a value.
+/// [`DataProblem::NotJson`], also for a duplicate key; [`DataProblem::ForeignJson`] for `NaN` and other words instead
+/// of a value.
 pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     let first = match members(line) {
         Ok(members) => return Ok(members),
@@ -93,7 +93,7 @@ fn members(line: &str) -> serde_json::Result<Vec<Member>> {
     Ok(members)
 }
 
-/// Non-JSON word outside of strings, and its place in the line, from 1.
+/// Non-JSON word outside of strings, and its position in the line, from 1.
 fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
     let (mut inside, mut escaped) = (false, false);
     for (at, sign) in line.char_indices() {
@@ -112,7 +112,8 @@ fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
     None
 }
 
-/// JSON with `\ufffd` for each escape that is half of a surrogate pair, as left by cutting a text within an emoji.
+/// Replaces each escape that is half of a surrogate pair by `\ufffd`. Such halves remain if a text is cut within an
+/// emoji.
 pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     const ESCAPE: usize = "\\ud83d".len();
     let surrogate = |at: usize, range: std::ops::Range<u32>| {

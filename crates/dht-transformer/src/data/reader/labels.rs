@@ -9,11 +9,11 @@ use crate::error::{DataProblem, Result};
 
 /// Maximum number of known labels in an error.
 const LABELS_IN_ERRORS: usize = 20;
-/// Label of rows with a secret class, by convention of the hub.
+/// Label of rows whose class is secret, by convention of the Hugging Face hub.
 const HIDDEN: &str = "-1";
 /// Characters that may separate labels in place of the expected one.
 const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
-/// A separator is reported as wrong if another occurs in this fraction of the filled cells.
+/// A separator is reported as wrong if another separator occurs in this fraction of the filled cells.
 const IN_MOST: f64 = 0.5;
 
 /// Problem and its line.
@@ -98,8 +98,8 @@ impl Labels {
         Ok(Self { classes, mapping, index, ..empty })
     }
 
-    /// Distinct labels of a column, in order: by value if all are (finite) numbers, else alphabetically. For a column
-    /// of numbered classes with names, those names.
+    /// Distinct labels of a column, ordered by value if all are finite numbers, otherwise alphabetically. For a column
+    /// of numbered classes with names, these names.
     fn own(&self, rows: &[Row], classes: Option<&[String]>) -> Result<Vec<String>, Problem> {
         if let Some(names) = &self.names {
             // A model need not have names that occur in no row, unless it knows the numbers.
@@ -222,7 +222,7 @@ fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Proble
     }
 }
 
-/// Refuses a column that mixes numbers, truth values and strings.
+/// Refuses a column that mixes types: numbers, truth values and strings.
 fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
     match table.values.get(&place) {
         Some(
@@ -235,7 +235,7 @@ fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
     }
 }
 
-/// Returns whether labels are numbers of which some have decimals.
+/// Returns whether labels are numbers, some of which have decimals.
 fn are_fractions(labels: &[String]) -> bool {
     let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
     numbers.is_some_and(|numbers| {

@@ -7,10 +7,10 @@ use flate2::read::MultiGzDecoder;
 
 use crate::error::{DataProblem, Error, Result};
 
-/// Maximum length of a row in bytes; a longer row is an unclosed quote or not text.
+/// Maximum length of a row in bytes. A longer row has an unclosed quote or is not text.
 pub(crate) const LONGEST_ROW: usize = 4 << 20;
 
-/// Iterates over physical lines, without line feeds, checked to be text.
+/// Physical lines without line feeds. Each line is checked to be text.
 pub(crate) struct Lines<'a> {
     path: PathBuf,
     reader: Box<dyn BufRead + 'a>,
@@ -25,7 +25,8 @@ pub(crate) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Creates the lines of `raw`, decompressed if `compressed`, at most `most` bytes of them. `path` is for errors.
+    /// Creates a reader of the lines of `raw`, at most `most` (decompressed) bytes. `compressed` is true for gzip data;
+    /// `path` is named in errors.
     pub(crate) fn new(path: &Path, raw: impl Read + 'a, compressed: bool, most: u64) -> Self {
         let reader: Box<dyn BufRead + 'a> =
             if compressed { Box::new(BufReader::new(MultiGzDecoder::new(raw))) } else { Box::new(BufReader::new(raw)) };
@@ -95,7 +96,7 @@ impl<'a> Lines<'a> {
         Ok(None)
     }
 
-    /// Returns an error of a line that was read ahead in place of the next line.
+    /// Makes the next call return the error of a line that was read ahead, instead of a line.
     pub(super) fn fail(&mut self, error: Error) {
         self.failed = Some(error);
     }
@@ -118,7 +119,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Encoding detected from the first bytes of a file, if it is not UTF-8.
+/// Detects an encoding other than UTF-8 from the first bytes of a file.
 fn encoding(bytes: &[u8]) -> Option<DataProblem> {
     let problem = |found, instead| Some(DataProblem::Encoding { found, instead });
     match bytes {

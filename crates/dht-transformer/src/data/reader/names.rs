@@ -1,4 +1,4 @@
-//! Column names that identify the content of a column, in any case.
+//! Column names that identify the content of a column, in upper or lower case.
 
 /// Names of a label column. `label` takes precedence.
 pub(super) const LABEL: [&str; 4] = ["label", "labels", "class", "category"];
@@ -21,13 +21,15 @@ pub(super) const PAIRS: [[&str; 2]; 10] = [
 /// Names of columns that number the rows.
 pub(super) const INDEX: [&str; 4] = ["index", "idx", "id", "guid"];
 
-/// Names of columns that repeat a few values but are seldom the label: a single one is not selected as the label.
+/// Names of columns that repeat a few values but are seldom the label. Such a column is not selected as the label even
+/// if it is the only candidate.
 pub(super) const BESIDE: [&str; 24] = [
     "user", "user_id", "userid", "username", "author", "name", "year", "month", "day", "weekday", "hour", "date",
     "time", "country", "region", "city", "location", "lang", "language", "source", "split", "fold", "set", "version",
 ];
 
-/// Index of the column with this name: exactly, else the only one that differs only in case or outer spaces.
+/// Index of the column with this name. If no name is equal, the only column whose name differs only in case or outer
+/// spaces.
 pub(super) fn place_of(names: &[String], name: &str) -> Option<usize> {
     let mut called = (0..names.len()).filter(|place| is_called(&names[*place], name.trim()));
     let only = || called.next().filter(|_| called.next().is_none());

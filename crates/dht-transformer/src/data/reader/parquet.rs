@@ -25,7 +25,7 @@ const BATCH: usize = 1024;
 type Problem = (Option<u64>, DataProblem);
 
 impl Table {
-    /// Adds the rows of a file, at most `most` bytes of cells. `path` is for errors.
+    /// Adds the rows of a file, at most `most` bytes of cells. `path` is named in errors.
     pub(super) fn read_parquet(&mut self, path: &Path, file: File, most: u64) -> Result<()> {
         let at = |(line, problem)| Error::Data { path: path.into(), line, problem };
         if file.metadata().map_err(|source| Error::io(path, source))?.len() == 0 {
@@ -80,8 +80,8 @@ impl Table {
         if number == 0 { Err((None, DataProblem::NoRows)) } else { Ok(()) }
     }
 
-    /// Adopts names, types and classes of the columns, or compares them with those of the first part. Returns the
-    /// indices of the readable columns.
+    /// Adopts names, types and classes of the columns of the first part, or compares those of a later part with them.
+    /// Returns the indices of the readable columns.
     fn add_columns(&mut self, metadata: &ParquetMetaData) -> Result<Vec<usize>, Problem> {
         let facts = metadata.file_metadata();
         let schema = facts.schema_descr();

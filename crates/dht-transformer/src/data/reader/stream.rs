@@ -24,13 +24,13 @@ const LOOK_AHEAD: usize = 100;
 /// Format of texts to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TextFormat {
-    /// One text a line, including blank lines.
+    /// One text on each line, including blank lines.
     Lines,
-    /// Comma-separated, quoted as RFC 4180 says.
+    /// Comma-separated, quoted as in RFC 4180.
     Csv,
     /// Tab-separated, not quoted.
     Tsv,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     JsonLines,
 }
 
@@ -57,21 +57,22 @@ impl TextFormat {
 /// Selection of the text columns.
 #[derive(Debug, Clone, Default)]
 pub struct TextColumns {
-    /// Text columns, in the order of concatenation. If empty, the column with a text name (as
-    /// [`DatasetReader`](crate::DatasetReader) lists them), or the only one.
+    /// Text columns, in the order of concatenation. If empty, the column with one of the text names that
+    /// [`DatasetReader`](crate::DatasetReader) lists, or the only column.
     pub text: Vec<Column>,
     /// `true` if two columns are a sentence pair instead of parts of one text.
     pub pair: bool,
     /// Handling of the first row of a csv or tsv file. [`Header::Auto`] decides as
-    /// [`DatasetReader`](crate::DatasetReader) does. In undecided cases, a column requested by number implies that
-    /// there is no header.
+    /// [`DatasetReader`](crate::DatasetReader) does. If the rows do not decide, a column requested by number implies
+    /// that there is no header.
     pub header: Header,
-    /// `true` if the columns are those of a training run. A file of one column, or with a column named as a text, need
-    /// not have them.
+    /// `true` if the columns are those of a training run. A file with a single column, or with a column that has a text
+    /// name, may lack these columns.
     pub expected: bool,
     /// Number of columns of the training file, if columns are expected by number.
     pub expected_width: Option<usize>,
-    /// `true` to read some rows ahead to detect a header: for files, not for a pipe that waits for answers.
+    /// `true` to read some rows ahead to detect a header. Use it for files, not for a pipe whose writer waits for
+    /// answers.
     pub look_ahead: bool,
 }
 
@@ -84,18 +85,19 @@ pub struct TextRow {
     pub text: String,
     /// Second text of a pair.
     pub pair: Option<String>,
-    /// Row as given.
+    /// The original row.
     pub given: Given,
 }
 
 impl TextRow {
-    /// Returns whether the row has no text: it is empty, or a word that programs write for a missing value.
+    /// Returns whether the row has no text. It is then empty, or a word that programs write for a missing value.
     pub fn is_missing(&self) -> bool {
         let missing = |text: &str| text.is_empty() || is_missing(text);
         missing(&self.text) && self.pair.as_deref().is_none_or(missing)
     }
 
-    /// Format of the table that this line belongs to, if the line is a JSON object or names a text or label column.
+    /// Format of the table to which this line seems to belong, if the line is a JSON object or names a text or label
+    /// column.
     pub fn is_of_table(&self) -> Option<TextFormat> {
         let Given::Line(line) = &self.given else { return None };
         if line.trim_start().starts_with('{') && parse_object(line).is_ok() {
@@ -111,7 +113,7 @@ impl TextRow {
     }
 }
 
-/// Row as given, for writing it again.
+/// Original content of a row, for writing it again.
 #[derive(Debug, Clone)]
 pub enum Given {
     /// Line of text.
@@ -202,7 +204,7 @@ impl<'a> TextStream<'a> {
         &self.names
     }
 
-    /// Column that is read in place of the [expected](TextColumns::expected) ones.
+    /// Column that is read instead of the [expected](TextColumns::expected) columns.
     pub fn instead(&self) -> Option<Column> {
         if !self.is_instead {
             return None;
@@ -219,8 +221,8 @@ impl<'a> TextStream<'a> {
     /// Reads the next row; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Data`] with the line, as [`new`](Self::new), for a row with another number of columns than the first,
-    /// for a repeated header, and for a jsonl row without the text.
+    /// [`Error::Data`] with the line, as [`new`](Self::new), for a row whose number of columns differs from the first
+    /// row's, for a repeated header, and for a jsonl row without the text.
     pub fn next_row(&mut self) -> Result<Option<TextRow>> {
         match self.format {
             TextFormat::Lines => {
@@ -372,12 +374,12 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Returns whether columns that differ from those of the training run may be read.
+    /// Returns whether other columns than those of the training run may be read.
     fn may_be_others(&self) -> bool {
         self.asked.expected && !self.asked.text.is_empty() && !self.asked.pair
     }
 
-    /// Column with a text name, or the only one.
+    /// Column with a text name, or the only column.
     fn only(&self, names: &[String], width: usize, line: u64) -> Result<usize> {
         let called = |wanted: &[&str]| -> Vec<usize> {
             (0..names.len()).filter(|column| is_one_of(&names[*column], wanted)).collect()
@@ -415,7 +417,7 @@ impl<'a> TextStream<'a> {
         })
     }
 
-    /// Reads the next row of a csv or tsv file, as wide as the first.
+    /// Reads the next row of a csv or tsv file, which must have as many columns as the first.
     fn read_row(&mut self) -> Result<Option<Row>> {
         let Some(line) = self.lines.next_filled_line()? else { return Ok(None) };
         let mut row = Row::at(self.lines.number());

@@ -68,11 +68,11 @@ pub(crate) struct Table {
     pub(crate) blank_lines: usize,
     /// Keys of a jsonl file, in the order of their first appearance; columns of a parquet file.
     pub(crate) keys: Option<Vec<String>>,
-    /// Columns of a jsonl file that hold an array or an object, and the first line with one.
+    /// Columns of a jsonl file that hold an array or an object, each with the first such line.
     pub(crate) nested: BTreeMap<usize, u64>,
     /// First number, first string and first truth value of each column of a jsonl file.
     pub(crate) values: BTreeMap<usize, [Option<String>; 3]>,
-    /// Columns of a parquet file that are neither texts nor numbers (all of them are in `nested`), and their types.
+    /// Columns of a parquet file that are neither texts nor numbers, with their types; they are in `nested`, too.
     pub(crate) types: BTreeMap<usize, String>,
     /// Numbered class columns of a parquet file, and the class names.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
@@ -133,8 +133,8 @@ impl Table {
         Ok(())
     }
 
-    /// Separator other than the comma that occurs equally often in all rows and this one: commas are then part of
-    /// texts.
+    /// Separator other than the comma that occurs equally often in all earlier rows and in `row`. The commas are then
+    /// parts of texts.
     fn separator_of(&self, row: &Row) -> Option<&'static str> {
         let count = |row: &Row, sign: char| row.cells.iter().map(|(_, cell)| cell.matches(sign).count()).sum::<usize>();
         let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];
@@ -192,7 +192,7 @@ impl Table {
 }
 
 /// Refuses a first line with carriage returns outside of quotes (all rows in one line), a JSON object, and a tsv line
-/// with quotes around several cells. Such quotes would stay around names, labels and texts.
+/// with quotes around several cells. Such quotes would remain around names, labels and texts.
 pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> Result<()> {
     let line = line.trim_end_matches('\r');
     let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');
@@ -230,8 +230,8 @@ fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Resul
     Ok(width)
 }
 
-/// Content of a tsv cell that is quoted as in csv: quotes around it, and at least one inside, all doubled. Other cells
-/// are unchanged: a quote is a letter.
+/// Content of a tsv cell that is quoted as in csv: in quotes, with at least one inner quote, and all inner quotes
+/// doubled. Other cells do not change, since a quote is an ordinary character there.
 pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     let inner = cell.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner.filter(|inner| inner.contains("\"\"") && !inner.replace("\"\"", "").contains('"')) {
@@ -240,7 +240,7 @@ pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// Problem of a row with another number of columns.
+/// Problem of a row with a wrong number of columns.
 pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem {
     match opens_quote(row, expected, got) {
         true => DataProblem::OpenQuote { column: got - 1 },
@@ -255,11 +255,11 @@ pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
 }
 
 /// Reads lines until the open quote of the last of `got` cells is closed and the row has `expected` cells. Python's csv
-/// module writes tsv cells with line ends in this form. Stores the cells in the row, with that quote removed; returns
+/// module writes tsv cells with line ends in this form. Stores the cells in the row without that quote, and returns
 /// their number.
 ///
 /// # Errors
-/// [`DataProblem::OpenQuote`] if no line does both, which is a short row.
+/// [`DataProblem::OpenQuote`] if no later line does both; the row is then too short.
 pub(super) fn read_quoted_lines(
     lines: &mut Lines<'_>,
     row: &mut Row,

@@ -187,12 +187,12 @@ fn parsed(what: &str, description: &Value) -> Result<Tokenizer> {
     Tokenizer::from_bytes(description.to_string().as_bytes()).map_err(failed)
 }
 
-/// Returns whether a tokenizer puts special tokens around a text.
+/// Returns whether a tokenizer adds special tokens around a text.
 pub(super) fn adds_special_tokens(tokenizer: &Tokenizer) -> bool {
     tokenizer.get_post_processor().is_some_and(|processor| processor.added_tokens(false) > 0)
 }
 
-/// First part of a description that makes two tokenizers split texts differently.
+/// First part of a description that shows that two tokenizers split texts differently.
 pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static str> {
     let part = |tokenizer: &Tokenizer, part: &str| {
         let mut value = match part {

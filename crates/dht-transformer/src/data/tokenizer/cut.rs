@@ -6,8 +6,8 @@ use tokenizers::{Encoding, Result, Tokenizer};
 use super::parts::Parts;
 use crate::data::encoded::CutTokens;
 
-/// Upper estimate of the bytes per token. It sets the length of the first part of a text, so that one part usually
-/// suffices.
+/// Upper estimate of the bytes per token. It determines the length of the first part of a text, so that one part
+/// usually suffices.
 const BYTES_A_TOKEN: usize = 8;
 /// Minimum length of a part, and maximum length of later parts.
 const PART_BYTES: [usize; 2] = [64, 1 << 16];
@@ -21,7 +21,7 @@ struct Growing<'a> {
     bytes: usize,
     /// Number of tokens that are needed.
     most: usize,
-    /// First tokens: at least `most`, if the text has them.
+    /// First tokens: at least `most`, if the text has as many.
     encoding: Encoding,
     /// Number of tokens so far.
     tokens: usize,
@@ -101,8 +101,8 @@ pub(crate) fn first_tokens(
     Ok(FirstTokens { first, second, truncated: kept != lengths, rest })
 }
 
-/// Tokenises two texts until it is known which is longer: if both fill an odd `capacity`, the longer one gets one more
-/// token.
+/// Tokenises two texts until it is known which text is longer. If both fill an odd `capacity`, the longer text gets one
+/// more token.
 fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, capacity: usize) -> Result<()> {
     if capacity.is_multiple_of(2) || first.tokens.min(second.tokens) <= capacity / 2 {
         return Ok(());
@@ -116,7 +116,7 @@ fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, ca
     }
 }
 
-/// Number of tokens of each text that fit into a shared `capacity` (a single text has a second of length 0).
+/// Number of tokens of each text that fit into a shared `capacity`. For a single text, the second length is 0.
 fn longest_first((first, second): (usize, usize), capacity: usize) -> (usize, usize) {
     if first + second <= capacity {
         return (first, second);

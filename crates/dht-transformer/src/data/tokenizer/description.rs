@@ -25,7 +25,8 @@ pub(super) fn special_tokens() -> Vec<String> {
     SPECIAL.map(String::from).to_vec()
 }
 
-/// Tokenizer in Hugging Face's `tokenizer.json` form. `special`: padding, unknown, class, separator, mask.
+/// Tokenizer in Hugging Face's `tokenizer.json` form. `special` are the padding, unknown, class, separator and mask
+/// tokens.
 pub(super) fn description(
     model: &str,
     subwords: &[String],

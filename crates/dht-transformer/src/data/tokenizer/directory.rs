@@ -1,7 +1,7 @@
 //! Tokenizer of a Hugging Face directory, in the order of precedence of `transformers` 5.
 //!
 //! `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` take only the vocabulary, the merges and the added
-//! tokens from `tokenizer.json`; everything else follows from `tokenizer_config.json` and their defaults.
+//! tokens from `tokenizer.json`; everything else follows from `tokenizer_config.json` and the defaults of the class.
 //! `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
 
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub(crate) struct TokenizerDirectory {
     added: Option<Map<String, Value>>,
     model: ModelFields,
     class: TokenizerClass,
-    /// `true` if a file names the class.
+    /// `true` if a file names the tokenizer's class.
     declared: bool,
     problems: Vec<Error>,
 }
@@ -233,17 +233,17 @@ impl TokenizerDirectory {
 }
 
 impl TextTokenizer {
-    /// Reads a directory's tokenizer as `transformers` 5 does: `tokenizer.json`, or else `vocab.txt` (BERT's
-    /// WordPiece), or `vocab.json` and `merges.txt` (RoBERTa's BPE), with `tokenizer_config.json`,
+    /// Reads a directory's tokenizer as `transformers` 5 does. It reads `tokenizer.json`; otherwise `vocab.txt` (BERT's
+    /// WordPiece), or `vocab.json` and `merges.txt` (RoBERTa's BPE). It also reads `tokenizer_config.json`,
     /// `special_tokens_map.json` and `added_tokens.json`. Settings of `tokenizer_config.json` override
-    /// `tokenizer.json`. The classes `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (the default for a
-    /// model of that type) use only its vocabulary and added tokens. [`account`](crate::account) lists the fields that
-    /// are read, and those that are refused.
+    /// `tokenizer.json`. The classes `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (each the default
+    /// for its model type) use only the vocabulary and the added tokens of `tokenizer.json`.
+    /// [`account`](crate::account) lists the fields that are read, and the fields that are refused.
     ///
     /// # Errors
     /// As [`from_file`](Self::from_file) and [`model_directory`]; [`Error::Json`] and [`Error::Config`] for the other
-    /// files, and [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class if no file
-    /// decides between the two.
+    /// files, and [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class, if no
+    /// other file decides which of them applies.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
         let read = TokenizerDirectory::read(&model_directory(folder)?).tokenizer();
         read.map_err(|problems| {
@@ -253,7 +253,7 @@ impl TextTokenizer {
     }
 }
 
-/// Maximum number of tokens of a text: `model_max_length`, or its old name.
+/// Maximum number of tokens of a text: `model_max_length`, or the old name of this field.
 fn max_length(config: &Map<String, Value>) -> Result<Option<usize>> {
     for field in ["model_max_length", "max_len"] {
         match config.get(field) {

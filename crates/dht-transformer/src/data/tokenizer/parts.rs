@@ -1,8 +1,8 @@
 //! Division of long texts into parts that can be tokenised separately.
 //!
-//! A text is divided such that the concatenated tokens of the parts are the tokens of the text. This is certain where
-//! the pre-tokenizer always splits, and no normaliser or added token spans the boundary. If nothing is certain, as with
-//! an unsupported pre-tokenizer, a text is one part.
+//! A text is divided such that the concatenated tokens of the parts are the tokens of the text. This is certain at
+//! positions where the pre-tokenizer always splits, and which no normaliser or added token spans. If no position is
+//! certain, as with an unsupported pre-tokenizer, a text is one part.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer, PreTokenizerWrapper, Result, Tokenizer,
 };
 
-/// Length in bytes from which parts are searched for overlong words that can be shortened.
+/// Minimum length in bytes of parts that are searched for overlong words, which can be shortened.
 const LONG_PART: usize = 4096;
 /// Number of ASCII characters, whose kinds are precomputed.
 const ASCII: usize = 128;
@@ -23,7 +23,7 @@ const ASCII: usize = 128;
 pub(crate) enum Parts {
     /// No known position.
     None,
-    /// Before a space that follows a letter or digit: spaces are parts of the tokens after them.
+    /// Before a space that follows a letter or digit, since spaces are parts of the tokens after them.
     BeforeSpaces,
     /// Before and after characters that separate words.
     BetweenWords(Words),
@@ -32,7 +32,7 @@ pub(crate) enum Parts {
 /// Effect of a character on the adjacent words, independent of its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Part of a word; adds to its length.
+    /// Part of a word; adds to the length of the word.
     InWord,
     /// End of a word; the next word starts after it: whitespace, punctuation, an ideograph.
     Separator,
@@ -43,7 +43,7 @@ enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Words {
     ascii: [Kind; ASCII],
-    /// Adjacent characters of added tokens, which are matched before a text is split.
+    /// Pairs of adjacent characters within added tokens, which are matched before a text is split.
     inside_added: Vec<(char, char)>,
     /// Maximum number of characters of a word; longer words are unknown.
     longest: Option<usize>,
@@ -109,7 +109,7 @@ impl Parts {
         Ok((text, ""))
     }
 
-    /// Text with the same tokens but shorter overlong words.
+    /// Text with the same tokens, in which overlong words are shorter.
     pub(crate) fn shortened<'a>(&self, tokenizer: &Tokenizer, part: &'a str) -> Result<Cow<'a, str>> {
         match self {
             Self::BetweenWords(Words { longest: Some(longest), .. }) if part.len() >= LONG_PART => {
@@ -120,8 +120,8 @@ impl Parts {
     }
 }
 
-/// Returns whether a normaliser works character by character, up to the order of marks on one character: the result for
-/// a text is that of its characters one by one. A composing normaliser does not.
+/// Returns whether a normaliser works character by character, up to the order of marks on one character. The result for
+/// a text is then the concatenation of the results for its characters. A composing normaliser does not work this way.
 fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
     match normalizer {
         NormalizerWrapper::BertNormalizer(_)

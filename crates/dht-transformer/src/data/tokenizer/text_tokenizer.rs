@@ -44,12 +44,12 @@ pub struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Reads a `tokenizer.json`. Its truncation and padding are dropped: the caller sets the maximum length, and
-    /// batches are not padded. A tokenizer that adds no special tokens gets BERT's.
+    /// Reads a `tokenizer.json`. Truncation and padding settings of the file are ignored: the caller sets the maximum
+    /// length, and batches are not padded. A tokenizer that adds no special tokens gets BERT's.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Tokenizer`] if it is not a tokenizer, adds no special tokens and has none in its
-    /// vocabulary, or adds special tokens that are not in its vocabulary.
+    /// [`Error::Io`], or [`Error::Tokenizer`] if the file is not a tokenizer, if it adds no special tokens and has none
+    /// in its vocabulary, or if it adds special tokens that are not in its vocabulary.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
@@ -61,7 +61,7 @@ impl TextTokenizer {
     /// counted once.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a word that is empty or that splitting would take apart, so that it could never be found.
+    /// [`Error::Argument`] for a word that is empty, or that the tokenizer would split, so that it would never match.
     pub fn from_vocabulary(words: &[String]) -> Result<Self> {
         let cleaning = Cleaning::default();
         let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
@@ -85,14 +85,15 @@ impl TextTokenizer {
         Self::made("WordLevel", &subwords, &cleaning)
     }
 
-    /// Trains a WordPiece tokenizer on texts: lower-cased, at most `vocabulary_size` tokens, the special ones (`[PAD]`,
-    /// `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) first. The same texts give the same tokenizer. It has fewer tokens if no
-    /// two adjacent subwords occur twice any more; see [`vocabulary_size`](Self::vocabulary_size). Words of more than
-    /// 100 letters are skipped: they are never split into subwords, but are `[UNK]` as a whole.
+    /// Trains a lower-casing WordPiece tokenizer on texts. It has at most `vocabulary_size` tokens; the special tokens
+    /// (`[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) come first. The same texts give the same tokenizer. It has fewer
+    /// tokens if no pair of adjacent subwords occurs twice any more; see [`vocabulary_size`](Self::vocabulary_size).
+    /// Words of more than 100 letters are skipped in training: they are never split into subwords, and encoded as
+    /// `[UNK]`.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no capacity for the special tokens and some letters (fewer than 32 tokens), or
-    /// the texts hold no word.
+    /// [`Error::Argument`] if `vocabulary_size` is below 32, too small for the special tokens and some letters, or if
+    /// the texts contain no word.
     pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocabulary_size: usize) -> Result<Self> {
         if vocabulary_size < 32 {
             return Err(Error::argument("vocabulary_size", "at least 32", vocabulary_size.to_string()));
@@ -134,7 +135,7 @@ impl TextTokenizer {
     /// Checks that every token has a row in the word embedding of a model; additional rows are allowed.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the model has fewer rows: it belongs to another tokenizer.
+    /// [`Error::Argument`] if the model has fewer rows, since it then belongs to another tokenizer.
     pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
         if self.vocabulary_size <= config.vocab_size {
             return Ok(());
@@ -159,8 +160,8 @@ impl TextTokenizer {
         named.chain(["[MASK]", "<mask>"]).find_map(|token| self.token_id(token))
     }
 
-    /// Maximum length of a text in tokens, declared by the directory as `model_max_length`; a classifier may have fewer
-    /// positions.
+    /// Maximum length of a text in tokens, declared by the directory as `model_max_length`. A classifier may have fewer
+    /// positions than this maximum.
     pub fn model_max_length(&self) -> Option<usize> {
         self.max_length
     }
@@ -189,7 +190,7 @@ impl TextTokenizer {
         tokens
     }
 
-    /// Ids of the tokens that are not part of a text: those that the file declares special, tokens around a text, and
+    /// Ids of the tokens that are not part of a text: tokens that the file declares special, tokens around a text, and
     /// tokens for missing content.
     pub fn special_tokens(&self) -> BTreeSet<u32> {
         let added = self.tokenizer.get_added_tokens_decoder();
@@ -202,7 +203,7 @@ impl TextTokenizer {
     /// equivalents in the tokenizer's file.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if it cannot encode an empty text.
+    /// [`Error::Tokenizer`] if the tokenizer cannot encode an empty text.
     pub fn tokens_around(&self) -> Result<BTreeSet<u32>> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let text = self.tokenizer.encode_fast("", true).map_err(failed)?;
@@ -236,8 +237,8 @@ impl TextTokenizer {
     }
 
     /// Stores up to `tokens` truncated ids of each text beyond `max_length` as the [rest](Encoding::rest) of its
-    /// encoding; default none. An encoder does not read them; an n-gram model does, and 4,096 cover nearly any text. It
-    /// costs the time of tokenising them.
+    /// encoding; default none. An encoder does not read these ids, but an n-gram model does; 4,096 ids cover nearly any
+    /// text. Storing them costs the time of tokenising them.
     #[must_use]
     pub fn with_rest(self, tokens: usize) -> Self {
         Self { rest: tokens, ..self }
@@ -248,13 +249,14 @@ impl TextTokenizer {
         self.rest
     }
 
-    /// Encodes a text or a pair as at most `max_length` tokens, including the special ones. A pair is truncated at the
-    /// end of the longer text until both are equally long, then at both, as Hugging Face's `longest_first`.
+    /// Encodes a text or a pair as at most `max_length` tokens, including special tokens. A pair is truncated at the
+    /// end of its longer text until both texts are equally long, and then at the ends of both, as in Hugging Face's
+    /// `longest_first`.
     ///
     /// Only the part of a text that `max_length` requires is read; the result equals full tokenisation and truncation.
-    /// Time and memory grow with the length of three kinds of text. First, text without spaces (ideographs aside),
-    /// unless all of it is letters and digits of a WordPiece or whole-word vocabulary. Second, the shorter of two long
-    /// texts. Third, any text, if the tokenizer is neither BERT's nor RoBERTa's kind.
+    /// Time and memory grow with the length of three kinds of text. First, text without spaces (except ideographs),
+    /// unless it consists of letters and digits and the vocabulary is WordPiece or whole words. Second, the shorter of
+    /// two long texts. Third, any text, if the tokenizer is neither of BERT's nor of RoBERTa's kind.
     ///
     /// # Errors
     /// [`Error::Argument`] if `max_length` leaves no capacity for a token of each text, [`Error::TextTooLong`] for a

@@ -9,7 +9,7 @@ use crate::account::{TOKENS, TokenizerClass};
 use crate::error::{Error, Result};
 
 const DECODER: &str = "added_tokens_decoder";
-/// Names of the lists of additional special tokens; the first that is not empty is used.
+/// Names of the lists of additional special tokens; the first list that is not empty is used.
 const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
 /// Tokens that a directory declares.
@@ -128,8 +128,8 @@ impl DeclaredTokens {
         self.named.iter().map(|(name, token)| (name.clone(), token.content.clone())).collect()
     }
 
-    /// Adds the tokens to a tokenizer, in the order of `transformers`. A token that is only named is skipped if the
-    /// model has no row for it (`rows` in all).
+    /// Adds the tokens to a tokenizer, in the order of `transformers`. A token that is named but has no declared id is
+    /// skipped if the model, which has `rows` rows, has no row for it.
     ///
     /// # Errors
     /// [`Error::Argument`] for a token outside the vocabulary whose declared id is not the next one.
@@ -203,7 +203,7 @@ fn content_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// Parses a token with its flags; `special` is the flag of a plain string.
+/// Parses a token with its flags. `special` is the flag of a token that is a plain string.
 fn token(field: &'static str, value: &Value, special: bool) -> Result<AddedToken> {
     let refuse = || Error::argument(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;

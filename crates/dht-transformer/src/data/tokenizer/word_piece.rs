@@ -1,12 +1,12 @@
 //! WordPiece vocabulary trained on word counts.
 //!
 //! The trainer of the `tokenizers` crate numbers continuing letters in the order of a randomly seeded hash map, so two
-//! runs over the same texts give two vocabularies. This trainer is the same method with a fixed order.
+//! runs over the same texts give two vocabularies. This trainer uses the same method with a fixed order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-/// Maximum number of distinct letters (of either kind) in a vocabulary; words with rarer ones are unknown.
+/// Maximum number of distinct letters (of either kind) in a vocabulary. Words with rarer letters are unknown.
 const MOST_LETTERS: usize = 1000;
 /// Minimum number of occurrences of two adjacent subwords to be merged.
 const LEAST_COUNT: i64 = 2;
@@ -15,7 +15,7 @@ pub(super) const MOST_LETTERS_OF_A_WORD: usize = 100;
 /// Prefix of a subword that continues a word.
 const CONTINUING: &str = "##";
 
-/// Returns whether a word is short enough to be split into subwords, and so worth learning from.
+/// Returns whether a word is short enough to be split into subwords, so that training counts it.
 pub(super) fn is_split(word: &str) -> bool {
     word.chars().nth(MOST_LETTERS_OF_A_WORD).is_none()
 }
@@ -24,9 +24,10 @@ type Pair = (u32, u32);
 
 /// Trains up to `size` subwords, most general first: letters, then repeated merges of the most frequent pair of
 /// neighbours (Sennrich et al. 2016, Algorithm 1, on words split as WordPiece splits them). Among equally frequent
-/// pairs, the one whose subwords are older is merged. Merging stops early when no pair occurs twice.
+/// pairs, the pair with the older subwords is merged. Merging stops early when no pair occurs twice.
 ///
-/// Time: O(letters of all different words) for the start, and for each merge in the words that hold the pair.
+/// Time: O(letters of all distinct words) at the start, and O(letters of the words that contain the pair) for each
+/// merge.
 pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Vec<String> {
     let mut subwords = letters(words, size.min(MOST_LETTERS));
     let mut ids: HashMap<String, u32> = subwords.iter().cloned().zip(0..).collect();
@@ -88,7 +89,7 @@ pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Ve
     subwords
 }
 
-/// Most frequent letters, `c` at the start of a word and `##c` inside, in their own order.
+/// Most frequent letters in alphabetical order, `c` at the start of a word and `##c` within a word.
 fn letters(words: &BTreeMap<String, u64>, most: usize) -> Vec<String> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for (word, count) in words {

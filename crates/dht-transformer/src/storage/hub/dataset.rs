@@ -9,10 +9,10 @@ use crate::error::{Error, HubProblem, Result};
 
 /// One configuration of a data set on the Hugging Face hub: the parquet files of its splits.
 ///
-/// The files are those that the hub lists, on the branch `main` (`data/train-00000-of-00001.parquet`,
+/// The files are the ones that the hub lists, on the branch `main` (`data/train-00000-of-00001.parquet`,
 /// `CONFIG/train-00000-of-00001.parquet`) or else on `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the
-/// hub stores converted data sets of other formats. They are fetched into the cache of Python's `huggingface_hub`, and
-/// used only with the size and the SHA-256 that the hub lists.
+/// hub stores converted data sets of other formats. They are downloaded into the cache of Python's `huggingface_hub`,
+/// and are used only if they have the size and the SHA-256 that the hub lists.
 ///
 /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous listing is used.
 ///
@@ -29,8 +29,8 @@ pub struct HubDataset {
 }
 
 impl HubDataset {
-    /// Queries the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without a configuration it is
-    /// the only one, or the one called `default`.
+    /// Queries the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without `CONFIG`, the data
+    /// set's only configuration is used, or the configuration called `default`.
     ///
     /// # Errors
     /// [`Error::Argument`] for an invalid name; without the feature [`Error::NoHub`]; [`Error::HubFiles`] if the hub
@@ -55,11 +55,11 @@ impl HubDataset {
         self.splits.get(split).map_or(&[], Vec::as_slice)
     }
 
-    /// Local paths of the files of a split; missing files are fetched.
+    /// Local paths of the files of a split; missing files are downloaded.
     ///
     /// # Errors
-    /// [`Error::HubFiles`] for a missing or incomplete split, if a file cannot be fetched or checked, and if it differs
-    /// from the file that the hub lists: it is then deleted.
+    /// [`Error::HubFiles`] for a missing or incomplete split, if a file cannot be downloaded or checked, and if it
+    /// differs from the hub's list; such a file is deleted.
     pub fn fetch(&self, split: &str) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: self.name.clone(), problem };
         let files = self.files(split);
@@ -143,8 +143,8 @@ mod on_the_hub {
         found
     }
 
-    /// Configuration and split in a path. For data sets that are too large, the hub converts a part (`partial-train`),
-    /// which is not a split.
+    /// Configuration and split in a path. Of very large data sets, the hub converts only a part (`partial-train`),
+    /// which does not count as a split.
     pub(super) fn place_of(path: &str) -> Option<(&str, &str)> {
         let mut folders: Vec<&str> = path.split('/').collect();
         let stem = folders.pop()?.strip_suffix(".parquet")?;

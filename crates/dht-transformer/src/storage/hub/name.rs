@@ -1,6 +1,6 @@
 //! Syntax of names on the hub.
 
-/// Returns whether a name has one or two parts of letters, digits and `-_.`, none of which begins with a dot.
+/// Returns whether a name has one or two parts of letters, digits and `-_.`, where no part begins with a dot.
 pub(super) fn is_name(name: &str) -> bool {
     let part = |part: &str| {
         let sign = |sign: char| sign.is_ascii_alphanumeric() || "-_.".contains(sign);

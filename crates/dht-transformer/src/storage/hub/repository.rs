@@ -18,7 +18,7 @@ pub(super) const MAIN: &str = "main";
 pub(super) const CONVERTED: &str = "refs/convert/parquet";
 /// Maximum size of a list of files in bytes.
 const MOST_BYTES: u64 = 64 << 20;
-/// Timeout for a list of files.
+/// Timeout of a request for a list of files.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Name of the file list in errors.
 const LIST: &str = "the list of files";
@@ -143,7 +143,7 @@ impl Repository {
         response.body_mut().with_config().limit(MOST_BYTES).read_to_string().map_err(failed)
     }
 
-    /// Path of a file in the cache, fetched if missing. A file without the listed size and sum is deleted.
+    /// Path of a file in the cache, downloaded if missing. A file whose size or sum differs from the list is deleted.
     pub(super) fn fetch(&self, listing: &Listing, file: &HubFile) -> Result<PathBuf, HubProblem> {
         let cached = cache().repo(self.revision(listing.branch));
         let pointer = cached.pointer_path(&listing.commit).join(&file.path);
@@ -224,7 +224,7 @@ fn check(path: &Path, file: &HubFile) -> Result<(), HubProblem> {
     Ok(())
 }
 
-/// Removes a file from the cache: the link, and its target if that is in the cache too.
+/// Removes a file from the cache: the link, and its target if the target is in the cache, too.
 fn forget(pointer: &Path) {
     let target = fs::canonicalize(pointer).ok();
     // A file that cannot be deleted fails the check again.

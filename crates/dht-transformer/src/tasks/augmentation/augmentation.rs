@@ -23,17 +23,19 @@ const BATCH: usize = 64;
 /// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1): copies of a text in which each word is replaced, with
 /// a probability, by one of its K candidates at random.
 ///
-/// - A word of one token: the K words that a masked language model finds most probable in its place.
-/// - Another word: the K words with the nearest vectors. Without a model, this applies to words of one token too.
+/// - For a word of one token: the K words that a masked language model predicts in its place with the highest
+///   probability.
+/// - For other words: the K words with the nearest vectors. Without a model, this also applies to words of one token.
 ///
-/// A word without candidates stays, and so does one whose replacement would make the text too long. Words are those
-/// with a letter; the source also excludes a list of stop words. A copy has its text's label, which matters little if a
-/// teacher provides soft labels.
+/// A word stays unchanged if it has no candidates, or if its replacement would make the text too long. Only words with
+/// a letter are replaced; the source also excludes a list of stop words. A copy has the label of its text, which
+/// matters little if a teacher provides soft labels.
 ///
 /// Tokens are replaced, not characters, so that pairs, special tokens and lengths stay as encoded. The vocabulary must
-/// show where a word begins: WordPiece, or whole words.
+/// mark where a word begins, as WordPiece and whole-word vocabularies do.
 ///
-/// It costs a run of the model for each word, and a pass over all vectors for each different word that is looked up.
+/// The cost is one forward pass of the model for each word, and a pass over all vectors for each distinct word that is
+/// looked up.
 #[derive(Debug)]
 pub struct Augmentation<'a> {
     settings: AugmentationSettings,
@@ -52,11 +54,11 @@ struct Word {
 }
 
 impl<'a> Augmentation<'a> {
-    /// Creates an augmentation for texts of a tokenizer. It requires [`with_model`](Self::with_model) or
+    /// Creates an augmentation for texts of this tokenizer. Call [`with_model`](Self::with_model) or
     /// [`with_vectors`](Self::with_vectors) before use.
     ///
     /// # Errors
-    /// As [`AugmentationSettings::check`]; [`Error::Argument`] for a tokenizer of bytes.
+    /// As [`AugmentationSettings::check`]; [`Error::Argument`] for a byte-level tokenizer.
     pub fn new(tokenizer: &'a TextTokenizer, settings: AugmentationSettings) -> Result<Self> {
         settings.check()?;
         Ok(Self { settings, tokenizer, vocabulary: Vocabulary::new(tokenizer)?, model: None, vectors: None })
@@ -65,7 +67,7 @@ impl<'a> Augmentation<'a> {
     /// Takes candidates from a masked language model.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a tokenizer with more tokens than the model, or without a mask token.
+    /// [`Error::Argument`] if the tokenizer has more tokens than the model, or no mask token.
     pub fn with_model(self, model: &'a MaskedLanguageModel) -> Result<Self> {
         self.tokenizer.check_fits(model.encoder().config())?;
         let mask = self.tokenizer.mask_token();
@@ -82,8 +84,8 @@ impl<'a> Augmentation<'a> {
     /// Returns the texts followed by their copies, each with a unique id.
     ///
     /// # Errors
-    /// [`Error::Argument`] without model and vectors, and for a text of more tokens than the model takes; the errors of
-    /// the encoder.
+    /// [`Error::Argument`] without model and vectors, and for a text with more tokens than the model reads; the errors
+    /// of the encoder.
     pub fn augment<R: Rng + ?Sized>(&self, data: &EncodedDataset, rng: &mut R) -> Result<EncodedDataset> {
         if self.model.is_none() && self.vectors.is_none() {
             return Err(Error::argument("augmentation", "a model of masked tokens, or vectors of words", "neither"));
@@ -183,8 +185,8 @@ impl<'a> Augmentation<'a> {
         Ok(tokens.into_iter().filter(|ids| !ids.is_empty() && !self.vocabulary.has_special(ids)).collect())
     }
 
-    /// Most probable words in place of a masked token of each text, most probable first; one more than there are
-    /// candidates.
+    /// Most probable words in place of a masked token of each text, most probable first. There is one more than the
+    /// number of candidates.
     fn guesses(&self, model: &MaskedLanguageModel, texts: &[(Sample, usize)]) -> Result<Vec<Vec<u32>>> {
         let longest = model.encoder().config().longest_text();
         if let Some((sample, _)) = texts.iter().find(|(sample, _)| sample.encoding.ids.len() > longest) {

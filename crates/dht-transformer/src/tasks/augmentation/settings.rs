@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentationSettings {
-    /// Copies of each text, N_a; duplicates are dropped, so there may be fewer.
+    /// Copies of each text, N_a. Duplicates are dropped, so there may be fewer copies.
     pub copies: usize,
     /// Candidates of each word, K.
     pub candidates: usize,
@@ -29,7 +29,7 @@ impl AugmentationSettings {
     /// Checks that the settings produce copies.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first that is 0, or not a probability above 0.
+    /// [`Error::Argument`] names the first setting that is 0 or, for the probability, not above 0 and at most 1.
     pub fn check(&self) -> Result<()> {
         let counts = [("copies", self.copies), ("candidates", self.candidates), ("max_length", self.max_length)];
         match counts.into_iter().find(|(_, count)| *count == 0) {

@@ -19,7 +19,7 @@ use crate::train::{Objective, Progress, StepLoss};
 /// TinyBERT's intermediate distillation: trains a student by [`IntermediateLoss`] to match a teacher's intermediate
 /// results.
 ///
-/// No labels are read.
+/// Labels are not used.
 #[derive(Debug)]
 pub struct IntermediateDistillation {
     student: TextClassifier,
@@ -27,7 +27,8 @@ pub struct IntermediateDistillation {
 }
 
 impl IntermediateDistillation {
-    /// Creates the training of a student from a teacher, storing a handle on it; any two sizes with equally many heads.
+    /// Creates the training of a student from a teacher. It stores a handle on the teacher. Student and teacher must
+    /// have the same number of heads; other sizes may differ.
     ///
     /// # Errors
     /// As [`IntermediateLoss::new`], also for a student that already has the projections of an earlier distillation.

@@ -14,7 +14,7 @@ pub enum LayerMap {
     Uniform,
     /// The teacher's last layers.
     Last,
-    /// These layers of the teacher, counted from 0, one for each of the student's, ascending.
+    /// These layers of the teacher, counted from 0, one for each layer of the student, ascending.
     Given(Vec<usize>),
 }
 
@@ -22,8 +22,8 @@ impl LayerMap {
     /// Teacher layer of each of the student's layers, both from 0.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the teacher has fewer layers than the student, or given layers are not one for each, are
-    /// not ascending or do not exist.
+    /// [`Error::Argument`] if the teacher has fewer layers than the student, or if the given layers do not match the
+    /// number of the student's layers, are not ascending or do not exist.
     pub fn teacher_layers(&self, student: usize, teacher: usize) -> Result<Vec<usize>> {
         if student > teacher || student == 0 {
             let got = format!("{student} of a student and {teacher} of a teacher");

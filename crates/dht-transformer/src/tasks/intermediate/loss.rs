@@ -14,12 +14,12 @@ use crate::model::{LayerRecord, Linear};
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Spans, wide};
 
-/// Mean squared error of attention scores before the softmax of one layer of two models: the mean over the texts of the
-/// mean over heads and pairs of tokens. Both are (samples, heads, longest, longest); places without a token do not
-/// count. The second is the target and gets no gradient.
+/// Mean squared error of attention scores before the softmax of one layer of two models. It is the mean over texts of
+/// the mean over heads and pairs of tokens. Both arguments are (samples, heads, longest, longest); positions without a
+/// token do not count. `target` gets no gradient.
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ, as for another number of heads; the errors of candle.
+/// [`Error::Shape`] if the shapes differ, for example in the number of heads; the errors of candle.
 pub fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result<Tensor> {
     let (expected, got) = (target.dims().to_vec(), scores.dims().to_vec());
     if expected != got {
@@ -35,8 +35,8 @@ pub fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Re
     Ok((scores - target.detach())?.sqr()?.broadcast_mul(&weights)?.sum_all()?)
 }
 
-/// Mean squared error of hidden states: the mean over the texts of the mean over tokens and dimensions. Both are
-/// (tokens, width); the second is the target and gets no gradient.
+/// Mean squared error of hidden states: the mean over texts of the mean over tokens and dimensions. Both arguments are
+/// (tokens, width). `target` gets no gradient.
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; the errors of candle.
@@ -55,9 +55,10 @@ pub fn state_distance(rows: &Tensor, target: &Hidden) -> Result<Tensor> {
 /// L = MSE(E·W_e, Eᵗ) + Σ_m [ MSE(H_m·W_h, Hᵗ_g(m)) + MSE(A_m, Aᵗ_g(m)) ]
 /// ```
 ///
-/// E are the embeddings' rows, H_m those after layer m, A_m the attention scores before the softmax, g the
-/// [`LayerMap`]. W_e and W_h (with a bias) are learned with the student, as parameters `distillation.embeddings` and
-/// `distillation.hidden` of its encoder; directories do not have them. A head that the student lacks is not compared.
+/// E are the rows of the embeddings, H_m the rows after layer m, A_m the attention scores before the softmax, and g the
+/// [`LayerMap`]. W_e and W_h (with a bias) are learned with the student. They are parameters `distillation.embeddings`
+/// and `distillation.hidden` of its encoder, and are not written to directories. A head that the student lacks is not
+/// compared.
 #[derive(Debug)]
 pub struct IntermediateLoss {
     teacher: TextClassifier,
@@ -70,12 +71,13 @@ pub struct IntermediateLoss {
 }
 
 impl IntermediateLoss {
-    /// Creates the loss of a student and a teacher, storing a handle on the teacher; adds the projections to the
+    /// Creates the loss of a student and a teacher. Stores a handle on the teacher, and adds the projections to the
     /// student's parameters.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a map that does not fit, another vocabulary, fewer positions or another number of heads
-    /// in the teacher; [`Error::Parameter`] for a student that has projections.
+    /// [`Error::Argument`] for a layer map that does not fit, and if the teacher has another vocabulary, fewer
+    /// positions or another number of heads than the student; [`Error::Parameter`] for a student that already has
+    /// projections.
     pub fn new<R: Rng + ?Sized>(
         student: &mut TextClassifier,
         teacher: &TextClassifier,
@@ -110,7 +112,7 @@ impl IntermediateLoss {
     /// Skips the teacher for rows with stored states.
     ///
     /// # Errors
-    /// [`Error::Argument`] for states of other layers than the map's.
+    /// [`Error::Argument`] for states of other layers than those in the layer map.
     pub fn with_states(self, states: Arc<TeacherStates>) -> Result<Self> {
         if states.layers() != self.teacher_layers {
             let (expected, got) = (format!("of layers {:?}", self.teacher_layers), format!("{:?}", states.layers()));
@@ -124,12 +126,13 @@ impl IntermediateLoss {
         &self.teacher
     }
 
-    /// The map.
+    /// The map of layers.
     pub fn map(&self) -> &LayerMap {
         &self.map
     }
 
-    /// Loss of a student's results on a batch, a scalar. Takes the embeddings' rows, and each layer's record.
+    /// Loss of a student's results on a batch, a scalar. It takes the rows of the embeddings and the record of each
+    /// layer.
     ///
     /// # Errors
     /// As [`Encoder::embed`](crate::Encoder::embed).

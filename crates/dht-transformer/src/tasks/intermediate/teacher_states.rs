@@ -1,4 +1,4 @@
-//! Stored intermediate results of a teacher, so that it runs once.
+//! Stored intermediate results of a teacher, which then runs only once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Packing, wide};
 
-/// Embeddings, rows and attention scores of a teacher's layers for texts, looked up by the texts' tokens:
+/// Embeddings, rows and attention scores of a teacher's layers, looked up by the tokens of a text.
 /// [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
 ///
-/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes, for L layers of the student, and d columns and h heads of
-/// the teacher.
+/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes, if the student has L layers, and the teacher d columns and h
+/// heads.
 #[derive(Debug)]
 pub struct TeacherStates {
     layers: Vec<usize>,
@@ -47,8 +47,8 @@ impl TextStates {
 }
 
 impl TeacherStates {
-    /// Runs the teacher once over texts, the shortest first, until their states take `most_bytes`. The others are run
-    /// on demand.
+    /// Runs the teacher once over texts, the shortest first, until their states take `most_bytes`. For the other texts
+    /// the teacher runs on demand.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for a map that does not fit or a batch size of 0; as
@@ -133,7 +133,7 @@ impl TeacherStates {
         Ok(())
     }
 
-    /// Embeddings' rows and each layer's record of a batch, in the packing of the student's; `None` if a text of it is
+    /// Embeddings' rows and each layer's record of a batch, packed like the student's; `None` if a text of the batch is
     /// not stored.
     ///
     /// # Errors

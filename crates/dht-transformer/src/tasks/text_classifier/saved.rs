@@ -22,7 +22,7 @@ impl TextClassifier {
     /// # Errors
     /// As [`read_hugging_face`]; [`Error::Unsupported`] for a directory that another class of `transformers` wrote,
     /// such as `BertForTokenClassification`; [`Error::Weights`] if the directory lacks the classifier or its required
-    /// pooler; [`Error::Config`] for an unknown pooling or task, names that do not name the classes
+    /// pooler; [`Error::Config`] for an unknown pooling or task, class names that are invalid
     /// ([`BertConfig::class_names`](crate::BertConfig::class_names)), or remaining heads and neurons that the model
     /// does not have.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
@@ -69,10 +69,10 @@ impl TextClassifier {
         Ok(model)
     }
 
-    /// Class names, by number: those of the configuration, else `LABEL_0` and so on.
+    /// Class names, by number: the names in the configuration, or else `LABEL_0` and so on.
     ///
     /// # Errors
-    /// As [`BertConfig::class_names`](crate::BertConfig::class_names). A loaded classifier has names.
+    /// As [`BertConfig::class_names`](crate::BertConfig::class_names). For a loaded classifier there is no error.
     pub fn class_names(&self) -> Result<Vec<String>> {
         self.encoder.config().class_names(self.classifier.classes())
     }
@@ -81,8 +81,8 @@ impl TextClassifier {
     /// is one, the tokenizer.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the numbers of labels and classes differ, [`Error::Argument`] if two are equal or one is
-    /// empty; as [`write_hugging_face`].
+    /// [`Error::Shape`] if the numbers of labels and classes differ, [`Error::Argument`] if two labels are equal or one
+    /// is empty; as [`write_hugging_face`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.classifier.classes();
         if labels.len() != classes {

@@ -5,8 +5,8 @@ use crate::storage::StoredTensors;
 
 /// Everything that a training run needs to resume.
 ///
-/// Numbers are restored bit for bit: tensors are f32, and finite f64 in the state are written with as many digits as
-/// necessary (JSON has no NaN and no infinity: serde_json turns them into `null`).
+/// Numbers are restored bit for bit. Tensors are in f32, and finite f64 values of the state are written with as many
+/// digits as necessary. (JSON has no NaN and no infinity; serde_json writes them as `null`.)
 ///
 /// # Examples
 /// ```
@@ -24,7 +24,7 @@ use crate::storage::StoredTensors;
 pub struct Checkpoint {
     /// Parameters and optimiser moments: all large arrays.
     pub tensors: StoredTensors,
-    /// Counters, seeds and settings: everything else.
+    /// All other state: counters, seeds and settings.
     pub state: serde_json::Value,
 }
 
@@ -32,7 +32,7 @@ impl Checkpoint {
     /// Adds tensors under `prefix` + their names.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name already exists; nothing is added then.
+    /// [`Error::Parameter`] when a name already exists. Then nothing is added.
     pub fn put(&mut self, prefix: &str, tensors: StoredTensors) -> Result<()> {
         let tensors: StoredTensors =
             tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
@@ -43,7 +43,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Removes the tensors whose names start with `prefix`, and returns them without it.
+    /// Removes the tensors whose names start with `prefix`, and returns them under their names without the prefix.
     pub fn take(&mut self, prefix: &str) -> StoredTensors {
         let (taken, left) =
             std::mem::take(&mut self.tensors).into_iter().partition(|(name, _)| name.starts_with(prefix));

@@ -6,8 +6,9 @@
 //! data      the tensors in f32, then the state as JSON text
 //! ```
 //!
-//! This is a safetensors file that any reader of that format opens; the state is the byte tensor `state.json`. The
-//! checksum covers the whole file, with 64 zeros in the place of the sum itself, so every bit of the file is protected.
+//! This is a safetensors file that any reader of that format opens; the state is stored as the byte tensor
+//! `state.json`. The checksum covers the whole file, with 64 zeros in the place of the sum itself, so every bit of the
+//! file is protected.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod checkpoint;

@@ -15,14 +15,14 @@ use crate::storage::{folder_of, hexadecimal, synchronise_folder};
 impl Checkpoint {
     /// Writes the checkpoint to `path`, replacing an existing file only after all of it is on disk.
     ///
-    /// It is written to `.NAME.partial` in the same directory, synced and renamed. A failure or kill before the rename
-    /// leaves the previous file unchanged; a remaining partial file is overwritten by the next save. Two processes must
-    /// not save to the same path at the same time. In addition to the checkpoint, this takes the memory of the state's
-    /// text and of one block.
+    /// The checkpoint is written to `.NAME.partial` in the same directory, synced and renamed. A failure or kill before
+    /// the rename leaves the previous file unchanged; the next save overwrites a remaining partial file. Two processes
+    /// must not save to the same path at the same time. In addition to the checkpoint itself, saving takes memory for
+    /// the text of the state and one block.
     ///
     /// # Errors
-    /// [`Error::Shape`] when a tensor's shape does not fit its numbers, [`Error::Parameter`] for a reserved name,
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`Error::Shape`] when a tensor's shape does not fit its number of values, [`Error::Parameter`] for a reserved
+    /// name, [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_watched(path.as_ref(), &|_| {})
     }

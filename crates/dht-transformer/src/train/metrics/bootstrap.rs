@@ -1,4 +1,5 @@
-//! Paired bootstrap: an upper confidence bound on how much worse one classifier is than another on the same samples.
+//! Paired bootstrap. It gives an upper confidence bound on the deficit of one classifier relative to another on the
+//! same samples.
 
 use std::collections::BTreeMap;
 
@@ -19,15 +20,15 @@ pub struct PairedDifference {
 
 /// Bounds the macro F1 deficit of `candidate` relative to `reference`, both predicting the same samples.
 ///
-/// A resample draws samples with replacement, as many as the data set has, and scores both classifiers on them. Samples
-/// that are hard for both thus do not count as noise (Efron and Tibshirani 1993, percentile interval; Koehn 2004 for
-/// pairs of systems). Macro F1 depends on a resample only through the counts of the triples (truth, reference,
-/// candidate), and these counts are multinomial. They are drawn directly, which takes O(triples) and not O(samples) per
-/// resample.
+/// A resample draws samples with replacement, as many as the data set has, and scores both classifiers on these
+/// samples. Samples that are hard for both classifiers thus do not count as noise (Efron and Tibshirani 1993,
+/// percentile interval; Koehn 2004 for pairs of systems). Macro F1 depends on a resample only through the counts of the
+/// triples (truth, reference, candidate), and these counts are multinomial. They are drawn directly, which takes
+/// O(triples) and not O(samples) per resample.
 ///
 /// # Errors
-/// [`Error::Shape`] when lengths differ, [`Error::Argument`] for a class not below `classes`, no samples or no
-/// resamples.
+/// [`Error::Shape`] when lengths differ, [`Error::Argument`] for a class that is not below `classes`, for no samples,
+/// and for no resamples.
 ///
 /// # Examples
 /// ```
@@ -88,7 +89,7 @@ fn deficit(classes: usize, triples: impl Iterator<Item = ([usize; 3], u64)>) -> 
     by_reference.macro_f1() - by_candidate.macro_f1()
 }
 
-/// Draws the multinomial counts of a resample: each count given those before it is binomial.
+/// Draws the multinomial counts of a resample. Each count is binomial, given the counts before it.
 fn multinomial<R: Rng + ?Sized>(triples: &[([usize; 3], u64)], counts: &mut Vec<u64>, rng: &mut R) -> Result<()> {
     counts.clear();
     let mut samples: u64 = triples.iter().map(|(_, weight)| weight).sum();

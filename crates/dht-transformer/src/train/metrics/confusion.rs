@@ -1,4 +1,4 @@
-//! Confusion matrix.
+//! Confusion matrix of true and predicted classes.
 
 use crate::error::{Error, Result, same_length};
 
@@ -28,7 +28,7 @@ impl Confusion {
     /// Counts all pairs of a true and a predicted class.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the two differ in length, [`Error::Argument`] when a class is not below `classes`.
+    /// [`Error::Shape`] when the two lists differ in length, [`Error::Argument`] when a class is not below `classes`.
     pub fn from_labels(classes: usize, truth: &[usize], predicted: &[usize]) -> Result<Self> {
         same_length("predicted", truth.len(), predicted.len())?;
         let mut confusion = Self::new(classes);
@@ -57,7 +57,7 @@ impl Confusion {
     /// Adds the counts of another matrix.
     ///
     /// # Errors
-    /// [`Error::Shape`] if it has another number of classes.
+    /// [`Error::Shape`] if the other matrix has another number of classes.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         same_length("classes", self.classes, other.classes)?;
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
@@ -104,10 +104,10 @@ impl Confusion {
         (either > 0).then(|| 2.0 * self.count(class, class) as f64 / either as f64)
     }
 
-    /// Macro F1: mean of [`Confusion::f1`] over the classes that are true or predicted somewhere; 0 without any.
+    /// Macro F1: mean of [`Confusion::f1`] over the classes that are true or predicted for a sample; 0 without samples.
     ///
-    /// This is scikit-learn's `f1_score(average="macro", zero_division=0)` without `labels`: a class absent from both
-    /// sides is excluded from the mean, and a class present on one side only counts as 0.
+    /// This is scikit-learn's `f1_score(average="macro", zero_division=0)` without `labels`: a class that is neither
+    /// true nor predicted is excluded from the mean, and a class that is only true or only predicted counts as 0.
     pub fn macro_f1(&self) -> f64 {
         let (mut sum, mut present) = (0.0, 0.0);
         for f1 in (0..self.classes).filter_map(|class| self.f1(class)) {
@@ -121,8 +121,8 @@ impl Confusion {
     ///
     /// (c s − Σ pₖ tₖ) / √((s² − Σ pₖ²)(s² − Σ tₖ²))
     ///
-    /// with s samples, c correct ones, tₖ of true class k and pₖ predicted as k. In [−1, 1]; 0 if all samples share one
-    /// true or one predicted class, as in scikit-learn's `matthews_corrcoef`.
+    /// for s samples, of which c are correct, tₖ have class k and pₖ are predicted as k. It lies in [−1, 1], and is 0
+    /// if all samples share one true or one predicted class, as in scikit-learn's `matthews_corrcoef`.
     pub fn matthews(&self) -> f64 {
         let total = i128::from(self.total());
         let (mut cross, mut predicted_squares, mut true_squares) = (0, 0, 0);
@@ -140,7 +140,7 @@ impl Confusion {
     }
 }
 
-/// Ratio in which 0 / 0 is 0: an empty evaluation scores 0.
+/// Ratio with 0 / 0 = 0, so that an empty evaluation scores 0.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }

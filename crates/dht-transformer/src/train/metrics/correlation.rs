@@ -2,11 +2,11 @@
 
 use crate::error::{Result, same_length};
 
-/// Pearson correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²), in [−1, 1]; 0 if either side is constant or there is
-/// nothing to compare.
+/// Pearson correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²), in [−1, 1]; 0 if one of the lists is constant or
+/// empty.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) when the two differ in length.
+/// [`Error::Shape`](crate::Error::Shape) when the two lists differ in length.
 ///
 /// # Examples
 /// ```

@@ -25,7 +25,8 @@ impl LabelCounts {
     /// Counts true labels (1 or 0) and predicted labels (probability of at least `threshold`) of each sample.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the two differ in samples or labels, [`Error::Argument`] for a threshold outside (0, 1).
+    /// [`Error::Shape`] when truth and predictions differ in the number of samples or labels, [`Error::Argument`] for a
+    /// threshold outside (0, 1).
     pub fn from_probabilities(truth: &[Vec<f32>], probabilities: &[Vec<f32>], threshold: f32) -> Result<Self> {
         if !(threshold > 0.0 && threshold < 1.0) {
             return Err(Error::argument("threshold", "above 0 and below 1", threshold.to_string()));
@@ -68,7 +69,7 @@ impl LabelCounts {
         self.labels.iter().copied().map(f1).sum::<f64>() / self.labels.len().max(1) as f64
     }
 
-    /// Exact match ratio: fraction of samples with exactly the true labels.
+    /// Exact match ratio: fraction of samples whose predicted labels are exactly the true labels.
     pub fn exact(&self) -> f64 {
         self.exact as f64 / self.samples.max(1) as f64
     }

@@ -13,7 +13,7 @@ use crate::train::objective::Predict;
 pub struct Predictions {
     /// Predicted class of each row.
     pub labels: Vec<u32>,
-    /// Wall clock without tokenising.
+    /// Wall-clock time in seconds, without tokenising.
     pub seconds: f64,
 }
 

@@ -24,13 +24,13 @@ pub struct StepReport {
 /// p ← p (1 − η λ);  m ← m + (1 − β₁)(g − m);  v ← β₂ v + (1 − β₂) g²;
 /// p ← p − η / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 ///
-/// where t counts, for each parameter, the steps in which it had a gradient. A parameter without gradient and a frozen
-/// one keep their values and moments. Rows that a [`Gradient::Rows`] does not name have gradient zero; their moments
-/// and values change as in dense AdamW, bit for bit.
+/// where t counts, for each parameter, the steps in which the parameter had a gradient. Parameters that are frozen or
+/// have no gradient keep their values and moments. Rows that are not in a [`Gradient::Rows`] have a gradient of zero;
+/// their moments and values change as in dense AdamW, bit for bit.
 ///
-/// On the CPU each parameter takes one pass over its memory, on all cores, with the same bits for any number of
-/// threads. On CUDA it takes one kernel, on other devices tensor operations. Moments take twice the memory of the
-/// parameters that ever had a gradient.
+/// On the CPU a step takes one pass over the memory of each parameter, on all cores, with the same bits for any number
+/// of threads. On CUDA it takes one kernel for each parameter, on other devices tensor operations. Moments take twice
+/// the memory of the parameters that ever had a gradient.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     settings: AdamWSettings,
@@ -54,8 +54,7 @@ impl AdamW {
     /// Creates an optimiser for these parameters.
     ///
     /// # Errors
-    /// [`Error::Argument`] for invalid settings or multipliers, [`Error::Shape`] if the groups are those of another
-    /// model.
+    /// [`Error::Argument`] for invalid settings or multipliers, [`Error::Shape`] if the groups belong to another model.
     pub fn new(settings: AdamWSettings, groups: &ParameterGroups, parameters: &Parameters) -> Result<Self> {
         settings.check()?;
         let multipliers = groups.as_slice();
@@ -85,14 +84,14 @@ impl AdamW {
         self.skipped
     }
 
-    /// Updates every trained parameter that has a gradient, with this learning rate, and clips the gradient.
+    /// Clips the gradient, and updates every trained parameter that has a gradient with this learning rate.
     ///
     /// A gradient with NaN or infinity skips the whole step: parameters, moments and counts stay as they are.
     ///
     /// # Errors
-    /// [`Error::NonFiniteGradient`] when that happened `patience` times in a row; [`Error::Argument`] for an invalid
+    /// [`Error::NonFiniteGradient`] when `patience` consecutive steps were skipped; [`Error::Argument`] for an invalid
     /// rate; [`Error::Shape`] and [`Error::Parameter`] for gradients that do not fit. In all these cases nothing has
-    /// changed. [`Error::Candle`] when another device refuses, after which some parameters may have changed.
+    /// changed. [`Error::Candle`] when a device other than the CPU fails; then some parameters may have changed.
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<StepReport> {
         not_negative("learning_rate", learning_rate)?;
         same_length("parameters", self.slots.len(), parameters.len())?;

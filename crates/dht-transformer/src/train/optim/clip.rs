@@ -7,21 +7,22 @@ use crate::backend::select;
 use crate::error::Result;
 use crate::tensors::{Gradient, Gradients, ParameterId};
 
-/// Number of values summed separately: the order of additions never depends on the number of threads.
+/// Number of values that are summed separately, so that the order of additions does not depend on the number of
+/// threads.
 const CHUNK: usize = 16_384;
 /// Number of partial sums of a chunk, so that the processor can add them in parallel.
 const LANES: usize = 16;
 
-/// Scales all gradients so that their common Euclidean norm is at most `max_norm`; returns the norm before.
+/// Scales all gradients so that their common Euclidean norm is at most `max_norm`. Returns the norm before scaling.
 ///
 /// Each gradient is multiplied by min(1, max_norm / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. The norm is
-/// summed in f64 over fixed chunks (gradients on other devices: in f32 there), so it has the same bits for any number
-/// of threads. A norm that is NaN or infinite leaves the gradients unchanged: such a step should be skipped, as
-/// [`AdamW::step`](crate::train::optim::AdamW::step) does. That step also clips by itself and needs no call of this
-/// function.
+/// summed in f64 over fixed chunks (in f32 for gradients on other devices), so it has the same bits for any number of
+/// threads. If the norm is NaN or infinite, the gradients do not change, and the step should be skipped.
+/// [`AdamW::step`](crate::train::optim::AdamW::step) skips such steps and also clips by itself, so it needs no call of
+/// this function.
 ///
 /// # Errors
-/// [`Error::Candle`](crate::Error::Candle) when the device refuses.
+/// [`Error::Candle`](crate::Error::Candle) when the device fails.
 pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Result<f64> {
     let norm = global_norm(gradients.iter())?.norm;
     let scale = clip_scale(norm, max_norm);

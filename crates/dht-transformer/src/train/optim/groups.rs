@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::tensors::{ParameterId, Parameters};
 
-/// Factors of one parameter on the optimiser's settings.
+/// Factors by which the optimiser's settings are multiplied for one parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Multipliers {
     /// Factor on the weight decay.
     pub decay: f64,
     /// Factor on the learning rate.
     pub rate: f64,
-    /// `true` if the gradient is clipped together with the others. Otherwise it does not contribute to their norm, as
-    /// for architecture variables with a separate loss.
+    /// `true` if the gradient is clipped together with the others. Otherwise it is not clipped and does not contribute
+    /// to the norm. Architecture variables with a separate loss use this.
     pub clipped: bool,
 }
 
 impl Multipliers {
-    /// Unchanged settings.
+    /// Multipliers of 1, which leave the settings unchanged.
     pub const ONE: Self = Self { decay: 1.0, rate: 1.0, clipped: true };
 }
 

@@ -36,8 +36,9 @@ impl WarmUp {
 /// - linear: (T − t) / (T − w)
 /// - cosine: (1 + cos(π (t − w) / (T − w))) / 2
 ///
-/// as in `get_{constant,linear,cosine}_schedule_with_warmup` of Hugging Face `transformers`. Step 0 of a warm-up has
-/// rate zero there and here. One difference: from t = T on the cosine stays at 0, where theirs rises again.
+/// as in `get_{constant,linear,cosine}_schedule_with_warmup` of Hugging Face `transformers`. In both implementations,
+/// step 0 of a warm-up has rate zero. The only difference is that here the cosine stays at 0 from t = T on, while in
+/// `transformers` it rises again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -113,7 +114,7 @@ mod tests {
         [Schedule::Constant { warm_up }, Schedule::Linear { warm_up }, Schedule::Cosine { warm_up }]
     }
 
-    /// The lambdas of transformers' `optimization.py`, word for word.
+    /// The lambdas of `optimization.py` in `transformers`, copied literally.
     fn hugging_face(schedule: Schedule, step: u64, total: u64) -> f64 {
         let warm_up = schedule.warm_up().steps(total);
         let (step, total) = (step as f64, total as f64);

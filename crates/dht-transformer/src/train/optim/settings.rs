@@ -19,15 +19,17 @@ pub struct AdamWSettings {
     pub epsilon: f64,
     /// λ, weight decay: fraction of a parameter that is subtracted per unit of learning rate.
     pub weight_decay: f64,
-    /// Maximum norm of the gradient over all [clipped](super::Multipliers::clipped) parameters; longer ones are scaled
-    /// down. `None`: no clipping.
+    /// Maximum norm of the gradient over all [clipped](super::Multipliers::clipped) parameters; gradients of a larger
+    /// norm are scaled down. `None` for no clipping.
     pub clip_norm: Option<f64>,
-    /// Number of consecutive gradients with NaN or infinity that is an error; fewer are skipped. At least 1.
+    /// Number of consecutive gradients with NaN or infinity that causes an error; with fewer, the steps are skipped. At
+    /// least 1.
     pub patience: u32,
 }
 
 impl Default for AdamWSettings {
-    /// Fine-tuning defaults of Hugging Face's trainer: 5e-5, betas .9 and .999, clipping at 1; decay .01.
+    /// Fine-tuning defaults of Hugging Face's trainer: 5e-5, betas .9 and .999, and clipping at 1, but with a weight
+    /// decay of .01.
     fn default() -> Self {
         Self {
             learning_rate: 5e-5,
@@ -45,7 +47,7 @@ impl AdamWSettings {
     /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first invalid one.
+    /// [`Error::Argument`] for the first invalid setting.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let share = |value: f64| (0.0..1.0).contains(&value);

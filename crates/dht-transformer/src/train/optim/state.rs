@@ -30,7 +30,7 @@ pub struct AdamWCounters {
     pub steps: BTreeMap<String, u64>,
     /// Number of skipped steps.
     pub skipped: u64,
-    /// Number of skipped steps since the last regular one.
+    /// Number of skipped steps since the last step that was not skipped.
     pub skipped_in_a_row: u32,
 }
 
@@ -62,7 +62,7 @@ impl AdamW {
     ///
     /// # Errors
     /// [`Error::Parameter`] when the state names other parameters, lacks a moment or a count, or holds invalid moments;
-    /// [`Error::Shape`] when shapes differ; nothing has changed then.
+    /// [`Error::Shape`] when shapes differ. Then nothing has changed.
     pub fn load_state(&mut self, state: AdamWState) -> Result<()> {
         let AdamWState { mut tensors, mut counters } = state;
         let mut loaded = Vec::with_capacity(self.slots.len());

@@ -40,7 +40,7 @@ fn optimizer(settings: AdamWSettings, parameters: &Parameters) -> AdamW {
     AdamW::new(settings, &ParameterGroups::standard(parameters), parameters).unwrap()
 }
 
-/// A dense gradient for each parameter, another one at each step.
+/// A dense gradient for each parameter, different at each step.
 fn gradients(parameters: &Parameters, step: usize) -> Gradients {
     let mut gradients = Gradients::empty(parameters.len());
     for (id, _, var) in parameters.iter() {

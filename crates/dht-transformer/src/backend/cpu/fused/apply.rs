@@ -5,7 +5,7 @@ use candle_core::{CustomOp2, DType, Tensor, Var};
 use crate::backend::context::ForwardContext;
 use crate::error::Result;
 
-/// Applies an operation to rows: with a backward pass in training, without otherwise.
+/// Applies an operation to rows, with a backward pass only in training.
 pub(super) fn apply<Op: CustomOp2 + Send + Sync + 'static>(
     rows: &Tensor,
     op: Op,

@@ -15,8 +15,8 @@ pub(crate) struct HeadScoresOp {
 }
 
 impl HeadScoresOp {
-    /// Runs the operation on Q and K, (tokens, columns), of heads of these widths → (samples, heads, longest, longest),
-    /// 0 in places without a token.
+    /// Runs the operation on Q and K, (tokens, columns), for heads of these widths. Returns (samples, heads, longest,
+    /// longest), with 0 at positions without a token.
     pub(crate) fn run(
         q: &Tensor,
         k: &Tensor,

@@ -1,7 +1,7 @@
-//! Run of sublayers as one operation.
+//! Consecutive sublayers as one operation.
 //!
-//! Candle adds up the gradients of each node of its graph, starting from zeros. A single node for a run of layers, with
-//! residual branches added inside it, avoids most of that cost.
+//! Candle adds up the gradients of each node of its graph, starting from zeros. A single node for several layers, which
+//! adds residual branches internally, avoids most of that cost.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
@@ -19,12 +19,13 @@ use crate::tensors::{Packing, RowBlock};
 
 /// Maximum number of tokens for which weights are packed once for the whole context.
 const SMALL_RUN: usize = 512;
-/// Maximum number of multiply-adds for which a second thread costs more than it saves. A higher limit would let threads
-/// without work between two layers fall asleep, and waking them takes longer.
+/// Maximum number of multiply-adds for which a second thread costs more than it saves. With a higher limit, threads
+/// without work would fall asleep between two layers, and waking them takes longer.
 const ONE_THREAD: usize = 1 << 18;
 
 thread_local! {
-    /// Buffers of this thread's last block: in consecutive runs of single layers, new ones would cause page faults.
+    /// Buffers of this thread's last block. When single layers run one after another, new buffers would cause page
+    /// faults.
     static SCRATCH: RefCell<Scratch<f32>> = RefCell::default();
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct LayersOp {
 }
 
 impl LayersOp {
-    /// Runs the sublayers, (tokens, hidden) → (tokens, hidden). No sublayers are the identity.
+    /// Runs the sublayers, (tokens, hidden) → (tokens, hidden). Without sublayers it is the identity.
     pub(crate) fn run(
         x: &Tensor,
         packing: &Arc<Packing>,
@@ -58,7 +59,8 @@ impl LayersOp {
         apply(x, op, trains, ctx)
     }
 
-    /// Calls `f` with the packed weights: the context's cache if nothing else needs the memory, or the run is small.
+    /// Calls `f` with the packed weights. They are cached in the context if nothing else needs the memory, or if there
+    /// are few tokens.
     fn with_packed_weights<R>(&self, f: impl FnOnce(&PackedWeights) -> R) -> R {
         let keep = !self.ctx.is_training() || self.packing.spans().tokens() <= SMALL_RUN;
         if keep { f(self.ctx.packed_weights()) } else { f(&PackedWeights::default()) }
@@ -122,7 +124,7 @@ impl LayersOp {
         Ok((all, Vec::new()))
     }
 
-    /// Rows of a chunk: all of a block, unless there are fewer blocks than threads.
+    /// Rows of a chunk: all rows of a block, unless there are fewer blocks than threads.
     fn chunk_rows(&self, blocks: usize) -> usize {
         let threads = rayon::current_num_threads();
         match blocks < threads {
@@ -131,7 +133,7 @@ impl LayersOp {
         }
     }
 
-    /// Computes the gradient of the input rows from that of the output rows, if it is needed.
+    /// Computes the gradient of the input rows from the gradient of the output rows, if it is needed.
     fn backward(
         &self,
         mut gradients: Vec<Vec<f32>>,

@@ -14,7 +14,7 @@ use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::LinearParameters;
 use crate::tensors::{Gradient, Precision};
 
-/// Rows of a chunk: few enough for two chunks of an ordinary sentence.
+/// Rows of a chunk: few enough that an ordinary sentence has two chunks.
 const ROWS: usize = 24;
 
 /// Computes x·W for a packed W (inputs, outputs), in parallel blocks of rows; `bias` is added to each row.

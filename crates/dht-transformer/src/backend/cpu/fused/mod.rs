@@ -1,8 +1,8 @@
 //! Fused operations of the encoder on the CPU, as candle custom ops.
 //!
-//! Each takes the hidden rows and an *anchor*: a dummy variable that makes candle call the backward pass even if the
-//! rows have no gradient. The gradients of weights go to the [`ForwardContext`](crate::ForwardContext), not through
-//! candle's graph.
+//! Each operation takes the hidden rows and an *anchor*: a dummy variable that makes candle call the backward pass even
+//! if the rows have no gradient. The gradients of weights go to the [`ForwardContext`](crate::ForwardContext), not
+//! through candle's graph.
 
 mod apply;
 mod embedding;

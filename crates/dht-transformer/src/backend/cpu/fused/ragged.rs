@@ -1,4 +1,4 @@
-//! Attention with dimensions taken out: separate inputs for Q, K and V, and separate widths of heads.
+//! Attention with removed dimensions: separate inputs for Q, K and V, and separate widths for each head.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::{LinearParameters, RaggedParameters};
 use crate::tensors::{Gradient, Packing, Parameter, RowBlock};
 
-/// Attention of a layer with dimensions taken out, the same for all samples.
+/// Attention of a layer with removed dimensions, the same for all samples.
 pub(crate) struct RaggedSublayer {
     layer: usize,
     parameters: Arc<RaggedParameters>,
     /// Numbers of the remaining heads.
     heads: Vec<usize>,
-    /// Position of each head of the whole layer among the remaining ones.
+    /// Position of each head of the whole layer among the remaining heads.
     positions: Arc<[Option<usize>]>,
     probability_dropout: Option<Dropout>,
     dropout: Option<Dropout>,

@@ -23,7 +23,7 @@ enum Inner {
     Activation(Activation),
 }
 
-/// Sublayer with some of the rows of W₁ and columns of W₂.
+/// Sublayer that can run with some of the rows of W₁ and of the columns of W₂.
 #[derive(Debug)]
 pub(crate) struct SelectedSublayer {
     /// W₁ (wide, hidden), b₁, W₂ (hidden, inner), b₂, γ, β.
@@ -35,8 +35,8 @@ pub(crate) struct SelectedSublayer {
 }
 
 impl SelectedSublayer {
-    /// Creates the attention of layer `layer`. `sets`: pairs of a number of consecutive samples and the heads that they
-    /// run.
+    /// Creates the attention of layer `layer`. `sets` has pairs: a number of consecutive samples, and the heads that
+    /// they run.
     pub(crate) fn attention(
         layer: usize,
         p: &AttentionParameters,
@@ -58,7 +58,7 @@ impl SelectedSublayer {
         }
     }
 
-    /// Creates the feed-forward. `widths`: pairs of a number of consecutive samples and the number of first neurons
+    /// Creates the feed-forward. `widths` has pairs: a number of consecutive samples, and the number of first neurons
     /// that they run.
     pub(crate) fn feed_forward(
         p: &FeedForwardParameters,
@@ -81,7 +81,7 @@ impl SelectedSublayer {
         }
     }
 
-    /// Mean number of tokens in a variant's runs.
+    /// Mean number of tokens in consecutive samples of a variant.
     fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
         let runs = || self.selection.variants.runs.iter().filter(|(_, variant)| *variant == number);
         let samples = runs().flat_map(|(run, _)| run.clone());

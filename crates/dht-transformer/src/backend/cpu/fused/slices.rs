@@ -35,7 +35,7 @@ pub(crate) fn rows(numbers: Vec<f32>, width: usize) -> (CpuStorage, Shape) {
     (CpuStorage::F32(numbers), shape)
 }
 
-/// Error of a second backward pass, or of one without a forward pass in training.
+/// Error of a second backward pass, or of a backward pass without a forward pass in training.
 pub(crate) fn nothing_saved(name: &str) -> Error {
     Error::Msg(format!("{name}: a backward follows each training forward once; its activations are gone")).bt()
 }

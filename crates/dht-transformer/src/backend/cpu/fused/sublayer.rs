@@ -11,8 +11,8 @@ use crate::backend::cpu::kernels::{
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::tensors::{Packing, RowBlock};
 
-/// Sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), in which samples of a batch may run different parts of
-/// the weights.
+/// Sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)). Samples of a batch may run different parts of the
+/// weights.
 pub(crate) trait Sublayer: Send + Sync {
     /// Returns whether any of its parameters is trainable.
     fn trains(&self) -> bool;
@@ -38,11 +38,11 @@ pub(crate) trait Sublayer: Send + Sync {
     /// Layer number, if the sublayer is attention.
     fn attention_layer(&self) -> Option<usize>;
 
-    /// Adds the gradients of the weights to the context, from each block's x and row gradients.
+    /// Computes the gradients of the weights from each block's x and row gradients, and adds them to the context.
     fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext);
 }
 
-/// End of a sublayer, next to its parameters.
+/// Parameters at the end of a sublayer.
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) epsilon: f64,
@@ -59,15 +59,15 @@ pub(crate) struct PackedSublayer {
 
 /// Packed weights of one variant.
 pub(super) struct PackedVariant {
-    /// Packed W₁, or one each for Q, K and V.
+    /// Packed W₁, or one packed weight each for Q, K and V.
     pub(super) inward: Vec<WeightSlice>,
     pub(super) inward_bias: Vec<f32>,
     pub(super) outward: WeightSlice,
 }
 
 impl dyn Sublayer {
-    /// Runs a block, (tokens, hidden) → (tokens, hidden); with `keep` also returns the values for the backward pass;
-    /// see [`sublayer`].
+    /// Runs a block, (tokens, hidden) → (tokens, hidden). With `keep`, also returns the values for the backward pass.
+    /// See [`sublayer`].
     pub(crate) fn forward(
         &self,
         packed: &PackedSublayer,
@@ -80,7 +80,8 @@ impl dyn Sublayer {
         sublayer(x, &segments, self.output_norm(packed, packing, block), keep_and_chunk_rows, scratch)
     }
 
-    /// Computes the gradient of x if requested, and the row gradients for the gradients of the weights.
+    /// Computes the gradient of x if requested, and the row gradients from which the gradients of the weights are
+    /// computed.
     pub(crate) fn backward(
         &self,
         packed: &PackedSublayer,
@@ -93,7 +94,7 @@ impl dyn Sublayer {
         sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), wanted)
     }
 
-    /// Adds the gradients of gates on its heads, if it has heads, to the context.
+    /// Adds the gradients of gates on the sublayer's heads, if it has heads, to the context.
     pub(crate) fn record_gate_gradients<'a>(
         &self,
         rows: impl Iterator<Item = &'a RowGradients<f32>>,

@@ -28,8 +28,9 @@ impl WeightSlice {
     }
 }
 
-/// Number of tokens in a run from which a separately packed copy of the weights costs almost nothing. Shorter runs
-/// alternate often, and the copies of several sets would evict each other from the second-level cache.
+/// Minimum number of tokens of consecutive samples for which a separately packed copy of the weights costs almost
+/// nothing. With fewer tokens, variants alternate often, and their copies would evict each other from the second-level
+/// cache.
 const OWN_PACKING: usize = 512;
 
 /// Side of one of the two weights.
@@ -65,11 +66,12 @@ impl Selection {
         [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
     }
 
-    /// Part of a weight that a variant runs; `run_tokens` is the mean length of its runs.
+    /// Part of a weight that a variant runs. `run_tokens` is the mean number of tokens in consecutive samples of the
+    /// variant.
     ///
-    /// If the variant takes a part of the products' inner dimension, the products skip rows of the weight packed for
-    /// all. If it takes a part of the columns, the weight is packed so that each head begins a panel. Alternatively it
-    /// is packed for the variant alone, which leaves no panel partly filled.
+    /// If the variant takes a part of the inner dimension of the products, the products skip rows of the weight that is
+    /// packed for all variants. If it takes a part of the columns, the weight is packed so that each head begins a
+    /// panel, or is packed for this variant alone, which leaves no panel partly filled.
     pub(super) fn weight_slice(
         &self,
         side: Side,
@@ -128,7 +130,7 @@ impl Selection {
         }
     }
 
-    /// Matrices of a part of a weight, for a direction.
+    /// Matrices that make up a part of a weight, for one direction.
     fn matrices<'a>(
         &self,
         side: Side,

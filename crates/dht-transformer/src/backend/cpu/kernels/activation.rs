@@ -49,8 +49,8 @@ fn rows_forward<T: Real>(u: &mut [T], bias: &[T], f: impl Fn(T) -> (T, T)) {
     }
 }
 
-/// Backward pass of [`bias_activation`]: u becomes f(u + bias) again (which the weight gradient needs), da becomes du;
-/// returns the bias's gradient.
+/// Backward pass of [`bias_activation`]. It replaces u by f(u + bias), which the weight gradient needs, and da by du.
+/// Returns the gradient of the bias.
 pub(crate) fn bias_activation_backward<T: Real>(
     u: &mut [T],
     bias: &[T],

@@ -2,7 +2,7 @@
 
 use super::real::Real;
 
-/// Site of a dropout in the model, which keys its mask.
+/// Place of a dropout in the model, a part of the key of its mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DropoutSite {
     Embedding,
@@ -22,12 +22,12 @@ impl DropoutSite {
     }
 }
 
-/// Dropout at one site of one step: each value is set to 0 with `probability`, the others are scaled by
+/// Dropout at one place of the model in one step. Each value is set to 0 with `probability`; the others are scaled by
 /// 1/(1 − probability).
 ///
-/// The random word of a value is Philox-4x32-10 (Salmon et al. 2011) keyed by the seed, at the counter
-/// (column block, token and site, sample, step): regrouping samples, resuming a run, or another device give the same
-/// mask.
+/// The random word of a value is Philox-4x32-10 (Salmon et al. 2011) keyed by the seed, at the counter (column block,
+/// token and site, sample, step). The mask is therefore the same after samples are regrouped, after a run is resumed,
+/// and on another device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dropout {
     probability: f64,
@@ -120,8 +120,8 @@ mod tests {
         assert_eq!(words, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 
-    /// Mask of kept columns, four a hexadecimal digit, the first lowest. The comparison of other devices' kernels reads
-    /// this constant, so that all compute the same.
+    /// Mask of kept columns, four for each hexadecimal digit, the first in its lowest bit. Tests of other devices'
+    /// kernels read this constant, too.
     const MASK: &str = "b31b5802039c91f97bb0060e9205ff2add";
 
     #[test]

@@ -110,8 +110,8 @@ fn packed(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
     [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
 }
 
-/// Part of a sublayer for neighbouring samples: their rows, the rows of W₁ and columns of W₂, the inner function, and
-/// the units.
+/// Part of a sublayer for neighbouring samples: their rows, the rows of W₁ and columns of W₂ that they use, the inner
+/// function, and the heads or neurons.
 struct Part<'a> {
     rows: Range<usize>,
     wide: Range<usize>,

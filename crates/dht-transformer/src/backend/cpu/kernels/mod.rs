@@ -1,7 +1,8 @@
 //! Arithmetic on slices, without tensors and without autograd: each forward pass with its backward pass.
 //!
-//! Everything is generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. Kernels
-//! run on one thread, on blocks of rows that are the same for any number of threads, so results have the same bits.
+//! All kernels are generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. A
+//! kernel runs on one thread, on a block of rows. The blocks do not depend on the number of threads, so the results
+//! have the same bits.
 
 mod activation;
 mod attention;

@@ -1,4 +1,4 @@
-//! Residual norm y = LayerNorm(x + dropout(h + bias)), the end of both sublayers; without x, the norm of the
+//! Residual norm y = LayerNorm(x + dropout(h + bias)), the end of both sublayers. Without x, it is the norm of the
 //! embeddings.
 
 use std::ops::Range;
@@ -77,7 +77,7 @@ fn moments<T: Real>(z: &[T], epsilon: f64) -> (T, T) {
 
 /// Gradients from the backward pass of [`residual_norm`].
 pub(crate) struct ResidualNormGradients<T> {
-    /// Gradient with respect to z, and so to x.
+    /// Gradient with respect to z, which equals that with respect to x.
     pub(crate) dz: Vec<T>,
     /// Gradient with respect to h.
     pub(crate) dh: Vec<T>,
@@ -86,7 +86,7 @@ pub(crate) struct ResidualNormGradients<T> {
     pub(crate) dbias: Vec<T>,
 }
 
-/// Backward pass of [`residual_norm`] from z (which it stored in place of h) and dy.
+/// Backward pass of [`residual_norm`] from dy and from z, which [`residual_norm`] stored in place of h.
 ///
 /// With x̂ = (z − mean)·r and g = dy·γ: dz = r·(g − mean(g) − x̂·mean(g·x̂)).
 pub(crate) fn residual_norm_backward<T: Real>(

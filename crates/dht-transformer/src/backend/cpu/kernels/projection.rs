@@ -6,18 +6,18 @@ use super::product::{Destination, Matrix, Part, product};
 use super::real::Real;
 use super::rows::CHUNK_ROWS;
 
-/// Linear map from some columns of rows to some columns of others.
+/// Linear map from some columns of rows to some columns of other rows.
 pub(crate) struct Projection<'a, T> {
-    /// Columns that it reads; `None`: all.
+    /// Columns that the map reads; `None` for all.
     pub(crate) inputs: Option<&'a [u32]>,
-    /// Columns that it writes.
+    /// Columns that the map writes.
     pub(crate) outputs: Range<usize>,
     /// Weight for a direction: (inputs, outputs) forward, (outputs, inputs) backward.
     pub(crate) weight: Part<'a, T>,
 }
 
 impl<T: Real> Projection<'_, T> {
-    /// Computes u ← x·Wᵀ in its columns: from rows of `hidden` values to rows of `wide`.
+    /// Computes u ← x·Wᵀ in the map's columns, from rows of `hidden` values to rows of `wide` values.
     pub(super) fn forward(&self, x: &[T], hidden: usize, u: &mut [T], wide: usize) {
         let mut run = |first: usize, x: Matrix<'_, T>| {
             let u = &mut u[first * wide + self.outputs.start..];
@@ -32,7 +32,7 @@ impl<T: Real> Projection<'_, T> {
         }
     }
 
-    /// Computes dx ← dx + du·W in the columns that it reads.
+    /// Computes dx ← dx + du·W in the columns that the map reads.
     pub(super) fn backward(&self, du: &[T], wide: usize, dx: &mut [T], hidden: usize) {
         let Some(inputs) = self.inputs else {
             return product(dx, hidden, Destination::Accumulate, T::ONE, self.gradients(du, wide), self.weight);
@@ -47,7 +47,7 @@ impl<T: Real> Projection<'_, T> {
         }
     }
 
-    /// Gradients of the columns that it writes.
+    /// Gradients of the columns that the map writes.
     fn gradients<'d>(&self, du: &'d [T], wide: usize) -> Matrix<'d, T> {
         Matrix::strided(&du[self.outputs.start..], du.len() / wide, self.outputs.len(), wide)
     }

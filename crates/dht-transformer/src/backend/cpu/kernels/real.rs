@@ -110,8 +110,8 @@ macro_rules! vectors_of_pulp {
     };
 }
 
-/// Polynomial with these coefficients at x, highest power first (Horner). It is a loop, since folds over arrays may not
-/// be inlined, on processors without fused multiply-adds.
+/// Polynomial with these coefficients at x, highest power first (Horner). It is written as a loop, since folds over
+/// arrays may not be inlined on processors without fused multiply-adds.
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = coefficients[0];
@@ -147,8 +147,8 @@ impl Real for f32 {
         if self > other { self } else { other }
     }
 
-    /// eˣ by 2ⁿ·eʳ with |r| ≤ ln 2 / 2 and a polynomial of degree 6 (Cephes' `expf`): relative error below 2e-7,
-    /// branch-free, so that loops over it vectorise.
+    /// eˣ by 2ⁿ·eʳ with |r| ≤ ln 2 / 2 and a polynomial of degree 6 (Cephes' `expf`). The relative error is below 2e-7.
+    /// The function has no branches, so that loops over it vectorise.
     #[inline(always)]
     fn exp(self) -> Self {
         const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
@@ -171,8 +171,9 @@ impl Real for f32 {
         f32::ln(self)
     }
 
-    /// Φ(x) = ½ + x·q(x²) with a polynomial q, fitted at Chebyshev's points of |x| ≤ 5.25 in s = 2x²/5.25² − 1, where
-    /// its coefficients are small: absolute error below 2e-7, without a division. φ by the exponential.
+    /// Φ(x) = ½ + x·q(x²) with a polynomial q in s = 2x²/5.25² − 1, in which its coefficients are small. q is fitted at
+    /// the Chebyshev points of |x| ≤ 5.25. The absolute error is below 2e-7, without a division. φ is computed by the
+    /// exponential.
     #[inline(always)]
     fn normal_cdf_pdf(self) -> (Self, Self) {
         const END: f32 = 5.25;

@@ -2,13 +2,13 @@
 
 use super::real::Real;
 
-/// Rows of a chunk in the backward pass, for threads that would otherwise wait for the block's end.
+/// Rows of a chunk in the backward pass. Chunks give work to threads that would otherwise wait for the end of a block.
 pub(crate) const CHUNK_ROWS: usize = 64;
 
 /// Runs `body` compiled for the widest vector instructions that this processor has.
 ///
-/// Pass `move` closures: values captured by reference must be read again after each store, since the two might overlap,
-/// and the loop stays scalar.
+/// Pass `move` closures. Values captured by reference might overlap with stored values; they would be read again after
+/// each store, and the loop would stay scalar.
 #[inline(always)]
 pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
@@ -79,7 +79,7 @@ pub(crate) fn array<T: Copy, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
     array
 }
 
-/// Reduces sixteen values to one, by halves: the same order everywhere, with the shortest dependency chain.
+/// Reduces sixteen values to one, by halves. The order is the same everywhere and has the shortest dependency chain.
 #[inline(always)]
 pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     let mut all = lanes;
@@ -93,7 +93,7 @@ pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     all[0]
 }
 
-/// Computes Σ f(z), in sixteen lanes so that it vectorises with a fixed order of summation.
+/// Computes Σ f(z) in sixteen lanes, so that the sum vectorises with a fixed order of summation.
 #[inline(always)]
 pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! The inner function f is attention in the first sublayer of a layer and a non-linearity in the second. Samples may
-//! run different heads or neurons; consecutive ones that run the same form a segment. Weights are packed for products,
-//! transposed for the forward pass and untransposed for the backward pass. A backward pass returns the gradients of
-//! rows. Those of the weights are sums over the rows of all samples, computed from them
-//! ([`sublayer_gradients`](super::sublayer_gradients)).
+//! run different heads or neurons; consecutive samples that run the same heads or neurons form a segment. Weights are
+//! packed for products, transposed for the forward pass and untransposed for the backward pass. A backward pass returns
+//! the gradients of rows. From these, [`sublayer_gradients`](super::sublayer_gradients) computes the gradients of the
+//! weights, which are sums over the rows of all samples.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -38,14 +38,14 @@ pub(crate) struct OutputNorm<'a, T> {
 pub(crate) struct Segment<'a, T> {
     /// Rows of the samples in the block.
     pub(crate) rows: Range<usize>,
-    /// Part of W₁ that they run, for a direction: one product, or one each for Q, K and V.
+    /// Part of W₁ that the segment runs, for one direction: one product, or one each for Q, K and V.
     pub(crate) inward: Vec<Projection<'a, T>>,
     /// Part of b₁, (wide).
     pub(crate) inward_bias: &'a [T],
     /// Part of W₂.
     pub(crate) outward: Part<'a, T>,
     pub(crate) function: InnerFunction<'a>,
-    /// Position of each head of the layer, or of each chunk of neurons, among those that run.
+    /// Position of each head of the layer, or of each chunk of neurons, among the heads or chunks that run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct SavedActivations<T> {
 }
 
 struct SavedSegment<T> {
-    /// Q, K and V; or the input of the activation, without its bias.
+    /// Q, K and V, or the input of the activation without its bias.
     u: Vec<T>,
     /// Context of attention. The activation is recomputed.
     context: Vec<T>,
@@ -130,13 +130,13 @@ impl<T> RowGradients<T> {
 /// Optional results of a backward pass, in addition to the row gradients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    /// `true` for the gradient of x.
+    /// `true` to compute the gradient of x.
     pub(crate) input: bool,
-    /// `true` for the gradients of gates on heads.
+    /// `true` to compute the gradients of gates on heads.
     pub(crate) gates: bool,
 }
 
-/// Buffers that are reused between forward passes: new memory would have to be zeroed first.
+/// Buffers that are reused between forward passes, since new memory would have to be zeroed first.
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     u: Vec<T>,
@@ -153,8 +153,8 @@ impl<T> Default for Scratch<T> {
 }
 
 /// Runs the sublayer of one block of rows. `x` is (tokens, hidden); the weights are packed for the forward pass. `keep`
-/// is `true` if a backward pass follows. A chunk has `chunk_rows` rows, so that other threads can help with a single
-/// block; a row's bits do not depend on it.
+/// is `true` if a backward pass follows. A block is processed in chunks of `chunk_rows` rows, so that other threads can
+/// help with a single block. The bits of a row do not depend on `chunk_rows`.
 pub(crate) fn sublayer<T: Real>(
     x: &[T],
     segments: &[Segment<'_, T>],
@@ -219,7 +219,8 @@ pub(crate) fn sublayer<T: Real>(
     (y, saved)
 }
 
-/// Backward pass of [`sublayer`], with weights packed for it: the gradient of x if requested, and the row gradients.
+/// Backward pass of [`sublayer`]. The weights must be packed for the backward pass. Returns the gradient of x if
+/// requested, and the row gradients.
 pub(crate) fn sublayer_backward<T: Real>(
     dy: &[T],
     saved: SavedActivations<T>,

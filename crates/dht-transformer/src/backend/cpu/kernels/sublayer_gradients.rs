@@ -1,8 +1,8 @@
 //! Gradients of a sublayer's weights, from the rows of all blocks.
 //!
-//! Both have a row for each column between the two products, (wide, hidden) and (inner, hidden). The right factor, x or
-//! the gradient after W₂, is then the same for all of them and is packed once a block. A chunk is a head or some
-//! neurons; each sums over the segments that ran it, in order.
+//! Both gradients have a row for each column between the two products: (wide, hidden) and (inner, hidden). The right
+//! factor, x or the gradient after W₂, is then the same for all these rows and is packed once for each block. A chunk
+//! is a head or some neurons. The gradient of a chunk is a sum over the segments that ran the chunk, in order.
 
 use std::ops::Range;
 
@@ -21,18 +21,18 @@ pub(crate) struct GradientChunks {
     pub(crate) inward: usize,
     /// Columns of W₂ of a chunk.
     pub(crate) outward: usize,
-    /// Rows of W₁ of all chunks; the last one may be smaller.
+    /// Rows of W₁ of all chunks; the last chunk may be smaller.
     pub(crate) wide: usize,
     /// Columns of W₂ of all chunks.
     pub(crate) inner: usize,
 }
 
-/// Gradients of a sublayer's weights, zeros where nothing ran. Rows are in the order of the chunks.
+/// Gradients of a sublayer's weights; zeros for parts that did not run. Rows are in the order of the chunks.
 pub(crate) struct SublayerGradients<T> {
-    /// Gradient of W₁, (wide, hidden); of projections (outputs, inputs), concatenated.
+    /// Gradient of W₁, (wide, hidden); for projections, the gradients (outputs, inputs), concatenated.
     pub(crate) inward: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
-    /// Gradient of W₂, (inner, hidden): transposed.
+    /// Gradient of W₂, transposed: (inner, hidden).
     pub(crate) outward: Vec<T>,
     pub(crate) outward_bias: Vec<T>,
     pub(crate) scale: Vec<T>,
@@ -70,8 +70,8 @@ pub(crate) fn sublayer_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// Computes the gradients if all samples ran the same sublayer, whose W₁ are projections: the columns of x that each
-/// reads, and the columns that it writes.
+/// Computes the gradients if all samples ran the same sublayer, whose W₁ consists of projections. A projection is given
+/// by the columns of x that it reads, and the columns that it writes.
 pub(crate) fn projection_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -128,8 +128,8 @@ fn with_norm<T: Real>(
 /// Number of columns of the left factor that are multiplied at once.
 const COLUMNS: usize = 96;
 
-/// Computes Σ leftᵀ·right, (columns, width), over terms. A term is the rows of a left factor of `wide` values, of which
-/// `columns` count, their number, and the right factor.
+/// Computes Σ leftᵀ·right, (columns, width), over terms. A term has a left factor with rows of `wide` values, of which
+/// `columns` are used, the number of its rows, and a right factor.
 fn product_of_columns<T: Real>(
     terms: &[(&[T], usize, Packed<T>)],
     columns: Range<usize>,
@@ -148,8 +148,8 @@ fn product_of_columns<T: Real>(
     gradient
 }
 
-/// Computes Σ leftᵀ·right over segments, (all, hidden), in chunks of `chunk` rows; each segment has its own columns of
-/// `left`, and its rows of the packed right factor.
+/// Computes Σ leftᵀ·right over segments, (all, hidden), in chunks of `chunk` rows. Each segment has its own columns of
+/// `left` and its own rows of the packed right factor.
 fn weight_gradient<T: Real>(
     segments: &[(&SegmentGradients<T>, &Packed<T>)],
     left: fn(&SegmentGradients<T>) -> &[T],

@@ -4,8 +4,8 @@
 //! lᵢ = log Σⱼ exp(xᵢ·wⱼ + bⱼ) − (xᵢ·w_t + b_t)      t: the target of row i
 //! ```
 //!
-//! Rows are processed in blocks. A block's logits become its losses, then the gradient of the logits in the same
-//! memory, and from these the gradients of rows, weight and bias. So a step needs [`BLOCK`] rows of logits, not all.
+//! Rows are processed in blocks. Once the losses of a block are known, the gradient of its logits replaces the logits
+//! in memory, and gives the gradients of rows, weight and bias. So a step stores [`BLOCK`] rows of logits, not all.
 
 use rayon::prelude::*;
 
@@ -13,7 +13,7 @@ use super::product::{Destination, Matrix, Packed, product};
 use super::real::Real;
 use super::rows::{add_assign, column_sums, vectorised};
 
-/// Number of rows whose logits exist at a time: with 30,522 outputs 31 MB in f32.
+/// Number of rows whose logits exist at a time. With 30,522 outputs they take 31 MB in f32.
 const BLOCK: usize = 256;
 
 /// Number of rows of a product that one thread takes at a time.
@@ -29,8 +29,8 @@ pub(crate) struct VocabularyLossGradients<T> {
     pub(crate) bias: Vec<T>,
 }
 
-/// Mean loss of the rows `x` (rows, inputs) under `weight` (outputs, inputs) and `bias` (outputs), and with `gradients`
-/// its gradients. There is at least one row, and each target is below the number of outputs.
+/// Mean loss of the rows `x` (rows, inputs) under `weight` (outputs, inputs) and `bias` (outputs). With `gradients`,
+/// also returns the gradients of this loss. There is at least one row, and each target is below the number of outputs.
 pub(crate) fn decoder_cross_entropy<T: Real>(
     x: &[T],
     weight: &[T],
@@ -93,7 +93,7 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
     (loss * share, sums)
 }
 
-/// Loss of one row; its logits become (softmax − one-hot)·share.
+/// Loss of one row. Replaces the row's logits by (softmax − one-hot)·share.
 #[inline(always)]
 fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
     let wanted = logits[target];

@@ -26,9 +26,9 @@ fn opinion_word(word: &str) -> Option<usize> {
     })
 }
 
-/// Classifies a text by rules that share only the lists of opinion words and nouns with the grammar: clauses end at
-/// marks and connectives; a clause with an opinion word is an opinion, inverted by any negation in it; the majority of
-/// opinions is the verdict, and the first noun of an opinion the subject.
+/// Classifies a text by rules that share only the lists of opinion words and nouns with the grammar. Clauses end at
+/// marks and connectives. A clause with an opinion word is an opinion, inverted by any negation in the clause. The
+/// majority of opinions is the verdict, and the first noun of an opinion is the subject.
 fn read(text: &str) -> usize {
     let plain = words(text)
         .join(" ")

@@ -49,7 +49,7 @@ pub(crate) fn attention<T: Real>(
     }
 }
 
-/// Backward pass of [`attention`]: the gradient of `qkv` from that of the context.
+/// Backward pass of [`attention`]: the gradient of `qkv` from the gradient of the context.
 ///
 /// With A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP = dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K,
 /// dK = scale·dSᵀ·Q.
@@ -77,7 +77,8 @@ pub(crate) fn attention_backward<T: Real>(
     dqkv
 }
 
-/// Backward pass of [`attention_backward`] for some samples, whose rows of the gradient are `dqkv`.
+/// Backward pass of [`attention_backward`] for some samples. `dqkv` has the rows of the gradient that belong to these
+/// samples.
 fn backward_of_samples<T: Real>(
     qkv: &[T],
     dcontext: &[T],
@@ -130,7 +131,8 @@ fn backward_of_samples<T: Real>(
 
 /// Gradient of the loss with respect to a gate ξ = 1 on each head of each sample, (samples, heads).
 ///
-/// It is ∂L/∂ξ = Σ over its rows of c·dc, for context c with gradient dc, both (tokens, inner).
+/// The gradient is ∂L/∂ξ = Σ c·dc over the rows of the sample, for the context c with gradient dc, both (tokens,
+/// inner).
 pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape) -> Vec<T> {
     let inner = shape.inner;
     let mut gradients = vec![T::ZERO; spans.samples() * shape.heads.len()];
@@ -189,7 +191,7 @@ mod tests {
         }
     }
 
-    /// Three texts of which the first overflows, compared with the others without it.
+    /// Compares the results for three texts, of which the first overflows, with the results for the other two alone.
     fn an_overflow_stays_within_its_text<T: Real + std::fmt::Debug>(huge: f64) {
         let shape = HeadShape::alike(2, 8);
         let (inner, stride) = (16, 48);

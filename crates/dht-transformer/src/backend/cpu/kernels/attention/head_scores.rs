@@ -7,12 +7,12 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::tensors::Spans;
 
-/// Heads with consecutive columns in Q, and in K.
+/// Heads whose columns are consecutive in Q and in K.
 #[derive(Debug, Clone)]
 pub(crate) struct ComparedHeads {
     /// Columns of each head.
     pub(crate) widths: Vec<usize>,
-    /// Scores are divided by the root of this dimension.
+    /// Scores are divided by the square root of this dimension.
     pub(crate) head_dim: usize,
 }
 
@@ -41,7 +41,8 @@ impl ComparedHeads {
     }
 }
 
-/// Scores of each head, (samples, heads, longest, longest), of Q and K, (tokens, columns); 0 in places without a token.
+/// Scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). 0 at positions without a
+/// token.
 pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
     let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;
@@ -56,8 +57,8 @@ pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &Comp
     scores
 }
 
-/// Backward pass of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q. Gradients of places without a token are not
-/// read.
+/// Backward pass of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q. Gradients at positions without a token are
+/// not read.
 pub(crate) fn head_scores_backward<T: Real>(
     q: &[T],
     k: &[T],

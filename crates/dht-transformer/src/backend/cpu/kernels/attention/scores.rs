@@ -9,8 +9,8 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, array, vectorised};
 
-/// Scores of some queries, one row each. Rows are padded to whole vectors, so that loops over them have no remainder;
-/// values after the keys are undefined.
+/// Scores of some queries, one row for each query. Rows are padded to whole vectors, so that loops over a row have no
+/// remainder. Values after the last key are undefined.
 #[derive(Default, Clone)]
 pub(crate) struct Scores<T> {
     numbers: Vec<T>,
@@ -52,7 +52,7 @@ impl<T: Real> Scores<T> {
         pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });
     }
 
-    /// Applies dropout; the rows are those of queries from `first` on.
+    /// Applies dropout. The first row belongs to query `first`.
     pub(crate) fn drop(&mut self, dropout: ProbabilityDropout<'_>, sample: usize, head: usize, first: usize) {
         let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
         vectorised(

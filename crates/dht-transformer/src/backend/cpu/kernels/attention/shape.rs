@@ -6,13 +6,13 @@ use crate::backend::cpu::kernels::real::Real;
 /// Column offsets and widths of a head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeadColumns {
-    /// First columns of its Q, K and V in rows of the Q, K and V of all heads.
+    /// First columns of the head's Q, K and V in rows that hold the Q, K and V of all heads.
     pub(crate) qkv: [usize; 3],
-    /// First column of its context in rows of the contexts of all heads.
+    /// First column of the head's context in rows that hold the contexts of all heads.
     pub(crate) context: usize,
-    /// Number of columns of its Q, and of its K.
+    /// Number of columns of the head's Q, and of its K.
     pub(crate) query_key: usize,
-    /// Number of columns of its V, and of its context.
+    /// Number of columns of the head's V, and of its context.
     pub(crate) value: usize,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct HeadShape {
     pub(crate) wide: usize,
     /// Number of columns of the contexts of all heads.
     pub(crate) inner: usize,
-    /// Scores are divided by the root of this dimension.
+    /// Scores are divided by the square root of this dimension.
     head_dim: usize,
 }
 
 impl HeadShape {
-    /// Equal heads: for each of `heads` heads `head_dim` columns each of Q, K and V, stored together per head.
+    /// `heads` equal heads. Each has `head_dim` columns of Q, of K and of V, which are stored together for each head.
     pub(crate) fn alike(heads: usize, head_dim: usize) -> Self {
         let columns = |head| HeadColumns {
             qkv: [0, 1, 2].map(|part| (3 * head + part) * head_dim),
@@ -48,8 +48,8 @@ impl HeadShape {
         Self { heads: (0..heads).map(columns).collect(), wide: 3 * inner, inner, head_dim }
     }
 
-    /// Ragged heads with these columns of Q and K, and of V: the Q of all heads, their K, their V. Scores are those of
-    /// heads of `head_dim`.
+    /// Ragged heads with these numbers of columns (of Q and K, of V). The rows hold the Q of all heads, then their K,
+    /// then their V. Scores are divided as for heads of width `head_dim`.
     pub(crate) fn ragged(widths: impl Iterator<Item = (usize, usize)> + Clone, head_dim: usize) -> Self {
         let all_queries: usize = widths.clone().map(|(query_key, _)| query_key).sum();
         let (mut queries, mut values) = (0, 0);
@@ -68,7 +68,7 @@ impl HeadShape {
     }
 }
 
-/// Dropout of attention probabilities: the samples' ids key the masks, `kept[h]` is the number of the h-th kept head.
+/// Dropout of attention probabilities. The samples' ids key the masks; `kept[h]` is the number of the h-th kept head.
 #[derive(Clone, Copy)]
 pub(crate) struct ProbabilityDropout<'a> {
     pub(crate) dropout: Dropout,

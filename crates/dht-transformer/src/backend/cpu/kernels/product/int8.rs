@@ -4,12 +4,12 @@
 //! c(i, j) = sᵢ·tⱼ·Σₗ q(i, l)·w(l, j)      q = a / sᵢ, w = b / tⱼ, both rounded to −127 … 127
 //! ```
 //!
-//! Each row of A and each column of B has its own scale, its largest absolute value over 127. A row of C thus does not
-//! depend on the other rows. The sums are of integers and exact: the same bits on every processor.
+//! Each row of A and each column of B has its own scale, its largest absolute value divided by 127. A row of C thus
+//! does not depend on the other rows of A. The sums are exact sums of integers, with the same bits on every processor.
 //!
 //! The processor's instruction multiplies unsigned bytes by signed ones. Hence w is stored as w + 128, and 128·Σₗ q(i,
-//! l) is subtracted from the sum. Four rows of B are stored together, column by column: a line. Unused parts of a line
-//! meet zeros.
+//! l) is subtracted from the sum. Four rows of B are stored together, column by column; they are called a line. Unused
+//! parts of a line are multiplied by zeros.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub(crate) fn has_int8_products() -> bool {
     Dots::new().are_accelerated()
 }
 
-/// Rows of a left factor in bytes, in the order of the lines that they meet.
+/// Rows of a left factor in bytes, in the order of the lines by which they are multiplied.
 #[derive(Debug, Default)]
 struct Rows {
     quads: Vec<Quad>,
@@ -43,7 +43,7 @@ thread_local! {
 }
 
 impl Rows {
-    /// Rounds the rows of A, whose columns meet these rows of B.
+    /// Rounds the rows of A. `rows` are the rows of B that the columns of A multiply.
     #[inline(always)]
     fn fill<T: Real>(&mut self, a: Matrix<'_, T>, rows: &[Range<usize>]) {
         self.stride = rows.iter().map(|rows| lines_of(rows).len()).sum();
@@ -196,7 +196,7 @@ mod tests {
     use crate::backend::cpu::kernels::product::{Concatenated, Packed, product};
     use crate::backend::cpu::kernels::test_support::wave;
 
-    /// Reference in the order of the formula: scales of rows and columns, and rounded values.
+    /// Reference implementation: scales and rounded values, computed in the order of the formula.
     fn by_definition(numbers: &[f32], vectors: usize, at: impl Fn(usize, usize) -> usize) -> (Vec<f32>, Vec<i64>) {
         let of_vector = numbers.len() / vectors;
         let (mut scales, mut whole) = (Vec::new(), vec![0; numbers.len()]);

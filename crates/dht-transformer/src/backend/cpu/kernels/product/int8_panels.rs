@@ -1,4 +1,4 @@
-//! Right factors in eight bits, and the rounding to them.
+//! Right factors in eight bits, and the rounding to eight bits.
 
 use super::int8_tile::{COLUMNS, Line, QUAD};
 use crate::backend::cpu::kernels::real::Real;
@@ -26,7 +26,7 @@ impl Int8Panels {
         size_of_val(&*self.lines) + size_of_val(&*self.scales)
     }
 
-    /// Rounds the columns of all groups; `column` returns the values of one: (group, column of the group).
+    /// Rounds the columns of all groups. `column` returns the values of the column (group, column in the group).
     #[inline(always)]
     pub(super) fn new<T: Real>(
         (rows, columns, groups): (usize, usize, usize),
@@ -52,14 +52,14 @@ impl Int8Panels {
         Self { lines, scales, lines_of_panel, panels_of_group }
     }
 
-    /// Panel of a group that begins with this of its columns.
+    /// Panel of a group that begins with the group's column `first`.
     pub(super) fn panel(&self, group: usize, first: usize) -> (&[Line], &[f32; COLUMNS]) {
         let panel = group * self.panels_of_group + first / COLUMNS;
         (&self.lines[panel * self.lines_of_panel..][..self.lines_of_panel], &self.scales[panel])
     }
 }
 
-/// Scale s and factor 1 / s of numbers; s is NaN if one of them is not finite, and 1 / s is 0 if all are 0.
+/// Scale s of numbers, and the factor 1 / s. s is NaN if a number is not finite; the factor is 0 if all numbers are 0.
 #[inline(always)]
 pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     let (mut largest, mut not_finite) = ([0.0_f32; LANES], [0.0_f32; LANES]);
@@ -78,7 +78,7 @@ pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     (scale, if largest > 0.0 { MOST / largest } else { 0.0 })
 }
 
-/// Constant 1.5 · 2²³: adding it rounds to an integer, a tie to the even one, which is then in the low bits.
+/// Constant 1.5 · 2²³. Adding it rounds to an integer (ties to even), which is then in the low bits.
 const MAGIC: f32 = 12_582_912.0;
 
 /// Rounds a / s to an integer; undefined for values that are not finite.

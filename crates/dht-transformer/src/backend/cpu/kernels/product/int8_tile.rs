@@ -1,5 +1,5 @@
-//! Sums of byte products, eight rows by three vectors at once: by the processor's instruction (AVX-512 VNNI), or by
-//! compiler-generated loops.
+//! Sums of byte products, of eight rows by three vectors at once. They use the processor's instruction (AVX-512 VNNI)
+//! or compiler-generated loops.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(
@@ -24,7 +24,7 @@ pub(super) const COLUMNS: usize = VECTORS * WIDE;
 /// Four neighbouring values of a row of A.
 pub(super) type Quad = [i8; QUAD];
 
-/// Four rows of a panel: for each column its four values, plus 128.
+/// Four rows of a panel: for each column the column's four values, plus 128.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Line([[u8; WIDE * QUAD]; VECTORS]);

@@ -1,7 +1,7 @@
 //! Matrix views of slices, and modes of writing a product's destination.
 
-/// Matrix view of a slice: element (row, column) lies at `row · row_stride + column · column_stride`. One of the two
-/// strides is 1.
+/// Matrix view of a slice: element (row, column) is at index `row · row_stride + column · column_stride`. One of the
+/// two strides is 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
     pub(super) data: &'a [T],
@@ -22,7 +22,7 @@ impl<'a, T> Matrix<'a, T> {
         Self::strided(data, rows, columns, columns)
     }
 
-    /// Transposed view; nothing moves.
+    /// Transposed view of the same values.
     pub(crate) fn transposed(self) -> Self {
         Self {
             data: self.data,
@@ -45,6 +45,7 @@ impl<'a, T> Matrix<'a, T> {
 pub(crate) enum Destination {
     Overwrite,
     Accumulate,
-    /// Overwritten, possibly including values behind a row's columns up to the end of its last vector.
+    /// Existing values are overwritten, possibly including values after a row's last column, up to the end of its last
+    /// vector.
     OverwriteVectors,
 }

@@ -22,7 +22,8 @@ pub(crate) fn lanes<S: Simd, T: Real>() -> usize {
 
 /// Right factor packed in panels for many products.
 ///
-/// Its columns come in groups of one width. Each group begins a new panel, so that a product can take some of them.
+/// The columns form groups of equal width. Each group begins a new panel, so that a product can take some of the
+/// groups.
 #[derive(Debug, Clone)]
 pub(crate) struct Packed<T> {
     pub(super) panels: Panels<T>,
@@ -54,7 +55,7 @@ impl<T: Real> Packed<T> {
         Self::from_groups(&[vec![matrix]], Concatenated::Columns)
     }
 
-    /// Packs groups, all of one shape, each of several concatenated matrices.
+    /// Packs groups of equal shape. Each group consists of several concatenated matrices.
     pub(crate) fn from_groups(groups: &[Vec<Matrix<'_, T>>], concatenated: Concatenated) -> Self {
         groups.iter().flatten().for_each(|matrix| matrix.check("right factor"));
         let sum = |size: fn(&Matrix<'_, T>) -> usize| groups.first().map_or(0, |group| group.iter().map(size).sum());
@@ -84,12 +85,12 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// Whole factor as a part.
+    /// The whole factor, as a [`Part`].
     pub(crate) fn whole(&self) -> Part<'_, T> {
         Part { packed: self, rows: std::slice::from_ref(&self.rows), groups: &self.groups, columns: self.columns }
     }
 
-    /// Panel of a group, `width` values wide, that begins with this of its columns.
+    /// Panel of a group, `width` values wide, that begins with the group's column `first`.
     #[inline(always)]
     pub(super) fn panel<'a>(&self, numbers: &'a [T], width: usize, group: usize, first: usize) -> &'a [T] {
         let of_panel = width * self.rows.len();
@@ -97,8 +98,7 @@ impl<T: Real> Packed<T> {
         &numbers[(group * panels + first / width) * of_panel..][..of_panel]
     }
 
-    /// Part of the factor: some of its rows, one range after another, and of some of its groups the first `columns`
-    /// columns, concatenated.
+    /// Part of the factor: these ranges of rows, and the first `columns` columns of each of these groups, concatenated.
     pub(crate) fn part<'a>(&'a self, rows: &'a [Range<usize>], groups: &'a [usize], columns: usize) -> Part<'a, T> {
         assert!(rows.iter().all(|rows| rows.start <= rows.end && rows.end <= self.rows.end), "rows of a part");
         assert!(groups.iter().all(|group| *group < self.groups.len()) && columns <= self.columns, "columns of a part");
@@ -174,8 +174,8 @@ impl<T: Real> WithSimd for Round<'_, T> {
     }
 }
 
-/// Packs some columns of B, row after row, into the panel from column `place` on; other values of the panel are
-/// unchanged.
+/// Packs some columns of B, row after row, into the panel, beginning at column `place`. Other values of the panel do
+/// not change.
 #[inline(always)]
 pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut [T], width: usize, place: usize) {
     let wide = columns.len();

@@ -1,9 +1,9 @@
 //! Matrix product: the single function through which every product of the crate runs, with its FLOP count.
 //!
-//! A product runs on one thread. Blocks of rows run in parallel, each with all its products, so that the output of one
-//! product is still in the cache when the next reads it. The right factor is packed in panels of three vectors. Weights
-//! are packed once for all blocks, in floating point or in bytes; small factors are read in place if their rows are
-//! contiguous.
+//! A product runs on one thread. Blocks of rows run in parallel, and each block runs all its products, so that the
+//! output of a product is still in the cache when the next product reads it. The right factor is packed in panels of
+//! three vectors. Weights are packed once for all blocks, in floating point or in bytes; small factors are read in
+//! place if their rows are contiguous.
 
 use std::ops::Range;
 

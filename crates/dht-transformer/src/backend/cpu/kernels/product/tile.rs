@@ -1,8 +1,8 @@
 //! Product tiles of eight rows by three vectors, which stay in registers over the inner dimension. With AVX-512 this
 //! takes two multiply-adds a cycle, the maximum.
 //!
-//! Loops over a tile's sums have constant, short trip counts. Where the compiler does not unroll them, the sums leave
-//! the registers, and a product takes three times as long.
+//! Loops over a tile's sums have constant, short trip counts. If the compiler does not unroll these loops, the sums
+//! leave the registers, and a product takes three times as long.
 
 use std::ops::Range;
 
@@ -65,7 +65,7 @@ impl<T: Real> Columns<T> for Lines<'_, T> {
 /// Product with some columns of its right factor: `wide` columns of C.
 pub(crate) struct Strip<'a, T> {
     pub(crate) a: Matrix<'a, T>,
-    /// Rows of the right factor that the columns of A meet, in order.
+    /// Rows of the right factor that the columns of A multiply, in order.
     pub(crate) rows: &'a [Range<usize>],
     pub(crate) wide: usize,
     pub(crate) stride: usize,
