@@ -64,7 +64,7 @@ impl Parts {
                 PreTokenizerWrapper::BertPreTokenizer(_)
                 | PreTokenizerWrapper::Whitespace(_)
                 | PreTokenizerWrapper::WhitespaceSplit(_),
-            ) if normalizer.is_none_or(is_by_character) => Words::new(tokenizer, &added),
+            ) if normalizer.is_none_or(is_by_character) => Words::parts(tokenizer, &added),
             Some(PreTokenizerWrapper::ByteLevel(ByteLevel { use_regex: true, .. })) if normalizer.is_none() => {
                 Ok(Self::before_spaces(&added))
             }
@@ -135,7 +135,7 @@ fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
 }
 
 impl Words {
-    fn new(tokenizer: &Tokenizer, added: &[AddedToken]) -> Result<Parts> {
+    fn parts(tokenizer: &Tokenizer, added: &[AddedToken]) -> Result<Parts> {
         let mut ascii = [Kind::Other; ASCII];
         for (code, kind) in (0_u8..).zip(&mut ascii) {
             *kind = Kind::new(tokenizer, code.into())?;
