@@ -81,7 +81,8 @@ impl SavedEncoder {
 /// [`Error::Model`] with the format or version of the state.
 pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
     let refuse = |field, expected: String| {
-        let got = state.get(field).unwrap_or(&Value::Null).to_string();
+        let release = state["release"].as_str().map_or_else(String::new, |name| format!(" of release {name}"));
+        let got = format!("{}{release}", state.get(field).unwrap_or(&Value::Null));
         Err(Error::Model { path: path.into(), field, expected, got })
     };
     if state["format"] != format {

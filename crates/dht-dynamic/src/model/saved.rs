@@ -47,6 +47,9 @@ const SEEN: &str = "seen_texts.bin";
 struct Stored {
     format: String,
     version: u64,
+    /// The release that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<String>,
     exits: ExitSettings,
     labels: Vec<String>,
     encoder: SavedEncoder,
@@ -121,6 +124,7 @@ impl DynamicModel {
             let stored = Stored {
                 format: FORMAT.into(),
                 version: VERSION,
+                release: Some(env!("CARGO_PKG_VERSION").into()),
                 exits: self.model().settings().clone(),
                 labels: labels.to_vec(),
                 encoder,

@@ -68,6 +68,9 @@ impl ModelKind {
 struct Description {
     format: String,
     version: u64,
+    /// The release that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<String>,
     kind: ModelKind,
     labels: Vec<String>,
     max_length: usize,
@@ -127,6 +130,7 @@ impl TextModel {
             let description = Description {
                 format: FORMAT.into(),
                 version: VERSION,
+                release: Some(env!("CARGO_PKG_VERSION").into()),
                 kind,
                 labels: self.labels.clone(),
                 max_length: self.max_length,

@@ -41,6 +41,9 @@ const SEARCH: &str = "search.checkpoint";
 struct Stored {
     format: String,
     version: u64,
+    /// The release that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<String>,
     space: SearchSpace,
     settings: SearchSettings,
     labels: Vec<String>,
@@ -78,6 +81,7 @@ impl SearchModel {
             let stored = Stored {
                 format: FORMAT.into(),
                 version: VERSION,
+                release: Some(env!("CARGO_PKG_VERSION").into()),
                 space: self.space().clone(),
                 settings: self.settings().clone(),
                 labels: labels.to_vec(),
