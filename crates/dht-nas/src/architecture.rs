@@ -101,9 +101,9 @@ impl Architecture {
         Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &kept), share))
     }
 
-    /// A random architecture with the same number of units of each part and layer (control). Heads are permuted
-    /// together with their outputs, all other units within their part. The random architecture costs the same, so that
-    /// its lower quality shows the value of selecting units.
+    /// A random architecture that keeps the same number of units in each part of each layer as this architecture. Heads
+    /// are permuted together with their outputs. All other units are permuted within their part. The random
+    /// architecture is a control: it costs the same, so that its lower quality shows the value of selecting units.
     #[must_use]
     pub fn shuffled<R: Rng + ?Sized>(&self, rng: &mut R) -> Self {
         let mut this = self.clone();
@@ -150,7 +150,7 @@ impl Architecture {
     /// use dht_nas::{Architecture, CostMeasure, NasCost, NasSpace, Part};
     /// use dht_nas::transformer::flops::BlockShape;
     ///
-    /// // Of three heads of four dimensions, the first goes, with its outputs.
+    /// // The first of three heads of four dimensions is removed, with its outputs.
     /// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
     /// let cost = NasCost::new(CostMeasure::Dimensions, shape, 1, NasSpace::heads().groups(shape, 1)?, 0.0)?;
     /// let (architecture, _) = Architecture::chosen(&cost, &[vec![0.1, 0.9, 0.8]], 0.7)?;

@@ -31,7 +31,9 @@ fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
-/// The minimum number of units of each block: its units with the highest scores, the first in a tie.
+/// Selects the minimum number of units in each block of a [group](Group): the units with the highest scores, and the
+/// first ones among equal scores. For outputs of heads, each head is a block; otherwise the block has all units of one
+/// part of a layer.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
         let mut kept = vec![false; group.units()];
@@ -45,7 +47,7 @@ fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     groups.iter().zip(scores).map(of_group).collect()
 }
 
-/// Adds the minimum units of each block to a selection.
+/// Adds the units with the highest scores to a selection until each block has its minimum number of units.
 pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
     for (group, (kept, scores)) in groups.iter().zip(kept.iter_mut().zip(scores)) {
         let blocks = kept.chunks_mut(group.width).zip(scores.chunks(group.width));
@@ -59,9 +61,9 @@ pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<
 }
 
 /// Selects the units whose scores lie above one threshold for all groups. Bisection finds the threshold at which the
-/// cost of the selected units is closest to the target. Each block keeps at least its minimum number of units. Units of
-/// equal score are taken from all groups evenly. `scores` has one list for each of the cost's groups, with one number
-/// for each unit.
+/// cost of the selected units is closest to the target. Each block of a [group](Group) keeps at least its
+/// [minimum](Group::minimum) number of units. Units of equal score are taken from all groups evenly. `scores` has one
+/// list for each of the cost's groups, with one number for each unit.
 ///
 /// # Errors
 /// [`Error::Argument`] for a target outside (0, 1], and for scores that are not finite or do not match the units of the

@@ -4,15 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Cost term that brings the cost E of the gates, a share of the whole, to a target R.
+/// Cost term that brings the cost E to a target R. E and R are shares of the whole encoder's cost.
+/// [`Count`](crate::Count) defines the gates, the factors of the units, at which E is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
     /// No cost term: only the task loss trains the gates. The target applies when units are selected.
     Free,
-    /// The cost term of TAS, transformable architecture search (Dong and Yang 2019, equations 7 and 8; report,
-    /// equations 3 and 4; the crate's page names the report). With F the cost of the architecture that the thresholds
-    /// currently give, the term is λ·ln E if F > (1 + t)·R, −λ·ln E if F < (1 − t)·R, and otherwise 0.
+    /// The cost term of TAS, transformable architecture search (Dong and Yang 2019, equations 7 and 8). It is also the
+    /// cost term of the [report](crate#source) on differentiable search for BERT (equations 3 and 4). Let F be the cost
+    /// of the units that currently lie above the [threshold](crate::Relaxation::kept) of the relaxation. The term is
+    /// λ·ln E if F > (1 + t)·R, −λ·ln E if F < (1 − t)·R, and otherwise 0.
     Tas {
         /// λ, at least 0.
         weight: f64,

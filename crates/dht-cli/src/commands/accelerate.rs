@@ -45,7 +45,7 @@ pub struct AccelerateArguments {
     /// Select settings on the labelled texts of this file [default: a tenth of the rows of --data].
     ///
     /// The classifier must not have been fine-tuned on these texts. The file must have the columns of --data. With
-    /// --points, some of its rows verify the limit on the loss of accuracy.
+    /// --points, which limits the loss of accuracy, some rows of the file verify that the limit holds.
     #[arg(long, value_name = "FILE", conflicts_with = "unlabelled")]
     validation: Option<PathBuf>,
     /// Write the model to this directory

@@ -14,7 +14,8 @@ pub fn print(text: &str) -> Result<()> {
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Converts the result of a write to standard output.
+/// Converts the I/O error of a failed write to standard output into an [`Error::Io`]. The program exits with code 0 if
+/// the reader has closed the pipe.
 ///
 /// # Errors
 /// As [`print`].

@@ -57,7 +57,7 @@ pub struct LabelArguments {
     /// Separator between the labels of a text, with --task labels
     #[arg(long, value_name = "SIGN", default_value_t = ',', requires = "task")]
     pub label_separator: char,
-    /// Map a label to the class of another name, such as 3=sports; may be repeated
+    /// Assign the rows with label LABEL to the class CLASS, such as 3=sports; may be repeated
     #[arg(long, value_name = "LABEL=CLASS")]
     pub label_map: Vec<LabelPair>,
 }

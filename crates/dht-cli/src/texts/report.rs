@@ -12,8 +12,8 @@ const LISTED: usize = 20;
 /// Maximum number of characters that are shown of a text.
 const SHOWN: usize = 60;
 
-/// Warnings that are printed even with `--quiet`: training texts among other rows, texts that are markers of missing
-/// values, and columns that reveal the label.
+/// Warnings that are printed even with `--quiet`: validation, calibration or test rows that repeat a training text,
+/// texts that only mark a missing value, and columns that reveal the label.
 pub fn warnings(texts: &TextSplits) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, warnings, .. } = texts;
     let mut lines = warnings.clone();

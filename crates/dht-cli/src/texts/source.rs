@@ -38,7 +38,7 @@ pub(super) enum Source {
 /// Files of a split.
 #[derive(Debug, Clone)]
 pub(super) struct SplitFiles {
-    /// Name of the data set; `None` for the name of the file.
+    /// Name of the data set; `None` if the data set is named after its file.
     name: Option<String>,
     paths: Vec<PathBuf>,
 }

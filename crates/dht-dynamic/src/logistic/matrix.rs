@@ -11,8 +11,8 @@ enum Rows {
     Sparse { starts: Vec<usize>, columns: Vec<u32>, values: Vec<f32> },
 }
 
-/// A feature matrix that is multiplied from both sides. Each row of a product is summed in one fixed order, so that the
-/// result does not depend on the number of threads, to the bit.
+/// A feature matrix that is multiplied from both sides. Each row of a product is summed in one fixed order, so that all
+/// numbers of threads give bit-identical results.
 #[derive(Debug, Clone)]
 pub(crate) struct FeatureMatrix {
     rows: usize,

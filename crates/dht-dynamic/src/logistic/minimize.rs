@@ -21,7 +21,7 @@ pub(crate) trait Function {
     /// The value and the gradient at a point.
     fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>);
 
-    /// FLOPs of the products of one value and gradient, two for each multiply-add.
+    /// FLOPs of one evaluation of the value and the gradient: two for each multiply-add of the matrix products.
     fn flops(&self) -> u64;
 }
 

@@ -17,9 +17,9 @@ const MOST_STEPS: u64 = 1_000;
 pub(crate) struct FitSettings {
     /// C, the weight of the loss relative to the penalty.
     pub(crate) c: f64,
-    /// The fit stops when the gradient norm ‖∇‖₂ of the mean objective with respect to the scaled weights is smaller.
-    /// The mean objective is scikit-learn's objective divided by C·n. Its curvature in the scaled weights is about 1,
-    /// so that the objective is then at most about ½·tolerance² above its minimum.
+    /// The fit stops when the gradient norm ‖∇‖₂ of the mean objective with respect to the scaled weights is below this
+    /// tolerance. The mean objective is scikit-learn's objective divided by C·n. Its curvature in the scaled weights is
+    /// about 1, so that the objective is then at most about ½·tolerance² above its minimum.
     pub(crate) tolerance: f64,
 }
 
@@ -27,7 +27,8 @@ pub(crate) struct FitSettings {
 ///
 /// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft label of row
 /// i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two classes,
-/// scikit-learn fits one column of weights, the difference of the two columns here: its C is twice this C.)
+/// scikit-learn fits a single column of weights, which is the difference between the two columns of W. The same
+/// classifier then has twice the value of C in scikit-learn.)
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogisticRegression {
@@ -101,14 +102,14 @@ impl RowTargets<'_> {
 /// of its feature.
 ///
 /// The scale of a feature is the inverse square root of the second derivative, so that the curvature is about equal in
-/// every direction. Without scales, the curvature for frequent n-grams and the bias is a thousand times that for rare
-/// n-grams, and a fit takes three times the steps.
+/// every direction. Without scales, the curvature for frequent n-grams and the bias is a thousand times the curvature
+/// for rare n-grams, and a fit takes three times the steps.
 struct PenalisedLoss<'a> {
     features: &'a FeatureMatrix,
     targets: RowTargets<'a>,
     classes: usize,
     c: f64,
-    /// The scale of each feature, followed by that of the bias.
+    /// The scale of each feature, followed by the scale of the bias.
     scales: Vec<f64>,
 }
 
@@ -123,7 +124,8 @@ impl<'a> PenalisedLoss<'a> {
         Self { features, targets, classes, c, scales }
     }
 
-    /// Each row of a point, multiplied by its scale.
+    /// Multiplies the weights of each feature, and the bias, by their scale. `at` has one row of class weights for each
+    /// feature, followed by the bias.
     fn scaled(&self, at: &[f64]) -> Vec<f64> {
         let rows = at.chunks_exact(self.classes).zip(&self.scales);
         rows.flat_map(|(row, scale)| row.iter().map(move |value| value * scale)).collect()

@@ -21,9 +21,10 @@ const NO_LAYERS: &str = "0L";
 
 /// The notation of a route, as in the paper.
 ///
-/// One segment, `12L8H`, gives the total depth and the heads of every dynamic group; base layers keep all their heads.
-/// Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, give the number of layers and of heads of each segment, in
-/// order. The notation does not say which layers of the model these are.
+/// One segment, `12L8H`, gives the total depth, and the number of heads in each dynamic group (layers that run with
+/// selected heads). Base layers, the first layers of a route, keep all their heads; see
+/// [`GroupRole`](super::GroupRole). Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, give the number of layers and
+/// of heads of each segment, in order. The notation does not say which layers of the model these are.
 ///
 /// Only canonical text is accepted (no spaces, signs or leading zeros, numbers from 1 to 65,535), so that parsing and
 /// formatting are inverses. `0L` is the route of a text that no layer reads.

@@ -98,7 +98,8 @@ pub enum GroupRole {
     Base,
     /// Layers that run with the selected heads.
     Dynamic,
-    /// The model's last layers. In a partially frozen search every route ends with them. They are never pruned.
+    /// The model's last layers. In a partially frozen search (P-DHT), these layers are frozen and every route ends with
+    /// them. They are never pruned.
     Tail,
 }
 
@@ -133,7 +134,7 @@ impl Route {
     /// * [`Error::NoLayers`] without a group.
     /// * [`Error::GroupOrder`] when a group does not start where the previous group ends, when a base is not the first
     ///   group, or when a tail is not the last.
-    /// * [`Error::GroupEnd`] when a group ends beyond the model, or a tail does not end with it.
+    /// * [`Error::GroupEnd`] when a group ends beyond the model's last layer, or a tail ends before that layer.
     /// * [`Error::HeadCount`] when a group keeps no head or more heads than the model has, or a base or tail does not
     ///   keep all heads.
     /// * As [`ModelShape::check`].

@@ -13,9 +13,10 @@ const APPLIES: f32 = 0.5;
 
 /// The answer to a query, with its cost.
 ///
-/// It serializes to the JSON that `dht predict` and `dht serve` write: `label` (of a model of several labels the list
-/// `labels`, of a regression model `value`), `probabilities` by name, `route`, `layers` (the number of heads of each
-/// layer that ran), `flops`, `cost`, `tokens` and `truncated`.
+/// An answer serializes to the JSON that `dht predict` and `dht serve` write. The members are `label`, `probabilities`
+/// by name, `route`, `layers` (the number of heads of each layer that ran), `flops`, `cost`, `tokens` and `truncated`.
+/// For a model of several labels, the list `labels` replaces `label`. For a regression model, `value` replaces `label`,
+/// and there are no `probabilities`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Answer {
@@ -31,13 +32,13 @@ pub struct Answer {
     pub labels: Arc<[Arc<str>]>,
     /// The route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
-    /// FLOPs of all products, as in [`Prediction`](crate::Prediction).
+    /// FLOPs of all matrix products that the answer required; see [`Prediction::flops`](crate::Prediction::flops).
     pub flops: u64,
     /// FLOPs of the full model for this number of tokens.
     pub full_flops: u64,
     /// The number of tokens that the encoder reads, special ones included.
     pub tokens: usize,
-    /// True if the text was longer than the engine reads.
+    /// True if the text had more tokens than the encoder reads, and was truncated.
     pub truncated: bool,
 }
 
@@ -67,8 +68,8 @@ impl Answer {
         self.flops as f64 / self.full_flops.max(1) as f64
     }
 
-    /// The labels with a probability of at least one half, in the order of the labels: those that apply, of a model of
-    /// several labels.
+    /// For a model of several labels, the labels that apply to the text: those with a probability of at least one half,
+    /// in the order of [`labels`](Self::labels).
     pub fn applying(&self) -> Vec<&str> {
         let likely = self.labels.iter().zip(&self.probabilities).filter(|(_, p)| **p >= APPLIES);
         likely.map(|(label, _)| &**label).collect()

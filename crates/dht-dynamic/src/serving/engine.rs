@@ -53,7 +53,7 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
 ///
 /// With a [model of another crate](ServedModel::Other), an answer may depend on the other texts of its call.
 ///
-/// It is for programs that predict repeatedly. To score a labelled data set use
+/// An engine is for programs that predict repeatedly. To score a labelled data set use
 /// [`evaluate`](crate::evaluation::evaluate).
 ///
 /// # Examples
@@ -85,8 +85,9 @@ pub struct Engine {
 
 impl Engine {
     /// Builds an engine from a trained model; `labels` are the names of its classes, by index. Texts are truncated at
-    /// the tokenizer's [maximal length](TextTokenizer::model_max_length), otherwise at 128 tokens, or at the model's
-    /// positions. A [`TextModel`] also defines how texts are read: see [`from_model`](Self::from_model).
+    /// the tokenizer's [maximal length](TextTokenizer::model_max_length), or at 128 tokens if the tokenizer has none.
+    /// If the model has fewer positions than that, texts are truncated at its number of positions. A [`TextModel`] also
+    /// defines how texts are read: see [`from_model`](Self::from_model).
     ///
     /// # Errors
     /// [`Error::Argument`] when the number of labels differs from the number of classes, [`Error::Transformer`] when the
@@ -120,8 +121,8 @@ impl Engine {
         Ok(Self::from_model(TextModel::load(folder, &Device::Cpu)?))
     }
 
-    /// Returns an engine at another speed; see [`ServedModel::with_speed`]. The weights are shared, and this engine
-    /// keeps its speed.
+    /// Returns an engine at another speed. At a higher speed, texts exit earlier and cost less; see
+    /// [`ServedModel::with_speed`]. The weights are shared, and this engine keeps its speed.
     ///
     /// # Errors
     /// As [`ServedModel::with_speed`].
@@ -185,12 +186,12 @@ impl Engine {
         &self.curve
     }
 
-    /// Answers each text, in their order. An empty text consists of the tokenizer's special tokens.
+    /// Answers the texts, in their order. An empty text consists of the tokenizer's special tokens.
     ///
     /// # Errors
-    /// * [`Error::Argument`] for a pair where the model is [known](TextModel::origin) to be trained on single texts,
-    ///   whose n-gram classifier would not read the second, and for a single text where it is known to be trained on
-    ///   pairs.
+    /// * [`Error::Argument`] for a pair, if the model is [known](TextModel::origin) to be trained on single texts. The
+    ///   n-gram classifier of such a model would not read the second text.
+    /// * [`Error::Argument`] for a single text, if the model is known to be trained on pairs.
     /// * [`Error::Transformer`] when the tokenizer produces no token for a text, no token of a pair fits the [maximal
     ///   length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes).
     /// * Errors of the encoder.

@@ -7,8 +7,8 @@ use rand::{Rng, RngExt};
 use crate::error::Result;
 use crate::space::Group;
 
-/// Gate of a layer's part with these values, one for each unit of a [group](Group). Shape: (heads, head_dim) for
-/// outputs, otherwise (units).
+/// Builds the gate of a [group](Group), the units that are searched together, from one factor for each unit. Shape:
+/// (heads, head_dim) for outputs of heads, otherwise (units).
 pub(super) fn shaped(units: &Tensor, group: &Group) -> Result<Gate> {
     Ok(Gate::Scale(match group.part.is_by_head() {
         true => units.reshape((group.blocks, group.width))?,

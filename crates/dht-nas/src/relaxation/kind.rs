@@ -9,11 +9,13 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelaxationKind {
-    /// Sigmoid masks σ(α), the relaxation of dimensions in the report that the crate's page names.
+    /// Sigmoid masks σ(α), the relaxation of dimensions in the [report](crate#source) on differentiable search for
+    /// BERT.
     Sigmoid(Sigmoid),
-    /// Softmax weights of each block, the report's relaxation of heads.
+    /// Softmax weights of the units of each [block](crate::Group::blocks), the report's relaxation of heads. For
+    /// outputs of heads, each head is a block; otherwise the block has all units of the group.
     WeightedSoftmax(WeightedSoftmax),
-    /// Two classes, kept and dropped, with straight-through gradient.
+    /// Two classes for each unit, kept and dropped, with straight-through gradient.
     GumbelSoftmax(GumbelSoftmax),
     /// Gates that are 0 or 1 with positive probability.
     HardConcrete(HardConcrete),

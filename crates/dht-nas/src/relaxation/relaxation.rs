@@ -13,16 +13,17 @@ use crate::space::Group;
 /// of a layer, or of several layers jointly.
 ///
 /// A group has architecture variables α; [`start`](Self::start) gives their number and initial values. A training step
-/// multiplies the units by the gates that [`sample`](Self::sample) draws. In the cost a unit counts with the degree
-/// [`open`](Self::open). The search ends with the units of the highest [`score`](Self::score), or with the units above
-/// the relaxation's own [threshold](Self::kept). [`value`](Self::value) gives the final gates of these units.
+/// multiplies the units by the gates that [`sample`](Self::sample) draws. The cost weights each unit by the degree to
+/// which the unit is kept, given by [`open`](Self::open). The search ends with the units of the highest
+/// [`score`](Self::score), or with the units above the relaxation's own [threshold](Self::kept). [`value`](Self::value)
+/// gives the final gates of these units.
 pub trait Relaxation: Debug + Send + Sync {
     /// The initial α.
     fn start(&self, group: &Group, rng: &mut dyn Rng) -> Vec<f32>;
 
-    /// Samples the gates of one training step, differentiable in α. They are factors of the units, of shape (heads,
-    /// head_dim) for outputs and (units) otherwise. Relaxations that mix units return a matrix (width, width) for a
-    /// block of `width` units. `share` is the completed share of the training.
+    /// Samples the gates of one training step, differentiable in α. The gates are factors of the units, of shape
+    /// (heads, head_dim) for outputs of heads and (units) otherwise. Relaxations that mix units return a matrix (width,
+    /// width) for a block of `width` units. `share` is the completed share of the training.
     ///
     /// # Errors
     /// Errors of candle.

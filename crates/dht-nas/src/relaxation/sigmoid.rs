@@ -1,4 +1,4 @@
-//! Masks σ(α), the search of dimensions in the report that the crate's page names.
+//! Sigmoid masks σ(α), the search of dimensions in the [report](crate#source) on differentiable search for BERT.
 
 use candle_core::Tensor;
 use dht_transformer::model::Gate;
@@ -29,8 +29,8 @@ pub struct Sigmoid {
 }
 
 impl Default for Sigmoid {
-    /// The report's start and threshold, 5 and .01. The report gives no bound except ±5, the two values between which a
-    /// step jumps.
+    /// The report's start and threshold, 5 and .01. The report states no bound. The default bound is 5, since a step of
+    /// the report can move α from 5 to −5.
     fn default() -> Self {
         Self { start: 5.0, threshold: 0.01, bound: Some(5.0) }
     }

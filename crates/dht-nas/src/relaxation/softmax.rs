@@ -1,4 +1,4 @@
-//! Softmax weights of units, the search of heads in the report that the crate's page names.
+//! Softmax weights of units, the search of heads in the [report](crate#source) on differentiable search for BERT.
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -16,7 +16,7 @@ use crate::space::Group;
 /// weights start near 1.
 ///
 /// The weights always add up to n (or 1), so that a cost cannot determine the number of kept units. The target
-/// determines this number, and each block keeps its best units. In both variants a unit counts in the cost with min(1,
+/// determines this number, and each block keeps its best units. In both variants, the cost weights a unit by min(1,
 /// n·softmax(α)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -71,7 +71,7 @@ impl Relaxation for WeightedSoftmax {
         shaped(&(Self::softmax(alpha, group)? * self.factor(group))?, group)
     }
 
-    /// The degree with which a unit counts in the cost, min(1, n·softmax(α)).
+    /// The weight of each unit in the cost, min(1, n·softmax(α)).
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let weights = (Self::softmax(alpha, group)? * group.width as f64)?;
         Ok((1.0 - (1.0 - weights)?.relu()?)?)

@@ -1,4 +1,5 @@
-//! Tests of the controls: they run the model's own heads, and cost what they run.
+//! Tests of the controls: a control runs heads that the model selects, and its cost is the cost of the layers and heads
+//! that it runs.
 
 use dht_dynamic::Evaluation;
 use dht_transformer::HeadSet;
@@ -14,7 +15,7 @@ use crate::routing::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGr
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
 
-/// Exits and heads by the id of a text.
+/// Router that derives the exit and the heads of a text from the text's id.
 #[derive(Debug, Clone)]
 struct ById;
 
@@ -99,7 +100,7 @@ fn the_shuffled_control_permutes_routes_with_their_heads() {
     assert_ne!((shuffled.routes, shuffled.head_sets), (chosen.routes.clone(), chosen.head_sets.clone()));
     assert_eq!((shuffled.flops, shuffled.bandit_flops), (chosen.flops, chosen.bandit_flops));
     assert_eq!(chosen.row_flops.iter().sum::<u64>(), chosen.flops + chosen.bandit_flops);
-    // A head router that chooses sizes itself has no sets of others.
+    // A head router that selects the number of heads itself has no sets of other sizes.
     let narrow = model.space().routes().into_iter().find(|(_, route)| route.to_string() == "2L12H").unwrap().1;
     let refused = evaluate_on(&model, &data, &vec![narrow; 40], 7);
     assert!(matches!(refused, Err(Error::Argument { name: "heads kept", .. })), "{refused:?}");

@@ -21,8 +21,9 @@ pub use super::on_routes::{evaluate_fixed, evaluate_on};
 
 /// The control *shuffled*: random assignment of the routes of an evaluation `chosen` to its rows; each route keeps its
 /// head sets. Both evaluations run the same layers and heads in total, so that the difference to
-/// [`evaluate`](dht_dynamic::evaluate()) is the value of selecting by text. Both also include the cost of the routers:
-/// exits that they read, pre-passes, their own FLOPs.
+/// [`evaluate`](dht_dynamic::evaluate()) is the value of selecting by text. Both evaluations also include the cost of
+/// the routers: their own FLOPs, the exits whose answers they read, and a [pre-pass](crate::space::BaseState::PrePass)
+/// that computes their inputs.
 ///
 /// # Errors
 /// As [`evaluate_on`].
@@ -38,9 +39,11 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     evaluate_choices(model, data, choices, batch_size)
 }
 
-/// The control *random*: routes drawn uniformly. In an integrated search, each arm (a whole route) has the same
-/// probability. In a tree search, each exit has the same probability, and then each head count in each group before the
-/// exit. See [`evaluate_shuffled`] for random routes in the selected proportions.
+/// The control *random*: routes drawn uniformly. In an [integrated search](crate::space::Search::Integrated), which
+/// selects a whole route at once, each route has the same probability. In a [tree search](crate::space::Search::Tree),
+/// which selects an exit and then a number of heads for each group of layers, each exit has the same probability. Then
+/// each number of heads has the same probability, in each group before the exit. See [`evaluate_shuffled`] for random
+/// routes in the selected proportions.
 ///
 /// # Errors
 /// As [`evaluate`](dht_dynamic::evaluate()).

@@ -30,8 +30,9 @@ impl Predictor for OnRoutes<'_> {
 }
 
 /// Predicts every row on its given route. The route gives the number of heads; the model's head router selects the
-/// heads, without exploration. No router reads an exit or needs a [pre-pass](crate::space::BaseState::PrePass), so that
-/// neither is run or counted.
+/// heads, without exploration. Since the routes are given, no router reads the answers of exits that a text passes, or
+/// needs a [pre-pass](crate::space::BaseState::PrePass). Passed exits and pre-passes are therefore not run and not
+/// counted in the cost.
 ///
 /// # Errors
 /// As [`evaluate`]; [`Error::Argument`] when the number of routes differs from the number of rows, a route does not
@@ -56,7 +57,8 @@ pub fn evaluate_on(
     Ok(evaluate(&OnRoutes { model, routes }, data, batch_size)?)
 }
 
-/// Predicts every row on its given route with its given heads, at the cost of the model's routers.
+/// Predicts every row on its given route with its given heads. The reported cost includes the cost of the model's
+/// routers.
 pub(super) fn evaluate_choices(
     model: &SearchModel,
     data: &EncodedDataset,

@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadFeedback {
-    /// 1 when ρ > 1, that is, when the route was better than the reference. κ has no effect.
+    /// 1 when the [ratio](crate::reward::Reward::ratio) ρ is above 1, that is, when the route was better than the
+    /// reference. κ has no effect.
     #[default]
     Standard,
-    /// 1 when a gate ξ on the head changes the sample's log-odds more than the running mean over the heads of its
-    /// group: Σ |∂L/∂ξ| / (1 − exp(−L)) over the layers of the group, with the sample's own loss L (Michel et al. 2019
-    /// have the numerator). Each head has its own reward, instead of one reward for all heads of a sample. The backward
-    /// pass computes the gradients anyway. Only texts that are trained on give this reward, since it requires their
-    /// training step. Not in the paper.
+    /// 1 when a gate ξ on the head changes the sample's log-odds more than the running mean over the heads of its group
+    /// of layers. The change is Σ |∂L/∂ξ| / (1 − exp(−L)), where L is the sample's own loss and the sum is over the
+    /// layers of the group. Its numerator is the head importance of Michel et al. 2019. Each head has its own reward,
+    /// instead of one reward for all heads of a sample. The backward pass computes the gradients anyway. Only texts
+    /// that are trained on give this reward, since the gradients come from their training step. Not in the paper.
     Gradient,
     /// 0 when κ·ρ > 1, otherwise 1: the paper's published formula, which contradicts its text ("1 is more effective").
     AsPublished,

@@ -1,7 +1,8 @@
 //! Rewards: losses and costs of a route converted to bandit feedback (paper, section 4.3).
 //!
-//! The cost-weighted loss δ is the loss times the route's layers and heads. A reward compares it with a reference mean:
-//! ρ = (reference mean of δ) / δ. ρ is above 1 if the route has less loss or less depth than the reference.
+//! The cost-weighted loss δ is the loss multiplied by the route's number of layers. For bandits that select a number of
+//! heads, it is also multiplied by the number of heads. A reward compares δ with a reference mean: ρ = (reference mean
+//! of δ) / δ. ρ is above 1 if the route has less loss or less depth than the reference.
 
 mod head_feedback;
 mod rule;

@@ -12,7 +12,7 @@ pub enum RewardShape {
     /// κ·ρ, as published: unbounded as the loss approaches 0, and heavy-tailed, which disturbs the bandits' ridge
     /// regression.
     Ratio,
-    /// κ·ln ρ: 0 at ρ = 1 and symmetric, since half and double the ratio are equally far from 0.
+    /// κ·ln ρ: 0 at ρ = 1, and symmetric: ρ = ½ and ρ = 2 give rewards of equal size and opposite sign.
     Log,
     /// κ·min(ρ, max).
     Clipped {
@@ -27,7 +27,8 @@ pub enum RewardShape {
     },
     /// (loss at the exit before) − loss: the gain of the layers in between, scored with the known cost as in
     /// [`Utility`](Self::Utility). Most of a loss is due to the difficulty of the sample and the progress of the
-    /// training; these cancel in the difference. Requires the losses of passed exits. Not in the paper.
+    /// training; these cancel in the difference. Requires the losses at the exits that a sample passes before the exit
+    /// where it leaves. Not in the paper.
     Gain {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
@@ -49,8 +50,9 @@ impl RewardShape {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
-    /// The mean of the previous batch, as published. With queues, all samples of a batch have the same depth, and the
-    /// reward depends on the order of the batches: any batch after a deep one looks cheap.
+    /// The mean of the previous batch, as published. With [queues](crate::settings::Dispatch::Queue), where samples
+    /// wait until a batch of their depth is full, all samples of a batch have the same depth. The reward then depends
+    /// on the order of the batches: any batch after a deep one looks cheap.
     PreviousBatch,
     /// A running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
     RunningMean {
@@ -67,9 +69,10 @@ impl Default for RewardMemory {
 
 /// Running mean of the cost-weighted loss δ.
 ///
-/// The depth or joint bandit has one reference, and the head-count bandit has one for each group of layers. Each covers
-/// the samples of all queues: with a mean for each queue, the depth L would cancel out of ρ, and the bandit would not
-/// learn the cost.
+/// The bandit that selects the depth, or depth and number of heads jointly, has one reference. The bandit that selects
+/// only the number of heads has one reference for each group of layers. A reference covers samples of all depths. If
+/// there were one reference for each [queue](crate::settings::Dispatch::Queue), all its samples would have the same
+/// depth L. L would then cancel out of ρ, and the bandit would not learn the cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
@@ -125,8 +128,8 @@ impl RewardRule {
     /// Checks the ranges of the values.
     ///
     /// # Errors
-    /// [`Error::Argument`] when κ or the clip is not finite and positive, λ not finite and at least 0, or the decay not
-    /// above 0 and at most 1.
+    /// [`Error::Argument`] for a κ or a [clip](RewardShape::Clipped) that is not a finite number above 0, for a λ that
+    /// is not a finite number of at least 0, and for a decay outside (0, 1].
     pub fn check(&self) -> Result<()> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         if !positive(self.kappa) {
@@ -152,11 +155,12 @@ impl RewardRule {
 
     /// Computes the rewards of a batch against the reference, and then adds the batch to the reference.
     ///
-    /// The first batch is compared with its own mean. An empty batch changes nothing, so that for the head-count
-    /// bandit, [`RewardMemory::PreviousBatch`] refers to the last batch that ran the group.
+    /// The first batch is compared with its own mean. An empty batch does not change the reference. With
+    /// [`RewardMemory::PreviousBatch`], the head-count bandit's reference for a group of layers therefore comes from
+    /// the last batch of which some samples ran that group.
     ///
     /// # Errors
-    /// [`Error::Argument`] for [`RewardShape::Gain`] where a sample's gain is unknown; the reference then does not
+    /// [`Error::Argument`] with [`RewardShape::Gain`] if the gain of a sample is unknown; the reference then does not
     /// change.
     pub fn rewards(&self, reference: &mut RewardReference, batch: &[CostWeightedLoss]) -> Result<Vec<Reward>> {
         let mean = reference.mean().unwrap_or_else(|| {

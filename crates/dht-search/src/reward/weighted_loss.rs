@@ -7,9 +7,9 @@ use crate::error::{Error, Result};
 /// have an infinite reward. Not in the paper.
 pub const SMALLEST_LOSS: f64 = 1e-7;
 
-/// The loss of one sample and δ, its product with the route's layers and heads; δ is finite and positive. Also contains
-/// the gain over an earlier exit if it is known; the gain is the reward of
-/// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+/// The loss of one sample, and the cost-weighted loss δ: the loss multiplied by the route's number of layers and number
+/// of heads. δ is finite and positive. Also contains the gain over an earlier exit if that gain is known; the gain is
+/// the reward of [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostWeightedLoss {
     loss: f64,

@@ -36,11 +36,12 @@ impl Mean {
     }
 }
 
-/// The state of the two passes over texts.
+/// State of the two passes over texts: one runs the full model, the other keeps random heads.
 struct Passes<'a> {
     model: &'a RoutedEncoder,
     ctx: ForwardContext,
-    /// The mean of each head's columns of the hidden state, over the states after every layer of both passes.
+    /// Mean value of each head's columns of the hidden state. The mean is over all samples and over the states after
+    /// every layer, in both passes.
     parts: Mean,
     flops: FlopCount,
 }
@@ -60,7 +61,7 @@ impl Passes<'_> {
         Ok(hidden)
     }
 
-    /// Adds the mean of each head's columns, for each sample.
+    /// Adds one vector for each sample to `parts`. The vector has the mean of the columns of each head in `hidden`.
     fn add_parts(&mut self, hidden: &Hidden) -> Result<()> {
         let heads = self.model.space.model_shape().heads;
         let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
@@ -82,7 +83,8 @@ impl Passes<'_> {
         self.run_full(0..base, embedded)
     }
 
-    /// The last state of a route that leaves after this state: the state after the tail.
+    /// Last state of a route that exits at `hidden`. It is the state after the tail (the model's last layers, which
+    /// every route runs after its exit), or `hidden` itself in a space without a tail.
     fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
         match self.model.space.tail() {
             Some(tail) => self.run_full(tail.layers(), hidden),
@@ -98,9 +100,10 @@ fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
     Ok(())
 }
 
-/// Computes arm features by two passes over texts, without gradient. One pass runs the full model. The other keeps
-/// random heads; all head counts are equally frequent and, in a tree search, redrawn for each group. Also returns the
-/// FLOPs of both passes, which are part of the training's cost.
+/// Computes arm features by two passes over texts, without gradient. One pass runs the full model. The other pass keeps
+/// random heads; all allowed numbers of heads are equally frequent. In a [tree search](crate::space::Search::Tree),
+/// which selects the number of heads separately in each group of layers, the number is redrawn for each group. Also
+/// returns the FLOPs of both passes, which are part of the training's cost.
 pub(super) fn arm_features(
     model: &RoutedEncoder,
     pinned: Option<HeadSet>,

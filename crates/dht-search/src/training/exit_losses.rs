@@ -16,7 +16,8 @@ use crate::settings::{ExitLosses, SoftLabels, Teacher};
 type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
-    /// The evaluation mode of the exits that samples pass in a training batch.
+    /// [Evaluation mode](PassedExits) of the exits that a training sample passes before the exit where it leaves:
+    /// skipped, evaluated with a gradient to the layers below, or evaluated without it.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
             ExitLosses::Chosen => PassedExits::Skip,
@@ -55,8 +56,8 @@ impl SearchObjective {
         Ok((total.ok_or_else(none)?, losses))
     }
 
-    /// The label loss of each sample at each exit that read it: as tensors by output of the trace, and as plain values
-    /// by exit.
+    /// Cross-entropy on the labels, for each sample at each exit that computed its logits. Returns the losses as one
+    /// tensor for each [`ExitOutput`] of the trace, and as plain values by exit and sample.
     pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Vec<Tensor>, Losses)> {
         let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.dynamic.space().exits().len()];
         let mut by_output = Vec::with_capacity(trace.outputs.len());
@@ -71,8 +72,8 @@ impl SearchObjective {
         Ok((by_output, Losses::new(by_exit)))
     }
 
-    /// The weight of an exit's loss for a sample whose own exit is `own`. The weights of a sample add up to 1, without
-    /// those of detached exits.
+    /// Weight of an exit's loss for a sample that leaves at exit `own`. Over all exits with a gradient to the layers
+    /// below, the weights of a sample add up to 1; detached exits are not included in this sum.
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
             // The detached read of the base exit precedes the decision, so that it includes samples that leave there.
@@ -110,7 +111,7 @@ impl SearchObjective {
 }
 
 impl SoftLabels {
-    /// The teacher's share in the loss at a sample's own exit, or at the exits that it passes.
+    /// The teacher's share in the loss at a sample's own exit, or at an exit that the sample passes.
     fn share(self, own: bool) -> f64 {
         // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }

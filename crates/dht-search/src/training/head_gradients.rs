@@ -19,8 +19,8 @@ use crate::settings::PinnedHeads;
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// The pinned heads at the start of a training. A model whose head router has completed its warm-up keeps its
-    /// pinned heads.
+    /// Pinned heads, the heads that every head set contains, at the start of a training. A model whose head router has
+    /// completed its warm-up keeps its pinned heads.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
         let heads = self.dynamic.heads.state().filter(|heads| heads.is_warm());
         match heads.and_then(HeadState::pinned) {
@@ -29,7 +29,8 @@ impl SearchObjective {
         }
     }
 
-    /// Starts to accumulate the importance of heads, if it selects the pinned heads.
+    /// Starts to accumulate the importance of heads, if the settings select the pinned heads by importance
+    /// ([`PinnedHeads::GradientImportance`]).
     pub(super) fn begin_importance(&mut self) {
         let shape = self.dynamic.space().model_shape();
         let heads = self.dynamic.heads.state().filter(|heads| !heads.is_warm());

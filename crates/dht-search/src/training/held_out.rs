@@ -16,8 +16,9 @@ const HOLDING_OUT: u64 = 1 << 57;
 const ROUTING: u64 = 1 << 58;
 
 impl SearchObjective {
-    /// Returns whether the bandits learn from the losses of a training batch. During the warm-up the bandits only
-    /// observe contexts, for which any text is suitable.
+    /// Returns whether the bandits learn from the losses of a training batch. During the warm-up the bandits do not
+    /// learn from losses. They only observe contexts, and any text may give a context, including a text that is trained
+    /// on.
     pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,

@@ -16,10 +16,10 @@
 //! # Values
 //!
 //! [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) and
-//! [`TextClassifier::from_var_builder`](crate::TextClassifier::from_var_builder) share the variables of a `VarMap` and
+//! [`TextClassifier::from_var_builder`](crate::TextClassifier::from_var_builder) share the variables of a `VarMap`, and
 //! copy the tensors of a file. [`Parameters::put_into`](crate::tensors::Parameters::put_into) inserts the variables of
-//! any model of this crate into a `VarMap`. In both cases there is one copy of each value, which candle's optimisers,
-//! [`VarAdamW`], `VarMap::save` and `VarMap::load` use.
+//! any model of this crate into a `VarMap`. A model and a `VarMap` that share variables have one copy of each value.
+//! Candle's optimisers, [`VarAdamW`], `VarMap::save` and `VarMap::load` read and write that copy.
 
 mod module;
 mod optimizer;

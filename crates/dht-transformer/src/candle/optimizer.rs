@@ -13,9 +13,10 @@ use crate::train::optim::{AdamW, AdamWSettings, Multipliers, ParameterGroups};
 /// This crate's [`AdamW`] as a `candle_nn::Optimizer`, with one pass over memory for each variable. The gradient is
 /// clipped to [`AdamWSettings::clip_norm`], and steps with a gradient that is not finite are skipped.
 ///
-/// With [`new`](Optimizer::new), it applies weight decay to all variables, as `candle_nn::AdamW` does. If every
-/// variable has a gradient in every step, it then takes the same steps up to rounding, unless gradients are clipped.
-/// (Here t counts the steps in which a variable had a gradient; in candle it counts all steps.) With
+/// With [`new`](Optimizer::new), all variables have weight decay, as in `candle_nn::AdamW`. The steps then equal the
+/// steps of `candle_nn::AdamW` up to rounding, if every variable has a gradient in every step and no gradient is
+/// clipped. (The first condition is due to the step count in Adam's bias correction. In this optimiser, the count of a
+/// variable includes only steps in which that variable had a gradient; candle counts all steps.) With
 /// [`of_var_map`](Self::of_var_map), biases and layer norms have no weight decay.
 #[derive(Debug, Clone)]
 pub struct VarAdamW {

@@ -61,7 +61,7 @@ struct Found {
     note: Option<String>,
 }
 
-/// Note on the column that is read instead of the training's columns.
+/// Note on the column that is read instead of the columns of the model's training data.
 fn note(stream: &TextStream<'_>) -> Option<String> {
     let column = stream.instead()?;
     Some(match column {
@@ -111,8 +111,9 @@ impl RowReader {
         self.note.as_deref()
     }
 
-    /// Next rows: at least one, and further rows that follow without a pause of `wait`, up to both limits. At the end
-    /// of the input or after an error, also returns why the rows ended.
+    /// Receives the next rows. Waits for the first row, and then adds rows until the next row takes longer than `wait`,
+    /// the number of rows reaches `most`, or their size reaches `most_bytes`. At the end of the input or after an
+    /// error, also returns why the rows ended.
     pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<TextRow>, Option<Result<()>>) {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while rows.len() < most && bytes < most_bytes {

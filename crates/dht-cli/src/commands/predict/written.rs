@@ -52,7 +52,7 @@ pub struct AnswerWriter<W: Write> {
     format: OutputFormat,
     names: Vec<String>,
     begun: bool,
-    /// True if the titles are the names of the first object's members.
+    /// True if the titles of the output's columns are the member names of the first JSON object in the input.
     of_objects: bool,
     /// Separator between several labels in a cell.
     separator: char,
@@ -130,7 +130,8 @@ impl<W: Write> AnswerWriter<W> {
         self.cells(&cells, row.line)
     }
 
-    /// Members of an object as cells, in the order of the titles, the names of the first object's members.
+    /// Converts the members of a JSON object to cells, in the order of the output's titles. The titles are the member
+    /// names of the first object.
     fn of_members(&mut self, line: u64, members: &[Member]) -> Result<Vec<String>> {
         if !self.of_objects {
             self.names = members.iter().map(|(name, _)| name.clone()).collect();

@@ -291,8 +291,9 @@ pub(super) const DEGREES: &[&str] =
 pub(super) const ADJECTIVE_NEGATIONS: &[&str] =
     &["not", "not", "not", "not", "not", "not", "not", "never", "never", "hardly", "far from", "by no means"];
 
-/// Negations of a verb, before its base form and before its past form.
+/// Negations that precede the base form of a verb.
 pub(super) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "could not"];
+/// Negations that precede the past form of a verb.
 pub(super) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
 
 /// Connectives that subordinate their own clause.
@@ -302,7 +303,7 @@ pub(super) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
 /// Neutral connectives.
 pub(super) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
 
-/// Words in the grammar's own code.
+/// Words that the code of the grammar writes itself, instead of drawing them from a list of this file.
 pub(super) const GLUE: &[&str] =
     &["the", "was", "were", "and", "found", "find", "would", "call", "not only", "but also", ".", ",", "!"];
 

@@ -12,8 +12,8 @@ use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{CHUNK_ROWS, sum2};
 use crate::tensors::Spans;
 
-/// Computes some of the context rows: dropout(P)·V of each head, concatenated. `qkv` is (tokens, wide), the result
-/// (rows, inner).
+/// Computes some of the context rows: dropout(P)·V of each head, concatenated, with the attention probabilities P.
+/// `qkv` is (tokens, wide), the result (rows, inner).
 pub(crate) fn attention<T: Real>(
     qkv: &[T],
     spans: &Spans,
@@ -77,8 +77,7 @@ pub(crate) fn attention_backward<T: Real>(
     dqkv
 }
 
-/// Backward pass of [`attention_backward`] for some samples. `dqkv` has the rows of the gradient that belong to these
-/// samples.
+/// Part of [`attention_backward`] for some samples. `dqkv` has the rows of the gradient that belong to these samples.
 fn backward_of_samples<T: Real>(
     qkv: &[T],
     dcontext: &[T],

@@ -1,5 +1,5 @@
-//! Attention scores scale·Q·Kᵀ of each (sample, head) in squares of one size, and their backward pass, for losses that
-//! compare scores.
+//! Attention scores scale·Q·Kᵀ of each (sample, head), and their backward pass, for losses that compare scores. The
+//! scores of a shorter sample are padded to the square matrix (longest, longest) of the longest sample.
 
 use rayon::prelude::*;
 
@@ -41,8 +41,8 @@ impl ComparedHeads {
     }
 }
 
-/// Scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). 0 at positions without a
-/// token.
+/// Scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). The scores are 0 at
+/// positions without a token.
 pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
     let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;

@@ -73,7 +73,8 @@ impl<T: Real> Scores<T> {
     }
 }
 
-/// Mask of the last vector of a row of `numbers` values: `inside` for its values, and `after` for the others.
+/// Mask of the last SIMD vector of a row of `numbers` values: `inside` in the lanes that hold values of the row, and
+/// `after` in the lanes beyond the end of the row.
 #[inline(always)]
 fn last_vector<T: Real>(numbers: usize, inside: T, after: T) -> [T; LANES] {
     array(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { after })

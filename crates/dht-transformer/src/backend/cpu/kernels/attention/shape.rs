@@ -68,7 +68,8 @@ impl HeadShape {
     }
 }
 
-/// Dropout of attention probabilities. The samples' ids key the masks; `kept[h]` is the number of the h-th kept head.
+/// Dropout of attention probabilities. A mask depends on the id of the sample, the token, and the index of the head in
+/// the full model. `kept[h]` is this index for the h-th kept head.
 #[derive(Clone, Copy)]
 pub(crate) struct ProbabilityDropout<'a> {
     pub(crate) dropout: Dropout,
