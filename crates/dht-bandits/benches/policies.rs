@@ -3,11 +3,11 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::Policy;
 use dht_bandits::{
-    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Request, Result, RidgeOptions, Thompson, TopKThompson, Ucb,
+    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Request, Result, Ridge, Thompson, TopKThompson, Ucb,
     exploration::Exploration,
     features::{NormalizerOptions, PyramidPool},
     policy::{ChoiceBatch, Disjoint, Featured, HybridLinUcb, HybridOptions, SharedLinTs, Slate},
-    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
+    posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -64,21 +64,21 @@ fn time<P: Posterior, E: Exploration>(criterion: &mut Criterion, name: &str, mut
 }
 
 fn disjoint(criterion: &mut Criterion) -> Result<()> {
-    let ridge = RidgeOptions::default();
+    let ridge = Ridge::default();
     for (d, k) in [(16, 10), (64, 100), (256, 100)] {
         time(criterion, "LinUcb", LinUcb::new(d, k, ridge, Ucb { alpha: 1.0 })?)?;
         time(criterion, "LinTs", LinTs::new(d, k, ridge, Thompson { alpha: 1.0 })?)?;
     }
     let kept = ridge.with_keep_information(true);
     time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, kept, Ucb { alpha: 1.0 })?)?;
-    time(criterion, "LogisticTs", LogisticTs::new(64, 100, FullLaplaceOptions::default(), Thompson { alpha: 1.0 })?)
+    time(criterion, "LogisticTs", LogisticTs::new(64, 100, FullLaplace::default(), Thompson { alpha: 1.0 })?)
 }
 
 fn others(criterion: &mut Criterion) -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let arms: Vec<_> = (0..12).map(ArmId::new).collect();
     let rows = contexts(12, 13);
-    let slates = TopKThompson::per_arm(13, 12, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 })?;
+    let slates = TopKThompson::per_arm(13, 12, DiagonalLaplace::default(), Thompson { alpha: 1.0 })?;
     let features = Featured::new(&arms, &rows, 13)?;
     let mut slate = Slate::default();
     criterion.bench_function("TopKThompson/select 4 of 12x13", |bencher| {
@@ -91,7 +91,7 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     });
     let arms: Vec<_> = (0..50).map(ArmId::new).collect();
     let rows = contexts(50, 16);
-    let shared = SharedLinTs::shared(16, RidgeOptions::default(), Thompson { alpha: 1.0 })?;
+    let shared = SharedLinTs::shared(16, Ridge::default(), Thompson { alpha: 1.0 })?;
     let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 16)?);
     criterion.bench_function("SharedLinTs/propensities of 50x16", |bencher| {
         bencher.iter(|| black_box(shared.slate_propensities(1, &request)));

@@ -8,7 +8,7 @@ use dht_bandits::Policy;
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
 use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
 use dht_bandits::simulation::{Environment, GlmEnvironment};
-use dht_bandits::{ArmId, LinUcb, Request, Result, RidgeOptions, Ucb, exploration::Greedy, policy::EpsilonGreedy};
+use dht_bandits::{ArmId, LinUcb, Request, Result, Ridge, Ucb, exploration::Greedy, policy::EpsilonGreedy};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{fs::File, path::Path};
@@ -51,7 +51,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     // 2. Learn candidates from one half, and judge them by the other.
     let mut candidates = Vec::new();
     for prior_precision in [1.0, 1000.0] {
-        let options = RidgeOptions::new(prior_precision);
+        let options = Ridge::new(prior_precision);
         let mut policy = EpsilonGreedy::new(3, 4, options, Greedy { epsilon: 0.1 })?;
         train.iter().try_for_each(|row| policy.update(row.arm, &row.context, row.reward, 1.0))?;
         candidates.push(policy);
@@ -67,7 +67,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let table = evaluate(test, &targets, &settings, &mut rng)?;
     println!("{}", table.to_markdown());
     // 3. How would one learn that starts from nothing? Replay tells the first rounds.
-    let mut beginner = LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    let mut beginner = LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.5 })?;
     let replayed = replay(&mut beginner, &rows, Some(0.1), &mut rng)?;
     let (curve, share) = (replayed.learning_curve(3), replayed.acceptance);
     println!("from nothing, by thirds of {:.0} % of the log: {curve:.2?}", 100.0 * share);

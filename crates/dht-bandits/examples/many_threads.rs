@@ -6,7 +6,7 @@
 
 use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinUcb, Observation, Request, Result, RidgeOptions, Ucb,
+    ArmId, LinUcb, Observation, Request, Result, Ridge, Ucb,
     policy::{
         Delta,
         snapshot::{Publisher, SnapshotReader},
@@ -68,7 +68,7 @@ fn serve(start: &LinUcb, world: &GlmEnvironment, seed: u64) -> Result<(Delta, Ve
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let world = GlmEnvironment::linear(6, 4, 0.3, &mut ChaCha8Rng::seed_from_u64(5))?;
-    let options = RidgeOptions::default().with_keep_information(true);
+    let options = Ridge::default().with_keep_information(true);
     let mut shared = LinUcb::new(6, 4, options, Ucb { alpha: 0.5 })?;
     let (mut alone, mut regrets) = (shared.clone(), Vec::new());
     for exchange in 0..4 {

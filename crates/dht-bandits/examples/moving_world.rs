@@ -4,20 +4,20 @@
 //! cargo run --release -p dht-bandits --example moving_world
 
 use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
-use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting};
+use dht_bandits::posterior::{DecayClock, DiscountedRidge, Forgetting};
 use dht_bandits::simulation::{Entry, GlmEnvironment, compare};
-use dht_bandits::{LinUcb, Result, RidgeOptions, Ucb, policy::Disjoint};
+use dht_bandits::{LinUcb, Result, Ridge, Ucb, policy::Disjoint};
 use rand_chacha::ChaCha8Rng;
 
 const UCB: Ucb = Ucb { alpha: 0.3 };
 
 fn ridge(decay: f64) -> Result<LinUcb> {
-    LinUcb::new(4, 5, RidgeOptions::default().with_forgetting(Forgetting::new(decay)?), UCB)
+    LinUcb::new(4, 5, Ridge::default().with_forgetting(Forgetting::new(decay)?), UCB)
 }
 
 fn clocked() -> Result<Disjoint<DiscountedRidge, Ucb>> {
     let (forgetting, clock) = (Forgetting::new(0.98)?, DecayClock::Updates);
-    Disjoint::new(4, 5, DiscountedRidgeOptions::new(forgetting).with_clock(clock), UCB)
+    Disjoint::new(4, 5, DiscountedRidge::new(forgetting).with_clock(clock), UCB)
 }
 
 fn main() -> Result<()> {

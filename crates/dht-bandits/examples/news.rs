@@ -5,7 +5,7 @@
 
 use dht_bandits::Policy;
 use dht_bandits::{
-    Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Request, RidgeOptions, Ucb,
+    Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Request, Ridge, Ucb,
     features::{NormalizerOptions, columns},
 };
 use rand::{Rng, RngExt, SeedableRng};
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         normalizer.observe(&reader(&mut rng))?;
     }
     normalizer.freeze();
-    let mut policy = LinUcb::new(3, 5, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    let mut policy = LinUcb::new(3, 5, Ridge::default(), Ucb { alpha: 0.5 })?;
     let mut waiting: Vec<(Decision, bool)> = Vec::new();
     let (embargoed, withdrawn) = (ArmId::new(3), ArmId::new(4));
     let mut earned = [0u32; 4];

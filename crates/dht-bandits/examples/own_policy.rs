@@ -2,12 +2,12 @@
 //!
 //! `cargo run --release -p dht-bandits --example own_policy`
 
-use dht_bandits::exploration::Exploration;
-use dht_bandits::policy::{ArmSet, Propensity};
-use dht_bandits::posterior::Ridge;
-use dht_bandits::simulation::{Entry, GlmEnvironment, compare};
 use dht_bandits::{
-    ArmId, Choice, Error, LinUcb, Policy, Request, Result, RidgeOptions, Ucb, policy::Disjoint, posterior::Score,
+    ArmId, Choice, Error, LinUcb, Policy, Request, Result, Ridge, Ucb,
+    exploration::Exploration,
+    policy::{ArmSet, Disjoint, Propensity},
+    posterior::Score,
+    simulation::{Entry, GlmEnvironment, compare},
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -82,7 +82,7 @@ impl<P: Policy + Clone + 'static> Policy for After<P> {
 fn main() -> Result<()> {
     const DIMENSION: usize = 5;
     const ARMS: usize = 4;
-    let options = || RidgeOptions::new(1.0);
+    let options = || Ridge::new(1.0);
     let lin_ucb = || LinUcb::new(DIMENSION, ARMS, options(), Ucb { alpha: 0.5 });
     let entries = [
         Entry::new("LinUCB", lin_ucb),

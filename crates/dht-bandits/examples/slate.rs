@@ -6,7 +6,7 @@
 use dht_bandits::{
     ArmId, Request, Result, Thompson, TopKThompson,
     policy::{Featured, Feedback, Slate},
-    posterior::DiagonalLaplaceOptions,
+    posterior::DiagonalLaplace,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +26,7 @@ fn pleases(features: &[f64]) -> f64 {
 fn main() -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let advertisement = ArmId::new(0);
-    let mut policy = TopKThompson::shared(FEATURES, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.3 })?
+    let mut policy = TopKThompson::shared(FEATURES, DiagonalLaplace::default(), Thompson { alpha: 0.3 })?
         .with_pinned(&[advertisement])?;
     let mut slate = Slate::default();
     let (mut found, mut best_found) = (0.0, 0.0);

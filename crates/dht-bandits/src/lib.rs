@@ -118,7 +118,7 @@ pub use policy::{
     Actions, ArmId, Choice, Decision, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Observation, Policy, Request,
     TopKThompson,
 };
-pub use posterior::RidgeOptions;
+pub use posterior::Ridge;
 pub use rand;
 
 #[doc = include_str!("../README.md")]

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    Actions, ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request,
-    RidgeOptions, Thompson, TopKThompson, Ucb,
+    Actions, ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge,
+    Thompson, TopKThompson, Ucb,
     evaluation::{EvaluationSettings, Target, evaluate},
     exploration::{Exploration, Greedy},
     features::NormalizerOptions,
@@ -13,7 +13,7 @@ use dht_bandits::{
         ArmFeedback, ChoiceBatch, Disjoint, EpsilonGreedy, Featured, Feedback, Fixed, HybridLinUcb, HybridOptions,
         Slate, TopK, Uniform,
     },
-    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge, TsPrior},
+    posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, TsPrior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -43,8 +43,8 @@ fn rng() -> ChaCha8Rng {
 const UCB: Ucb = Ucb { alpha: 1.0 };
 const THOMPSON: Thompson = Thompson { alpha: 1.0 };
 
-fn fading() -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions::default()
+fn fading() -> DiagonalLaplace {
+    DiagonalLaplace::default()
         .with_prior(TsPrior::Gaussian { prior_precision: 1.0 })
         .with_forgetting(Forgetting::new(0.9).unwrap())
 }
@@ -52,9 +52,8 @@ fn fading() -> DiagonalLaplaceOptions {
 fn single_choices() {
     let mut rng = rng();
     for dimension in [12, 40] {
-        let kept = RidgeOptions::default().with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
-        let (ridge, full, diagonal) =
-            (RidgeOptions::default(), FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
+        let kept = Ridge::default().with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
+        let (ridge, full, diagonal) = (Ridge::default(), FullLaplace::default(), DiagonalLaplace::default());
         let policies: Vec<Box<dyn Policy>> = vec![
             Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
             Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
@@ -155,17 +154,17 @@ fn evaluation() {
 fn selecting_and_learning_allocate_nothing() {
     assert!(allocations(|| drop(vec![1u8; 100])) > 0, "the count counts");
     single_choices();
-    let diagonal = DiagonalLaplaceOptions::default();
-    batches(LinTs::new(12, 5, RidgeOptions::default(), THOMPSON).unwrap());
-    batches(LogisticTs::new(20, 5, FullLaplaceOptions::default(), THOMPSON).unwrap());
+    let diagonal = DiagonalLaplace::default();
+    batches(LinTs::new(12, 5, Ridge::default(), THOMPSON).unwrap());
+    batches(LogisticTs::new(20, 5, FullLaplace::default(), THOMPSON).unwrap());
     batches(DiagonalLogisticTs::new(9, 5, diagonal, THOMPSON).unwrap());
     batches(DiagonalLogisticTs::new(9, 5, fading(), THOMPSON).unwrap());
     let arms: Vec<_> = (0..9).map(ArmId::new).collect();
     slates(TopKThompson::per_arm(3, 9, diagonal, THOMPSON).unwrap(), &arms);
     slates(TopKThompson::per_arm(3, 9, fading(), THOMPSON).unwrap(), &arms);
     slates(TopKThompson::shared(3, diagonal, THOMPSON).unwrap(), &arms);
-    slates(TopK::<FullLaplace, _>::shared(13, FullLaplaceOptions::default(), THOMPSON).unwrap(), &arms);
-    slates(TopK::<Ridge, _>::shared(20, RidgeOptions::default(), UCB).unwrap(), &arms);
+    slates(TopK::<FullLaplace, _>::shared(13, FullLaplace::default(), THOMPSON).unwrap(), &arms);
+    slates(TopK::<Ridge, _>::shared(20, Ridge::default(), UCB).unwrap(), &arms);
     hybrid();
     let mut norm = Normalizer::new(12, NormalizerOptions::default()).unwrap();
     let mut context = [0.3; 12];

@@ -3,20 +3,7 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
 //! are not used before.
 
-use dht_bandits::exploration::{DecayingGreedy, Exploration, Softmax, SquareCb};
-use dht_bandits::features::NormalizerOptions;
-use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
-use dht_bandits::policy::{NoisyLinTs, SharedLinUcb, Slate};
-use dht_bandits::posterior::{
-    DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace, FullLaplaceOptions,
-    NormalInverseGammaOptions, Posterior, Ridge, TsPrior,
-};
-use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
-use dht_bandits::{
-    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, RidgeOptions, Thompson,
-    TopKThompson, Ucb,
-    policy::{Disjoint, TopK},
-};
+use dht_bandits::{ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Ridge, Thompson, TopKThompson, Ucb, exploration::{DecayingGreedy, Exploration, Softmax, SquareCb}, features::NormalizerOptions, policy::{Disjoint, NoisyLinTs, SharedLinUcb, Slate, TopK, drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow}}, posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior, TsPrior}, simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates}};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -74,8 +61,8 @@ impl Task<'_> {
     }
 }
 
-fn laplace(precision: f64) -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision: precision })
+fn laplace(precision: f64) -> DiagonalLaplace {
+    DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: precision })
 }
 
 /// `directory` holds digits-N.csv for streams 0 to 2, and for 100 to 102, on which settings are chosen: the label, then
@@ -93,7 +80,7 @@ fn digits(streams: &[Stream]) {
     // Early ties are broken at random, and that matters: eight generators a stream.
     let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let on = |run: u64| (&streams[(run / 8) as usize][..], run);
-    let (ridge, full) = (RidgeOptions::new, |precision| FullLaplaceOptions::new(precision));
+    let (ridge, full) = (Ridge::new, |precision| FullLaplace::new(precision));
     let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let wide = [0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
@@ -123,7 +110,7 @@ fn digits(streams: &[Stream]) {
         },
     );
     task.report("NoisyLinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
-        let options = NormalInverseGammaOptions::new(s.lambda);
+        let options = NormalInverseGamma::new(s.lambda);
         bandit(on(run), false, NoisyLinTs::new(d, 10, options, Thompson { alpha: s.alpha }).unwrap())
     });
     for (suffix, normalised) in [("raw", false), ("normalised", true)] {
@@ -148,7 +135,7 @@ fn moving_digits(streams: &[Stream]) {
     let d = streams[0][0].1.len();
     let task = Task { name: "digits, moving", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let run = |policy: &mut dyn Policy, run: u64| moving(&streams[(run / 8) as usize], run, policy);
-    let lin_ucb = |forgetting| LinUcb::new(d, 10, RidgeOptions::new(1.0).with_forgetting(forgetting), RULE).unwrap();
+    let lin_ucb = |forgetting| LinUcb::new(d, 10, Ridge::new(1.0).with_forgetting(forgetting), RULE).unwrap();
     let grid = |symbol, values: &[f64]| grid_of(symbol, values, &[1.0]);
     let decays = [0.99, 0.995, 0.998, 0.999, 0.9995];
     task.report("LinUcb", &grid("α", &[RULE.alpha]), |_, seed| run(&mut lin_ucb(Forgetting::NONE), seed));
@@ -159,7 +146,7 @@ fn moving_digits(streams: &[Stream]) {
     );
     task.report("DiscountedRidge", &grid("γ", &decays), |s, seed| {
         let forgetting = Forgetting::new(s.alpha).unwrap();
-        let options = DiscountedRidgeOptions::new(forgetting);
+        let options = DiscountedRidge::new(forgetting);
         run(&mut Disjoint::<DiscountedRidge, _>::new(d, 10, options, RULE).unwrap(), seed)
     });
     task.report("SlidingWindow", &grid("n", &[200.0, 400.0, 600.0, 800.0, 1200.0]), |s, seed| {
@@ -188,7 +175,7 @@ fn clicks() {
             slates(policy, spread, normalise, seed)
         });
         task.report("TopK<FullLaplace>", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = FullLaplaceOptions::new(s.lambda);
+            let options = FullLaplace::new(s.lambda);
             slates(
                 TopK::<FullLaplace, _>::shared(17, options, Thompson { alpha: s.alpha }).unwrap(),
                 spread,
@@ -197,7 +184,7 @@ fn clicks() {
             )
         });
         task.report("SharedLinUcb", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = RidgeOptions::new(s.lambda);
+            let options = Ridge::new(s.lambda);
             slates(SharedLinUcb::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
         });
     }

@@ -5,7 +5,7 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedDecision, check_distribution};
 use crate::options::options;
-use crate::posterior::{FullLaplace, FullLaplaceOptions, Posterior, Ridge, RidgeOptions, sigmoid};
+use crate::posterior::{Beliefs, FullLaplace, FullLaplaceBeliefs, Ridge, RidgeBeliefs, sigmoid};
 use crate::validate::{check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -43,8 +43,8 @@ pub enum OutcomeModel {
 
 #[derive(Debug, Clone)]
 enum Regressions {
-    Ridge(Ridge),
-    Logistic(FullLaplace),
+    Ridge(RidgeBeliefs),
+    Logistic(FullLaplaceBeliefs),
 }
 
 /// Assignment of arms to regressions.
@@ -92,10 +92,10 @@ impl OutcomeModel {
         let length = lengths.0 + lengths.1 + 1;
         let mut regressions = match *self {
             Self::Ridge { prior_precision } | Self::SharedRidge { prior_precision } => {
-                Regressions::Ridge(Ridge::empty(length, &RidgeOptions::new(prior_precision))?)
+                Regressions::Ridge(RidgeBeliefs::empty(length, &Ridge::new(prior_precision))?)
             }
             Self::Logistic { prior_precision } | Self::SharedLogistic { prior_precision } => {
-                Regressions::Logistic(FullLaplace::empty(length, &FullLaplaceOptions { prior_precision })?)
+                Regressions::Logistic(FullLaplaceBeliefs::empty(length, &FullLaplace { prior_precision })?)
             }
         };
         let slots = if self.is_shared() {

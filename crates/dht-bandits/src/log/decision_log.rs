@@ -52,13 +52,13 @@ options!(LogSettings::new() {
 /// clock is its largest time, and a reward is late if the clock, not its own time, is beyond the horizon.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
 /// let mut log = DecisionLog::open(&folder, LogSettings::default().with_horizon(Some(60.0)))?;
 /// let request = Request::new(&[1.0, 0.2]);
 /// let decision = policy.decide(&request, &mut rng)?;
@@ -81,12 +81,12 @@ options!(LogSettings::new() {
 /// ([`JoinedDecision::answered_at`](super::JoinedDecision::answered_at)):
 ///
 /// ```
-/// # use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
+/// # use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 /// # use dht_bandits::log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings};
 /// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));
 /// # let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// # let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// # let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
 /// # let mut log = DecisionLog::open(&folder, LogSettings::default())?;
 /// # let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
 /// # let id = log.append(&decision, None, 0.0)?;

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::exploration::{Best, Exploration, InverseGap, Partition, Selection, drawn_uniformly};
 use crate::gaussian::Score;
-use crate::posterior::Posterior;
+use crate::posterior::Beliefs;
 use crate::validate::check_scalar;
 use rand::{Rng, RngExt};
 
@@ -28,15 +28,15 @@ pub(crate) trait ScoredArms {
 
 /// Value of a posterior's arm; its noise is drawn if the noise is learned and the rule draws.
 #[inline(always)]
-pub(crate) fn drawn_value<P: Posterior, E: Exploration, R: Rng + ?Sized>(
-    posterior: &P,
+pub(crate) fn drawn_value<B: Beliefs, E: Exploration, R: Rng + ?Sized>(
+    posterior: &B,
     rule: &E,
     learned: u64,
     slot: usize,
     score: Score,
     rng: &mut R,
 ) -> f64 {
-    let draws = P::LEARNS_NOISE && matches!(rule.selection(learned), Selection::Sampled { .. });
+    let draws = B::LEARNS_NOISE && matches!(rule.selection(learned), Selection::Sampled { .. });
     let score = if draws { posterior.drawn(slot, score, rng) } else { score };
     rule.value(score, rng)
 }

@@ -143,12 +143,12 @@ impl Decision {
 /// added and removed. A custom policy needs `Clone`, and the methods without a default.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::Uniform};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, policy::Uniform};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// let mut policies: Vec<Box<dyn Policy>> = vec![
-///     Box::new(LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?),
+///     Box::new(LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?),
 ///     Box::new(Uniform::new(2, 3)?),
 /// ];
 /// for policy in &mut policies {

@@ -1,14 +1,12 @@
 //! Estimates, scores and curves are finite, or there is a typed error.
 
 use crate::support::{featured, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Decision, Error, LinUcb, Request, RidgeOptions, Ucb,
+    ArmId, Decision, Error, LinUcb, Policy, Request, Ridge, Ucb,
     evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, SlateOffPolicy, replay},
     exploration::Greedy,
     log::LoggedDecision,
     policy::{EpsilonGreedy, Hybrid, HybridOptions, TopK, Uniform},
-    posterior::Ridge,
     simulation::{Comparison, Curve, EntryRuns, Environment, simulate},
 };
 use proptest::prelude::*;
@@ -181,17 +179,17 @@ fn curves_of_unequal_length_are_written_to_their_ends() {
 fn scores_that_overflow_are_refused_by_every_policy() {
     let (huge, arm) = ([1e200, 1.0], ArmId::new(0));
     let assert_refused = |error: Error| assert!(matches!(error, Error::NotFinite { .. }), "{error}");
-    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
+    let policy = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.0 }).unwrap();
     assert_refused(policy.score(arm, &huge).unwrap_err());
     let mut scores = vec![(arm, policy.score(arm, &[1.0, 0.0]).unwrap())];
     assert_refused(policy.scores(&Request::new(&huge), &mut scores).unwrap_err());
     assert_eq!(scores.len(), 1);
     assert_refused(policy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
     // The mean is finite where the width is not.
-    let greedy = EpsilonGreedy::new(2, 2, RidgeOptions::default(), Greedy { epsilon: 0.0 }).unwrap();
+    let greedy = EpsilonGreedy::new(2, 2, Ridge::default(), Greedy { epsilon: 0.0 }).unwrap();
     assert_refused(greedy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
     let epsilon = Greedy { epsilon: 0.0 };
-    let shared = TopK::<Ridge, Greedy>::shared(2, RidgeOptions::default(), epsilon).unwrap();
+    let shared = TopK::<Ridge, Greedy>::shared(2, Ridge::default(), epsilon).unwrap();
     assert_refused(shared.score(arm, &huge).unwrap_err());
     assert_refused(shared.select_slate(1, &featured(&[], &[arm], &huge), &mut rng(3)).unwrap_err());
     let hybrid = Hybrid::new(2, 1, 2, HybridOptions::default(), epsilon).unwrap();
@@ -201,7 +199,7 @@ fn scores_that_overflow_are_refused_by_every_policy() {
 
 #[test]
 fn an_explored_arm_has_finite_scores_too() {
-    let mut policy = EpsilonGreedy::new(1, 2, RidgeOptions::default(), Greedy { epsilon: 1.0 }).unwrap();
+    let mut policy = EpsilonGreedy::new(1, 2, Ridge::default(), Greedy { epsilon: 1.0 }).unwrap();
     policy.update(ArmId::new(0), &[1.0], -1.0, 1.0).unwrap();
     let mut rng = rng(4);
     for context in [[1.0], [1e154], [1.7e308]] {

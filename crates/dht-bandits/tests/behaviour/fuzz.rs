@@ -2,7 +2,7 @@
 
 use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinUcb, Normalizer, RidgeOptions, Thompson, Ucb,
+    ArmId, LinUcb, Normalizer, Ridge, Thompson, Ucb,
     features::{NormalizerOptions, PyramidPool},
 };
 use proptest::prelude::*;
@@ -16,14 +16,14 @@ proptest! {
         reward in prop::num::f64::ANY,
         weight in prop::num::f64::ANY,
     ) {
-        let mut policy = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+        let mut policy = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
         let before = policy.state();
         if policy.update(ArmId::new(1), &context, reward, weight).is_err() {
             prop_assert_eq!(policy.state(), before);
         } else {
             prop_assert!(LinUcb::from_state(&policy.state()).is_ok());
         }
-        let options = dht_bandits::posterior::DiagonalLaplaceOptions::default();
+        let options = dht_bandits::posterior::DiagonalLaplace::default();
         let mut logistic = dht_bandits::DiagonalLogisticTs::new(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
         let before = logistic.state();
         if logistic.update(ArmId::new(1), &context, reward, weight).is_err() {

@@ -1,19 +1,21 @@
 //! Products of context and features.
 
 use crate::support::{featured, normals, rng};
-use dht_bandits::exploration::Greedy;
-use dht_bandits::features::{Interactions, columns};
-use dht_bandits::policy::{
-    AnyPolicy, Feedback, InteractionSettings, PolicyKind, PolicySettings, RewardType, SharedLinTs, SharedLinUcb,
-    SlatePolicy, TopK,
+use dht_bandits::{
+    ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::Greedy,
+    features::{Interactions, columns},
+    policy::{
+        AnyPolicy, Feedback, InteractionSettings, PolicyKind, PolicySettings, RewardType, SharedLinTs, SharedLinUcb,
+        SlatePolicy, TopK,
+    },
+    posterior::FullLaplace,
 };
-use dht_bandits::posterior::{FullLaplace, FullLaplaceOptions, Ridge};
-use dht_bandits::{ArmId, Error, Policy, Request, RidgeOptions, Thompson, Ucb};
 use rand::RngExt;
 
 const UCB: Ucb = Ucb { alpha: 0.25 };
 
-const OPTIONS: RidgeOptions = RidgeOptions::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
+const OPTIONS: Ridge = Ridge::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
 
 /// Readers of three segments; each round a new item of each of three topics. A reader clicks .8 of the items of the own
 /// segment's topic and .1 of the others: .33 at random, .8 at best. The mean of clicks, and the policy.
@@ -36,7 +38,7 @@ fn clicks(mut policy: impl Policy, with_context: bool) -> f64 {
 
 #[test]
 fn products_raise_clicks_from_random_to_near_the_best() {
-    let options = FullLaplaceOptions::new(1.0);
+    let options = FullLaplace::new(1.0);
     let without = clicks(TopK::<FullLaplace, _>::shared(3, options, UCB).unwrap(), false);
     let products = Interactions::new(3, 3).unwrap();
     let with = TopK::<FullLaplace, _>::shared(products.dimension(), options, UCB).unwrap();

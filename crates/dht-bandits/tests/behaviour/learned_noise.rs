@@ -4,10 +4,10 @@ use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Thompson, Ucb,
     policy::{Disjoint, NoisyLinTs, TopK},
-    posterior::{NormalInverseGamma, NormalInverseGammaOptions},
+    posterior::NormalInverseGamma,
 };
 
-const OPTIONS: NormalInverseGammaOptions = NormalInverseGammaOptions::new(0.5).with_shape(2.0).with_rate(0.3);
+const OPTIONS: NormalInverseGamma = NormalInverseGamma::new(0.5).with_shape(2.0).with_rate(0.3);
 
 #[test]
 fn mean_width_and_noise_are_those_of_the_batch_formula() {
@@ -38,7 +38,7 @@ fn mean_width_and_noise_are_those_of_the_batch_formula() {
 fn the_width_learns_the_noise_whatever_the_scale_of_rewards() {
     for scale in [1e-3, 1.0, 1e3] {
         let mut rng = rng(2);
-        let options = NormalInverseGammaOptions::new(1e-3).with_shape(1.0).with_rate(1e-9);
+        let options = NormalInverseGamma::new(1e-3).with_shape(1.0).with_rate(1e-9);
         let mut policy = Disjoint::<NormalInverseGamma, _>::new(2, 1, options, Ucb { alpha: 1.0 }).unwrap();
         for _ in 0..4000 {
             let context = [1.0, normals(&mut rng, 1)[0]];
@@ -54,7 +54,7 @@ fn the_width_learns_the_noise_whatever_the_scale_of_rewards() {
 #[test]
 fn draws_are_students_t_and_propensities_say_so() {
     let mut rng = rng(3);
-    let mut policy = NoisyLinTs::new(2, 3, NormalInverseGammaOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut policy = NoisyLinTs::new(2, 3, NormalInverseGamma::default(), Thompson { alpha: 1.0 }).unwrap();
     for (arm, reward) in [(0, 1.0), (0, 0.4), (1, 0.2), (2, -3.0)] {
         policy.update(ArmId::new(arm), &[1.0, 0.5], reward, 1.0).unwrap();
     }

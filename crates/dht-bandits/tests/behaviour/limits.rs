@@ -2,25 +2,22 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, RidgeOptions, Thompson,
+    ArmId, DiagonalLogisticTs, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson,
     TopKThompson, Ucb,
     features::{NormalizerOptions, PyramidPool, columns},
     policy::{
         AnyPolicy, AnyRule, ContextFree, Disjoint, Featured, Fixed, HybridLinUcb, HybridOptions, LogisticUcb,
         PolicyKind, PolicySettings, Ucb1, Uniform,
     },
-    posterior::{
-        DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
-        NormalInverseGamma, NormalInverseGammaOptions,
-    },
+    posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma},
     simulation::{CascadeEnvironment, ClickEnvironment, GlmEnvironment},
 };
 
 /// Every size as large as `size`, one at a time, with the name that the refusal must have.
 fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
-    let (ridge, hybrid) = (RidgeOptions::default(), HybridOptions::default());
-    let (full, diagonal) = (FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
+    let (ridge, hybrid) = (Ridge::default(), HybridOptions::default());
+    let (full, diagonal) = (FullLaplace::default(), DiagonalLaplace::default());
     let mut rng = rng(1);
     vec![
         ("dimension", Normalizer::new(size, NormalizerOptions::default()).map(drop)),
@@ -87,10 +84,10 @@ fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
 #[test]
 fn too_many_arms_times_dimensions_is_a_memory_error() {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
-    let (ridge, diagonal) = (RidgeOptions::default(), DiagonalLaplaceOptions::default());
+    let (ridge, diagonal) = (Ridge::default(), DiagonalLaplace::default());
     let kept = ridge.with_keep_information(true);
-    let fading = DiscountedRidgeOptions::new(Forgetting::NONE).with_clock(DecayClock::Time);
-    let noise = NormalInverseGammaOptions::default();
+    let fading = DiscountedRidge::new(Forgetting::NONE).with_clock(DecayClock::Time);
+    let noise = NormalInverseGamma::default();
     let hybrid = HybridOptions::default();
     // Each size for itself is allowed.
     let (arms, longest, full) = (1 << 16, 1 << 24, 1 << 16);
@@ -98,7 +95,7 @@ fn too_many_arms_times_dimensions_is_a_memory_error() {
         DiagonalLogisticTs::new(longest, arms, diagonal, draw).map(drop),
         LinUcb::new(full, arms, ridge, ucb).map(drop),
         LinUcb::new(full, arms, kept, ucb).map(drop),
-        LogisticUcb::new(full, arms, FullLaplaceOptions::default(), ucb).map(drop),
+        LogisticUcb::new(full, arms, FullLaplace::default(), ucb).map(drop),
         Disjoint::<NormalInverseGamma, _>::new(full, arms, noise, draw).map(drop),
         Disjoint::<DiscountedRidge, _>::new(full, arms, fading, ucb).map(drop),
         TopKThompson::per_arm(longest, arms, diagonal, draw).map(drop),
@@ -125,7 +122,7 @@ fn arms_are_added_until_memory_ends() {
     }
     // 25 MB an arm.
     let dimension = 1 << 20;
-    let (options, draw) = (DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 });
+    let (options, draw) = (DiagonalLaplace::default(), Thompson { alpha: 1.0 });
     let context = vec![1e-3; dimension];
     let mut policy = DiagonalLogisticTs::new(dimension, 1, options, draw).unwrap();
     policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();

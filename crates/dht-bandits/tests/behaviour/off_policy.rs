@@ -2,7 +2,7 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Error, LinUcb, RidgeOptions, Ucb,
+    ArmId, Error, LinUcb, Ridge, Ucb,
     evaluation::{LoggedRound, OffPolicy, SlateOffPolicy},
     policy::{Propensity, Uniform},
     posterior::Forgetting,
@@ -130,7 +130,7 @@ fn the_simulator_gives_every_entry_the_same_environments() {
     let entries = [
         Entry::new("uniform", || Uniform::new(4, 3)),
         Entry::new("again", || Uniform::new(4, 3)),
-        Entry::new("LinUCB", || LinUcb::new(4, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })),
+        Entry::new("LinUCB", || LinUcb::new(4, 3, Ridge::default(), Ucb { alpha: 0.5 })),
     ];
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 3, 0.1, rng);
     let comparison = compare(&entries, environment, 300, &[1, 2, 3]).unwrap();
@@ -152,7 +152,7 @@ fn a_forgetting_ridge_has_less_regret_under_drift() {
         for seed in 0..5 {
             let mut rng = rng(seed);
             let mut environment = GlmEnvironment::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
-            let options = RidgeOptions::new(1.0).with_forgetting(Forgetting::new(decay).unwrap());
+            let options = Ridge::new(1.0).with_forgetting(Forgetting::new(decay).unwrap());
             let mut policy = LinUcb::new(4, 4, options, Ucb { alpha: 0.5 }).unwrap();
             total += simulate(&mut policy, &mut environment, 2400, &mut rng).unwrap().total_regret();
         }

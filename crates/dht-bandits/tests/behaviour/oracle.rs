@@ -2,7 +2,7 @@
 
 use crate::support::{featured, rng};
 use dht_bandits::{
-    ArmId, Error, LinUcb, Observation, Policy, Request, Result, RidgeOptions, Thompson, Ucb,
+    ArmId, Error, LinUcb, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::{Exploration, Floor, Greedy, Softmax, SquareCb},
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ContextFree, Fixed, HybridLinUcb, HybridOptions, Normalised, Oracle,
@@ -120,7 +120,7 @@ fn an_oracle_sees_the_features_of_arms_after_the_context() {
 
 /// One policy of each kind that has arms of its own.
 fn boxes() -> Vec<Box<dyn Policy>> {
-    let (ridge, ucb) = (RidgeOptions::default(), Ucb { alpha: 0.5 });
+    let (ridge, ucb) = (Ridge::default(), Ucb { alpha: 0.5 });
     let linear = || LinUcb::new(2, 3, ridge, ucb).unwrap();
     let settings = PolicySettings::new(PolicyKind::Linear, 2, 3, Some(AnyRule::Ucb(ucb)));
     vec![
@@ -171,8 +171,7 @@ fn what_a_policy_cannot_do_is_a_typed_error() {
     let mut hybrid: Box<dyn Policy> =
         Box::new(HybridLinUcb::new(2, 2, 3, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap());
     hybrid.remove_arm(ARMS[0]).unwrap();
-    let mut shared: Box<dyn Policy> =
-        Box::new(SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap());
+    let mut shared: Box<dyn Policy> = Box::new(SharedLinUcb::shared(2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap());
     shared.expire_decisions().unwrap();
     assert_eq!((hybrid.arms().len(), shared.epoch()), (2, 1));
 }

@@ -2,18 +2,17 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, RidgeOptions, Thompson, TopKThompson,
-    Ucb,
+    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, Ridge, Thompson, TopKThompson, Ucb,
     exploration::{DecayingGreedy, Exploration, ExploreFirst, Greedy, Softmax, SquareCb},
     features::Interactions,
     policy::{
         Disjoint, EpsilonGreedy, Featured, Fixed, HybridLinUcb, HybridOptions, SharedLinTs, SharedLinUcb, Uniform,
     },
-    posterior::{DiagonalLaplaceOptions, FullLaplace, FullLaplaceOptions, Ridge},
+    posterior::{DiagonalLaplace, FullLaplace},
 };
 use rand_chacha::ChaCha8Rng;
 
-const RIDGE: RidgeOptions = RidgeOptions::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
+const RIDGE: Ridge = Ridge::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
 
 fn products() -> Interactions {
     Interactions::new(2, 3).unwrap()
@@ -22,16 +21,16 @@ fn products() -> Interactions {
 /// Every kind of policy, over 4 arms, contexts of length 2 and features of length 3; those without a context first take
 /// context and features as one.
 fn policies() -> Vec<Box<dyn Policy>> {
-    let laplace = DiagonalLaplaceOptions::default();
+    let laplace = DiagonalLaplace::default();
     vec![
         Box::new(LinUcb::new(2, 4, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
         Box::new(LinTs::new(2, 4, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(LogisticTs::new(2, 4, FullLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(LogisticTs::new(2, 4, FullLaplace::default(), Thompson { alpha: 0.5 }).unwrap()),
         Box::new(EpsilonGreedy::new(2, 4, RIDGE, Greedy { epsilon: 0.2 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, DecayingGreedy { epsilon: 1.0, power: 0.5 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, ExploreFirst { rewards: 6 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, Softmax { temperature: 0.3 }).unwrap()),
-        Box::new(Disjoint::<FullLaplace, _>::new(2, 4, FullLaplaceOptions::default(), SquareCb::new(3.0)).unwrap()),
+        Box::new(Disjoint::<FullLaplace, _>::new(2, 4, FullLaplace::default(), SquareCb::new(3.0)).unwrap()),
         Box::new(HybridLinUcb::new(2, 3, 4, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap()),
         Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
         Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), SquareCb::new(3.0)).unwrap()),
@@ -151,7 +150,7 @@ fn square_cb_chooses_one_arm_and_refuses_slates_of_two() {
 #[test]
 fn vectors_of_nalgebra_are_contexts() {
     use nalgebra::{DMatrix, DVector, SVector};
-    let mut policy = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut policy = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     policy.update(ArmId::new(1), &[1.0, 0.2, -0.5], 1.0, 1.0).unwrap();
     let values = [0.3, -1.0, 2.0];
     let expected = policy.select(&Request::new(&values), &mut rng(1)).unwrap();

@@ -5,7 +5,7 @@ use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Error, Request, Thompson, TopKThompson, Ucb,
     policy::{ArmFeedback, Draw, Featured, Feedback, HybridLinUcb, HybridOptions, Slate},
-    posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior, sigmoid},
+    posterior::{DiagonalLaplace, Forgetting, TsPrior, sigmoid},
 };
 use rand::RngExt;
 
@@ -14,7 +14,7 @@ fn ids(numbers: std::ops::Range<u64>) -> Vec<ArmId> {
 }
 
 fn per_arm(arms: usize) -> TopKThompson {
-    TopKThompson::per_arm(3, arms, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap()
+    TopKThompson::per_arm(3, arms, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap()
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn unobserved_feedback_changes_nothing() {
 
 #[test]
 fn a_batch_finds_the_mode_that_gradient_descent_finds() {
-    let options = DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision: 0.5 });
+    let options = DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: 0.5 });
     let mut policy = TopKThompson::per_arm(3, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let mut rng = rng(3);
     let rows: Vec<_> = (0..40).map(|_| normals(&mut rng, 3)).collect();
@@ -104,7 +104,7 @@ fn a_batch_finds_the_mode_that_gradient_descent_finds() {
 fn a_batch_of_one_equals_a_single_update() {
     // The single update goes along a line, the batch by Newton in all dimensions.
     let mut rng = rng(4);
-    let options = DiagonalLaplaceOptions::default();
+    let options = DiagonalLaplace::default();
     let mut single = dht_bandits::DiagonalLogisticTs::new(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let mut batch = TopKThompson::per_arm(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
     for round in 0..30 {
@@ -121,7 +121,7 @@ fn a_batch_of_one_equals_a_single_update() {
 #[test]
 fn the_published_prior_starts_at_ones() {
     let prior = TsPrior::AsPublished { prior_precision_floor: 1e-2 };
-    let options = DiagonalLaplaceOptions::default().with_prior(prior);
+    let options = DiagonalLaplace::default().with_prior(prior);
     let policy = TopKThompson::per_arm(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
     let score = policy.score(ArmId::new(1), &[1.0, 2.0, 3.0]).unwrap();
     assert_eq!(score.mean, 6.0);
@@ -130,7 +130,7 @@ fn the_published_prior_starts_at_ones() {
 
 #[test]
 fn a_decay_below_one_forgets_toward_the_prior() {
-    let options = DiagonalLaplaceOptions::default()
+    let options = DiagonalLaplace::default()
         .with_prior(TsPrior::Gaussian { prior_precision: 2.0 })
         .with_forgetting(Forgetting::new(0.5).unwrap());
     let mut policy = TopKThompson::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
@@ -161,7 +161,7 @@ fn the_prior_weight_scales_the_prior_term_and_no_precision() {
             TsPrior::Gaussian { prior_precision } => (0.0, prior_precision),
             TsPrior::AsPublished { prior_precision_floor } => (1.0, prior_precision_floor),
         };
-        let options = DiagonalLaplaceOptions::default().with_prior(prior).with_prior_weight(weight);
+        let options = DiagonalLaplace::default().with_prior(prior).with_prior_weight(weight);
         let mut policy = TopKThompson::per_arm(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
         for (x, good) in [(1.5, true), (-0.5, true), (2.0, false), (1.0, true)] {
             policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &[x], Feedback::from(good))]).unwrap();
@@ -180,7 +180,7 @@ fn the_prior_weight_scales_the_prior_term_and_no_precision() {
         }
     }
     for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let options = DiagonalLaplaceOptions::default().with_prior_weight(wrong);
+        let options = DiagonalLaplace::default().with_prior_weight(wrong);
         let refused = TopKThompson::per_arm(1, 1, options, Thompson { alpha: 1.0 });
         assert!(matches!(refused, Err(dht_bandits::Error::Parameter { name: "prior_weight", .. })), "{wrong}");
     }
@@ -188,7 +188,7 @@ fn the_prior_weight_scales_the_prior_term_and_no_precision() {
 
 #[test]
 fn a_shared_model_takes_candidates_it_has_never_seen() {
-    let mut policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let mut policy = TopKThompson::shared(2, DiagonalLaplace::default(), Thompson { alpha: 0.5 }).unwrap();
     let mut rng = rng(5);
     let (mut early, mut late) = (0, 0);
     let mut slate = Slate::default();
@@ -232,7 +232,7 @@ fn bad_candidates_are_refused_one_by_one() {
 
 #[test]
 fn the_shape_of_features_is_never_guessed() {
-    let policy = TopKThompson::per_arm(2, 2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let policy = TopKThompson::per_arm(2, 2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let hybrid = HybridLinUcb::new(1, 2, 2, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
     let (arms, mut rng) = (ids(0..2), rng(7));
     let (row, rows) = ([0.5, 1.0], [0.5, 1.0, 0.5, 1.0]);
@@ -256,7 +256,7 @@ fn the_shape_of_features_is_never_guessed() {
     // Who needs features says so.
     let refused = Error::NeedsFeatures { width: 2 };
     assert_eq!(hybrid.select(&Request::new(&[1.0]), &mut rng).unwrap_err(), refused);
-    let shared = TopKThompson::shared(3, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let shared = TopKThompson::shared(3, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     assert_eq!(shared.select_slate(1, &Request::new(&[1.0]).only(&arms), &mut rng).unwrap_err(), refused);
     // Said in three ways, a request is the same.
     let select = |request: &Request<'_>| policy.select_slate(1, request, &mut crate::support::rng(8)).unwrap();
@@ -290,7 +290,7 @@ fn a_slate_without_its_contexts_is_refused() {
 
 #[test]
 fn one_draw_per_slate_scores_equal_candidates_alike() {
-    let policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let policy = TopKThompson::shared(2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let (arms, contexts) = (ids(0..4), [0.5, -1.0].repeat(4));
     let scores = |policy: &TopKThompson| -> Vec<f64> {
         let slate = policy.select_slate(4, &featured(&[], &arms, &contexts), &mut rng(9)).unwrap();

@@ -2,14 +2,14 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Policy, RidgeOptions, Thompson,
+    ArmId, Error, Policy, Ridge, Thompson,
     policy::{SharedLinTs, SharedPropensity},
 };
 
 const ARMS: [ArmId; 6] = [ArmId::new(0), ArmId::new(1), ArmId::new(2), ArmId::new(3), ArmId::new(4), ArmId::new(5)];
 
 fn policy(method: SharedPropensity) -> SharedLinTs {
-    let mut policy = SharedLinTs::shared(4, RidgeOptions::default(), Thompson { alpha: 0.6 }).unwrap();
+    let mut policy = SharedLinTs::shared(4, Ridge::default(), Thompson { alpha: 0.6 }).unwrap();
     for round in 0..10 {
         let row = normals(&mut rng(round), 4);
         Policy::update(&mut policy, ARMS[0], &row, row[0], 1.0).unwrap();
@@ -70,7 +70,7 @@ fn propensities_may_be_left_out() {
 #[test]
 fn numbers_of_lines_out_of_range_are_refused() {
     for lines in [0, 63, 65_537] {
-        let policy = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.6 }).unwrap();
+        let policy = SharedLinTs::shared(2, Ridge::default(), Thompson { alpha: 0.6 }).unwrap();
         let refused = policy.with_shared_propensity(SharedPropensity::Estimated { lines }).unwrap_err();
         assert!(matches!(refused, Error::Parameter { name: "lines", .. }), "{refused}");
     }

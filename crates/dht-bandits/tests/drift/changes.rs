@@ -3,7 +3,7 @@
 use dht_bandits::features::NormalizerOptions;
 use dht_bandits::policy::Normalised;
 use dht_bandits::policy::drift::{Adwin, Change, ChangeDetector, PageHinkley, ResetOnChange};
-use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
+use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -101,7 +101,7 @@ fn values_that_are_not_finite_are_refused_and_settings_checked() {
 
 #[test]
 fn worsening_predictions_reset_a_policy_and_learning_does_not() {
-    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.3 }).unwrap();
+    let policy = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.3 }).unwrap();
     let mut policy = ResetOnChange::new(policy, PageHinkley::new(0.1, 5.0).unwrap());
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     for round in 0..2000 {
@@ -119,7 +119,7 @@ fn worsening_predictions_reset_a_policy_and_learning_does_not() {
 
 #[test]
 fn late_rewards_of_a_warm_up_say_nothing_of_a_change() {
-    let inside = LinUcb::new(1, 2, RidgeOptions::default(), Ucb { alpha: 0.1 }).unwrap();
+    let inside = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.1 }).unwrap();
     let inside = ResetOnChange::new(inside, PageHinkley::new(0.02, 5.0).unwrap());
     let mut policy = Normalised::new(inside, 1, NormalizerOptions::default(), 20, false).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(3);

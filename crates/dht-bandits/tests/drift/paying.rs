@@ -1,9 +1,9 @@
 //! Environments that move, in which following pays by more than three standard errors.
 
 use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
-use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting};
+use dht_bandits::posterior::{DecayClock, DiscountedRidge, Forgetting};
 use dht_bandits::simulation::{Comparison, Entry, Environment, GlmEnvironment, compare};
-use dht_bandits::{LinUcb, Policy, Request, Result, RidgeOptions, Ucb, policy::Disjoint};
+use dht_bandits::{LinUcb, Policy, Request, Result, Ridge, Ucb, policy::Disjoint};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -11,11 +11,11 @@ use rand_chacha::rand_core::SeedableRng;
 const UCB: Ucb = Ucb { alpha: 0.3 };
 
 fn ridge(decay: f64) -> Result<LinUcb> {
-    LinUcb::new(4, 5, RidgeOptions::default().with_forgetting(Forgetting::new(decay)?), UCB)
+    LinUcb::new(4, 5, Ridge::default().with_forgetting(Forgetting::new(decay)?), UCB)
 }
 
 fn discounted(decay: f64, clock: DecayClock) -> Result<Disjoint<DiscountedRidge, Ucb>> {
-    let options = DiscountedRidgeOptions::new(Forgetting::new(decay)?).with_clock(clock);
+    let options = DiscountedRidge::new(Forgetting::new(decay)?).with_clock(clock);
     Disjoint::new(4, 5, options, UCB)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::round_trip::Visit;
 use dht_bandits::{
-    ArmId, Choice, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, RidgeOptions, Thompson, Ucb,
+    ArmId, Choice, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{
         CrossFit, Estimator, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Target, evaluate,
         replay,
@@ -20,8 +20,7 @@ use dht_bandits::{
         drift::{Adwin, Change, ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
     },
     posterior::{
-        DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
-        NormalInverseGammaOptions, Ridge, Score, TsPrior,
+        DecayClock, DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Score, TsPrior,
     },
     simulation::{Entry, GlmEnvironment, compare},
 };
@@ -118,15 +117,13 @@ fn rules(visit: &mut Visit) {
 fn settings_of_posteriors(visit: &mut Visit) {
     let forgetting = Forgetting::new(0.9).unwrap();
     visit.value(&forgetting);
-    visit.value(&RidgeOptions::new(2.0).with_forgetting(forgetting).with_keep_information(true));
-    visit.value(&DiscountedRidgeOptions::new(forgetting).with_prior_precision(2.0).with_clock(DecayClock::Time));
+    visit.value(&Ridge::new(2.0).with_forgetting(forgetting).with_keep_information(true));
+    visit.value(&DiscountedRidge::new(forgetting).with_prior_precision(2.0).with_clock(DecayClock::Time));
     visit.value(&DecayClock::Time);
-    visit.value(&NormalInverseGammaOptions::new(3.0));
-    visit.value(&FullLaplaceOptions::new(3.0));
+    visit.value(&NormalInverseGamma::new(3.0));
+    visit.value(&FullLaplace::new(3.0));
     visit.value(
-        &DiagonalLaplaceOptions::default()
-            .with_prior(TsPrior::Gaussian { prior_precision: 3.0 })
-            .with_forgetting(forgetting),
+        &DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: 3.0 }).with_forgetting(forgetting),
     );
     visit.value(&TsPrior::AsPublished { prior_precision_floor: 0.1 });
     visit.value(&HybridOptions::new(2.0, 3.0));
@@ -139,13 +136,13 @@ fn settings_of_posteriors(visit: &mut Visit) {
     visit.value(&SharedPropensity::Estimated { lines: 64 });
     visit.value(&Floor::new(Softmax { temperature: 0.5 }, 0.1).unwrap());
     let floored = Floor::new(Ucb { alpha: 0.5 }, 0.25).unwrap();
-    visit.policy(&Disjoint::<Ridge, _>::new(2, 3, RidgeOptions::default(), floored).unwrap());
-    let omitted = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    visit.policy(&Disjoint::<Ridge, _>::new(2, 3, Ridge::default(), floored).unwrap());
+    let omitted = SharedLinTs::shared(2, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     visit.policy(&omitted.with_shared_propensity(SharedPropensity::Omitted).unwrap());
 }
 
 fn policies(visit: &mut Visit) {
-    let ridge = RidgeOptions::default().with_keep_information(true);
+    let ridge = Ridge::default().with_keep_information(true);
     let plain = Request::new(&CONTEXT);
     let (ucb, thompson) = (Ucb { alpha: 0.5 }, Thompson { alpha: 0.5 });
     let mut linear = learned(LinUcb::new(2, 3, ridge, ucb).unwrap(), &plain);
@@ -155,13 +152,11 @@ fn policies(visit: &mut Visit) {
     visit.value(&linear.state());
     visit.policy(&linear);
     visit.value(&linear.diff(&before).unwrap());
-    let discounted = DiscountedRidgeOptions::new(Forgetting::new(0.9).unwrap());
+    let discounted = DiscountedRidge::new(Forgetting::new(0.9).unwrap());
     visit.value(&learned(Disjoint::<DiscountedRidge, _>::new(2, 3, discounted, ucb).unwrap(), &plain).state());
-    visit.value(
-        &learned(NoisyLinTs::new(2, 3, NormalInverseGammaOptions::default(), thompson).unwrap(), &plain).state(),
-    );
-    visit.value(&learned(LogisticTs::new(2, 3, FullLaplaceOptions::default(), thompson).unwrap(), &plain).state());
-    let diagonal = DiagonalLaplaceOptions::default();
+    visit.value(&learned(NoisyLinTs::new(2, 3, NormalInverseGamma::default(), thompson).unwrap(), &plain).state());
+    visit.value(&learned(LogisticTs::new(2, 3, FullLaplace::default(), thompson).unwrap(), &plain).state());
+    let diagonal = DiagonalLaplace::default();
     visit.value(&learned(DiagonalLogisticTs::new(2, 3, diagonal, thompson).unwrap(), &plain).state());
     let hybrid = HybridLinUcb::new(2, 2, 3, HybridOptions::default(), ucb).unwrap();
     let after = learned(hybrid.clone(), &request());
@@ -188,7 +183,7 @@ fn policies(visit: &mut Visit) {
     normalizer.observe(&CONTEXT).unwrap();
     visit.value(&normalizer.state());
     visit.policy(&normalizer);
-    let window = SlidingWindow::new(LinUcb::new(2, 3, RidgeOptions::default(), ucb).unwrap(), 4).unwrap();
+    let window = SlidingWindow::new(LinUcb::new(2, 3, Ridge::default(), ucb).unwrap(), 4).unwrap();
     visit.policy(&learned(window, &plain));
     let reset = ResetOnChange::new(LinUcb::new(2, 3, ridge, ucb).unwrap(), Adwin::new(0.1, 1.0).unwrap());
     visit.policy(&learned(reset, &plain));
@@ -211,14 +206,14 @@ fn policies(visit: &mut Visit) {
 
 fn decisions_and_logs(visit: &mut Visit) {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
-    let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let decision = policy.decide(&Request::new(&CONTEXT), &mut rng).unwrap();
     visit.value(&ARMS[2]);
     visit.value(&Choice { propensity: None, epoch: 3, ..decision.choice });
     visit.value(&decision);
     visit.value(&Observation::new(decision, 0.5));
     visit.value(&Propensity { arm: ARMS[1], probability: 0.25, standard_error: 0.01 });
-    let shared = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let shared = SharedLinTs::shared(2, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     visit.value(&shared.decide_slate(2, &items(), &mut rng).unwrap());
     visit.value(&Feedback::Observed(0.5));
     visit.value(&Feedback::Unobserved);

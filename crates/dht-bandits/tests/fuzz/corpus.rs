@@ -1,8 +1,7 @@
 //! Each kind of thing that is saved or sent, in full health.
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinTs, LinUcb, Normalizer, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, TopKThompson, Ucb,
     exploration::{Exploration, Greedy},
     features::{NormalizerOptions, PyramidPool},
     policy::{
@@ -10,10 +9,7 @@ use dht_bandits::{
         Fixed, HybridLinUcb, HybridOptions, NoisyLinTs, NormaliserSettings, PolicyKind, PolicySettings, SharedLinUcb,
         Slate, Ucb1, Uniform,
     },
-    posterior::{
-        DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,
-        FullLaplaceOptions, Posterior, Ridge,
-    },
+    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -50,7 +46,7 @@ pub type DiscountedLinUcb = Disjoint<DiscountedRidge, Ucb>;
 
 /// A posterior of dimension 3 that learned something, and the same before.
 pub trait Healthy: Posterior {
-    fn settings() -> Self::Options;
+    fn settings() -> Self;
 
     fn blank() -> Disjoint<Self, Thompson> {
         Disjoint::new(3, 3, Self::settings(), Thompson { alpha: 0.5 }).unwrap()
@@ -62,20 +58,20 @@ pub trait Healthy: Posterior {
 }
 
 impl Healthy for Ridge {
-    fn settings() -> RidgeOptions {
-        RidgeOptions::new(0.5).with_keep_information(true)
+    fn settings() -> Ridge {
+        Ridge::new(0.5).with_keep_information(true)
     }
 }
 
 impl Healthy for FullLaplace {
-    fn settings() -> FullLaplaceOptions {
-        FullLaplaceOptions::default()
+    fn settings() -> FullLaplace {
+        FullLaplace::default()
     }
 }
 
 impl Healthy for DiagonalLaplace {
-    fn settings() -> DiagonalLaplaceOptions {
-        DiagonalLaplaceOptions::default()
+    fn settings() -> DiagonalLaplace {
+        DiagonalLaplace::default()
     }
 }
 
@@ -106,12 +102,12 @@ fn chosen_by_settings(warm_up: u64) -> AnyPolicy {
 }
 
 pub fn per_arm() -> TopKThompson {
-    let policy = TopKThompson::per_arm(2, 4, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let policy = TopKThompson::per_arm(2, 4, DiagonalLaplace::default(), Thompson { alpha: 0.5 }).unwrap();
     policy.with_pinned(&[ArmId::new(2)]).unwrap()
 }
 
 pub fn shared() -> SharedLinUcb {
-    let mut shared = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut shared = SharedLinUcb::shared(2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let slate = shared.select_slate(2, &featured(&[], &[5, 6].map(ArmId::new), &context(4)), &mut rng()).unwrap();
     shared.learn_slate(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
     shared
@@ -139,14 +135,14 @@ fn choices() -> [String; 3] {
 }
 
 pub fn texts() -> Vec<String> {
-    let fading = RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap());
+    let fading = Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap());
     let lin_ucb = trained(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
     let mut norm = Normalizer::new(2, NormalizerOptions::default().with_clip(Some(4.0))).unwrap();
     norm.observe(&context(2)).unwrap();
     let mut texts = vec![
         text(&lin_ucb),
         text(&trained(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
-        text(&trained(EpsilonGreedy::new(2, 3, RidgeOptions::default(), Greedy { epsilon: 0.1 }).unwrap())),
+        text(&trained(EpsilonGreedy::new(2, 3, Ridge::default(), Greedy { epsilon: 0.1 }).unwrap())),
         text(&per_arm()),
         text(&shared()),
         text(&hybrid()),
@@ -161,7 +157,7 @@ pub fn texts() -> Vec<String> {
         text(&Fixed::new(2, 3, ArmId::new(1)).unwrap()),
         text(&lin_ucb.state().header),
     ];
-    let clocked = DiscountedRidgeOptions::new(Forgetting::new(0.6).unwrap()).with_prior_precision(0.5);
+    let clocked = DiscountedRidge::new(Forgetting::new(0.6).unwrap()).with_prior_precision(0.5);
     texts.push(text(&trained(DiscountedLinUcb::new(3, 3, clocked, Ucb { alpha: 0.5 }).unwrap())));
     texts.extend(disjoint::<Ridge>());
     texts.extend(disjoint::<FullLaplace>());

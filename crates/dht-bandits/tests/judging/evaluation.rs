@@ -6,7 +6,7 @@ use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target
 use dht_bandits::log::LoggedDecision;
 use dht_bandits::policy::{HybridLinUcb, Uniform};
 use dht_bandits::simulation::{Environment, GlmEnvironment, simulate};
-use dht_bandits::{Error, LinUcb, RidgeOptions, Ucb};
+use dht_bandits::{Error, LinUcb, Ridge, Ucb};
 use rand::RngExt;
 
 #[test]
@@ -85,7 +85,7 @@ fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
 fn a_refusal_of_a_policy_names_the_round() {
     let mut rng = rng(3);
     let log = log(&mut rng, 50);
-    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
+    let policy = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.0 }).unwrap();
     let of_policy = |request: &dht_bandits::Request<'_>| {
         policy.score(arm(0), request.context)?;
         Ok(vec![(arm(0), 1.0)])
@@ -137,7 +137,7 @@ fn replay_of_a_policy_that_does_not_learn_estimates_its_value() {
 
 #[test]
 fn a_replayed_learning_curve_is_the_curve_of_a_policy_that_ran() {
-    let policy = || LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let policy = || LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let (mut ran, mut replayed) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for seed in 0..300 {
         let mut rng = rng(1000 + seed);

@@ -7,7 +7,7 @@ use dht_bandits::exploration::{Exploration, Greedy};
 use dht_bandits::features::Interactions;
 use dht_bandits::log::{LoggedSlate, ShownArm};
 use dht_bandits::policy::{Featured, Feedback, SlatePolicy, TopK};
-use dht_bandits::posterior::{Ridge, RidgeOptions};
+use dht_bandits::posterior::Ridge;
 use dht_bandits::{ArmId, Error, Request, Thompson};
 use rand::{Rng, RngExt};
 
@@ -22,7 +22,7 @@ fn clicks<R: Rng + ?Sized>(context: usize, shown: impl Iterator<Item = ArmId>, r
 
 /// A policy that has learned for so long.
 fn learned<E: Exploration>(rule: E, rounds: usize, seed: u64) -> TopK<Ridge, E> {
-    let mut policy = TopK::per_arm(2, 6, RidgeOptions::default(), rule).unwrap();
+    let mut policy = TopK::per_arm(2, 6, Ridge::default(), rule).unwrap();
     let mut rng = rng(seed);
     for _ in 0..rounds {
         let context = rng.random_range(0..2);
@@ -45,7 +45,7 @@ fn value(policy: &dyn SlatePolicy, arms: &[ArmId]) -> f64 {
 /// A log of a policy that learns as it goes and explores half of its positions.
 fn logged(count: usize, seed: u64) -> Vec<LoggedSlate> {
     let mut rng = rng(seed);
-    let mut policy = TopK::<Ridge, _>::per_arm(2, 6, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let mut policy = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), Greedy { epsilon: 0.5 }).unwrap();
     let row = |_| {
         let context = rng.random_range(0..2);
         let slate = policy.decide_slate(2, &Request::new(&CONTEXTS[context]), &mut rng).unwrap();
@@ -138,7 +138,7 @@ fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     let mut log = logged(300, 8);
     // Item 4 is never shown; the target shows it whenever it can.
     log.retain(|slate| slate.shown.iter().all(|entry| entry.arm != arm(4)));
-    let mut target = TopK::<Ridge, _>::per_arm(2, 6, RidgeOptions::default(), Greedy { epsilon: 0.0 }).unwrap();
+    let mut target = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), Greedy { epsilon: 0.0 }).unwrap();
     for context in CONTEXTS {
         let good = dht_bandits::policy::ArmFeedback::new(arm(4), &context, Feedback::from(true));
         target.update_batch(&[good]).unwrap();
@@ -162,7 +162,7 @@ fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     assert!(refused(&|slate| slate.context.push(1.0)).contains("context"));
     assert!(refused(&|slate| slate.features = Some(vec![1.0])).contains("features"));
     // Features go with the arms.
-    let shared = TopK::<Ridge, _>::shared(5, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let shared = TopK::<Ridge, _>::shared(5, Ridge::default(), Greedy { epsilon: 0.2 }).unwrap();
     let shared = shared.with_interactions(Interactions::new(2, 1).unwrap()).unwrap();
     let items: Vec<_> = (0..6).map(arm).collect();
     let features: Vec<f64> = (0..6).map(f64::from).collect();

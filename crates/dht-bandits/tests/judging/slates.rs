@@ -2,12 +2,11 @@
 
 use crate::world::{arm, moments, rng};
 use dht_bandits::{
-    ArmId, Error, Request, RidgeOptions,
+    ArmId, Error, Request, Ridge,
     evaluation::{Estimate, LoggedRound, PseudoInverse, SlateOffPolicy, pseudo_inverse_estimate, slate_rounds},
     exploration::Greedy,
     log::{LoggedSlate, ShownArm},
     policy::{ArmFeedback, Feedback, TopK},
-    posterior::Ridge,
 };
 use rand::RngExt;
 
@@ -146,7 +145,7 @@ const PAYS: [f64; 4] = [0.1, 0.9, 0.4, 0.2];
 
 #[test]
 fn only_the_closed_form_is_biased_on_slates_without_repetition() {
-    let mut target = TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let mut target = TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), Greedy { epsilon: 0.2 }).unwrap();
     for item in [1, 2] {
         target.update_batch(&[ArmFeedback::new(arm(item), &[1.0], Feedback::Observed(1.0 + item as f64))]).unwrap();
     }

@@ -1,14 +1,15 @@
 //! Rows without a propensity: for the direct method alone, and refused by name elsewhere.
 
 use crate::world::{arm, log, rng, targets};
-use dht_bandits::Error;
-use dht_bandits::evaluation::{
-    ConfidenceSequence, CrossFit, Estimator, EvaluationSettings, LoggedRound, OffPolicy, RunningEstimates,
-    SlateOffPolicy, Target, evaluate, replay, slate_rounds,
+use dht_bandits::{
+    Error, Ridge, Ucb,
+    evaluation::{
+        ConfidenceSequence, CrossFit, Estimator, EvaluationSettings, LoggedRound, OffPolicy, RunningEstimates,
+        SlateOffPolicy, Target, evaluate, replay, slate_rounds,
+    },
+    log::{LoggedDecision, LoggedSlate, ShownArm},
+    policy::{Feedback, TopK, Uniform},
 };
-use dht_bandits::log::{LoggedDecision, LoggedSlate, ShownArm};
-use dht_bandits::policy::{Feedback, Uniform};
-use dht_bandits::{RidgeOptions, Ucb, policy::TopK, posterior::Ridge};
 
 /// A log whose row 7 has no propensity.
 fn rows() -> Vec<LoggedDecision> {
@@ -77,7 +78,7 @@ fn slates_without_propensities_are_refused_by_estimators() {
     let shown = |propensity| vec![ShownArm { arm: arm(0), propensity, feedback: Feedback::Observed(1.0) }];
     let row = |propensity| LoggedSlate { context: vec![1.0], shown: shown(propensity), ..LoggedSlate::default() };
     let log = [row(Some(0.5)), row(None), row(Some(0.5))];
-    let policy = TopK::<Ridge, _>::per_arm(1, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let policy = TopK::<Ridge, _>::per_arm(1, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     let rounds = slate_rounds(&log, &policy).unwrap();
     let refused = SlateOffPolicy::new(&rounds).unwrap_err();
     assert_eq!(refused, Error::NoPropensity { estimator: "an estimate of slates", round: 1 });

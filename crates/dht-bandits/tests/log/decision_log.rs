@@ -3,7 +3,7 @@
 use crate::support::{decision, read, rng};
 use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogReader, LogSettings, ReadSettings, RewardProblem};
 use dht_bandits::policy::{ContextFree, Ucb1};
-use dht_bandits::{ArmId, LinTs, Policy, Request, RidgeOptions, Thompson};
+use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -228,7 +228,7 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
 fn decisions_without_a_propensity_are_logged_and_learned_from() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path(), None);
-    let mut policy = LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let mut policy = LinTs::new(2, 3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     let request = Request::new(&[1.0, 0.2]);
     let decision = policy.select(&request, &mut rng(3)).unwrap().with_context(&[1.0, 0.2]);
     assert_eq!(decision.choice.propensity, None);
@@ -268,7 +268,7 @@ fn one_writer_a_folder() {
 #[test]
 fn a_policy_learns_from_its_log_what_it_learned_in_service() {
     let folder = tempfile::tempdir().unwrap();
-    let new = || LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let new = || LinTs::new(2, 3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     let (mut served, mut log) = (new(), open(folder.path(), None));
     let mut rng = rng(1);
     for number in 0..200 {

@@ -5,13 +5,13 @@ use crate::support::{read, rng};
 use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate};
 use dht_bandits::log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings, write_dsjson};
 use dht_bandits::policy::{Featured, SharedLinTs, SharedPropensity};
-use dht_bandits::{ArmId, Error, Policy, Request, RidgeOptions, Thompson};
+use dht_bandits::{ArmId, Error, Policy, Request, Ridge, Thompson};
 use rand_distr::{Distribution, StandardNormal};
 
 const ARMS: u64 = 8;
 
 fn joined_rows(lines: u32) -> Vec<LoggedDecision> {
-    let policy = SharedLinTs::shared(3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let policy = SharedLinTs::shared(3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     let policy = policy.with_shared_propensity(SharedPropensity::Estimated { lines }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();

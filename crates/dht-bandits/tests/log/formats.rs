@@ -237,7 +237,7 @@ fn unusable_action_features_are_named_with_their_line() {
 #[test]
 fn rows_with_features_are_evaluated_and_replayed() {
     use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate, replay};
-    use dht_bandits::{Error, RidgeOptions, Thompson, policy::SharedLinTs};
+    use dht_bandits::{Error, Ridge, Thompson, policy::SharedLinTs};
     use rand::{RngExt, SeedableRng};
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
     // Three arms with new names in each round; what pays is their first feature.
@@ -253,7 +253,7 @@ fn rows_with_features_are_evaluated_and_replayed() {
         })
         .collect();
     let (train, judge) = log.split_at(300);
-    let mut policy = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.1 }).unwrap();
+    let mut policy = SharedLinTs::shared(2, Ridge::default(), Thompson { alpha: 0.1 }).unwrap();
     let curve = replay(&mut policy, train, None, &mut rng).unwrap();
     assert!((0.2..0.5).contains(&curve.acceptance) && policy.version() == curve.rewards.len() as u64);
     let settings = EvaluationSettings::default().with_model(None);

@@ -2,7 +2,7 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
+    Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
     exploration::{Greedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
@@ -10,7 +10,7 @@ use dht_bandits::{
         NormaliserSettings, PolicyKind, PolicySettings, Slate, SlatePolicy, Ucb1,
         drift::{ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
     },
-    posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting},
+    posterior::{DecayClock, DiscountedRidge, Forgetting},
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -155,7 +155,7 @@ fn linear() -> PolicySettings {
 fn a_window_or_change_test_in_settings_equals_its_type() {
     let test = PageHinkley::new(0.0, 2.0).unwrap();
     let reset = Some(ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 });
-    let ridge = || LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let ridge = || LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut windowed = AnyPolicy::new(linear().with_window(Some(7))).unwrap();
     let mut window = SlidingWindow::new(ridge(), 7).unwrap();
     let mut tested = AnyPolicy::new(linear().with_reset(reset)).unwrap();
@@ -250,7 +250,7 @@ fn a_clock_in_the_settings_is_that_of_a_discounted_ridge() {
             .with_decay(forgetting)
             .with_clock(Some(clock));
         let mut policy = AnyPolicy::new(settings).unwrap();
-        let options = DiscountedRidgeOptions::new(forgetting).with_prior_precision(2.0).with_clock(clock);
+        let options = DiscountedRidge::new(forgetting).with_prior_precision(2.0).with_clock(clock);
         let mut same = Disjoint::<DiscountedRidge, _>::new(2, 3, options, rule).unwrap();
         for round in 0..40u32 {
             let context = [1.0, f64::from(round % 5)];
@@ -341,7 +341,7 @@ fn a_file_whose_settings_and_policy_disagree_is_refused() {
 
 #[test]
 fn a_normalised_policy_equals_one_under_the_frozen_scaling() {
-    let lin_ucb = || LinUcb::new(4, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let lin_ucb = || LinUcb::new(4, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut policy = Normalised::new(lin_ucb(), 3, NormalizerOptions::default(), 8, true).unwrap();
     let (mut by_hand, mut normalizer) = (lin_ucb(), Normalizer::new(3, NormalizerOptions::default()).unwrap());
     let mut draws = rng(3);

@@ -3,15 +3,15 @@
 use crate::support::{featured, normals, rng};
 use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Decision, Error, LinUcb, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, Decision, Error, LinUcb, Observation, Request, Ridge, Thompson, TopKThompson, Ucb,
     policy::{Feedback, HybridLinUcb, HybridOptions, Slate},
-    posterior::DiagonalLaplaceOptions,
+    posterior::DiagonalLaplace,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 fn learner(arms: usize) -> LinUcb {
-    LinUcb::new(2, arms, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(2, arms, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
 fn again<T: Serialize + DeserializeOwned>(value: &T) -> T {
@@ -53,7 +53,7 @@ fn slates_and_hybrid_decisions_in_flight_survive_a_restore() {
     let mut rng = rng(2);
     let arms = [0, 1, 2].map(ArmId::new);
     let rows = normals(&mut rng, 6);
-    let mut slates = TopKThompson::per_arm(2, 3, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut slates = TopKThompson::per_arm(2, 3, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut saved = slates.clone();
     let first = slates.select_slate(2, &featured(&[], &arms, &rows), &mut rng).unwrap();
     slates.learn_slate(&first, &[Feedback::from(true); 2]).unwrap();
@@ -97,7 +97,7 @@ fn decisions_from_an_unseen_epoch_are_foreign() {
 #[test]
 fn decisions_with_an_unknown_arm_or_wrong_length_are_rejected() {
     let (mut policy, mut rng) = (learner(2), rng(5));
-    let other = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let other = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     let longer = other.decide(&Request::new(&[1.0, 0.0, 0.5]), &mut rng).unwrap();
     let refused = policy.learn(&longer, 1.0).unwrap_err();
     assert_eq!(refused, Error::Dimension { what: "context", expected: 2, got: 3 });

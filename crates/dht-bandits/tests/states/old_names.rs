@@ -96,7 +96,7 @@ fn a_normalizer_of_forget_and_a_comparison_of_standings_load() {
 fn a_saved_decay_outside_of_its_range_is_refused() {
     for decay in ["0.0", "1.5", "-0.5"] {
         let saved = format!(r#"{{"lambda":1.0,"discount":{decay},"keep_information":false}}"#);
-        let refused = serde_json::from_str::<dht_bandits::RidgeOptions>(&saved).unwrap_err().to_string();
+        let refused = serde_json::from_str::<dht_bandits::Ridge>(&saved).unwrap_err().to_string();
         assert!(refused.starts_with(&format!("decay = {}", decay.trim_end_matches(".0"))), "{refused}");
     }
 }

@@ -2,14 +2,14 @@
 
 use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Error, LinUcb, RidgeOptions, Ucb,
+    ArmId, Error, LinUcb, Ridge, Ucb,
     policy::{Delta, HybridLinUcb, HybridOptions, Uniform},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 fn learner(arms: usize) -> LinUcb {
-    LinUcb::new(2, arms, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(2, arms, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
 fn trained(arms: usize) -> LinUcb {

@@ -4,13 +4,13 @@
 
 use crate::support::{draws, normals};
 use dht_bandits::{
-    ArmId, Choice, Policy, Request, RidgeOptions, Thompson, Ucb,
+    ArmId, Choice, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{DecayingGreedy, Exploration, ExploreFirst, Floor, Greedy, Softmax, SquareCb},
     policy::{
         BetaThompson, ContextFree, Disjoint, Featured, Hybrid, HybridOptions, SharedPropensity, Slate, SlatePolicy,
         TopK, Ucb1,
     },
-    posterior::{NormalInverseGamma, NormalInverseGammaOptions, Ridge},
+    posterior::NormalInverseGamma,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -80,7 +80,7 @@ impl World {
     }
 
     fn disjoint<E: Exploration>(&self, name: &str, rule: E) {
-        let mut policy = Disjoint::<Ridge, E>::new(3, ARMS as usize, RidgeOptions::default(), rule).unwrap();
+        let mut policy = Disjoint::<Ridge, E>::new(3, ARMS as usize, Ridge::default(), rule).unwrap();
         // The first ten arms have learned something, the others tie.
         for round in 0..60u64 {
             let context = normals(&mut ChaCha8Rng::seed_from_u64(round), 3);
@@ -90,7 +90,7 @@ impl World {
     }
 
     fn shared<E: Exploration>(&self, name: &str, rule: E, slates: bool) {
-        let mut policy = TopK::<Ridge, E>::shared(FEATURES, RidgeOptions::default(), rule).unwrap();
+        let mut policy = TopK::<Ridge, E>::shared(FEATURES, Ridge::default(), rule).unwrap();
         for (position, row) in self.rows.chunks(FEATURES).take(20).enumerate() {
             Policy::update(&mut policy, self.arms[position], row, 0.2 * (position % 4) as f64, 1.0).unwrap();
         }
@@ -145,7 +145,7 @@ fn decisions_of_shared_policies_have_their_frequency() {
 #[test]
 fn decisions_of_other_policies_have_their_frequency() {
     let world = World::new();
-    let options = NormalInverseGammaOptions::default();
+    let options = NormalInverseGamma::default();
     let mut noisy = Disjoint::<NormalInverseGamma, _>::new(3, ARMS as usize, options, Thompson { alpha: 0.5 }).unwrap();
     let (mut ucb1, mut beta) = (
         ContextFree::new(ARMS as usize, Ucb1::default()).unwrap(),

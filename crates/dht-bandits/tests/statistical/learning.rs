@@ -2,11 +2,11 @@
 
 use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Request, Ridge, Thompson, TopKThompson, Ucb,
     exploration::Greedy,
     features::columns,
     policy::{EpsilonGreedy, LogisticUcb, SharedLinUcb, Uniform},
-    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, TsPrior},
+    posterior::{DiagonalLaplace, FullLaplace, TsPrior},
     simulation::{CascadeEnvironment, ClickEnvironment, Entry, EntryRuns, GlmEnvironment, compare, simulate_slates},
 };
 use rand::RngExt;
@@ -30,7 +30,7 @@ fn assert_learns(entries: &[EntryRuns]) {
 
 #[test]
 fn linear_policies_have_at_most_a_quarter_of_uniform_regret() {
-    let ridge = RidgeOptions::default();
+    let ridge = Ridge::default();
     let entries = [
         Entry::new("uniform", || Uniform::new(6, 5)),
         Entry::new("LinUCB", || LinUcb::new(6, 5, ridge, Ucb { alpha: 0.5 })),
@@ -44,8 +44,8 @@ fn linear_policies_have_at_most_a_quarter_of_uniform_regret() {
 
 #[test]
 fn logistic_policies_have_at_most_a_quarter_of_uniform_regret() {
-    let full = FullLaplaceOptions::default();
-    let diagonal = DiagonalLaplaceOptions::default();
+    let full = FullLaplace::default();
+    let diagonal = DiagonalLaplace::default();
     let entries = [
         Entry::new("uniform", || Uniform::new(6, 5)),
         Entry::new("logistic Thompson sampling", || LogisticTs::new(6, 5, full, Thompson { alpha: 0.5 })),
@@ -63,10 +63,10 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
     for seed in 0..5 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut environment = ClickEnvironment::new(50, 5, 16, 1.0, &mut rng).unwrap();
-        let mut policy = TopKThompson::shared(17, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.25 }).unwrap();
+        let mut policy = TopKThompson::shared(17, DiagonalLaplace::default(), Thompson { alpha: 0.25 }).unwrap();
         let regret = simulate_slates(&mut policy, &mut environment, 3000, &mut rng).unwrap().total_regret();
         assert!(regret < 130.0, "{seed}: {regret}");
-        let mut linear = SharedLinUcb::shared(17, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+        let mut linear = SharedLinUcb::shared(17, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
         let regret = simulate_slates(&mut linear, &mut environment, 3000, &mut rng).unwrap().total_regret();
         assert!(regret < 160.0, "{seed}: {regret}");
     }
@@ -78,7 +78,7 @@ fn cascades_reach_their_reference_regret() {
     let prior = TsPrior::Gaussian { prior_precision: 0.1 };
     let mut total = 0.0;
     for seed in 0..5 {
-        let options = DiagonalLaplaceOptions::default().with_prior(prior);
+        let options = DiagonalLaplace::default().with_prior(prior);
         let mut policy = TopKThompson::per_arm(1, 16, options, Thompson { alpha: 0.8 }).unwrap();
         let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -99,7 +99,7 @@ fn ten_classes_as_arms_reach_their_reference_reward() {
             scale * z
         };
         let prototypes: Vec<Vec<f64>> = (0..10).map(|_| (0..30).map(|_| normal(0.8)).collect()).collect();
-        let mut policy = LinUcb::new(31, 10, RidgeOptions::default(), Ucb { alpha: 0.25 }).unwrap();
+        let mut policy = LinUcb::new(31, 10, Ridge::default(), Ucb { alpha: 0.25 }).unwrap();
         let mut earned = 0.0;
         for _ in 0..2000 {
             let class = rng.random_range(0..10usize);

@@ -13,10 +13,7 @@ use crate::policy::{
     BetaThompson, ContextFree, Decision, Disjoint, Hybrid, HybridOptions, Observation, Policy, SlatePolicy, TopK, Ucb1,
     Uniform,
 };
-use crate::posterior::{
-    DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, FullLaplace,
-    FullLaplaceOptions, NormalInverseGamma, NormalInverseGammaOptions, Ridge, RidgeOptions, TsPrior,
-};
+use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge, TsPrior};
 use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
 
@@ -57,18 +54,18 @@ impl Kind {
         let products = settings.products()?;
         let both = products.as_ref().map_or(d.saturating_add(features), Interactions::dimension);
         let rule = || settings.floored_rule();
-        let ridge = RidgeOptions { prior_precision, forgetting: decay, keep_information: false };
-        let noise = NormalInverseGammaOptions { prior_precision, ..NormalInverseGammaOptions::default() };
-        let full = FullLaplaceOptions { prior_precision };
+        let ridge = Ridge { prior_precision, forgetting: decay, keep_information: false };
+        let noise = NormalInverseGamma { prior_precision, ..NormalInverseGamma::default() };
+        let full = FullLaplace { prior_precision };
         let diagonal =
-            DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision }).with_forgetting(decay);
+            DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision }).with_forgetting(decay);
         let hybrid = HybridOptions { prior_precision, shared_prior_precision: settings.shared_prior_precision };
         Ok(match kind {
             PolicyKind::Linear => {
                 let stationary = || Disjoint::new(d, arms, ridge, rule()?);
                 match (settings.clock, settings.window, settings.reset) {
                     (Some(clock), ..) => {
-                        let options = DiscountedRidgeOptions { prior_precision, forgetting: decay, clock };
+                        let options = DiscountedRidge { prior_precision, forgetting: decay, clock };
                         Self::LinearClock(Disjoint::new(d, arms, options, rule()?)?)
                     }
                     (_, Some(length), _) => Self::LinearWindow(SlidingWindow::new(stationary()?, length)?),

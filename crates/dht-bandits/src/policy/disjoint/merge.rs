@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::NaturalParameters;
 use crate::policy::Policy;
-use crate::posterior::{DiagonalLaplace, FullLaplace, Posterior, Ridge};
+use crate::posterior::{Beliefs, DiagonalLaplace, FullLaplace, Posterior, Ridge};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use crate::validate::{check_finite, check_memory, check_part, check_scalar, check_weight};
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// compared with the prior. For removed arms only the removal is recorded, whenever it happened.
     ///
     /// The cost is O(K·d²), and O(d³) for each arm with new evidence if posteriors do not store A
-    /// ([`RidgeOptions::keep_information`](crate::RidgeOptions::keep_information)).
+    /// ([`Ridge::keep_information`](crate::Ridge::keep_information)).
     ///
     /// The difference is exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two
     /// Gaussians represents the evidence in between, which is an approximation.
@@ -254,7 +254,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Forgets once: the evidence of every arm is multiplied by the decay γ; the prior keeps its weight. O(K·d³).
     ///
     /// Call it periodically, such as every hour, in an environment that drifts;
-    /// [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting) does the same at every update.
+    /// [`Ridge::forgetting`](crate::Ridge::forgetting) does the same at every update.
     ///
     /// # Errors
     /// Precisions that overflow. The policy is unchanged then.

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::policy::forward::manages_arms;
-use crate::posterior::{Posterior, Sample, UpdateBatch, copy_of_slot};
+use crate::posterior::{Beliefs, Posterior, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
 use rand::Rng;
 
@@ -29,11 +29,11 @@ pub use select_batch::ChoiceBatch;
 /// to 1,024 arms, or with [`Actions::All`]). `update` costs O(d²), or O(d), for one arm and does not allocate.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// let mut policy = LinUcb::new(2, 3, RidgeOptions::new(1.0), Ucb { alpha: 0.5 })?;
+/// let mut policy = LinUcb::new(2, 3, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
 /// let context = [1.0, 0.2];
 /// let decision = policy.decide(&Request::new(&context), &mut rng)?; // keep it while the reward is on its way
 /// policy.learn(&decision, 1.0)?;
@@ -43,7 +43,7 @@ pub use select_batch::ChoiceBatch;
 #[derive(Debug, Clone)]
 pub struct Disjoint<P: Posterior, E: Exploration> {
     arms: ArmSet,
-    posterior: P,
+    posterior: P::Beliefs,
     exploration: E,
     clock: Clock,
     update_batch: UpdateBatch,
@@ -55,9 +55,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// # Errors
     /// A dimension of zero or above 65,536 (16,777,216 with a diagonal precision); more than 16,777,216 arms; a setting
     /// out of its range; [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
-    pub fn new(dimension: usize, arms: usize, options: P::Options, exploration: E) -> Result<Self> {
+    pub fn new(dimension: usize, arms: usize, options: P, exploration: E) -> Result<Self> {
         exploration.check()?;
-        let mut posterior = P::empty(dimension, &options)?;
+        let mut posterior = P::Beliefs::empty(dimension, &options)?;
         let (set, update_batch) = (ArmSet::new(arms)?, UpdateBatch::default());
         posterior.reserve(arms)?;
         (0..arms).for_each(|_| posterior.push_prior());
@@ -65,17 +65,17 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 
     /// Assembles a policy from its arms, their learned state and the clock.
-    pub(crate) fn of_parts(arms: ArmSet, posterior: P, exploration: E, clock: Clock) -> Self {
+    pub(crate) fn of_parts(arms: ArmSet, posterior: P::Beliefs, exploration: E, clock: Clock) -> Self {
         Self { arms, posterior, exploration, clock, update_batch: UpdateBatch::default() }
     }
 
     /// Returns the arms, their learned state, and the clock.
-    pub(crate) fn into_parts(self) -> (ArmSet, P, Clock) {
+    pub(crate) fn into_parts(self) -> (ArmSet, P::Beliefs, Clock) {
         (self.arms, self.posterior, self.clock)
     }
 
     /// Settings of the posterior.
-    pub fn options(&self) -> &P::Options {
+    pub fn options(&self) -> &P {
         self.posterior.options()
     }
 
@@ -215,13 +215,13 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 }
 
 /// Arms in a set of slots, scored in a context.
-struct SlotScores<'a, P> {
-    posterior: &'a P,
+struct SlotScores<'a, B> {
+    posterior: &'a B,
     slots: Slots<'a>,
     context: &'a [f64],
 }
 
-impl<P: Posterior> ScoredArms for SlotScores<'_, P> {
+impl<B: Beliefs> ScoredArms for SlotScores<'_, B> {
     #[inline(always)]
     fn count(&self) -> usize {
         self.slots.count()

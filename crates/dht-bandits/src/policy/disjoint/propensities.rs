@@ -7,7 +7,7 @@ use crate::exploration::Exploration;
 use crate::policy::Policy;
 use crate::policy::Request;
 use crate::policy::propensity::{FreeScore, one_of_independent};
-use crate::posterior::Posterior;
+use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Probability of choosing one of the available arms.

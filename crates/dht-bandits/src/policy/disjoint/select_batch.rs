@@ -8,7 +8,7 @@ use crate::gaussian::Score;
 use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice};
-use crate::posterior::Posterior;
+use crate::posterior::{Beliefs, Posterior};
 use crate::validate::check_finite;
 use rand::Rng;
 
@@ -42,10 +42,10 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     ///
     /// # Examples
     /// ```
-    /// use dht_bandits::{Actions, LinUcb, RidgeOptions, Ucb, policy::ChoiceBatch};
+    /// use dht_bandits::{Actions, LinUcb, Ridge, Ucb, policy::ChoiceBatch};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     ///
-    /// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    /// let policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
     /// let contexts = [1.0, 0.2, 1.0, 0.7, 1.0, -0.4];
     /// let mut batch = ChoiceBatch::default();
     /// policy.select_batch(&contexts, Actions::All, &mut ChaCha8Rng::seed_from_u64(7), &mut batch)?;
@@ -86,13 +86,13 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 }
 
 /// Precomputed scores, one for each slot.
-struct ComputedScores<'a, P> {
-    posterior: &'a P,
+struct ComputedScores<'a, B> {
+    posterior: &'a B,
     slots: Slots<'a>,
     scores: &'a [Score],
 }
 
-impl<P: Posterior> ScoredArms for ComputedScores<'_, P> {
+impl<B: Beliefs> ScoredArms for ComputedScores<'_, B> {
     fn count(&self) -> usize {
         self.scores.len()
     }

@@ -33,12 +33,12 @@ pub(super) use scaling::Scaling;
 /// scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n updates in total.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, features::NormalizerOptions, policy::Normalised};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, features::NormalizerOptions, policy::Normalised};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// // Two raw values and a bias column.
-/// let inner = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// let inner = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
 /// let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 10, true)?;
 /// for round in 0..20 {
 ///     let raw = [1e6 + f64::from(round), -0.001 * f64::from(round % 3)];

@@ -11,7 +11,7 @@ use crate::gaussian::Score;
 use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice, Request};
-use crate::posterior::Posterior;
+use crate::posterior::{Beliefs, Posterior};
 use crate::validate::{check_finite, check_parameter, check_scalar};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};

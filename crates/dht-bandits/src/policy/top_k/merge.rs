@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::Policy;
 use crate::policy::{Delta, Disjoint};
-use crate::posterior::Posterior;
+use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Weights as those of disjoint arms; shared weights as those of a single arm 0.

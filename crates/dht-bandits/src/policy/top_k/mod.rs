@@ -15,7 +15,7 @@ use crate::exploration::Exploration;
 use crate::features::Interactions;
 use crate::gaussian::Score;
 use crate::policy::Policy;
-use crate::posterior::{Posterior, Sample, UpdateBatch};
+use crate::posterior::{Beliefs, Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_length, check_parameter, check_weight};
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +82,7 @@ impl SharedPropensity {
 #[derive(Debug, Clone)]
 pub struct TopK<P: Posterior, E: Exploration> {
     arms: ArmSet,
-    posterior: P,
+    posterior: P::Beliefs,
     exploration: E,
     sharing: Sharing,
     pub(crate) draw: Draw,
@@ -101,7 +101,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// # Errors
     /// A dimension of zero or too large; more than 16,777,216 arms; a setting out of its range; [`Error::Memory`]: more
     /// memory than there is, or than 1 TiB.
-    pub fn per_arm(dimension: usize, arms: usize, options: P::Options, exploration: E) -> Result<Self> {
+    pub fn per_arm(dimension: usize, arms: usize, options: P, exploration: E) -> Result<Self> {
         Self::make(dimension, arms, options, exploration, Sharing::PerArm)
     }
 
@@ -110,17 +110,17 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     ///
     /// # Errors
     /// A dimension of zero or too large; a setting out of its range; memory that cannot be allocated.
-    pub fn shared(dimension: usize, options: P::Options, exploration: E) -> Result<Self> {
+    pub fn shared(dimension: usize, options: P, exploration: E) -> Result<Self> {
         Self::make(dimension, 0, options, exploration, Sharing::Shared)
     }
 
-    fn make(dimension: usize, arms: usize, options: P::Options, exploration: E, sharing: Sharing) -> Result<Self> {
+    fn make(dimension: usize, arms: usize, options: P, exploration: E, sharing: Sharing) -> Result<Self> {
         exploration.check()?;
-        if P::LEARNS_NOISE && sharing == Sharing::Shared {
+        if P::Beliefs::LEARNS_NOISE && sharing == Sharing::Shared {
             let problem = "learned noise: expected weights per arm, not shared ones".to_owned();
             return Err(Error::Settings { problem });
         }
-        let mut posterior = P::empty(dimension, &options)?;
+        let mut posterior = P::Beliefs::empty(dimension, &options)?;
         let set = ArmSet::new(arms)?;
         let slots = if sharing == Sharing::Shared { 1 } else { arms };
         posterior.reserve(slots)?;
@@ -151,11 +151,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// and features.
     ///
     /// ```
-    /// use dht_bandits::{ArmId, Request, RidgeOptions, Ucb, features::Interactions, policy::{Featured, SharedLinUcb}};
+    /// use dht_bandits::{ArmId, Request, Ridge, Ucb, features::Interactions, policy::{Featured, SharedLinUcb}};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     ///
     /// let products = Interactions::new(2, 3)?;
-    /// let policy = SharedLinUcb::shared(products.dimension(), RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    /// let policy = SharedLinUcb::shared(products.dimension(), Ridge::default(), Ucb { alpha: 0.5 })?;
     /// let policy = policy.with_interactions(products)?;
     /// let (items, features) = ([4, 9].map(ArmId::new), [0.1, 0.2, 1.0, 0.7, 0.3, 1.0]);
     /// let request = Request::new(&[1.0, -0.5]).featured(Featured::new(&items, &features, 3)?);
@@ -229,7 +229,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// Settings of the posterior.
-    pub fn options(&self) -> &P::Options {
+    pub fn options(&self) -> &P {
         self.posterior.options()
     }
 

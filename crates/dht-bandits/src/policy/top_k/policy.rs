@@ -8,7 +8,7 @@ use crate::exploration::Exploration;
 use crate::features::Interactions;
 use crate::policy::forward::manages_arms;
 use crate::policy::{Choice, Decision, Observation, Policy, Propensity, Request};
-use crate::posterior::{Posterior, copy_of_slot};
+use crate::posterior::{Beliefs, Posterior, copy_of_slot};
 use rand::Rng;
 
 /// Policy that chooses several arms at once: like [`Policy`], with a [`Slate`] instead of a decision.

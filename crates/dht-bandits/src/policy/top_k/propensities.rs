@@ -12,7 +12,7 @@ use crate::policy::propensity::{
     inclusion_of_shared, inclusion_of_shared_arms, laws, of_independent, point_inclusion_of, rank_weights,
 };
 use crate::policy::{Choice, Request};
-use crate::posterior::Posterior;
+use crate::posterior::{Beliefs, Posterior};
 use crate::validate::first_double;
 use rand::Rng;
 

@@ -3,12 +3,7 @@
 
 use std::borrow::Cow;
 
-use dht_bandits::{
-    ArmId, Normalizer, Policy, Request, Thompson,
-    features::NormalizerOptions,
-    policy::{ArmFeedback, Featured, Feedback, TopK},
-    posterior::{DiagonalLaplace, DiagonalLaplaceOptions},
-};
+use dht_bandits::{ArmId, Normalizer, Policy, Request, Thompson, features::NormalizerOptions, policy::{ArmFeedback, Featured, Feedback, TopK}, posterior::DiagonalLaplace};
 use dht_transformer::HeadSet;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -62,7 +57,7 @@ impl Average {
 
 impl HeadSets {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
-        let laplace = DiagonalLaplaceOptions::default()
+        let laplace = DiagonalLaplace::default()
             .with_prior(setup.settings.head_set_prior.with_precision(setup.settings.head_set_prior_precision))
             .with_prior_weight(setup.settings.head_set_prior_weight);
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();

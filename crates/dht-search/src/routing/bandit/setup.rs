@@ -1,7 +1,7 @@
 //! Fixed configuration of a search's bandits, shared by all of them: space, settings, costs, pools.
 
 use dht_bandits::posterior::Forgetting;
-use dht_bandits::{RidgeOptions, features::PyramidPool};
+use dht_bandits::{Ridge, features::PyramidPool};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
 
@@ -107,9 +107,9 @@ impl Setup {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
 
-    pub(crate) fn ridge(&self) -> Result<RidgeOptions> {
+    pub(crate) fn ridge(&self) -> Result<Ridge> {
         let forgetting = Forgetting::new(self.settings.forgetting_decay)?;
-        Ok(RidgeOptions::new(self.settings.prior_precision).with_forgetting(forgetting))
+        Ok(Ridge::new(self.settings.prior_precision).with_forgetting(forgetting))
     }
 
     /// The head counts that some group may keep: the arms of the head-count bandit.
