@@ -1,12 +1,11 @@
 //! Microseconds per select and update. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dht_bandits::Policy;
 use dht_bandits::{
-    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Request, Result, Ridge, Thompson, TopKThompson, Ucb,
+    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::Exploration,
     features::{NormalizerOptions, PyramidPool},
-    policy::{ChoiceBatch, Disjoint, Featured, HybridLinUcb, HybridOptions, SharedLinTs, Slate},
+    policy::{ChoiceBatch, Disjoint, Featured, Hybrid, Slate, TopK},
     posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
@@ -78,22 +77,22 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let arms: Vec<_> = (0..12).map(ArmId::new).collect();
     let rows = contexts(12, 13);
-    let slates = TopKThompson::per_arm(13, 12, DiagonalLaplace::default(), Thompson { alpha: 1.0 })?;
+    let slates = TopK::per_arm(13, 12, DiagonalLaplace::default(), Thompson { alpha: 1.0 })?;
     let features = Featured::new(&arms, &rows, 13)?;
     let mut slate = Slate::default();
-    criterion.bench_function("TopKThompson/select 4 of 12x13", |bencher| {
+    criterion.bench_function("TopK<DiagonalLaplace, Thompson>/select 4 of 12x13", |bencher| {
         bencher.iter(|| slates.select_slate_into(4, &Request::new(&[]).featured(features), &mut rng, &mut slate));
     });
-    let hybrid = HybridLinUcb::new(16, 13, 12, HybridOptions::default(), Ucb { alpha: 1.0 })?;
+    let hybrid = Hybrid::new(16, 13, 12, 1.0, Ucb { alpha: 1.0 })?;
     let context = contexts(1, 16);
-    criterion.bench_function("HybridLinUcb/select 16+13x12", |bencher| {
+    criterion.bench_function("Hybrid<Ucb>/select 16+13x12", |bencher| {
         bencher.iter(|| black_box(hybrid.select(&Request::new(&context).featured(features), &mut rng)));
     });
     let arms: Vec<_> = (0..50).map(ArmId::new).collect();
     let rows = contexts(50, 16);
-    let shared = SharedLinTs::shared(16, Ridge::default(), Thompson { alpha: 1.0 })?;
+    let shared = TopK::shared(16, Ridge::default(), Thompson { alpha: 1.0 })?;
     let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 16)?);
-    criterion.bench_function("SharedLinTs/propensities of 50x16", |bencher| {
+    criterion.bench_function("TopK<Ridge, Thompson>/propensities of 50x16", |bencher| {
         bencher.iter(|| black_box(shared.slate_propensities(1, &request)));
     });
     let pool = PyramidPool::grid(0..=1, 2..=4)?;

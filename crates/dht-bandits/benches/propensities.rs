@@ -4,8 +4,8 @@
 
 use dht_bandits::{
     ArmId, Policy, Request, Result, Ridge, Thompson, Ucb,
-    evaluation::{EvaluationSettings, Target, evaluate},
-    exploration::{Exploration, Greedy, Softmax, SquareCb},
+    evaluation::{Evaluation, EvaluationSettings, Target},
+    exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     log::LoggedDecision,
     policy::{Disjoint, Featured, SharedPropensity, TopK},
 };
@@ -125,7 +125,7 @@ fn evaluation(rows: usize, arms: usize) -> Result<()> {
     let log: Vec<_> = (0..rows).map(row).collect();
     let begin = cpu_seconds();
     let targets = [Target::of_policy("UCB", &policy)];
-    evaluate(&log, &targets, &EvaluationSettings::default(), &mut ChaCha8Rng::seed_from_u64(1))?;
+    Evaluation::run(&log, &targets, &EvaluationSettings::default(), &mut ChaCha8Rng::seed_from_u64(1))?;
     let seconds = cpu_seconds() - begin;
     println!("| {rows} | {arms} | {seconds:.2} | {:.1} |", seconds / (rows * arms) as f64 * 1e9);
     Ok(())
@@ -137,7 +137,7 @@ fn main() -> Result<()> {
     println!("| policy | rule | arms | select, µs | decide, µs | decide/select |\n|---|---|---|---|---|---|");
     for &arms in sizes {
         rows_of("UCB", Ucb { alpha: 0.5 }, arms, seconds, true)?;
-        rows_of("ε-greedy", Greedy { epsilon: 0.1 }, arms, seconds, true)?;
+        rows_of("ε-greedy", EpsilonGreedy { epsilon: 0.1 }, arms, seconds, true)?;
         rows_of("SquareCB", SquareCb::new(10.0), arms, seconds, false)?;
         rows_of("softmax", Softmax { temperature: 0.1 }, arms, seconds, true)?;
         thompson(SharedPropensity::Omitted, "Thompson, none", arms, seconds)?;

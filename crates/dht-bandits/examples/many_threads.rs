@@ -4,13 +4,9 @@
 //!
 //! cargo run --release -p dht-bandits --example many_threads
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinUcb, Observation, Request, Result, Ridge, Ucb,
-    policy::{
-        Delta,
-        snapshot::{Publisher, SnapshotReader},
-    },
+    ArmId, LinUcb, Observation, Policy, Request, Result, Ridge, Ucb,
+    policy::{Delta, Publisher, SnapshotReader},
     simulation::{Environment, GlmEnvironment},
 };
 use rand::SeedableRng;

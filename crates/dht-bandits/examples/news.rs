@@ -3,10 +3,8 @@
 //!
 //! cargo run --release -p dht-bandits --example news
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Request, Ridge, Ucb,
-    features::{NormalizerOptions, columns},
+    Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Ucb, features::NormalizerOptions,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -42,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut earned = [0u32; 4];
     for round in 0..8000 {
         let person = reader(&mut rng);
-        let context = columns::with_bias(&normalizer.normalise(&person)?);
+        let context = [normalizer.normalise(&person)?, vec![1.0]].concat();
         // Article 3 may not be shown before noon.
         let closed = [embargoed];
         let actions = if round % 2 == 0 { Actions::Except(&closed) } else { Actions::All };
@@ -76,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     assert!(earned[3] > earned[0], "what came of it: more clicks at the end than at first");
     for (age, favourite) in [(20.0, 0), (45.0, 5), (69.0, 1)] {
-        let context = columns::with_bias(&normalizer.normalise(&[age, 1.0])?);
+        let context = [normalizer.normalise(&[age, 1.0])?, vec![1.0]].concat();
         let choice = policy.select(&Request::new(&context), &mut rng)?;
         println!("a reader of {age} gets {}: mean {:.2}, width {:.2}", choice.arm, choice.mean, choice.width);
         assert_eq!(choice.arm.number(), favourite);

@@ -2,9 +2,11 @@
 //!
 //! `cargo run --release -p dht-bandits --example own_model`
 
-use dht_bandits::exploration::SquareCb;
-use dht_bandits::policy::{Oracle, OraclePolicy};
-use dht_bandits::{ArmId, LinUcb, Policy, Request, Result, Ridge, Ucb};
+use dht_bandits::{
+    ArmId, LinUcb, Policy, Request, Result, Ridge, Ucb,
+    exploration::SquareCb,
+    policy::{Oracle, OraclePolicy},
+};
 use rand::{Rng, RngExt};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 

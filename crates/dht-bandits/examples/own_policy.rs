@@ -7,7 +7,7 @@ use dht_bandits::{
     exploration::Exploration,
     policy::{ArmSet, Disjoint, Propensity},
     posterior::Score,
-    simulation::{Entry, GlmEnvironment, compare},
+    simulation::{Comparison, Entry, GlmEnvironment},
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
         Entry::new("LinUCB after 100 rewards", || Ok(After { rewards: 100, first: ArmId::new(0), inner: lin_ucb()? })),
     ];
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(DIMENSION, ARMS, 0.1, rng);
-    let comparison = compare(&entries, environment, 2_000, &[1, 2, 3, 4, 5])?;
+    let comparison = Comparison::run(&entries, environment, 2_000, &[1, 2, 3, 4, 5])?;
     for runs in &comparison.entries {
         let (regret, error) = runs.total_regret();
         println!("{:<26} regret {regret:8.1} ± {error:.1}", runs.name);

@@ -4,8 +4,8 @@
 //! cargo run --release -p dht-bandits --example slate
 
 use dht_bandits::{
-    ArmId, Request, Result, Thompson, TopKThompson,
-    policy::{Featured, Feedback, Slate},
+    ArmId, Request, Result, Thompson,
+    policy::{Featured, Feedback, Slate, TopK},
     posterior::DiagonalLaplace,
 };
 use rand::{RngExt, SeedableRng};
@@ -26,8 +26,8 @@ fn pleases(features: &[f64]) -> f64 {
 fn main() -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let advertisement = ArmId::new(0);
-    let mut policy = TopKThompson::shared(FEATURES, DiagonalLaplace::default(), Thompson { alpha: 0.3 })?
-        .with_pinned(&[advertisement])?;
+    let mut policy =
+        TopK::shared(FEATURES, DiagonalLaplace::default(), Thompson { alpha: 0.3 })?.with_pinned(&[advertisement])?;
     let mut slate = Slate::default();
     let (mut found, mut best_found) = (0.0, 0.0);
     for round in 1..=4000u64 {

@@ -3,16 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    Actions, ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge,
-    Thompson, TopKThompson, Ucb,
-    evaluation::{EvaluationSettings, Target, evaluate},
-    exploration::{Exploration, Greedy},
+    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    evaluation::{Evaluation, EvaluationSettings, Target},
+    exploration::{EpsilonGreedy, Exploration},
     features::NormalizerOptions,
     log::LoggedDecision,
-    policy::{
-        ArmFeedback, ChoiceBatch, Disjoint, EpsilonGreedy, Featured, Feedback, Fixed, HybridLinUcb, HybridOptions,
-        Slate, TopK, Uniform,
-    },
+    policy::{ArmFeedback, ChoiceBatch, Disjoint, Featured, Feedback, Fixed, Hybrid, Slate, TopK, Uniform},
     posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, TsPrior},
 };
 use rand_chacha::ChaCha8Rng;
@@ -58,9 +54,9 @@ fn single_choices() {
             Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
             Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
             Box::new(LinTs::new(dimension, 20, ridge, THOMPSON).unwrap()),
-            Box::new(EpsilonGreedy::new(dimension, 20, ridge, Greedy { epsilon: 0.5 }).unwrap()),
+            Box::new(Disjoint::new(dimension, 20, ridge, EpsilonGreedy { epsilon: 0.5 }).unwrap()),
             Box::new(LogisticTs::new(dimension, 20, full, THOMPSON).unwrap()),
-            Box::new(DiagonalLogisticTs::new(dimension, 20, diagonal, THOMPSON).unwrap()),
+            Box::new(Disjoint::new(dimension, 20, diagonal, THOMPSON).unwrap()),
             Box::new(Uniform::new(dimension, 20).unwrap()),
             Box::new(Fixed::new(dimension, 20, ArmId::new(3)).unwrap()),
         ];
@@ -114,7 +110,7 @@ fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, arms: &[ArmId]) 
 
 fn hybrid() {
     let mut rng = rng();
-    let mut policy = HybridLinUcb::new(6, 5, 4, HybridOptions::default(), UCB).unwrap();
+    let mut policy = Hybrid::new(6, 5, 4, 1.0, UCB).unwrap();
     let arms = [0, 1, 3].map(ArmId::new);
     let (context, features) = ([0.2; 6], [0.4; 15]);
     let decision = policy.decide(&featured(&context, &arms, &features), &mut rng).unwrap();
@@ -144,7 +140,7 @@ fn evaluation() {
         most.set(most.get().max(live() - before));
         Ok((0..ARMS as u64).map(|arm| (ArmId::new(arm), 1.0 / ARMS as f64)).collect())
     });
-    evaluate(&log, &[uniform], &EvaluationSettings::default(), &mut rng()).unwrap();
+    Evaluation::run(&log, &[uniform], &EvaluationSettings::default(), &mut rng()).unwrap();
     let all_rows = (ROWS * ARMS * size_of::<(ArmId, f64)>()) as isize;
     assert!(most.get() > 0 && most.get() < all_rows / 2, "{} of {all_rows} bytes", most.get());
 }
@@ -157,12 +153,12 @@ fn selecting_and_learning_allocate_nothing() {
     let diagonal = DiagonalLaplace::default();
     batches(LinTs::new(12, 5, Ridge::default(), THOMPSON).unwrap());
     batches(LogisticTs::new(20, 5, FullLaplace::default(), THOMPSON).unwrap());
-    batches(DiagonalLogisticTs::new(9, 5, diagonal, THOMPSON).unwrap());
-    batches(DiagonalLogisticTs::new(9, 5, fading(), THOMPSON).unwrap());
+    batches(Disjoint::new(9, 5, diagonal, THOMPSON).unwrap());
+    batches(Disjoint::new(9, 5, fading(), THOMPSON).unwrap());
     let arms: Vec<_> = (0..9).map(ArmId::new).collect();
-    slates(TopKThompson::per_arm(3, 9, diagonal, THOMPSON).unwrap(), &arms);
-    slates(TopKThompson::per_arm(3, 9, fading(), THOMPSON).unwrap(), &arms);
-    slates(TopKThompson::shared(3, diagonal, THOMPSON).unwrap(), &arms);
+    slates(TopK::per_arm(3, 9, diagonal, THOMPSON).unwrap(), &arms);
+    slates(TopK::per_arm(3, 9, fading(), THOMPSON).unwrap(), &arms);
+    slates(TopK::shared(3, diagonal, THOMPSON).unwrap(), &arms);
     slates(TopK::<FullLaplace, _>::shared(13, FullLaplace::default(), THOMPSON).unwrap(), &arms);
     slates(TopK::<Ridge, _>::shared(20, Ridge::default(), UCB).unwrap(), &arms);
     hybrid();

@@ -3,11 +3,15 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
 //! are not used before.
 
-use dht_bandits::{ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Ridge, Thompson, TopKThompson, Ucb, exploration::{DecayingGreedy, Exploration, Softmax, SquareCb}, features::NormalizerOptions, policy::{Disjoint, NoisyLinTs, SharedLinUcb, Slate, TopK, drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow}}, posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior, TsPrior}, simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates}};
+use dht_bandits::{ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Ridge, Thompson, Ucb, exploration::{DecayingGreedy, Exploration, Softmax, SquareCb}, features::NormalizerOptions, policy::{ChangeTest, Disjoint, ResetOnChange, Slate, SlidingWindow, TopK}, posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior, TsPrior}};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::ops::Range;
+
+#[path = "../../../crates/dht-bandits/tests/statistical/slate_environment.rs"]
+mod slate_environment;
+use slate_environment::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, total_regret};
 
 /// Parameters to tune: the exploration factor under the rule's symbol, and the prior's precision.
 #[derive(Debug, Clone, Copy)]
@@ -109,16 +113,16 @@ fn digits(streams: &[Stream]) {
             bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
         },
     );
-    task.report("NoisyLinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
+    task.report("Disjoint<NormalInverseGamma, Thompson>", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
         let options = NormalInverseGamma::new(s.lambda);
-        bandit(on(run), false, NoisyLinTs::new(d, 10, options, Thompson { alpha: s.alpha }).unwrap())
+        bandit(on(run), false, Disjoint::new(d, 10, options, Thompson { alpha: s.alpha }).unwrap())
     });
     for (suffix, normalised) in [("raw", false), ("normalised", true)] {
         let diagonal = |s: Setting, run| {
             let thompson = Thompson { alpha: s.alpha };
-            bandit(on(run), normalised, DiagonalLogisticTs::new(d, 10, laplace(s.lambda), thompson).unwrap())
+            bandit(on(run), normalised, Disjoint::new(d, 10, laplace(s.lambda), thompson).unwrap())
         };
-        let name = format!("DiagonalLogisticTs, {suffix}");
+        let name = format!("Disjoint<DiagonalLaplace, Thompson>, {suffix}");
         task.report(&name, &grid(&[0.1], &[1.0]), diagonal);
         task.report(&name, &grid(&wide, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), diagonal);
         task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), |s, run| {
@@ -153,11 +157,11 @@ fn moving_digits(streams: &[Stream]) {
         run(&mut SlidingWindow::new(lin_ucb(Forgetting::NONE), s.alpha as usize).unwrap(), seed)
     });
     task.report("reset by Page–Hinkley", &grid("threshold", &[3.0, 6.0, 12.0, 25.0, 50.0]), |s, seed| {
-        let test = PageHinkley::new(0.05, s.alpha).unwrap();
+        let test = ChangeTest::PageHinkley { tolerance: 0.05, threshold: s.alpha };
         run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test), seed)
     });
     task.report("reset by ADWIN", &grid("δ", &[1e-4, 1e-3, 0.01, 0.1]), |s, seed| {
-        let test = Adwin::new(s.alpha, 1.0).unwrap();
+        let test = ChangeTest::Adwin { delta: s.alpha, range: 1.0 };
         run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test), seed)
     });
 }
@@ -170,8 +174,8 @@ fn clicks() {
         ("clicks, badly scaled, normalised", 1000.0, true),
     ] {
         let task = Task { name, what: "regret", higher: false, choosing: 1000..1010, counting: 0..10 };
-        task.report("TopKThompson", &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]), |s, seed| {
-            let policy = TopKThompson::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
+        task.report("TopK<DiagonalLaplace, Thompson>", &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]), |s, seed| {
+            let policy = TopK::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
             slates(policy, spread, normalise, seed)
         });
         task.report("TopK<FullLaplace>", &grid(&alphas, &[1.0]), |s, seed| {
@@ -183,21 +187,20 @@ fn clicks() {
                 seed,
             )
         });
-        task.report("SharedLinUcb", &grid(&alphas, &[1.0]), |s, seed| {
+        task.report("TopK<Ridge, Ucb>", &grid(&alphas, &[1.0]), |s, seed| {
             let options = Ridge::new(s.lambda);
-            slates(SharedLinUcb::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
+            slates(TopK::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
         });
     }
 }
 
 fn cascade() {
     let task = Task { name: "cascade", what: "regret", higher: false, choosing: 1000..1010, counting: 0..20 };
-    task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.03, 0.1, 0.3, 1.0]), |s, seed| {
-        let mut policy = TopKThompson::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
-        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
-        simulate_slates(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed))
+    task.report("TopK<DiagonalLaplace, Thompson>", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.03, 0.1, 0.3, 1.0]), |s, seed| {
+        let mut policy = TopK::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
+        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15);
+        total_regret(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed))
             .unwrap()
-            .total_regret()
     });
 }
 
@@ -258,7 +261,7 @@ fn moving(stream: &[(u64, Vec<f64>)], seed: u64, policy: &mut dyn Policy) -> f64
 /// The regret after 3,000 slates of 5 of 50 items.
 fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, normalise: bool, seed: u64) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut environment = ClickEnvironment::new(50, 5, 16, spread, &mut rng).unwrap();
+    let mut environment = ClickEnvironment::new(50, 5, 16, spread, &mut rng);
     let mut norm = Normalizer::new(16, NormalizerOptions::default()).unwrap();
     let (mut slate, mut seen, mut regret) = (Slate::default(), Vec::new(), 0.0);
     for _ in 0..3000 {
@@ -266,9 +269,9 @@ fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, nor
         if normalise {
             for _ in 0..4 {
                 let row = rng.next_u32() as usize % 50;
-                norm.observe(&environment.features_mut()[17 * row..][..16]).unwrap();
+                norm.observe(&environment.features[17 * row..][..16]).unwrap();
             }
-            for row in environment.features_mut().chunks_exact_mut(17) {
+            for row in environment.features.chunks_exact_mut(17) {
                 norm.normalise_in_place(&mut row[..16]).unwrap();
             }
         }

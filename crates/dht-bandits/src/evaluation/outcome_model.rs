@@ -333,21 +333,23 @@ fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> 
     expected.into_keys().collect()
 }
 
-/// Creates the rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
-///
-/// An arm counts as unsupported if, according to the row, the logging policy gives it no probability or it was not
-/// available. If the row has no such data, the arm counts as unsupported if the log never chose it, although a uniform
-/// policy would have chosen it three times on average. For items with new ids in each row, support is unknown.
-///
-/// # Errors
-/// A number of targets that differs from the number of rows; rows that [`LoggedDecision::check`] refuses; targets that
-/// are not distributions.
-pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<LoggedRound>> {
-    check_targets(log, targets)?;
-    rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
+impl LoggedRound {
+    /// Creates the rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
+    ///
+    /// An arm counts as unsupported if, according to the row, the logging policy gives it no probability or it was not
+    /// available. If the row has no such data, the arm counts as unsupported if the log never chose it, although a uniform
+    /// policy would have chosen it three times on average. For items with new ids in each row, support is unknown.
+    ///
+    /// # Errors
+    /// A number of targets that differs from the number of rows; rows that [`LoggedDecision::check`] refuses; targets that
+    /// are not distributions.
+    pub fn from_log(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<Self>> {
+        check_targets(log, targets)?;
+        rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
+    }
 }
 
-/// Creates the rounds as [`rounds`] does, for a policy that is asked row by row.
+/// Creates the rounds as [`LoggedRound::from_log`] does, for a policy that is asked row by row.
 pub(super) fn rounds_for<'a>(
     log: &[LoggedDecision],
     target: &impl Fn(usize) -> Result<Probabilities<'a>>,

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`Ucb`] | the highest mean + α·width | Li et al. (2010), Algorithm 1 |
 //! | [`Thompson`] | the highest mean + α·width·z, z ~ N(0, 1) | Agrawal & Goyal (2013) |
-//! | [`Greedy`] | the highest mean; with probability ε, an arm drawn uniformly | Sutton & Barto (2018), section 2.2 |
+//! | [`EpsilonGreedy`] | the highest mean; with probability ε, an arm drawn uniformly | Sutton & Barto (2018), section 2.2 |
 //! | [`DecayingGreedy`] | ε-greedy with ε decreasing in the number of learned rewards | Auer, Cesa-Bianchi & Fischer (2002), Figure 3 |
 //! | [`ExploreFirst`] | uniformly at first, then the highest mean | Langford & Zhang (2007) |
 //! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |
@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use decaying_greedy::DecayingGreedy;
-pub use epsilon_greedy::Greedy;
+pub use epsilon_greedy::EpsilonGreedy;
 pub use explore_first::ExploreFirst;
 pub use floor::Floor;
 pub(crate) use softmax::Partition;

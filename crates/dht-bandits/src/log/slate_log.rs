@@ -22,19 +22,19 @@ impl DecisionLog {
     }
 
     /// Writes a slate as [`append_slate`](Self::append_slate) does, together with its request: the context, the
-    /// available arms and their features. [`slate_rounds`](crate::evaluation::slate_rounds) gives other policies the
+    /// available arms and their features. [`LoggedRound::from_slates`](crate::evaluation::LoggedRound::from_slates) gives other policies the
     /// same request.
     ///
     /// ```
     /// use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
     /// use dht_bandits::log::{DecisionLog, LogSettings, SlateReadSettings, SlateReader};
     /// use dht_bandits::policy::{Feedback, TopK};
-    /// use dht_bandits::{ArmId, Request, Ridge, exploration::Greedy, posterior::Ridge};
+    /// use dht_bandits::{ArmId, Request, Ridge, exploration::EpsilonGreedy, posterior::Ridge};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     /// # let folder = std::env::temp_dir().join(format!("slate-log-{}", std::process::id()));
     ///
     /// let mut rng = ChaCha8Rng::seed_from_u64(7);
-    /// let new = |epsilon| TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), Greedy { epsilon });
+    /// let new = |epsilon| TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy { epsilon });
     /// let (policy, mut other) = (new(1.0)?, new(0.0)?);
     /// other.update_batch(&[dht_bandits::policy::ArmFeedback::new(ArmId::new(3), &[1.0], Feedback::from(true))])?;
     /// let mut log = DecisionLog::open(&folder, LogSettings::default())?;

@@ -4,11 +4,14 @@
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
 //!   [`SlatePolicy`]: several items at once.
 //! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
-//! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the
+//! * [`LinUcb`], [`LinTs`], [`LogisticUcb`], [`LogisticTs`]: pairs of a posterior and a rule under the names of the
 //!   literature.
 //! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
-//! * [`drift`]: policies for non-stationary environments. [`AnyPolicy`]: a policy defined by settings; [`Normalised`]:
-//!   a policy with the scaling of its contexts.
+//! * [`SlidingWindow`] and [`ResetOnChange`]: policies for non-stationary environments, in addition to
+//!   [forgetting](crate::posterior::DiscountedRidge).
+//! * [`AnyPolicy`]: a policy defined by settings. [`Normalised`]: a policy with the scaling of its contexts.
+//!   [`OraclePolicy`]: a policy around a reward model of the user's.
+//! * [`Publisher`] and [`SnapshotReader`]: one thread learns, many choose.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
 //! * [`Delta`], [`HybridDelta`], [`AnyDelta`]: learned evidence, to be merged elsewhere. [`Propensity`]: the
 //!   probability of a choice.
@@ -19,20 +22,20 @@ mod choose;
 mod cloning;
 mod context_free;
 mod disjoint;
-pub mod drift;
+mod drift;
 pub(crate) mod forward;
 mod hybrid;
 mod normalised;
 mod oracle;
 mod propensity;
 mod request;
-pub mod snapshot;
+mod snapshot;
 mod top_k;
 
 use crate::clock::check_epoch;
 use crate::error::{Error, Result};
-use crate::exploration::{Greedy, Thompson, Ucb};
-use crate::posterior::{DiagonalLaplace, FullLaplace, NormalInverseGamma, Ridge};
+use crate::exploration::{Thompson, Ucb};
+use crate::posterior::{FullLaplace, Ridge};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -46,38 +49,26 @@ pub use any::{
 pub use baselines::{Fixed, Uniform};
 #[doc(hidden)]
 pub use cloning::ClonePolicy;
-pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, Ucb1};
+pub use context_free::{BetaThompson, ContextFree, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint};
-pub use hybrid::{Hybrid, HybridDelta, HybridOptions};
+pub use drift::{ChangeDetector, ChangeTest, ResetOnChange, SlidingWindow};
+pub use hybrid::{Hybrid, HybridDelta};
 pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};
-pub use propensity::{Propensity, QUADRATURE_ERROR};
+pub use propensity::Propensity;
+pub(crate) use propensity::QUADRATURE_ERROR;
 pub use request::{Actions, Featured, Request};
-pub use top_k::{ArmFeedback, Draw, Feedback, SharedPropensity, Sharing, Slate, SlatePolicy, TopK};
+pub use snapshot::{Publisher, SnapshotReader};
+pub use top_k::{ArmFeedback, Feedback, SharedPropensity, Slate, SlatePolicy, TopK};
 
 /// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
 pub type LinUcb = Disjoint<Ridge, Ucb>;
 /// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
 pub type LinTs = Disjoint<Ridge, Thompson>;
-/// Linear Thompson sampling that learns the variance of its noise (Riquelme, Tucker & Snoek 2018).
-pub type NoisyLinTs = Disjoint<NormalInverseGamma, Thompson>;
-/// LinUCB with hybrid arms (Li et al. 2010, Algorithm 2).
-pub type HybridLinUcb = Hybrid<Ucb>;
-/// LinUCB with one vector of weights for all candidates, which differ by their features ([`TopK::shared`]; slates of
-/// one are single choices).
-pub type SharedLinUcb = TopK<Ridge, Ucb>;
-/// Linear Thompson sampling with one vector of weights for all candidates, drawn once per slate.
-pub type SharedLinTs = TopK<Ridge, Thompson>;
-/// Contextual ε-greedy: ridge regressions, explored uniformly.
-pub type EpsilonGreedy = Disjoint<Ridge, Greedy>;
-/// Logistic Thompson sampling with diagonal posteriors (Chapelle & Li 2011, Algorithm 3).
-pub type DiagonalLogisticTs = Disjoint<DiagonalLaplace, Thompson>;
 /// Logistic Thompson sampling with full Laplace posteriors.
 pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
 /// Logistic upper confidence bounds with full Laplace posteriors, on log-odds.
 pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
-/// Top-K semi-bandit: Thompson sampling over logistic regressions with diagonal posteriors.
-pub type TopKThompson = TopK<DiagonalLaplace, Thompson>;
 
 /// Arm chosen by a policy, with its scores and propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

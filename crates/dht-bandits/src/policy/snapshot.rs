@@ -13,7 +13,7 @@ struct Published<T> {
 /// Writer of snapshots: owns the learner and publishes clones of it.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, policy::snapshot::Publisher};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, policy::Publisher};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;

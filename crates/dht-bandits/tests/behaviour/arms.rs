@@ -2,10 +2,9 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    Actions, ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, Ridge,
-    Thompson, TopKThompson, Ucb,
-    exploration::{Exploration, Greedy},
-    policy::{ChoiceBatch, ContextFree, Disjoint, EpsilonGreedy, Fixed, Ucb1, Uniform},
+    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration},
+    policy::{ChoiceBatch, ContextFree, Disjoint, Fixed, TopK, Ucb1, Uniform},
     posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
 
@@ -18,8 +17,8 @@ fn an_unavailable_arm_is_never_chosen() {
     let every: Vec<Box<dyn Policy>> = vec![
         Box::new(learner(5)),
         Box::new(LinTs::new(2, 5, Ridge::default(), Thompson { alpha: 1.0 }).unwrap()),
-        Box::new(EpsilonGreedy::new(2, 5, Ridge::default(), Greedy { epsilon: 0.5 }).unwrap()),
-        Box::new(DiagonalLogisticTs::new(2, 5, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap()),
+        Box::new(Disjoint::new(2, 5, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap()),
+        Box::new(Disjoint::new(2, 5, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap()),
         Box::new(Uniform::new(2, 5).unwrap()),
         Box::new(Fixed::new(2, 5, ArmId::new(0)).unwrap()),
     ];
@@ -44,7 +43,7 @@ fn an_unavailable_arm_is_never_chosen() {
 fn removed_arms_may_be_excluded_but_unknown_arms_may_not() {
     let mut disjoint = learner(5);
     let (options, rule) = (DiagonalLaplace::default(), Thompson { alpha: 1.0 });
-    let mut top_k = TopKThompson::per_arm(2, 5, options, rule).unwrap();
+    let mut top_k = TopK::per_arm(2, 5, options, rule).unwrap();
     let mut free = ContextFree::new(5, Ucb1::default()).unwrap();
     let gone = ArmId::new(1);
     disjoint.remove_arm(gone).unwrap();
@@ -245,17 +244,17 @@ fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
         let ridge = Ridge::default();
         assert_batch_is_alone(LinTs::new(dimension, 11, ridge, Thompson { alpha: 1.0 }).unwrap());
         assert_batch_is_alone(LinUcb::new(dimension, 6, ridge, Ucb { alpha: 0.0 }).unwrap());
-        assert_batch_is_alone(EpsilonGreedy::new(dimension, 7, ridge, Greedy { epsilon: 0.4 }).unwrap());
+        assert_batch_is_alone(Disjoint::new(dimension, 7, ridge, EpsilonGreedy { epsilon: 0.4 }).unwrap());
         let full = FullLaplace::default();
         assert_batch_is_alone(LogisticTs::new(dimension, 6, full, Thompson { alpha: 1.0 }).unwrap());
         let diagonal = DiagonalLaplace::default();
-        assert_batch_is_alone(DiagonalLogisticTs::new(dimension, 6, diagonal, Thompson { alpha: 1.0 }).unwrap());
+        assert_batch_is_alone(Disjoint::new(dimension, 6, diagonal, Thompson { alpha: 1.0 }).unwrap());
     }
 }
 
 #[test]
 fn epsilon_greedy_knows_its_propensities() {
-    let mut policy = EpsilonGreedy::new(2, 4, Ridge::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let mut policy = Disjoint::new(2, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
     policy.update(ArmId::new(2), &[1.0, 0.0], 1.0, 1.0).unwrap();
     let mut rng = rng(13);
     let mut counts = [0u32; 4];

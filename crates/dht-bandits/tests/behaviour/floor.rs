@@ -3,10 +3,8 @@
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
-    exploration::{Exploration, Floor, Greedy, Softmax, SquareCb},
-    policy::{
-        AnyPolicy, AnyRule, Disjoint, Hybrid, HybridOptions, PolicyKind, PolicySettings, RewardType, SlatePolicy, TopK,
-    },
+    exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
+    policy::{AnyPolicy, AnyRule, Disjoint, Hybrid, PolicyKind, PolicySettings, RewardType, SlatePolicy, TopK},
     posterior::DiagonalLaplace,
 };
 
@@ -34,13 +32,13 @@ fn every_arm_has_the_floor_under_every_rule() {
     for floor in [0.01, 0.1, 0.2] {
         check(&disjoint(Ucb { alpha: 0.5 }, floor), &request, floor);
         check(&disjoint(Thompson { alpha: 0.5 }, floor), &request, floor);
-        check(&disjoint(Greedy { epsilon: 0.05 }, floor), &request, floor);
+        check(&disjoint(EpsilonGreedy { epsilon: 0.05 }, floor), &request, floor);
         check(&disjoint(Softmax { temperature: 0.01 }, floor), &request, floor);
         check(&disjoint(SquareCb::new(1e6), floor), &request, floor);
         let rows = normals(&mut rng(2), 15);
         let with_features = featured(&[1.0, 0.5], &ARMS, &rows);
         let rule = |alpha| Floor::new(Thompson { alpha }, floor).unwrap();
-        check(&Hybrid::new(2, 3, 5, HybridOptions::default(), rule(0.3)).unwrap(), &with_features, floor);
+        check(&Hybrid::new(2, 3, 5, 1.0, rule(0.3)).unwrap(), &with_features, floor);
         let features_alone = featured(&[], &ARMS, &rows);
         check(&TopK::<Ridge, _>::shared(3, Ridge::default(), rule(0.3)).unwrap(), &features_alone, floor);
     }
@@ -124,7 +122,7 @@ fn a_floor_of_settings_holds_after_a_change_of_rule_and_a_load() {
         check(&policy);
         let loaded: AnyPolicy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
         check(&loaded);
-        policy.set_exploration(AnyRule::EpsilonGreedy(Greedy { epsilon: 0.0 })).unwrap();
+        policy.set_exploration(AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.0 })).unwrap();
         check(&policy);
     }
     let linear = |arms| PolicySettings::new(PolicyKind::Linear, 2, arms, ucb);

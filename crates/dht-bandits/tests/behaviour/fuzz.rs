@@ -1,9 +1,10 @@
 //! Whatever is passed in: an error, or learned whole; never a panic. Damaged files have a binary of their own.
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinUcb, Normalizer, Ridge, Thompson, Ucb,
+    ArmId, LinUcb, Normalizer, Policy, Ridge, Thompson, Ucb,
     features::{NormalizerOptions, PyramidPool},
+    policy::Disjoint,
+    posterior::DiagonalLaplace,
 };
 use proptest::prelude::*;
 
@@ -23,13 +24,13 @@ proptest! {
         } else {
             prop_assert!(LinUcb::from_state(&policy.state()).is_ok());
         }
-        let options = dht_bandits::posterior::DiagonalLaplace::default();
-        let mut logistic = dht_bandits::DiagonalLogisticTs::new(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
+        let options = DiagonalLaplace::default();
+        let mut logistic = Disjoint::new(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
         let before = logistic.state();
         if logistic.update(ArmId::new(1), &context, reward, weight).is_err() {
             prop_assert_eq!(logistic.state(), before);
         } else {
-            prop_assert!(dht_bandits::DiagonalLogisticTs::from_state(&logistic.state()).is_ok());
+            prop_assert!(Disjoint::<DiagonalLaplace, Thompson>::from_state(&logistic.state()).is_ok());
         }
         let mut norm = Normalizer::new(3, NormalizerOptions::default()).unwrap();
         if norm.observe(&context).is_ok() {

@@ -1,9 +1,11 @@
 //! Effect of rounding on the factor, over many and badly conditioned updates.
 
 use crate::support::{normals, rng};
-use dht_bandits::Policy;
-use dht_bandits::posterior::{DiagonalLaplace, Forgetting, TsPrior};
-use dht_bandits::{ArmId, DiagonalLogisticTs, Error, LinUcb, Observation, Request, Ridge, Thompson, Ucb};
+use dht_bandits::{
+    ArmId, Error, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    policy::Disjoint,
+    posterior::{DiagonalLaplace, Forgetting, TsPrior},
+};
 
 /// A value held as the sum of two, some 32 digits.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +144,7 @@ fn the_mode_of_a_batch_is_found_however_wide_the_prior() {
         let precision = 10f64.powi(-exponent);
         let prior = TsPrior::Gaussian { prior_precision: precision };
         let options = DiagonalLaplace::default().with_prior(prior);
-        let mut policy = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
+        let mut policy = Disjoint::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
         let decision = policy.decide(&Request::new(&[1.0]), &mut rng(1)).unwrap();
         let clicks = [Observation::new(decision.clone(), 1.0), Observation::new(decision, 1.0)];
         policy.learn_batch(&clicks).unwrap();
@@ -170,7 +172,7 @@ fn a_decay_whose_inverse_overflows_is_refused_where_it_is_made() {
     let smallest = Forgetting::new(1e-100).unwrap();
     let prior = TsPrior::Gaussian { prior_precision: 1.0 };
     let options = DiagonalLaplace::default().with_prior(prior).with_forgetting(smallest);
-    let mut fading = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
+    let mut fading = Disjoint::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
     let mut once = fading.clone();
     for _ in 0..5 {
         fading.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap();

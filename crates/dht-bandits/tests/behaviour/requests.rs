@@ -2,12 +2,10 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, Ridge, Thompson, TopKThompson, Ucb,
-    exploration::{DecayingGreedy, Exploration, ExploreFirst, Greedy, Softmax, SquareCb},
+    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, Ridge, Thompson, Ucb,
+    exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
     features::Interactions,
-    policy::{
-        Disjoint, EpsilonGreedy, Featured, Fixed, HybridLinUcb, HybridOptions, SharedLinTs, SharedLinUcb, Uniform,
-    },
+    policy::{Disjoint, Featured, Fixed, Hybrid, TopK, Uniform},
     posterior::{DiagonalLaplace, FullLaplace},
 };
 use rand_chacha::ChaCha8Rng;
@@ -26,19 +24,17 @@ fn policies() -> Vec<Box<dyn Policy>> {
         Box::new(LinUcb::new(2, 4, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
         Box::new(LinTs::new(2, 4, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
         Box::new(LogisticTs::new(2, 4, FullLaplace::default(), Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(EpsilonGreedy::new(2, 4, RIDGE, Greedy { epsilon: 0.2 }).unwrap()),
+        Box::new(Disjoint::new(2, 4, RIDGE, EpsilonGreedy { epsilon: 0.2 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, DecayingGreedy { epsilon: 1.0, power: 0.5 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, ExploreFirst { rewards: 6 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, Softmax { temperature: 0.3 }).unwrap()),
         Box::new(Disjoint::<FullLaplace, _>::new(2, 4, FullLaplace::default(), SquareCb::new(3.0)).unwrap()),
-        Box::new(HybridLinUcb::new(2, 3, 4, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap()),
-        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), SquareCb::new(3.0)).unwrap()),
-        Box::new(SharedLinUcb::shared(11, RIDGE, Ucb { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap()),
-        Box::new(
-            SharedLinTs::shared(11, RIDGE, Thompson { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap(),
-        ),
-        Box::new(TopKThompson::per_arm(5, 4, laplace, Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(Hybrid::new(2, 3, 4, 1.0, Ucb { alpha: 0.5 }).unwrap()),
+        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, 1.0, Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, 1.0, SquareCb::new(3.0)).unwrap()),
+        Box::new(TopK::shared(11, RIDGE, Ucb { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap()),
+        Box::new(TopK::shared(11, RIDGE, Thompson { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap()),
+        Box::new(TopK::per_arm(5, 4, laplace, Thompson { alpha: 0.5 }).unwrap()),
         Box::new(Uniform::new(2, 4).unwrap()),
         Box::new(Fixed::new(2, 4, ArmId::new(2)).unwrap()),
     ]
@@ -110,7 +106,7 @@ fn propensities_of_rules_are_those_computed_by_hand() {
     let means = [0.2, 0.8, 0.8, 0.5];
     let all = Actions::All;
     assert_all_close(&probabilities(Ucb { alpha: 1.0 }, &means, all), &[0.0, 0.5, 0.5, 0.0]);
-    assert_all_close(&probabilities(Greedy { epsilon: 0.2 }, &means, all), &[0.05, 0.45, 0.45, 0.05]);
+    assert_all_close(&probabilities(EpsilonGreedy { epsilon: 0.2 }, &means, all), &[0.05, 0.45, 0.45, 0.05]);
     // Four rewards learned: ε = .5/√5.
     let epsilon = 0.5 / 5f64.sqrt();
     let expected = [epsilon / 4.0, epsilon / 4.0 + (1.0 - epsilon) / 2.0];

@@ -1,7 +1,6 @@
 //! Shared parts of the test files: a generator, contexts, and ridge regression by dense inversion.
 
-use dht_bandits::policy::Featured;
-use dht_bandits::{ArmId, Request};
+use dht_bandits::{ArmId, Request, policy::Featured};
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;

@@ -1,8 +1,10 @@
 //! Ridges with one clock, against a dense ridge with discounted sums.
 
-use dht_bandits::Policy as _;
-use dht_bandits::posterior::{DecayClock, DiscountedRidge, Forgetting, Score};
-use dht_bandits::{ArmId, Error, Observation, Request, Thompson, Ucb, policy::Disjoint};
+use dht_bandits::{
+    ArmId, Error, Observation, Policy as _, Request, Thompson, Ucb,
+    policy::Disjoint,
+    posterior::{DecayClock, DiscountedRidge, Forgetting, Score},
+};
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;

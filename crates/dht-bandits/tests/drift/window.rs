@@ -1,8 +1,6 @@
 //! A sliding window is the policy that learned the window alone.
 
-use dht_bandits::policy::drift::SlidingWindow;
-use dht_bandits::posterior::Forgetting;
-use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};
+use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb, policy::SlidingWindow, posterior::Forgetting};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -98,11 +96,11 @@ fn observations_out_of_bounds_are_rejected_and_change_nothing() {
 
 #[test]
 fn a_reset_also_forgets_a_reward_that_the_prior_cannot_learn() {
-    use dht_bandits::policy::drift::{PageHinkley, ResetOnChange};
+    use dht_bandits::policy::{ChangeTest, ResetOnChange};
     let linear = LinUcb::new(1, 1, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
-    let mut policy = ResetOnChange::new(linear, PageHinkley::new(0.0, 1.0).unwrap());
+    let mut policy = ResetOnChange::new(linear, ChangeTest::PageHinkley { tolerance: 0.0, threshold: 1.0 }).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let mut learn = |policy: &mut ResetOnChange<_, Ucb, PageHinkley>, x: f64, reward: f64| {
+    let mut learn = |policy: &mut ResetOnChange<_, Ucb>, x: f64, reward: f64| {
         let decision = policy.decide(&Request::new(&[x]), &mut rng).unwrap();
         policy.learn(&decision, reward).unwrap();
     };

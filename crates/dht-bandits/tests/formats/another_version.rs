@@ -2,9 +2,11 @@
 
 use crate::round_trip::{read, write};
 use crate::values::every_setting;
-use dht_bandits::Policy;
-use dht_bandits::policy::{AnyPolicy, AnyRule, PolicySettings};
-use dht_bandits::{ArmId, Decision, LinUcb, Request, Ridge, Ucb, log::LoggedDecision};
+use dht_bandits::{
+    ArmId, Decision, LinUcb, Policy, Request, Ridge, Ucb,
+    log::LoggedDecision,
+    policy::{AnyPolicy, AnyRule, PolicySettings},
+};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Serialize;
 

@@ -1,15 +1,14 @@
 //! Each kind of thing that is saved or sent, in full health.
 
 use dht_bandits::{
-    ArmId, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, TopKThompson, Ucb,
-    exploration::{Exploration, Greedy},
+    ArmId, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration},
     features::{NormalizerOptions, PyramidPool},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, ContextFreeRule, Disjoint, EpsilonGreedy, Featured, Feedback,
-        Fixed, HybridLinUcb, HybridOptions, NoisyLinTs, NormaliserSettings, PolicyKind, PolicySettings, SharedLinUcb,
-        Slate, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Featured, Feedback, Fixed, Hybrid, NormaliserSettings,
+        PolicyKind, PolicySettings, Slate, TopK, Ucb1, Uniform,
     },
-    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, Posterior},
+    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -83,8 +82,7 @@ fn disjoint<P: Healthy>() -> [String; 4] {
     [text(&policy), text(&delta), text(&decision), text(&Observation::new(decision, 1.0))]
 }
 
-fn context_free<R: ContextFreeRule>(rule: R) -> ContextFree<R> {
-    let mut policy = ContextFree::new(3, rule).unwrap();
+fn rewarded<P: Policy>(mut policy: P) -> P {
     policy.update(ArmId::new(1), &[], 1.0, 2.0).unwrap();
     policy
 }
@@ -101,20 +99,20 @@ fn chosen_by_settings(warm_up: u64) -> AnyPolicy {
     policy
 }
 
-pub fn per_arm() -> TopKThompson {
-    let policy = TopKThompson::per_arm(2, 4, DiagonalLaplace::default(), Thompson { alpha: 0.5 }).unwrap();
+pub fn per_arm() -> TopK<DiagonalLaplace, Thompson> {
+    let policy = TopK::per_arm(2, 4, DiagonalLaplace::default(), Thompson { alpha: 0.5 }).unwrap();
     policy.with_pinned(&[ArmId::new(2)]).unwrap()
 }
 
-pub fn shared() -> SharedLinUcb {
-    let mut shared = SharedLinUcb::shared(2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
+pub fn shared() -> TopK<Ridge, Ucb> {
+    let mut shared = TopK::shared(2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let slate = shared.select_slate(2, &featured(&[], &[5, 6].map(ArmId::new), &context(4)), &mut rng()).unwrap();
     shared.learn_slate(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
     shared
 }
 
-pub fn hybrid() -> HybridLinUcb {
-    let mut hybrid = HybridLinUcb::new(2, 3, 2, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+pub fn hybrid() -> Hybrid<Ucb> {
+    let mut hybrid = Hybrid::new(2, 3, 2, 1.0, Ucb { alpha: 0.5 }).unwrap();
     hybrid.update(ArmId::new(1), &context(2), &context(3), 1.0, 1.0).unwrap();
     hybrid
 }
@@ -142,15 +140,15 @@ pub fn texts() -> Vec<String> {
     let mut texts = vec![
         text(&lin_ucb),
         text(&trained(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
-        text(&trained(EpsilonGreedy::new(2, 3, Ridge::default(), Greedy { epsilon: 0.1 }).unwrap())),
+        text(&trained(Disjoint::new(2, 3, Ridge::default(), EpsilonGreedy { epsilon: 0.1 }).unwrap())),
         text(&per_arm()),
         text(&shared()),
         text(&hybrid()),
         text(&norm),
         text(&PyramidPool::grid(0..=1, 1..=2).unwrap()),
-        text(&trained(NoisyLinTs::new(3, 3, Default::default(), Thompson { alpha: 0.5 }).unwrap())),
-        text(&context_free(Ucb1::default())),
-        text(&context_free(BetaThompson::default())),
+        text(&trained(Disjoint::new(3, 3, NormalInverseGamma::default(), Thompson { alpha: 0.5 }).unwrap())),
+        text(&rewarded(ContextFree::new(3, Ucb1::default()).unwrap())),
+        text(&rewarded(ContextFree::new(3, BetaThompson::default()).unwrap())),
         text(&chosen_by_settings(3)),
         text(&chosen_by_settings(9)),
         text(&Uniform::new(2, 3).unwrap()),

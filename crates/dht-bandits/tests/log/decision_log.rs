@@ -1,9 +1,11 @@
 //! Joining, horizons, rotation, crashes, refusals.
 
 use crate::support::{decision, read, rng};
-use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogReader, LogSettings, ReadSettings, RewardProblem};
-use dht_bandits::policy::{ContextFree, Ucb1};
-use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson};
+use dht_bandits::{
+    ArmId, LinTs, Policy, Request, Ridge, Thompson,
+    log::{DecisionLog, LineProblem, LogError, LogReader, LogSettings, ReadSettings, RewardProblem},
+    policy::{ContextFree, Ucb1},
+};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -248,7 +250,7 @@ fn decisions_without_a_propensity_are_logged_and_learned_from() {
     let rows: Vec<_> = joined.into_iter().map(|joined| joined.into_row()).collect();
     assert_eq!(rows.iter().map(|row| row.propensity).collect::<Vec<_>>(), [None, Some(0.25)]);
     let targets = vec![vec![(decision.arm(), 1.0)]; 2];
-    let refused = dht_bandits::evaluation::rounds(&rows, &targets).unwrap();
+    let refused = dht_bandits::evaluation::LoggedRound::from_log(&rows, &targets).unwrap();
     let refused = dht_bandits::evaluation::OffPolicy::new(&refused).unwrap().inverse_propensity().unwrap_err();
     assert_eq!(refused, dht_bandits::Error::NoPropensity { estimator: "IPS", round: 0 });
 }

@@ -1,7 +1,9 @@
 //! Events of dsjson that are no row, or stand for several.
 
-use dht_bandits::ArmId;
-use dht_bandits::log::{CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson};
+use dht_bandits::{
+    ArmId,
+    log::{CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson},
+};
 
 fn event(id: &str, cost: f64, more: &str) -> String {
     format!(

@@ -2,16 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use crate::support::{read, rng};
-use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate};
-use dht_bandits::log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings, write_dsjson};
-use dht_bandits::policy::{Featured, SharedLinTs, SharedPropensity};
-use dht_bandits::{ArmId, Error, Policy, Request, Ridge, Thompson};
+use dht_bandits::{
+    ArmId, Error, Policy, Request, Ridge, Thompson,
+    evaluation::{Evaluation, EvaluationSettings, Target},
+    log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings, write_dsjson},
+    policy::{Featured, SharedPropensity, TopK},
+};
 use rand_distr::{Distribution, StandardNormal};
 
 const ARMS: u64 = 8;
 
 fn joined_rows(lines: u32) -> Vec<LoggedDecision> {
-    let policy = SharedLinTs::shared(3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
+    let policy = TopK::shared(3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     let policy = policy.with_shared_propensity(SharedPropensity::Estimated { lines }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
@@ -45,7 +47,7 @@ fn estimates_may_differ_from_all_probabilities_by_their_errors() {
         assert!(rows.iter().map(gap).fold(0.0, f64::max) > 1e-6);
         let uniform = Target::new("uniform", |_| Ok((0..ARMS).map(|arm| (ArmId::new(arm), 1.0 / 8.0)).collect()));
         let settings = EvaluationSettings::default().with_model(None);
-        evaluate(&rows, &[uniform], &settings, &mut rng(1)).unwrap();
+        Evaluation::run(&rows, &[uniform], &settings, &mut rng(1)).unwrap();
         let mut out = Vec::new();
         rows.iter().for_each(|row| write_dsjson(&mut out, "1", row).unwrap());
     }

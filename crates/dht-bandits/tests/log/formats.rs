@@ -1,9 +1,8 @@
 //! Csv and dsjson, whole and damaged.
 
-use dht_bandits::ArmId;
-use dht_bandits::Policy;
-use dht_bandits::log::{
-    CsvRows, CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson,
+use dht_bandits::{
+    ArmId, Policy,
+    log::{CsvRows, CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson},
 };
 
 fn rows() -> Vec<LoggedDecision> {
@@ -236,8 +235,8 @@ fn unusable_action_features_are_named_with_their_line() {
 
 #[test]
 fn rows_with_features_are_evaluated_and_replayed() {
-    use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate, replay};
-    use dht_bandits::{Error, Ridge, Thompson, policy::SharedLinTs};
+    use dht_bandits::evaluation::{Evaluation, EvaluationSettings, Replay, Target};
+    use dht_bandits::{Error, Ridge, Thompson, policy::TopK};
     use rand::{RngExt, SeedableRng};
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
     // Three arms with new names in each round; what pays is their first feature.
@@ -253,12 +252,12 @@ fn rows_with_features_are_evaluated_and_replayed() {
         })
         .collect();
     let (train, judge) = log.split_at(300);
-    let mut policy = SharedLinTs::shared(2, Ridge::default(), Thompson { alpha: 0.1 }).unwrap();
-    let curve = replay(&mut policy, train, None, &mut rng).unwrap();
+    let mut policy = TopK::shared(2, Ridge::default(), Thompson { alpha: 0.1 }).unwrap();
+    let curve = Replay::run(&mut policy, train, None, &mut rng).unwrap();
     assert!((0.2..0.5).contains(&curve.acceptance) && policy.version() == curve.rewards.len() as u64);
     let settings = EvaluationSettings::default().with_model(None);
     let targets = [Target::of_policy("shared", &policy)];
-    let table = evaluate(&judge[..50], &targets, &settings, &mut rng).unwrap();
+    let table = Evaluation::run(&judge[..50], &targets, &settings, &mut rng).unwrap();
     let (own, value) = (table.row("(the log)", "mean").unwrap(), table.row("shared", "SNIPS").unwrap());
     // The best of three numbers from −1 to 1 is ½ on average.
     assert!(value.estimate.value > own.estimate.value + 0.25, "{value:?}");

@@ -1,9 +1,11 @@
 //! Refusals say what is wrong.
 
 use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogSettings, ReadSettings, RewardProblem};
-use dht_bandits::policy::Feedback;
-use dht_bandits::{ArmId, Decision};
+use dht_bandits::{
+    ArmId, Decision,
+    log::{DecisionLog, LineProblem, LogError, LogSettings, ReadSettings, RewardProblem},
+    policy::Feedback,
+};
 use std::fs;
 
 #[test]

@@ -1,11 +1,13 @@
 //! Requests in the log: a policy with features of arms in service, judged from its own log.
 
 use crate::support::{decision, read, rng};
-use dht_bandits::Policy;
-use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate};
-use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogSettings, LoggedDecision, ReadSettings};
-use dht_bandits::policy::{Featured, Hybrid, HybridOptions};
-use dht_bandits::{Actions, ArmId, Request, exploration::SquareCb};
+use dht_bandits::{
+    Actions, ArmId, Policy, Request,
+    evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Target},
+    exploration::SquareCb,
+    log::{DecisionLog, LineProblem, LogError, LogSettings, LoggedDecision, ReadSettings},
+    policy::{Featured, Hybrid},
+};
 use rand::RngExt;
 
 const CLICKS: ReadSettings = ReadSettings::new().with_default_reward(Some(0.0));
@@ -14,7 +16,7 @@ const CLICKS: ReadSettings = ReadSettings::new().with_default_reward(Some(0.0));
 fn the_log_of_a_policy_with_features_of_arms_judges_others() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
-    let mut policy = Hybrid::new(1, 2, 3, HybridOptions::default(), SquareCb::new(3.0)).unwrap();
+    let mut policy = Hybrid::new(1, 2, 3, 1.0, SquareCb::new(3.0)).unwrap();
     let arms = [0, 1, 2].map(ArmId::new);
     let mut rng = rng(3);
     let mut expected = Vec::new();
@@ -52,7 +54,7 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
     });
     let model = CrossFit::default().with_model(OutcomeModel::SharedLogistic { prior_precision: 1.0 });
     let settings = EvaluationSettings::default().with_model(Some(model));
-    let table = evaluate(&rows, &[best], &settings, &mut rng).unwrap();
+    let table = Evaluation::run(&rows, &[best], &settings, &mut rng).unwrap();
     for estimator in ["SNIPS", "DM", "DR", "MRDR"] {
         let estimate = &table.row("the best", estimator).unwrap().estimate;
         assert!((estimate.value - 0.75).abs() < 0.06, "{estimator}: {}", estimate.value);

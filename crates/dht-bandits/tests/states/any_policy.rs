@@ -3,12 +3,11 @@
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
     Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
-    exploration::{Greedy, Softmax, SquareCb},
+    exploration::{EpsilonGreedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Feedback, InteractionSettings, Normalised,
-        NormaliserSettings, PolicyKind, PolicySettings, Slate, SlatePolicy, Ucb1,
-        drift::{ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, InteractionSettings, Normalised,
+        NormaliserSettings, PolicyKind, PolicySettings, ResetOnChange, Slate, SlatePolicy, SlidingWindow, Ucb1,
     },
     posterior::{DecayClock, DiscountedRidge, Forgetting},
 };
@@ -50,7 +49,7 @@ pub fn every_kind() -> Vec<PolicySettings> {
         with_features(TopKDiagonalLogistic, thompson).with_normaliser(normaliser),
         of(LinearNoise, thompson).with_prior_precision(2.0),
         of(Logistic, softmax).with_prior_precision(2.0),
-        of(DiagonalLogistic, AnyRule::EpsilonGreedy(Greedy { epsilon: 0.3 })),
+        of(DiagonalLogistic, AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.3 })),
         with_features(Hybrid, thompson).with_shared_prior_precision(3.0).with_normaliser(normaliser),
         with_features(SharedLinear, thompson),
         with_features(SharedLogistic, ucb).with_normaliser(normaliser),
@@ -153,13 +152,13 @@ fn linear() -> PolicySettings {
 
 #[test]
 fn a_window_or_change_test_in_settings_equals_its_type() {
-    let test = PageHinkley::new(0.0, 2.0).unwrap();
+    let test = ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 };
     let reset = Some(ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 });
     let ridge = || LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut windowed = AnyPolicy::new(linear().with_window(Some(7))).unwrap();
     let mut window = SlidingWindow::new(ridge(), 7).unwrap();
     let mut tested = AnyPolicy::new(linear().with_reset(reset)).unwrap();
-    let mut resetting = ResetOnChange::new(ridge(), test);
+    let mut resetting = ResetOnChange::new(ridge(), test).unwrap();
     let mut draws = rng(4);
     for number in 0..120 {
         let context = normals(&mut draws, 3);

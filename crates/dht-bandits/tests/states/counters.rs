@@ -2,8 +2,8 @@
 
 use crate::support::featured;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinUcb, Policy, Request, Ridge, Thompson, TopKThompson, Ucb,
-    policy::{ArmFeedback, Feedback, HybridLinUcb, HybridOptions, Uniform},
+    ArmId, Error, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
+    policy::{ArmFeedback, Disjoint, Feedback, Hybrid, TopK, Uniform},
     posterior::{DiagonalLaplace, Forgetting},
 };
 use serde::Serialize;
@@ -43,13 +43,13 @@ fn a_policy_at_its_counter_limit_rejects_updates_unchanged() {
     assert_eq!(again(&single).state(), before);
 
     let options = DiagonalLaplace::default();
-    let mut slates = aged(&TopKThompson::per_arm(2, 2, options, Thompson { alpha: 1.0 }).unwrap(), MOST);
+    let mut slates = aged(&TopK::per_arm(2, 2, options, Thompson { alpha: 1.0 }).unwrap(), MOST);
     let before = slates.state();
     let feedback = [ArmFeedback::new(ArmId::new(1), &context, Feedback::from(true))];
     assert!(is_limit(&slates.update_batch(&feedback).unwrap_err()));
     assert_eq!(again(&slates).state(), before);
 
-    let mut hybrid = aged(&HybridLinUcb::new(2, 1, 2, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap(), MOST);
+    let mut hybrid = aged(&Hybrid::new(2, 1, 2, 1.0, Ucb { alpha: 1.0 }).unwrap(), MOST);
     let before = hybrid.state();
     assert!(is_limit(&hybrid.update(ArmId::new(0), &context, &[1.0], 1.0, 1.0).unwrap_err()));
     assert_eq!(again(&hybrid).state(), before);
@@ -164,20 +164,20 @@ fn information_that_would_overflow_is_refused() {
 #[test]
 fn a_precision_at_its_limit_stays_there() {
     let options = DiagonalLaplace::default();
-    let policy = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let policy = Disjoint::new(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let mut value = serde_json::to_value(&policy).unwrap();
     value["learned"][0]["precision"][0] = 1e250.into();
-    let mut policy: DiagonalLogisticTs = serde_json::from_value(value).unwrap();
+    let mut policy: Disjoint<DiagonalLaplace, Thompson> = serde_json::from_value(value).unwrap();
     policy.update(ArmId::new(0), &[1e100], 1.0, 1e100).unwrap();
     assert_eq!(again(&policy).state(), policy.state());
 }
 
 #[test]
 fn a_shared_model_runs_out_of_ids_like_any_other() {
-    let shared = TopKThompson::shared(2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
+    let shared = TopK::shared(2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut value = serde_json::to_value(&shared).unwrap();
     value["arms"]["next"] = (1u64 << 63).into();
-    let mut policy: TopKThompson = serde_json::from_value(value).unwrap();
+    let mut policy: TopK<DiagonalLaplace, Thompson> = serde_json::from_value(value).unwrap();
     assert!(policy.add_arm().is_err());
     let arms = [ArmId::new(5)];
     assert!(policy.select_slate(1, &featured(&[], &arms, &[1.0, 2.0]), &mut crate::support::rng(1)).is_ok());

@@ -1,10 +1,9 @@
 //! Decisions whose rewards arrive after the process has ended.
 
 use crate::support::{featured, normals, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Decision, Error, LinUcb, Observation, Request, Ridge, Thompson, TopKThompson, Ucb,
-    policy::{Feedback, HybridLinUcb, HybridOptions, Slate},
+    ArmId, Decision, Error, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    policy::{Feedback, Hybrid, Slate, TopK},
     posterior::DiagonalLaplace,
 };
 use serde::Serialize;
@@ -53,14 +52,14 @@ fn slates_and_hybrid_decisions_in_flight_survive_a_restore() {
     let mut rng = rng(2);
     let arms = [0, 1, 2].map(ArmId::new);
     let rows = normals(&mut rng, 6);
-    let mut slates = TopKThompson::per_arm(2, 3, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut slates = TopK::per_arm(2, 3, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut saved = slates.clone();
     let first = slates.select_slate(2, &featured(&[], &arms, &rows), &mut rng).unwrap();
     slates.learn_slate(&first, &[Feedback::from(true); 2]).unwrap();
     let later: Slate = again(&slates.select_slate(2, &featured(&[], &arms, &rows), &mut rng).unwrap());
     saved.learn_slate(&later, &[Feedback::from(true); 2]).unwrap();
 
-    let mut hybrid = HybridLinUcb::new(1, 2, 3, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut hybrid = Hybrid::new(1, 2, 3, 1.0, Ucb { alpha: 1.0 }).unwrap();
     let mut saved = hybrid.clone();
     hybrid.update(arms[0], &[1.0], &[0.5, 0.5], 1.0, 1.0).unwrap();
     let later = hybrid.decide(&featured(&[1.0], &arms, &rows), &mut rng).unwrap();

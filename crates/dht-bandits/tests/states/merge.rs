@@ -1,10 +1,9 @@
 //! Merging, differences, forgetting, unlearning.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinUcb, LogisticTs, Ridge, Thompson, Ucb,
-    policy::Delta,
+    ArmId, Error, LinUcb, LogisticTs, Policy, Ridge, Thompson, Ucb,
+    policy::{Delta, Disjoint},
     posterior::{DiagonalLaplace, Forgetting, FullLaplace},
 };
 
@@ -178,7 +177,7 @@ fn laplace_posteriors_merge_to_something_near_the_whole() {
     let mut diagonal = Vec::new();
     let mut full = Vec::new();
     for part in [&rows[..], &rows[..100], &rows[100..]] {
-        let mut one = DiagonalLogisticTs::new(3, 1, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
+        let mut one = Disjoint::new(3, 1, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
         let mut other = LogisticTs::new(3, 1, FullLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
         for row in part {
             let reward = f64::from(u8::from(row[0] + 0.5 * row[1] > 0.2));

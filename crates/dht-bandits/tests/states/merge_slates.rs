@@ -2,8 +2,8 @@
 
 use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Policy, Ridge, Thompson, TopKThompson, Ucb,
-    policy::{Delta, Feedback, SharedLinUcb, TopK},
+    ArmId, Error, Policy, Ridge, Thompson, Ucb,
+    policy::{Delta, Feedback, TopK},
     posterior::{DiagonalLaplace, Forgetting},
 };
 
@@ -11,8 +11,8 @@ fn per_arm() -> TopK<Ridge, Ucb> {
     TopK::per_arm(3, 4, Ridge::default(), Ucb { alpha: 0.5 }).unwrap()
 }
 
-fn shared() -> SharedLinUcb {
-    SharedLinUcb::shared(3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap()
+fn shared() -> TopK<Ridge, Ucb> {
+    TopK::shared(3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap()
 }
 
 /// Rounds of slates of two of four arms.
@@ -113,7 +113,7 @@ fn forgetting_by_half_is_having_seen_everything_half() {
 #[test]
 fn pinned_arms_that_are_refused_leave_the_policy() {
     let options = DiagonalLaplace::default();
-    let mut policy = TopKThompson::per_arm(2, 3, options, Thompson { alpha: 1.0 }).unwrap();
+    let mut policy = TopK::per_arm(2, 3, options, Thompson { alpha: 1.0 }).unwrap();
     policy.set_pinned(&[ArmId::new(1)]).unwrap();
     let before = policy.state();
     let twice = [0, 0].map(ArmId::new);

@@ -1,8 +1,7 @@
 //! Observations unlearned: the policy still saves, loads and scores, or the call is refused and changes no bit.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::Policy;
-use dht_bandits::{ArmId, Error, LinUcb, Result, Ridge, Ucb, posterior::Forgetting};
+use dht_bandits::{ArmId, Error, LinUcb, Policy, Result, Ridge, Ucb, posterior::Forgetting};
 use proptest::prelude::*;
 
 const ARM: ArmId = ArmId::new(0);

@@ -2,13 +2,12 @@
 
 use crate::support::{check, normals};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, LinTs, Policy, Request, Ridge, Thompson, Ucb,
-    exploration::{Exploration, Greedy, Softmax, SquareCb},
+    ArmId, LinTs, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, EpsilonGreedy, Featured, Fixed, Hybrid, HybridOptions,
-        LogisticUcb, NoisyLinTs, Normalised, PolicyKind, PolicySettings, SharedLinUcb, TopK, Ucb1, Uniform,
-        drift::{PageHinkley, ResetOnChange, SlidingWindow},
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Featured, Fixed, Hybrid, LogisticUcb,
+        Normalised, PolicyKind, PolicySettings, ResetOnChange, SlidingWindow, TopK, Ucb1, Uniform,
     },
     posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
 };
@@ -51,17 +50,17 @@ fn every_posterior_draws_as_its_propensities_say() {
     disjoint::<FullLaplace>("logistic", FullLaplace::default(), 33);
     let mut rng = ChaCha8Rng::seed_from_u64(34);
     let context = normals(&mut rng, 3);
-    let mut diagonal = DiagonalLogisticTs::new(3, ARMS, DiagonalLaplace::default(), THOMPSON).unwrap();
+    let mut diagonal = Disjoint::new(3, ARMS, DiagonalLaplace::default(), THOMPSON).unwrap();
     teach(&mut diagonal, 3, &mut rng);
     check_both("diagonal logistic", &diagonal, &context, &mut rng);
-    let mut noisy = NoisyLinTs::new(3, ARMS, NormalInverseGamma::default(), THOMPSON).unwrap();
+    let mut noisy = Disjoint::new(3, ARMS, NormalInverseGamma::default(), THOMPSON).unwrap();
     teach(&mut noisy, 3, &mut rng);
     check_both("learned noise", &noisy, &context, &mut rng);
     let mut bound = LogisticUcb::new(3, ARMS, FullLaplace::default(), Ucb { alpha: 1.0 }).unwrap();
     check_both("logistic UCB without rewards", &bound, &context, &mut rng);
     teach(&mut bound, 3, &mut rng);
     check_both("logistic UCB", &bound, &context, &mut rng);
-    let mut greedy = EpsilonGreedy::new(3, ARMS, Ridge::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let mut greedy = Disjoint::new(3, ARMS, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
     teach(&mut greedy, 3, &mut rng);
     check_both("ε-greedy", &greedy, &context, &mut rng);
 }
@@ -91,7 +90,7 @@ fn policies_around_policies_draw_as_their_propensities_say() {
     let mut window = SlidingWindow::new(linear(), 12).unwrap();
     teach(&mut window, 3, &mut rng);
     check_both("a window", &window, &context, &mut rng);
-    let mut reset = ResetOnChange::new(linear(), PageHinkley::new(0.05, 50.0).unwrap());
+    let mut reset = ResetOnChange::new(linear(), ChangeTest::PageHinkley { tolerance: 0.05, threshold: 50.0 }).unwrap();
     teach(&mut reset, 3, &mut rng);
     check_both("a change test", &reset, &context, &mut rng);
     for warm_up in [10, 1000] {
@@ -109,7 +108,7 @@ fn check_featured<E: Exploration>(name: &str, rule: E, rng: &mut ChaCha8Rng) {
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let (context, rows) = (normals(rng, 2), normals(rng, 3 * ARMS));
     let request = Request::new(&context).featured(Featured::new(&arms, &rows, 3).unwrap());
-    let mut hybrid = Hybrid::new(2, 3, ARMS, HybridOptions::default(), rule.clone()).unwrap();
+    let mut hybrid = Hybrid::new(2, 3, ARMS, 1.0, rule.clone()).unwrap();
     hybrid.update(ArmId::new(2), &context, &rows[..3], 1.0, 3.0).unwrap();
     check(&format!("hybrid {name}"), &hybrid, &request, rng);
     let products = || Interactions::new(2, 3).unwrap();
@@ -130,12 +129,12 @@ fn rules_on_featured_arms_draw_by_their_propensities() {
     check_featured("UCB", Ucb { alpha: 0.5 }, &mut rng);
     check_featured("SquareCB", SquareCb::new(5.0), &mut rng);
     check_featured("softmax", Softmax { temperature: 0.3 }, &mut rng);
-    check_featured("ε-greedy", Greedy { epsilon: 0.3 }, &mut rng);
+    check_featured("ε-greedy", EpsilonGreedy { epsilon: 0.3 }, &mut rng);
     // Nothing learned: all values are equal but for their widths.
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let rows: Vec<f64> = (0..ARMS).flat_map(|arm| [1.0, (arm / 2) as f64]).collect();
     let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 2).unwrap());
-    let new = SharedLinUcb::shared(2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
+    let new = TopK::shared(2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     check("ties of shared arms", &new, &request, &mut rng);
 }
 

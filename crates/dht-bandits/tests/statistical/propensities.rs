@@ -5,8 +5,8 @@
 use crate::support::{check, draws, normals};
 use dht_bandits::{
     ArmId, LinTs, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
-    exploration::{DecayingGreedy, Exploration, ExploreFirst, Greedy, Softmax, SquareCb},
-    policy::{Disjoint, Draw, Featured, Hybrid, HybridOptions, SharedLinTs, SlatePolicy, TopK},
+    exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
+    policy::{Disjoint, Featured, Hybrid, SlatePolicy, TopK},
     posterior::{DiagonalLaplace, FullLaplace},
 };
 use rand_chacha::ChaCha8Rng;
@@ -35,7 +35,7 @@ fn disjoint_policies_draw_as_their_propensities_say() {
         check(name, &*policy, &Request::new(&context), &mut rng);
         check(name, &*policy, &Request::new(&context).only(&some), &mut rng);
     };
-    check_rule("greedy", &|rng| Box::new(trained(Greedy { epsilon: 0.3 }, rng)));
+    check_rule("greedy", &|rng| Box::new(trained(EpsilonGreedy { epsilon: 0.3 }, rng)));
     check_rule("decaying greedy", &|rng| Box::new(trained(DecayingGreedy { epsilon: 2.0, power: 0.5 }, rng)));
     check_rule("explore first", &|rng| Box::new(trained(ExploreFirst { rewards: 99 }, rng)));
     check_rule("softmax", &|rng| Box::new(trained(Softmax { temperature: 0.2 }, rng)));
@@ -63,18 +63,18 @@ fn policies_with_features_draw_as_their_propensities_say() {
     let (context, rows) = (normals(&mut rng, 2), normals(&mut rng, 3 * ARMS));
     let features = Featured::new(&arms, &rows, 3).unwrap();
     let request = Request::new(&context).featured(features);
-    let mut hybrid = Hybrid::new(2, 3, ARMS, HybridOptions::default(), Thompson { alpha: 0.7 }).unwrap();
+    let mut hybrid = Hybrid::new(2, 3, ARMS, 1.0, Thompson { alpha: 0.7 }).unwrap();
     hybrid.update(ArmId::new(2), &context, &rows[..3], 1.0, 3.0).unwrap();
     check("hybrid Thompson", &hybrid, &request, &mut rng);
     for dimension in [2, 3, 5, 12] {
         let rows = normals(&mut rng, dimension * ARMS);
         let request = Request::new(&[]).featured(Featured::new(&arms, &rows, dimension).unwrap());
-        let mut shared = SharedLinTs::shared(dimension, Ridge::default(), Thompson { alpha: 0.7 }).unwrap();
+        let mut shared = TopK::shared(dimension, Ridge::default(), Thompson { alpha: 0.7 }).unwrap();
         for row in rows.chunks(dimension).take(3) {
             Policy::update(&mut shared, ArmId::new(0), row, 0.5, 1.0).unwrap();
         }
         check(&format!("shared Thompson in {dimension}"), &shared, &request, &mut rng);
-        let alone = shared.with_draw(Draw::PerCandidate);
+        let alone = shared.with_independent_draws();
         check(&format!("a draw for each candidate in {dimension}"), &alone, &request, &mut rng);
     }
 }
@@ -112,13 +112,13 @@ fn slates_show_each_item_as_its_propensity_says() {
     let mut per_arm = TopK::<DiagonalLaplace, _>::per_arm(3, 7, laplace, thompson).unwrap();
     Policy::update(&mut per_arm, ArmId::new(1), &[1.0, 1.0, 1.0], 1.0, 4.0).unwrap();
     let shared = TopK::<DiagonalLaplace, _>::shared(3, laplace, thompson).unwrap();
-    let greedy = TopK::<Ridge, _>::shared(3, Ridge::default(), Greedy { epsilon: 0.4 }).unwrap();
+    let greedy = TopK::<Ridge, _>::shared(3, Ridge::default(), EpsilonGreedy { epsilon: 0.4 }).unwrap();
     let softmax = TopK::<Ridge, _>::shared(3, Ridge::default(), Softmax { temperature: 0.5 }).unwrap();
     for shown in [1, 2, 4] {
         check_slates("per arm", &per_arm, shown, &request, &mut rng);
         check_slates("pinned", &per_arm.clone().with_pinned(&pinned).unwrap(), shown, &request, &mut rng);
         check_slates("shared", &shared, shown, &request, &mut rng);
-        check_slates("alone", &shared.clone().with_draw(Draw::PerCandidate), shown, &request, &mut rng);
+        check_slates("alone", &shared.clone().with_independent_draws(), shown, &request, &mut rng);
         check_slates("greedy", &greedy, shown, &request, &mut rng);
         check_slates("softmax", &softmax, shown, &request, &mut rng);
     }

@@ -1,9 +1,8 @@
 //! Draws come from the posterior.
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinTs, Request, Ridge, Thompson,
-    policy::{Featured, SharedLinTs},
+    ArmId, LinTs, Policy, Request, Ridge, Thompson,
+    policy::{Featured, TopK},
 };
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
@@ -90,7 +89,7 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
     for dimension in [4, 36] {
         let draws = 8_000;
         let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let mut policy = SharedLinTs::shared(dimension, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
+        let mut policy = TopK::shared(dimension, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
         let mut oracle = Oracle::new(dimension);
         let items = [0, 1, 2].map(ArmId::new);
         for round in 0..30 {

@@ -4,8 +4,8 @@ use super::AnyRule;
 use super::rule::FlooredRule;
 use crate::error::{Error, Result};
 use crate::features::Interactions;
-use crate::policy::drift::{AnyDetector, ResetOnChange, SlidingWindow};
 use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Policy, SlatePolicy, TopK, Ucb1, Uniform};
+use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{Posterior, Ridge};
 use std::any::Any;
 
@@ -67,7 +67,7 @@ impl Configured for SlidingWindow<FlooredRule> {
     }
 }
 
-impl Configured for ResetOnChange<Ridge, FlooredRule, AnyDetector> {
+impl Configured for ResetOnChange<Ridge, FlooredRule> {
     fn rule(&self) -> Option<AnyRule> {
         self.policy().rule()
     }
@@ -93,8 +93,9 @@ impl Configured for Hybrid<FlooredRule> {
     }
 
     fn has_settings_of(&self, other: &dyn Any) -> bool {
-        let same =
-            |other: &Self| self.options() == other.options() && self.shared_dimension() == other.shared_dimension();
+        let same = |other: &Self| {
+            self.prior_precisions() == other.prior_precisions() && self.shared_dimension() == other.shared_dimension()
+        };
         other.downcast_ref().is_some_and(same)
     }
 }

@@ -7,12 +7,11 @@ use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::features::Interactions;
-use crate::policy::drift::{AnyDetector, ResetOnChange, SlidingWindow};
 use crate::policy::forward::chooses_as;
 use crate::policy::{
-    BetaThompson, ContextFree, Decision, Disjoint, Hybrid, HybridOptions, Observation, Policy, SlatePolicy, TopK, Ucb1,
-    Uniform,
+    BetaThompson, ContextFree, Decision, Disjoint, Hybrid, Observation, Policy, SlatePolicy, TopK, Ucb1, Uniform,
 };
+use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge, TsPrior};
 use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
@@ -24,7 +23,7 @@ pub(super) enum Kind {
     Linear(Disjoint<Ridge, FlooredRule>),
     LinearClock(Disjoint<DiscountedRidge, FlooredRule>),
     LinearWindow(SlidingWindow<FlooredRule>),
-    LinearReset(ResetOnChange<Ridge, FlooredRule, AnyDetector>),
+    LinearReset(ResetOnChange<Ridge, FlooredRule>),
     LinearNoise(Disjoint<NormalInverseGamma, FlooredRule>),
     Logistic(Disjoint<FullLaplace, FlooredRule>),
     DiagonalLogistic(Disjoint<DiagonalLaplace, FlooredRule>),
@@ -59,7 +58,6 @@ impl Kind {
         let full = FullLaplace { prior_precision };
         let diagonal =
             DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision }).with_forgetting(decay);
-        let hybrid = HybridOptions { prior_precision, shared_prior_precision: settings.shared_prior_precision };
         Ok(match kind {
             PolicyKind::Linear => {
                 let stationary = || Disjoint::new(d, arms, ridge, rule()?);
@@ -69,14 +67,17 @@ impl Kind {
                         Self::LinearClock(Disjoint::new(d, arms, options, rule()?)?)
                     }
                     (_, Some(length), _) => Self::LinearWindow(SlidingWindow::new(stationary()?, length)?),
-                    (.., Some(test)) => Self::LinearReset(ResetOnChange::new(stationary()?, AnyDetector::new(test)?)),
+                    (.., Some(test)) => Self::LinearReset(ResetOnChange::new(stationary()?, test)?),
                     _ => Self::Linear(stationary()?),
                 }
             }
             PolicyKind::LinearNoise => Self::LinearNoise(Disjoint::new(d, arms, noise, rule()?)?),
             PolicyKind::Logistic => Self::Logistic(Disjoint::new(d, arms, full, rule()?)?),
             PolicyKind::DiagonalLogistic => Self::DiagonalLogistic(Disjoint::new(d, arms, diagonal, rule()?)?),
-            PolicyKind::Hybrid => Self::Hybrid(Hybrid::new(d, features, arms, hybrid, rule()?)?),
+            PolicyKind::Hybrid => {
+                let hybrid = Hybrid::new(d, features, arms, prior_precision, rule()?)?;
+                Self::Hybrid(hybrid.with_shared_prior_precision(settings.shared_prior_precision)?)
+            }
             PolicyKind::TopKLinear => {
                 Self::TopKLinear(multiplied(TopK::per_arm(both, arms, ridge, rule()?)?, products)?)
             }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::exploration::check_floor;
 use crate::features::NormalizerOptions;
 use crate::options::setters;
-use crate::policy::drift::ChangeTest;
+use crate::policy::ChangeTest;
 use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
 
@@ -99,12 +99,12 @@ pub struct PolicySettings {
     /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a decay.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::drift::SlidingWindow)).
+    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::SlidingWindow)).
     /// For `linear` without a decay.
     #[serde(default)]
     pub window: Option<usize>,
     /// Test of the policy's predictions: when it detects a change, the policy starts again
-    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window. The test uses
+    /// ([`ResetOnChange`](crate::policy::ResetOnChange)). For `linear` without clock and window. The test uses
     /// rewards that are learned with their decisions.
     #[serde(default)]
     pub reset: Option<ChangeTest>,

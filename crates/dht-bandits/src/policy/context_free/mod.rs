@@ -11,6 +11,7 @@ use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::gaussian::Score;
 use crate::policy::forward::manages_arms;
 use crate::validate::{check_scalar, check_sum, check_weight, reserve};
 use rand::Rng;
@@ -124,12 +125,13 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok(())
     }
 
-    /// Learned statistics of an arm.
+    /// Mean reward and width of an arm, as the rule sees them.
     ///
     /// # Errors
     /// The arm is unknown or removed.
-    pub fn statistics(&self, arm: ArmId) -> Result<ArmStatistics> {
-        Ok(self.learned[self.arms.slot(arm)?])
+    pub fn score(&self, arm: ArmId) -> Result<Score> {
+        let (mean, width) = self.rule.moments(&self.learned[self.arms.slot(arm)?], self.total);
+        Ok(Score { mean, width })
     }
 
     fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
@@ -178,7 +180,7 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
             let arm = &self.learned[slot];
             let (mean, width) = self.rule.moments(arm, self.total);
             let value = self.rule.value(arm, self.total, rng);
-            best = best.or(slot, value, crate::gaussian::Score { mean, width }, rng);
+            best = best.or(slot, value, Score { mean, width }, rng);
         }
         check_scalar("score", best.value)?;
         let certain = matches!(self.rule.law(&self.learned[best.slot], self.total), Law::Point(_));

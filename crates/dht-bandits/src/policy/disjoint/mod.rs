@@ -260,11 +260,9 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
     /// Probability of choosing each available arm, in the order of [`ArmSet::iter`](crate::policy::ArmSet::iter).
     ///
     /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. Thompson sampling's P(a) = ∫ φ_a(v) Π_b
-    /// Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9 ([`QUADRATURE_ERROR`]). The
+    /// Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9. The
     /// cost is O(K²) normal distribution functions times about 300 points for all arms; [`decide`](Self::decide)
     /// integrates only for the chosen arm.
-    ///
-    /// [`QUADRATURE_ERROR`]: crate::policy::QUADRATURE_ERROR
     ///
     /// # Errors
     /// Errors of [`select`](Self::select).

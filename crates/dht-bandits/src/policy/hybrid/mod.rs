@@ -13,10 +13,9 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
-use crate::options::options;
 use crate::policy::Policy;
 use crate::validate::{
-    check_bounded, check_context, check_finite, check_precision, check_scalar, check_weight, reserve,
+    check_bounded, check_context, check_finite, check_parameter, check_precision, check_scalar, check_weight, reserve,
 };
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -24,10 +23,9 @@ use serde::{Deserialize, Serialize};
 pub use merge::HybridDelta;
 use policy::Candidates;
 
-/// Settings of a [`Hybrid`] policy.
+/// Prior precisions of a [`Hybrid`] policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct HybridOptions {
     /// Prior precision of each arm's own weights θ_a.
     #[serde(alias = "lambda")]
@@ -36,11 +34,6 @@ pub struct HybridOptions {
     #[serde(alias = "shared_lambda")]
     pub shared_prior_precision: f64,
 }
-
-options!(HybridOptions::new(
-    prior_precision / with_prior_precision: f64 = 1.0,
-    shared_prior_precision / with_shared_prior_precision: f64 = 1.0
-) {});
 
 /// Hybrid policy: the expected reward is z_a'β + x'θ_a. The features z_a of the arm (or of arm and context) have shared
 /// weights β, and the context x has the weights θ_a of each arm.
@@ -72,12 +65,39 @@ const STACK_FEATURES: usize = 128;
 
 impl<E: Exploration> Hybrid<E> {
     /// Creates a policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to
-    /// `arms` − 1.
+    /// `arms` − 1. All weights have the prior precision λ = `prior_precision`;
+    /// [`with_shared_prior_precision`](Self::with_shared_prior_precision) sets another one for the shared weights.
     ///
     /// # Errors
     /// A dimension of zero or above 65,536; more than 16,777,216 arms; a setting out of its range;
     /// [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
     pub fn new(
+        dimension: usize,
+        shared_dimension: usize,
+        arms: usize,
+        prior_precision: f64,
+        exploration: E,
+    ) -> Result<Self> {
+        let options = HybridOptions { prior_precision, shared_prior_precision: prior_precision };
+        Self::with_options(dimension, shared_dimension, arms, options, exploration)
+    }
+
+    /// Sets the prior precision of the shared weights β.
+    ///
+    /// # Errors
+    /// A precision out of its range; rewards that were learned already.
+    pub fn with_shared_prior_precision(self, shared_prior_precision: f64) -> Result<Self> {
+        let learned = self.clock.version as f64;
+        check_parameter("rewards learned", learned, learned == 0.0, "0 to set a prior precision")?;
+        check_precision("shared_prior_precision", shared_prior_precision)?;
+        let mut policy = self;
+        policy.options.shared_prior_precision = shared_prior_precision;
+        policy.shared.reset(0, 1.0 / shared_prior_precision);
+        Ok(policy)
+    }
+
+    /// Creates a policy with these prior precisions.
+    pub(crate) fn with_options(
         dimension: usize,
         shared_dimension: usize,
         arms: usize,
@@ -113,7 +133,7 @@ impl<E: Exploration> Hybrid<E> {
     /// Creates a policy with one arm, a copy of a slot, and the shared weights.
     fn of_one_arm(&self, slot: usize) -> Result<Self> {
         let (d, k) = (self.dimension(), self.shared_dimension());
-        let mut copy = Self::new(d, k, 1, self.options, self.exploration.clone())?;
+        let mut copy = Self::with_options(d, k, 1, self.options, self.exploration.clone())?;
         let (own, shared) = (self.own.parts(slot), self.shared.parts(0));
         copy.own.set(0, &own.mean, &own.diagonal, &own.upper);
         copy.shared.set(0, &shared.mean, &shared.diagonal, &shared.upper);
@@ -127,9 +147,9 @@ impl<E: Exploration> Hybrid<E> {
         self.shared.dimension()
     }
 
-    /// Settings of the policy.
-    pub fn options(&self) -> &HybridOptions {
-        &self.options
+    /// Prior precision of each arm's own weights θ_a, and of the shared weights β.
+    pub fn prior_precisions(&self) -> (f64, f64) {
+        (self.options.prior_precision, self.options.shared_prior_precision)
     }
 
     /// Exploration rule.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | functions of the scores (UCB, ε-greedy, SquareCB) | counting, ties shared | rounding |
 //! | softmax, one arm | closed form | rounding |
-//! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | [`QUADRATURE_ERROR`] |
+//! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | at most 1e-9 |
 //! | one draw of shared weights | exact along lines, averaged over lines | a standard error for each arm |
 //!
 //! With shared weights, directions in which arms differ by less than 1e-13 of the largest difference between two are
@@ -31,7 +31,7 @@ pub(crate) use ranks::{point_inclusion_of, rank_weights};
 pub(crate) use shared::{SharedDraw, inclusion_of_shared, inclusion_of_shared_arms};
 
 /// Largest absolute error of a propensity computed by quadrature.
-pub const QUADRATURE_ERROR: f64 = 1e-9;
+pub(crate) const QUADRATURE_ERROR: f64 = 1e-9;
 
 /// Probability that a policy chooses an arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -40,8 +40,7 @@ pub enum Draw {
     PerCandidate,
 }
 
-/// Computation of a propensity if one draw of shared weights scores every candidate ([`Draw::PerSlate`]), since there
-/// is no closed form.
+/// Computation of a propensity if one draw of shared weights scores every candidate, since there is no closed form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedPropensity {
@@ -140,9 +139,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         })
     }
 
-    /// Sets the draw of a shared model. With weights per arm both draws are equivalent.
-    pub fn with_draw(mut self, draw: Draw) -> Self {
-        self.draw = draw;
+    /// Draws each candidate's score independently, as if their errors were uncorrelated, instead of one draw of the
+    /// shared weights for the whole slate: slates are more diverse. With weights per arm both are equivalent.
+    #[must_use]
+    pub fn with_independent_draws(mut self) -> Self {
+        self.draw = Draw::PerCandidate;
         self
     }
 
@@ -151,11 +152,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// and features.
     ///
     /// ```
-    /// use dht_bandits::{ArmId, Request, Ridge, Ucb, features::Interactions, policy::{Featured, SharedLinUcb}};
+    /// use dht_bandits::{ArmId, Request, Ridge, Ucb, features::Interactions, policy::{Featured, TopK}};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     ///
     /// let products = Interactions::new(2, 3)?;
-    /// let policy = SharedLinUcb::shared(products.dimension(), Ridge::default(), Ucb { alpha: 0.5 })?;
+    /// let policy = TopK::shared(products.dimension(), Ridge::default(), Ucb { alpha: 0.5 })?;
     /// let policy = policy.with_interactions(products)?;
     /// let (items, features) = ([4, 9].map(ArmId::new), [0.1, 0.2, 1.0, 0.7, 0.3, 1.0]);
     /// let request = Request::new(&[1.0, -0.5]).featured(Featured::new(&items, &features, 3)?);
@@ -223,9 +224,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         &self.pinned
     }
 
-    /// Sharing of weights between arms.
-    pub fn sharing(&self) -> Sharing {
-        self.sharing
+    /// Returns whether all candidates share their weights.
+    pub fn is_shared(&self) -> bool {
+        self.sharing == Sharing::Shared
     }
 
     /// Settings of the posterior.

@@ -1,7 +1,6 @@
 //! Fixed configuration of a search's bandits, shared by all of them: space, settings, costs, pools.
 
-use dht_bandits::posterior::Forgetting;
-use dht_bandits::{Ridge, features::PyramidPool};
+use dht_bandits::{Ridge, features::PyramidPool, posterior::Forgetting};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
 
