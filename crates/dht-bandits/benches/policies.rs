@@ -2,10 +2,10 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
-    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Result, Ridge, Thompson, Ucb,
+    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::Exploration,
     features::{NormalizerOptions, PyramidPool},
-    policy::{ChoiceBatch, Disjoint, Featured, Hybrid, Slate, TopK},
+    policy::{ChoiceBatch, Disjoint, Hybrid, Slate, TopK},
     posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
@@ -43,7 +43,7 @@ fn time<P: Posterior, E: Exploration>(criterion: &mut Criterion, name: &str, mut
     let mut batch = ChoiceBatch::default();
     for count in [32, 128] {
         criterion.bench_function(&format!("{name}/select batch of {count}/{d}x{k}"), |bencher| {
-            bencher.iter(|| policy.select_batch(&rows[..count * d], Actions::All, &mut rng, &mut batch));
+            bencher.iter(|| policy.select_batch(&Request::new(&rows[..count * d]), &mut rng, &mut batch));
         });
         criterion.bench_function(&format!("{name}/select {count} times/{d}x{k}"), |bencher| {
             bencher.iter(|| {
@@ -78,20 +78,21 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     let arms: Vec<_> = (0..12).map(ArmId::new).collect();
     let rows = contexts(12, 13);
     let slates = TopK::per_arm(13, 12, DiagonalLaplace::default(), Thompson { alpha: 1.0 })?;
-    let features = Featured::new(&arms, &rows, 13)?;
+    let request = Request::new(&[]).featured(&arms, &rows, 13)?;
     let mut slate = Slate::default();
     criterion.bench_function("TopK<DiagonalLaplace, Thompson>/select 4 of 12x13", |bencher| {
-        bencher.iter(|| slates.select_slate_into(4, &Request::new(&[]).featured(features), &mut rng, &mut slate));
+        bencher.iter(|| slates.select_slate_into(4, &request, &mut rng, &mut slate));
     });
     let hybrid = Hybrid::new(16, 13, 12, 1.0, Ucb { alpha: 1.0 })?;
     let context = contexts(1, 16);
+    let request = Request::new(&context).featured(&arms, &rows, 13)?;
     criterion.bench_function("Hybrid<Ucb>/select 16+13x12", |bencher| {
-        bencher.iter(|| black_box(hybrid.select(&Request::new(&context).featured(features), &mut rng)));
+        bencher.iter(|| black_box(hybrid.select(&request, &mut rng)));
     });
     let arms: Vec<_> = (0..50).map(ArmId::new).collect();
     let rows = contexts(50, 16);
     let shared = TopK::shared(16, Ridge::default(), Thompson { alpha: 1.0 })?;
-    let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 16)?);
+    let request = Request::new(&[]).featured(&arms, &rows, 16)?;
     criterion.bench_function("TopK<Ridge, Thompson>/propensities of 50x16", |bencher| {
         bencher.iter(|| black_box(shared.slate_propensities(1, &request)));
     });

@@ -7,7 +7,7 @@ use dht_bandits::{
     evaluation::{Evaluation, EvaluationSettings, Target},
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     log::LoggedDecision,
-    policy::{Disjoint, Featured, SharedPropensity, TopK},
+    policy::{Disjoint, SharedPropensity, TopK},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -78,7 +78,7 @@ fn rows_of<E: Exploration>(name: &str, rule: E, arms: usize, seconds: f64, slate
         || drop(black_box(disjoint.decide(&request, &mut right))),
     );
     print("weights of each arm", name, arms, times);
-    let request = Request::new(&[]).featured(Featured::new(&ids, &rows, DIMENSION)?);
+    let request = Request::new(&[]).featured(&ids, &rows, DIMENSION)?;
     let (mut left, mut right) = (rng(), rng());
     let times = compare(
         seconds,
@@ -104,7 +104,7 @@ fn thompson(method: SharedPropensity, name: &str, arms: usize, seconds: f64) -> 
     let ids: Vec<_> = (0..arms as u64).map(ArmId::new).collect();
     let policy = TopK::<Ridge, _>::shared(DIMENSION, Ridge::default(), Thompson { alpha: 0.5 })?;
     let policy = policy.with_shared_propensity(method)?;
-    let request = Request::new(&[]).featured(Featured::new(&ids, &rows, DIMENSION)?);
+    let request = Request::new(&[]).featured(&ids, &rows, DIMENSION)?;
     let (mut left, mut right) = (ChaCha8Rng::seed_from_u64(3), ChaCha8Rng::seed_from_u64(3));
     let times = compare(
         seconds,

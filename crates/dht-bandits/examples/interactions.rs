@@ -5,7 +5,7 @@
 
 use dht_bandits::{
     ArmId, Error, Policy, Request,
-    policy::{AnyPolicy, Featured, PolicyKind, PolicySettings, RewardType},
+    policy::{AnyPolicy, PolicyKind, PolicySettings, RewardType},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +22,7 @@ fn clicks(policy: &mut dyn Policy, with_context: bool) -> dht_bandits::Result<f6
         // A new item of each topic, under an id that never comes again.
         let items = [0, 1, 2].map(|topic| ArmId::new(3 * round + topic));
         let topics = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
-        let request = Request::new(&context).featured(Featured::new(&items, &topics, 3)?);
+        let request = Request::new(&context).featured(&items, &topics, 3)?;
         let decision = policy.decide(&request, &mut rng)?;
         let topic = (decision.arm().number() % 3) as usize;
         let clicked = f64::from(rng.random::<f64>() < if topic == segment { 0.8 } else { 0.1 });

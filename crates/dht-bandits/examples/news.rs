@@ -4,7 +4,7 @@
 //! cargo run --release -p dht-bandits --example news
 
 use dht_bandits::{
-    Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Ucb, features::NormalizerOptions,
+    ArmId, Decision, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Ucb, features::NormalizerOptions,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,8 +43,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let context = [normalizer.normalise(&person)?, vec![1.0]].concat();
         // Article 3 may not be shown before noon.
         let closed = [embargoed];
-        let actions = if round % 2 == 0 { Actions::Except(&closed) } else { Actions::All };
-        let decision = policy.decide(&Request { context: &context, actions }, &mut rng)?;
+        let request = Request::new(&context).except(if round % 2 == 0 { &closed } else { &[] });
+        let decision = policy.decide(&request, &mut rng)?;
         assert!(round % 2 == 1 || decision.arm() != embargoed, "shown before noon");
         assert!(round <= 4000 || decision.arm() != withdrawn, "shown after it was withdrawn");
         let clicked = clicks(decision.arm(), person, &mut rng);

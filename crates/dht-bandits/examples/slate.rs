@@ -5,7 +5,7 @@
 
 use dht_bandits::{
     ArmId, Request, Result, Thompson,
-    policy::{Featured, Feedback, Slate, TopK},
+    policy::{Feedback, Slate, TopK},
     posterior::DiagonalLaplace,
 };
 use rand::{RngExt, SeedableRng};
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         let rows: Vec<f64> = (0..names.len() * FEATURES)
             .map(|position| if position % FEATURES == FEATURES - 1 { 1.0 } else { StandardNormal.sample(&mut rng) })
             .collect();
-        let request = Request::new(&[]).featured(Featured::new(&names, &rows, FEATURES)?);
+        let request = Request::new(&[]).featured(&names, &rows, FEATURES)?;
         policy.select_slate_into(4, &request, &mut rng, &mut slate)?;
         assert!(slate.arms().any(|arm| arm == advertisement), "it is on every page");
         let chances: Vec<f64> = (slate.choices().iter())

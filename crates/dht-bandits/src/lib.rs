@@ -6,7 +6,7 @@
 //! ```text
 //!   raw values ──▶ Normalizer, PyramidPool ──▶ context
 //!                                                          │
-//!           what may be chosen (Actions) ──▶  Request ──▶  decide ──▶  Decision ─────────┐
+//!                    available arms      ──▶  Request ──▶  decide ──▶  Decision ─────────┐
 //!                                                          ▲                            │ kept until the
 //!         posterior × exploration rule × arms ─────────────┘                            │ reward arrives
 //!                          ▲                                                            │
@@ -112,7 +112,7 @@ mod validate;
 pub use error::{Error, Result};
 pub use exploration::{Thompson, Ucb};
 pub use features::Normalizer;
-pub use policy::{Actions, ArmId, Choice, Decision, LinTs, LinUcb, LogisticTs, Observation, Policy, Request};
+pub use policy::{ArmId, Choice, Decision, LinTs, LinUcb, LogisticTs, Observation, Policy, Request};
 pub use posterior::Ridge;
 pub use rand;
 

@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{Evaluation, EvaluationSettings, Target},
     exploration::{EpsilonGreedy, Exploration},
     features::NormalizerOptions,
     log::LoggedDecision,
-    policy::{ArmFeedback, ChoiceBatch, Disjoint, Featured, Feedback, Fixed, Hybrid, Slate, TopK, Uniform},
+    policy::{ArmFeedback, ChoiceBatch, Disjoint, Feedback, Fixed, Hybrid, Slate, TopK, Uniform},
     posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, TsPrior},
 };
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +29,7 @@ fn allocations(work: impl FnOnce()) -> usize {
 
 /// Arms with a row of features each.
 fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
-    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+    Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
 
 fn rng() -> ChaCha8Rng {
@@ -65,8 +65,9 @@ fn single_choices() {
         for mut policy in policies {
             let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
             let count = allocations(|| {
-                for actions in [Actions::All, Actions::Only(&some), Actions::Except(&some)] {
-                    let choice = policy.select(&Request { context: &context, actions }, &mut rng).unwrap();
+                let all = Request::new(&context);
+                for request in [all, all.only(&some), all.except(&some)] {
+                    let choice = policy.select(&request, &mut rng).unwrap();
                     policy.update(choice.arm, &context, 1.0, 0.5).unwrap();
                 }
                 policy.learn(&decision, 0.0).unwrap();
@@ -85,7 +86,7 @@ fn batches<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) {
         .map(|row| Observation::new(policy.decide(&Request::new(row), &mut rng).unwrap(), 1.0))
         .collect();
     let mut round = || {
-        policy.select_batch(&contexts, Actions::All, &mut rng, &mut batch).unwrap();
+        policy.select_batch(&Request::new(&contexts), &mut rng, &mut batch).unwrap();
         policy.learn_batch(&observations).unwrap();
     };
     round();

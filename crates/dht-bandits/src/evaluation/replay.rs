@@ -4,7 +4,7 @@ use super::estimate::{Estimate, Support, check_logged, estimate};
 use super::known_arms::ask_of_known;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
-use crate::policy::{Actions, Policy};
+use crate::policy::Policy;
 use crate::validate::check_parameter;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -67,15 +67,14 @@ impl Replay {
             let request = entry.request()?;
             let mut has_logged = true;
             let outcome = ask_of_known(&request, |asked| {
-                has_logged = match asked.actions {
-                    Actions::Only(arms) => arms.contains(&entry.arm),
-                    Actions::Featured(featured) => featured.ids().contains(&entry.arm),
-                    Actions::All | Actions::Except(_) => policy.arms().contains(entry.arm),
+                has_logged = match asked.ids() {
+                    Some(arms) => arms.contains(&entry.arm),
+                    None => policy.arms().contains(entry.arm),
                 };
                 // Features of the chosen arm belong to what is learned; without them the propensity need not be computed.
-                match asked.actions {
-                    Actions::Featured(_) => policy.decide(asked, rng),
-                    _ => Ok(policy.select(asked, rng)?.with_context(&entry.context)),
+                match asked.features(0) {
+                    Some(_) => policy.decide(asked, rng),
+                    None => Ok(policy.select(asked, rng)?.with_context(&entry.context)),
                 }
             });
             let decision = match outcome {

@@ -5,7 +5,7 @@ use super::known_arms::ask_of_known;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedSlate, ShownArm};
-use crate::policy::SlatePolicy;
+use crate::policy::Policy;
 use std::collections::BTreeSet;
 
 impl LoggedRound {
@@ -13,7 +13,7 @@ impl LoggedRound {
     /// [`pooled_self_normalised`](SlateOffPolicy::pooled_self_normalised).
     ///
     /// Let the logging policy show arm a in slate s at any position with probability μ(a ∈ s|x), and this policy with π(a ∈
-    /// s|x) ([`slate_propensities`](SlatePolicy::slate_propensities), for the number of arms shown). The weight of the arm
+    /// s|x) ([`slate_propensities`](Policy::slate_propensities), for the number of arms shown). The weight of the arm
     /// is π/μ. The mean over slates of Σ_a π/μ·r is then an unbiased estimate of the reward of a slate. This requires that
     /// an arm's reward depends on the context and the arm, but not on its position or the other arms, as a semi-bandit
     /// assumes when it learns. In a cascade, where a click ends the search, lower arms earn less, and the bias grows with
@@ -26,7 +26,7 @@ impl LoggedRound {
     /// # Errors
     /// Errors of [`LoggedSlate::check`] and of the policy, with the round: fewer arms than were shown; no arm that the
     /// policy has.
-    pub fn from_slates(log: &[LoggedSlate], policy: &dyn SlatePolicy) -> Result<Vec<Vec<Self>>> {
+    pub fn from_slates(log: &[LoggedSlate], policy: &dyn Policy) -> Result<Vec<Vec<Self>>> {
         let seen: BTreeSet<ArmId> = log.iter().flat_map(|slate| slate.shown.iter().map(|entry| entry.arm)).collect();
         let of_slate = |(round, slate): (usize, &LoggedSlate)| -> Result<Vec<Self>> {
             slate.check(round)?;

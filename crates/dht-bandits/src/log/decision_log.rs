@@ -273,7 +273,7 @@ impl DecisionLog {
     ///
     /// # Errors
     /// Errors of `append`; a chosen arm that is not in the request; all arms except some
-    /// ([`Actions::Except`](crate::Actions::Except)) without probabilities, since the log does not know all arms.
+    /// ([`Request::except`](crate::Request::except)) without probabilities, since the log does not know all arms.
     pub fn append_request(
         &mut self,
         request: &Request<'_>,

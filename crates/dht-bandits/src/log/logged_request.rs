@@ -42,7 +42,7 @@ impl LoggedRequest {
                     (Some(arms.collect()), None)
                 }
                 None => {
-                    let what = "list of the arms that could be chosen: name them (Actions::Only), or, for a decision, \
+                    let what = "list of the arms that could be chosen: name them (`Request::only`), or, for a decision, \
                                 log probabilities";
                     return Err(LineProblem::Missing(what.to_owned()));
                 }

@@ -46,7 +46,7 @@ mod slate_record;
 
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
-use crate::policy::{Featured, QUADRATURE_ERROR, Request};
+use crate::policy::{QUADRATURE_ERROR, Request};
 use crate::validate::{check_bounded, check_context, check_parameter, first_double};
 use serde::{Deserialize, Serialize};
 
@@ -185,7 +185,7 @@ fn request_of<'a>(
         (Some(arms), None) => Ok(request.only(arms)),
         (Some(arms), Some(features)) => {
             let width = features.len() / arms.len().max(1);
-            Ok(request.featured(Featured::new(arms, features, width)?))
+            request.featured(arms, features, width)
         }
         (None, Some(features)) => {
             Err(Error::Dimension { what: "features without available arms", expected: 0, got: features.len() })

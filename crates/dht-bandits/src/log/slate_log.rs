@@ -5,12 +5,12 @@ use super::error::{LineProblem, LogError, RewardProblem};
 use super::logged_request::LoggedRequest;
 use super::record::Record;
 use super::slate_record::{FeedbackRecord, SlateRecord};
-use crate::policy::{Actions, Feedback, Request, Slate};
+use crate::policy::{Feedback, Request, Slate};
 
 impl DecisionLog {
     /// Writes a slate, and returns its id. Its feedback is written later ([`feedback`](Self::feedback)); a
     /// [`SlateReader`](super::SlateReader) joins both. A policy can learn from the joined slates
-    /// ([`learn_slate`](crate::policy::SlatePolicy::learn_slate)), but cannot be evaluated on them:
+    /// ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be evaluated on them:
     /// [`append_slate_request`](Self::append_slate_request) writes what evaluation needs.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl DecisionLog {
     /// # Errors
     /// Errors of `append_slate`; a slate that was not chosen for this request ([`LineProblem::Contradiction`]): a shown
     /// or pinned arm that is not among its arms, or a row of the slate other than its context, followed by the arm's
-    /// features. All arms except some ([`Actions::Except`](crate::Actions::Except)), since the log does not know all
+    /// features. All arms except some ([`Request::except`](crate::Request::except)), since the log does not know all
     /// arms.
     pub fn append_slate_request(&mut self, request: &Request<'_>, slate: &Slate, time: f64) -> Result<u64, LogError> {
         let request = LoggedRequest::new(request, None, None)
@@ -102,19 +102,12 @@ impl DecisionLog {
 /// Refuses a slate that was not chosen for a request.
 fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LineProblem> {
     let refuse = |problem| Err(LineProblem::Contradiction(problem));
-    let arms = match request.actions {
-        Actions::All | Actions::Except(_) => None,
-        Actions::Only(arms) => Some(arms),
-        Actions::Featured(featured) => Some(featured.ids()),
-    };
+    let arms = request.ids();
     let position = |arm| arms.and_then(|arms| arms.iter().position(|other| *other == arm));
     if let Some(arm) = slate.arms().find(|arm| arms.is_some() && position(*arm).is_none()) {
         return refuse(format!("{arm} is shown, and is none of the arms that could be chosen"));
     }
-    let features = |arm| match request.actions {
-        Actions::Featured(featured) => position(arm).and_then(|position| featured.row(position)).unwrap_or_default(),
-        _ => &[],
-    };
+    let features = |arm| position(arm).and_then(|position| request.features(position)).unwrap_or_default();
     // Without its rows a slate teaches nothing, and says nothing of contexts.
     if slate.contexts().is_empty() {
         return Ok(());

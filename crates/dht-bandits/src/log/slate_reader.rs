@@ -39,7 +39,7 @@ pub struct JoinedSlate {
     pub id: u64,
     /// Time of the slate.
     pub time: f64,
-    /// Slate, to [learn](crate::policy::SlatePolicy::learn_slate) from.
+    /// Slate, to [learn](crate::policy::Policy::learn_slate) from.
     pub slate: Slate,
     /// Request of the policy, if it was logged.
     pub request: Option<LoggedRequest>,

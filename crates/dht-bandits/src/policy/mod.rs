@@ -2,7 +2,7 @@
 //!
 //! * [`Request`] and [`Actions`]: a context, and the available arms.
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
-//!   [`SlatePolicy`]: several items at once.
+//!   [`Slate`] and [`Feedback`]: several items at once.
 //! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
 //! * [`LinUcb`], [`LinTs`], [`LogisticUcb`], [`LogisticTs`]: pairs of a posterior and a rule under the names of the
 //!   literature.
@@ -57,9 +57,10 @@ pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};
 pub use propensity::Propensity;
 pub(crate) use propensity::QUADRATURE_ERROR;
-pub use request::{Actions, Featured, Request};
+pub use request::Request;
+pub(crate) use request::{Actions, Featured};
 pub use snapshot::{Publisher, SnapshotReader};
-pub use top_k::{ArmFeedback, Feedback, SharedPropensity, Slate, SlatePolicy, TopK};
+pub use top_k::{ArmFeedback, Feedback, SharedPropensity, Slate, TopK};
 
 /// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
 pub type LinUcb = Disjoint<Ridge, Ucb>;
@@ -200,6 +201,41 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Errors of [`select`](Self::select).
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>>;
 
+    /// Chooses `k` arms at once into a slate with reused memory, without their propensities.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy of single choices. Missing or wrong parts of the request; fewer than
+    /// `k` arms. The slate is empty then.
+    fn select_slate(&self, _k: usize, _: &Request<'_>, _: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
+        slate.clear();
+        Err(Error::Unsupported { what: SLATES })
+    }
+
+    /// Chooses `k` arms at once, each with the probability of being shown.
+    ///
+    /// # Errors
+    /// Errors of [`select_slate`](Self::select_slate).
+    fn decide_slate(&self, _k: usize, _: &Request<'_>, _: &mut dyn Rng) -> Result<Slate> {
+        Err(Error::Unsupported { what: SLATES })
+    }
+
+    /// Probability that each available arm is in a slate of `k`; the sum is `k`.
+    ///
+    /// # Errors
+    /// Errors of [`select_slate`](Self::select_slate).
+    fn slate_propensities(&self, _k: usize, _: &Request<'_>) -> Result<Vec<Propensity>> {
+        Err(Error::Unsupported { what: SLATES })
+    }
+
+    /// Learns the feedback on a slate, one for each of its chosen arms.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default; a slate of another epoch; feedback that does not fit it. The policy is
+    /// unchanged then.
+    fn learn_slate(&mut self, _: &Slate, _: &[Feedback]) -> Result<()> {
+        Err(Error::Unsupported { what: SLATES })
+    }
+
     /// Learns that `arm` gave `reward` in `context`, as stored by [`decide`](Self::decide); a weight of 2 counts the
     /// observation twice.
     ///
@@ -281,6 +317,9 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "expiring decisions" })
     }
 }
+
+/// Unsupported operation of policies of single choices.
+const SLATES: &str = "slates of several arms";
 
 /// Reward in a batch that arrived together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration},
     policy::{ChoiceBatch, ContextFree, Disjoint, Fixed, TopK, Ucb1, Uniform},
     posterior::{DiagonalLaplace, FullLaplace, Posterior},
@@ -224,16 +224,17 @@ fn assert_batch_is_alone<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E
     let mut batch = ChoiceBatch::default();
     for count in [1, 5, 31, 100] {
         let rows = normals(&mut contexts, count * dimension);
-        for actions in [Actions::All, Actions::Only(&some), Actions::Except(&some)] {
+        let all = Request::new(&rows);
+        for request in [all, all.only(&some), all.except(&some)] {
             let (mut together, mut alone) = (rng(12), rng(12));
-            policy.select_batch(&rows, actions, &mut together, &mut batch).unwrap();
+            policy.select_batch(&request, &mut together, &mut batch).unwrap();
             assert_eq!(batch.choices().len(), count);
             for (context, choice) in rows.chunks(dimension).zip(batch.choices()) {
-                assert_eq!(policy.select(&Request { context, actions }, &mut alone).unwrap(), *choice);
+                assert_eq!(policy.select(&request.with_context(context), &mut alone).unwrap(), *choice);
             }
         }
     }
-    let uneven = policy.select_batch(&vec![0.5; dimension + 1], Actions::All, &mut rng(0), &mut batch).unwrap_err();
+    let uneven = policy.select_batch(&Request::new(&vec![0.5; dimension + 1]), &mut rng(0), &mut batch).unwrap_err();
     assert_eq!(uneven, Error::Dimension { what: "contexts", expected: dimension, got: dimension + 1 });
     assert!(batch.choices().is_empty());
 }

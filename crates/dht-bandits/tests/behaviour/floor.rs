@@ -4,7 +4,7 @@ use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
-    policy::{AnyPolicy, AnyRule, Disjoint, Hybrid, PolicyKind, PolicySettings, RewardType, SlatePolicy, TopK},
+    policy::{AnyPolicy, AnyRule, Disjoint, Hybrid, PolicyKind, PolicySettings, RewardType, TopK},
     posterior::DiagonalLaplace,
 };
 
@@ -55,7 +55,7 @@ fn slates_show_each_arm_with_at_least_the_floor() {
     let shared = TopK::<Ridge, _>::shared(3, Ridge::default(), rule(1e-6)).unwrap();
     let per_arm = TopK::<DiagonalLaplace, _>::per_arm(3, 5, DiagonalLaplace::default(), rule(0.1)).unwrap();
     for k in 1..=5 {
-        for policy in [&shared as &dyn SlatePolicy, &per_arm] {
+        for policy in [&shared as &dyn Policy, &per_arm] {
             let all = policy.slate_propensities(k, &request).unwrap();
             assert!(all.iter().all(|entry| entry.probability >= 0.05 - 1e-9), "{all:?}");
             assert!((all.iter().map(|entry| entry.probability).sum::<f64>() - k as f64).abs() < 1e-6);

@@ -5,7 +5,7 @@ use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
     features::Interactions,
-    policy::{AnyPolicy, Feedback, InteractionSettings, PolicyKind, PolicySettings, RewardType, SlatePolicy, TopK},
+    policy::{AnyPolicy, Feedback, InteractionSettings, PolicyKind, PolicySettings, RewardType, TopK},
     posterior::FullLaplace,
 };
 use rand::RngExt;

@@ -74,7 +74,8 @@ fn draws_are_students_t_and_propensities_say_so() {
     // A batch of contexts draws the same, and a load goes on as before.
     let mut batch = dht_bandits::policy::ChoiceBatch::default();
     let (mut left, mut right) = (rng.clone(), rng.clone());
-    policy.select_batch(&[1.0, -0.2].repeat(5), request.actions, &mut left, &mut batch).unwrap();
+    let rows = [1.0, -0.2].repeat(5);
+    policy.select_batch(&Request::new(&rows), &mut left, &mut batch).unwrap();
     let again: Disjoint<NormalInverseGamma, Thompson> =
         serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
     for choice in batch.choices() {

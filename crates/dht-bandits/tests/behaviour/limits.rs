@@ -5,8 +5,8 @@ use dht_bandits::{
     ArmId, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
     features::{NormalizerOptions, PyramidPool},
     policy::{
-        AnyPolicy, AnyRule, ContextFree, Disjoint, Featured, Fixed, Hybrid, LogisticUcb, PolicyKind, PolicySettings,
-        TopK, Ucb1, Uniform,
+        AnyPolicy, AnyRule, ContextFree, Disjoint, Fixed, Hybrid, LogisticUcb, PolicyKind, PolicySettings, TopK, Ucb1,
+        Uniform,
     },
     posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma},
     simulation::GlmEnvironment,
@@ -171,7 +171,7 @@ fn policies_are_copied_where_memory_ends() {
         if kind == PolicyKind::Hybrid {
             let rows = [context[..1024].to_vec(), vec![1e-3; features]];
             let arms = [ArmId::new(1)];
-            let request = Request::new(&rows[0]).featured(Featured::new(&arms, &rows[1], 1).unwrap());
+            let request = Request::new(&rows[0]).featured(&arms, &rows[1], 1).unwrap();
             let decision = policy.decide(&request, &mut rng(1)).unwrap();
             refused(policy.learn_batch(&[Observation::new(decision, 1.0)]));
         }

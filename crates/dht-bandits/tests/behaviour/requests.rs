@@ -2,10 +2,10 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, Ridge, Thompson, Ucb,
+    ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
     features::Interactions,
-    policy::{Disjoint, Featured, Fixed, Hybrid, TopK, Uniform},
+    policy::{Disjoint, Fixed, Hybrid, TopK, Uniform},
     posterior::{DiagonalLaplace, FullLaplace},
 };
 use rand_chacha::ChaCha8Rng;
@@ -86,13 +86,13 @@ fn policies_whose_arms_have_no_features_ignore_them() {
     assert_eq!(refused, Error::UnknownArm { arm: unknown[0] });
 }
 
-fn probabilities<E: Exploration>(rule: E, rewards: &[f64], actions: Actions<'_>) -> Vec<f64> {
+fn probabilities<E: Exploration>(rule: E, rewards: &[f64], available: Option<&[ArmId]>) -> Vec<f64> {
     let mut policy = Disjoint::<Ridge, E>::new(1, rewards.len(), RIDGE, rule).unwrap();
     for (arm, reward) in (0..).map(ArmId::new).zip(rewards) {
         // Prior precision 1 and one observation: the mean is half the reward.
         policy.update(arm, &[1.0], 2.0 * reward, 1.0).unwrap();
     }
-    let request = Request { context: &[1.0], actions };
+    let request = available.map_or(Request::new(&[1.0]), |arms| Request::new(&[1.0]).only(arms));
     policy.propensities(&request).unwrap().iter().map(|entry| entry.probability).collect()
 }
 
@@ -104,7 +104,7 @@ fn assert_all_close(got: &[f64], expected: &[f64]) {
 #[test]
 fn propensities_of_rules_are_those_computed_by_hand() {
     let means = [0.2, 0.8, 0.8, 0.5];
-    let all = Actions::All;
+    let all = None;
     assert_all_close(&probabilities(Ucb { alpha: 1.0 }, &means, all), &[0.0, 0.5, 0.5, 0.0]);
     assert_all_close(&probabilities(EpsilonGreedy { epsilon: 0.2 }, &means, all), &[0.05, 0.45, 0.45, 0.05]);
     // Four rewards learned: ε = .5/√5.
@@ -125,7 +125,7 @@ fn propensities_of_rules_are_those_computed_by_hand() {
     // Among two of them, K is 2.
     let two = [0, 3].map(ArmId::new);
     let far = 1.0 / (2.0 + 0.3 * gamma);
-    assert_all_close(&probabilities(SquareCb::new(10.0), &means, Actions::Only(&two)), &[far, 1.0 - far]);
+    assert_all_close(&probabilities(SquareCb::new(10.0), &means, Some(&two)), &[far, 1.0 - far]);
     assert_all_close(&probabilities(SquareCb { gamma: 0.0, power: 0.5 }, &means, all), &[0.25; 4]);
     // Thompson sampling between two equal widths: Φ(gap/(√2·α·width)), width² = ½; Φ(.6) is in every table.
     let thompson = Thompson { alpha: 0.5 };
@@ -137,8 +137,7 @@ fn propensities_of_rules_are_those_computed_by_hand() {
 fn square_cb_chooses_one_arm_and_refuses_slates_of_two() {
     let policy = dht_bandits::policy::TopK::<Ridge, _>::shared(2, RIDGE, SquareCb::new(3.0)).unwrap();
     let arms = [4, 5].map(ArmId::new);
-    let features = Featured::new(&arms, &[0.1, 1.0, 0.4, 1.0], 2).unwrap();
-    let request = Request::new(&[]).featured(features);
+    let request = Request::new(&[]).featured(&arms, &[0.1, 1.0, 0.4, 1.0], 2).unwrap();
     assert_eq!(policy.decide_slate(1, &request, &mut rng(1)).unwrap().choices()[0].propensity, Some(0.5));
     assert!(matches!(policy.select_slate(2, &request, &mut rng(1)), Err(Error::Parameter { name: "positions", .. })));
 }

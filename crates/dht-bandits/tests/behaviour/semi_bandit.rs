@@ -3,7 +3,7 @@
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Thompson, Ucb,
-    policy::{ArmFeedback, Featured, Feedback, Hybrid, Slate, TopK},
+    policy::{ArmFeedback, Feedback, Hybrid, Slate, TopK},
     posterior::{DiagonalLaplace, Forgetting, TsPrior, sigmoid},
 };
 use rand::RngExt;
@@ -238,11 +238,11 @@ fn the_shape_of_features_is_never_guessed() {
     // A row that is missing, or too much, is refused where the features are made.
     for (features, got) in [(&row[..], 2), (&[0.5; 5][..], 5)] {
         let refused = Error::Dimension { what: "features", expected: 4, got };
-        assert_eq!(Featured::new(&arms, features, 2).unwrap_err(), refused);
+        assert_eq!(Request::new(&[]).featured(&arms, features, 2).unwrap_err(), refused);
     }
-    assert_eq!(Featured::new(&[], &[], 2).unwrap_err(), Error::NoArms { arms: 0 });
-    assert!(matches!(Featured::new(&arms, &[0.5, f64::NAN], 1), Err(Error::NotFinite { index: 1, .. })));
-    assert!(matches!(Featured::new(&arms, &[], 0), Err(Error::Parameter { .. })));
+    assert_eq!(Request::new(&[]).featured(&[], &[], 2).unwrap_err(), Error::NoArms { arms: 0 });
+    assert!(matches!(Request::new(&[]).featured(&arms, &[0.5, f64::NAN], 1), Err(Error::NotFinite { index: 1, .. })));
+    assert!(matches!(Request::new(&[]).featured(&arms, &[], 0), Err(Error::Parameter { .. })));
     // Features of another width are refused by the policy; so is a context of another length.
     let narrow = featured(&[1.0], &arms, &row);
     let refused = Error::Dimension { what: "features of an arm", expected: 2, got: 1 };

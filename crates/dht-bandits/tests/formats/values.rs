@@ -14,7 +14,7 @@ use dht_bandits::{
         SlateReadSettings,
     },
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Featured, Feedback, Fixed, Hybrid,
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
         InteractionSettings, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange,
         RewardType, SharedPropensity, SlidingWindow, TopK, Ucb1, Uniform,
     },
@@ -31,11 +31,11 @@ const FEATURES: [f64; 6] = [0.1, 0.2, 0.3, -0.4, 0.5, 0.6];
 
 /// A request without a context, whose items have features.
 fn items() -> Request<'static> {
-    Request::new(&[]).featured(Featured::new(&ARMS, &FEATURES, 2).unwrap())
+    Request::new(&[]).featured(&ARMS, &FEATURES, 2).unwrap()
 }
 
 fn request() -> Request<'static> {
-    Request::new(&CONTEXT).featured(Featured::new(&ARMS, &FEATURES, 2).unwrap())
+    Request::new(&CONTEXT).featured(&ARMS, &FEATURES, 2).unwrap()
 }
 
 /// A policy that has decided and learned.

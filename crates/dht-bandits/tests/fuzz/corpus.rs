@@ -5,7 +5,7 @@ use dht_bandits::{
     exploration::{EpsilonGreedy, Exploration},
     features::{NormalizerOptions, PyramidPool},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Featured, Feedback, Fixed, Hybrid, NormaliserSettings,
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Feedback, Fixed, Hybrid, NormaliserSettings,
         PolicyKind, PolicySettings, Slate, TopK, Ucb1, Uniform,
     },
     posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 /// Arms with a row of features each.
 pub fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
-    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+    Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
 
 pub fn rng() -> ChaCha8Rng {

@@ -6,8 +6,8 @@ use dht_bandits::{
     exploration::{EpsilonGreedy, Exploration},
     features::PyramidPool,
     policy::{
-        AnyPolicy, BetaThompson, ContextFree, Delta, Disjoint, Featured, Feedback, Fixed, Hybrid, Slate, StateHeader,
-        TopK, Ucb1, Uniform,
+        AnyPolicy, BetaThompson, ContextFree, Delta, Disjoint, Feedback, Fixed, Hybrid, Slate, StateHeader, TopK, Ucb1,
+        Uniform,
     },
     posterior::{DiagonalLaplace, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
 };
@@ -124,8 +124,9 @@ impl<P: Posterior, E: Exploration> Slates for TopK<P, E> {
     fn try_out(&mut self) -> bool {
         let arms: Vec<_> = self.arms().iter().chain([ArmId::new(99)]).take(3).collect();
         let context = context(self.dimension().min(1 << 12));
-        let slate = Featured::new(&arms, &context.repeat(arms.len()), context.len())
-            .and_then(|features| self.select_slate(1, &Request::new(&[]).featured(features), &mut rng()));
+        let slate = Request::new(&[])
+            .featured(&arms, &context.repeat(arms.len()), context.len())
+            .and_then(|request| self.select_slate(1, &request, &mut rng()));
         let Ok(slate) = slate else { return again(self) };
         again(&slate) && whole(self, |policy| policy.learn_slate(&slate, &[Feedback::from(true)]))
     }
@@ -144,8 +145,9 @@ fn mixed(file: &[u8]) -> bool {
     let damaged = read::<Hybrid<Ucb>>(file).is_none_or(|mut policy| {
         let arms: Vec<_> = policy.arms().iter().take(2).collect();
         let (x, z) = (context(policy.dimension()), context(policy.shared_dimension()));
-        let decision = Featured::new(&arms, &z.repeat(arms.len()), z.len())
-            .and_then(|features| policy.decide(&Request::new(&x).featured(features), &mut rng()));
+        let decision = Request::new(&x)
+            .featured(&arms, &z.repeat(arms.len()), z.len())
+            .and_then(|request| policy.decide(&request, &mut rng()));
         let Ok(decision) = decision else { return again(&policy) };
         again(&decision) && whole(&mut policy, |policy| policy.learn(&decision, 1.0))
     });

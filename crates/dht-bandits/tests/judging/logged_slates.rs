@@ -7,7 +7,7 @@ use dht_bandits::{
     exploration::{EpsilonGreedy, Exploration},
     features::Interactions,
     log::{LoggedSlate, ShownArm},
-    policy::{Featured, Feedback, SlatePolicy, TopK},
+    policy::{Feedback, TopK},
     posterior::Ridge,
 };
 use rand::{Rng, RngExt};
@@ -35,7 +35,7 @@ fn learned<E: Exploration>(rule: E, rounds: usize, seed: u64) -> TopK<Ridge, E> 
 }
 
 /// Expected reward of a policy per slate: Σ over items of the probability that it is shown times that of a click.
-fn value(policy: &dyn SlatePolicy, arms: &[ArmId]) -> f64 {
+fn value(policy: &dyn Policy, arms: &[ArmId]) -> f64 {
     let of_context = |context: usize| {
         let shown = policy.slate_propensities(2, &Request::new(&CONTEXTS[context]).only(arms)).unwrap();
         shown.iter().map(|entry| entry.probability * CLICKS[context][entry.arm.number() as usize]).sum::<f64>()
@@ -171,7 +171,7 @@ fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
         (slate.available, slate.features) = (Some(items.clone()), Some(features.clone()));
     }
     let rounds = LoggedRound::from_slates(&log, &shared).unwrap();
-    let request = Request::new(&log[0].context).featured(Featured::new(&items, &features, 1).unwrap());
+    let request = Request::new(&log[0].context).featured(&items, &features, 1).unwrap();
     let all = shared.slate_propensities(2, &request).unwrap();
     let shown = all.iter().find(|entry| entry.arm == log[0].shown[0].arm).unwrap();
     assert_eq!(rounds[0][0].target, shown.probability);

@@ -6,7 +6,7 @@ use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
     evaluation::{Evaluation, EvaluationSettings, Target},
     log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings, write_dsjson},
-    policy::{Featured, SharedPropensity, TopK},
+    policy::{SharedPropensity, TopK},
 };
 use rand_distr::{Distribution, StandardNormal};
 
@@ -21,7 +21,7 @@ fn joined_rows(lines: u32) -> Vec<LoggedDecision> {
     for round in 0..60u64 {
         let mut generator = rng(round);
         let rows: Vec<f64> = (0..3 * ARMS).map(|_| StandardNormal.sample(&mut generator)).collect();
-        let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 3).unwrap());
+        let request = Request::new(&[]).featured(&arms, &rows, 3).unwrap();
         let decision = policy.decide(&request, &mut generator).unwrap();
         let all = policy.propensities(&request).unwrap();
         let all: Vec<_> = all.iter().map(|entry| (entry.arm, entry.probability)).collect();

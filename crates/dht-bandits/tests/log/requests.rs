@@ -2,11 +2,11 @@
 
 use crate::support::{decision, read, rng};
 use dht_bandits::{
-    Actions, ArmId, Policy, Request,
+    ArmId, Policy, Request,
     evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Target},
     exploration::SquareCb,
     log::{DecisionLog, LineProblem, LogError, LogSettings, LoggedDecision, ReadSettings},
-    policy::{Featured, Hybrid},
+    policy::Hybrid,
 };
 use rand::RngExt;
 
@@ -24,7 +24,7 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
         // Three arms with two features each, anew in each round; the first of them is what counts.
         let features: [f64; 6] = std::array::from_fn(|_| rng.random());
         let context = [rng.random::<f64>()];
-        let request = Request::new(&context).featured(Featured::new(&arms, &features, 2).unwrap());
+        let request = Request::new(&context).featured(&arms, &features, 2).unwrap();
         let probabilities: Vec<_> =
             policy.propensities(&request).unwrap().iter().map(|entry| (entry.arm, entry.probability)).collect();
         let decision = policy.decide(&request, &mut rng).unwrap();
@@ -47,10 +47,9 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
 
     // The policy that always takes the largest first feature earns the mean of the largest of three: ¾.
     let best = Target::new("the best", |request| {
-        let Actions::Featured(featured) = request.actions else { unreachable!("{request:?}") };
-        let first = |position: &usize| featured.row(*position).unwrap()[0];
+        let first = |position: &usize| request.features(*position).unwrap()[0];
         let position = (0..3).max_by(|left, right| first(left).total_cmp(&first(right))).unwrap();
-        Ok(vec![(featured.ids()[position], 1.0)])
+        Ok(vec![(request.ids().unwrap()[position], 1.0)])
     });
     let model = CrossFit::default().with_model(OutcomeModel::SharedLogistic { prior_precision: 1.0 });
     let settings = EvaluationSettings::default().with_model(Some(model));
@@ -116,7 +115,7 @@ fn what_could_not_be_read_or_judged_again_is_not_written() {
     assert!(matches!(log.append(&good, Some(&others), 0.0), Err(LogError::Value { .. })));
     // An arm that is there twice.
     let arms = [good.arm(), ArmId::new(50), ArmId::new(50)];
-    let request = Request::new(&good.context).featured(Featured::new(&arms, &[0.0; 3], 1).unwrap());
+    let request = Request::new(&good.context).featured(&arms, &[0.0; 3], 1).unwrap();
     assert!(matches!(log.append_request(&request, &good, None, 0.0), Err(LogError::Value { .. })));
     assert_eq!((log.next_id(), log.waiting()), (0, 0));
     drop(log);

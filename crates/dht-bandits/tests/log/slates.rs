@@ -2,7 +2,7 @@
 
 use crate::support::{decision, read, rng};
 use dht_bandits::{
-    ArmId, Error, Request, Ridge, Thompson,
+    ArmId, Error, Policy, Request, Ridge, Thompson,
     exploration::EpsilonGreedy,
     features::Interactions,
     log::{
@@ -10,9 +10,8 @@ use dht_bandits::{
         SlateReader,
     },
     policy::{
-        Featured,
         Feedback::{self, Observed, Unobserved},
-        Slate, SlatePolicy, TopK,
+        Slate, TopK,
     },
     posterior::DiagonalLaplace,
 };
@@ -267,7 +266,7 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
     let policy = TopK::<Ridge, _>::shared(8, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
     let policy = policy.with_interactions(Interactions::new(2, 2).unwrap()).unwrap();
     let policy = policy.with_pinned(&arms[..1]).unwrap();
-    let request = Request::new(&[1.0, 2.0]).featured(Featured::new(&arms, &features, 2).unwrap());
+    let request = Request::new(&[1.0, 2.0]).featured(&arms, &features, 2).unwrap();
     let slate = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
     let mut refuse = |request: &Request<'_>, told: &str| {
         let outcome = log.append_slate_request(request, &slate, 0.0);
@@ -281,14 +280,14 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
     // Another context, one of another length, other features, features of another length, none.
     let (mut other, wide) = (features.clone(), vec![0.5; 12]);
     other.iter_mut().for_each(|value| *value += 1.0);
-    refuse(&Request { context: &[1.0, 3.0], ..request }, "is not the context");
-    refuse(&Request { context: &[1.0], ..request }, "has length 4, expected 3");
-    refuse(&request.featured(Featured::new(&arms, &other, 2).unwrap()), "is not the context");
-    refuse(&request.featured(Featured::new(&arms, &wide, 3).unwrap()), "has length 4, expected 5");
+    refuse(&request.with_context(&[1.0, 3.0]), "is not the context");
+    refuse(&request.with_context(&[1.0]), "has length 4, expected 3");
+    refuse(&request.featured(&arms, &other, 2).unwrap(), "is not the context");
+    refuse(&request.featured(&arms, &wide, 3).unwrap(), "has length 4, expected 5");
     refuse(&request.only(&arms), "has length 4, expected 2");
     // Not the pinned arm, fewer arms than were shown.
-    refuse(&request.featured(Featured::new(&arms[1..], &features[2..], 2).unwrap()), "arm 0 is shown");
-    refuse(&request.featured(Featured::new(&arms[..1], &features[..2], 2).unwrap()), "could be chosen");
+    refuse(&request.featured(&arms[1..], &features[2..], 2).unwrap(), "arm 0 is shown");
+    refuse(&request.featured(&arms[..1], &features[..2], 2).unwrap(), "could be chosen");
     assert_eq!(log.append_slate_request(&request, &slate, 0.0).unwrap(), 0);
 }
 
@@ -307,9 +306,9 @@ fn a_slate_policy_learns_from_its_log_what_it_learned_online() {
         let items: Vec<_> = (5..11).map(|item| ArmId::new(item + 100 * (round % 3) * u64::from(item > 5))).collect();
         let features: Vec<f64> = (0..12).map(|_| rng.random::<f64>() - 0.5).collect();
         let context = [rng.random::<f64>()];
-        let request = Request::new(&context).featured(Featured::new(&items, &features, 2).unwrap());
+        let request = Request::new(&context).featured(&items, &features, 2).unwrap();
         // The memory of a slate that was used before is not written.
-        SlatePolicy::select_slate(&served, 2, &request, &mut rng, &mut reused).unwrap();
+        Policy::select_slate(&served, 2, &request, &mut rng, &mut reused).unwrap();
         let slate = served.decide_slate(2, &request, &mut rng).unwrap();
         let clicked = (rng.random::<f64>() < 0.5).then_some((round % 2) as usize);
         let feedback: Vec<_> = Feedback::cascade(2, clicked).collect();

@@ -2,12 +2,12 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
+    ArmId, Error, LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
     exploration::{EpsilonGreedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, InteractionSettings, Normalised,
-        NormaliserSettings, PolicyKind, PolicySettings, ResetOnChange, Slate, SlatePolicy, SlidingWindow, Ucb1,
+        NormaliserSettings, PolicyKind, PolicySettings, ResetOnChange, Slate, SlidingWindow, Ucb1,
     },
     posterior::{DecayClock, DiscountedRidge, Forgetting},
 };
@@ -394,7 +394,7 @@ fn ucb1_tries_every_arm_and_then_takes_the_highest_bound() {
     assert_eq!(propensities(&policy), [0.5, 0.0, 0.5]);
     // Contexts are ignored, actions are not.
     let two = [1, 2].map(ArmId::new);
-    let request = Request { context: &[4.0; 7], actions: Actions::Only(&two) };
+    let request = Request::new(&[4.0; 7]).only(&two);
     assert_eq!(policy.decide(&request, &mut draws).unwrap().arm(), two[1]);
     policy.remove_arm(two[1]).unwrap();
     assert_eq!(policy.update(two[1], &[], 0.0, 1.0), Err(Error::RemovedArm { arm: two[1] }));
@@ -459,8 +459,7 @@ fn shared_kinds_reject_context_and_features_of_wrong_lengths() {
     let arms = [ArmId::new(4), ArmId::new(9)];
     for (context, width, right) in [(2, 3, true), (1, 4, false), (0, 5, false), (4, 1, false)] {
         let (context, features) = (vec![0.5; context], vec![0.25; 2 * width]);
-        let features = dht_bandits::policy::Featured::new(&arms, &features, width).unwrap();
-        let request = Request::new(&context).featured(features);
+        let request = Request::new(&context).featured(&arms, &features, width).unwrap();
         assert_eq!(policy.propensities(&request).is_ok(), right, "{width}");
         assert_eq!(policy.decide(&request, &mut rng(1)).is_ok(), right, "{width}");
         assert_eq!(policy.slate_propensities(1, &request).is_ok(), right, "{width}");

@@ -7,7 +7,7 @@ use dht_bandits::{
     exploration::{EpsilonGreedy, SquareCb},
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, NormaliserSettings, Observation, PolicyKind,
-        PolicySettings, SlatePolicy, Ucb1, Uniform,
+        PolicySettings, Ucb1, Uniform,
     },
 };
 

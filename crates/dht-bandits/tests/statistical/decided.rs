@@ -6,7 +6,7 @@ use crate::support::{draws, normals};
 use dht_bandits::{
     ArmId, Choice, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Floor, Softmax, SquareCb},
-    policy::{BetaThompson, ContextFree, Disjoint, Featured, Hybrid, SharedPropensity, Slate, SlatePolicy, TopK, Ucb1},
+    policy::{BetaThompson, ContextFree, Disjoint, Hybrid, SharedPropensity, Slate, TopK, Ucb1},
     posterior::NormalInverseGamma,
 };
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +45,7 @@ fn check<P: Policy>(name: &str, policy: &P, request: &Request<'_>) {
     compare(name, &counts, &asked);
 }
 
-fn check_slates<P: SlatePolicy>(name: &str, policy: &P, request: &Request<'_>) {
+fn check_slates<P: Policy>(name: &str, policy: &P, request: &Request<'_>) {
     let mut rng = ChaCha8Rng::seed_from_u64(32);
     let (mut counts, mut slate) = (BTreeMap::new(), Slate::default());
     for _ in 0..draws() {
@@ -73,7 +73,7 @@ impl World {
     }
 
     fn featured<'a>(&'a self, context: &'a [f64]) -> Request<'a> {
-        Request::new(context).featured(Featured::new(&self.arms, &self.rows, FEATURES).unwrap())
+        Request::new(context).featured(&self.arms, &self.rows, FEATURES).unwrap()
     }
 
     fn disjoint<E: Exploration>(&self, name: &str, rule: E) {

@@ -6,8 +6,8 @@ use dht_bandits::{
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Featured, Fixed, Hybrid, LogisticUcb,
-        Normalised, PolicyKind, PolicySettings, ResetOnChange, SlidingWindow, TopK, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Fixed, Hybrid, LogisticUcb, Normalised,
+        PolicyKind, PolicySettings, ResetOnChange, SlidingWindow, TopK, Ucb1, Uniform,
     },
     posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
 };
@@ -107,7 +107,7 @@ fn policies_around_policies_draw_as_their_propensities_say() {
 fn check_featured<E: Exploration>(name: &str, rule: E, rng: &mut ChaCha8Rng) {
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let (context, rows) = (normals(rng, 2), normals(rng, 3 * ARMS));
-    let request = Request::new(&context).featured(Featured::new(&arms, &rows, 3).unwrap());
+    let request = Request::new(&context).featured(&arms, &rows, 3).unwrap();
     let mut hybrid = Hybrid::new(2, 3, ARMS, 1.0, rule.clone()).unwrap();
     hybrid.update(ArmId::new(2), &context, &rows[..3], 1.0, 3.0).unwrap();
     check(&format!("hybrid {name}"), &hybrid, &request, rng);
@@ -133,7 +133,7 @@ fn rules_on_featured_arms_draw_by_their_propensities() {
     // Nothing learned: all values are equal but for their widths.
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let rows: Vec<f64> = (0..ARMS).flat_map(|arm| [1.0, (arm / 2) as f64]).collect();
-    let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 2).unwrap());
+    let request = Request::new(&[]).featured(&arms, &rows, 2).unwrap();
     let new = TopK::shared(2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     check("ties of shared arms", &new, &request, &mut rng);
 }

@@ -6,7 +6,7 @@ use crate::support::{check, draws, normals};
 use dht_bandits::{
     ArmId, LinTs, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
-    policy::{Disjoint, Featured, Hybrid, SlatePolicy, TopK},
+    policy::{Disjoint, Hybrid, TopK},
     posterior::{DiagonalLaplace, FullLaplace},
 };
 use rand_chacha::ChaCha8Rng;
@@ -61,14 +61,13 @@ fn policies_with_features_draw_as_their_propensities_say() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let (context, rows) = (normals(&mut rng, 2), normals(&mut rng, 3 * ARMS));
-    let features = Featured::new(&arms, &rows, 3).unwrap();
-    let request = Request::new(&context).featured(features);
+    let request = Request::new(&context).featured(&arms, &rows, 3).unwrap();
     let mut hybrid = Hybrid::new(2, 3, ARMS, 1.0, Thompson { alpha: 0.7 }).unwrap();
     hybrid.update(ArmId::new(2), &context, &rows[..3], 1.0, 3.0).unwrap();
     check("hybrid Thompson", &hybrid, &request, &mut rng);
     for dimension in [2, 3, 5, 12] {
         let rows = normals(&mut rng, dimension * ARMS);
-        let request = Request::new(&[]).featured(Featured::new(&arms, &rows, dimension).unwrap());
+        let request = Request::new(&[]).featured(&arms, &rows, dimension).unwrap();
         let mut shared = TopK::shared(dimension, Ridge::default(), Thompson { alpha: 0.7 }).unwrap();
         for row in rows.chunks(dimension).take(3) {
             Policy::update(&mut shared, ArmId::new(0), row, 0.5, 1.0).unwrap();
@@ -79,7 +78,7 @@ fn policies_with_features_draw_as_their_propensities_say() {
     }
 }
 
-fn check_slates(name: &str, policy: &dyn SlatePolicy, shown: usize, request: &Request<'_>, rng: &mut ChaCha8Rng) {
+fn check_slates(name: &str, policy: &dyn Policy, shown: usize, request: &Request<'_>, rng: &mut ChaCha8Rng) {
     let propensities = policy.slate_propensities(shown, request).unwrap();
     let sum: f64 = propensities.iter().map(|entry| entry.probability).sum();
     assert!((sum - shown as f64).abs() < 1e-9, "{name}: {sum}");
@@ -105,7 +104,7 @@ fn slates_show_each_item_as_its_propensity_says() {
     let mut rng = ChaCha8Rng::seed_from_u64(13);
     let arms: Vec<_> = (0..7).map(ArmId::new).collect();
     let rows = normals(&mut rng, 21);
-    let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 3).unwrap());
+    let request = Request::new(&[]).featured(&arms, &rows, 3).unwrap();
     let pinned = [ArmId::new(2)];
     let laplace = DiagonalLaplace::default();
     let thompson = Thompson { alpha: 1.0 };

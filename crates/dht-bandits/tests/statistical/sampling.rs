@@ -1,9 +1,6 @@
 //! Draws come from the posterior.
 
-use dht_bandits::{
-    ArmId, LinTs, Policy, Request, Ridge, Thompson,
-    policy::{Featured, TopK},
-};
+use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson, policy::TopK};
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -50,7 +47,7 @@ fn assert_same_frequency(left: u32, right: u32, draws: u32) {
 
 /// Arms with a row of features each.
 fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
-    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+    Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
 
 #[test]

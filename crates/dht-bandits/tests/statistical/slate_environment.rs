@@ -1,7 +1,10 @@
 //! Environments for slates with a known best slate: a cascade and independent clicks.
 
-use dht_bandits::policy::{Featured, Feedback, Slate, SlatePolicy};
-use dht_bandits::{ArmId, Request, Result, posterior::sigmoid};
+use dht_bandits::{
+    ArmId, Policy, Request, Result,
+    policy::{Feedback, Slate},
+    posterior::sigmoid,
+};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -128,7 +131,7 @@ impl SlateEnvironment for ClickEnvironment {
     }
 
     fn request(&self) -> Result<Request<'_>> {
-        Ok(Request::new(&[]).featured(Featured::new(&self.items, &self.features, self.theta.len() + 1)?))
+        Request::new(&[]).featured(&self.items, &self.features, self.theta.len() + 1)
     }
 
     fn regret(&self, slate: &Slate) -> f64 {
@@ -151,7 +154,7 @@ impl SlateEnvironment for ClickEnvironment {
 /// # Errors
 /// Errors of the policy.
 pub fn total_regret(
-    policy: &mut dyn SlatePolicy,
+    policy: &mut dyn Policy,
     environment: &mut dyn SlateEnvironment,
     rounds: usize,
     rng: &mut dyn Rng,

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::features::Interactions;
 use crate::policy::forward::chooses_as;
 use crate::policy::{
-    BetaThompson, ContextFree, Decision, Disjoint, Hybrid, Observation, Policy, SlatePolicy, TopK, Ucb1, Uniform,
+    BetaThompson, ContextFree, Decision, Disjoint, Feedback, Hybrid, Observation, Policy, Slate, TopK, Ucb1, Uniform,
 };
 use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge, TsPrior};
@@ -36,10 +36,6 @@ pub(super) enum Kind {
     Ucb1(ContextFree<Ucb1>),
     BetaThompson(ContextFree<BetaThompson>),
     Uniform(Uniform),
-}
-
-fn no_slates() -> Error {
-    Error::Settings { problem: "kind: expected a shared or a top-k one, for slates".to_owned() }
 }
 
 fn no_epochs() -> Error {
@@ -115,16 +111,6 @@ impl Kind {
                 | Self::SharedLogistic(_)
                 | Self::SharedDiagonalLogistic(_)
         )
-    }
-
-    /// Returns the policy as a policy of slates.
-    pub(super) fn slates(&self) -> Result<&dyn SlatePolicy> {
-        self.inside().slates().ok_or_else(no_slates)
-    }
-
-    /// Returns the policy as a policy of slates, for learning; [`slates`](Self::slates) is the read-only form.
-    pub(super) fn slates_mut(&mut self) -> Result<&mut dyn SlatePolicy> {
-        self.inside_mut().slates_mut().ok_or_else(no_slates)
     }
 
     fn inside(&self) -> &dyn Configured {
@@ -260,6 +246,10 @@ impl Policy for Kind {
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         self.inside_mut().learn(decision, reward)
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        self.inside_mut().learn_slate(slate, feedback)
     }
 
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {

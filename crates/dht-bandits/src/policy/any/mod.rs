@@ -9,9 +9,7 @@ mod rule;
 mod saved;
 mod settings;
 
-use super::{
-    Actions, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate, SlatePolicy,
-};
+use super::{Actions, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate};
 use crate::arm::ArmId;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
@@ -144,13 +142,6 @@ impl AnyPolicy {
         }
     }
 
-    fn slates(&self) -> Result<&dyn SlatePolicy> {
-        match &self.policy {
-            Wrapped::Plain(kind) => kind.slates(),
-            Wrapped::Normalised(_) => Err(scaled_slates()),
-        }
-    }
-
     fn kind_mut(&mut self) -> &mut Kind {
         match &mut self.policy {
             Wrapped::Plain(kind) => kind,
@@ -200,6 +191,29 @@ impl Policy for AnyPolicy {
         self.inside().propensities(request)
     }
 
+    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
+        slate.clear();
+        self.check_lengths(request)?;
+        self.inside().select_slate(k, request, rng, slate)
+    }
+
+    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
+        self.check_lengths(request)?;
+        self.inside().decide_slate(k, request, rng)
+    }
+
+    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.check_lengths(request)?;
+        self.inside().slate_propensities(k, request)
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => kind.learn_slate(slate, feedback),
+            Wrapped::Normalised(policy) => policy.learn_slate(slate, feedback),
+        }
+    }
+
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         match &mut self.policy {
             Wrapped::Plain(policy) => policy.update(arm, context, reward, weight),
@@ -225,38 +239,7 @@ impl Policy for AnyPolicy {
     }
 }
 
-/// Slate interface of shared and top-k kinds without a scaling; for the others every method returns an
-/// [`Error::Settings`].
-impl SlatePolicy for AnyPolicy {
-    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
-        slate.clear();
-        self.check_lengths(request)?;
-        self.slates()?.select_slate(k, request, rng, slate)
-    }
-
-    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
-        self.check_lengths(request)?;
-        self.slates()?.decide_slate(k, request, rng)
-    }
-
-    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        self.check_lengths(request)?;
-        self.slates()?.slate_propensities(k, request)
-    }
-
-    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
-        match &mut self.policy {
-            Wrapped::Plain(kind) => kind.slates_mut()?.learn_slate(slate, feedback),
-            Wrapped::Normalised(_) => Err(scaled_slates()),
-        }
-    }
-}
-
 /// Refuses a warm-up whose end, which is learned on a copy, needs memory that cannot be allocated.
 fn check_copy_of_warm_up(policy: &Normalised<Kind>) -> Result<()> {
     if policy.normalizer().is_frozen() { Ok(()) } else { policy.inner().check_copy() }
-}
-
-fn scaled_slates() -> Error {
-    Error::Settings { problem: "normaliser: slates take contexts as they are".to_owned() }
 }

@@ -302,7 +302,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         check_finite("context", request.context, self.dimension())?;
         let (scaling, policy) = self.current();
         let scaled = scaling.context(request.context)?;
-        let choice = policy.select(&Request { context: &scaled, ..*request }, rng)?;
+        let choice = policy.select(&request.with_context(&scaled), rng)?;
         Ok(self.raw_choice(scaling, choice))
     }
 
@@ -310,7 +310,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         check_finite("context", request.context, self.dimension())?;
         let (scaling, policy) = self.current();
         let scaled = scaling.context(request.context)?;
-        let mut decision = policy.decide(&Request { context: &scaled, ..*request }, rng)?;
+        let mut decision = policy.decide(&request.with_context(&scaled), rng)?;
         decision.choice = self.raw_choice(scaling, decision.choice);
         // What follows the context, such as features of the arm, stays.
         decision.context.splice(..scaled.len().min(decision.context.len()), request.context.iter().copied());
@@ -321,7 +321,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         check_finite("context", request.context, self.dimension())?;
         let (scaling, policy) = self.current();
         let scaled = scaling.context(request.context)?;
-        policy.propensities(&Request { context: &scaled, ..*request })
+        policy.propensities(&request.with_context(&scaled))
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

@@ -19,7 +19,6 @@ use crate::posterior::{Beliefs, Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_length, check_parameter, check_weight};
 use serde::{Deserialize, Serialize};
 
-pub use policy::SlatePolicy;
 pub use slate::{ArmFeedback, Feedback, Slate};
 
 /// Sharing of weights between candidates.
@@ -159,7 +158,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// let policy = TopK::shared(products.dimension(), Ridge::default(), Ucb { alpha: 0.5 })?;
     /// let policy = policy.with_interactions(products)?;
     /// let (items, features) = ([4, 9].map(ArmId::new), [0.1, 0.2, 1.0, 0.7, 0.3, 1.0]);
-    /// let request = Request::new(&[1.0, -0.5]).featured(Featured::new(&items, &features, 3)?);
+    /// let request = Request::new(&[1.0, -0.5]).featured(&items, &features, 3)?;
     /// let slate = policy.decide_slate(1, &request, &mut ChaCha8Rng::seed_from_u64(7))?;
     /// # Ok::<(), dht_bandits::Error>(())
     /// ```

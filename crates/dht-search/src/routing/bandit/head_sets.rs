@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use dht_bandits::{ArmId, Normalizer, Policy, Request, Thompson, features::NormalizerOptions, policy::{ArmFeedback, Featured, Feedback, TopK}, posterior::DiagonalLaplace};
+use dht_bandits::{ArmId, Normalizer, Policy, Request, Thompson, features::NormalizerOptions, policy::{ArmFeedback, Feedback, TopK}, posterior::DiagonalLaplace};
 use dht_transformer::HeadSet;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -156,8 +156,8 @@ impl HeadSets {
         let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
         let wanted = count.saturating_sub(pinned.map_or(0, HeadSet::len));
         let chosen: Vec<usize> = if mode == Mode::Explore {
-            let features = Featured::new(&arms, &contexts, self.heads.dimension())?;
-            let slate = self.heads.select_slate(wanted, &Request::new(&[]).featured(features), rng)?;
+            let request = Request::new(&[]).featured(&arms, &contexts, self.heads.dimension())?;
+            let slate = self.heads.select_slate(wanted, &request, rng)?;
             let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);
             slate.choices().iter().filter_map(|choice| head(choice.arm)).collect()
         } else {
