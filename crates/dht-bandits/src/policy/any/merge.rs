@@ -1,7 +1,8 @@
 //! Merging of workers with the same policy settings.
 
+use super::PolicySettings;
 use super::kind::Kind;
-use super::{AnyPolicy, PolicySettings, Wrapped};
+use super::policy::{AnyPolicy, Wrapped};
 use crate::error::{Error, Result};
 use crate::policy::normalised::Scaling;
 use crate::policy::{Delta, HybridDelta};

@@ -1,6 +1,7 @@
 //! Saving and loading of policies from settings.
 
-use super::{AnyPolicy, PolicySettings, Wrapped};
+use super::PolicySettings;
+use super::policy::{AnyPolicy, Wrapped};
 use crate::error::{Error, Result};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use serde::de::Error as _;

@@ -1,6 +1,7 @@
 //! Saving and loading of policies without contexts.
 
-use super::{ArmStatistics, ContextFree, ContextFreeRule};
+use super::policy::ContextFree;
+use super::rule::{ArmStatistics, ContextFreeRule};
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::{Error, Result};

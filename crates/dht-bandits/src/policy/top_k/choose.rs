@@ -1,7 +1,7 @@
 //! Selection of slates.
 
-use super::slate::Gathered;
-use super::{Draw, Sharing, Slate, TopK};
+use super::semi_bandit::{Draw, Sharing, TopK};
+use super::slate::{Gathered, Slate};
 use crate::arm::ArmId;
 use crate::arm_set::SlotSpace;
 use crate::clock::Clock;

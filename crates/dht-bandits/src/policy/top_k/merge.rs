@@ -1,6 +1,6 @@
 //! Merging of independently trained semi-bandits; forgetting.
 
-use super::{Sharing, TopK};
+use super::semi_bandit::{Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::Forgetting;

@@ -1,6 +1,6 @@
 //! Saving and loading of semi-bandits.
 
-use super::{Draw, SharedPropensity, Sharing, TopK};
+use super::semi_bandit::{Draw, SharedPropensity, Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
