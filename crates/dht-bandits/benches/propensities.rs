@@ -124,7 +124,7 @@ fn evaluation(rows: usize, arms: usize) -> Result<()> {
     };
     let log: Vec<_> = (0..rows).map(row).collect();
     let begin = cpu_seconds();
-    let targets = [Target::of_policy("UCB", &policy)];
+    let targets = [Target::from_policy("UCB", &policy)];
     Evaluation::run(&log, &targets, &EvaluationSettings::default(), &mut ChaCha8Rng::seed_from_u64(1))?;
     let seconds = cpu_seconds() - begin;
     println!("| {rows} | {arms} | {seconds:.2} | {:.1} |", seconds / (rows * arms) as f64 * 1e9);

@@ -42,7 +42,7 @@ impl<'a> Target<'a> {
     /// It is asked about the arms that it has, and the others have probability 0. This is unbiased for its reward in
     /// these contexts with its arms, and gives no weight to arms that the log does not support. A row with none of the
     /// policy's arms is refused: the policy could not have answered.
-    pub fn of_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
+    pub fn from_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
         Self::new(name, |request| {
             let all = ask_of_known(request, |asked| policy.propensities(asked))?;
             Ok(all.into_iter().map(|entry| (entry.arm, entry.probability)).collect())

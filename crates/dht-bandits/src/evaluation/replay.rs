@@ -103,7 +103,7 @@ impl Replay {
             return Err(Error::TooFewObservations { what: "replay", needed: 2, got: count });
         }
         let value = sum / count as f64;
-        let support = Support::of(kept.iter().map(|_| 1.0));
+        let support = Support::from_weights(kept.iter().map(|_| 1.0));
         let estimate = estimate(value, kept.iter().map(|reward| reward - value), count, support)?;
         Ok(Self { estimate, rewards, acceptance: count as f64 / log.len() as f64, lacking })
     }

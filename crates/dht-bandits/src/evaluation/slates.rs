@@ -90,7 +90,7 @@ impl<'a> SlateOffPolicy<'a> {
         check_overlap(0, entries().map(weight_of).sum())?;
         let count = entries().count() as f64;
         let unsupported = entries().map(|entry| entry.unsupported).sum::<f64>() / count;
-        Ok(Support { unsupported, ..Support::of(entries().map(weight_of)) })
+        Ok(Support { unsupported, ..Support::from_weights(entries().map(weight_of)) })
     }
 
     /// Pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' total reward over positions, for a logging
@@ -202,7 +202,7 @@ impl Estimate {
             check_logged(position, "reward", reward)?;
         }
         let count = rounds.len() as f64;
-        let support = Support::of(rounds.iter().map(|entry| entry.0));
+        let support = Support::from_weights(rounds.iter().map(|entry| entry.0));
         let mean = rounds.iter().map(|(weight, reward)| weight * reward).sum::<f64>() / count;
         if !self_normalised {
             return estimate(mean, rounds.iter().map(|(w, r)| w * r - mean), rounds.len(), support);

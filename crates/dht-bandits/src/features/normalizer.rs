@@ -260,7 +260,7 @@ impl Normalizer {
     /// Returns the state of this normalizer, to be saved.
     pub fn state(&self) -> NormalizerState {
         NormalizerState {
-            header: StateHeader::of("running-norm"),
+            header: StateHeader::new("running-norm"),
             options: self.options,
             weight: self.weight,
             mean: self.mean.clone(),

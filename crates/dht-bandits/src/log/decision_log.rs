@@ -196,7 +196,7 @@ impl DecisionLog {
                             self.late_below = self.late_below.max(next_id);
                         }
                     }
-                    Role::Made { id, time, shown } => {
+                    Role::Subject { id, time, shown } => {
                         self.next_id = self.next_id.max(id.saturating_add(1));
                         self.open.insert(id, Waiting { time, shown, answered: false });
                         self.pass(time);
@@ -373,7 +373,7 @@ fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, Log
     let mut found: Option<f64> = None;
     while lines.advance()? {
         let time = match parse(lines.line()).map_err(|problem| lines.refuse(problem))?.role() {
-            Role::Made { time, .. } | Role::Answer { time, .. } => time,
+            Role::Subject { time, .. } | Role::Answer { time, .. } => time,
             Role::Segment(SegmentRecord { clock: Some(clock), .. }) => clock,
             Role::Segment(_) => continue,
         };

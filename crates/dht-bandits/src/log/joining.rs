@@ -27,6 +27,8 @@ pub struct LogCounts {
     pub waiting: u64,
     /// Refused lines, except those counted in [`other`](Self::other).
     pub refused: u64,
+    /// Files that could not be read, or not to their end.
+    pub unreadable: u64,
     /// Slates met by the reader of decisions, or decisions met by the reader of slates.
     pub other: u64,
     /// Rewards, or feedback, whose decision or slate was in a file that is missing.
@@ -38,34 +40,34 @@ pub struct LogCounts {
 }
 
 /// Kind of joined records: decisions with rewards, or slates with feedback.
-pub(super) trait Kind: Debug {
+pub(super) trait Joinable: Debug {
     /// Record that waits for an answer: a decision or a slate.
-    type Made: Debug;
+    type Subject: Debug;
     /// Answer: a reward or feedback.
     type Answer: Debug;
     /// Record joined with its answer.
     type Joined;
 
     /// Classifies a record for this reader.
-    fn sort(record: Record) -> Sorted<Self::Made, Self::Answer>;
+    fn classify(record: Record) -> ReaderRecord<Self::Subject, Self::Answer>;
 
     /// Refuses an answer that does not fit the record.
-    fn check(made: &Self::Made, answer: &Self::Answer) -> Result<(), RewardProblem>;
+    fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), RewardProblem>;
 
     /// Default answer of a record without an answer.
-    fn default(&self, made: &Self::Made) -> Option<Self::Answer>;
+    fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
     /// Joins a record with its answer; `answered_at` is the position of the answer, `None` for the default.
-    fn join(made: Self::Made, answer: Self::Answer, answered_at: Option<LogPosition>) -> Self::Joined;
+    fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<LogPosition>) -> Self::Joined;
 }
 
 /// Record, classified for a reader.
-pub(super) enum Sorted<M, A> {
-    Made(u64, f64, M),
+pub(super) enum ReaderRecord<M, A> {
+    Subject(u64, f64, M),
     Answer(u64, f64, A),
     Segment(SegmentRecord),
     /// Record of the other reader that waits for an answer, with the error to report.
-    OtherMade(u64, f64, LineProblem),
+    OtherSubject(u64, f64, LineProblem),
     OtherAnswer(f64),
 }
 
@@ -81,7 +83,7 @@ struct Waiting<M, A> {
 
 /// Reader of a log, for one kind of records.
 #[derive(Debug)]
-pub(super) struct Joining<K: Kind> {
+pub(super) struct Joining<K: Joinable> {
     kind: K,
     horizon: Option<f64>,
     folder: PathBuf,
@@ -95,7 +97,7 @@ pub(super) struct Joining<K: Kind> {
     /// Open file; `file` is its number.
     lines: Option<Lines<BufReader<File>>>,
     file: u64,
-    waiting: VecDeque<Waiting<K::Made, K::Answer>>,
+    waiting: VecDeque<Waiting<K::Subject, K::Answer>>,
     last: Option<u64>,
     /// Largest time so far.
     now: f64,
@@ -103,7 +105,7 @@ pub(super) struct Joining<K: Kind> {
     pub(super) counts: LogCounts,
 }
 
-impl<K: Kind> Joining<K> {
+impl<K: Joinable> Joining<K> {
     pub(super) fn open(folder: &Path, kind: K, horizon: Option<f64>) -> Result<Self, LogError> {
         if let Some(horizon) = horizon {
             check_parameter("horizon", horizon, horizon > 0.0, "positive")?;
@@ -154,7 +156,7 @@ impl<K: Kind> Joining<K> {
         let Some(lines) = &self.lines else { return Ok(false) };
         let position = LogPosition { file: self.file, byte: lines.start() };
         let parsed = parse(lines.line()).and_then(|record| record.check().map(|()| record));
-        let outcome = parsed.and_then(|record| self.take(K::sort(record), position));
+        let outcome = parsed.and_then(|record| self.take(K::classify(record), position));
         // Taken anew, since `self` was written to meanwhile.
         match (&self.lines, outcome) {
             (Some(lines), Err(problem)) => Err(lines.refuse(problem)),
@@ -191,22 +193,22 @@ impl<K: Kind> Joining<K> {
     }
 
     /// Processes the record at this position.
-    fn take(&mut self, record: Sorted<K::Made, K::Answer>, position: LogPosition) -> Result<(), LineProblem> {
+    fn take(&mut self, record: ReaderRecord<K::Subject, K::Answer>, position: LogPosition) -> Result<(), LineProblem> {
         match record {
-            Sorted::Segment(record) => {
+            ReaderRecord::Segment(record) => {
                 self.end_gap(record.next_id);
                 self.now = self.now.max(record.clock.unwrap_or(f64::NEG_INFINITY));
             }
-            Sorted::Made(id, time, made) => {
+            ReaderRecord::Subject(id, time, made) => {
                 self.ascend(id, time)?;
                 self.waiting.push_back(Waiting { id, time, made, answer: None, answer_lost: false });
             }
-            Sorted::OtherMade(id, time, problem) => {
+            ReaderRecord::OtherSubject(id, time, problem) => {
                 self.ascend(id, time)?;
                 return Err(problem);
             }
-            Sorted::OtherAnswer(time) => self.now = self.now.max(time),
-            Sorted::Answer(id, time, answer) => {
+            ReaderRecord::OtherAnswer(time) => self.now = self.now.max(time),
+            ReaderRecord::Answer(id, time, answer) => {
                 self.now = self.now.max(time);
                 self.answer(id, answer, position).map_err(|problem| LineProblem::Reward { id, problem })?;
             }
@@ -317,7 +319,8 @@ impl<K: Kind> Joining<K> {
                     *match &error {
                         LogError::Line { problem: LineProblem::OtherReader { .. }, .. } => &mut self.counts.other,
                         LogError::MissingFile { .. } => &mut self.counts.gaps,
-                        _ => &mut self.counts.refused,
+                        LogError::Line { .. } => &mut self.counts.refused,
+                        _ => &mut self.counts.unreadable,
                     } += 1;
                     if error.loses_lines() {
                         self.lose();

@@ -2,7 +2,7 @@
 
 use super::LoggedDecision;
 use super::error::{LineProblem, LogError, RewardProblem};
-use super::joining::{Joining, Kind, LogCounts, Sorted};
+use super::joining::{Joinable, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord};
 use super::segments::LogPosition;
@@ -75,20 +75,22 @@ struct Decisions {
     default_reward: Option<f64>,
 }
 
-impl Kind for Decisions {
-    type Made = DecisionRecord;
+impl Joinable for Decisions {
+    type Subject = DecisionRecord;
     type Answer = f64;
     type Joined = JoinedDecision;
 
-    fn sort(record: Record) -> Sorted<DecisionRecord, f64> {
+    fn classify(record: Record) -> ReaderRecord<DecisionRecord, f64> {
         match record {
-            Record::Decision(record) => Sorted::Made(record.id, record.time, record),
-            Record::Reward(RewardRecord { id, time, reward }) => Sorted::Answer(id, time, reward),
-            Record::Slate(SlateRecord { id, time, .. }) => {
-                Sorted::OtherMade(id, time, LineProblem::OtherReader { what: "slate", id, reader: "SlateReader" })
-            }
-            Record::Feedback(record) => Sorted::OtherAnswer(record.time),
-            Record::Segment(record) => Sorted::Segment(record),
+            Record::Decision(record) => ReaderRecord::Subject(record.id, record.time, record),
+            Record::Reward(RewardRecord { id, time, reward }) => ReaderRecord::Answer(id, time, reward),
+            Record::Slate(SlateRecord { id, time, .. }) => ReaderRecord::OtherSubject(
+                id,
+                time,
+                LineProblem::OtherReader { what: "slate", id, reader: "SlateReader" },
+            ),
+            Record::Feedback(record) => ReaderRecord::OtherAnswer(record.time),
+            Record::Segment(record) => ReaderRecord::Segment(record),
         }
     }
 

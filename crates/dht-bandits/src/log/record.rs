@@ -24,7 +24,7 @@ pub(super) enum Record {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
     /// A decision, or a slate of `shown` chosen arms.
-    Made { id: u64, time: f64, shown: Option<usize> },
+    Subject { id: u64, time: f64, shown: Option<usize> },
     /// The answer to it: a reward or feedback.
     Answer { id: u64, time: f64 },
     /// The first line of a file.
@@ -34,9 +34,9 @@ pub(super) enum Role {
 impl Record {
     pub(super) fn role(&self) -> Role {
         match self {
-            Self::Decision(DecisionRecord { id, time, .. }) => Role::Made { id: *id, time: *time, shown: None },
+            Self::Decision(DecisionRecord { id, time, .. }) => Role::Subject { id: *id, time: *time, shown: None },
             Self::Slate(SlateRecord { id, time, slate, .. }) => {
-                Role::Made { id: *id, time: *time, shown: Some(slate.choices().len()) }
+                Role::Subject { id: *id, time: *time, shown: Some(slate.choices().len()) }
             }
             Self::Reward(RewardRecord { id, time, .. }) | Self::Feedback(FeedbackRecord { id, time, .. }) => {
                 Role::Answer { id: *id, time: *time }
@@ -126,14 +126,14 @@ impl DecisionRecord {
     /// Creates the row with this reward.
     pub(super) fn row(self, reward: f64) -> LoggedDecision {
         let arm = self.decision.arm();
-        let of_policy = self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect());
+        let from_policy = self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect());
         let LoggedRequest { context, available, features } = self.request.unwrap_or_default();
         LoggedDecision {
             context: context.unwrap_or(self.decision.context),
             arm,
             propensity: self.propensity.or(self.decision.choice.propensity),
             reward,
-            available: available.or(of_policy),
+            available: available.or(from_policy),
             probabilities: self.probabilities,
             features,
             drop_probability: 0.0,

@@ -1,7 +1,7 @@
 //! Reader of a decision log that joins feedback to slates.
 
 use super::error::{LineProblem, LogError, RewardProblem};
-use super::joining::{Joining, Kind, LogCounts, Sorted};
+use super::joining::{Joinable, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::LoggedSlate;
 use super::record::{DecisionRecord, Record};
@@ -68,20 +68,22 @@ struct Slates {
     unobserved: bool,
 }
 
-impl Kind for Slates {
-    type Made = SlateRecord;
+impl Joinable for Slates {
+    type Subject = SlateRecord;
     type Answer = Vec<Feedback>;
     type Joined = JoinedSlate;
 
-    fn sort(record: Record) -> Sorted<SlateRecord, Vec<Feedback>> {
+    fn classify(record: Record) -> ReaderRecord<SlateRecord, Vec<Feedback>> {
         match record {
-            Record::Slate(record) => Sorted::Made(record.id, record.time, record),
-            Record::Feedback(FeedbackRecord { id, time, feedback }) => Sorted::Answer(id, time, feedback),
-            Record::Decision(DecisionRecord { id, time, .. }) => {
-                Sorted::OtherMade(id, time, LineProblem::OtherReader { what: "decision", id, reader: "LogReader" })
-            }
-            Record::Reward(record) => Sorted::OtherAnswer(record.time),
-            Record::Segment(record) => Sorted::Segment(record),
+            Record::Slate(record) => ReaderRecord::Subject(record.id, record.time, record),
+            Record::Feedback(FeedbackRecord { id, time, feedback }) => ReaderRecord::Answer(id, time, feedback),
+            Record::Decision(DecisionRecord { id, time, .. }) => ReaderRecord::OtherSubject(
+                id,
+                time,
+                LineProblem::OtherReader { what: "decision", id, reader: "LogReader" },
+            ),
+            Record::Reward(record) => ReaderRecord::OtherAnswer(record.time),
+            Record::Segment(record) => ReaderRecord::Segment(record),
         }
     }
 

@@ -193,22 +193,22 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_choose() {
     let mut policy = Uniform::new(1, 3).unwrap();
     policy.remove_arm(arm(2)).unwrap();
     let bare = EvaluationSettings::default().with_model(None);
-    let table = Evaluation::run(&log, &[Target::of_policy("smaller", &policy)], &bare, &mut rng).unwrap();
+    let table = Evaluation::run(&log, &[Target::from_policy("smaller", &policy)], &bare, &mut rng).unwrap();
     // ½·.2 + ½·.6, and all that it does the log supports.
     let estimate = table.row("smaller", "IPS").unwrap().estimate;
     assert!((estimate.value - 0.4).abs() < 3.0 * estimate.standard_error, "{estimate:?}");
     assert!((estimate.mean_weight - 1.0).abs() < 0.06 && estimate.unsupported == 0.0, "{estimate:?}");
-    let probabilities = Target::of_policy("smaller", &policy).probabilities(&log[..1]).unwrap();
+    let probabilities = Target::from_policy("smaller", &policy).probabilities(&log[..1]).unwrap();
     assert_eq!(probabilities, [[(arm(0), 0.5), (arm(1), 0.5)]]);
     // The same with features, whose rows go with their arms.
-    let shares = Target::of_policy("hybrid", &Hybrid::new(1, 1, 2, Default::default(), Ucb { alpha: 0.0 }).unwrap())
+    let shares = Target::from_policy("hybrid", &Hybrid::new(1, 1, 2, Default::default(), Ucb { alpha: 0.0 }).unwrap())
         .probabilities(&[LoggedDecision { features: Some(vec![0.1, 0.2, 0.3, 0.4]), ..log[0].clone() }])
         .map(|all| all[0].iter().map(|entry| entry.0).collect::<Vec<_>>());
     assert_eq!(shares.unwrap(), [arm(0), arm(1)]);
     // It has none of what was offered: no answer is right.
     log[9].available = Some(vec![arm(2), arm(7)]);
     (log[9].arm, log[9].reward) = (arm(2), 0.0);
-    match Evaluation::run(&log, &[Target::of_policy("smaller", &policy)], &bare, &mut rng).unwrap_err() {
+    match Evaluation::run(&log, &[Target::from_policy("smaller", &policy)], &bare, &mut rng).unwrap_err() {
         Error::InRound { round: 9, source } => assert_eq!(*source, Error::RemovedArm { arm: arm(2) }),
         other => panic!("{other:?}"),
     }

@@ -256,7 +256,7 @@ fn rows_with_features_are_evaluated_and_replayed() {
     let curve = Replay::run(&mut policy, train, None, &mut rng).unwrap();
     assert!((0.2..0.5).contains(&curve.acceptance) && policy.version() == curve.rewards.len() as u64);
     let settings = EvaluationSettings::default().with_model(None);
-    let targets = [Target::of_policy("shared", &policy)];
+    let targets = [Target::from_policy("shared", &policy)];
     let table = Evaluation::run(&judge[..50], &targets, &settings, &mut rng).unwrap();
     let (own, value) = (table.row("(the log)", "mean").unwrap(), table.row("shared", "SNIPS").unwrap());
     // The best of three numbers from −1 to 1 is ½ on average.

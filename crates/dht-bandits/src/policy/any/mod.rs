@@ -2,8 +2,8 @@
 
 mod configured;
 mod interactions;
-mod kind;
 mod merge;
+mod named_policy;
 mod policy;
 mod recommended;
 mod rule;

@@ -13,7 +13,7 @@ use crate::policy::{Actions, Choice, Decision, Feedback, Normalised, Observation
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::kind::Kind;
+use super::named_policy::NamedPolicy;
 use super::rule::FlooredRule;
 
 /// Policy whose kind, exploration and scaling come from [`PolicySettings`].
@@ -44,8 +44,8 @@ pub struct AnyPolicy {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Wrapped {
-    Plain(Kind),
-    Normalised(Normalised<Kind>),
+    Plain(NamedPolicy),
+    Normalised(Normalised<NamedPolicy>),
 }
 
 impl AnyPolicy {
@@ -56,7 +56,7 @@ impl AnyPolicy {
     pub fn new(settings: PolicySettings) -> Result<Self> {
         let settings = settings.resolved()?;
         settings.check()?;
-        let kind = Kind::new(&settings)?;
+        let kind = NamedPolicy::new(&settings)?;
         let policy = match settings.normaliser {
             None => Wrapped::Plain(kind),
             Some(NormaliserSettings { warm_up, bias, floor, clip, rewards }) => {
@@ -92,7 +92,7 @@ impl AnyPolicy {
     /// Number of resets after a detected change; `None` without `reset` in the settings.
     pub fn resets(&self) -> Option<u64> {
         match self.kind() {
-            Kind::LinearReset(policy) => Some(policy.resets()),
+            NamedPolicy::LinearReset(policy) => Some(policy.resets()),
             _ => None,
         }
     }
@@ -132,7 +132,7 @@ impl AnyPolicy {
         }
     }
 
-    pub(super) fn kind_mut(&mut self) -> &mut Kind {
+    pub(super) fn kind_mut(&mut self) -> &mut NamedPolicy {
         match &mut self.policy {
             Wrapped::Plain(kind) => kind,
             Wrapped::Normalised(policy) => policy.inner_mut(),
@@ -230,6 +230,6 @@ impl Policy for AnyPolicy {
 }
 
 /// Refuses a warm-up whose end, which is learned on a copy, needs memory that cannot be allocated.
-fn check_copy_of_warm_up(policy: &Normalised<Kind>) -> Result<()> {
+fn check_copy_of_warm_up(policy: &Normalised<NamedPolicy>) -> Result<()> {
     if policy.normalizer().is_frozen() { Ok(()) } else { policy.inner().check_copy() }
 }

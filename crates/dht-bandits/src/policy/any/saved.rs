@@ -143,7 +143,7 @@ struct Loaded {
 impl Serialize for AnyPolicy {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { settings, policy } = self;
-        Saved { header: StateHeader::of("any-policy"), settings, policy }.serialize(serializer)
+        Saved { header: StateHeader::new("any-policy"), settings, policy }.serialize(serializer)
     }
 }
 

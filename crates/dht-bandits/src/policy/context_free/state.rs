@@ -34,7 +34,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
     /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> ContextFreeState<R> {
         ContextFreeState {
-            header: StateHeader::of(Self::kind()),
+            header: StateHeader::new(Self::kind()),
             rule: self.rule.clone(),
             arms: self.arms.state(),
             version: self.clock.version,

@@ -125,7 +125,7 @@ impl Delta {
     /// Converts to the delta of weights that all arms share.
     pub(crate) fn into_shared(mut self) -> Self {
         let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();
-        self.header = StateHeader::of(format!("delta/{SHARED}{posterior}"));
+        self.header = StateHeader::new(format!("delta/{SHARED}{posterior}"));
         self
     }
 
@@ -133,9 +133,9 @@ impl Delta {
     ///
     /// # Errors
     /// A delta of a policy whose arms have separate weights.
-    pub(crate) fn of_shared(&self, posterior: &str) -> Result<Self> {
+    pub(crate) fn to_single_arm(&self, posterior: &str) -> Result<Self> {
         check_header(&self.header, &format!("delta/{SHARED}{posterior}"))?;
-        Ok(Self { header: StateHeader::of(format!("delta/{posterior}")), ..self.clone() })
+        Ok(Self { header: StateHeader::new(format!("delta/{posterior}")), ..self.clone() })
     }
 }
 
@@ -148,7 +148,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     fn empty_delta(&self) -> Delta {
         let prior = self.posterior.prior_parameters();
         Delta {
-            header: StateHeader::of(format!("delta/{}", P::NAME)),
+            header: StateHeader::new(format!("delta/{}", P::NAME)),
             dimension: self.dimension(),
             prior: prior.precision[0],
             arms: Vec::new(),

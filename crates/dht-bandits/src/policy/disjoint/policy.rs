@@ -8,7 +8,7 @@ use crate::exploration::{Exploration, Thompson, Ucb};
 use crate::gaussian::Score;
 use crate::policy::choose::{Chosen, ScoredArms, choose, drawn_value};
 use crate::policy::forward::manages_arms;
-use crate::policy::propensity::of_independent;
+use crate::policy::propensity::independent_propensities;
 use crate::policy::{Actions, Choice, Decision, Observation, Policy, Propensity, QUADRATURE_ERROR, Request};
 use crate::posterior::{Beliefs, FullLaplace, Posterior, Ridge, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
@@ -56,7 +56,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 
     /// Assembles a policy from its arms, their learned state and the clock.
-    pub(crate) fn of_parts(arms: ArmSet, posterior: P::Beliefs, exploration: E, clock: Clock) -> Self {
+    pub(crate) fn from_parts(arms: ArmSet, posterior: P::Beliefs, exploration: E, clock: Clock) -> Self {
         Self { arms, posterior, exploration, clock, update_batch: UpdateBatch::default() }
     }
 
@@ -268,7 +268,7 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
     /// Errors of [`select`](Self::select).
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let (arms, scores) = self.arms_and_scores(request)?;
-        of_independent(self.exploration(), self.version(), &arms, &scores)
+        independent_propensities(self.exploration(), self.version(), &arms, &scores)
     }
 
     /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.

@@ -38,7 +38,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> DisjointState<P, ArmState<P>, E> {
         DisjointState {
-            header: StateHeader::of(Self::kind()),
+            header: StateHeader::new(Self::kind()),
             dimension: self.dimension(),
             options: self.posterior.options().clone(),
             exploration: self.exploration.clone(),

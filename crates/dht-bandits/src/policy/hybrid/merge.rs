@@ -255,7 +255,7 @@ impl<E: Exploration> Hybrid<E> {
     fn empty_delta(&self) -> HybridDelta {
         let (d, k) = self.lengths();
         HybridDelta {
-            header: StateHeader::of("hybrid-delta"),
+            header: StateHeader::new("hybrid-delta"),
             dimension: d,
             shared_dimension: k,
             prior: (self.options.prior_precision, self.options.shared_prior_precision),

@@ -8,7 +8,7 @@ use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
 use crate::policy::Policy;
 use crate::policy::choose::{Chosen, ScoredArms, choose};
-use crate::policy::propensity::{FreeScore, QUADRATURE_ERROR, one_of_independent};
+use crate::policy::propensity::{FreeScore, QUADRATURE_ERROR, independent_propensity};
 use crate::policy::{Choice, Decision, Featured, Request};
 use crate::validate::{
     check_bounded, check_context, check_finite, check_parameter, check_precision, check_scalar, check_weight, reserve,
@@ -124,7 +124,7 @@ impl<E: Exploration> Hybrid<E> {
     }
 
     /// Creates a policy with one arm, a copy of a slot, and the shared weights.
-    pub(super) fn of_one_arm(&self, slot: usize) -> Result<Self> {
+    pub(super) fn with_one_arm(&self, slot: usize) -> Result<Self> {
         let (d, k) = (self.dimension(), self.shared_dimension());
         let mut copy = Self::with_options(d, k, 1, self.options, self.exploration.clone())?;
         let (own, shared) = (self.own.parts(slot), self.shared.parts(0));
@@ -264,7 +264,7 @@ impl<E: Exploration> Hybrid<E> {
         let featured = request.actions.features(self.shared_dimension())?;
         if choice.propensity.is_none() {
             let scores = self.candidates(request)?.scores();
-            choice.propensity = Some(one_of_independent(&self.exploration, self.clock.version, &scores, position)?);
+            choice.propensity = Some(independent_propensity(&self.exploration, self.clock.version, &scores, position)?);
             choice.propensity_error = QUADRATURE_ERROR;
         }
         Ok(Decision { choice, context: [request.context, featured.at(position)].concat() })

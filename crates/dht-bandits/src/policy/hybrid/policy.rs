@@ -5,7 +5,7 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::forward::manages_arms;
-use crate::policy::propensity::of_independent;
+use crate::policy::propensity::independent_propensities;
 use crate::policy::{Choice, Decision, Policy, Propensity, Request};
 use rand::Rng;
 
@@ -27,7 +27,7 @@ impl<E: Exploration> Policy for Hybrid<E> {
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let candidates = self.candidates(request)?;
         let scores = candidates.scores();
-        of_independent(&self.exploration, self.clock.version, candidates.featured.ids(), &scores)
+        independent_propensities(&self.exploration, self.clock.version, candidates.featured.ids(), &scores)
     }
 
     fn keeps_features(&self) -> bool {
@@ -53,7 +53,7 @@ impl<E: Exploration> Policy for Hybrid<E> {
 
     /// Checks the update on a copy of this arm and the shared weights.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
-        let mut copy = self.of_one_arm(self.arms.slot(arm)?)?;
+        let mut copy = self.with_one_arm(self.arms.slot(arm)?)?;
         Policy::update(&mut copy, ArmId::new(0), context, reward, weight)?;
         Ok(true)
     }

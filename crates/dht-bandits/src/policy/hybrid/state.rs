@@ -48,7 +48,7 @@ impl<E: Exploration> Hybrid<E> {
     /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> HybridState<E> {
         HybridState {
-            header: StateHeader::of(Self::kind()),
+            header: StateHeader::new(Self::kind()),
             dimension: self.dimension(),
             shared_dimension: self.shared_dimension(),
             options: self.options,

@@ -24,4 +24,6 @@ pub(crate) use plackett_luce::inclusion_of_first;
 pub(crate) use ranks::{point_inclusion_of, rank_weights};
 pub(crate) use shared::{SharedDraw, inclusion_of_shared, inclusion_of_shared_arms};
 pub use single::Propensity;
-pub(crate) use single::{ClosedForm, FreeScore, QUADRATURE_ERROR, laws, of_independent, one_of_independent};
+pub(crate) use single::{
+    ClosedForm, FreeScore, QUADRATURE_ERROR, independent_propensities, independent_propensity, laws,
+};

@@ -65,7 +65,7 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
 ///
 /// # Errors
 /// Scores that are not finite.
-pub(crate) fn of_independent<E: Exploration>(
+pub(crate) fn independent_propensities<E: Exploration>(
     rule: &E,
     learned: u64,
     arms: &[ArmId],
@@ -83,7 +83,7 @@ pub(crate) fn of_independent<E: Exploration>(
 ///
 /// # Errors
 /// Scores that are not finite.
-pub(crate) fn one_of_independent<E: Exploration>(
+pub(crate) fn independent_propensity<E: Exploration>(
     rule: &E,
     learned: u64,
     scores: &[FreeScore],

@@ -52,7 +52,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> TopKState<P, ArmState<P>, E> {
         TopKState {
-            header: StateHeader::of(Self::kind()),
+            header: StateHeader::new(Self::kind()),
             dimension: self.posterior.dimension(),
             options: self.posterior.options().clone(),
             exploration: self.exploration.clone(),

@@ -16,10 +16,10 @@ use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace
 use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
 
-/// Policy of one of these kinds.
+/// Policy that settings can name, one variant for each kind.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(super) enum NamedPolicy {
     Linear(Disjoint<Ridge, FlooredRule>),
     LinearClock(Disjoint<DiscountedRidge, FlooredRule>),
     LinearWindow(SlidingWindow<FlooredRule>),
@@ -42,7 +42,7 @@ fn no_epochs() -> Error {
     Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() }
 }
 
-impl Kind {
+impl NamedPolicy {
     pub(super) fn new(settings: &PolicySettings) -> Result<Self> {
         let PolicySettings { kind, arms, prior_precision, decay, .. } = *settings;
         let (d, features) = (settings.scaled_dimension(), settings.features);
@@ -229,7 +229,7 @@ impl Kind {
     }
 }
 
-impl Policy for Kind {
+impl Policy for NamedPolicy {
     fn dimension(&self) -> usize {
         self.inside().dimension()
     }
