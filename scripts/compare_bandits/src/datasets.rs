@@ -3,7 +3,12 @@
 //! Settings are selected by the mean over iris and breast cancer on orders of their own, as those of the peers are; on the
 //! simulated real rewards by that task's own orders, which only we forgo: there our settings stay the recommended ones.
 
-use dht_bandits::{LinUcb, LogisticTs, Policy, Request, Ridge, Thompson, Ucb, exploration::SquareCb, policy::{AnyPolicy, Disjoint, LogisticUcb, RewardType}, posterior::FullLaplace};
+use dht_bandits::{
+    LinUcb, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::SquareCb,
+    policy::{AnyPolicy, Disjoint, LogisticUcb, RewardType},
+    posterior::FullLaplace,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;

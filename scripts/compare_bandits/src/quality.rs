@@ -3,7 +3,13 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
 //! are not used before.
 
-use dht_bandits::{ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Ridge, Thompson, Ucb, exploration::{DecayingGreedy, Exploration, Softmax, SquareCb}, features::NormalizerOptions, policy::{ChangeTest, Disjoint, ResetOnChange, Slate, SlidingWindow, TopK}, posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior, TsPrior}};
+use dht_bandits::{
+    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{DecayingGreedy, Exploration, Softmax, SquareCb},
+    features::NormalizerOptions,
+    policy::{ChangeTest, Disjoint, ResetOnChange, Slate, SlidingWindow, TopK},
+    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior, TsPrior},
+};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -174,10 +180,14 @@ fn clicks() {
         ("clicks, badly scaled, normalised", 1000.0, true),
     ] {
         let task = Task { name, what: "regret", higher: false, choosing: 1000..1010, counting: 0..10 };
-        task.report("TopK<DiagonalLaplace, Thompson>", &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]), |s, seed| {
-            let policy = TopK::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
-            slates(policy, spread, normalise, seed)
-        });
+        task.report(
+            "TopK<DiagonalLaplace, Thompson>",
+            &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]),
+            |s, seed| {
+                let policy = TopK::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
+                slates(policy, spread, normalise, seed)
+            },
+        );
         task.report("TopK<FullLaplace>", &grid(&alphas, &[1.0]), |s, seed| {
             let options = FullLaplace::new(s.lambda);
             slates(
@@ -196,12 +206,15 @@ fn clicks() {
 
 fn cascade() {
     let task = Task { name: "cascade", what: "regret", higher: false, choosing: 1000..1010, counting: 0..20 };
-    task.report("TopK<DiagonalLaplace, Thompson>", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.03, 0.1, 0.3, 1.0]), |s, seed| {
-        let mut policy = TopK::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
-        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15);
-        total_regret(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed))
-            .unwrap()
-    });
+    task.report(
+        "TopK<DiagonalLaplace, Thompson>",
+        &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.03, 0.1, 0.3, 1.0]),
+        |s, seed| {
+            let mut policy = TopK::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
+            let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15);
+            total_regret(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()
+        },
+    );
 }
 
 type Stream = Vec<(u64, Vec<f64>)>;

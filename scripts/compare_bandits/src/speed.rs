@@ -40,8 +40,7 @@ pub fn run() {
 
 fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
     let mut ucb = LinUcb::new(d, k, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
-    let mut informed =
-        LinUcb::new(d, k, Ridge::default().with_keep_information(true), Ucb { alpha: 1.0 }).unwrap();
+    let mut informed = LinUcb::new(d, k, Ridge::default().with_keep_information(true), Ucb { alpha: 1.0 }).unwrap();
     let mut ts = LinTs::new(d, k, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut panda = trashpanda::Bandit::new(0..k, trashpanda::policies::LinUcb::new(1.0, 1.0, d)).unwrap();
     let mut irithyll = irithyll::bandits::LinUCB::with_lambda(k, d, 1.0, 1.0);

@@ -3,7 +3,10 @@
 use candle_core::Device;
 use cpu_time::ProcessTime;
 use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
-use dht_transformer::{AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Pooling, Precision, Sample, TextClassifier, TrainSettings, Trainer};
+use dht_transformer::{
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Pooling, Precision, Sample,
+    TextClassifier, TrainSettings, Trainer,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

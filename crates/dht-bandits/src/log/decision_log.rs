@@ -1,6 +1,6 @@
 //! Writer of decisions and rewards.
 
-use super::error::{FileProblem, LogError, RewardProblem, check_value};
+use super::error::{LogError, LogProblem, check_value};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, parse};
 use super::segment_writer::SegmentWriter;
@@ -210,7 +210,7 @@ impl DecisionLog {
             }
         }
         match numbers.last() {
-            Some(1..) if !met => Err(LogError::File { path: self.files.path(), problem: FileProblem::NoIds }),
+            Some(1..) if !met => Err(LogError::File { path: self.files.path(), problem: LogProblem::NoIds }),
             Some(1..) => self.files.begin(self.first_line()),
             _ => Ok(()),
         }
@@ -322,7 +322,7 @@ impl DecisionLog {
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
         let waiting = self.waiting_for(id, time)?;
         if waiting.shown.is_some() {
-            return Err(LogError::Reward { id, problem: RewardProblem::TakesFeedback });
+            return Err(LogError::Reward { id, problem: LogProblem::TakesFeedback });
         }
         self.write_answer(&Record::Reward(RewardRecord { id, time, reward }), id, time)
     }
@@ -332,13 +332,11 @@ impl DecisionLog {
         check_value("time", time).map_err(|problem| LogError::Value { problem })?;
         let now = self.now.max(time);
         let problem = match self.open.get(&id) {
-            None if id >= self.next_id => RewardProblem::Unknown,
-            None if id < self.late_below => RewardProblem::Late,
-            None => RewardProblem::Gone,
-            Some(entry) if entry.answered => RewardProblem::Twice,
-            Some(entry) if self.settings.horizon.is_some_and(|horizon| now - entry.time > horizon) => {
-                RewardProblem::Late
-            }
+            None if id >= self.next_id => LogProblem::Unknown,
+            None if id < self.late_below => LogProblem::Late,
+            None => LogProblem::Gone,
+            Some(entry) if entry.answered => LogProblem::Twice,
+            Some(entry) if self.settings.horizon.is_some_and(|horizon| now - entry.time > horizon) => LogProblem::Late,
             Some(entry) => return Ok(*entry),
         };
         Err(LogError::Reward { id, problem })

@@ -1,6 +1,6 @@
 //! Joining of rewards to decisions, and of feedback to slates, while a log is read.
 
-use super::error::{LineProblem, LogError, RewardProblem};
+use super::error::{LogError, LogProblem};
 use super::lines::Lines;
 use super::record::{Record, SegmentRecord, parse};
 use super::segments::{LogPosition, path_of, read_segment, segments};
@@ -52,7 +52,7 @@ pub(super) trait Joinable: Debug {
     fn classify(record: Record) -> ReaderRecord<Self::Subject, Self::Answer>;
 
     /// Refuses an answer that does not fit the record.
-    fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), RewardProblem>;
+    fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), LogProblem>;
 
     /// Default answer of a record without an answer.
     fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
@@ -67,7 +67,7 @@ pub(super) enum ReaderRecord<M, A> {
     Answer(u64, f64, A),
     Segment(SegmentRecord),
     /// Record of the other reader that waits for an answer, with the error to report.
-    OtherSubject(u64, f64, LineProblem),
+    OtherSubject(u64, f64, LogProblem),
     OtherAnswer(f64),
 }
 
@@ -143,7 +143,7 @@ impl<K: Joinable> Joining<K> {
                 break;
             }
             let torn = lines.torn();
-            let refused = lines.refuse(LineProblem::Malformed("cut off, but not at the end of the log".to_owned()));
+            let refused = lines.refuse(LogProblem::Malformed("cut off, but not at the end of the log".to_owned()));
             self.lines = None;
             if torn > 0 {
                 if !self.segments.is_empty() {
@@ -193,7 +193,7 @@ impl<K: Joinable> Joining<K> {
     }
 
     /// Processes the record at this position.
-    fn take(&mut self, record: ReaderRecord<K::Subject, K::Answer>, position: LogPosition) -> Result<(), LineProblem> {
+    fn take(&mut self, record: ReaderRecord<K::Subject, K::Answer>, position: LogPosition) -> Result<(), LogProblem> {
         match record {
             ReaderRecord::Segment(record) => {
                 self.end_gap(record.next_id);
@@ -210,7 +210,8 @@ impl<K: Joinable> Joining<K> {
             ReaderRecord::OtherAnswer(time) => self.now = self.now.max(time),
             ReaderRecord::Answer(id, time, answer) => {
                 self.now = self.now.max(time);
-                self.answer(id, answer, position).map_err(|problem| LineProblem::Reward { id, problem })?;
+                self.answer(id, answer, position)
+                    .map_err(|problem| LogProblem::Reward { id, problem: Box::new(problem) })?;
             }
         }
         Ok(())
@@ -235,10 +236,10 @@ impl<K: Joinable> Joining<K> {
     }
 
     /// Refuses an id that is not the largest so far.
-    fn ascend(&mut self, id: u64, time: f64) -> Result<(), LineProblem> {
+    fn ascend(&mut self, id: u64, time: f64) -> Result<(), LogProblem> {
         self.end_gap(id);
         if let Some(last) = self.last.filter(|last| id <= *last) {
-            return Err(LineProblem::Order { id, last });
+            return Err(LogProblem::Order { id, last });
         }
         self.last = Some(id);
         self.now = self.now.max(time);
@@ -246,16 +247,16 @@ impl<K: Joinable> Joining<K> {
     }
 
     /// Assigns an answer to its waiting record.
-    fn answer(&mut self, id: u64, answer: K::Answer, position: LogPosition) -> Result<(), RewardProblem> {
+    fn answer(&mut self, id: u64, answer: K::Answer, position: LogPosition) -> Result<(), LogProblem> {
         let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
             Ok(index) => {
                 let found = &mut self.waiting[index];
                 if found.answer.is_some() {
-                    return Err(RewardProblem::Twice);
+                    return Err(LogProblem::Twice);
                 }
                 if self.horizon.is_some_and(|horizon| self.now - found.time > horizon) {
-                    return Err(RewardProblem::Late);
+                    return Err(LogProblem::Late);
                 }
                 K::check(&found.made, &answer)?;
                 found.answer = Some((answer, position));
@@ -267,9 +268,9 @@ impl<K: Joinable> Joining<K> {
             }
             Err(_) if id < first && self.last.is_some_and(|last| id <= last) => {
                 // Without a horizon what waits no longer was answered.
-                Err(if self.horizon.is_some() { RewardProblem::Late } else { RewardProblem::Twice })
+                Err(if self.horizon.is_some() { LogProblem::Late } else { LogProblem::Twice })
             }
-            Err(_) => Err(RewardProblem::Unknown),
+            Err(_) => Err(LogProblem::Unknown),
         }
     }
 
@@ -317,7 +318,7 @@ impl<K: Joinable> Joining<K> {
                 Ok(false) => self.ended = true,
                 Err(error) => {
                     *match &error {
-                        LogError::Line { problem: LineProblem::OtherReader { .. }, .. } => &mut self.counts.other,
+                        LogError::Line { problem: LogProblem::OtherReader { .. }, .. } => &mut self.counts.other,
                         LogError::MissingFile { .. } => &mut self.counts.gaps,
                         LogError::Line { .. } => &mut self.counts.refused,
                         _ => &mut self.counts.unreadable,

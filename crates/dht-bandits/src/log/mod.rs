@@ -9,7 +9,7 @@
 //! * `LogReader` reads decisions back and joins their rewards, which may be late or missing; `SlateReader` does so for
 //!   slates and feedback.
 //! * `CsvRows` and `CsvWriter`: rows as CSV, columns `arm`, `propensity`, `reward`, then the context.
-//! * `DsjsonRows` and `write_dsjson`: Vowpal Wabbit's dsjson.
+//! * `DsjsonRows` and `LoggedDecision::write_dsjson`: Vowpal Wabbit's dsjson.
 //!
 //! All readers stream: memory does not grow with the log. All are iterators of results that continue after an error,
 //! which names file and line: stop at the first one with `?`, or count it and use the rest.
@@ -50,9 +50,9 @@ pub use csv_rows::{CsvRows, CsvWriter};
 #[cfg(feature = "log")]
 pub use decision_log::{DecisionLog, LogSettings};
 #[cfg(feature = "log")]
-pub use dsjson::{DsjsonColumns, DsjsonRows, write_dsjson};
+pub use dsjson::{DsjsonColumns, DsjsonRows};
 #[cfg(feature = "log")]
-pub use error::{FileProblem, LineProblem, LogError, RewardProblem};
+pub use error::{LogError, LogProblem};
 #[cfg(feature = "log")]
 pub use joining::LogCounts;
 pub use logged_decision::LoggedDecision;

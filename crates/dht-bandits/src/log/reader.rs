@@ -1,7 +1,7 @@
 //! Reader of a decision log that joins rewards to decisions.
 
 use super::LoggedDecision;
-use super::error::{LineProblem, LogError, RewardProblem};
+use super::error::{LogError, LogProblem};
 use super::joining::{Joinable, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord};
@@ -87,14 +87,14 @@ impl Joinable for Decisions {
             Record::Slate(SlateRecord { id, time, .. }) => ReaderRecord::OtherSubject(
                 id,
                 time,
-                LineProblem::OtherReader { what: "slate", id, reader: "SlateReader" },
+                LogProblem::OtherReader { what: "slate", id, reader: "SlateReader" },
             ),
             Record::Feedback(record) => ReaderRecord::OtherAnswer(record.time),
             Record::Segment(record) => ReaderRecord::Segment(record),
         }
     }
 
-    fn check(_: &DecisionRecord, _: &f64) -> Result<(), RewardProblem> {
+    fn check(_: &DecisionRecord, _: &f64) -> Result<(), LogProblem> {
         Ok(())
     }
 
@@ -115,7 +115,7 @@ impl Joinable for Decisions {
 /// on.
 ///
 /// An unusable line is an error, and the next call continues after it. A last line that was cut off by a crash is not
-/// an error: it is [counted](Self::counts). A slate is an error ([`LineProblem::OtherReader`]), since a log read by the
+/// an error: it is [counted](Self::counts). A slate is an error ([`LogProblem::OtherReader`]), since a log read by the
 /// wrong reader would otherwise appear to be empty. If one folder holds both, continue after the error. Feedback on
 /// slates is skipped.
 ///

@@ -1,7 +1,7 @@
 //! Slates and feedback in a decision log.
 
 use super::decision_log::DecisionLog;
-use super::error::{LineProblem, LogError, RewardProblem};
+use super::error::{LogError, LogProblem};
 use super::logged_request::LoggedRequest;
 use super::record::Record;
 use super::slate_record::{FeedbackRecord, SlateRecord};
@@ -57,7 +57,7 @@ impl DecisionLog {
     /// ```
     ///
     /// # Errors
-    /// Errors of `append_slate`; a slate that was not chosen for this request ([`LineProblem::Contradiction`]): a shown
+    /// Errors of `append_slate`; a slate that was not chosen for this request ([`LogProblem::Contradiction`]): a shown
     /// or pinned arm that is not among its arms, or a row of the slate other than its context, followed by the arm's
     /// features. All arms except some ([`Request::except`](crate::Request::except)), since the log does not know all
     /// arms.
@@ -88,9 +88,9 @@ impl DecisionLog {
     pub fn feedback(&mut self, id: u64, feedback: &[Feedback], time: f64) -> Result<(), LogError> {
         let refuse = |problem| Err(LogError::Reward { id, problem });
         match self.waiting_for(id, time)?.shown {
-            None => return refuse(RewardProblem::TakesReward),
+            None => return refuse(LogProblem::TakesReward),
             Some(expected) if expected != feedback.len() => {
-                return refuse(RewardProblem::Count { expected, got: feedback.len() });
+                return refuse(LogProblem::Count { expected, got: feedback.len() });
             }
             Some(_) => {}
         }
@@ -100,8 +100,8 @@ impl DecisionLog {
 }
 
 /// Refuses a slate that was not chosen for a request.
-fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LineProblem> {
-    let refuse = |problem| Err(LineProblem::Contradiction(problem));
+fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LogProblem> {
+    let refuse = |problem| Err(LogProblem::Contradiction(problem));
     let arms = request.ids();
     let position = |arm| arms.and_then(|arms| arms.iter().position(|other| *other == arm));
     if let Some(arm) = slate.arms().find(|arm| arms.is_some() && position(*arm).is_none()) {

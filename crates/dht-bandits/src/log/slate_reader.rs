@@ -1,6 +1,6 @@
 //! Reader of a decision log that joins feedback to slates.
 
-use super::error::{LineProblem, LogError, RewardProblem};
+use super::error::{LogError, LogProblem};
 use super::joining::{Joinable, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::LoggedSlate;
@@ -80,16 +80,16 @@ impl Joinable for Slates {
             Record::Decision(DecisionRecord { id, time, .. }) => ReaderRecord::OtherSubject(
                 id,
                 time,
-                LineProblem::OtherReader { what: "decision", id, reader: "LogReader" },
+                LogProblem::OtherReader { what: "decision", id, reader: "LogReader" },
             ),
             Record::Reward(record) => ReaderRecord::OtherAnswer(record.time),
             Record::Segment(record) => ReaderRecord::Segment(record),
         }
     }
 
-    fn check(made: &SlateRecord, answer: &Vec<Feedback>) -> Result<(), RewardProblem> {
+    fn check(made: &SlateRecord, answer: &Vec<Feedback>) -> Result<(), LogProblem> {
         let (expected, got) = (made.slate.choices().len(), answer.len());
-        if got == expected { Ok(()) } else { Err(RewardProblem::Count { expected, got }) }
+        if got == expected { Ok(()) } else { Err(LogProblem::Count { expected, got }) }
     }
 
     fn default(&self, made: &SlateRecord) -> Option<Vec<Feedback>> {
@@ -107,7 +107,7 @@ impl Joinable for Slates {
 /// Each is returned once its feedback has come or its horizon has passed.
 ///
 /// An unusable line is an error, and the next call continues after it. A single decision is also an error
-/// ([`LineProblem::OtherReader`]); its reward is skipped. Missing files are treated as by
+/// ([`LogProblem::OtherReader`]); its reward is skipped. Missing files are treated as by
 /// [`LogReader`](super::LogReader).
 #[derive(Debug)]
 pub struct SlateReader(Joining<Slates>);

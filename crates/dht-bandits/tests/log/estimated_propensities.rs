@@ -5,7 +5,7 @@ use crate::support::{read, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
     evaluation::{Evaluation, EvaluationSettings, Target},
-    log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings, write_dsjson},
+    log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings},
     policy::{SharedPropensity, TopK},
 };
 use rand_distr::{Distribution, StandardNormal};
@@ -49,7 +49,7 @@ fn estimates_may_differ_from_all_probabilities_by_their_errors() {
         let settings = EvaluationSettings::default().with_model(None);
         Evaluation::run(&rows, &[uniform], &settings, &mut rng(1)).unwrap();
         let mut out = Vec::new();
-        rows.iter().for_each(|row| write_dsjson(&mut out, "1", row).unwrap());
+        rows.iter().for_each(|row| row.write_dsjson(&mut out, "1").unwrap());
     }
 }
 

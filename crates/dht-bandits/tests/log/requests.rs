@@ -5,7 +5,7 @@ use dht_bandits::{
     ArmId, Policy, Request,
     evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Target},
     exploration::SquareCb,
-    log::{DecisionLog, LineProblem, LogError, LogSettings, LoggedDecision, ReadSettings},
+    log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision, ReadSettings},
     policy::Hybrid,
 };
 use rand::RngExt;
@@ -74,10 +74,10 @@ fn arms_are_logged_where_the_request_names_them() {
     // All arms but some: nothing here knows all of them.
     let others = [second];
     let except = Request::new(&context).except(&others);
-    assert!(matches!(problem(log.append_request(&except, &made, None, 0.0)), LineProblem::Missing(_)));
+    assert!(matches!(problem(log.append_request(&except, &made, None, 0.0)), LogProblem::Missing(_)));
     // The chosen arm must be one of those that could be chosen.
     let without = Request::new(&context).only(&others);
-    assert!(matches!(problem(log.append_request(&without, &made, None, 0.0)), LineProblem::Malformed(_)));
+    assert!(matches!(problem(log.append_request(&without, &made, None, 0.0)), LogProblem::Malformed(_)));
     assert_eq!((log.next_id(), log.waiting()), (0, 0));
 
     let both = [first, second];
@@ -108,7 +108,7 @@ fn what_could_not_be_read_or_judged_again_is_not_written() {
         let mut bad = good.clone();
         change(&mut bad);
         let refused = log.append(&bad, None, 0.0);
-        assert!(matches!(refused, Err(LogError::Value { problem: LineProblem::NotFinite { .. } })), "{refused:?}");
+        assert!(matches!(refused, Err(LogError::Value { problem: LogProblem::NotFinite { .. } })), "{refused:?}");
     }
     // Probabilities that contradict the propensity.
     let others = [(ArmId::new(0), 0.0), (ArmId::new(1), 0.0), (ArmId::new(2), 0.0), (ArmId::new(7), 1.0)];

@@ -5,10 +5,7 @@ use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
     exploration::EpsilonGreedy,
     features::Interactions,
-    log::{
-        DecisionLog, JoinedSlate, LineProblem, LogError, LogSettings, ReadSettings, RewardProblem, SlateReadSettings,
-        SlateReader,
-    },
+    log::{DecisionLog, JoinedSlate, LogError, LogProblem, LogSettings, ReadSettings, SlateReadSettings, SlateReader},
     policy::{
         Feedback::{self, Observed, Unobserved},
         Slate, TopK,
@@ -97,13 +94,13 @@ fn feedback_without_its_slate_is_refused_and_changes_nothing() {
     log.append(&decision(2), None, 1.0).unwrap();
     log.feedback(0, &seen, 2.0).unwrap();
     let before = fs::read(folder.path().join(FIRST)).unwrap();
-    assert_eq!(refused(&mut log, 0, &seen, 2.0), RewardProblem::Twice);
-    assert_eq!(refused(&mut log, 3, &seen, 2.0), RewardProblem::Unknown);
-    assert_eq!(refused(&mut log, 1, &seen, 11.5), RewardProblem::Late);
-    assert_eq!(refused(&mut log, 1, &seen[..1], 2.0), RewardProblem::Count { expected: 2, got: 1 });
-    assert_eq!(refused(&mut log, 2, &seen, 2.0), RewardProblem::TakesReward);
+    assert_eq!(refused(&mut log, 0, &seen, 2.0), LogProblem::Twice);
+    assert_eq!(refused(&mut log, 3, &seen, 2.0), LogProblem::Unknown);
+    assert_eq!(refused(&mut log, 1, &seen, 11.5), LogProblem::Late);
+    assert_eq!(refused(&mut log, 1, &seen[..1], 2.0), LogProblem::Count { expected: 2, got: 1 });
+    assert_eq!(refused(&mut log, 2, &seen, 2.0), LogProblem::TakesReward);
     let reward = log.reward(1, 1.0, 2.0);
-    assert!(matches!(reward, Err(LogError::Reward { id: 1, problem: RewardProblem::TakesFeedback })), "{reward:?}");
+    assert!(matches!(reward, Err(LogError::Reward { id: 1, problem: LogProblem::TakesFeedback })), "{reward:?}");
     for bad in [f64::NAN, f64::INFINITY, 1e101] {
         assert!(matches!(log.feedback(1, &[Observed(bad), Unobserved], 2.0), Err(LogError::Value { .. })));
     }
@@ -117,11 +114,11 @@ fn feedback_without_its_slate_is_refused_and_changes_nothing() {
     drop(log);
     let mut log = open(folder.path(), Some(10.0));
     assert_eq!((log.next_id(), log.waiting(), log.torn_bytes()), (3, 2, 0));
-    assert_eq!(refused(&mut log, 0, &seen, 3.0), RewardProblem::Twice);
-    assert_eq!(refused(&mut log, 1, &[], 3.0), RewardProblem::Count { expected: 2, got: 0 });
+    assert_eq!(refused(&mut log, 0, &seen, 3.0), LogProblem::Twice);
+    assert_eq!(refused(&mut log, 1, &[], 3.0), LogProblem::Count { expected: 2, got: 0 });
     log.feedback(1, &seen, 3.0).unwrap();
     log.append_slate(&slate(3), 30.0).unwrap();
-    assert_eq!(refused(&mut log, 1, &seen, 30.0), RewardProblem::Late);
+    assert_eq!(refused(&mut log, 1, &seen, 30.0), LogProblem::Late);
 }
 
 #[test]
@@ -136,14 +133,14 @@ fn unusable_slates_are_rejected_and_change_nothing() {
     let request = Request::new(&[1.0]);
     // Nothing at all was chosen.
     let none = policy.decide_slate(0, &request, &mut rng(1)).unwrap();
-    assert!(matches!(problem(log.append_slate(&none, 0.0)), LineProblem::Missing(_)));
+    assert!(matches!(problem(log.append_slate(&none, 0.0)), LogProblem::Missing(_)));
     // What was shown was not among what was asked; all but some.
     let good = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
     let other = [ArmId::new(9)];
     let refused = problem(log.append_slate_request(&request.only(&other), &good, 0.0));
-    assert!(matches!(refused, LineProblem::Contradiction(_)), "{refused}");
+    assert!(matches!(refused, LogProblem::Contradiction(_)), "{refused}");
     let refused = problem(log.append_slate_request(&request.except(&other), &good, 0.0));
-    assert!(matches!(refused, LineProblem::Missing(_)), "{refused}");
+    assert!(matches!(refused, LogProblem::Missing(_)), "{refused}");
     // Damaged, as states from elsewhere may be.
     let json = serde_json::to_value(&good).unwrap();
     let damaged = |change: &dyn Fn(&mut serde_json::Value)| {
@@ -231,7 +228,7 @@ fn each_reader_names_what_the_other_reads_and_goes_on() {
     log.append_slate(&slate(2), 3.0).unwrap(); // line 5
     let places = |errors: &[LogError]| -> Vec<_> {
         let place = |error: &LogError| match error {
-            LogError::Line { line, problem: LineProblem::OtherReader { what, id, reader }, .. } => {
+            LogError::Line { line, problem: LogProblem::OtherReader { what, id, reader }, .. } => {
                 (*line, *what, *id, *reader)
             }
             other => unreachable!("{other}"),
@@ -253,7 +250,7 @@ fn each_reader_names_what_the_other_reads_and_goes_on() {
     let (_, errors, _) = slates(folder.path(), SlateReadSettings::default());
     let order = errors
         .iter()
-        .filter(|error| matches!(error, LogError::Line { problem: LineProblem::Order { last: 7, .. }, .. }));
+        .filter(|error| matches!(error, LogError::Line { problem: LogProblem::Order { last: 7, .. }, .. }));
     assert_eq!(order.count(), 2, "{errors:?}");
 }
 
@@ -270,7 +267,7 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
     let slate = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
     let mut refuse = |request: &Request<'_>, told: &str| {
         let outcome = log.append_slate_request(request, &slate, 0.0);
-        let Err(LogError::Value { problem: LineProblem::Contradiction(problem) }) = outcome else {
+        let Err(LogError::Value { problem: LogProblem::Contradiction(problem) }) = outcome else {
             unreachable!("{outcome:?}")
         };
         assert!(problem.contains(told), "{problem}");

@@ -3,7 +3,12 @@
 
 use std::borrow::Cow;
 
-use dht_bandits::{ArmId, Normalizer, Policy, Request, Thompson, features::NormalizerOptions, policy::{ArmFeedback, Feedback, TopK}, posterior::DiagonalLaplace};
+use dht_bandits::{
+    ArmId, Normalizer, Policy, Request, Thompson,
+    features::NormalizerOptions,
+    policy::{ArmFeedback, Feedback, TopK},
+    posterior::DiagonalLaplace,
+};
 use dht_transformer::HeadSet;
 use rand::Rng;
 use serde::{Deserialize, Serialize};

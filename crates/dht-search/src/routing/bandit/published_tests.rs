@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Thompson, Ucb, policy::{ArmFeedback, Feedback, TopK}, posterior::{DiagonalLaplace, TsPrior}};
+use dht_bandits::{
+    ArmId, LinUcb, Policy, Ridge, Thompson, Ucb,
+    policy::{ArmFeedback, Feedback, TopK},
+    posterior::{DiagonalLaplace, TsPrior},
+};
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
